@@ -1,0 +1,69 @@
+/**
+ * Where the bytes of checkpoints and of staged transactions live.
+ *
+ * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
+ * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
+ */
+
+export interface ObjectHandle {
+  readonly name: string;
+  readonly bytes: number;
+  /** `sha256:<hex>` of the content. */
+  readonly digest: string;
+}
+
+export interface StoredObject {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+export interface CheckpointStorage {
+  /** For messages: "object store bucket tidemark-checkpoints", "directory /var/lib/…". */
+  readonly description: string;
+  /**
+   * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry).
+   * @throws StorageRefusedError (full, read-only), StorageStalledError, the signal's reason when aborted
+   */
+  put(
+    name: string,
+    content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<ObjectHandle>;
+  /** @throws ObjectMissingError, ObjectCorruptError, StorageStalledError */
+  get(handle: ObjectHandle): Promise<Uint8Array>;
+  /** Deleting what is not there is fine. */
+  delete(name: string): Promise<void>;
+  /** Every object whose name begins with `prefix`. */
+  list(prefix: string): AsyncIterable<StoredObject>;
+}
+
+/** Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`. */
+export const objectNames = {
+  job: (job: string): string => `${job}/`,
+  incarnation: (at: { job: string; incarnation: string }): string => `${at.job}/${at.incarnation}/`,
+  generation: (at: { job: string; incarnation: string; generation: number }): string =>
+    `${at.job}/${at.incarnation}/${at.generation}/`,
+  manifest: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
+    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/manifest`,
+  state: (at: {
+    job: string;
+    incarnation: string;
+    generation: number;
+    checkpointId: number;
+    subtask: string;
+    part: number;
+  }): string =>
+    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.${at.part}`,
+  transaction: (at: {
+    job: string;
+    incarnation: string;
+    generation: number;
+    sink: string;
+    writer: number;
+    checkpointId: number;
+    part: number;
+  }): string =>
+    `${objectNames.generation(at)}transaction-${at.sink}-${at.writer}-${at.checkpointId}/${at.part}`,
+  message: (at: { job: string; incarnation: string; generation: number; id: string }): string =>
+    `${objectNames.generation(at)}message/${at.id}`,
+};

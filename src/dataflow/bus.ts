@@ -1,0 +1,38 @@
+/**
+ * The message bus below channels and control: core NATS, or its twin in memory.
+ *
+ * Owns: delivery of bytes to whoever is subscribed now. Does not own: reliability. Messages may be lost (no
+ * subscriber, slow consumer, reconnect), never reordered within one connection and subject, never duplicated.
+ * Whoever needs more adds sequence numbers (channels) or retries with idempotent handlers (control).
+ */
+
+export interface Subscription {
+  close(): void;
+}
+
+export type MessageHandler = (
+  body: Uint8Array,
+  /** Present when the sender waits for an answer. */
+  reply: ((body: Uint8Array) => void) | undefined,
+  subject: string,
+) => void;
+
+export interface Bus {
+  /** Largest body that one message may carry. */
+  readonly payloadBytesMax: number;
+  /** Never blocks and never fails visibly: bounding what is in flight is the sender's job. */
+  publish(subject: string, body: Uint8Array): void;
+  /**
+   * @throws NoRespondersError when nobody is subscribed, RequestTimeoutError, DisconnectedError
+   */
+  request(subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** `subject` may hold the wildcards `*` (one token) and, last, `>` (all further tokens). */
+  subscribe(subject: string, handler: MessageHandler): Subscription;
+  /** Resolves when the server has processed all that was sent before, subscriptions included. */
+  flush(): Promise<void>;
+  /** How long the present connection has been up, 0 while there is none (P28). */
+  connectedForMs(): number;
+  /** Called after each reconnect, once subscriptions are in place again. */
+  onReconnect(listener: () => void): Subscription;
+  close(): Promise<void>;
+}

@@ -1,0 +1,29 @@
+/** What a source or sink gets from the process it runs in. */
+
+/** Minimal structured logger; pino's own shape, so that a pino logger is one. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface ConnectorEnvironment {
+  readonly job: string;
+  readonly logger: Logger;
+  /** The process's NATS environment (see src/nats/environment.ts), or undefined when the job runs in memory. */
+  readonly nats: unknown;
+}
+
+export interface SubtaskEnvironment extends ConnectorEnvironment {
+  readonly incarnation: string;
+  readonly generation: number;
+  /** Random per generation, written into whatever is written outside (P6). */
+  readonly nonce: string;
+  /** Operator id as the user named it. */
+  readonly operator: string;
+  readonly subtaskIndex: number;
+  readonly parallelism: number;
+  /** The subtask cannot go on; the generation fails with this error. */
+  fail(error: unknown): void;
+}

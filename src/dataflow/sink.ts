@@ -1,0 +1,78 @@
+/**
+ * The contract of a sink: a writer that cuts transactions at barriers, and a committer.
+ *
+ * Life of a transaction (machines/sink-transaction.ts): open while the writer writes; cut at barrier n, it is then
+ * *preparing* until all it holds is durable; *prepared* it can be committed for ever (P13); after the decision it is
+ * committed, oldest first, again and again until it is done (P17). Its id is (incarnation, sink, writer, n) (P4).
+ * Aborting a checkpoint does not touch it (P14).
+ */
+import type { ObjectHandle } from "../checkpoint/storage.ts";
+import type { ConnectorEnvironment, SubtaskEnvironment } from "./connector.ts";
+
+export type SinkGuarantee = "exactly-once" | "at-least-once" | "none";
+
+/** What a later generation needs to commit the transaction. Plain data, small: bulk goes to staged objects (P15). */
+export interface Committable {
+  /** Checkpoint at whose barrier the transaction was cut. */
+  readonly checkpointId: number;
+  /** Index of the sink subtask that wrote it. */
+  readonly writer: number;
+  /** Objects that hold its records. They live until no retained manifest names them (P15). */
+  readonly staged: readonly ObjectHandle[];
+  /** Only the sink understands it. */
+  readonly detail: unknown;
+}
+
+/** Durable bytes owned by transactions, not by checkpoints (P15). */
+export interface StagingArea {
+  /** Retried until durable or the generation ends. */
+  put(at: { checkpointId: number; part: number }, content: Uint8Array): Promise<ObjectHandle>;
+  get(handle: ObjectHandle): Promise<Uint8Array>;
+}
+
+export interface SinkEnvironment extends SubtaskEnvironment {
+  readonly staging: StagingArea;
+  /** Id of the checkpoint that this generation restores, 0 on a fresh start. */
+  readonly restoredCheckpointId: number;
+  /** What `SinkWriter.snapshot` returned at that checkpoint; undefined on a fresh start. */
+  readonly restoredState: unknown;
+}
+
+export interface Sink<T> {
+  readonly kind: string;
+  readonly guarantee: SinkGuarantee;
+  /** At submission: is everything there that commits will need? @throws EnvironmentError saying what mends it */
+  check(environment: ConnectorEnvironment): Promise<void>;
+  /** In each generation, before anything is written; fences older generations at the target (P23). */
+  open(environment: SinkEnvironment): Promise<SinkWriter<T>>;
+}
+
+/** A transaction that was cut and is becoming durable. */
+export interface PreparingTransaction {
+  readonly checkpointId: number;
+  /** Resolves when everything it holds is durable (P13). Retries by itself; rejects only when it never will. */
+  prepared(): Promise<Committable>;
+}
+
+export interface SinkWriter<T> {
+  /** Synchronous. @throws RecordRefusedError for a record that could never be committed (P24) */
+  write(value: T, timestamp: number): void;
+  /** true: the subtask takes no input until `onAvailable` has called (P25). */
+  blocked(): boolean;
+  onAvailable(wake: () => void): void;
+  /**
+   * At barrier n, synchronously: everything written since the last cut is transaction n. undefined when that is
+   * nothing. Sinks without transactions return undefined and make `flush` wait for delivery.
+   */
+  cut(checkpointId: number): PreparingTransaction | undefined;
+  /** Plain data that must travel in the snapshot beside the transactions. Called right after `cut`. */
+  snapshot(): unknown;
+  /**
+   * Idempotent: committing a committed transaction succeeds. Called in the order of checkpoint ids, one at a time.
+   * @throws CommitRefusedError when it can never succeed, FencedError, anything else: it is called again
+   */
+  commit(transaction: Committable): Promise<void>;
+  /** Resolves when everything written has left the process; at-least-once sinks acknowledge barriers by it. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}

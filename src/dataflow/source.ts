@@ -1,0 +1,60 @@
+/**
+ * The contract of a source.
+ *
+ * `discover` runs once, at submission, where the user's code is loaded; its splits are stored in the job record before
+ * the first read, so every generation reads the same input (P31). `open` runs in each subtask of each generation.
+ */
+import type { ConnectorEnvironment, SubtaskEnvironment } from "./connector.ts";
+
+/** Plain data. `id` is unique within the source and stable over restarts. */
+export interface SourceSplit {
+  readonly id: string;
+  readonly [field: string]: unknown;
+}
+
+/** A split and how far it was read; `position` is plain data that only the source understands. Split state. */
+export interface SplitPosition {
+  readonly split: SourceSplit;
+  /** undefined: from the split's beginning. */
+  readonly position: unknown;
+}
+
+export interface Source<T> {
+  /** "jetstream", "generator", … for messages and the printed plan. */
+  readonly kind: string;
+  /** false: after a failure records are lost, and the job says so when it starts. */
+  readonly replayable: boolean;
+  /** true: every split ends. */
+  readonly bounded: boolean;
+  /** @throws EnvironmentError, ConfigurationError naming what to do */
+  discover(environment: ConnectorEnvironment): Promise<SourceSplit[]>;
+  open(environment: SubtaskEnvironment, splits: readonly SplitPosition[]): Promise<SourceReader<T>>;
+}
+
+/** "more": call again soon; "idle": nothing now, `onAvailable` will tell; "ended": every split has ended. */
+export type PollStatus = "more" | "idle" | "ended";
+
+export type Collect<T> = (value: T, timestamp: number) => void;
+
+/** No event time is known for a record. */
+export const NO_TIMESTAMP = Number.NEGATIVE_INFINITY;
+
+/** All methods are called from the subtask's loop, never concurrently. */
+export interface SourceReader<T> {
+  /** Called again and again while the subtask runs. Synchronous: emits at most `recordsMax` records and returns. */
+  poll(collect: Collect<T>, recordsMax: number): PollStatus;
+  /** `wake` may be called at any time, also spuriously. Set once, before the first poll. */
+  onAvailable(wake: () => void): void;
+  /** Where the record last given to `collect` came from, for error messages: "stream LINES sequence 42". */
+  describePosition(): string;
+  /** At the barrier, synchronously: positions such that exactly the records emitted so far are before them. */
+  snapshot(): SplitPosition[];
+  /** The checkpoint that holds `positions` is decided; best effort, may be skipped. */
+  checkpointCompleted(positions: readonly SplitPosition[]): void;
+  close(): Promise<void>;
+}
+
+/** The splits of one subtask: dealt round robin, so that every generation deals alike. */
+export function splitsOf<S>(splits: readonly S[], subtaskIndex: number, parallelism: number): S[] {
+  return splits.filter((_, i) => i % parallelism === subtaskIndex);
+}

@@ -1,0 +1,168 @@
+/**
+ * Every error class that this project throws.
+ *
+ * Each one says who should act next: `TidemarkError.retry` is the engine's own answer to "does trying again make
+ * sense": "now" (a passing fault of the outside world), "restart" (the generation is lost, the job's restart
+ * strategy decides), "never" (a person has to change something first). The message names the thing, the place and
+ * the next step; `cause` keeps what was thrown underneath.
+ */
+
+export type Retry = "now" | "restart" | "never";
+
+export abstract class TidemarkError extends Error {
+  abstract readonly retry: Retry;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** What the user wrote (options, job file, graph) cannot work. `key` is the option or the operator it is about. */
+export class ConfigurationError extends TidemarkError {
+  readonly retry = "never";
+  readonly key: string;
+
+  constructor(key: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.key = key;
+  }
+}
+
+/** The world lacks something the job needs: a stream, a setting, a permission, a server version. */
+export class EnvironmentError extends TidemarkError {
+  readonly retry = "never";
+}
+
+/** The server cannot be reached, or the connection was lost while a call was under way and nothing was sent. */
+export class DisconnectedError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/** Nobody listens on this subject: the peer process is gone or not there yet. */
+export class NoRespondersError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/** No answer in time; whether the request was received is unknown. */
+export class RequestTimeoutError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/**
+ * A write whose outcome is unknown (P8). Never treat it as failed: send the same value again at the same revision.
+ */
+export class UnknownOutcomeError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/** A leader read says that the object does not exist (P20). */
+export class ObjectMissingError extends TidemarkError {
+  readonly retry = "never";
+  readonly object: string;
+
+  constructor(object: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.object = object;
+  }
+}
+
+/** The object's bytes do not match the digest in its handle (P20). */
+export class ObjectCorruptError extends TidemarkError {
+  readonly retry = "never";
+  readonly object: string;
+
+  constructor(object: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.object = object;
+  }
+}
+
+/** A read or write made no progress within its stall timeout; the object may well be there (P20). */
+export class StorageStalledError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/** The storage refused a write: full, read-only, no permission. */
+export class StorageRefusedError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/** A user function or decoder threw. Names the operator and, where it is known, the position in the source. */
+export class OperatorError extends TidemarkError {
+  readonly retry = "restart";
+  readonly operator: string;
+  position: string | undefined;
+
+  constructor(operator: string, cause: unknown, position?: string) {
+    super(`operator "${operator}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+    this.operator = operator;
+    this.position = position;
+  }
+
+  /** The source loop knows where the record came from; the operator that threw does not. */
+  at(position: string): this {
+    if (this.position === undefined) {
+      this.position = position;
+      this.message += ` (at ${position})`;
+    }
+    return this;
+  }
+}
+
+/** A sink refuses a record which it could never commit (P24). */
+export class RecordRefusedError extends TidemarkError {
+  readonly retry = "restart";
+}
+
+/** A commit that can never succeed: a person has to mend the target first. The job stops resumably. */
+export class CommitRefusedError extends TidemarkError {
+  readonly retry = "never";
+}
+
+/** A newer generation has taken over: whatever this one still does has no effect (P2, P23). */
+export class FencedError extends TidemarkError {
+  readonly retry = "never";
+}
+
+/** Frames of a channel were lost (P26): the generation fails and the job is restored. */
+export class ChannelError extends TidemarkError {
+  readonly retry = "restart";
+}
+
+/** The source cannot give what the restored position asks for: stream recreated, trimmed, purged (P32). */
+export class SourcePositionError extends TidemarkError {
+  readonly retry = "never";
+}
+
+/** The coordinator refused a request; `reason` is its answer in words. */
+export class RequestRefusedError extends TidemarkError {
+  readonly retry = "never";
+}
+
+/** A bug in this project. Never caught. */
+export class InvariantError extends TidemarkError {
+  readonly retry = "never";
+}
+
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(`broken invariant: ${message}`);
+}
+
+/** What the engine does after this error; anything that is not ours is a failure of user code or a library. */
+export function retryOf(error: unknown): Retry {
+  return error instanceof TidemarkError ? error.retry : "restart";
+}
+
+/** One line for logs, failure histories and the wire: message plus the chain of causes. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  for (let at: unknown = error; at !== undefined && parts.length < 5; ) {
+    const text = at instanceof Error ? at.message : String(at);
+    if (!parts.some((part) => part.includes(text))) parts.push(text);
+    at = at instanceof Error ? at.cause : undefined;
+  }
+  return parts.join(": ");
+}
