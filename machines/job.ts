@@ -1,0 +1,493 @@
+/**
+ * The life of a job, as its leading coordinator sees it.
+ *
+ * Owns: when a generation is deployed, restarted, settled and ended. Does not own: checkpoints (checkpointing.ts,
+ * checkpoint.ts), whether a restart is granted (restart.ts), placement and delivery (the host).
+ *
+ * J1  The first act of a leader is to write its token into the record, which fences the old one (P11).
+ * J2  A generation is raised durably before anything is deployed for it (P2).
+ * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
+ * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18).
+ * J5  Whoever lost the record sends nothing and deletes nothing (P9).
+ */
+import { assign, setup } from "xstate";
+import type { CheckpointingEvent } from "./checkpointing.ts";
+import { declareEffects } from "./effects.ts";
+import type {
+  CheckpointReason,
+  JobStatus,
+  SubtaskName,
+  TerminalStatus,
+  TimerEffects,
+  TimerFired,
+} from "./protocol.ts";
+import type { RestartEvent } from "./restart.ts";
+
+export interface JobInput {
+  readonly subtasks: readonly SubtaskName[];
+  /** How long a deployment may take before it counts as failed. */
+  readonly deployTimeoutMs: number;
+  /** Pause between two deployments whose only purpose is to settle. */
+  readonly settleRetryMs: number;
+}
+
+/** What the record says after my write. */
+export interface RecordFacts {
+  readonly generation: number;
+  readonly status: JobStatus;
+  readonly settleTo: TerminalStatus | null;
+  readonly reservedCheckpointId: number;
+  /** Id of the latest completed checkpoint, 0 when there is none. */
+  readonly completed: number;
+  readonly allFinished: boolean;
+}
+
+export type JobEvent =
+  | { readonly type: "record.stored"; readonly facts: RecordFacts }
+  | { readonly type: "record.refused"; readonly facts: RecordFacts }
+  | { readonly type: "record.lost" }
+  | { readonly type: "recovery.planned" }
+  | { readonly type: "recovery.impossible"; readonly reason: string }
+  | { readonly type: "slots.available" }
+  | { readonly type: "deployment.failed"; readonly generation: number; readonly reason: string }
+  | { readonly type: "subtask.restored"; readonly generation: number; readonly subtask: SubtaskName }
+  | { readonly type: "subtask.ended"; readonly generation: number; readonly subtask: SubtaskName }
+  | {
+      readonly type: "subtask.failed";
+      readonly generation: number;
+      readonly subtask: SubtaskName;
+      readonly reason: string;
+      readonly retry: "restart" | "never";
+    }
+  | {
+      readonly type: "subtask.committed";
+      readonly generation: number;
+      readonly subtask: SubtaskName;
+      readonly upTo: number;
+    }
+  | { readonly type: "worker.lost"; readonly generation: number; readonly worker: string; readonly reason: string }
+  | {
+      readonly type: "checkpoint.completed";
+      readonly checkpointId: number;
+      readonly reason: CheckpointReason;
+      readonly allFinished: boolean;
+    }
+  | { readonly type: "restart.granted"; readonly delayMs: number }
+  | { readonly type: "restart.denied" }
+  | { readonly type: "cancel.requested" }
+  | { readonly type: "suspend.requested" }
+  | TimerFired;
+
+export interface JobEffects extends TimerEffects {
+  /** This and every other `store.` effect is answered by `record.stored` or `record.lost`. */
+  "store.claim": { readonly subtasks: number };
+  /** Checkpointing and restart actors come to life. */
+  "start.policies": { readonly reservedCheckpointId: number };
+  /** Reads what the record names and derives what to restore. Answered by `recovery.planned` or `.impossible`. */
+  "plan.recovery": { readonly completed: number };
+  /** Answered by `slots.available` as soon as the workers offer enough. */
+  "await.slots": { readonly settle: boolean };
+  /** Refused (`record.refused`) when another checkpoint was decided after recovery was planned. */
+  "store.generation": { readonly generation: number; readonly completed: number };
+  "send.deployment": { readonly generation: number; readonly completed: number; readonly settle: boolean };
+  "send.start": { readonly generation: number };
+  /** Subtasks of this generation and of every older one are torn down; nobody waits for it (P29). */
+  "send.teardown": { readonly generation: number };
+  "store.settling": { readonly settleTo: TerminalStatus; readonly reason: string };
+  "store.terminal": { readonly status: TerminalStatus };
+  /** Data that the terminal status does not retain may go (P16, P18). */
+  "release.job": { readonly status: JobStatus };
+  "tell.checkpointing": { readonly event: CheckpointingEvent };
+  /** The host adds time and chance and passes it to restart. */
+  "report.failure": { readonly where: string; readonly reason: string; readonly recoverable: boolean };
+  "tell.restart": { readonly event: Omit<Extract<RestartEvent, { type: "job.recovered" }>, "atMs"> };
+}
+
+interface Context extends JobInput, RecordFacts {
+  readonly restored: readonly SubtaskName[];
+  readonly ended: readonly SubtaskName[];
+  /** Subtasks that have committed everything up to the latest completed checkpoint. */
+  readonly committed: readonly SubtaskName[];
+  /** A generation is deployed and has not failed. */
+  readonly alive: boolean;
+  readonly suspending: boolean;
+  readonly where: string;
+  readonly reason: string;
+  readonly recoverable: boolean;
+  readonly delayMs: number;
+}
+
+const withName = (names: readonly SubtaskName[], name: SubtaskName): readonly SubtaskName[] =>
+  names.includes(name) ? names : [...names, name].sort();
+
+const machine = setup({
+  types: {} as { context: Context; events: JobEvent; input: JobInput },
+  actions: {
+    ...declareEffects<JobEffects>({
+      "store.claim": true,
+      "start.policies": true,
+      "plan.recovery": true,
+      "await.slots": true,
+      "store.generation": true,
+      "send.deployment": true,
+      "send.start": true,
+      "send.teardown": true,
+      "store.settling": true,
+      "store.terminal": true,
+      "release.job": true,
+      "tell.checkpointing": true,
+      "report.failure": true,
+      "tell.restart": true,
+      "timer.start": true,
+      "timer.cancel": true,
+    }),
+    adoptFacts: assign(({ context, event }) =>
+      event.type !== "record.stored" && event.type !== "record.refused"
+        ? {}
+        : {
+            ...event.facts,
+            committed: event.facts.completed === context.completed ? context.committed : [],
+          },
+    ),
+    beginGeneration: assign({ restored: [], ended: [], committed: [], alive: true }),
+    goDead: assign({ alive: false }),
+    addRestored: assign(({ context, event }) =>
+      event.type !== "subtask.restored"
+        ? {}
+        : {
+            restored: withName(context.restored, event.subtask),
+            committed: withName(context.committed, event.subtask),
+          },
+    ),
+    addEnded: assign(({ context, event }) =>
+      event.type !== "subtask.ended" ? {} : { ended: withName(context.ended, event.subtask) },
+    ),
+    addCommitted: assign(({ context, event }) =>
+      event.type !== "subtask.committed" || event.upTo < context.completed
+        ? {}
+        : { committed: withName(context.committed, event.subtask) },
+    ),
+    noteCompleted: assign(({ event }) =>
+      event.type !== "checkpoint.completed"
+        ? {}
+        : { completed: event.checkpointId, allFinished: event.allFinished, committed: [] },
+    ),
+    noteFailure: assign(({ event }) => {
+      switch (event.type) {
+        case "subtask.failed":
+          return { where: event.subtask, reason: event.reason, recoverable: event.retry === "restart" };
+        case "worker.lost":
+          return { where: `worker ${event.worker}`, reason: event.reason, recoverable: true };
+        case "deployment.failed":
+          return { where: "deployment", reason: event.reason, recoverable: true };
+        case "recovery.impossible":
+          return { where: "recovery", reason: event.reason, recoverable: false };
+        case "timer.fired":
+          return { where: "deployment", reason: "not every subtask was restored in time", recoverable: true };
+        default:
+          return {};
+      }
+    }),
+    noteDelay: assign(({ event }) => (event.type === "restart.granted" ? { delayMs: event.delayMs } : {})),
+    settleToFinished: assign({ settleTo: "finished" }),
+    settleToCanceled: assign({ settleTo: "canceled" }),
+    settleToSuspended: assign({ settleTo: "suspended" }),
+    settleToFailed: assign({ settleTo: "failed" }),
+    wantSuspend: assign({ suspending: true }),
+  },
+  guards: {
+    otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
+    otherTimer: ({ event }, params: { timer: string }) =>
+      event.type === "timer.fired" && event.timer !== params.timer,
+    terminal: ({ context }) => ["finished", "canceled", "suspended", "failed"].includes(context.status),
+    settling: ({ context }) => context.settleTo !== null,
+    allFinished: ({ context }) => context.allFinished,
+    allRestored: ({ context }) => context.restored.length === context.subtasks.length,
+    allEnded: ({ context }) => context.ended.length === context.subtasks.length,
+    allCommitted: ({ context }) =>
+      context.completed === 0 || context.committed.length === context.subtasks.length,
+    alive: ({ context }) => context.alive,
+    suspending: ({ context }) => context.suspending,
+    completedFinal: ({ event }) => event.type === "checkpoint.completed" && event.allFinished,
+    completedForSuspend: ({ context, event }) =>
+      event.type === "checkpoint.completed" && context.suspending && event.reason === "suspend",
+  },
+});
+
+const failed = [
+  { guard: "settling", target: "#job.resettling", actions: "noteFailure" },
+  { target: "#job.failing", actions: "noteFailure" },
+] as const;
+const failures = {
+  "subtask.failed": [{ guard: "otherGeneration" }, ...failed],
+  "worker.lost": [{ guard: "otherGeneration" }, ...failed],
+  "deployment.failed": [{ guard: "otherGeneration" }, ...failed],
+} as const;
+const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
+/** Nothing runs: what the last checkpoint holds is all there is to keep. */
+const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
+
+export const jobMachine = machine.createMachine({
+  id: "job",
+  options: { maxIterations: 50 },
+  context: ({ input }) => ({
+    ...input,
+    generation: 0,
+    status: "created",
+    settleTo: null,
+    reservedCheckpointId: 0,
+    completed: 0,
+    allFinished: false,
+    restored: [],
+    ended: [],
+    committed: [],
+    alive: false,
+    suspending: false,
+    where: "",
+    reason: "",
+    recoverable: true,
+    delayMs: 0,
+  }),
+  initial: "claiming",
+  on: { "record.lost": { target: ".deposed" } },
+  states: {
+    claiming: {
+      description: "My token goes into the record, which fences the leader before me (J1).",
+      entry: { type: "store.claim", params: ({ context }) => ({ subtasks: context.subtasks.length }) },
+      on: { "record.stored": { target: "claimed", actions: "adoptFacts" } },
+    },
+    claimed: {
+      entry: {
+        type: "start.policies",
+        params: ({ context }) => ({ reservedCheckpointId: context.reservedCheckpointId }),
+      },
+      always: [
+        { guard: "terminal", target: "ended" },
+        { guard: "settling", target: "recovering" },
+        { guard: "allFinished", target: "settling", actions: "settleToFinished" },
+        { target: "recovering" },
+      ],
+    },
+    recovering: {
+      description: "Facts found in storage decide what is restored (recovery.ts).",
+      entry: { type: "plan.recovery", params: ({ context }) => ({ completed: context.completed }) },
+      on: {
+        "recovery.planned": { target: "waiting" },
+        "recovery.impossible": { target: "stranded", actions: "noteFailure" },
+        "cancel.requested": [{ guard: "settling" }, canceled],
+        "suspend.requested": [{ guard: "settling" }, suspended],
+      },
+    },
+    waiting: {
+      description: "Until the workers offer enough slots.",
+      entry: { type: "await.slots", params: ({ context }) => ({ settle: context.settleTo !== null }) },
+      on: {
+        "slots.available": { target: "deploying" },
+        "cancel.requested": [{ guard: "settling" }, canceled],
+        "suspend.requested": [{ guard: "settling" }, suspended],
+      },
+    },
+    deploying: {
+      initial: "raising",
+      states: {
+        raising: {
+          description: "The new generation is durable before anybody hears of it (J2).",
+          entry: {
+            type: "store.generation",
+            params: ({ context }) => ({
+              generation: context.generation + 1,
+              completed: context.completed,
+            }),
+          },
+          on: {
+            "record.stored": { target: "restoring", actions: ["adoptFacts", "beginGeneration"] },
+            "record.refused": { target: "#job.recovering", actions: "adoptFacts" },
+          },
+        },
+        restoring: {
+          description: "Subtasks load state, sinks take their markers over and commit what was decided.",
+          entry: [
+            { type: "timer.start", params: ({ context }) => ({ timer: "deploy", ms: context.deployTimeoutMs }) },
+            {
+              type: "send.deployment",
+              params: ({ context }) => ({
+                generation: context.generation,
+                completed: context.completed,
+                settle: context.settleTo !== null,
+              }),
+            },
+          ],
+          exit: { type: "timer.cancel", params: { timer: "deploy" } },
+          always: [
+            { guard: "allRestored", target: "restored" },
+          ],
+          on: {
+            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
+            "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "deploy" } } }, ...failed],
+            ...failures,
+            "cancel.requested": [{ guard: "settling" }, canceled],
+            "suspend.requested": { actions: "wantSuspend" },
+          },
+        },
+        restored: {
+          always: [
+            { guard: "settling", target: "#job.settling.committing" },
+            { target: "#job.running" },
+          ],
+        },
+      },
+    },
+    running: {
+      description: "Records flow.",
+      entry: [
+        { type: "send.start", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "tell.restart", params: { event: { type: "job.recovered" } } },
+        { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
+      ],
+      exit: { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
+      initial: "processing",
+      on: {
+        ...failures,
+        "cancel.requested": canceled,
+        "checkpoint.completed": [
+          { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
+          { guard: "completedForSuspend", target: "settling", actions: ["noteCompleted", "settleToSuspended"] },
+          { actions: "noteCompleted" },
+        ],
+        "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
+      },
+      states: {
+        processing: {
+          always: [
+            { guard: "suspending", target: "suspending" },
+            { guard: "allEnded", target: "finishing" },
+          ],
+          on: {
+            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
+            "suspend.requested": { actions: "wantSuspend" },
+          },
+        },
+        suspending: {
+          description: "One more checkpoint, then stop; the job can be resumed from it (P30).",
+          entry: {
+            type: "tell.checkpointing",
+            params: { event: { type: "checkpoint.requested", reason: "suspend" } },
+          },
+        },
+        finishing: {
+          description: "All input is processed; the final checkpoint is forced and repeated until complete (P19).",
+          entry: {
+            type: "tell.checkpointing",
+            params: { event: { type: "checkpoint.requested", reason: "final" } },
+          },
+        },
+      },
+    },
+    failing: {
+      description: "The generation is over; the restart strategy is asked.",
+      entry: [
+        "goDead",
+        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        {
+          type: "report.failure",
+          params: ({ context }) => ({
+            where: context.where,
+            reason: context.reason,
+            recoverable: context.recoverable,
+          }),
+        },
+      ],
+      on: {
+        "restart.granted": { target: "backingOff", actions: "noteDelay" },
+        "restart.denied": { target: "settling", actions: "settleToFailed" },
+        "checkpoint.completed": { actions: "noteCompleted" },
+      },
+    },
+    backingOff: {
+      description: "Waiting before the next deployment.",
+      entry: { type: "timer.start", params: ({ context }) => ({ timer: "restart", ms: context.delayMs }) },
+      exit: { type: "timer.cancel", params: { timer: "restart" } },
+      always: { guard: "suspending", ...suspended },
+      on: {
+        "timer.fired": [
+          { guard: { type: "otherTimer", params: { timer: "restart" } } },
+          { target: "recovering" },
+        ],
+        "cancel.requested": canceled,
+        "suspend.requested": suspended,
+        "checkpoint.completed": { actions: "noteCompleted" },
+      },
+    },
+    settling: {
+      description: "No new input; every decided transaction is committed before the job ends (J4).",
+      initial: "storing",
+      states: {
+        storing: {
+          entry: {
+            type: "store.settling",
+            params: ({ context }) => ({ settleTo: context.settleTo ?? "failed", reason: context.reason }),
+          },
+          on: {
+            "record.stored": { target: "judging", actions: "adoptFacts" },
+            "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
+          },
+        },
+        judging: {
+          always: [
+            { guard: "allCommitted", target: "#job.ending" },
+            { guard: "alive", target: "committing" },
+            { target: "#job.recovering" },
+          ],
+        },
+        committing: {
+          description: "The committers of the last generation are still at it.",
+          always: { guard: "allCommitted", target: "#job.ending" },
+          on: {
+            "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
+            ...failures,
+          },
+        },
+      },
+    },
+    resettling: {
+      description: "A committer died while settling: another generation, only to commit (P18).",
+      entry: [
+        "goDead",
+        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "timer.start", params: ({ context }) => ({ timer: "restart", ms: context.settleRetryMs }) },
+      ],
+      on: {
+        "timer.fired": [
+          { guard: { type: "otherTimer", params: { timer: "restart" } } },
+          { target: "recovering" },
+        ],
+      },
+    },
+    stranded: {
+      description: "What the record names cannot be read: the job stops by name, nothing is deleted (P20).",
+      entry: [
+        {
+          type: "report.failure",
+          params: ({ context }) => ({ where: context.where, reason: context.reason, recoverable: false }),
+        },
+        "settleToFailed",
+      ],
+      always: { target: "ending" },
+    },
+    ending: {
+      description: "The terminal status is made durable; only then may anything be deleted.",
+      entry: [
+        { type: "store.terminal", params: ({ context }) => ({ status: context.settleTo ?? "failed" }) },
+      ],
+      on: { "record.stored": { target: "ended", actions: "adoptFacts" } },
+    },
+    ended: {
+      type: "final",
+      entry: [
+        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "release.job", params: ({ context }) => ({ status: context.status }) },
+      ],
+    },
+    deposed: { type: "final", description: "Another leader has taken over (J5)." },
+  },
+});

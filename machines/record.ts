@@ -1,0 +1,125 @@
+/**
+ * Every change of the job record, as pure functions: what a leader may write, and what the record refuses.
+ *
+ * Owns: the rules of the one durable record. Does not own: the compare-and-set that makes a change durable.
+ *
+ * D1  A decision counts only in the running generation that took the checkpoint; the record refuses it otherwise, so no
+ *     checkpoint is decided behind the back of a recovery that was planned without it.
+ * D2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
+ * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
+ */
+import type { RecordFacts } from "./job.ts";
+import type { CompletedCheckpoint, Failure, JobRecord, TerminalStatus } from "./protocol.ts";
+
+export const FAILURES_KEPT = 10;
+
+export type RecordChange =
+  | { readonly change: "claim"; readonly token: number }
+  | { readonly change: "reservation"; readonly reservedCheckpointId: number }
+  | {
+      readonly change: "generation";
+      readonly generation: number;
+      readonly nonce: string;
+      readonly completed: number;
+    }
+  | { readonly change: "decision"; readonly checkpoint: CompletedCheckpoint }
+  | { readonly change: "settling"; readonly settleTo: TerminalStatus }
+  | { readonly change: "terminal"; readonly status: TerminalStatus }
+  | { readonly change: "failure"; readonly failure: Failure };
+
+export type Changed = { readonly record: JobRecord } | { readonly refused: string };
+
+export function latestCheckpoint(record: JobRecord): CompletedCheckpoint | undefined {
+  return record.checkpoints.at(-1);
+}
+
+export function factsOf(record: JobRecord): RecordFacts {
+  const latest = latestCheckpoint(record);
+  return {
+    generation: record.generation,
+    status: record.status,
+    settleTo: record.settleTo,
+    reservedCheckpointId: record.reservedCheckpointId,
+    completed: latest?.checkpointId ?? 0,
+    allFinished: latest?.allFinished ?? false,
+  };
+}
+
+export function changeRecord(record: JobRecord, change: RecordChange): Changed {
+  switch (change.change) {
+    case "claim":
+      return { record: { ...record, token: change.token } };
+    case "reservation":
+      return {
+        record: {
+          ...record,
+          reservedCheckpointId: Math.max(record.reservedCheckpointId, change.reservedCheckpointId),
+        },
+      };
+    case "generation":
+      if (factsOf(record).completed !== change.completed)
+        return { refused: "another checkpoint was decided after recovery was planned" };
+      return {
+        record: {
+          ...record,
+          generation: change.generation,
+          nonce: change.nonce,
+          status: record.status === "settling" ? "settling" : "running",
+        },
+      };
+    case "decision":
+      return decide(record, change.checkpoint);
+    case "settling":
+      return { record: { ...record, status: "settling", settleTo: change.settleTo } };
+    case "terminal":
+      return { record: { ...record, status: change.status, settleTo: null } };
+    case "failure":
+      return { record: { ...record, failures: remember(record.failures, change.failure) } };
+  }
+}
+
+function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
+  if (record.status !== "running") return { refused: `the job is ${record.status}` };
+  if (record.generation !== checkpoint.generation)
+    return { refused: `generation ${record.generation} has taken over` };
+  if (checkpoint.checkpointId <= factsOf(record).completed)
+    return { refused: "a newer checkpoint is already decided" };
+  return {
+    record: {
+      ...record,
+      checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
+    },
+  };
+}
+
+/** The first failure of a streak stays beside the latest ones. */
+function remember(failures: readonly Failure[], failure: Failure): readonly Failure[] {
+  const [first, ...later] = failures;
+  return first === undefined ? [failure] : [first, ...[...later, failure].slice(-(FAILURES_KEPT - 1))];
+}
+
+/** Checkpoints that a change has dropped from the record: theirs is what may be deleted after it is durable (P16). */
+export function droppedBy(before: JobRecord, after: JobRecord): readonly CompletedCheckpoint[] {
+  const kept = new Set(after.checkpoints.map((checkpoint) => checkpoint.checkpointId));
+  return before.checkpoints.filter((checkpoint) => !kept.has(checkpoint.checkpointId));
+}
+
+export type SettledWrite =
+  /** The record holds my write. */
+  | "stored"
+  /** A newer leader has written: mine never will. */
+  | "lost"
+  /** The record moved without a newer token: read it and change it again. */
+  | "moved"
+  /** Still at my revision: send the same value again (P8). */
+  | "open";
+
+/** Settles a write of unknown or refused outcome from what the record says now (P8). */
+export function settleWrite(
+  mine: { readonly writeId: string; readonly token: number; readonly revision: number },
+  now: { readonly writeId: string; readonly token: number; readonly revision: number },
+): SettledWrite {
+  if (now.writeId === mine.writeId) return "stored";
+  if (now.token > mine.token) return "lost";
+  return now.revision === mine.revision ? "open" : "moved";
+}

@@ -1,0 +1,450 @@
+/**
+ * One parallel instance of a vertex: restores, runs, answers barriers, commits, ends.
+ *
+ * Owns: the order of a subtask's work around a checkpoint and which transaction is committed next. Does not own:
+ * records and their processing, alignment (alignment.ts), a transaction's own steps (sink-transaction.ts).
+ *
+ * S1  At barrier n, in this order and before any later record: cut transactions, forward the barrier, take the
+ *     synchronous part of the snapshot (flink-semantics 2.2).
+ * S2  n is acknowledged only when its snapshot and every uncommitted transaction up to n are durable (P13).
+ * S3  Decided transactions are committed oldest first, one at a time (P17).
+ * S4  `restored` is reported only after everything that the restored checkpoint decided is committed (P17).
+ * S5  Messages of another generation change nothing (P2).
+ */
+import { assign, setup } from "xstate";
+import { declareEffects } from "./effects.ts";
+import type { SubtaskName, TransactionName } from "./protocol.ts";
+import type { SinkTransactionEvent } from "./sink-transaction.ts";
+
+export interface SubtaskInput {
+  readonly subtask: SubtaskName;
+  readonly generation: number;
+  /** 0: nothing was restored. */
+  readonly restoredCheckpointId: number;
+  /** The restored snapshot was taken after `finish` ran; it never runs again (P19). */
+  readonly finished: boolean;
+}
+
+interface PendingTransaction {
+  readonly transaction: TransactionName;
+  readonly checkpointId: number;
+  readonly prepared: boolean;
+}
+
+export type SubtaskEvent =
+  | { readonly type: "state.restored"; readonly transactions: readonly Omit<PendingTransaction, "prepared">[] }
+  | { readonly type: "generation.started"; readonly generation: number }
+  | { readonly type: "generation.ended"; readonly generation: number }
+  | { readonly type: "barrier.aligned"; readonly checkpointId: number }
+  | {
+      readonly type: "transactions.cut";
+      readonly checkpointId: number;
+      readonly transactions: readonly TransactionName[];
+    }
+  | { readonly type: "transaction.prepared"; readonly transaction: TransactionName }
+  | { readonly type: "transaction.committed"; readonly transaction: TransactionName }
+  | { readonly type: "snapshot.stored"; readonly checkpointId: number }
+  | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string }
+  | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
+  | { readonly type: "checkpoint.aborted"; readonly generation: number; readonly checkpointId: number }
+  | { readonly type: "input.ended" }
+  | { readonly type: "finish.completed" }
+  | { readonly type: "subtask.broke"; readonly reason: string; readonly retry: "restart" | "never" };
+
+export interface SubtaskEffects {
+  /** Open operators and sinks, load state. Answered by `state.restored`. */
+  "restore.state": { readonly restoredCheckpointId: number };
+  "send.restored": { readonly subtask: SubtaskName; readonly generation: number };
+  /** Let records flow. */
+  "run.input": { readonly finished: boolean };
+  /** Answered by `transactions.cut` before any other event. */
+  "cut.transactions": { readonly checkpointId: number };
+  "emit.barrier": { readonly checkpointId: number };
+  /** Synchronous part now, the rest beside the records. Answered by `snapshot.stored` or `snapshot.failed`. */
+  "take.snapshot": { readonly checkpointId: number };
+  "cancel.snapshot": { readonly checkpointId: number };
+  "send.acknowledgement": {
+    readonly subtask: SubtaskName;
+    readonly generation: number;
+    readonly checkpointId: number;
+    readonly finished: boolean;
+  };
+  "send.decline": {
+    readonly subtask: SubtaskName;
+    readonly generation: number;
+    readonly checkpointId: number;
+    readonly reason: string;
+  };
+  "tell.transaction": { readonly transaction: TransactionName; readonly event: SinkTransactionEvent };
+  "send.committed": { readonly subtask: SubtaskName; readonly generation: number; readonly upTo: number };
+  /** Sources tell their broker how far the job has got. */
+  "report.progress": { readonly checkpointId: number };
+  /** End-of-input hooks of the operators, then end of data downstream. Answered by `finish.completed`. */
+  "run.finish": { readonly subtask: SubtaskName };
+  "send.ended": { readonly subtask: SubtaskName; readonly generation: number };
+  "send.failure": {
+    readonly subtask: SubtaskName;
+    readonly generation: number;
+    readonly reason: string;
+    readonly retry: "restart" | "never";
+  };
+  "close.operators": { readonly subtask: SubtaskName };
+}
+
+interface Context extends SubtaskInput {
+  readonly pending: readonly PendingTransaction[];
+  /** The transaction whose commit is under way. */
+  readonly committing: TransactionName | null;
+  readonly decidedUpTo: number;
+  /** Highest barrier seen or aborted; older ones are late (flink-semantics 2.3). */
+  readonly lastBarrier: number;
+  /** The checkpoint being snapshotted, or the last one. */
+  readonly snapshotId: number;
+  readonly stored: boolean;
+  readonly wasCut: boolean;
+  /** Acknowledged snapshot says this: `finish` had run before the barrier. */
+  readonly finishedAtBarrier: boolean;
+}
+
+const machine = setup({
+  types: {} as { context: Context; events: SubtaskEvent; input: SubtaskInput },
+  actions: {
+    ...declareEffects<SubtaskEffects>({
+      "restore.state": true,
+      "send.restored": true,
+      "run.input": true,
+      "cut.transactions": true,
+      "emit.barrier": true,
+      "take.snapshot": true,
+      "cancel.snapshot": true,
+      "send.acknowledgement": true,
+      "send.decline": true,
+      "tell.transaction": true,
+      "send.committed": true,
+      "report.progress": true,
+      "run.finish": true,
+      "send.ended": true,
+      "send.failure": true,
+      "close.operators": true,
+    }),
+    adoptTransactions: assign(({ context, event }) =>
+      event.type !== "state.restored"
+        ? {}
+        : {
+            pending: event.transactions.map((transaction) => ({ ...transaction, prepared: true })),
+            decidedUpTo: context.restoredCheckpointId,
+          },
+    ),
+    beginSnapshot: assign(({ context, event }) =>
+      event.type !== "barrier.aligned"
+        ? {}
+        : {
+            lastBarrier: event.checkpointId,
+            snapshotId: event.checkpointId,
+            stored: false,
+            wasCut: false,
+            finishedAtBarrier: context.finished,
+          },
+    ),
+    passBarrier: assign(({ context, event }) =>
+      "checkpointId" in event ? { lastBarrier: Math.max(context.lastBarrier, event.checkpointId) } : {},
+    ),
+    addTransactions: assign(({ context, event }) =>
+      event.type !== "transactions.cut"
+        ? {}
+        : {
+            wasCut: true,
+            pending: [
+              ...context.pending,
+              ...event.transactions.map((transaction) => ({
+                transaction,
+                checkpointId: event.checkpointId,
+                prepared: false,
+              })),
+            ],
+          },
+    ),
+    markPrepared: assign(({ context, event }) =>
+      event.type !== "transaction.prepared"
+        ? {}
+        : {
+            pending: context.pending.map((pending) =>
+              pending.transaction === event.transaction ? { ...pending, prepared: true } : pending,
+            ),
+          },
+    ),
+    markStored: assign({ stored: true }),
+    markDecided: assign(({ context, event }) =>
+      event.type !== "checkpoint.completed"
+        ? {}
+        : { decidedUpTo: Math.max(context.decidedUpTo, event.checkpointId) },
+    ),
+    beginCommit: assign(({ context }) => ({ committing: context.pending[0]?.transaction ?? null })),
+    dropCommitted: assign(({ context, event }) =>
+      event.type !== "transaction.committed"
+        ? {}
+        : {
+            committing: null,
+            pending: context.pending.filter((pending) => pending.transaction !== event.transaction),
+          },
+    ),
+    markFinished: assign({ finished: true }),
+  },
+  guards: {
+    otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
+    lateBarrier: ({ context, event }) => "checkpointId" in event && event.checkpointId <= context.lastBarrier,
+    otherSnapshot: ({ context, event }) =>
+      "checkpointId" in event && event.checkpointId !== context.snapshotId,
+    acknowledgeable: ({ context }) =>
+      context.stored && context.wasCut && context.pending.every((pending) => pending.prepared),
+    commitDue: ({ context }) => {
+      const oldest = context.pending[0];
+      return oldest !== undefined && oldest.prepared && oldest.checkpointId <= context.decidedUpTo;
+    },
+    alreadyFinished: ({ context }) => context.finished,
+  },
+});
+
+const commitOldest = [
+  "beginCommit",
+  {
+    type: "tell.transaction",
+    params: ({ context }: { context: Context }) => ({
+      transaction: context.committing ?? "",
+      event: { type: "commit.due" } as const,
+    }),
+  },
+] as const;
+
+/** S1. The params read the context that `beginSnapshot` has just written. */
+const atBarrier = ({ context }: { context: Context }) => ({ checkpointId: context.snapshotId });
+const snapshotAtBarrier = [
+  "beginSnapshot",
+  { type: "cut.transactions", params: atBarrier },
+  { type: "emit.barrier", params: atBarrier },
+  { type: "take.snapshot", params: atBarrier },
+] as const;
+
+export const subtaskMachine = machine.createMachine({
+  id: "subtask",
+  options: { maxIterations: 100 },
+  context: ({ input }) => ({
+    ...input,
+    pending: [],
+    committing: null,
+    decidedUpTo: input.restoredCheckpointId,
+    lastBarrier: input.restoredCheckpointId,
+    snapshotId: input.restoredCheckpointId,
+    stored: false,
+    wasCut: false,
+    finishedAtBarrier: false,
+  }),
+  initial: "restoring",
+  on: {
+    "subtask.broke": {
+      target: ".failed",
+      actions: {
+        type: "send.failure",
+        params: ({ context, event }) => ({
+          subtask: context.subtask,
+          generation: context.generation,
+          reason: event.reason,
+          retry: event.retry,
+        }),
+      },
+    },
+    "generation.ended": [{ guard: "otherGeneration" }, { target: ".closed" }],
+  },
+  states: {
+    restoring: {
+      description: "Opening operators and sinks (which fences older generations, P23) and loading state.",
+      entry: {
+        type: "restore.state",
+        params: ({ context }) => ({ restoredCheckpointId: context.restoredCheckpointId }),
+      },
+      on: { "state.restored": { target: "recommitting", actions: "adoptTransactions" } },
+    },
+    recommitting: {
+      description: "Committing what the restored checkpoint decided, before any source starts (P17).",
+      initial: "choosing",
+      states: {
+        choosing: {
+          always: [{ guard: "commitDue", target: "committing" }, { target: "#subtask.restored" }],
+        },
+        committing: {
+          entry: commitOldest,
+          on: { "transaction.committed": { target: "choosing", actions: "dropCommitted" } },
+        },
+      },
+    },
+    restored: {
+      description: "Waiting for every other subtask of the generation.",
+      entry: {
+        type: "send.restored",
+        params: ({ context }) => ({ subtask: context.subtask, generation: context.generation }),
+      },
+      on: { "generation.started": [{ guard: "otherGeneration" }, { target: "running" }] },
+    },
+    running: {
+      type: "parallel",
+      entry: { type: "run.input", params: ({ context }) => ({ finished: context.finished }) },
+      states: {
+        input: {
+          initial: "deciding",
+          states: {
+            deciding: { always: [{ guard: "alreadyFinished", target: "ended" }, { target: "processing" }] },
+            processing: { on: { "input.ended": { target: "finishing" } } },
+            finishing: {
+              description: "End-of-input hooks run once in the life of the job (P19).",
+              entry: { type: "run.finish", params: ({ context }) => ({ subtask: context.subtask }) },
+              on: { "finish.completed": { target: "ended", actions: "markFinished" } },
+            },
+            ended: {
+              description: "Goes on answering barriers until the job is settled (P19).",
+              entry: {
+                type: "send.ended",
+                params: ({ context }) => ({ subtask: context.subtask, generation: context.generation }),
+              },
+            },
+          },
+        },
+        snapshot: {
+          initial: "idle",
+          on: {
+            "transactions.cut": { actions: "addTransactions" },
+            "transaction.prepared": { actions: "markPrepared" },
+          },
+          states: {
+            idle: {
+              on: {
+                "barrier.aligned": [
+                  { guard: "lateBarrier" },
+                  { target: "snapshotting", actions: snapshotAtBarrier },
+                ],
+                "checkpoint.aborted": [
+                  { guard: "otherGeneration" },
+                  { guard: "lateBarrier" },
+                  { actions: "passBarrier" },
+                ],
+              },
+            },
+            snapshotting: {
+              description: "The snapshot is being uploaded, the cut transactions are becoming durable.",
+              always: {
+                guard: "acknowledgeable",
+                target: "idle",
+                actions: {
+                  type: "send.acknowledgement",
+                  params: ({ context }) => ({
+                    subtask: context.subtask,
+                    generation: context.generation,
+                    checkpointId: context.snapshotId,
+                    finished: context.finishedAtBarrier,
+                  }),
+                },
+              },
+              on: {
+                "barrier.aligned": [
+                  { guard: "lateBarrier" },
+                  {
+                    target: "snapshotting",
+                    actions: [
+                      {
+                        type: "cancel.snapshot",
+                        params: ({ context }) => ({ checkpointId: context.snapshotId }),
+                      },
+                      ...snapshotAtBarrier,
+                    ],
+                  },
+                ],
+                "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
+                "snapshot.failed": [
+                  { guard: "otherSnapshot" },
+                  {
+                    target: "idle",
+                    actions: {
+                      type: "send.decline",
+                      params: ({ context, event }) => ({
+                        subtask: context.subtask,
+                        generation: context.generation,
+                        checkpointId: event.checkpointId,
+                        reason: event.reason,
+                      }),
+                    },
+                  },
+                ],
+                "checkpoint.aborted": [
+                  { guard: "otherGeneration" },
+                  {
+                    guard: "otherSnapshot",
+                    actions: "passBarrier",
+                  },
+                  {
+                    target: "idle",
+                    actions: {
+                      type: "cancel.snapshot",
+                      params: ({ event }) => ({ checkpointId: event.checkpointId }),
+                    },
+                  },
+                ],
+              },
+            },
+          },
+        },
+        commit: {
+          initial: "idle",
+          states: {
+            idle: {
+              on: {
+                "checkpoint.completed": [
+                  { guard: "otherGeneration" },
+                  {
+                    target: "choosing",
+                    actions: [
+                      "markDecided",
+                      {
+                        type: "report.progress",
+                        params: ({ event }) => ({ checkpointId: event.checkpointId }),
+                      },
+                    ],
+                  },
+                ],
+              },
+            },
+            choosing: {
+              always: [
+                { guard: "commitDue", target: "committing" },
+                {
+                  target: "idle",
+                  actions: {
+                    type: "send.committed",
+                    params: ({ context }) => ({
+                      subtask: context.subtask,
+                      generation: context.generation,
+                      upTo: context.decidedUpTo,
+                    }),
+                  },
+                },
+              ],
+            },
+            committing: {
+              description: "One transaction at a time, oldest first (S3).",
+              entry: commitOldest,
+              on: {
+                "transaction.committed": { target: "choosing", actions: "dropCommitted" },
+                "checkpoint.completed": [{ guard: "otherGeneration" }, { actions: "markDecided" }],
+              },
+            },
+          },
+        },
+      },
+    },
+    failed: {
+      description: "Waits to be torn down; the coordinator restarts the job from its last checkpoint.",
+    },
+    closed: {
+      type: "final",
+      entry: { type: "close.operators", params: ({ context }) => ({ subtask: context.subtask }) },
+    },
+  },
+});
