@@ -1,0 +1,166 @@
+/**
+ * Everything that processes say to each other, as plain data. Every handler is idempotent: requests are repeated until
+ * they are answered or their generation ends, so each may arrive more than once.
+ */
+import type {
+  AbortReason,
+  Answer,
+  CheckpointingConfig,
+  GraphPlan,
+  JobStatus,
+  ObjectHandle,
+  RestartStrategy,
+  SubtaskName,
+  SubtaskSnapshot,
+} from "../../machines/protocol.ts";
+
+/* ------------------------------------------------------- to the leader, `<prefix>.<job>.control` */
+
+/** What a job file amounts to, without its functions. */
+export interface JobSubmission {
+  readonly job: string;
+  readonly plan: GraphPlan;
+  readonly graphFingerprint: string;
+  readonly codeFingerprint: string;
+  readonly checkpointing: CheckpointingConfig;
+  readonly restart: RestartStrategy;
+  readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+}
+
+export interface WorkerRegistration {
+  readonly type: "worker.register";
+  readonly job: string;
+  /** Random per process start (P5). */
+  readonly worker: string;
+  readonly codeFingerprint: string;
+  readonly slots: number;
+  /** Highest generation that was deployed here, 0 when none was. */
+  readonly generation: number;
+  readonly processId: number;
+}
+
+export type LeaderRequest =
+  | WorkerRegistration
+  | { readonly type: "job.submit"; readonly submission: JobSubmission; readonly fresh: boolean }
+  | { readonly type: "job.status"; readonly job: string }
+  | { readonly type: "job.cancel"; readonly job: string }
+  | { readonly type: "job.suspend"; readonly job: string };
+
+export type LeaderAnswer =
+  | { readonly answer: Answer; readonly generation?: number }
+  | { readonly answer: "refused"; readonly reason: string }
+  | { readonly answer: "status"; readonly status: JobReport };
+
+export interface SubtaskReport {
+  readonly subtask: SubtaskName;
+  readonly worker: string;
+  readonly state: string;
+  readonly recordsIn: number;
+  readonly recordsOut: number;
+}
+
+export interface CheckpointReport {
+  readonly checkpointId: number;
+  readonly completedAtMs: number;
+  readonly durationMs: number;
+  readonly bytes: number;
+}
+
+/** What `status` shows. */
+export interface JobReport {
+  readonly job: string;
+  readonly incarnation: string;
+  readonly generation: number;
+  readonly status: JobStatus;
+  /** State of the job machine on its leader: finer than `status`. */
+  readonly phase: string;
+  readonly leader: string;
+  readonly workers: readonly { readonly worker: string; readonly slots: number; readonly processId: number }[];
+  readonly subtasks: readonly SubtaskReport[];
+  readonly checkpoints: {
+    readonly completed: number;
+    readonly aborted: number;
+    readonly latest: CheckpointReport | null;
+  };
+  readonly restarts: number;
+  /** First failure of the present streak, then the latest. */
+  readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
+  /** What the job is waiting for, in words; empty when it is not. */
+  readonly waitingFor: string;
+}
+
+/* ------------------------------------------------------- to a worker, `<prefix>.workers.<worker>` */
+
+export interface Deployment {
+  readonly job: string;
+  readonly incarnation: string;
+  readonly generation: number;
+  readonly nonce: string;
+  /** Where every subtask of the generation runs; the same for all workers (P5). */
+  readonly placement: { readonly [subtask: SubtaskName]: string };
+  readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+  /** null: a fresh start. */
+  readonly restore: { readonly checkpointId: number; readonly manifest: ObjectHandle } | null;
+  /** Only commit what was decided; nothing is read (P18). */
+  readonly settle: boolean;
+  readonly maxParallelism: number;
+}
+
+export type WorkerRequest =
+  | { readonly type: "worker.ping" }
+  | { readonly type: "generation.deploy"; readonly deployment: Deployment }
+  /** Every generation up to this one ends here. */
+  | { readonly type: "generation.teardown"; readonly job: string; readonly generation: number };
+
+export interface PingAnswer {
+  readonly worker: string;
+  /** Highest generation seen (P5). */
+  readonly generation: number;
+  readonly subtasks: readonly Omit<SubtaskReport, "worker">[];
+}
+
+/* ------------------------------- to a generation's worker, `<prefix>.<job>.<generation>.worker.<worker>` */
+
+export type GenerationRequest =
+  | { readonly type: "generation.start"; readonly generation: number }
+  | { readonly type: "checkpoint.trigger"; readonly generation: number; readonly checkpointId: number }
+  | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
+  | {
+      readonly type: "checkpoint.aborted";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly reason: AbortReason;
+    };
+
+/* ------------------------------- to a generation's leader, `<prefix>.<job>.<generation>.coordinator` */
+
+export type SubtaskMessage =
+  | { readonly type: "subtask.restored"; readonly generation: number; readonly subtask: SubtaskName }
+  | { readonly type: "subtask.ended"; readonly generation: number; readonly subtask: SubtaskName }
+  | {
+      readonly type: "subtask.acknowledged";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly subtask: SubtaskName;
+      readonly snapshot: SubtaskSnapshot;
+    }
+  | {
+      readonly type: "subtask.declined";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly subtask: SubtaskName;
+      readonly reason: string;
+    }
+  | {
+      readonly type: "subtask.committed";
+      readonly generation: number;
+      readonly subtask: SubtaskName;
+      readonly upTo: number;
+    }
+  | {
+      readonly type: "subtask.failed";
+      readonly generation: number;
+      readonly subtask: SubtaskName;
+      readonly reason: string;
+      readonly retry: "restart" | "never";
+    };

@@ -1,0 +1,27 @@
+/**
+ * The event feed: every step of every machine and every milestone of a checkpoint, as plain data. Whoever reads it can
+ * check from it alone that no commit came before its decision.
+ */
+
+export interface FeedEvent {
+  /** Wall clock in ms. */
+  readonly t: number;
+  readonly job: string;
+  readonly generation: number;
+  /** Machine: "job", "checkpoint", "subtask", "sink-transaction", … */
+  readonly role: string;
+  /** Which one: "checkpoint/7", "count/0", "counts@7". */
+  readonly id: string;
+  readonly event: string;
+  /** Active states before and after. */
+  readonly from: string;
+  readonly to: string;
+  /** Names of the effects, in order. */
+  readonly effects: readonly string[];
+  readonly [detail: string]: unknown;
+}
+
+export interface EventFeed {
+  /** Never blocks, never throws; events may be lost when nobody listens. */
+  publish(event: FeedEvent): void;
+}
