@@ -21,7 +21,6 @@ import type {
   TimerEffects,
   TimerFired,
 } from "./protocol.ts";
-import type { RestartEvent } from "./restart.ts";
 
 export interface JobInput {
   readonly subtasks: readonly SubtaskName[];
@@ -100,7 +99,7 @@ export interface JobEffects extends TimerEffects {
   "tell.checkpointing": { readonly event: CheckpointingEvent };
   /** The host adds time and chance and passes it to restart. */
   "report.failure": { readonly where: string; readonly reason: string; readonly recoverable: boolean };
-  "tell.restart": { readonly event: Omit<Extract<RestartEvent, { type: "job.recovered" }>, "atMs"> };
+  "report.recovery": { readonly generation: number };
 }
 
 interface Context extends JobInput, RecordFacts {
@@ -137,7 +136,7 @@ const machine = setup({
       "release.job": true,
       "tell.checkpointing": true,
       "report.failure": true,
-      "tell.restart": true,
+      "report.recovery": true,
       "timer.start": true,
       "timer.cancel": true,
     }),
@@ -341,7 +340,7 @@ export const jobMachine = machine.createMachine({
       description: "Records flow.",
       entry: [
         { type: "send.start", params: ({ context }) => ({ generation: context.generation }) },
-        { type: "tell.restart", params: { event: { type: "job.recovered" } } },
+        { type: "report.recovery", params: ({ context }) => ({ generation: context.generation }) },
         { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
       ],
       exit: { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },

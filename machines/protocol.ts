@@ -115,6 +115,8 @@ export interface CheckpointingConfig {
 export interface JobRecord {
   readonly format: 1;
   readonly job: string;
+  /** Random per submission: a repeated request is recognised by it. */
+  readonly submissionId: string;
   readonly incarnation: string;
   readonly generation: number;
   /** Of the present generation, random (P6). */

@@ -71,8 +71,11 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return decide(record, change.checkpoint);
     case "settling":
       return { record: { ...record, status: "settling", settleTo: change.settleTo } };
-    case "terminal":
-      return { record: { ...record, status: change.status, settleTo: null } };
+    case "terminal": {
+      const retained = change.status === "suspended" || change.status === "failed";
+      const checkpoints = retained ? record.checkpoints : [];
+      return { record: { ...record, status: change.status, settleTo: null, checkpoints } };
+    }
     case "failure":
       return { record: { ...record, failures: remember(record.failures, change.failure) } };
   }

@@ -15,14 +15,13 @@ import type { SubtaskEvent } from "./subtask.ts";
 import type { TimerEffects, TimerFired, TransactionName } from "./protocol.ts";
 
 export interface SinkTransactionInput {
-  readonly transaction: TransactionName;
-  /** Restored from a manifest: it was cut and made durable by an older generation. */
-  readonly restored: boolean;
+  /** Restored from a manifest, cut and made durable by an older generation; null: a new one. */
+  readonly restored: TransactionName | null;
   readonly retryMs: number;
 }
 
 export type SinkTransactionEvent =
-  | { readonly type: "barrier.reached" }
+  | { readonly type: "barrier.reached"; readonly transaction: TransactionName }
   | { readonly type: "transaction.staged" }
   | { readonly type: "staging.failed"; readonly reason: string }
   | { readonly type: "commit.due" }
@@ -44,6 +43,7 @@ export interface SinkTransactionEffects extends TimerEffects {
 }
 
 interface Context {
+  /** Empty while open: the barrier that cuts it gives it its name (P4). */
   readonly transaction: TransactionName;
   readonly restored: boolean;
   readonly retryMs: number;
@@ -61,6 +61,10 @@ const machine = setup({
       "timer.start": true,
       "timer.cancel": true,
     }),
+    takeName: assign({
+      transaction: ({ context, event }) =>
+        event.type === "barrier.reached" ? event.transaction : context.transaction,
+    }),
     keepReason: assign({ reason: ({ context, event }) => ("reason" in event ? event.reason : context.reason) }),
   },
   guards: {
@@ -71,7 +75,12 @@ const machine = setup({
 export const sinkTransactionMachine = machine.createMachine({
   id: "sink-transaction",
   options: { maxIterations: 20 },
-  context: ({ input }) => ({ ...input, reason: "" }),
+  context: ({ input }) => ({
+    transaction: input.restored ?? "",
+    restored: input.restored !== null,
+    retryMs: input.retryMs,
+    reason: "",
+  }),
   initial: "beginning",
   states: {
     beginning: {
@@ -81,7 +90,7 @@ export const sinkTransactionMachine = machine.createMachine({
     open: {
       description: "The writer adds records.",
       on: {
-        "barrier.reached": { target: "preparing" },
+        "barrier.reached": { target: "preparing", actions: "takeName" },
         "generation.ended": { target: "aborting" },
       },
     },

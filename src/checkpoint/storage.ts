@@ -4,13 +4,9 @@
  * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
  * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
+import type { ObjectHandle } from "../../machines/protocol.ts";
 
-export interface ObjectHandle {
-  readonly name: string;
-  readonly bytes: number;
-  /** `sha256:<hex>` of the content. */
-  readonly digest: string;
-}
+export type { ObjectHandle };
 
 export interface StoredObject {
   readonly name: string;
@@ -54,16 +50,15 @@ export const objectNames = {
     part: number;
   }): string =>
     `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.${at.part}`,
+  /** Parts are staged before anybody knows at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;
     incarnation: string;
     generation: number;
     sink: string;
     writer: number;
-    checkpointId: number;
     part: number;
-  }): string =>
-    `${objectNames.generation(at)}transaction-${at.sink}-${at.writer}-${at.checkpointId}/${at.part}`,
+  }): string => `${objectNames.generation(at)}transaction-${at.sink}-${at.writer}/${at.part}`,
   message: (at: { job: string; incarnation: string; generation: number; id: string }): string =>
     `${objectNames.generation(at)}message/${at.id}`,
 };

@@ -19,6 +19,8 @@ import type {
 /** What a job file amounts to, without its functions. */
 export interface JobSubmission {
   readonly job: string;
+  /** Random per submission: a repeated request is recognised by it. */
+  readonly submissionId: string;
   readonly plan: GraphPlan;
   readonly graphFingerprint: string;
   readonly codeFingerprint: string;

@@ -1,16 +1,37 @@
 /**
  * The contract of a channel's two ends. Implementations: inside a process (local-channel.ts), over the bus
  * (remote-channel.ts). One writer, one reader, each driven by its subtask's loop.
+ *
+ * H1 The reader gets a prefix of what was sent, in order, each frame once; or the generation fails. Never other data.
+ * H2 Records frames that were sent and not yet taken never exceed the window, except by `overdraw`.
+ * H3 Control frames need no credit and keep their place.
+ * H4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
+ *    inside the other end's `send` and `take`.
  */
 import type { ControlFrame, Frame, RecordsFrame } from "./frame.ts";
 
 export interface OutputChannel {
+  /** How many records the next frame should hold; a channel that encodes adapts it to the size of the records. */
+  readonly recordsPerFrame: number;
   /** false: the window is full; sending records is a broken invariant until `onCredit` has called. */
   hasCredit(): boolean;
   onCredit(wake: () => void): void;
+  /** Records only with credit. The frame belongs to the channel from here on. */
   send(frame: RecordsFrame | ControlFrame): void;
-  /** Resolves when the reader is known to be there (P26); records may be sent only afterwards. */
+  /**
+   * Sends records without credit: only what a writer still holds when a control frame must follow it (H3). The debt
+   * is paid before there is credit again.
+   */
+  overdraw(frame: RecordsFrame): void;
+  /**
+   * Resolves when the reader is known to be there (P26); frames may be sent only afterwards. Stays pending when the
+   * channel fails or is closed first.
+   */
   opened(): Promise<void>;
+  /**
+   * A remote tail that is lost after closing is noticed by nobody: close only when the reader has everything or the
+   * generation is over.
+   */
   close(): void;
 }
 

@@ -7,8 +7,9 @@
 
 export interface RecordsFrame {
   readonly kind: "records";
+  /** Never empty. */
   readonly values: readonly unknown[];
-  /** One per value, or undefined when none of them has an event time. */
+  /** One per value (NO_TIMESTAMP where there is none), or undefined when none of them has an event time. */
   readonly timestamps: readonly number[] | undefined;
 }
 
@@ -30,4 +31,9 @@ export interface ChannelId {
   readonly edge: string;
   readonly from: number;
   readonly to: number;
+}
+
+/** For messages: `edge "words->count", subtask 0 to 1`. */
+export function describeChannel(id: ChannelId): string {
+  return `edge "${id.edge}", subtask ${id.from} to ${id.to}`;
 }

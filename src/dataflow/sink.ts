@@ -23,10 +23,15 @@ export interface Committable {
   readonly detail: unknown;
 }
 
-/** Durable bytes owned by transactions, not by checkpoints (P15). */
+/**
+ * Durable bytes owned by transactions, not by checkpoints (P15). One area per sink subtask and generation: it names
+ * its objects itself by (sink, writer, its own counter), because parts are staged while the transaction is still open
+ * and nobody knows yet at which checkpoint it will be cut (P25).
+ */
 export interface StagingArea {
-  /** Retried until durable or the generation ends. */
-  put(at: { checkpointId: number; part: number }, content: Uint8Array): Promise<ObjectHandle>;
+  /** The caller leaves `content` as it is until this settles. Retried until durable or the generation ends. */
+  put(content: Uint8Array): Promise<ObjectHandle>;
+  /** Also of objects that another writer or generation staged. @throws ObjectMissingError, ObjectCorruptError */
   get(handle: ObjectHandle): Promise<Uint8Array>;
 }
 

@@ -1,14 +1,91 @@
 /** A throw-away nats-server on a free port of 127.0.0.1. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findFreePort, startNatsServer } from "../../src/nats/server.ts";
+import { provideNatsServer } from "../../src/nats/server-binary.ts";
 
 export interface TestServer {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
   readonly storeDir: string;
-  /** Ends the process as it is; the store stays. */
+  /** Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend and resume it. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port and store. */
   restart(): Promise<void>;
   /** Ends it and removes the store. */
   stop(): Promise<void>;
+}
+
+export interface TestServerOptions {
+  /** Further lines of nats-server configuration. */
+  readonly configuration?: string;
+  /** Default false: no fsync, for speed. */
+  readonly syncAlways?: boolean;
+}
+
+export const freePort = findFreePort;
+
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { path: binary } = await provideNatsServer();
+  const storeDir = await mkdtemp(join(tmpdir(), "tidemark-nats-"));
+  const start = async (port: number) => {
+    const pidFile = join(storeDir, "nats-server.pid");
+    // The last server's pid may be somebody else's by now.
+    await rm(pidFile, { force: true });
+    const watch = killWhenThisProcessEnds(pidFile);
+    try {
+      const server = await startNatsServer({
+        binary,
+        storeDir,
+        port,
+        configuration: options.configuration ?? "",
+        syncInterval: options.syncAlways ? "always" : "2m",
+      });
+      void server.exited.then(() => watch.kill("SIGKILL"));
+      return server;
+    } catch (error) {
+      watch.kill("SIGKILL");
+      throw error;
+    }
+  };
+  let server = await start(0);
+  return {
+    url: server.url,
+    port: server.port,
+    get pid() {
+      return server.pid;
+    },
+    storeDir,
+    async kill(signal = "SIGKILL") {
+      server.kill(signal);
+      if (signal !== "SIGSTOP" && signal !== "SIGCONT") await server.exited;
+    },
+    async restart() {
+      server.kill();
+      await server.exited;
+      server = await start(server.port);
+    },
+    async stop() {
+      server.kill();
+      await server.exited;
+      await rm(storeDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * A shell whose standard input only we hold: it wakes up when we are gone, however we ended. Started before the server,
+ * so that there is no moment without it.
+ */
+function killWhenThisProcessEnds(pidFile: string): ChildProcess {
+  const script = 'read -r _; [ -s "$0" ] || sleep 1; kill -9 "$(cat "$0")"';
+  const watch = spawn("/bin/sh", ["-c", script, pidFile], {
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  watch.unref();
+  return watch;
 }

@@ -1,0 +1,225 @@
+/**
+ * Checkpoint storage in a directory: local, or one that all processes of the job mount.
+ *
+ * - F1 An object is written beside its place, synced, then renamed into it, and the directory synced: it is there as
+ *   a whole or not at all, also after a power loss.
+ * - F2 `a/b/c` is the file `c` in the directory `a/b`. No part of a name begins with a dot, so unfinished files, which
+ *   do, are never taken for objects, and no name leads out of the directory.
+ * - F3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
+import {
+  ConfigurationError,
+  describeError,
+  InvariantError,
+  invariant,
+  ObjectCorruptError,
+  ObjectMissingError,
+  StorageRefusedError,
+  StorageStalledError,
+  TidemarkError,
+} from "../errors.ts";
+import { type Content, digestText, newDigest, untilAborted } from "./content.ts";
+import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
+
+/** A directory that a delete has just emptied can go away between its making and its use. */
+const directoryAttempts = 5;
+
+export class FileStorage implements CheckpointStorage {
+  readonly description: string;
+  readonly #directory: string;
+
+  /**
+   * Makes the directory when it is not there.
+   * @param configurationKey named in the error when the directory cannot be one
+   * @throws ConfigurationError
+   */
+  constructor(directory: string, configurationKey = "execution.checkpointing.dir") {
+    this.#directory = resolve(directory);
+    this.description = `directory ${this.#directory}`;
+    try {
+      mkdirSync(this.#directory, { recursive: true });
+    } catch (error) {
+      const why = isOneOf(error, "EEXIST", "ENOTDIR") ? "there is a file of this name" : describeError(error);
+      throw new ConfigurationError(
+        configurationKey,
+        `${configurationKey}: ${this.#directory} cannot be a directory: ${why}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
+    const path = this.#pathOf(name);
+    const unfinished = join(dirname(path), `.${randomUUID()}`);
+    try {
+      const { file, madeDirectories } = await this.#create(unfinished);
+      try {
+        const handle = await writeAll(file, name, content, signal);
+        await this.#checkPresent(path, handle);
+        await rename(unfinished, path);
+        await this.#syncDirectories(dirname(path), madeDirectories);
+        return handle;
+      } catch (error) {
+        await rm(unfinished, { force: true }).catch(() => undefined);
+        throw error;
+      }
+    } catch (error) {
+      if (error instanceof TidemarkError || !isSystemError(error)) throw error;
+      throw new StorageRefusedError(`writing "${name}" to ${this.description}: ${describeError(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async get(handle: ObjectHandle): Promise<Uint8Array> {
+    const { name } = handle;
+    const bytes = await this.#read(name);
+    const digest = digestText(newDigest().update(bytes));
+    if (digest !== handle.digest) {
+      throw new ObjectCorruptError(
+        name,
+        `object "${name}" in ${this.description} is corrupt: ${bytes.length} bytes, ${digest}; ` +
+          `expected ${handle.bytes} bytes, ${handle.digest}`,
+      );
+    }
+    return bytes;
+  }
+
+  async delete(name: string): Promise<void> {
+    const path = this.#pathOf(name);
+    try {
+      await rm(path, { force: true });
+      await this.#removeEmpty(dirname(path));
+    } catch (error) {
+      throw new StorageRefusedError(`deleting "${name}" from ${this.description}: ${describeError(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    const start = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    if (start !== "") this.#pathOf(start.slice(0, -1));
+    yield* this.#listIn(start, prefix);
+  }
+
+  async *#listIn(start: string, prefix: string): AsyncGenerator<StoredObject> {
+    const directory = join(this.#directory, start);
+    const entries = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));
+    for (const entry of entries ?? []) {
+      const name = start + entry.name;
+      if (entry.name.startsWith(".")) continue;
+      if (entry.isDirectory()) {
+        if (name.startsWith(prefix)) yield* this.#listIn(`${name}/`, prefix);
+      } else if (name.startsWith(prefix)) {
+        const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT"));
+        if (found !== undefined) yield { name, bytes: found.size };
+      }
+    }
+  }
+
+  async #read(name: string): Promise<Uint8Array> {
+    try {
+      return await readFile(this.#pathOf(name));
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const directory = await stat(this.#directory).catch(() => undefined);
+      if (isOneOf(error, "ENOENT", "ENOTDIR") && directory?.isDirectory()) {
+        throw new ObjectMissingError(name, `object "${name}" is not in ${this.description}`, {
+          cause: error,
+        });
+      }
+      throw new StorageStalledError(`reading "${name}" from ${this.description}: ${describeError(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** The same name with the same content is a retry, with other content it is a bug. */
+  async #checkPresent(path: string, handle: ObjectHandle): Promise<void> {
+    const present = await readFile(path).catch(absentIf("ENOENT"));
+    if (present === undefined || digestText(newDigest().update(present)) === handle.digest) return;
+    throw new InvariantError(
+      `writing "${handle.name}" to ${this.description}: the name is taken by other content`,
+    );
+  }
+
+  async #create(path: string): Promise<{ file: FileHandle; madeDirectories: boolean }> {
+    for (let attempt = 1; ; attempt++) {
+      const made = await mkdir(dirname(path), { recursive: true });
+      try {
+        return { file: await open(path, "wx"), madeDirectories: made !== undefined };
+      } catch (error) {
+        if (!isOneOf(error, "ENOENT") || attempt === directoryAttempts) throw error;
+      }
+    }
+  }
+
+  async #syncDirectories(directory: string, withParents: boolean): Promise<void> {
+    const handle = await open(directory, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (withParents && directory !== this.#directory) await this.#syncDirectories(dirname(directory), true);
+  }
+
+  async #removeEmpty(directory: string): Promise<void> {
+    if (directory === this.#directory) return;
+    try {
+      await rmdir(directory);
+    } catch (error) {
+      if (isOneOf(error, "ENOTEMPTY", "EEXIST", "ENOTDIR")) return;
+      if (!isOneOf(error, "ENOENT")) throw error;
+    }
+    await this.#removeEmpty(dirname(directory));
+  }
+
+  #pathOf(name: string): string {
+    const legal = name.split("/").every((part) => /^[^.\0\\/][^\0\\/]*$/.test(part));
+    invariant(legal, `"${name}" is no name of an object in a directory`);
+    return join(this.#directory, name.split("/").join(sep));
+  }
+}
+
+async function writeAll(
+  file: FileHandle,
+  name: string,
+  content: Content,
+  signal: AbortSignal | undefined,
+): Promise<ObjectHandle> {
+  const hash = newDigest();
+  let bytes = 0;
+  try {
+    for await (const piece of untilAborted(content, signal)) {
+      hash.update(piece);
+      await file.writeFile(piece);
+      bytes += piece.length;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { name, bytes, digest: digestText(hash) };
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error;
+}
+
+function isOneOf(error: unknown, ...codes: string[]): boolean {
+  return isSystemError(error) && codes.includes(error.code ?? "");
+}
+
+/** For `catch`: these codes mean that there is nothing. */
+function absentIf(...codes: string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!isOneOf(error, ...codes)) throw error;
+    return undefined;
+  };
+}

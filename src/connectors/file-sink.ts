@@ -1,0 +1,513 @@
+/**
+ * The file sink: each transaction is one file of lines, which gets its final name when it is committed.
+ *
+ * Owns: the files in one directory. Everything unfinished lies in its hidden folder `.tidemark`, on the same file
+ * system, so that a reader of the directory sees complete files only.
+ * Does not own: what a marker means (dataflow/transaction-marker.ts).
+ *
+ * - F1 An open transaction is a hidden file named after incarnation, generation, writer and a counter; a cut closes it
+ *   after fsync (P13); the commit renames it (C2). The committable names the file.
+ * - F2 A marker file per (incarnation, sink, writer, generation) says which transaction is being renamed, durably
+ *   before the rename. So a commit that is repeated after somebody took the finished file away still knows that it is
+ *   done, and a missing file is told from a committed one.
+ * - F3 Each generation writes only its own marker file; the newest one counts, and fences older generations (P23).
+ *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
+ *   same decided transaction to the same name.
+ * - F4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
+ *   has cut: all recovered ones of this writer were committed before it (P17).
+ */
+import * as nodeFiles from "node:fs/promises";
+import { join } from "node:path";
+import type { ConnectorEnvironment } from "../dataflow/connector.ts";
+import type {
+  Committable,
+  PreparingTransaction,
+  Sink,
+  SinkEnvironment,
+  SinkWriter,
+} from "../dataflow/sink.ts";
+import {
+  asMarkerMemory,
+  type MarkerMemory,
+  memoryOf,
+  parseMarker,
+  signature,
+  type TransactionMarker,
+  takeOver,
+} from "../dataflow/transaction-marker.ts";
+import {
+  CommitRefusedError,
+  ConfigurationError,
+  EnvironmentError,
+  FencedError,
+  RecordRefusedError,
+  StorageRefusedError,
+} from "../errors.ts";
+
+export interface FileSinkOptions<T> {
+  /** Is created when it does not exist. Every process that runs this sink must see the same one. */
+  readonly directory: string;
+  /** How a record becomes a line. Default "json". */
+  readonly encode?: "json" | "text" | ((value: T) => string);
+  /** What the names of files begin with: letters, digits, underscores. Default "part". */
+  readonly name?: string;
+}
+
+/** The calls that the sink makes; tests put faults in between. */
+export type SinkFiles = Pick<
+  typeof nodeFiles,
+  "mkdir" | "open" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
+>;
+
+const CHUNK_BYTES = 256 * 1024;
+const WAITING_BYTES_MAX = 4 * 1024 * 1024;
+const DECIDED_MAX = 2;
+
+/** @throws ConfigurationError */
+export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = nodeFiles): Sink<T> {
+  const { directory, encode = "json", name = "part" } = options;
+  if (directory === "") throw new ConfigurationError("directory", "directory is empty");
+  if (!/^\w+$/.test(name)) {
+    throw new ConfigurationError("name", `name "${name}" must be letters, digits and underscores`);
+  }
+  const folder = new SinkFolder(directory, name, files);
+  return {
+    kind: "file",
+    guarantee: "exactly-once",
+    check: (_environment: ConnectorEnvironment) => folder.provide(),
+    async open(environment) {
+      await folder.provide();
+      const writer = new FileWriter(folder, lineOf(encode), environment);
+      await writer.takeOver(environment.subtaskIndex, asMarkerMemory(environment.restoredState));
+      return writer;
+    },
+  };
+}
+
+function lineOf<T>(encode: NonNullable<FileSinkOptions<T>["encode"]>): (value: T) => string {
+  if (typeof encode === "function") return encode;
+  return encode === "json" ? (value) => JSON.stringify(value) : (value) => value as string;
+}
+
+interface WriterName {
+  readonly incarnation: string;
+  readonly operator: string;
+  readonly writer: number;
+}
+
+/** The directory: names of files, and what is done to them durably. */
+class SinkFolder {
+  readonly files: SinkFiles;
+  readonly #directory: string;
+  readonly #hidden: string;
+  readonly #name: string;
+
+  constructor(directory: string, name: string, files: SinkFiles) {
+    this.files = files;
+    this.#directory = directory;
+    this.#hidden = join(directory, ".tidemark");
+    this.#name = name;
+  }
+
+  /** @throws ConfigurationError when it is no directory, EnvironmentError when it cannot be written */
+  async provide(): Promise<void> {
+    try {
+      await this.files.mkdir(this.#hidden, { recursive: true });
+      const probe = join(this.#hidden, `probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
+      await (await this.files.open(probe, "w")).close();
+      await this.files.unlink(probe);
+    } catch (cause) {
+      const code = codeOf(cause);
+      if (code === "EEXIST" || code === "ENOTDIR") {
+        throw new ConfigurationError("directory", `${this.#directory} is a file, or lies below one`, {
+          cause,
+        });
+      }
+      throw new EnvironmentError(`the file sink cannot write to ${this.#directory} (${code})`, { cause });
+    }
+  }
+
+  openPath(at: WriterName, generation: number, counter: number): string {
+    return `${prefixOf(at)},${generation},${counter}.open`;
+  }
+
+  hiddenPath(file: string): string {
+    return join(this.#hidden, file);
+  }
+
+  finalPath(at: WriterName, checkpointId: number): string {
+    const writer = String(at.writer).padStart(3, "0");
+    const transaction = String(checkpointId).padStart(10, "0");
+    const file = `${this.#name}-${encodeURIComponent(at.operator)}-${encodeURIComponent(at.incarnation)}-${writer}-${transaction}`;
+    return join(this.#directory, file);
+  }
+
+  /** Generations that have left a marker for this writer, ascending. */
+  async markerGenerations(at: WriterName): Promise<number[]> {
+    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".marker");
+    return found.map((file) => Number(file.split(",")[3]!.replace(".marker", ""))).sort((a, b) => a - b);
+  }
+
+  async readMarker(at: WriterName, generation: number): Promise<TransactionMarker> {
+    const path = this.#markerPath(at, generation);
+    return parseMarker(await this.files.readFile(path, "utf8"), path);
+  }
+
+  /** All of it or nothing, and durable. */
+  async writeMarker(at: WriterName, marker: TransactionMarker): Promise<void> {
+    const path = this.#markerPath(at, marker.generation);
+    const draft = `${path}.draft`;
+    const file = await this.files.open(draft, "w");
+    try {
+      await file.writeFile(JSON.stringify(marker));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.files.rename(draft, path);
+    await this.#syncFolder(this.#hidden);
+  }
+
+  removeMarker(at: WriterName, generation: number): Promise<void> {
+    return this.remove(this.#markerPath(at, generation));
+  }
+
+  /** false: `file` is not there. */
+  async publish(file: string, finalPath: string): Promise<boolean> {
+    try {
+      await this.files.rename(this.hiddenPath(file), finalPath);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return false;
+      throw error;
+    }
+    await this.#syncFolder(this.#directory);
+    return true;
+  }
+
+  syncHidden(): Promise<void> {
+    return this.#syncFolder(this.#hidden);
+  }
+
+  /** undefined: it does not exist. */
+  async sizeOf(path: string): Promise<number | undefined> {
+    try {
+      return (await this.files.stat(path)).size;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Removing what is gone already is fine. */
+  async remove(path: string): Promise<void> {
+    try {
+      await this.files.unlink(path);
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
+  }
+
+  /** Open files that generations before `generation` have left. */
+  async leftOver(at: WriterName, generation: number): Promise<string[]> {
+    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".open");
+    return found.filter((file) => Number(file.split(",")[3]) < generation);
+  }
+
+  describeMarker(at: WriterName): string {
+    return `marker of writer ${at.writer} of sink ${at.operator} in ${this.#hidden}`;
+  }
+
+  async #hiddenFiles(start: string, end: string): Promise<string[]> {
+    const files = await this.files.readdir(this.#hidden);
+    return files.filter((file) => file.startsWith(start) && file.endsWith(end));
+  }
+
+  #markerPath(at: WriterName, generation: number): string {
+    return this.hiddenPath(`${prefixOf(at)},${generation}.marker`);
+  }
+
+  async #syncFolder(path: string): Promise<void> {
+    const folder = await this.files.open(path, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+}
+
+/** Encoded names hold no comma, so the fields of a hidden file's name can be told apart. */
+function prefixOf({ operator, incarnation, writer }: WriterName): string {
+  return `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},${writer}`;
+}
+
+interface FileEvents {
+  readonly onWritten: () => void;
+  /** May be called more than once. */
+  readonly onFailed: (cause: unknown) => void;
+}
+
+/** The file of one transaction: lines go in synchronously, chunks are written behind one another. */
+class TransactionFile {
+  readonly name: string;
+  bytes = 0;
+  waitingBytes = 0;
+  readonly #handle: Promise<nodeFiles.FileHandle>;
+  readonly #folder: SinkFolder;
+  readonly #events: FileEvents;
+  #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  #used = 0;
+  #written: Promise<void>;
+
+  constructor(folder: SinkFolder, name: string, events: FileEvents) {
+    this.name = name;
+    this.#folder = folder;
+    this.#events = events;
+    this.#handle = folder.files.open(folder.hiddenPath(name), "wx");
+    this.#written = this.#handle.then(() => {});
+    this.#written.catch(events.onFailed);
+  }
+
+  append(line: string): void {
+    const most = line.length * 3 + 1;
+    if (this.#used + most > this.#chunk.length) {
+      this.#handOver();
+      if (most > this.#chunk.length) this.#chunk = Buffer.allocUnsafeSlow(most);
+    }
+    this.#used += this.#chunk.write(line, this.#used, "utf8");
+    this.#chunk[this.#used] = LINE_FEED;
+    this.#used += 1;
+  }
+
+  /** Resolves when content and name are durable. */
+  async finish(): Promise<void> {
+    this.#handOver();
+    await this.#written;
+    const handle = await this.#handle;
+    await handle.sync();
+    await handle.close();
+    await this.#folder.syncHidden();
+  }
+
+  async discard(): Promise<void> {
+    await this.#written.catch(() => {});
+    await this.#handle.then((handle) => handle.close()).catch(() => {});
+    await this.#folder.remove(this.#folder.hiddenPath(this.name));
+  }
+
+  #handOver(): void {
+    if (this.#used === 0) return;
+    const chunk = this.#chunk.subarray(0, this.#used);
+    this.bytes += chunk.length;
+    this.waitingBytes += chunk.length;
+    this.#chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.#used = 0;
+    this.#written = this.#written.then(async () => {
+      await (await this.#handle).writeFile(chunk);
+      this.waitingBytes -= chunk.length;
+      this.#events.onWritten();
+    });
+    this.#written.catch(this.#events.onFailed);
+  }
+}
+
+const LINE_FEED = 10;
+
+interface FileDetail {
+  readonly version: 1;
+  readonly file: string;
+  readonly bytes: number;
+}
+
+class FileWriter<T> implements SinkWriter<T> {
+  readonly #folder: SinkFolder;
+  readonly #lineOf: (value: T) => string;
+  readonly #environment: SinkEnvironment;
+  readonly #markers = new Map<number, TransactionMarker>();
+  readonly #uncommitted = new Set<number>();
+  #open: TransactionFile | undefined;
+  #counter = 0;
+  #committing = false;
+  #swept = false;
+  #closed = false;
+  #wake: () => void = () => {};
+
+  constructor(folder: SinkFolder, toLine: (value: T) => string, environment: SinkEnvironment) {
+    this.#folder = folder;
+    this.#lineOf = toLine;
+    this.#environment = environment;
+  }
+
+  async takeOver(writer: number, memory: MarkerMemory | undefined): Promise<TransactionMarker> {
+    const folder = this.#folder;
+    const at = this.#nameOf(writer);
+    const { restoredCheckpointId } = this.#environment;
+    const generations = await folder.markerGenerations(at);
+    const newest = generations.at(-1);
+    const found = newest === undefined ? undefined : await folder.readMarker(at, newest);
+    const owner = signature(this.#environment);
+    const wanted = takeOver(found, owner, { restoredCheckpointId, memory }, folder.describeMarker(at));
+    if (wanted !== found) await folder.writeMarker(at, wanted);
+    // Only now, so that there is a marker at every moment.
+    for (const generation of generations) {
+      if (generation < this.#environment.generation) await folder.removeMarker(at, generation);
+    }
+    this.#markers.set(writer, wanted);
+    return wanted;
+  }
+
+  write(value: T): void {
+    const line = this.#lineOf(value);
+    if (typeof line !== "string") {
+      throw new RecordRefusedError(`a record cannot be written as a line: got ${typeof line}, wanted text`);
+    }
+    if (line.includes("\n")) {
+      throw new RecordRefusedError(
+        `a record cannot be written as a line: it holds a line break ("${line.slice(0, 40)}")`,
+      );
+    }
+    this.#open ??= this.#newFile();
+    this.#open.append(line);
+  }
+
+  blocked(): boolean {
+    const waiting = this.#open?.waitingBytes ?? 0;
+    return waiting > WAITING_BYTES_MAX || (this.#committing && this.#uncommitted.size > DECIDED_MAX);
+  }
+
+  onAvailable(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  cut(checkpointId: number): PreparingTransaction | undefined {
+    const file = this.#open;
+    if (file === undefined) return undefined;
+    this.#open = undefined;
+    this.#uncommitted.add(checkpointId);
+    const finished = file.finish();
+    finished.catch((cause: unknown) => this.#failed(file.name, cause));
+    const writer = this.#environment.subtaskIndex;
+    const prepared = async (): Promise<Committable> => {
+      await finished;
+      const detail: FileDetail = { version: 1, file: file.name, bytes: file.bytes };
+      return { checkpointId, writer, staged: [], detail };
+    };
+    return { checkpointId, prepared };
+  }
+
+  snapshot(): MarkerMemory {
+    return memoryOf(this.#markers.get(this.#environment.subtaskIndex)!);
+  }
+
+  async commit(transaction: Committable): Promise<void> {
+    this.#committing = true;
+    try {
+      await this.#commitFile(transaction);
+      await this.#sweepAfter(transaction);
+      this.#uncommitted.delete(transaction.checkpointId);
+    } finally {
+      this.#committing = false;
+      this.#wake();
+    }
+  }
+
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    // Never cut, so no committable names it.
+    await this.#open?.discard();
+    this.#open = undefined;
+  }
+
+  async #commitFile({ checkpointId, writer, detail }: Committable): Promise<void> {
+    const folder = this.#folder;
+    const at = this.#nameOf(writer);
+    const marker =
+      this.#markers.get(writer) ?? (await this.takeOver(writer, { markerExists: true, checkpointId: 0 }));
+    await this.#assertNotFenced(at);
+    if (marker.checkpointId > checkpointId) return;
+    const finalPath = folder.finalPath(at, checkpointId);
+    const { file } = parseDetail(detail);
+    if (marker.checkpointId < checkpointId) {
+      await this.#assertThere(transactionName(at, checkpointId), parseDetail(detail), finalPath);
+      const next: TransactionMarker = { ...marker, checkpointId, part: 1, parts: 1 };
+      await folder.writeMarker(at, next);
+      this.#markers.set(writer, next);
+    }
+    // From here on a file that is not there was renamed by an earlier attempt (F2).
+    await folder.publish(file, finalPath);
+  }
+
+  async #assertNotFenced(at: WriterName): Promise<void> {
+    const newest = (await this.#folder.markerGenerations(at)).at(-1);
+    if (newest !== undefined && newest > this.#environment.generation) {
+      const place = this.#folder.describeMarker(at);
+      throw new FencedError(`${place} was taken over by generation ${newest}`);
+    }
+  }
+
+  async #assertThere(what: string, { file, bytes }: FileDetail, finalPath: string): Promise<void> {
+    const path = this.#folder.hiddenPath(file);
+    const size = await this.#folder.sizeOf(path);
+    if (size === bytes) return;
+    if (size !== undefined) {
+      throw new CommitRefusedError(`${what}: ${path} has ${size} bytes, and was prepared with ${bytes}`);
+    }
+    if ((await this.#folder.sizeOf(finalPath)) === bytes) return;
+    throw new CommitRefusedError(
+      `${what}: neither ${path} nor ${finalPath} exists, or it has another size. Was the directory cleaned, or does ` +
+        "this process see another one? Put the file back, then start the job again",
+    );
+  }
+
+  /** F4 */
+  async #sweepAfter(transaction: Committable): Promise<void> {
+    if (this.#swept || !this.#uncommitted.has(transaction.checkpointId)) return;
+    this.#swept = true;
+    const at = this.#nameOf(this.#environment.subtaskIndex);
+    for (const file of await this.#folder.leftOver(at, this.#environment.generation)) {
+      await this.#folder.remove(this.#folder.hiddenPath(file));
+    }
+  }
+
+  #newFile(): TransactionFile {
+    this.#counter += 1;
+    const at = this.#nameOf(this.#environment.subtaskIndex);
+    const name = this.#folder.openPath(at, this.#environment.generation, this.#counter);
+    return new TransactionFile(this.#folder, name, {
+      onWritten: () => this.#wake(),
+      onFailed: (cause) => this.#failed(name, cause),
+    });
+  }
+
+  #failed(file: string, cause: unknown): void {
+    if (this.#closed) return;
+    const path = this.#folder.hiddenPath(file);
+    this.#environment.fail(
+      new StorageRefusedError(`the file sink cannot write ${path} (${codeOf(cause)})`, { cause }),
+    );
+  }
+
+  #nameOf(writer: number): WriterName {
+    const { incarnation, operator } = this.#environment;
+    return { incarnation, operator, writer };
+  }
+}
+
+function transactionName(at: WriterName, checkpointId: number): string {
+  return `transaction ${checkpointId} of writer ${at.writer} of sink ${at.operator}`;
+}
+
+/** @throws CommitRefusedError */
+function parseDetail(detail: unknown): FileDetail {
+  const found = detail as Partial<FileDetail> | undefined;
+  if (found?.version !== 1 || typeof found.file !== "string" || typeof found.bytes !== "number") {
+    throw new CommitRefusedError("a transaction of another version of the file sink cannot be committed");
+  }
+  return found as FileDetail;
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? "unknown";
+}

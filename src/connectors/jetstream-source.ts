@@ -1,0 +1,399 @@
+/**
+ * Reads a JetStream stream: one split, or one split for each group of subjects.
+ *
+ * Owns: which splits there are, and which of them a subtask reads. Does not own: reading one split without gaps
+ * (src/nats/sequential-reader.ts), showing progress (src/nats/progress.ts).
+ *
+ * - J1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
+ *   the first read, so every generation reads the same input (P31, P32).
+ * - J2 The position of a split is the sequence of the last record given out: exactly the records up to it are before
+ *   the barrier. For a split with subjects it may be later, where nothing of these subjects lies between.
+ * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
+ */
+import type { StreamInfo } from "@nats-io/jetstream";
+import { JetStreamApiError } from "@nats-io/jetstream";
+import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
+import type {
+  Collect,
+  PollStatus,
+  Source,
+  SourceReader,
+  SourceSplit,
+  SplitPosition,
+} from "../dataflow/source.ts";
+import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import type { Decode, Decoder } from "../nats/decoding.ts";
+import { NatsEnvironment } from "../nats/environment.ts";
+import { NatsLink } from "../nats/link.ts";
+import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/progress.ts";
+import { SequentialReader } from "../nats/sequential-reader.ts";
+import { isAtLeast } from "../nats/server-version.ts";
+import { filtersOverlap, isSubjectFilter } from "../nats/subject-filter.ts";
+
+export interface JetstreamSourceOptions {
+  /** Name of an existing stream. */
+  readonly stream: string;
+  /**
+   * One split for each entry: a subject filter ("orders.eu.>"), or several. They must not overlap. Splits are what is
+   * dealt out to the source's subtasks. Default: one split, the whole stream.
+   */
+  readonly subjects?: readonly (string | readonly string[])[];
+  /** "end": a bounded input, up to what is there when the job is submitted. Default: never ends. */
+  readonly until?: "end";
+  /** Where a new job begins. "new": after what is there when it is submitted. Default "first". */
+  readonly startAt?: "first" | "new" | { readonly sequence: number };
+  /**
+   * A durable consumer shows progress after each completed checkpoint, named `tidemark-<job>-<operator>-<split>`, or
+   * beginning with the name given here. Interest streams need it. Default true.
+   */
+  readonly progress?: boolean | string;
+  /** "public": read by the NATS library's public interface only; slower. Default "diverting". */
+  readonly reader?: "diverting" | "public";
+}
+
+/** Plain data, stored in the job record (J1). */
+export interface JetstreamSplit extends SourceSplit {
+  readonly stream: string;
+  readonly created: string;
+  readonly retention: StreamInfo["config"]["retention"];
+  /** Empty: every message. */
+  readonly filters: readonly string[];
+  /** First sequence wanted; undefined: whatever the stream begins with. */
+  readonly start?: number;
+  /** Last sequence wanted; undefined: never ends. */
+  readonly end?: number;
+}
+
+/** Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`. */
+export function jetstreamSource<T = unknown>(
+  options: JetstreamSourceOptions & { readonly decode?: "json" },
+): Source<T>;
+/** Records are UTF-8 text. */
+export function jetstreamSource(
+  options: JetstreamSourceOptions & { readonly decode: "text" },
+): Source<string>;
+/** Records are copies of the payloads. */
+export function jetstreamSource(
+  options: JetstreamSourceOptions & { readonly decode: "bytes" },
+): Source<Uint8Array>;
+/** Records are what `decode` returns for (data, subject). `data` is a view: copy what is to be kept of it. */
+export function jetstreamSource<T>(
+  options: JetstreamSourceOptions & { readonly decode: Decoder<T> },
+): Source<T>;
+/** @throws ConfigurationError naming the option */
+export function jetstreamSource<T>(
+  options: JetstreamSourceOptions & { readonly decode?: Decode<T> },
+): Source<T> {
+  checkOptions(options);
+  const decode: Decode<T> = options.decode ?? "json";
+  return {
+    kind: "jetstream",
+    replayable: true,
+    bounded: options.until === "end",
+    discover: (environment) => discover(options, environment),
+    open: (environment, splits) => open(options, decode, environment, splits),
+  };
+}
+
+function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unknown }): void {
+  const { stream, subjects, decode, until, startAt, progress, reader } = options;
+  if (typeof stream !== "string" || !/^[^\s.*>/\\]+$/.test(stream)) {
+    throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);
+  }
+  if (subjects !== undefined) checkSubjects(subjects);
+  if (
+    decode !== undefined &&
+    typeof decode !== "function" &&
+    !["text", "json", "bytes"].includes(String(decode))
+  ) {
+    throw wrong("decode", `must be "text", "json", "bytes" or a function (data, subject) => value`);
+  }
+  if (until !== undefined && until !== "end") throw wrong("until", `must be "end" or left out`);
+  if (typeof startAt === "object") {
+    if (!Number.isSafeInteger(startAt.sequence) || startAt.sequence < 1) {
+      throw wrong("startAt", `its sequence must be a whole number from 1 on, not ${startAt.sequence}`);
+    }
+  } else if (startAt !== undefined && startAt !== "first" && startAt !== "new") {
+    throw wrong("startAt", `must be "first", "new" or { sequence }`);
+  }
+  if (until === "end" && startAt === "new") {
+    throw wrong("startAt", `"new" together with until: "end" would read nothing`);
+  }
+  if (typeof progress === "string" ? !/^[A-Za-z0-9_-]+$/.test(progress) : !isOptionalBoolean(progress)) {
+    throw wrong("progress", `must be true, false or a name of letters, digits, "-" and "_"`);
+  }
+  if (reader !== undefined && reader !== "diverting" && reader !== "public") {
+    throw wrong("reader", `must be "diverting" or "public"`);
+  }
+}
+
+function checkSubjects(subjects: readonly (string | readonly string[])[]): void {
+  if (!Array.isArray(subjects) || subjects.length === 0) {
+    throw wrong("subjects", "must name at least one subject filter; leave it out to read the whole stream");
+  }
+  const seen: string[] = [];
+  for (const filter of subjects.flatMap((entry) => filtersOf(entry))) {
+    if (typeof filter !== "string" || !isSubjectFilter(filter)) {
+      throw wrong("subjects", `"${filter}" is not a subject filter such as "orders.eu.>"`);
+    }
+    const other = seen.find((it) => filtersOverlap(it, filter));
+    if (other !== undefined) {
+      throw wrong("subjects", `"${other}" and "${filter}" overlap: records would be read twice`);
+    }
+    seen.push(filter);
+  }
+  if (subjects.some((entry) => filtersOf(entry).length === 0)) throw wrong("subjects", "has an empty group");
+}
+
+function filtersOf(entry: string | readonly string[]): readonly string[] {
+  return typeof entry === "string" ? [entry] : entry;
+}
+
+function isOptionalBoolean(value: unknown): boolean {
+  return value === undefined || typeof value === "boolean";
+}
+
+function wrong(option: string, problem: string): ConfigurationError {
+  return new ConfigurationError(
+    `jetstreamSource.${option}`,
+    `jetstreamSource: option "${option}": ${problem}`,
+  );
+}
+
+async function discover(
+  options: JetstreamSourceOptions,
+  environment: ConnectorEnvironment,
+): Promise<JetstreamSplit[]> {
+  const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
+  const info = await streamInfo(nats, options);
+  const groups = (options.subjects ?? [[]]).map(filtersOf);
+  checkStream(options, groups, info, nats.serverVersion);
+  warnOfForeignSubjects(groups, info, environment);
+  const start = firstSequence(options, info);
+  const end = options.until === "end" ? info.state.last_seq : undefined;
+  return groups.map((filters) => ({
+    id: filters.length === 0 ? "all" : filters.join(","),
+    stream: options.stream,
+    created: info.created,
+    retention: info.config.retention,
+    filters,
+    ...(start === undefined ? {} : { start }),
+    ...(end === undefined ? {} : { end }),
+  }));
+}
+
+async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions): Promise<StreamInfo> {
+  const { stream } = options;
+  const manager = await nats.manager();
+  try {
+    return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.status !== 404) throw error;
+    const subjects = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
+    throw new EnvironmentError(
+      `stream "${stream}" does not exist; create it: nats stream add ${stream} --subjects "${subjects ?? `${stream.toLowerCase()}.>`}"`,
+      { cause: error },
+    );
+  }
+}
+
+/** What this source cannot do with the stream or the server. */
+function checkStream(
+  options: JetstreamSourceOptions,
+  groups: readonly (readonly string[])[],
+  info: StreamInfo,
+  serverVersion: string,
+): void {
+  const { retention } = info.config;
+  const named = `stream "${options.stream}"`;
+  if (retention === "workqueue") {
+    throw new EnvironmentError(
+      `${named} is a work queue, which is not supported yet: read it from a stream with limits retention that sources it (nats stream add ${options.stream}_LOG --source ${options.stream})`,
+    );
+  }
+  if (retention === "interest" && options.progress === false) {
+    throw wrong("progress", `${named} keeps only what a consumer waits for; the progress consumer is needed`);
+  }
+  if (retention === "interest" && !isAtLeast(serverVersion, CONSUMER_RESET_SINCE)) {
+    throw new EnvironmentError(
+      `${named} has interest retention: freeing what was read needs nats-server ${CONSUMER_RESET_SINCE}, this is ${serverVersion}; use limits retention`,
+    );
+  }
+  if (groups.some((filters) => filters.length > 1) && !isAtLeast(serverVersion, "2.10.0")) {
+    throw new EnvironmentError(
+      `several subjects in one split need nats-server 2.10.0, this is ${serverVersion}; make them splits of their own`,
+    );
+  }
+}
+
+/** A mistyped subject would read nothing, for ever and in silence. Mirrors and transforms have other subjects. */
+function warnOfForeignSubjects(
+  groups: readonly (readonly string[])[],
+  info: StreamInfo,
+  { logger }: ConnectorEnvironment,
+): void {
+  const { subjects, mirror, sources, subject_transform: transform } = info.config;
+  if (mirror !== undefined || sources !== undefined || transform !== undefined || !subjects?.length) return;
+  for (const filter of groups.flat()) {
+    if (subjects.some((subject) => filtersOverlap(subject, filter))) continue;
+    logger.warn(
+      { stream: info.config.name, filter, subjects },
+      "the stream has no such subject; nothing will be read",
+    );
+  }
+}
+
+function firstSequence(
+  { startAt, stream }: JetstreamSourceOptions,
+  { state }: StreamInfo,
+): number | undefined {
+  if (startAt === undefined || startAt === "first") return undefined;
+  if (startAt === "new") return state.last_seq + 1;
+  const { sequence } = startAt;
+  if (sequence < state.first_seq || sequence > state.last_seq + 1) {
+    throw wrong(
+      "startAt",
+      `stream "${stream}" has the sequences ${state.first_seq} to ${state.last_seq}, not ${sequence}`,
+    );
+  }
+  return sequence;
+}
+
+async function open<T>(
+  options: JetstreamSourceOptions,
+  decode: Decode<T>,
+  environment: SubtaskEnvironment,
+  positions: readonly SplitPosition[],
+): Promise<SourceReader<T>> {
+  const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
+  const splits = positions.map(({ split, position }) =>
+    openedSplit(options, decode, environment, nats, split as JetstreamSplit, position as number | undefined),
+  );
+  const reader = new JetstreamReader<T>(splits, options.until === "end");
+  try {
+    await Promise.all(
+      splits.map(async ({ split, progress, reader: it }) => {
+        if (split.retention === "interest") await progress?.ensure();
+        await it.open();
+      }),
+    );
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+  return reader;
+}
+
+interface OpenSplit<T> {
+  readonly split: JetstreamSplit;
+  readonly reader: SequentialReader<T>;
+  readonly progress: ProgressConsumer | undefined;
+}
+
+function openedSplit<T>(
+  options: JetstreamSourceOptions,
+  decode: Decode<T>,
+  environment: SubtaskEnvironment,
+  nats: NatsEnvironment,
+  split: JetstreamSplit,
+  position: number | undefined,
+): OpenSplit<T> {
+  const { logger, job, operator } = environment;
+  const { stream, created, filters, retention, start, end } = split;
+  const reader = new SequentialReader<T>({
+    nats,
+    logger,
+    operator,
+    stream,
+    created,
+    filters,
+    after: position ?? (start ?? 1) - 1,
+    resumed: position !== undefined || start !== undefined,
+    end,
+    decode,
+    mode: options.reader,
+  });
+  if (options.progress === false) return { split, reader, progress: undefined };
+  const prefix = typeof options.progress === "string" ? [options.progress] : ["tidemark", job, operator];
+  const name = progressName([...prefix, split.id]);
+  return {
+    split,
+    reader,
+    progress: new ProgressConsumer({ nats, logger, stream, retention, name, filters }),
+  };
+}
+
+class JetstreamReader<T> implements SourceReader<T> {
+  readonly #splits: readonly OpenSplit<T>[];
+  readonly #bounded: boolean;
+  /** The split to ask first: they take turns. */
+  #first = 0;
+  /** The split of the record last given out. */
+  #current: OpenSplit<T> | undefined;
+
+  constructor(splits: readonly OpenSplit<T>[], bounded: boolean) {
+    this.#splits = splits;
+    this.#bounded = bounded;
+  }
+
+  poll(collect: Collect<T>, recordsMax: number): PollStatus {
+    const splits = this.#splits;
+    if (splits.length === 0) return this.#bounded ? "ended" : "idle";
+    let budget = recordsMax;
+    let more = false;
+    let ended = true;
+    let at = this.#first;
+    this.#first = (this.#first + 1) % splits.length;
+    for (let asked = 0; asked < splits.length; asked++) {
+      const split = splits[at]!;
+      at = (at + 1) % splits.length;
+      const { reader } = split;
+      const buffered = reader.recordsBuffered;
+      const previous = this.#current;
+      this.#current = split;
+      const status = reader.poll(collect, budget);
+      const given = buffered - reader.recordsBuffered;
+      if (given === 0) this.#current = previous;
+      budget -= given;
+      if (status !== "ended") ended = false;
+      if (status === "more") more = true;
+      if (budget <= 0) {
+        if (asked < splits.length - 1) more = true;
+        break;
+      }
+    }
+    if (more) return "more";
+    return ended ? "ended" : "idle";
+  }
+
+  onAvailable(wake: () => void): void {
+    for (const { reader } of this.#splits) reader.onAvailable(wake);
+  }
+
+  describePosition(): string {
+    return (this.#current ?? this.#splits[0])?.reader.describePosition() ?? "no split";
+  }
+
+  snapshot(): SplitPosition[] {
+    return this.#splits.map(({ split, reader }) => ({
+      split,
+      position: reader.position === 0 ? undefined : reader.position,
+    }));
+  }
+
+  checkpointCompleted(positions: readonly SplitPosition[]): void {
+    for (const { split, position } of positions) {
+      if (typeof position !== "number") continue;
+      this.#splits.find((it) => it.split.id === split.id)?.progress?.completed(position);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#splits.map(async ({ reader, progress }) => {
+        await reader.close();
+        await progress?.close();
+      }),
+    );
+  }
+}

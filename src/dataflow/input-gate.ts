@@ -1,0 +1,119 @@
+/**
+ * All inputs of one subtask.
+ *
+ * Owns: which channel is read next, which ones are blocked. Does not own: what a barrier means; it hands control
+ * frames out like others, and whoever decides (machines/alignment.ts) blocks and unblocks.
+ *
+ * G1 Frames of one channel come in order; channels that have frames take turns, one frame each.
+ * G2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
+ * G3 A channel that has ended is still read: barriers may follow its end (P19).
+ */
+import { invariant } from "../errors.ts";
+import type { InputChannel } from "./channel.ts";
+import type { Frame } from "./frame.ts";
+
+export interface GateFrame {
+  readonly channelIndex: number;
+  readonly frame: Frame;
+}
+
+export class InputGate {
+  readonly #channels: readonly InputChannel[];
+  readonly #blocked: boolean[];
+  readonly #ended: boolean[];
+  #openCount: number;
+  #next = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(channels: readonly InputChannel[]) {
+    this.#channels = channels;
+    this.#blocked = channels.map(() => false);
+    this.#ended = channels.map(() => false);
+    this.#openCount = channels.length;
+    for (const [i, channel] of channels.entries()) {
+      channel.onFrame(() => {
+        // A frame behind a barrier is no reason to run: the loop would spin for nothing during the alignment.
+        if (!this.#blocked[i]) this.#wake?.();
+      });
+    }
+  }
+
+  get channelCount(): number {
+    return this.#channels.length;
+  }
+
+  /** undefined: nothing to do until `onFrame` wakes. */
+  nextFrame(): GateFrame | undefined {
+    const channels = this.#channels;
+    const count = channels.length;
+    let index = this.#next;
+    for (let tried = 0; tried < count; tried++) {
+      if (index >= count) index = 0;
+      if (!this.#blocked[index]) {
+        const frame = channels[index]!.take();
+        if (frame !== undefined) {
+          this.#next = index + 1;
+          if (frame.kind === "endOfData") this.#end(index);
+          return { channelIndex: index, frame };
+        }
+      }
+      index++;
+    }
+    return undefined;
+  }
+
+  block(channelIndex: number): void {
+    this.#check(channelIndex);
+    this.#blocked[channelIndex] = true;
+  }
+
+  unblock(channelIndex: number): void {
+    this.#check(channelIndex);
+    if (!this.#blocked[channelIndex]) return;
+    this.#blocked[channelIndex] = false;
+    // Frames that came while it was blocked woke nobody.
+    this.#wake?.();
+  }
+
+  unblockAll(): void {
+    if (!this.#blocked.includes(true)) return;
+    this.#blocked.fill(false);
+    this.#wake?.();
+  }
+
+  isBlocked(channelIndex: number): boolean {
+    return this.#blocked[channelIndex] === true;
+  }
+
+  /** Its end of data was handed out. */
+  hasEnded(channelIndex: number): boolean {
+    return this.#ended[channelIndex] === true;
+  }
+
+  allEnded(): boolean {
+    return this.#openCount === 0;
+  }
+
+  /** Set once; may be called at any time, also spuriously; only schedules. */
+  onFrame(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  close(): void {
+    this.#wake = undefined;
+    for (const channel of this.#channels) channel.close();
+  }
+
+  #end(channelIndex: number): void {
+    if (this.#ended[channelIndex]) return;
+    this.#ended[channelIndex] = true;
+    this.#openCount--;
+  }
+
+  #check(channelIndex: number): void {
+    invariant(
+      channelIndex >= 0 && channelIndex < this.#channels.length,
+      `the gate has no channel ${channelIndex}`,
+    );
+  }
+}

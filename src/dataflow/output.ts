@@ -1,0 +1,209 @@
+/**
+ * The end of an operator chain: one edge, from this subtask to all subtasks that it feeds.
+ *
+ * Owns: which channel a record takes, the buffers in which records wait for their frame. Does not own: time (the
+ * subtask's loop calls `flush` every few ms) or the decision to stop taking input (it asks `hasCredit`).
+ *
+ * - O1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
+ *   record collected before it and in front of every later one.
+ * - O2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no credit wait;
+ *   while one does, `hasCredit` is false. A caller that asks between records so holds at most one sealed frame a
+ *   channel, plus what the last record made.
+ * - O3 A control frame does not wait for credit: what its channel still holds is overdrawn first. So a barrier adds
+ *   at most those frames to a channel's window, two for a caller as in O2 whose last record made few.
+ */
+import { invariant } from "../errors.ts";
+import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
+import type { OutputChannel } from "./channel.ts";
+import { Fifo } from "./fifo.ts";
+import type { ControlFrame, RecordsFrame } from "./frame.ts";
+import type { Partitioner } from "./operator.ts";
+import { type Collect, NO_TIMESTAMP } from "./source.ts";
+
+export interface EdgeOutputOptions {
+  readonly partitioner: Partitioner;
+  /** In the order of the receiving subtasks; a forward edge has one. */
+  readonly channels: readonly OutputChannel[];
+  /** Of the sending subtask. */
+  readonly subtaskIndex: number;
+  /** Number of key groups of the job. */
+  readonly maxParallelism: number;
+}
+
+export interface EdgeOutput {
+  /** The last collector of the chain. Never throws for lack of credit: ask `hasCredit` between records. */
+  readonly collect: Collect<unknown>;
+  /** Resolves when every channel is open; nothing may be collected before. */
+  opened(): Promise<void>;
+  /** false: take no input until `onCredit` has called. Cheap enough to be asked between any two records. */
+  hasCredit(): boolean;
+  /** Set once; called at any time, also spuriously; only schedules. */
+  onCredit(wake: () => void): void;
+  /** Sends what waits, where there is credit. true: nothing is left behind. */
+  flush(): boolean;
+  /** Sends everything collected so far, without asking for credit, and the control frame behind it (O3). */
+  broadcast(frame: ControlFrame): void;
+  close(): void;
+}
+
+export function createEdgeOutput(options: EdgeOutputOptions): EdgeOutput {
+  const { channels } = options;
+  invariant(channels.length > 0, "an edge leads somewhere");
+  const waiting = { buffers: 0 };
+  const buffers = channels.map((channel) => new ChannelBuffer(channel, waiting));
+
+  return {
+    collect: collector(options, buffers),
+
+    async opened() {
+      await Promise.all(channels.map((channel) => channel.opened()));
+    },
+
+    hasCredit() {
+      if (waiting.buffers === 0) return true;
+      for (const buffer of buffers) buffer.drain();
+      return waiting.buffers === 0;
+    },
+
+    onCredit(wake) {
+      for (const channel of channels) channel.onCredit(wake);
+    },
+
+    flush() {
+      let empty = true;
+      for (const buffer of buffers) if (!buffer.flush()) empty = false;
+      return empty;
+    },
+
+    broadcast(frame) {
+      for (const buffer of buffers) buffer.sendBehindAll(frame);
+    },
+
+    close() {
+      for (const channel of channels) channel.close();
+    },
+  };
+}
+
+/** One closure per partitioner: the routing of a record is the closure's own straight code. */
+function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]): Collect<unknown> {
+  const { partitioner } = options;
+  const count = buffers.length;
+  const only = buffers[0]!;
+  switch (partitioner.kind) {
+    case "forward":
+      invariant(count === 1, "a forward edge leads from one subtask to one subtask");
+      return (value, timestamp) => only.add(value, timestamp);
+
+    case "rebalance": {
+      // Each sender begins elsewhere, else the first receivers get the first record of everybody.
+      let next = options.subtaskIndex % count;
+      return (value, timestamp) => {
+        const buffer = buffers[next]!;
+        next = next + 1 === count ? 0 : next + 1;
+        buffer.add(value, timestamp);
+      };
+    }
+
+    case "hash": {
+      const { key } = partitioner;
+      const { maxParallelism } = options;
+      invariant(count <= maxParallelism, "no more subtasks than key groups");
+      if (count === 1) {
+        return (value, timestamp) => only.add(value, timestamp);
+      }
+      const bufferOfKeyGroup = Array.from(
+        { length: maxParallelism },
+        (_, keyGroup) => buffers[ownerOf(keyGroup, count, maxParallelism)]!,
+      );
+      return (value, timestamp) =>
+        bufferOfKeyGroup[keyGroupOf(key(value), maxParallelism)]!.add(value, timestamp);
+    }
+  }
+}
+
+class ChannelBuffer {
+  readonly #channel: OutputChannel;
+  /** Shared by the edge's buffers: how many of them have sealed frames that wait for credit. */
+  readonly #waiting: { buffers: number };
+  readonly #sealed = new Fifo<RecordsFrame>();
+  #values: unknown[] = [];
+  #timestamps: number[] | undefined;
+  #recordsMax: number;
+
+  constructor(channel: OutputChannel, waiting: { buffers: number }) {
+    this.#channel = channel;
+    this.#waiting = waiting;
+    this.#recordsMax = channel.recordsPerFrame;
+  }
+
+  add(value: unknown, timestamp: number): void {
+    this.#values.push(value);
+    if (this.#timestamps !== undefined) this.#timestamps.push(timestamp);
+    else if (timestamp !== NO_TIMESTAMP) this.#firstTimestamp(timestamp);
+    if (this.#values.length >= this.#recordsMax) this.#full();
+  }
+
+  /** Sends sealed frames while there is credit. */
+  drain(): void {
+    if (this.#sealed.length === 0) return;
+    while (this.#sealed.length > 0 && this.#channel.hasCredit()) this.#channel.send(this.#sealed.shift()!);
+    if (this.#sealed.length === 0) this.#waiting.buffers--;
+    this.#recordsMax = this.#channel.recordsPerFrame;
+  }
+
+  flush(): boolean {
+    this.drain();
+    if (this.#values.length === 0) return this.#sealed.length === 0;
+    // Sealed frames that are still here mean the same: no credit.
+    if (!this.#channel.hasCredit()) return false;
+    this.#send(this.#seal());
+    return true;
+  }
+
+  sendBehindAll(control: ControlFrame): void {
+    this.drain();
+    if (this.#sealed.length > 0) {
+      for (let frame = this.#sealed.shift(); frame !== undefined; frame = this.#sealed.shift()) {
+        this.#channel.overdraw(frame);
+      }
+      this.#waiting.buffers--;
+    }
+    if (this.#values.length > 0) {
+      if (this.#channel.hasCredit()) this.#send(this.#seal());
+      else this.#channel.overdraw(this.#seal());
+    }
+    this.#channel.send(control);
+  }
+
+  #full(): void {
+    const frame = this.#seal();
+    if (this.#sealed.length > 0) {
+      this.#sealed.push(frame);
+    } else if (this.#channel.hasCredit()) {
+      this.#send(frame);
+    } else {
+      this.#sealed.push(frame);
+      this.#waiting.buffers++;
+    }
+  }
+
+  #send(frame: RecordsFrame): void {
+    this.#channel.send(frame);
+    this.#recordsMax = this.#channel.recordsPerFrame;
+  }
+
+  #seal(): RecordsFrame {
+    const frame: RecordsFrame = { kind: "records", values: this.#values, timestamps: this.#timestamps };
+    this.#values = [];
+    this.#timestamps = undefined;
+    return frame;
+  }
+
+  #firstTimestamp(timestamp: number): void {
+    const timestamps: number[] = [];
+    for (let i = 1; i < this.#values.length; i++) timestamps.push(NO_TIMESTAMP);
+    timestamps.push(timestamp);
+    this.#timestamps = timestamps;
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The transaction marker: what a sink's target itself says about how far one writer's transactions are committed.
+ *
+ * Owns: the shape of a marker and every judgement about one that was found in a target. Pure functions over facts
+ * read, so that the JetStream, file and memory sinks fence and resume by the same rules.
+ * Does not own: how a marker is read, compared and written; each target has its own way.
+ *
+ * - M1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
+ * - M2 Taking over changes the owner and nothing else, starting from the very revision that is compared (P23).
+ * - M3 A marker of a newer generation fences its reader (P2, C5).
+ * - M4 A marker that should exist, or should be further, or has my generation under another nonce, was set back; one
+ *   beyond the restored checkpoint was set ahead. Either stops the job by name, never goes on (P6, P20, P22).
+ * - M5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
+ */
+import { CommitRefusedError, FencedError, InvariantError, ObjectMissingError } from "../errors.ts";
+
+/** One generation of one job's life, as it signs what it writes. */
+export interface MarkerOwner {
+  readonly incarnation: string;
+  readonly generation: number;
+  readonly nonce: string;
+}
+
+export interface TransactionMarker extends MarkerOwner {
+  /** The transaction committed last, 0 before the first one. */
+  readonly checkpointId: number;
+  /** Parts of that transaction which are committed, 1-based count; it is complete when `part` equals `parts`. */
+  readonly part: number;
+  readonly parts: number;
+}
+
+/** What a checkpoint remembers about the marker. Plain data. */
+export interface MarkerMemory {
+  readonly markerExists: true;
+  /** `checkpointId` of the marker at that moment; it never goes below it. */
+  readonly checkpointId: number;
+}
+
+/** What the restored checkpoint says about a marker. */
+export interface MarkerExpectation {
+  readonly restoredCheckpointId: number;
+  /** undefined: no checkpoint has ever seen it, so it may not exist yet. */
+  readonly memory: MarkerMemory | undefined;
+}
+
+/** Where a transaction stands after one of its parts. */
+export interface MarkerPosition {
+  readonly checkpointId: number;
+  readonly part: number;
+  readonly parts: number;
+}
+
+/**
+ * The marker to write in order to own what was found; `found` itself when it is owned already.
+ *
+ * @throws FencedError (M3), ObjectMissingError, CommitRefusedError (M4)
+ */
+export function takeOver(
+  found: TransactionMarker | undefined,
+  owner: MarkerOwner,
+  expected: MarkerExpectation,
+  place: string,
+): TransactionMarker {
+  const { restoredCheckpointId, memory } = expected;
+  if (found === undefined) {
+    if (memory !== undefined) throw missing(place);
+    return { ...signature(owner), checkpointId: 0, part: 0, parts: 0 };
+  }
+  assertNotForeign(found, owner, place);
+  if (found.generation === owner.generation) return found;
+  if (memory !== undefined && found.checkpointId < memory.checkpointId) {
+    throw new CommitRefusedError(
+      `${place} was set back: it stands at transaction ${found.checkpointId}, but checkpoint ` +
+        `${restoredCheckpointId} has seen it at ${memory.checkpointId}; output was lost with it (power loss, or an ` +
+        "old copy was restored). Restore the target, or start the job fresh",
+    );
+  }
+  if (found.checkpointId > restoredCheckpointId) {
+    throw new CommitRefusedError(
+      `${place} stands at transaction ${found.checkpointId}, beyond the restored checkpoint ` +
+        `${restoredCheckpointId}: going on would write the output after it a second time. Restore checkpoint ` +
+        `${found.checkpointId} or a later one, or start the job fresh`,
+    );
+  }
+  return { ...found, ...signature(owner) };
+}
+
+/**
+ * A marker that we own was read again, because the outcome of a commit was refused or unknown.
+ *
+ * @throws FencedError (M3), ObjectMissingError, CommitRefusedError (M4)
+ */
+export function assertStillOwned(
+  found: TransactionMarker | undefined,
+  owner: MarkerOwner,
+  place: string,
+): asserts found is TransactionMarker {
+  if (found === undefined) throw missing(place);
+  assertNotForeign(found, owner, place);
+  if (found.generation < owner.generation) {
+    throw new CommitRefusedError(
+      `${place} was set back: generation ${owner.generation} had taken it over, and now it belongs to generation ` +
+        `${found.generation} again. Restore the target, or start the job fresh`,
+    );
+  }
+}
+
+/** Parts of transaction `checkpointId` that need no commit any more. */
+export function partsCommitted(marker: TransactionMarker, checkpointId: number, parts: number): number {
+  if (marker.checkpointId > checkpointId) return parts;
+  if (marker.checkpointId < checkpointId) return 0;
+  if (marker.parts !== parts) {
+    throw new InvariantError(
+      `transaction ${checkpointId} was committed in ${marker.parts} parts and now has ${parts} (P4)`,
+    );
+  }
+  return marker.part;
+}
+
+export function isAt(marker: TransactionMarker, position: MarkerPosition): boolean {
+  return marker.checkpointId === position.checkpointId && marker.part === position.part;
+}
+
+export function memoryOf(marker: TransactionMarker): MarkerMemory {
+  return { markerExists: true, checkpointId: marker.checkpointId };
+}
+
+/** Reads what `SinkWriter.snapshot` had returned; anything else is no memory. */
+export function asMarkerMemory(state: unknown): MarkerMemory | undefined {
+  if (typeof state !== "object" || state === null) return undefined;
+  const { markerExists, checkpointId } = state as Partial<MarkerMemory>;
+  return markerExists === true && typeof checkpointId === "number"
+    ? { markerExists, checkpointId }
+    : undefined;
+}
+
+/** @throws CommitRefusedError when the target holds something at the marker's place that is no marker */
+export function parseMarker(text: string, place: string): TransactionMarker {
+  let found: Partial<TransactionMarker>;
+  try {
+    found = JSON.parse(text) as Partial<TransactionMarker>;
+  } catch (cause) {
+    throw new CommitRefusedError(`${place} is not a marker of this engine`, { cause });
+  }
+  const { incarnation, generation, nonce, checkpointId, part, parts } = found;
+  const complete =
+    typeof incarnation === "string" &&
+    typeof nonce === "string" &&
+    [generation, checkpointId, part, parts].every((field) => Number.isSafeInteger(field));
+  if (!complete) throw new CommitRefusedError(`${place} is not a marker of this engine`);
+  return found as TransactionMarker;
+}
+
+export function signature({ incarnation, generation, nonce }: MarkerOwner): MarkerOwner {
+  return { incarnation, generation, nonce };
+}
+
+function assertNotForeign(found: TransactionMarker, owner: MarkerOwner, place: string): void {
+  if (found.incarnation !== owner.incarnation) {
+    throw new CommitRefusedError(`${place} belongs to another life of the job (${found.incarnation})`);
+  }
+  if (found.generation > owner.generation) {
+    throw new FencedError(
+      `${place} was taken over by generation ${found.generation}; this one is ${owner.generation}`,
+    );
+  }
+  if (found.generation === owner.generation && found.nonce !== owner.nonce) {
+    throw new CommitRefusedError(
+      `${place} was written by another generation ${owner.generation} (another nonce): the job record or the target ` +
+        "was set back to an older copy. Bring both to the same point in time, or start the job fresh",
+    );
+  }
+}
+
+function missing(place: string): ObjectMissingError {
+  return new ObjectMissingError(
+    place,
+    `${place} is missing although this job had written it: the target was purged, recreated or has evicted it. What ` +
+      "was committed can no longer be told; start the job fresh, or restore the target",
+  );
+}

@@ -1,0 +1,430 @@
+/**
+ * `defineJob` and the streams that its callback joins together.
+ *
+ * Streams are descriptions: no method moves a record. Each method adds one operator to the job's list, in the order of
+ * the calls, and answers the stream of what that operator emits. Everything that can be known to be wrong without
+ * the configuration is refused here, with the operator's id as key.
+ */
+import { resolveJobConfig } from "../config/job-config.ts";
+import type { JobOptions } from "../config/options.ts";
+import { show } from "../config/quantity.ts";
+import { didYouMean } from "../config/suggestion.ts";
+import type { KeySelector, OperatorDefinition, ProcessFunction } from "../dataflow/operator.ts";
+import type { Sink } from "../dataflow/sink.ts";
+import type { Source } from "../dataflow/source.ts";
+import { isJobName } from "../dataflow/subjects.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { Key, StateDescriptors } from "../state/descriptor.ts";
+import { Job, type JobOperator, type OperatorInput } from "./job.ts";
+import { checkName } from "./name.ts";
+import type { Emitted, Nothing, ProcessDefinition } from "./process.ts";
+
+export interface OperatorOptions {
+  /** Subtasks of this operator. Default: the job's parallelism; limit 1 to maxParallelism. */
+  readonly parallelism?: number | undefined;
+}
+
+/**
+ * A job: what a job file exports by default.
+ *
+ * @param name letters, digits, `_` and `-`, at most 48; names the job's records, subjects and objects
+ * @param options may be `{}`; environment and flags win over them
+ * @param build called at once, synchronously: adds sources, operators and sinks
+ * @throws ConfigurationError when the description cannot work; its key is the operator's id or the option
+ */
+export function defineJob(name: string, options: JobOptions, build: (job: JobBuilder) => void): Job {
+  checkName(name, "job name");
+  if (!isJobName(name)) {
+    throw new ConfigurationError(name, `job name "${name}": is reserved for the engine's own subjects`);
+  }
+  if (typeof options !== "object" || options === null) {
+    throw new ConfigurationError(
+      name,
+      `job "${name}": the second argument must be the options, got ${show(options)}`,
+    );
+  }
+  if (typeof build !== "function") {
+    throw new ConfigurationError(
+      name,
+      `job "${name}": the third argument must be a function that builds the job`,
+    );
+  }
+  resolveJobConfig(options);
+  const draft = new JobDraft(name);
+  const built: unknown = build(new JobBuilder(draft));
+  if (built instanceof Promise) {
+    throw new ConfigurationError(name, `job "${name}": the function that builds the job must not be async`);
+  }
+  return new Job(name, options, draft.finish(), build.toString());
+}
+
+/** Where a job begins. */
+export class JobBuilder {
+  readonly #draft: JobDraft;
+
+  constructor(draft: JobDraft) {
+    this.#draft = draft;
+  }
+
+  source<T>(id: string, source: Source<T>, options?: OperatorOptions): Stream<T> {
+    checkName(id, "operator id");
+    if (typeof source?.discover !== "function" || typeof source.open !== "function") {
+      throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
+    }
+    this.#draft.add({ kind: "source", id, source }, [], source, options);
+    return streamOf<T>(this.#draft, id);
+  }
+}
+
+/** Records of type T. The same stream may be read by several operators: each gets every record. */
+export class Stream<T> {
+  readonly #draft: JobDraft;
+  readonly #inputs: readonly OperatorInput[];
+  readonly #end: OpenEnd;
+
+  constructor(draft: JobDraft, inputs: readonly OperatorInput[], end: OpenEnd) {
+    this.#draft = draft;
+    this.#inputs = inputs;
+    this.#end = end;
+    draft.opened(end);
+  }
+
+  map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
+    checkFunction(id, "map", map);
+    this.#add({ kind: "map", id, map: map as (value: unknown) => unknown }, map, options);
+    return streamOf<U>(this.#draft, id);
+  }
+
+  /** Keeps the records for which `filter` answers true. */
+  filter<U extends T>(id: string, filter: (value: T) => value is U, options?: OperatorOptions): Stream<U>;
+  filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T>;
+  filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T> {
+    checkFunction(id, "filter", filter);
+    this.#add({ kind: "filter", id, filter: filter as (value: unknown) => boolean }, filter, options);
+    return streamOf<T>(this.#draft, id);
+  }
+
+  /** Any number of records for one: all that `flatMap` answers, in order. */
+  flatMap<U>(id: string, flatMap: (value: T) => Iterable<U>, options?: OperatorOptions): Stream<U> {
+    checkFunction(id, "flatMap", flatMap);
+    this.#add(
+      { kind: "flatMap", id, flatMap: flatMap as (value: unknown) => Iterable<unknown> },
+      flatMap,
+      options,
+    );
+    return streamOf<U>(this.#draft, id);
+  }
+
+  /** Brings the records of one key together, in one subtask. `key` answers a string, number, boolean or bigint. */
+  keyBy<K extends Key>(key: (value: T) => K): KeyedStream<T, K> {
+    if (typeof key !== "function") {
+      throw new ConfigurationError(
+        this.#end.key,
+        `keyBy after ${this.#name}: a function is needed, got ${show(key)}`,
+      );
+    }
+    this.#end.used = true;
+    const exchange = { kind: "hash", key: key as KeySelector } as const;
+    return new KeyedStream<T, K>(
+      this.#draft,
+      this.#inputs.map(({ from }) => ({ from, exchange })),
+      { key: this.#end.key, what: `keyBy after ${this.#name}`, needs: "process or reduce", used: false },
+    );
+  }
+
+  /** The records of all these streams, in no particular order between them. */
+  union<Others extends readonly [unknown, ...unknown[]]>(
+    ...others: { [I in keyof Others]: Stream<Others[I]> }
+  ): Stream<T | Others[number]> {
+    const streams: readonly Stream<unknown>[] = [this as Stream<unknown>, ...others];
+    const inputs: OperatorInput[] = [];
+    if (others.length === 0) {
+      throw new ConfigurationError(
+        this.#end.key,
+        `union after ${this.#name}: needs at least one other stream`,
+      );
+    }
+    for (const stream of streams) {
+      if (!(stream instanceof Stream) || stream.#draft !== this.#draft) {
+        throw new ConfigurationError(
+          this.#end.key,
+          `union after ${this.#name}: takes streams of the same job, got ${show(stream)}`,
+        );
+      }
+      for (const input of stream.#inputs) {
+        if (inputs.some((known) => known.from === input.from)) {
+          throw new ConfigurationError(
+            input.from,
+            `union after ${this.#name}: the records of operator "${input.from}" would come twice`,
+          );
+        }
+        inputs.push(input);
+      }
+    }
+    for (const stream of streams) stream.#end.used = true;
+    return new Stream<T | Others[number]>(this.#draft, inputs, {
+      key: this.#end.key,
+      what: `union after ${this.#name}`,
+      needs: "an operator or a sink",
+      used: false,
+    });
+  }
+
+  /** Deals the records out evenly: the next operator runs in subtasks of its own. */
+  rebalance(): Stream<T> {
+    this.#end.used = true;
+    return new Stream<T>(
+      this.#draft,
+      this.#inputs.map(({ from }) => ({ from, exchange: { kind: "rebalance" } })),
+      {
+        key: this.#end.key,
+        what: `rebalance after ${this.#name}`,
+        needs: "an operator or a sink",
+        used: false,
+      },
+    );
+  }
+
+  sink(id: string, sink: Sink<T>, options?: OperatorOptions): void {
+    checkName(id, "operator id");
+    if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
+      throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
+    }
+    this.#add({ kind: "sink", id, sink: sink as Sink<unknown> }, sink, options);
+  }
+
+  get #name(): string {
+    return `"${this.#end.key}"`;
+  }
+
+  #add(definition: OperatorDefinition, written: unknown, options: OperatorOptions | undefined): void {
+    this.#end.used = true;
+    this.#draft.add(definition, this.#inputs, written, options);
+  }
+}
+
+/** Records of type T, those of one key in one subtask and in the order in which each sender sent them. */
+export class KeyedStream<T, K extends Key> {
+  readonly #draft: JobDraft;
+  readonly #inputs: readonly OperatorInput[];
+  readonly #key: KeySelector;
+  readonly #end: OpenEnd;
+
+  constructor(draft: JobDraft, inputs: readonly OperatorInput[], end: OpenEnd) {
+    this.#draft = draft;
+    this.#inputs = inputs;
+    this.#key = keyOf(inputs);
+    this.#end = end;
+    draft.opened(end);
+  }
+
+  /**
+   * An operator with state. The type of the stream it gives: `output`, else what `onRecord` and `onEnd` return, else
+   * `any` (see `process.ts`).
+   */
+  process<
+    S extends StateDescriptors,
+    // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+    Out = any,
+    Returned extends Out | Nothing = Nothing,
+    ReturnedAtEnd extends Out | Nothing = Nothing,
+  >(
+    id: string,
+    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
+    options?: OperatorOptions,
+  ): Stream<Emitted<Out, Returned | ReturnedAtEnd>> {
+    checkName(id, "operator id");
+    checkFunction(id, "onRecord", definition?.onRecord);
+    if (definition.onEnd !== undefined) checkFunction(id, "onEnd", definition.onEnd);
+    checkStates(id, definition.state);
+    this.#end.used = true;
+    this.#draft.add(
+      { kind: "process", id, key: this.#key, process: emitReturned(id, definition) },
+      this.#inputs,
+      definition,
+      options,
+    );
+    return streamOf(this.#draft, id);
+  }
+
+  /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */
+  reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: OperatorOptions): Stream<T> {
+    checkFunction(id, "reduce", reduce);
+    this.#end.used = true;
+    this.#draft.add(
+      {
+        kind: "reduce",
+        id,
+        key: this.#key,
+        reduce: reduce as (aggregate: unknown, value: unknown) => unknown,
+      },
+      this.#inputs,
+      reduce,
+      options,
+    );
+    return streamOf<T>(this.#draft, id);
+  }
+}
+
+/** A stream that somebody has still to read. */
+interface OpenEnd {
+  /** The operator it comes from. */
+  readonly key: string;
+  readonly what: string;
+  readonly needs: string;
+  used: boolean;
+}
+
+/** The job while its author writes it. */
+class JobDraft {
+  readonly #job: string;
+  readonly #operators = new Map<string, JobOperator>();
+  readonly #ends: OpenEnd[] = [];
+  #finished = false;
+
+  constructor(job: string) {
+    this.#job = job;
+  }
+
+  add(
+    definition: OperatorDefinition,
+    inputs: readonly OperatorInput[],
+    written: unknown,
+    options: OperatorOptions | undefined,
+  ): void {
+    const { id } = definition;
+    checkName(id, "operator id");
+    if (this.#finished) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": job "${this.#job}" is already defined; add it inside defineJob`,
+      );
+    }
+    if (this.#operators.has(id)) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": used twice in job "${this.#job}"; each operator needs an id of its own, its state is found by it`,
+      );
+    }
+    this.#operators.set(id, { definition, inputs, parallelism: parallelismOf(id, options), written });
+  }
+
+  opened(end: OpenEnd): void {
+    this.#ends.push(end);
+  }
+
+  finish(): readonly JobOperator[] {
+    this.#finished = true;
+    const operators = [...this.#operators.values()];
+    const has = (kind: OperatorDefinition["kind"]) =>
+      operators.some((operator) => operator.definition.kind === kind);
+    if (!has("source")) {
+      throw new ConfigurationError(
+        this.#job,
+        `job "${this.#job}" has no source; begin with job.source(id, source)`,
+      );
+    }
+    if (!has("sink")) {
+      throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
+    }
+    const open = this.#ends.find((end) => !end.used);
+    if (open !== undefined) {
+      throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
+    }
+    return operators;
+  }
+}
+
+function streamOf<T>(draft: JobDraft, id: string): Stream<T> {
+  return new Stream<T>(draft, [{ from: id, exchange: { kind: "forward" } }], {
+    key: id,
+    what: `the stream of operator "${id}"`,
+    needs: "an operator or a sink",
+    used: false,
+  });
+}
+
+function keyOf(inputs: readonly OperatorInput[]): KeySelector {
+  const exchange = inputs[0]!.exchange;
+  if (exchange.kind !== "hash") throw new TypeError("a keyed stream without key");
+  return exchange.key;
+}
+
+/** What the engine runs: returned values are emitted, and a promise is caught before it becomes a record. */
+function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returned, ReturnedAtEnd>(
+  id: string,
+  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
+): ProcessFunction<unknown, unknown, StateDescriptors> {
+  const written = definition as unknown as ProcessDefinition<
+    unknown,
+    Key,
+    StateDescriptors,
+    unknown,
+    unknown,
+    unknown
+  >;
+  const { state } = written;
+  const refuseAsync = (name: string): never => {
+    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
+  };
+  return {
+    state,
+    onRecord(value, context) {
+      const returned = written.onRecord(value, context);
+      if (returned === undefined) return;
+      if (returned instanceof Promise) refuseAsync("onRecord");
+      context.emit(returned);
+    },
+    ...(written.onEnd !== undefined && {
+      onEnd(context) {
+        const returned = written.onEnd?.(context);
+        if (returned === undefined) return;
+        if (returned instanceof Promise) refuseAsync("onEnd");
+        context.emit(returned);
+      },
+    }),
+  };
+}
+
+function checkFunction(id: unknown, what: string, given: unknown): void {
+  checkName(id, "operator id");
+  if (typeof given !== "function") {
+    throw new ConfigurationError(id, `operator "${id}": ${what} must be a function, got ${show(given)}`);
+  }
+}
+
+function checkStates(id: string, states: unknown): void {
+  if (typeof states !== "object" || states === null) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": state must be an object like { count: valueState(0) }, got ${show(states)}`,
+    );
+  }
+  for (const [name, descriptor] of Object.entries(states)) {
+    checkName(name, `operator "${id}": state`);
+    if (typeof (descriptor as { kind?: unknown } | null)?.kind !== "string") {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": state "${name}" must be made by valueState(initial), got ${show(descriptor)}`,
+      );
+    }
+  }
+}
+
+function parallelismOf(id: string, options: OperatorOptions = {}): number | undefined {
+  for (const key of Object.keys(options)) {
+    if (key === "parallelism") continue;
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": no option "${key}"${didYouMean(key, ["parallelism"])}`,
+    );
+  }
+  const { parallelism } = options;
+  if (parallelism !== undefined && !(Number.isInteger(parallelism) && parallelism >= 1)) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": parallelism must be a whole number of at least 1, got ${show(parallelism)}`,
+    );
+  }
+  return parallelism;
+}

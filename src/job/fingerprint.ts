@@ -1,0 +1,127 @@
+/**
+ * Two digests: of the graph, which a resume must match, and of the code, which all workers must share.
+ *
+ * Neither contains anything that differs from one process or start to the next.
+ */
+import { createHash } from "node:crypto";
+import { inspect } from "node:util";
+import type { Job } from "./job.ts";
+import { type GraphPlan, type OperatorPlan, operatorsOf } from "./plan.ts";
+
+/**
+ * Of operators, their kinds, connectors, states and connections, and the number of key groups. Parallelism and chaining
+ * are not in it: state can move to another number of subtasks.
+ *
+ * @returns `sha256:<hex>`
+ */
+export function graphFingerprint(plan: GraphPlan): string {
+  const operators = operatorsOf(plan).map(identityOf).sort(byText);
+  return digest(JSON.stringify({ maxParallelism: plan.maxParallelism, operators }));
+}
+
+function identityOf(operator: OperatorPlan): string {
+  const { id, kind, connector, transactional, inputs, states } = operator;
+  return JSON.stringify({
+    id,
+    kind,
+    connector,
+    transactional,
+    inputs: [...inputs].sort(byText),
+    states,
+  });
+}
+
+/**
+ * What differs between two plans whose graph fingerprints differ, one line each: for the message that refuses a resume.
+ */
+export function planDifferences(before: GraphPlan, after: GraphPlan): string[] {
+  const lines: string[] = [];
+  if (before.maxParallelism !== after.maxParallelism) {
+    lines.push(`maxParallelism was ${before.maxParallelism}, is ${after.maxParallelism}`);
+  }
+  const old = new Map(operatorsOf(before).map((operator) => [operator.id, operator]));
+  const now = new Map(operatorsOf(after).map((operator) => [operator.id, operator]));
+  for (const [id, operator] of old) {
+    const successor = now.get(id);
+    if (successor === undefined) lines.push(`operator "${id}" (${operator.kind}) is gone`);
+    else lines.push(...operatorDifferences(operator, successor));
+  }
+  for (const [id, operator] of now) {
+    if (!old.has(id)) lines.push(`operator "${id}" (${operator.kind}) is new`);
+  }
+  return lines;
+}
+
+function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[] {
+  const lines: string[] = [];
+  const compare = (what: string, was: string, is: string) => {
+    if (was !== is) lines.push(`operator "${before.id}": ${what} was ${was}, is ${is}`);
+  };
+  const statesOf = ({ states = [] }: OperatorPlan) => states.join(", ") || "none";
+  const kindOf = ({ kind, connector }: OperatorPlan) =>
+    connector === undefined ? kind : `${connector} ${kind}`;
+  compare("kind", kindOf(before), kindOf(after));
+  compare("guarantee", String(before.guarantee), String(after.guarantee));
+  compare("input", [...before.inputs].sort(byText).join(", "), [...after.inputs].sort(byText).join(", "));
+  compare("state", statesOf(before), statesOf(after));
+  return lines;
+}
+
+/**
+ * Of the job's description, its options and initial states, the text of the function that builds it and of every
+ * function that can be reached from an operator. Not seen: what functions close over, modules they import, functions
+ * that a connector keeps private and that were written outside the building function. Left out on purpose: data inside
+ * connectors, since a start time may be computed when the file loads.
+ *
+ * @returns `sha256:<hex>`
+ */
+export function codeFingerprint(job: Job): string {
+  const operators = job.operators.map(({ definition, inputs, parallelism, written }) => ({
+    id: definition.id,
+    kind: definition.kind,
+    parallelism,
+    inputs: inputs.map(({ from, exchange }) => ({
+      from,
+      exchange: exchange.kind,
+      key: exchange.kind === "hash" ? exchange.key.toString() : undefined,
+    })),
+    code: codeOf(written),
+    states:
+      definition.kind === "process"
+        ? inspect(definition.process.state, { depth: 6, sorted: true })
+        : undefined,
+  }));
+  return digest(JSON.stringify({ name: job.name, options: sorted(job.options), text: job.text, operators }));
+}
+
+/** The text of every function reachable through own properties, classes of instances included. */
+function codeOf(value: unknown, seen = new Set<unknown>()): unknown {
+  if (typeof value === "function") return value.toString();
+  if (typeof value !== "object" || value === null || seen.has(value)) return undefined;
+  seen.add(value);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  const own = Object.entries(value)
+    .sort(([a], [b]) => byText(a, b))
+    .map(([key, inner]) => [key, codeOf(inner, seen)]);
+  const plain = prototype === Object.prototype || prototype === Array.prototype || prototype === null;
+  return plain ? own : [value.constructor.toString(), own];
+}
+
+/** Options say the same in whatever order they were written. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => byText(a, b))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}
+
+/** Not localeCompare: the order must be the same on every machine. */
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function digest(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex")}`;
+}

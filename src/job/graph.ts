@@ -1,0 +1,136 @@
+/**
+ * From the author's operators to the graph that runs: parallelism settled, operators chained into vertices.
+ *
+ * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by
+ * key when there is one subtask on both sides. An operator with several inputs always begins a vertex. Forward between
+ * unequal parallelisms becomes rebalance. The same job and configuration give the same graph, ids included.
+ */
+import type { JobConfig } from "../config/job-config.ts";
+import type { ChainedOperator, Edge, JobGraph, Partitioner, Vertex } from "../dataflow/operator.ts";
+import { ConfigurationError, invariant } from "../errors.ts";
+import type { Job, JobOperator, OperatorInput } from "./job.ts";
+
+/** @throws ConfigurationError when job and configuration do not go together */
+export function buildGraph(job: Job, config: JobConfig): JobGraph {
+  for (const operator of job.operators) checkParallelism(operator, config);
+  checkTransactionsEnd(job, config);
+  return chain(job, config);
+}
+
+function checkParallelism(operator: JobOperator, config: JobConfig): void {
+  const { id } = operator.definition;
+  if (operator.parallelism !== undefined && operator.parallelism > config.maxParallelism) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": parallelism ${operator.parallelism} is above the job's maxParallelism ${config.maxParallelism}`,
+    );
+  }
+}
+
+/** Without checkpoints an unbounded job would never commit (P19). */
+function checkTransactionsEnd(job: Job, config: JobConfig): void {
+  if (config.checkpointing.intervalMs !== null) return;
+  const definitions = job.operators.map((operator) => operator.definition);
+  const unbounded = definitions.find(
+    (definition) => definition.kind === "source" && !definition.source.bounded,
+  );
+  const transactional = definitions.find(
+    (definition) => definition.kind === "sink" && definition.sink.guarantee === "exactly-once",
+  );
+  if (unbounded === undefined || transactional === undefined) return;
+  throw new ConfigurationError(
+    "checkpointing.interval",
+    `checkpointing.interval: is off, but sink "${transactional.id}" is exactly-once and writes only when a checkpoint ` +
+      `completes, and source "${unbounded.id}" never ends: nothing would ever be written. ` +
+      `Set an interval, for example checkpointing: { interval: "1s" }, or make the source bounded`,
+  );
+}
+
+interface OperatorDraft {
+  readonly definition: ChainedOperator["operator"];
+  readonly next: number[];
+  readonly edges: string[];
+}
+
+interface VertexDraft {
+  readonly id: string;
+  readonly parallelism: number;
+  readonly operators: OperatorDraft[];
+}
+
+interface Place {
+  readonly vertex: VertexDraft;
+  readonly index: number;
+}
+
+function chain(job: Job, config: JobConfig): JobGraph {
+  const vertices: VertexDraft[] = [];
+  const edges: Edge[] = [];
+  const places = new Map<string, Place>();
+  const placeOf = (id: string): Place => {
+    const place = places.get(id);
+    invariant(place !== undefined, `operator "${id}" is read before it is defined`);
+    return place;
+  };
+
+  for (const { definition, inputs, parallelism: own } of job.operators) {
+    const parallelism = own ?? config.parallelism;
+    const draft: OperatorDraft = { definition, next: [], edges: [] };
+    const upstream = chainableInput(inputs, parallelism, placeOf);
+    if (upstream !== undefined) {
+      const index = upstream.vertex.operators.push(draft) - 1;
+      upstream.vertex.operators[upstream.index]!.next.push(index);
+      places.set(definition.id, { vertex: upstream.vertex, index });
+      continue;
+    }
+    const vertex: VertexDraft = { id: definition.id, parallelism, operators: [draft] };
+    vertices.push(vertex);
+    places.set(definition.id, { vertex, index: 0 });
+    for (const input of inputs) {
+      const from = placeOf(input.from);
+      const edge: Edge = {
+        id: edgeId(input.from, definition.id, edges),
+        from: from.vertex.id,
+        to: vertex.id,
+        partitioner: partitionerOf(input, from.vertex.parallelism, parallelism),
+      };
+      edges.push(edge);
+      from.vertex.operators[from.index]!.edges.push(edge.id);
+    }
+  }
+  return { vertices: vertices.map(vertexOf), edges, maxParallelism: config.maxParallelism };
+}
+
+function chainableInput(
+  inputs: readonly OperatorInput[],
+  parallelism: number,
+  placeOf: (id: string) => Place,
+): Place | undefined {
+  const [input] = inputs;
+  if (input === undefined || inputs.length > 1) return undefined;
+  const place = placeOf(input.from);
+  if (place.vertex.parallelism !== parallelism) return undefined;
+  const stays = input.exchange.kind === "forward" || (input.exchange.kind === "hash" && parallelism === 1);
+  return stays ? place : undefined;
+}
+
+function partitionerOf(input: OperatorInput, from: number, to: number): Partitioner {
+  if (input.exchange.kind === "forward" && from !== to) return { kind: "rebalance" };
+  return input.exchange;
+}
+
+/** `<from>-<to>`, readable in subjects; ids may contain dashes, so two pairs can read alike and the later gets a number. */
+function edgeId(from: string, to: string, taken: readonly Edge[]): string {
+  const plain = `${from}-${to}`;
+  let id = plain;
+  for (let n = 2; taken.some((edge) => edge.id === id); n++) id = `${plain}-${n}`;
+  return id;
+}
+
+function vertexOf(draft: VertexDraft): Vertex {
+  return {
+    id: draft.id,
+    parallelism: draft.parallelism,
+    operators: draft.operators.map(({ definition, next, edges }) => ({ operator: definition, next, edges })),
+  };
+}

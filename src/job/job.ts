@@ -1,0 +1,47 @@
+/** A job as its author described it: operators and how they are joined, before parallelism and chaining. */
+import type { JobOptions } from "../config/options.ts";
+import type { KeySelector, OperatorDefinition } from "../dataflow/operator.ts";
+
+export interface OperatorInput {
+  /** Id of the operator whose records come in. */
+  readonly from: string;
+  readonly exchange:
+    | { readonly kind: "forward" }
+    | { readonly kind: "rebalance" }
+    | { readonly kind: "hash"; readonly key: KeySelector };
+}
+
+export interface JobOperator {
+  readonly definition: OperatorDefinition;
+  /** None for a source; several after a union. */
+  readonly inputs: readonly OperatorInput[];
+  /** undefined: the job's. */
+  readonly parallelism: number | undefined;
+  /** What the user wrote, before we wrapped it: function, source, sink, process definition. */
+  readonly written: unknown;
+}
+
+/** Well known, so that a job made by another copy of this package can be told from something that is no job at all. */
+const mark = Symbol.for("tidemark.job");
+
+/** What a job file exports by default. Made by `defineJob`. */
+export class Job {
+  readonly [mark] = true;
+  readonly name: string;
+  readonly options: JobOptions;
+  /** In the order of definition: inputs come before the operators that read them. */
+  readonly operators: readonly JobOperator[];
+  /** Text of the function that built it. */
+  readonly text: string;
+
+  constructor(name: string, options: JobOptions, operators: readonly JobOperator[], text: string) {
+    this.name = name;
+    this.options = options;
+    this.operators = operators;
+    this.text = text;
+  }
+}
+
+export function isJobOfAnotherCopy(value: unknown): boolean {
+  return typeof value === "object" && value !== null && mark in value && !(value instanceof Job);
+}

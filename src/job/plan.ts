@@ -1,0 +1,212 @@
+/** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
+import type { JobConfig } from "../config/job-config.ts";
+import { formatDuration } from "../config/quantity.ts";
+import type { ChainedOperator, JobGraph, OperatorDefinition, Partitioner } from "../dataflow/operator.ts";
+import type { SinkGuarantee } from "../dataflow/sink.ts";
+
+export interface GraphPlan {
+  readonly vertices: readonly VertexPlan[];
+  readonly edges: readonly EdgePlan[];
+  readonly maxParallelism: number;
+}
+
+export interface VertexPlan {
+  readonly id: string;
+  readonly parallelism: number;
+  readonly operators: readonly OperatorPlan[];
+}
+
+export interface OperatorPlan {
+  readonly id: string;
+  readonly kind: OperatorDefinition["kind"];
+  /** Ids of the operators whose records it takes, in this vertex or another. */
+  readonly inputs: readonly string[];
+  /** Of process operators: names of their states, sorted. */
+  readonly states?: readonly string[];
+  /** Kind of source or sink: "jetstream", … */
+  readonly connector?: string;
+  /** Of sources. */
+  readonly bounded?: boolean;
+  /** Of sources. */
+  readonly replayable?: boolean;
+  /** Of sinks: what the sink promises by itself. */
+  readonly guarantee?: SinkGuarantee;
+  /** Of sinks: it takes part in the commit of a checkpoint. */
+  readonly transactional?: boolean;
+}
+
+export interface EdgePlan {
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  readonly partitioner: Partitioner["kind"];
+}
+
+export function planOf(graph: JobGraph): GraphPlan {
+  const readers = inputsOf(graph);
+  return {
+    vertices: graph.vertices.map(({ id, parallelism, operators }) => ({
+      id,
+      parallelism,
+      operators: operators.map(({ operator }) => operatorPlan(operator, readers.get(operator.id) ?? [])),
+    })),
+    edges: graph.edges.map(({ id, from, to, partitioner }) => ({
+      id,
+      from,
+      to,
+      partitioner: partitioner.kind,
+    })),
+    maxParallelism: graph.maxParallelism,
+  };
+}
+
+function inputsOf(graph: JobGraph): Map<string, string[]> {
+  const inputs = new Map<string, string[]>();
+  const join = (from: ChainedOperator, to: ChainedOperator | undefined) => {
+    if (to === undefined) return;
+    inputs.set(to.operator.id, [...(inputs.get(to.operator.id) ?? []), from.operator.id]);
+  };
+  const heads = new Map(graph.vertices.map((vertex) => [vertex.id, vertex.operators[0]]));
+  const targets = new Map(graph.edges.map((edge) => [edge.id, heads.get(edge.to)]));
+  for (const { operators } of graph.vertices) {
+    for (const operator of operators) {
+      for (const index of operator.next) join(operator, operators[index]);
+      for (const edge of operator.edges) join(operator, targets.get(edge));
+    }
+  }
+  return inputs;
+}
+
+function operatorPlan(operator: OperatorDefinition, inputs: readonly string[]): OperatorPlan {
+  const common = { id: operator.id, kind: operator.kind, inputs };
+  switch (operator.kind) {
+    case "source": {
+      const { kind, bounded, replayable } = operator.source;
+      return { ...common, connector: kind, bounded, replayable };
+    }
+    case "sink": {
+      const { kind, guarantee } = operator.sink;
+      return { ...common, connector: kind, guarantee, transactional: guarantee === "exactly-once" };
+    }
+    case "process": {
+      return { ...common, states: Object.keys(operator.process.state).sort() };
+    }
+    default:
+      return common;
+  }
+}
+
+/** What reaches a sink's target after failures, counted per record of the sources. */
+export interface SinkPromise {
+  readonly sink: string;
+  readonly guarantee: "exactly-once" | "at-least-once" | "at-most-once" | "none";
+  /** Why it is no more than that; empty for exactly-once. */
+  readonly because: string;
+}
+
+/** The guarantee that a job really has, sink by sink: the sink's own, lowered by the sources it hangs on. */
+export function promisesOf(plan: GraphPlan): SinkPromise[] {
+  const operators = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
+  return operatorsOf(plan)
+    .filter((operator) => operator.kind === "sink")
+    .map((sink) => {
+      const lossy = sourcesBehind(sink, operators).filter((source) => source.replayable === false);
+      return { sink: sink.id, ...promise(sink, lossy) };
+    });
+}
+
+function promise(sink: OperatorPlan, lossy: readonly OperatorPlan[]): Omit<SinkPromise, "sink"> {
+  const repeats = `the ${sink.connector} sink may write a record again after a failure`;
+  const loses =
+    `${lossy.map(({ id, connector }) => `source "${id}" (${connector})`).join(" and ")} cannot replay: what was read ` +
+    "since the last completed checkpoint is lost in a failure";
+  if (sink.guarantee === "none") {
+    const alone = `the ${sink.connector} sink promises nothing: records may be lost or written again`;
+    return { guarantee: "none", because: lossy.length === 0 ? alone : `${alone}, and ${loses}` };
+  }
+  if (lossy.length > 0) {
+    return sink.guarantee === "exactly-once"
+      ? { guarantee: "at-most-once", because: loses }
+      : { guarantee: "none", because: `${repeats}, and ${loses}` };
+  }
+  return sink.guarantee === "exactly-once"
+    ? { guarantee: "exactly-once", because: "" }
+    : { guarantee: "at-least-once", because: repeats };
+}
+
+function sourcesBehind(sink: OperatorPlan, operators: ReadonlyMap<string, OperatorPlan>): OperatorPlan[] {
+  const seen = new Set<OperatorPlan>();
+  const visit = (operator: OperatorPlan | undefined) => {
+    if (operator === undefined || seen.has(operator)) return;
+    seen.add(operator);
+    for (const id of operator.inputs) visit(operators.get(id));
+  };
+  visit(sink);
+  return [...seen].filter((operator) => operator.kind === "source");
+}
+
+export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
+  return plan.vertices.flatMap((vertex) => vertex.operators);
+}
+
+/**
+ * The plan for people, several lines without a last newline.
+ *
+ * @param config also says how far a failure sets the job back
+ */
+export function describePlan(plan: GraphPlan, config?: JobConfig): string {
+  const subtasks = plan.vertices.reduce((sum, vertex) => sum + vertex.parallelism, 0);
+  const sections = [
+    `${count(plan.vertices.length, "vertex", "vertices")}, ${count(subtasks, "subtask")}, ` +
+      count(plan.maxParallelism, "key group"),
+    ...plan.vertices.map(describeVertex),
+  ];
+  if (plan.edges.length > 0) {
+    const rows = plan.edges.map(({ id, from, to, partitioner }) => [id, `${from} -> ${to}`, partitioner]);
+    sections.push(`edges\n${table(rows)}`);
+  }
+  const promises = promisesOf(plan).map(({ sink, guarantee, because }) => [
+    sink,
+    because === "" ? guarantee : `${guarantee}: ${because}`,
+  ]);
+  sections.push(`guarantees\n${table(promises)}`);
+  if (config !== undefined) sections.push(describeCheckpoints(plan, config));
+  return sections.join("\n\n");
+}
+
+function describeVertex(vertex: VertexPlan): string {
+  const rows = vertex.operators.map((operator) => [
+    operator.id,
+    describeOperator(operator),
+    operator.inputs.length === 0 ? "" : `<- ${operator.inputs.join(", ")}`,
+  ]);
+  return `${vertex.id} (${count(vertex.parallelism, "subtask")})\n${table(rows)}`;
+}
+
+function describeOperator({ kind, connector, bounded, replayable, guarantee, states }: OperatorPlan): string {
+  const details = [
+    connector,
+    bounded === undefined ? undefined : bounded ? "bounded" : "unbounded",
+    replayable === false ? "cannot replay" : undefined,
+    guarantee === "none" ? "no guarantee" : guarantee,
+    states === undefined || states.length === 0 ? undefined : `state ${states.join(", ")}`,
+  ].filter((detail) => detail !== undefined);
+  return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
+}
+
+function describeCheckpoints(plan: GraphPlan, config: JobConfig): string {
+  const { intervalMs } = config.checkpointing;
+  if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}`;
+  const bounded = operatorsOf(plan).every((operator) => operator.bounded !== false);
+  return `checkpoints off: after a failure the job begins again at its start${bounded ? "; one is taken at its end" : ""}`;
+}
+
+function count(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("   "));
+  return lines.map((line) => `  ${line.trimEnd()}`).join("\n");
+}

@@ -1,0 +1,61 @@
+/**
+ * The types of `process`: what a user writes, and what type the resulting stream has.
+ *
+ * TypeScript cannot infer what a function emits from its calls of `emit`. So there are two ways to a typed result, and
+ * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred).
+ * A function that only calls `emit` and declares nothing gives a stream of `any`.
+ */
+import type { ProcessContext } from "../dataflow/operator.ts";
+import type { Key, StateDescriptors } from "../state/descriptor.ts";
+
+declare const witnessed: unique symbol;
+
+/** Carries a type to where none can be inferred; holds nothing. */
+export interface TypeWitness<T> {
+  readonly [witnessed]?: T;
+}
+
+/** `output: type<{ word: string; count: number }>()` */
+export function type<T>(): TypeWitness<T> {
+  return {};
+}
+
+/** `ProcessContext` that knows the type of the key. */
+export interface KeyedContext<K extends Key, S extends StateDescriptors, Out> extends ProcessContext<S, Out> {
+  readonly key: K;
+}
+
+/**
+ * A keyed operator with state. All functions are synchronous; for each key they run one after the other.
+ *
+ * What `onRecord` or `onEnd` returns is emitted, as one record, unless it is undefined; `emit` emits any number.
+ */
+export interface ProcessDefinition<
+  T,
+  K extends Key,
+  S extends StateDescriptors,
+  Out,
+  Returned,
+  ReturnedAtEnd,
+> {
+  /** By name: names are stable, a restored job finds its state by them. */
+  readonly state: S;
+  /** Type of what is emitted, see `type`. */
+  readonly output?: TypeWitness<Out>;
+  readonly onRecord: (value: T, context: KeyedContext<K, S, Out>) => Returned;
+  /** At the end of bounded input, once for every key that holds state; runs once in a job's life. */
+  readonly onEnd?: (context: KeyedContext<K, S, Out>) => ReturnedAtEnd;
+}
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+
+// biome-ignore lint/suspicious/noConfusingVoidType: what a function without return statement is inferred to return
+export type Nothing = void | undefined;
+
+/** Type of the records that leave a `process`: what is declared, else what is returned, else unknown to us. */
+export type Emitted<Out, Returned> =
+  IsAny<Out> extends false
+    ? Out
+    : [Exclude<Returned, Nothing>] extends [never]
+      ? Out
+      : Exclude<Returned, Nothing>;

@@ -1,0 +1,156 @@
+/**
+ * Publishes single messages into JetStream with a window of outstanding acknowledgements (nats.md F3): several times
+ * cheaper than the client's own `publish`, which keeps a timer and a promise for each message.
+ *
+ * - K1 A message is kept until its acknowledgement, and published again when none comes in time (at least once).
+ * - K2 Each carries a message id, so that inside the stream's duplicate window a repeated one is stored once.
+ * - K3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
+ */
+import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { CommitRefusedError } from "../errors.ts";
+
+export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
+
+interface Outstanding {
+  readonly id: number;
+  readonly subject: string;
+  readonly headerLines: string;
+  readonly payload: string | Uint8Array;
+  sentAt: number;
+}
+
+export interface AckedEvents {
+  /** Room in the window again, or everything acknowledged. */
+  onAcknowledged(): void;
+  onFailed(error: unknown): void;
+}
+
+export class AckedPublisher {
+  readonly #connection: NatsConnection;
+  readonly #idPrefix: string;
+  readonly #window: number;
+  readonly #events: AckedEvents;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  readonly #sweep: NodeJS.Timeout;
+  readonly #outstanding = new Map<number, Outstanding>();
+  #lastId = 0;
+  readonly #headers = new HeaderLines();
+  #resending = false;
+  #flushes: (() => void)[] = [];
+
+  constructor(connection: NatsConnection, idPrefix: string, window: number, events: AckedEvents) {
+    this.#connection = connection;
+    this.#idPrefix = idPrefix;
+    this.#window = window;
+    this.#events = events;
+    this.#inbox = createInbox();
+    this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#answered(message.subject, message.data);
+      },
+    });
+    this.#sweep = setInterval(() => void this.#resend(), ackedTiming.sweepMs);
+    this.#sweep.unref();
+  }
+
+  get isFull(): boolean {
+    return this.#outstanding.size >= this.#window;
+  }
+
+  publish(subject: string, headerLines: string, payload: string | Uint8Array): void {
+    this.#lastId += 1;
+    const message: Outstanding = { id: this.#lastId, subject, headerLines, payload, sentAt: Date.now() };
+    this.#outstanding.set(message.id, message);
+    this.#send(message);
+  }
+
+  /** Resolves when every message published so far, and until then, is acknowledged. */
+  flush(): Promise<void> {
+    if (this.#outstanding.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#flushes.push(resolve));
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  #send(message: Outstanding): void {
+    this.#headers.lines = `Nats-Msg-Id: ${this.#idPrefix}.${message.id}\r\n${message.headerLines}`;
+    const reply = `${this.#inbox}.${message.id}`;
+    this.#connection.publish(message.subject, message.payload, { headers: this.#headers, reply });
+  }
+
+  #answered(subject: string, data: Uint8Array): void {
+    const id = Number(subject.slice(subject.lastIndexOf(".") + 1));
+    const message = this.#outstanding.get(id);
+    if (message === undefined) return;
+    const refusal = refusalIn(data);
+    if (refusal === undefined) {
+      this.#outstanding.delete(id);
+      this.#told();
+    } else if (!refusal.passes) {
+      this.#events.onFailed(
+        new CommitRefusedError(`the stream refuses a record for ${message.subject}: ${refusal.description}`),
+      );
+    }
+    // What passes is sent again by the sweep.
+  }
+
+  #told(): void {
+    const { size } = this.#outstanding;
+    if (size === 0) {
+      const flushes = this.#flushes;
+      this.#flushes = [];
+      for (const resolve of flushes) resolve();
+    }
+    if (size === 0 || size === this.#window >>> 1) this.#events.onAcknowledged();
+  }
+
+  /** Oldest first. Nothing is sent while the connection is down: the client would queue it without bound. */
+  async #resend(): Promise<void> {
+    if (this.#outstanding.size === 0 || this.#resending || this.#connection.isClosed()) return;
+    this.#resending = true;
+    try {
+      await this.#connection.flush();
+      const now = Date.now();
+      for (const message of this.#outstanding.values()) {
+        if (now - message.sentAt < ackedTiming.ackTimeoutMs) continue;
+        message.sentAt = now;
+        this.#send(message);
+      }
+    } catch {
+      // Disconnected; the next sweep tries again.
+    } finally {
+      this.#resending = false;
+    }
+  }
+}
+
+/** Header lines that are ready for the wire; one object serves all messages, since `publish` reads it at once. */
+class HeaderLines extends MsgHdrsImpl {
+  lines = "";
+
+  override encode(): Uint8Array {
+    return Buffer.from(`NATS/1.0\r\n${this.lines}\r\n`);
+  }
+}
+
+interface Refusal {
+  readonly description: string;
+  /** Sending it again helps. */
+  readonly passes: boolean;
+}
+
+/** undefined: acknowledged. An empty answer means that no stream listens, which passes when a leader is elected. */
+function refusalIn(data: Uint8Array): Refusal | undefined {
+  if (data.length === 0) return { description: "no stream answers", passes: true };
+  // Acknowledgements are by far most of the answers and need no parsing.
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
+  if (!text.includes('"error"')) return undefined;
+  const { error } = JSON.parse(text) as { error?: { code: number; err_code?: number; description?: string } };
+  if (error === undefined) return undefined;
+  const description = `${error.description ?? "no description"} (${error.err_code ?? error.code})`;
+  return { description, passes: error.code === 429 || error.code === 503 };
+}

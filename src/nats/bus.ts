@@ -1,0 +1,120 @@
+/** The bus on core NATS. It borrows the connection: closing the bus ends its subscriptions, not the connection. */
+import type { NatsConnection, Subscription as NatsSubscription } from "@nats-io/transport-node";
+import type { Bus, MessageHandler, Subscription } from "../dataflow/bus.ts";
+import { DisconnectedError, invariant } from "../errors.ts";
+import type { NatsEnvironment } from "./environment.ts";
+import { NatsLink } from "./link.ts";
+
+export class NatsBus implements Bus {
+  readonly #connection: NatsConnection;
+  readonly #link: NatsLink;
+  readonly #subscriptions = new Set<NatsSubscription>();
+  readonly #listeners = new Set<Subscription>();
+  #payloadBytesMax: number;
+  #closed = false;
+
+  constructor(environment: NatsEnvironment) {
+    this.#connection = environment.connection;
+    this.#link = NatsLink.of(this.#connection);
+    // The server's default, until its first INFO says otherwise.
+    this.#payloadBytesMax = 1024 * 1024;
+  }
+
+  get payloadBytesMax(): number {
+    this.#payloadBytesMax = this.#connection.info?.max_payload ?? this.#payloadBytesMax;
+    return this.#payloadBytesMax;
+  }
+
+  publish(subject: string, body: Uint8Array): void {
+    this.#checkSize(subject, body);
+    if (this.#usable()) this.#connection.publish(subject, body);
+  }
+
+  async request(subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    this.#checkSize(subject, body);
+    const what = `request to "${subject}"`;
+    if (!this.#usable()) throw new DisconnectedError(`${what}: the bus is closed`);
+    const answer = await this.#link.call(what, () =>
+      this.#connection.request(subject, body, { timeout: timeoutMs }),
+    );
+    return answer.data;
+  }
+
+  subscribe(subject: string, handler: MessageHandler): Subscription {
+    if (!this.#usable()) throw new DisconnectedError(`subscribe to "${subject}": the bus is closed`);
+    const subscription = this.#connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return this.#subscriptionFailed(subscription, error);
+        const { reply } = message;
+        const answer = reply
+          ? (body: Uint8Array): void => {
+              if (this.#usable()) this.#connection.publish(reply, body);
+            }
+          : undefined;
+        try {
+          handler(message.data, answer, message.subject);
+        } catch (thrown) {
+          crash(thrown);
+        }
+      },
+    });
+    this.#subscriptions.add(subscription);
+    return {
+      close: () => {
+        if (this.#subscriptions.delete(subscription)) subscription.unsubscribe();
+      },
+    };
+  }
+
+  async flush(): Promise<void> {
+    if (!this.#usable()) throw new DisconnectedError("flush: the bus is closed");
+    await this.#link.call("flush", () => this.#connection.flush());
+  }
+
+  connectedForMs(): number {
+    return this.#link.connectedForMs();
+  }
+
+  onReconnect(listener: () => void): Subscription {
+    const remove = this.#link.onBack(listener);
+    const subscription = {
+      close: () => {
+        this.#listeners.delete(subscription);
+        remove();
+      },
+    };
+    this.#listeners.add(subscription);
+    return subscription;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const listener of [...this.#listeners]) listener.close();
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#subscriptions.clear();
+  }
+
+  #usable(): boolean {
+    return !this.#closed && !this.#connection.isClosed();
+  }
+
+  #checkSize(subject: string, body: Uint8Array): void {
+    invariant(
+      body.length <= this.payloadBytesMax,
+      `message of ${body.length} bytes to "${subject}", the server takes ${this.payloadBytesMax}`,
+    );
+  }
+
+  /** The server refused the subscription (permissions). Whoever waits on it would wait for ever. */
+  #subscriptionFailed(subscription: NatsSubscription, error: Error): void {
+    this.#subscriptions.delete(subscription);
+    crash(error);
+  }
+}
+
+/** An error of a handler must not reach nats.js, whose reader would end and leave a dead connection behind. */
+function crash(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,260 @@
+/**
+ * Opens the one NATS connection of a process, with the settings that a long-lived engine needs.
+ *
+ * - The first connect is tried for a bounded time; what waiting cannot mend (credentials, certificates, addresses) is
+ *   refused at once.
+ * - After that the connection never gives up: it reconnects until somebody closes it. Calls made meanwhile fail, so
+ *   every control call needs a retry of its own.
+ */
+import { accessSync, constants } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, errors, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import type { Logger } from "../dataflow/connector.ts";
+import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
+import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
+import { connectDiverting } from "./diverting-transport.ts";
+import { NatsEnvironment } from "./environment.ts";
+import { isAtLeast } from "./server-version.ts";
+
+const defaultConnectTimeoutMs = 30_000;
+/** One attempt with one server, at start and when reconnecting; then the next one is tried. */
+const dialTimeoutMs = 5_000;
+const retryPauseMs = 200;
+
+export interface NatsConnectOptions extends CredentialOptions {
+  /**
+   * "nats://host:4222", "tls://host", "nats://user:password@host", "nats://token@host" or "host:4222"; several (an
+   * array, or separated by commas) are servers of one cluster.
+   */
+  readonly servers: string | readonly string[];
+  /** How the connection is called in the server's lists and logs. */
+  readonly name: string;
+  /** Paths of PEM files. When given, even empty, it requires TLS. Default: TLS when the server offers it. */
+  readonly tls?: TlsFiles;
+  /** How long to try at start, in milliseconds. Default 30,000. */
+  readonly connectTimeoutMs?: number;
+  /** Is told of lost and regained connections. Default none. */
+  readonly logger?: Logger;
+  /** Whether messages can be taken before the library parses them (`diverting-transport.ts`). Default true. */
+  readonly divert?: boolean;
+}
+
+export interface TlsFiles {
+  /** Certificates of the authorities to trust. Default: the system's. */
+  readonly caFile?: string;
+  /** Our own certificate, for a server that asks for one; needs `keyFile`. */
+  readonly certFile?: string;
+  readonly keyFile?: string;
+}
+
+/**
+ * Throws ConfigurationError for options that cannot work, EnvironmentError when the servers refuse us or cannot be
+ * reached in time.
+ */
+export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvironment> {
+  const servers = parseServers(options.servers);
+  const credentials = resolveCredentials({ ...servers.credentials, ...options });
+  const tls = options.tls ?? (servers.requireTls ? {} : undefined);
+  if (tls) checkTlsFiles(tls);
+
+  const environment = await connectInTime(options, servers.addresses, credentials, {
+    servers: [...servers.addresses],
+    name: options.name,
+    ...(tls && { tls }),
+    ...(credentials.authenticator && { authenticator: credentials.authenticator }),
+    timeout: dialTimeoutMs,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 150,
+    reconnectJitter: 100,
+    reconnectJitterTLS: 100,
+    // A later attempt may find rotated credentials; by default two refusals close the connection for good.
+    ignoreAuthErrorAbort: true,
+    // A half-open link is noticed after 20 to 30 s instead of minutes.
+    pingInterval: 10_000,
+    // Tracing asynchronous calls costs up to half of the publishing rate.
+    noAsyncTraces: true,
+  });
+  if (options.logger) void logStatus(environment.connection, options.logger);
+  return environment;
+}
+
+/**
+ * Throws EnvironmentError when the connected server is older than `minimum` ("2.12.0"). `what` needs it: "the
+ * exactly-once sink".
+ */
+export function requireServerVersion(environment: NatsEnvironment, minimum: string, what: string): void {
+  const version = environment.serverVersion;
+  if (isAtLeast(version, minimum)) return;
+  throw new EnvironmentError(
+    `nats-server ${version} at ${environment.connection.getServer()} is too old for ${what}: it needs ${minimum} or newer`,
+  );
+}
+
+interface Servers {
+  /** host:port */
+  readonly addresses: readonly string[];
+  readonly requireTls: boolean;
+  /** From the first address that carries some. */
+  readonly credentials: CredentialOptions;
+}
+
+function parseServers(servers: string | readonly string[]): Servers {
+  const texts = [servers].flat().flatMap((text) => text.split(","));
+  const urls = texts.filter((text) => text.trim() !== "").map(parseServer);
+  if (urls.length === 0)
+    throw new ConfigurationError("servers", 'no NATS server is named; "nats://host:4222" is one');
+  const withCredentials = urls.find((url) => url.username !== "");
+  return {
+    addresses: urls.map((url) => url.host),
+    requireTls: urls.some((url) => url.protocol === "tls:"),
+    credentials: withCredentials ? credentialsIn(withCredentials) : {},
+  };
+}
+
+function parseServer(text: string): URL {
+  const address = text.trim();
+  const full = address.includes("://") ? address : `nats://${address}`;
+  const url = URL.canParse(full) ? new URL(full) : undefined;
+  if (url && ["nats:", "tls:"].includes(url.protocol) && url.hostname !== "") return url;
+  // Without what may be a password.
+  const shown = address.replace(/\/\/.*@/, "//***@");
+  throw new ConfigurationError(
+    "servers",
+    `"${shown}" is no address of a NATS server; "nats://host:4222" is one`,
+  );
+}
+
+function credentialsIn(url: URL): CredentialOptions {
+  const user = decodeURIComponent(url.username);
+  return url.password === "" ? { token: user } : { user, password: decodeURIComponent(url.password) };
+}
+
+function checkTlsFiles(tls: TlsFiles): void {
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+    const missing = tls.certFile === undefined ? "certFile" : "keyFile";
+    throw new ConfigurationError(
+      `tls.${missing}`,
+      `tls: certFile and keyFile go together; ${missing} is missing`,
+    );
+  }
+  for (const [key, file] of Object.entries(tls)) {
+    try {
+      accessSync(file, constants.R_OK);
+    } catch (error) {
+      throw new ConfigurationError(
+        `tls.${key}`,
+        `tls.${key}: ${file} cannot be read: ${describeError(error)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+}
+
+async function connectInTime(
+  options: NatsConnectOptions,
+  addresses: readonly string[],
+  credentials: Credentials,
+  connectionOptions: NodeConnectionOptions,
+): Promise<NatsEnvironment> {
+  const where = `NATS at ${addresses.join(", ")}`;
+  const timeoutMs = options.connectTimeoutMs ?? defaultConnectTimeoutMs;
+  const deadline = Date.now() + timeoutMs;
+  for (let attempt = 1; ; attempt++) {
+    let failure: unknown;
+    try {
+      return await openBefore(deadline, connectionOptions, options.divert ?? true);
+    } catch (error) {
+      failure = error;
+    }
+    const refusal = refusalOf(failure, credentials);
+    if (refusal !== undefined) throw new EnvironmentError(`${where} ${refusal}`, { cause: failure });
+    if (Date.now() + retryPauseMs >= deadline) {
+      throw new EnvironmentError(
+        `${where} could not be reached within ${timeoutMs} ms: ${describeError(failure)}; ` +
+          `is a nats-server running there, and is the address right?${hintFor(failure, options)}`,
+        { cause: failure },
+      );
+    }
+    if (attempt === 1) {
+      options.logger?.warn({ servers: addresses }, `${where} cannot be reached yet; trying on`);
+    }
+    await sleep(retryPauseMs);
+  }
+}
+
+/** To a client without a certificate, a server that verifies them just says nothing more. */
+function hintFor(failure: unknown, options: NatsConnectOptions): string {
+  const silent = failure instanceof errors.TimeoutError && options.tls?.certFile === undefined;
+  return silent ? " If it verifies the certificates of its clients, give tls.certFile and tls.keyFile." : "";
+}
+
+async function openBefore(
+  deadline: number,
+  connectionOptions: NodeConnectionOptions,
+  divert: boolean,
+): Promise<NatsEnvironment> {
+  const opening = open(connectionOptions, divert);
+  const timer = new AbortController();
+  const late = sleep(deadline - Date.now(), undefined, { signal: timer.signal });
+  const opened = await Promise.race([opening, late]).finally(() => {
+    timer.abort();
+    late.catch(() => {});
+  });
+  if (opened) return opened;
+  opening.then(
+    ({ connection }) => connection.close(),
+    () => {},
+  );
+  throw new errors.TimeoutError();
+}
+
+async function open(connectionOptions: NodeConnectionOptions, divert: boolean): Promise<NatsEnvironment> {
+  if (!divert) return new NatsEnvironment(await connect(connectionOptions), undefined);
+  const { connection, diverter } = await connectDiverting(connectionOptions);
+  return new NatsEnvironment(connection, diverter);
+}
+
+/** Why waiting would not help, as the rest of a sentence; undefined when it might. */
+function refusalOf(failure: unknown, credentials: Credentials): string | undefined {
+  if (!(failure instanceof Error)) return undefined;
+  const { code } = failure as NodeJS.ErrnoException;
+  // A busy server refuses with the same class, but in words of its own, whoever was too slow to prove themselves.
+  const authorization = failure instanceof errors.AuthorizationError && !/timeout/i.test(failure.message);
+  if (authorization || failure instanceof errors.UserAuthenticationExpiredError) {
+    return credentials.authenticator === undefined
+      ? "asks for credentials, and none are given; give a credentials file, an nkey file, user and password, or a token"
+      : `refused ${credentials.description} (${failure.message}); check them against the server's accounts`;
+  }
+  if (/^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/.test(code ?? "")) {
+    return `cannot be trusted, or does not trust us: ${failure.message} (${code}); check the certificate files in "tls"`;
+  }
+  if (failure.message.includes("does not support 'tls'")) {
+    return 'offers no TLS, and TLS is required; leave out "tls" and "tls://", or configure the server';
+  }
+  return undefined;
+}
+
+/** Ends when the connection is closed. */
+async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
+  for await (const status of connection.status()) {
+    switch (status.type) {
+      case "disconnect":
+        logger.warn({ server: status.server }, "connection to NATS lost; reconnecting");
+        break;
+      case "reconnect":
+        logger.info({ server: status.server }, "connected to NATS again");
+        break;
+      case "staleConnection":
+        logger.warn({}, "NATS does not answer pings; the connection is given up");
+        break;
+      case "ldm":
+        logger.info({ server: status.server }, "this NATS server is going away; moving to another one");
+        break;
+      case "error":
+        logger.error({ error: status.error.message }, "NATS reports an error");
+        break;
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Whether the connection is up, and calls that do not outlive it.
+ *
+ * nats.js lets a request that was under way when the connection broke wait for its whole timeout, although its answer
+ * can no longer come, and drops what is published while it reconnects. Here a call fails at once in both cases, and
+ * its error says what is known:
+ *
+ * - L1 DisconnectedError: nothing was sent.
+ * - L2 RequestTimeoutError: it may have been received; also when the connection was lost before the answer.
+ * - L3 NoRespondersError: the server says that nobody listens.
+ *
+ * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
+ * iterator that nobody reads grows.
+ */
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import {
+  ClosedConnectionError,
+  DrainingConnectionError,
+  type NatsConnection,
+  PermissionViolationError,
+  RequestError,
+  TimeoutError,
+} from "@nats-io/transport-node";
+import { DisconnectedError, EnvironmentError, NoRespondersError, RequestTimeoutError } from "../errors.ts";
+
+export class NatsLink {
+  static readonly #links = new WeakMap<NatsConnection, NatsLink>();
+
+  static of(connection: NatsConnection): NatsLink {
+    let link = NatsLink.#links.get(connection);
+    if (link === undefined) {
+      link = new NatsLink(connection);
+      NatsLink.#links.set(connection, link);
+    }
+    return link;
+  }
+
+  readonly #connection: NatsConnection;
+  readonly #whenLost = new Set<() => void>();
+  readonly #whenBack = new Set<() => void>();
+  /** On the clock of `performance.now()`; undefined while there is no connection. */
+  #upSinceMs: number | undefined;
+
+  private constructor(connection: NatsConnection) {
+    this.#connection = connection;
+    this.#upSinceMs = connection.isClosed() || connection.info === undefined ? undefined : performance.now();
+    void this.#follow();
+  }
+
+  /** How long the present connection has been up, or has been known to be; 0 while there is none. */
+  connectedForMs(): number {
+    return this.#upSinceMs === undefined ? 0 : performance.now() - this.#upSinceMs;
+  }
+
+  /** `listener` is called after each reconnect, once the server has our subscriptions again. Returns its removal. */
+  onBack(listener: () => void): () => void {
+    this.#whenBack.add(listener);
+    return () => this.#whenBack.delete(listener);
+  }
+
+  /** Resolves when there is a connection again, or after `timeoutMs` in any case. */
+  async untilUp(timeoutMs: number): Promise<void> {
+    if (this.#upSinceMs !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        forget();
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      const forget = this.onBack(done);
+    });
+  }
+
+  /**
+   * Makes a call to the server. `what` begins the message of an error.
+   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, EnvironmentError when it is not permitted; what
+   * the call itself throws (JetStreamApiError) as it is
+   */
+  async call<T>(what: string, send: () => Promise<T>): Promise<T> {
+    if (this.#upSinceMs === undefined) throw new DisconnectedError(`${what}: not connected to NATS`);
+    let lost: (() => void) | undefined;
+    const lose = new Promise<never>((_, reject) => {
+      lost = () => reject(new RequestTimeoutError(`${what}: the connection was lost before the answer came`));
+    });
+    this.#whenLost.add(lost as () => void);
+    try {
+      return await Promise.race([send(), lose]);
+    } catch (error) {
+      throw translated(what, error);
+    } finally {
+      this.#whenLost.delete(lost as () => void);
+    }
+  }
+
+  async #follow(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type === "disconnect" || status.type === "close") this.#down();
+      if (status.type === "reconnect") void this.#up();
+    }
+    this.#down();
+  }
+
+  #down(): void {
+    this.#upSinceMs = undefined;
+    for (const lost of [...this.#whenLost]) lost();
+  }
+
+  async #up(): Promise<void> {
+    this.#upSinceMs = performance.now();
+    const since = this.#upSinceMs;
+    // The subscriptions were sent again, not yet processed. A flush that fails is followed by the next reconnect.
+    await this.#connection.flush().catch(() => undefined);
+    if (this.#upSinceMs !== since) return;
+    for (const listener of [...this.#whenBack]) listener();
+  }
+}
+
+function translated(what: string, error: unknown): unknown {
+  const inner = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  if (error instanceof TimeoutError) {
+    return new RequestTimeoutError(`${what}: no answer in time`, { cause: error });
+  }
+  if (isNoResponders(error) || isNoResponders(inner)) {
+    return new NoRespondersError(`${what}: nobody answers there`, { cause: error });
+  }
+  if (error instanceof ClosedConnectionError || error instanceof DrainingConnectionError) {
+    return new DisconnectedError(`${what}: ${error.message}`, { cause: error });
+  }
+  if (inner instanceof PermissionViolationError) {
+    const act = inner.operation === "publish" ? "publish to" : "subscribe to";
+    return new EnvironmentError(`${what}: this NATS user may not ${act} "${inner.subject}"; allow it`, {
+      cause: error,
+    });
+  }
+  // Every other end of a request comes from the client giving it up: the connection closed or broke under it.
+  if (error instanceof RequestError) {
+    return new RequestTimeoutError(`${what}: ${error.message}`, { cause: error });
+  }
+  return error;
+}
+
+function isNoResponders(error: unknown): boolean {
+  return error instanceof RequestError && error.isNoResponders();
+}
+
+/** JetStream's error code for "temporarily unavailable": an election. */
+const temporarilyUnavailable = 10008;
+
+/** An outage, a restart, an election, an earlier write under way: asking again may be answered. */
+export function isPassing(error: unknown): boolean {
+  return (
+    error instanceof DisconnectedError ||
+    error instanceof RequestTimeoutError ||
+    error instanceof NoRespondersError ||
+    (error instanceof JetStreamApiError &&
+      (error.code === temporarilyUnavailable ||
+        error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown))
+  );
+}

@@ -1,0 +1,191 @@
+/**
+ * Shows in stock NATS tools how far a job has come: a durable consumer that nobody pulls from. It is moved after a
+ * completed checkpoint, so `nats consumer info` tells the lag, and an interest stream frees what was read.
+ *
+ * Positions in checkpoints are what counts; this is display. Moving it is best effort: rate limited, never throws, and
+ * what is missed comes with the next checkpoint. Only `ensure` on an interest stream matters, because there the
+ * consumer holds the messages until they are read: it is made before reading begins, and never deleted.
+ */
+import {
+  AckPolicy,
+  type ConsumerConfig,
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  type RetentionPolicy,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
+import type { Logger } from "../dataflow/connector.ts";
+import { describeError } from "../errors.ts";
+import type { NatsEnvironment } from "./environment.ts";
+import { NatsLink } from "./link.ts";
+import { isAtLeast } from "./server-version.ts";
+
+export interface ProgressOptions {
+  readonly nats: NatsEnvironment;
+  readonly logger: Logger;
+  readonly stream: string;
+  readonly retention: RetentionPolicy;
+  /** Name of the durable consumer. */
+  readonly name: string;
+  readonly filters: readonly string[];
+  /** At most one move in so many milliseconds. Default 1000. */
+  readonly intervalMs?: number;
+}
+
+/** Servers from here on can move a consumer; on older ones it is deleted and made anew. */
+export const CONSUMER_RESET_SINCE = "2.14.0";
+
+const INTERVAL_MS = 1000;
+const CLOSE_WAIT_MS = 500;
+const ACK_WAIT_MS = 7 * 24 * 3600 * 1000;
+/** JetStream error codes. */
+const CONSUMER_NOT_FOUND = 10014;
+const CONSUMER_EXISTS = 10148;
+
+export class ProgressConsumer {
+  readonly #options: ProgressOptions;
+  readonly #link: NatsLink;
+  /** Everything up to it is in a completed checkpoint. */
+  #wanted: number | undefined;
+  #shown: number | undefined;
+  #moving: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #warned = false;
+
+  constructor(options: ProgressOptions) {
+    this.#options = options;
+    this.#link = NatsLink.of(options.nats.connection);
+  }
+
+  /** Makes the consumer if it is not there. @throws what the server answers */
+  async ensure(): Promise<void> {
+    const { stream, name, filters } = this.#options;
+    try {
+      await this.#call((manager) => manager.consumers.add(stream, this.#config({ durable_name: name })));
+    } catch (error) {
+      if (!isApiError(error, CONSUMER_EXISTS)) throw error;
+      // Made by an earlier version of the job, with other subjects.
+      const subjects: Partial<ConsumerConfig> =
+        filters.length === 1 ? { filter_subject: filters[0]! } : { filter_subjects: [...filters] };
+      await this.#call((manager) => manager.consumers.update(stream, name, subjects));
+    }
+  }
+
+  /** A completed checkpoint holds everything up to `sequence`. Returns at once. */
+  completed(sequence: number): void {
+    this.#wanted = sequence;
+    if (this.#closed || this.#timer !== undefined || this.#moving !== undefined) return;
+    this.#move();
+  }
+
+  /** Shows the last completed checkpoint, if that is quickly possible. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    const last = (this.#moving ?? Promise.resolve()).then(() => this.#show());
+    let timer: NodeJS.Timeout | undefined;
+    const wait = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_WAIT_MS);
+    });
+    await Promise.race([last, wait]);
+    clearTimeout(timer);
+  }
+
+  #move(): void {
+    this.#moving = this.#show().finally(() => {
+      this.#moving = undefined;
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        if (this.#wanted !== this.#shown) this.#move();
+      }, this.#options.intervalMs ?? INTERVAL_MS);
+      this.#timer.unref();
+    });
+  }
+
+  /** Never rejects. */
+  async #show(): Promise<void> {
+    const sequence = this.#wanted;
+    if (sequence === undefined || sequence === this.#shown) return;
+    try {
+      if (isAtLeast(this.#options.nats.serverVersion, CONSUMER_RESET_SINCE)) await this.#reset(sequence + 1);
+      else await this.#makeAnew(sequence + 1);
+      this.#shown = sequence;
+    } catch (error) {
+      const fields = {
+        stream: this.#options.stream,
+        consumer: this.#options.name,
+        error: describeError(error),
+      };
+      if (this.#warned) this.#options.logger.debug(fields, "the progress consumer was not moved");
+      else this.#options.logger.warn(fields, "the progress consumer was not moved; lag is not shown");
+      this.#warned = true;
+    }
+  }
+
+  async #reset(nextSequence: number): Promise<void> {
+    const { stream, name } = this.#options;
+    const reset = () => this.#call((manager) => manager.consumers.reset(stream, name, nextSequence));
+    try {
+      await reset();
+    } catch (error) {
+      if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
+      await this.ensure();
+      await reset();
+    }
+  }
+
+  async #makeAnew(nextSequence: number): Promise<void> {
+    const { stream, name, retention } = this.#options;
+    // Elsewhere messages go away with the consumer.
+    if (retention !== "limits") return;
+    await this.#call((manager) => manager.consumers.delete(stream, name)).catch((error: unknown) => {
+      if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
+    });
+    const start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: nextSequence };
+    await this.#call((manager) =>
+      manager.consumers.add(stream, this.#config({ durable_name: name, ...start })),
+    );
+  }
+
+  /** From the beginning by default: a consumer cannot be moved to before its start. */
+  #config(more: Partial<ConsumerConfig>): Partial<ConsumerConfig> {
+    const { filters } = this.#options;
+    return {
+      description: "progress of a tidemark job; do not pull from it",
+      ack_policy: AckPolicy.All,
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_ack_pending: -1,
+      max_deliver: -1,
+      deliver_policy: DeliverPolicy.All,
+      ...(filters.length === 1 ? { filter_subject: filters[0]! } : {}),
+      ...(filters.length > 1 ? { filter_subjects: [...filters] } : {}),
+      ...more,
+    };
+  }
+
+  async #call<R>(send: (manager: JetStreamManager) => Promise<R>): Promise<R> {
+    const { nats, stream, name } = this.#options;
+    const manager = await nats.manager();
+    return await this.#link.call(`stream "${stream}": progress consumer "${name}"`, () => send(manager));
+  }
+}
+
+/** A legal consumer name for one split of one source; different splits get different names. */
+export function progressName(parts: readonly string[]): string {
+  const text = parts.join("-");
+  const legal = text.replace(/[^A-Za-z0-9_-]+/g, "_").slice(0, 200);
+  return legal === text ? legal : `${legal}-${fingerprint(text)}`;
+}
+
+function fingerprint(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(36);
+}
+
+function isApiError(error: unknown, code: number): boolean {
+  return error instanceof JetStreamApiError && error.code === code;
+}

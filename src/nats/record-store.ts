@@ -1,0 +1,175 @@
+/**
+ * Durable records in a KV bucket (P7, P8, P11). Any NATS tool reads it as a KV bucket; a revision is the sequence
+ * number in the stream below it.
+ *
+ * - R1 Every read goes to the leader (STREAM.MSG.GET, never direct get), whatever the bucket allows.
+ * - R2 `refused` is said only after the leader has named another revision. In a cluster a write can also be refused
+ *   because an earlier one, perhaps our own, is still under way: that is an unknown outcome.
+ * - R3 A delete marker is an absent record, and it has a revision: a create takes its place by comparing with it.
+ */
+import {
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  type StoredMsg,
+} from "@nats-io/jetstream";
+import {
+  DisconnectedError,
+  describeError,
+  EnvironmentError,
+  InvariantError,
+  invariant,
+  RequestTimeoutError,
+  TidemarkError,
+  UnknownOutcomeError,
+} from "../errors.ts";
+import type { CompareAndSet, RecordStore, StoredRecord } from "../runtime/record-store.ts";
+import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
+import type { NatsEnvironment } from "./environment.ts";
+import { isPassing, NatsLink } from "./link.ts";
+
+export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
+
+/** Short, because an answer that an election has swallowed never comes and the question may be asked again. */
+const answerTimeoutMs = 2_000;
+const legalKey = /^[-/=\w]+(\.[-/=\w]+)*$/;
+
+/** @throws EnvironmentError when JetStream is not there or the bucket cannot be trusted with records */
+export async function openNatsRecordStore(
+  environment: NatsEnvironment,
+  options: NatsRecordStoreOptions,
+): Promise<NatsRecordStore> {
+  const { bucket } = options;
+  const manager = await jetstreamManager(environment.connection, {
+    checkAPI: false,
+    timeout: answerTimeoutMs,
+  });
+  const link = NatsLink.of(environment.connection);
+  await openBucket(link, manager, `KV bucket ${bucket}`, options, {
+    name: `KV_${bucket}`,
+    subjects: [`$KV.${bucket}.>`],
+    max_msgs_per_subject: 1,
+  });
+  return new NatsRecordStore(environment, manager, bucket);
+}
+
+export class NatsRecordStore implements RecordStore {
+  readonly #link: NatsLink;
+  readonly #client: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #bucket: string;
+  readonly #stream: string;
+  readonly #subjectPrefix: string;
+
+  constructor(environment: NatsEnvironment, manager: JetStreamManager, bucket: string) {
+    this.#link = NatsLink.of(environment.connection);
+    this.#client = jetstream(environment.connection, { timeout: answerTimeoutMs });
+    this.#manager = manager;
+    this.#bucket = bucket;
+    this.#stream = `KV_${bucket}`;
+    this.#subjectPrefix = `$KV.${bucket}.`;
+  }
+
+  async read(key: string): Promise<StoredRecord | undefined> {
+    const message = await this.#last(key);
+    return message === undefined || isDeleteMarker(message)
+      ? undefined
+      : { value: message.data, revision: message.seq };
+  }
+
+  async compareAndSet(key: string, value: Uint8Array, expectedRevision: number): Promise<CompareAndSet> {
+    const first = await this.#write(key, value, expectedRevision);
+    if (first.outcome === "stored") return first;
+    const present = await this.#last(key).catch((error: unknown) => {
+      if (!isPassing(error)) throw error;
+      throw new UnknownOutcomeError(`${this.#named(key)}: refused, but by which revision is unknown`, {
+        cause: error,
+      });
+    });
+    const revision = present?.seq ?? 0;
+    if (revision === expectedRevision) {
+      throw new UnknownOutcomeError(
+        `${this.#named(key)}: an earlier write at revision ${revision} is under way`,
+      );
+    }
+    const replacesMarker = expectedRevision === 0 && present !== undefined && isDeleteMarker(present);
+    return replacesMarker ? await this.#write(key, value, revision) : { outcome: "refused" };
+  }
+
+  async keys(prefix: string): Promise<string[]> {
+    const what = `keys of KV bucket ${this.#bucket}`;
+    // The server filters by whole tokens, the rest of the prefix is ours to compare.
+    const tokens = prefix.slice(0, prefix.lastIndexOf(".") + 1);
+    const info = await this.#ask(what, () =>
+      this.#manager.streams.info(this.#stream, { subjects_filter: `${this.#subjectPrefix}${tokens}>` }),
+    );
+    const keys = Object.keys(info.state.subjects ?? {})
+      .map((subject) => subject.slice(this.#subjectPrefix.length))
+      .filter((key) => key.startsWith(prefix));
+    const records = await Promise.all(keys.map((key) => this.read(key)));
+    return keys.filter((_, index) => records[index] !== undefined).sort();
+  }
+
+  async #write(key: string, value: Uint8Array, expectedRevision: number): Promise<CompareAndSet> {
+    const what = this.#named(key);
+    try {
+      const ack = await this.#link.call(what, () =>
+        this.#client.publish(this.#subject(key), value, {
+          expect: { lastSubjectSequence: expectedRevision },
+        }),
+      );
+      return { outcome: "stored", revision: ack.seq };
+    } catch (error) {
+      if (hasCode(error, JetStreamApiCodes.StreamWrongLastSequence)) return { outcome: "refused" };
+      // The server's own failures (5xx: a full disk, an election) do not say how far the write came.
+      const serverFailed = error instanceof JetStreamApiError && error.status >= 500;
+      if (isPassing(error) || serverFailed) {
+        const why = describeError(error);
+        throw new UnknownOutcomeError(serverFailed ? `${what}: ${why}` : why, { cause: error });
+      }
+      if (error instanceof TidemarkError) throw error;
+      if (error instanceof JetStreamApiError) {
+        throw new EnvironmentError(`${what}: ${error.message}`, { cause: error });
+      }
+      throw new InvariantError(`${what}, ${value.length} bytes: ${describeError(error)}`, { cause: error });
+    }
+  }
+
+  /** The last message of a key, delete markers included. */
+  async #last(key: string): Promise<StoredMsg | undefined> {
+    const query = { last_by_subj: this.#subject(key) };
+    return (
+      (await this.#ask(this.#named(key), () => this.#manager.streams.getMessage(this.#stream, query))) ??
+      undefined
+    );
+  }
+
+  async #ask<T>(what: string, send: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#link.call(what, send);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && !isPassing(error)) {
+        throw new EnvironmentError(`${what}: ${error.message}`, { cause: error });
+      }
+      if (!isPassing(error) || error instanceof DisconnectedError) throw error;
+      throw new RequestTimeoutError(describeError(error), { cause: error });
+    }
+  }
+
+  #subject(key: string): string {
+    invariant(legalKey.test(key), `"${key}" is no key of a record`);
+    return this.#subjectPrefix + key;
+  }
+
+  #named(key: string): string {
+    return `record "${key}" of KV bucket ${this.#bucket}`;
+  }
+}
+
+function isDeleteMarker(message: StoredMsg): boolean {
+  const { header } = message;
+  return header.get("KV-Operation") !== "" || header.get("Nats-Marker-Reason") !== "";
+}

@@ -1,0 +1,241 @@
+/**
+ * One writer's marker in a JetStream stream: the fence and the progress of its transactions (nats.md F2).
+ *
+ * Owns: reading, taking over and advancing the marker; settling unknown outcomes by it; waiting between attempts.
+ * Does not own: what a found marker means (dataflow/transaction-marker.ts, M1 to M5), what a part holds.
+ *
+ * - S1 The marker is the last message of the batch that carries a part, guarded by its own last sequence: part and
+ *   marker become visible together, or neither does, and a writer whose knowledge is old changes nothing (P22, C3).
+ * - S2 After anything but "stored" only the marker is believed, read from the stream's leader (P8, P20).
+ * - S3 Every attempt after the first follows an answered read, so nothing piles up in the client while it is
+ *   disconnected, and the guard is the sequence just read.
+ * - S4 Refusals that pass are retried for as long as it takes (P17); the others stop the job with a name (P24).
+ */
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { ClosedConnectionError, type NatsConnection } from "@nats-io/transport-node";
+import {
+  assertStillOwned,
+  isAt,
+  type MarkerExpectation,
+  type MarkerOwner,
+  type MarkerPosition,
+  parseMarker,
+  type TransactionMarker,
+  takeOver,
+} from "../dataflow/transaction-marker.ts";
+import { CommitRefusedError, DisconnectedError, describeError } from "../errors.ts";
+import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
+import type { MessageRange } from "./message-block.ts";
+import { isStreamMissing } from "./sink-target.ts";
+
+export interface MarkerPlace {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly stream: string;
+  readonly subject: string;
+  /** What could make a batch fail again and again? Throws CommitRefusedError when it finds it, else returns. */
+  diagnose(messages: MessageRange | undefined): Promise<void>;
+  /** Told before each wait, with the reason in words. */
+  onRetry(description: string, attempts: number): void;
+}
+
+export const markerTiming = {
+  batchTimeoutMs: 5_000,
+  batchTimeoutMsMax: 30_000,
+  retryDelayMs: 20,
+  retryDelayMsMax: 2_000,
+  /** A stream that is missing, or a marker, is asked for again before it is believed. */
+  confirmations: 3,
+  confirmDelayMs: 500,
+  /** Attempts after which a stream that says "full" is believed: about 4 s. */
+  fullAttempts: 8,
+  /** Every so many attempts the stream's configuration is looked at. */
+  diagnoseEvery: 4,
+};
+
+interface Found {
+  readonly sequence: number;
+  readonly marker: TransactionMarker;
+}
+
+/** Ends the waits of a marker when its writer closes. */
+export class MarkerClosedError extends DisconnectedError {}
+
+export class SinkMarker {
+  readonly #place: MarkerPlace;
+  readonly #owner: MarkerOwner;
+  readonly #publisher: AtomicPublisher;
+  readonly #name: string;
+  #sequence = 0;
+  #marker: TransactionMarker | undefined;
+  #closed = false;
+  #wake: (() => void) | undefined;
+
+  constructor(place: MarkerPlace, owner: MarkerOwner) {
+    this.#place = place;
+    this.#owner = owner;
+    this.#publisher = new AtomicPublisher(place.connection);
+    this.#name = `marker ${place.subject} in stream ${place.stream}`;
+  }
+
+  /** Where it stood when it was taken over or advanced last. */
+  get current(): TransactionMarker {
+    if (this.#marker === undefined) throw new MarkerClosedError(`${this.#name} was not taken over`);
+    return this.#marker;
+  }
+
+  /**
+   * Fences every older generation (P23). Returns when the marker carries this generation.
+   *
+   * @throws what `takeOver` in transaction-marker.ts throws; CommitRefusedError when the stream refuses the marker
+   */
+  async takeOver(expected: MarkerExpectation): Promise<void> {
+    for (let attempts = 1; ; attempts += 1) {
+      const found = await this.#read(expected.memory !== undefined);
+      const wanted = takeOver(found?.marker, this.#owner, expected, this.#name);
+      if (found !== undefined && wanted === found.marker) return this.#stand(wanted, found.sequence);
+      const outcome = await this.#publish(undefined, wanted, found?.sequence ?? 0, attempts);
+      if (outcome.kind === "stored") return this.#stand(wanted, outcome.sequence);
+      await this.#waitAfter(outcome, undefined, attempts);
+    }
+  }
+
+  /**
+   * Commits one part. Returns when part and marker are stored, by this call or by one before it.
+   *
+   * @throws FencedError, CommitRefusedError, ObjectMissingError; DisconnectedError when closed
+   */
+  async advance(messages: MessageRange, position: MarkerPosition): Promise<void> {
+    const wanted: TransactionMarker = { ...this.current, ...position };
+    for (let attempts = 1; ; attempts += 1) {
+      const outcome = await this.#publish(messages, wanted, this.#sequence, attempts);
+      if (outcome.kind === "stored") return this.#stand(wanted, outcome.sequence);
+      const found = await this.#read(true);
+      assertStillOwned(found?.marker, this.#owner, this.#name);
+      this.#stand(found!.marker, found!.sequence);
+      if (isAt(found!.marker, position)) return;
+      await this.#waitAfter(outcome, messages, attempts);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#wake?.();
+  }
+
+  #stand(marker: TransactionMarker, sequence: number): void {
+    this.#marker = marker;
+    this.#sequence = sequence;
+  }
+
+  #publish(
+    messages: MessageRange | undefined,
+    marker: TransactionMarker,
+    sequence: number,
+    attempts: number,
+  ): Promise<BatchOutcome> {
+    this.#assertOpen();
+    const last = {
+      subject: this.#place.subject,
+      payload: JSON.stringify(marker),
+      headers: {
+        "Nats-Expected-Last-Subject-Sequence": String(sequence),
+        "Nats-Rollup": "sub",
+        "Nats-TTL": "never",
+      },
+    };
+    return this.#publisher.publish(messages, last, batchTimeoutMs(attempts));
+  }
+
+  /** A leader read, repeated until it is answered (P20). undefined: there is no marker. */
+  async #read(confirmMissing: boolean): Promise<Found | undefined> {
+    let missing = 0;
+    for (let attempts = 1; ; attempts += 1) {
+      this.#assertOpen();
+      try {
+        const { stream, subject } = this.#place;
+        const stored = await this.#place.manager.streams.getMessage(stream, { last_by_subj: subject });
+        if (stored !== null) {
+          return { sequence: stored.seq, marker: parseMarker(stored.string(), this.#name) };
+        }
+        missing += 1;
+        if (!confirmMissing || missing >= markerTiming.confirmations) return undefined;
+        await this.#sleep(markerTiming.confirmDelayMs);
+      } catch (error) {
+        if (error instanceof CommitRefusedError || error instanceof MarkerClosedError) throw error;
+        if (error instanceof ClosedConnectionError) {
+          throw new DisconnectedError("the connection to nats-server is closed", { cause: error });
+        }
+        if (isStreamMissing(error)) {
+          missing += 1;
+          if (missing >= markerTiming.confirmations) throw this.#streamGone(error);
+          await this.#sleep(markerTiming.confirmDelayMs);
+        } else {
+          this.#place.onRetry(`reading ${this.#name}: ${describeError(error)}`, attempts);
+          await this.#sleep(retryDelayMs(attempts));
+        }
+      }
+    }
+  }
+
+  /** Decides by the outcome whether another attempt makes sense, and when (S4). */
+  async #waitAfter(
+    outcome: BatchOutcome,
+    messages: MessageRange | undefined,
+    attempts: number,
+  ): Promise<void> {
+    if (outcome.kind === "stored" || (outcome.kind === "conflict" && attempts === 1)) return;
+    const description = outcome.kind === "conflict" ? "the marker moved meanwhile" : outcome.description;
+    const hopeless =
+      outcome.kind === "refused" || (outcome.kind === "full" && attempts >= markerTiming.fullAttempts);
+    if (hopeless || attempts % markerTiming.diagnoseEvery === 0) await this.#place.diagnose(messages);
+    if (hopeless) throw this.#refused(outcome.kind === "full", description);
+    this.#place.onRetry(`${this.#name}: ${description}`, attempts);
+    await this.#sleep(retryDelayMs(attempts));
+  }
+
+  #refused(full: boolean, description: string): CommitRefusedError {
+    const { stream } = this.#place;
+    const mending = full
+      ? `Make room or raise the limits (nats stream edit ${stream} --max-bytes=… --max-msgs=…)`
+      : `Mend the stream (nats stream info ${stream})`;
+    return new CommitRefusedError(
+      `stream ${stream} refuses a transaction: ${description}. ${mending}, then start the job again: it goes on ` +
+        "where it stopped",
+    );
+  }
+
+  #streamGone(cause: unknown): CommitRefusedError {
+    return new CommitRefusedError(
+      `stream ${this.#place.stream} does not exist any more. Restore it from a backup (nats stream restore), then ` +
+        "start the job again; or start the job fresh with a new stream",
+      { cause },
+    );
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new MarkerClosedError(`${this.#name}: the writer was closed`);
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    if (this.#closed) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+}
+
+function batchTimeoutMs(attempts: number): number {
+  return Math.min(markerTiming.batchTimeoutMs * 2 ** (attempts - 1), markerTiming.batchTimeoutMsMax);
+}
+
+/** Doubles, and is spread so that writers which failed together do not come again together. */
+function retryDelayMs(attempts: number): number {
+  const limit = Math.min(markerTiming.retryDelayMs * 2 ** (attempts - 1), markerTiming.retryDelayMsMax);
+  return limit * (0.5 + Math.random() / 2);
+}

@@ -1,0 +1,98 @@
+/** Whether a submitted job may start, and with which record: a pure function. */
+import type { JobRecord } from "../../machines/protocol.ts";
+import type { JobSubmission } from "../control/messages.ts";
+
+export type Admission =
+  | { readonly record: JobRecord }
+  /** This very submission is in the record already. */
+  | { readonly duplicate: true }
+  | { readonly refused: string };
+
+export interface AdmissionFacts {
+  readonly token: number;
+  /** Random. */
+  readonly newId: () => string;
+  readonly nowMs: number;
+}
+
+/**
+ * A job that was suspended or has failed goes on from its last checkpoint; one that finished or was canceled starts only
+ * afresh. A fresh start is a new incarnation, and its counters go on from the old ones (P1, P3).
+ */
+export function admit(
+  existing: JobRecord | undefined,
+  submission: JobSubmission,
+  fresh: boolean,
+  facts: AdmissionFacts,
+): Admission {
+  const { job } = submission;
+  if (existing === undefined) return { record: freshRecord(undefined, submission, facts) };
+  if (existing.submissionId === submission.submissionId) return { duplicate: true };
+  switch (existing.status) {
+    case "created":
+    case "running":
+    case "settling":
+      return {
+        refused:
+          `job ${job} is ${existing.status} already (generation ${existing.generation}); ` +
+          `watch it with "tidemark status ${job}" or end it with "tidemark cancel ${job}"`,
+      };
+    case "finished":
+    case "canceled":
+      if (!fresh) return { refused: `job ${job} is ${existing.status}; start it over with --fresh` };
+      return { record: freshRecord(existing, submission, facts) };
+    case "suspended":
+    case "failed":
+      if (fresh) return { record: freshRecord(existing, submission, facts) };
+      return resume(existing, submission, facts);
+  }
+}
+
+function freshRecord(
+  existing: JobRecord | undefined,
+  submission: JobSubmission,
+  facts: AdmissionFacts,
+): JobRecord {
+  return {
+    format: 1,
+    ...submission,
+    incarnation: facts.newId(),
+    generation: existing?.generation ?? 0,
+    nonce: "",
+    token: facts.token,
+    writeId: facts.newId(),
+    status: "created",
+    settleTo: null,
+    reservedCheckpointId: existing?.reservedCheckpointId ?? 0,
+    checkpoints: [],
+    failures: [],
+    createdAtMs: facts.nowMs,
+    updatedAtMs: facts.nowMs,
+  };
+}
+
+/** The input stays what was discovered at the first submission (P31); code and options are the new ones. */
+function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
+  if (existing.graphFingerprint !== submission.graphFingerprint)
+    return {
+      refused:
+        `the graph of job ${submission.job} has changed since its last checkpoint (${existing.graphFingerprint.slice(0, 12)}, ` +
+        `now ${submission.graphFingerprint.slice(0, 12)}), so its state cannot be restored into it; run the former ` +
+        "version to its end, or start over with --fresh, which drops the state",
+    };
+  return {
+    record: {
+      ...existing,
+      submissionId: submission.submissionId,
+      codeFingerprint: submission.codeFingerprint,
+      checkpointing: submission.checkpointing,
+      restart: submission.restart,
+      token: facts.token,
+      writeId: facts.newId(),
+      status: "created",
+      settleTo: null,
+      failures: [],
+      updatedAtMs: facts.nowMs,
+    },
+  };
+}

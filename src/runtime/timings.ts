@@ -1,0 +1,39 @@
+/** How long things may take before somebody acts. All in ms; the defaults suit one machine or one cluster. */
+export interface Timings {
+  /** Leader to worker; a killed process is noticed after at most one of these and a second probe. Default 250. */
+  readonly pingIntervalMs: number;
+  /** Second probe after nobody answered to a ping (P28). Default 250. */
+  readonly secondProbeMs: number;
+  /** Own connection must have been up for this long before anybody is declared dead (P28). Default 2000. */
+  readonly connectionSettledMs: number;
+  /** A worker that hangs longer than this is lost. Default 5000. */
+  readonly heartbeatTimeoutMs: number;
+  /** Worker to leader. Default 500. */
+  readonly registerIntervalMs: number;
+  /** Default 2000. */
+  readonly leaseMs: number;
+  /** From deployment until every subtask is restored. Default 120 000. */
+  readonly deployTimeoutMs: number;
+  /** Between two deployments whose only purpose is to settle. Default 500. */
+  readonly settleRetryMs: number;
+  /** Between two tries of a commit. Default 200. */
+  readonly commitRetryMs: number;
+  /** A worker whose old generation has not ended by then exits (P29). Default 10 000. */
+  readonly cancelTimeoutMs: number;
+  /** Writing a manifest may take this long before its checkpoint is aborted. Default 60 000. */
+  readonly manifestTimeoutMs: number;
+}
+
+export const defaultTimings: Timings = {
+  pingIntervalMs: 250,
+  secondProbeMs: 250,
+  connectionSettledMs: 2000,
+  heartbeatTimeoutMs: 5000,
+  registerIntervalMs: 500,
+  leaseMs: 2000,
+  deployTimeoutMs: 120_000,
+  settleRetryMs: 500,
+  commitRetryMs: 200,
+  cancelTimeoutMs: 10_000,
+  manifestTimeoutMs: 60_000,
+};

@@ -1,0 +1,142 @@
+/**
+ * The workers of one job, as its leader knows them.
+ *
+ * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/job.ts).
+ *
+ * V1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
+ *     it has not answered for the heartbeat timeout (P28).
+ * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
+ */
+import type { SubtaskName, VertexPlan } from "../../machines/protocol.ts";
+import type { ControlLink } from "../control/link.ts";
+import type { PingAnswer, WorkerRegistration } from "../control/messages.ts";
+import type { Subjects } from "../dataflow/subjects.ts";
+import { NoRespondersError } from "../errors.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { Timings } from "./timings.ts";
+
+interface Worker {
+  readonly registration: WorkerRegistration;
+  lastAnswerMs: number;
+  answer: PingAnswer | undefined;
+  silentOnce: boolean;
+  timer: Timer | undefined;
+}
+
+export interface WorkerRegistryOptions {
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+  readonly timings: Timings;
+  readonly onChange: () => void;
+  readonly onLost: (worker: string, reason: string) => void;
+  readonly onAnswer: (worker: string, answer: PingAnswer) => void;
+}
+
+export class WorkerRegistry {
+  readonly #options: WorkerRegistryOptions;
+  readonly #workers = new Map<string, Worker>();
+  #closed = false;
+
+  constructor(options: WorkerRegistryOptions) {
+    this.#options = options;
+  }
+
+  register(registration: WorkerRegistration): void {
+    const known = this.#workers.get(registration.worker);
+    if (known !== undefined) {
+      known.lastAnswerMs = this.#options.clock.elapsedMs();
+      return;
+    }
+    const worker: Worker = {
+      registration,
+      lastAnswerMs: this.#options.clock.elapsedMs(),
+      answer: undefined,
+      silentOnce: false,
+      timer: undefined,
+    };
+    this.#workers.set(registration.worker, worker);
+    this.#schedule(worker, 0);
+    this.#options.onChange();
+  }
+
+  list(): readonly { readonly registration: WorkerRegistration; readonly answer: PingAnswer | undefined }[] {
+    return [...this.#workers.values()];
+  }
+
+  get slots(): number {
+    return [...this.#workers.values()].reduce((sum, worker) => sum + worker.registration.slots, 0);
+  }
+
+  /**
+   * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
+   * undefined when there are not enough.
+   */
+  place(vertices: readonly VertexPlan[]): { [subtask: SubtaskName]: string } | undefined {
+    const needed = Math.max(...vertices.map((vertex) => vertex.parallelism));
+    const free = [...this.#workers.values()]
+      .map(({ registration }) => ({ worker: registration.worker, left: registration.slots }))
+      .sort((a, b) => (a.worker < b.worker ? -1 : 1));
+    const slots: string[] = [];
+    while (slots.length < needed) {
+      const round = free.filter((worker) => worker.left > 0);
+      if (round.length === 0) return undefined;
+      for (const worker of round) {
+        slots.push(worker.worker);
+        worker.left--;
+      }
+    }
+    const placement: { [subtask: SubtaskName]: string } = {};
+    for (const vertex of vertices)
+      for (let index = 0; index < vertex.parallelism; index++)
+        placement[`${vertex.id}/${index}`] = slots[index]!;
+    return placement;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const worker of this.#workers.values()) worker.timer?.cancel();
+    this.#workers.clear();
+  }
+
+  #schedule(worker: Worker, ms: number): void {
+    if (this.#closed) return;
+    worker.timer = this.#options.clock.after(ms, () => void this.#ping(worker));
+  }
+
+  async #ping(worker: Worker): Promise<void> {
+    const { link, subjects, clock, timings } = this.#options;
+    const id = worker.registration.worker;
+    let next = timings.pingIntervalMs;
+    try {
+      const answer = await link.ask<PingAnswer>(
+        subjects.workers(id),
+        { type: "worker.ping" },
+        timings.heartbeatTimeoutMs / 4,
+      );
+      worker.lastAnswerMs = clock.elapsedMs();
+      worker.silentOnce = false;
+      worker.answer = answer;
+      if (this.#workers.get(id) === worker) this.#options.onAnswer(id, answer);
+    } catch (error) {
+      const settled = link.bus.connectedForMs() >= timings.connectionSettledMs;
+      if (!settled) {
+        worker.silentOnce = false;
+        worker.lastAnswerMs = clock.elapsedMs();
+      } else if (error instanceof NoRespondersError) {
+        if (worker.silentOnce) return this.#lose(worker, "nobody answers to its name: the process is gone");
+        worker.silentOnce = true;
+        next = timings.secondProbeMs;
+      } else if (clock.elapsedMs() - worker.lastAnswerMs > timings.heartbeatTimeoutMs)
+        return this.#lose(worker, `no answer for ${timings.heartbeatTimeoutMs} ms: the process hangs or is cut off`);
+    }
+    if (this.#workers.get(id) === worker) this.#schedule(worker, next);
+  }
+
+  #lose(worker: Worker, reason: string): void {
+    const id = worker.registration.worker;
+    if (this.#closed || !this.#workers.delete(id)) return;
+    this.#options.onLost(id, reason);
+    this.#options.onChange();
+  }
+}

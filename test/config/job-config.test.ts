@@ -1,0 +1,296 @@
+import { describe, expect, expectTypeOf, test } from "vitest";
+import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../../src/config/job-config.ts";
+import { environmentName, type JobOptions, type OptionKey } from "../../src/config/options.ts";
+import { ConfigurationError } from "../../src/errors.ts";
+
+function refusal(options: unknown, overrides?: ConfigOverrides): { key: string; message: string } {
+  try {
+    resolveJobConfig(options as JobOptions, overrides);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    const { key, message } = error as ConfigurationError;
+    return { key, message };
+  }
+  throw new Error("nothing was refused");
+}
+
+const defaults: JobConfig = {
+  parallelism: 1,
+  maxParallelism: 128,
+  checkpointing: {
+    mode: "exactly-once",
+    intervalMs: null,
+    timeoutMs: 600_000,
+    minPauseMs: 0,
+    retained: 1,
+    inlineThresholdBytes: 20_480,
+  },
+  restart: {
+    strategy: "exponential-delay",
+    initialBackoffMs: 1_000,
+    maxBackoffMs: 60_000,
+    backoffMultiplier: 1.5,
+    jitterFactor: 0.1,
+    resetBackoffThresholdMs: 3_600_000,
+    attemptsBeforeResetBackoff: null,
+  },
+  heartbeat: { pingIntervalMs: 250, timeoutMs: 10_000 },
+  channels: { windowFrames: 64, flushMs: 5 },
+  cancelTimeoutMs: 10_000,
+};
+
+describe("defaults", () => {
+  test("are there without any option", () => {
+    expect(resolveJobConfig({})).toStrictEqual(defaults);
+    expect(resolveJobConfig({ parallelism: undefined, restart: { maxBackoff: undefined } })).toStrictEqual(
+      defaults,
+    );
+  });
+
+  test("survive the job record", () => {
+    expect(JSON.parse(JSON.stringify(resolveJobConfig({})))).toEqual(defaults);
+  });
+
+  test.each<[JobOptions["restart"], JobConfig["restart"]]>([
+    [{ strategy: "none" }, { strategy: "none" }],
+    [{ strategy: "fixed-delay" }, { strategy: "fixed-delay", attempts: 1, delayMs: 1_000 }],
+    [
+      { strategy: "fixed-delay", attempts: "unlimited" },
+      { strategy: "fixed-delay", attempts: Number.MAX_SAFE_INTEGER, delayMs: 1_000 },
+    ],
+    [
+      { strategy: "failure-rate" },
+      { strategy: "failure-rate", maxFailuresPerInterval: 1, failureRateIntervalMs: 60_000, delayMs: 1_000 },
+    ],
+    [{ strategy: "exponential-delay" }, defaults.restart],
+    [
+      { initialBackoff: "2 m" },
+      { ...defaults.restart, initialBackoffMs: 120_000, maxBackoffMs: 120_000 } as never,
+    ],
+  ])("of restart %j", (restart, resolved) => {
+    expect(resolveJobConfig({ restart }).restart).toStrictEqual(resolved);
+  });
+});
+
+describe("limits", () => {
+  test("an interval of 10 ms is the shortest; a longer pause raises it", () => {
+    expect(resolveJobConfig({ checkpointing: { interval: 10 } }).checkpointing.intervalMs).toBe(10);
+    const paused = resolveJobConfig({ checkpointing: { interval: "100ms", minPause: "500ms" } });
+    expect(paused.checkpointing).toMatchObject({ intervalMs: 500, minPauseMs: 500 });
+    expect(resolveJobConfig({ checkpointing: { minPause: "1s" } }).checkpointing.intervalMs).toBeNull();
+  });
+
+  test.each<[unknown, string, string]>([
+    [
+      { checkpointing: { interval: "9 ms" } },
+      "checkpointing.interval",
+      'must be from 10 ms to 365 d, got "9 ms"; "off" is allowed too',
+    ],
+    [
+      { checkpointing: { timeout: "1 ms" } },
+      "checkpointing.timeout",
+      'must be from 10 ms to 365 d, got "1 ms"',
+    ],
+    [
+      { checkpointing: { timeout: "soon" } },
+      "checkpointing.timeout",
+      'must be a duration ("10 s", "500ms" or a number of milliseconds), got "soon"',
+    ],
+    [
+      { checkpointing: { retained: 0 } },
+      "checkpointing.retained",
+      "must be a whole number from 1 to 100, got 0",
+    ],
+    [
+      { checkpointing: { retained: 1.5 } },
+      "checkpointing.retained",
+      "must be a whole number from 1 to 100, got 1.5",
+    ],
+    [
+      { checkpointing: { inlineThreshold: "2 MiB" } },
+      "checkpointing.inlineThreshold",
+      'must be from 0 bytes to 1048576 bytes, got "2 MiB"',
+    ],
+    [
+      { checkpointing: { mode: "at-least-once" } },
+      "checkpointing.mode",
+      'must be "exactly-once", got "at-least-once"',
+    ],
+    [{ parallelism: "4" }, "parallelism", 'must be a whole number from 1 to 32768, got "4"'],
+    [{ parallelism: null }, "parallelism", "must be a whole number from 1 to 32768, got null"],
+    [
+      { parallelism: 200 },
+      "parallelism",
+      "200 subtasks, but maxParallelism is 128; a keyed operator needs at least one key group for each subtask",
+    ],
+    [
+      { restart: { strategy: "sometimes" } },
+      "restart.strategy",
+      'must be "exponential-delay" or "fixed-delay" or "failure-rate" or "none", got "sometimes"',
+    ],
+    [{ restart: { jitterFactor: 2 } }, "restart.jitterFactor", "must be a number from 0 to 1, got 2"],
+    [
+      { restart: { attemptsBeforeResetBackoff: 0 } },
+      "restart.attemptsBeforeResetBackoff",
+      'must be a whole number from 1 to 1000000000, got 0; "unlimited" is allowed too',
+    ],
+    [
+      { restart: { maxBackoff: "1 ms" } },
+      "restart.maxBackoff",
+      "must not be less than restart.initialBackoff",
+    ],
+    [
+      { restart: { strategy: "none", attempts: 3 } },
+      "restart.attempts",
+      'not an option of strategy "none"; it has no options',
+    ],
+    [
+      { restart: { strategy: "fixed-delay", jitterFactor: 0.5 } },
+      "restart.jitterFactor",
+      'not an option of strategy "fixed-delay"; it has restart.attempts, restart.delay',
+    ],
+    [
+      { heartbeat: { timeout: "100ms" } },
+      "heartbeat.timeout",
+      "must not be less than heartbeat.pingInterval",
+    ],
+    [{ channels: { window: 1 } }, "channels.window", "must be a whole number from 2 to 4096, got 1"],
+  ])("%j", (options, key, problem) => {
+    expect(refusal(options)).toEqual({ key, message: `${key}: ${problem}` });
+  });
+});
+
+describe("unknown options", () => {
+  test.each<[unknown, string, string]>([
+    [{ paralelism: 2 }, "paralelism", 'no such option; did you mean "parallelism"?'],
+    [{ checkpoint: {} }, "checkpoint", 'no such option; did you mean "checkpointing"?'],
+    [
+      { checkpointing: { intervall: "1s" } },
+      "checkpointing.intervall",
+      'no such option; did you mean "checkpointing.interval"?',
+    ],
+    [
+      { checkpointing: { "min-pause": "1s" } },
+      "checkpointing.min-pause",
+      'no such option; did you mean "checkpointing.minPause"?',
+    ],
+    [{ interval: "1s" }, "interval", 'no such option; did you mean "checkpointing.interval"?'],
+    [
+      { channels: { colour: "red" } },
+      "channels.colour",
+      "no such option; known: channels.window, channels.flush",
+    ],
+    [
+      { checkpointing: "1s" },
+      "checkpointing",
+      'must be an object with mode, interval, timeout, minPause, retained, inlineThreshold, got "1s"',
+    ],
+    [
+      { constructor: 1 },
+      "constructor",
+      expect.stringContaining("no such option; known: parallelism") as never,
+    ],
+  ])("%j", (options, key, problem) => {
+    const refused = refusal(options);
+    expect(refused.key).toBe(key);
+    expect(refused.message.slice(key.length + 2)).toEqual(problem);
+  });
+});
+
+describe("layers", () => {
+  test("flags win over the environment, which wins over the code", () => {
+    const options: JobOptions = {
+      parallelism: 2,
+      checkpointing: { interval: "1s", timeout: "1m", retained: 3 },
+    };
+    const config = resolveJobConfig(options, {
+      environment: {
+        TIDEMARK_CHECKPOINTING_INTERVAL: "2 s",
+        TIDEMARK_CHECKPOINTING_TIMEOUT: "2000",
+        PATH: "/bin",
+      },
+      flags: { "checkpointing.interval": "3 s", parallelism: "4", maxParallelism: undefined },
+    });
+    expect(config).toMatchObject({
+      parallelism: 4,
+      checkpointing: { intervalMs: 3_000, timeoutMs: 2_000, retained: 3 },
+    });
+  });
+
+  test("a later layer may switch off", () => {
+    const overridden = resolveJobConfig(
+      { checkpointing: { interval: "1s" } },
+      { environment: { TIDEMARK_CHECKPOINTING_INTERVAL: "off" } },
+    );
+    expect(overridden.checkpointing.intervalMs).toBeNull();
+  });
+
+  test("an error says which layer it is in, and an earlier layer's error is not hidden by a later value", () => {
+    expect(refusal({}, { environment: { TIDEMARK_PARALLELISM: "many" } })).toEqual({
+      key: "parallelism",
+      message: 'parallelism (from TIDEMARK_PARALLELISM): must be a whole number from 1 to 32768, got "many"',
+    });
+    expect(refusal({}, { flags: { "checkpointing.interval": "1 week" } }).message).toBe(
+      'checkpointing.interval (from the command line): unknown unit "week" in "1 week"; units are ms, s, m, h, d; ' +
+        '"off" is allowed too',
+    );
+    expect(refusal({ maxParallelism: 4 }, { environment: { TIDEMARK_PARALLELISM: "8" } }).message).toMatch(
+      /^parallelism \(from TIDEMARK_PARALLELISM\): 8 subtasks, but maxParallelism is 4/,
+    );
+    expect(refusal({ parallelism: 0 }, { flags: { parallelism: 1 } }).key).toBe("parallelism");
+  });
+
+  test("another restart strategy does away with the options of the one below, the same one keeps them", () => {
+    const options: JobOptions = { restart: { strategy: "fixed-delay", attempts: 7, delay: "3 s" } };
+    const restart = (flags: Record<string, unknown>) => resolveJobConfig(options, { flags }).restart;
+    expect(restart({ "restart.strategy": "none" })).toEqual({ strategy: "none" });
+    expect(restart({ "restart.strategy": "exponential-delay" })).toEqual(defaults.restart);
+    expect(restart({ "restart.strategy": "fixed-delay" })).toMatchObject({ attempts: 7, delayMs: 3_000 });
+    expect(restart({ "restart.delay": "1 s" })).toMatchObject({ attempts: 7, delayMs: 1_000 });
+    expect(() => restart({ "restart.jitterFactor": 0 })).toThrow(
+      'restart.jitterFactor (from the command line): not an option of strategy "fixed-delay"',
+    );
+  });
+});
+
+describe("environment", () => {
+  test("names follow from keys", () => {
+    expect(environmentName("parallelism")).toBe("TIDEMARK_PARALLELISM");
+    expect(environmentName("checkpointing.minPause")).toBe("TIDEMARK_CHECKPOINTING_MIN_PAUSE");
+  });
+
+  test("an empty variable is not set, other variables of the engine are none of ours", () => {
+    const environment = {
+      TIDEMARK_PARALLELISM: "",
+      TIDEMARK_CANCEL_TIMEOUT: " ",
+      TIDEMARK_SERVER: "nats://a:4222",
+    };
+    expect(resolveJobConfig({}, { environment })).toEqual(defaults);
+  });
+
+  test("what can only be a misspelt option is refused", () => {
+    expect(refusal({}, { environment: { TIDEMARK_CHECKPOINTING_INTERVALL: "1s" } })).toEqual({
+      key: "TIDEMARK_CHECKPOINTING_INTERVALL",
+      message:
+        'TIDEMARK_CHECKPOINTING_INTERVALL: no such option; did you mean "TIDEMARK_CHECKPOINTING_INTERVAL"?',
+    });
+    expect(refusal({}, { environment: { TIDEMARK_PARALELISM: "2" } }).message).toContain(
+      'did you mean "TIDEMARK_PARALLELISM"?',
+    );
+  });
+});
+
+describe("types", () => {
+  type Keys<T> = T extends unknown ? keyof T & string : never;
+  type Leaf<K extends keyof JobOptions & string> =
+    Exclude<JobOptions[K], undefined> extends infer Section
+      ? [Extract<Section, object>] extends [never]
+        ? K
+        : `${K}.${Keys<Section>}`
+      : never;
+  type WrittenKeys = { [K in keyof JobOptions & string]: Leaf<K> }[keyof JobOptions & string];
+
+  test("the options that may be written are the options that are checked", () => {
+    expectTypeOf<WrittenKeys>().toEqualTypeOf<OptionKey>();
+  });
+});

@@ -1,0 +1,109 @@
+import * as nodeFiles from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { fileSink } from "../../src/connectors/file-sink.ts";
+import { CommitRefusedError, ConfigurationError, StorageRefusedError } from "../../src/errors.ts";
+import { prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "tidemark-file-"));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const visible = async () => (await readdir(directory)).filter((file) => !file.startsWith("."));
+const hidden = async (end: string) =>
+  (await readdir(join(directory, ".tidemark"))).filter((file) => file.endsWith(end));
+
+test("a committed transaction is one file, named by writer and checkpoint, one record a line", async () => {
+  const writer = await fileSink({ directory, name: "counts" }).open(sinkEnvironment({ subtaskIndex: 2 }));
+  writer.write({ word: "größe", count: 1 }, 0);
+  writer.write({ word: "b", count: 2 }, 0);
+  const transaction = await writer.cut(7)!.prepared();
+  expect(await visible()).toEqual([]);
+  await writer.commit(transaction);
+  expect(await visible()).toEqual(["counts-out-life1-002-0000000007"]);
+  const text = await readFile(join(directory, (await visible())[0]!), "utf8");
+  expect(text).toBe('{"word":"größe","count":1}\n{"word":"b","count":2}\n');
+});
+
+test("records of many chunks, and one larger than a chunk, keep their order", async () => {
+  const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
+  const written = [...records("a", 50_000), "x".repeat(600_000), ...records("b", 50_000)];
+  await writer.commit(await prepare(writer, 1, written));
+  const text = await readFile(join(directory, (await visible())[0]!), "utf8");
+  expect(text.split("\n").slice(0, -1)).toEqual(written);
+});
+
+test("a directory that is a file, or below one, is refused by name", async () => {
+  const file = join(directory, "file");
+  await writeFile(file, "");
+  for (const wrong of [file, join(file, "below")]) {
+    const sink = fileSink({ directory: wrong });
+    await expect(sink.check(sinkEnvironment({}))).rejects.toThrow(ConfigurationError);
+  }
+});
+
+test("a finished file that a reader took away does not make the repeated commit fail", async () => {
+  const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
+  const transaction = await prepare(writer, 1, ["a"]);
+  await writer.commit(transaction);
+  await rm(join(directory, (await visible())[0]!));
+  await writer.commit(transaction);
+  expect(await visible()).toEqual([]);
+});
+
+test("a prepared file that is gone stops the job by name", async () => {
+  const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
+  const transaction = await prepare(writer, 1, ["a"]);
+  for (const file of await hidden(".open")) await rm(join(directory, ".tidemark", file));
+  await expect(writer.commit(transaction)).rejects.toThrow(CommitRefusedError);
+  await expect(writer.commit(transaction)).rejects.toThrow(/neither .* nor .* exists/);
+});
+
+test("a prepared file that was cut short stops the job by name", async () => {
+  const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
+  const transaction = await prepare(writer, 1, ["abc"]);
+  await writeFile(join(directory, ".tidemark", (await hidden(".open"))[0]!), "a");
+  await expect(writer.commit(transaction)).rejects.toThrow(/has 1 bytes, and was prepared with 4/);
+});
+
+test("hidden files of older generations go after the first commit of an own transaction, not before (F4)", async () => {
+  const sink = fileSink<string>({ directory, encode: "text" });
+  const first = await sink.open(sinkEnvironment({}));
+  const restored = await prepare(first, 1, ["restored"]);
+  await prepare(first, 2, ["never decided"]);
+  const second = await sink.open(sinkEnvironment({ generation: 2, restoredCheckpointId: 1 }));
+  expect(await hidden(".open")).toHaveLength(2);
+  await second.commit(restored);
+  expect(await hidden(".open")).toHaveLength(1);
+  await second.commit(await prepare(second, 3, ["own"]));
+  expect(await hidden(".open")).toHaveLength(0);
+  expect(await visible()).toHaveLength(2);
+});
+
+test("closing drops the file of a transaction that was never cut, and keeps prepared ones", async () => {
+  const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
+  await prepare(writer, 1, ["prepared"]);
+  writer.write("open", 0);
+  await writer.close();
+  expect(await hidden(".open")).toHaveLength(1);
+});
+
+test("a write that the file system refuses fails the generation and the preparation", async () => {
+  const refusal = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  const open: typeof nodeFiles.open = async (path, ...rest) => {
+    if (String(path).endsWith(".open")) throw refusal;
+    return nodeFiles.open(path, ...rest);
+  };
+  const fail = vi.fn();
+  const sink = fileSink<string>({ directory, encode: "text" }, { ...nodeFiles, open });
+  const writer = await sink.open(sinkEnvironment({ fail }));
+  writer.write("a", 0);
+  await expect(writer.cut(1)!.prepared()).rejects.toThrow("no space left");
+  expect(fail.mock.calls[0]![0]).toBeInstanceOf(StorageRefusedError);
+  expect(String(fail.mock.calls[0]![0])).toContain("ENOSPC");
+});

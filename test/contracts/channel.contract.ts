@@ -1,0 +1,189 @@
+/** What every channel does (src/dataflow/channel.ts), whatever carries it. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { InputChannel, OutputChannel } from "../../src/dataflow/channel.ts";
+import type { Frame, RecordsFrame } from "../../src/dataflow/frame.ts";
+import { InvariantError } from "../../src/errors.ts";
+
+export interface OpenedChannel {
+  readonly output: OutputChannel;
+  readonly input: InputChannel;
+  /** Resolves when all that was sent, in both directions, has arrived. */
+  settle(): Promise<void>;
+  /** What the channel reported as failures. */
+  readonly failures: readonly Error[];
+  close(): Promise<void>;
+}
+
+/** Opens a channel whose window holds `framesMax` records frames. */
+export type OpenChannel = (framesMax: number) => Promise<OpenedChannel>;
+
+export function records(...values: unknown[]): RecordsFrame {
+  return { kind: "records", values, timestamps: undefined };
+}
+
+export function channelContract(name: string, open: OpenChannel, runs = 50): void {
+  const withChannel = async (framesMax: number, body: (channel: OpenedChannel) => Promise<void>) => {
+    const channel = await open(framesMax);
+    try {
+      await channel.output.opened();
+      await body(channel);
+      expect(channel.failures).toEqual([]);
+    } finally {
+      await channel.close();
+    }
+  };
+
+  describe(`channel contract: ${name}`, () => {
+    it("hands over records, timestamps, barriers and the end in the order sent", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        const frames: Frame[] = [
+          records({ word: "a", count: 1 }, { word: "b", count: 2 }),
+          { kind: "records", values: ["x", null, 3], timestamps: [10, 20, Number.NEGATIVE_INFINITY] },
+          { kind: "barrier", checkpointId: 7 },
+          records(new Map([["k", 1n]]), new Date(5), [undefined, Number.NaN]),
+          { kind: "endOfData" },
+          { kind: "barrier", checkpointId: 2 ** 40 },
+        ];
+        for (const frame of frames) output.send(frame);
+        await settle();
+        expect(takeAll(input)).toEqual(frames);
+        expect(input.take()).toBeUndefined();
+      }));
+
+    it("shows the next frame without taking it", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        expect(input.peek()).toBeUndefined();
+        output.send(records(1));
+        output.send(records(2));
+        await settle();
+        expect(input.peek()).toEqual(records(1));
+        expect(input.peek()).toEqual(records(1));
+        expect(input.take()).toEqual(records(1));
+        expect(input.peek()).toEqual(records(2));
+      }));
+
+    it("has no credit when the window is full, and has it again when the reader took what was there", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        let wakes = 0;
+        output.onCredit(() => wakes++);
+        expect(sendWhileCredit(output)).toBe(8);
+        await settle();
+        expect(output.hasCredit()).toBe(false);
+        expect(takeAll(input)).toHaveLength(8);
+        await settle();
+        expect(output.hasCredit()).toBe(true);
+        expect(wakes).toBeGreaterThan(0);
+        expect(sendWhileCredit(output)).toBe(8);
+      }));
+
+    it("refuses records without credit", () =>
+      withChannel(8, async ({ output }) => {
+        sendWhileCredit(output);
+        expect(() => output.send(records("too much"))).toThrow(InvariantError);
+      }));
+
+    it("lets control frames pass a full window, in their place", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        sendWhileCredit(output);
+        output.send({ kind: "barrier", checkpointId: 1 });
+        output.send({ kind: "endOfData" });
+        await settle();
+        const kinds = takeAll(input).map((frame) => frame.kind);
+        expect(kinds).toEqual([...Array(8).fill("records"), "barrier", "endOfData"]);
+      }));
+
+    it("carries an overdraft in its place, and gives credit only when it is paid", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        sendWhileCredit(output);
+        output.overdraw(records("overdrawn"));
+        output.send({ kind: "barrier", checkpointId: 1 });
+        await settle();
+        for (let i = 0; i < 8; i++) input.take();
+        expect(input.take()).toEqual(records("overdrawn"));
+        expect(input.take()).toEqual({ kind: "barrier", checkpointId: 1 });
+        await settle();
+        expect(output.hasCredit()).toBe(true);
+      }));
+
+    it("wakes the reader when a frame arrives at an empty channel", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        let wakes = 0;
+        input.onFrame(() => wakes++);
+        output.send(records(1));
+        await settle();
+        expect(wakes).toBeGreaterThan(0);
+        input.take();
+        wakes = 0;
+        output.send({ kind: "barrier", checkpointId: 1 });
+        await settle();
+        expect(wakes).toBeGreaterThan(0);
+      }));
+
+    it("ignores what is sent to a reader that has closed", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        input.close();
+        output.send(records(1));
+        output.send({ kind: "barrier", checkpointId: 1 });
+        await settle();
+        expect(input.take()).toBeUndefined();
+      }));
+
+    it("keeps order and window under any interleaving of writer and reader", async () => {
+      const step = fc.oneof(
+        fc.constant("send" as const),
+        fc.constant("send" as const),
+        fc.constant("take" as const),
+        fc.constant("take" as const),
+        fc.constant("barrier" as const),
+        fc.constant("settle" as const),
+      );
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 1, max: 9 }),
+          fc.array(step, { maxLength: 120 }),
+          (framesMax, steps) =>
+            withChannel(framesMax, async ({ output, input, settle }) => {
+              const sent: Frame[] = [];
+              const taken: Frame[] = [];
+              const recordsIn = (frames: Frame[]) =>
+                frames.filter((frame) => frame.kind === "records").length;
+              for (const next of steps) {
+                if (next === "settle") await settle();
+                if (next === "take") {
+                  const frame = input.take();
+                  if (frame !== undefined) taken.push(frame);
+                }
+                const frame: Frame | undefined =
+                  next === "barrier"
+                    ? { kind: "barrier", checkpointId: sent.length }
+                    : next === "send" && output.hasCredit()
+                      ? records({ at: sent.length })
+                      : undefined;
+                if (frame === undefined) continue;
+                output.send(frame);
+                sent.push(frame);
+                expect(recordsIn(sent) - recordsIn(taken)).toBeLessThanOrEqual(framesMax);
+              }
+              await settle();
+              taken.push(...takeAll(input));
+              expect(taken).toEqual(sent);
+            }),
+        ),
+        { numRuns: runs },
+      );
+    });
+  });
+}
+
+export function takeAll(input: InputChannel): Frame[] {
+  const frames: Frame[] = [];
+  for (let frame = input.take(); frame !== undefined; frame = input.take()) frames.push(frame);
+  return frames;
+}
+
+function sendWhileCredit(output: OutputChannel): number {
+  let sent = 0;
+  while (output.hasCredit() && sent < 10_000) output.send(records(sent++));
+  return sent;
+}

@@ -1,0 +1,174 @@
+import * as nodeFiles from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll } from "vitest";
+import { fileSink, type SinkFiles } from "../../src/connectors/file-sink.ts";
+import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import { MemorySinkTarget, type MemoryTarget, memorySink } from "../../src/connectors/memory-sink.ts";
+import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { markerTiming } from "../../src/nats/sink-marker.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import { type FaultPlan, partMessages, type SinkFixture, sinkContract } from "./sink.contract.ts";
+
+sinkContract({
+  name: "memory",
+  runs: 300,
+  refused: [], // A value of any kind can be kept in memory.
+  async fixture() {
+    const target = new MemorySinkTarget<string>();
+    const options = { partMessagesMax: partMessages };
+    return {
+      sink: memorySink(target, options),
+      nats: undefined,
+      faulty: (plan) => ({ sink: memorySink(faultyTarget(target, plan), options) }),
+      committed: async () => [...target.committed],
+      loseMarkers: async () => target.markers.clear(),
+      stop: async () => {},
+    };
+  },
+});
+
+function faultyTarget(target: MemoryTarget<string>, plan: FaultPlan): MemoryTarget<string> {
+  return {
+    read: (key) => plan.call(() => target.read(key)),
+    append: (key, revision, marker, values) => plan.call(() => target.append(key, revision, marker, values)),
+  };
+}
+
+sinkContract({
+  name: "file",
+  runs: 60,
+  refused: ["two\nlines"],
+  async fixture() {
+    const directory = await mkdtemp(join(tmpdir(), "tidemark-sink-"));
+    return {
+      sink: fileSink<string>({ directory, encode: "text" }),
+      nats: undefined,
+      faulty: (plan) => ({ sink: fileSink<string>({ directory, encode: "text" }, faultyFiles(plan)) }),
+      committed: () => linesIn(directory),
+      loseMarkers: () => rm(join(directory, ".tidemark"), { recursive: true }),
+      async stop() {
+        for (const handle of opened.splice(0)) await handle.close().catch(() => {});
+        await rm(directory, { recursive: true });
+      },
+    };
+  },
+});
+
+/** Files of writers that crashed in the middle; a process that ends would close them. */
+const opened: nodeFiles.FileHandle[] = [];
+
+function faultyFiles(plan: FaultPlan): SinkFiles {
+  const wrap =
+    <A extends unknown[], R>(perform: (...args: A) => Promise<R>) =>
+    (...args: A) =>
+      plan.call(() => perform(...args));
+  const { mkdir, readdir, readFile, rename, stat, unlink } = nodeFiles;
+  const open: typeof nodeFiles.open = async (...args) => {
+    const handle = await nodeFiles.open(...args);
+    opened.push(handle);
+    return handle;
+  };
+  const calls = { mkdir, open, readdir, readFile, rename, stat, unlink };
+  return Object.fromEntries(
+    Object.entries(calls).map(([name, call]) => [name, wrap(call as never)]),
+  ) as unknown as SinkFiles;
+}
+
+async function linesIn(directory: string): Promise<string[]> {
+  const files = (await readdir(directory)).filter((file) => !file.startsWith(".")).sort();
+  const texts = await Promise.all(files.map((file) => readFile(join(directory, file), "utf8")));
+  return texts.flatMap((text) => text.split("\n").slice(0, -1));
+}
+
+let server: TestServer;
+let connection: NatsConnection;
+let streams = 0;
+
+beforeAll(async () => {
+  markerTiming.batchTimeoutMs = 500;
+  markerTiming.confirmDelayMs = 20;
+  server = await startTestServer();
+  connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+});
+afterAll(async () => {
+  await connection?.close();
+  await server?.stop();
+});
+
+sinkContract({
+  name: "JetStream",
+  runs: 25,
+  refused: [
+    "!out.*",
+    "!out.>",
+    "!out..x",
+    "!out.a b",
+    "!",
+    "!elsewhere.x",
+    "!tidemark-marker.HERE.life1.out.0",
+    "x".repeat(1024 * 1024),
+  ],
+  fixture: jetstreamFixture,
+  async outage() {
+    await server.kill("SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await server.restart();
+  },
+});
+
+async function jetstreamFixture(): Promise<SinkFixture> {
+  streams += 1;
+  const stream = `OUT${streams}`;
+  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const sink = jetstreamSink<string>({
+    stream,
+    // A record that begins with "!" chooses its subject.
+    subject: (record) => (record.startsWith("!") ? record.slice(1).replace("HERE", stream) : "out.data"),
+    encode: "text",
+    partMessagesMax: partMessages,
+  });
+  await manager.streams.add({
+    name: stream,
+    subjects: ["out.>", `tidemark-marker.${stream}.>`],
+    allow_atomic: true,
+    allow_rollup_hdrs: true,
+    allow_msg_ttl: true,
+  });
+  return {
+    sink,
+    nats: new NatsEnvironment(connection, undefined),
+    faulty: (plan) => ({ sink, nats: new NatsEnvironment(faultyConnection(connection, plan), undefined) }),
+    async committed() {
+      const { state } = await manager.streams.info(stream);
+      const found: string[] = [];
+      for (let seq = Math.max(state.first_seq, 1); seq <= state.last_seq; seq += 1) {
+        const message = await manager.streams.getMessage(stream, { seq });
+        if (message?.subject.startsWith("out.")) found.push(message.string());
+      }
+      return found;
+    },
+    async loseMarkers() {
+      await manager.streams.purge(stream, { filter: `tidemark-marker.${stream}.>` });
+    },
+    async stop() {
+      await manager.streams.delete(stream);
+    },
+  };
+}
+
+/** Faults hit the requests: the last message of a batch, and the read of the marker. */
+function faultyConnection(real: NatsConnection, plan: FaultPlan): NatsConnection {
+  return new Proxy(real, {
+    get(target, property) {
+      if (property === "request") {
+        return (...args: Parameters<NatsConnection["request"]>) => plan.call(() => target.request(...args));
+      }
+      const value = Reflect.get(target, property, target) as unknown;
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

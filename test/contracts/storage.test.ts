@@ -1,0 +1,340 @@
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { Objm } from "@nats-io/obj";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { FileStorage } from "../../src/checkpoint/file-storage.ts";
+import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/storage.ts";
+import {
+  ConfigurationError,
+  InvariantError,
+  ObjectMissingError,
+  StorageRefusedError,
+  StorageStalledError,
+} from "../../src/errors.ts";
+import { MemoryStorage } from "../../src/memory/storage.ts";
+import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/object-storage.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import { all, bytes, describeStorageContract, noise, same } from "./storage.contract.ts";
+
+const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
+
+describeStorageContract("memory", async () => {
+  const storage = new MemoryStorage();
+  return {
+    storage,
+    // Nothing outside can reach the bytes: another object of the same name stands in for changed ones.
+    async corrupt(name) {
+      const [object] = await all(storage.list(name));
+      await storage.delete(name);
+      await storage.put(name, [new Uint8Array(object?.bytes ?? 0)]);
+    },
+    close: async () => undefined,
+  };
+});
+
+describeStorageContract("directory", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
+  return {
+    storage: new FileStorage(directory),
+    async corrupt(name) {
+      const content = await readFile(join(directory, name));
+      content[content.length - 1] = (content[content.length - 1] as number) ^ 1;
+      await writeFile(join(directory, name), content);
+    },
+    close: () => rm(directory, { recursive: true }),
+  };
+});
+
+describeStorageContract("NATS object store", async () => {
+  const server = await startTestServer();
+  const connection = await connect({ servers: server.url, ...fastReconnect });
+  const storage = await openNatsObjectStorage(new NatsEnvironment(connection, undefined), {
+    bucket: "objects",
+  });
+  return {
+    storage,
+    corrupt: (name) => replaceLastChunk(connection, name, (chunk) => chunk.fill(1)),
+    async close() {
+      await connection.close();
+      await server.stop();
+    },
+  };
+});
+
+/** Deletes the last chunk, which is the last message of its subject, and stores what `change` makes of it. */
+async function replaceLastChunk(
+  connection: NatsConnection,
+  name: string,
+  change: (chunk: Uint8Array) => Uint8Array | undefined,
+): Promise<void> {
+  const manager = await jetstreamManager(connection);
+  const info = await (await new Objm(connection).open("objects")).info(name);
+  const subject = `$O.objects.C.${info?.nuid}`;
+  const chunk = await manager.streams.getMessage("OBJ_objects", { last_by_subj: subject });
+  if (chunk === null) throw new Error(`no chunk of ${name}`);
+  await manager.streams.deleteMessage("OBJ_objects", chunk.seq);
+  const changed = change(new Uint8Array(chunk.data));
+  if (changed !== undefined) await manager.jetstream().publish(subject, changed);
+}
+
+describe("NATS object storage", () => {
+  let server: TestServer;
+  let connection: NatsConnection;
+  let environment: NatsEnvironment;
+  let storage: NatsObjectStorage;
+  beforeAll(async () => {
+    server = await startTestServer();
+    connection = await connect({ servers: server.url, ...fastReconnect });
+    environment = new NatsEnvironment(connection, undefined);
+    storage = await openNatsObjectStorage(environment, { bucket: "objects" });
+  });
+  afterAll(async () => {
+    await connection.close();
+    await server.stop();
+  });
+
+  async function streamState() {
+    const manager = await jetstreamManager(connection);
+    return await manager.streams.info("OBJ_objects", { subjects_filter: ">" });
+  }
+
+  async function consumers(): Promise<number> {
+    return (await streamState()).state.consumer_count;
+  }
+
+  it("is read by the client library, and reads what the client library wrote", async () => {
+    const content = noise(1_300_000, 5);
+    const handle = await storage.put("tools/ours", [content]);
+    const library = await new Objm(connection).open("objects");
+    expect(same((await library.getBlob("tools/ours")) ?? new Uint8Array(), content)).toBe(true);
+    expect((await library.list()).map((info) => info.name)).toContain("tools/ours");
+
+    await library.putBlob({ name: "tools/theirs" }, content);
+    expect(same(await storage.get({ ...handle, name: "tools/theirs" }), content)).toBe(true);
+    // A tombstone of the library frees the name too.
+    await library.delete("tools/theirs");
+    await expect(storage.get({ ...handle, name: "tools/theirs" })).rejects.toThrow(ObjectMissingError);
+    await storage.put("tools/theirs", [bytes("new")]);
+    await storage.delete("tools/theirs");
+    await storage.delete("tools/ours");
+  });
+
+  it("makes a bucket on disk, without time-to-live, that refuses when it is full", async () => {
+    expect((await streamState()).config).toMatchObject({
+      storage: "file",
+      discard: "new",
+      allow_direct: false,
+      max_age: 0,
+    });
+  });
+
+  it("frees everything at a delete, also with a second put of the same content", async () => {
+    const content = noise(1_200_000, 6);
+    await storage.put("free/1", [content]);
+    await storage.put("free/1", [content]);
+    const failed = storage.put("free/1", [bytes("other")]);
+    await expect(failed).rejects.toThrow(InvariantError);
+    await storage.delete("free/1");
+    await vi.waitFor(async () => expect((await streamState()).state.messages).toBe(0));
+  });
+
+  it("names an object that has lost a chunk, at once and without leaving a consumer", async () => {
+    const before = await consumers();
+    for (const size of [1_000, 1_200_000]) {
+      const handle = await storage.put(`lost/${size}`, [noise(size, 7)]);
+      await replaceLastChunk(connection, handle.name, () => undefined);
+      const started = performance.now();
+      const failure = await storage.get(handle).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(ObjectMissingError);
+      expect((failure as Error).message).toContain("lost 1 of its");
+      expect(performance.now() - started).toBeLessThan(2_000);
+    }
+    await vi.waitFor(async () => expect(await consumers()).toBeLessThanOrEqual(before));
+  });
+
+  it("puts again what a broken delete left half", async () => {
+    const content = noise(1_000, 8);
+    await storage.put("half", [content]);
+    await replaceLastChunk(connection, "half", () => undefined);
+    const handle = await storage.put("half", [content]);
+    expect(same(await storage.get(handle), content)).toBe(true);
+  });
+
+  it("refuses when the bucket is full, says what to do, and keeps what is there", async () => {
+    const open = (maxBytes: number) => openNatsObjectStorage(environment, { bucket: "small", maxBytes });
+    const small = await open(2_000_000);
+    const kept = await small.put("kept", [noise(1_000_000, 1)]);
+    const failure = await small.put("more", [noise(3_000_000, 2)]).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StorageRefusedError);
+    expect((failure as Error).message).toMatch(/maximum bytes exceeded.*raise its maxBytes/);
+    expect((await small.get(kept)).length).toBe(1_000_000);
+    // The chunks of the refused put are gone again, and a larger limit is taken over by the next one to open.
+    await vi.waitFor(() => small.put("little", [noise(500_000, 3)]));
+    await (await open(20_000_000)).put("more", [noise(3_000_000, 2)]);
+  });
+
+  it("stalls instead of hanging when the server does not answer", async () => {
+    const impatient = await openNatsObjectStorage(environment, { bucket: "objects", stallTimeoutMs: 300 });
+    const handle = await impatient.put("stall", [noise(1_200_000, 1)]);
+    await server.kill("SIGSTOP");
+    try {
+      const started = performance.now();
+      await expect(impatient.get(handle)).rejects.toThrow(StorageStalledError);
+      await expect(impatient.put("stall/2", [bytes("x")])).rejects.toThrow(StorageStalledError);
+      await expect(impatient.delete("stall")).rejects.toThrow(StorageStalledError);
+      expect(performance.now() - started).toBeLessThan(5_000);
+      const aborted = storage.put("stall/3", [bytes("x")], AbortSignal.timeout(50));
+      await expect(aborted).rejects.toThrow("timeout");
+    } finally {
+      await server.kill("SIGCONT");
+    }
+    expect((await storage.get(handle)).length).toBe(1_200_000);
+  });
+
+  it("leaves nothing when the abort comes at the last step", async () => {
+    for (let i = 0; i < 30; i++) {
+      const controller = new AbortController();
+      const putting = storage.put(`late/${i}`, [bytes("x")], controller.signal);
+      setTimeout(() => controller.abort(new Error("late")), i / 10);
+      await putting.then(
+        () => storage.delete(`late/${i}`),
+        (error) => expect(error).toMatchObject({ message: "late" }),
+      );
+    }
+    await vi.waitFor(async () => expect(await all(storage.list("late/"))).toEqual([]));
+  });
+
+  it("reads on after a restart of the server, and says that a broken put has to be made again", async () => {
+    const handle = await storage.put("restart/0", [noise(40_000_000, 1)]);
+    const reading = storage.get(handle);
+    await sleep(20);
+    await server.restart();
+    expect((await reading).length).toBe(40_000_000);
+
+    async function* slowly() {
+      for (let i = 0; i < 10; i++) {
+        yield noise(600_000, i);
+        if (i === 4) await server.restart();
+      }
+    }
+    await expect(storage.put("restart/1", slowly())).rejects.toThrow(StorageStalledError);
+    expect(await all(storage.list("restart/1"))).toEqual([]);
+    await storage.delete("restart/0");
+  }, 30_000);
+
+  it("loses and doubles nothing while the server is killed over and over", async () => {
+    const handles: ObjectHandle[] = [];
+    let stalled = 0;
+    let restarting = Promise.resolve();
+    for (let i = 0; i < 60; i++) {
+      if (i % 15 === 7) {
+        await restarting;
+        restarting = server.restart();
+      }
+      const content = noise(50_000 * (i % 20), i);
+      for (;;) {
+        try {
+          handles.push(await storage.put(`chaos/${i}`, [content]));
+          break;
+        } catch (error) {
+          if (!(error instanceof StorageStalledError)) throw error;
+          stalled++;
+          await sleep(20);
+        }
+      }
+    }
+    await restarting;
+    expect(stalled).toBeGreaterThan(0);
+    expect((await all(storage.list("chaos/"))).length).toBe(60);
+    for (const handle of handles) await storage.get(handle);
+    for (const handle of handles) await storage.delete(handle.name);
+  }, 60_000);
+
+  it("frees the orphans of broken puts, and nothing else", async () => {
+    const handle = await storage.put("orphans/kept", [noise(1_000_000, 1)]);
+    await (await jetstreamManager(connection)).jetstream().publish("$O.objects.C.brokenPut", bytes("chunk"));
+    expect(await storage.removeOrphans(60_000)).toBe(0);
+    expect(await storage.removeOrphans(0)).toBeGreaterThan(0);
+    expect(await storage.removeOrphans(0)).toBe(0);
+    expect((await storage.get(handle)).length).toBe(1_000_000);
+  });
+
+  it("says that an object is missing when its bucket is gone", async () => {
+    const gone = await openNatsObjectStorage(environment, { bucket: "gone" });
+    const handle = await gone.put("x", [bytes("x")]);
+    await (await jetstreamManager(connection)).streams.delete("OBJ_gone");
+    await expect(gone.get(handle)).rejects.toThrow(ObjectMissingError);
+  });
+});
+
+describe("file storage", () => {
+  let directory: string;
+  let storage: CheckpointStorage;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
+    storage = new FileStorage(join(directory, "made/by/it"));
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  it("leaves neither unfinished files nor empty directories", async () => {
+    await storage.put("a/b/c", [bytes("x")]);
+    await expect(storage.put("a/b/c", [bytes("y")])).rejects.toThrow(InvariantError);
+    expect(await readdir(join(directory, "made/by/it/a/b"))).toEqual(["c"]);
+    await storage.delete("a/b/c");
+    expect(await readdir(join(directory, "made/by/it"))).toEqual([]);
+  });
+
+  it("puts and deletes in the same directory at the same time", async () => {
+    for (let i = 0; i < 30; i++) {
+      await storage.put(`d/e/${i}`, [bytes("x")]);
+      await Promise.all([storage.delete(`d/e/${i}`), storage.put(`d/e/${i + 1}`, [bytes("x")])]);
+    }
+  });
+
+  it.each(["../x", "a/../../x", "a//b", "/a", "a/", "", ".", "a/.hidden", "a\0b", "a\\b"])(
+    "refuses the name %j",
+    async (name) => {
+      await expect(storage.put(name, [bytes("x")])).rejects.toThrow(InvariantError);
+    },
+  );
+
+  it("refuses a file as directory", async () => {
+    await writeFile(join(directory, "file"), "");
+    expect(() => new FileStorage(join(directory, "file"))).toThrow(ConfigurationError);
+    expect(() => new FileStorage(join(directory, "file/below"))).toThrow(ConfigurationError);
+  });
+
+  it("reports a refused write with its cause", async () => {
+    await storage.put("taken", [bytes("x")]);
+    await expect(storage.put("taken/below", [bytes("x")])).rejects.toThrow(StorageRefusedError);
+    // Not even root writes here.
+    await expect(new FileStorage("/sys/kernel").put("x/y", [bytes("x")])).rejects.toThrow(
+      StorageRefusedError,
+    );
+  });
+
+  it("takes an unmounted directory for a stall, not for missing objects", async () => {
+    const root = join(directory, "made/by/it");
+    const handle = await storage.put("x", [bytes("x")]);
+    await rename(root, `${root}-away`);
+    await expect(storage.get(handle)).rejects.toThrow(StorageStalledError);
+    await mkdir(root);
+    await expect(storage.get(handle)).rejects.toThrow(ObjectMissingError);
+  });
+});
+
+describe("memory storage", () => {
+  it("refuses an object above its limit", async () => {
+    const storage = new MemoryStorage({ objectBytesMax: 10 });
+    await storage.put("fits", [new Uint8Array(10)]);
+    await expect(storage.put("large", [new Uint8Array(6), new Uint8Array(5)])).rejects.toThrow(
+      StorageRefusedError,
+    );
+    expect(await all(storage.list("large"))).toEqual([]);
+  });
+});

@@ -1,0 +1,387 @@
+/** O1 to O4: what a chain does with records, failures, cuts and the end of input. */
+import { describe, expect, test } from "vitest";
+import { buildChain, type Chain, type ChainServices, REDUCE_STATE } from "../../src/dataflow/chain.ts";
+import type {
+  ChainedOperator,
+  OperatorDefinition,
+  ProcessContext,
+  ProcessFunction,
+} from "../../src/dataflow/operator.ts";
+import type { SinkWriter } from "../../src/dataflow/sink.ts";
+import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
+import { InvariantError, OperatorError, RecordRefusedError } from "../../src/errors.ts";
+import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
+
+type Emitted = [value: unknown, timestamp: number];
+
+/** Runs operators in a row (`next` is filled in) or as given, and collects what leaves through edges and sinks. */
+function chainOf(
+  operators: readonly (OperatorDefinition | ChainedOperator)[],
+  overrides: Partial<ChainServices> = {},
+): { chain: Chain; out: Record<string, Emitted[]> } {
+  const out: Record<string, Emitted[]> = {};
+  const collectorOf = (name: string) => {
+    out[name] = [];
+    return (value: unknown, timestamp: number) => {
+      out[name]!.push([value, timestamp]);
+    };
+  };
+  const chained = operators.map((operator, i): ChainedOperator => {
+    if ("operator" in operator) return operator;
+    const last = i === operators.length - 1;
+    return { operator, next: last ? [] : [i + 1], edges: last && operator.kind !== "sink" ? ["out"] : [] };
+  });
+  const chain = buildChain(
+    { id: "vertex", parallelism: 1, operators: chained },
+    {
+      subtaskIndex: 0,
+      maxParallelism: 128,
+      output: collectorOf,
+      writer: (operator) => ({ write: collectorOf(operator) }) as unknown as SinkWriter<unknown>,
+      ...overrides,
+    },
+  );
+  return { chain, out };
+}
+
+const map = (id: string, f: (value: never) => unknown): OperatorDefinition => ({
+  kind: "map",
+  id,
+  map: f as (value: unknown) => unknown,
+});
+const filter = (id: string, f: (value: never) => boolean): OperatorDefinition => ({
+  kind: "filter",
+  id,
+  filter: f as (value: unknown) => boolean,
+});
+const flatMap = (id: string, f: (value: never) => Iterable<unknown>): OperatorDefinition => ({
+  kind: "flatMap",
+  id,
+  flatMap: f as (value: unknown) => Iterable<unknown>,
+});
+const sink = (id: string): OperatorDefinition => ({ kind: "sink", id, sink: undefined as never });
+const process = <S extends StateDescriptors>(
+  id: string,
+  definition: ProcessFunction<never, unknown, S>,
+): OperatorDefinition => ({
+  kind: "process",
+  id,
+  key: (value) => (Array.isArray(value) ? value[0] : value),
+  process: definition as unknown as ProcessFunction<unknown, unknown, StateDescriptors>,
+});
+const counting = (onEnd?: (context: ProcessContext) => void): OperatorDefinition =>
+  process("count", {
+    state: { count: valueState(0) },
+    onRecord(_: unknown, { key, state, emit }) {
+      state.count.set(state.count.get() + 1);
+      emit(`${String(key)}=${state.count.get()}`);
+    },
+    ...(onEnd === undefined ? {} : { onEnd: onEnd as never }),
+  });
+
+function failureOf(run: () => void): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("did not fail");
+}
+
+describe("records", () => {
+  test("pass through map, filter and flatMap with their timestamps", () => {
+    const { chain, out } = chainOf([
+      map("double", (n: number) => n * 2),
+      filter("some", (n: number) => n % 4 === 0),
+      flatMap("twice", (n: number) => [n, -n]),
+    ]);
+    for (let n = 1; n <= 4; n++) chain.head(n, n * 100);
+    expect(out.out).toEqual([
+      [4, 200],
+      [-4, 200],
+      [8, 400],
+      [-8, 400],
+    ]);
+  });
+
+  test("come from any iterable of a flatMap", () => {
+    const { chain, out } = chainOf([
+      flatMap("words", function* (line: string) {
+        yield* line.split(" ");
+        yield* new Set(["a", "b"]);
+      }),
+    ]);
+    chain.head("x y", 1);
+    expect(out.out!.map(([value]) => value)).toEqual(["x", "y", "a", "b"]);
+  });
+
+  test("of a source vertex enter behind the source", () => {
+    const { chain, out } = chainOf([
+      { kind: "source", id: "numbers", source: undefined as never },
+      map("double", (n: number) => n * 2),
+      sink("results"),
+    ]);
+    chain.head(3, 5);
+    expect(out.results).toEqual([[6, 5]]);
+  });
+
+  test.each([1, 2, 3, 5])("go to all of %i targets, by reference", (targets) => {
+    const ids = Array.from({ length: targets }, (_, i) => `s${i}`);
+    const { chain, out } = chainOf([
+      { operator: map("same", (value) => value), next: ids.map((_, i) => i + 1), edges: ["e1", "e2"] },
+      ...ids.map((id) => ({ operator: sink(id), next: [], edges: [] })),
+    ]);
+    const record = { n: 1 };
+    chain.head(record, 7);
+    for (const id of [...ids, "e1", "e2"]) {
+      expect(out[id]).toEqual([[record, 7]]);
+      expect(out[id]![0]![0]).toBe(record);
+    }
+  });
+
+  test("go nowhere without targets", () => {
+    const { chain } = chainOf([{ operator: map("same", (value) => value), next: [], edges: [] }]);
+    chain.head(1, 1);
+  });
+
+  test("of one key share their state; emit keeps the record's timestamp", () => {
+    const { chain, out } = chainOf([counting()]);
+    for (const [i, key] of ["a", "b", "a", 1, "1", "a"].entries()) chain.head(key, i);
+    expect(out.out).toEqual([
+      ["a=1", 0],
+      ["b=1", 1],
+      ["a=2", 2],
+      ["1=1", 3],
+      ["1=1", 4],
+      ["a=3", 5],
+    ]);
+  });
+
+  test("reduce to an aggregate that begins with the first value, undefined included", () => {
+    const { chain, out } = chainOf([
+      {
+        kind: "reduce",
+        id: "list",
+        key: () => "all",
+        reduce: (aggregate, value) => `${aggregate},${value}`,
+      },
+    ]);
+    for (const value of [undefined, 1, 2]) chain.head(value, 0);
+    expect(out.out!.map(([value]) => value)).toEqual([undefined, "undefined,1", "undefined,1,2"]);
+  });
+});
+
+describe("a failure names its operator (O2)", () => {
+  const boom = (): never => {
+    throw new TypeError("boom");
+  };
+  const cases: [string, OperatorDefinition][] = [
+    ["map", map("bad", boom)],
+    ["filter", filter("bad", boom)],
+    ["flatMap", flatMap("bad", boom)],
+    [
+      "flatMap that fails late",
+      flatMap("bad", function* () {
+        yield 1;
+        boom();
+      }),
+    ],
+    ["flatMap of nothing", flatMap("bad", () => undefined as never)],
+    ["process", process("bad", { state: {}, onRecord: boom })],
+    ["key selector", { kind: "reduce", id: "bad", key: boom, reduce: () => 1 }],
+    ["key that is none", { kind: "reduce", id: "bad", key: () => ({}) as never, reduce: () => 1 }],
+    ["async process", process("bad", { state: {}, onRecord: async () => {} })],
+  ];
+  const emitters: [string, OperatorDefinition][] = [
+    ["map", map("up", (value) => value)],
+    ["flatMap", flatMap("up", (value) => [value])],
+    [
+      "generator",
+      flatMap("up", function* (value) {
+        yield value;
+      }),
+    ],
+    ["process", process("up", { state: {}, onRecord: (value: unknown, { emit }) => emit(value) })],
+  ];
+
+  test.each(cases)("%s", (_, operator) => {
+    const error = failureOf(() => chainOf([operator]).chain.head("record", 0));
+    expect(error).toBeInstanceOf(OperatorError);
+    expect((error as OperatorError).operator).toBe("bad");
+  });
+
+  test.each(emitters)("also below a %s", (_, emitter) => {
+    const error = failureOf(() => chainOf([emitter, map("bad", boom)]).chain.head("record", 0));
+    expect((error as OperatorError).operator).toBe("bad");
+    expect((error as OperatorError).cause).toBeInstanceOf(TypeError);
+  });
+
+  test.each(emitters)("but what an edge throws is nobody's, below a %s", (_, emitter) => {
+    const failure = new Error("channel");
+    const output = () => () => {
+      throw failure;
+    };
+    expect(failureOf(() => chainOf([emitter], { output }).chain.head("record", 0))).toBe(failure);
+  });
+
+  test("a refused record is the sink's", () => {
+    const writer = () =>
+      ({
+        write: () => {
+          throw new RecordRefusedError("subject is not literal");
+        },
+      }) as unknown as SinkWriter<unknown>;
+    const error = failureOf(() => chainOf([map("same", (v) => v), sink("s")], { writer }).chain.head(1, 0));
+    expect((error as OperatorError).operator).toBe("s");
+    expect((error as OperatorError).cause).toBeInstanceOf(RecordRefusedError);
+  });
+
+  test("and cannot be swallowed by whoever emits", () => {
+    const swallowing = process("up", {
+      state: {},
+      onRecord(value: unknown, { emit }) {
+        try {
+          emit(value);
+        } catch {}
+      },
+    });
+    const error = failureOf(() => chainOf([swallowing, map("bad", boom)]).chain.head("record", 0));
+    expect(String(error)).toMatch(/"up" failed: the function caught an error of emit/);
+  });
+
+  test("emit after the record was processed is refused", () => {
+    let kept: ((value: unknown) => void) | undefined;
+    const { chain } = chainOf([
+      process("keeps", {
+        state: {},
+        onRecord(_: unknown, { emit }) {
+          kept = emit;
+        },
+      }),
+    ]);
+    chain.head(1, 0);
+    expect(() => kept!(2)).toThrow(/emit was called after the record was processed/);
+  });
+
+  test("a key of another subtask is a bug, not the operator's failure", () => {
+    const chain = buildChain(
+      {
+        id: "v",
+        parallelism: 128,
+        operators: [{ operator: counting(), next: [], edges: [] }],
+      },
+      { subtaskIndex: 0, maxParallelism: 128, output: () => () => {}, writer: () => undefined as never },
+    );
+    expect(() => {
+      for (let i = 0; i < 10; i++) chain.head(`k${i}`, 0);
+    }).toThrow(InvariantError);
+  });
+});
+
+describe("keyed state", () => {
+  function snapshotOf(chain: Chain) {
+    return chain.snapshot().map(({ operator, state, cursor }) => {
+      const chunks: Uint8Array[] = [];
+      for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk.bytes);
+      return { operator, state, bytes: Buffer.concat(chunks) };
+    });
+  }
+  const operators = (): OperatorDefinition[] => [
+    counting(),
+    { kind: "reduce", id: "concat", key: () => "all", reduce: (all, value) => `${all} ${value}` },
+  ];
+
+  test("is addressed by operator and name, and goes on where it was cut (O3)", () => {
+    const first = chainOf(operators());
+    expect(first.chain.states).toEqual([
+      { operator: "count", state: "count" },
+      { operator: "concat", state: REDUCE_STATE },
+    ]);
+    first.chain.head("a", 0);
+    first.chain.head("b", 0);
+    const cut = first.chain.snapshot();
+    first.chain.head("a", 0);
+    const stored = cut.map(({ operator, state, cursor }) => ({
+      operator,
+      state,
+      bytes: cursor.next()!.bytes,
+    }));
+
+    const second = chainOf(operators());
+    for (const { operator, state, bytes } of stored) {
+      const restorer = second.chain.restorer({ operator, state }, { object: "o", bytes });
+      while (restorer.next());
+    }
+    second.chain.head("a", 0);
+    expect(second.out.out).toEqual([["a=1 b=1 a=2", 0]]);
+    expect(second.out.out!.at(-1)).toEqual(first.out.out!.at(-1));
+  });
+
+  test("of an operator that is not there is a broken invariant", () => {
+    const { chain } = chainOf(operators());
+    const source = { object: "o", bytes: new Uint8Array(0) };
+    expect(() => chain.restorer({ operator: "x", state: "y" }, source)).toThrow(InvariantError);
+    expect(() => chain.restorer({ operator: "count", state: "y" }, source)).toThrow(InvariantError);
+  });
+
+  test("is empty before the first record", () => {
+    expect(snapshotOf(chainOf(operators()).chain).map(({ bytes }) => bytes.byteLength)).toEqual([0, 0]);
+  });
+});
+
+describe("the end of input (O4)", () => {
+  test("runs onEnd once for each key with state, in slices, upstream first", () => {
+    const { chain, out } = chainOf([
+      counting(({ key, timestamp, emit }) => {
+        expect(timestamp).toBe(NO_TIMESTAMP);
+        emit(`end ${String(key)}`);
+      }),
+      process("second", {
+        state: { seen: valueState("") },
+        onRecord(value: string, { state }) {
+          if (value.startsWith("end")) state.seen.set(value);
+        },
+        onEnd: ({ state, emit }) => emit(state.seen.get()),
+      }),
+    ]);
+    for (let i = 0; i < 10; i++) chain.head(`k${i % 5}`, i);
+    const finish = chain.finish(2);
+    const emittedAfterStep: number[] = [];
+    let more = true;
+    while (more) {
+      more = finish.step();
+      emittedAfterStep.push(out.out!.length);
+    }
+    expect(out.out!.map(([value]) => value).sort()).toEqual([0, 1, 2, 3, 4].map((i) => `end k${i}`));
+    expect(emittedAfterStep).toEqual([0, 0, 1, 3, 5, 5]);
+    expect(finish.step()).toBe(false);
+  });
+
+  test("is nothing for operators without onEnd, and happens once", () => {
+    const { chain } = chainOf([counting()]);
+    chain.head("a", 0);
+    expect(chain.finish().step()).toBe(false);
+    expect(() => chain.finish()).toThrow(InvariantError);
+    expect(chain.snapshot()).toHaveLength(1);
+  });
+
+  test("refuses a cut between its slices", () => {
+    const { chain } = chainOf([counting(() => {})]);
+    for (let i = 0; i < 3; i++) chain.head(i, 0);
+    const finish = chain.finish(1);
+    expect(finish.step()).toBe(true);
+    expect(() => chain.snapshot()).toThrow(/between two slices/);
+    while (finish.step());
+    expect(chain.snapshot()).toHaveLength(1);
+  });
+
+  test("names the operator whose onEnd fails", () => {
+    const { chain } = chainOf([
+      counting(() => {
+        throw new Error("at the end");
+      }),
+    ]);
+    chain.head("a", 0);
+    expect(() => chain.finish().step()).toThrow(/operator "count" failed: at the end/);
+  });
+});

@@ -1,0 +1,156 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  decodeControl,
+  decodeGrant,
+  decodeRecords,
+  encodeControl,
+  encodeGrant,
+  encodeTotal,
+  FrameEncoder,
+  kindOf,
+  MESSAGE,
+  sequenceOf,
+} from "../../src/dataflow/frame-codec.ts";
+import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
+
+const PLAIN_MAPS = 2;
+
+function roundTrip(values: readonly unknown[], timestamps?: readonly number[], encoder = new FrameEncoder()) {
+  const message = encoder.records(1, values, timestamps);
+  return { message, frame: decodeRecords(message) };
+}
+
+describe("records", () => {
+  it("carry number, count, values and timestamps", () => {
+    const values = [{ word: "a" }, "b", 3, null];
+    const { message, frame } = roundTrip(values, [1, 2.5, NO_TIMESTAMP, 2 ** 50]);
+    expect(kindOf(message)).toBe(MESSAGE.records);
+    expect(sequenceOf(new FrameEncoder().records(2 ** 40, values, undefined))).toBe(2 ** 40);
+    expect(frame).toEqual({ kind: "records", values, timestamps: [1, 2.5, NO_TIMESTAMP, 2 ** 50] });
+    expect(Array.isArray(frame.timestamps)).toBe(true);
+  });
+
+  it("take no bytes for timestamps that are not there", () => {
+    const values = Array.from({ length: 1000 }, (_, i) => i % 30);
+    const without = roundTrip(values).message.length;
+    const withThem = roundTrip(
+      values,
+      values.map((i) => i),
+    ).message.length;
+    expect(without).toBeLessThan(1100);
+    expect(withThem - without).toBeGreaterThan(7999);
+  });
+
+  it("come back as they were", () => {
+    const value = fc.anything({
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withSet: true,
+      withTypedArray: true,
+      // msgpackr renames it
+      key: fc.string({ unit: "grapheme" }).filter((key) => key !== "__proto__" && key !== "toJSON"),
+    });
+    fc.assert(
+      fc.property(fc.array(value, { minLength: 1, maxLength: 20 }), (values) => {
+        expect(withoutNegativeZero(roundTrip(values).frame.values)).toEqual(withoutNegativeZero(values));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("do not alias the message", () => {
+    const { message, frame } = roundTrip([{ bytes: new Uint8Array([1, 2, 3]) }, new Float32Array([1.5])]);
+    message.fill(0);
+    expect(frame.values).toEqual([{ bytes: new Uint8Array([1, 2, 3]) }, new Float32Array([1.5])]);
+  });
+
+  it("are refused when the content is not what the header says", () => {
+    const message = Buffer.from(roundTrip([1, 2, 3]).message);
+    message.writeUInt32BE(4, 4);
+    expect(() => decodeRecords(message)).toThrow("4 records");
+    expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 18))).toThrow();
+  });
+});
+
+describe("records with ever new shapes", () => {
+  const dictionary = (i: number) => ({ [`user-${i}`]: { score: i } });
+  const many = Array.from({ length: 500 }, (_, i) => dictionary(i));
+
+  it("go as plain maps, and back again when the shapes settle", () => {
+    const encoder = new FrameEncoder();
+    const first = roundTrip(many, undefined, encoder);
+    expect(first.message[2]! & PLAIN_MAPS).toBe(PLAIN_MAPS);
+    expect(first.frame.values).toEqual(many);
+    const steady = many.map((_, i) => ({ i }));
+    let flags = PLAIN_MAPS;
+    for (let i = 0; i < 200 && (flags & PLAIN_MAPS) !== 0; i++)
+      flags = roundTrip(steady, undefined, encoder).message[2]!;
+    expect(flags & PLAIN_MAPS).toBe(0);
+  });
+
+  it("are noticed when they are nested", () => {
+    const nested = many.map((value) => ({ fixed: 1, by: [value] }));
+    expect(roundTrip(nested).message[2]! & PLAIN_MAPS).toBe(PLAIN_MAPS);
+  });
+
+  it("never lose what plain maps cannot carry (F2)", () => {
+    class Point {
+      x = 1;
+    }
+    const extras = [new Map([["k", 1]]), new Set([new Map()]), [[new Map()]], { deep: { map: new Map() } }];
+    for (const extra of [...extras, new Point(), new Error("e"), Object.create(null)]) {
+      const values = [...many, extra];
+      const { message, frame } = roundTrip(values);
+      expect(message[2]! & PLAIN_MAPS).toBe(0);
+      expect(frame.values.slice(0, -1)).toEqual(many);
+    }
+    const dates = [...many, new Date(7), new Uint8Array([1]), 12n, undefined];
+    const { message, frame } = roundTrip(dates);
+    expect(message[2]! & PLAIN_MAPS).toBe(PLAIN_MAPS);
+    expect(frame.values).toEqual(dates);
+  });
+
+  it("of a stable kind keep their shapes inline", () => {
+    const steady = Array.from({ length: 1000 }, (_, i) => ({ user: `u${i}`, score: i, active: true }));
+    const { message, frame } = roundTrip(steady);
+    expect(message[2]! & PLAIN_MAPS).toBe(0);
+    expect(message.length / steady.length).toBeLessThan(12);
+    expect(frame.values).toEqual(steady);
+  });
+});
+
+describe("control messages", () => {
+  it("are tiny and come back", () => {
+    const barrier = encodeControl(9, { kind: "barrier", checkpointId: 2 ** 41 });
+    expect(barrier.length).toBe(24);
+    expect(sequenceOf(barrier)).toBe(9);
+    expect(decodeControl(barrier)).toEqual({ kind: "barrier", checkpointId: 2 ** 41 });
+    expect(decodeControl(encodeControl(10, { kind: "endOfData" }))).toEqual({ kind: "endOfData" });
+    expect(sequenceOf(encodeTotal(11))).toBe(11);
+    expect(decodeGrant(encodeGrant(5, 3, 99_000))).toEqual({ framesTaken: 3, bytesTaken: 99_000 });
+  });
+
+  it("that are cut off or of another format are no messages", () => {
+    const barrier = encodeControl(9, { kind: "barrier", checkpointId: 1 });
+    expect(kindOf(barrier)).toBe(MESSAGE.barrier);
+    expect(kindOf(barrier.subarray(0, 23))).toBeUndefined();
+    expect(kindOf(new Uint8Array(0))).toBeUndefined();
+    expect(kindOf(new Uint8Array(16))).toBeUndefined();
+    expect(kindOf(encodeGrant(1, 1, 1).subarray(0, 24))).toBeUndefined();
+  });
+});
+
+/** msgpack writes -0 as 0; `toEqual` tells them apart. */
+function withoutNegativeZero(value: unknown): unknown {
+  if (Object.is(value, -0)) return 0;
+  if (Array.isArray(value)) return value.map(withoutNegativeZero);
+  if (value instanceof Map)
+    return new Map([...value].map(([k, v]) => [withoutNegativeZero(k), withoutNegativeZero(v)]));
+  if (value instanceof Set) return new Set([...value].map(withoutNegativeZero));
+  if (value !== null && typeof value === "object" && value.constructor === Object) {
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, withoutNegativeZero(v)]));
+  }
+  return value;
+}

@@ -1,0 +1,301 @@
+import { describe, expect, test, vi } from "vitest";
+import { ConfigurationError } from "../../src/errors.ts";
+import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
+import { Job } from "../../src/job/job.ts";
+import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
+import { testSink, testSource } from "./connectors.ts";
+
+const words = (job: JobBuilder) => job.source("words", testSource<string>());
+
+function refusal(run: () => unknown): ConfigurationError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return error as ConfigurationError;
+  }
+  throw new Error("nothing was refused");
+}
+
+const refusalOf = (build: (job: JobBuilder) => void) => refusal(() => defineJob("job", {}, build));
+
+describe("a job", () => {
+  test("lists its operators in order, with their inputs", () => {
+    const job = defineJob("word-count", { parallelism: 2 }, (job) => {
+      words(job)
+        .map("upper", (word) => word.toUpperCase())
+        .keyBy((word) => word)
+        .reduce("longest", (a) => a, { parallelism: 3 })
+        .sink("out", testSink());
+    });
+    expect(job).toBeInstanceOf(Job);
+    expect(job.name).toBe("word-count");
+    expect(job.options).toEqual({ parallelism: 2 });
+    expect(
+      job.operators.map(({ definition, inputs, parallelism }) => [
+        definition.kind,
+        definition.id,
+        inputs.map((input) => `${input.exchange.kind} ${input.from}`),
+        parallelism,
+      ]),
+    ).toEqual([
+      ["source", "words", [], undefined],
+      ["map", "upper", ["forward words"], undefined],
+      ["reduce", "longest", ["hash upper"], 3],
+      ["sink", "out", ["forward longest"], undefined],
+    ]);
+  });
+
+  test("a keyed operator carries the selector of the exchange in front of it", () => {
+    const key = (word: string) => word.length;
+    const job = defineJob("job", {}, (job) => {
+      words(job)
+        .union(job.source("more", testSource<string>()))
+        .keyBy(key)
+        .process("p", { state: {}, onRecord: (word) => word })
+        .sink("out", testSink());
+    });
+    const keyed = job.operators.find((operator) => operator.definition.id === "p")!;
+    expect(keyed.definition).toMatchObject({ kind: "process", key });
+    expect(keyed.inputs).toEqual([
+      { from: "words", exchange: { kind: "hash", key } },
+      { from: "more", exchange: { kind: "hash", key } },
+    ]);
+  });
+});
+
+describe("process", () => {
+  const processOf = (definition: Parameters<ReturnType<typeof keyed>["process"]>[1]) => {
+    const job = defineJob("job", {}, (job) => {
+      keyed(job).process("p", definition).sink("out", testSink());
+    });
+    const operator = job.operators.find(({ definition }) => definition.id === "p")!.definition;
+    if (operator.kind !== "process") throw new Error("not a process operator");
+    return operator.process;
+  };
+  const keyed = (job: JobBuilder) => words(job).keyBy((word) => word);
+  const contextWith = (emit: (value: unknown) => void) => ({ key: "a", timestamp: 0, state: {}, emit });
+
+  test("emits what is returned, after what was emitted, and nothing for undefined", () => {
+    const process = processOf({
+      state: {},
+      onRecord(word, { emit }) {
+        emit(`${word}1`);
+        return word === "quiet" ? undefined : `${word}2`;
+      },
+      onEnd: ({ key }) => `end of ${key}`,
+    });
+    const emit = vi.fn();
+    process.onRecord("a", contextWith(emit));
+    process.onRecord("quiet", contextWith(emit));
+    process.onEnd?.(contextWith(emit));
+    expect(emit.mock.calls.flat()).toEqual(["a1", "a2", "quiet1", "end of a"]);
+  });
+
+  test("falsy values are values", () => {
+    const process = processOf({ state: {}, onRecord: (word) => (word === "" ? 0 : null) });
+    const emit = vi.fn();
+    process.onRecord("", contextWith(emit));
+    process.onRecord("a", contextWith(emit));
+    expect(emit.mock.calls.flat()).toEqual([0, null]);
+  });
+
+  test("has onEnd only when it was given: not every operator is asked at the end of input", () => {
+    expect(processOf({ state: {}, onRecord: () => {} }).onEnd).toBeUndefined();
+  });
+
+  test("a promise never becomes a record", () => {
+    const process = processOf({ state: {}, onRecord: async () => {}, onEnd: async () => {} });
+    const emit = vi.fn();
+    expect(refusal(() => process.onRecord("a", contextWith(emit)))).toMatchObject({
+      key: "p",
+      message: 'operator "p": onRecord must not be async, it returned a promise',
+    });
+    expect(refusal(() => process.onEnd?.(contextWith(emit))).message).toContain("onEnd must not be async");
+    expect(emit).not.toHaveBeenCalled();
+  });
+
+  test.each([
+    ["no state", undefined, "state must be an object like { count: valueState(0) }, got undefined"],
+    ["a plain value", { count: 0 }, 'state "count" must be made by valueState(initial), got 0'],
+    ["an illegal name", { "a.b": valueState(0) }, 'operator "p": state "a.b": may contain letters'],
+  ])("refuses as state: %s", (_, state, message) => {
+    const error = refusal(() => processOf({ state: state as StateDescriptors, onRecord: () => {} }));
+    expect(error.message).toContain(message);
+  });
+});
+
+describe("refused by id", () => {
+  test.each<[string, (job: JobBuilder) => void, string, string]>([
+    [
+      "the same id twice",
+      (job) => words(job).map("words", (word) => word),
+      "words",
+      'operator "words": used twice in job "job"; each operator needs an id of its own, its state is found by it',
+    ],
+    [
+      "an id that is no subject token",
+      (job) => words(job).sink("a.b", testSink()),
+      "a.b",
+      'operator id "a.b": may contain letters A to Z, digits, underscore and dash, and must not begin with a dash',
+    ],
+    [
+      "an empty id",
+      (job) => words(job).sink("", testSink()),
+      "operator id",
+      'operator id "": must not be empty',
+    ],
+    [
+      "a dash in front",
+      (job) => words(job).sink("-a", testSink()),
+      "-a",
+      'operator id "-a": may contain letters A to Z, digits, underscore and dash, and must not begin with a dash',
+    ],
+    [
+      "an id that is too long",
+      (job) => words(job).sink("a".repeat(49), testSink()),
+      "a".repeat(49),
+      `operator id "${"a".repeat(49)}": must have at most 48 characters, has 49`,
+    ],
+    [
+      "no id",
+      (job) => words(job).map(((word: string) => word) as never, undefined as never),
+      "operator id",
+      "operator id a function: must be text; the first argument of every operator is its stable id",
+    ],
+    [
+      "no function",
+      (job) => words(job).filter("f", undefined as never),
+      "f",
+      'operator "f": filter must be a function, got undefined',
+    ],
+    [
+      "a sink where a source belongs",
+      (job) => job.source("s", testSink() as never),
+      "s",
+      'operator "s": a source is needed, got an object',
+    ],
+    [
+      "a source where a sink belongs",
+      (job) => words(job).sink("s", testSource() as never),
+      "s",
+      'operator "s": a sink is needed, got an object',
+    ],
+    [
+      "an unknown option",
+      (job) => words(job).sink("s", testSink(), { paralelism: 2 } as never),
+      "s",
+      'operator "s": no option "paralelism"; did you mean "parallelism"?',
+    ],
+    [
+      "a parallelism below one",
+      (job) => words(job).sink("s", testSink(), { parallelism: 0 }),
+      "s",
+      'operator "s": parallelism must be a whole number of at least 1, got 0',
+    ],
+    ["no source", () => {}, "job", 'job "job" has no source; begin with job.source(id, source)'],
+    ["no sink", (job) => void words(job), "job", 'job "job" has no sink; end with .sink(id, sink)'],
+    [
+      "a stream that nobody reads",
+      (job) => {
+        const stream = words(job);
+        stream.sink("out", testSink());
+        stream.map("upper", (word) => word.toUpperCase());
+      },
+      "upper",
+      'the stream of operator "upper" ends nowhere: an operator or a sink must follow',
+    ],
+    [
+      "keyBy that nothing follows",
+      (job) => {
+        const stream = words(job);
+        stream.sink("out", testSink());
+        stream.keyBy((word) => word);
+      },
+      "words",
+      'keyBy after "words" ends nowhere: process or reduce must follow',
+    ],
+    [
+      "keyBy without a function",
+      (job) => void words(job).keyBy("word" as never),
+      "words",
+      'keyBy after "words": a function is needed, got "word"',
+    ],
+    [
+      "union with itself",
+      (job) => {
+        const stream = words(job);
+        stream.union(stream).sink("out", testSink());
+      },
+      "words",
+      'union after "words": the records of operator "words" would come twice',
+    ],
+  ])("%s", (_, build, key, message) => {
+    expect(refusalOf(build)).toMatchObject({ key, message });
+  });
+
+  test("union of nothing, and of streams of two jobs", () => {
+    expect(
+      refusalOf((job) => {
+        const stream = words(job);
+        (stream.union as () => void).call(stream);
+      }).message,
+    ).toBe('union after "words": needs at least one other stream');
+    let stolen: ReturnType<typeof words> | undefined;
+    defineJob("first", {}, (job) => {
+      stolen = words(job);
+      stolen.sink("out", testSink());
+    });
+    expect(refusalOf((job) => void words(job).union(stolen!)).message).toContain(
+      "takes streams of the same job",
+    );
+    expect(refusal(() => stolen?.sink("late", testSink())).message).toBe(
+      'operator "late": job "first" is already defined; add it inside defineJob',
+    );
+  });
+});
+
+describe("refused as a whole", () => {
+  const build = (job: JobBuilder) => words(job).sink("out", testSink());
+
+  test("job names", () => {
+    expect(refusal(() => defineJob("a b", {}, build))).toMatchObject({ key: "a b" });
+    expect(refusal(() => defineJob("a/b", {}, build)).message).toMatch(/^job name "a\/b": may contain/);
+  });
+
+  test("a name that is a subject of the engine", () => {
+    expect(refusal(() => defineJob("workers", {}, build)).message).toBe(
+      'job name "workers": is reserved for the engine\'s own subjects',
+    );
+  });
+
+  test("options, at once and by their key", () => {
+    expect(refusal(() => defineJob("a", { checkpointing: { interval: "9 ms" } }, build))).toMatchObject({
+      key: "checkpointing.interval",
+      message: 'checkpointing.interval: must be from 10 ms to 365 d, got "9 ms"; "off" is allowed too',
+    });
+    expect(refusal(() => defineJob("a", { paralelism: 2 } as never, build)).message).toBe(
+      'paralelism: no such option; did you mean "parallelism"?',
+    );
+  });
+
+  test("an async function, or none", () => {
+    expect(refusal(() => defineJob("a", {}, async (job) => build(job))).message).toContain(
+      "must not be async",
+    );
+    expect(refusal(() => defineJob("a", build as never, undefined as never)).message).toBe(
+      'job "a": the second argument must be the options, got a function',
+    );
+    expect(refusal(() => defineJob("a", {}, undefined as never)).message).toContain("third argument");
+    expect(refusal(() => defineJob("a", undefined as never, build)).message).toContain("second argument");
+  });
+
+  test("what the function itself throws comes through as it is", () => {
+    const thrown = new Error("no such file: words.txt");
+    expect(() =>
+      defineJob("a", {}, () => {
+        throw thrown;
+      }),
+    ).toThrow(thrown);
+  });
+});

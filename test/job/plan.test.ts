@@ -1,0 +1,311 @@
+import { describe, expect, expectTypeOf, test } from "vitest";
+import type * as protocol from "../../machines/protocol.ts";
+import { type JobConfig, resolveJobConfig } from "../../src/config/job-config.ts";
+import type { JobOptions } from "../../src/config/options.ts";
+import type { SinkGuarantee } from "../../src/dataflow/sink.ts";
+import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
+import { codeFingerprint, graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
+import { buildGraph } from "../../src/job/graph.ts";
+import { describePlan, type GraphPlan, planOf, promisesOf } from "../../src/job/plan.ts";
+import { valueState } from "../../src/state/descriptor.ts";
+import { testSink, testSource } from "./connectors.ts";
+
+function planFrom(options: JobOptions, build: (job: JobBuilder) => void): GraphPlan {
+  return planOf(buildGraph(defineJob("job", options, build), resolveJobConfig(options)));
+}
+
+const counting = (job: JobBuilder) =>
+  job
+    .source("lines", testSource<string>({ bounded: false }))
+    .flatMap("words", (line) => line.split(" "))
+    .keyBy((word) => word)
+    .process("count", { state: { count: valueState(0) }, onRecord: (word) => word })
+    .sink("counts", testSink({ guarantee: "exactly-once" }));
+
+const everySecond: JobOptions = { parallelism: 2, checkpointing: { interval: "1s" } };
+
+describe("plan", () => {
+  test("is the graph as plain data", () => {
+    const plan = planFrom(everySecond, counting);
+    expect(plan).toEqual({
+      vertices: [
+        {
+          id: "lines",
+          parallelism: 2,
+          operators: [
+            { id: "lines", kind: "source", inputs: [], connector: "test", bounded: false, replayable: true },
+            { id: "words", kind: "flatMap", inputs: ["lines"] },
+          ],
+        },
+        {
+          id: "count",
+          parallelism: 2,
+          operators: [
+            { id: "count", kind: "process", inputs: ["words"], states: ["count"] },
+            {
+              id: "counts",
+              kind: "sink",
+              inputs: ["count"],
+              connector: "test",
+              guarantee: "exactly-once",
+              transactional: true,
+            },
+          ],
+        },
+      ],
+      edges: [{ id: "words-count", from: "lines", to: "count", partitioner: "hash" }],
+      maxParallelism: 128,
+    });
+    expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  test("names every input of a union", () => {
+    const plan = planFrom({}, (job) => {
+      const a = job.source("a", testSource<string>());
+      a.union(
+        job.source("b", testSource<string>()),
+        a.map("c", (x) => x),
+      ).sink("out", testSink());
+    });
+    expect(plan.vertices.at(-1)!.operators[0]!.inputs).toEqual(["a", "c", "b"]);
+  });
+});
+
+test("is what the coordinator's machines take", () => {
+  expectTypeOf<GraphPlan>().toExtend<protocol.GraphPlan>();
+  expectTypeOf<JobConfig["checkpointing"]>().toExtend<protocol.CheckpointingConfig>();
+  expectTypeOf<JobConfig["restart"]>().toExtend<protocol.RestartStrategy>();
+});
+
+describe("guarantees", () => {
+  const promise = (replayable: boolean, guarantee: SinkGuarantee) =>
+    promisesOf(
+      planFrom({}, (job) => {
+        job.source("in", testSource({ replayable })).sink("out", testSink({ guarantee }));
+      }),
+    )[0]!;
+
+  test("are the sink's own, lowered by the source", () => {
+    expect(promise(true, "exactly-once")).toEqual({ sink: "out", guarantee: "exactly-once", because: "" });
+    expect(promise(true, "at-least-once").guarantee).toBe("at-least-once");
+    expect(promise(false, "exactly-once")).toEqual({
+      sink: "out",
+      guarantee: "at-most-once",
+      because:
+        'source "in" (test) cannot replay: what was read since the last completed checkpoint is lost in a failure',
+    });
+    expect(promise(false, "at-least-once").guarantee).toBe("none");
+    expect(promise(true, "none").guarantee).toBe("none");
+  });
+
+  test("are each sink's own matter", () => {
+    const promises = promisesOf(
+      planFrom({}, (job) => {
+        const safe = job.source("safe", testSource<string>());
+        const lossy = job.source("lossy", testSource<string>({ replayable: false }));
+        safe.sink("a", testSink({ guarantee: "exactly-once" }));
+        safe.union(lossy).sink("b", testSink({ guarantee: "exactly-once" }));
+      }),
+    );
+    expect(promises.map(({ sink, guarantee }) => [sink, guarantee])).toEqual([
+      ["a", "exactly-once"],
+      ["b", "at-most-once"],
+    ]);
+  });
+});
+
+describe("printed", () => {
+  test("a keyed job", () => {
+    expect(`\n${describePlan(planFrom(everySecond, counting), resolveJobConfig(everySecond))}\n`).toBe(`
+2 vertices, 4 subtasks, 128 key groups
+
+lines (2 subtasks)
+  lines   source (test, unbounded)
+  words   flatMap                    <- lines
+
+count (2 subtasks)
+  count    process (state count)       <- words
+  counts   sink (test, exactly-once)   <- count
+
+edges
+  words-count   lines -> count   hash
+
+guarantees
+  counts   exactly-once
+
+checkpoints every 1 s
+`);
+  });
+
+  test("says plainly what is not guaranteed", () => {
+    const plan = planFrom({}, (job) => {
+      job.source("ticks", testSource({ kind: "clock", replayable: false })).sink("out", testSink());
+    });
+    expect(`\n${describePlan(plan, resolveJobConfig({}))}\n`).toBe(`
+1 vertex, 1 subtask, 128 key groups
+
+ticks (1 subtask)
+  ticks   source (clock, bounded, cannot replay)
+  out     sink (test, at-least-once)               <- ticks
+
+guarantees
+  out   none: the test sink may write a record again after a failure, and source "ticks" (clock) cannot replay: what was read since the last completed checkpoint is lost in a failure
+
+checkpoints off: after a failure the job begins again at its start; one is taken at its end
+`);
+  });
+});
+
+describe("graph fingerprint", () => {
+  const original = planFrom(everySecond, counting);
+  const changed = (build: (job: JobBuilder) => void, options = everySecond) => planFrom(options, build);
+
+  test("outlives what may change over a resume: parallelism, chaining, order of writing, functions", () => {
+    expect(graphFingerprint(original)).toMatch(/^sha256:[0-9a-f]{64}$/);
+    for (const parallelism of [1, 3]) {
+      const rescaled = changed(counting, { ...everySecond, parallelism });
+      expect(graphFingerprint(rescaled)).toBe(graphFingerprint(original));
+      expect(planDifferences(original, rescaled)).toEqual([]);
+    }
+  });
+
+  test.each<[string, GraphPlan, string[]]>([
+    [
+      "another state",
+      changed((job) =>
+        job
+          .source("lines", testSource<string>({ bounded: false }))
+          .flatMap("words", (line) => line.split(" "))
+          .keyBy((word) => word)
+          .process("count", { state: { total: valueState(0) }, onRecord: (word) => word })
+          .sink("counts", testSink({ guarantee: "exactly-once" })),
+      ),
+      ['operator "count": state was count, is total'],
+    ],
+    [
+      "another operator and another way",
+      changed((job) =>
+        job
+          .source("lines", testSource<string>({ bounded: false, kind: "file" }))
+          .map("words", (line) => line)
+          .filter("long", (line) => line.length > 3)
+          .keyBy((word) => word)
+          .process("count", { state: { count: valueState(0) }, onRecord: (word) => word })
+          .sink("out", testSink({ guarantee: "exactly-once" })),
+      ),
+      [
+        'operator "lines": kind was test source, is file source',
+        'operator "words": kind was flatMap, is map',
+        'operator "count": input was words, is long',
+        'operator "counts" (sink) is gone',
+        'operator "long" (filter) is new',
+        'operator "out" (sink) is new',
+      ],
+    ],
+    [
+      "key groups",
+      changed(counting, { ...everySecond, maxParallelism: 64 }),
+      ["maxParallelism was 128, is 64"],
+    ],
+    [
+      "a sink that no longer commits",
+      changed((job) =>
+        job
+          .source("lines", testSource<string>({ bounded: false }))
+          .flatMap("words", (line) => line.split(" "))
+          .keyBy((word) => word)
+          .process("count", { state: { count: valueState(0) }, onRecord: (word) => word })
+          .sink("counts", testSink({ guarantee: "at-least-once" })),
+      ),
+      ['operator "counts": guarantee was exactly-once, is at-least-once'],
+    ],
+  ])("tells %s", (_, plan, differences) => {
+    expect(graphFingerprint(plan)).not.toBe(graphFingerprint(original));
+    expect(planDifferences(original, plan)).toEqual(differences);
+  });
+});
+
+describe("code fingerprint", () => {
+  const of = (options: JobOptions, build: (job: JobBuilder) => void) =>
+    codeFingerprint(defineJob("job", options, build));
+  const simple = (map: (x: string) => string, sink = testSink<string>()) =>
+    of({}, (job) => {
+      job.source("in", testSource<string>()).map("m", map).sink("out", sink);
+    });
+
+  test("is the same for the same text, in whatever order options are written", () => {
+    expect(of(everySecond, counting)).toBe(
+      of({ checkpointing: { interval: "1s" }, parallelism: 2 }, counting),
+    );
+    expect(of(everySecond, counting)).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  test("differs with a function, an option, a function inside a sink", () => {
+    const plain = simple((x) => x);
+    expect(simple((x) => `${x}!`)).not.toBe(plain);
+    expect(of({ parallelism: 2 }, counting)).not.toBe(of({ parallelism: 3 }, counting));
+    expect(simple((x) => x, testSink({ subject: (r) => r }))).not.toBe(
+      simple((x) => x, testSink({ subject: (r) => `counts.${r}` })),
+    );
+  });
+
+  test("sees the functions of process and of key selectors, not our wrapper around them", () => {
+    const process = (text: string) =>
+      of({}, (job) => {
+        const onRecord = new Function("word", text) as (word: string) => void;
+        job
+          .source("in", testSource<string>())
+          .keyBy((word) => word)
+          .process("p", { state: {}, onRecord })
+          .sink("out", testSink());
+      });
+    expect(process("return 1")).toBe(process("return 1"));
+    expect(process("return 1")).not.toBe(process("return 2"));
+    const keyed = (key: (word: string) => string) =>
+      of({}, (job) => {
+        job
+          .source("in", testSource<string>())
+          .keyBy(key)
+          .reduce("r", (a) => a)
+          .sink("out", testSink());
+      });
+    expect(keyed((word) => word)).not.toBe(keyed((word) => word.slice(1)));
+  });
+
+  test("sees a callback that its connector keeps private, where the job is written", () => {
+    const hiding = (_subject: (r: string) => string) => testSink<string>();
+    const a = of({}, (job) => {
+      job.source("in", testSource<string>()).sink(
+        "out",
+        hiding((r) => `a.${r}`),
+      );
+    });
+    const b = of({}, (job) => {
+      job.source("in", testSource<string>()).sink(
+        "out",
+        hiding((r) => `b.${r}`),
+      );
+    });
+    expect(a).not.toBe(b);
+  });
+
+  test("sees initial states", () => {
+    const process = (initial: unknown) =>
+      of({}, (job) => {
+        job
+          .source("in", testSource<string>())
+          .keyBy((word) => word)
+          .process("p", { state: { count: valueState(initial) }, onRecord: (word) => word })
+          .sink("out", testSink());
+      });
+    expect(process(0)).toBe(process(0));
+    expect(process(0)).not.toBe(process(1));
+    expect(process(new Map([["a", 1n]]))).not.toBe(process(new Map([["a", 2n]])));
+  });
+
+  test("leaves out data of connectors: a start time may be computed when the file loads", () => {
+    expect(simple((x) => x, { ...testSink(), since: Date.now() } as never)).toBe(
+      simple((x) => x, { ...testSink(), since: 1 } as never),
+    );
+  });
+});

@@ -1,0 +1,219 @@
+/** Types flow through the whole chain. Checked by the compiler; at run time these only describe jobs. */
+import { describe, expect, expectTypeOf, test } from "vitest";
+import type { Sink } from "../../src/dataflow/sink.ts";
+import type { Source } from "../../src/dataflow/source.ts";
+import { defineJob, type JobBuilder, type KeyedStream, type Stream } from "../../src/job/builder.ts";
+import { type } from "../../src/job/process.ts";
+import { type ValueState, type ValueStateDescriptor, valueState } from "../../src/state/descriptor.ts";
+import { testSink, testSource } from "./connectors.ts";
+
+/** With the signatures that the real ones will have. */
+const jetstreamSource = (_options: { stream: string; decode: "text" }): Source<string> =>
+  testSource<string>();
+const jetstreamSink = <T>(options: { stream: string; subject: (record: T) => string }): Sink<T> =>
+  testSink(options);
+
+/** One stream ends nowhere, so that the tests need not bring each of theirs to a sink: only the types are looked at. */
+function withWords(use: (words: Stream<string>, job: JobBuilder) => void): void {
+  expect(() =>
+    defineJob("types", {}, (job) => {
+      job.source("open", testSource());
+      use(job.source("words", testSource<string>()), job);
+    }),
+  ).toThrow(/no sink|"open" ends nowhere/);
+}
+
+interface Count {
+  word: string;
+  count: number;
+}
+
+describe("the sample of the design", () => {
+  test("compiles as it stands", () => {
+    defineJob("word-count", { parallelism: 2, checkpointing: { interval: "1s" } }, (job) => {
+      job
+        .source(
+          "lines",
+          jetstreamSource({ stream: "LINES", decode: "text" }) /* until: "end" makes it bounded */,
+        )
+        .flatMap("words", (line) => line.toLowerCase().match(/\p{L}+/gu) ?? [])
+        .keyBy((word) => word)
+        .process("count", {
+          state: { count: valueState(0) },
+          onRecord(word, { state, emit }) {
+            state.count.set(state.count.get() + 1);
+            emit({ word, count: state.count.get() });
+          },
+        })
+        .sink("counts", jetstreamSink({ stream: "COUNTS", subject: (r) => `counts.${r.word}` }));
+    });
+  });
+});
+
+describe("stateless operators", () => {
+  test("give the type of what their function answers", () => {
+    withWords((words) => {
+      expectTypeOf(words.map("length", (word) => word.length)).toEqualTypeOf<Stream<number>>();
+      expectTypeOf(words.flatMap("letters", (word) => [...word])).toEqualTypeOf<Stream<string>>();
+      expectTypeOf(words.flatMap("matches", (word) => word.match(/a/g) ?? [])).toEqualTypeOf<
+        Stream<string>
+      >();
+      expectTypeOf(words.rebalance()).toEqualTypeOf<Stream<string>>();
+      expectTypeOf(words.filter("long", (word) => word.length > 3)).toEqualTypeOf<Stream<string>>();
+      const maybe = words.map("maybe", (word) => (word === "" ? undefined : word));
+      expectTypeOf(maybe.filter("there", (word) => word !== undefined)).toEqualTypeOf<Stream<string>>();
+    });
+  });
+
+  test("union joins the types", () => {
+    withWords((words, job) => {
+      const numbers = job.source("numbers", testSource<number>());
+      const flags = job.source("flags", testSource<boolean>());
+      expectTypeOf(words.union(numbers, flags)).toEqualTypeOf<Stream<string | number | boolean>>();
+    });
+  });
+});
+
+describe("keyed operators", () => {
+  test("know the key, the state and the record", () => {
+    withWords((words) => {
+      const keyed = words.keyBy((word) => word.length);
+      expectTypeOf(keyed).toEqualTypeOf<KeyedStream<string, number>>();
+      expectTypeOf(keyed.reduce("longest", (a, b) => (a > b ? a : b))).toEqualTypeOf<Stream<string>>();
+      keyed.process("p", {
+        state: { count: valueState(0), seen: valueState<string[]>([]) },
+        onRecord(word, context) {
+          expectTypeOf(word).toEqualTypeOf<string>();
+          expectTypeOf(context.key).toEqualTypeOf<number>();
+          expectTypeOf(context.state.count).toEqualTypeOf<ValueState<number>>();
+          expectTypeOf(context.state.seen).toEqualTypeOf<ValueState<string[]>>();
+          // @ts-expect-error no such state
+          context.state.other;
+        },
+        onEnd(context) {
+          expectTypeOf(context.key).toEqualTypeOf<number>();
+          expectTypeOf(context.state.count.get()).toEqualTypeOf<number>();
+        },
+      });
+      // @ts-expect-error an object is no key
+      words.keyBy((word) => ({ word }));
+    });
+  });
+
+  test("output declares the type, and emit is checked", () => {
+    withWords((words) => {
+      const counts = words
+        .keyBy((word) => word)
+        .process("count", {
+          state: { count: valueState(0) },
+          output: type<Count>(),
+          onRecord(word, { state, emit }) {
+            emit({ word, count: state.count.get() });
+            // @ts-expect-error count is missing
+            emit({ word });
+          },
+        });
+      expectTypeOf(counts).toEqualTypeOf<Stream<Count>>();
+      counts.sink("counts", jetstreamSink({ stream: "COUNTS", subject: (r) => `counts.${r.word}` }));
+      // @ts-expect-error a count has no such field
+      counts.sink("wrong", jetstreamSink({ stream: "COUNTS", subject: (r) => r.wrod }));
+    });
+  });
+
+  test("output also checks what is returned", () => {
+    withWords((words) => {
+      const keyed = words.keyBy((word) => word);
+      const counts = keyed.process("right", {
+        state: {},
+        output: type<Count>(),
+        onRecord: (word) => (word === "" ? undefined : { word, count: 1 }),
+      });
+      expectTypeOf(counts).toEqualTypeOf<Stream<Count>>();
+      keyed.process("wrong", {
+        state: {},
+        output: type<Count>(),
+        // @ts-expect-error not a count
+        onRecord: (word) => word.length,
+      });
+    });
+  });
+
+  test("what onRecord returns gives the type without a declaration", () => {
+    withWords((words) => {
+      const counts = words
+        .keyBy((word) => word)
+        .process("count", {
+          state: { count: valueState(0) },
+          onRecord(word, { state }) {
+            state.count.set(state.count.get() + 1);
+            return { word, count: state.count.get() };
+          },
+        });
+      expectTypeOf(counts).toEqualTypeOf<Stream<Count>>();
+      counts.sink("counts", jetstreamSink({ stream: "COUNTS", subject: (r) => `counts.${r.word}` }));
+    });
+  });
+
+  test("a record for some records only, and one at the end", () => {
+    withWords((words) => {
+      const keyed = words.keyBy((word) => word);
+      const some = keyed.process("some", {
+        state: { count: valueState(0) },
+        onRecord(word, { state }) {
+          if (state.count.get() > 3) return { word, count: state.count.get() };
+          return undefined;
+        },
+      });
+      expectTypeOf(some).toEqualTypeOf<Stream<Count>>();
+      const atEnd = keyed.process("at-end", {
+        state: { count: valueState(0) },
+        onRecord(_word, { state }) {
+          state.count.set(state.count.get() + 1);
+        },
+        onEnd: ({ key, state }) => ({ word: key, count: state.count.get() }),
+      });
+      expectTypeOf(atEnd).toEqualTypeOf<Stream<Count>>();
+    });
+  });
+
+  test("without declaration or return the records are any, not something invented", () => {
+    withWords((words) => {
+      const unknown = words
+        .keyBy((word) => word)
+        .process("p", {
+          state: { count: valueState(0) },
+          onRecord(word, { emit }) {
+            emit(word);
+          },
+        });
+      // biome-ignore lint/suspicious/noExplicitAny: any is what is tested
+      expectTypeOf(unknown).toEqualTypeOf<Stream<any>>();
+    });
+  });
+
+  test("type parameters may be given instead", () => {
+    withWords((words) => {
+      const counts = words
+        .keyBy((word) => word)
+        .process<{ count: ValueStateDescriptor<number> }, Count>("count", {
+          state: { count: valueState(0) },
+          onRecord(word, { state, emit }) {
+            emit({ word, count: state.count.get() });
+            // @ts-expect-error not a count
+            emit(word);
+          },
+        });
+      expectTypeOf(counts).toEqualTypeOf<Stream<Count>>();
+    });
+  });
+});
+
+describe("options", () => {
+  test("are checked by the compiler as well", () => {
+    const build = (job: JobBuilder) => job.source("a", testSource<string>()).sink("b", testSink());
+    // @ts-expect-error misspelt
+    expect(() => defineJob("a", { paralelism: 2 }, build)).toThrow();
+    // @ts-expect-error no attempts without restarts
+    expect(() => defineJob("a", { restart: { strategy: "none", attempts: 1 } }, build)).toThrow();
+  });
+});

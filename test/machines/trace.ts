@@ -1,0 +1,128 @@
+/**
+ * Golden traces: a scenario as a story that a person can read, one event a line (style.md 5).
+ *
+ *     # One subtask acknowledges, another dies: checkpoint 7 must abort.   (C2)
+ *
+ *     subtask.failed subtask=map/1               checkpoint  collecting -> aborting
+ *       ! abort.checkpoint checkpointId=7 reason=subtask-failed
+ *
+ * A trace changes only with the protocol: update one only if you can say why.
+ */
+import type { AnyMachineSnapshot } from "xstate";
+import {
+  type ActorSpec,
+  type ActorStep,
+  CompositionRun,
+  type CompositionState,
+  emptyComposition,
+  type Letter,
+  type Outcome,
+} from "../model/composition.ts";
+import type { Event } from "../model/process.ts";
+import { leaves, type MachineEffect } from "../model/pure-machine.ts";
+import type { Coverage } from "./coverage.ts";
+
+export interface Scenario {
+  /** What must happen and why, with the numbers of the rules that it shows. */
+  readonly title: string;
+  /** They start before the first step, in this order. */
+  readonly actors: Readonly<Record<string, ActorSpec>>;
+  /** Text is narration. With a single actor `to` may be left out. */
+  readonly steps: readonly (string | ScenarioEvent)[];
+  /** Effects that reach a sibling actor. All others are only told, and so is `tell.<actor>` to an actor not here. */
+  readonly route?: (effect: MachineEffect, actor: string) => readonly Outcome<never>[] | undefined;
+}
+
+export interface ScenarioEvent {
+  readonly to?: string;
+  readonly event: Event;
+}
+
+const EVENT_WIDTH = 46;
+
+/** The text for `toMatchFileSnapshot`. */
+export function goldenTrace(scenario: Scenario, coverage?: Coverage): string {
+  const writer = new TraceWriter(scenario, coverage);
+  return writer.write();
+}
+
+class TraceWriter {
+  private readonly lines: string[];
+  private readonly scenario: Scenario;
+  private readonly coverage: Coverage | undefined;
+  private state: CompositionState = emptyComposition;
+  private stepsOfEvent = 0;
+
+  constructor(scenario: Scenario, coverage: Coverage | undefined) {
+    this.scenario = scenario;
+    this.coverage = coverage;
+    this.lines = [`# ${scenario.title}`, ""];
+  }
+
+  write(): string {
+    const actors = Object.entries(this.scenario.actors);
+    for (const [actor, start] of actors) this.run(actor, { start, removable: false });
+    for (const step of this.scenario.steps) {
+      if (typeof step === "string") this.lines.push("", `# ${step}`);
+      else this.run(step.to ?? actors[0]![0], { event: step.event });
+    }
+    return `${this.lines.join("\n")}\n`;
+  }
+
+  private run(actor: string, content: Letter["content"]): void {
+    const route = (effect: MachineEffect, from: string, state: CompositionState) => this.outcomes(effect, from, state);
+    const run = new CompositionRun<never>(this.state, route, (step) => this.tell(step));
+    this.stepsOfEvent = 0;
+    run.post({ actor, content });
+    run.takeAll();
+    this.state = run.state;
+    if (this.stepsOfEvent === 0) throw new Error(`no actor '${actor}' to take an event in '${this.scenario.title}'`);
+  }
+
+  private outcomes(effect: MachineEffect, actor: string, { actors }: CompositionState) {
+    const routed = this.scenario.route?.(effect, actor);
+    if (routed) return routed;
+    const sibling = effect.type.replace(/^tell\./, "");
+    return sibling !== effect.type && actors.has(sibling) ? undefined : [];
+  }
+
+  private tell(taken: ActorStep): void {
+    this.coverage?.add(taken);
+    // What an actor was told by a sibling stands under the event that set it off.
+    const mark = this.stepsOfEvent++ === 0 ? "" : "> ";
+    const event = `${mark}${taken.event ? showEvent(taken.event) : "(start)"}`;
+    this.lines.push(`${event.padEnd(EVENT_WIDTH)} ${taken.actor}  ${change(taken)}`.trimEnd());
+    this.lines.push(...taken.step.effects.map(({ type, params }) => `  ! ${showNamed(type, params)}`));
+  }
+}
+
+/** Only what changes; of a state in which nothing changes, whether the event was answered at all. */
+function change({ before, step }: ActorStep): string {
+  const after = leaves(step.snapshot);
+  if (before === undefined) return `-> ${after.join(" + ")}`;
+  const left = leaves(before).filter((leaf) => !after.includes(leaf));
+  const entered = after.filter((leaf) => !leaves(before).includes(leaf));
+  if (left.length > 0 || entered.length > 0) return `${left.join(" + ")} -> ${entered.join(" + ")}`;
+  if (!step.handled) return `${staying(before)} (not handled)`;
+  const quiet = step.effects.length === 0 && before.context === step.snapshot.context;
+  return `${staying(before)}${quiet ? " (ignored)" : ""}`;
+}
+
+function staying({ value }: AnyMachineSnapshot): string {
+  return typeof value === "string" ? value : Object.keys(value).join(" + ");
+}
+
+function showEvent({ type, ...fields }: Event): string {
+  return showNamed(type, fields);
+}
+
+function showNamed(name: string, fields: Readonly<Record<string, unknown>>): string {
+  return [name, ...Object.entries(fields).map(([field, value]) => `${field}=${showValue(value)}`)].join(" ");
+}
+
+/** JSON without its quotes: `{type:barrier.seen,ids:[1,2]}`. */
+function showValue(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(showValue).join(",")}]`;
+  if (value === null || typeof value !== "object") return String(value);
+  return `{${Object.entries(value).map(([field, part]) => `${field}:${showValue(part)}`).join(",")}}`;
+}

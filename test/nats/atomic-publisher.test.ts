@@ -1,0 +1,140 @@
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { EnvironmentError } from "../../src/errors.ts";
+import {
+  AtomicPublisher,
+  BATCH_HEADER_BYTES_MAX,
+  type LastMessage,
+} from "../../src/nats/atomic-publisher.ts";
+import { MessageBlock, type MessageRange, MessageReader } from "../../src/nats/message-block.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+
+let server: TestServer;
+let connection: NatsConnection;
+let manager: JetStreamManager;
+let publisher: AtomicPublisher;
+const stream = "BATCH";
+const settings = { allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true };
+
+beforeAll(async () => {
+  server = await startTestServer();
+  connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  manager = await jetstreamManager(connection, { checkAPI: false });
+  publisher = new AtomicPublisher(connection);
+});
+afterAll(async () => {
+  await connection?.close();
+  await server?.stop();
+});
+beforeEach(async () => {
+  await manager.streams.delete(stream).catch(() => {});
+  await manager.streams.add({ name: stream, subjects: ["out.>", "mark.>"], ...settings });
+});
+
+function block(messages: readonly [subject: string, headerLines: string, payload: string][]): MessageRange {
+  const made = new MessageBlock(64);
+  for (const [subject, headerLines, payload] of messages) made.append(subject, headerLines, payload);
+  return { bytes: made.content(), from: 0, to: made.length, messages: messages.length };
+}
+
+function many(count: number): MessageRange {
+  return block(Array.from({ length: count }, (_, i) => [`out.s${i % 7}`, "", `payload ${i}`]));
+}
+
+function mark(expected: number, payload = "{}"): LastMessage {
+  const headers = { "Nats-Expected-Last-Subject-Sequence": String(expected), "Nats-Rollup": "sub" };
+  return { subject: "mark.a", payload, headers };
+}
+
+const lastSequence = async () => (await manager.streams.info(stream)).state.last_seq;
+
+test("999 messages and the last one are stored in order, with subject, headers and payload", async () => {
+  const outcome = await publisher.publish(many(999), mark(0), 5_000);
+  expect(outcome).toEqual({ kind: "stored", sequence: 1000 });
+  const message = await manager.streams.getMessage(stream, { seq: 9 });
+  expect(message?.subject).toBe("out.s1");
+  expect(message?.string()).toBe("payload 8");
+});
+
+test("header lines and text beyond ASCII arrive as they were appended", async () => {
+  const messages = block([
+    ["out.ä", "X-Name: größe\r\nX-Other: 2\r\n", "grün 🌊"],
+    ["out.b", "", ""],
+  ]);
+  expect(await publisher.publish(messages, mark(0), 5_000)).toEqual({ kind: "stored", sequence: 3 });
+  const message = await manager.streams.getMessage(stream, { seq: 1 });
+  expect(message?.subject).toBe("out.ä");
+  expect(message?.string()).toBe("grün 🌊");
+  expect(message?.header.get("X-Name")).toBe("größe");
+  expect(message?.header.get("X-Other")).toBe("2");
+  expect((await manager.streams.getMessage(stream, { seq: 2 }))?.string()).toBe("");
+});
+
+test("a guard that does not hold refuses the whole batch", async () => {
+  await publisher.publish(many(2), mark(0), 5_000);
+  expect(await publisher.publish(many(5), mark(0), 5_000)).toEqual({ kind: "conflict" });
+  expect(await lastSequence()).toBe(3);
+  expect(await publisher.publish(many(5), mark(3), 5_000)).toMatchObject({ kind: "stored" });
+});
+
+test("too many messages are refused for good, with the server's code", async () => {
+  const outcome = await publisher.publish(many(1000), mark(0), 5_000);
+  expect(outcome).toMatchObject({ kind: "refused", code: 10199 });
+  expect(await lastSequence()).toBe(0);
+});
+
+test("a stream that is full says so", async () => {
+  await manager.streams.update(stream, { discard: "new" as never, max_msgs: 3 });
+  expect(await publisher.publish(many(10), mark(0), 5_000)).toMatchObject({ kind: "full" });
+  expect(await lastSequence()).toBe(0);
+});
+
+test("a stream without atomic publish refuses for good", async () => {
+  await manager.streams.update(stream, { allow_atomic: false });
+  expect(await publisher.publish(many(3), mark(0), 5_000)).toMatchObject({ kind: "refused", code: 10174 });
+});
+
+test("a part whose subject no stream takes is incomplete, and nothing is stored", async () => {
+  const messages = block([
+    ["out.a", "", "1"],
+    ["nowhere.a", "", "2"],
+    ["out.a", "", "3"],
+  ]);
+  expect(await publisher.publish(messages, mark(0), 5_000)).toMatchObject({ kind: "retryable" });
+  expect(await lastSequence()).toBe(0);
+});
+
+test("no stream, no answer in time: unknown", async () => {
+  await manager.streams.delete(stream);
+  expect(await publisher.publish(many(3), mark(0), 300)).toMatchObject({ kind: "unknown" });
+});
+
+test("a message larger than max_payload is refused by the client, not retried for ever", async () => {
+  const messages = block([["out.a", "", "x".repeat(1024 * 1024)]]);
+  expect(await publisher.publish(messages, mark(0), 1_000)).toMatchObject({ kind: "refused" });
+});
+
+test("an answer without batch and count comes from a server that is too old", async () => {
+  const answers = connection.subscribe("old.>", {
+    callback: (_error, message) => message.respond(JSON.stringify({ stream, seq: 7 })),
+  });
+  const last = { ...mark(0), subject: "old.mark" };
+  await expect(publisher.publish(undefined, last, 1_000)).rejects.toThrow(EnvironmentError);
+  answers.unsubscribe();
+});
+
+test("the batch headers stay within what writers reserve for them", async () => {
+  const messages = block([["out.a", "", "x"]]);
+  await publisher.publish(messages, mark(0), 5_000);
+  const longest = `NATS/1.0\r\nNats-Batch-Id: ${"x".repeat(22)}\r\nNats-Batch-Sequence: 9999\r\n\r\n`;
+  expect(longest.length).toBeLessThanOrEqual(BATCH_HEADER_BYTES_MAX);
+});
+
+test("bytes that are no block are noticed", () => {
+  const { bytes } = many(3);
+  const reader = new MessageReader({ bytes: bytes.subarray(0, 30), from: 0, to: 30, messages: 3 });
+  expect(() => {
+    while (reader.next());
+  }).toThrow(RangeError);
+});

@@ -1,0 +1,408 @@
+/** H1 to H5: keyed state in the heap against Maps that are copied at the cut. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ConfigurationError, InvariantError, ObjectCorruptError, OperatorError } from "../../src/errors.ts";
+import { type Key, valueState } from "../../src/state/descriptor.ts";
+import { HeapKeyedState } from "../../src/state/heap.ts";
+import { keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
+import { type EncodedChunk, SegmentIndex, type SnapshotCursor } from "../../src/state/snapshot.ts";
+
+const INITIAL = "initial";
+const descriptors = { a: valueState<unknown>(INITIAL), b: valueState<unknown>(INITIAL) };
+type Name = "a" | "b";
+const NAMES: readonly Name[] = ["a", "b"];
+
+function backendOf(maxParallelism = 128, subtask = 0, parallelism = 1): HeapKeyedState {
+  return new HeapKeyedState({
+    operator: "count",
+    descriptors,
+    keyGroups: keyGroupRangeOf(subtask, parallelism, maxParallelism),
+    maxParallelism,
+  });
+}
+
+function put(backend: HeapKeyedState, name: Name, key: Key, value: unknown): void {
+  backend.setCurrentKey(key);
+  backend.handles[name]!.set(value);
+}
+
+function remove(backend: HeapKeyedState, name: Name, key: Key): void {
+  backend.setCurrentKey(key);
+  backend.handles[name]!.clear();
+}
+
+function contentOf(backend: HeapKeyedState, name: Name): Map<Key, unknown> {
+  const content = new Map<Key, unknown>();
+  for (const key of backend.keys()) {
+    backend.setCurrentKey(key);
+    const value = backend.handles[name]!.get();
+    if (value !== INITIAL) content.set(key, value);
+  }
+  return content;
+}
+
+function cut(backend: HeapKeyedState): Record<Name, SnapshotCursor> {
+  const cursors = backend.snapshot();
+  expect(cursors.map(({ state }) => state)).toEqual(["a", "b"]);
+  return { a: cursors[0]!.cursor, b: cursors[1]!.cursor };
+}
+
+function drain(cursor: SnapshotCursor, chunks: EncodedChunk[] = []): EncodedChunk[] {
+  for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk);
+  return chunks;
+}
+
+function bytesOf(chunks: readonly EncodedChunk[]): Uint8Array {
+  return Buffer.concat(chunks.map((chunk) => chunk.bytes));
+}
+
+function restore(backend: HeapKeyedState, name: Name, bytes: Uint8Array): void {
+  const restorer = backend.restorer(name, { object: "state.0", bytes });
+  while (restorer.next());
+}
+
+function restoredFrom(
+  chunks: readonly EncodedChunk[],
+  name: Name,
+  maxParallelism: number,
+): Map<Key, unknown> {
+  const backend = backendOf(maxParallelism);
+  restore(backend, name, bytesOf(chunks));
+  return contentOf(backend, name);
+}
+
+describe("values", () => {
+  test("answer the initial value until they are set, and after they were cleared", () => {
+    const backend = backendOf();
+    backend.setCurrentKey("k");
+    const { a, b } = backend.handles;
+    expect(a!.get()).toBe(INITIAL);
+    a!.set(undefined);
+    expect(a!.get()).toBe(undefined);
+    expect(b!.get()).toBe(INITIAL);
+    a!.clear();
+    expect(a!.get()).toBe(INITIAL);
+    a!.clear();
+    expect([...backend.keys()]).toEqual([]);
+  });
+
+  test("belong to their key, of any type", () => {
+    const backend = backendOf();
+    const keys: Key[] = ["1", 1, 1n, true, "", Number.NaN, 0.5, "\ud800", "\udc00"];
+    for (const [i, key] of keys.entries()) put(backend, "a", key, i);
+    put(backend, "a", -0, "zero");
+    expect(contentOf(backend, "a")).toEqual(
+      new Map<Key, unknown>([...keys.map((key, i) => [key, i] as const), [0, "zero"]]),
+    );
+    const { a } = cut(backend);
+    expect(restoredFrom(drain(a), "a", 128)).toEqual(contentOf(backend, "a"));
+  });
+
+  test("of keys outside the subtask's key groups are refused", () => {
+    const backend = backendOf(128, 1, 2);
+    const foreign = ["a", "b", "c", "d", "e", "f"].find((key) => keyGroupOf(key, 128) < 64)!;
+    expect(() => backend.setCurrentKey(foreign)).toThrow(InvariantError);
+    expect(() => backend.setCurrentKey(null as never)).toThrow(ConfigurationError);
+  });
+
+  test("are not there before the first record", () => {
+    expect(() => backendOf().handles.a!.get()).toThrow(/used before any record/);
+  });
+});
+
+type Step =
+  | { do: "set" | "clear"; name: Name; from: number; count: number; stride: number; heavy: boolean }
+  | { do: "cut" | "cancel" }
+  | { do: "next"; name: Name; calls: number };
+
+const KEYS = 1500;
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constantFrom("set" as const, "clear" as const),
+        name: fc.constantFrom(...NAMES),
+        from: fc.nat(KEYS - 1),
+        count: fc.nat(400),
+        stride: fc.integer({ min: 1, max: 7 }),
+        heavy: fc.boolean(),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant("cut" as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const) }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        do: fc.constant("next" as const),
+        name: fc.constantFrom(...NAMES),
+        calls: fc.integer({ min: 1, max: 4 }),
+      }),
+    },
+  ),
+  { minLength: 15, maxLength: 40 },
+);
+
+describe("a snapshot", () => {
+  test("is the state at its cut, whatever happens meanwhile (H2)", () => {
+    let cutsRead = 0;
+    let changedMeanwhile = 0;
+    const keyOf = (i: number): Key => (i % 5 === 0 ? i : `key-${i}`);
+    fc.assert(
+      fc.property(steps, fc.constantFrom(1, 3, 16, 128), (story, maxParallelism) => {
+        const backend = backendOf(maxParallelism);
+        const live: Record<Name, Map<Key, unknown>> = { a: new Map(), b: new Map() };
+        for (let i = 0; i < KEYS; i += 2) {
+          put(backend, "a", keyOf(i), i);
+          live.a.set(keyOf(i), i);
+        }
+        let open:
+          | Record<Name, { cursor: SnapshotCursor; chunks: EncodedChunk[]; expected: Map<Key, unknown> }>
+          | undefined;
+        let version = 0;
+        const finish = (): void => {
+          if (open === undefined) return;
+          for (const name of NAMES) {
+            const { cursor, chunks, expected } = open[name];
+            drain(cursor, chunks);
+            expect(restoredFrom(chunks, name, maxParallelism)).toEqual(expected);
+            expect(chunks.reduce((sum, chunk) => sum + chunk.entries, 0)).toBe(expected.size);
+            cutsRead++;
+          }
+          open = undefined;
+        };
+        for (const step of story) {
+          switch (step.do) {
+            case "set":
+            case "clear":
+              if (open !== undefined) changedMeanwhile++;
+              for (let n = 0, i = step.from; n < step.count; n++, i = (i + step.stride) % KEYS) {
+                const key = keyOf(i);
+                if (step.do === "clear") {
+                  remove(backend, step.name, key);
+                  live[step.name].delete(key);
+                } else {
+                  const value = step.heavy ? { version, text: "x".repeat(300) } : version + i;
+                  put(backend, step.name, key, value);
+                  live[step.name].set(key, value);
+                }
+              }
+              version++;
+              break;
+            case "cut": {
+              finish();
+              const cursors = cut(backend);
+              open = {
+                a: { cursor: cursors.a, chunks: [], expected: new Map(live.a) },
+                b: { cursor: cursors.b, chunks: [], expected: new Map(live.b) },
+              };
+              break;
+            }
+            case "cancel":
+              for (const name of NAMES) {
+                open?.[name].cursor.cancel();
+                expect(open?.[name].cursor.next()).toBe(undefined);
+              }
+              open = undefined;
+              break;
+            case "next":
+              for (let call = 0; open !== undefined && call < step.calls; call++) {
+                const chunk = open[step.name].cursor.next();
+                if (chunk !== undefined) open[step.name].chunks.push(chunk);
+              }
+              break;
+          }
+        }
+        finish();
+        for (const name of NAMES) expect(contentOf(backend, name)).toEqual(live[name]);
+      }),
+      { numRuns: 80 },
+    );
+    // The stories are random; these say that they are about something (about 650 and 500 as a rule).
+    expect(cutsRead).toBeGreaterThan(50);
+    expect(changedMeanwhile).toBeGreaterThan(50);
+  });
+
+  test("ends although new keys arrive faster than it reads (H3)", () => {
+    const backend = backendOf(1);
+    for (let i = 0; i < 3000; i++) put(backend, "a", `old-${i}`, i);
+    const { a } = cut(backend);
+    let entries = 0;
+    let born = 0;
+    for (let chunk = a.next(); chunk !== undefined; chunk = a.next()) {
+      entries += chunk.entries;
+      for (let i = 0; i < 2000; i++) put(backend, "a", `new-${born++}`, 0);
+    }
+    expect(entries).toBe(3000);
+  });
+
+  test("gives the cut's value of a key that was changed, cleared and set again", () => {
+    const backend = backendOf();
+    put(backend, "a", "k", 1);
+    const first = cut(backend);
+    put(backend, "a", "k", 2);
+    put(backend, "a", "k", 3);
+    remove(backend, "a", "k");
+    put(backend, "a", "k", 4);
+    expect(restoredFrom(drain(first.a), "a", 128)).toEqual(new Map([["k", 1]]));
+    first.b.cancel();
+    const second = cut(backend);
+    remove(backend, "a", "k");
+    expect(restoredFrom(drain(second.a), "a", 128)).toEqual(new Map([["k", 4]]));
+    expect(contentOf(backend, "a")).toEqual(new Map());
+  });
+
+  test("after a cancelled one does not see what that one kept", () => {
+    const backend = backendOf();
+    put(backend, "a", "k", 1);
+    put(backend, "a", "gone", 1);
+    const first = cut(backend);
+    put(backend, "a", "k", 2);
+    remove(backend, "a", "gone");
+    first.a.cancel();
+    first.a.cancel();
+    first.b.cancel();
+    const second = cut(backend);
+    put(backend, "a", "k", 3);
+    expect(restoredFrom(drain(second.a), "a", 128)).toEqual(new Map([["k", 2]]));
+  });
+
+  test("while one is open is a broken invariant (H5)", () => {
+    const backend = backendOf();
+    backend.snapshot();
+    expect(() => backend.snapshot()).toThrow(InvariantError);
+  });
+
+  test("with few keys is one chunk; large groups are split, and never share a chunk (F2)", () => {
+    const small = backendOf();
+    for (let i = 0; i < 100; i++) put(small, "a", `k${i}`, i);
+    expect(drain(cut(small).a)).toHaveLength(1);
+
+    const large = backendOf(4);
+    for (let i = 0; i < 5000; i++) put(large, "a", `k${i}`, i);
+    const chunks = drain(cut(large).a);
+    for (const chunk of chunks) {
+      expect(chunk.keyGroups.first).toBe(chunk.keyGroups.last);
+      expect(chunk.entries).toBeLessThanOrEqual(1024);
+    }
+    expect(chunks.map((chunk) => chunk.keyGroups.first)).toEqual(
+      chunks.map((chunk) => chunk.keyGroups.first).sort((x, y) => x - y),
+    );
+  });
+
+  test("ends a chunk where a split group ends (F2)", () => {
+    const backend = backendOf(2);
+    const wanted = [300, 3];
+    for (let i = 0; wanted[0]! + wanted[1]! > 0; i++) {
+      if (wanted[keyGroupOf(i, 2)]!-- > 0) put(backend, "a", i, i);
+      else wanted[keyGroupOf(i, 2)] = 0;
+    }
+    const chunks = drain(cut(backend).a);
+    expect(chunks.map(({ keyGroups, entries }) => [keyGroups.first, keyGroups.last, entries])).toEqual([
+      [0, 0, 256],
+      [0, 0, 44],
+      [1, 1, 3],
+    ]);
+  });
+
+  test("gives a key once that is cleared and set right after it was read", () => {
+    const backend = backendOf(1);
+    for (let i = 0; i < 600; i++) put(backend, "a", i, i);
+    const { a } = cut(backend);
+    const chunks = [a.next()!];
+    for (let i = 0; i < 200; i++) remove(backend, "a", i);
+    for (let i = 0; i < 100; i++) put(backend, "a", i, -1);
+    drain(a, chunks);
+    expect(chunks.reduce((sum, chunk) => sum + chunk.entries, 0)).toBe(600);
+    expect(restoredFrom(chunks, "a", 1)).toEqual(new Map(Array.from({ length: 600 }, (_, i) => [i, i])));
+  });
+
+  test("of large values has few in a chunk", () => {
+    const backend = backendOf(1);
+    for (let i = 0; i < 600; i++) put(backend, "a", i, { text: "x".repeat(4000) });
+    const chunks = drain(cut(backend).a);
+    expect(chunks[1]!.entries).toBe(16);
+  });
+
+  test("that holds what cannot be encoded names operator and state, and can be given up", () => {
+    const backend = backendOf();
+    put(backend, "a", "k", { bad: Symbol("s") });
+    const { a, b } = cut(backend);
+    expect(() => a.next()).toThrow(OperatorError);
+    a.cancel();
+    b.cancel();
+    put(backend, "a", "k", 1);
+    expect(restoredFrom(drain(cut(backend).a), "a", 128)).toEqual(new Map([["k", 1]]));
+  });
+});
+
+describe("restore", () => {
+  const source = backendOf();
+  for (let i = 0; i < 20_000; i++) put(source, "a", `key-${i}`, { i });
+  const chunks = drain(cut(source).a);
+  const bytes = bytesOf(chunks);
+  const all = contentOf(source, "a");
+
+  test.each([1, 2, 3, 7])("over %i subtasks gives each key to its owner", (parallelism) => {
+    const index = new SegmentIndex();
+    let offset = 0;
+    for (const chunk of chunks) {
+      index.add(chunk, offset);
+      offset += chunk.bytes.byteLength;
+    }
+    expect(index.segments().length).toBeGreaterThan(2);
+    const merged = new Map<Key, unknown>();
+    for (let subtask = 0; subtask < parallelism; subtask++) {
+      const backend = backendOf(128, subtask, parallelism);
+      for (const segment of index.segments()) {
+        restore(backend, "a", bytes.subarray(segment.offset, segment.offset + segment.bytes));
+      }
+      for (const [key, value] of contentOf(backend, "a")) {
+        expect(merged.has(key)).toBe(false);
+        merged.set(key, value);
+      }
+    }
+    expect(merged).toEqual(all);
+  });
+
+  test("of nothing leaves the state empty", () => {
+    const backend = backendOf();
+    restore(backend, "a", new Uint8Array(0));
+    expect([...backend.keys()]).toEqual([]);
+  });
+
+  test("then snapshot gives the same content", () => {
+    const backend = backendOf();
+    restore(backend, "a", bytes);
+    expect(restoredFrom(drain(cut(backend).a), "a", 128)).toEqual(all);
+  });
+
+  test("with another number of key groups is refused", () => {
+    expect(() => restore(backendOf(64), "a", bytes)).toThrow(ObjectCorruptError);
+    expect(() => restore(backendOf(256), "a", bytes)).toThrow(/is not of key group/);
+  });
+
+  test("of an unknown state, or after a cut, is a broken invariant", () => {
+    const backend = backendOf();
+    expect(() => backend.restorer("x", { object: "o", bytes })).toThrow(/has no state "x"/);
+    cut(backend);
+    expect(() => backend.restorer("a", { object: "o", bytes })).toThrow(InvariantError);
+  });
+});
+
+describe("keys", () => {
+  test("are each given once, although the caller sets and clears while it walks", () => {
+    const backend = backendOf(4);
+    for (let i = 0; i < 100; i++) put(backend, i % 2 === 0 ? "a" : "b", i, i);
+    put(backend, "b", 0, 0);
+    const seen: Key[] = [];
+    for (const key of backend.keys()) {
+      seen.push(key);
+      remove(backend, "a", key);
+      put(backend, "b", key, 1);
+      remove(backend, "b", key);
+      put(backend, "b", key, 2);
+    }
+    expect(seen.sort((x, y) => Number(x) - Number(y))).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  });
+});
