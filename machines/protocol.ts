@@ -50,14 +50,20 @@ export interface Failure {
 export interface OperatorPlan {
   readonly id: string;
   readonly kind: string;
+  /** Ids of the operators whose records it takes, in this vertex or another. */
+  readonly inputs: readonly string[];
+  /** Of process operators: names of their states, sorted: what a resume must find again. */
+  readonly states?: readonly string[];
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;
-  /** A sink whose transactions wait for the decision. */
-  readonly transactional?: boolean;
+  /** Of sources. */
   readonly bounded?: boolean;
+  /** Of sources. */
   readonly replayable?: boolean;
-  /** Names of keyed states, sorted: what a resume must find again. */
-  readonly states?: readonly string[];
+  /** Of sinks: what the sink promises by itself. */
+  readonly guarantee?: "exactly-once" | "at-least-once" | "none";
+  /** Of sinks: its transactions wait for the decision. */
+  readonly transactional?: boolean;
 }
 
 export interface VertexPlan {

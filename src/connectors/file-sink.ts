@@ -17,7 +17,6 @@
  *   has cut: all recovered ones of this writer were committed before it (P17).
  */
 import * as nodeFiles from "node:fs/promises";
-import { join } from "node:path";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type {
   Committable,
@@ -30,7 +29,6 @@ import {
   asMarkerMemory,
   type MarkerMemory,
   memoryOf,
-  parseMarker,
   signature,
   type TransactionMarker,
   takeOver,
@@ -38,11 +36,11 @@ import {
 import {
   CommitRefusedError,
   ConfigurationError,
-  EnvironmentError,
   FencedError,
   RecordRefusedError,
   StorageRefusedError,
 } from "../errors.ts";
+import { codeOf, type SinkFiles, SinkFolder, TransactionFile, type WriterName } from "./sink-folder.ts";
 
 export interface FileSinkOptions<T> {
   /** Is created when it does not exist. Every process that runs this sink must see the same one. */
@@ -53,13 +51,6 @@ export interface FileSinkOptions<T> {
   readonly name?: string;
 }
 
-/** The calls that the sink makes; tests put faults in between. */
-export type SinkFiles = Pick<
-  typeof nodeFiles,
-  "mkdir" | "open" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
->;
-
-const CHUNK_BYTES = 256 * 1024;
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 const DECIDED_MAX = 2;
 
@@ -88,230 +79,6 @@ function lineOf<T>(encode: NonNullable<FileSinkOptions<T>["encode"]>): (value: T
   if (typeof encode === "function") return encode;
   return encode === "json" ? (value) => JSON.stringify(value) : (value) => value as string;
 }
-
-interface WriterName {
-  readonly incarnation: string;
-  readonly operator: string;
-  readonly writer: number;
-}
-
-/** The directory: names of files, and what is done to them durably. */
-class SinkFolder {
-  readonly files: SinkFiles;
-  readonly #directory: string;
-  readonly #hidden: string;
-  readonly #name: string;
-
-  constructor(directory: string, name: string, files: SinkFiles) {
-    this.files = files;
-    this.#directory = directory;
-    this.#hidden = join(directory, ".tidemark");
-    this.#name = name;
-  }
-
-  /** @throws ConfigurationError when it is no directory, EnvironmentError when it cannot be written */
-  async provide(): Promise<void> {
-    try {
-      await this.files.mkdir(this.#hidden, { recursive: true });
-      const probe = join(this.#hidden, `probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
-      await (await this.files.open(probe, "w")).close();
-      await this.files.unlink(probe);
-    } catch (cause) {
-      const code = codeOf(cause);
-      if (code === "EEXIST" || code === "ENOTDIR") {
-        throw new ConfigurationError("directory", `${this.#directory} is a file, or lies below one`, {
-          cause,
-        });
-      }
-      throw new EnvironmentError(`the file sink cannot write to ${this.#directory} (${code})`, { cause });
-    }
-  }
-
-  openPath(at: WriterName, generation: number, counter: number): string {
-    return `${prefixOf(at)},${generation},${counter}.open`;
-  }
-
-  hiddenPath(file: string): string {
-    return join(this.#hidden, file);
-  }
-
-  finalPath(at: WriterName, checkpointId: number): string {
-    const writer = String(at.writer).padStart(3, "0");
-    const transaction = String(checkpointId).padStart(10, "0");
-    const file = `${this.#name}-${encodeURIComponent(at.operator)}-${encodeURIComponent(at.incarnation)}-${writer}-${transaction}`;
-    return join(this.#directory, file);
-  }
-
-  /** Generations that have left a marker for this writer, ascending. */
-  async markerGenerations(at: WriterName): Promise<number[]> {
-    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".marker");
-    return found.map((file) => Number(file.split(",")[3]!.replace(".marker", ""))).sort((a, b) => a - b);
-  }
-
-  async readMarker(at: WriterName, generation: number): Promise<TransactionMarker> {
-    const path = this.#markerPath(at, generation);
-    return parseMarker(await this.files.readFile(path, "utf8"), path);
-  }
-
-  /** All of it or nothing, and durable. */
-  async writeMarker(at: WriterName, marker: TransactionMarker): Promise<void> {
-    const path = this.#markerPath(at, marker.generation);
-    const draft = `${path}.draft`;
-    const file = await this.files.open(draft, "w");
-    try {
-      await file.writeFile(JSON.stringify(marker));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await this.files.rename(draft, path);
-    await this.#syncFolder(this.#hidden);
-  }
-
-  removeMarker(at: WriterName, generation: number): Promise<void> {
-    return this.remove(this.#markerPath(at, generation));
-  }
-
-  /** false: `file` is not there. */
-  async publish(file: string, finalPath: string): Promise<boolean> {
-    try {
-      await this.files.rename(this.hiddenPath(file), finalPath);
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return false;
-      throw error;
-    }
-    await this.#syncFolder(this.#directory);
-    return true;
-  }
-
-  syncHidden(): Promise<void> {
-    return this.#syncFolder(this.#hidden);
-  }
-
-  /** undefined: it does not exist. */
-  async sizeOf(path: string): Promise<number | undefined> {
-    try {
-      return (await this.files.stat(path)).size;
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return undefined;
-      throw error;
-    }
-  }
-
-  /** Removing what is gone already is fine. */
-  async remove(path: string): Promise<void> {
-    try {
-      await this.files.unlink(path);
-    } catch (error) {
-      if (codeOf(error) !== "ENOENT") throw error;
-    }
-  }
-
-  /** Open files that generations before `generation` have left. */
-  async leftOver(at: WriterName, generation: number): Promise<string[]> {
-    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".open");
-    return found.filter((file) => Number(file.split(",")[3]) < generation);
-  }
-
-  describeMarker(at: WriterName): string {
-    return `marker of writer ${at.writer} of sink ${at.operator} in ${this.#hidden}`;
-  }
-
-  async #hiddenFiles(start: string, end: string): Promise<string[]> {
-    const files = await this.files.readdir(this.#hidden);
-    return files.filter((file) => file.startsWith(start) && file.endsWith(end));
-  }
-
-  #markerPath(at: WriterName, generation: number): string {
-    return this.hiddenPath(`${prefixOf(at)},${generation}.marker`);
-  }
-
-  async #syncFolder(path: string): Promise<void> {
-    const folder = await this.files.open(path, "r");
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  }
-}
-
-/** Encoded names hold no comma, so the fields of a hidden file's name can be told apart. */
-function prefixOf({ operator, incarnation, writer }: WriterName): string {
-  return `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},${writer}`;
-}
-
-interface FileEvents {
-  readonly onWritten: () => void;
-  /** May be called more than once. */
-  readonly onFailed: (cause: unknown) => void;
-}
-
-/** The file of one transaction: lines go in synchronously, chunks are written behind one another. */
-class TransactionFile {
-  readonly name: string;
-  bytes = 0;
-  waitingBytes = 0;
-  readonly #handle: Promise<nodeFiles.FileHandle>;
-  readonly #folder: SinkFolder;
-  readonly #events: FileEvents;
-  #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  #used = 0;
-  #written: Promise<void>;
-
-  constructor(folder: SinkFolder, name: string, events: FileEvents) {
-    this.name = name;
-    this.#folder = folder;
-    this.#events = events;
-    this.#handle = folder.files.open(folder.hiddenPath(name), "wx");
-    this.#written = this.#handle.then(() => {});
-    this.#written.catch(events.onFailed);
-  }
-
-  append(line: string): void {
-    const most = line.length * 3 + 1;
-    if (this.#used + most > this.#chunk.length) {
-      this.#handOver();
-      if (most > this.#chunk.length) this.#chunk = Buffer.allocUnsafeSlow(most);
-    }
-    this.#used += this.#chunk.write(line, this.#used, "utf8");
-    this.#chunk[this.#used] = LINE_FEED;
-    this.#used += 1;
-  }
-
-  /** Resolves when content and name are durable. */
-  async finish(): Promise<void> {
-    this.#handOver();
-    await this.#written;
-    const handle = await this.#handle;
-    await handle.sync();
-    await handle.close();
-    await this.#folder.syncHidden();
-  }
-
-  async discard(): Promise<void> {
-    await this.#written.catch(() => {});
-    await this.#handle.then((handle) => handle.close()).catch(() => {});
-    await this.#folder.remove(this.#folder.hiddenPath(this.name));
-  }
-
-  #handOver(): void {
-    if (this.#used === 0) return;
-    const chunk = this.#chunk.subarray(0, this.#used);
-    this.bytes += chunk.length;
-    this.waitingBytes += chunk.length;
-    this.#chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    this.#used = 0;
-    this.#written = this.#written.then(async () => {
-      await (await this.#handle).writeFile(chunk);
-      this.waitingBytes -= chunk.length;
-      this.#events.onWritten();
-    });
-    this.#written.catch(this.#events.onFailed);
-  }
-}
-
-const LINE_FEED = 10;
 
 interface FileDetail {
   readonly version: 1;
@@ -506,8 +273,4 @@ function parseDetail(detail: unknown): FileDetail {
     throw new CommitRefusedError("a transaction of another version of the file sink cannot be committed");
   }
   return found as FileDetail;
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? "unknown";
 }

@@ -52,7 +52,7 @@ export interface JetstreamSourceOptions {
 }
 
 /** Plain data, stored in the job record (J1). */
-export interface JetstreamSplit extends SourceSplit {
+interface JetstreamSplit extends SourceSplit {
   readonly stream: string;
   readonly created: string;
   readonly retention: StreamInfo["config"]["retention"];

@@ -3,10 +3,11 @@
  *
  * Neither contains anything that differs from one process or start to the next.
  */
+import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import type { Job } from "./job.ts";
-import { type GraphPlan, type OperatorPlan, operatorsOf } from "./plan.ts";
+import { operatorsOf } from "./plan.ts";
 
 /**
  * Of operators, their kinds, connectors, states and connections, and the number of key groups. Parallelism and chaining

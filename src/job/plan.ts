@@ -1,46 +1,11 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
+import type { EdgePlan, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { JobConfig } from "../config/job-config.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { ChainedOperator, JobGraph, OperatorDefinition, Partitioner } from "../dataflow/operator.ts";
 import type { SinkGuarantee } from "../dataflow/sink.ts";
 
-export interface GraphPlan {
-  readonly vertices: readonly VertexPlan[];
-  readonly edges: readonly EdgePlan[];
-  readonly maxParallelism: number;
-}
-
-export interface VertexPlan {
-  readonly id: string;
-  readonly parallelism: number;
-  readonly operators: readonly OperatorPlan[];
-}
-
-export interface OperatorPlan {
-  readonly id: string;
-  readonly kind: OperatorDefinition["kind"];
-  /** Ids of the operators whose records it takes, in this vertex or another. */
-  readonly inputs: readonly string[];
-  /** Of process operators: names of their states, sorted. */
-  readonly states?: readonly string[];
-  /** Kind of source or sink: "jetstream", … */
-  readonly connector?: string;
-  /** Of sources. */
-  readonly bounded?: boolean;
-  /** Of sources. */
-  readonly replayable?: boolean;
-  /** Of sinks: what the sink promises by itself. */
-  readonly guarantee?: SinkGuarantee;
-  /** Of sinks: it takes part in the commit of a checkpoint. */
-  readonly transactional?: boolean;
-}
-
-export interface EdgePlan {
-  readonly id: string;
-  readonly from: string;
-  readonly to: string;
-  readonly partitioner: Partitioner["kind"];
-}
+export type { GraphPlan };
 
 export function planOf(graph: JobGraph): GraphPlan {
   const readers = inputsOf(graph);

@@ -37,6 +37,7 @@ export class AckedPublisher {
   #lastId = 0;
   readonly #headers = new HeaderLines();
   #resending = false;
+  #failed = false;
   #flushes: (() => void)[] = [];
 
   constructor(connection: NatsConnection, idPrefix: string, window: number, events: AckedEvents) {
@@ -90,7 +91,8 @@ export class AckedPublisher {
     if (refusal === undefined) {
       this.#outstanding.delete(id);
       this.#told();
-    } else if (!refusal.passes) {
+    } else if (!refusal.passes && !this.#failed) {
+      this.#failed = true;
       this.#events.onFailed(
         new CommitRefusedError(`the stream refuses a record for ${message.subject}: ${refusal.description}`),
       );

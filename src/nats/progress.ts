@@ -20,8 +20,9 @@ import { describeError } from "../errors.ts";
 import type { NatsEnvironment } from "./environment.ts";
 import { NatsLink } from "./link.ts";
 import { isAtLeast } from "./server-version.ts";
+import { filterConfig } from "./subject-filter.ts";
 
-export interface ProgressOptions {
+interface ProgressOptions {
   readonly nats: NatsEnvironment;
   readonly logger: Logger;
   readonly stream: string;
@@ -51,6 +52,8 @@ export class ProgressConsumer {
   #shown: number | undefined;
   #moving: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** As far as we know: somebody may delete it. */
+  #isThere = false;
   #closed = false;
   #warned = false;
 
@@ -67,10 +70,11 @@ export class ProgressConsumer {
     } catch (error) {
       if (!isApiError(error, CONSUMER_EXISTS)) throw error;
       // Made by an earlier version of the job, with other subjects.
-      const subjects: Partial<ConsumerConfig> =
-        filters.length === 1 ? { filter_subject: filters[0]! } : { filter_subjects: [...filters] };
+      const none = { filter_subject: undefined, filter_subjects: undefined } as unknown as ConsumerConfig;
+      const subjects = { ...none, ...filterConfig(filters) };
       await this.#call((manager) => manager.consumers.update(stream, name, subjects));
     }
+    this.#isThere = true;
   }
 
   /** A completed checkpoint holds everything up to `sequence`. Returns at once. */
@@ -127,14 +131,11 @@ export class ProgressConsumer {
 
   async #reset(nextSequence: number): Promise<void> {
     const { stream, name } = this.#options;
-    const reset = () => this.#call((manager) => manager.consumers.reset(stream, name, nextSequence));
-    try {
-      await reset();
-    } catch (error) {
-      if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
-      await this.ensure();
-      await reset();
-    }
+    // The server does not answer at all when the consumer to move is not there.
+    if (!this.#isThere) await this.ensure();
+    this.#isThere = false;
+    await this.#call((manager) => manager.consumers.reset(stream, name, nextSequence));
+    this.#isThere = true;
   }
 
   async #makeAnew(nextSequence: number): Promise<void> {
@@ -160,8 +161,7 @@ export class ProgressConsumer {
       max_ack_pending: -1,
       max_deliver: -1,
       deliver_policy: DeliverPolicy.All,
-      ...(filters.length === 1 ? { filter_subject: filters[0]! } : {}),
-      ...(filters.length > 1 ? { filter_subjects: [...filters] } : {}),
+      ...filterConfig(filters),
       ...more,
     };
   }

@@ -8,7 +8,7 @@
  * - W4 A single record that is larger than a quarter still comes: the pull grows until it fits, then shrinks again.
  */
 
-export interface Pull {
+interface Pull {
   readonly records: number;
   readonly bytes: number;
 }

@@ -36,6 +36,7 @@ import { isPassing, NatsLink } from "./link.ts";
 import { PullWindow } from "./pull-window.ts";
 import { RecordBuffer } from "./record-buffer.ts";
 import { missingStream, positionProblem } from "./stream-identity.ts";
+import { filterConfig } from "./subject-filter.ts";
 
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;
@@ -80,6 +81,7 @@ const RETRY_WAIT_FIRST_MS = 20;
 const RETRY_WAIT_MAX_MS = 500;
 const WARN_AFTER_MS = 3000;
 const CLOSE_WAIT_MS = 500;
+const BARREN_WARNED = 3;
 /** A server that has just started may answer before it knows all of its streams. */
 const MISSING_STREAM_CONFIRMED_MS = 1000;
 /** JetStream error codes. */
@@ -119,6 +121,9 @@ export class SequentialReader<T> implements DivertedMessages {
 
   #watchdog: NodeJS.Timeout | undefined;
   #silentTicks = 0;
+  /** Consumers in a row that were lost before they had shown any life. */
+  #barren = 0;
+  #alive = false;
   #checkingEnd = false;
   #forgetLink: (() => void) | undefined;
 
@@ -256,6 +261,7 @@ export class SequentialReader<T> implements DivertedMessages {
   /** Is the delivery at hand to be buffered (R1, R5)? */
   #isNext(): boolean {
     this.#silentTicks = 0;
+    this.#alive = true;
     if (this.#state !== "reading") return false;
     if (this.#delivery.deliverySequence !== this.#window.delivered + 1) {
       this.#recreate("messages were lost on the way");
@@ -293,6 +299,7 @@ export class SequentialReader<T> implements DivertedMessages {
     const code = headers?.code ?? 0;
     if (headers === undefined || code === 0) return;
     if (code === 100) {
+      this.#alive = true;
       this.#onHeartbeat(Number(headers.get("Nats-Last-Consumer")), Number(headers.get("Nats-Last-Stream")));
       return;
     }
@@ -378,10 +385,13 @@ export class SequentialReader<T> implements DivertedMessages {
   #recreate(why: string): void {
     if (this.#state !== "reading" && this.#state !== "creating") return;
     this.recreations++;
-    this.#options.logger.debug(
-      { stream: this.#options.stream, sequence: this.#received, why },
-      "the reader's consumer is made again",
-    );
+    this.#barren = this.#alive ? 0 : this.#barren + 1;
+    const { logger, stream } = this.#options;
+    logger.debug({ stream, sequence: this.#received, why }, "the reader's consumer is made again");
+    if (this.#barren === BARREN_WARNED) {
+      const hint = "may this NATS user publish to $JS.API.CONSUMER.MSG.NEXT.>?";
+      logger.warn({ stream, why }, `the server takes no pull; ${hint}`);
+    }
     void this.#create();
   }
 
@@ -393,6 +403,9 @@ export class SequentialReader<T> implements DivertedMessages {
     const since = performance.now();
     let warned = false;
     let missingSince: number | undefined;
+    // At once, but not in a tight loop with a server that lets consumers be made and then refuses every pull.
+    if (this.#barren > 1) await delay(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#barren, RETRY_WAIT_MAX_MS));
+    if (attempt !== this.#attempt) return;
     for (let waitMs = RETRY_WAIT_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS)) {
       try {
         await this.#createOnce(attempt);
@@ -472,8 +485,7 @@ export class SequentialReader<T> implements DivertedMessages {
       ...(fromBeginning
         ? { deliver_policy: DeliverPolicy.All }
         : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#received + 1 }),
-      ...(filters.length === 1 ? { filter_subject: filters[0]! } : {}),
-      ...(filters.length > 1 ? { filter_subjects: [...filters] } : {}),
+      ...filterConfig(filters),
       inactive_threshold: nanos(CONSUMER_INACTIVE_MS),
       mem_storage: true,
       num_replicas: 1,
@@ -539,6 +551,7 @@ export class SequentialReader<T> implements DivertedMessages {
     this.#hasRandomToken = undefined;
     this.#window.reset();
     this.#silentTicks = 0;
+    this.#alive = false;
   }
 
   async #deleteConsumer(name: string): Promise<void> {

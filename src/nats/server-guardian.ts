@@ -18,6 +18,9 @@ export type GuardianReport =
 
 const stopTimeoutMs = 10_000;
 
+// The parent may have been killed while this process started, and nobody told us.
+if (!process.connected) process.exit(0);
+
 const [binary = "nats-server", ...args] = process.argv.slice(2);
 const server = spawn(binary, args, { stdio: ["ignore", "ignore", "pipe"] });
 createInterface({ input: server.stderr }).on("line", (line) => report({ type: "logged", line }));

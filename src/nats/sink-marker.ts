@@ -12,7 +12,7 @@
  * - S4 Refusals that pass are retried for as long as it takes (P17); the others stop the job with a name (P24).
  */
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { ClosedConnectionError, type NatsConnection } from "@nats-io/transport-node";
+import { ClosedConnectionError, DrainingConnectionError, type NatsConnection } from "@nats-io/transport-node";
 import {
   assertStillOwned,
   isAt,
@@ -163,7 +163,7 @@ export class SinkMarker {
         await this.#sleep(markerTiming.confirmDelayMs);
       } catch (error) {
         if (error instanceof CommitRefusedError || error instanceof MarkerClosedError) throw error;
-        if (error instanceof ClosedConnectionError) {
+        if (error instanceof ClosedConnectionError || error instanceof DrainingConnectionError) {
           throw new DisconnectedError("the connection to nats-server is closed", { cause: error });
         }
         if (isStreamMissing(error)) {

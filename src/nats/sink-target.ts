@@ -82,8 +82,18 @@ export function shortcomings(config: StreamConfig, markerSubjects: string): Shor
   return found;
 }
 
+/** In one sentence: what is missing and what mends it. */
+export function unsuitable(stream: string, found: readonly Shortcoming[]): string {
+  const reasons = found.map((each) => each.text).join("; ");
+  const command = editCommand(stream, found);
+  const mending = [];
+  if (command !== undefined) mending.push(`run: ${command} (or provision: true)`);
+  if (found.some((each) => each.flags === undefined)) mending.push("write to a new stream");
+  return `stream ${stream} cannot take exactly-once output: ${reasons}. To mend it, ${mending.join(", and ")}`;
+}
+
 /** The command that mends what can be mended by editing; undefined when there is nothing of the kind. */
-export function editCommand(stream: string, found: readonly Shortcoming[]): string | undefined {
+function editCommand(stream: string, found: readonly Shortcoming[]): string | undefined {
   const flags = found.flatMap((each) => each.flags ?? []);
   return flags.length === 0 ? undefined : `nats stream edit ${stream} ${flags.join(" ")} --force`;
 }

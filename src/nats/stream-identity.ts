@@ -2,7 +2,7 @@
 import type { StreamInfo } from "@nats-io/jetstream";
 import { SourcePositionError } from "../errors.ts";
 
-export interface ReadSoFar {
+interface ReadSoFar {
   readonly stream: string;
   /** `created` of the stream at discovery. */
   readonly created: string;

@@ -1,4 +1,5 @@
 /** Subject filters: what they may look like, and whether two of them can match the same subject. */
+import type { ConsumerConfig } from "@nats-io/jetstream";
 
 /** Tokens between dots, "*" for one token, ">" for all further ones at the end. */
 export function isSubjectFilter(filter: string): boolean {
@@ -21,4 +22,10 @@ export function filtersOverlap(one: string, other: string): boolean {
     if (a === ">" || b === ">") return true;
     if (a !== b && a !== "*" && b !== "*") return false;
   }
+}
+
+/** As a consumer's configuration says it; servers before 2.10 know one filter only. */
+export function filterConfig(filters: readonly string[]): Partial<ConsumerConfig> {
+  if (filters.length === 0) return {};
+  return filters.length === 1 ? { filter_subject: filters[0]! } : { filter_subjects: [...filters] };
 }

@@ -1,6 +1,7 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { JobSubmission } from "../control/messages.ts";
+import { planDifferences } from "../job/fingerprint.ts";
 
 export type Admission =
   | { readonly record: JobRecord }
@@ -73,12 +74,18 @@ function freshRecord(
 
 /** The input stays what was discovered at the first submission (P31); code and options are the new ones. */
 function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
-  if (existing.graphFingerprint !== submission.graphFingerprint)
+  const differences = [
+    ...(existing.graphFingerprint === submission.graphFingerprint
+      ? []
+      : planDifferences(existing.plan, submission.plan)),
+    ...parallelismDifferences(existing, submission),
+  ];
+  if (differences.length > 0)
     return {
       refused:
-        `the graph of job ${submission.job} has changed since its last checkpoint (${existing.graphFingerprint.slice(0, 12)}, ` +
-        `now ${submission.graphFingerprint.slice(0, 12)}), so its state cannot be restored into it; run the former ` +
-        "version to its end, or start over with --fresh, which drops the state",
+        `the graph of job ${submission.job} has changed since it ran last, so its state cannot be restored into it:\n` +
+        `${differences.map((difference) => `  - ${difference}`).join("\n")}\n` +
+        "Run the former version, or start over with --fresh, which drops the state",
     };
   return {
     record: {
@@ -95,4 +102,11 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       updatedAtMs: facts.nowMs,
     },
   };
+}
+
+function parallelismDifferences(existing: JobRecord, submission: JobSubmission): string[] {
+  const before = new Map(existing.plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
+  return submission.plan.vertices
+    .filter((vertex) => before.get(vertex.id) !== vertex.parallelism)
+    .map((vertex) => `${vertex.id} has parallelism ${vertex.parallelism}, it had ${before.get(vertex.id) ?? "none"}`);
 }

@@ -39,8 +39,9 @@ const { created } = await manager.streams.info(STREAM);
 
 const variants: Record<string, (counts: Map<string, number>) => Promise<void>> = {
   stock: readByStock,
-  diverting: (counts) => readByReader(counts, "diverting"),
-  public: (counts) => readByReader(counts, "public"),
+  diverting: (counts) => readByReader(counts, { mode: "diverting", decode: "json" }),
+  public: (counts) => readByReader(counts, { mode: "public", decode: "json" }),
+  "diverting, parsed when polled": (counts) => readByReader(counts, { mode: "diverting", decode: "text" }),
 };
 const speeds = new Map<string, number[]>(Object.keys(variants).map((name) => [name, []]));
 for (let round = 0; round <= rounds; round++) {
@@ -61,7 +62,7 @@ const stock = speeds.get("stock") as number[];
 for (const [name, perRound] of speeds) {
   const ratios = perRound.map((speed, round) => speed / stock[round]!);
   console.log(
-    `${name.padEnd(10)} ${perRound.map((speed) => `${(speed / 1000).toFixed(0)} K/s`).join("  ")}   ` +
+    `${name.padEnd(30)} ${perRound.map((speed) => `${(speed / 1000).toFixed(0)} K/s`).join("  ")}   ` +
       `ratio to stock ${ratios.map((ratio) => ratio.toFixed(2)).join("  ")}`,
   );
 }
@@ -88,8 +89,11 @@ async function readByStock(counts: Map<string, number>): Promise<void> {
 }
 
 /** Drives `poll` as a subtask's loop does: turns of about 2 ms, then back to the event loop. */
-async function readByReader(counts: Map<string, number>, mode: "diverting" | "public"): Promise<void> {
-  const reader = new SequentialReader<Bid>({
+async function readByReader(
+  counts: Map<string, number>,
+  how: { readonly mode: "diverting" | "public"; readonly decode: "json" | "text" },
+): Promise<void> {
+  const reader = new SequentialReader<Bid | string>({
     nats,
     logger: silent,
     operator: "bench",
@@ -99,11 +103,11 @@ async function readByReader(counts: Map<string, number>, mode: "diverting" | "pu
     after: 0,
     resumed: false,
     end: messages,
-    decode: "json",
-    mode,
+    ...how,
   });
   await new Promise<void>((resolve, reject) => {
-    const collect = (bid: Bid): void => count(counts, bid);
+    const collect = (record: Bid | string): void =>
+      count(counts, typeof record === "string" ? (JSON.parse(record) as Bid) : record);
     const turn = (): void => {
       const until = performance.now() + TURN_MS;
       let status = reader.poll(collect, 256);

@@ -325,7 +325,10 @@ describe("progress", () => {
       progress: "p",
     });
     const reader = await openAll(source);
-    await read(reader, 20);
+    await read(reader, 50);
+    await expect
+      .poll(() => read(reader, 1, 1).then(() => reader.snapshot().every((it) => it.position !== undefined)))
+      .toBe(true);
     reader.checkpointCompleted(reader.snapshot());
     await reader.close();
     const names: string[] = [];

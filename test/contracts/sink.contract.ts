@@ -17,12 +17,21 @@ import {
 } from "../../src/errors.ts";
 
 /** What happens to one call to the target. */
-export type Fault = "none" | "request lost" | "answer lost" | "crash before" | "crash after";
+export type Fault =
+  | "none"
+  | "request lost"
+  | "answer lost"
+  | "crash before"
+  | "crash after"
+  /** The caller is dead, but its request is still on the way and arrives when another generation is at work. */
+  | "crash, arrives late";
 
 /** Decides the fate of each call; after a crash no call ever settles. */
 export class FaultPlan {
   readonly #faults: Fault[];
   readonly crashed: Promise<"crashed">;
+  /** Settles when nothing is on the way any more. */
+  late: Promise<void> = Promise.resolve();
   #crash: (value: "crashed") => void = () => {};
   #isDead = false;
 
@@ -37,6 +46,14 @@ export class FaultPlan {
     if (this.#isDead) return new Promise(() => {});
     const fault = this.#faults.shift() ?? "none";
     if (fault === "crash before") return this.#die();
+    if (fault === "crash, arrives late") {
+      const late = new Promise((resolve) => setTimeout(resolve, Math.random() * 15)).then(perform);
+      this.late = late.then(
+        () => {},
+        () => {},
+      );
+      return this.#die();
+    }
     if (fault === "request lost") throw new Error("the request was lost");
     const answer = await perform();
     if (fault === "crash after") return this.#die();
@@ -328,7 +345,10 @@ export function sinkContract(contract: SinkContract): void {
       const fault = fc.oneof(
         { weight: 5, arbitrary: fc.constant<Fault>("none") },
         { weight: 2, arbitrary: fc.constantFrom<Fault>("request lost", "answer lost") },
-        { weight: 2, arbitrary: fc.constantFrom<Fault>("crash before", "crash after") },
+        {
+          weight: 2,
+          arbitrary: fc.constantFrom<Fault>("crash before", "crash after", "crash, arrives late"),
+        },
       );
       const lives = fc.array(fc.array(fault, { maxLength: 14 }), { minLength: 1, maxLength: 4 });
       const sizes = fc.array(fc.integer({ min: 1, max: 11 }), { minLength: 1, maxLength: 3 });
@@ -346,6 +366,7 @@ export function sinkContract(contract: SinkContract): void {
         const restored = { restoredCheckpointId: counts.length, restoredState: writer.snapshot() };
         await writer.close();
         let generation = 1;
+        let late = Promise.resolve();
         for (const faults of [...plans, []]) {
           generation += 1;
           const plan = new FaultPlan(faults);
@@ -358,7 +379,10 @@ export function sinkContract(contract: SinkContract): void {
             ...restored,
           });
           await Promise.race([restoreAndCommit(target.sink, environment, transactions), plan.crashed]);
+          const { late: onTheWay } = plan;
+          late = late.then(() => onTheWay);
         }
+        await late;
         const written = (await fixture.committed()).filter((record) => !before.includes(record));
         expect(written).toEqual(counts.flatMap((count, index) => records(`${label}t${index + 1}`, count)));
       });

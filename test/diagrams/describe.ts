@@ -60,7 +60,9 @@ function describeState(machine: AnyStateMachine, node: AnyStateNode): DiagramSta
       transitions.filter((transition) => !staysIn(node, transition)),
     ),
     initial: node.type === "compound" ? node.initial.target[0]?.id : undefined,
-    children: Object.values(node.states as Record<string, AnyStateNode>).map((child) => describeState(machine, child)),
+    children: Object.values(node.states as Record<string, AnyStateNode>).map((child) =>
+      describeState(machine, child),
+    ),
   };
 }
 
@@ -114,6 +116,7 @@ export function guardName(guard: unknown): string | undefined {
 
 function referenceName(reference: unknown): string | undefined {
   if (typeof reference === "string") return reference;
-  if (typeof reference === "object" && reference !== null && "type" in reference) return String(reference.type);
+  if (typeof reference === "object" && reference !== null && "type" in reference)
+    return String(reference.type);
   return undefined;
 }

@@ -9,14 +9,17 @@ import { describeMachine } from "./describe.ts";
 import { toMermaid } from "./mermaid.ts";
 import { toSvg } from "./svg.ts";
 
-export const README = "machines/README.md";
+const README = "machines/README.md";
 
 /** File by file, what `npm run diagrams` would write now. */
 export async function drawAll(): Promise<Map<string, string>> {
   const machines = await discoverMachines();
   const files = new Map<string, string>();
   for (const discovered of machines) {
-    files.set(`machines/diagrams/${nameOf(discovered)}.svg`, await toSvg(describeMachine(discovered.machine)));
+    files.set(
+      `machines/diagrams/${nameOf(discovered)}.svg`,
+      await toSvg(describeMachine(discovered.machine)),
+    );
   }
   const readme = existsSync(README) ? readFileSync(README, "utf8") : "# Machines\n";
   files.set(README, machines.reduce(withDiagram, readme));
@@ -44,6 +47,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   mkdirSync("machines/diagrams", { recursive: true });
   for (const [file, text] of await drawAll()) {
     writeFileSync(file, text);
-    console.log(file);
+    process.stdout.write(`${file}\n`);
   }
 }

@@ -19,7 +19,10 @@ function stateLines(state: DiagramState, pad: string): string[] {
 function inside(state: DiagramState, pad: string): string[] {
   const initial = state.initial === undefined ? [] : [`${pad}[*] --> ${idOf(state.initial)}`];
   const regions = state.children.map((child) => stateLines(child, pad));
-  const separated = state.type === "parallel" ? regions.flatMap((region, i) => (i ? [`${pad}--`, ...region] : region)) : regions.flat();
+  const separated =
+    state.type === "parallel"
+      ? regions.flatMap((region, i) => (i ? [`${pad}--`, ...region] : region))
+      : regions.flat();
   return [...initial, ...separated, ...everywhere(state, pad)];
 }
 
@@ -50,7 +53,12 @@ function edgesOf(state: DiagramState): string[] {
 
 function labelText({ event, guard, actions, inner }: TransitionLabel): string {
   const effects = actions.filter(({ effect }) => effect).map(({ name }) => name);
-  const parts = [event, guard && `[${guard}]`, inner && `to ${inner}`, effects.length > 0 && `/ ${effects.join(", ")}`];
+  const parts = [
+    event,
+    guard && `[${guard}]`,
+    inner && `to ${inner}`,
+    effects.length > 0 && `/ ${effects.join(", ")}`,
+  ];
   return parts.filter(Boolean).join(" ");
 }
 

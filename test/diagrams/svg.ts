@@ -72,7 +72,12 @@ class Drawing {
 
   graph(): ElkNode {
     const root = this.node(this.machine);
-    return { id: "drawing", layoutOptions: LAYOUT, children: [root], edges: this.edges.map((edge, i) => this.edge(edge, i)) };
+    return {
+      id: "drawing",
+      layoutOptions: LAYOUT,
+      children: [root],
+      edges: this.edges.map((edge, i) => this.edge(edge, i)),
+    };
   }
 
   render(graph: ElkNode): string {
@@ -134,7 +139,10 @@ class Drawing {
     const y = top + (node.y ?? 0);
     const state = this.states.get(node.id);
     if (state) this.drawState(state, x, y, node.width ?? 0, node.height ?? 0);
-    else this.boxes.push(`<circle class="initial" cx="${round(x + DOT / 2)}" cy="${round(y + DOT / 2)}" r="${DOT / 2}"/>`);
+    else
+      this.boxes.push(
+        `<circle class="initial" cx="${round(x + DOT / 2)}" cy="${round(y + DOT / 2)}" r="${DOT / 2}"/>`,
+      );
     for (const child of node.children ?? []) this.drawNode(child, x, y);
   }
 
@@ -142,7 +150,9 @@ class Drawing {
     const title = state.description === undefined ? "" : `<title>${escaped(state.description)}</title>`;
     const rect = `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" rx="6"/>`;
     const text = textLines(boxLines(state), x + BOX_PADDING, y + LINE_HEIGHT + 1);
-    this.boxes.push(`<g class="state ${state.type}" data-id="${escaped(state.id)}">${title}${rect}${text}</g>`);
+    this.boxes.push(
+      `<g class="state ${state.type}" data-id="${escaped(state.id)}">${title}${rect}${text}</g>`,
+    );
   }
 
   private drawEdge(edge: ElkExtendedEdge): void {
@@ -166,7 +176,9 @@ function boxLines({ name, entry, exit, staying }: DiagramState): Line[] {
 }
 
 function transitionLines({ event, guard, actions, inner }: TransitionLabel): Line[] {
-  const head = [event || (guard === undefined ? "" : "always"), guard && `[${guard}]`, inner && `→ ${inner}`].filter(Boolean).join(" ");
+  const head = [event || (guard === undefined ? "" : "always"), guard && `[${guard}]`, inner && `→ ${inner}`]
+    .filter(Boolean)
+    .join(" ");
   return [
     ...(head === "" ? [] : [{ text: head, style: "event" } as const]),
     ...actions.map((action) => actionLine(action, "  ")),

@@ -20,7 +20,8 @@ export class Coverage {
     const visited = this.visitedOf(machine);
     for (const state of step.visited) visited.add(state);
     for (const transition of step.taken) visited.add(edgeName(transition));
-    if (!step.handled && event && before) this.unhandled.add(`${machine.id}.${leaves(before).join("+")}: ${event.type}`);
+    if (!step.handled && event && before)
+      this.unhandled.add(`${machine.id}.${leaves(before).join("+")}: ${event.type}`);
   }
 
   gaps(machine: AnyStateMachine): Gaps {
@@ -28,7 +29,10 @@ export class Coverage {
     const nodes = nodesOf(machine.root);
     return {
       states: nodes.map(({ id }) => id).filter((id) => !visited.has(id)),
-      edges: nodes.flatMap(transitionsOf).map(edgeName).filter((edge) => !visited.has(edge)),
+      edges: nodes
+        .flatMap(transitionsOf)
+        .map(edgeName)
+        .filter((edge) => !visited.has(edge)),
     };
   }
 
@@ -45,7 +49,7 @@ export class Coverage {
 }
 
 /** `checkpoint.preparing on subtask.acknowledged [all]`; a second transition of the same name gets a number. */
-export function edgeName(transition: AnyTransitionDefinition): string {
+function edgeName(transition: AnyTransitionDefinition): string {
   const source = transition.source as AnyStateNode;
   const siblings = transitionsOf(source).filter((other) => baseName(other) === baseName(transition));
   const place = siblings.indexOf(transition);

@@ -39,7 +39,11 @@ const FACTS = new Set(
 );
 
 export function lint(machine: AnyStateMachine): LintFinding[] {
-  const findings = [...lintMachine(machine), ...declaredActions(machine), ...nodesOf(machine.root).flatMap((node) => lintState(machine, node))];
+  const findings = [
+    ...lintMachine(machine),
+    ...declaredActions(machine),
+    ...nodesOf(machine.root).flatMap((node) => lintState(machine, node)),
+  ];
   return findings.filter((finding, index) => findings.findIndex((other) => same(other, finding)) === index);
 }
 
@@ -54,11 +58,15 @@ export function transitionsOf(node: AnyStateNode): AnyTransitionDefinition[] {
 
 function lintMachine(machine: AnyStateMachine): LintFinding[] {
   const { maxIterations } = machine.options;
-  return Number.isFinite(maxIterations) ? [] : [{ rule: "max-iterations", where: machine.id, what: String(maxIterations) }];
+  return Number.isFinite(maxIterations)
+    ? []
+    : [{ rule: "max-iterations", where: machine.id, what: String(maxIterations) }];
 }
 
 function declaredActions(machine: AnyStateMachine): LintFinding[] {
-  return Object.entries(machine.implementations.actions).flatMap(([name, body]) => lintDeclaredAction(machine.id, name, body));
+  return Object.entries(machine.implementations.actions).flatMap(([name, body]) =>
+    lintDeclaredAction(machine.id, name, body),
+  );
 }
 
 function lintDeclaredAction(where: string, name: string, body: unknown): LintFinding[] {
@@ -74,10 +82,15 @@ function lintDeclaredAction(where: string, name: string, body: unknown): LintFin
 function lintState(machine: AnyStateMachine, node: AnyStateNode): LintFinding[] {
   const where = node.id;
   const findings = [...node.entry, ...node.exit].flatMap((action) => lintAction(machine, where, action));
-  if (node.invoke.length > 0) findings.push({ rule: "invoke", where, what: node.invoke.map(({ id }) => id).join() });
-  if (node.after.length > 0) findings.push({ rule: "after", where, what: node.after.map(({ delay }) => delay).join() });
+  if (node.invoke.length > 0)
+    findings.push({ rule: "invoke", where, what: node.invoke.map(({ id }) => id).join() });
+  if (node.after.length > 0)
+    findings.push({ rule: "after", where, what: node.after.map(({ delay }) => delay).join() });
   if (needsDescription(node)) findings.push({ rule: "description", where, what: "no description" });
-  return [...findings, ...transitionsOf(node).flatMap((transition) => lintTransition(machine, node, transition))];
+  return [
+    ...findings,
+    ...transitionsOf(node).flatMap((transition) => lintTransition(machine, node, transition)),
+  ];
 }
 
 /** Inner states may speak for themselves, and so does the name of an end. */
@@ -85,7 +98,11 @@ function needsDescription(node: AnyStateNode): boolean {
   return node.path.length === 1 && node.type !== "final" && !node.description;
 }
 
-function lintTransition(machine: AnyStateMachine, node: AnyStateNode, transition: AnyTransitionDefinition): LintFinding[] {
+function lintTransition(
+  machine: AnyStateMachine,
+  node: AnyStateNode,
+  transition: AnyTransitionDefinition,
+): LintFinding[] {
   const { eventType } = transition;
   const where = eventType === "" ? `${node.id} always` : `${node.id} on ${eventType}`;
   const findings = transition.actions.flatMap((action) => lintAction(machine, where, action));
@@ -96,7 +113,8 @@ function lintTransition(machine: AnyStateMachine, node: AnyStateNode, transition
 
 function lintAction(machine: AnyStateMachine, where: string, action: unknown): LintFinding[] {
   const builtIn = builtInName(action);
-  if (builtIn !== undefined && builtIn !== "assign") return [{ rule: "built-in-action", where, what: `${builtIn}()` }];
+  if (builtIn !== undefined && builtIn !== "assign")
+    return [{ rule: "built-in-action", where, what: `${builtIn}()` }];
   const name = nameOf(action);
   if (name === undefined) return [{ rule: "inline-action", where, what: builtIn ?? "function" }];
   if (name in machine.implementations.actions) return [];
@@ -120,7 +138,9 @@ function combined(guard: unknown): readonly unknown[] | undefined {
 
 function nameOf(reference: unknown): string | undefined {
   if (typeof reference === "string") return reference;
-  return typeof reference === "object" && reference !== null && "type" in reference ? String(reference.type) : undefined;
+  return typeof reference === "object" && reference !== null && "type" in reference
+    ? String(reference.type)
+    : undefined;
 }
 
 function builtInName(action: unknown): string | undefined {

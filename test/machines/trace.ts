@@ -38,7 +38,7 @@ export interface ScenarioEvent {
   readonly event: Event;
 }
 
-const EVENT_WIDTH = 46;
+const EVENT_WIDTH = 52;
 
 /** The text for `toMatchFileSnapshot`. */
 export function goldenTrace(scenario: Scenario, coverage?: Coverage): string {
@@ -70,13 +70,15 @@ class TraceWriter {
   }
 
   private run(actor: string, content: Letter["content"]): void {
-    const route = (effect: MachineEffect, from: string, state: CompositionState) => this.outcomes(effect, from, state);
+    const route = (effect: MachineEffect, from: string, state: CompositionState) =>
+      this.outcomes(effect, from, state);
     const run = new CompositionRun<never>(this.state, route, (step) => this.tell(step));
     this.stepsOfEvent = 0;
     run.post({ actor, content });
     run.takeAll();
     this.state = run.state;
-    if (this.stepsOfEvent === 0) throw new Error(`no actor '${actor}' to take an event in '${this.scenario.title}'`);
+    if (this.stepsOfEvent === 0)
+      throw new Error(`no actor '${actor}' to take an event in '${this.scenario.title}'`);
   }
 
   private outcomes(effect: MachineEffect, actor: string, { actors }: CompositionState) {
@@ -124,5 +126,7 @@ function showNamed(name: string, fields: Readonly<Record<string, unknown>>): str
 function showValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(showValue).join(",")}]`;
   if (value === null || typeof value !== "object") return String(value);
-  return `{${Object.entries(value).map(([field, part]) => `${field}:${showValue(part)}`).join(",")}}`;
+  return `{${Object.entries(value)
+    .map(([field, part]) => `${field}:${showValue(part)}`)
+    .join(",")}}`;
 }

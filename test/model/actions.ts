@@ -73,10 +73,10 @@ export class Actions {
     this.processes = processes;
     this.indexes = new Map(processes.map((process, index) => [process.id, index]));
     if (this.indexes.size !== processes.length) throw new Error("two processes have the same id");
-    this.locals = processes.map(() => new Interner(words));
-    this.durables = processes.map(() => new Interner(words));
-    this.messages = new Interner(words);
-    this.budgets = new Interner(words);
+    this.locals = processes.map(({ id }) => new Interner(`local states of ${id}`, words));
+    this.durables = processes.map(({ id }) => new Interner(`durable states of ${id}`, words));
+    this.messages = new Interner("messages", words);
+    this.budgets = new Interner("states of the budgets", words);
     this.budgetNames = Object.keys(budgets);
     this.boots = processes.map(() => []);
     this.environments = processes.map(() => []);
@@ -155,7 +155,11 @@ export class Actions {
     return events.flatMap((event) => {
       const cost = process.cost?.(event);
       const costs = cost === undefined ? [] : [this.budgetIndex(cost)];
-      return this.step({ owner, process: process.id, kind: "meets", event, consumes: -1, costs }, local, event);
+      return this.step(
+        { owner, process: process.id, kind: "meets", event, consumes: -1, costs },
+        local,
+        event,
+      );
     });
   }
 
@@ -166,7 +170,9 @@ export class Actions {
     const origin: Origin = { owner, process: process.id, kind: "receives", event, consumes, costs: [] };
     const actions = this.step(origin, local, event);
     if (actions.length > 0) return actions;
-    return consumes < 0 ? NOTHING : [this.add({ ...origin, operations: [], effects: [], next: local, note: "" })];
+    return consumes < 0
+      ? NOTHING
+      : [this.add({ ...origin, operations: [], effects: [], next: local, note: "" })];
   }
 
   private step(origin: Origin, local: number, event: Event): Action[] {
@@ -203,7 +209,9 @@ export class Actions {
           operations: operations.slice(0, done),
           effects: step.effects.slice(0, done),
           next: DOWN,
-          note: [step.note, `crashes after ${done} of ${operations.length} effects`].filter(Boolean).join(", "),
+          note: [step.note, `crashes after ${done} of ${operations.length} effects`]
+            .filter(Boolean)
+            .join(", "),
         }),
       );
     }
@@ -219,7 +227,9 @@ export class Actions {
 
   private operation(owner: number, effect: Effect): Operation {
     if (effect.kind === "send") {
-      return { message: this.internMessage(this.indexOf(effect.to), effect.message, effect.once, effect.volatile) };
+      return {
+        message: this.internMessage(this.indexOf(effect.to), effect.message, effect.once, effect.volatile),
+      };
     }
     const memo: number[] = [];
     const apply = (durable: number): number => {

@@ -21,7 +21,9 @@ const committedOnlyAfterDecision: Invariant = (view) => {
 const allOrNothing: Invariant = (view) => {
   const [first, second] = SINKS.map((sink) => view.durable<SinkDurable>(sink).transactions);
   const ends = (id: string) => [first?.[Number(id)], second?.[Number(id)]];
-  const torn = Object.keys(first ?? {}).find((id) => ends(id).includes("committed") && ends(id).includes("aborted"));
+  const torn = Object.keys(first ?? {}).find(
+    (id) => ends(id).includes("committed") && ends(id).includes("aborted"),
+  );
   return torn && `checkpoint ${torn} is committed by one sink and aborted by another`;
 };
 
@@ -29,8 +31,10 @@ const commitSentAfterDecision: StepInvariant = (before, _after, { process, effec
   if (process !== "coordinator") return undefined;
   let { completed } = before.durable<{ completed: number }>("coordinator");
   for (const effect of effects) {
-    if (effect.kind === "store" && "patch" in effect && "completed" in effect.patch) completed = Number(effect.patch.completed);
-    if (sends(effect, "commit.received") && checkpointOf(effect) > completed) return "commit sent before the decision";
+    if (effect.kind === "store" && "patch" in effect && "completed" in effect.patch)
+      completed = Number(effect.patch.completed);
+    if (sends(effect, "commit.received") && checkpointOf(effect) > completed)
+      return "commit sent before the decision";
   }
   return undefined;
 };
@@ -54,7 +58,10 @@ function checkToy(bug?: Bug, more: Partial<CheckOptions> = {}): CheckResult {
 
 describe("a two-phase commit of composed machines", () => {
   test("holds with a crash anywhere", () => {
-    const result = checkToy(undefined, { budgets: { crashes: 2 }, stepInvariants: { commitSentAfterDecision } });
+    const result = checkToy(undefined, {
+      budgets: { crashes: 2 },
+      stepInvariants: { commitSentAfterDecision },
+    });
     expect(result.violation).toBeUndefined();
     expect(result.cutOff).toBe(false);
     expect(result.states).toBeGreaterThan(10_000);
@@ -139,7 +146,12 @@ function sender(...effects: readonly Effect[]): ProcessModel<string> {
 const hello = { kind: "send", to: "counter", message: { type: "hello.said" } } as const;
 
 /** Whether the counter can have counted so far, in the life that follows `boots` boots. */
-function canReach(count: number, processes: readonly ProcessModel[], options: Partial<CheckOptions> = {}, boots = 1): boolean {
+function canReach(
+  count: number,
+  processes: readonly ProcessModel[],
+  options: Partial<CheckOptions> = {},
+  boots = 1,
+): boolean {
   const reached: Invariant = (view) => {
     const arrived = view.local("counter") === count && view.durable<Counting>("counter").boots === boots;
     return arrived ? "reached" : undefined;
@@ -171,9 +183,14 @@ describe("messages", () => {
   });
 
   test("are taken even if the receiver crashes before it does anything", () => {
-    const relay = counter({ step: (state) => [{ state: state + 1, effects: [{ kind: "store", patch: { done: true } }] }] });
+    const relay = counter({
+      step: (state) => [{ state: state + 1, effects: [{ kind: "store", patch: { done: true } }] }],
+    });
     const result = check({
-      processes: [{ ...sender({ ...hello, once: true }), starts: "first" }, { ...relay, starts: "first" }],
+      processes: [
+        { ...sender({ ...hello, once: true }), starts: "first" },
+        { ...relay, starts: "first" },
+      ],
       budgets: { "crashes.counter": 1 },
       invariants: {},
       stepInvariants: {
@@ -202,8 +219,10 @@ describe("crashes and environment", () => {
   });
 
   test("two instances may run side by side, or one of them never", () => {
-    const both: Invariant = (view) => (view.local("a") !== undefined && view.local("b") !== undefined ? "both" : undefined);
-    const neither: Invariant = (view) => (view.local("a") === undefined && view.local("b") !== undefined ? "b" : undefined);
+    const both: Invariant = (view) =>
+      view.local("a") !== undefined && view.local("b") !== undefined ? "both" : undefined;
+    const neither: Invariant = (view) =>
+      view.local("a") === undefined && view.local("b") !== undefined ? "b" : undefined;
     const processes = [counter({ id: "a" }), counter({ id: "b" })];
     expect(check({ processes, invariants: { both } }).violation).toBeDefined();
     expect(check({ processes, invariants: { neither } }).violation).toBeDefined();
@@ -223,7 +242,12 @@ describe("composed machines", () => {
     composeProcess({
       id: "round",
       durable: { done: 0 },
-      actors: () => ({ round: { machine: roundMachine, input: { checkpointId: 1, generation: 1, completed: 0, sinks: ["s1"] } } }),
+      actors: () => ({
+        round: {
+          machine: roundMachine,
+          input: { checkpointId: 1, generation: 1, completed: 0, sinks: ["s1"] },
+        },
+      }),
       route,
       ...more,
     });
@@ -243,17 +267,25 @@ describe("composed machines", () => {
     const armed = round(({ type }) => (quiet.includes(type) ? [] : undefined));
     expect(states(armed)).toEqual(["aborted 0", "collecting 0", "undefined 0"]);
     const canceled = round(({ type }) =>
-      type === "timer.start" ? [{ kind: "await", id: "x", events: [{ type: "timer.fired" }] }, { kind: "cancel", id: "x" }] : [],
+      type === "timer.start"
+        ? [
+            { kind: "await", id: "x", events: [{ type: "timer.fired" }] },
+            { kind: "cancel", id: "x" },
+          ]
+        : [],
     );
     expect(states(canceled)).toEqual(["collecting 0", "undefined 0"]);
   });
 
   test("every choice of a route is explored, and a failed effect drops the rest", () => {
     const outcomes = round(({ type }, _actor, choose) => {
-      if (type !== "send.prepare") return type === "timer.start" ? [{ kind: "store", patch: { done: 9 } }] : [];
+      if (type !== "send.prepare")
+        return type === "timer.start" ? [{ kind: "store", patch: { done: 9 } }] : [];
       const outcome = choose("stored", "failed", "unknown");
       if (outcome === "stored") return [{ kind: "store", patch: { done: 1 } }];
-      return outcome === "failed" ? [{ kind: "discard" }] : [{ kind: "store", patch: { done: 2 } }, { kind: "discard" }];
+      return outcome === "failed"
+        ? [{ kind: "discard" }]
+        : [{ kind: "store", patch: { done: 2 } }, { kind: "discard" }];
     });
     expect(states(outcomes)).toEqual(["collecting 0", "collecting 2", "collecting 9", "undefined 0"]);
   });
@@ -263,11 +295,24 @@ describe("composed machines", () => {
   });
 
   test("other events may come between what actors tell each other, if asked for", () => {
-    const count = (interleaved: boolean) => {
-      const [coordinator, ...sinks] = toyModel({ sinks: SINKS, checkpointsMax: 1, interleaved });
-      return checkToy(undefined, { processes: [coordinator!, ...sinks], budgets: {} });
-    };
-    expect(count(true).violation).toBeUndefined();
-    expect(count(true).states).toBeGreaterThan(count(false).states);
+    const checkWaiting = (lettersWaitingMax: number) =>
+      checkToy(undefined, {
+        processes: toyModel({ sinks: SINKS, checkpointsMax: 1, lettersWaitingMax }),
+        budgets: {},
+      });
+    const together = checkWaiting(0);
+    const apart = checkWaiting(2);
+    expect(apart.violation).toBeUndefined();
+    expect(apart.states).toBeGreaterThan(together.states);
+  });
+
+  test("a model that grows without a bound is refused by name", () => {
+    const endless = counter({
+      step: (state) => [1, 2].map((digit) => ({ state: 2 * state + digit, effects: [] })),
+    });
+    const invariants = {};
+    expect(() => check({ processes: [sender(hello), endless], invariants })).toThrow(
+      "local states of counter",
+    );
   });
 });

@@ -82,6 +82,10 @@ export function check(options: CheckOptions): CheckResult {
 /** One line for a log or a test's failure. */
 export function summary({ states, edges, depth, seconds, cutOff, violation }: CheckResult): string {
   const speed = Math.round(states / seconds);
-  const verdict = violation ? `VIOLATED ${violation.invariant}: ${violation.reason}` : cutOff ? "cut off" : "holds";
+  const verdict = violation
+    ? `VIOLATED ${violation.invariant}: ${violation.reason}`
+    : cutOff
+      ? "cut off"
+      : "holds";
   return `${verdict}; ${states} states, ${edges} edges, depth ${depth}, ${seconds.toFixed(2)} s, ${speed} states/s`;
 }

@@ -19,7 +19,12 @@ export type Outcome<Outside> =
   /** To a sibling's inbox; `first`: before everything that waits there already. */
   | { readonly kind: "tell"; readonly actor: string; readonly event: Event; readonly first?: boolean }
   /** A new actor; it starts when its turn in the inbox comes, and goes away when its machine is done. */
-  | { readonly kind: "create"; readonly actor: string; readonly machine: AnyStateMachine; readonly input: unknown }
+  | {
+      readonly kind: "create";
+      readonly actor: string;
+      readonly machine: AnyStateMachine;
+      readonly input: unknown;
+    }
   | { readonly kind: "remove"; readonly actor: string }
   /** One of these events will come to the actor of the effect, once: a timer, the answer of a store. */
   | { readonly kind: "await"; readonly id: string; readonly events: readonly Event[] }
@@ -99,6 +104,10 @@ export class CompositionRun<Outside> {
     return { actors: this.actors, awaited: this.awaited, inbox: this.inbox };
   }
 
+  get waiting(): number {
+    return this.inbox.length;
+  }
+
   post(...letters: readonly Letter[]): void {
     this.inbox.push(...letters);
   }
@@ -113,21 +122,16 @@ export class CompositionRun<Outside> {
     this.awaited.delete(key);
   }
 
-  /** False: the inbox was empty. */
-  takeNext(): boolean {
+  takeNext(): void {
     const letter = this.inbox.shift();
-    if (letter === undefined) return false;
-    this.take(letter);
-    return true;
+    if (letter === undefined) return;
+    const { actor, content } = letter;
+    if ("start" in content) this.start(actor, content.start, content.removable);
+    else this.tell(actor, content.event);
   }
 
   takeAll(): void {
-    while (this.takeNext());
-  }
-
-  private take({ actor, content }: Letter): void {
-    if ("start" in content) this.start(actor, content.start, content.removable);
-    else this.tell(actor, content.event);
+    while (this.waiting > 0) this.takeNext();
   }
 
   private start(actor: string, { machine, input }: ActorSpec, removable: boolean): void {
@@ -197,8 +201,9 @@ export class CompositionRun<Outside> {
 
 /** `tell.job {event}` goes to the sibling `job`; `timer.start {timer}` may fire at any time until `timer.cancel`. */
 function defaultRoute({ type, params }: MachineEffect): readonly Outcome<never>[] | undefined {
-  if (type.startsWith("tell.")) return [{ kind: "tell", actor: type.slice("tell.".length), event: params["event"] as Event }];
-  const timer = String(params["timer"]);
+  if (type.startsWith("tell."))
+    return [{ kind: "tell", actor: type.slice("tell.".length), event: params.event as Event }];
+  const timer = String(params.timer);
   if (type === "timer.start") {
     return [{ kind: "await", id: `timer ${timer}`, events: [{ type: "timer.fired", timer } as Event] }];
   }

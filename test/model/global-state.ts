@@ -170,7 +170,10 @@ export class GlobalState implements View {
     return position;
   }
 
-  private toggle(interner: { low: { at(id: number): number }; high: { at(id: number): number } }, id: number): void {
+  private toggle(
+    interner: { low: { at(id: number): number }; high: { at(id: number): number } },
+    id: number,
+  ): void {
     this.low ^= interner.low.at(id);
     this.high ^= interner.high.at(id);
   }

@@ -10,7 +10,12 @@ import { Column } from "./column.ts";
 /** JSON with sorted keys: equal text for equal data. Refuses what JSON would lose in silence. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (key, part: unknown) => {
-    if (typeof part === "function" || typeof part === "bigint" || part instanceof Map || part instanceof Set) {
+    if (
+      typeof part === "function" ||
+      typeof part === "bigint" ||
+      part instanceof Map ||
+      part instanceof Set
+    ) {
       throw new Error(`not plain data under '${key}': ${Object.prototype.toString.call(part)}`);
     }
     if (part === null || typeof part !== "object" || Array.isArray(part)) return part;
@@ -35,14 +40,19 @@ export class Words {
   }
 }
 
+/** Beyond it something in the model grows without a bound, and would fill the memory before any limit on states. */
+const VALUES_MAX = 100_000;
+
 export class Interner<Value> {
   readonly values: Value[] = [];
   readonly low = new Column();
   readonly high = new Column();
   private readonly ids = new Map<string, number>();
+  private readonly what: string;
   private readonly words: Words;
 
-  constructor(words: Words) {
+  constructor(what: string, words: Words) {
+    this.what = what;
     this.words = words;
   }
 
@@ -50,6 +60,8 @@ export class Interner<Value> {
     const known = this.ids.get(key);
     if (known !== undefined) return known;
     const id = this.values.length;
+    if (id === VALUES_MAX)
+      throw new Error(`more than ${VALUES_MAX} ${this.what}: bound what grows, e.g. ${key}`);
     this.ids.set(key, id);
     this.values.push(value);
     this.low.push(this.words.next());

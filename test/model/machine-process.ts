@@ -41,15 +41,18 @@ export interface ComposeOptions<Durable> {
     state: CompositionState,
   ): readonly ProcessOutcome[] | undefined;
   /** Which actors take a message or environment event; may be left out if there is only one actor. */
-  address?(event: Event, state: CompositionState): readonly { readonly actor: string; readonly event: Event }[];
+  address?(
+    event: Event,
+    state: CompositionState,
+  ): readonly { readonly actor: string; readonly event: Event }[];
   /** Besides the awaited events, which are there by themselves. */
   environment?(state: CompositionState): readonly Event[];
   cost?(event: Event): string | undefined;
   /**
-   * Let other events come between an event and what it made actors tell each other. Truer to a host whose inbox
-   * already holds other events, and more states.
+   * How many letters may wait in the inbox while other events are taken first (default 0: what actors tell each other
+   * is taken at once). Truer to a host whose inbox already holds other events, and more states.
    */
-  readonly interleaved?: boolean;
+  readonly lettersWaitingMax?: number;
   /** Called once for each different step: coverage, unhandled events. */
   observe?(step: ActorStep): void;
 }
@@ -62,7 +65,9 @@ interface AwaitedEvent extends Event {
 }
 const NEXT_LETTER: Event = { type: "composition.next" };
 
-export function composeProcess<Durable>(options: ComposeOptions<Durable>): ProcessModel<CompositionState, Durable> {
+export function composeProcess<Durable>(
+  options: ComposeOptions<Durable>,
+): ProcessModel<CompositionState, Durable> {
   const alternatives = (state: CompositionState, work: (run: CompositionRun<Effect>) => void) =>
     everyChoice((choose) => runOnce(options, state, choose, work));
   return {
@@ -78,14 +83,15 @@ export function composeProcess<Durable>(options: ComposeOptions<Durable>): Proce
     step: (state, event) =>
       alternatives(state, (run) => {
         receive(options, run, event);
-        if (options.interleaved) run.takeNext();
-        else run.takeAll();
+        do run.takeNext();
+        while (run.waiting > (options.lettersWaitingMax ?? 0));
       }),
     environment: (state) => environment(options, state),
     cost: (event) => options.cost?.(isAwaited(event) ? event.event : event),
     key: stateKey,
     show: showState,
-    showEvent: (event) => showFields(isAwaited(event) ? { ...event.event, type: `${event.key}: ${event.event.type}` } : event),
+    showEvent: (event) =>
+      showFields(isAwaited(event) ? { ...event.event, type: `${event.key}: ${event.event.type}` } : event),
   };
 }
 
@@ -130,7 +136,8 @@ function receive<Durable>(options: ComposeOptions<Durable>, run: CompositionRun<
     return;
   }
   const addressed = options.address?.(event, run.state) ?? [{ actor: onlyActor(run.state), event }];
-  for (const letter of addressed.toReversed()) run.postFirst({ actor: letter.actor, content: { event: letter.event } });
+  for (const letter of addressed.toReversed())
+    run.postFirst({ actor: letter.actor, content: { event: letter.event } });
 }
 
 function onlyActor({ actors }: CompositionState): string {
@@ -164,7 +171,10 @@ function everyChoice<Result>(run: (choose: Choose) => Result): Result[] {
         return options[choice]!;
       }),
     );
-    script = nextScript(sizes.map((_, index) => script[index] ?? 0), sizes);
+    script = nextScript(
+      sizes.map((_, index) => script[index] ?? 0),
+      sizes,
+    );
   } while (script.length > 0);
   return results;
 }
@@ -191,7 +201,9 @@ function stateKey({ actors, awaited, inbox }: CompositionState): string {
 
 /** A start letter holds a machine, which is no plain data; its name and input say enough. */
 function letterKey({ actor, content }: Letter): unknown {
-  return "start" in content ? [actor, "start", content.start.machine.id, content.start.input] : [actor, content.event];
+  return "start" in content
+    ? [actor, "start", content.start.machine.id, content.start.input]
+    : [actor, content.event];
 }
 
 function showState({ actors }: CompositionState): string {

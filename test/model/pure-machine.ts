@@ -7,6 +7,7 @@
 import {
   type AnyMachineSnapshot,
   type AnyStateMachine,
+  type AnyStateNode,
   type AnyTransitionDefinition,
   createEmptyActor,
   type EventObject,
@@ -75,25 +76,35 @@ export class PureMachine {
     const snapshot = advance();
     // A guard or assign that changes its arguments would reach into states already explored.
     deepFreeze(snapshot.context);
-    const snapshots = [...this.microsteps.map((step) => step.snapshot), snapshot];
+    const taken = this.microsteps.flatMap((step) => step._transitions);
+    const nodes = [...this.microsteps.map((step) => step.snapshot), snapshot].flatMap(({ _nodes }) => _nodes);
+    // The first state of all shows in no snapshot when it is left at once.
+    const passed = taken.flatMap(({ source }) => withParents(source as AnyStateNode));
     return {
       snapshot,
       effects: this.effects,
-      taken: this.microsteps.flatMap((step) => step._transitions),
-      visited: [...new Set(snapshots.flatMap(({ _nodes }) => _nodes.map(({ id }) => id)))],
+      taken,
+      visited: [...new Set([...nodes, ...passed])].map(({ id }) => id),
       handled: (this.microsteps[0]?._transitions.length ?? 0) > 0,
     };
   }
 
   private collect({ type, params }: { type: string; params?: unknown }): void {
-    if (type.startsWith("xstate.")) throw new Error(`${this.machine.id}: '${type}' is not allowed in a pure machine`);
+    if (type.startsWith("xstate."))
+      throw new Error(`${this.machine.id}: '${type}' is not allowed in a pure machine`);
     this.effects.push({ type, params: deepFreeze(params ?? {}) as MachineEffect["params"] });
   }
 }
 
+function withParents(node: AnyStateNode): AnyStateNode[] {
+  return node.parent ? [node, ...withParents(node.parent)] : [node];
+}
+
 /** Active leaf states, deepest first names left out: `running.input.processing`, sorted. */
 export function leaves(snapshot: AnyMachineSnapshot): string[] {
-  const ids = snapshot._nodes.filter(({ type }) => type === "atomic" || type === "final").map(({ path }) => path.join("."));
+  const ids = snapshot._nodes
+    .filter(({ type }) => type === "atomic" || type === "final")
+    .map(({ path }) => path.join("."));
   return ids.sort();
 }
 

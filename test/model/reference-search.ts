@@ -39,7 +39,9 @@ function successors(processes: readonly ProcessModel[], row: Row): Row[] {
     const local = row.locals[index];
     const taken = (steps: readonly Step<unknown>[]) => steps.flatMap((step) => outcomes(row, index, step));
     if (local === undefined) return taken(process.boot(row.durables[index]));
-    const received = [...row.sent.values()].filter(({ to }) => to === process.id).map(({ message }) => message);
+    const received = [...row.sent.values()]
+      .filter(({ to }) => to === process.id)
+      .map(({ message }) => message);
     const events = [...(process.environment?.(local) ?? []), ...received];
     return [...crashed(row, index), ...events.flatMap((event) => taken(process.step(local, event)))];
   });
@@ -47,18 +49,29 @@ function successors(processes: readonly ProcessModel[], row: Row): Row[] {
 
 function outcomes(row: Row, index: number, { state, effects }: Step<unknown>): Row[] {
   const whole = effects.reduce((before, effect) => perform(before, index, effect), row);
-  const cuts = effects.map((_, done) => effects.slice(0, done).reduce((before, effect) => perform(before, index, effect), row));
-  return [{ ...whole, locals: whole.locals.with(index, state) }, ...cuts.flatMap((cut) => crashed(cut, index))];
+  const cuts = effects.map((_, done) =>
+    effects.slice(0, done).reduce((before, effect) => perform(before, index, effect), row),
+  );
+  return [
+    { ...whole, locals: whole.locals.with(index, state) },
+    ...cuts.flatMap((cut) => crashed(cut, index)),
+  ];
 }
 
 function crashed(row: Row, index: number): Row[] {
-  return row.crashes === 0 ? [] : [{ ...row, locals: row.locals.with(index, undefined), crashes: row.crashes - 1 }];
+  return row.crashes === 0
+    ? []
+    : [{ ...row, locals: row.locals.with(index, undefined), crashes: row.crashes - 1 }];
 }
 
 function perform(row: Row, index: number, effect: Effect): Row {
-  if (effect.kind === "send") return { ...row, sent: new Map(row.sent).set(canonical([effect.to, effect.message]), effect) };
+  if (effect.kind === "send")
+    return { ...row, sent: new Map(row.sent).set(canonical([effect.to, effect.message]), effect) };
   if ("update" in effect) throw new Error("not in the reference");
-  return { ...row, durables: row.durables.with(index, { ...(row.durables[index] as object), ...effect.patch }) };
+  return {
+    ...row,
+    durables: row.durables.with(index, { ...(row.durables[index] as object), ...effect.patch }),
+  };
 }
 
 function keyOf(processes: readonly ProcessModel[], { locals, durables, sent, crashes }: Row): string {

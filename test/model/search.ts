@@ -50,7 +50,9 @@ export class Search {
     this.actions = new Actions(options.processes, options.budgets ?? {});
     this.current = new GlobalState(this.actions);
     this.successor = new GlobalState(this.actions);
-    this.starters = options.processes.flatMap((process, owner) => (process.starts === "first" ? [owner] : []));
+    this.starters = options.processes.flatMap((process, owner) =>
+      process.starts === "first" ? [owner] : [],
+    );
   }
 
   get states(): number {

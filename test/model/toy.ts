@@ -25,7 +25,12 @@ type RoundEvent = { readonly type: "vote.received"; readonly checkpointId: numbe
 
 type CoordinatorEvent =
   | { readonly type: "checkpoint.requested" }
-  | { readonly type: "sink.prepared"; readonly generation: number; readonly checkpointId: number; readonly sink: string }
+  | {
+      readonly type: "sink.prepared";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly sink: string;
+    }
   | { readonly type: "round.completed" }
   | { readonly type: "round.aborted" };
 
@@ -247,15 +252,23 @@ function settle(transactions: SinkDurable["transactions"], completed: number): S
 const ids = (context: SinkContext) => Object.keys(context.transactions).map(Number);
 
 const sink = setup({
-  types: {} as { context: SinkContext; events: SinkEvent; input: { readonly sink: string; readonly durable: SinkDurable } },
+  types: {} as {
+    context: SinkContext;
+    events: SinkEvent;
+    input: { readonly sink: string; readonly durable: SinkDurable };
+  },
   actions: {
     ...declareEffects<SinkEffects>({ "store.transactions": true, "send.vote": true }),
-    adoptGeneration: assign({ generation: ({ context, event }) => Math.max(context.generation, event.generation) }),
+    adoptGeneration: assign({
+      generation: ({ context, event }) => Math.max(context.generation, event.generation),
+    }),
     settle: assign(({ context, event }) =>
       "completed" in event ? { transactions: settle(context.transactions, event.completed) } : {},
     ),
     setPhase: assign(({ context, event }, { phase }: { phase: Phase }) =>
-      "checkpointId" in event ? { transactions: { ...context.transactions, [event.checkpointId]: phase } } : {},
+      "checkpointId" in event
+        ? { transactions: { ...context.transactions, [event.checkpointId]: phase } }
+        : {},
     ),
   },
   guards: {
@@ -302,7 +315,10 @@ export const sinkMachine = sink.createMachine({
           { guard: "unseen", actions: ["adoptGeneration", "settle", become("prepared"), store, vote] },
           { guard: "isPrepared", actions: ["adoptGeneration", store, vote] },
         ],
-        "commit.received": [{ guard: "fenced" }, { guard: "isPrepared", actions: [become("committed"), store] }],
+        "commit.received": [
+          { guard: "fenced" },
+          { guard: "isPrepared", actions: [become("committed"), store] },
+        ],
         "abort.received": [{ guard: "fenced" }, { guard: "isPrepared", actions: [become("aborted"), store] }],
         "restore.received": { guard: "newer", actions: ["adoptGeneration", "settle", store] },
       },
@@ -318,26 +334,29 @@ export interface ToyOptions {
   readonly sinks: readonly string[];
   readonly checkpointsMax: number;
   readonly bug?: Bug;
-  readonly interleaved?: boolean;
+  readonly lettersWaitingMax?: number;
 }
 
 export function toyModel(options: ToyOptions): ProcessModel[] {
   return [coordinatorProcess(options), ...options.sinks.map((id) => sinkProcess(id, options.bug))];
 }
 
-function coordinatorProcess({ sinks, checkpointsMax, bug, interleaved = false }: ToyOptions): ProcessModel {
+function coordinatorProcess({ sinks, checkpointsMax, bug, lettersWaitingMax = 0 }: ToyOptions): ProcessModel {
   const process = composeProcess<CoordinatorDurable>({
     id: "coordinator",
-    interleaved,
+    lettersWaitingMax,
     durable: { generation: 0, checkpointId: 0, completed: 0 },
-    actors: (durable) => ({ coordinator: { machine: coordinatorMachine, input: { durable, checkpointsMax } } }),
+    actors: (durable) => ({
+      coordinator: { machine: coordinatorMachine, input: { durable, checkpointsMax } },
+    }),
     address: (event) => [{ actor: "coordinator", event }],
     environment: () => [{ type: "checkpoint.requested" }],
     route({ type, params }) {
       if (type === "start.round") {
         return [{ kind: "create", actor: "round", machine: roundMachine, input: { ...params, sinks } }];
       }
-      if (type === "store.record") return bug === "reused-id" && "checkpointId" in params ? [] : [{ kind: "store", patch: params }];
+      if (type === "store.record")
+        return bug === "reused-id" && "checkpointId" in params ? [] : [{ kind: "store", patch: params }];
       if (!type.startsWith("send.")) return undefined;
       const message = { ...params, type: `${type.slice("send.".length)}.received` };
       return sinks.map((to) => ({ kind: "send", to, message }));
@@ -359,10 +378,13 @@ function sinkProcess(id: string, bug?: Bug): ProcessModel {
 }
 
 function buggySink(bug?: Bug): AnyStateMachine {
-  if (bug === "no-fencing") return sinkMachine.provide({ guards: { fenced: () => false, newer: () => true } });
+  if (bug === "no-fencing")
+    return sinkMachine.provide({ guards: { fenced: () => false, newer: () => true } });
   if (bug !== "late-prepare") return sinkMachine;
   return sinkMachine.provide({
-    guards: { unseen: ({ context, event }) => "checkpointId" in event && !ids(context).includes(event.checkpointId) },
+    guards: {
+      unseen: ({ context, event }) => "checkpointId" in event && !ids(context).includes(event.checkpointId),
+    },
   });
 }
 

@@ -117,7 +117,9 @@ test("a message larger than max_payload is refused by the client, not retried fo
 
 test("an answer without batch and count comes from a server that is too old", async () => {
   const answers = connection.subscribe("old.>", {
-    callback: (_error, message) => message.respond(JSON.stringify({ stream, seq: 7 })),
+    callback: (_error, message) => {
+      message.respond(JSON.stringify({ stream, seq: 7 }));
+    },
   });
   const last = { ...mark(0), subject: "old.mark" };
   await expect(publisher.publish(undefined, last, 1_000)).rejects.toThrow(EnvironmentError);

@@ -205,11 +205,13 @@ describe("a diverting connection", () => {
     const recorder = new Recorder();
     const left: string[] = [];
     const subscription = connection.subscribe("orders.*", {
-      callback: (_error, message) => left.push(message.string()),
+      callback: (_error, message) => {
+        left.push(message.string());
+      },
     });
     diverter?.divert(subscription.getID(), recorder);
     const other: string[] = [];
-    connection.subscribe("other", { callback: (_error, message) => other.push(message.string()) });
+    connection.subscribe("other", { callback: (_error, message) => void other.push(message.string()) });
     for (let i = 0; i < 100; i++) {
       const withHeaders = i % 3 === 0 ? { headers: headers() } : {};
       withHeaders.headers?.set("A", "b");
@@ -273,7 +275,7 @@ describe("a diverting connection", () => {
   test("answers requests and moves large payloads like any connection", async () => {
     const { connection } = await diverting();
     const large = "x".repeat(900_000);
-    connection.subscribe("echo", { callback: (_error, message) => message.respond(message.data) });
+    connection.subscribe("echo", { callback: (_error, message) => void message.respond(message.data) });
     const reply = await connection.request("echo", large, { timeout: 5000 });
     expect(reply.string()).toBe(large);
   });

@@ -486,6 +486,35 @@ describe("a stream that is not what it was stops reading by name", () => {
   });
 });
 
+test("a server that refuses every pull is not asked in a tight loop, and the log says so", async () => {
+  const limited = await startTestServer({
+    configuration: `
+      authorization { users: [
+        { user: ann, password: a, permissions: { publish: { deny: ["$JS.API.CONSUMER.MSG.NEXT.>"] } } }
+        { user: bob, password: b } ] }`,
+  });
+  const made = await connectDiverting({ servers: limited.url, user: "ann", pass: "a" });
+  try {
+    const { created } = await (await jetstreamManager(made.connection)).streams.add({ name: "S" });
+    const warnings: string[] = [];
+    const reader = makeReader({
+      nats: new NatsEnvironment(made.connection, made.diverter),
+      logger: { ...silent, warn: (_fields, message) => warnings.push(message) },
+      created,
+      heartbeatMs: 50,
+    });
+    await reader.open();
+    await expect
+      .poll(() => warnings, { timeout: 5000 })
+      .toEqual([expect.stringContaining("CONSUMER.MSG.NEXT")]);
+    expect(reader.recreations).toBeLessThan(20);
+    await reader.close();
+  } finally {
+    await made.connection.close();
+    await limited.stop();
+  }
+});
+
 test("a closed reader leaves no consumer and no diversion behind", async () => {
   const created = await makeStream(10);
   const reader = makeReader({ created });

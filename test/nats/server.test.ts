@@ -14,6 +14,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -293,9 +294,10 @@ describe("running it", () => {
 
 /** The guardian is a script of its own, and Node 20 runs none in TypeScript: here it is the built one, if there is one. */
 const builtServer = fileURLToPath(new URL("../../dist/src/nats/server.js", import.meta.url));
+const builtGuardian = fileURLToPath(new URL("../../dist/src/nats/server-guardian.js", import.meta.url));
 const builtTestSupport = fileURLToPath(new URL("../../dist/test/support/nats.js", import.meta.url));
 
-describe.runIf(existsSync(builtServer.replace("server.js", "server-guardian.js")))("guarded", () => {
+describe.runIf(existsSync(builtGuardian))("guarded", () => {
   /** A process that starts a guarded server and prints its pid, and then a line with how the server ended. */
   async function startParent(): Promise<{
     parent: ChildProcess;
@@ -335,6 +337,20 @@ describe.runIf(existsSync(builtServer.replace("server.js", "server-guardian.js")
     await gone(guardian);
     await gone(next.pid);
     await gone(next.guardian);
+  });
+
+  test("a parent that is gone before its guardian has started leaves nothing", async () => {
+    const port = await findFreePort();
+    const guardian = spawn(process.execPath, [builtGuardian, binary, "-a", "127.0.0.1", "-p", String(port)], {
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
+    guardian.disconnect();
+    const ended = new Promise((resolve) => guardian.once("exit", resolve));
+    try {
+      expect(await Promise.race([ended, sleep(5_000, "still there")])).toBe(0);
+    } finally {
+      guardian.kill();
+    }
   });
 
   test("it stops on request, and its guardian with it", async () => {

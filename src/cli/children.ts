@@ -1,0 +1,113 @@
+/**
+ * The child processes of `tidemark run`: coordinator and workers, restarted when they die.
+ *
+ * Owns: starting, restarting, ending them. They run in process groups of their own, so that Ctrl-C reaches only the
+ * parent (P30); over the IPC channel they notice when the parent is gone, however it ended.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { EnvironmentError } from "../errors.ts";
+import { exitCodes } from "./report-error.ts";
+
+export interface ChildSpec {
+  /** "coordinator", "worker-1": names its log file. */
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+export interface ChildrenOptions {
+  readonly logDir: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** A child that cannot live: wrong job file, refused, or dying again and again. */
+  readonly onHopeless: (error: Error) => void;
+  readonly onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
+}
+
+const RESTART_PAUSE_MS = 100;
+/** A child that dies this often in a row before it has started is given up. */
+const FAILED_STARTS_MAX = 5;
+const STOP_BOUND_MS = 10_000;
+const HOPELESS: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
+
+export class Children {
+  readonly #options: ChildrenOptions;
+  readonly #running = new Map<string, ChildProcess>();
+  #ending = false;
+
+  constructor(options: ChildrenOptions) {
+    this.#options = options;
+    mkdirSync(options.logDir, { recursive: true });
+  }
+
+  start(spec: ChildSpec, failedStarts = 0): void {
+    if (this.#ending) return;
+    const log = openSync(this.#logFile(spec.name), "a");
+    const main = fileURLToPath(new URL("./main.js", import.meta.url));
+    const child = fork(main, [...spec.args], {
+      detached: true,
+      stdio: ["ignore", log, log, "ipc"],
+      env: this.#options.environment,
+    });
+    closeSync(log);
+    let started = false;
+    child.on("message", () => {
+      started = true;
+    });
+    this.#running.set(spec.name, child);
+    child.once("exit", (code, signal) => {
+      if (this.#running.get(spec.name) === child) this.#running.delete(spec.name);
+      this.#options.onExit?.(spec.name, code, signal);
+      if (this.#ending) return;
+      const failures = started ? 0 : failedStarts + 1;
+      if ((code !== null && HOPELESS.has(code)) || failures >= FAILED_STARTS_MAX)
+        this.#options.onHopeless(this.#obituary(spec.name));
+      else setTimeout(() => this.start(spec, failures), failures === 0 ? 0 : RESTART_PAUSE_MS);
+    });
+  }
+
+  /** Process id, while it runs. */
+  processId(name: string): number | undefined {
+    return this.#running.get(name)?.pid;
+  }
+
+  names(): string[] {
+    return [...this.#running.keys()];
+  }
+
+  /** SIGTERM to those whose name begins so, SIGKILL when they take too long. */
+  async stop(prefix: string): Promise<void> {
+    this.#ending = true;
+    const children = [...this.#running].filter(([name]) => name.startsWith(prefix)).map(([, child]) => child);
+    await Promise.all(children.map(stopChild));
+  }
+
+  /** All of them, at once. */
+  kill(): void {
+    this.#ending = true;
+    for (const child of this.#running.values()) child.kill("SIGKILL");
+  }
+
+  #logFile(name: string): string {
+    return join(this.#options.logDir, `${name}.log`);
+  }
+
+  #obituary(name: string): EnvironmentError {
+    const file = this.#logFile(name);
+    const lines = readFileSync(file, "utf8").trimEnd().split("\n").slice(-5);
+    return new EnvironmentError(`${name} cannot start; the end of ${file}:\n${lines.join("\n")}`);
+  }
+}
+
+function stopChild(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_BOUND_MS);
+    child.once("exit", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    child.kill("SIGTERM");
+  });
+}

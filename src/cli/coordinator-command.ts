@@ -1,0 +1,49 @@
+/** `tidemark coordinator`: leads jobs, or stands by until the leader is gone. */
+import { type Command, Option } from "commander";
+import { describeError } from "../errors.ts";
+import { createCoordinator } from "./assembly.ts";
+import { serveHealth } from "./health.ts";
+import { watchLifetime } from "./lifetime.ts";
+import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "./options.ts";
+
+interface CoordinatorFlags extends ClusterFlags {
+  readonly server: string;
+  readonly healthPort?: number;
+}
+
+const STOP_BOUND_MS = 10_000;
+
+export function coordinatorCommand(program: Command): void {
+  addClusterOptions(program.command("coordinator"))
+    .description("lead jobs, or stand by until the leader is gone; needs no job file")
+    .addOption(
+      new Option("--health-port <port>", "serve /healthz there").env("TIDEMARK_HEALTH_PORT").argParser(wholeNumber(1)),
+    )
+    .action(coordinate);
+}
+
+async function coordinate(flags: CoordinatorFlags): Promise<void> {
+  const lifetime = watchLifetime(STOP_BOUND_MS);
+  const logger = loggerOf(flags, "coordinator");
+  const cluster = await connectCluster(flags, flags.server, "coordinator", logger);
+  const coordinator = await createCoordinator(cluster, {
+    logger,
+    onCrash(error) {
+      logger.error({ error: describeError(error), stack: (error as Error).stack }, "coordinator crashed");
+      process.exit(70);
+    },
+  });
+  const health = await (flags.healthPort === undefined
+    ? undefined
+    : serveHealth(flags.healthPort, () => ({
+        healthy: cluster.bus.connectedForMs() > 0,
+        leading: coordinator.leading,
+      })));
+  coordinator.start();
+  process.send?.({ type: "started" });
+  await lifetime.ending;
+  await coordinator.stop();
+  health?.close();
+  await cluster.nats.connection.close();
+  process.exit(0);
+}

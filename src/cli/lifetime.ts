@@ -1,0 +1,31 @@
+/**
+ * How a long-running process of ours ends.
+ *
+ * Owns: signals, the parent that went away, the last word. A child of `tidemark run` has an IPC channel to it: when that
+ * closes, the parent is gone, however it ended, and the child goes too.
+ */
+
+export interface Lifetime {
+  /** Resolves when the process should end in good order. */
+  readonly ending: Promise<string>;
+  /** Asks for it from inside. */
+  end(why: string): void;
+}
+
+/** Exits at once when asked a second time, or when an orderly end takes longer than `boundMs`. */
+export function watchLifetime(boundMs: number): Lifetime {
+  let end: (why: string) => void = () => {};
+  let asked = false;
+  const ending = new Promise<string>((resolve) => {
+    end = (why) => {
+      if (asked) process.exit(1);
+      asked = true;
+      setTimeout(() => process.exit(1), boundMs).unref();
+      resolve(why);
+    };
+  });
+  process.on("SIGTERM", () => end("SIGTERM"));
+  process.on("SIGINT", () => end("SIGINT"));
+  if (process.connected) process.on("disconnect", () => process.exit(1));
+  return { ending, end };
+}

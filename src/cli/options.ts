@@ -1,0 +1,184 @@
+/** Options that several commands share, and how they become what the assembly takes. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ConfigOverrides } from "../config/job-config.ts";
+import { optionKeys } from "../config/options.ts";
+import { ConfigurationError } from "../errors.ts";
+import { connectNats, type NatsConnectOptions } from "../nats/connect.ts";
+import { type Cluster, openCluster } from "./assembly.ts";
+import { createLogger, type LogLevel, logLevels } from "../observe/logger.ts";
+import type { Logger } from "../dataflow/connector.ts";
+
+export interface ConnectionFlags {
+  readonly server?: string;
+  readonly creds?: string;
+  readonly nkey?: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly connectTimeout: number;
+}
+
+export interface ClusterFlags extends ConnectionFlags {
+  readonly prefix: string;
+  readonly checkpointDir?: string;
+  readonly replicas: number;
+  readonly logLevel: LogLevel;
+  readonly logFile?: string;
+}
+
+export function wholeNumber(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < min)
+      throw new InvalidArgumentError(`It must be a whole number of at least ${min}.`);
+    return value;
+  };
+}
+
+export function addClusterOptions(command: Command, server: "required" | "optional" = "required"): Command {
+  const serverOption = new Option("-s, --server <url>", "NATS server, or several with commas").env("TIDEMARK_SERVER");
+  if (server === "required") serverOption.default("nats://127.0.0.1:4222");
+  return command
+    .addOption(serverOption)
+    .addOption(new Option("--creds <file>", "credentials file of a NATS user").env("TIDEMARK_CREDS"))
+    .addOption(new Option("--nkey <file>", "file with the seed of a NATS user nkey").env("TIDEMARK_NKEY"))
+    .addOption(new Option("--user <name>", "NATS user").env("TIDEMARK_USER"))
+    .addOption(new Option("--password <password>", "its password").env("TIDEMARK_PASSWORD"))
+    .addOption(new Option("--token <token>", "NATS token").env("TIDEMARK_TOKEN"))
+    .option("--tls", "require TLS")
+    .addOption(new Option("--tls-ca <file>", "certificates of the authorities to trust (PEM)").env("TIDEMARK_TLS_CA"))
+    .addOption(new Option("--tls-cert <file>", "our own certificate (PEM)").env("TIDEMARK_TLS_CERT"))
+    .addOption(new Option("--tls-key <file>", "its key (PEM)").env("TIDEMARK_TLS_KEY"))
+    .addOption(
+      new Option("--connect-timeout <seconds>", "how long to try to reach the server at start")
+        .argParser(wholeNumber(1))
+        .default(30),
+    )
+    .addOption(
+      new Option("--prefix <tokens>", "first tokens of every subject and bucket").env("TIDEMARK_PREFIX").default("tidemark"),
+    )
+    .addOption(
+      new Option(
+        "--checkpoint-dir <directory>",
+        "checkpoints in this directory, shared by all processes, instead of the JetStream object store",
+      ).env("TIDEMARK_CHECKPOINT_DIR"),
+    )
+    .addOption(
+      new Option("--replicas <n>", "replicas of the buckets, on a NATS cluster")
+        .env("TIDEMARK_REPLICAS")
+        .argParser(wholeNumber(1))
+        .default(1),
+    )
+    .addOption(
+      new Option("--log-level <level>", "least important lines to log").env("TIDEMARK_LOG_LEVEL").choices(logLevels).default("info"),
+    )
+    .addOption(new Option("--log-file <file>", "log there instead of to standard error"));
+}
+
+export function addConfigOptions(command: Command): Command {
+  return command
+    .addOption(new Option("-p, --parallelism <n>", "subtasks per operator (overrides the job file)").argParser(wholeNumber(1)))
+    .option(
+      "-c, --config <key=value>",
+      `any option of the job, repeatable: ${optionKeys.slice(0, 4).join(", ")}, …`,
+      (pair: string, all: readonly string[]) => [...all, pair],
+      [] as readonly string[],
+    );
+}
+
+export interface ConfigFlags {
+  readonly parallelism?: number;
+  readonly config: readonly string[];
+}
+
+/** @throws ConfigurationError for a pair without "=" */
+export function overridesOf(flags: ConfigFlags): ConfigOverrides {
+  const values: Record<string, unknown> = {};
+  for (const pair of flags.config) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new ConfigurationError("config", `--config ${pair}: write it as key=value`);
+    values[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  if (flags.parallelism !== undefined) values.parallelism = flags.parallelism;
+  return { environment: process.env, flags: values };
+}
+
+/** The same options again, for a child process. */
+export function configArguments(flags: ConfigFlags): string[] {
+  return [
+    ...flags.config.flatMap((pair) => ["--config", pair]),
+    ...(flags.parallelism === undefined ? [] : ["--parallelism", String(flags.parallelism)]),
+  ];
+}
+
+export function connectOptionsOf(flags: ConnectionFlags, server: string, name: string, logger: Logger): NatsConnectOptions {
+  const { tlsCa, tlsCert, tlsKey } = flags;
+  const wantsTls = flags.tls === true || tlsCa !== undefined || tlsCert !== undefined || tlsKey !== undefined;
+  return {
+    servers: server,
+    name,
+    logger,
+    connectTimeoutMs: flags.connectTimeout * 1000,
+    ...(flags.creds === undefined ? {} : { credentialsFile: flags.creds }),
+    ...(flags.nkey === undefined ? {} : { nkeyFile: flags.nkey }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.password === undefined ? {} : { password: flags.password }),
+    ...(flags.token === undefined ? {} : { token: flags.token }),
+    ...(wantsTls
+      ? {
+          tls: {
+            ...(tlsCa === undefined ? {} : { caFile: tlsCa }),
+            ...(tlsCert === undefined ? {} : { certFile: tlsCert }),
+            ...(tlsKey === undefined ? {} : { keyFile: tlsKey }),
+          },
+        }
+      : {}),
+  };
+}
+
+/** The connection flags as environment variables, so that passwords do not show in a process list. */
+export function connectionEnvironment(flags: ClusterFlags, server: string): Record<string, string> {
+  const pairs: [string, string | undefined][] = [
+    ["TIDEMARK_SERVER", server],
+    ["TIDEMARK_CREDS", flags.creds],
+    ["TIDEMARK_NKEY", flags.nkey],
+    ["TIDEMARK_USER", flags.user],
+    ["TIDEMARK_PASSWORD", flags.password],
+    ["TIDEMARK_TOKEN", flags.token],
+    ["TIDEMARK_TLS_CA", flags.tlsCa],
+    ["TIDEMARK_TLS_CERT", flags.tlsCert],
+    ["TIDEMARK_TLS_KEY", flags.tlsKey],
+    ["TIDEMARK_PREFIX", flags.prefix],
+    ["TIDEMARK_CHECKPOINT_DIR", flags.checkpointDir],
+    ["TIDEMARK_REPLICAS", String(flags.replicas)],
+    ["TIDEMARK_LOG_LEVEL", flags.logLevel],
+  ];
+  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
+}
+
+export function loggerOf(flags: ClusterFlags, role: string): Logger {
+  return createLogger({
+    level: flags.logLevel,
+    fields: { role, pid: process.pid },
+    ...(flags.logFile === undefined ? {} : { file: flags.logFile }),
+  });
+}
+
+/** Connects and opens the cluster's buckets. The caller closes the connection. */
+export async function connectCluster(
+  flags: ClusterFlags,
+  server: string,
+  role: string,
+  logger: Logger,
+): Promise<Cluster> {
+  const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger));
+  return openCluster(nats, {
+    prefix: flags.prefix,
+    checkpointDir: flags.checkpointDir,
+    replicas: flags.replicas,
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * One `tidemark run`: provides what the job needs, submits it, watches it to its end, and takes everything down again.
+ *
+ * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
+ * shown (run-command.ts, the examples).
+ */
+import { createWriteStream, type WriteStream } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { JobReport } from "../control/messages.ts";
+import type { ControlClient } from "../control/client.ts";
+import type { Logger } from "../dataflow/connector.ts";
+import { EnvironmentError } from "../errors.ts";
+import { loadJob } from "../job/load.ts";
+import { type NatsServer, startNatsServer } from "../nats/server.ts";
+import { provideNatsServer } from "../nats/server-binary.ts";
+import type { FeedEvent } from "../observe/feed.ts";
+import { type Cluster, createClient, type PreparedJob, prepareJob, submissionOf } from "./assembly.ts";
+import { Children } from "./children.ts";
+import {
+  type ClusterFlags,
+  type ConfigFlags,
+  configArguments,
+  connectCluster,
+  connectionEnvironment,
+  overridesOf,
+} from "./options.ts";
+
+export interface RunFlags extends ClusterFlags, ConfigFlags {
+  readonly fresh?: boolean;
+  readonly events?: string;
+  readonly workers?: number;
+}
+
+export interface RunSessionOptions {
+  readonly jobPath: string;
+  readonly flags: RunFlags;
+  readonly logger: Logger;
+  /** Slow steps, for people. */
+  readonly say: (line: string) => void;
+  /** After the server is there and before the job is submitted: time to fill streams. */
+  readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
+  readonly onEvent?: (event: FeedEvent) => void;
+}
+
+const POLL_MS = 200;
+const TERMINAL: ReadonlySet<string> = new Set(["finished", "failed", "canceled", "suspended"]);
+
+export class RunSession {
+  readonly prepared: PreparedJob;
+  readonly cluster: Cluster;
+  /** Resolves when the job has reached a terminal status; rejects when it cannot go on. */
+  readonly ended: Promise<JobReport>;
+  readonly #server: NatsServer | undefined;
+  readonly #children: Children;
+  readonly #client: ControlClient;
+  readonly #events: WriteStream | undefined;
+  #latest: JobReport | undefined;
+  #closed = false;
+
+  static async start(options: RunSessionOptions): Promise<RunSession> {
+    const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(options.flags));
+    const { flags } = options;
+    const home = join(dirname(resolve(options.jobPath)), ".tidemark");
+    const server = flags.server === undefined ? await provideServer(home, options.say) : undefined;
+    try {
+      const url = server?.url ?? flags.server ?? "";
+      const cluster = await connectCluster(flags, url, "run", options.logger);
+      return await RunSession.#begin(options, prepared, home, url, server, cluster);
+    } catch (error) {
+      await server?.stop();
+      throw error;
+    }
+  }
+
+  static async #begin(
+    options: RunSessionOptions,
+    prepared: PreparedJob,
+    home: string,
+    url: string,
+    server: NatsServer | undefined,
+    cluster: Cluster,
+  ): Promise<RunSession> {
+    const { flags } = options;
+    await options.beforeSubmit?.(cluster);
+    const submission = await submissionOf(prepared, {
+      job: prepared.job.name,
+      logger: options.logger,
+      nats: cluster.nats,
+    });
+    let hopeless: (error: Error) => void = () => {};
+    const failure = new Promise<never>((_, reject) => {
+      hopeless = reject;
+    });
+    failure.catch(() => undefined);
+    const children = new Children({
+      logDir: join(home, "logs"),
+      environment: { ...process.env, ...connectionEnvironment(flags, url) },
+      onHopeless: (error) => hopeless(error),
+    });
+    const session = new RunSession(options, prepared, cluster, server, children, failure);
+    try {
+      await session.#startChildren(options);
+      await Promise.race([session.#client.submit(submission, flags.fresh === true), failure]);
+    } catch (error) {
+      await session.#takeDown();
+      throw error;
+    }
+    return session;
+  }
+
+  private constructor(
+    options: RunSessionOptions,
+    prepared: PreparedJob,
+    cluster: Cluster,
+    server: NatsServer | undefined,
+    children: Children,
+    failure: Promise<never>,
+  ) {
+    this.prepared = prepared;
+    this.cluster = cluster;
+    this.#server = server;
+    this.#children = children;
+    this.#client = createClient(cluster, 30_000);
+    const { events } = options.flags;
+    this.#events = events === undefined ? undefined : createWriteStream(events, { flags: "a" });
+    this.#listen(options.onEvent);
+    const serverGone = server?.exited.then(({ lastLines }) => {
+      if (this.#closed) return new Promise<never>(() => {});
+      throw new EnvironmentError(`nats-server ended by itself:\n${lastLines.join("\n")}`);
+    });
+    this.ended = Promise.race([
+      this.#watch(),
+      failure,
+      ...(serverGone === undefined ? [] : [serverGone]),
+    ]);
+    this.ended.catch(() => undefined);
+  }
+
+  get latest(): JobReport | undefined {
+    return this.#latest;
+  }
+
+  /** Process ids of children whose name begins so: "worker", "coordinator". */
+  processIds(prefix: string): number[] {
+    return this.#children
+      .names()
+      .filter((name) => name.startsWith(prefix))
+      .flatMap((name) => this.#children.processId(name) ?? []);
+  }
+
+  /** One more checkpoint, then everything stops; `run` again goes on from there (P30). */
+  suspend(): Promise<void> {
+    return this.#client.suspend(this.prepared.job.name);
+  }
+
+  /** At once; as safe as a crash. */
+  kill(): void {
+    this.#closed = true;
+    this.#children.kill();
+    this.#server?.kill();
+  }
+
+  async close(): Promise<void> {
+    await this.#takeDown();
+  }
+
+  async #startChildren(options: RunSessionOptions): Promise<void> {
+    const { parallelism } = this.prepared.config;
+    const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
+    const workers = options.flags.workers ?? most;
+    this.#children.start({ name: "coordinator", args: ["coordinator"] });
+    for (let i = 1; i <= workers; i++)
+      this.#children.start({
+        name: `worker-${i}`,
+        args: [
+          "worker",
+          resolve(options.jobPath),
+          "--slots",
+          String(Math.ceil(most / workers)),
+          ...configArguments(options.flags),
+        ],
+      });
+  }
+
+  #listen(onEvent: ((event: FeedEvent) => void) | undefined): void {
+    if (this.#events === undefined && onEvent === undefined) return;
+    const subject = this.cluster.subjects.events(this.prepared.job.name);
+    const decoder = new TextDecoder();
+    this.cluster.bus.subscribe(subject, (body) => {
+      const line = decoder.decode(body);
+      this.#events?.write(`${line}\n`);
+      onEvent?.(JSON.parse(line) as FeedEvent);
+    });
+  }
+
+  async #watch(): Promise<JobReport> {
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      const report = await this.#client.status(this.prepared.job.name);
+      if (report === undefined) continue;
+      this.#latest = report;
+      if (TERMINAL.has(report.status) && report.phase === report.status) return report;
+    }
+  }
+
+  async #takeDown(): Promise<void> {
+    this.#closed = true;
+    await this.#children.stop("worker");
+    await this.#children.stop("coordinator");
+    await this.cluster.nats.connection.close();
+    await new Promise<void>((resolve) => (this.#events === undefined ? resolve() : this.#events.end(resolve)));
+    await this.#server?.stop();
+  }
+}
+
+async function provideServer(home: string, say: (line: string) => void): Promise<NatsServer> {
+  const { path, version, origin } = await provideNatsServer({ log: say });
+  const server = await startNatsServer({ binary: path, storeDir: join(home, "nats"), guarded: true });
+  say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
+  return server;
+}

@@ -1,0 +1,75 @@
+/** `tidemark worker JOB`: offers slots and runs what the leader deploys on it. */
+import { availableParallelism } from "node:os";
+import { type Command, Option } from "commander";
+import { loadJob } from "../job/load.ts";
+import { createWorker, prepareJob } from "./assembly.ts";
+import { serveHealth } from "./health.ts";
+import { watchLifetime } from "./lifetime.ts";
+import {
+  addClusterOptions,
+  addConfigOptions,
+  type ClusterFlags,
+  type ConfigFlags,
+  connectCluster,
+  loggerOf,
+  overridesOf,
+  wholeNumber,
+} from "./options.ts";
+import { exitCodes } from "./report-error.ts";
+
+interface WorkerFlags extends ClusterFlags, ConfigFlags {
+  readonly server: string;
+  readonly slots: number;
+  readonly healthPort?: number;
+}
+
+const STOP_BOUND_MS = 15_000;
+
+export function workerCommand(program: Command): void {
+  addConfigOptions(addClusterOptions(program.command("worker")))
+    .description("run subtasks of the job that this file exports")
+    .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
+    .addOption(
+      new Option("--slots <n>", "how many parallel instances of the job fit here")
+        .env("TIDEMARK_SLOTS")
+        .argParser(wholeNumber(1))
+        .default(availableParallelism(), "number of cores"),
+    )
+    .addOption(
+      new Option("--health-port <port>", "serve /healthz there").env("TIDEMARK_HEALTH_PORT").argParser(wholeNumber(1)),
+    )
+    .action(work);
+}
+
+async function work(path: string, flags: WorkerFlags): Promise<void> {
+  const lifetime = watchLifetime(STOP_BOUND_MS);
+  const logger = loggerOf(flags, "worker");
+  const prepared = prepareJob(await loadJob(path), overridesOf(flags));
+  const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger);
+  const worker = createWorker(cluster, prepared, {
+    slots: flags.slots,
+    logger,
+    onRefused(error) {
+      logger.error({ job: prepared.job.name }, error.message);
+      process.stderr.write(`tidemark: ${error.message}\n`);
+      process.exit(exitCodes.refused);
+    },
+    onStuck(error) {
+      logger.error({ job: prepared.job.name, error: error.message }, "generation is stuck");
+      process.exit(70);
+    },
+  });
+  const health = await (flags.healthPort === undefined
+    ? undefined
+    : serveHealth(flags.healthPort, () => ({
+        healthy: cluster.bus.connectedForMs() > 0,
+        registered: worker.registered,
+      })));
+  await worker.start();
+  process.send?.({ type: "started" });
+  await lifetime.ending;
+  await worker.stop();
+  health?.close();
+  await cluster.nats.connection.close();
+  process.exit(0);
+}

@@ -1,0 +1,77 @@
+/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend. */
+import type { Subjects } from "../dataflow/subjects.ts";
+import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
+import { type ControlLink, pause } from "./link.ts";
+import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "./messages.ts";
+
+export interface ControlClientOptions {
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  /** How long to look for a leader, in ms. Default 15 000. */
+  readonly leaderTimeoutMs?: number;
+}
+
+const REQUEST_TIMEOUT_MS = 2000;
+const RETRY_MS = 200;
+
+export class ControlClient {
+  readonly #options: ControlClientOptions;
+
+  constructor(options: ControlClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when the job's record is durable. Repeats itself safely: a submission is recognised by its id.
+   * @throws RequestRefusedError with the leader's reason, EnvironmentError when no coordinator leads
+   */
+  async submit(submission: JobSubmission, fresh: boolean): Promise<void> {
+    await this.#request(submission.job, { type: "job.submit", submission, fresh });
+  }
+
+  /** undefined: no such job. */
+  async status(job: string): Promise<JobReport | undefined> {
+    const answer = await this.#request(job, { type: "job.status", job });
+    return answer.answer === "status" ? answer.status : undefined;
+  }
+
+  /** Resolves when the request has been taken; the job ends by and by. */
+  async cancel(job: string): Promise<void> {
+    await this.#known(job, { type: "job.cancel", job });
+  }
+
+  async suspend(job: string): Promise<void> {
+    await this.#known(job, { type: "job.suspend", job });
+  }
+
+  async #known(job: string, request: LeaderRequest): Promise<void> {
+    const answer = await this.#request(job, request);
+    if (answer.answer === "unknown")
+      throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+  }
+
+  async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
+    const { link, subjects, leaderTimeoutMs = 15_000 } = this.#options;
+    const subject = subjects.control(job);
+    const signal = AbortSignal.timeout(leaderTimeoutMs);
+    let last: unknown;
+    while (!signal.aborted) {
+      try {
+        const answer = await link.ask<LeaderAnswer>(subject, request, REQUEST_TIMEOUT_MS);
+        if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
+        return answer;
+      } catch (error) {
+        if (retryOf(error) !== "now") throw error;
+        last = error;
+        await pause(RETRY_MS, signal);
+      }
+    }
+    const tried = `tried for ${leaderTimeoutMs / 1000} s on ${subject}`;
+    throw new EnvironmentError(
+      last instanceof NoRespondersError
+        ? `no coordinator leads (${tried}); start one with "tidemark coordinator", with the same --server and --prefix`
+        : `the leading coordinator does not answer (${tried})`,
+      { cause: last },
+    );
+  }
+}
