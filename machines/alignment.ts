@@ -45,9 +45,7 @@ const machine = setup({
       "tell.subtask": true,
     }),
     begin: assign(({ event }) =>
-      event.type === "barrier.received"
-        ? { checkpointId: event.checkpointId, arrived: [event.channel] }
-        : {},
+      event.type === "barrier.received" ? { checkpointId: event.checkpointId, arrived: [event.channel] } : {},
     ),
     addChannel: assign(({ context, event }) =>
       event.type === "barrier.received"
@@ -63,7 +61,8 @@ const machine = setup({
     late: ({ context, event }) => event.checkpointId <= context.checkpointId,
     older: ({ context, event }) => event.checkpointId < context.checkpointId,
     newer: ({ context, event }) => event.checkpointId > context.checkpointId,
-    again: ({ context, event }) => event.type === "barrier.received" && context.arrived.includes(event.channel),
+    again: ({ context, event }) =>
+      event.type === "barrier.received" && context.arrived.includes(event.channel),
     complete: ({ context }) => context.arrived.length === context.channels,
   },
 });
@@ -91,7 +90,10 @@ export const alignmentMachine = machine.createMachine({
           { guard: "late" },
           {
             target: "aligning",
-            actions: ["begin", { type: "block.channel", params: ({ event }) => ({ channel: event.channel }) }],
+            actions: [
+              "begin",
+              { type: "block.channel", params: ({ event }) => ({ channel: event.channel }) },
+            ],
           },
         ],
         "checkpoint.aborted": [{ guard: "otherGeneration" }, { guard: "late" }, { actions: "passBarrier" }],

@@ -62,7 +62,11 @@ export interface CheckpointEffects extends TimerEffects {
    */
   "store.decision": { readonly checkpointId: number; readonly allFinished: boolean };
   "send.completed": { readonly generation: number; readonly checkpointId: number };
-  "send.aborted": { readonly generation: number; readonly checkpointId: number; readonly reason: AbortReason };
+  "send.aborted": {
+    readonly generation: number;
+    readonly checkpointId: number;
+    readonly reason: AbortReason;
+  };
   /** Its objects may go once a later write of the record has succeeded (P16). */
   "release.snapshots": { readonly checkpointId: number };
   "tell.checkpointing": { readonly event: CheckpointingEvent };
@@ -112,11 +116,13 @@ const machine = setup({
   },
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
-    otherCheckpoint: ({ context, event }) => "checkpointId" in event && event.checkpointId !== context.checkpointId,
+    otherCheckpoint: ({ context, event }) =>
+      "checkpointId" in event && event.checkpointId !== context.checkpointId,
     again: ({ context, event }) =>
       event.type === "subtask.acknowledged" && context.acknowledged.includes(event.subtask),
     stranger: ({ context, event }) => "subtask" in event && !context.subtasks.includes(event.subtask),
-    olderCommit: ({ context, event }) => event.type === "subtask.committed" && event.upTo < context.checkpointId,
+    olderCommit: ({ context, event }) =>
+      event.type === "subtask.committed" && event.upTo < context.checkpointId,
     allAcknowledged: ({ context }) => context.acknowledged.length === context.subtasks.length,
     allCommitted: ({ context }) => context.committed.length === context.subtasks.length,
   },
@@ -178,7 +184,8 @@ export const checkpointMachine = machine.createMachine({
           },
         },
         decision: {
-          description: "The compare-and-set that decides; its unknown outcome is settled, never guessed (P8).",
+          description:
+            "The compare-and-set that decides; its unknown outcome is settled, never guessed (P8).",
           entry: {
             type: "store.decision",
             params: ({ context }) => ({
@@ -233,7 +240,8 @@ export const checkpointMachine = machine.createMachine({
     completed: { type: "final", description: "Committed everywhere." },
     handedOver: {
       type: "final",
-      description: "Decided, and its generation is over: the next one commits it before its sources start (P17).",
+      description:
+        "Decided, and its generation is over: the next one commits it before its sources start (P17).",
     },
     aborting: {
       description: "Given up before any decision. Only its own snapshots go (K4).",

@@ -64,9 +64,7 @@ const machine = setup({
       "timer.start": true,
       "timer.cancel": true,
     }),
-    want: assign(({ event }) =>
-      event.type === "checkpoint.requested" ? { wanted: event.reason } : {},
-    ),
+    want: assign(({ event }) => (event.type === "checkpoint.requested" ? { wanted: event.reason } : {})),
     forget: assign({ wanted: null, late: false }),
     satisfied: assign({ wanted: null }),
     takeId: assign(({ context }) => ({
@@ -74,7 +72,9 @@ const machine = setup({
       reason: context.wanted ?? "periodic",
       late: false,
     })),
-    reserve: assign(({ context }) => ({ reservedCheckpointId: context.reservedCheckpointId + context.block })),
+    reserve: assign(({ context }) => ({
+      reservedCheckpointId: context.reservedCheckpointId + context.block,
+    })),
     markLate: assign({ late: true }),
   },
   guards: {
@@ -127,10 +127,7 @@ export const checkpointingMachine = machine.createMachine({
       states: {
         scheduling: {
           description: "Arms the interval, unless checkpoints are only taken on demand.",
-          always: [
-            { guard: "periodic", target: "waiting", actions: interval },
-            { target: "waiting" },
-          ],
+          always: [{ guard: "periodic", target: "waiting", actions: interval }, { target: "waiting" }],
         },
         waiting: {
           always: { guard: "wanted", target: "reserving" },
@@ -174,10 +171,7 @@ export const checkpointingMachine = machine.createMachine({
               params: ({ context }) => ({ checkpointId: context.lastId, reason: context.reason }),
             },
           ],
-          always: [
-            { guard: "periodic", target: "pending", actions: interval },
-            { target: "pending" },
-          ],
+          always: [{ guard: "periodic", target: "pending", actions: interval }, { target: "pending" }],
         },
         pending: {
           description: "One checkpoint is between trigger and decision.",

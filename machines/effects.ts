@@ -6,7 +6,8 @@
 export type EffectBodies<E> = { [K in keyof E]: (_: unknown, params: E[K]) => void };
 
 /** The effects of a machine as data: what the host receives. */
-export type EffectOf<E> = { [K in keyof E & string]: { readonly type: K; readonly params: E[K] } }[keyof E & string];
+export type EffectOf<E> = { [K in keyof E & string]: { readonly type: K; readonly params: E[K] } }[keyof E &
+  string];
 
 function effect(): void {}
 

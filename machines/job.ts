@@ -64,7 +64,12 @@ export type JobEvent =
       readonly subtask: SubtaskName;
       readonly upTo: number;
     }
-  | { readonly type: "worker.lost"; readonly generation: number; readonly worker: string; readonly reason: string }
+  | {
+      readonly type: "worker.lost";
+      readonly generation: number;
+      readonly worker: string;
+      readonly reason: string;
+    }
   | {
       readonly type: "checkpoint.completed";
       readonly checkpointId: number;
@@ -306,7 +311,10 @@ export const jobMachine = machine.createMachine({
         restoring: {
           description: "Subtasks load state, sinks take their markers over and commit what was decided.",
           entry: [
-            { type: "timer.start", params: ({ context }) => ({ timer: "deploy", ms: context.deployTimeoutMs }) },
+            {
+              type: "timer.start",
+              params: ({ context }) => ({ timer: "deploy", ms: context.deployTimeoutMs }),
+            },
             {
               type: "send.deployment",
               params: ({ context }) => ({
@@ -317,9 +325,7 @@ export const jobMachine = machine.createMachine({
             },
           ],
           exit: { type: "timer.cancel", params: { timer: "deploy" } },
-          always: [
-            { guard: "allRestored", target: "restored" },
-          ],
+          always: [{ guard: "allRestored", target: "restored" }],
           on: {
             "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
             "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "deploy" } } }, ...failed],
@@ -329,10 +335,7 @@ export const jobMachine = machine.createMachine({
           },
         },
         restored: {
-          always: [
-            { guard: "settling", target: "#job.settling.committing" },
-            { target: "#job.running" },
-          ],
+          always: [{ guard: "settling", target: "#job.settling.committing" }, { target: "#job.running" }],
         },
       },
     },
@@ -350,7 +353,11 @@ export const jobMachine = machine.createMachine({
         "cancel.requested": canceled,
         "checkpoint.completed": [
           { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
-          { guard: "completedForSuspend", target: "settling", actions: ["noteCompleted", "settleToSuspended"] },
+          {
+            guard: "completedForSuspend",
+            target: "settling",
+            actions: ["noteCompleted", "settleToSuspended"],
+          },
           { actions: "noteCompleted" },
         ],
         "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
@@ -374,7 +381,8 @@ export const jobMachine = machine.createMachine({
           },
         },
         finishing: {
-          description: "All input is processed; the final checkpoint is forced and repeated until complete (P19).",
+          description:
+            "All input is processed; the final checkpoint is forced and repeated until complete (P19).",
           entry: {
             type: "tell.checkpointing",
             params: { event: { type: "checkpoint.requested", reason: "final" } },

@@ -40,7 +40,12 @@ export interface LeaseEffects extends TimerEffects {
   /** Answered by `lease.seen` or `lease.unreadable`. */
   "read.lease": { readonly holder: string };
   /** Answered by `lease.stored`, `lease.refused` or `lease.unknown`. */
-  "store.lease": { readonly holder: string; readonly token: number; readonly revision: number; readonly released: boolean };
+  "store.lease": {
+    readonly holder: string;
+    readonly token: number;
+    readonly revision: number;
+    readonly released: boolean;
+  };
   "begin.leadership": { readonly token: number };
   "end.leadership": { readonly token: number };
 }
@@ -82,14 +87,18 @@ const machine = setup({
   },
   guards: {
     free: ({ event }) => event.type === "lease.seen" && (event.seen.revision === 0 || event.seen.released),
-    unchanged: ({ context, event }) => event.type === "lease.seen" && event.seen.revision === context.seen.revision,
+    unchanged: ({ context, event }) =>
+      event.type === "lease.seen" && event.seen.revision === context.seen.revision,
     mine: ({ context, event }) => event.type === "lease.seen" && event.seen.holder === context.holder,
     takeoverTimer: ({ event }) => event.type === "timer.fired" && event.timer === "takeover",
     checkTimer: ({ event }) => event.type === "timer.fired" && event.timer === "check",
   },
 });
 
-const read = { type: "read.lease", params: ({ context }: { context: Context }) => ({ holder: context.holder }) } as const;
+const read = {
+  type: "read.lease",
+  params: ({ context }: { context: Context }) => ({ holder: context.holder }),
+} as const;
 const check = {
   type: "timer.start",
   params: ({ context }: { context: Context }) => ({ timer: "check", ms: context.leaseMs / CHECKS_PER_LEASE }),
@@ -111,7 +120,8 @@ export const leaseMachine = machine.createMachine({
   initial: "following",
   states: {
     following: {
-      description: "Watching the holder renew. What stays unchanged for longer than the lease may be taken over (L2).",
+      description:
+        "Watching the holder renew. What stays unchanged for longer than the lease may be taken over (L2).",
       initial: "reading",
       exit: { type: "timer.cancel", params: { timer: "takeover" } },
       states: {
@@ -214,7 +224,8 @@ export const leaseMachine = machine.createMachine({
           },
         },
         doubting: {
-          description: "The renewal failed or its outcome is unknown; only another holder's name ends this term (L3, L4).",
+          description:
+            "The renewal failed or its outcome is unknown; only another holder's name ends this term (L3, L4).",
           entry: read,
           on: {
             "lease.seen": [

@@ -167,12 +167,7 @@ export interface LeaseRecord {
 /** Why a checkpoint is taken. `final` and `suspend` are repeated until one completes (P19, P30). */
 export type CheckpointReason = "periodic" | "final" | "suspend";
 
-export type AbortReason =
-  | "expired"
-  | "declined"
-  | "manifest-refused"
-  | "job-stopped"
-  | "superseded";
+export type AbortReason = "expired" | "declined" | "manifest-refused" | "job-stopped" | "superseded";
 
 /** The state of one operator's subtask, or its share of it. */
 export interface StateHandle {

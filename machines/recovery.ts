@@ -3,7 +3,14 @@
  *
  * Owns: the decision. Does not own: reading the facts, retrying reads that stalled (never taken for missing).
  */
-import type { CommittableHandle, CompletedCheckpoint, JobRecord, Manifest, StateHandle, SubtaskName } from "./protocol.ts";
+import type {
+  CommittableHandle,
+  CompletedCheckpoint,
+  JobRecord,
+  Manifest,
+  StateHandle,
+  SubtaskName,
+} from "./protocol.ts";
 
 /** What a leader read found under the name that the record's latest checkpoint gives. */
 export type ManifestFound =
@@ -37,7 +44,10 @@ export function planRecovery(record: JobRecord, found: ManifestFound | undefined
       reason: `the manifest of ${name} is that of checkpoint ${manifest.checkpointId}, incarnation ${manifest.incarnation}`,
     };
   if (manifest.generation !== latest.generation)
-    return { plan: "stop", reason: `the manifest of ${name} was written by generation ${manifest.generation}` };
+    return {
+      plan: "stop",
+      reason: `the manifest of ${name} was written by generation ${manifest.generation}`,
+    };
   if (manifest.graphFingerprint !== record.graphFingerprint)
     return { plan: "stop", reason: `the manifest of ${name} was taken of another job graph` };
   return { plan: "restore", checkpoint: latest, manifest };

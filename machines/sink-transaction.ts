@@ -65,7 +65,9 @@ const machine = setup({
       transaction: ({ context, event }) =>
         event.type === "barrier.reached" ? event.transaction : context.transaction,
     }),
-    keepReason: assign({ reason: ({ context, event }) => ("reason" in event ? event.reason : context.reason) }),
+    keepReason: assign({
+      reason: ({ context, event }) => ("reason" in event ? event.reason : context.reason),
+    }),
   },
   guards: {
     restored: ({ context }) => context.restored,
@@ -123,7 +125,10 @@ export const sinkTransactionMachine = machine.createMachine({
       initial: "trying",
       states: {
         trying: {
-          entry: { type: "commit.transaction", params: ({ context }) => ({ transaction: context.transaction }) },
+          entry: {
+            type: "commit.transaction",
+            params: ({ context }) => ({ transaction: context.transaction }),
+          },
           on: { "commit.failed": { target: "pausing", actions: "keepReason" } },
         },
         pausing: {
@@ -152,7 +157,9 @@ export const sinkTransactionMachine = machine.createMachine({
       description: "A person has to mend the target; the job stops resumably (P24).",
       entry: {
         type: "tell.subtask",
-        params: ({ context }) => ({ event: { type: "subtask.broke", reason: context.reason, retry: "never" } }),
+        params: ({ context }) => ({
+          event: { type: "subtask.broke", reason: context.reason, retry: "never" },
+        }),
       },
     },
     released: {

@@ -32,7 +32,10 @@ interface PendingTransaction {
 }
 
 export type SubtaskEvent =
-  | { readonly type: "state.restored"; readonly transactions: readonly Omit<PendingTransaction, "prepared">[] }
+  | {
+      readonly type: "state.restored";
+      readonly transactions: readonly Omit<PendingTransaction, "prepared">[];
+    }
   | { readonly type: "generation.started"; readonly generation: number }
   | { readonly type: "generation.ended"; readonly generation: number }
   | { readonly type: "barrier.aligned"; readonly checkpointId: number }

@@ -71,7 +71,11 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
 
 export async function createCoordinator(
   cluster: Cluster,
-  options: { readonly logger: Logger; readonly timings?: Partial<Timings>; readonly onCrash: (error: unknown) => void },
+  options: {
+    readonly logger: Logger;
+    readonly timings?: Partial<Timings>;
+    readonly onCrash: (error: unknown) => void;
+  },
 ): Promise<Coordinator> {
   const id = newId();
   return new Coordinator({
@@ -103,7 +107,10 @@ export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
 }
 
 /** Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded. */
-export async function submissionOf(prepared: PreparedJob, environment: ConnectorEnvironment): Promise<JobSubmission> {
+export async function submissionOf(
+  prepared: PreparedJob,
+  environment: ConnectorEnvironment,
+): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly { readonly id: string }[]> = {};
   for (const vertex of graph.vertices)

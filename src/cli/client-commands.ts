@@ -55,7 +55,10 @@ function print(flags: { readonly json?: boolean }, value: unknown, text: string)
   process.stdout.write(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
 }
 
-async function submit(path: string, flags: ClientFlags & ConfigFlags & { readonly fresh?: boolean }): Promise<void> {
+async function submit(
+  path: string,
+  flags: ClientFlags & ConfigFlags & { readonly fresh?: boolean },
+): Promise<void> {
   const prepared = prepareJob(await loadJob(path), overridesOf(flags));
   await withCluster(flags, async (cluster) => {
     const submission = await submissionOf(prepared, {
@@ -65,7 +68,11 @@ async function submit(path: string, flags: ClientFlags & ConfigFlags & { readonl
     });
     await createClient(cluster).submit(submission, flags.fresh === true);
     const { job } = submission;
-    print(flags, { job, submitted: true }, `${describePlan(prepared.plan, prepared.config)}\n\njob ${job} is submitted`);
+    print(
+      flags,
+      { job, submitted: true },
+      `${describePlan(prepared.plan, prepared.config)}\n\njob ${job} is submitted`,
+    );
   });
 }
 
@@ -73,7 +80,8 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
   await withCluster(flags, async (cluster) => {
     if (job === undefined) return listJobs(cluster, flags);
     const report = await createClient(cluster).status(job);
-    if (report === undefined) throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+    if (report === undefined)
+      throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
     print(flags, report, describeReport(report));
   });
 }
@@ -88,7 +96,8 @@ async function listJobs(cluster: Cluster, flags: ClientFlags): Promise<void> {
     jobs.push({ job, status, generation, checkpoint: checkpoints.at(-1)?.checkpointId ?? null, updatedAtMs });
   }
   const lines = jobs.map(
-    (one) => `${one.job}  ${one.status}  generation ${one.generation}  checkpoint ${one.checkpoint ?? "none"}`,
+    (one) =>
+      `${one.job}  ${one.status}  generation ${one.generation}  checkpoint ${one.checkpoint ?? "none"}`,
   );
   print(flags, { jobs }, lines.length === 0 ? "no jobs" : lines.join("\n"));
 }

@@ -17,7 +17,9 @@ export function coordinatorCommand(program: Command): void {
   addClusterOptions(program.command("coordinator"))
     .description("lead jobs, or stand by until the leader is gone; needs no job file")
     .addOption(
-      new Option("--health-port <port>", "serve /healthz there").env("TIDEMARK_HEALTH_PORT").argParser(wholeNumber(1)),
+      new Option("--health-port <port>", "serve /healthz there")
+        .env("TIDEMARK_HEALTH_PORT")
+        .argParser(wholeNumber(1)),
     )
     .action(coordinate);
 }

@@ -21,7 +21,9 @@ export async function serveHealth(port: number, health: () => Health): Promise<S
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
       reject(
-        new EnvironmentError(`health checks cannot listen on port ${port}; choose another --health-port`, { cause }),
+        new EnvironmentError(`health checks cannot listen on port ${port}; choose another --health-port`, {
+          cause,
+        }),
       ),
     );
     server.listen(port, () => resolve());

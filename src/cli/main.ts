@@ -8,9 +8,9 @@ import { exitCodes, reportError } from "./report-error.ts";
 import { runCommand } from "./run-command.ts";
 import { workerCommand } from "./worker-command.ts";
 
-const packageJson = JSON.parse(
-  readFileSync(new URL("../../../package.json", import.meta.url), "utf8"),
-) as { readonly version: string };
+const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+  readonly version: string;
+};
 
 const program = new Command("tidemark")
   .description("Exactly-once stateful stream processing for services that talk NATS")
@@ -22,11 +22,13 @@ runCommand(program);
 coordinatorCommand(program);
 workerCommand(program);
 clientCommands(program);
-for (const command of program.commands) command.exitOverride().showHelpAfterError("(add --help for the options)");
+for (const command of program.commands)
+  command.exitOverride().showHelpAfterError("(add --help for the options)");
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   else process.exit(reportError(error));
 }

@@ -40,7 +40,9 @@ export function wholeNumber(min: number): (text: string) => number {
 }
 
 export function addClusterOptions(command: Command, server: "required" | "optional" = "required"): Command {
-  const serverOption = new Option("-s, --server <url>", "NATS server, or several with commas").env("TIDEMARK_SERVER");
+  const serverOption = new Option("-s, --server <url>", "NATS server, or several with commas").env(
+    "TIDEMARK_SERVER",
+  );
   if (server === "required") serverOption.default("nats://127.0.0.1:4222");
   return command
     .addOption(serverOption)
@@ -50,7 +52,9 @@ export function addClusterOptions(command: Command, server: "required" | "option
     .addOption(new Option("--password <password>", "its password").env("TIDEMARK_PASSWORD"))
     .addOption(new Option("--token <token>", "NATS token").env("TIDEMARK_TOKEN"))
     .option("--tls", "require TLS")
-    .addOption(new Option("--tls-ca <file>", "certificates of the authorities to trust (PEM)").env("TIDEMARK_TLS_CA"))
+    .addOption(
+      new Option("--tls-ca <file>", "certificates of the authorities to trust (PEM)").env("TIDEMARK_TLS_CA"),
+    )
     .addOption(new Option("--tls-cert <file>", "our own certificate (PEM)").env("TIDEMARK_TLS_CERT"))
     .addOption(new Option("--tls-key <file>", "its key (PEM)").env("TIDEMARK_TLS_KEY"))
     .addOption(
@@ -59,7 +63,9 @@ export function addClusterOptions(command: Command, server: "required" | "option
         .default(30),
     )
     .addOption(
-      new Option("--prefix <tokens>", "first tokens of every subject and bucket").env("TIDEMARK_PREFIX").default("tidemark"),
+      new Option("--prefix <tokens>", "first tokens of every subject and bucket")
+        .env("TIDEMARK_PREFIX")
+        .default("tidemark"),
     )
     .addOption(
       new Option(
@@ -74,14 +80,21 @@ export function addClusterOptions(command: Command, server: "required" | "option
         .default(1),
     )
     .addOption(
-      new Option("--log-level <level>", "least important lines to log").env("TIDEMARK_LOG_LEVEL").choices(logLevels).default("info"),
+      new Option("--log-level <level>", "least important lines to log")
+        .env("TIDEMARK_LOG_LEVEL")
+        .choices(logLevels)
+        .default("info"),
     )
     .addOption(new Option("--log-file <file>", "log there instead of to standard error"));
 }
 
 export function addConfigOptions(command: Command): Command {
   return command
-    .addOption(new Option("-p, --parallelism <n>", "subtasks per operator (overrides the job file)").argParser(wholeNumber(1)))
+    .addOption(
+      new Option("-p, --parallelism <n>", "subtasks per operator (overrides the job file)").argParser(
+        wholeNumber(1),
+      ),
+    )
     .option(
       "-c, --config <key=value>",
       `any option of the job, repeatable: ${optionKeys.slice(0, 4).join(", ")}, …`,
@@ -115,7 +128,12 @@ export function configArguments(flags: ConfigFlags): string[] {
   ];
 }
 
-export function connectOptionsOf(flags: ConnectionFlags, server: string, name: string, logger: Logger): NatsConnectOptions {
+export function connectOptionsOf(
+  flags: ConnectionFlags,
+  server: string,
+  name: string,
+  logger: Logger,
+): NatsConnectOptions {
   const { tlsCa, tlsCert, tlsKey } = flags;
   const wantsTls = flags.tls === true || tlsCa !== undefined || tlsCert !== undefined || tlsKey !== undefined;
   return {

@@ -20,7 +20,9 @@ export function runCommand(program: Command): void {
     .description("run a job here: workers, coordinator and, without --server, a nats-server")
     .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
     .addOption(
-      new Option("-w, --workers <n>", "worker processes (default: as many as the parallelism)").argParser(wholeNumber(1)),
+      new Option("-w, --workers <n>", "worker processes (default: as many as the parallelism)").argParser(
+        wholeNumber(1),
+      ),
     )
     .option("--fresh", "start over: drop the state of an earlier run")
     .option("--events <file>", "append every event of the job to this file, one JSON object a line")
@@ -53,7 +55,9 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     const failure = report.failures.at(-1);
     process.stderr.write(`tidemark: job ${job.name} failed: ${failure?.where}: ${failure?.reason}\n`);
   }
-  process.exit(report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok);
+  process.exit(
+    report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok,
+  );
 }
 
 /** First signal: suspend, always resumable. Second: end at once, as safe as a crash (P30). */

@@ -34,6 +34,8 @@ export interface RunFlags extends ClusterFlags, ConfigFlags {
 export interface RunSessionOptions {
   readonly jobPath: string;
   readonly flags: RunFlags;
+  /** Directory for logs and the provided server's store. Default: `.tidemark` beside the job file. */
+  readonly home?: string;
   readonly logger: Logger;
   /** Slow steps, for people. */
   readonly say: (line: string) => void;
@@ -60,7 +62,7 @@ export class RunSession {
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(options.flags));
     const { flags } = options;
-    const home = join(dirname(resolve(options.jobPath)), ".tidemark");
+    const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
     const server = flags.server === undefined ? await provideServer(home, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
@@ -128,11 +130,7 @@ export class RunSession {
       if (this.#closed) return new Promise<never>(() => {});
       throw new EnvironmentError(`nats-server ended by itself:\n${lastLines.join("\n")}`);
     });
-    this.ended = Promise.race([
-      this.#watch(),
-      failure,
-      ...(serverGone === undefined ? [] : [serverGone]),
-    ]);
+    this.ended = Promise.race([this.#watch(), failure, ...(serverGone === undefined ? [] : [serverGone])]);
     this.ended.catch(() => undefined);
   }
 
@@ -208,7 +206,9 @@ export class RunSession {
     await this.#children.stop("worker");
     await this.#children.stop("coordinator");
     await this.cluster.nats.connection.close();
-    await new Promise<void>((resolve) => (this.#events === undefined ? resolve() : this.#events.end(resolve)));
+    await new Promise<void>((resolve) =>
+      this.#events === undefined ? resolve() : this.#events.end(resolve),
+    );
     await this.#server?.stop();
   }
 }

@@ -36,7 +36,9 @@ export function workerCommand(program: Command): void {
         .default(availableParallelism(), "number of cores"),
     )
     .addOption(
-      new Option("--health-port <port>", "serve /healthz there").env("TIDEMARK_HEALTH_PORT").argParser(wholeNumber(1)),
+      new Option("--health-port <port>", "serve /healthz there")
+        .env("TIDEMARK_HEALTH_PORT")
+        .argParser(wholeNumber(1)),
     )
     .action(work);
 }

@@ -97,7 +97,8 @@ export class ControlLink {
   async #decode(body: Uint8Array): Promise<unknown> {
     const envelope = decodeValue(body) as { readonly message?: unknown; readonly object?: ObjectHandle };
     if (envelope.object === undefined) return envelope.message;
-    if (this.#storage === undefined) throw new InvariantError("a large message came to a process without storage");
+    if (this.#storage === undefined)
+      throw new InvariantError("a large message came to a process without storage");
     return this.#decode(await this.#storage.get(envelope.object));
   }
 }

@@ -77,7 +77,11 @@ export interface JobReport {
   /** State of the job machine on its leader: finer than `status`. */
   readonly phase: string;
   readonly leader: string;
-  readonly workers: readonly { readonly worker: string; readonly slots: number; readonly processId: number }[];
+  readonly workers: readonly {
+    readonly worker: string;
+    readonly slots: number;
+    readonly processId: number;
+  }[];
   readonly subtasks: readonly SubtaskReport[];
   readonly checkpoints: {
     readonly completed: number;

@@ -186,7 +186,10 @@ export class Host {
       const effect = effects[i]!;
       const answer = this.#perform(actor, effect);
       if (answer === undefined) continue;
-      invariant(i === effects.length - 1, `${actor.id}: "${effect.type}" must be the last effect of its transition`);
+      invariant(
+        i === effects.length - 1,
+        `${actor.id}: "${effect.type}" must be the last effect of its transition`,
+      );
       this.#hold(actor, answer);
     }
     if (snapshot.status === "done" && !actor.held) this.#remove(actor);

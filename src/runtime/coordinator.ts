@@ -161,7 +161,10 @@ export class Coordinator {
         return;
       } catch (error) {
         if (retryOf(error) !== "now") return this.#options.onCrash(error);
-        this.#options.logger.warn({ error: describeError(error) }, "job records cannot be read; trying again");
+        this.#options.logger.warn(
+          { error: describeError(error) },
+          "job records cannot be read; trying again",
+        );
         await new Promise<void>((resolve) => this.#options.clock.after(250, resolve));
       }
     }
@@ -231,7 +234,10 @@ export class Coordinator {
     this.#jobs.delete(submission.job);
     const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);
     if (answer.outcome === "refused")
-      return { answer: "refused", reason: `job ${submission.job} is being changed by somebody else; try again` };
+      return {
+        answer: "refused",
+        reason: `job ${submission.job} is being changed by somebody else; try again`,
+      };
     if (this.#token !== 0) this.#run(submission.job, admitted.record, answer.revision);
     return { answer: "accepted", generation: admitted.record.generation };
   }

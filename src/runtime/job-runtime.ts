@@ -70,7 +70,9 @@ interface Pending {
   readonly startedMs: number;
   readonly reason: string;
   readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
-  manifest: { readonly manifest: Manifest; readonly handle: { name: string; bytes: number; digest: string } } | undefined;
+  manifest:
+    | { readonly manifest: Manifest; readonly handle: { name: string; bytes: number; digest: string } }
+    | undefined;
 }
 
 const RESERVED_IDS = 1000;
@@ -85,7 +87,9 @@ export class JobRuntime {
   readonly #reaper: ObjectReaper;
   readonly #life = new AbortController();
   readonly #pending = new Map<number, Pending>();
-  #generation: { readonly id: number; readonly abort: AbortController; readonly wire: Subscription } | undefined;
+  #generation:
+    | { readonly id: number; readonly abort: AbortController; readonly wire: Subscription }
+    | undefined;
   #placement: { [subtask: SubtaskName]: string } = {};
   #awaitingSlots = false;
   #restarts = 0;
@@ -100,7 +104,10 @@ export class JobRuntime {
       clock,
       observe: (step) => this.#observe(step),
       onUnhandled: (actor, event, state) =>
-        options.logger.debug({ job: options.job, actor, event: event.type, state }, "event has no meaning here"),
+        options.logger.debug(
+          { job: options.job, actor, event: event.type, state },
+          "event has no meaning here",
+        ),
       onCrash: options.onCrash,
     });
     this.#writer = new RecordWriter({
@@ -348,7 +355,8 @@ export class JobRuntime {
       wire: link.serve(
         subjects.coordinator(job, generation),
         (message) => this.#receive(message as SubtaskMessage),
-        (error) => logger.warn({ job, generation, error: describeError(error) }, "message could not be handled"),
+        (error) =>
+          logger.warn({ job, generation, error: describeError(error) }, "message could not be handled"),
       ),
     };
   }
@@ -387,7 +395,11 @@ export class JobRuntime {
     const answer = await this.#options.link.tell<{ readonly answer: string; readonly reason?: string }>(
       this.#options.subjects.workers(worker),
       { type: "generation.deploy", deployment },
-      { signal: generation.abort.signal, timeoutMs: this.#options.timings.cancelTimeoutMs, detour: this.#detour() },
+      {
+        signal: generation.abort.signal,
+        timeoutMs: this.#options.timings.cancelTimeoutMs,
+        detour: this.#detour(),
+      },
     );
     if (answer?.answer === "refused")
       this.#host.send("job", {
@@ -407,7 +419,9 @@ export class JobRuntime {
     if (generation === undefined || generation.id !== message.generation) return;
     const { link, subjects, job } = this.#options;
     for (const worker of this.#placedWorkers())
-      void link.tell(subjects.worker(job, generation.id, worker), message, { signal: generation.abort.signal });
+      void link.tell(subjects.worker(job, generation.id, worker), message, {
+        signal: generation.abort.signal,
+      });
   }
 
   #teardown(generation: number): void {
@@ -424,14 +438,21 @@ export class JobRuntime {
     this.#options.logger.warn({ job: this.#options.job, worker, reason }, "worker lost");
     const generation = this.#generation;
     if (generation === undefined || !this.#placedWorkers().includes(worker)) return;
-    this.#host.send("job", { type: "worker.lost", generation: generation.id, worker, reason } as MachineEvent);
+    this.#host.send("job", {
+      type: "worker.lost",
+      generation: generation.id,
+      worker,
+      reason,
+    } as MachineEvent);
   }
 
   #checkSubtasks(worker: string, answer: PingAnswer): void {
     const generation = this.#generation;
     if (generation === undefined || answer.generation !== generation.id) return;
     const there = new Set(answer.subtasks.map((subtask) => subtask.subtask));
-    const missing = Object.entries(this.#placement).find(([subtask, at]) => at === worker && !there.has(subtask));
+    const missing = Object.entries(this.#placement).find(
+      ([subtask, at]) => at === worker && !there.has(subtask),
+    );
     if (missing !== undefined)
       this.#host.send("job", {
         type: "worker.lost",

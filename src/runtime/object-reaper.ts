@@ -104,7 +104,10 @@ export class ObjectReaper {
   #enqueue(work: () => Promise<void>): void {
     this.#work = this.#work.then(work).catch((error: unknown) => {
       if (!this.#options.signal.aborted)
-        this.#options.logger.warn({ error: describeError(error) }, "unreachable objects stay until the next sweep");
+        this.#options.logger.warn(
+          { error: describeError(error) },
+          "unreachable objects stay until the next sweep",
+        );
     });
   }
 }

@@ -48,7 +48,9 @@ export class SinkTransactions {
   ): Promise<readonly { readonly transaction: TransactionName; readonly checkpointId: number }[]> {
     for (const { operator } of operators) {
       if (operator.kind !== "sink") continue;
-      const restored = restore.states.find((state) => state.kind === "sink" && state.operator === operator.id);
+      const restored = restore.states.find(
+        (state) => state.kind === "sink" && state.operator === operator.id,
+      );
       const environment = this.#options.environmentOf(operator.id, restored?.inline);
       this.#sinks.push({ operator: operator.id, writer: await operator.sink.open(environment) });
     }

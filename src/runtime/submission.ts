@@ -108,5 +108,8 @@ function parallelismDifferences(existing: JobRecord, submission: JobSubmission):
   const before = new Map(existing.plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
   return submission.plan.vertices
     .filter((vertex) => before.get(vertex.id) !== vertex.parallelism)
-    .map((vertex) => `${vertex.id} has parallelism ${vertex.parallelism}, it had ${before.get(vertex.id) ?? "none"}`);
+    .map(
+      (vertex) =>
+        `${vertex.id} has parallelism ${vertex.parallelism}, it had ${before.get(vertex.id) ?? "none"}`,
+    );
 }

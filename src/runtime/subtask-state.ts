@@ -18,7 +18,10 @@ export async function restoreKeyedState(
     const detail = handle.inline as KeyedStateDetail;
     const address = { operator: handle.operator, state: detail.state };
     if (detail.bytes !== undefined) {
-      await load(chain, address, { object: `state of ${handle.operator} in the manifest`, bytes: detail.bytes });
+      await load(chain, address, {
+        object: `state of ${handle.operator} in the manifest`,
+        bytes: detail.bytes,
+      });
       continue;
     }
     for (const object of handle.objects) {

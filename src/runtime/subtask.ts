@@ -209,7 +209,11 @@ export class Subtask {
   /** The subtask cannot go on; the generation fails with this error. */
   fail(error: unknown): void {
     const retry = retryOf(error) === "never" ? "never" : "restart";
-    this.#host.send("subtask", { type: "subtask.broke", reason: describeError(error), retry } as MachineEvent);
+    this.#host.send("subtask", {
+      type: "subtask.broke",
+      reason: describeError(error),
+      retry,
+    } as MachineEvent);
   }
 
   /** A machine or handler threw: told to the leader without the machine, which is gone. */
@@ -243,7 +247,8 @@ export class Subtask {
           transactions: this.#sinks.cut(checkpointId),
         } as MachineEvent),
       "emit.barrier": ({ checkpointId }) => {
-        for (const output of this.#options.outputs.values()) output.broadcast({ kind: "barrier", checkpointId });
+        for (const output of this.#options.outputs.values())
+          output.broadcast({ kind: "barrier", checkpointId });
       },
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
       "cancel.snapshot": ({ checkpointId }) => {
@@ -312,7 +317,9 @@ export class Subtask {
     const operator = vertex.operators[0]?.operator;
     invariant(operator?.kind === "source", `vertex ${vertex.id} has neither a source nor an input`);
     if (restore.finished) return endedInput;
-    const restored = restore.states.find((state) => state.kind === "splits" && state.operator === operator.id);
+    const restored = restore.states.find(
+      (state) => state.kind === "splits" && state.operator === operator.id,
+    );
     const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
     const positions =
       (restored?.inline as readonly SplitPosition[] | undefined) ??

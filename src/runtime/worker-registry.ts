@@ -128,7 +128,10 @@ export class WorkerRegistry {
         worker.silentOnce = true;
         next = timings.secondProbeMs;
       } else if (clock.elapsedMs() - worker.lastAnswerMs > timings.heartbeatTimeoutMs)
-        return this.#lose(worker, `no answer for ${timings.heartbeatTimeoutMs} ms: the process hangs or is cut off`);
+        return this.#lose(
+          worker,
+          `no answer for ${timings.heartbeatTimeoutMs} ms: the process hangs or is cut off`,
+        );
     }
     if (this.#workers.get(id) === worker) this.#schedule(worker, next);
   }

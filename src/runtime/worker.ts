@@ -110,7 +110,11 @@ export class Worker {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "refused") this.#options.onRefused(new RequestRefusedError(answer.reason));
-        if (answer.answer === "accepted" && (answer.generation ?? 0) > this.#highest && this.#generation !== undefined)
+        if (
+          answer.answer === "accepted" &&
+          (answer.generation ?? 0) > this.#highest &&
+          this.#generation !== undefined
+        )
           void this.#inOrder(() => this.#endUpTo((answer.generation ?? 0) - 1));
       } catch (error) {
         this.#registered = false;
@@ -160,7 +164,10 @@ export class Worker {
     await this.#tearDown();
     this.#highest = deployment.generation;
     const { logger, link, subjects, id } = this.#options;
-    logger.info({ job: deployment.job, generation: deployment.generation, settle: deployment.settle }, "deploying");
+    logger.info(
+      { job: deployment.job, generation: deployment.generation, settle: deployment.settle },
+      "deploying",
+    );
     try {
       const manifest = await this.#readManifest(deployment);
       const generation = new Generation({

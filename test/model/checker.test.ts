@@ -1,6 +1,13 @@
 /** The checker checks itself: it finds what was seeded, counts what a plain search counts, and keeps its own rules. */
 import { describe, expect, test } from "vitest";
-import { type CheckOptions, type CheckResult, check, type Invariant, type StepInvariant } from "./checker.ts";
+import {
+  type CheckOptions,
+  type CheckResult,
+  check,
+  type Invariant,
+  type StepInvariant,
+  summary,
+} from "./checker.ts";
 import { actorIn, composeProcess } from "./machine-process.ts";
 import type { Effect, ProcessModel, View } from "./process.ts";
 import { countStates } from "./reference-search.ts";
@@ -117,6 +124,7 @@ describe("a two-phase commit of composed machines", () => {
   test("a search that ends early says so", () => {
     const result = checkToy(undefined, { maxStates: 500 });
     expect(result).toMatchObject({ cutOff: true, states: 500 });
+    expect(summary(result)).toContain("cut off");
   });
 });
 

@@ -108,7 +108,7 @@ export function leaves(snapshot: AnyMachineSnapshot): string[] {
   return ids.sort();
 }
 
-export function deepFreeze<Value>(value: Value): Value {
+function deepFreeze<Value>(value: Value): Value {
   if (value === null || typeof value !== "object" || Object.isFrozen(value)) return value;
   Object.freeze(value);
   for (const part of Object.values(value)) deepFreeze(part);

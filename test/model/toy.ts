@@ -301,7 +301,7 @@ const vote = {
 
 const become = (phase: Phase) => ({ type: "setPhase", params: { phase } }) as const;
 
-export const sinkMachine = sink.createMachine({
+const sinkMachine = sink.createMachine({
   id: "sink",
   options: { maxIterations: 20 },
   context: ({ input }) => ({ sink: input.sink, ...input.durable }),

@@ -31,5 +31,13 @@ export default defineJob("word-count", { parallelism: 2, checkpointing: { interv
         emit({ word: key, count: state.count.get(), final: true });
       },
     })
-    .sink("counts", jetstreamSink({ stream: "COUNTS", subject: ({ word }) => `counts.${word}`, provision: true, subjects: ["counts.>"] }));
+    .sink(
+      "counts",
+      jetstreamSink({
+        stream: "COUNTS",
+        subject: ({ word }) => `counts.${word}`,
+        provision: true,
+        subjects: ["counts.>"],
+      }),
+    );
 });

@@ -1,0 +1,80 @@
+/**
+ * `npm test`: every check of the repository, and a last line that counts them.
+ *
+ * A check is the script `check:<name>` of package.json and counts as one test; of vitest each test counts. All of them
+ * run even when one fails. The import table and the lint over the machines are tests too.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const checks = ["format", "lint", "types", "unused"];
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/** The part that we read of vitest's JSON report. */
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly status: string;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+
+const failures: string[] = [];
+const counts = [...checks.map(check), tests()];
+const sum = (of: (count: Count) => number): number => counts.reduce((total, count) => total + of(count), 0);
+const [passed, failed, skipped] = [sum((c) => c.passed), sum((c) => c.failed), sum((c) => c.skipped)];
+
+if (failures.length > 0) console.log(`\nFailed: ${failures.join(", ")}; what each of them found is above.`);
+console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+process.exitCode = failed > 0 ? 1 : 0;
+
+function check(name: string): Count {
+  const succeeded = run(name, []);
+  return { passed: succeeded ? 1 : 0, failed: succeeded ? 0 : 1, skipped: 0 };
+}
+
+function tests(): Count {
+  const folder = mkdtempSync(join(tmpdir(), "tidemark-report-"));
+  const file = join(folder, "vitest.json");
+  try {
+    const succeeded = run("tests", ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`]);
+    return countTests(JSON.parse(readFileSync(file, "utf8")) as Report, succeeded);
+  } catch (error) {
+    console.error("vitest left no report:", error);
+    return { passed: 0, failed: 1, skipped: 0 };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** A file that cannot be loaded, and an error outside of all tests, count as a failed test. */
+function countTests(report: Report, succeeded: boolean): Count {
+  const broken = report.testResults.filter(
+    ({ status, assertionResults }) =>
+      status === "failed" && !assertionResults.some((each) => each.status === "failed"),
+  );
+  const failed = report.numFailedTests + broken.length;
+  return {
+    passed: report.numPassedTests,
+    failed: succeeded ? failed : Math.max(failed, 1),
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+function run(name: string, args: readonly string[]): boolean {
+  console.log(`\n— ${name}`);
+  const npm = ["run", "--silent", `check:${name}`, ...(args.length > 0 ? ["--", ...args] : [])];
+  const { status } = spawnSync("npm", npm, { stdio: "inherit" });
+  if (status !== 0) failures.push(name);
+  return status === 0;
+}
