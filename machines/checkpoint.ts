@@ -169,6 +169,7 @@ export const checkpointMachine = machine.createMachine({
       },
     },
     persisting: {
+      description: "Every part is durable: first the manifest that lists them, then the decision (K1).",
       initial: "manifest",
       states: {
         manifest: {
@@ -268,7 +269,7 @@ export const checkpointMachine = machine.createMachine({
       ],
       always: { target: "aborted" },
     },
-    aborted: { type: "final" },
+    aborted: { type: "final", description: "Its barriers, where they still arrive, mean nothing any more." },
     deposed: {
       type: "final",
       description: "Another leader has taken over: sends nothing, deletes nothing (P9).",

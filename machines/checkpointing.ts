@@ -115,6 +115,7 @@ export const checkpointingMachine = machine.createMachine({
       on: { "generation.running": { target: "running" } },
     },
     running: {
+      description: "Every subtask of the generation runs: checkpoints are taken, one at a time (G3).",
       initial: "scheduling",
       exit: [stop, "forget"],
       on: {
@@ -130,6 +131,7 @@ export const checkpointingMachine = machine.createMachine({
           always: [{ guard: "periodic", target: "waiting", actions: interval }, { target: "waiting" }],
         },
         waiting: {
+          description: "For the interval to pass or for a request of the job's end.",
           always: { guard: "wanted", target: "reserving" },
           on: { "timer.fired": [{ guard: "otherTimer" }, { target: "reserving" }] },
         },
@@ -145,6 +147,7 @@ export const checkpointingMachine = machine.createMachine({
           on: { "timer.fired": [{ guard: "otherTimer" }, { target: "reserving" }] },
         },
         reserving: {
+          description: "The next id must be one that was reserved durably (G1).",
           initial: "checking",
           states: {
             checking: {
@@ -164,6 +167,7 @@ export const checkpointingMachine = machine.createMachine({
           },
         },
         triggering: {
+          description: "A checkpoint begins; the interval is counted from here.",
           entry: [
             "takeId",
             {

@@ -11,8 +11,8 @@
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
-import type { SubtaskEvent } from "./subtask.ts";
 import type { TimerEffects, TimerFired, TransactionName } from "./protocol.ts";
+import type { SubtaskEvent } from "./subtask.ts";
 
 export interface SinkTransactionInput {
   /** Restored from a manifest, cut and made durable by an older generation; null: a new one. */

@@ -1,21 +1,4 @@
 /** The public API: what a job file and a service that embeds Tidemark need. */
-export { fileSink } from "./connectors/file-sink.ts";
-export { generatorSource } from "./connectors/generator-source.ts";
-export { jetstreamSink } from "./connectors/jetstream-sink.ts";
-export { jetstreamSource } from "./connectors/jetstream-source.ts";
-export {
-  ConfigurationError,
-  EnvironmentError,
-  OperatorError,
-  RecordRefusedError,
-  RequestRefusedError,
-  TidemarkError,
-} from "./errors.ts";
-export { defineJob } from "./job/builder.ts";
-export { Job } from "./job/job.ts";
-export { loadJob } from "./job/load.ts";
-export { type } from "./job/process.ts";
-export { valueState } from "./state/descriptor.ts";
 
 export type {
   ChannelOptions,
@@ -26,11 +9,28 @@ export type {
 } from "./config/options.ts";
 export type { Duration, Size } from "./config/quantity.ts";
 export type { FileSinkOptions } from "./connectors/file-sink.ts";
+export { fileSink } from "./connectors/file-sink.ts";
 export type { GeneratorSourceOptions } from "./connectors/generator-source.ts";
+export { generatorSource } from "./connectors/generator-source.ts";
 export type { JetStreamSinkOptions } from "./connectors/jetstream-sink.ts";
+export { jetstreamSink } from "./connectors/jetstream-sink.ts";
 export type { JetstreamSourceOptions } from "./connectors/jetstream-source.ts";
+export { jetstreamSource } from "./connectors/jetstream-source.ts";
 export type { Sink, SinkWriter } from "./dataflow/sink.ts";
 export type { Source, SourceReader, SourceSplit } from "./dataflow/source.ts";
+export {
+  ConfigurationError,
+  EnvironmentError,
+  OperatorError,
+  RecordRefusedError,
+  RequestRefusedError,
+  TidemarkError,
+} from "./errors.ts";
 export type { JobBuilder, KeyedStream, OperatorOptions, Stream } from "./job/builder.ts";
+export { defineJob } from "./job/builder.ts";
+export { Job } from "./job/job.ts";
+export { loadJob } from "./job/load.ts";
 export type { KeyedContext } from "./job/process.ts";
+export { type } from "./job/process.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";
+export { valueState } from "./state/descriptor.ts";

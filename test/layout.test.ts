@@ -36,12 +36,13 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
     lines: 500,
     reason: "one machine is one definition, or it cannot be read beside its diagram",
   },
+  "machines/subtask.ts": { lines: 460, reason: "one machine is one definition" },
   "src/nats/object-storage.ts": { lines: 540, reason: "reading and writing share the object store's layout" },
   "src/nats/sequential-reader.ts": {
     lines: 610,
     reason: "one state of reading: consumer, pulls, what is buffered",
   },
-  "src/runtime/job-runtime.ts": { lines: 640, reason: "every effect of four machines in one table" },
+  "src/runtime/job-runtime.ts": { lines: 660, reason: "every effect of four machines in one table" },
   "src/runtime/subtask.ts": { lines: 480, reason: "every effect of two machines in one table" },
 };
 
@@ -268,8 +269,11 @@ function roomCycles(files: Tree): string[] {
 function longFiles(files: Tree): string[] {
   const long = [...files].flatMap(([file, text]) => {
     const lines = text.split("\n").length - 1;
-    const most = LONGER[file]?.lines ?? FILE_LINES_MAX;
-    return lines > most ? [`${file}: ${lines} lines, at most ${most}: split it by concept`] : [];
+    const { lines: most, reason } = LONGER[file] ?? {
+      lines: FILE_LINES_MAX,
+      reason: "what one reading can hold",
+    };
+    return lines > most ? [`${file}: ${lines} lines, at most ${most} (${reason}): split it by concept`] : [];
   });
   return [...long, ...Object.keys(LONGER).flatMap((file) => outlived(file, files))];
 }

@@ -2,11 +2,11 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ConfigOverrides } from "../config/job-config.ts";
 import { optionKeys } from "../config/options.ts";
+import type { Logger } from "../dataflow/connector.ts";
 import { ConfigurationError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connect.ts";
-import { type Cluster, openCluster } from "./assembly.ts";
 import { createLogger, type LogLevel, logLevels } from "../observe/logger.ts";
-import type { Logger } from "../dataflow/connector.ts";
+import { type Cluster, openCluster } from "./assembly.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;

@@ -44,7 +44,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const progress = setInterval(showProgress(session, say), SHOW_EVERY_MS);
   let report: JobReport;
   try {
-    report = await session.ended;
+    report = await session.ended();
   } finally {
     clearInterval(progress);
     await session.close();

@@ -6,8 +6,8 @@
  */
 import { createWriteStream, type WriteStream } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import type { JobReport } from "../control/messages.ts";
 import type { ControlClient } from "../control/client.ts";
+import type { JobReport } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { EnvironmentError } from "../errors.ts";
 import { loadJob } from "../job/load.ts";
@@ -50,12 +50,12 @@ const TERMINAL: ReadonlySet<string> = new Set(["finished", "failed", "canceled",
 export class RunSession {
   readonly prepared: PreparedJob;
   readonly cluster: Cluster;
-  /** Resolves when the job has reached a terminal status; rejects when it cannot go on. */
-  readonly ended: Promise<JobReport>;
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
   readonly #events: WriteStream | undefined;
+  /** Never resolves; rejects when server or children are gone for good. */
+  readonly #broken: Promise<never>;
   #latest: JobReport | undefined;
   #closed = false;
 
@@ -101,8 +101,9 @@ export class RunSession {
     });
     const session = new RunSession(options, prepared, cluster, server, children, failure);
     try {
-      await session.#startChildren(options);
-      await Promise.race([session.#client.submit(submission, flags.fresh === true), failure]);
+      children.start({ name: "coordinator", args: ["coordinator"] });
+      await Promise.race([session.#client.submit(submission, flags.fresh === true), session.#broken]);
+      session.#startWorkers(options);
     } catch (error) {
       await session.#takeDown();
       throw error;
@@ -130,8 +131,13 @@ export class RunSession {
       if (this.#closed) return new Promise<never>(() => {});
       throw new EnvironmentError(`nats-server ended by itself:\n${lastLines.join("\n")}`);
     });
-    this.ended = Promise.race([this.#watch(), failure, ...(serverGone === undefined ? [] : [serverGone])]);
-    this.ended.catch(() => undefined);
+    this.#broken = Promise.race([failure, ...(serverGone === undefined ? [] : [serverGone])]);
+    this.#broken.catch(() => undefined);
+  }
+
+  /** Resolves when the job has reached a terminal status; rejects when it cannot go on. Called once. */
+  ended(): Promise<JobReport> {
+    return Promise.race([this.#watch(), this.#broken]);
   }
 
   get latest(): JobReport | undefined {
@@ -162,11 +168,10 @@ export class RunSession {
     await this.#takeDown();
   }
 
-  async #startChildren(options: RunSessionOptions): Promise<void> {
+  #startWorkers(options: RunSessionOptions): void {
     const { parallelism } = this.prepared.config;
     const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
     const workers = options.flags.workers ?? most;
-    this.#children.start({ name: "coordinator", args: ["coordinator"] });
     for (let i = 1; i <= workers; i++)
       this.#children.start({
         name: `worker-${i}`,

@@ -3,9 +3,10 @@
  *
  * Neither contains anything that differs from one process or start to the next.
  */
-import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
+
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
+import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
 import type { Job } from "./job.ts";
 import { operatorsOf } from "./plan.ts";
 

@@ -54,6 +54,7 @@ export class Coordinator {
   readonly #jobs = new Map<string, JobRuntime>();
   #control: Subscription | undefined;
   #token = 0;
+  #leadingSinceMs = 0;
   #submitting: Promise<unknown> = Promise.resolve();
   #ended: (() => void) | undefined;
 
@@ -128,6 +129,7 @@ export class Coordinator {
   #lead(token: number): void {
     const { id, link, subjects, logger } = this.#options;
     this.#token = token;
+    this.#leadingSinceMs = this.#options.clock.elapsedMs();
     logger.info({ coordinator: id, token }, "leading");
     this.#control = link.serve(
       subjects.allControl(),
@@ -214,9 +216,17 @@ export class Coordinator {
     }
   }
 
+  /** A leader that has just begun does not know yet who is there. */
+  async #untilWorkersHaveRegistered(): Promise<void> {
+    const { clock, timings } = this.#options;
+    const missingMs = this.#leadingSinceMs + 2 * timings.registerIntervalMs - clock.elapsedMs();
+    if (missingMs > 0) await new Promise<void>((resolve) => clock.after(missingMs, resolve));
+  }
+
   async #submit(submission: JobSubmission, fresh: boolean): Promise<LeaderAnswer> {
     const { store, newId, clock } = this.#options;
     const key = jobKey(submission.job);
+    if (this.#jobs.get(submission.job)?.ended === false) await this.#untilWorkersHaveRegistered();
     const running = this.#jobs.get(submission.job);
     const found = await store.read(key);
     const existing = running?.record ?? (found === undefined ? undefined : decodeRecord(found.value));
@@ -224,6 +234,7 @@ export class Coordinator {
       token: this.#token,
       newId,
       nowMs: clock.nowMs(),
+      orphaned: running?.orphaned ?? true,
     });
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {

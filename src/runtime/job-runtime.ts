@@ -38,8 +38,8 @@ import { decodeValue, encodeValue } from "../state/codec.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "./actor.ts";
 import type { Clock } from "./clock.ts";
 import { ObjectReaper } from "./object-reaper.ts";
-import { RecordWriter } from "./record-writer.ts";
 import type { RecordStore } from "./record-store.ts";
+import { RecordWriter } from "./record-writer.ts";
 import type { Timings } from "./timings.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
@@ -166,13 +166,19 @@ export class JobRuntime {
     return this.#writer.record;
   }
 
-  /** The machine has reached a terminal status and nothing of it is left to do. */
+  /** A terminal status is reached; a new submission may follow. */
   get ended(): boolean {
     return !this.#host.has("job");
   }
 
+  /** No worker offers itself for the job. */
+  get orphaned(): boolean {
+    return this.#workers.list().length === 0;
+  }
+
   register(registration: WorkerRegistration): LeaderAnswer {
     const { record } = this;
+    if (this.ended) return { answer: "unknown" };
     if (registration.codeFingerprint !== record.codeFingerprint)
       return {
         answer: "refused",

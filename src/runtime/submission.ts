@@ -14,11 +14,14 @@ export interface AdmissionFacts {
   /** Random. */
   readonly newId: () => string;
   readonly nowMs: number;
+  /** No worker runs the job: whoever ran it is gone. */
+  readonly orphaned: boolean;
 }
 
 /**
- * A job that was suspended or has failed goes on from its last checkpoint; one that finished or was canceled starts only
- * afresh. A fresh start is a new incarnation, and its counters go on from the old ones (P1, P3).
+ * A job that was suspended, has failed, or was left behind by processes that are gone goes on from its last checkpoint;
+ * one that finished or was canceled starts only afresh. A fresh start is a new incarnation, and its counters go on from
+ * the old ones (P1, P3).
  */
 export function admit(
   existing: JobRecord | undefined,
@@ -33,6 +36,8 @@ export function admit(
     case "created":
     case "running":
     case "settling":
+      if (facts.orphaned && fresh) return { record: freshRecord(existing, submission, facts) };
+      if (facts.orphaned) return resume(existing, submission, facts);
       return {
         refused:
           `job ${job} is ${existing.status} already (generation ${existing.generation}); ` +
@@ -96,8 +101,8 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       restart: submission.restart,
       token: facts.token,
       writeId: facts.newId(),
-      status: "created",
-      settleTo: null,
+      // What was being settled still has to be (P18).
+      status: existing.status === "settling" ? "settling" : "created",
       failures: [],
       updatedAtMs: facts.nowMs,
     },

@@ -95,7 +95,7 @@ async function show(): Promise<Show> {
   const stopProgress = await showProgress(await jetstreamManager(connection), input);
   const stopWatching = await watchOutput(connection, () => plot.onOutput());
   try {
-    const report = await session.ended;
+    const report = await session.ended();
     stopProgress();
     stopWatching();
     if (report.status !== "finished")

@@ -18,7 +18,8 @@ export interface Input {
 }
 
 export function readInput(): Input {
-  const addresses = sotu() as readonly { readonly text: string }[];
+  // The package's types say no more than "objects".
+  const addresses = sotu() as unknown as readonly { readonly text: string }[];
   const sentences = addresses.flatMap(({ text }) => text.split(/(?<=[.!?;:])\s+/));
   const counts = new Map<string, number>();
   let words = 0;

@@ -1,0 +1,72 @@
+/** Workload W1 as a job, in all its variants (../variant.ts). */
+import { defineJob, generatorSource, jetstreamSink, jetstreamSource, type Source, type Stream, valueState } from "../../../src/index.ts";
+import { discardSink } from "../discard-sink.ts";
+import { Progress } from "../progress.ts";
+import { shapedSource } from "../shaped-source.ts";
+import { type Variant, variantOfEnvironment } from "../variant.ts";
+import { add, type Bid, bidPool, isTenth, NO_TOTAL } from "../workload.ts";
+
+interface Hit {
+  readonly bidder: string;
+  readonly count: number;
+}
+
+type Used = Pick<Bid, "bidder" | "price">;
+
+const variant = variantOfEnvironment();
+const { name, input, ratePerSecond, parallelism, intervalMs } = variant;
+const progress = new Progress();
+
+export default defineJob(
+  name,
+  {
+    parallelism,
+    ...(intervalMs === undefined ? {} : { checkpointing: { interval: intervalMs } }),
+    // The default waits a second before the first restart and longer before each later one.
+    restart: { strategy: "fixed-delay", attempts: 1000, delay: "100 ms" },
+  },
+  (job) => {
+    let bids: Stream<Used>;
+    if (input.kind === "framed") {
+      const source: Source<Bid[]> = jetstreamSource<Bid[]>({ stream: input.stream, until: "end", progress: false });
+      bids = job.source("bids", shapedSource(source, { end: input.end })).flatMap("unpack", (frame) => frame);
+    } else {
+      bids = job.source("bids", source(variant));
+    }
+    if (variant.projected === true) bids = bids.map("project", ({ bidder, price }) => ({ bidder, price }));
+    bids
+      .keyBy((bid) => bid.bidder)
+      .process("count", {
+        state: { total: valueState(NO_TOTAL) },
+        onRecord(bid, { state, emit }) {
+          const total = add(state.total.get(), bid);
+          state.total.set(total);
+          progress.count();
+          if (isTenth(bid.bidder, total.count)) emit({ bidder: bid.bidder, count: total.count });
+        },
+      })
+      .sink("hits", variant.sink === "discard" ? discardSink<Hit>() : hits());
+  },
+);
+
+function source({ input }: Variant): Source<Bid> {
+  if (input.kind === "generator") {
+    const pool = bidPool(input.keys);
+    return generatorSource({
+      splits: parallelism,
+      generate: (index) => pool[index % pool.length]!,
+      ...(input.count === undefined ? {} : { count: input.count }),
+      ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
+    });
+  }
+  const { stream, end } = input;
+  const reader = input.kind === "jetstream" ? input.reader : undefined;
+  return shapedSource(
+    jetstreamSource<Bid>({ stream, until: "end", progress: false, ...(reader === undefined ? {} : { reader }) }),
+    { end, ratePerSecond },
+  );
+}
+
+function hits() {
+  return jetstreamSink<Hit>({ stream: `OUT_${name}`, subject: `out.${name}`, subjects: [`out.${name}`], provision: true });
+}

@@ -1,0 +1,62 @@
+/**
+ * How fast records pass one point of a job: marks of (time, records) on standard output, and the rate between two of
+ * them. Counted inside the measured process, so that neither starting up nor asking falls into the figure.
+ */
+
+export interface Mark {
+  /** Wall clock in ms. */
+  readonly t: number;
+  readonly records: number;
+}
+
+const RECORDS_PER_MARK = 8192;
+const PREFIX = "mark ";
+
+export class Progress {
+  #records = 0;
+  #next = RECORDS_PER_MARK;
+
+  /** Costs an addition and a comparison. */
+  count(): void {
+    if (++this.#records >= this.#next) this.mark();
+  }
+
+  mark(): void {
+    this.#next = this.#records + RECORDS_PER_MARK;
+    const mark: Mark = { t: performance.timeOrigin + performance.now(), records: this.#records };
+    process.stdout.write(`${PREFIX}${JSON.stringify(mark)}\n`);
+  }
+}
+
+/** undefined: the line is something else. */
+export function parseMark(line: string): Mark | undefined {
+  return line.startsWith(PREFIX) ? (JSON.parse(line.slice(PREFIX.length)) as Mark) : undefined;
+}
+
+/** The first quarter is warm-up; the very end belongs to whichever process has fallen behind. */
+const STEADY_FROM = 0.25;
+const STEADY_TO = 0.95;
+
+/** Records a second of all processes together while they were between 25 % and 95 % of `records`. */
+export function steadyRate(processes: readonly (readonly Mark[])[], records: number): number {
+  const times = [...new Set(processes.flatMap((marks) => marks.map((mark) => mark.t)))].sort((a, b) => a - b);
+  const total = (t: number) => processes.reduce((sum, marks) => sum + recordsAt(marks, t), 0);
+  const from = times.find((t) => total(t) >= records * STEADY_FROM);
+  const to = times.find((t) => total(t) >= records * STEADY_TO);
+  if (from === undefined || to === undefined || to <= from) {
+    throw new Error(`only ${total(times.at(-1) ?? 0)} of ${records} records were seen`);
+  }
+  return ((total(to) - total(from)) * 1000) / (to - from);
+}
+
+function recordsAt(marks: readonly Mark[], t: number): number {
+  let before: Mark | undefined;
+  for (const mark of marks) {
+    if (mark.t > t) {
+      if (before === undefined) return 0;
+      return before.records + ((mark.records - before.records) * (t - before.t)) / (mark.t - before.t);
+    }
+    before = mark;
+  }
+  return before?.records ?? 0;
+}

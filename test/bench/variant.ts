@@ -1,0 +1,31 @@
+/** What a round runs, handed to the processes of a job through the environment: their job file reads it there. */
+
+export interface Variant {
+  /** Of the job; also names its output stream. */
+  readonly name: string;
+  readonly input:
+    | { readonly kind: "jetstream"; readonly stream: string; readonly end: number; readonly reader?: "public" }
+    /** Arrays of bids, one a message. */
+    | { readonly kind: "framed"; readonly stream: string; readonly end: number }
+    /** In memory; `count` undefined: never ends. */
+    | { readonly kind: "generator"; readonly count?: number; readonly keys: number };
+  readonly ratePerSecond?: number;
+  /** Only key and price go on behind the source. */
+  readonly projected?: boolean;
+  readonly sink: "jetstream" | "discard";
+  /** undefined: checkpoints are off. */
+  readonly intervalMs?: number;
+  readonly parallelism: number;
+}
+
+const VARIABLE = "BENCH_VARIANT";
+
+export function variantEnvironment(variant: Variant): Record<string, string> {
+  return { [VARIABLE]: JSON.stringify(variant) };
+}
+
+export function variantOfEnvironment(): Variant {
+  const text = process.env[VARIABLE];
+  if (text === undefined) throw new Error(`run by test/bench/main.ts, which sets ${VARIABLE}`);
+  return JSON.parse(text) as Variant;
+}

@@ -1,0 +1,159 @@
+/** `tidemark run` as its user knows it: real processes, real signals. */
+import { existsSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { countingJob, wrongCounts } from "./jobs.ts";
+import { type Command, kill, until, Workspace } from "./workspace.ts";
+
+let workspace: Workspace;
+beforeEach(async () => {
+  workspace = await Workspace.create();
+});
+afterEach(() => workspace.remove());
+
+const LONG = { count: 16_000, ratePerSecond: 4_000 };
+
+/** Until output has been committed at least once, so that a checkpoint is behind us. */
+const committed = () =>
+  until(
+    () => existsSync(workspace.path("out")) && workspace.lines().length > 0,
+    30_000,
+    () => "committed output",
+  );
+const nobodyLeft = () =>
+  until(
+    () => workspace.processes().length === 0,
+    20_000,
+    () => `the end of ${JSON.stringify(workspace.processes(), undefined, 1)}`,
+  );
+const started = async (command: Command) => {
+  await command.says("checkpoints every");
+  await committed();
+};
+
+describe("a job runs to its end", () => {
+  test.each(["ts", "js"] as const)("job in %s", async (language) => {
+    const file = language === "ts" ? "job.ts" : "job.mjs";
+    workspace.write(file, countingJob({ count: 2_000 }, language));
+    const { code, stdout, stderr } = await workspace.run(["run", file]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/job counting has finished/);
+    expect(wrongCounts(workspace.lines(), 2_000)).toEqual([]);
+    await nobodyLeft();
+  });
+
+  test("run again says that it has finished, and --fresh starts over", async () => {
+    workspace.write("job.mjs", countingJob({ count: 1_000 }));
+    expect((await workspace.run(["run", "job.mjs"])).code).toBe(0);
+    const again = await workspace.run(["run", "job.mjs"]);
+    expect(again.code).toBe(4);
+    expect(again.stderr).toMatch(/job counting has finished already.*--fresh/);
+    expect(workspace.lines()).toHaveLength(1_000);
+    const fresh = await workspace.run(["run", "job.mjs", "--fresh"]);
+    expect(fresh.code).toBe(0);
+    const lines = workspace.lines();
+    expect(lines).toHaveLength(2_000);
+    expect(new Set(lines).size).toBe(1_000);
+  });
+
+  test("--json prints one JSON object and nothing else", async () => {
+    workspace.write("job.mjs", countingJob({ count: 1_000 }));
+    const { code, stdout, stderr } = await workspace.run(["run", "job.mjs", "--json"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toMatchObject({ job: "counting", status: "finished", restarts: 0 });
+  });
+});
+
+describe("signals", () => {
+  test.each(["SIGINT", "SIGTERM"] as const)("%s suspends; run goes on from there", async (signal) => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const first = workspace.start(["run", "job.mjs"]);
+    await started(first);
+    first.kill(signal);
+    const suspended = await first.ended;
+    expect(suspended.stderr).toBe("");
+    expect(suspended).toMatchObject({ code: 0, signal: null });
+    expect(suspended.stdout).toMatch(/job counting is suspended.*run it again to go on/s);
+    expect(workspace.lines().length).toBeLessThan(LONG.count);
+    await nobodyLeft();
+
+    const second = await workspace.run(["run", "job.mjs"]);
+    expect(second).toMatchObject({ code: 0, stderr: "" });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+  });
+
+  test("a second Ctrl-C ends at once, and nothing is lost", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const first = workspace.start(["run", "job.mjs"]);
+    await started(first);
+    // Workers that do not answer cannot suspend.
+    for (const { pid, commandLine } of workspace.processes())
+      if (commandLine.includes(" worker ")) kill(pid, "SIGSTOP");
+    first.kill("SIGINT");
+    await first.says("press Ctrl-C again");
+    first.kill("SIGINT");
+    expect(await first.ended).toMatchObject({ code: 130 });
+    await nobodyLeft();
+
+    expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+  });
+
+  test("SIGKILL leaves no process behind, and run goes on from the last checkpoint", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const first = workspace.start(["run", "job.mjs"]);
+    await started(first);
+    expect(workspace.processes().length).toBeGreaterThanOrEqual(5);
+    first.kill("SIGKILL");
+    await first.ended;
+    await nobodyLeft();
+
+    const second = await workspace.run(["run", "job.mjs"]);
+    expect(second).toMatchObject({ code: 0, stderr: "" });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+  });
+
+  test("a killed run started over with --fresh gives the whole output again", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const first = workspace.start(["run", "job.mjs"]);
+    await started(first);
+    first.kill("SIGKILL");
+    await first.ended;
+    const before = new Set(workspace.files());
+    expect(await workspace.run(["run", "job.mjs", "--fresh"])).toMatchObject({ code: 0, stderr: "" });
+    const fresh = workspace.files().filter((file) => !before.has(file));
+    expect(wrongCounts(workspace.lines("out", fresh), LONG.count)).toEqual([]);
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)("%s while everything is still starting", async (signal) => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const command = workspace.start(["run", "job.mjs"]);
+    await command.says("nats-server .* at");
+    command.kill(signal);
+    const { code } = await command.ended;
+    expect([0, 130]).toContain(code);
+    await nobodyLeft();
+    expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+  });
+
+  test("workers and coordinator may be killed at any time", async () => {
+    workspace.write("job.mjs", countingJob({ ...LONG, options: 'restart: { initialBackoff: "100ms" }' }));
+    const command = workspace.start(["run", "job.mjs"]);
+    await started(command);
+    for (const part of [" worker ", " coordinator"]) {
+      const victim = workspace.processes().find(({ commandLine }) => commandLine.includes(part));
+      expect(victim).toBeDefined();
+      const lines = workspace.lines().length;
+      kill(victim!.pid);
+      await until(
+        () => workspace.lines().length > lines,
+        30_000,
+        () => `output after the ${part} was killed`,
+      );
+    }
+    expect(await command.ended).toMatchObject({ code: 0 });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+    await nobodyLeft();
+  });
+});

@@ -1,0 +1,189 @@
+/** A directory of a user's own: job files in it, the `tidemark` command run in it as a real process. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+export const mainFile = join(root, "dist/src/cli/main.js");
+const POLL_MS = 20;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** It is killed after this, so that no test waits for ever. Default 60,000. */
+  readonly timeoutMs?: number;
+}
+
+/** One `tidemark ...` that runs. */
+export class Command {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  stdout = "";
+  stderr = "";
+  #over = false;
+
+  constructor(child: ChildProcess, timeoutMs: number) {
+    this.child = child;
+    child.stdout!.on("data", (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+    });
+    child.stderr!.on("data", (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+    });
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    this.ended = new Promise((resolve) => {
+      child.once("close", (code, signal) => {
+        clearTimeout(timer);
+        this.#over = true;
+        resolve({ code, signal, stdout: this.stdout, stderr: this.stderr });
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Until standard output (or error) holds this. */
+  async says(text: string | RegExp, timeoutMs = 30_000): Promise<string> {
+    const found = () => [this.stdout, this.stderr].find((said) => new RegExp(text).test(said));
+    await until(() => found() !== undefined || this.#over, timeoutMs, () => `"${text}"; it said:\n${this.#said}`);
+    const said = found();
+    if (said === undefined) throw new Error(`ended without saying "${text}"; it said:\n${this.#said}`);
+    return said;
+  }
+
+  get #said(): string {
+    return `${this.stdout}\n--- stderr ---\n${this.stderr}`;
+  }
+}
+
+export async function until(
+  met: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+  what: () => string,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await met())) {
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what()}`);
+    await sleep(POLL_MS);
+  }
+}
+
+export class Workspace {
+  readonly dir: string;
+  readonly #commands: Command[] = [];
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** With `tidemark` installed beside the jobs, as `npm install` would. */
+  static async create(): Promise<Workspace> {
+    const workspace = new Workspace(realpathSync(await mkdtemp(join(tmpdir(), "tidemark-cli-"))));
+    mkdirSync(workspace.path("node_modules"));
+    symlinkSync(root, workspace.path("node_modules/tidemark"));
+    return workspace;
+  }
+
+  path(name: string): string {
+    return join(this.dir, name);
+  }
+
+  write(name: string, text: string): string {
+    writeFileSync(this.path(name), text);
+    return this.path(name);
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), "utf8");
+  }
+
+  start(args: readonly string[], options: CommandOptions = {}): Command {
+    const child = spawn(process.execPath, [mainFile, ...args], {
+      cwd: this.dir,
+      env: { ...environment(), ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const command = new Command(child, options.timeoutMs ?? 60_000);
+    this.#commands.push(command);
+    return command;
+  }
+
+  /** Until it has ended. */
+  run(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
+    return this.start(args, options).ended;
+  }
+
+  /** Names of the committed files of a file sink. */
+  files(directory = "out"): string[] {
+    const entries = readdirSync(this.path(directory), { withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  }
+
+  /** Lines of all its committed files, or of some. */
+  lines(directory = "out", files = this.files(directory)): string[] {
+    return files.flatMap((name) => this.read(join(directory, name)).split("\n").filter((line) => line !== ""));
+  }
+
+  /** Processes that were started for this directory: their command line or working directory names it. */
+  processes(): Process[] {
+    return allProcesses().filter(({ pid, commandLine, cwd }) => pid !== process.pid && (commandLine.includes(this.dir) || cwd === this.dir));
+  }
+
+  async remove(): Promise<void> {
+    for (const command of this.#commands) command.kill("SIGKILL");
+    await Promise.all(this.#commands.map((command) => command.ended));
+    for (const { pid } of this.processes()) kill(pid);
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+export interface Process {
+  readonly pid: number;
+  readonly commandLine: string;
+  readonly cwd: string;
+}
+
+function allProcesses(): Process[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((name) => {
+    try {
+      const commandLine = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ");
+      if (commandLine === "") return [];
+      return [{ pid: Number(name), commandLine, cwd: realpathSync(`/proc/${name}/cwd`) }];
+    } catch {
+      return [];
+    }
+  });
+}
+
+export function kill(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** Ours, without what would change what a command does. */
+function environment(): Record<string, string | undefined> {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("TIDEMARK_") || name === "TIDEMARK_NATS_SERVER",
+  );
+  return { ...Object.fromEntries(kept), NODE_OPTIONS: "" };
+}
