@@ -42,11 +42,19 @@ async function readOutput(connection: NatsConnection, onRecord: (record: WordCou
   const consumer = await jetstream(connection).consumers.get(COUNTS, { filter_subjects: ["counts.>"] });
   let pending = (await consumer.info(true)).num_pending;
   if (pending === 0) return;
-  const messages = await consumer.consume({ max_messages: 5000 });
-  for await (const message of messages) {
-    onRecord(message.json<WordCount>());
-    if (--pending === 0) break;
-  }
+  let done: () => void = () => {};
+  const finished = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  const messages = await consumer.consume({
+    max_messages: 5000,
+    callback(message) {
+      onRecord(message.json<WordCount>());
+      if (--pending === 0) done();
+    },
+  });
+  await finished;
+  messages.stop();
 }
 
 /** Calls for every committed output record from now on; answers how to stop. */
