@@ -4,13 +4,12 @@
  * Owns: the user's options, and what is asked of server and stream before anything is written.
  * Does not own: writing; see jetstream-transactional-writer.ts and, for at-least-once, jetstream-acked-writer.ts.
  */
-import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { BATCH_HEADER_BYTES_MAX, BATCH_MESSAGES_MAX } from "../nats/atomic-publisher.ts";
-import { NatsEnvironment } from "../nats/environment.ts";
+import { type JetStreamManager, NatsEnvironment, type StreamConfig } from "../nats/environment.ts";
 import { isAtLeast } from "../nats/server-version.ts";
 import {
   addCommand,

@@ -10,8 +10,6 @@
  *   the barrier. For a split with subjects it may be later, where nothing of these subjects lies between.
  * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
-import type { StreamInfo } from "@nats-io/jetstream";
-import { JetStreamApiError } from "@nats-io/jetstream";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
@@ -23,11 +21,12 @@ import type {
 } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import type { Decode, Decoder } from "../nats/decoding.ts";
-import { NatsEnvironment } from "../nats/environment.ts";
+import { NatsEnvironment, type StreamInfo } from "../nats/environment.ts";
 import { NatsLink } from "../nats/link.ts";
 import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/progress.ts";
 import { SequentialReader } from "../nats/sequential-reader.ts";
 import { isAtLeast } from "../nats/server-version.ts";
+import { isStreamMissing } from "../nats/sink-target.ts";
 import { filtersOverlap, isSubjectFilter } from "../nats/subject-filter.ts";
 
 export interface JetstreamSourceOptions {
@@ -188,7 +187,7 @@ async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions
   try {
     return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
   } catch (error) {
-    if (!(error instanceof JetStreamApiError) || error.status !== 404) throw error;
+    if (!isStreamMissing(error)) throw error;
     const subjects = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
     throw new EnvironmentError(
       `stream "${stream}" does not exist; create it: nats stream add ${stream} --subjects "${subjects ?? `${stream.toLowerCase()}.>`}"`,

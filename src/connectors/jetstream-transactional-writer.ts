@@ -12,7 +12,6 @@
  *   behind it (P25). Transactions that merely wait for a decision never stop it: the barrier that decides them comes
  *   behind records.
  */
-import type { JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import type { Committable, PreparingTransaction, SinkEnvironment, SinkWriter } from "../dataflow/sink.ts";
 import {
   type MarkerExpectation,
@@ -23,7 +22,7 @@ import {
   signature,
 } from "../dataflow/transaction-marker.ts";
 import { CommitRefusedError, ConfigurationError, invariant } from "../errors.ts";
-import type { NatsEnvironment } from "../nats/environment.ts";
+import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/environment.ts";
 import { type MessageRange, MessageReader } from "../nats/message-block.ts";
 import { SinkMarker } from "../nats/sink-marker.ts";
 import { isSubjectToken, readStream, shortcomings, subjectMatcher, unsuitable } from "../nats/sink-target.ts";
@@ -36,7 +35,7 @@ import {
   rangesOf,
   type Segment,
   TransactionBuffer,
-} from "./transaction-buffer.ts";
+} from "./jetstream-transaction-buffer.ts";
 
 /** Decided transactions that may wait behind the one being committed before input stops (J4). */
 const DECIDED_MAX = 2;

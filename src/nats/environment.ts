@@ -4,6 +4,9 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { EnvironmentError } from "../errors.ts";
 import type { Diverter } from "./diverting-transport.ts";
 
+/** What connectors name of the client library; they import it from here only. */
+export type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+
 export class NatsEnvironment {
   readonly connection: NatsConnection;
   /** Present when the connection runs on the diverting transport. */

@@ -2,7 +2,7 @@ import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nat
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
-import { bufferLimits } from "../../src/connectors/transaction-buffer.ts";
+import { bufferLimits } from "../../src/connectors/jetstream-transaction-buffer.ts";
 import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
 import {
   CommitRefusedError,

@@ -10,7 +10,7 @@
  *   for their commit; the rest is read back (P25).
  * - B3 A transaction of one small segment travels inline in its committable (P15).
  */
-import type { ObjectHandle } from "../checkpoint/storage.ts";
+import type { ObjectHandle } from "../../machines/protocol.ts";
 import type { StagingArea } from "../dataflow/sink.ts";
 import { CommitRefusedError } from "../errors.ts";
 import { MessageBlock, type MessageRange } from "../nats/message-block.ts";
