@@ -7,6 +7,7 @@
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
  * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19).
  * G3  Nothing is triggered unless the whole generation runs.
+ * G4  The minimal pause counts from the last completion and holds back periodic checkpoints only (flink-semantics 22).
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
@@ -80,9 +81,13 @@ const machine = setup({
   guards: {
     otherCheckpoint: ({ context, event }) => "checkpointId" in event && event.checkpointId !== context.lastId,
     otherTimer: ({ event }) => event.type === "timer.fired" && event.timer !== "trigger",
+    triggerTimer: ({ event }) => event.type === "timer.fired" && event.timer === "trigger",
     outOfIds: ({ context }) => context.lastId >= context.reservedCheckpointId,
     wanted: ({ context }) => context.wanted !== null,
     late: ({ context }) => context.late,
+    due: ({ context }) => context.late || context.wanted !== null,
+    pausing: ({ context }) =>
+      context.minPauseMs > 0 && context.intervalMs !== null && context.wanted === null,
     servesWanted: ({ context }) => context.reason === context.wanted,
     periodic: ({ context }) => context.intervalMs !== null,
   },
@@ -136,15 +141,24 @@ export const checkpointingMachine = machine.createMachine({
           on: { "timer.fired": [{ guard: "otherTimer" }, { target: "reserving" }] },
         },
         pausing: {
-          description: "After an abort or when an interval was missed: at least the minimal pause.",
+          description:
+            "The minimal pause after a completion, which a request of the job's end does not wait for; or a moment before such a request is tried again (G4).",
           entry: {
             type: "timer.start",
             params: ({ context }) => ({
-              timer: "trigger",
+              timer: "pause",
               ms: context.wanted === null ? context.minPauseMs : context.retryMs,
             }),
           },
-          on: { "timer.fired": [{ guard: "otherTimer" }, { target: "reserving" }] },
+          exit: { type: "timer.cancel", params: { timer: "pause" } },
+          on: {
+            "timer.fired": [
+              { guard: "triggerTimer", actions: "markLate" },
+              { guard: "due", target: "reserving" },
+              { target: "waiting" },
+            ],
+            "checkpoint.requested": { target: "reserving", actions: "want" },
+          },
         },
         reserving: {
           description: "The next id must be one that was reserved durably (G1).",
@@ -184,13 +198,14 @@ export const checkpointingMachine = machine.createMachine({
             "checkpoint.completed": [
               { guard: "otherCheckpoint" },
               { guard: "servesWanted", target: "settled", actions: "satisfied" },
-              { guard: "late", target: "pausing" },
+              { guard: "pausing", target: "pausing" },
+              { guard: "late", target: "reserving" },
               { target: "waiting" },
             ],
             "checkpoint.aborted": [
               { guard: "otherCheckpoint" },
               { guard: "wanted", target: "pausing" },
-              { guard: "late", target: "pausing" },
+              { guard: "late", target: "reserving" },
               { target: "waiting" },
             ],
           },

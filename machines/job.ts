@@ -261,6 +261,7 @@ export const jobMachine = machine.createMachine({
       on: { "record.stored": { target: "claimed", actions: "adoptFacts" } },
     },
     claimed: {
+      description: "The record is mine: what it says decides where the job goes on.",
       entry: {
         type: "start.policies",
         params: ({ context }) => ({ reservedCheckpointId: context.reservedCheckpointId }),
@@ -292,6 +293,7 @@ export const jobMachine = machine.createMachine({
       },
     },
     deploying: {
+      description: "A new generation is raised, deployed and restored; no record flows yet.",
       initial: "raising",
       states: {
         raising: {
@@ -335,6 +337,7 @@ export const jobMachine = machine.createMachine({
           },
         },
         restored: {
+          description: "Every subtask is restored and has committed what was decided (J3).",
           always: [{ guard: "settling", target: "#job.settling.committing" }, { target: "#job.running" }],
         },
       },
@@ -364,6 +367,7 @@ export const jobMachine = machine.createMachine({
       },
       states: {
         processing: {
+          description: "At least one subtask still has input.",
           always: [
             { guard: "suspending", target: "suspending" },
             { guard: "allEnded", target: "finishing" },
@@ -430,16 +434,19 @@ export const jobMachine = machine.createMachine({
       initial: "storing",
       states: {
         storing: {
+          description: "From here on the record refuses every further decision (D1).",
           entry: {
             type: "store.settling",
             params: ({ context }) => ({ settleTo: context.settleTo ?? "failed", reason: context.reason }),
           },
           on: {
             "record.stored": { target: "judging", actions: "adoptFacts" },
+            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
             "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
           },
         },
         judging: {
+          description: "Is anything decided still uncommitted, and is anybody there to commit it?",
           always: [
             { guard: "allCommitted", target: "#job.ending" },
             { guard: "alive", target: "committing" },
@@ -450,6 +457,7 @@ export const jobMachine = machine.createMachine({
           description: "The committers of the last generation are still at it.",
           always: { guard: "allCommitted", target: "#job.ending" },
           on: {
+            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
             "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
             ...failures,
           },
@@ -490,6 +498,7 @@ export const jobMachine = machine.createMachine({
     },
     ended: {
       type: "final",
+      description: "The terminal status is durable; what it does not retain may go (P16).",
       entry: [
         { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
         { type: "release.job", params: ({ context }) => ({ status: context.status }) },

@@ -184,6 +184,8 @@ export const leaseMachine = machine.createMachine({
       },
     },
     acquiring: {
+      description:
+        "Writes my name over the very revision that was seen; that write's own revision becomes the token (L1).",
       entry: write,
       on: {
         "lease.stored": { target: "leading", actions: "takeOver" },
@@ -204,10 +206,12 @@ export const leaseMachine = machine.createMachine({
       },
     },
     settlingAgain: {
+      description: "The lease cannot be read yet; whether it is mine stays open until it can (P8).",
       entry: check,
       on: { "timer.fired": { guard: "checkTimer", target: "settling" } },
     },
     leading: {
+      description: "The leader, until the lease shows another holder (L4).",
       entry: { type: "begin.leadership", params: ({ context }) => ({ token: context.token }) },
       initial: "resting",
       states: {
@@ -262,7 +266,7 @@ export const leaseMachine = machine.createMachine({
         "lease.unknown": { target: "released" },
       },
     },
-    released: { type: "final" },
+    released: { type: "final", description: "Given back, or as good as: a standby takes over." },
   },
 });
 

@@ -114,6 +114,12 @@ export interface CheckpointingConfig {
   readonly retained: number;
 }
 
+export interface HeartbeatConfig {
+  readonly pingIntervalMs: number;
+  /** A worker that hangs longer than this is lost. */
+  readonly timeoutMs: number;
+}
+
 /**
  * The one durable record of a job (P7): one key, one writer, changed only by compare-and-set. A checkpoint is complete
  * when, and only when, this record names its manifest.
@@ -143,11 +149,12 @@ export interface JobRecord {
   readonly codeFingerprint: string;
   readonly checkpointing: CheckpointingConfig;
   readonly restart: RestartStrategy;
+  readonly heartbeat: HeartbeatConfig;
   /** Splits of each source as discovered at submission, ends of bounded input included (P31). */
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** Retained completed checkpoints, oldest first. */
   readonly checkpoints: readonly CompletedCheckpoint[];
-  /** First failure of the present streak, then the latest ones; bounded. */
+  /** Since the last completed checkpoint: the first failure of this streak, then the latest ones; bounded. */
   readonly failures: readonly Failure[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;

@@ -57,6 +57,8 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
         },
       };
     case "generation":
+      if (change.generation <= record.generation)
+        return { refused: `generation ${record.generation} is already the record's` };
       if (factsOf(record).completed !== change.completed)
         return { refused: "another checkpoint was decided after recovery was planned" };
       return {
@@ -77,7 +79,7 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return { record: { ...record, status: change.status, settleTo: null, checkpoints } };
     }
     case "failure":
-      return { record: { ...record, failures: remember(record.failures, change.failure) } };
+      return { record: { ...record, failures: remember(record, change.failure) } };
   }
 }
 
@@ -95,9 +97,10 @@ function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
   };
 }
 
-/** The first failure of a streak stays beside the latest ones. */
-function remember(failures: readonly Failure[], failure: Failure): readonly Failure[] {
-  const [first, ...later] = failures;
+/** The first failure of a streak stays beside the latest ones; a completed checkpoint ends the streak. */
+function remember(record: JobRecord, failure: Failure): readonly Failure[] {
+  const endedMs = latestCheckpoint(record)?.completedAtMs ?? 0;
+  const [first, ...later] = record.failures.filter(({ atMs }) => atMs >= endedMs);
   return first === undefined ? [failure] : [first, ...[...later, failure].slice(-(FAILURES_KEPT - 1))];
 }
 

@@ -139,6 +139,7 @@ export const restartMachine = machine.createMachine({
       },
     },
     judging: {
+      description: "The failure is counted; does the strategy still grant a restart?",
       always: [{ guard: "denied", target: "denied" }, { target: "attempting" }],
     },
     attempting: {

@@ -109,7 +109,7 @@ export const sinkTransactionMachine = machine.createMachine({
             }),
           },
         },
-        "staging.failed": { target: "refused", actions: "keepReason" },
+        "staging.failed": { target: "lost", actions: "keepReason" },
         "generation.ended": { target: "released" },
       },
     },
@@ -162,6 +162,16 @@ export const sinkTransactionMachine = machine.createMachine({
         }),
       },
     },
+    lost: {
+      type: "final",
+      description: "Never became durable, so no checkpoint named it: its records are read again (P14).",
+      entry: {
+        type: "tell.subtask",
+        params: ({ context }) => ({
+          event: { type: "subtask.broke", reason: context.reason, retry: "restart" },
+        }),
+      },
+    },
     released: {
       type: "final",
       description: "Its generation ended; the manifest that names it, if any, hands it to the next one.",
@@ -171,6 +181,6 @@ export const sinkTransactionMachine = machine.createMachine({
       entry: { type: "abort.transaction", params: ({ context }) => ({ transaction: context.transaction }) },
       on: { "transaction.aborted": { target: "aborted" } },
     },
-    aborted: { type: "final" },
+    aborted: { type: "final", description: "Nothing of it was ever promised to anybody." },
   },
 });

@@ -289,6 +289,7 @@ export const subtaskMachine = machine.createMachine({
       on: { "generation.started": [{ guard: "otherGeneration" }, { target: "running" }] },
     },
     running: {
+      description: "Input, snapshot and commit go on beside each other.",
       type: "parallel",
       entry: { type: "run.input", params: ({ context }) => ({ finished: context.finished }) },
       states: {
@@ -435,7 +436,18 @@ export const subtaskMachine = machine.createMachine({
               entry: commitOldest,
               on: {
                 "transaction.committed": { target: "choosing", actions: "dropCommitted" },
-                "checkpoint.completed": [{ guard: "otherGeneration" }, { actions: "markDecided" }],
+                "checkpoint.completed": [
+                  { guard: "otherGeneration" },
+                  {
+                    actions: [
+                      "markDecided",
+                      {
+                        type: "report.progress",
+                        params: ({ event }) => ({ checkpointId: event.checkpointId }),
+                      },
+                    ],
+                  },
+                ],
               },
             },
           },
@@ -447,6 +459,7 @@ export const subtaskMachine = machine.createMachine({
     },
     closed: {
       type: "final",
+      description: "Its generation is over.",
       entry: { type: "close.operators", params: ({ context }) => ({ subtask: context.subtask }) },
     },
   },

@@ -33,10 +33,10 @@ const FILE_LINES_MAX = 450;
 /** Files that are longer for a reason: how long they may be. */
 const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason: string }>> = {
   "machines/job.ts": {
-    lines: 500,
+    lines: 520,
     reason: "one machine is one definition, or it cannot be read beside its diagram",
   },
-  "machines/subtask.ts": { lines: 460, reason: "one machine is one definition" },
+  "machines/subtask.ts": { lines: 470, reason: "one machine is one definition" },
   "src/nats/object-storage.ts": { lines: 540, reason: "reading and writing share the object store's layout" },
   "src/nats/sequential-reader.ts": {
     lines: 610,
@@ -55,16 +55,18 @@ const contracts = [
   ...words,
 ];
 const running = [
-  ...[
-    "machines/",
-    "src/job/",
-    "src/dataflow/",
-    "src/state/",
-    "src/checkpoint/",
-    "src/runtime/",
-    "src/control/",
-  ],
-  ...["src/config/", "src/errors.ts", "src/observe/feed.ts", "xstate", "node:"],
+  "machines/",
+  "src/job/",
+  "src/dataflow/",
+  "src/state/",
+  "src/checkpoint/",
+  "src/runtime/",
+  "src/control/",
+  "src/config/",
+  "src/errors.ts",
+  "src/observe/feed.ts",
+  "xstate",
+  "node:",
 ];
 const connecting = ["src/dataflow/", "src/state/codec.ts", "src/config/", ...words, "node:"];
 

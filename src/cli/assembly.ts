@@ -127,6 +127,7 @@ export async function submissionOf(
     codeFingerprint: prepared.codeFingerprint,
     checkpointing: { intervalMs, timeoutMs, minPauseMs, retained },
     restart: config.restart,
+    heartbeat: config.heartbeat,
     splits,
   };
 }
@@ -152,6 +153,7 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage }),
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,
     flushMs: config.channels.flushMs,
+    windowFrames: config.channels.windowFrames,
     clock: systemClock,
     timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs },
   });

@@ -38,7 +38,16 @@ export class Children {
 
   constructor(options: ChildrenOptions) {
     this.#options = options;
-    mkdirSync(options.logDir, { recursive: true });
+    try {
+      mkdirSync(options.logDir, { recursive: true });
+    } catch (cause) {
+      throw new EnvironmentError(
+        `logs cannot be written to ${options.logDir}; it must be a directory that this user may write`,
+        {
+          cause,
+        },
+      );
+    }
   }
 
   start(spec: ChildSpec, failedStarts = 0): void {

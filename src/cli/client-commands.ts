@@ -1,7 +1,9 @@
 /** `tidemark submit`, `status`, `cancel`: requests to the leading coordinator. */
 import type { Command } from "commander";
+import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
-import { RequestRefusedError } from "../errors.ts";
+import { isJobName } from "../dataflow/subjects.ts";
+import { ConfigurationError, RequestRefusedError } from "../errors.ts";
 import { loadJob } from "../job/load.ts";
 import { describePlan } from "../job/plan.ts";
 import { jobKey } from "../runtime/coordinator.ts";
@@ -13,7 +15,7 @@ import {
   type ClusterFlags,
   type ConfigFlags,
   connectCluster,
-  loggerOf,
+  messagesOf,
   overridesOf,
 } from "./options.ts";
 
@@ -42,13 +44,31 @@ export function clientCommands(program: Command): void {
 }
 
 async function withCluster(flags: ClientFlags, work: (cluster: Cluster) => Promise<void>): Promise<void> {
-  const logger = loggerOf({ ...flags, logLevel: "warn" }, "client");
+  const logger = messagesOf(flags, "client");
   const cluster = await connectCluster(flags, flags.server, "client", logger);
   try {
     await work(cluster);
   } finally {
     await cluster.nats.connection.close();
   }
+}
+
+const LEADER_TIMEOUT_MS_MAX = 15_000;
+
+function clientOf(cluster: Cluster, flags: ClientFlags): ControlClient {
+  return createClient(cluster, Math.min(LEADER_TIMEOUT_MS_MAX, flags.connectTimeout * 1000));
+}
+
+/** @throws ConfigurationError for what can be no job's name, before anybody is asked */
+function checkJobName(job: string): void {
+  if (isJobName(job)) return;
+  const hint = /\.[cm]?[jt]s$/.test(job)
+    ? "; give the name that the file hands to defineJob, not the file"
+    : "";
+  throw new ConfigurationError(
+    "job",
+    `"${job}" cannot be the name of a job${hint}; "tidemark status" lists the jobs`,
+  );
 }
 
 function print(flags: { readonly json?: boolean }, value: unknown, text: string): void {
@@ -63,10 +83,10 @@ async function submit(
   await withCluster(flags, async (cluster) => {
     const submission = await submissionOf(prepared, {
       job: prepared.job.name,
-      logger: loggerOf({ ...flags, logLevel: "warn" }, "client"),
+      logger: messagesOf(flags, "client"),
       nats: cluster.nats,
     });
-    await createClient(cluster).submit(submission, flags.fresh === true);
+    await clientOf(cluster, flags).submit(submission, flags.fresh === true);
     const { job } = submission;
     print(
       flags,
@@ -77,9 +97,10 @@ async function submit(
 }
 
 async function status(job: string | undefined, flags: ClientFlags): Promise<void> {
+  if (job !== undefined) checkJobName(job);
   await withCluster(flags, async (cluster) => {
     if (job === undefined) return listJobs(cluster, flags);
-    const report = await createClient(cluster).status(job);
+    const report = await clientOf(cluster, flags).status(job);
     if (report === undefined)
       throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
     print(flags, report, describeReport(report));
@@ -103,8 +124,9 @@ async function listJobs(cluster: Cluster, flags: ClientFlags): Promise<void> {
 }
 
 async function cancel(job: string, flags: ClientFlags): Promise<void> {
+  checkJobName(job);
   await withCluster(flags, async (cluster) => {
-    await createClient(cluster).cancel(job);
+    await clientOf(cluster, flags).cancel(job);
     print(flags, { job, canceling: true }, `job ${job} is being canceled`);
   });
 }

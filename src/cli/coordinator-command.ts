@@ -19,7 +19,7 @@ export function coordinatorCommand(program: Command): void {
     .addOption(
       new Option("--health-port <port>", "serve /healthz there")
         .env("TIDEMARK_HEALTH_PORT")
-        .argParser(wholeNumber(1)),
+        .argParser(wholeNumber(1, 65_535)),
     )
     .action(coordinate);
 }
@@ -46,6 +46,7 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   await lifetime.ending;
   await coordinator.stop();
   health?.close();
+  await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();
   process.exit(0);
 }

@@ -26,6 +26,7 @@ export function watchLifetime(boundMs: number): Lifetime {
   });
   process.on("SIGTERM", () => end("SIGTERM"));
   process.on("SIGINT", () => end("SIGINT"));
+  process.on("SIGHUP", () => end("SIGHUP"));
   if (process.connected) process.on("disconnect", () => process.exit(1));
   return { ending, end };
 }

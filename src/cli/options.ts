@@ -3,9 +3,10 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ConfigOverrides } from "../config/job-config.ts";
 import { optionKeys } from "../config/options.ts";
 import type { Logger } from "../dataflow/connector.ts";
+import { isSubjectToken } from "../dataflow/subjects.ts";
 import { ConfigurationError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connect.ts";
-import { createLogger, type LogLevel, logLevels } from "../observe/logger.ts";
+import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, openCluster } from "./assembly.ts";
 
 export interface ConnectionFlags {
@@ -30,13 +31,26 @@ export interface ClusterFlags extends ConnectionFlags {
   readonly logFile?: string;
 }
 
-export function wholeNumber(min: number): (text: string) => number {
+export function wholeNumber(min: number, max?: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < min)
-      throw new InvalidArgumentError(`It must be a whole number of at least ${min}.`);
-    return value;
+    if (
+      text.trim() !== "" &&
+      Number.isSafeInteger(value) &&
+      value >= min &&
+      (max === undefined || value <= max)
+    )
+      return value;
+    const range = max === undefined ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`);
   };
+}
+
+function prefixTokens(text: string): string {
+  if (text.split(".").every(isSubjectToken) && !text.startsWith("$")) return text;
+  throw new InvalidArgumentError(
+    'It must be tokens of a NATS subject with dots between them, such as "tidemark" or "acme.tidemark".',
+  );
 }
 
 export function addClusterOptions(command: Command, server: "required" | "optional" = "required"): Command {
@@ -51,20 +65,24 @@ export function addClusterOptions(command: Command, server: "required" | "option
     .addOption(new Option("--user <name>", "NATS user").env("TIDEMARK_USER"))
     .addOption(new Option("--password <password>", "its password").env("TIDEMARK_PASSWORD"))
     .addOption(new Option("--token <token>", "NATS token").env("TIDEMARK_TOKEN"))
-    .option("--tls", "require TLS")
+    .addOption(new Option("--tls", "require TLS").env("TIDEMARK_TLS"))
     .addOption(
       new Option("--tls-ca <file>", "certificates of the authorities to trust (PEM)").env("TIDEMARK_TLS_CA"),
     )
     .addOption(new Option("--tls-cert <file>", "our own certificate (PEM)").env("TIDEMARK_TLS_CERT"))
     .addOption(new Option("--tls-key <file>", "its key (PEM)").env("TIDEMARK_TLS_KEY"))
     .addOption(
-      new Option("--connect-timeout <seconds>", "how long to try to reach the server at start")
+      new Option(
+        "--connect-timeout <seconds>",
+        "how long to try to reach the server and, for a request, the leading coordinator",
+      )
         .argParser(wholeNumber(1))
         .default(30),
     )
     .addOption(
       new Option("--prefix <tokens>", "first tokens of every subject and bucket")
         .env("TIDEMARK_PREFIX")
+        .argParser(prefixTokens)
         .default("tidemark"),
     )
     .addOption(
@@ -134,7 +152,10 @@ export function connectOptionsOf(
   name: string,
   logger: Logger,
 ): NatsConnectOptions {
-  const { tlsCa, tlsCert, tlsKey } = flags;
+  // A variable that is set to nothing is not set.
+  const [tlsCa, tlsCert, tlsKey] = [flags.tlsCa, flags.tlsCert, flags.tlsKey].map(
+    (file) => file || undefined,
+  );
   const wantsTls = flags.tls === true || tlsCa !== undefined || tlsCert !== undefined || tlsKey !== undefined;
   return {
     servers: server,
@@ -167,6 +188,7 @@ export function connectionEnvironment(flags: ClusterFlags, server: string): Reco
     ["TIDEMARK_USER", flags.user],
     ["TIDEMARK_PASSWORD", flags.password],
     ["TIDEMARK_TOKEN", flags.token],
+    ["TIDEMARK_TLS", flags.tls === true ? "true" : undefined],
     ["TIDEMARK_TLS_CA", flags.tlsCa],
     ["TIDEMARK_TLS_CERT", flags.tlsCert],
     ["TIDEMARK_TLS_KEY", flags.tlsKey],
@@ -186,6 +208,38 @@ export function loggerOf(flags: ClusterFlags, role: string): Logger {
   });
 }
 
+/** Of a command that a person waits for: text on standard error, unless a log file is wanted. */
+export function messagesOf(flags: ClusterFlags, role: string): Logger {
+  if (flags.logFile !== undefined) return loggerOf({ ...flags, logLevel: "warn" }, role);
+  return createMessages((line) => process.stderr.write(line));
+}
+
+/** How the options of `connectNats` are called on the command line. */
+const FLAG_OF: Readonly<Record<string, string>> = {
+  servers: "--server",
+  credentialsFile: "--creds",
+  nkeyFile: "--nkey",
+  user: "--user",
+  password: "--password",
+  token: "--token",
+  "tls.caFile": "--tls-ca",
+  "tls.certFile": "--tls-cert",
+  "tls.keyFile": "--tls-key",
+};
+
+/** Says the flag where the message says the option that it becomes. */
+function inWordsOfFlags(error: unknown): unknown {
+  if (!(error instanceof ConfigurationError)) return error;
+  const { key } = error;
+  let text = error.message;
+  for (const [option, flag] of Object.entries(FLAG_OF))
+    if (/[A-Z.]/.test(option))
+      text = text.replace(new RegExp(`\\b${option.replace(".", "\\.")}\\b`, "g"), flag);
+  text = text.replace(/\bcertFile\b/g, "--tls-cert").replace(/\bkeyFile\b/g, "--tls-key");
+  const flag = FLAG_OF[key] ?? key;
+  return new ConfigurationError(key, text.startsWith(flag) ? text : `${flag}: ${text}`);
+}
+
 /** Connects and opens the cluster's buckets. The caller closes the connection. */
 export async function connectCluster(
   flags: ClusterFlags,
@@ -193,7 +247,11 @@ export async function connectCluster(
   role: string,
   logger: Logger,
 ): Promise<Cluster> {
-  const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger));
+  const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger)).catch(
+    (error: unknown) => {
+      throw inWordsOfFlags(error);
+    },
+  );
   return openCluster(nats, {
     prefix: flags.prefix,
     checkpointDir: flags.checkpointDir,

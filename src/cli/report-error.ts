@@ -21,6 +21,8 @@ export const exitCodes = {
   refused: 4,
   /** A bug in Tidemark. */
   bug: 70,
+  /** A second Ctrl-C, or one before the job was submitted. */
+  interrupted: 130,
 } as const;
 
 export function exitCodeOf(error: unknown): number {

@@ -1,19 +1,16 @@
 /** `tidemark run JOB`: everything a job needs in one command, on one machine. */
-import type { Command } from "commander";
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import type { JobReport } from "../control/messages.ts";
-import { RequestRefusedError } from "../errors.ts";
+import { describeError, RequestRefusedError } from "../errors.ts";
 import { describePlan } from "../job/plan.ts";
-import { addClusterOptions, addConfigOptions, loggerOf, wholeNumber } from "./options.ts";
+import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "./options.ts";
+import { count, FailureText, ProgressScreen, ProgressText } from "./progress.ts";
 import { exitCodes } from "./report-error.ts";
 import { type RunFlags, RunSession } from "./run-session.ts";
 
 interface RunCommandFlags extends RunFlags {
   readonly json?: boolean;
 }
-
-const SHOW_EVERY_MS = 2000;
-const KILLED_BY_SIGINT = 130;
 
 export function runCommand(program: Command): void {
   addConfigOptions(addClusterOptions(program.command("run"), "optional"))
@@ -27,94 +24,122 @@ export function runCommand(program: Command): void {
     .option("--fresh", "start over: drop the state of an earlier run")
     .option("--events <file>", "append every event of the job to this file, one JSON object a line")
     .option("--json", "one JSON object at the end instead of text")
+    .addHelpText(
+      "after",
+      "\nCtrl-C suspends: one more checkpoint, then everything stops, and the same command goes on from there." +
+        "\nA second Ctrl-C ends at once, as safely as a crash. State and logs are in .tidemark beside the job file.",
+    )
     .action(run);
 }
 
 async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
-  const say = (line: string) => void (flags.json === true || process.stdout.write(`${line}\n`));
-  const session = await RunSession.start({
-    jobPath,
-    flags,
-    logger: loggerOf({ ...flags, logLevel: "warn" }, "run"),
-    say,
-  });
-  const { job, plan, config } = session.prepared;
+  const startedMs = performance.now();
+  const screen = new ProgressScreen(flags.json === true ? { write: () => {} } : process.stdout);
+  const say = (line: string) => screen.say(line);
+  const interruption = new Interruption(say);
+  const session = await RunSession.start({ jobPath, flags, logger: messagesOf(flags, "run"), say });
+  const { plan, config } = session.prepared;
   say(`${describePlan(plan, config)}\n`);
-  suspendOnSignal(session, say);
-  const progress = setInterval(showProgress(session, say), SHOW_EVERY_MS);
+  interruption.suspends(session);
+  showProgress(screen, session);
   let report: JobReport;
   try {
     report = await session.ended();
   } finally {
-    clearInterval(progress);
+    screen.end();
+    interruption.ending();
     await session.close();
   }
+  const seconds = (performance.now() - startedMs) / 1000;
   if (flags.json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
-  else say(epitaph(report));
-  if (report.status === "failed") {
-    const failure = report.failures.at(-1);
-    process.stderr.write(`tidemark: job ${job.name} failed: ${failure?.where}: ${failure?.reason}\n`);
-  }
+  else if (report.status !== "failed") say(epitaph(report, seconds));
+  if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
   process.exit(
     report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok,
   );
 }
 
 /** First signal: suspend, always resumable. Second: end at once, as safe as a crash (P30). */
-function suspendOnSignal(session: RunSession, say: (line: string) => void): void {
-  let asked = false;
-  const onSignal = () => {
-    if (asked) {
-      session.kill();
-      process.exit(KILLED_BY_SIGINT);
+class Interruption {
+  readonly #say: (line: string) => void;
+  #session: RunSession | undefined;
+  #asked = false;
+  #ending = false;
+
+  constructor(say: (line: string) => void) {
+    this.#say = say;
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.on(signal, () => this.#interrupt());
+  }
+
+  suspends(session: RunSession): void {
+    this.#session = session;
+  }
+
+  /** Nothing is left to suspend. */
+  ending(): void {
+    this.#ending = true;
+  }
+
+  #interrupt(): void {
+    if (this.#session === undefined) {
+      this.#say("interrupted while starting; run it again to go on");
+      process.exit(exitCodes.interrupted);
     }
-    asked = true;
-    say("suspending: one more checkpoint; press Ctrl-C again to end at once");
-    session.suspend().catch((error: unknown) => {
-      if (!(error instanceof RequestRefusedError)) say(`cannot suspend: ${String(error)}`);
+    if (this.#asked) {
+      this.#session.kill();
+      process.exit(exitCodes.interrupted);
+    }
+    this.#asked = true;
+    if (this.#ending) return;
+    this.#say("suspending: one more checkpoint; press Ctrl-C again to end at once");
+    this.#session.suspend().catch((error: unknown) => {
+      if (!(error instanceof RequestRefusedError)) this.#say(`cannot suspend: ${describeError(error)}`);
     });
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  }
 }
 
-function showProgress(session: RunSession, say: (line: string) => void): () => void {
-  let last = 0;
-  let lastMs = performance.now();
-  return () => {
-    const report = session.latest;
-    if (report === undefined) return;
-    const sources = new Set(
-      session.prepared.plan.vertices
-        .filter((vertex) => vertex.operators[0]?.kind === "source")
-        .map((vertex) => vertex.id),
-    );
-    const read = report.subtasks
-      .filter((subtask) => sources.has(subtask.subtask.split("/")[0] ?? ""))
-      .reduce((sum, subtask) => sum + subtask.recordsIn, 0);
-    const nowMs = performance.now();
-    const rate = Math.max(0, Math.round(((read - last) * 1000) / (nowMs - lastMs)));
-    last = read;
-    lastMs = nowMs;
-    const waiting = report.waitingFor === "" ? "" : `, waiting for ${report.waitingFor}`;
-    const checkpoint = report.checkpoints.latest?.checkpointId ?? "none";
-    say(
-      `${report.phase.split(".")[0]}${waiting}  generation ${report.generation}  ${read.toLocaleString("en")} records read ` +
-        `(${rate.toLocaleString("en")}/s)  checkpoint ${checkpoint}`,
-    );
-  };
+function showProgress(screen: ProgressScreen, session: RunSession): void {
+  const { vertices } = session.prepared.plan;
+  const sources = vertices.filter(({ operators }) => operators[0]?.kind === "source").map(({ id }) => id);
+  const progress = new ProgressText(sources);
+  const failures = new FailureText();
+  session.onReport((report) => {
+    for (const failure of failures.news(report))
+      if (report.status !== "failed") screen.say(`failure: ${failure}`);
+  });
+  screen.begin(() =>
+    session.latest === undefined ? undefined : progress.describe(session.latest, performance.now()),
+  );
 }
 
-function epitaph(report: JobReport): string {
-  const checkpoints = `${report.checkpoints.completed} checkpoints completed, ${report.checkpoints.aborted} aborted, ${report.restarts} restarts`;
+function epitaph(report: JobReport, seconds: number): string {
+  const { completed, aborted } = report.checkpoints;
+  const facts =
+    `${count(completed)} checkpoints completed, ${count(aborted)} aborted, ` +
+    `${count(report.restarts)} restarts, ${seconds.toFixed(1)} s`;
   switch (report.status) {
     case "finished":
-      return `job ${report.job} has finished: all input processed, all output committed (${checkpoints})`;
+      return `job ${report.job} has finished: all input processed, all output committed (${facts})`;
     case "suspended":
-      return `job ${report.job} is suspended (${checkpoints}); run it again to go on, or with --fresh to start over`;
+      return `job ${report.job} is suspended (${facts}); run it again to go on, or with --fresh to start over`;
     case "canceled":
-      return `job ${report.job} was canceled (${checkpoints})`;
+      return `job ${report.job} was canceled (${facts})`;
     default:
-      return `job ${report.job} is ${report.status} (${checkpoints})`;
+      return `job ${report.job} is ${report.status} (${facts})`;
   }
+}
+
+/** The first failure is the cause; what came later may be its consequence. */
+export function causeOfFailure(report: JobReport): string {
+  const first = report.failures[0];
+  const last = report.failures.at(-1);
+  const cause = first === undefined ? "for no recorded reason" : `${first.where}: ${first.reason}`;
+  const later =
+    last === undefined || last.reason === first?.reason ? "" : `\nand at last: ${last.where}: ${last.reason}`;
+  return (
+    `job ${report.job} failed: ${cause}${later}\n` +
+    "Its output is committed up to its last checkpoint, and its state is kept: mend the cause and run it again, " +
+    "or start over with --fresh"
+  );
 }

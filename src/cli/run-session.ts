@@ -4,12 +4,12 @@
  * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
  * shown (run-command.ts, the examples).
  */
-import { createWriteStream, type WriteStream } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
-import { EnvironmentError } from "../errors.ts";
+import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
 import { loadJob } from "../job/load.ts";
 import { type NatsServer, startNatsServer } from "../nats/server.ts";
 import { provideNatsServer } from "../nats/server-binary.ts";
@@ -45,6 +45,7 @@ export interface RunSessionOptions {
 }
 
 const POLL_MS = 200;
+const LAST_WORDS_MS = 2000;
 const TERMINAL: ReadonlySet<string> = new Set(["finished", "failed", "canceled", "suspended"]);
 
 export class RunSession {
@@ -53,21 +54,23 @@ export class RunSession {
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
-  readonly #events: WriteStream | undefined;
+  readonly #events: EventFile | undefined;
   /** Never resolves; rejects when server or children are gone for good. */
   readonly #broken: Promise<never>;
+  readonly #listeners: ((report: JobReport) => void)[] = [];
   #latest: JobReport | undefined;
   #closed = false;
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(options.flags));
     const { flags } = options;
+    const events = flags.events === undefined ? undefined : new EventFile(flags.events, options.logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
     const server = flags.server === undefined ? await provideServer(home, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
       const cluster = await connectCluster(flags, url, "run", options.logger);
-      return await RunSession.#begin(options, prepared, home, url, server, cluster);
+      return await RunSession.#begin(options, prepared, home, url, server, cluster, events);
     } catch (error) {
       await server?.stop();
       throw error;
@@ -81,6 +84,7 @@ export class RunSession {
     url: string,
     server: NatsServer | undefined,
     cluster: Cluster,
+    events: EventFile | undefined,
   ): Promise<RunSession> {
     const { flags } = options;
     await options.beforeSubmit?.(cluster);
@@ -96,11 +100,14 @@ export class RunSession {
     failure.catch(() => undefined);
     const children = new Children({
       logDir: join(home, "logs"),
-      environment: { ...process.env, ...connectionEnvironment(flags, url) },
+      // One health port cannot serve them all.
+      environment: { ...process.env, TIDEMARK_HEALTH_PORT: undefined, ...connectionEnvironment(flags, url) },
       onHopeless: (error) => hopeless(error),
     });
-    const session = new RunSession(options, prepared, cluster, server, children, failure);
+    const session = new RunSession(options, prepared, cluster, server, children, failure, events);
     try {
+      // Whoever listens must be heard of before the first event.
+      await cluster.bus.flush();
       children.start({ name: "coordinator", args: ["coordinator"] });
       await Promise.race([session.#client.submit(submission, flags.fresh === true), session.#broken]);
       session.#startWorkers(options);
@@ -118,14 +125,14 @@ export class RunSession {
     server: NatsServer | undefined,
     children: Children,
     failure: Promise<never>,
+    events: EventFile | undefined,
   ) {
     this.prepared = prepared;
     this.cluster = cluster;
     this.#server = server;
     this.#children = children;
     this.#client = createClient(cluster, 30_000);
-    const { events } = options.flags;
-    this.#events = events === undefined ? undefined : createWriteStream(events, { flags: "a" });
+    this.#events = events;
     this.#listen(options.onEvent);
     const serverGone = server?.exited.then(({ lastLines }) => {
       if (this.#closed) return new Promise<never>(() => {});
@@ -138,6 +145,11 @@ export class RunSession {
   /** Resolves when the job has reached a terminal status; rejects when it cannot go on. Called once. */
   ended(): Promise<JobReport> {
     return Promise.race([this.#watch(), this.#broken]);
+  }
+
+  /** At every look at the job, a few times a second. */
+  onReport(listener: (report: JobReport) => void): void {
+    this.#listeners.push(listener);
   }
 
   get latest(): JobReport | undefined {
@@ -191,7 +203,7 @@ export class RunSession {
     const decoder = new TextDecoder();
     this.cluster.bus.subscribe(subject, (body) => {
       const line = decoder.decode(body);
-      this.#events?.write(`${line}\n`);
+      this.#events?.append(line);
       onEvent?.(JSON.parse(line) as FeedEvent);
     });
   }
@@ -202,6 +214,7 @@ export class RunSession {
       const report = await this.#client.status(this.prepared.job.name);
       if (report === undefined) continue;
       this.#latest = report;
+      for (const listener of this.#listeners) listener(report);
       if (TERMINAL.has(report.status) && report.phase === report.status) return report;
     }
   }
@@ -210,11 +223,52 @@ export class RunSession {
     this.#closed = true;
     await this.#children.stop("worker");
     await this.#children.stop("coordinator");
+    // What the children said last is on its way to us; a server that is gone says nothing more.
+    await Promise.race([
+      this.cluster.bus.flush().catch(() => undefined),
+      new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref()),
+    ]);
     await this.cluster.nats.connection.close();
-    await new Promise<void>((resolve) =>
-      this.#events === undefined ? resolve() : this.#events.end(resolve),
-    );
+    this.#events?.close();
     await this.#server?.stop();
+  }
+}
+
+/** Events as they come, each written before the next one: what is in the file when the process dies is whole. */
+class EventFile {
+  readonly #path: string;
+  readonly #descriptor: number;
+  readonly #logger: Logger;
+  #refused = false;
+
+  constructor(path: string, logger: Logger) {
+    this.#path = path;
+    this.#logger = logger;
+    try {
+      this.#descriptor = openSync(path, "a");
+    } catch (cause) {
+      throw new ConfigurationError("events", `--events ${path} cannot be written; name another file`, {
+        cause,
+      });
+    }
+  }
+
+  append(line: string): void {
+    if (this.#refused) return;
+    try {
+      writeSync(this.#descriptor, `${line}\n`);
+    } catch (error) {
+      // The job is worth more than its events.
+      this.#refused = true;
+      this.#logger.warn(
+        {},
+        `--events ${this.#path} takes no more (${describeError(error)}); the job goes on without it`,
+      );
+    }
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
   }
 }
 

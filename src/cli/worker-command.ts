@@ -38,7 +38,7 @@ export function workerCommand(program: Command): void {
     .addOption(
       new Option("--health-port <port>", "serve /healthz there")
         .env("TIDEMARK_HEALTH_PORT")
-        .argParser(wholeNumber(1)),
+        .argParser(wholeNumber(1, 65_535)),
     )
     .action(work);
 }
@@ -72,6 +72,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   await lifetime.ending;
   await worker.stop();
   health?.close();
+  await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();
   process.exit(0);
 }

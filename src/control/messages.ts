@@ -7,6 +7,7 @@ import type {
   Answer,
   CheckpointingConfig,
   GraphPlan,
+  HeartbeatConfig,
   JobStatus,
   ObjectHandle,
   RestartStrategy,
@@ -26,6 +27,7 @@ export interface JobSubmission {
   readonly codeFingerprint: string;
   readonly checkpointing: CheckpointingConfig;
   readonly restart: RestartStrategy;
+  readonly heartbeat: HeartbeatConfig;
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
 }
 
@@ -35,6 +37,8 @@ export interface WorkerRegistration {
   /** Random per process start (P5). */
   readonly worker: string;
   readonly codeFingerprint: string;
+  /** Of every vertex as this worker builds the job: options at its start may change it. */
+  readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   /** Highest generation that was deployed here, 0 when none was. */
   readonly generation: number;
@@ -57,8 +61,8 @@ export interface SubtaskReport {
   readonly subtask: SubtaskName;
   readonly worker: string;
   readonly state: string;
+  /** Records taken from the source or the input channels in this generation. */
   readonly recordsIn: number;
-  readonly recordsOut: number;
 }
 
 export interface CheckpointReport {

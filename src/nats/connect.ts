@@ -178,7 +178,7 @@ async function connectInTime(
       );
     }
     if (attempt === 1) {
-      options.logger?.warn({ servers: addresses }, `${where} cannot be reached yet; trying on`);
+      options.logger?.warn({ servers: addresses }, `${where} cannot be reached yet; trying for ${timeoutMs / 1000} s`);
     }
     await sleep(retryPauseMs);
   }

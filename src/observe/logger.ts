@@ -19,3 +19,13 @@ export function createLogger(options: LoggerOptions): Logger {
   );
   return pino({ level: options.level, base: options.fields }, to);
 }
+
+/** Messages for the person who waits for a command: one line of text each, to standard error. */
+export function createMessages(write: (line: string) => void): Logger {
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: (_fields, message) => write(`tidemark: warning: ${message}\n`),
+    error: (_fields, message) => write(`tidemark: ${message}\n`),
+  };
+}

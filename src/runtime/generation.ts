@@ -13,10 +13,10 @@ import type { InputChannel, OutputChannel } from "../dataflow/channel.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { ChannelId } from "../dataflow/frame.ts";
 import { InputGate } from "../dataflow/input-gate.ts";
-import { createLocalChannel } from "../dataflow/local-channel.ts";
+import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../dataflow/local-channel.ts";
 import type { Edge, JobGraph, Vertex } from "../dataflow/operator.ts";
 import { createEdgeOutput, type EdgeOutput } from "../dataflow/output.ts";
-import { createRemoteInput, createRemoteOutput } from "../dataflow/remote-channel.ts";
+import { createRemoteInput, createRemoteOutput, DEFAULT_REMOTE_WINDOW } from "../dataflow/remote-channel.ts";
 import type { Subjects } from "../dataflow/subjects.ts";
 import { invariant } from "../errors.ts";
 import type { EventFeed } from "../observe/feed.ts";
@@ -34,6 +34,8 @@ export interface GenerationOptions {
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
   readonly flushMs: number;
+  /** Records frames of one channel that were sent and not yet taken. */
+  readonly windowFrames: number;
   readonly nats: unknown;
   readonly clock: Clock;
   readonly timings: Timings;
@@ -158,6 +160,7 @@ export class Generation {
         },
       },
       onFailure,
+      window: { ...DEFAULT_REMOTE_WINDOW, framesMax: this.#options.windowFrames },
     };
   }
 
@@ -166,7 +169,7 @@ export class Generation {
     const key = `${id.edge}.${id.from}.${id.to}`;
     const known = this.#local.get(key);
     if (known !== undefined) return known;
-    const channel = createLocalChannel();
+    const channel = createLocalChannel({ ...DEFAULT_LOCAL_WINDOW, framesMax: this.#options.windowFrames });
     this.#local.set(key, channel);
     return channel;
   }

@@ -13,7 +13,13 @@ import type { CheckpointEffects } from "../../machines/checkpoint.ts";
 import { checkpointMachine } from "../../machines/checkpoint.ts";
 import { type CheckpointingEffects, checkpointingMachine } from "../../machines/checkpointing.ts";
 import { type JobEffects, jobMachine } from "../../machines/job.ts";
-import type { JobRecord, Manifest, SubtaskName, SubtaskSnapshot } from "../../machines/protocol.ts";
+import type {
+  JobRecord,
+  Manifest,
+  SubtaskName,
+  SubtaskSnapshot,
+  VertexPlan,
+} from "../../machines/protocol.ts";
 import { factsOf, latestCheckpoint, type RecordChange } from "../../machines/record.ts";
 import { planRecovery } from "../../machines/recovery.ts";
 import { restartMachine } from "../../machines/restart.ts";
@@ -131,6 +137,7 @@ export class JobRuntime {
       subjects,
       clock,
       timings,
+      heartbeat: options.record.heartbeat,
       onChange: () => this.#offerSlots(),
       onLost: (worker, reason) => this.#workerLost(worker, reason),
       onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
@@ -186,6 +193,14 @@ export class JobRuntime {
           `worker ${registration.worker} has loaded another version of job ${record.job} than the one submitted ` +
           `(code ${short(registration.codeFingerprint)}, submitted ${short(record.codeFingerprint)}); ` +
           "start the workers from the submitted job file, or submit the job again",
+      };
+    const differences = parallelismDifferences(record.plan.vertices, registration.parallelism);
+    if (differences.length > 0)
+      return {
+        answer: "refused",
+        reason:
+          `worker ${registration.worker} was started with other options than job ${record.job} was submitted with: ` +
+          `${differences.join("; ")}; give both the same --parallelism and --config`,
       };
     this.#workers.register(registration);
     return { answer: "accepted", generation: record.generation };
@@ -654,6 +669,20 @@ export class JobRuntime {
       effects: step.effects.map((effect) => effect.type),
     });
   }
+}
+
+function parallelismDifferences(
+  submitted: readonly VertexPlan[],
+  offered: { readonly [vertex: string]: number },
+): string[] {
+  const wanted = new Map(submitted.map(({ id, parallelism }) => [id, parallelism]));
+  const vertices = [...new Set([...wanted.keys(), ...Object.keys(offered)])];
+  return vertices
+    .filter((vertex) => wanted.get(vertex) !== offered[vertex])
+    .map(
+      (vertex) =>
+        `${vertex} has ${offered[vertex] ?? "no"} subtasks there, ${wanted.get(vertex) ?? "none"} submitted`,
+    );
 }
 
 const short = (fingerprint: string): string => fingerprint.slice(0, 12);

@@ -99,6 +99,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       codeFingerprint: submission.codeFingerprint,
       checkpointing: submission.checkpointing,
       restart: submission.restart,
+      heartbeat: submission.heartbeat,
       token: facts.token,
       writeId: facts.newId(),
       // What was being settled still has to be (P18).

@@ -170,7 +170,6 @@ export class Subtask {
       subtask: this.name,
       state: this.#host.state("subtask"),
       recordsIn: this.#counter.records,
-      recordsOut: 0,
     };
   }
 

@@ -1,13 +1,9 @@
 /** How long things may take before somebody acts. All in ms; the defaults suit one machine or one cluster. */
 export interface Timings {
-  /** Leader to worker; a killed process is noticed after at most one of these and a second probe. Default 250. */
-  readonly pingIntervalMs: number;
   /** Second probe after nobody answered to a ping (P28). Default 250. */
   readonly secondProbeMs: number;
   /** Own connection must have been up for this long before anybody is declared dead (P28). Default 2000. */
   readonly connectionSettledMs: number;
-  /** A worker that hangs longer than this is lost. Default 5000. */
-  readonly heartbeatTimeoutMs: number;
   /** Worker to leader. Default 500. */
   readonly registerIntervalMs: number;
   /** Default 2000. */
@@ -25,10 +21,8 @@ export interface Timings {
 }
 
 export const defaultTimings: Timings = {
-  pingIntervalMs: 250,
   secondProbeMs: 250,
   connectionSettledMs: 2000,
-  heartbeatTimeoutMs: 5000,
   registerIntervalMs: 500,
   leaseMs: 2000,
   deployTimeoutMs: 120_000,

@@ -7,7 +7,7 @@
  *     it has not answered for the heartbeat timeout (P28).
  * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
  */
-import type { SubtaskName, VertexPlan } from "../../machines/protocol.ts";
+import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../machines/protocol.ts";
 import type { ControlLink } from "../control/link.ts";
 import type { PingAnswer, WorkerRegistration } from "../control/messages.ts";
 import type { Subjects } from "../dataflow/subjects.ts";
@@ -27,7 +27,8 @@ export interface WorkerRegistryOptions {
   readonly link: ControlLink;
   readonly subjects: Subjects;
   readonly clock: Clock;
-  readonly timings: Timings;
+  readonly timings: Pick<Timings, "secondProbeMs" | "connectionSettledMs">;
+  readonly heartbeat: HeartbeatConfig;
   readonly onChange: () => void;
   readonly onLost: (worker: string, reason: string) => void;
   readonly onAnswer: (worker: string, answer: PingAnswer) => void;
@@ -105,14 +106,14 @@ export class WorkerRegistry {
   }
 
   async #ping(worker: Worker): Promise<void> {
-    const { link, subjects, clock, timings } = this.#options;
+    const { link, subjects, clock, timings, heartbeat } = this.#options;
     const id = worker.registration.worker;
-    let next = timings.pingIntervalMs;
+    let next = heartbeat.pingIntervalMs;
     try {
       const answer = await link.ask<PingAnswer>(
         subjects.workers(id),
         { type: "worker.ping" },
-        timings.heartbeatTimeoutMs / 4,
+        heartbeat.timeoutMs / 4,
       );
       worker.lastAnswerMs = clock.elapsedMs();
       worker.silentOnce = false;
@@ -127,10 +128,10 @@ export class WorkerRegistry {
         if (worker.silentOnce) return this.#lose(worker, "nobody answers to its name: the process is gone");
         worker.silentOnce = true;
         next = timings.secondProbeMs;
-      } else if (clock.elapsedMs() - worker.lastAnswerMs > timings.heartbeatTimeoutMs)
+      } else if (clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs)
         return this.#lose(
           worker,
-          `no answer for ${timings.heartbeatTimeoutMs} ms: the process hangs or is cut off`,
+          `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`,
         );
     }
     if (this.#workers.get(id) === worker) this.#schedule(worker, next);

@@ -44,6 +44,7 @@ export interface WorkerOptions {
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
   readonly flushMs: number;
+  readonly windowFrames: number;
   readonly nats: unknown;
   readonly clock: Clock;
   readonly timings: Timings;
@@ -96,12 +97,17 @@ export class Worker {
   async #register(): Promise<void> {
     const { link, subjects, job, id, codeFingerprint, slots, processId, timings } = this.#options;
     const { signal } = this.#life;
+    const vertices = this.#options.graph.vertices.map(
+      ({ id: vertex, parallelism: of }) => [vertex, of] as const,
+    );
+    const parallelism = Object.fromEntries(vertices);
     while (!signal.aborted) {
       const registration: WorkerRegistration = {
         type: "worker.register",
         job,
         worker: id,
         codeFingerprint,
+        parallelism,
         slots,
         generation: this.#highest,
         processId,

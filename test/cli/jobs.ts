@@ -59,6 +59,7 @@ export function wrongCounts(lines: readonly string[], count: number): string[] {
   }
   if (lines.length !== count) wrong.push(`${lines.length} lines instead of ${count}`);
   for (const [key, seen] of counts)
-    for (let nth = 1; nth <= seen.size; nth++) if (!seen.has(nth)) wrong.push(`key ${key} never reached ${nth}`);
+    for (let nth = 1; nth <= seen.size; nth++)
+      if (!seen.has(nth)) wrong.push(`key ${key} never reached ${nth}`);
   return wrong.slice(0, 10);
 }

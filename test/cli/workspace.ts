@@ -61,7 +61,11 @@ export class Command {
   /** Until standard output (or error) holds this. */
   async says(text: string | RegExp, timeoutMs = 30_000): Promise<string> {
     const found = () => [this.stdout, this.stderr].find((said) => new RegExp(text).test(said));
-    await until(() => found() !== undefined || this.#over, timeoutMs, () => `"${text}"; it said:\n${this.#said}`);
+    await until(
+      () => found() !== undefined || this.#over,
+      timeoutMs,
+      () => `"${text}"; it said:\n${this.#said}`,
+    );
     const said = found();
     if (said === undefined) throw new Error(`ended without saying "${text}"; it said:\n${this.#said}`);
     return said;
@@ -135,14 +139,18 @@ export class Workspace {
     return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
   }
 
-  /** Lines of all its committed files, or of some. */
+  /** Records of all its committed files, or of some. */
   lines(directory = "out", files = this.files(directory)): string[] {
-    return files.flatMap((name) => this.read(join(directory, name)).split("\n").filter((line) => line !== ""));
+    const lines = files.flatMap((name) => this.read(join(directory, name)).trimEnd().split("\n"));
+    return lines.map((line) => JSON.parse(line) as string);
   }
 
   /** Processes that were started for this directory: their command line or working directory names it. */
   processes(): Process[] {
-    return allProcesses().filter(({ pid, commandLine, cwd }) => pid !== process.pid && (commandLine.includes(this.dir) || cwd === this.dir));
+    return allProcesses().filter(
+      ({ pid, commandLine, cwd }) =>
+        pid !== process.pid && (commandLine.includes(this.dir) || cwd === this.dir),
+    );
   }
 
   async remove(): Promise<void> {

@@ -77,7 +77,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
           },
           onEnd({ key, state, emit }) {
             const { count, fold } = state.count.get();
-            emit({ key: String(key), n: count, count, fold, final: true });
+            emit({ key, n: count, count, fold, final: true });
           },
         })
         .sink(

@@ -1,0 +1,132 @@
+/** What `tidemark run` shows while a job runs: on a terminal one line that changes, elsewhere a line now and then. */
+import type { JobReport } from "../control/messages.ts";
+
+const TERMINAL_EVERY_MS = 250;
+const ELSEWHERE_EVERY_MS = 5000;
+/** The rate is the mean over about this long. */
+const RATE_WINDOW_MS = 3000;
+const CLEAR_LINE = "\r\x1b[2K";
+
+interface Sample {
+  readonly atMs: number;
+  readonly generation: number;
+  readonly read: number;
+}
+
+/** Words for one report. */
+export class ProgressText {
+  readonly #sources: ReadonlySet<string>;
+  readonly #samples: Sample[] = [];
+
+  /** @param sources ids of the vertices that read input */
+  constructor(sources: readonly string[]) {
+    this.#sources = new Set(sources);
+  }
+
+  describe(report: JobReport, nowMs: number): string {
+    const { generation, checkpoints, restarts, waitingFor } = report;
+    const read = report.subtasks
+      .filter(({ subtask }) => this.#sources.has(subtask.slice(0, subtask.lastIndexOf("/"))))
+      .reduce((sum, { recordsIn }) => sum + recordsIn, 0);
+    const rate = this.#rate({ atMs: nowMs, generation, read });
+    const phase = report.phase.split(".")[0] ?? report.status;
+    const { latest } = checkpoints;
+    return [
+      waitingFor === "" ? phase : `waiting for ${waitingFor}`,
+      `generation ${generation}: ${count(read)} records read, ${count(rate)}/s`,
+      latest === null
+        ? "no checkpoint yet"
+        : `checkpoint ${latest.checkpointId} (${Math.round(latest.durationMs)} ms, ${size(latest.bytes)})`,
+      ...(checkpoints.aborted === 0 ? [] : [`${checkpoints.aborted} aborted`]),
+      ...(restarts === 0 ? [] : [restarts === 1 ? "1 restart" : `${restarts} restarts`]),
+    ].join("  ");
+  }
+
+  #rate(now: Sample): number {
+    const samples = this.#samples;
+    // A new generation counts from 0 again.
+    if (samples.at(-1)?.generation !== now.generation) samples.length = 0;
+    samples.push(now);
+    while (samples.length > 2 && now.atMs - samples[1]!.atMs >= RATE_WINDOW_MS) samples.shift();
+    const first = samples[0]!;
+    const passedMs = now.atMs - first.atMs;
+    return passedMs <= 0 ? 0 : Math.max(0, Math.round(((now.read - first.read) * 1000) / passedMs));
+  }
+}
+
+/** Failures that have not been told yet; one that repeats itself word for word is told once. */
+export class FailureText {
+  readonly #told = new Set<string>();
+
+  news(report: JobReport): string[] {
+    const lines: string[] = [];
+    for (const { where, reason } of report.failures) {
+      const text = `${where}: ${reason}`;
+      if (this.#told.has(text)) continue;
+      this.#told.add(text);
+      lines.push(text);
+    }
+    return lines;
+  }
+}
+
+export interface Screen {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Lines that stay, and below them, on a terminal, one that is replaced. */
+export class ProgressScreen {
+  readonly #screen: Screen;
+  readonly #everyMs: number;
+  #shown = "";
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+    this.#everyMs = screen.isTTY === true ? TERMINAL_EVERY_MS : ELSEWHERE_EVERY_MS;
+  }
+
+  say(line: string): void {
+    this.#screen.write(`${this.#cleared()}${line}\n${this.#shown}`);
+  }
+
+  /** @param line undefined: nothing to say yet */
+  begin(line: () => string | undefined): void {
+    this.#timer = setInterval(() => {
+      const text = line();
+      if (text === undefined) return;
+      if (this.#screen.isTTY !== true) return this.say(text);
+      const fitting = text.slice(0, Math.max(20, (this.#screen.columns ?? 80) - 1));
+      this.#screen.write(`${this.#cleared()}${fitting}`);
+      this.#shown = fitting;
+    }, this.#everyMs);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#screen.write(this.#cleared());
+    this.#shown = "";
+  }
+
+  #cleared(): string {
+    return this.#shown === "" ? "" : CLEAR_LINE;
+  }
+}
+
+export function count(value: number): string {
+  return value.toLocaleString("en");
+}
+
+export function size(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
+}

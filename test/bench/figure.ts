@@ -1,0 +1,24 @@
+/** What is measured: a name, what it must reach, and the samples of its rounds. */
+
+export interface Figure {
+  readonly name: string;
+  readonly better: "higher" | "lower";
+  /** Worse than this is a miss; undefined: shown for information. */
+  readonly floor?: number;
+  readonly aim?: number;
+  readonly unit?: string;
+}
+
+export interface Measured extends Figure {
+  /** One for each round or event; the figure is their median, unless `value` says otherwise. */
+  readonly samples: readonly number[];
+  /** A quantile, for instance. */
+  readonly value?: number;
+}
+
+export interface Settings {
+  readonly rounds: number;
+  /** Read one a message in one run. */
+  readonly records: number;
+  readonly say: (line: string) => void;
+}

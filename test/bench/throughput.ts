@@ -1,0 +1,124 @@
+/**
+ * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once.
+ *
+ * Rates are those of records passing the counting operator between 25 % and 95 % of the input, counted in the measured
+ * process: starting up, compiling hot code and the last commit are not in it; every commit and checkpoint that falls
+ * between the two is. Not measured: a network, replication, more than one stream.
+ */
+import { fileURLToPath } from "node:url";
+import { type Figure, type Measured, type Settings } from "./figure.ts";
+import { type BenchCluster, BenchProcess, type RunningJob } from "./processes.ts";
+import { parseMark, steadyRate } from "./progress.ts";
+import type { Variant } from "./variant.ts";
+import { FRAMES, KEYS, STREAM } from "./streams.ts";
+
+const COMPARATORS = fileURLToPath(new URL("./comparators.js", import.meta.url));
+const CHECKPOINT_MS = 1000;
+
+interface Runner {
+  readonly records: (settings: Settings) => number;
+  readonly run: (cluster: BenchCluster, records: number) => Promise<number>;
+}
+
+const single = (settings: Settings) => settings.records;
+const framed = (settings: Settings) => settings.records * 4;
+const inMemory = (settings: Settings) => settings.records * 8;
+
+function job(variant: Omit<Variant, "input">, input: (records: number) => Variant["input"], workers = 1): Runner["run"] {
+  return async (cluster, records) => {
+    const ran = await cluster.run({ ...variant, input: input(records) }, { workers });
+    return steadyRate(ran.marks, records);
+  };
+}
+
+function comparator(argumentsOf: (cluster: BenchCluster, records: number) => readonly string[]): Runner["run"] {
+  return async (cluster, records) => {
+    const process = new BenchProcess([COMPARATORS, ...argumentsOf(cluster, records)]);
+    if ((await process.exited) !== 0) throw new Error("the comparator has failed");
+    return steadyRate([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
+  };
+}
+
+const stream = (end: number) => ({ kind: "jetstream", stream: STREAM, end }) as const;
+const publicReader = (end: number) => ({ ...stream(end), reader: "public" }) as const;
+const frames = (records: number) => ({ kind: "framed", stream: FRAMES.stream, end: records / FRAMES.perMessage }) as const;
+const pool = (count: number) => ({ kind: "generator", count, keys: KEYS }) as const;
+
+const exactlyOnce = { sink: "jetstream", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
+const discard = { sink: "discard", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
+
+const RUNNERS = {
+  stock: {
+    records: single,
+    run: comparator((cluster, records) => ["stock", cluster.server.url, STREAM, String(records)]),
+  },
+  engine: { records: single, run: job({ name: "w1", ...exactlyOnce }, stream) },
+  public: { records: single, run: job({ name: "w1-public", ...exactlyOnce }, publicReader) },
+  off: { records: single, run: job({ name: "w1-off", sink: "jetstream", parallelism: 1 }, stream) },
+  discard: { records: single, run: job({ name: "w1-discard", ...discard }, stream) },
+  discardOff: { records: single, run: job({ name: "w1-discard-off", sink: "discard", parallelism: 1 }, stream) },
+  parse: { records: framed, run: comparator((_, records) => ["parse", String(records), String(KEYS)]) },
+  framed: { records: framed, run: job({ name: "w1-framed", ...discard }, frames) },
+  one: { records: inMemory, run: job({ name: "one", ...discard }, pool) },
+  two: { records: inMemory, run: job({ name: "two", ...discard, parallelism: 2 }, pool, 2) },
+  oneProjected: { records: inMemory, run: job({ name: "one-projected", ...discard, projected: true }, pool) },
+  twoProjected: {
+    records: inMemory,
+    run: job({ name: "two-projected", ...discard, parallelism: 2, projected: true }, pool, 2),
+  },
+} satisfies Record<string, Runner>;
+
+type RunnerName = keyof typeof RUNNERS;
+
+interface Ratio extends Figure {
+  readonly of: RunnerName;
+  readonly to: RunnerName;
+}
+
+const RATIOS: readonly Ratio[] = [
+  { name: "engineToRawRatio", floor: 1.2, aim: 1.6, better: "higher", of: "engine", to: "stock" },
+  { name: "engineToRawPublicApi", floor: 0.85, better: "higher", of: "public", to: "stock" },
+  { name: "framedToParseRatio", floor: 0.5, aim: 0.7, better: "higher", of: "framed", to: "parse" },
+  { name: "checkpointOverhead", floor: 0.85, better: "higher", of: "engine", to: "off" },
+  { name: "checkpointOverheadDiscard", floor: 0.9, better: "higher", of: "discard", to: "discardOff" },
+  { name: "twoWorkersRatio", floor: 0.7, better: "higher", of: "two", to: "one" },
+  { name: "twoWorkersProjectedRatio", floor: 1, better: "higher", of: "twoProjected", to: "oneProjected" },
+];
+
+export const throughputFigures: readonly Figure[] = RATIOS;
+
+export async function measureThroughput(
+  cluster: BenchCluster,
+  wanted: ReadonlySet<string>,
+  settings: Settings,
+): Promise<Measured[]> {
+  const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
+  const names = [...new Set(ratios.flatMap(({ of, to }) => [of, to]))];
+  const samples = new Map(ratios.map((ratio) => [ratio, [] as number[]]));
+  const rates = new Map(names.map((name) => [name, [] as number[]]));
+  for (let round = 0; round < settings.rounds; round++) {
+    // The other way round each time: whoever comes first is not always the same.
+    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
+      const { run, records } = RUNNERS[name];
+      const rate = await run(cluster, records(settings));
+      rates.get(name)!.push(rate);
+      settings.say(`round ${round + 1}: ${name} ${Math.round(rate / 1000)} K records/s`);
+    }
+    for (const [ratio, values] of samples) values.push(rates.get(ratio.of)![round]! / rates.get(ratio.to)![round]!);
+  }
+  return [
+    ...ratios.map((ratio) => ({ ...ratio, samples: samples.get(ratio)! })),
+    ...names.map((name) => ({
+      name: `recordsPerSecond.${name}`,
+      better: "higher" as const,
+      samples: rates.get(name)!.map(Math.round),
+    })),
+  ];
+}
+
+/** Records a second of the saturated exactly-once job: half of it is half load. */
+export function saturatedRate(cluster: BenchCluster, settings: Settings): Promise<number> {
+  return RUNNERS.engine.run(cluster, settings.records);
+}
+
+export type { RunningJob };

@@ -1,0 +1,225 @@
+/**
+ * One run: a small keyed count on real processes, disturbed for a while, then left alone until it has finished, then
+ * judged.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { TestCluster } from "../support/cluster.ts";
+import { compile, compiled } from "../support/compiled.ts";
+import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import { publishAll, readAll, type StoredMessage } from "../support/streams.ts";
+import {
+  checkDecisions,
+  checkMarkers,
+  checkOutput,
+  checkRecords,
+  checkWholeParts,
+  type OutputAt,
+} from "./checkers.ts";
+import { type FaultCounts, Faults } from "./faults.ts";
+import { Observer } from "./observer.ts";
+import { randomFrom } from "./random.ts";
+
+export interface ChaosOptions {
+  readonly seed: number;
+  /** How long faults are injected. */
+  readonly seconds: number;
+  readonly coordinators?: number;
+  readonly workers?: number;
+  readonly keepLogs?: boolean;
+  readonly tell?: (line: string) => void;
+}
+
+export interface ChaosReport extends FaultCounts {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly records: number;
+  readonly recoveries: number;
+  readonly checkpointsCompleted: number;
+  readonly checkpointsExpired: number;
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly outOfOrder: number;
+  readonly wrong: number;
+  /** Processes that ended although nobody had killed them. */
+  readonly crashes: number;
+  readonly finished: boolean;
+  /** From the end of the faults to the end of the job. */
+  readonly finishedAfterMs: number;
+  /** Markers seen, of all that were written. */
+  readonly markersSeen: number;
+  readonly findings: readonly string[];
+  /** Logs of all processes, story and event feed; removed when all is well. */
+  readonly directory: string;
+}
+
+const SPLITS = 4;
+const KEYS = 40;
+const PARALLELISM = 2;
+const RATE = 500;
+/** What a job that is torn down all the time still gets done of what it could. */
+const SHARE_DONE = 0.35;
+const FINISH_BOUND_MS = 60_000;
+const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0 };
+
+export function succeeded(report: ChaosReport): boolean {
+  const { lost, duplicated, outOfOrder, wrong, finished, findings } = report;
+  return finished && lost + duplicated + outOfOrder + wrong + findings.length === 0;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  compile();
+  const directory = mkdtempSync(join(tmpdir(), `tidemark-chaos-${options.seed}-`));
+  const server = await startTestServer();
+  try {
+    const report = await disturb(options, directory, server);
+    if (succeeded(report) && options.keepLogs !== true) rmSync(directory, { recursive: true, force: true });
+    else writeFileSync(join(directory, "report.json"), JSON.stringify(report, undefined, 2));
+    return report;
+  } finally {
+    await server.stop();
+  }
+}
+
+async function disturb(options: ChaosOptions, directory: string, server: TestServer): Promise<ChaosReport> {
+  const { seed, seconds } = options;
+  const records = Math.ceil(seconds * RATE * PARALLELISM * SHARE_DONE);
+  const story: string[] = [];
+  const startedMs = performance.now();
+  const tell = (line: string): void => {
+    const text = `${((performance.now() - startedMs) / 1000).toFixed(2).padStart(7)} ${new Date().toISOString().slice(11, 23)} ${line}`;
+    story.push(text);
+    writeFileSync(join(directory, "story.txt"), `${story.join("\n")}\n`);
+    options.tell?.(text);
+  };
+  const cluster = await TestCluster.open({
+    url: server.url,
+    directory,
+    job: "chaos",
+    jobFile: compiled("test/chaos/jobs/keyed-count.ts"),
+    environment: { CHAOS_RATE: String(RATE) },
+    logLevel: "debug",
+  });
+  const names = (role: string, count: number) => Array.from({ length: count }, (_, i) => `${role}-${i + 1}`);
+  let faults: Faults | undefined;
+  let observer: Observer | undefined;
+  let finished = false;
+  let finishedAfterMs = 0;
+  const findings: string[] = [];
+  try {
+    await provideInput(cluster, records);
+    faults = new Faults(
+      {
+        server,
+        coordinators: names("coordinator", options.coordinators ?? 2),
+        workers: names("worker", options.workers ?? 3),
+        start: (name) => cluster.start(name.startsWith("worker") ? "worker" : "coordinator", name),
+        tell,
+      },
+      randomFrom(seed),
+    );
+    await cluster.submit();
+    observer = new Observer({ nats: cluster.nats, job: "chaos", output: "OUT", directory });
+    await cluster.awaitRecord("the job runs", (record) => record.checkpoints.length > 0, 30_000);
+    tell(`the job runs; ${records} records`);
+    const ended = new AbortController();
+    const watching = cluster
+      .awaitRecord("the job ends early", ({ status }) => status === "finished", seconds * 1000)
+      .catch(() => undefined)
+      .then(() => ended.abort());
+    const disturbing = faults.run();
+    await watching;
+    await faults.heal();
+    await disturbing;
+    const healedMs = performance.now();
+    await cluster.awaitRecord(
+      "the job finishes",
+      ({ status }) => status === "finished",
+      finishBoundMs(records),
+    );
+    finished = true;
+    finishedAfterMs = Math.round(performance.now() - healedMs);
+    tell(`finished ${finishedAfterMs} ms after the last fault`);
+  } catch (error) {
+    findings.push(String(error));
+    tell(String(error));
+    await faults?.heal();
+    const report = await cluster.report().catch(() => undefined);
+    writeFileSync(join(directory, "status.json"), JSON.stringify(report ?? null, undefined, 2));
+  }
+  try {
+    const last = await cluster.record();
+    const messages = finished || last !== undefined ? await readAll(cluster.nats, "OUT") : [];
+    await observer?.close();
+    const verdict = checkOutput(inputRecords(records, KEYS), outputOf(messages));
+    findings.push(...verdict.findings);
+    if (observer !== undefined) findings.push(...judge(observer, messages));
+    const crashes = cluster.processes.exits.filter((exit) => !exit.asked);
+    const completed = new Set(
+      observer?.records.flatMap(({ record }) => record.checkpoints.map(({ checkpointId }) => checkpointId)),
+    );
+    const expired = observer?.events.filter(
+      (event) => event.role === "checkpoint" && event.event === "timer.fired",
+    );
+    for (const finding of findings) tell(`finding: ${finding}`);
+    return {
+      seed,
+      seconds,
+      records,
+      ...(faults?.counts ?? NO_FAULTS),
+      recoveries: Math.max(0, (last?.generation ?? 0) - 1),
+      checkpointsCompleted: completed.size,
+      checkpointsExpired: expired?.length ?? 0,
+      lost: verdict.lost,
+      duplicated: verdict.duplicated,
+      outOfOrder: verdict.outOfOrder,
+      wrong: verdict.wrong,
+      crashes: crashes.length,
+      finished,
+      finishedAfterMs,
+      markersSeen: observer?.markers.length ?? 0,
+      findings,
+      directory,
+    };
+  } finally {
+    await cluster.close();
+  }
+}
+
+/** What is left could be everything, at the rate of the sources. */
+function finishBoundMs(records: number): number {
+  return FINISH_BOUND_MS + (records / RATE / PARALLELISM) * 1000 * 1.5;
+}
+
+async function provideInput({ nats }: TestCluster, records: number): Promise<void> {
+  const manager = await jetstreamManager(nats.connection, { checkAPI: false });
+  await manager.streams.add({ name: "IN", subjects: ["in.*"] });
+  const messages = function* () {
+    for (const record of inputRecords(records, KEYS))
+      yield { subject: inputSubject("IN", splitOf(record, SPLITS)), text: JSON.stringify(record) };
+  };
+  await publishAll(nats, messages());
+}
+
+const isMarker = (subject: string): boolean => subject.startsWith("tidemark-marker.");
+
+function outputOf(messages: readonly StoredMessage[]): OutputAt[] {
+  return messages
+    .filter((message) => !isMarker(message.subject))
+    .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
+}
+
+function judge(observer: Observer, messages: readonly StoredMessage[]): string[] {
+  const { markers, records, events } = observer;
+  const keyOf = (message: StoredMessage) => message.subject.slice("out.".length);
+  const placement = { parallelism: PARALLELISM, maxParallelism: 128 };
+  return [
+    ...checkWholeParts(messages, markers, isMarker, keyOf, placement),
+    ...checkMarkers(markers),
+    ...checkRecords(records),
+    ...checkDecisions(records, markers, events),
+  ];
+}
