@@ -1,0 +1,121 @@
+/** Reads a log in memory: the twin of the JetStream source, for tests and simulation. */
+import {
+  type Collect,
+  NO_TIMESTAMP,
+  type PollStatus,
+  type Source,
+  type SourceReader,
+  type SourceSplit,
+  type SplitPosition,
+} from "../dataflow/source.ts";
+
+/** Grows at its end; what was appended stays. */
+export class MemoryLog<T> {
+  readonly #records: T[] = [];
+  readonly #readers = new Set<() => void>();
+
+  append(...records: readonly T[]): void {
+    this.#records.push(...records);
+    for (const wake of this.#readers) wake();
+  }
+
+  get length(): number {
+    return this.#records.length;
+  }
+
+  at(index: number): T | undefined {
+    return this.#records[index];
+  }
+
+  /** Answers how to stop. */
+  onAppend(wake: () => void): () => void {
+    this.#readers.add(wake);
+    return () => this.#readers.delete(wake);
+  }
+}
+
+export interface MemorySourceOptions {
+  /** "end": up to what is there at submission. Default: never ends. */
+  readonly until?: "end";
+}
+
+interface MemorySplit extends SourceSplit {
+  readonly index: number;
+  /** Length of the log at submission, of a bounded source. */
+  readonly end?: number;
+}
+
+/** One split for each log. */
+export function memorySource<T>(logs: readonly MemoryLog<T>[], options: MemorySourceOptions = {}): Source<T> {
+  const bounded = options.until === "end";
+  return {
+    kind: "memory",
+    replayable: true,
+    bounded,
+    discover: async () =>
+      logs.map((log, index) => ({ id: String(index), index, ...(bounded ? { end: log.length } : {}) })),
+    open: async (_environment, positions) => new MemoryReader(logs, positions, bounded),
+  };
+}
+
+interface Cursor<T> {
+  readonly split: MemorySplit;
+  readonly log: MemoryLog<T>;
+  readonly end: number;
+  next: number;
+}
+
+class MemoryReader<T> implements SourceReader<T> {
+  readonly #cursors: readonly Cursor<T>[];
+  readonly #bounded: boolean;
+  readonly #stops: (() => void)[] = [];
+  #last = "the beginning";
+
+  constructor(logs: readonly MemoryLog<T>[], positions: readonly SplitPosition[], bounded: boolean) {
+    this.#bounded = bounded;
+    this.#cursors = positions.map(({ split, position }) => {
+      const found = split as MemorySplit;
+      return {
+        split: found,
+        log: logs[found.index]!,
+        end: found.end ?? Number.POSITIVE_INFINITY,
+        next: typeof position === "number" ? position : 0,
+      };
+    });
+  }
+
+  poll(collect: Collect<T>, recordsMax: number): PollStatus {
+    let left = recordsMax;
+    for (const cursor of this.#cursors) {
+      const end = Math.min(cursor.end, cursor.log.length);
+      while (left > 0 && cursor.next < end) {
+        this.#last = `record ${cursor.next} of log ${cursor.split.id}`;
+        const record = cursor.log.at(cursor.next++)!;
+        left--;
+        collect(record, NO_TIMESTAMP);
+      }
+    }
+    if (this.#bounded && this.#cursors.every((cursor) => cursor.next >= cursor.end)) return "ended";
+    return this.#cursors.some((cursor) => cursor.next < Math.min(cursor.end, cursor.log.length))
+      ? "more"
+      : "idle";
+  }
+
+  onAvailable(wake: () => void): void {
+    for (const { log } of this.#cursors) this.#stops.push(log.onAppend(wake));
+  }
+
+  describePosition(): string {
+    return this.#last;
+  }
+
+  snapshot(): SplitPosition[] {
+    return this.#cursors.map(({ split, next }) => ({ split, position: next }));
+  }
+
+  checkpointCompleted(): void {}
+
+  async close(): Promise<void> {
+    for (const stop of this.#stops) stop();
+  }
+}
