@@ -107,6 +107,20 @@ export class FileStorage implements CheckpointStorage {
     yield* this.#listIn(start, prefix);
   }
 
+  async removeUnfinished(olderThanMs: number): Promise<number> {
+    const entries = await readdir(this.#directory, { withFileTypes: true, recursive: true });
+    let removed = 0;
+    for (const entry of entries) {
+      if (!entry.isFile() || !entry.name.startsWith(".")) continue;
+      const path = join(entry.parentPath, entry.name);
+      const found = await stat(path).catch(absentIf("ENOENT"));
+      if (found === undefined || Date.now() - found.mtimeMs < olderThanMs) continue;
+      await rm(path, { force: true });
+      removed++;
+    }
+    return removed;
+  }
+
   async *#listIn(start: string, prefix: string): AsyncGenerator<StoredObject> {
     const directory = join(this.#directory, start);
     const entries = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));

@@ -31,6 +31,11 @@ export interface CheckpointStorage {
   delete(name: string): Promise<void>;
   /** Every object whose name begins with `prefix`. */
   list(prefix: string): AsyncIterable<StoredObject>;
+  /**
+   * Frees what puts that never ended have left behind, if it is older than any put may take. `get` and `list` never
+   * show it. Answers how much there was.
+   */
+  removeUnfinished(olderThanMs: number): Promise<number>;
 }
 
 /** Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`. */

@@ -63,6 +63,10 @@ export class MemoryStorage implements CheckpointStorage {
     this.#objects.delete(name);
   }
 
+  async removeUnfinished(): Promise<number> {
+    return 0;
+  }
+
   async *list(prefix: string): AsyncGenerator<StoredObject> {
     for (const [name, { content }] of [...this.#objects]) {
       if (name.startsWith(prefix)) yield { name, bytes: content.length };

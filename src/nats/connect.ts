@@ -178,7 +178,10 @@ async function connectInTime(
       );
     }
     if (attempt === 1) {
-      options.logger?.warn({ servers: addresses }, `${where} cannot be reached yet; trying for ${timeoutMs / 1000} s`);
+      options.logger?.warn(
+        { servers: addresses },
+        `${where} cannot be reached yet; trying for ${timeoutMs / 1000} s`,
+      );
     }
     await sleep(retryPauseMs);
   }

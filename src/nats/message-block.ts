@@ -5,8 +5,7 @@
  * lines are ready for the wire ("Key: value\r\n"). Little endian. Appending allocates nothing but the growing buffer.
  */
 
-export const MESSAGE_PREFIX_BYTES = 8;
-export const SUBJECT_BYTES_MAX = 0xffff;
+const MESSAGE_PREFIX_BYTES = 8;
 export const HEADER_LINES_BYTES_MAX = 0xffff;
 
 /** Consecutive messages of a block. */

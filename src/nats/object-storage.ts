@@ -6,7 +6,7 @@
  * the client library waits for each chunk, cannot be aborted, and its get waits for ever when chunks are missing.
  *
  * - O1 An object exists from the moment its info message is stored, and that happens only after the acknowledgement of
- *   all its chunks. A broken put leaves chunks that no get can see; `removeOrphans` frees them.
+ *   all its chunks. A broken put leaves chunks that no get can see; `removeUnfinished` frees them.
  * - O2 A name is written once: the info message is created by compare-and-set. When the name is there already, the
  *   put succeeds if content and chunks are those of the object, and fails as a bug if the content is another one.
  * - O3 Chunks are thrown away only while their info message cannot have been stored.
@@ -218,8 +218,8 @@ export class NatsObjectStorage implements CheckpointStorage {
    * @param olderThanMs spares puts that are still under way; by the server's clock
    * @returns how many of them
    */
-  async removeOrphans(olderThanMs: number): Promise<number> {
-    const what = `removing orphans from ${this.description}`;
+  async removeUnfinished(olderThanMs: number): Promise<number> {
+    const what = `removing unfinished objects from ${this.description}`;
     return await this.#untilStalled(what, async () => {
       // Chunks first: the info message of a put that ends meanwhile is then seen.
       const chunkSubjects = await this.#subjects(`$O.${this.#bucket}.C.>`);

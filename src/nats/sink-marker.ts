@@ -59,7 +59,7 @@ interface Found {
 }
 
 /** Ends the waits of a marker when its writer closes. */
-export class MarkerClosedError extends DisconnectedError {}
+class MarkerClosedError extends DisconnectedError {}
 
 export class SinkMarker {
   readonly #place: MarkerPlace;

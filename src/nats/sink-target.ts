@@ -152,7 +152,7 @@ function matchesTokens(pattern: readonly string[], subject: readonly string[]): 
 }
 
 /** Does one of the patterns take every subject that `wanted` takes? */
-export function capturesAll(patterns: readonly string[], wanted: string): boolean {
+function capturesAll(patterns: readonly string[], wanted: string): boolean {
   const tokens = wanted.split(".");
   return patterns.some((pattern) => {
     const own = pattern.split(".");

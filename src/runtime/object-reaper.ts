@@ -14,6 +14,9 @@ import type { Logger } from "../dataflow/connector.ts";
 import { describeError } from "../errors.ts";
 import { decodeValue } from "../state/codec.ts";
 
+/** Longer than any put takes. */
+const UNFINISHED_MS = 3_600_000;
+
 export interface ObjectReaperOptions {
   readonly storage: CheckpointStorage;
   readonly logger: Logger;
@@ -73,6 +76,7 @@ export class ObjectReaper {
       for await (const object of this.#options.storage.list(objectNames.job(record.job)))
         if (generationOf(object.name) < record.generation && !kept.has(object.name)) gone.push(object.name);
       await this.#delete(gone);
+      await this.#options.storage.removeUnfinished(UNFINISHED_MS);
     });
   }
 

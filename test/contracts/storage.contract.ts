@@ -45,6 +45,12 @@ export function describeStorageContract(name: string, open: () => Promise<Storag
     });
     afterAll(() => opened.close());
 
+    it("removes nothing that was put whole", async () => {
+      const handle = await storage.put("kept/whole", [bytes("whole")]);
+      expect(await storage.removeUnfinished(0)).toBe(0);
+      expect(same(await storage.get(handle), bytes("whole"))).toBe(true);
+    });
+
     it("gives back what was put, with size and digest in the handle", async () => {
       const content = noise(1_000, 1);
       const handle = await storage.put("job/inc/1/checkpoint-1/manifest", [content]);

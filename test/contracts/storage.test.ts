@@ -258,9 +258,9 @@ describe("NATS object storage", () => {
   it("frees the orphans of broken puts, and nothing else", async () => {
     const handle = await storage.put("orphans/kept", [noise(1_000_000, 1)]);
     await (await jetstreamManager(connection)).jetstream().publish("$O.objects.C.brokenPut", bytes("chunk"));
-    expect(await storage.removeOrphans(60_000)).toBe(0);
-    expect(await storage.removeOrphans(0)).toBeGreaterThan(0);
-    expect(await storage.removeOrphans(0)).toBe(0);
+    expect(await storage.removeUnfinished(60_000)).toBe(0);
+    expect(await storage.removeUnfinished(0)).toBeGreaterThan(0);
+    expect(await storage.removeUnfinished(0)).toBe(0);
     expect((await storage.get(handle)).length).toBe(1_000_000);
   });
 
@@ -287,6 +287,14 @@ describe("file storage", () => {
     expect(await readdir(join(directory, "made/by/it/a/b"))).toEqual(["c"]);
     await storage.delete("a/b/c");
     expect(await readdir(join(directory, "made/by/it"))).toEqual([]);
+  });
+
+  it("frees what a process that died in the middle of a put has left, once it is old", async () => {
+    await storage.put("a/whole", [bytes("x")]);
+    await writeFile(join(directory, "made/by/it/a/.half"), "half");
+    expect(await storage.removeUnfinished(60_000)).toBe(0);
+    expect(await storage.removeUnfinished(0)).toBe(1);
+    expect(await readdir(join(directory, "made/by/it/a"))).toEqual(["whole"]);
   });
 
   it("puts and deletes in the same directory at the same time", async () => {
