@@ -117,7 +117,12 @@ export const checkpointingMachine = machine.createMachine({
   states: {
     stopped: {
       description: "No generation runs.",
-      on: { "generation.running": { target: "running" } },
+      on: {
+        "generation.running": { target: "running" },
+        // Of checkpoints that outlive their generation.
+        "checkpoint.completed": {},
+        "checkpoint.aborted": {},
+      },
     },
     running: {
       description: "Every subtask of the generation runs: checkpoints are taken, one at a time (G3).",

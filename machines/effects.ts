@@ -5,10 +5,6 @@
 
 export type EffectBodies<E> = { [K in keyof E]: (_: unknown, params: E[K]) => void };
 
-/** The effects of a machine as data: what the host receives. */
-export type EffectOf<E> = { [K in keyof E & string]: { readonly type: K; readonly params: E[K] } }[keyof E &
-  string];
-
 function effect(): void {}
 
 export function declareEffects<E>(names: { readonly [K in keyof E & string]: true }): EffectBodies<E> {

@@ -201,10 +201,16 @@ const machine = setup({
   },
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
+    /** A report may come again; by then more may be decided than it knew of (P16). */
+    restoredBefore: ({ context, event }) =>
+      event.type === "subtask.restored" && context.restored.includes(event.subtask),
     otherTimer: ({ event }, params: { timer: string }) =>
       event.type === "timer.fired" && event.timer !== params.timer,
     terminal: ({ context }) => ["finished", "canceled", "suspended", "failed"].includes(context.status),
     settling: ({ context }) => context.settleTo !== null,
+    unmendable: ({ event }) => event.type === "subtask.failed" && event.retry === "never",
+    settlingUnmendable: ({ context, event }) =>
+      context.settleTo !== null && event.type === "subtask.failed" && event.retry === "never",
     allFinished: ({ context }) => context.allFinished,
     allRestored: ({ context }) => context.restored.length === context.subtasks.length,
     allEnded: ({ context }) => context.ended.length === context.subtasks.length,
@@ -218,15 +224,19 @@ const machine = setup({
   },
 });
 
-const failed = [
-  { guard: "settling", target: "#job.resettling", actions: "noteFailure" },
-  { target: "#job.failing", actions: "noteFailure" },
-] as const;
-const failures = {
-  "subtask.failed": [{ guard: "otherGeneration" }, ...failed],
-  "worker.lost": [{ guard: "otherGeneration" }, ...failed],
-  "deployment.failed": [{ guard: "otherGeneration" }, ...failed],
-} as const;
+const failing = { target: "#job.failing", actions: "noteFailure" } as const;
+/** While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24). */
+const resettling = { target: "#job.resettling", actions: "noteFailure" } as const;
+const stranded = { target: "#job.stranded", actions: "noteFailure" } as const;
+const failed = [{ guard: "settling", ...resettling }, failing] as const;
+const stale = { guard: "otherGeneration" } as const;
+const onFailure = <const S extends readonly object[], T extends readonly object[]>(ofSubtask: S, other: T) =>
+  ({
+    "subtask.failed": [stale, ...ofSubtask],
+    "worker.lost": [stale, ...other],
+    "deployment.failed": [stale, ...other],
+  }) as const;
+const onRestored = [stale, { guard: "restoredBefore" }, { actions: "addRestored" }] as const;
 const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
 /** Nothing runs: what the last checkpoint holds is all there is to keep. */
 const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
@@ -329,9 +339,9 @@ export const jobMachine = machine.createMachine({
           exit: { type: "timer.cancel", params: { timer: "deploy" } },
           always: [{ guard: "allRestored", target: "restored" }],
           on: {
-            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
+            "subtask.restored": onRestored,
             "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "deploy" } } }, ...failed],
-            ...failures,
+            ...onFailure([{ guard: "settlingUnmendable", ...stranded }, ...failed], failed),
             "cancel.requested": [{ guard: "settling" }, canceled],
             "suspend.requested": { actions: "wantSuspend" },
           },
@@ -352,7 +362,7 @@ export const jobMachine = machine.createMachine({
       exit: { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
       initial: "processing",
       on: {
-        ...failures,
+        ...onFailure([failing], [failing]),
         "cancel.requested": canceled,
         "checkpoint.completed": [
           { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
@@ -441,7 +451,7 @@ export const jobMachine = machine.createMachine({
           },
           on: {
             "record.stored": { target: "judging", actions: "adoptFacts" },
-            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
+            "subtask.restored": onRestored,
             "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
           },
         },
@@ -457,9 +467,9 @@ export const jobMachine = machine.createMachine({
           description: "The committers of the last generation are still at it.",
           always: { guard: "allCommitted", target: "#job.ending" },
           on: {
-            "subtask.restored": [{ guard: "otherGeneration" }, { actions: "addRestored" }],
+            "subtask.restored": onRestored,
             "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
-            ...failures,
+            ...onFailure([{ guard: "unmendable", ...stranded }, resettling], [resettling]),
           },
         },
       },
@@ -479,7 +489,8 @@ export const jobMachine = machine.createMachine({
       },
     },
     stranded: {
-      description: "What the record names cannot be read: the job stops by name, nothing is deleted (P20).",
+      description:
+        "What the record names cannot be read (P20), or a decided transaction cannot be committed (P24): the job stops by name, nothing is deleted, and it can be resumed.",
       entry: [
         {
           type: "report.failure",

@@ -11,7 +11,7 @@
 import type { RecordFacts } from "./job.ts";
 import type { CompletedCheckpoint, Failure, JobRecord, TerminalStatus } from "./protocol.ts";
 
-export const FAILURES_KEPT = 10;
+const FAILURES_KEPT = 10;
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }

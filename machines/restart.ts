@@ -136,6 +136,8 @@ export const restartMachine = machine.createMachine({
           { guard: "unrecoverable", target: "denied" },
           { target: "judging", actions: "countAttempt" },
         ],
+        // The first run of a job is reported as well.
+        "job.recovered": {},
       },
     },
     judging: {
@@ -159,6 +161,7 @@ export const restartMachine = machine.createMachine({
     denied: {
       description: "The job fails for good, after its decided transactions are committed (P18).",
       entry: { type: "tell.job", params: { event: { type: "restart.denied" } } },
+      on: { "failure.reported": {} },
     },
   },
 });

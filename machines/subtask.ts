@@ -202,7 +202,7 @@ const machine = setup({
       context.stored && context.wasCut && context.pending.every((pending) => pending.prepared),
     commitDue: ({ context }) => {
       const oldest = context.pending[0];
-      return oldest !== undefined && oldest.prepared && oldest.checkpointId <= context.decidedUpTo;
+      return oldest?.prepared === true && oldest.checkpointId <= context.decidedUpTo;
     },
     alreadyFinished: ({ context }) => context.finished,
   },

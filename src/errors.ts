@@ -99,7 +99,7 @@ export class OperatorError extends TidemarkError {
       cause,
     });
     this.operator = operator;
-    this.position = position;
+    if (position !== undefined) this.at(position);
   }
 
   /** The source loop knows where the record came from; the operator that threw does not. */

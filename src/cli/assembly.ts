@@ -135,6 +135,7 @@ export async function submissionOf(
 export interface WorkerAssembly {
   readonly slots: number;
   readonly logger: Logger;
+  readonly timings?: Partial<Timings>;
   readonly onRefused: (error: RequestRefusedError) => void;
   readonly onStuck: (error: Error) => void;
 }
@@ -155,7 +156,7 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     flushMs: config.channels.flushMs,
     windowFrames: config.channels.windowFrames,
     clock: systemClock,
-    timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs },
+    timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs, ...options.timings },
   });
 }
 

@@ -142,6 +142,11 @@ export function describeReport(report: JobReport): string {
     `status       ${report.status} (${report.phase})${report.waitingFor === "" ? "" : `, waiting for ${report.waitingFor}`}`,
     `generation   ${report.generation}, incarnation ${report.incarnation}`,
     `checkpoints  ${checkpoints.completed} completed, ${checkpoints.aborted} aborted; latest ${latest}`,
+    ...(checkpoints.latestAborted === null
+      ? []
+      : [
+          `aborted      checkpoint ${checkpoints.latestAborted.checkpointId}: ${checkpoints.latestAborted.reason}`,
+        ]),
     `restarts     ${report.restarts}`,
     `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId}, ${one.slots} slots)`).join(", ") || "none"}`,
     ...subtasks.map((one) => `  ${one.subtask}  ${one.state}  ${one.recordsIn} records in`),

@@ -4,7 +4,7 @@ import type { ConfigOverrides } from "../config/job-config.ts";
 import { optionKeys } from "../config/options.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { isSubjectToken } from "../dataflow/subjects.ts";
-import { ConfigurationError } from "../errors.ts";
+import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connect.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, openCluster } from "./assembly.ts";
@@ -229,15 +229,24 @@ const FLAG_OF: Readonly<Record<string, string>> = {
 
 /** Says the flag where the message says the option that it becomes. */
 function inWordsOfFlags(error: unknown): unknown {
-  if (!(error instanceof ConfigurationError)) return error;
-  const { key } = error;
-  let text = error.message;
-  for (const [option, flag] of Object.entries(FLAG_OF))
-    if (/[A-Z.]/.test(option))
-      text = text.replace(new RegExp(`\\b${option.replace(".", "\\.")}\\b`, "g"), flag);
-  text = text.replace(/\bcertFile\b/g, "--tls-cert").replace(/\bkeyFile\b/g, "--tls-key");
-  const flag = FLAG_OF[key] ?? key;
-  return new ConfigurationError(key, text.startsWith(flag) ? text : `${flag}: ${text}`);
+  if (error instanceof ConfigurationError) {
+    const text = flagsIn(error.message);
+    const flag = FLAG_OF[error.key] ?? error.key;
+    return new ConfigurationError(error.key, text.startsWith(flag) ? text : `${flag}: ${text}`);
+  }
+  if (!(error instanceof EnvironmentError)) return error;
+  return new EnvironmentError(flagsIn(error.message), { cause: error.cause });
+}
+
+function flagsIn(message: string): string {
+  return message
+    .replace(/\btls\.caFile\b/g, "--tls-ca")
+    .replace(/\b(tls\.)?certFile\b/g, "--tls-cert")
+    .replace(/\b(tls\.)?keyFile\b/g, "--tls-key")
+    .replace(/\bcredentialsFile\b/g, "--creds")
+    .replace(/\bnkeyFile\b/g, "--nkey")
+    .replace('the certificate files in "tls"', "--tls-ca, --tls-cert and --tls-key")
+    .replace('leave out "tls" and "tls://"', 'leave out --tls and "tls://"');
 }
 
 /** Connects and opens the cluster's buckets. The caller closes the connection. */

@@ -54,18 +54,21 @@ export class ProgressText {
   }
 }
 
-/** Failures that have not been told yet; one that repeats itself word for word is told once. */
-export class FailureText {
+/** Failures and aborted checkpoints that have not been told yet; what repeats itself word for word is told once. */
+export class TroubleText {
   readonly #told = new Set<string>();
 
   news(report: JobReport): string[] {
     const lines: string[] = [];
-    for (const { where, reason } of report.failures) {
-      const text = `${where}: ${reason}`;
-      if (this.#told.has(text)) continue;
+    const tell = (what: string, text: string) => {
+      if (this.#told.has(text)) return;
       this.#told.add(text);
-      lines.push(text);
-    }
+      lines.push(`${what}: ${text}`);
+    };
+    for (const { where, reason } of report.failures) tell("failure", `${where}: ${reason}`);
+    const aborted = report.checkpoints.latestAborted;
+    if (aborted !== null && !["job-stopped", "superseded"].includes(aborted.reason))
+      tell(`checkpoint ${aborted.checkpointId} aborted, the job goes on`, aborted.reason);
     return lines;
   }
 }

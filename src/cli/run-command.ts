@@ -4,7 +4,7 @@ import type { JobReport } from "../control/messages.ts";
 import { describeError, RequestRefusedError } from "../errors.ts";
 import { describePlan } from "../job/plan.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "./options.ts";
-import { count, FailureText, ProgressScreen, ProgressText } from "./progress.ts";
+import { count, ProgressScreen, ProgressText, TroubleText } from "./progress.ts";
 import { exitCodes } from "./report-error.ts";
 import { type RunFlags, RunSession } from "./run-session.ts";
 
@@ -103,10 +103,9 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   const { vertices } = session.prepared.plan;
   const sources = vertices.filter(({ operators }) => operators[0]?.kind === "source").map(({ id }) => id);
   const progress = new ProgressText(sources);
-  const failures = new FailureText();
+  const trouble = new TroubleText();
   session.onReport((report) => {
-    for (const failure of failures.news(report))
-      if (report.status !== "failed") screen.say(`failure: ${failure}`);
+    for (const line of trouble.news(report)) if (report.status !== "failed") screen.say(line);
   });
   screen.begin(() =>
     session.latest === undefined ? undefined : progress.describe(session.latest, performance.now()),
@@ -139,7 +138,6 @@ export function causeOfFailure(report: JobReport): string {
     last === undefined || last.reason === first?.reason ? "" : `\nand at last: ${last.where}: ${last.reason}`;
   return (
     `job ${report.job} failed: ${cause}${later}\n` +
-    "Its output is committed up to its last checkpoint, and its state is kept: mend the cause and run it again, " +
-    "or start over with --fresh"
+    "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
   );
 }

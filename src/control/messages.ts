@@ -91,6 +91,8 @@ export interface JobReport {
     readonly completed: number;
     readonly aborted: number;
     readonly latest: CheckpointReport | null;
+    /** The last one that was aborted, and why, in words. */
+    readonly latestAborted: { readonly checkpointId: number; readonly reason: string } | null;
   };
   readonly restarts: number;
   /** First failure of the present streak, then the latest. */

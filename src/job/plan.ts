@@ -1,9 +1,8 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
-import type { EdgePlan, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
+import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { JobConfig } from "../config/job-config.ts";
 import { formatDuration } from "../config/quantity.ts";
-import type { ChainedOperator, JobGraph, OperatorDefinition, Partitioner } from "../dataflow/operator.ts";
-import type { SinkGuarantee } from "../dataflow/sink.ts";
+import type { ChainedOperator, JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
 export type { GraphPlan };
 

@@ -73,7 +73,7 @@ export interface HostOptions {
 }
 
 /** Active states as text: `running.input.processing+running.snapshot.idle`. */
-export function stateText(value: unknown): string {
+function stateText(value: unknown): string {
   if (typeof value === "string") return value;
   return Object.entries(value as object)
     .map(([key, inner]) => `${key}.${stateText(inner)}`)

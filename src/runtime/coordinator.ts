@@ -42,7 +42,7 @@ export interface CoordinatorOptions {
   readonly onCrash: (error: unknown) => void;
 }
 
-export const LEASE_KEY = "lease";
+const LEASE_KEY = "lease";
 export const jobKey = (job: string): string => `job.${job}`;
 
 const decoder = new TextDecoder();

@@ -46,6 +46,7 @@ import type { Clock } from "./clock.ts";
 import { ObjectReaper } from "./object-reaper.ts";
 import type { RecordStore } from "./record-store.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { stepEvent } from "./step-event.ts";
 import type { Timings } from "./timings.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
@@ -76,6 +77,8 @@ interface Pending {
   readonly startedMs: number;
   readonly reason: string;
   readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
+  /** Who said first that it cannot complete, and why. */
+  trouble: string | undefined;
   manifest:
     | { readonly manifest: Manifest; readonly handle: { name: string; bytes: number; digest: string } }
     | undefined;
@@ -102,6 +105,7 @@ export class JobRuntime {
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
+  #latestAborted: JobReport["checkpoints"]["latestAborted"] = null;
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
@@ -237,7 +241,12 @@ export class JobRuntime {
           ? []
           : answer.subtasks.map((subtask) => ({ ...subtask, worker: registration.worker })),
       ),
-      checkpoints: { completed: this.#completed, aborted: this.#aborted, latest: this.#latest },
+      checkpoints: {
+        completed: this.#completed,
+        aborted: this.#aborted,
+        latest: this.#latest,
+        latestAborted: this.#latestAborted,
+      },
       restarts: this.#restarts,
       failures: record.failures,
       waitingFor: this.#waitingFor(phase),
@@ -407,7 +416,9 @@ export class JobRuntime {
       settle,
       maxParallelism: record.plan.maxParallelism,
     };
-    for (const worker of this.#placedWorkers()) void this.#deployTo(worker, deployment);
+    for (const worker of this.#placedWorkers())
+      if (this.#workers.has(worker)) void this.#deployTo(worker, deployment);
+      else this.#workerLost(worker, "lost while its generation was being raised");
   }
 
   async #deployTo(worker: string, deployment: Deployment): Promise<void> {
@@ -495,6 +506,7 @@ export class JobRuntime {
           startedMs: this.#options.clock.elapsedMs(),
           reason,
           snapshots: new Map(),
+          trouble: undefined,
           manifest: undefined,
         });
         this.#host.start({
@@ -523,8 +535,11 @@ export class JobRuntime {
       "store.decision": ({ allFinished }) => this.#decide(checkpointId, allFinished),
       "send.completed": ({ generation }) =>
         this.#tellGeneration({ type: "checkpoint.completed", generation, checkpointId }),
-      "send.aborted": ({ generation, reason }) =>
-        this.#tellGeneration({ type: "checkpoint.aborted", generation, checkpointId, reason }),
+      "send.aborted": ({ generation, reason }) => {
+        const trouble = this.#pending.get(checkpointId)?.trouble;
+        this.#latestAborted = { checkpointId, reason: trouble ?? reason };
+        this.#tellGeneration({ type: "checkpoint.aborted", generation, checkpointId, reason });
+      },
       "release.snapshots": () => {
         this.#aborted++;
         const pending = this.#pending.get(checkpointId);
@@ -567,6 +582,7 @@ export class JobRuntime {
       return { type: "manifest.stored" };
     } catch (error) {
       const reason = describeError(error);
+      pending.trouble ??= `its manifest could not be written: ${reason}`;
       this.#options.logger.warn({ job: record.job, checkpointId, reason }, "manifest could not be written");
       return { type: "manifest.refused", reason } as MachineEvent;
     }
@@ -642,10 +658,13 @@ export class JobRuntime {
         } as MachineEvent);
         return { answer: "accepted" };
       }
-      case "subtask.declined":
+      case "subtask.declined": {
+        const pending = this.#pending.get(message.checkpointId);
+        if (pending !== undefined) pending.trouble ??= `${message.subtask} declined it: ${message.reason}`;
         this.#options.logger.warn({ ...message, job: this.#options.job }, "checkpoint declined");
         this.#host.send(`checkpoint/${message.checkpointId}`, message);
         return { answer: "accepted" };
+      }
       case "subtask.committed":
         for (const id of this.#host.ids("checkpoint/")) this.#host.send(id, message);
         this.#host.send("job", message);
@@ -657,17 +676,10 @@ export class JobRuntime {
   }
 
   #observe(step: Step): void {
-    this.#options.feed.publish({
-      t: this.#options.clock.nowMs(),
-      job: this.#options.job,
-      generation: this.record.generation,
-      role: step.role,
-      id: step.actor,
-      event: step.event.type,
-      from: step.from,
-      to: step.to,
-      effects: step.effects.map((effect) => effect.type),
-    });
+    const { feed, clock, job } = this.#options;
+    feed.publish(
+      stepEvent(step, { t: clock.nowMs(), job, generation: this.record.generation, id: step.actor }),
+    );
   }
 }
 

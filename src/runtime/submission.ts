@@ -45,7 +45,10 @@ export function admit(
       };
     case "finished":
     case "canceled":
-      if (!fresh) return { refused: `job ${job} is ${existing.status}; start it over with --fresh` };
+      if (!fresh) {
+        const how = existing.status === "finished" ? "has finished already" : "was canceled";
+        return { refused: `job ${job} ${how}; start it over with --fresh` };
+      }
       return { record: freshRecord(existing, submission, facts) };
     case "suspended":
     case "failed":
@@ -102,12 +105,21 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       heartbeat: submission.heartbeat,
       token: facts.token,
       writeId: facts.newId(),
-      // What was being settled still has to be (P18).
-      status: existing.status === "settling" ? "settling" : "created",
+      ...whatIsLeftToDo(existing),
       failures: [],
       updatedAtMs: facts.nowMs,
     },
   };
+}
+
+/**
+ * What was being settled still has to be (P18). Only whoever wanted to suspend wants to go on now: recovered commits
+ * finish before sources start anyway (P17).
+ */
+function whatIsLeftToDo(existing: JobRecord): Pick<JobRecord, "status" | "settleTo"> {
+  if (existing.status === "settling" && existing.settleTo !== "suspended")
+    return { status: "settling", settleTo: existing.settleTo };
+  return { status: "created", settleTo: null };
 }
 
 function parallelismDifferences(existing: JobRecord, submission: JobSubmission): string[] {

@@ -24,6 +24,7 @@ import type { Clock } from "./clock.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
 import { SnapshotUpload } from "./snapshot-upload.ts";
 import { createStagingArea } from "./staging.ts";
+import { stepEvent } from "./step-event.ts";
 import { endedInput, gateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
 import { SubtaskLoop } from "./subtask-loop.ts";
 import { restoreKeyedState } from "./subtask-state.ts";
@@ -86,19 +87,14 @@ export class Subtask {
     this.#host = new Host({
       clock,
       observe: (step) =>
-        options.feed.publish({
-          t: clock.nowMs(),
-          job: deployment.job,
-          generation: deployment.generation,
-          role: step.role,
-          id: `${this.name}${step.actor === "subtask" ? "" : `/${step.actor}`}`,
-          event: step.event.type,
-          from: step.from,
-          to: step.to,
-          effects: step.effects.map((effect) => effect.type),
-          ...checkpointIdOf(step.event),
-          ...transactionOf(step.effects),
-        }),
+        options.feed.publish(
+          stepEvent(step, {
+            t: clock.nowMs(),
+            job: deployment.job,
+            generation: deployment.generation,
+            id: `${this.name}${step.actor === "subtask" ? "" : `/${step.actor}`}`,
+          }),
+        ),
       onUnhandled: (actor, event, state) =>
         logger.debug({ subtask: this.name, actor, event: event.type, state }, "event has no meaning here"),
       onCrash: (error) => this.#crash(error),
@@ -150,8 +146,15 @@ export class Subtask {
   receive(message: GenerationRequest): void {
     switch (message.type) {
       case "generation.start":
-        return this.#host.send("subtask", { ...message, type: "generation.started" });
+        this.#host.send("subtask", { ...message, type: "generation.started" });
+        return;
       case "checkpoint.trigger":
+        // A trigger says that the whole generation runs: it may overtake the start that said so.
+        if (this.#host.state("subtask") === "restored")
+          this.#host.send("subtask", {
+            type: "generation.started",
+            generation: message.generation,
+          } as MachineEvent);
         if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId);
         return;
       case "checkpoint.aborted":
@@ -462,17 +465,4 @@ export class Subtask {
   #broadcastEnd(): void {
     for (const output of this.#options.outputs.values()) output.broadcast({ kind: "endOfData" });
   }
-}
-
-function checkpointIdOf(event: MachineEvent): { checkpointId?: number } {
-  const { checkpointId } = event as { checkpointId?: number };
-  return checkpointId === undefined ? {} : { checkpointId };
-}
-
-function transactionOf(effects: readonly { readonly params: unknown }[]): { transaction?: string } {
-  for (const { params } of effects) {
-    const { transaction } = params as { transaction?: string };
-    if (transaction !== undefined) return { transaction };
-  }
-  return {};
 }

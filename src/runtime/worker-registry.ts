@@ -65,6 +65,10 @@ export class WorkerRegistry {
     return [...this.#workers.values()];
   }
 
+  has(worker: string): boolean {
+    return this.#workers.has(worker);
+  }
+
   get slots(): number {
     return [...this.#workers.values()].reduce((sum, worker) => sum + worker.registration.slots, 0);
   }
@@ -129,10 +133,7 @@ export class WorkerRegistry {
         worker.silentOnce = true;
         next = timings.secondProbeMs;
       } else if (clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs)
-        return this.#lose(
-          worker,
-          `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`,
-        );
+        return this.#lose(worker, `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`);
     }
     if (this.#workers.get(id) === worker) this.#schedule(worker, next);
   }

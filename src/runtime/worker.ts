@@ -168,7 +168,6 @@ export class Worker {
     if (deployment.generation === this.#highest)
       return { answer: this.#generation?.id === this.#highest ? "duplicate" : "stale" };
     await this.#tearDown();
-    this.#highest = deployment.generation;
     const { logger, link, subjects, id } = this.#options;
     logger.info(
       { job: deployment.job, generation: deployment.generation, settle: deployment.settle },
@@ -176,6 +175,8 @@ export class Worker {
     );
     try {
       const manifest = await this.#readManifest(deployment);
+      // Not earlier: a ping that names this generation and none of its subtasks says that they are gone (P5).
+      this.#highest = deployment.generation;
       const generation = new Generation({
         ...this.#options,
         worker: id,
@@ -193,6 +194,7 @@ export class Worker {
       generation.start();
       return { answer: "accepted" };
     } catch (error) {
+      // Not noted as seen: a leader that missed this answer asks again and gets the same one.
       return { answer: "refused", reason: describeError(error) };
     }
   }

@@ -19,6 +19,7 @@
 import { InvariantError, invariant, OperatorError } from "../errors.ts";
 import type { Key, StateDescriptors, StateHandles, ValueState } from "./descriptor.ts";
 import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "./key-groups.ts";
+import { ownKey } from "./own-key.ts";
 import {
   type ChunkGroup,
   corrupt,
@@ -195,8 +196,9 @@ class HeapValueState<T> implements ValueState<T> {
     const entry = this.lookedUp ? this.entry : this.lookUp();
     const cut = this.cut;
     if (entry === undefined) {
-      this.entry = new Entry(this.key, value, cut);
-      this.groups[this.group]!.set(this.key, this.entry);
+      const key = ownKey(this.key);
+      this.entry = new Entry(key, value, cut);
+      this.groups[this.group]!.set(key, this.entry);
       return;
     }
     if (entry.changedAfter !== cut) {

@@ -11,8 +11,8 @@
 import { ConfigurationError, invariant } from "../errors.ts";
 import type { Key } from "./descriptor.ts";
 
-export const MAX_PARALLELISM_MIN = 128;
-export const MAX_PARALLELISM_MAX = 32_768;
+const MAX_PARALLELISM_MIN = 128;
+const MAX_PARALLELISM_MAX = 32_768;
 
 /** Both ends belong to it; empty when `last < first`. */
 export interface KeyGroupRange {

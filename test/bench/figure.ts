@@ -20,5 +20,7 @@ export interface Settings {
   readonly rounds: number;
   /** Read one a message in one run. */
   readonly records: number;
+  /** In the stream of single records. */
+  readonly streamRecords: number;
   readonly say: (line: string) => void;
 }

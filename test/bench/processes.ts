@@ -22,7 +22,7 @@ import { type Variant, variantEnvironment } from "./variant.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const JOB = fileURLToPath(new URL("./jobs/keyed-count.js", import.meta.url));
-const JOB_LIMIT_MS = 60_000;
+const JOB_LIMIT_MS = 180_000;
 
 export class BenchCluster {
   readonly server: NatsServer;
@@ -47,7 +47,7 @@ export class BenchCluster {
   }
 
   get arguments(): string[] {
-    return ["--server", this.server.url, "--log-level", "error"];
+    return ["--server", this.server.url, "--log-level", "silent"];
   }
 
   /** Submits the job and starts its workers. */
@@ -111,6 +111,7 @@ export class RunningJob {
     this.#options = options;
     this.ended = new Promise((resolve, reject) => {
       const limit = setTimeout(() => this.#fail(new Error("it takes too long")), JOB_LIMIT_MS);
+      limit.unref();
       this.#fail = (error) => {
         clearTimeout(limit);
         reject(new Error(`job ${this.#variant.name}: ${error.message}`, { cause: error }));
@@ -128,8 +129,10 @@ export class RunningJob {
     return this.#variant.name;
   }
 
-  onEvent(listener: (event: FeedEvent) => void): void {
+  /** The answer ends it. */
+  onEvent(listener: (event: FeedEvent) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async submit(): Promise<void> {
@@ -164,6 +167,12 @@ export class RunningJob {
 
   get rssMb(): number[] {
     return this.workers.map((worker) => worker.rssMaxMb);
+  }
+
+  async cancel(): Promise<void> {
+    const canceling = new BenchProcess([MAIN, "cancel", this.name, ...this.#cluster.arguments]);
+    await canceling.exited;
+    await this.ended.finally(() => this.stop());
   }
 
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {

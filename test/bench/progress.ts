@@ -7,6 +7,8 @@ export interface Mark {
   /** Wall clock in ms. */
   readonly t: number;
   readonly records: number;
+  /** Processor time of the process so far, in microseconds. */
+  readonly cpuUs: number;
 }
 
 const RECORDS_PER_MARK = 8192;
@@ -23,7 +25,9 @@ export class Progress {
 
   mark(): void {
     this.#next = this.#records + RECORDS_PER_MARK;
-    const mark: Mark = { t: performance.timeOrigin + performance.now(), records: this.#records };
+    const { user, system } = process.cpuUsage();
+    const t = performance.timeOrigin + performance.now();
+    const mark: Mark = { t, records: this.#records, cpuUs: user + system };
     process.stdout.write(`${PREFIX}${JSON.stringify(mark)}\n`);
   }
 }
@@ -37,26 +41,39 @@ export function parseMark(line: string): Mark | undefined {
 const STEADY_FROM = 0.25;
 const STEADY_TO = 0.95;
 
-/** Records a second of all processes together while they were between 25 % and 95 % of `records`. */
-export function steadyRate(processes: readonly (readonly Mark[])[], records: number): number {
+export interface Pace {
+  readonly recordsPerSecond: number;
+  /** Processor time of the measured processes for one record, the server's not included. */
+  readonly cpuUsPerRecord: number;
+}
+
+/** Of all processes together while they were between 25 % and 95 % of `records`. */
+export function steadyPace(processes: readonly (readonly Mark[])[], records: number): Pace {
   const times = [...new Set(processes.flatMap((marks) => marks.map((mark) => mark.t)))].sort((a, b) => a - b);
-  const total = (t: number) => processes.reduce((sum, marks) => sum + recordsAt(marks, t), 0);
+  const total = (t: number) => sumAt(processes, t, "records");
   const from = times.find((t) => total(t) >= records * STEADY_FROM);
   const to = times.find((t) => total(t) >= records * STEADY_TO);
   if (from === undefined || to === undefined || to <= from) {
     throw new Error(`only ${total(times.at(-1) ?? 0)} of ${records} records were seen`);
   }
-  return ((total(to) - total(from)) * 1000) / (to - from);
+  const passed = total(to) - total(from);
+  const cpuUs = sumAt(processes, to, "cpuUs") - sumAt(processes, from, "cpuUs");
+  return { recordsPerSecond: (passed * 1000) / (to - from), cpuUsPerRecord: cpuUs / passed };
 }
 
-function recordsAt(marks: readonly Mark[], t: number): number {
+function sumAt(processes: readonly (readonly Mark[])[], t: number, field: "records" | "cpuUs"): number {
+  return processes.reduce((sum, marks) => sum + valueAt(marks, t, field), 0);
+}
+
+/** Between two marks a straight line. */
+function valueAt(marks: readonly Mark[], t: number, field: "records" | "cpuUs"): number {
   let before: Mark | undefined;
   for (const mark of marks) {
     if (mark.t > t) {
       if (before === undefined) return 0;
-      return before.records + ((mark.records - before.records) * (t - before.t)) / (mark.t - before.t);
+      return before[field] + ((mark[field] - before[field]) * (t - before.t)) / (mark.t - before.t);
     }
     before = mark;
   }
-  return before?.records ?? 0;
+  return before?.[field] ?? 0;
 }

@@ -6,42 +6,49 @@
  * between the two is. Not measured: a network, replication, more than one stream.
  */
 import { fileURLToPath } from "node:url";
-import { type Figure, type Measured, type Settings } from "./figure.ts";
-import { type BenchCluster, BenchProcess, type RunningJob } from "./processes.ts";
-import { parseMark, steadyRate } from "./progress.ts";
-import type { Variant } from "./variant.ts";
+import type { Figure, Measured, Settings } from "./figure.ts";
+import { type BenchCluster, BenchProcess } from "./processes.ts";
+import { type Pace, parseMark, steadyPace } from "./progress.ts";
 import { FRAMES, KEYS, STREAM } from "./streams.ts";
+import type { Variant } from "./variant.ts";
 
 const COMPARATORS = fileURLToPath(new URL("./comparators.js", import.meta.url));
 const CHECKPOINT_MS = 1000;
 
 interface Runner {
   readonly records: (settings: Settings) => number;
-  readonly run: (cluster: BenchCluster, records: number) => Promise<number>;
+  readonly run: (cluster: BenchCluster, records: number) => Promise<Pace>;
 }
 
 const single = (settings: Settings) => settings.records;
 const framed = (settings: Settings) => settings.records * 4;
 const inMemory = (settings: Settings) => settings.records * 8;
 
-function job(variant: Omit<Variant, "input">, input: (records: number) => Variant["input"], workers = 1): Runner["run"] {
+function job(
+  variant: Omit<Variant, "input">,
+  input: (records: number) => Variant["input"],
+  workers = 1,
+): Runner["run"] {
   return async (cluster, records) => {
     const ran = await cluster.run({ ...variant, input: input(records) }, { workers });
-    return steadyRate(ran.marks, records);
+    return steadyPace(ran.marks, records);
   };
 }
 
-function comparator(argumentsOf: (cluster: BenchCluster, records: number) => readonly string[]): Runner["run"] {
+function comparator(
+  argumentsOf: (cluster: BenchCluster, records: number) => readonly string[],
+): Runner["run"] {
   return async (cluster, records) => {
     const process = new BenchProcess([COMPARATORS, ...argumentsOf(cluster, records)]);
     if ((await process.exited) !== 0) throw new Error("the comparator has failed");
-    return steadyRate([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
+    return steadyPace([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
   };
 }
 
 const stream = (end: number) => ({ kind: "jetstream", stream: STREAM, end }) as const;
 const publicReader = (end: number) => ({ ...stream(end), reader: "public" }) as const;
-const frames = (records: number) => ({ kind: "framed", stream: FRAMES.stream, end: records / FRAMES.perMessage }) as const;
+const frames = (records: number) =>
+  ({ kind: "framed", stream: FRAMES.stream, end: records / FRAMES.perMessage }) as const;
 const pool = (count: number) => ({ kind: "generator", count, keys: KEYS }) as const;
 
 const exactlyOnce = { sink: "jetstream", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
@@ -56,7 +63,10 @@ const RUNNERS = {
   public: { records: single, run: job({ name: "w1-public", ...exactlyOnce }, publicReader) },
   off: { records: single, run: job({ name: "w1-off", sink: "jetstream", parallelism: 1 }, stream) },
   discard: { records: single, run: job({ name: "w1-discard", ...discard }, stream) },
-  discardOff: { records: single, run: job({ name: "w1-discard-off", sink: "discard", parallelism: 1 }, stream) },
+  discardOff: {
+    records: single,
+    run: job({ name: "w1-discard-off", sink: "discard", parallelism: 1 }, stream),
+  },
   parse: { records: framed, run: comparator((_, records) => ["parse", String(records), String(KEYS)]) },
   framed: { records: framed, run: job({ name: "w1-framed", ...discard }, frames) },
   one: { records: inMemory, run: job({ name: "one", ...discard }, pool) },
@@ -94,31 +104,40 @@ export async function measureThroughput(
 ): Promise<Measured[]> {
   const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
   const names = [...new Set(ratios.flatMap(({ of, to }) => [of, to]))];
-  const samples = new Map(ratios.map((ratio) => [ratio, [] as number[]]));
-  const rates = new Map(names.map((name) => [name, [] as number[]]));
+  const paces = new Map(names.map((name) => [name, [] as Pace[]]));
   for (let round = 0; round < settings.rounds; round++) {
     // The other way round each time: whoever comes first is not always the same.
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       const { run, records } = RUNNERS[name];
-      const rate = await run(cluster, records(settings));
-      rates.get(name)!.push(rate);
-      settings.say(`round ${round + 1}: ${name} ${Math.round(rate / 1000)} K records/s`);
+      const pace = await run(cluster, records(settings));
+      paces.get(name)!.push(pace);
+      settings.say(
+        `round ${round + 1}: ${name.padEnd(12)} ${Math.round(pace.recordsPerSecond / 1000)} K records/s, ` +
+          `${pace.cpuUsPerRecord.toFixed(2)} us of processor time a record`,
+      );
     }
-    for (const [ratio, values] of samples) values.push(rates.get(ratio.of)![round]! / rates.get(ratio.to)![round]!);
   }
+  const each = (name: RunnerName, of: (pace: Pace) => number) => paces.get(name)!.map(of);
   return [
-    ...ratios.map((ratio) => ({ ...ratio, samples: samples.get(ratio)! })),
-    ...names.map((name) => ({
-      name: `recordsPerSecond.${name}`,
-      better: "higher" as const,
-      samples: rates.get(name)!.map(Math.round),
-    })),
+    ...ratios.map((ratio) => {
+      const to = each(ratio.to, (pace) => pace.recordsPerSecond);
+      return {
+        ...ratio,
+        samples: each(ratio.of, (pace) => pace.recordsPerSecond).map((rate, i) => rate / to[i]!),
+      };
+    }),
+    ...names.flatMap((name): Measured[] => [
+      {
+        name: `recordsPerSecond.${name}`,
+        better: "higher",
+        samples: each(name, (pace) => Math.round(pace.recordsPerSecond)),
+      },
+      { name: `cpuUsPerRecord.${name}`, better: "lower", samples: each(name, (pace) => pace.cpuUsPerRecord) },
+    ]),
   ];
 }
 
 /** Records a second of the saturated exactly-once job: half of it is half load. */
-export function saturatedRate(cluster: BenchCluster, settings: Settings): Promise<number> {
-  return RUNNERS.engine.run(cluster, settings.records);
+export async function saturatedRate(cluster: BenchCluster, settings: Settings): Promise<number> {
+  return (await RUNNERS.engine.run(cluster, settings.records)).recordsPerSecond;
 }
-
-export type { RunningJob };

@@ -4,11 +4,18 @@ export interface Variant {
   /** Of the job; also names its output stream. */
   readonly name: string;
   readonly input:
-    | { readonly kind: "jetstream"; readonly stream: string; readonly end: number; readonly reader?: "public" }
+    | {
+        readonly kind: "jetstream";
+        readonly stream: string;
+        readonly end: number;
+        readonly reader?: "public";
+      }
     /** Arrays of bids, one a message. */
     | { readonly kind: "framed"; readonly stream: string; readonly end: number }
-    /** In memory; `count` undefined: never ends. */
-    | { readonly kind: "generator"; readonly count?: number; readonly keys: number };
+    /** From a pool in memory. */
+    | { readonly kind: "generator"; readonly count: number; readonly keys: number }
+    /** Made on the way, key and price only, so that nothing but state takes memory; never ends. */
+    | { readonly kind: "light"; readonly keys: number };
   readonly ratePerSecond?: number;
   /** Only key and price go on behind the source. */
   readonly projected?: boolean;

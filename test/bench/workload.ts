@@ -41,11 +41,15 @@ export function seeded(seed: number): Random {
   };
 }
 
-export function bidAt(index: number, keys: number, random: Random): Bid {
+export function bidderAt(index: number, keys: number, random: Random): string {
   const bidder = index < keys ? index : Math.floor(random() * keys);
+  return `bidder-${String(bidder).padStart(7, "0")}`;
+}
+
+export function bidAt(index: number, keys: number, random: Random): Bid {
   return {
     auction: 1000 + Math.floor(random() * 10_000),
-    bidder: `bidder-${String(bidder).padStart(7, "0")}`,
+    bidder: bidderAt(index, keys, random),
     price: Math.round(100 * 10 ** (6 * random())),
     channel: CHANNELS[Math.floor(random() * CHANNELS.length)]!,
     url: `https://www.nexmark.com/${letters(5, random)}/item.htm?query=1&channel_id=${Math.floor(random() * 1e6)}`,

@@ -37,7 +37,7 @@ export class Faults {
   readonly #random: Random;
   readonly #processes = new Map<string, TestProcess>();
   readonly #work = new Set<Promise<void>>();
-  readonly #end = new AbortController();
+  #end: AbortSignal = AbortSignal.abort();
   #serverDown = false;
 
   constructor(targets: FaultTargets, random: Random) {
@@ -46,23 +46,19 @@ export class Faults {
     for (const name of [...targets.coordinators, ...targets.workers]) this.#start(name);
   }
 
-  /** Runs until `heal` is called. */
-  async run(): Promise<void> {
+  /** Faults for so long, or until `signal` aborts; resolves when everything that was down or asleep is back. */
+  async run(ms: number, signal: AbortSignal): Promise<void> {
     const random = this.#random;
-    const { signal } = this.#end;
+    const end = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(ms))]);
+    this.#end = end;
     for (;;) {
-      await pause(random.between(300, 3700), signal);
-      if (signal.aborted) return;
+      await pause(random.between(300, 3700), end);
+      if (end.aborted) break;
       const atOnce = random.next() < 0.2 ? random.between(2, 3) : 1;
       for (let i = 0; i < atOnce; i++) this.#begin(this.#draw());
     }
-  }
-
-  /** No more faults; everything that is down or asleep comes back. */
-  async heal(): Promise<void> {
-    this.#end.abort();
-    await Promise.all(this.#work);
-    this.#targets.tell("heal");
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    this.#targets.tell("all is mended");
   }
 
   /** After a process ended by itself: as an orchestrator would. */
@@ -112,7 +108,7 @@ export class Faults {
       this.counts.serverRestarts++;
       tell(`kill nats-server, back in ${fault.downMs} ms`);
       await server.kill();
-      await pause(fault.downMs, this.#end.signal);
+      await pause(fault.downMs, this.#end);
       await server.restart();
       tell("nats-server is back");
       this.#serverDown = false;
@@ -124,7 +120,7 @@ export class Faults {
       this.counts.kills++;
       tell(`kill ${fault.name} (${process.processId}), back in ${fault.awayMs} ms`);
       await process.kill();
-      await pause(fault.awayMs, this.#end.signal);
+      await pause(fault.awayMs, this.#end);
       this.#restart(fault.name);
       return;
     }
@@ -132,7 +128,7 @@ export class Faults {
     this.counts.stops++;
     tell(`stop ${fault.name} (${process.processId}) for ${fault.forMs} ms`);
     process.suspend();
-    await pause(fault.forMs, this.#end.signal);
+    await pause(fault.forMs, this.#end);
     process.resume();
     if (process.running) tell(`continue ${fault.name} (${process.processId})`);
   }

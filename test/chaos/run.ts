@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
+import type { JobRecord } from "../../machines/protocol.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { compile, compiled } from "../support/compiled.ts";
 import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
@@ -49,7 +50,10 @@ export interface ChaosReport extends FaultCounts {
   readonly finished: boolean;
   /** From the end of the faults to the end of the job. */
   readonly finishedAfterMs: number;
-  /** Markers seen, of all that were written. */
+  /** From peace to the next completed checkpoint: how often measured, and the longest. */
+  readonly peaces: number;
+  readonly recoveryMsMax: number;
+  /** Some are rolled up before anybody looks. */
   readonly markersSeen: number;
   readonly findings: readonly string[];
   /** Logs of all processes, story and event feed; removed when all is well. */
@@ -62,7 +66,9 @@ const PARALLELISM = 2;
 const RATE = 500;
 /** What a job that is torn down all the time still gets done of what it could. */
 const SHARE_DONE = 0.35;
-const FINISH_BOUND_MS = 60_000;
+const FINISH_BOUND_MS = 30_000;
+const RECOVERY_BOUND_MS = 30_000;
+const UNDER_WAY_MS = 1000;
 const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0 };
 
 export function succeeded(report: ChaosReport): boolean {
@@ -108,6 +114,7 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
   let observer: Observer | undefined;
   let finished = false;
   let finishedAfterMs = 0;
+  const recoveriesMs: number[] = [];
   const findings: string[] = [];
   try {
     await provideInput(cluster, records);
@@ -125,16 +132,7 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
     observer = new Observer({ nats: cluster.nats, job: "chaos", output: "OUT", directory });
     await cluster.awaitRecord("the job runs", (record) => record.checkpoints.length > 0, 30_000);
     tell(`the job runs; ${records} records`);
-    const ended = new AbortController();
-    const watching = cluster
-      .awaitRecord("the job ends early", ({ status }) => status === "finished", seconds * 1000)
-      .catch(() => undefined)
-      .then(() => ended.abort());
-    const disturbing = faults.run();
-    await watching;
-    await faults.heal();
-    await disturbing;
-    const healedMs = performance.now();
+    const healedMs = await disturbAndWatch(cluster, faults, options, recoveriesMs);
     await cluster.awaitRecord(
       "the job finishes",
       ({ status }) => status === "finished",
@@ -146,7 +144,6 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
   } catch (error) {
     findings.push(String(error));
     tell(String(error));
-    await faults?.heal();
     const report = await cluster.report().catch(() => undefined);
     writeFileSync(join(directory, "status.json"), JSON.stringify(report ?? null, undefined, 2));
   }
@@ -180,12 +177,50 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
       crashes: crashes.length,
       finished,
       finishedAfterMs,
+      peaces: recoveriesMs.length,
+      recoveryMsMax: Math.max(0, ...recoveriesMs),
       markersSeen: observer?.markers.length ?? 0,
       findings,
       directory,
     };
   } finally {
     await cluster.close();
+  }
+}
+
+/**
+ * Faults, and in between long enough peace to see that the job goes on: each time another checkpoint must complete
+ * within a bound (C7, e). Returns when the faults ended.
+ */
+async function disturbAndWatch(
+  cluster: TestCluster,
+  faults: Faults,
+  { seconds, seed }: ChaosOptions,
+  recoveriesMs: number[],
+): Promise<number> {
+  const random = randomFrom(seed + 1);
+  const startedMs = performance.now();
+  const leftMs = () => startedMs + seconds * 1000 - performance.now();
+  const over = new AbortController();
+  const isFinished = ({ status }: JobRecord): boolean => status === "finished";
+  const watching = cluster
+    .awaitRecord("the job ends early", isFinished, leftMs())
+    .catch(() => undefined)
+    .then(() => over.abort());
+  for (;;) {
+    await faults.run(Math.max(0, Math.min(leftMs(), random.between(5_000, 15_000))), over.signal);
+    const mendedMs = performance.now();
+    // What was under way may still complete although its generation is dead already.
+    const afterMs = Date.now() + UNDER_WAY_MS;
+    await cluster.awaitRecord(
+      "a checkpoint completes after all is mended",
+      (record) => isFinished(record) || (record.checkpoints.at(-1)?.completedAtMs ?? 0) > afterMs,
+      RECOVERY_BOUND_MS,
+    );
+    recoveriesMs.push(Math.round(performance.now() - mendedMs));
+    if (!over.signal.aborted && leftMs() > 0) continue;
+    await watching;
+    return mendedMs;
   }
 }
 

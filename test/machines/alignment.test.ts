@@ -34,7 +34,7 @@ describeTraces({
       barrier(0, 6),
     ]),
     late: story("Late barriers block nothing.   (A3)", 2, [
-      "Barriers up to the restored checkpoint 4 were left in the channels by nobody, but would be late.",
+      "What the restored checkpoint covers is late from the beginning.",
       barrier(0, 4),
       barrier(0, 6),
       "Checkpoint 5 was given up before its barrier came over the slower channel.",
@@ -70,11 +70,15 @@ describeTraces({
       barrier(1, 6),
       barrier(0, 6),
     ]),
-    "abort-of-newer": story("The abort of a newer checkpoint gives the older alignment up as well.   (A4)", 2, [
-      "Checkpoint 6 can only have been triggered after 5 was given up.",
-      barrier(0, 5),
-      aborted(6),
-      barrier(1, 5),
-    ]),
+    "abort-of-newer": story(
+      "The abort of a newer checkpoint gives the older alignment up as well.   (A4)",
+      2,
+      [
+        "Checkpoint 6 can only have been triggered after 5 was given up.",
+        barrier(0, 5),
+        aborted(6),
+        barrier(1, 5),
+      ],
+    ),
   },
 });

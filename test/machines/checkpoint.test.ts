@@ -6,7 +6,11 @@ import type { Scenario } from "./trace.ts";
 const take = (event: CheckpointEvent) => ({ event });
 const acknowledged = (
   subtask: string,
-  { checkpointId = 7, generation = 3, finished = false }: Partial<Record<"checkpointId" | "generation", number>> & {
+  {
+    checkpointId = 7,
+    generation = 3,
+    finished = false,
+  }: Partial<Record<"checkpointId" | "generation", number>> & {
     finished?: boolean;
   } = {},
 ) => take({ type: "subtask.acknowledged", generation, checkpointId, subtask, finished });
@@ -41,17 +45,20 @@ const story = (title: string, steps: Scenario["steps"], input: Partial<Checkpoin
 describeTraces({
   machine: checkpointMachine,
   scenarios: {
-    completed: story("Prepared, persisted, decided, committed: the happy checkpoint.   (K1, P12, P13, P17, C2)", [
-      "Every subtask says that its part is durable.",
-      acknowledged("lines/0"),
-      acknowledged("count/0"),
-      "The manifest is durable: still nobody may commit.",
-      manifest,
-      "The record names the manifest. This is the decision.",
-      stored,
-      committed("lines/0"),
-      committed("count/0"),
-    ]),
+    completed: story(
+      "Prepared, persisted, decided, committed: the happy checkpoint.   (K1, P12, P13, P17, C2)",
+      [
+        "Every subtask says that its part is durable.",
+        acknowledged("lines/0"),
+        acknowledged("count/0"),
+        "The manifest is durable: still nobody may commit.",
+        manifest,
+        "The record names the manifest. This is the decision.",
+        stored,
+        committed("lines/0"),
+        committed("count/0"),
+      ],
+    ),
     "all-finished": story(
       "The final checkpoint says that every subtask had finished before it.   (P19)",
       [
@@ -62,12 +69,10 @@ describeTraces({
       ],
       { reason: "final" },
     ),
-    "partly-finished": story("One subtask that had not finished is enough: not the final checkpoint.   (P19)", [
-      acknowledged("lines/0", { finished: true }),
-      acknowledged("count/0"),
-      manifest,
-      stored,
-    ]),
+    "partly-finished": story(
+      "One subtask that had not finished is enough: not the final checkpoint.   (P19)",
+      [acknowledged("lines/0", { finished: true }), acknowledged("count/0"), manifest, stored],
+    ),
     "repeated-and-stale": story(
       "Repeated, stale and foreign acknowledgements change nothing, and nobody deletes for them.   (P2, P16)",
       [
@@ -86,16 +91,18 @@ describeTraces({
         acknowledged("count/0"),
       ],
     ),
-    "late-acknowledgement": story("A late acknowledgement does not bring an aborted checkpoint back.   (K4, P16)", [
-      acknowledged("lines/0"),
-      expired,
-      "It reaches an actor that is gone; the host answers `unknown`. No answer makes the subtask delete anything.",
-    ]),
-    expired: story("One acknowledgement never comes: aborted exactly once, transactions untouched.   (K4, P14)", [
-      acknowledged("lines/0"),
-      "The timeout counts from the trigger.",
-      expired,
-    ]),
+    "late-acknowledgement": story(
+      "A late acknowledgement does not bring an aborted checkpoint back.   (K4, P16)",
+      [
+        acknowledged("lines/0"),
+        expired,
+        "It reaches an actor that is gone; the host answers `unknown`. No answer makes the subtask delete anything.",
+      ],
+    ),
+    expired: story(
+      "One acknowledgement never comes: aborted exactly once, transactions untouched.   (K4, P14)",
+      [acknowledged("lines/0"), "The timeout counts from the trigger.", expired],
+    ),
     declined: story("One subtask declines: aborted. Its upload failed, its transactions stay.   (K4, P14)", [
       acknowledged("lines/0"),
       declined("count/0"),
@@ -112,12 +119,15 @@ describeTraces({
       ...both,
       take({ type: "manifest.refused", reason: "the bucket is full" }),
     ]),
-    "decision-refused": story("A newer generation has taken the record over: the decision is refused.   (D1, C5)", [
-      ...both,
-      manifest,
-      "Nothing is committed; what it uploaded may go after the next successful write.",
-      take({ type: "record.refused" }),
-    ]),
+    "decision-refused": story(
+      "A newer generation has taken the record over: the decision is refused.   (D1, C5)",
+      [
+        ...both,
+        manifest,
+        "Nothing is committed; what it uploaded may go after the next successful write.",
+        take({ type: "record.refused" }),
+      ],
+    ),
     "leadership-lost": story(
       "Leadership is lost while deciding: whether 7 counts is for the new leader to find out.   (K2, P8, P9)",
       [

@@ -20,7 +20,12 @@ export interface TracesOfMachine {
   readonly unhandled?: readonly string[];
 }
 
-export function describeTraces({ machine, scenarios, unreachable = {}, unhandled = [] }: TracesOfMachine): void {
+export function describeTraces({
+  machine,
+  scenarios,
+  unreachable = {},
+  unhandled = [],
+}: TracesOfMachine): void {
   describe(`golden traces of ${machine.id}`, () => {
     const coverage = new Coverage();
 

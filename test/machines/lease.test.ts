@@ -25,14 +25,10 @@ const story = (title: string, steps: Scenario["steps"]): Scenario => ({
 describeTraces({
   machine: leaseMachine,
   scenarios: {
-    "first-leader": story("Nobody has ever led: the write's revision is the token; renewals keep it.   (L1, P11)", [
-      nothing,
-      stored(10),
-      check,
-      stored(11),
-      check,
-      stored(12),
-    ]),
+    "first-leader": story(
+      "Nobody has ever led: the write's revision is the token; renewals keep it.   (L1, P11)",
+      [nothing, stored(10), check, stored(11), check, stored(12)],
+    ),
     takeover: story("A leader dies: taken over after more than a lease without a change.   (L1, L2, P11)", [
       "Coordinator a leads. As long as it renews, b only watches.",
       seen(10, "a"),
@@ -84,28 +80,25 @@ describeTraces({
       refused,
       seen(10, "c"),
     ]),
-    "takeover-unknown-mine": story("The outcome of the take-over is unknown, and it had succeeded.   (P8, L1)", [
-      nothing,
-      unknown,
-      "The lease itself says so; the token is the revision of that write.",
-      seen(10, "b"),
-      check,
-      stored(11),
-    ]),
-    "takeover-unknown-open": story("The outcome of the take-over is unknown: sent again at the same revision.   (P8)", [
-      seen(8, "a", true),
-      unknown,
-      unreadable,
-      check,
-      seen(8, "a", true),
-      stored(10),
-    ]),
-    "takeover-unknown-lost": story("The outcome of the take-over is unknown, and another one has it.   (P8)", [
-      nothing,
-      unknown,
-      seen(10, "c"),
-      seen(10, "c"),
-    ]),
+    "takeover-unknown-mine": story(
+      "The outcome of the take-over is unknown, and it had succeeded.   (P8, L1)",
+      [
+        nothing,
+        unknown,
+        "The lease itself says so; the token is the revision of that write.",
+        seen(10, "b"),
+        check,
+        stored(11),
+      ],
+    ),
+    "takeover-unknown-open": story(
+      "The outcome of the take-over is unknown: sent again at the same revision.   (P8)",
+      [seen(8, "a", true), unknown, unreadable, check, seen(8, "a", true), stored(10)],
+    ),
+    "takeover-unknown-lost": story(
+      "The outcome of the take-over is unknown, and another one has it.   (P8)",
+      [nothing, unknown, seen(10, "c"), seen(10, "c")],
+    ),
     "renewal-after-outage": story(
       "The store is away for minutes: nobody took over, so it still leads with the same token.   (L3, P2)",
       [
@@ -123,13 +116,10 @@ describeTraces({
         "The token stays 10 all the while: job records need not be written again.",
       ],
     ),
-    "renewal-refused-by-own": story("A renewal is refused because an earlier one of unknown outcome had come through.   (P8, L4)", [
-      ...leading,
-      check,
-      refused,
-      seen(11, "b"),
-      stored(12),
-    ]),
+    "renewal-refused-by-own": story(
+      "A renewal is refused because an earlier one of unknown outcome had come through.   (P8, L4)",
+      [...leading, check, refused, seen(11, "b"), stored(12)],
+    ),
     deposed: story("The lease shows another holder: only this ends a term.   (L4, P9)", [
       ...leading,
       check,
@@ -139,17 +129,15 @@ describeTraces({
       seen(11, "c"),
     ]),
     released: story("An orderly end: a standby need not wait.   (P11)", [...leading, release, stored(11)]),
-    "released-after-outage": story("Given back at a revision that is not the last one: as good as released.   (P9)", [
-      ...leading,
-      release,
-      refused,
-    ]),
-    "release-unknown": story("The release gets no answer: a standby takes over after a lease at the latest.   (P9)", [
-      ...leading,
-      release,
-      unknown,
-    ]),
-    "other-timers": story("A check timer has no say in a take-over.   (L2)", [
+    "released-after-outage": story(
+      "Given back at a revision that is not the last one: as good as released.   (P9)",
+      [...leading, release, refused],
+    ),
+    "release-unknown": story(
+      "The release gets no answer: a standby takes over after a lease at the latest.   (P9)",
+      [...leading, release, unknown],
+    ),
+    "takeover-again": story("Once the time has run out, every check is another look.   (L2)", [
       seen(10, "a"),
       takeover,
       unreadable,
@@ -157,5 +145,8 @@ describeTraces({
       check,
     ]),
   },
-  unhandled: ["lease.following.unseen: timer.fired"],
+  unhandled: [
+    // The time had run out already.
+    "lease.following.unseen: timer.fired",
+  ],
 });

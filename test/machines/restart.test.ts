@@ -34,7 +34,9 @@ const failureRate = {
 describeTraces({
   machine: restartMachine,
   scenarios: {
-    none: story("none: the first failure is final.   (flink-semantics 2.10)", { strategy: "none" }, [failed(0)]),
+    none: story("none: the first failure is final.   (flink-semantics 2.10)", { strategy: "none" }, [
+      failed(0),
+    ]),
     "fixed-delay": story(
       "fixed-delay, 2 attempts: two failures restart, the third is final.   (flink-semantics 2.10)",
       { strategy: "fixed-delay", attempts: 2, delayMs: 1000 },
@@ -124,9 +126,11 @@ describeTraces({
       { ...exponential, attemptsBeforeResetBackoff: 1 },
       [failed(0), recovered(2000), failed(3_602_000), recovered(3_604_000), failed(3_605_000)],
     ),
-    unrecoverable: story("A failure that no repetition can mend skips the strategy.   (R2, P20, P24)", exponential, [
-      failed(0, 0, false),
-    ]),
+    unrecoverable: story(
+      "A failure that no repetition can mend skips the strategy.   (R2, P20, P24)",
+      exponential,
+      [failed(0, 0, false)],
+    ),
     "unrecoverable-again": story("Also while a restart is under way.   (R2)", exponential, [
       failed(0),
       failed(3000, 0, false),
@@ -138,10 +142,4 @@ describeTraces({
       failed(2000),
     ]),
   },
-  unhandled: [
-    // The host reports every time that the job begins to run, the first time included.
-    "restart.steady: job.recovered",
-    // The job has stopped asking: it settles.
-    "restart.denied: failure.reported",
-  ],
 });

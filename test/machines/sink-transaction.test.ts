@@ -49,18 +49,14 @@ describeTraces({
       "The try that timed out had reached the target after all.",
       committed,
     ]),
-    refused: story("A commit that no repetition can mend stops the job resumably, and skips nothing.   (T3, P24)", [
-      cut,
-      staged,
-      due,
-      failed,
-      paused,
-      take({ type: "commit.refused", reason: "stream OUT was deleted" }),
-    ]),
-    "staging-failed": story("What cannot be made durable fails the generation: its records are read again.   (P14)", [
-      cut,
-      take({ type: "staging.failed", reason: "the disk is gone" }),
-    ]),
+    refused: story(
+      "A commit that no repetition can mend stops the job resumably, and skips nothing.   (T3, P24)",
+      [cut, staged, due, failed, paused, take({ type: "commit.refused", reason: "stream OUT was deleted" })],
+    ),
+    "staging-failed": story(
+      "What cannot be made durable fails the generation: its records are read again.   (P14)",
+      [cut, take({ type: "staging.failed", reason: "the disk is gone" })],
+    ),
     restored: story(
       "A transaction of an older generation is committed by the one that restores it.   (P14, P17)",
       ["Named by the manifest, so it is durable: nothing is staged again.", due, committed],
@@ -70,21 +66,17 @@ describeTraces({
       ended,
       take({ type: "transaction.aborted" }),
     ]),
-    "ended-while-preparing": story("Cut but not durable when its generation ends: nobody was told of it.   (T2, P14)", [
-      cut,
-      ended,
-    ]),
-    "ended-while-prepared": story("Durable when its generation ends: the manifest, if any, names it.   (T2, P14)", [
-      cut,
-      staged,
-      ended,
-    ]),
-    "ended-while-committing": story("Decided when its generation ends: the next one commits it again.   (P17)", [
-      cut,
-      staged,
-      due,
-      failed,
-      ended,
-    ]),
+    "ended-while-preparing": story(
+      "Cut but not durable when its generation ends: nobody was told of it.   (T2, P14)",
+      [cut, ended],
+    ),
+    "ended-while-prepared": story(
+      "Durable when its generation ends: the manifest, if any, names it.   (T2, P14)",
+      [cut, staged, ended],
+    ),
+    "ended-while-committing": story(
+      "Decided when its generation ends: the next one commits it again.   (P17)",
+      [cut, staged, due, failed, ended],
+    ),
   },
 });

@@ -103,7 +103,7 @@ test("a server that comes up late is waited for", async () => {
   await new Promise((resolve) => setTimeout(resolve, 500));
   await late.restart();
   await (await connecting).connection.flush();
-  expect(logger.lines).toEqual([`warn NATS at 127.0.0.1:${late.port} cannot be reached yet; trying on`]);
+  expect(logger.lines).toEqual([`warn NATS at 127.0.0.1:${late.port} cannot be reached yet; trying for 10 s`]);
 });
 
 test("a lost connection comes back by itself and both are logged", async () => {

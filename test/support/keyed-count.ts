@@ -21,6 +21,7 @@ export interface OutputRecord {
   readonly count: number;
   readonly fold: number;
   readonly final?: true;
+  readonly padding?: string;
 }
 
 export interface KeyedCountOptions {
@@ -34,6 +35,11 @@ export interface KeyedCountOptions {
   readonly partMessagesMax: number;
   /** State beside the count, so that a snapshot is more than a few bytes. */
   readonly ballastBytes: number;
+  /** Of each output record: transactions above 16 KiB are staged as objects, smaller ones travel inline. */
+  readonly paddingBytes: number;
+  readonly pingIntervalMs: number;
+  readonly heartbeatTimeoutMs: number;
+  readonly checkpointTimeoutMs: number;
 }
 
 export const inputSubject = (stream: string, split: number): string => `${stream.toLowerCase()}.${split}`;
@@ -44,12 +50,15 @@ export const nextFold = (fold: number, n: number): number => (Math.imul(fold, 31
 export function keyedCountJob(options: KeyedCountOptions): Job {
   const { name, input, output, splits, recordsPerSecond, intervalMs, partMessagesMax, ballastBytes } =
     options;
+  const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes } = options;
   const ballast = "x".repeat(ballastBytes);
+  const padding = "y".repeat(paddingBytes);
   return defineJob(
     name,
     {
       parallelism: 2,
-      checkpointing: { interval: intervalMs, timeout: "20 s", inlineThreshold: 1024 },
+      checkpointing: { interval: intervalMs, timeout: checkpointTimeoutMs, inlineThreshold: 512 },
+      heartbeat: { pingInterval: pingIntervalMs, timeout: heartbeatTimeoutMs },
       restart: { initialBackoff: "100 ms", maxBackoff: "1 s", resetBackoffThreshold: "2 s" },
     },
     (job) => {
@@ -73,7 +82,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
             const last = state.count.get();
             const next = { count: last.count + 1, fold: nextFold(last.fold, n), ballast };
             state.count.set(next);
-            emit({ key, n, count: next.count, fold: next.fold });
+            emit({ key, n, count: next.count, fold: next.fold, padding });
           },
           onEnd({ key, state, emit }) {
             const { count, fold } = state.count.get();

@@ -1,10 +1,18 @@
 /** Workload W1 as a job, in all its variants (../variant.ts). */
-import { defineJob, generatorSource, jetstreamSink, jetstreamSource, type Source, type Stream, valueState } from "../../../src/index.ts";
+import {
+  defineJob,
+  generatorSource,
+  jetstreamSink,
+  jetstreamSource,
+  type Source,
+  type Stream,
+  valueState,
+} from "../../../src/index.ts";
 import { discardSink } from "../discard-sink.ts";
 import { Progress } from "../progress.ts";
 import { shapedSource } from "../shaped-source.ts";
 import { type Variant, variantOfEnvironment } from "../variant.ts";
-import { add, type Bid, bidPool, isTenth, NO_TOTAL } from "../workload.ts";
+import { add, type Bid, bidderAt, bidPool, isTenth, NO_TOTAL } from "../workload.ts";
 
 interface Hit {
   readonly bidder: string;
@@ -28,7 +36,11 @@ export default defineJob(
   (job) => {
     let bids: Stream<Used>;
     if (input.kind === "framed") {
-      const source: Source<Bid[]> = jetstreamSource<Bid[]>({ stream: input.stream, until: "end", progress: false });
+      const source: Source<Bid[]> = jetstreamSource<Bid[]>({
+        stream: input.stream,
+        until: "end",
+        progress: false,
+      });
       bids = job.source("bids", shapedSource(source, { end: input.end })).flatMap("unpack", (frame) => frame);
     } else {
       bids = job.source("bids", source(variant));
@@ -49,24 +61,39 @@ export default defineJob(
   },
 );
 
-function source({ input }: Variant): Source<Bid> {
-  if (input.kind === "generator") {
-    const pool = bidPool(input.keys);
-    return generatorSource({
-      splits: parallelism,
-      generate: (index) => pool[index % pool.length]!,
-      ...(input.count === undefined ? {} : { count: input.count }),
-      ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
-    });
+function source({ input }: Variant): Source<Used> {
+  const rate = ratePerSecond === undefined ? {} : { ratePerSecond };
+  switch (input.kind) {
+    case "generator": {
+      const pool = bidPool(input.keys);
+      return generatorSource({
+        splits: parallelism,
+        count: input.count,
+        generate: (index) => pool[index % pool.length]!,
+      });
+    }
+    case "light": {
+      const { keys } = input;
+      return generatorSource({
+        ...rate,
+        splits: parallelism,
+        generate: (index, random) => ({ bidder: bidderAt(index, keys, random), price: 1 + (index % 1000) }),
+      });
+    }
+    default: {
+      const { stream, end } = input;
+      const reader = input.kind === "jetstream" && input.reader !== undefined ? { reader: input.reader } : {};
+      const bids: Source<Bid> = jetstreamSource<Bid>({ stream, until: "end", progress: false, ...reader });
+      return shapedSource(bids, { end, ratePerSecond });
+    }
   }
-  const { stream, end } = input;
-  const reader = input.kind === "jetstream" ? input.reader : undefined;
-  return shapedSource(
-    jetstreamSource<Bid>({ stream, until: "end", progress: false, ...(reader === undefined ? {} : { reader }) }),
-    { end, ratePerSecond },
-  );
 }
 
 function hits() {
-  return jetstreamSink<Hit>({ stream: `OUT_${name}`, subject: `out.${name}`, subjects: [`out.${name}`], provision: true });
+  return jetstreamSink<Hit>({
+    stream: `OUT_${name}`,
+    subject: `out.${name}`,
+    subjects: [`out.${name}`],
+    provision: true,
+  });
 }

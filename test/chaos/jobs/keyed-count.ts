@@ -10,4 +10,8 @@ export default keyedCountJob({
   intervalMs: 300,
   partMessagesMax: 40,
   ballastBytes: 300,
+  paddingBytes: 40,
+  pingIntervalMs: 250,
+  heartbeatTimeoutMs: 3000,
+  checkpointTimeoutMs: 120_000,
 });

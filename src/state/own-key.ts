@@ -1,0 +1,18 @@
+/**
+ * Keys that state keeps for longer than the records they came from.
+ *
+ * V8 makes a string of 13 characters or more that was cut out of a larger one a view of it, and what msgpackr decodes is cut
+ * out of one string per frame: a key kept as it came would keep some 6 KB alive. So a key is copied once, when it is
+ * new (0.4 µs); the memory of a hundred thousand keys shrinks from hundreds of megabytes to a few.
+ */
+import type { Key } from "./descriptor.ts";
+
+/** Shorter ones are always strings of their own. */
+const VIEW_LENGTH_MIN = 13;
+const WIDE = /[\u0100-\uffff]/;
+
+export function ownKey(key: Key): Key {
+  if (typeof key !== "string" || key.length < VIEW_LENGTH_MIN) return key;
+  const encoding = WIDE.test(key) ? "utf16le" : "latin1";
+  return Buffer.from(key, encoding).toString(encoding);
+}

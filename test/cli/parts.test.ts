@@ -1,0 +1,175 @@
+/** Coordinators, workers and clients as processes of their own, against one server; any of them may be killed. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { JobReport } from "../../src/control/messages.ts";
+import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
+import { countingJob, wrongCounts } from "./jobs.ts";
+import { type Command, until, Workspace } from "./workspace.ts";
+
+let server: TestServer;
+let workspace: Workspace;
+let prefix: string;
+let tests = 0;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  prefix = `parts${++tests}`;
+  workspace = await Workspace.create();
+  workspace.write(
+    "job.ts",
+    countingJob(
+      { count: 16_000, ratePerSecond: 4_000, options: 'restart: { initialBackoff: "100ms" }' },
+      "ts",
+    ),
+  );
+});
+afterEach(() => workspace.remove());
+
+const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
+const coordinator = (...more: string[]) => workspace.start(here("coordinator", ...more));
+const worker = (...more: string[]) => workspace.start(here("worker", "job.ts", "--slots", "1", ...more));
+const health = async (port: number): Promise<Record<string, unknown>> => {
+  const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+  return answer === undefined ? {} : ((await answer.json()) as Record<string, unknown>);
+};
+const report = async (): Promise<JobReport> =>
+  JSON.parse((await workspace.run(here("status", "counting", "--json"))).stdout) as JobReport;
+const comesTo = (met: (now: JobReport) => boolean, what: string) => {
+  let last: JobReport;
+  return until(
+    async () => {
+      last = await report();
+      return met(last);
+    },
+    40_000,
+    () => `${what}; at last ${JSON.stringify(last)}`,
+  );
+};
+const ends = (status: string) => comesTo((now) => now.status === status, status);
+const stop = async (command: Command) => {
+  command.kill("SIGTERM");
+  expect(await command.ended).toMatchObject({ code: 0, stdout: "" });
+};
+
+test("one leads and one stands by; submit, status, cancel", async () => {
+  // Longer than the test: it is canceled.
+  workspace.write("job.ts", countingJob({ count: 400_000, ratePerSecond: 4_000 }, "ts"));
+  const ports = [await freePort(), await freePort()] as const;
+  const [first, second] = ports.map((port) => coordinator("--health-port", String(port)));
+  const leads = async () => (await Promise.all(ports.map(health))).map(({ leading }) => leading);
+  await until(
+    async () => (await leads()).sort().join() === "false,true",
+    15_000,
+    () => "one leader and one standby",
+  );
+
+  const submitted = await workspace.run(here("submit", "job.ts", "--json"));
+  expect(submitted).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(submitted.stdout)).toEqual({ job: "counting", submitted: true });
+  expect((await workspace.run(here("status", "counting"))).stdout).toMatch(
+    /waiting for 2 slots; the workers offer 0/,
+  );
+
+  const workerPort = await freePort();
+  const workers = [worker("--health-port", String(workerPort)), worker()];
+  await comesTo((now) => now.phase.startsWith("running") && now.checkpoints.completed > 0, "running");
+  expect(await health(workerPort)).toMatchObject({ healthy: true, registered: true });
+  const text = (await workspace.run(here("status", "counting"))).stdout;
+  for (const line of [
+    /^job +counting$/m,
+    /^status +running/m,
+    /^checkpoints +\d+ completed/m,
+    /^ {2}count\/1 .*records in$/m,
+  ])
+    expect(text).toMatch(line);
+  const list = await workspace.run(here("status"));
+  expect(list.stdout).toMatch(/^counting {2}running {2}generation 1 {2}checkpoint \d+$/m);
+
+  const again = await workspace.run(here("submit", "job.ts"));
+  expect(again).toMatchObject({ code: 4, stdout: "" });
+  expect(again.stderr).toMatch(
+    'job counting is running already (generation 1); watch it with "tidemark status counting"',
+  );
+  const runAgain = await workspace.run(here("run", "job.ts"));
+  expect(runAgain).toMatchObject({ code: 4, stdout: "" });
+  expect(runAgain.stderr).toMatch("job counting is running already");
+  expect(runAgain.stderr.match(/^tidemark: /gm)).toHaveLength(1);
+
+  const canceled = await workspace.run(here("cancel", "counting"));
+  expect(canceled).toMatchObject({ code: 0, stdout: "job counting is being canceled\n", stderr: "" });
+  await ends("canceled");
+  const resubmitted = await workspace.run(here("submit", "job.ts"));
+  expect(resubmitted.code).toBe(4);
+  expect(resubmitted.stderr).toMatch("job counting was canceled; start it over with --fresh");
+  for (const part of [...workers, first!, second!]) await stop(part);
+}, 90_000);
+
+test("kill -9 of leader, worker and client: the job ends, and its output is exact", async () => {
+  const ports = [await freePort(), await freePort()] as const;
+  const coordinators = ports.map((port) => coordinator("--health-port", String(port)));
+  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  const workers = [worker(), worker(), worker()];
+  await comesTo((now) => now.checkpoints.completed > 0, "a checkpoint");
+
+  const leading = await Promise.all(ports.map(health));
+  const leader = leading.findIndex((one) => one.leading === true);
+  coordinators[leader]!.kill("SIGKILL");
+  const other = ports[1 - leader]!;
+  await until(
+    async () => (await health(other)).leading === true,
+    15_000,
+    () => "the standby to lead",
+  );
+  await comesTo(
+    (now) => now.checkpoints.completed > 0 && now.phase.startsWith("running"),
+    "a checkpoint under the new leader",
+  );
+
+  const before = await report();
+  const used = before.subtasks[0]!.worker;
+  const { processId } = before.workers.find((one) => one.worker === used)!;
+  workers.find(({ pid }) => pid === processId)!.kill("SIGKILL");
+  workspace.start(here("status", "counting")).kill("SIGKILL");
+  await comesTo(
+    (now) => now.generation > before.generation && now.phase.startsWith("running"),
+    "the next generation",
+  );
+  expect((await report()).failures.at(-1)?.reason).toMatch(/the process is gone/);
+  await ends("finished");
+  expect(wrongCounts(workspace.lines(), 16_000)).toEqual([]);
+}, 60_000);
+
+test("a worker with another version of the job is turned away, and says so", async () => {
+  const leader = coordinator();
+  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  workspace.write("newer.ts", workspace.read("job.ts").replace("const count = ", "const count = 0 + "));
+  const newer = await workspace.run(here("worker", "newer.ts"));
+  expect(newer.code).toBe(4);
+  expect(newer.stderr).toMatch(/^tidemark: worker \w+ has loaded another version of job counting/m);
+  expect(newer.stderr).toMatch("start the workers from the submitted job file, or submit the job again");
+
+  const wider = await workspace.run(here("worker", "job.ts", "--parallelism", "3"));
+  expect(wider.code).toBe(4);
+  expect(wider.stderr).toMatch(/numbers has 3 subtasks there, 2 submitted.*give both the same --parallelism/);
+
+  expect(leader.child.exitCode).toBeNull();
+  const workers = [worker(), worker()];
+  await ends("finished");
+  expect(wrongCounts(workspace.lines(), 16_000)).toEqual([]);
+  for (const part of [...workers, leader]) await stop(part);
+}, 60_000);
+
+test("SIGTERM of one worker moves its work to the others", async () => {
+  const leader = coordinator();
+  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  const leaving = worker("--slots", "2");
+  await comesTo((now) => now.checkpoints.completed > 0, "a checkpoint");
+  const staying = worker("--slots", "2");
+  await comesTo((now) => now.workers.length === 2, "two workers");
+  await stop(leaving);
+  await ends("finished");
+  expect(wrongCounts(workspace.lines(), 16_000)).toEqual([]);
+  for (const part of [staying, leader]) await stop(part);
+}, 60_000);

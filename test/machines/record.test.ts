@@ -1,0 +1,220 @@
+/** Every change of the job record, and what the record refuses (D1 - D3). */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
+import { changeRecord, droppedBy, factsOf, type RecordChange, settleWrite } from "../../machines/record.ts";
+import { completedCheckpoint as checkpointOf, jobRecord as recordWith } from "../support/job-record.ts";
+
+/** The changed record; the same one when it was refused. */
+function changed(record: JobRecord, change: RecordChange): JobRecord {
+  const answer = changeRecord(record, change);
+  return "record" in answer ? answer.record : record;
+}
+
+function refusal(record: JobRecord, change: RecordChange): string | undefined {
+  const answer = changeRecord(record, change);
+  return "refused" in answer ? answer.refused : undefined;
+}
+
+/** Anything that a confused, slow or repeated writer might ask for. */
+const changes: fc.Arbitrary<RecordChange> = fc.oneof(
+  fc.record({ change: fc.constant("claim" as const), token: fc.nat({ max: 20 }) }),
+  fc.record({ change: fc.constant("reservation" as const), reservedCheckpointId: fc.nat({ max: 5000 }) }),
+  fc.record({
+    change: fc.constant("generation" as const),
+    generation: fc.nat({ max: 8 }),
+    nonce: fc.constant("n"),
+    completed: fc.nat({ max: 12 }),
+  }),
+  fc.record({
+    change: fc.constant("decision" as const),
+    checkpoint: fc
+      .tuple(fc.integer({ min: 1, max: 12 }), fc.nat({ max: 8 }))
+      .map(([checkpointId, generation]) => checkpointOf(checkpointId, generation)),
+  }),
+  fc.record({
+    change: fc.constant("failure" as const),
+    failure: fc.record({
+      atMs: fc.nat(),
+      generation: fc.nat(),
+      where: fc.constant("job"),
+      reason: fc.string(),
+    }),
+  }),
+  fc.record({ change: fc.constant("settling" as const), settleTo: fc.constant("canceled" as const) }),
+);
+
+describe("random changes", () => {
+  it("let generation, reservation and checkpoint ids only grow (D3, P2, P3, C1)", () => {
+    fc.assert(
+      fc.property(fc.array(changes, { maxLength: 40 }), fc.integer({ min: 1, max: 3 }), (all, retained) => {
+        let record = recordWith({
+          checkpointing: { intervalMs: 1000, timeoutMs: 600_000, minPauseMs: 0, retained },
+        });
+        for (const change of all) {
+          const next = changed(record, change);
+          expect(next.generation).toBeGreaterThanOrEqual(record.generation);
+          expect(next.reservedCheckpointId).toBeGreaterThanOrEqual(record.reservedCheckpointId);
+          expect(factsOf(next).completed).toBeGreaterThanOrEqual(factsOf(record).completed);
+          const ids = next.checkpoints.map(({ checkpointId }) => checkpointId);
+          expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
+          expect(ids.length).toBeLessThanOrEqual(retained);
+          if (change.change === "generation" && next !== record) {
+            expect(next.generation).toBe(change.generation);
+            expect(next.generation).toBeGreaterThan(record.generation);
+            expect(factsOf(next).completed).toBe(change.completed);
+          }
+          if (change.change === "decision" && next !== record) {
+            expect(record.status).toBe("running");
+            expect(change.checkpoint.generation).toBe(record.generation);
+            expect(factsOf(next).completed).toBe(change.checkpoint.checkpointId);
+          }
+          const dropped = droppedBy(record, next).map(({ checkpointId }) => checkpointId);
+          const before = record.checkpoints.map(({ checkpointId }) => checkpointId);
+          expect([...dropped, ...ids.filter((id) => before.includes(id))]).toEqual(before);
+          record = next;
+        }
+      }),
+    );
+  });
+
+  it("change nothing but what they are about", () => {
+    fc.assert(
+      fc.property(changes, (change) => {
+        const record = recordWith();
+        const frozen = structuredClone(record);
+        const next = changed(record, change);
+        expect(record).toEqual(frozen);
+        const { incarnation, plan, splits, graphFingerprint, submissionId, createdAtMs } = next;
+        expect({ incarnation, plan, splits, graphFingerprint, submissionId, createdAtMs }).toEqual({
+          incarnation: frozen.incarnation,
+          plan: frozen.plan,
+          splits: frozen.splits,
+          graphFingerprint: frozen.graphFingerprint,
+          submissionId: frozen.submissionId,
+          createdAtMs: frozen.createdAtMs,
+        });
+      }),
+    );
+  });
+});
+
+describe("a decision", () => {
+  it.each<JobStatus>(["created", "settling", "finished", "canceled", "suspended", "failed"])(
+    "is refused while the job is %s (D1)",
+    (status) => {
+      expect(refusal(recordWith({ status }), { change: "decision", checkpoint: checkpointOf(1) })).toBe(
+        `the job is ${status}`,
+      );
+    },
+  );
+
+  it("counts only in the generation that took the checkpoint (D1, C5)", () => {
+    const decide = (generation: number) =>
+      refusal(recordWith({ generation: 3 }), { change: "decision", checkpoint: checkpointOf(1, generation) });
+    expect([2, 3, 4].map(decide)).toEqual([
+      "generation 3 has taken over",
+      undefined,
+      "generation 3 has taken over",
+    ]);
+  });
+
+  it("never goes back, and is never taken twice (C1)", () => {
+    const record = recordWith({ checkpoints: [checkpointOf(7)] });
+    const decide = (id: number) => refusal(record, { change: "decision", checkpoint: checkpointOf(id) });
+    expect([6, 7, 8].map(decide)).toEqual([
+      "a newer checkpoint is already decided",
+      "a newer checkpoint is already decided",
+      undefined,
+    ]);
+  });
+
+  it("keeps as many as are retained, newest last (flink-semantics 25)", () => {
+    let record = recordWith();
+    for (let id = 1; id <= 5; id++)
+      record = changed(record, { change: "decision", checkpoint: checkpointOf(id) });
+    expect(record.checkpoints.map(({ checkpointId }) => checkpointId)).toEqual([4, 5]);
+  });
+});
+
+describe("a generation", () => {
+  const raise = (record: JobRecord, generation: number, completed: number) =>
+    changeRecord(record, { change: "generation", generation, nonce: "n2", completed });
+
+  it("is raised only over the checkpoint that its recovery was planned from (D2, P20)", () => {
+    const record = recordWith({ checkpoints: [checkpointOf(7)] });
+    expect(raise(record, 2, 6)).toHaveProperty("refused");
+    expect(raise(record, 2, 7)).toMatchObject({ record: { generation: 2, nonce: "n2", status: "running" } });
+  });
+
+  it("is never given out twice (D3, P2)", () => {
+    expect(raise(recordWith({ generation: 4 }), 4, 0)).toHaveProperty("refused");
+    expect(raise(recordWith({ generation: 4 }), 3, 0)).toHaveProperty("refused");
+  });
+
+  it("leaves a settling job settling (P18)", () => {
+    const settling = recordWith({ status: "settling", settleTo: "canceled" });
+    expect(raise(settling, 2, 0)).toMatchObject({ record: { status: "settling", settleTo: "canceled" } });
+  });
+});
+
+describe("the end", () => {
+  it.each([
+    ["finished", 0],
+    ["canceled", 0],
+    ["suspended", 2],
+    ["failed", 2],
+  ] as const)("of a job that is %s keeps %i checkpoints", (status, kept) => {
+    const record = recordWith({
+      status: "settling",
+      settleTo: status,
+      checkpoints: [1, 2].map((id) => checkpointOf(id)),
+    });
+    const ended = changed(record, { change: "terminal", status });
+    expect(ended).toMatchObject({ status, settleTo: null });
+    expect(ended.checkpoints).toHaveLength(kept);
+    expect(droppedBy(record, ended)).toHaveLength(2 - kept);
+  });
+});
+
+it("keeps the first failure beside the latest ones (flink-semantics C20, P10)", () => {
+  let record = recordWith();
+  for (let atMs = 1; atMs <= 30; atMs++)
+    record = changed(record, {
+      change: "failure",
+      failure: { atMs, generation: 1, where: "job", reason: "again" },
+    });
+  expect(record.failures).toHaveLength(10);
+  expect(record.failures.map(({ atMs }) => atMs)).toEqual([1, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
+});
+
+describe("a write of unknown outcome (P8)", () => {
+  const mine = { writeId: "mine", token: 5, revision: 10 };
+  it.each([
+    ["holds my write: stored", { writeId: "mine", token: 5, revision: 11 }, "stored"],
+    [
+      "holds my write and was claimed since? then not mine any more",
+      { writeId: "other", token: 6, revision: 12 },
+      "lost",
+    ],
+    ["shows a newer token at any revision: lost", { writeId: "other", token: 6, revision: 10 }, "lost"],
+    ["is where it was: send the same value again", { writeId: "other", token: 5, revision: 10 }, "open"],
+    [
+      "is where it was, written by an older leader: mine is still to come",
+      { writeId: "other", token: 4, revision: 10 },
+      "open",
+    ],
+    [
+      "moved under my own token: read and change again",
+      { writeId: "other", token: 5, revision: 11 },
+      "moved",
+    ],
+    [
+      "moved under an older token: read and change again",
+      { writeId: "other", token: 4, revision: 11 },
+      "moved",
+    ],
+  ] as const)("%s", (_, now, settled) => {
+    expect(settleWrite(mine, now)).toBe(settled);
+  });
+});

@@ -1,0 +1,143 @@
+/** Rules taken out of the machines, by other guards and assignments under the same names. */
+import { type AnyStateMachine, assign } from "xstate";
+import { theProtocol } from "../protocol/variant.ts";
+import { type SeededBug, seeded } from "./seeded.ts";
+
+const { job, checkpoint, subtask } = theProtocol;
+
+interface Pending {
+  readonly transaction: string;
+  readonly checkpointId: number;
+  readonly prepared: boolean;
+}
+
+interface SubtaskContext {
+  readonly pending: readonly Pending[];
+  readonly stored: boolean;
+  readonly wasCut: boolean;
+  readonly decidedUpTo: number;
+}
+
+type GuardArguments = { readonly context: never; readonly event: { readonly type: string } };
+
+function withGuards(
+  machine: AnyStateMachine,
+  guards: Readonly<Record<string, (facts: GuardArguments) => boolean>>,
+): AnyStateMachine {
+  return machine.provide({ guards } as never);
+}
+
+const isDue = ({ decidedUpTo }: SubtaskContext, { prepared, checkpointId }: Pending) =>
+  prepared && checkpointId <= decidedUpTo;
+
+const acknowledgeEarly = withGuards(subtask, {
+  acknowledgeable: ({ context }) => {
+    const { stored, wasCut } = context as SubtaskContext;
+    return stored && wasCut;
+  },
+});
+
+const runFirst = withGuards(subtask, {
+  commitDue: ({ context, event }) => {
+    const state = context as SubtaskContext;
+    const [oldest] = state.pending;
+    return event.type !== "state.restored" && oldest !== undefined && isDue(state, oldest);
+  },
+});
+
+const newestFirst = withGuards(subtask, {
+  commitDue: ({ context }) => (context as SubtaskContext).pending.some((one) => isDue(context, one)),
+}).provide({
+  actions: {
+    beginCommit: assign((({ context }: { context: SubtaskContext }) => ({
+      committing: context.pending.findLast((one) => isDue(context, one))?.transaction ?? null,
+    })) as never),
+  },
+} as never);
+
+const never = { otherGeneration: () => false };
+
+export const machineBugs: readonly SeededBug[] = [
+  seeded({
+    name: "acknowledge-before-durable",
+    rule: "P13, S2",
+    what: "A subtask acknowledges while its transaction is still being staged.",
+    alters: { subtask: acknowledgeEarly },
+    bounds: { subtasks: { s: ["X"] }, slowSnapshots: true, losses: 1 },
+    foundBy: "C3 exactly once, in order",
+  }),
+  seeded({
+    name: "sources-before-recovered-commits",
+    rule: "P17, S4",
+    what: "A restored subtask reports and runs before it has committed what its checkpoint decided.",
+    alters: { subtask: runFirst },
+    bounds: { losses: 1 },
+    foundBy: "P17 recovered commits come first",
+  }),
+  seeded({
+    name: "newest-first",
+    rule: "P17, S3",
+    what: "Of two decided transactions the newer one is committed first.",
+    alters: { subtask: newestFirst },
+    bounds: { expiries: 1 },
+    foundBy: "C3 exactly once, in order",
+  }),
+  seeded({
+    name: "generation-ignored",
+    rule: "P2",
+    what: "Nobody looks at the generation of a message.",
+    alters: {
+      job: withGuards(job, never),
+      checkpoint: withGuards(checkpoint, never),
+      subtask: withGuards(subtask, never),
+      faults: { ignoresGenerations: true },
+    },
+    bounds: { losses: 2, restart: { strategy: "none" }, triggers: 1, records: 1 },
+    foundBy: "P18 terminal only when settled",
+  }),
+  seeded({
+    name: "terminal-before-commits",
+    rule: "P18, J4",
+    what: "The job ends while decided transactions are uncommitted.",
+    alters: { job: withGuards(job, { allCommitted: () => true }) },
+    bounds: { cancels: 1 },
+    foundBy: "P18 terminal only when settled",
+  }),
+  seeded({
+    name: "repeated-report-counts",
+    rule: "P16",
+    what: "A repeated `subtask.restored` counts as a commit of what was decided since.",
+    alters: { job: withGuards(job, { restoredBefore: () => false }) },
+    bounds: { cancels: 1 },
+    foundBy: "P18 terminal only when settled",
+  }),
+  seeded({
+    name: "dead-committers-awaited",
+    rule: "P18",
+    what: "The settling job waits for committers that are gone, instead of deploying others.",
+    alters: { job: withGuards(job, { alive: () => true }) },
+    bounds: {
+      subtasks: { s: ["X"] },
+      triggers: 1,
+      records: 1,
+      losses: 1,
+      restart: { strategy: "none" },
+      bounded: true,
+      crashes: { X: 1 },
+      goal: true,
+    },
+    foundBy: "goal",
+  }),
+  seeded({
+    name: "one-acknowledgement-is-enough",
+    rule: "K1, C4",
+    what: "A checkpoint is decided when the first subtask has acknowledged.",
+    alters: {
+      checkpoint: withGuards(checkpoint, {
+        allAcknowledged: ({ context }) => (context as { acknowledged: string[] }).acknowledged.length > 0,
+      }),
+    },
+    bounds: { subtasks: { s: ["X"], t: ["Z"] }, triggers: 1, records: 1 },
+    foundBy: "C4 what is decided is complete",
+  }),
+];

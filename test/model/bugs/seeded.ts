@@ -1,0 +1,33 @@
+/** A seeded bug: the real protocol with one rule taken out, the bounds within which it shows, and what must find it. */
+import type { Bounds } from "../protocol/bounds.ts";
+import { theProtocol, type Variant } from "../protocol/variant.ts";
+
+export interface SeededBug {
+  readonly name: string;
+  /** Rules or invariants of PROTOCOL.md, DESIGN.md or a machine that are taken out. */
+  readonly rule: string;
+  readonly what: string;
+  readonly variant: Variant;
+  readonly bounds: Bounds;
+  /** Name of the invariant that its shortest counterexample breaks. */
+  readonly foundBy: string;
+}
+
+export interface BugDescription extends Omit<SeededBug, "variant" | "bounds"> {
+  readonly alters: Partial<Variant>;
+  readonly bounds?: Partial<Bounds>;
+}
+
+/** One leader, one subtask that may run on two workers, an endless input of two records, two checkpoints. */
+const USUAL: Bounds = {
+  coordinators: ["A"],
+  subtasks: { s: ["X", "Y"] },
+  records: 2,
+  bounded: false,
+  periodic: true,
+  triggers: 2,
+};
+
+export function seeded({ alters, bounds, ...bug }: BugDescription): SeededBug {
+  return { ...bug, variant: { ...theProtocol, ...alters }, bounds: { ...USUAL, ...bounds } };
+}

@@ -1,0 +1,45 @@
+/** What one exploration covers: the size of the job, who takes part, and how often what may go wrong does. */
+import type { RestartStrategy } from "../../../machines/protocol.ts";
+
+export interface Bounds {
+  /** Coordinators that may lead, in the order of their tokens. Each but the first takes over at any time or never. */
+  readonly coordinators: readonly string[];
+  /** For each subtask the workers that it may be placed on: with two of them an old generation runs on beside a new one. */
+  readonly subtasks: Readonly<Record<string, readonly string[]>>;
+  /** Records of each subtask's input. */
+  readonly records: number;
+  /** The input ends after the last record; else it goes on for ever, in silence. */
+  readonly bounded: boolean;
+  /** Checkpoints that the interval triggers, over all generations. */
+  readonly triggers: number;
+  /** Periodic checkpoints at all. */
+  readonly periodic: boolean;
+  /** Workers that a leader believes lost: they may live on. */
+  readonly losses?: number;
+  readonly expiries?: number;
+  readonly declines?: number;
+  /** Manifests whose write is refused, or whose outcome stays unknown. */
+  readonly manifestFailures?: number;
+  readonly commitFailures?: number;
+  readonly deployTimeouts?: number;
+  readonly cancels?: number;
+  readonly suspends?: number;
+  readonly crashes?: Readonly<Record<string, number>>;
+  readonly restart?: RestartStrategy;
+  /** Checkpoints that the record retains. Default 1. */
+  readonly retained?: number;
+  /** Ids that one reservation adds. Default 4. */
+  readonly block?: number;
+  /** Deletion of objects is modelled, and C6 checked. */
+  readonly objects?: boolean;
+  /** Recovery plans and free slots take their time. */
+  readonly slowRecovery?: boolean;
+  /** Uploads of snapshots and staging of transactions take their time. */
+  readonly slowSnapshots?: boolean;
+  /** Teardown messages reach the workers; without them an old generation only ends when a newer one comes to its worker. */
+  readonly teardown?: boolean;
+  /** Reports of subtasks arrive exactly once, as they do when the leader's answer ends their repetition. */
+  readonly reportsOnce?: boolean;
+  /** The job must always be able to reach a terminal status again. */
+  readonly goal?: boolean;
+}

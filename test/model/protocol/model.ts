@@ -1,0 +1,86 @@
+/**
+ * The protocol as the checker explores it: the real machines of coordinators, subtasks and sink transactions, composed as
+ * their hosts compose them, with everything around them modelled.
+ *
+ * Real: machines/{job,checkpointing,checkpoint,restart,subtask,sink-transaction}.ts, machines/record.ts (what a leader may
+ * write, how a write of unknown outcome is settled), src/dataflow/transaction-marker.ts (who may take a marker over).
+ *
+ * Modelled after src: the hosts (order of effects, actors that wait for a store, whose messages are heard), the record's
+ * server and its one writer, the reaper of objects, sinks and their targets, workers that live on although their leader
+ * believes them lost, several leaders at once.
+ *
+ * Small on purpose: a record is a position, a transaction the interval between two cuts, a manifest the positions and
+ * open transactions that it restores. So a record that is lost or repeated leaves a gap or an overlap in a target's log.
+ *
+ * Not modelled: leases (tokens are given; anybody may lead at any time, which is more than a lease allows), time (a timer
+ * may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6: one life, stores that
+ * keep what they have acknowledged), channels between subtasks and alignment at several inputs (alignment.ts and the tests
+ * of the channels), placement by slots, missing or corrupt objects (C6 says that none is missing that the record names).
+ */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import { type CheckOptions, type CheckResult, check } from "../checker.ts";
+import type { ProcessModel } from "../process.ts";
+import type { Bounds } from "./bounds.ts";
+import { coordinatorProcess } from "./coordinator.ts";
+import { hasEnded, invariantsOf } from "./invariants.ts";
+import { recordServer } from "./record-server.ts";
+import { targetServer } from "./target.ts";
+import { theProtocol, type Variant } from "./variant.ts";
+import { workerProcess } from "./worker.ts";
+
+export function checkProtocol(bounds: Bounds, variant: Variant = theProtocol, more: Partial<CheckOptions> = {}): CheckResult {
+  return check({
+    processes: processesOf(bounds, variant),
+    budgets: budgetsOf(bounds),
+    ...invariantsOf(bounds),
+    ...(bounds.goal ? { goal: hasEnded } : {}),
+    ...more,
+  });
+}
+
+function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
+  const record = submitted(bounds);
+  const workers = [...new Set(Object.values(bounds.subtasks).flat())];
+  return [
+    recordServer(record, variant.faults.trustsTimeouts),
+    ...Object.keys(bounds.subtasks).map((subtask) => targetServer(subtask, variant.target)),
+    ...workers.map((worker) => workerProcess(worker, bounds, variant)),
+    ...bounds.coordinators.map((id, index) => coordinatorProcess(id, index + 1, record, bounds, variant)),
+  ] as ProcessModel[];
+}
+
+function budgetsOf(bounds: Bounds): Record<string, number> {
+  const { triggers, losses, expiries, declines, manifestFailures, commitFailures, deployTimeouts, cancels, suspends } = bounds;
+  const given = { triggers, losses, expiries, declines, manifestFailures, commitFailures, deployTimeouts, cancels, suspends };
+  const costs = Object.entries(given).map(([name, amount]) => [name, amount ?? 0]);
+  const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [`crashes.${process}`, amount]);
+  return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), timeouts: 1 };
+}
+
+/** What the leader has accepted: no generation was deployed yet. */
+function submitted({ periodic, restart, retained }: Bounds): JobRecord {
+  return {
+    format: 1,
+    job: "job",
+    submissionId: "s",
+    incarnation: "i",
+    generation: 0,
+    nonce: "",
+    token: 0,
+    writeId: "submitted",
+    status: "created",
+    settleTo: null,
+    reservedCheckpointId: 0,
+    plan: { vertices: [], edges: [], maxParallelism: 1 },
+    graphFingerprint: "",
+    codeFingerprint: "",
+    checkpointing: { intervalMs: periodic ? 1 : null, timeoutMs: 1, minPauseMs: 0, retained: retained ?? 1 },
+    restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },
+    heartbeat: { pingIntervalMs: 1, timeoutMs: 1 },
+    splits: {},
+    checkpoints: [],
+    failures: [],
+    createdAtMs: 0,
+    updatedAtMs: 0,
+  };
+}

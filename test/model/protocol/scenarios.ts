@@ -1,0 +1,119 @@
+/**
+ * What is explored, each to its end: `brief` in every `npm test`, `thorough` by `npm run model`.
+ *
+ * Everywhere: messages and answers late, repeated, out of order or never; writes of the record whose outcome is unknown until
+ * the answer comes; an old generation that runs on beside a new one where a subtask has two workers.
+ */
+import type { Bounds } from "./bounds.ts";
+
+export interface Scenario {
+  readonly name: string;
+  /** What it is about. */
+  readonly about: string;
+  readonly bounds: Bounds;
+}
+
+const ALONE = { s: ["X"] };
+const ZOMBIES = { s: ["X", "Y"] };
+const PAIR = { s: ["X"], t: ["Z"] };
+const ONE: Bounds = {
+  coordinators: ["A"],
+  subtasks: ZOMBIES,
+  records: 1,
+  bounded: false,
+  periodic: true,
+  triggers: 1,
+};
+const NEVER_AGAIN = { strategy: "none" } as const;
+
+export const brief: readonly Scenario[] = [
+  {
+    name: "end of input",
+    about: "final checkpoint, repeated after an expiry, with a generation that fails; it can always still finish (P19)",
+    bounds: { ...ONE, bounded: true, triggers: 0, periodic: false, losses: 1, expiries: 1, goal: true },
+  },
+  {
+    name: "aborts",
+    about: "aborts while preparing, declined snapshots, refused manifests; transactions stay (P13, P14)",
+    bounds: { ...ONE, subtasks: ALONE, records: 2, triggers: 2, expiries: 1, declines: 1, manifestFailures: 1, slowSnapshots: true },
+  },
+  {
+    name: "cancel",
+    about: "cancel at any time, also during a pending decision or while a generation is being restored (P18)",
+    bounds: { ...ONE, triggers: 1, losses: 1, cancels: 1, slowRecovery: true, goal: true },
+  },
+  {
+    name: "suspend",
+    about: "suspend at any time, with its own checkpoint (P30)",
+    bounds: { ...ONE, triggers: 1, losses: 1, suspends: 1, goal: true },
+  },
+  {
+    name: "failed for good",
+    about: "no restart is granted: committers are deployed only to settle, and die while they do (P18)",
+    bounds: { ...ONE, losses: 2, restart: NEVER_AGAIN, goal: true },
+  },
+  {
+    name: "two leaders",
+    about: "an old leader acts beside a new one at every moment of a checkpoint (P7, P9, P11)",
+    bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE },
+  },
+  {
+    name: "two subtasks",
+    about: "one acknowledges, declines or commits, and the other does not",
+    bounds: { ...ONE, subtasks: PAIR, losses: 1, expiries: 1, declines: 1 },
+  },
+  {
+    name: "objects",
+    about: "what an abort, a dropped checkpoint, a sweep and the end of the job delete (P15, P16, P21)",
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1, cancels: 1 },
+  },
+];
+
+export const thorough: readonly Scenario[] = [
+  ...brief,
+  {
+    name: "end of input, periodic",
+    about: "periodic and final checkpoints of a bounded job, with a generation that fails and one that lives on",
+    bounds: { ...ONE, bounded: true, records: 2, losses: 1, expiries: 1, goal: true },
+  },
+  {
+    name: "reports once",
+    about: "each report is answered and then never repeated: none may be lost by the leader",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      bounded: true,
+      triggers: 1,
+      losses: 1,
+      cancels: 1,
+      suspends: 1,
+      reportsOnce: true,
+      goal: true,
+    },
+  },
+  {
+    name: "two leaders, zombie workers",
+    about: "old and new leader, each with a generation that runs on",
+    bounds: { ...ONE, coordinators: ["A", "B"] },
+  },
+  {
+    name: "crashes",
+    about: "coordinator and worker crash at any time and between any two effects; a standby takes over",
+    bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE, crashes: { A: 1, X: 1 } },
+  },
+  {
+    name: "two leaders, objects",
+    about: "what an old leader deletes beside a new one (P9, P21)",
+    bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE, objects: true, expiries: 1, triggers: 1 },
+  },
+  {
+    name: "three generations",
+    about: "two of them fail; transactions pass from one to the next",
+    bounds: { ...ONE, records: 2, triggers: 2, losses: 2, commitFailures: 1 },
+  },
+  {
+    name: "teardown",
+    about: "old generations are told to end, in the middle of whatever they do",
+    bounds: { ...ONE, triggers: 2, losses: 1, expiries: 1, teardown: true, slowSnapshots: true },
+  },
+];

@@ -1,0 +1,61 @@
+/** Where the model can be altered from outside: seeded bugs replace these parts and nothing else (test/model/bugs). */
+import type { AnyStateMachine } from "xstate";
+import { checkpointMachine } from "../../../machines/checkpoint.ts";
+import { checkpointingMachine } from "../../../machines/checkpointing.ts";
+import { jobMachine } from "../../../machines/job.ts";
+import { changeRecord } from "../../../machines/record.ts";
+import { restartMachine } from "../../../machines/restart.ts";
+import { sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
+import { subtaskMachine } from "../../../machines/subtask.ts";
+import type { CompositionState } from "../composition.ts";
+import type { ProcessOutcome } from "../machine-process.ts";
+import type { MachineEffect } from "../pure-machine.ts";
+import type { TargetFaults } from "./target.ts";
+
+/** What becomes of an effect; `proceed` is what the model does by itself, with this effect or a changed one. */
+export type Reroute = (
+  effect: MachineEffect,
+  proceed: (changed?: MachineEffect) => readonly ProcessOutcome[] | undefined,
+  actor: string,
+  state: CompositionState,
+) => readonly ProcessOutcome[] | undefined;
+
+export interface Variant {
+  readonly job: AnyStateMachine;
+  readonly restart: AnyStateMachine;
+  readonly checkpointing: AnyStateMachine;
+  readonly checkpoint: AnyStateMachine;
+  readonly subtask: AnyStateMachine;
+  readonly sinkTransaction: AnyStateMachine;
+  readonly changeRecord: typeof changeRecord;
+  readonly target: TargetFaults;
+  readonly coordinator: Reroute;
+  readonly worker: Reroute;
+  /** Each of these takes one rule out of the host. */
+  readonly faults: HostFaults;
+}
+
+export interface HostFaults {
+  /** P2: messages of other generations are taken, too. */
+  readonly ignoresGenerations?: boolean;
+  /** P8: a write whose answer does not come is taken for one that failed. */
+  readonly trustsTimeouts?: boolean;
+  /** P16: what a late acknowledgement names is taken for unreachable. */
+  readonly deletesOnUnknown?: boolean;
+  /** What recovery was planned with is deployed, whatever the record says by then. */
+  readonly deploysThePlan?: boolean;
+}
+
+export const theProtocol: Variant = {
+  job: jobMachine,
+  restart: restartMachine,
+  checkpointing: checkpointingMachine,
+  checkpoint: checkpointMachine,
+  subtask: subtaskMachine,
+  sinkTransaction: sinkTransactionMachine,
+  changeRecord,
+  target: {},
+  coordinator: (_effect, proceed) => proceed(),
+  worker: (_effect, proceed) => proceed(),
+  faults: {},
+};

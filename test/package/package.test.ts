@@ -1,0 +1,207 @@
+/** The package as a stranger gets it: packed, installed into an empty project by npm, used from TypeScript. */
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { countingJob, wrongCounts } from "../cli/jobs.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), "tidemark-package-"));
+const copy = join(directory, "copy");
+const project = join(directory, "project");
+const PACKED_BYTES_MAX = 600_000;
+
+/** As someone who has none of our settings. */
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^npm_|^NODE_|^VITEST|^TIDEMARK_(?!NATS_SERVER)/.test(name),
+  ),
+);
+
+function run(cwd: string, command: string, ...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd,
+    env: environment,
+    encoding: "utf8",
+    timeout: 100_000,
+  });
+  return { status, stdout, stderr };
+}
+
+let tarball = "";
+let packed: readonly string[] = [];
+
+beforeAll(() => {
+  // Packing begins by deleting dist, which others use now.
+  mkdirSync(copy);
+  for (const name of readdirSync(root)) {
+    if (["node_modules", "dist", ".git", ".tidemark"].includes(name)) continue;
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+  const { status, stderr } = run(copy, "npm", "pack", "--pack-destination", directory);
+  expect(status, stderr).toBe(0);
+  tarball = join(directory, readdirSync(directory).find((name) => name.endsWith(".tgz"))!);
+  packed = execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .map((name) => name.replace(/^package\//, ""));
+
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), '{ "name": "stranger", "private": true, "type": "module" }\n');
+  const installed = run(project, "npm", "install", tarball);
+  expect(installed.status, installed.stderr).toBe(0);
+}, 240_000);
+afterAll(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+
+describe("what is in it", () => {
+  test("what is needed, and nothing else", () => {
+    for (const wanted of [
+      "package.json",
+      "README.md",
+      "LICENSE",
+      "dist/src/index.js",
+      "dist/src/index.d.ts",
+      "dist/src/cli/main.js",
+      "dist/src/nats/server-guardian.js",
+      "dist/machines/job.js",
+    ])
+      expect(packed).toContain(wanted);
+    const strange = packed.filter(
+      (name) => !/^(dist\/(src|machines)\/.+\.(js|d\.ts|js\.map)|[A-Z]+(\.md)?|package\.json)$/.test(name),
+    );
+    expect(strange).toEqual([]);
+    expect(packed.filter((name) => /test|bench|spec/.test(name))).toEqual([]);
+  });
+
+  test(`no more than ${PACKED_BYTES_MAX} bytes`, () => {
+    expect(statSync(tarball).size).toBeLessThan(PACKED_BYTES_MAX);
+  });
+
+  test("every module finds what it imports among the dependencies", () => {
+    const manifest = JSON.parse(
+      readFileSync(join(project, "node_modules/tidemark/package.json"), "utf8"),
+    ) as {
+      readonly dependencies: Readonly<Record<string, string>>;
+    };
+    const missing: string[] = [];
+    for (const name of packed.filter((one) => one.endsWith(".js"))) {
+      const text = readFileSync(join(project, "node_modules/tidemark", name), "utf8");
+      for (const [, specifier] of text.matchAll(/^(?:import|export) .*?from "([^."][^"]*)";$/gm)) {
+        if (specifier!.startsWith("node:")) continue;
+        const dependency = specifier!
+          .split("/")
+          .slice(0, specifier!.startsWith("@") ? 2 : 1)
+          .join("/");
+        if (!(dependency in manifest.dependencies)) missing.push(`${name} imports ${dependency}`);
+      }
+    }
+    expect(missing).toEqual([]);
+  });
+
+  test("it installs without scripts of its own", () => {
+    const { scripts } = JSON.parse(
+      readFileSync(join(project, "node_modules/tidemark/package.json"), "utf8"),
+    ) as {
+      readonly scripts: Readonly<Record<string, string>>;
+    };
+    for (const name of ["preinstall", "install", "postinstall", "prepare"])
+      expect(scripts[name]).toBeUndefined();
+  });
+});
+
+describe("used from an empty project", () => {
+  test("a TypeScript job runs by npx", () => {
+    writeFileSync(join(project, "job.ts"), countingJob({ count: 2_000 }, "ts"));
+    const ended = run(project, "npx", "tidemark", "run", "./job.ts");
+    expect(ended.status, ended.stderr).toBe(0);
+    expect(ended.stderr.replace(/^npm .*\n/gm, "")).toBe("");
+    expect(ended.stdout).toMatch(/job counting has finished/);
+    const files = readdirSync(join(project, "out")).filter((name) => !name.startsWith("."));
+    const lines = files.flatMap((name) =>
+      readFileSync(join(project, "out", name), "utf8")
+        .trimEnd()
+        .split("\n"),
+    );
+    expect(
+      wrongCounts(
+        lines.map((line) => JSON.parse(line) as string),
+        2_000,
+      ),
+    ).toEqual([]);
+  }, 60_000);
+
+  test("its types are found, and they are strict", () => {
+    writeFileSync(join(project, "job.ts"), countingJob({ count: 10 }, "ts"));
+    writeFileSync(
+      join(project, "wrong.ts"),
+      `import { defineJob, fileSink, generatorSource } from "tidemark";
+export default defineJob("wrong", {}, (job) => {
+  job
+    .source("numbers", generatorSource({ count: 1, generate: (index) => index }))
+    // @ts-expect-error a number has no such method
+    .map("shout", (n) => n.toUpperCase())
+    .sink("s", fileSink({ directory: "d" }));
+});
+// @ts-expect-error no such option
+export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
+`,
+    );
+    const typeRoots = [join(root, "node_modules/@types")];
+    const settings = [
+      // With nothing of Node's, as an empty project is.
+      { module: "nodenext", moduleResolution: "nodenext", types: [], skipLibCheck: true },
+      { module: "esnext", moduleResolution: "bundler", types: [], skipLibCheck: true },
+      // Every declaration that we ship is looked at.
+      { module: "nodenext", moduleResolution: "nodenext", types: ["node"], typeRoots, skipLibCheck: false },
+    ];
+    for (const setting of settings) {
+      const compilerOptions = {
+        ...{ strict: true, noEmit: true, target: "es2023", exactOptionalPropertyTypes: true },
+        ...setting,
+      };
+      writeFileSync(
+        join(project, "tsconfig.json"),
+        JSON.stringify({ compilerOptions, files: ["job.ts", "wrong.ts"] }),
+      );
+      const checked = run(
+        project,
+        process.execPath,
+        join(root, "node_modules/typescript/bin/tsc"),
+        "-p",
+        ".",
+      );
+      expect(checked).toMatchObject({ status: 0, stdout: "" });
+    }
+  }, 60_000);
+
+  test("only what is exported can be imported", () => {
+    const deep = run(
+      project,
+      process.execPath,
+      "--input-type=module",
+      "-e",
+      'await import("tidemark/dist/src/runtime/actor.js")',
+    );
+    expect(deep.stderr).toMatch("ERR_PACKAGE_PATH_NOT_EXPORTED");
+  });
+
+  test("npx tidemark --version is that of the package", () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly version: string;
+    };
+    expect(run(project, "npx", "tidemark", "--version")).toMatchObject({ status: 0, stdout: `${version}\n` });
+  });
+});

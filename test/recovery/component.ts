@@ -1,0 +1,132 @@
+/**
+ * A process that hosts coordinators and workers on request, with short times, and with a crash point when asked. It is
+ * told what to do over the channel to its parent.
+ */
+
+import {
+  type Cluster,
+  createClient,
+  createCoordinator,
+  createWorker,
+  openCluster,
+  prepareJob,
+  submissionOf,
+} from "../../src/cli/assembly.ts";
+import type { JobSubmission } from "../../src/control/messages.ts";
+import { describeError } from "../../src/errors.ts";
+import { connectNats } from "../../src/nats/connect.ts";
+import { createLogger } from "../../src/observe/logger.ts";
+import type { Timings } from "../../src/runtime/timings.ts";
+import { type KeyedCountOptions, keyedCountJob } from "../support/keyed-count.ts";
+import { FaultPoint, type FaultSpec, faultyCluster } from "./fault-points.ts";
+
+export interface Place {
+  readonly url: string;
+  readonly prefix: string;
+  readonly job: KeyedCountOptions;
+}
+
+export type ComponentRequest =
+  | {
+      readonly start: "coordinator" | "worker";
+      readonly id: string;
+      readonly place: Place;
+      readonly fault?: { readonly spec: FaultSpec; readonly hitFile: string } | undefined;
+    }
+  | { readonly submit: Place }
+  | { readonly stop: string };
+
+export type ComponentAnswer =
+  | { readonly done: string }
+  | { readonly failed: string; readonly reason: string };
+
+export const testTimings: Timings = {
+  secondProbeMs: 50,
+  connectionSettledMs: 200,
+  registerIntervalMs: 50,
+  leaseMs: 400,
+  deployTimeoutMs: 15_000,
+  settleRetryMs: 50,
+  commitRetryMs: 20,
+  cancelTimeoutMs: 5000,
+  manifestTimeoutMs: 5000,
+};
+
+const logger = createLogger({ level: "debug", fields: { pid: process.pid } });
+const running = new Map<string, () => Promise<void>>();
+
+async function open(place: Place, name: string): Promise<Cluster> {
+  const nats = await connectNats({ servers: place.url, name });
+  return openCluster(nats, { prefix: place.prefix });
+}
+
+/** A bug in a component must not pass for the crash that the test asked for. */
+function crash(error: unknown): void {
+  logger.error({ error: describeError(error), stack: (error as Error).stack }, "component crashed");
+  process.exit(70);
+}
+
+async function start(request: Extract<ComponentRequest, { start: string }>): Promise<void> {
+  const { id, place, fault } = request;
+  const opened = await open(place, id);
+  const cluster =
+    fault === undefined ? opened : faultyCluster(opened, new FaultPoint(fault.spec, fault.hitFile));
+  const component =
+    request.start === "coordinator" ? await coordinator(cluster) : await worker(cluster, place);
+  running.set(id, async () => {
+    await component.stop();
+    await opened.nats.connection.close();
+  });
+}
+
+async function coordinator(cluster: Cluster) {
+  const made = await createCoordinator(cluster, { logger, timings: testTimings, onCrash: crash });
+  made.start();
+  return made;
+}
+
+async function worker(cluster: Cluster, place: Place) {
+  const prepared = prepareJob(keyedCountJob(place.job), {});
+  const made = createWorker(cluster, prepared, {
+    slots: 1,
+    logger,
+    timings: testTimings,
+    onRefused: crash,
+    onStuck: crash,
+  });
+  await made.start();
+  return made;
+}
+
+async function submit(place: Place): Promise<void> {
+  const cluster = await open(place, "client");
+  const prepared = prepareJob(keyedCountJob(place.job), {});
+  const environment = { job: place.job.name, logger, nats: cluster.nats };
+  const submission: JobSubmission = await submissionOf(prepared, environment);
+  await createClient(cluster).submit(submission, false);
+  await cluster.nats.connection.close();
+}
+
+async function perform(request: ComponentRequest): Promise<string> {
+  if ("start" in request) {
+    await start(request);
+    return request.id;
+  }
+  if ("submit" in request) {
+    await submit(request.submit);
+    return "submit";
+  }
+  await running.get(request.stop)?.();
+  running.delete(request.stop);
+  return request.stop;
+}
+
+process.on("message", (request: ComponentRequest) => {
+  const name = "start" in request ? request.id : "submit" in request ? "submit" : request.stop;
+  perform(request).then(
+    (done) => process.send?.({ done } satisfies ComponentAnswer),
+    (error: unknown) =>
+      process.send?.({ failed: name, reason: describeError(error) } satisfies ComponentAnswer),
+  );
+});
+process.on("disconnect", () => process.exit(1));

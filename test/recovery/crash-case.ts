@@ -1,0 +1,277 @@
+/**
+ * One case: a small job runs with a crash point in one of its processes, what was killed is replaced, the job ends, and
+ * its output is that of an undisturbed run.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { NatsEnvironment } from "../../src/nats/environment.ts";
+import { checkOutput, type OutputAt } from "../chaos/checkers.ts";
+import { TestCluster } from "../support/cluster.ts";
+import { compiled } from "../support/compiled.ts";
+import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
+import type { TestProcess } from "../support/processes.ts";
+import { Processes } from "../support/processes.ts";
+import { publishAll, readAll } from "../support/streams.ts";
+import { until } from "../support/until.ts";
+import type { ComponentAnswer, ComponentRequest, Place } from "./component.ts";
+import { type FaultSpec, wokenFile } from "./fault-points.ts";
+
+export interface CrashOutcome {
+  /** How many of the crash points were reached. */
+  readonly hits: number;
+  readonly generations: number;
+  /** As the job record tells them. */
+  readonly failures: string;
+  readonly problems: readonly string[];
+}
+
+export interface CrashCase {
+  readonly victim: "coordinator" | "worker";
+  /** The second one is in the process that replaces the first victim. */
+  readonly faults: readonly FaultSpec[];
+  /** Default: what one checkpoint covers travels inline. */
+  readonly transactions?: "inline" | "staged";
+}
+
+const RECORDS = 1500;
+const KEYS = 24;
+const SPLITS = 2;
+/** Less than any timeout of the engine that would heal a stuck job. */
+const BOUND_MS = 12_000;
+const SOON = { withinMs: BOUND_MS, everyMs: 10 };
+
+/** What the cases of one test file share: a server with the input, and a process for everything that is not killed. */
+export class CrashBench {
+  readonly #url: string;
+  readonly #nats: NatsEnvironment;
+  readonly #directory: string;
+  readonly #processes: Processes;
+  readonly #host: Component;
+  /** Started ahead: a new process takes half a second. */
+  #spare: Component;
+  #cases = 0;
+
+  private constructor(url: string, nats: NatsEnvironment, directory: string) {
+    this.#url = url;
+    this.#nats = nats;
+    this.#directory = directory;
+    this.#processes = new Processes(directory);
+    this.#host = this.#component("host");
+    this.#spare = this.#component("victim-1");
+  }
+
+  static async open(url: string, nats: NatsEnvironment, directory: string): Promise<CrashBench> {
+    const manager = await jetstreamManager(nats.connection, { checkAPI: false });
+    await manager.streams.add({ name: "IN", subjects: ["in.*"] });
+    const messages = [...inputRecords(RECORDS, KEYS)].map((record) => ({
+      subject: inputSubject("IN", splitOf(record, SPLITS)),
+      text: JSON.stringify(record),
+    }));
+    await publishAll(nats, messages);
+    return new CrashBench(url, nats, directory);
+  }
+
+  async run(crashCase: CrashCase): Promise<CrashOutcome> {
+    const number = ++this.#cases;
+    const place = this.#placeOf(number, crashCase.transactions);
+    const cluster = await this.#openCluster(place);
+    const started: string[] = [];
+    const host = async (role: "coordinator" | "worker"): Promise<void> => {
+      const id = `${place.prefix}-${role}-${started.length}`;
+      started.push(id);
+      await this.#host.ask({ start: role, id, place });
+    };
+    try {
+      const { victim, faults } = crashCase;
+      const hitFiles = faults.map((_, index) => join(this.#directory, `hit-${number}-${index}`));
+      let first = this.#begin(victim, place, faults[0]!, hitFiles[0]!);
+      if (victim === "coordinator") await host("worker");
+      else await host("coordinator");
+      await host("worker");
+      await first.ready;
+      await this.#host.ask({ submit: place });
+      for (const [index, fault] of faults.entries()) {
+        const next = faults[index + 1];
+        if (fault.when === "asleep")
+          await this.#replaceSleeper(cluster, first.component, hitFiles[index]!, () => host(victim));
+        else if (kills(fault)) {
+          await within(first.component.process.exited, `the process with "${fault.point}" is killed`);
+          if (next === undefined) await host(victim);
+          else {
+            first = this.#begin(victim, place, next, hitFiles[index + 1]!);
+            await first.ready;
+          }
+        }
+      }
+      const outcome = await this.#outcome(cluster, place, 0);
+      await Promise.all(started.map((id) => this.#host.ask({ stop: id })));
+      await first.component.process.kill();
+      return { ...outcome, hits: hitFiles.filter((file) => existsSync(file)).length };
+    } finally {
+      await cluster.close();
+    }
+  }
+
+  /** A worker dies after subtasks were placed on it and before anybody was told: the record is written that slowly. */
+  async runPlacedOnTheDead(): Promise<CrashOutcome> {
+    const number = ++this.#cases;
+    const place = this.#placeOf(number);
+    const cluster = await this.#openCluster(place);
+    const hitFile = join(this.#directory, `hit-${number}`);
+    const ids = ["coordinator", "first", "second"].map((name) => `${place.prefix}-${name}`);
+    const [coordinator, first, second] = ids as [string, string, string];
+    try {
+      const spec: FaultSpec = { when: "late", point: "store generation" };
+      await this.#host.ask({ start: "coordinator", id: coordinator, place, fault: { spec, hitFile } });
+      await this.#host.ask({ start: "worker", id: first, place });
+      const victim = this.#takeSpare();
+      await victim.ask({ start: "worker", id: `${place.prefix}-victim`, place });
+      await this.#host.ask({ submit: place });
+      await until("the generation is being raised", () => existsSync(hitFile) || undefined, SOON);
+      await victim.process.kill();
+      await this.#host.ask({ start: "worker", id: second, place });
+      const outcome = await this.#outcome(cluster, place, 1);
+      await Promise.all(ids.map((id) => this.#host.ask({ stop: id })));
+      return outcome;
+    } finally {
+      await cluster.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#processes.killAll();
+  }
+
+  /** Another process takes its place and the job goes on; then it wakes up and does what it was about to do. */
+  async #replaceSleeper(
+    cluster: TestCluster,
+    sleeper: Component,
+    hitFile: string,
+    replace: () => Promise<void>,
+  ): Promise<void> {
+    await until("the process falls asleep", () => existsSync(hitFile) || undefined, SOON);
+    const { generation } = await cluster.awaitRecord("the record is there", () => true, BOUND_MS);
+    await replace();
+    await cluster.awaitRecord(
+      "the job goes on without it",
+      ({ status, checkpoints }) =>
+        status === "finished" || (checkpoints.at(-1)?.generation ?? 0) > generation,
+      BOUND_MS,
+    );
+    sleeper.process.resume();
+    await until("the process has done it after all", () => existsSync(wokenFile(hitFile)) || undefined, SOON);
+  }
+
+  #openCluster(place: Place): Promise<TestCluster> {
+    return TestCluster.open({
+      url: this.#url,
+      directory: join(this.#directory, place.prefix),
+      job: place.job.name,
+      jobFile: "",
+      prefix: place.prefix,
+    });
+  }
+
+  async #outcome(cluster: TestCluster, place: Place, hits: number): Promise<CrashOutcome> {
+    const { generation, failures } = await cluster.awaitRecord(
+      "the job finishes",
+      ({ status }) => status === "finished",
+      BOUND_MS,
+    );
+    const reasons = failures.map(({ where, reason }) => `${where}: ${reason}`).join(" | ");
+    const output = await this.#outputOf(place);
+    const problems = checkOutput(inputRecords(RECORDS, KEYS), output).findings;
+    return { hits, generations: generation, failures: reasons, problems };
+  }
+
+  #takeSpare(): Component {
+    const component = this.#spare;
+    this.#spare = this.#component(`victim-after-${this.#cases}`);
+    component.process.expectExit();
+    return component;
+  }
+
+  logsOf(name: string): string {
+    return readFileSync(this.#processes.logFile(name), "utf8");
+  }
+
+  #begin(role: "coordinator" | "worker", place: Place, spec: FaultSpec, hitFile: string) {
+    const component = this.#takeSpare();
+    const id = `${place.prefix}-victim`;
+    const ready = component.ask({ start: role, id, place, fault: { spec, hitFile } });
+    // A victim may die while it starts: that is what was asked for.
+    return { component, ready: Promise.race([ready, component.process.exited]).then(() => undefined) };
+  }
+
+  #component(name: string): Component {
+    return new Component(
+      this.#processes.start({ name, script: compiled("test/recovery/component.ts"), args: [] }),
+    );
+  }
+
+  #placeOf(number: number, transactions: "inline" | "staged" = "inline"): Place {
+    const prefix = `case${number}`;
+    return {
+      url: this.#url,
+      prefix,
+      job: {
+        name: "count",
+        input: "IN",
+        output: `OUT${number}`,
+        splits: SPLITS,
+        recordsPerSecond: 1200,
+        intervalMs: 60,
+        partMessagesMax: 15,
+        ballastBytes: 200,
+        paddingBytes: transactions === "staged" ? 1000 : 0,
+        pingIntervalMs: 50,
+        heartbeatTimeoutMs: 1500,
+        checkpointTimeoutMs: 60_000,
+      },
+    };
+  }
+
+  async #outputOf(place: Place): Promise<OutputAt[]> {
+    const messages = await readAll(this.#nats, place.job.output);
+    return messages
+      .filter((message) => !message.subject.startsWith("tidemark-marker."))
+      .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
+  }
+}
+
+const kills = ({ when }: FaultSpec): boolean => when === "before" || when === "after";
+
+class Component {
+  readonly process: TestProcess;
+  readonly #waiting = new Map<string, (answer: ComponentAnswer) => void>();
+
+  constructor(process: TestProcess) {
+    this.process = process;
+    process.onMessage((message) => {
+      const answer = message as ComponentAnswer;
+      this.#waiting.get("done" in answer ? answer.done : answer.failed)?.(answer);
+    });
+  }
+
+  async ask(request: ComponentRequest): Promise<void> {
+    const name = "start" in request ? request.id : "submit" in request ? "submit" : request.stop;
+    const answered = new Promise<ComponentAnswer>((resolve) => {
+      this.#waiting.set(name, resolve);
+    });
+    this.process.send(request);
+    const answer = await within(answered, `answer to ${name}`);
+    if ("failed" in answer) throw new Error(`${answer.failed}: ${answer.reason}`);
+  }
+}
+
+async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  let value: { readonly of: T } | undefined;
+  promise.then(
+    (of) => {
+      value = { of };
+    },
+    () => undefined,
+  );
+  return (await until(what, () => value, SOON)).of;
+}

@@ -1,0 +1,127 @@
+/** Whole processes, as the command line starts them: the leader killed, the server restarted, a worker put to sleep. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { JobRecord } from "../../machines/protocol.ts";
+import type { JobReport } from "../../src/control/messages.ts";
+import { checkOutput } from "../chaos/checkers.ts";
+import { TestCluster } from "../support/cluster.ts";
+import { compile, compiled } from "../support/compiled.ts";
+import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import type { TestProcess } from "../support/processes.ts";
+import { publishAll, readAll } from "../support/streams.ts";
+import { until } from "../support/until.ts";
+
+const RECORDS = 4000;
+const KEYS = 40;
+const SPLITS = 4;
+const BOUND_MS = 40_000;
+
+let server: TestServer;
+let cluster: TestCluster;
+let directory: string;
+
+beforeAll(compile);
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "tidemark-processes-"));
+  server = await startTestServer();
+  cluster = await TestCluster.open({
+    url: server.url,
+    directory,
+    job: "chaos",
+    jobFile: compiled("test/chaos/jobs/keyed-count.ts"),
+  });
+  const manager = await cluster.nats.manager();
+  await manager.streams.add({ name: "IN", subjects: ["in.*"] });
+  const input = [...inputRecords(RECORDS, KEYS)].map((record) => ({
+    subject: inputSubject("IN", splitOf(record, SPLITS)),
+    text: JSON.stringify(record),
+  }));
+  await publishAll(cluster.nats, input);
+});
+
+afterEach(async () => {
+  await cluster?.close();
+  await server?.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const decidedIn = (generation: number) => (record: JobRecord) =>
+  (record.checkpoints.at(-1)?.generation ?? 0) >= generation;
+
+async function startJob(): Promise<void> {
+  await cluster.submit();
+  await cluster.awaitRecord("the job runs", decidedIn(1), BOUND_MS);
+}
+
+/** The job ends by itself, and its output is that of an undisturbed run. */
+async function expectExactEnd(): Promise<JobRecord> {
+  const record = await cluster.awaitRecord(
+    "the job finishes",
+    ({ status }) => status === "finished",
+    BOUND_MS,
+  );
+  const messages = await readAll(cluster.nats, "OUT");
+  const output = messages
+    .filter((message) => message.subject.startsWith("out."))
+    .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
+  expect(checkOutput(inputRecords(RECORDS, KEYS), output).findings).toEqual([]);
+  return record;
+}
+
+const currentReport = (isWanted: (report: JobReport) => boolean = () => true): Promise<JobReport> =>
+  until(
+    "the leader reports",
+    async () => {
+      const report = await cluster.report();
+      return report !== undefined && isWanted(report) ? report : undefined;
+    },
+    { withinMs: BOUND_MS },
+  );
+
+function start(coordinators: number, workers: number): TestProcess[] {
+  for (let i = 1; i <= workers; i++) cluster.start("worker", `worker-${i}`);
+  return Array.from({ length: coordinators }, (_, i) => cluster.start("coordinator", `coordinator-${i + 1}`));
+}
+
+test("the leading coordinator is killed: the standby goes on", { timeout: 90_000 }, async () => {
+  const [leader] = start(1, 2);
+  await startJob();
+  const before = await currentReport();
+  cluster.start("coordinator", "standby");
+  await leader!.kill();
+  const record = await expectExactEnd();
+  expect(record.generation).toBe(before.generation + 1);
+  expect((await currentReport()).leader).not.toBe(before.leader);
+});
+
+test("nats-server is killed and restarted while the job runs", { timeout: 90_000 }, async () => {
+  start(1, 2);
+  await startJob();
+  await server.kill();
+  await server.restart();
+  await expectExactEnd();
+});
+
+test("a worker sleeps for longer than the heartbeat timeout, and wakes up", { timeout: 90_000 }, async () => {
+  const workers = ["worker-1", "worker-2", "worker-3"].map((name) => cluster.start("worker", name));
+  cluster.start("coordinator", "coordinator-1");
+  await startJob();
+  const {
+    subtasks,
+    workers: registered,
+    generation,
+  } = await currentReport((report) => report.subtasks.length > 0);
+  const used = registered.find(({ worker }) => subtasks.some((subtask) => subtask.worker === worker));
+  const sleeper = workers.find(({ processId }) => processId === used?.processId);
+  expect(sleeper).toBeDefined();
+  sleeper!.suspend();
+  await cluster.awaitRecord("the job goes on without it", decidedIn(generation + 1), BOUND_MS);
+  sleeper!.resume();
+  const record = await expectExactEnd();
+  expect(record.generation).toBe(generation + 1);
+  expect(cluster.processes.exits.filter((exit) => !exit.asked)).toEqual([]);
+});

@@ -1,0 +1,196 @@
+import { describe, expect, it } from "vitest";
+import type { GraphPlan, JobRecord, JobStatus } from "../../machines/protocol.ts";
+import type { JobSubmission } from "../../src/control/messages.ts";
+import { type AdmissionFacts, admit } from "../../src/runtime/submission.ts";
+import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
+
+const planOf = (parallelism: number, states: readonly string[] = ["count"]): GraphPlan => ({
+  vertices: [
+    {
+      id: "count",
+      parallelism,
+      operators: [{ id: "count", kind: "process", inputs: [], states }],
+    },
+  ],
+  edges: [],
+  maxParallelism: 128,
+});
+
+const submission: JobSubmission = {
+  job: "word-count",
+  submissionId: "s2",
+  plan: planOf(2),
+  graphFingerprint: "g1",
+  codeFingerprint: "c2",
+  checkpointing: { intervalMs: 500, timeoutMs: 1000, minPauseMs: 0, retained: 3 },
+  restart: { strategy: "fixed-delay", attempts: 1, delayMs: 1 },
+  heartbeat: { pingIntervalMs: 100, timeoutMs: 1000 },
+  splits: { lines: [{ id: "new" }] },
+};
+
+const existing = (status: JobStatus, some: Partial<JobRecord> = {}): JobRecord =>
+  jobRecord({
+    status,
+    generation: 4,
+    reservedCheckpointId: 2000,
+    plan: planOf(2),
+    splits: { lines: [{ id: "old" }] },
+    checkpoints: [completedCheckpoint(7, 4)],
+    failures: [{ atMs: 1, generation: 4, where: "job", reason: "x" }],
+    ...some,
+  });
+
+function ask(
+  record: JobRecord | undefined,
+  fresh: boolean,
+  some: Partial<AdmissionFacts> & Partial<JobSubmission> = {},
+) {
+  const { orphaned = false, ...changes } = some;
+  let ids = 0;
+  return admit(record, { ...submission, ...changes }, fresh, {
+    token: 9,
+    newId: () => `random-${++ids}`,
+    nowMs: 1234,
+    orphaned,
+  });
+}
+
+describe("a first submission", () => {
+  it("begins a new incarnation at generation 0 (P1, P2)", () => {
+    expect(ask(undefined, false)).toEqual({
+      record: {
+        format: 1,
+        ...submission,
+        incarnation: "random-1",
+        generation: 0,
+        nonce: "",
+        token: 9,
+        writeId: "random-2",
+        status: "created",
+        settleTo: null,
+        reservedCheckpointId: 0,
+        checkpoints: [],
+        failures: [],
+        createdAtMs: 1234,
+        updatedAtMs: 1234,
+      },
+    });
+  });
+});
+
+describe("a submission that was answered before", () => {
+  it.each<JobStatus>(["created", "running", "settling", "finished", "canceled", "suspended", "failed"])(
+    "is a duplicate, whatever has become of the job: %s",
+    (status) => {
+      expect(ask(existing(status, { submissionId: "s2" }), false)).toEqual({ duplicate: true });
+      expect(ask(existing(status, { submissionId: "s2" }), true)).toEqual({ duplicate: true });
+    },
+  );
+});
+
+describe("a job that is alive", () => {
+  it.each<JobStatus>(["created", "running", "settling"])("and %s is not started twice", (status) => {
+    for (const fresh of [false, true]) {
+      const answer = ask(existing(status), fresh);
+      expect(answer).toHaveProperty("refused");
+      expect(JSON.stringify(answer)).toContain(`word-count is ${status} already (generation 4)`);
+    }
+  });
+
+  it("but whose processes are gone goes on from its last checkpoint", () => {
+    expect(ask(existing("running"), false, { orphaned: true })).toMatchObject({
+      record: { incarnation: "i1", generation: 4, status: "created", token: 9 },
+    });
+  });
+
+  it("and was ending when its processes went still has to end (P18)", () => {
+    const settling = existing("settling", { settleTo: "canceled" });
+    expect(ask(settling, false, { orphaned: true })).toMatchObject({
+      record: { status: "settling", settleTo: "canceled" },
+    });
+  });
+
+  it("and was being suspended when its processes went is wanted again now (P30)", () => {
+    const settling = existing("settling", { settleTo: "suspended" });
+    expect(ask(settling, false, { orphaned: true })).toMatchObject({
+      record: { status: "created", settleTo: null },
+    });
+  });
+});
+
+describe("a job that has ended", () => {
+  it.each<JobStatus>(["finished", "canceled"])("%s starts only afresh", (status) => {
+    expect(JSON.stringify(ask(existing(status), false))).toContain("start it over with --fresh");
+    expect(ask(existing(status), true)).toHaveProperty("record");
+  });
+
+  it.each<JobStatus>(["suspended", "failed"])(
+    "%s goes on in the same incarnation, from its checkpoints",
+    (status) => {
+      const answer = ask(existing(status), false);
+      expect(answer).toMatchObject({
+        record: {
+          incarnation: "i1",
+          generation: 4,
+          reservedCheckpointId: 2000,
+          checkpoints: [{ checkpointId: 7 }],
+          status: "created",
+          settleTo: null,
+          failures: [],
+          token: 9,
+          writeId: "random-1",
+          submissionId: "s2",
+        },
+      });
+    },
+  );
+
+  it("keeps the input that was discovered first and takes the new code and options (P31)", () => {
+    expect(ask(existing("suspended"), false)).toMatchObject({
+      record: {
+        splits: { lines: [{ id: "old" }] },
+        codeFingerprint: "c2",
+        checkpointing: submission.checkpointing,
+        restart: submission.restart,
+        heartbeat: submission.heartbeat,
+      },
+    });
+  });
+
+  it.each<JobStatus>(["finished", "canceled", "suspended", "failed"])(
+    "%s and started afresh is a new incarnation whose counters go on (P1, P2, P3)",
+    (status) => {
+      expect(ask(existing(status), true)).toMatchObject({
+        record: {
+          incarnation: "random-1",
+          generation: 4,
+          reservedCheckpointId: 2000,
+          checkpoints: [],
+          splits: { lines: [{ id: "new" }] },
+          status: "created",
+        },
+      });
+    },
+  );
+});
+
+describe("a changed graph", () => {
+  it("is refused, naming what changed and the way out", () => {
+    const answer = ask(existing("suspended"), false, { graphFingerprint: "g2", plan: planOf(2, ["total"]) });
+    const { refused } = answer as { refused: string };
+    expect(refused).toContain("the graph of job word-count has changed");
+    expect(refused).toContain("count");
+    expect(refused).toContain("--fresh");
+  });
+
+  it("is refused when only the parallelism changed", () => {
+    const { refused } = ask(existing("failed"), false, { plan: planOf(3) }) as { refused: string };
+    expect(refused).toContain("count has parallelism 3, it had 2");
+  });
+
+  it("starts afresh", () => {
+    expect(
+      ask(existing("suspended"), true, { graphFingerprint: "g2", plan: planOf(3, ["total"]) }),
+    ).toHaveProperty("record");
+  });
+});
