@@ -6,6 +6,7 @@ import { defineJob, generatorSource, jetstreamSink, valueState } from "tidemark"
 
 const WORDS = ["tide", "mark", "a", "stream", "of", "records", "once", "and", "only", "once"];
 
+// biome-ignore lint/style/noDefaultExport: this is how a job file hands over its job
 export default defineJob("word-lengths", { parallelism: 2, checkpointing: { interval: "1 s" } }, (job) => {
   job
     .source(

@@ -50,7 +50,7 @@ export interface Cluster {
   openRecords(): Promise<RecordStore>;
 }
 
-export const newId = (): string => randomBytes(8).toString("hex");
+const newId = (): string => randomBytes(8).toString("hex");
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
   const { prefix = "tidemark", checkpointDir, replicas = 1 } = options;

@@ -131,7 +131,7 @@ async function cancel(job: string, flags: ClientFlags): Promise<void> {
   });
 }
 
-export function describeReport(report: JobReport): string {
+function describeReport(report: JobReport): string {
   const { checkpoints, subtasks, workers, failures } = report;
   const latest =
     checkpoints.latest === null

@@ -146,7 +146,7 @@ export function configArguments(flags: ConfigFlags): string[] {
   ];
 }
 
-export function connectOptionsOf(
+function connectOptionsOf(
   flags: ConnectionFlags,
   server: string,
   name: string,

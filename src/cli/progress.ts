@@ -101,7 +101,7 @@ export class ProgressScreen {
       const text = line();
       if (text === undefined) return;
       if (this.#screen.isTTY !== true) return this.say(text);
-      const fitting = text.slice(0, Math.max(20, (this.#screen.columns ?? 80) - 1));
+      const fitting = text.slice(0, Math.max(20, (this.#screen.columns || 80) - 1));
       this.#screen.write(`${this.#cleared()}${fitting}`);
       this.#shown = fitting;
     }, this.#everyMs);
@@ -122,7 +122,7 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
-export function size(bytes: number): string {
+function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const units = ["KiB", "MiB", "GiB", "TiB"];
   let value = bytes / 1024;

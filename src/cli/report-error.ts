@@ -25,7 +25,7 @@ export const exitCodes = {
   interrupted: 130,
 } as const;
 
-export function exitCodeOf(error: unknown): number {
+function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigurationError) return exitCodes.usage;
   if (error instanceof RequestRefusedError) return exitCodes.refused;
   if (error instanceof InvariantError || !(error instanceof TidemarkError)) return exitCodes.bug;

@@ -130,7 +130,7 @@ function epitaph(report: JobReport, seconds: number): string {
 }
 
 /** The first failure is the cause; what came later may be its consequence. */
-export function causeOfFailure(report: JobReport): string {
+function causeOfFailure(report: JobReport): string {
   const first = report.failures[0];
   const last = report.failures.at(-1);
   const cause = first === undefined ? "for no recorded reason" : `${first.where}: ${first.reason}`;

@@ -59,6 +59,7 @@ export class RunSession {
   readonly #broken: Promise<never>;
   readonly #listeners: ((report: JobReport) => void)[] = [];
   #latest: JobReport | undefined;
+  #serverGone = false;
   #closed = false;
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
@@ -136,7 +137,10 @@ export class RunSession {
     this.#listen(options.onEvent);
     const serverGone = server?.exited.then(({ lastLines }) => {
       if (this.#closed) return new Promise<never>(() => {});
-      throw new EnvironmentError(`nats-server ended by itself:\n${lastLines.join("\n")}`);
+      this.#serverGone = true;
+      throw new EnvironmentError(
+        `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
+      );
     });
     this.#broken = Promise.race([failure, ...(serverGone === undefined ? [] : [serverGone])]);
     this.#broken.catch(() => undefined);
@@ -221,6 +225,8 @@ export class RunSession {
 
   async #takeDown(): Promise<void> {
     this.#closed = true;
+    // Nothing can end in good order without it.
+    if (this.#serverGone) this.#children.kill();
     await this.#children.stop("worker");
     await this.#children.stop("coordinator");
     // What the children said last is on its way to us; a server that is gone says nothing more.
@@ -274,7 +280,14 @@ class EventFile {
 
 async function provideServer(home: string, say: (line: string) => void): Promise<NatsServer> {
   const { path, version, origin } = await provideNatsServer({ log: say });
-  const server = await startNatsServer({ binary: path, storeDir: join(home, "nats"), guarded: true });
+  const server = await startNatsServer({
+    binary: path,
+    storeDir: join(home, "nats"),
+    guarded: true,
+    log: (line) => {
+      if (line.startsWith("waiting for")) say(line);
+    },
+  });
   say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
   return server;
 }

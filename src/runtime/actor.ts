@@ -12,6 +12,7 @@
  * H4  A `tell.` reaches its sibling after the effects of the present transition, in order.
  */
 import { type AnyActorRef, type AnyStateMachine, createActor } from "xstate";
+import type { TimerFired } from "../../machines/protocol.ts";
 import { invariant } from "../errors.ts";
 import type { Clock, Timer } from "./clock.ts";
 
@@ -112,8 +113,11 @@ export class Host {
       value: "",
     };
     this.#actors.set(definition.id, actor);
-    this.#step(actor, { type: "actor.started" }, () => actor.ref.start());
-    this.#drain();
+    // What a machine throws is thrown here as well; unheard, XState would throw it a second time, out of anybody's reach.
+    actor.ref.subscribe({ error() {} });
+    const begin = () => this.#step(actor, { type: "actor.started" }, () => actor.ref.start());
+    if (this.#running) begin();
+    else this.#drain(begin);
   }
 
   /** Events for actors that do not exist (any more) are dropped. */
@@ -142,10 +146,12 @@ export class Host {
     for (const actor of this.#actors.values()) this.#remove(actor);
   }
 
-  #drain(): void {
+  /** Takes what is queued, after `first`. */
+  #drain(first?: () => void): void {
     if (this.#running) return;
     this.#running = true;
     try {
+      first?.();
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         const actor = this.#actors.get(next.actor);
         if (actor === undefined) continue;
@@ -219,6 +225,7 @@ export class Host {
     const { timer, ms } = effect.params as { readonly timer: string; readonly ms: number };
     actor.timers.get(timer)?.cancel();
     actor.timers.delete(timer);
+    this.#forgetFired(actor, timer);
     if (effect.type !== "timer.start") return;
     actor.timers.set(
       timer,
@@ -227,6 +234,14 @@ export class Host {
         this.send(actor.id, { type: "timer.fired", timer } as MachineEvent);
       }),
     );
+  }
+
+  /** It may have fired while the actor was held, or behind other events: that one is over, too. */
+  #forgetFired(actor: HostedActor, timer: string): void {
+    const fired = (event: MachineEvent) =>
+      event.type === "timer.fired" && (event as TimerFired).timer === timer;
+    remove(actor.deferred, fired);
+    remove(this.#queue, (queued) => queued.actor === actor.id && fired(queued.event));
   }
 
   #hold(actor: HostedActor, answer: Promise<MachineEvent>): void {
@@ -254,4 +269,8 @@ export class Host {
     actor.ref.stop();
     this.#actors.delete(actor.id);
   }
+}
+
+function remove<T>(from: T[], unwanted: (one: T) => boolean): void {
+  for (let i = from.length - 1; i >= 0; i--) if (unwanted(from[i]!)) from.splice(i, 1);
 }

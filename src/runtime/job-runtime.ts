@@ -378,6 +378,7 @@ export class JobRuntime {
 
   #beginGeneration(generation: number): void {
     this.#endGeneration();
+    this.#pending.clear();
     const { link, subjects, job, logger } = this.#options;
     this.#generation = {
       id: generation,
@@ -395,7 +396,6 @@ export class JobRuntime {
     this.#generation?.abort.abort();
     this.#generation?.wire.close();
     this.#generation = undefined;
-    this.#pending.clear();
   }
 
   #placedWorkers(): string[] {

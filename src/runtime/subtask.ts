@@ -177,7 +177,14 @@ export class Subtask {
   }
 
   /** Ends everything that this subtask does; afterwards it holds nothing. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    const { generation } = this.#options.deployment;
+    this.#host.send("subtask", { type: "generation.ended", generation } as MachineEvent);
+    // A machine that has crashed names no effects any more.
+    await this.#closeOperators();
+  }
+
+  #closeOperators(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -276,7 +283,7 @@ export class Subtask {
         this.#loop?.close();
         send({ type: "subtask.failed", ...message });
       },
-      "close.operators": () => void this.close(),
+      "close.operators": () => void this.#closeOperators(),
     };
   }
 

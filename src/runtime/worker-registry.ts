@@ -110,32 +110,39 @@ export class WorkerRegistry {
   }
 
   async #ping(worker: Worker): Promise<void> {
-    const { link, subjects, clock, timings, heartbeat } = this.#options;
+    const { link, subjects, heartbeat } = this.#options;
     const id = worker.registration.worker;
-    let next = heartbeat.pingIntervalMs;
+    let answer: PingAnswer | undefined;
+    let error: unknown;
     try {
-      const answer = await link.ask<PingAnswer>(
-        subjects.workers(id),
-        { type: "worker.ping" },
-        heartbeat.timeoutMs / 4,
-      );
-      worker.lastAnswerMs = clock.elapsedMs();
-      worker.silentOnce = false;
-      worker.answer = answer;
-      if (this.#workers.get(id) === worker) this.#options.onAnswer(id, answer);
-    } catch (error) {
-      const settled = link.bus.connectedForMs() >= timings.connectionSettledMs;
-      if (!settled) {
-        worker.silentOnce = false;
-        worker.lastAnswerMs = clock.elapsedMs();
-      } else if (error instanceof NoRespondersError) {
-        if (worker.silentOnce) return this.#lose(worker, "nobody answers to its name: the process is gone");
-        worker.silentOnce = true;
-        next = timings.secondProbeMs;
-      } else if (clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs)
-        return this.#lose(worker, `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`);
+      answer = await link.ask(subjects.workers(id), { type: "worker.ping" }, heartbeat.timeoutMs / 4);
+    } catch (caught) {
+      error = caught;
     }
-    if (this.#workers.get(id) === worker) this.#schedule(worker, next);
+    if (this.#closed || this.#workers.get(id) !== worker) return;
+    if (answer === undefined) return this.#unanswered(worker, error);
+    worker.lastAnswerMs = this.#options.clock.elapsedMs();
+    worker.silentOnce = false;
+    worker.answer = answer;
+    this.#schedule(worker, heartbeat.pingIntervalMs);
+    this.#options.onAnswer(id, answer);
+  }
+
+  /** V1: is it gone, does it hang, or is it us who are cut off? */
+  #unanswered(worker: Worker, error: unknown): void {
+    const { link, clock, timings, heartbeat } = this.#options;
+    const nobody = error instanceof NoRespondersError;
+    if (link.bus.connectedForMs() < timings.connectionSettledMs) {
+      worker.silentOnce = false;
+      worker.lastAnswerMs = clock.elapsedMs();
+      return this.#schedule(worker, heartbeat.pingIntervalMs);
+    }
+    if (nobody && worker.silentOnce)
+      return this.#lose(worker, "nobody answers to its name: the process is gone");
+    if (!nobody && clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs)
+      return this.#lose(worker, `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`);
+    worker.silentOnce = nobody;
+    this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
   }
 
   #lose(worker: Worker, reason: string): void {

@@ -11,7 +11,7 @@ import type { Figure, Measured, Settings } from "./figure.ts";
 import { type LoopDelays, parseLoopDelays } from "./measured-worker-report.ts";
 import type { BenchCluster } from "./processes.ts";
 import { quantile } from "./statistics.ts";
-import { KEYS, STREAM } from "./streams.ts";
+import { STREAM } from "./streams.ts";
 import { saturatedRate } from "./throughput.ts";
 
 const MEASURED_WORKER = fileURLToPath(new URL("./measured-worker.js", import.meta.url));

@@ -207,7 +207,8 @@ export class BenchProcess {
 
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     const child = spawn(process.execPath, args, {
-      stdio: ["ignore", "pipe", "inherit"],
+      // By the channel the engine's processes notice when we are gone, however we ended.
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
       env: { ...process.env, ...environment },
     });
     this.#child = child;
@@ -240,6 +241,7 @@ const killWithUs = new Set<ChildProcess>();
 process.once("exit", () => {
   for (const child of killWithUs) child.kill("SIGKILL");
 });
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
 function rssMaxMb(pid: number): number {
   try {

@@ -6,7 +6,7 @@ import { median, spread } from "./statistics.ts";
 /** Above this spread of the median figure's rounds the machine was busy with something else. */
 const NOISY = 0.25;
 
-export function valueOf(measured: Measured): number {
+export function valueOfFigure(measured: Measured): number {
   return measured.value ?? median(measured.samples);
 }
 
@@ -14,7 +14,7 @@ export function valueOf(measured: Measured): number {
 export function passes(measured: Measured): boolean | undefined {
   const { floor, better } = measured;
   if (floor === undefined) return undefined;
-  return better === "higher" ? valueOf(measured) >= floor : valueOf(measured) <= floor;
+  return better === "higher" ? valueOfFigure(measured) >= floor : valueOfFigure(measured) <= floor;
 }
 
 export function describeFigures(all: readonly Measured[], loadBefore: number): string {
@@ -24,7 +24,7 @@ export function describeFigures(all: readonly Measured[], loadBefore: number): s
     const pass = passes(measured);
     return [
       name,
-      `${show(valueOf(measured))} ${unit}`.trimEnd(),
+      `${show(valueOfFigure(measured))} ${unit}`.trimEnd(),
       floor === undefined ? "" : `${sign} ${floor}`,
       aim === undefined ? "" : `${sign} ${aim}`,
       pass === undefined ? "" : pass ? "pass" : "MISS",
@@ -83,8 +83,8 @@ function nested(all: readonly Measured[]): Record<string, unknown> {
   const object: Record<string, unknown> = {};
   for (const measured of all) {
     const [name, part] = measured.name.split(".") as [string, string?];
-    if (part === undefined) object[name] = valueOf(measured);
-    else object[name] = { ...(object[name] as object), [part]: valueOf(measured) };
+    if (part === undefined) object[name] = valueOfFigure(measured);
+    else object[name] = { ...(object[name] as object), [part]: valueOfFigure(measured) };
   }
   return object;
 }

@@ -1,4 +1,5 @@
 /** What goes wrong before a job runs: one message that names the thing and the next step, and the documented exit code. */
+import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { AckPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -28,6 +29,7 @@ beforeAll(async () => {
   await manager.streams.add({ name: "INPUT", subjects: ["input"], storage: StorageType.File });
   await manager.consumers.add("INPUT", { name: "other", ack_policy: AckPolicy.Explicit });
   await connection.close();
+  mkdirSync(workspace.path("locked"));
   for (const [name, text] of Object.entries(files)) workspace.write(name, text);
 });
 afterAll(async () => {
@@ -45,6 +47,8 @@ const numbers = 'job.source("numbers", generatorSource({ count: 10, generate: (i
 
 const files: Readonly<Record<string, string>> = {
   "good.mjs": countingJob({ count: 10 }),
+  "locked/job.mjs": countingJob({ count: 10 }),
+  "locked/.tidemark": "in the way",
   "throws.ts": 'const limit: number = 3;\n\nthrow new Error("no database configured");\n',
   "broken.ts": "export default {\n  a: 1,,\n};\n",
   "nothing.mjs": "export const x = 1;\n",
@@ -349,6 +353,12 @@ const cases: readonly Case[] = [
     args: () => here("run", "good.mjs", "--checkpoint-dir", "text.txt"),
     code: USAGE,
     says: ["text.txt", "checkpoint-dir"],
+  },
+  {
+    title: "a place for logs that is none",
+    args: () => here("run", "locked/job.mjs"),
+    code: ENVIRONMENT,
+    says: ["logs cannot be written to", "locked/.tidemark/logs", "directory that this user may write"],
   },
   {
     title: "a port that is taken",

@@ -10,7 +10,7 @@ export interface CountingJob {
   readonly options?: string;
 }
 
-export const KEYS = 10;
+const KEYS = 10;
 
 /** Counts numbers by their last digit; one line for each record: `<key> <count> <number>`. */
 export function countingJob(job: CountingJob, language: "ts" | "js" = "js"): string {

@@ -65,11 +65,17 @@ describe("a job runs to its end", () => {
 });
 
 describe("signals", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)("%s suspends; run goes on from there", async (signal) => {
+  test.each([
+    ["Ctrl-C", "SIGINT", true],
+    ["SIGINT", "SIGINT", false],
+    ["SIGTERM", "SIGTERM", false],
+  ] as const)("%s suspends; run goes on from there", async (_, signal, toGroup) => {
     workspace.write("job.mjs", countingJob(LONG));
-    const first = workspace.start(["run", "job.mjs"]);
+    const first = workspace.start(["run", "job.mjs"], { ownGroup: toGroup });
     await started(first);
-    first.kill(signal);
+    // A terminal sends it to the whole group.
+    if (toGroup) kill(-first.pid, signal);
+    else first.kill(signal);
     const suspended = await first.ended;
     expect(suspended.stderr).toBe("");
     expect(suspended).toMatchObject({ code: 0, signal: null });
@@ -136,6 +142,52 @@ describe("signals", () => {
     expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
   });
+
+  test("nats-server killed: run says so and ends; run again goes on", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const first = workspace.start(["run", "job.mjs"]);
+    await started(first);
+    const server = workspace
+      .processes()
+      .find(({ commandLine }) => /nats-server -c/.test(commandLine) && !/guardian/.test(commandLine));
+    kill(server!.pid);
+    const ended = await first.ended;
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toMatch(/^tidemark: nats-server ended by itself; run it again to go on/m);
+    await nobodyLeft();
+
+    expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
+    expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
+  });
+
+  test("canceled from elsewhere: exit code 1, and the output stays as committed", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const running = workspace.start(["run", "job.mjs"]);
+    await started(running);
+    const url = /nats-server .* at (\S+),/.exec(running.stdout)![1]!;
+    expect(await workspace.run(["cancel", "counting", "--server", url])).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+    const ended = await running.ended;
+    expect(ended).toMatchObject({ code: 1, stderr: "" });
+    expect(ended.stdout).toMatch("job counting was canceled");
+    expect(new Set(workspace.lines()).size).toBe(workspace.lines().length);
+  });
+
+  test("a second run in the same directory waits, and says for whom", async () => {
+    workspace.write("job.mjs", countingJob({ count: 1_000_000, ratePerSecond: 1_000 }));
+    const running = workspace.start(["run", "job.mjs"]);
+    await started(running);
+    const second = await workspace.run(["run", "job.mjs"]);
+    expect(second.code).toBe(3);
+    expect(second.stdout).toMatch(/waiting for the nats-server with pid \d+/);
+    expect(second.stderr).toMatch(
+      /^tidemark: the store directory .* is in use by the nats-server with pid \d+/,
+    );
+    running.kill("SIGINT");
+    expect(await running.ended).toMatchObject({ code: 0 });
+  }, 60_000);
 
   test("workers and coordinator may be killed at any time", async () => {
     workspace.write("job.mjs", countingJob({ ...LONG, options: 'restart: { initialBackoff: "100ms" }' }));

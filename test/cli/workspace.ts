@@ -22,6 +22,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** It is killed after this, so that no test waits for ever. Default 60,000. */
   readonly timeoutMs?: number;
+  /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
+  readonly ownGroup?: boolean;
 }
 
 /** One `tidemark ...` that runs. */
@@ -122,6 +124,7 @@ export class Workspace {
       cwd: this.dir,
       env: { ...environment(), ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
+      detached: options.ownGroup === true,
     });
     const command = new Command(child, options.timeoutMs ?? 60_000);
     this.#commands.push(command);

@@ -31,6 +31,8 @@ export type ComponentRequest =
       readonly start: "coordinator" | "worker";
       readonly id: string;
       readonly place: Place;
+      /** Of a worker. Default 1. */
+      readonly slots?: number | undefined;
       readonly fault?: { readonly spec: FaultSpec; readonly hitFile: string } | undefined;
     }
   | { readonly submit: Place }
@@ -69,14 +71,27 @@ function crash(error: unknown): void {
 async function start(request: Extract<ComponentRequest, { start: string }>): Promise<void> {
   const { id, place, fault } = request;
   const opened = await open(place, id);
-  const cluster =
-    fault === undefined ? opened : faultyCluster(opened, new FaultPoint(fault.spec, fault.hitFile));
+  const cluster = fault === undefined ? opened : disturbed(opened, fault);
   const component =
-    request.start === "coordinator" ? await coordinator(cluster) : await worker(cluster, place);
+    request.start === "coordinator"
+      ? await coordinator(cluster)
+      : await worker(cluster, place, request.slots);
   running.set(id, async () => {
     await component.stop();
     await opened.nats.connection.close();
   });
+}
+
+function disturbed(
+  cluster: Cluster,
+  { spec, hitFile }: { readonly spec: FaultSpec; readonly hitFile: string },
+) {
+  const { companion } = spec;
+  const inner =
+    companion === undefined
+      ? cluster
+      : faultyCluster(cluster, new FaultPoint(companion, `${hitFile}-companion`));
+  return faultyCluster(inner, new FaultPoint(spec, hitFile));
 }
 
 async function coordinator(cluster: Cluster) {
@@ -85,10 +100,10 @@ async function coordinator(cluster: Cluster) {
   return made;
 }
 
-async function worker(cluster: Cluster, place: Place) {
+async function worker(cluster: Cluster, place: Place, slots = 1) {
   const prepared = prepareJob(keyedCountJob(place.job), {});
   const made = createWorker(cluster, prepared, {
-    slots: 1,
+    slots,
     logger,
     timings: testTimings,
     onRefused: crash,

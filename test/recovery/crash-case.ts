@@ -32,9 +32,13 @@ export interface CrashCase {
   readonly faults: readonly FaultSpec[];
   /** Default: what one checkpoint covers travels inline. */
   readonly transactions?: "inline" | "staged";
+  /** The victim has two slots and is the only worker: it runs every subtask. */
+  readonly alone?: boolean;
+  /** No checkpoint but the final one. */
+  readonly finalOnly?: boolean;
 }
 
-const RECORDS = 1500;
+const RECORDS = 1200;
 const KEYS = 24;
 const SPLITS = 2;
 /** Less than any timeout of the engine that would heal a stuck job. */
@@ -74,21 +78,21 @@ export class CrashBench {
 
   async run(crashCase: CrashCase): Promise<CrashOutcome> {
     const number = ++this.#cases;
-    const place = this.#placeOf(number, crashCase.transactions);
+    const place = this.#placeOf(number, crashCase);
+    const slots = crashCase.alone === true ? 2 : 1;
     const cluster = await this.#openCluster(place);
     const started: string[] = [];
     const host = async (role: "coordinator" | "worker"): Promise<void> => {
       const id = `${place.prefix}-${role}-${started.length}`;
       started.push(id);
-      await this.#host.ask({ start: role, id, place });
+      await this.#host.ask({ start: role, id, place, slots });
     };
     try {
       const { victim, faults } = crashCase;
       const hitFiles = faults.map((_, index) => join(this.#directory, `hit-${number}-${index}`));
-      let first = this.#begin(victim, place, faults[0]!, hitFiles[0]!);
-      if (victim === "coordinator") await host("worker");
-      else await host("coordinator");
-      await host("worker");
+      let first = this.#begin(victim, place, slots, faults[0]!, hitFiles[0]!);
+      await host(victim === "coordinator" ? "worker" : "coordinator");
+      if (crashCase.alone !== true) await host("worker");
       await first.ready;
       await this.#host.ask({ submit: place });
       for (const [index, fault] of faults.entries()) {
@@ -99,7 +103,7 @@ export class CrashBench {
           await within(first.component.process.exited, `the process with "${fault.point}" is killed`);
           if (next === undefined) await host(victim);
           else {
-            first = this.#begin(victim, place, next, hitFiles[index + 1]!);
+            first = this.#begin(victim, place, slots, next, hitFiles[index + 1]!);
             await first.ready;
           }
         }
@@ -196,10 +200,10 @@ export class CrashBench {
     return readFileSync(this.#processes.logFile(name), "utf8");
   }
 
-  #begin(role: "coordinator" | "worker", place: Place, spec: FaultSpec, hitFile: string) {
+  #begin(role: "coordinator" | "worker", place: Place, slots: number, spec: FaultSpec, hitFile: string) {
     const component = this.#takeSpare();
     const id = `${place.prefix}-victim`;
-    const ready = component.ask({ start: role, id, place, fault: { spec, hitFile } });
+    const ready = component.ask({ start: role, id, place, slots, fault: { spec, hitFile } });
     // A victim may die while it starts: that is what was asked for.
     return { component, ready: Promise.race([ready, component.process.exited]).then(() => undefined) };
   }
@@ -210,7 +214,7 @@ export class CrashBench {
     );
   }
 
-  #placeOf(number: number, transactions: "inline" | "staged" = "inline"): Place {
+  #placeOf(number: number, { transactions = "inline", finalOnly = false }: Partial<CrashCase> = {}): Place {
     const prefix = `case${number}`;
     return {
       url: this.#url,
@@ -221,7 +225,7 @@ export class CrashBench {
         output: `OUT${number}`,
         splits: SPLITS,
         recordsPerSecond: 1200,
-        intervalMs: 60,
+        intervalMs: finalOnly ? 3_600_000 : 60,
         partMessagesMax: 15,
         ballastBytes: 200,
         paddingBytes: transactions === "staged" ? 1000 : 0,

@@ -7,7 +7,7 @@ import { connectNats } from "../../src/nats/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/environment.ts";
 import { compile } from "../support/compiled.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
-import { CrashBench } from "./crash-case.ts";
+import { CrashBench, type CrashCase } from "./crash-case.ts";
 import type { FaultSpec, When } from "./fault-points.ts";
 
 let server: TestServer;
@@ -39,9 +39,11 @@ async function survive(
   victim: "coordinator" | "worker",
   rows: readonly Row[],
   generations: number,
+  more: Pick<CrashCase, "alone" | "finalOnly"> = {},
 ): Promise<void> {
-  const transactions = rows.some(([, point]) => point.includes("transaction")) ? "staged" : "inline";
-  const outcome = await bench.run({ victim, faults: rows.map(specOf), transactions });
+  const isStaged = rows.some((row) => JSON.stringify(row).includes("transaction"));
+  const transactions = isStaged ? "staged" : "inline";
+  const outcome = await bench.run({ victim, faults: rows.map(specOf), transactions, ...more });
   expect(outcome.problems).toEqual([]);
   expect(outcome.hits, "crash points that were reached").toBe(rows.length);
   expect(outcome.generations, `generations; failures: ${outcome.failures}`).toBeLessThanOrEqual(generations);
@@ -78,6 +80,7 @@ const atWorker: readonly Row[] = [
   ["before", "send subtask.committed"],
   ["after", "send subtask.committed"],
   ["lost", "send subtask.committed"],
+  ["before", "send subtask.committed", { companion: { when: "late", point: "put transaction" } }],
   ["before", "batch takeover"],
   ["after", "batch takeover"],
   ["lost", "batch takeover"],
@@ -119,7 +122,9 @@ const atCoordinator: readonly Row[] = [
   ["after", "store lease", { nth: 2 }],
 ];
 
-const nthOf = (row: Row): string => (row[2]?.nth === undefined ? "" : `, number ${row[2].nth}`);
+const nthOf = ([, , more]: Row): string =>
+  (more?.nth === undefined ? "" : `, number ${more.nth}`) +
+  (more?.companion === undefined ? "" : `, while ${more.companion.when} "${more.companion.point}"`);
 const named = (rows: readonly Row[]) =>
   rows.map((row) => [`${row[0]} "${row[1]}"${nthOf(row)}`, row] as const);
 
@@ -144,9 +149,6 @@ describe("a second crash while the first is being mended", () => {
       ["lost", "get manifest", { fromCheckpoint: 1 }],
       ["before", "get state", { fromCheckpoint: 1 }],
       ["late", "get state", { fromCheckpoint: 1 }],
-      ["before", "get transaction"],
-      ["late", "get transaction"],
-      ["lost", "get transaction"],
       ["before", "batch takeover", { fromGeneration: 2 }],
       ["after", "batch takeover", { fromGeneration: 2 }],
       ["before", "send subtask.restored"],
@@ -154,6 +156,17 @@ describe("a second crash while the first is being mended", () => {
     ]),
   )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
     survive("worker", [firstAt, row], generationsOf([firstAt, row])),
+  );
+
+  test.for(
+    named([
+      ["before", "get transaction"],
+      ["late", "get transaction"],
+      ["lost", "get transaction"],
+      ["never", "get transaction"],
+    ]),
+  )("the only worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+    survive("worker", [firstAt, row], generationsOf([firstAt, row]), { alone: true }),
   );
 
   test.for(
@@ -169,6 +182,36 @@ describe("a second crash while the first is being mended", () => {
     const first: Row = ["after", "store decision"];
     await survive("coordinator", [first, row], generationsOf([first, row]));
   });
+});
+
+describe("at the final checkpoint, while the job settles", () => {
+  const final = { fromCheckpoint: 1 };
+  test.for(
+    named([
+      ["before", "batch part", final],
+      ["after", "batch part", final],
+      ["before", "batch part", { ...final, nth: 3 }],
+      ["before", "send subtask.committed", final],
+      ["lost", "send subtask.committed", final],
+      ["asleep", "batch part", final],
+    ]),
+  )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+    survive("worker", [row], 3, { finalOnly: true }),
+  );
+
+  test.for(
+    named([
+      ["before", "store decision", final],
+      ["after", "store decision", final],
+      ["before", "send checkpoint.completed", final],
+      ["after", "send checkpoint.completed", final],
+      ["before", "store settling"],
+      ["after", "store settling"],
+      ["before", "store terminal"],
+    ]),
+  )("coordinator: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+    survive("coordinator", [row], 3, { finalOnly: true }),
+  );
 });
 
 describe("a zombie that wakes up after its successor has gone on", () => {

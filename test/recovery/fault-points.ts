@@ -41,6 +41,8 @@ export interface FaultSpec {
   readonly fromCheckpoint?: number;
   /** Only from this generation on. */
   readonly fromGeneration?: number;
+  /** A second fault in the same process: what is late while the first one happens. */
+  readonly companion?: FaultSpec;
 }
 
 /** Written when a process that was asleep has done what it was about to do, with whatever outcome. */

@@ -378,7 +378,7 @@ describe("timers and holds", () => {
   // Known fault of the host: a timer that fires while its actor is held waits among the deferred events, and neither
   // `timer.cancel` nor a new `timer.start` of that name takes it back. Here the store answers after the take-over time,
   // with a lease that was renewed: the old `timer.fired takeover` makes the standby take it over at once (L2).
-  it.fails("a timer that is started again while its actor is held does not fire for its former start", async () => {
+  it("a timer that is started again while its actor is held does not fire for its former start", async () => {
     const { clock, host, writes, answerRead } = await watchingStandby();
     clock.advance(500);
     expect(host.state("lease")).toBe("following.reading");
@@ -390,7 +390,7 @@ describe("timers and holds", () => {
   });
 
   // Known fault of the host: outside of an event, `start` does not mark the host as running.
-  it.fails("what a handler of the first state sends waits for the other effects of that state (H1)", () => {
+  it("what a handler of the first state sends waits for the other effects of that state (H1)", () => {
     const log: string[] = [];
     const machine = setup({
       types: {} as { events: { type: "work.told" } },
@@ -426,7 +426,7 @@ describe("timers and holds", () => {
 
   // Known fault of the host: nobody observes the errors of the XState actor, so XState throws them once more from a
   // timer of its own, which ends the process behind the back of `onCrash`.
-  it.fails("a machine that throws is told to onCrash and to nobody else", () => {
+  it("a machine that throws is told to onCrash and to nobody else", () => {
     const rethrown = vi.spyOn(globalThis, "setTimeout").mockImplementation((() => 0) as never);
     const { host, crashes, define } = world();
     host.start(define("a"));

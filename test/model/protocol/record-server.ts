@@ -9,6 +9,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { settleWrite } from "../../../machines/record.ts";
 import { canonical } from "../interner.ts";
 import type { Effect, ProcessModel, Step } from "../process.ts";
+import { showRecord } from "./story.ts";
 import { type ModelCheckpoint, RECORD, type RecordAnswer, type RecordWrite } from "./words.ts";
 
 export interface RecordState {
@@ -28,10 +29,7 @@ export function recordServer(initial: JobRecord, answersRivals = false): Process
     boot: () => [{ state: { revision: 1, record: initial, decided: [] }, effects: [] }],
     step: (state, event) => (event.type === "record.write" ? write(state, event as RecordWrite, answersRivals) : []),
     key: canonical,
-    show: ({ revision, record }) =>
-      `${revision}: token ${record.token}, generation ${record.generation}, ${record.status}` +
-      `${record.settleTo === null ? "" : ` to ${record.settleTo}`}, checkpoints ` +
-      `[${record.checkpoints.map(({ checkpointId }) => checkpointId).join()}]`,
+    show: ({ revision, record }) => `revision ${revision}: ${showRecord(record)}`,
     showEvent: (event) => {
       const { from, value, revision } = event as RecordWrite;
       return `${value.writeId} of ${from} at revision ${revision}`;

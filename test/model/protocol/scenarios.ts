@@ -79,17 +79,7 @@ export const thorough: readonly Scenario[] = [
   {
     name: "reports once",
     about: "each report is answered and then never repeated: none may be lost by the leader",
-    bounds: {
-      ...ONE,
-      subtasks: ALONE,
-      bounded: true,
-      triggers: 1,
-      losses: 1,
-      cancels: 1,
-      suspends: 1,
-      reportsOnce: true,
-      goal: true,
-    },
+    bounds: { ...ONE, subtasks: ALONE, triggers: 1, losses: 1, cancels: 1, reportsOnce: true, goal: true },
   },
   {
     name: "two leaders, zombie workers",
@@ -109,7 +99,26 @@ export const thorough: readonly Scenario[] = [
   {
     name: "three generations",
     about: "two of them fail; transactions pass from one to the next",
-    bounds: { ...ONE, records: 2, triggers: 2, losses: 2, commitFailures: 1 },
+    bounds: { ...ONE, triggers: 2, losses: 2 },
+  },
+  {
+    name: "commits that fail",
+    about: "a commit fails and is tried again, by its own generation or by the next (P17, T3)",
+    bounds: { ...ONE, records: 2, triggers: 2, losses: 1, commitFailures: 2 },
+  },
+  {
+    name: "aborts, more of them",
+    about: "three checkpoints, of which two are given up in whatever way; their transactions commit with the third (P14, P17)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      records: 3,
+      triggers: 3,
+      expiries: 2,
+      declines: 1,
+      manifestFailures: 1,
+      slowSnapshots: true,
+    },
   },
   {
     name: "teardown",

@@ -1,0 +1,119 @@
+/** What `tidemark run` shows: words for a report, and where they go. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ProgressScreen, ProgressText, TroubleText } from "../../src/cli/progress.ts";
+import type { JobReport } from "../../src/control/messages.ts";
+
+type Changes = Partial<Omit<JobReport, "checkpoints">> & {
+  readonly read?: number;
+  readonly checkpoints?: Partial<JobReport["checkpoints"]>;
+};
+
+function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport {
+  const subtask = { worker: "w", state: "running", recordsOut: 0 };
+  return {
+    job: "j",
+    incarnation: "i",
+    generation: 1,
+    status: "running",
+    phase: "running.processing",
+    leader: "l",
+    workers: [],
+    subtasks: [
+      { ...subtask, subtask: "in/0", recordsIn: read },
+      { ...subtask, subtask: "count/0", recordsIn: 7 },
+    ],
+    restarts: 0,
+    failures: [],
+    waitingFor: "",
+    ...changes,
+    checkpoints: { completed: 0, aborted: 0, latest: null, latestAborted: null, ...checkpoints },
+  };
+}
+
+describe("one line for a report", () => {
+  test("counts what the sources have read, and how fast", () => {
+    const text = new ProgressText(["in"]);
+    expect(text.describe(report(), 0)).toBe("running  generation 1: 0 records read, 0/s  no checkpoint yet");
+    expect(text.describe(report({ read: 2_000 }), 1_000)).toMatch("2,000 records read, 2,000/s");
+    const latest = { checkpointId: 3, completedAtMs: 0, durationMs: 12.4, bytes: 2_560 };
+    expect(
+      text.describe(report({ read: 6_000, checkpoints: { latest, aborted: 2 }, restarts: 1 }), 2_000),
+    ).toBe(
+      "running  generation 1: 6,000 records read, 3,000/s  checkpoint 3 (12 ms, 2.5 KiB)  2 aborted  1 restart",
+    );
+  });
+
+  test("a new generation counts from 0, and its rate never falls below 0", () => {
+    const text = new ProgressText(["in"]);
+    text.describe(report({ read: 5_000 }), 0);
+    expect(text.describe(report({ read: 10, generation: 2 }), 1_000)).toMatch(
+      "generation 2: 10 records read, 0/s",
+    );
+  });
+
+  test("the rate is that of the last seconds", () => {
+    const text = new ProgressText(["in"]);
+    for (let second = 0; second <= 20; second++)
+      text.describe(report({ read: second * 1_000 }), second * 1_000);
+    expect(text.describe(report({ read: 20_000 }), 30_000)).toMatch(" 0/s");
+  });
+
+  test("says what a job waits for", () => {
+    const waiting = report({ phase: "waiting", waitingFor: "2 slots; the workers offer 1" });
+    expect(new ProgressText(["in"]).describe(waiting, 0)).toMatch(
+      /^waiting for 2 slots; the workers offer 1 {2}/,
+    );
+  });
+});
+
+test("each failure and each reason of an abort is told once", () => {
+  const text = new TroubleText();
+  const failures = [{ atMs: 1, where: "in/0", reason: "broken" }];
+  expect(text.news(report({ failures }))).toEqual(["failure: in/0: broken"]);
+  const aborted = { checkpointId: 9, reason: "the bucket is full" };
+  const now = report({
+    failures: [...failures, { ...failures[0]!, atMs: 2 }],
+    checkpoints: { latestAborted: aborted },
+  });
+  expect(text.news(now)).toEqual(["checkpoint 9 aborted, the job goes on: the bucket is full"]);
+  expect(text.news(now)).toEqual([]);
+  const ended = report({ checkpoints: { latestAborted: { checkpointId: 10, reason: "job-stopped" } } });
+  expect(text.news(ended)).toEqual([]);
+});
+
+describe("the screen", () => {
+  let written = "";
+  const screen = (isTTY: boolean) =>
+    new ProgressScreen({ isTTY, columns: 30, write: (text) => (written += text) });
+  beforeEach(() => {
+    written = "";
+    vi.useFakeTimers();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  test("of a terminal: one line that is replaced, shortened to fit, below those that stay", () => {
+    const shown = screen(true);
+    shown.begin(() => `a line of progress that is longer than the screen is wide`);
+    vi.advanceTimersByTime(500);
+    const line = "a line of progress that is lo";
+    expect(written).toBe(`${line}\r\x1b[2K${line}`);
+    written = "";
+    shown.say("news");
+    expect(written).toBe(`\r\x1b[2Knews\n${line}`);
+    written = "";
+    shown.end();
+    expect(written).toBe("\r\x1b[2K");
+  });
+
+  test("elsewhere: whole lines, one in five seconds, no control characters", () => {
+    const shown = screen(false);
+    let n = 0;
+    shown.begin(() => (n++ === 0 ? undefined : `progress ${n}, however long the line may become`));
+    vi.advanceTimersByTime(15_000);
+    shown.say("news");
+    shown.end();
+    expect(written).toBe(
+      "progress 2, however long the line may become\nprogress 3, however long the line may become\nnews\n",
+    );
+  });
+});
