@@ -120,7 +120,10 @@ export class WorkerRegistry {
       error = caught;
     }
     if (this.#closed || this.#workers.get(id) !== worker) return;
-    if (answer === undefined) return this.#unanswered(worker, error);
+    if (answer === undefined) {
+      this.#unanswered(worker, error);
+      return;
+    }
     worker.lastAnswerMs = this.#options.clock.elapsedMs();
     worker.silentOnce = false;
     worker.answer = answer;
@@ -128,21 +131,24 @@ export class WorkerRegistry {
     this.#options.onAnswer(id, answer);
   }
 
-  /** V1: is it gone, does it hang, or is it us who are cut off? */
   #unanswered(worker: Worker, error: unknown): void {
     const { link, clock, timings, heartbeat } = this.#options;
-    const nobody = error instanceof NoRespondersError;
-    if (link.bus.connectedForMs() < timings.connectionSettledMs) {
-      worker.silentOnce = false;
-      worker.lastAnswerMs = clock.elapsedMs();
-      return this.#schedule(worker, heartbeat.pingIntervalMs);
-    }
-    if (nobody && worker.silentOnce)
-      return this.#lose(worker, "nobody answers to its name: the process is gone");
-    if (!nobody && clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs)
-      return this.#lose(worker, `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`);
+    const connected = link.bus.connectedForMs() >= timings.connectionSettledMs;
+    const nobody = connected && error instanceof NoRespondersError;
+    const lost = connected ? this.#reasonToLose(worker, nobody) : undefined;
     worker.silentOnce = nobody;
-    this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
+    if (!connected) worker.lastAnswerMs = clock.elapsedMs();
+    if (lost === undefined) this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
+    else this.#lose(worker, lost);
+  }
+
+  /** V1: is it gone, or does it hang? */
+  #reasonToLose(worker: Worker, nobody: boolean): string | undefined {
+    const { clock, heartbeat } = this.#options;
+    if (nobody) return worker.silentOnce ? "nobody answers to its name: the process is gone" : undefined;
+    return clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs
+      ? `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`
+      : undefined;
   }
 
   #lose(worker: Worker, reason: string): void {

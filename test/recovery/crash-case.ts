@@ -230,7 +230,7 @@ export class CrashBench {
         ballastBytes: 200,
         paddingBytes: transactions === "staged" ? 1000 : 0,
         pingIntervalMs: 50,
-        heartbeatTimeoutMs: 1500,
+        heartbeatTimeoutMs: 2000,
         checkpointTimeoutMs: 60_000,
       },
     };
