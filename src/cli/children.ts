@@ -9,6 +9,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError } from "../errors.ts";
+import { CHILD_VARIABLE } from "./lifetime.ts";
 import { exitCodes } from "./report-error.ts";
 
 export interface ChildSpec {
@@ -57,7 +58,7 @@ export class Children {
     const child = fork(main, [...spec.args], {
       detached: true,
       stdio: ["ignore", log, log, "ipc"],
-      env: this.#options.environment,
+      env: { ...this.#options.environment, [CHILD_VARIABLE]: "1" },
     });
     closeSync(log);
     let started = false;

@@ -5,6 +5,9 @@
  * closes, the parent is gone, however it ended, and the child goes too.
  */
 
+/** Set for children of `tidemark run`, which shall not outlive it. */
+export const CHILD_VARIABLE = "TIDEMARK_CHILD";
+
 export interface Lifetime {
   /** Resolves when the process should end in good order. */
   readonly ending: Promise<string>;
@@ -28,5 +31,9 @@ export function watchLifetime(boundMs: number): Lifetime {
   process.on("SIGINT", () => end("SIGINT"));
   process.on("SIGHUP", () => end("SIGHUP"));
   if (process.connected) process.on("disconnect", () => process.exit(1));
+  // The parent was gone before we could listen, and nobody will ever tell.
+  else if (process.env[CHILD_VARIABLE] !== undefined) process.exit(1);
+  // What a job starts is not our parent's child.
+  delete process.env[CHILD_VARIABLE];
   return { ending, end };
 }

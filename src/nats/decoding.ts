@@ -42,11 +42,16 @@ export function decodeRange<T>(decode: Decode<T>): DecodeRange<T> {
   }
 }
 
-/** The same for a message that is already an object of the library. */
-export function decodeMessage<T>(decode: Decode<T>): (data: Uint8Array, subject: string) => T {
-  if (typeof decode === "function") return decode;
+/** A message that is already an object of the library, which decodes the subject when somebody asks for it. */
+export interface ParsedMessage {
+  readonly data: Uint8Array;
+  readonly subject: string;
+}
+
+export function decodeMessage<T>(decode: Decode<T>): (message: ParsedMessage) => T {
+  if (typeof decode === "function") return (message) => decode(message.data, message.subject);
   const range = decodeRange<T>(decode);
-  return (data) => {
+  return ({ data }) => {
     const bytes = data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     return range(bytes, 0, bytes.length, 0, 0);
   };

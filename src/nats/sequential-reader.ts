@@ -28,7 +28,7 @@ import { createInbox, type Msg, nanos, nuid, type Subscription } from "@nats-io/
 import type { Logger } from "../dataflow/connector.ts";
 import type { Collect, PollStatus } from "../dataflow/source.ts";
 import { DisconnectedError, EnvironmentError, OperatorError } from "../errors.ts";
-import { type Decode, type DecodeRange, decodeMessage, decodeRange } from "./decoding.ts";
+import { type Decode, type DecodeRange, decodeMessage, decodeRange, type ParsedMessage } from "./decoding.ts";
 import { Delivery, endsWithRandomToken } from "./delivery.ts";
 import type { DivertedMessages } from "./diverting-transport.ts";
 import type { NatsEnvironment } from "./environment.ts";
@@ -96,7 +96,7 @@ export class SequentialReader<T> implements DivertedMessages {
   readonly #buffer: RecordBuffer<T>;
   readonly #delivery = new Delivery();
   readonly #decodeRange: DecodeRange<T>;
-  readonly #decodeMessage: (data: Uint8Array, subject: string) => T;
+  readonly #decodeMessage: (message: ParsedMessage) => T;
   readonly #end: number;
   readonly #window: PullWindow;
   readonly #heartbeatMs: number;
@@ -246,15 +246,14 @@ export class SequentialReader<T> implements DivertedMessages {
     }
     this.#delivery.readText(reply, this.#hasRandomToken);
     if (!this.#isNext()) return;
-    const data = message.data;
     let value: T;
     try {
-      value = this.#decodeMessage(data, message.subject);
+      value = this.#decodeMessage(message);
     } catch (error) {
       this.#decodeFailed(error);
       return;
     }
-    this.#accept(value, data.length);
+    this.#accept(value, message.data.length);
     this.onChunkEnd();
   }
 

@@ -13,13 +13,7 @@ import type { CheckpointEffects } from "../../machines/checkpoint.ts";
 import { checkpointMachine } from "../../machines/checkpoint.ts";
 import { type CheckpointingEffects, checkpointingMachine } from "../../machines/checkpointing.ts";
 import { type JobEffects, jobMachine } from "../../machines/job.ts";
-import type {
-  JobRecord,
-  Manifest,
-  SubtaskName,
-  SubtaskSnapshot,
-  VertexPlan,
-} from "../../machines/protocol.ts";
+import type { JobRecord, Manifest, SubtaskName, SubtaskSnapshot } from "../../machines/protocol.ts";
 import { factsOf, latestCheckpoint, type RecordChange } from "../../machines/record.ts";
 import { planRecovery } from "../../machines/recovery.ts";
 import { restartMachine } from "../../machines/restart.ts";
@@ -46,7 +40,8 @@ import type { Clock } from "./clock.ts";
 import { ObjectReaper } from "./object-reaper.ts";
 import type { RecordStore } from "./record-store.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { stepEvent } from "./step-event.ts";
+import { refusalOf } from "./registration.ts";
+import { completedEvent, stepEvent } from "./step-event.ts";
 import type { Timings } from "./timings.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
@@ -190,22 +185,8 @@ export class JobRuntime {
   register(registration: WorkerRegistration): LeaderAnswer {
     const { record } = this;
     if (this.ended) return { answer: "unknown" };
-    if (registration.codeFingerprint !== record.codeFingerprint)
-      return {
-        answer: "refused",
-        reason:
-          `worker ${registration.worker} has loaded another version of job ${record.job} than the one submitted ` +
-          `(code ${short(registration.codeFingerprint)}, submitted ${short(record.codeFingerprint)}); ` +
-          "start the workers from the submitted job file, or submit the job again",
-      };
-    const differences = parallelismDifferences(record.plan.vertices, registration.parallelism);
-    if (differences.length > 0)
-      return {
-        answer: "refused",
-        reason:
-          `worker ${registration.worker} was started with other options than job ${record.job} was submitted with: ` +
-          `${differences.join("; ")}; give both the same --parallelism and --config`,
-      };
+    const reason = refusalOf(registration, record);
+    if (reason !== undefined) return { answer: "refused", reason };
     this.#workers.register(registration);
     return { answer: "accepted", generation: record.generation };
   }
@@ -615,26 +596,15 @@ export class JobRuntime {
   }
 
   #publishCompleted(checkpointId: number, pending: Pending, durationMs: number, bytes: number): void {
-    const snapshots = [...pending.snapshots.values()];
-    const largest = (of: (snapshot: SubtaskSnapshot) => number) => Math.max(0, ...snapshots.map(of));
-    this.#options.feed.publish({
-      t: this.#options.clock.nowMs(),
-      job: this.#options.job,
+    const { feed, clock, job } = this.#options;
+    const place = {
+      t: clock.nowMs(),
+      job,
       generation: this.record.generation,
-      role: "coordinator",
       id: `checkpoint/${checkpointId}`,
-      event: "checkpoint.completed",
-      from: "persisting",
-      to: "committing",
-      effects: [],
-      checkpointId,
-      reason: pending.reason,
-      durationMs,
-      alignmentMs: largest((snapshot) => snapshot.alignmentMs),
-      syncMs: largest((snapshot) => snapshot.syncMs),
-      asyncMs: largest((snapshot) => snapshot.asyncMs),
-      bytes,
-    });
+    };
+    const { reason, snapshots } = pending;
+    feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
   }
 
   /* ------------------------------------------------------------------ messages of the generation's subtasks */
@@ -682,19 +652,3 @@ export class JobRuntime {
     );
   }
 }
-
-function parallelismDifferences(
-  submitted: readonly VertexPlan[],
-  offered: { readonly [vertex: string]: number },
-): string[] {
-  const wanted = new Map(submitted.map(({ id, parallelism }) => [id, parallelism]));
-  const vertices = [...new Set([...wanted.keys(), ...Object.keys(offered)])];
-  return vertices
-    .filter((vertex) => wanted.get(vertex) !== offered[vertex])
-    .map(
-      (vertex) =>
-        `${vertex} has ${offered[vertex] ?? "no"} subtasks there, ${wanted.get(vertex) ?? "none"} submitted`,
-    );
-}
-
-const short = (fingerprint: string): string => fingerprint.slice(0, 12);

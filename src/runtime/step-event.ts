@@ -1,4 +1,8 @@
-/** One step of a machine as an event of the feed: ids, and from event and effects what a reader of the feed alone needs. */
+/**
+ * What the engine puts into the event feed: every step of a machine, with ids and what a reader of the feed alone needs
+ * of its event and effects; and each completed checkpoint with its times.
+ */
+import type { SubtaskSnapshot } from "../../machines/protocol.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import type { Step } from "./actor.ts";
 
@@ -50,5 +54,33 @@ export function stepEvent(step: Step, place: StepPlace): FeedEvent {
     to: step.to,
     effects: step.effects.map((effect) => effect.type),
     ...details,
+  };
+}
+
+export interface CompletedDetails {
+  readonly checkpointId: number;
+  readonly reason: string;
+  readonly durationMs: number;
+  readonly bytes: number;
+}
+
+/** Its decision is durable. Of times that every subtask has for itself, the longest. */
+export function completedEvent(
+  place: StepPlace,
+  details: CompletedDetails,
+  snapshots: readonly SubtaskSnapshot[],
+): FeedEvent {
+  const largest = (of: (snapshot: SubtaskSnapshot) => number) => Math.max(0, ...snapshots.map(of));
+  return {
+    ...place,
+    role: "coordinator",
+    event: "checkpoint.completed",
+    from: "persisting",
+    to: "committing",
+    effects: [],
+    ...details,
+    alignmentMs: largest((snapshot) => snapshot.alignmentMs),
+    syncMs: largest((snapshot) => snapshot.syncMs),
+    asyncMs: largest((snapshot) => snapshot.asyncMs),
   };
 }

@@ -30,13 +30,16 @@ async function readStock(url: string, stream: string, records: number): Promise<
     void consumer.consume({
       max_messages: 5000,
       callback: (message) => {
+        if (read === records) return;
         count(message.json<Bid>());
         if (++read === records) resolve();
       },
     });
   });
   progress.mark();
-  process.exit(hits > 0 ? 0 : 1);
+  process.stdout.write(`hits ${hits}\n`);
+  await connection.close();
+  process.exit();
 }
 
 /** A pool of frames, parsed again and again, from the bytes that a transport would deliver. */

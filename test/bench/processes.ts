@@ -6,8 +6,8 @@
  * were measured so. `--sync-always` shows the other.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { readFileSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -27,7 +27,6 @@ const JOB_LIMIT_MS = 180_000;
 export class BenchCluster {
   readonly server: NatsServer;
   readonly connection: NatsConnection;
-  readonly #storeDir: string;
   readonly #coordinator: BenchProcess;
 
   static async start(options: { readonly syncAlways: boolean }): Promise<BenchCluster> {
@@ -35,14 +34,17 @@ export class BenchCluster {
     const storeDir = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
     const syncInterval = options.syncAlways ? "always" : "2m";
     const server = await startNatsServer({ binary, storeDir, guarded: true, syncInterval });
+    process.once("exit", () => {
+      server.kill();
+      rmSync(storeDir, { recursive: true, force: true, maxRetries: 5 });
+    });
     const connection = await connect({ servers: server.url });
-    return new BenchCluster(server, connection, storeDir);
+    return new BenchCluster(server, connection);
   }
 
-  private constructor(server: NatsServer, connection: NatsConnection, storeDir: string) {
+  private constructor(server: NatsServer, connection: NatsConnection) {
     this.server = server;
     this.connection = connection;
-    this.#storeDir = storeDir;
     this.#coordinator = new BenchProcess([MAIN, "coordinator", ...this.arguments]);
   }
 
@@ -78,7 +80,6 @@ export class BenchCluster {
     await this.connection.close();
     this.server.kill();
     await this.server.exited;
-    await rm(this.#storeDir, { recursive: true, force: true });
   }
 }
 

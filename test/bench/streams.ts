@@ -31,3 +31,13 @@ async function fill(cluster: BenchCluster, name: string, records: number, perMes
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** How many hits a job has committed; its output stream is removed. */
+export async function takeOutput(cluster: BenchCluster, job: string): Promise<number> {
+  const manager = await jetstreamManager(cluster.connection);
+  const stream = `OUT_${job}`;
+  const subject = `out.${job}`;
+  const { state } = await manager.streams.info(stream, { subjects_filter: subject });
+  await manager.streams.delete(stream);
+  return state.subjects?.[subject] ?? 0;
+}

@@ -3,13 +3,13 @@
  *
  * Rates are those of records passing the counting operator between 25 % and 95 % of the input, counted in the measured
  * process: starting up, compiling hot code and the last commit are not in it; every commit and checkpoint that falls
- * between the two is. Not measured: a network, replication, more than one stream.
+ * between the two is. Whatever has read the same records must have emitted the same number of hits. Not measured: a network, replication, more than one stream.
  */
 import { fileURLToPath } from "node:url";
 import type { Figure, Measured, Settings } from "./figure.ts";
 import { type BenchCluster, BenchProcess } from "./processes.ts";
 import { type Pace, parseMark, steadyPace } from "./progress.ts";
-import { FRAMES, KEYS, STREAM } from "./streams.ts";
+import { FRAMES, KEYS, STREAM, takeOutput } from "./streams.ts";
 import type { Variant } from "./variant.ts";
 
 const COMPARATORS = fileURLToPath(new URL("./comparators.js", import.meta.url));
@@ -17,7 +17,12 @@ const CHECKPOINT_MS = 1000;
 
 interface Runner {
   readonly records: (settings: Settings) => number;
-  readonly run: (cluster: BenchCluster, records: number) => Promise<Pace>;
+  readonly run: (cluster: BenchCluster, records: number) => Promise<Run>;
+}
+
+interface Run extends Pace {
+  /** What was emitted, where it was counted: all who read the same records must have the same. */
+  readonly hits?: number;
 }
 
 const single = (settings: Settings) => settings.records;
@@ -31,7 +36,8 @@ function job(
 ): Runner["run"] {
   return async (cluster, records) => {
     const ran = await cluster.run({ ...variant, input: input(records) }, { workers });
-    return steadyPace(ran.marks, records);
+    const pace = steadyPace(ran.marks, records);
+    return variant.sink === "jetstream" ? { ...pace, hits: await takeOutput(cluster, ran.name) } : pace;
   };
 }
 
@@ -41,7 +47,9 @@ function comparator(
   return async (cluster, records) => {
     const process = new BenchProcess([COMPARATORS, ...argumentsOf(cluster, records)]);
     if ((await process.exited) !== 0) throw new Error("the comparator has failed");
-    return steadyPace([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
+    const pace = steadyPace([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
+    const hits = process.lines.find((line) => line.startsWith("hits "));
+    return hits === undefined ? pace : { ...pace, hits: Number(hits.slice(5)) };
   };
 }
 
@@ -105,12 +113,15 @@ export async function measureThroughput(
   const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
   const names = [...new Set(ratios.flatMap(({ of, to }) => [of, to]))];
   const paces = new Map(names.map((name) => [name, [] as Pace[]]));
+  const hits = new Set<number>();
   for (let round = 0; round < settings.rounds; round++) {
     // The other way round each time: whoever comes first is not always the same.
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       const { run, records } = RUNNERS[name];
       const pace = await run(cluster, records(settings));
       paces.get(name)!.push(pace);
+      if (pace.hits !== undefined) hits.add(pace.hits);
+      if (hits.size > 1) throw new Error(`${name} has emitted ${pace.hits} hits, others ${[...hits][0]}`);
       settings.say(
         `round ${round + 1}: ${name.padEnd(12)} ${Math.round(pace.recordsPerSecond / 1000)} K records/s, ` +
           `${pace.cpuUsPerRecord.toFixed(2)} us of processor time a record`,

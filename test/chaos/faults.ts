@@ -12,6 +12,7 @@ export interface FaultCounts {
   kills: number;
   stops: number;
   serverRestarts: number;
+  serverFreezes: number;
 }
 
 export interface FaultTargets {
@@ -26,13 +27,15 @@ export interface FaultTargets {
 type Fault =
   | { readonly fault: "kill"; readonly name: string; readonly awayMs: number }
   | { readonly fault: "stop"; readonly name: string; readonly forMs: number }
-  | { readonly fault: "server"; readonly downMs: number };
+  | { readonly fault: "server"; readonly downMs: number }
+  /** The server answers nothing and closes nothing: outcomes are unknown. */
+  | { readonly fault: "freeze"; readonly forMs: number };
 
 const STOP_MS_MIN = 500;
 const STOP_MS_MAX = 8000;
 
 export class Faults {
-  readonly counts: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0 };
+  readonly counts: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
   readonly #targets: FaultTargets;
   readonly #random: Random;
   readonly #processes = new Map<string, TestProcess>();
@@ -89,9 +92,10 @@ export class Faults {
     const awayMs = random.next() < 0.6 ? 0 : random.between(0, 1500);
     const forMs = random.between(STOP_MS_MIN, STOP_MS_MAX);
     const downMs = random.between(0, 2000);
-    if (kind < 0.5) return { fault: "kill", name, awayMs };
-    if (kind < 0.82) return { fault: "stop", name, forMs };
-    return { fault: "server", downMs };
+    if (kind < 0.46) return { fault: "kill", name, awayMs };
+    if (kind < 0.74) return { fault: "stop", name, forMs };
+    if (kind < 0.9) return { fault: "server", downMs };
+    return { fault: "freeze", forMs };
   }
 
   #begin(fault: Fault): void {
@@ -100,20 +104,31 @@ export class Faults {
     void work.finally(() => this.#work.delete(work));
   }
 
-  async #perform(fault: Fault): Promise<void> {
+  async #disturbServer(fault: Extract<Fault, { fault: "server" | "freeze" }>): Promise<void> {
     const { tell, server } = this.#targets;
-    if (fault.fault === "server") {
-      if (this.#serverDown) return;
-      this.#serverDown = true;
+    if (this.#serverDown) return;
+    this.#serverDown = true;
+    if (fault.fault === "freeze") {
+      this.counts.serverFreezes++;
+      tell(`freeze nats-server for ${fault.forMs} ms`);
+      await server.kill("SIGSTOP");
+      await pause(fault.forMs, this.#end);
+      await server.kill("SIGCONT");
+      tell("nats-server goes on");
+    } else {
       this.counts.serverRestarts++;
       tell(`kill nats-server, back in ${fault.downMs} ms`);
       await server.kill();
       await pause(fault.downMs, this.#end);
       await server.restart();
       tell("nats-server is back");
-      this.#serverDown = false;
-      return;
     }
+    this.#serverDown = false;
+  }
+
+  async #perform(fault: Fault): Promise<void> {
+    const { tell } = this.#targets;
+    if (fault.fault === "server" || fault.fault === "freeze") return this.#disturbServer(fault);
     const process = this.#processes.get(fault.name);
     if (process === undefined || !process.running) return;
     if (fault.fault === "kill") {

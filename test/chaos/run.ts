@@ -69,7 +69,7 @@ const SHARE_DONE = 0.35;
 const FINISH_BOUND_MS = 30_000;
 const RECOVERY_BOUND_MS = 30_000;
 const UNDER_WAY_MS = 1000;
-const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0 };
+const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
 
 export function succeeded(report: ChaosReport): boolean {
   const { lost, duplicated, outOfOrder, wrong, finished, findings } = report;

@@ -3,11 +3,14 @@ import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { AckPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob } from "./jobs.ts";
 import { startOldServer } from "./old-server.ts";
 import { Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 120_000 });
 
 let workspace: Workspace;
 let server: TestServer;

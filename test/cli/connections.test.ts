@@ -4,14 +4,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { userOfAnAccount } from "./credentials.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type Process, Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 120_000 });
 
 const directory = mkdtempSync(join(tmpdir(), "tidemark-tls-"));
 const file = (name: string) => join(directory, name);
 const nkey = nkeys.createUser();
+const accountUser = userOfAnAccount();
 
 beforeAll(() => {
   // A certificate that is its own authority.
@@ -57,6 +62,11 @@ const ways: readonly Way[] = [
       "--nkey",
       workspace.write("user.nk", `${new TextDecoder().decode(nkey.getSeed())}\n`),
     ],
+  },
+  {
+    title: "credentials file",
+    configuration: () => accountUser.configuration,
+    args: (workspace) => ["--creds", workspace.write("user.creds", accountUser.credentials)],
   },
   {
     title: "TLS, with a certificate of our own",

@@ -2,11 +2,14 @@
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { DiscardPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { JobReport } from "../../src/control/messages.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { until, Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 120_000 });
 
 let server: TestServer;
 let connection: NatsConnection;

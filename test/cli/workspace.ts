@@ -20,7 +20,7 @@ export interface Ended {
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** It is killed after this, so that no test waits for ever. Default 60,000. */
+  /** It is killed after this, so that no test waits for ever. Default 110,000. */
   readonly timeoutMs?: number;
   /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
   readonly ownGroup?: boolean;
@@ -126,7 +126,7 @@ export class Workspace {
       stdio: ["ignore", "pipe", "pipe"],
       detached: options.ownGroup === true,
     });
-    const command = new Command(child, options.timeoutMs ?? 60_000);
+    const command = new Command(child, options.timeoutMs ?? 110_000);
     this.#commands.push(command);
     return command;
   }

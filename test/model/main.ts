@@ -43,7 +43,9 @@ function exploreAll(): void {
   });
   const hunted = seededBugs.map((bug) => {
     const done = hunt(bug);
-    say(`${bug.name.padEnd(36)} ${done.found ? "found" : "NOT FOUND"} by ${bug.foundBy}, ${done.result.states} states`);
+    say(
+      `${bug.name.padEnd(36)} ${done.found ? "found" : "NOT FOUND"} by ${bug.foundBy}, ${done.result.states} states`,
+    );
     return done;
   });
   report(explored, hunted, (performance.now() - started) / 1000);
@@ -57,7 +59,9 @@ function report(explored: readonly ScenarioResult[], hunted: readonly BugResult[
   );
   const found = hunted.filter((one) => one.found).length;
   if (cutOff || violations.length > 0 || found < hunted.length) process.exitCode = 1;
-  say(`${states} states, ${violations.length} violations, ${found} of ${hunted.length} seeded bugs found, ${seconds.toFixed(0)} s`);
+  say(
+    `${states} states, ${violations.length} violations, ${found} of ${hunted.length} seeded bugs found, ${seconds.toFixed(0)} s`,
+  );
   if (!values.json) return;
   console.log(
     JSON.stringify(
@@ -68,7 +72,10 @@ function report(explored: readonly ScenarioResult[], hunted: readonly BugResult[
         violations,
         seededBugs: hunted.length,
         seededBugsFound: found,
-        scenarios: explored.map(({ scenario, result: { violation: _, ...numbers } }) => ({ ...scenario, ...numbers })),
+        scenarios: explored.map(({ scenario, result: { violation: _, ...numbers } }) => ({
+          ...scenario,
+          ...numbers,
+        })),
         bugs: hunted.map(({ bug, result, found: isFound }) => ({
           name: bug.name,
           rule: bug.rule,

@@ -34,6 +34,8 @@ export interface CrashCase {
   readonly transactions?: "inline" | "staged";
   /** The victim has two slots and is the only worker: it runs every subtask. */
   readonly alone?: boolean;
+  /** A sleeper wakes up as soon as its successor has raised the generation. Default: after that one's first decision. */
+  readonly wakesEarly?: boolean;
   /** No checkpoint but the final one. */
   readonly finalOnly?: boolean;
 }
@@ -98,7 +100,9 @@ export class CrashBench {
       for (const [index, fault] of faults.entries()) {
         const next = faults[index + 1];
         if (fault.when === "asleep")
-          await this.#replaceSleeper(cluster, first.component, hitFiles[index]!, () => host(victim));
+          await this.#replaceSleeper(cluster, first.component, hitFiles[index]!, crashCase, () =>
+            host(victim),
+          );
         else if (kills(fault)) {
           await within(first.component.process.exited, `the process with "${fault.point}" is killed`);
           if (next === undefined) await host(victim);
@@ -152,6 +156,7 @@ export class CrashBench {
     cluster: TestCluster,
     sleeper: Component,
     hitFile: string,
+    { wakesEarly = false }: CrashCase,
     replace: () => Promise<void>,
   ): Promise<void> {
     await until("the process falls asleep", () => existsSync(hitFile) || undefined, SOON);
@@ -159,8 +164,9 @@ export class CrashBench {
     await replace();
     await cluster.awaitRecord(
       "the job goes on without it",
-      ({ status, checkpoints }) =>
-        status === "finished" || (checkpoints.at(-1)?.generation ?? 0) > generation,
+      (record) =>
+        record.status === "finished" ||
+        (wakesEarly ? record.generation : (record.checkpoints.at(-1)?.generation ?? 0)) > generation,
       BOUND_MS,
     );
     sleeper.process.resume();
@@ -228,7 +234,7 @@ export class CrashBench {
         intervalMs: finalOnly ? 3_600_000 : 60,
         partMessagesMax: 15,
         ballastBytes: 200,
-        paddingBytes: transactions === "staged" ? 1000 : 0,
+        paddingBytes: transactions === "staged" ? 4000 : 0,
         pingIntervalMs: 50,
         heartbeatTimeoutMs: 2000,
         checkpointTimeoutMs: 60_000,

@@ -88,6 +88,16 @@ describe("a zombie that wakes up after its successor has gone on", () => {
   )("coordinator: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
     expectSurvival(bench(), { victim: "coordinator" }, [row], 3),
   );
+
+  test.for(
+    named([
+      ["asleep", "put manifest"],
+      ["asleep", "store decision"],
+      ["asleep", "send checkpoint.completed"],
+    ]),
+  )("coordinator, early: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+    expectSurvival(bench(), { victim: "coordinator", wakesEarly: true }, [row], 3),
+  );
 });
 
 describe("placement", () => {

@@ -1,5 +1,5 @@
 /** A worker that is killed at any step of a checkpoint, or robbed of an answer there: the output stays exact. */
-import { describe, expect, test } from "vitest";
+import { describe, test } from "vitest";
 import { CASE_BOUND_MS, expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
 
 const bench = useBench();
@@ -102,5 +102,14 @@ describe("a zombie that wakes up after its successor has gone on", () => {
     ]),
   )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
     expectSurvival(bench(), { victim: "worker" }, [row], 3),
+  );
+
+  test.for(
+    named([
+      ["asleep", "batch part"],
+      ["asleep", "send subtask.acknowledged"],
+    ]),
+  )("worker, early: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+    expectSurvival(bench(), { victim: "worker", wakesEarly: true }, [row], 3),
   );
 });

@@ -1,6 +1,7 @@
 /** Every seeded bug that the checker must find. */
+import { alignmentBugs } from "./alignment.ts";
 import { hostBugs } from "./hosts.ts";
 import { machineBugs } from "./machines.ts";
 import type { SeededBug } from "./seeded.ts";
 
-export const seededBugs: readonly SeededBug[] = [...machineBugs, ...hostBugs];
+export const seededBugs: readonly SeededBug[] = [...machineBugs, ...hostBugs, ...alignmentBugs];

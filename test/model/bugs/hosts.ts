@@ -6,19 +6,23 @@ import type { Memory } from "../protocol/coordinator.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "../protocol/record-writer.ts";
 import type { Reroute } from "../protocol/variant.ts";
-import type { WorkerMemory } from "../protocol/worker.ts";
 import { type ModelCheckpoint, objectName, objectsOf, transactionName } from "../protocol/words.ts";
+import type { WorkerMemory } from "../protocol/worker.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
-const and = (proceeded: readonly ProcessOutcome[] | undefined, ...more: ProcessOutcome[]): ProcessOutcome[] => [
-  ...(proceeded ?? []),
-  ...more,
-];
+const and = (
+  proceeded: readonly ProcessOutcome[] | undefined,
+  ...more: ProcessOutcome[]
+): ProcessOutcome[] => [...(proceeded ?? []), ...more];
 
 const completeEarly: Reroute = (effect, proceed, _actor, state) => {
   if (effect.type !== "store.decision") return proceed();
   const { wire, placement } = memoryOf<Memory>(state);
-  const message = { type: "checkpoint.completed", generation: wire, checkpointId: effect.params.checkpointId };
+  const message = {
+    type: "checkpoint.completed",
+    generation: wire,
+    checkpointId: effect.params.checkpointId,
+  };
   return and(proceed(), ...Object.values(placement).map((to) => ({ kind: "send", to, message }) as const));
 };
 
@@ -43,10 +47,16 @@ const idsFromTheCheckpoint: Reroute = (effect, proceed, _actor, state) => {
 
 const deposedDeletes: Reroute = (effect, proceed) => {
   if (effect.type !== "answer.request") return proceed();
-  const { answer, change: wanted } = effect.params as unknown as { answer: WriteAnswer; change: RecordChange };
+  const { answer, change: wanted } = effect.params as unknown as {
+    answer: WriteAnswer;
+    change: RecordChange;
+  };
   if (answer.outcome !== "lost" || wanted.change !== "decision") return proceed();
   const names = objectsOf(wanted.checkpoint as ModelCheckpoint);
-  return and(proceed(), change<Memory>(({ deletable }) => ({ deletable: [...deletable, ...names] })));
+  return and(
+    proceed(),
+    change<Memory>(({ deletable }) => ({ deletable: [...deletable, ...names] })),
+  );
 };
 
 const stagedGoesToo: Reroute = (effect, proceed, _actor, state) => {
@@ -55,7 +65,10 @@ const stagedGoesToo: Reroute = (effect, proceed, _actor, state) => {
   const names = Object.entries(snapshots).flatMap(([subtask, { transactions }]) =>
     transactions.map((content) => objectName.staged(content, subtask)),
   );
-  return and(proceed(), change<Memory>(({ due }) => ({ due: [...due, ...names] })));
+  return and(
+    proceed(),
+    change<Memory>(({ due }) => ({ due: [...due, ...names] })),
+  );
 };
 
 /** Does not wait for the write that would prove that nothing names them. */

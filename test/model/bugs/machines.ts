@@ -1,5 +1,5 @@
 /** Rules taken out of the machines, by other guards and assignments under the same names. */
-import { type AnyStateMachine, assign } from "xstate";
+import { type AnyStateMachine, assign, createMachine } from "xstate";
 import { theProtocol } from "../protocol/variant.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
@@ -54,6 +54,25 @@ const newestFirst = withGuards(subtask, {
     })) as never),
   },
 } as never);
+
+/** The machine without one handler of one state. */
+function without(machine: AnyStateMachine, path: readonly string[], event: string): AnyStateMachine {
+  type Node = { readonly on?: Record<string, unknown>; readonly states?: Record<string, Node> };
+  const strip = (node: Node, [state, ...inner]: readonly string[]): Node => {
+    if (state !== undefined)
+      return { ...node, states: { ...node.states, [state]: strip(node.states![state]!, inner) } };
+    const { [event]: _, ...on } = node.on ?? {};
+    return { ...node, on };
+  };
+  return createMachine(strip(machine.config as Node, path) as never).provide(
+    machine.implementations as never,
+  );
+}
+
+const restoredUnheard = [
+  ["settling", "storing"],
+  ["settling", "committing"],
+].reduce((machine, path) => without(machine, path, "subtask.restored"), job);
 
 const never = { otherGeneration: () => false };
 
@@ -110,6 +129,14 @@ export const machineBugs: readonly SeededBug[] = [
     alters: { job: withGuards(job, { restoredBefore: () => false }) },
     bounds: { cancels: 1 },
     foundBy: "P18 terminal only when settled",
+  }),
+  seeded({
+    name: "restored-unheard-while-settling",
+    rule: "P18",
+    what: "A job that is canceled while it is restored does not hear that its subtasks have committed.",
+    alters: { job: restoredUnheard },
+    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: true },
+    foundBy: "goal",
   }),
   seeded({
     name: "dead-committers-awaited",

@@ -1,5 +1,7 @@
 /** A seeded bug: the real protocol with one rule taken out, the bounds within which it shows, and what must find it. */
+import type { CheckOptions, CheckResult } from "../checker.ts";
 import type { Bounds } from "../protocol/bounds.ts";
+import { checkProtocol } from "../protocol/model.ts";
 import { theProtocol, type Variant } from "../protocol/variant.ts";
 
 export interface SeededBug {
@@ -7,13 +9,12 @@ export interface SeededBug {
   /** Rules or invariants of PROTOCOL.md, DESIGN.md or a machine that are taken out. */
   readonly rule: string;
   readonly what: string;
-  readonly variant: Variant;
-  readonly bounds: Bounds;
   /** Name of the invariant that its shortest counterexample breaks. */
   readonly foundBy: string;
+  check(more: Partial<CheckOptions>): CheckResult;
 }
 
-export interface BugDescription extends Omit<SeededBug, "variant" | "bounds"> {
+interface BugDescription extends Omit<SeededBug, "check"> {
   readonly alters: Partial<Variant>;
   readonly bounds?: Partial<Bounds>;
 }
@@ -29,5 +30,8 @@ const USUAL: Bounds = {
 };
 
 export function seeded({ alters, bounds, ...bug }: BugDescription): SeededBug {
-  return { ...bug, variant: { ...theProtocol, ...alters }, bounds: { ...USUAL, ...bounds } };
+  return {
+    ...bug,
+    check: (more) => checkProtocol({ ...USUAL, ...bounds }, { ...theProtocol, ...alters }, more),
+  };
 }

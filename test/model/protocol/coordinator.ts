@@ -4,16 +4,17 @@
  * An actor that waits for the store or for its manifest takes nothing else meanwhile (H2): messages come later, what
  * siblings tell it is kept. A process that has ended does not come back: whoever leads again has a new token.
  */
+
+import type { JobRecord } from "../../../machines/protocol.ts";
 import type { RecordChange } from "../../../machines/record.ts";
 import { droppedBy, factsOf } from "../../../machines/record.ts";
-import type { JobRecord } from "../../../machines/protocol.ts";
 import type { ActorStep, CompositionState } from "../composition.ts";
 import { type Choose, composeProcess, type ProcessOutcome } from "../machine-process.ts";
 import type { Event, ProcessModel, StoreEffect } from "../process.ts";
 import { leaves, type MachineEffect } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
 import { change, changed, MEMORY, memoryMachine, memoryOf, passed } from "./memory.ts";
-import { type WriteAnswer, WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
+import { WRITER, type WriteAnswer, type WriterContext, writerMachine } from "./record-writer.ts";
 import { showActors } from "./story.ts";
 import { nonceOf } from "./target.ts";
 import type { Variant } from "./variant.ts";
@@ -85,7 +86,15 @@ export function coordinatorProcess(
     actors: () => ({
       [MEMORY]: {
         machine: memoryMachine,
-        input: { wire: null, placement: {}, pending: {}, deferred: {}, due: [], deletable: [], planned: null } satisfies Memory,
+        input: {
+          wire: null,
+          placement: {},
+          pending: {},
+          deferred: {},
+          due: [],
+          deletable: [],
+          planned: null,
+        } satisfies Memory,
       },
       [WRITER]: { machine: writer, input: { from: id, token, record, revision: 1 } },
       job: {
@@ -96,7 +105,8 @@ export function coordinatorProcess(
     route: (effect, actor, choose, state) =>
       variant.coordinator(
         effect,
-        (changedEffect = effect) => new Routing(id, token, bounds, variant, choose, state).route(changedEffect, actor),
+        (changedEffect = effect) =>
+          new Routing(id, token, bounds, variant, choose, state).route(changedEffect, actor),
         actor,
         state,
       ),
@@ -111,7 +121,9 @@ export function coordinatorProcess(
     step: (state, event) =>
       event.type !== "objects.deleted"
         ? process.step(state, event)
-        : process.step(state, event).map((step) => ({ ...step, effects: memoryOf<Memory>(state).deletable.map(deletion) })),
+        : process
+            .step(state, event)
+            .map((step) => ({ ...step, effects: memoryOf<Memory>(state).deletable.map(deletion) })),
     boot: (durable) =>
       durable.booted
         ? []
@@ -132,7 +144,14 @@ class Routing {
   private readonly choose: Choose;
   private readonly state: CompositionState;
 
-  constructor(id: string, token: number, bounds: Bounds, variant: Variant, choose: Choose, state: CompositionState) {
+  constructor(
+    id: string,
+    token: number,
+    bounds: Bounds,
+    variant: Variant,
+    choose: Choose,
+    state: CompositionState,
+  ) {
     this.id = id;
     this.token = token;
     this.bounds = bounds;
@@ -173,7 +192,9 @@ class Routing {
         return this.decide(actor, checkpointId, params.allFinished === true);
       case "store.manifest":
         // It may be written although the answer says otherwise, or never comes.
-        return [{ kind: "store", update: addTo("manifests", checkpointId), note: `manifest ${checkpointId}` }];
+        return [
+          { kind: "store", update: addTo("manifests", checkpointId), note: `manifest ${checkpointId}` },
+        ];
       case "start.policies":
         return this.startPolicies(Number(params.reservedCheckpointId));
       case "plan.recovery": {
@@ -225,7 +246,9 @@ class Routing {
         ];
       }
       default:
-        return type.startsWith("tell.") ? this.tell(type.slice("tell.".length), params.event as Event) : undefined;
+        return type.startsWith("tell.")
+          ? this.tell(type.slice("tell.".length), params.event as Event)
+          : undefined;
     }
   }
 
@@ -246,7 +269,9 @@ class Routing {
   }
 
   private request(actor: string, wanted: RecordChange): ProcessOutcome[] {
-    return [{ kind: "tell", actor: WRITER, event: { type: "change.requested", actor, change: wanted } as Event }];
+    return [
+      { kind: "tell", actor: WRITER, event: { type: "change.requested", actor, change: wanted } as Event },
+    ];
   }
 
   /** The waiting actor gets its answer first, then what it was told meanwhile. */
@@ -321,7 +346,9 @@ class Routing {
 
   private toWorkers(type: string, fields: object): ProcessOutcome[] {
     const message = { type, ...fields };
-    return Object.values(this.memory.placement).map((to) => ({ kind: "send", to, message }));
+    // What makes a subtask report again.
+    const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";
+    return Object.values(this.memory.placement).map((to) => ({ kind: "send", to, message, once }));
   }
 
   private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
@@ -361,8 +388,7 @@ class Routing {
 
   private decide(actor: string, checkpointId: number, allFinished: boolean): ProcessOutcome[] {
     const snapshots = this.memory.pending[checkpointId];
-    if (snapshots === undefined)
-      return this.wake(actor, { type: "record.refused" });
+    if (snapshots === undefined) return this.wake(actor, { type: "record.refused" });
     const checkpoint: ModelCheckpoint = {
       checkpointId,
       generation: (this.state.actors.get(actor)!.snapshot.context as { generation: number }).generation,
@@ -404,7 +430,10 @@ class Routing {
   /** P21: whatever ids up to this one, all of older generations, may have left behind. */
   private swept(lastId: number): string[] {
     const kept = reachable(this.record);
-    const ids = Array.from({ length: Math.min(lastId, this.record.reservedCheckpointId) }, (_, index) => index + 1);
+    const ids = Array.from(
+      { length: Math.min(lastId, this.record.reservedCheckpointId) },
+      (_, index) => index + 1,
+    );
     const subtasks = Object.keys(this.bounds.subtasks);
     const names = ids.flatMap((checkpointId) => [
       objectName.manifest(checkpointId),
@@ -489,7 +518,8 @@ const TAKEN_WHILE_WAITING = [
 
 /** The model itself must keep H2. */
 function assertHeld({ actor, machine, before, event }: ActorStep): void {
-  if (before === undefined || event === undefined || machine.id === "writer" || machine.id === "memory") return;
+  if (before === undefined || event === undefined || machine.id === "writer" || machine.id === "memory")
+    return;
   if (TAKEN_WHILE_WAITING.includes(event.type) || !leaves(before).some((leaf) => HELD.includes(leaf))) return;
   throw new Error(`${actor} took ${event.type} while it waited for its store`);
 }
@@ -531,7 +561,10 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
       const told = { type, generation, checkpointId, subtask, finished: snapshot.finished };
       return [
         changed<Memory>((memory) => ({
-          pending: { ...memory.pending, [checkpointId]: { ...memory.pending[checkpointId], [subtask]: snapshot } },
+          pending: {
+            ...memory.pending,
+            [checkpointId]: { ...memory.pending[checkpointId], [subtask]: snapshot },
+          },
         })),
         ...letter(checkpointActor(checkpointId), told),
       ];
@@ -560,7 +593,11 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
     if (!leaves(state.actors.get(actor)!.snapshot).includes("persisting.manifest")) continue;
     events.push({ type: "manifest.settled", actor, answer: { type: "manifest.stored" } } as Event);
     if (bounds.manifestFailures)
-      events.push({ type: "manifest.settled", actor, answer: { type: "manifest.refused", reason: "no answer" } } as Event);
+      events.push({
+        type: "manifest.settled",
+        actor,
+        answer: { type: "manifest.refused", reason: "no answer" },
+      } as Event);
   }
   if (deletable.length > 0) events.push({ type: "objects.deleted" });
   if (wire !== null && bounds.losses)

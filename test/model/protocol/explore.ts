@@ -1,6 +1,7 @@
 /** Runs scenarios and seeded bugs, and says what came of them. */
 import type { SeededBug } from "../bugs/seeded.ts";
-import { type CheckResult, type Violation } from "../checker.ts";
+import type { CheckResult, Violation } from "../checker.ts";
+import { checkAlignment } from "./alignment.ts";
 import { checkProtocol } from "./model.ts";
 import type { Scenario } from "./scenarios.ts";
 import { readable } from "./story.ts";
@@ -20,11 +21,18 @@ export interface BugResult {
 }
 
 export function explore(scenario: Scenario): ScenarioResult {
-  return { scenario, result: checkProtocol(scenario.bounds, undefined, { maxStates: STATES_MAX }) };
+  return { scenario, result: checkScenario(scenario) };
+}
+
+function checkScenario({ bounds }: Scenario): CheckResult {
+  const more = { maxStates: STATES_MAX };
+  return "channels" in bounds
+    ? checkAlignment(bounds, undefined, more)
+    : checkProtocol(bounds, undefined, more);
 }
 
 export function hunt(bug: SeededBug): BugResult {
-  const result = checkProtocol(bug.bounds, bug.variant, { maxStates: STATES_MAX });
+  const result = bug.check({ maxStates: STATES_MAX });
   return { bug, result, found: result.violation?.invariant === bug.foundBy };
 }
 

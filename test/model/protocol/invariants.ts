@@ -9,15 +9,17 @@ import type { CoordinatorDurable } from "./coordinator.ts";
 import { memoryOf } from "./memory.ts";
 import type { RecordState } from "./record-server.ts";
 import { showContent, type TargetState } from "./target.ts";
-import type { WorkerMemory } from "./worker.ts";
 import { type ModelCheckpoint, objectsOf, RECORD, targetOf } from "./words.ts";
+import type { WorkerMemory } from "./worker.ts";
 
 const TERMINAL = ["finished", "canceled", "suspended", "failed"];
 
 export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | "stepInvariants"> {
   const subtasks = Object.keys(bounds.subtasks);
   const workers = [...new Set(Object.values(bounds.subtasks).flat())];
-  const perTarget = (holds: (target: TargetState, record: RecordState, subtask: string) => string | undefined): Invariant => {
+  const perTarget = (
+    holds: (target: TargetState, record: RecordState, subtask: string) => string | undefined,
+  ): Invariant => {
     return (view) => {
       const record = view.local<RecordState>(RECORD);
       if (record === undefined) return undefined;
@@ -108,14 +110,21 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
 
 function fenced({ log }: TargetState): string | undefined {
   const late = log.find(({ by, opened }) => by < opened);
-  return late && `generation ${late.by} committed ${showContent(late)} after generation ${late.opened} had opened the sink`;
+  return (
+    late &&
+    `generation ${late.by} committed ${showContent(late)} after generation ${late.opened} had opened the sink`
+  );
 }
 
 function finishOnce({ log }: TargetState): string | undefined {
   return log.filter(({ finish }) => finish).length > 1 ? "its last records are there twice" : undefined;
 }
 
-function settled({ log }: TargetState, { record, decided }: RecordState, subtask: string): string | undefined {
+function settled(
+  { log }: TargetState,
+  { record, decided }: RecordState,
+  subtask: string,
+): string | undefined {
   if (!TERMINAL.includes(record.status)) return undefined;
   const end = log.at(-1)?.to ?? 0;
   for (const { checkpointId, snapshots } of decided) {
@@ -166,7 +175,10 @@ function goesBack(view: View, worker: string): string | undefined {
   const behind = view
     .local<RecordState>(RECORD)
     ?.decided.find((one) => one.generation < generation && one.checkpointId > restoredCheckpointId);
-  return behind && `generation ${generation} restores ${restoredCheckpointId}, and ${behind.checkpointId} was decided before it`;
+  return (
+    behind &&
+    `generation ${generation} restores ${restoredCheckpointId}, and ${behind.checkpointId} was decided before it`
+  );
 }
 
 /** A leader names a checkpoint completed only when the record has it. */

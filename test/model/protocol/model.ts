@@ -28,7 +28,11 @@ import { targetServer } from "./target.ts";
 import { theProtocol, type Variant } from "./variant.ts";
 import { workerProcess } from "./worker.ts";
 
-export function checkProtocol(bounds: Bounds, variant: Variant = theProtocol, more: Partial<CheckOptions> = {}): CheckResult {
+export function checkProtocol(
+  bounds: Bounds,
+  variant: Variant = theProtocol,
+  more: Partial<CheckOptions> = {},
+): CheckResult {
   return check({
     processes: processesOf(bounds, variant),
     budgets: budgetsOf(bounds),
@@ -50,10 +54,33 @@ function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
 }
 
 function budgetsOf(bounds: Bounds): Record<string, number> {
-  const { triggers, losses, expiries, declines, manifestFailures, commitFailures, deployTimeouts, cancels, suspends } = bounds;
-  const given = { triggers, losses, expiries, declines, manifestFailures, commitFailures, deployTimeouts, cancels, suspends };
+  const {
+    triggers,
+    losses,
+    expiries,
+    declines,
+    manifestFailures,
+    commitFailures,
+    deployTimeouts,
+    cancels,
+    suspends,
+  } = bounds;
+  const given = {
+    triggers,
+    losses,
+    expiries,
+    declines,
+    manifestFailures,
+    commitFailures,
+    deployTimeouts,
+    cancels,
+    suspends,
+  };
   const costs = Object.entries(given).map(([name, amount]) => [name, amount ?? 0]);
-  const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [`crashes.${process}`, amount]);
+  const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [
+    `crashes.${process}`,
+    amount,
+  ]);
   return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), timeouts: 1 };
 }
 

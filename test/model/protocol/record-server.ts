@@ -27,7 +27,8 @@ export function recordServer(initial: JobRecord, answersRivals = false): Process
     starts: "first",
     neverCrashes: true,
     boot: () => [{ state: { revision: 1, record: initial, decided: [] }, effects: [] }],
-    step: (state, event) => (event.type === "record.write" ? write(state, event as RecordWrite, answersRivals) : []),
+    step: (state, event) =>
+      event.type === "record.write" ? write(state, event as RecordWrite, answersRivals) : [],
     key: canonical,
     show: ({ revision, record }) => `revision ${revision}: ${showRecord(record)}`,
     showEvent: (event) => {
@@ -37,11 +38,24 @@ export function recordServer(initial: JobRecord, answersRivals = false): Process
   };
 }
 
-function write(state: RecordState, { from, value, revision }: RecordWrite, answersRivals: boolean): Step<RecordState>[] {
+function write(
+  state: RecordState,
+  { from, value, revision }: RecordWrite,
+  answersRivals: boolean,
+): Step<RecordState>[] {
   const answer = (message: RecordAnswer): Effect[] => [{ kind: "send", to: from, message }];
   if (revision === state.revision) {
-    const stored = { revision: revision + 1, record: value, decided: [...state.decided, ...decidedBy(state.record, value)] };
-    return [{ state: stored, effects: answer({ type: "write.stored", writeId: value.writeId, revision: revision + 1 }) }];
+    const stored = {
+      revision: revision + 1,
+      record: value,
+      decided: [...state.decided, ...decidedBy(state.record, value)],
+    };
+    return [
+      {
+        state: stored,
+        effects: answer({ type: "write.stored", writeId: value.writeId, revision: revision + 1 }),
+      },
+    ];
   }
   const { record } = state;
   const settled = settleWrite(
@@ -52,7 +66,12 @@ function write(state: RecordState, { from, value, revision }: RecordWrite, answe
   // Its first answer says so, or a later write of the same leader: nobody waits for this one.
   const rival = answersRivals && revision === state.revision - 1;
   if (settled === "stored" || (record.token === value.token && !rival)) return [];
-  return [{ state, effects: answer({ type: "write.moved", writeId: value.writeId, revision: state.revision, record }) }];
+  return [
+    {
+      state,
+      effects: answer({ type: "write.moved", writeId: value.writeId, revision: state.revision, record }),
+    },
+  ];
 }
 
 function decidedBy(before: JobRecord, after: JobRecord): ModelCheckpoint[] {

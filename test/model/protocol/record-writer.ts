@@ -54,7 +54,10 @@ export function writerMachine(changeOf: typeof changeRecord): AnyStateMachine {
     [
       {
         type: "answer.request",
-        params: ({ context }: { context: WriterContext }) => ({ ...context.queue[0]!, answer: answer(context) }),
+        params: ({ context }: { context: WriterContext }) => ({
+          ...context.queue[0]!,
+          answer: answer(context),
+        }),
       },
       "drop",
     ] as const;
@@ -72,10 +75,15 @@ export function writerMachine(changeOf: typeof changeRecord): AnyStateMachine {
         const next = changed(context);
         if (!("record" in next)) return {};
         const writes = context.writes + 1;
-        return { writes, value: { ...next.record, token: context.token, writeId: `${context.from}${writes}` } };
+        return {
+          writes,
+          value: { ...next.record, token: context.token, writeId: `${context.from}${writes}` },
+        };
       }),
       adoptOwn: assign(({ context, event }) =>
-        event.type !== "write.stored" ? {} : { record: context.value!, revision: event.revision, value: null },
+        event.type !== "write.stored"
+          ? {}
+          : { record: context.value!, revision: event.revision, value: null },
       ),
       adoptMoved: assign(({ event }) =>
         event.type !== "write.moved" ? {} : { record: event.record, revision: event.revision, value: null },
@@ -98,7 +106,12 @@ export function writerMachine(changeOf: typeof changeRecord): AnyStateMachine {
     states: {
       resting: {
         always: [
-          { guard: "lost", target: "resting", reenter: true, actions: [...answered(() => ({ outcome: "lost" }))] },
+          {
+            guard: "lost",
+            target: "resting",
+            reenter: true,
+            actions: [...answered(() => ({ outcome: "lost" }))],
+          },
           {
             guard: "refused",
             target: "resting",

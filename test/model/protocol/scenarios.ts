@@ -4,13 +4,14 @@
  * Everywhere: messages and answers late, repeated, out of order or never; writes of the record whose outcome is unknown until
  * the answer comes; an old generation that runs on beside a new one where a subtask has two workers.
  */
+import type { AlignmentBounds } from "./alignment.ts";
 import type { Bounds } from "./bounds.ts";
 
 export interface Scenario {
   readonly name: string;
   /** What it is about. */
   readonly about: string;
-  readonly bounds: Bounds;
+  readonly bounds: Bounds | AlignmentBounds;
 }
 
 const ALONE = { s: ["X"] };
@@ -24,18 +25,30 @@ const ONE: Bounds = {
   periodic: true,
   triggers: 1,
 };
+/** The input ends, and only the end of the job takes checkpoints. */
+const END = { bounded: true, triggers: 0, periodic: false } as const;
 const NEVER_AGAIN = { strategy: "none" } as const;
 
 export const brief: readonly Scenario[] = [
   {
     name: "end of input",
-    about: "final checkpoint, repeated after an expiry, with a generation that fails; it can always still finish (P19)",
-    bounds: { ...ONE, bounded: true, triggers: 0, periodic: false, losses: 1, expiries: 1, goal: true },
+    about:
+      "final checkpoint, repeated after an expiry, with a generation that fails; it can always still finish (P19)",
+    bounds: { ...ONE, ...END, losses: 1, expiries: 1, goal: true },
   },
   {
     name: "aborts",
     about: "aborts while preparing, declined snapshots, refused manifests; transactions stay (P13, P14)",
-    bounds: { ...ONE, subtasks: ALONE, records: 2, triggers: 2, expiries: 1, declines: 1, manifestFailures: 1, slowSnapshots: true },
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      records: 2,
+      triggers: 2,
+      expiries: 1,
+      declines: 1,
+      manifestFailures: 1,
+      slowSnapshots: true,
+    },
   },
   {
     name: "cancel",
@@ -64,8 +77,13 @@ export const brief: readonly Scenario[] = [
   },
   {
     name: "objects",
-    about: "what an abort, a dropped checkpoint, a sweep and the end of the job delete (P15, P16, P21)",
-    bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1, cancels: 1 },
+    about: "what an abort, a dropped checkpoint and a sweep delete (P15, P16, P21)",
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1 },
+  },
+  {
+    name: "alignment",
+    about: "barriers at a gate of two channels, with aborts (A1 to A4)",
+    bounds: { channels: 2, records: 1, checkpoints: 2, aborts: 1 },
   },
 ];
 
@@ -73,13 +91,37 @@ export const thorough: readonly Scenario[] = [
   ...brief,
   {
     name: "end of input, periodic",
-    about: "periodic and final checkpoints of a bounded job, with a generation that fails and one that lives on",
+    about:
+      "periodic and final checkpoints of a bounded job, with a generation that fails and one that lives on",
     bounds: { ...ONE, bounded: true, records: 2, losses: 1, expiries: 1, goal: true },
   },
   {
     name: "reports once",
     about: "each report is answered and then never repeated: none may be lost by the leader",
-    bounds: { ...ONE, subtasks: ALONE, triggers: 1, losses: 1, cancels: 1, reportsOnce: true, goal: true },
+    bounds: {
+      ...ONE,
+      ...END,
+      subtasks: ALONE,
+      losses: 1,
+      expiries: 1,
+      cancels: 1,
+      reportsOnce: true,
+      goal: true,
+    },
+  },
+  {
+    name: "reports once, suspend",
+    about: "the same, with a suspend",
+    bounds: {
+      ...ONE,
+      ...END,
+      subtasks: ALONE,
+      losses: 1,
+      expiries: 1,
+      suspends: 1,
+      reportsOnce: true,
+      goal: true,
+    },
   },
   {
     name: "two leaders, zombie workers",
@@ -102,13 +144,19 @@ export const thorough: readonly Scenario[] = [
     bounds: { ...ONE, triggers: 2, losses: 2 },
   },
   {
+    name: "objects of an ended job",
+    about: "the same, and what the end of the job deletes (P16, P18)",
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1, cancels: 1 },
+  },
+  {
     name: "commits that fail",
     about: "a commit fails and is tried again, by its own generation or by the next (P17, T3)",
     bounds: { ...ONE, records: 2, triggers: 2, losses: 1, commitFailures: 2 },
   },
   {
     name: "aborts, more of them",
-    about: "three checkpoints, of which two are given up in whatever way; their transactions commit with the third (P14, P17)",
+    about:
+      "three checkpoints, of which two are given up in whatever way; their transactions commit with the third (P14, P17)",
     bounds: {
       ...ONE,
       subtasks: ALONE,
@@ -119,6 +167,11 @@ export const thorough: readonly Scenario[] = [
       manifestFailures: 1,
       slowSnapshots: true,
     },
+  },
+  {
+    name: "alignment, more of it",
+    about: "the same with more records and aborts",
+    bounds: { channels: 2, records: 2, checkpoints: 2, aborts: 2 },
   },
   {
     name: "teardown",

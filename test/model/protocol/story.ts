@@ -28,6 +28,9 @@ export function readable(trace: readonly string[]): string[] {
         const record = JSON.parse(value) as JobRecord;
         return `${record.writeId} over revision ${revision}: ${showRecord(record)}`;
       })
-      .replace(MOVED, (_, value: string) => ` record=[${showRecord(JSON.parse(value) as JobRecord)}] revision=`),
+      .replace(
+        MOVED,
+        (_, value: string) => ` record=[${showRecord(JSON.parse(value) as JobRecord)}] revision=`,
+      ),
   );
 }

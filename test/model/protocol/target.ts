@@ -7,7 +7,14 @@
 import { takeOver } from "../../../src/dataflow/transaction-marker.ts";
 import { canonical } from "../interner.ts";
 import type { Effect, ProcessModel, Step } from "../process.ts";
-import { type Content, type Marker, type MarkerAnswer, type MarkerCommit, type MarkerOpen, targetOf } from "./words.ts";
+import {
+  type Content,
+  type Marker,
+  type MarkerAnswer,
+  type MarkerCommit,
+  type MarkerOpen,
+  targetOf,
+} from "./words.ts";
 
 interface Committed extends Content {
   /** Generation that committed it. */
@@ -43,7 +50,8 @@ export function targetServer(subtask: string, faults: TargetFaults = {}): Proces
       return event.type === "marker.commit" ? commit(state, event as MarkerCommit, faults) : [];
     },
     key: canonical,
-    show: ({ marker, log }) => `marker ${marker === null ? "none" : showMarker(marker)}, holds ${log.map(showContent).join(" ") || "nothing"}`,
+    show: ({ marker, log }) =>
+      `marker ${marker === null ? "none" : showMarker(marker)}, holds ${log.map(showContent).join(" ") || "nothing"}`,
     showEvent: (event) => showRequest(event as MarkerOpen | MarkerCommit),
   };
 }
@@ -52,7 +60,8 @@ export function showContent({ checkpointId, from, to, finish }: Content): string
   return `${checkpointId}:(${from},${to}]${finish ? "+finish" : ""}`;
 }
 
-const showMarker = ({ generation, checkpointId }: Marker): string => `of generation ${generation} at ${checkpointId}`;
+const showMarker = ({ generation, checkpointId }: Marker): string =>
+  `of generation ${generation} at ${checkpointId}`;
 
 function showRequest(event: MarkerOpen | MarkerCommit): string {
   return event.type === "marker.open"
@@ -68,16 +77,37 @@ function open(state: TargetState, event: MarkerOpen, faults: TargetFaults): Step
   // Opened already; the first answer may still arrive.
   if (found?.generation === generation || state.opened === generation) return [];
   const owner = { incarnation: "i", generation, nonce: nonceOf(generation) };
-  const before = found === null ? undefined : { ...owner, generation: found.generation, nonce: nonceOf(found.generation), checkpointId: found.checkpointId, part: 1, parts: 1 };
+  const before =
+    found === null
+      ? undefined
+      : {
+          ...owner,
+          generation: found.generation,
+          nonce: nonceOf(found.generation),
+          checkpointId: found.checkpointId,
+          part: 1,
+          parts: 1,
+        };
   try {
     const { checkpointId } = takeOver(before, owner, { restoredCheckpointId, memory: undefined }, "marker");
     const marker = { generation, checkpointId };
-    const next = { ...state, opened: Math.max(state.opened, generation), marker: faults.opensWithoutTakeover && found !== null ? found : marker };
-    return [{ state: next, effects: [answer(from, { type: "marker.opened", generation, marker: next.marker })] }];
+    const next = {
+      ...state,
+      opened: Math.max(state.opened, generation),
+      marker: faults.opensWithoutTakeover && found !== null ? found : marker,
+    };
+    return [
+      { state: next, effects: [answer(from, { type: "marker.opened", generation, marker: next.marker })] },
+    ];
   } catch (error) {
     const { name, message } = error as Error;
     const stranded = name === "FencedError" ? state.stranded : message;
-    return [{ state: { ...state, stranded }, effects: [answer(from, { type: "marker.refused", generation, reason: name })] }];
+    return [
+      {
+        state: { ...state, stranded },
+        effects: [answer(from, { type: "marker.refused", generation, reason: name })],
+      },
+    ];
   }
 }
 
@@ -88,8 +118,15 @@ function commit(state: TargetState, event: MarkerCommit, faults: TargetFaults): 
   const done = answer(from, { type: "marker.moved", generation, checkpointId });
   if (marker === null) return [];
   const matches = marker.generation === expected.generation && marker.checkpointId === expected.checkpointId;
-  if (matches || (faults.commitsBlindly && !state.log.some((one) => one.by === generation && one.checkpointId === checkpointId))) {
-    const moved = { generation: Math.max(marker.generation, expected.generation), checkpointId: Math.max(marker.checkpointId, checkpointId) };
+  if (
+    matches ||
+    (faults.commitsBlindly &&
+      !state.log.some((one) => one.by === generation && one.checkpointId === checkpointId))
+  ) {
+    const moved = {
+      generation: Math.max(marker.generation, expected.generation),
+      checkpointId: Math.max(marker.checkpointId, checkpointId),
+    };
     const log = [...state.log, { ...content, by: generation, opened: state.opened }];
     return [{ state: { ...state, marker: moved, log }, effects: [done] }];
   }

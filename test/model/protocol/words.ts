@@ -93,7 +93,10 @@ export const objectName = {
 };
 
 /** Everything that a checkpoint's manifest reaches, itself included. */
-export function objectsOf({ checkpointId, snapshots }: Pick<ModelCheckpoint, "checkpointId" | "snapshots">): string[] {
+export function objectsOf({
+  checkpointId,
+  snapshots,
+}: Pick<ModelCheckpoint, "checkpointId" | "snapshots">): string[] {
   return [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)].concat(
     Object.entries(snapshots).flatMap(([subtask, { transactions }]) =>
       transactions.map((content) => objectName.staged(content, subtask)),

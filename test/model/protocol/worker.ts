@@ -81,7 +81,14 @@ const hostMachine: AnyStateMachine = setup({
       if (event.type !== "generation.deploy") return {};
       const { generation, restored } = event;
       const position = restored?.position ?? 0;
-      return { ...NOTHING, deployment: event, highest: generation, position, from: position, cuts: restoredCuts(event) };
+      return {
+        ...NOTHING,
+        deployment: event,
+        highest: generation,
+        position,
+        from: position,
+        cuts: restoredCuts(event),
+      };
     }),
     adoptMarker: assign(({ event }) => (event.type === "sink.opened" ? { marker: event.marker } : {})),
   },
@@ -234,7 +241,11 @@ const REPORTS = {
   "send.failure": "subtask.failed",
 } as const;
 
-function beginGeneration(deployment: Deployment, state: CompositionState, variant: Variant): ProcessOutcome[] {
+function beginGeneration(
+  deployment: Deployment,
+  state: CompositionState,
+  variant: Variant,
+): ProcessOutcome[] {
   const { subtask, generation, restoredCheckpointId, restored } = deployment;
   const old = [...state.actors.keys()].filter((actor) => actor !== MEMORY);
   return [
@@ -313,7 +324,9 @@ function staged(actor: string, transaction: string): ProcessOutcome[] {
 }
 
 function markStaged(transaction: string): ProcessOutcome {
-  return change<WorkerMemory>(({ cuts }) => ({ cuts: { ...cuts, [transaction]: { ...cuts[transaction]!, staged: true } } }));
+  return change<WorkerMemory>(({ cuts }) => ({
+    cuts: { ...cuts, [transaction]: { ...cuts[transaction]!, staged: true } },
+  }));
 }
 
 function committed(actor: string, transaction: string, marker: Marker): ProcessOutcome[] {
@@ -426,7 +439,11 @@ function environment(state: CompositionState, bounds: Bounds): Event[] {
     const { transaction } = machineState.context as { transaction?: string };
     if (bounds.slowSnapshots && machineState.matches("preparing") && actor.startsWith("transaction/"))
       events.push({ type: "transaction.staged", actor, transaction } as Event);
-    if (bounds.commitFailures && actor.startsWith("transaction/") && leaves(machineState).includes("committing.trying"))
+    if (
+      bounds.commitFailures &&
+      actor.startsWith("transaction/") &&
+      leaves(machineState).includes("committing.trying")
+    )
       events.push({ type: "commit.failed", actor } as Event);
   }
   if (snapshot === null || !at.includes("running.snapshot.snapshotting")) return events;
