@@ -55,6 +55,8 @@ export class Coordinator {
   #control: Subscription | undefined;
   #token = 0;
   #leadingSinceMs = 0;
+  /** Until it is over, a job that is not here may still come. */
+  #adoption: Promise<void> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
   #ended: (() => void) | undefined;
 
@@ -136,7 +138,7 @@ export class Coordinator {
       (message) => this.#receive(message as LeaderRequest),
       (error) => logger.warn({ error: describeError(error) }, "request could not be handled"),
     );
-    void this.#adoptJobs(token);
+    this.#adoption = this.#adoptJobs(token);
   }
 
   #stepDown(): void {
@@ -202,6 +204,7 @@ export class Coordinator {
   async #receive(request: LeaderRequest): Promise<LeaderAnswer> {
     if (request.type === "job.submit")
       return this.#inOrder(() => this.#submit(request.submission, request.fresh));
+    if (!this.#jobs.has(request.job)) await this.#adoption;
     const runtime = this.#jobs.get(request.job);
     if (runtime === undefined) return { answer: "unknown" };
     switch (request.type) {

@@ -6,7 +6,8 @@
  * Y1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
  *     source.
  * Y2  A turn ends after about 2 ms (`setImmediate`), so that pings, timers and uploads live.
- * Y3  No barrier is handled between two slices of the end of input (P19).
+ * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
+ *     the start of its generation waits for it, since nobody repeats what was answered.
  * Y4  Whatever throws in here ends the subtask; nothing is processed afterwards.
  */
 import type { EdgeOutput } from "../dataflow/output.ts";
@@ -113,7 +114,7 @@ export class SubtaskLoop {
   };
 
   #runRequests(): boolean {
-    if (this.#finish !== undefined) return false;
+    if (!this.#started || this.#finish !== undefined) return false;
     let ran = false;
     for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
       request();

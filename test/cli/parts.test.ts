@@ -30,10 +30,7 @@ beforeEach(async () => {
   workspace = await Workspace.create();
   workspace.write(
     "job.ts",
-    countingJob(
-      { count: COUNT, ratePerSecond: 4_000, options: 'restart: { initialBackoff: "100ms" }' },
-      "ts",
-    ),
+    countingJob({ count: COUNT, ratePerSecond: RATE, options: 'restart: { initialBackoff: "100ms" }' }, "ts"),
   );
 });
 afterEach(async () => {

@@ -42,7 +42,7 @@ export type ComponentAnswer =
   | { readonly done: string }
   | { readonly failed: string; readonly reason: string };
 
-export const testTimings: Timings = {
+const testTimings: Timings = {
   secondProbeMs: 50,
   connectionSettledMs: 200,
   registerIntervalMs: 50,

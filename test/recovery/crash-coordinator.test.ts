@@ -33,8 +33,8 @@ const atCoordinator: readonly Row[] = [
   ["before", "store terminal"],
   ["after", "store terminal"],
   ["lost", "store terminal"],
-  ["lost", "store lease", { nth: 2 }],
-  ["after", "store lease", { nth: 2 }],
+  ["lost", "store lease"],
+  ["after", "store lease"],
 ];
 
 test.for(named(atCoordinator))("%s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
@@ -82,7 +82,7 @@ describe("a zombie that wakes up after its successor has gone on", () => {
       ["asleep", "send checkpoint.trigger"],
       ["asleep", "send checkpoint.completed"],
       ["asleep", "delete manifest"],
-      ["asleep", "store lease", { nth: 2 }],
+      ["asleep", "store lease"],
       ["asleep", "store settling"],
     ]),
   )("coordinator: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>

@@ -70,7 +70,7 @@ describe("a second crash while the first is being mended", () => {
       ["never", "get transaction"],
     ]),
   )("the only worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
-    expectSurvival(bench(), { victim: "worker" }, [firstAt, row], generationsOf([firstAt, row])),
+    expectSurvival(bench(), { victim: "worker", alone: true }, [firstAt, row], generationsOf([firstAt, row])),
   );
 });
 

@@ -223,7 +223,9 @@ function faultyRecords(store: RecordStore, fault: FaultPoint): RecordStore {
       const before = last;
       const now = remember(key, value);
       const change = now === undefined ? "lease" : changeBetween(before, now);
-      const checkpointId = change === "decision" ? now?.checkpoints.at(-1)?.checkpointId : undefined;
+      // The lease is renewed from the beginning: a fault in it waits until the job has got somewhere, too.
+      const counts = change === "decision" || change === "lease";
+      const checkpointId = counts ? ((now ?? last)?.checkpoints.at(-1)?.checkpointId ?? 0) : undefined;
       return fault.around(
         { point: `store ${change}`, checkpointId, generation: now?.generation },
         () => store.compareAndSet(key, value, expectedRevision),

@@ -10,7 +10,7 @@ function findRoot(): string {
   for (let at = dirname(here); ; at = dirname(at)) if (existsSync(join(at, "package.json"))) return at;
 }
 
-export const root = findRoot();
+const root = findRoot();
 
 /** Path of a compiled file, from the path of its source: `compiled("src/cli/main.ts")`. */
 export function compiled(source: string): string {

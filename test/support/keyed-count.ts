@@ -43,7 +43,7 @@ export interface KeyedCountOptions {
 }
 
 export const inputSubject = (stream: string, split: number): string => `${stream.toLowerCase()}.${split}`;
-export const outputSubject = (stream: string, key: string): string => `${stream.toLowerCase()}.${key}`;
+const outputSubject = (stream: string, key: string): string => `${stream.toLowerCase()}.${key}`;
 
 export const nextFold = (fold: number, n: number): number => (Math.imul(fold, 31) + n) | 0;
 

@@ -29,7 +29,7 @@ export async function publishAll(
   await Promise.all(pending);
 }
 
-export async function streamInfo(nats: NatsEnvironment, stream: string): Promise<StreamInfo> {
+async function streamInfo(nats: NatsEnvironment, stream: string): Promise<StreamInfo> {
   return (await nats.manager()).streams.info(stream);
 }
 

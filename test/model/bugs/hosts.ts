@@ -2,12 +2,12 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
-import type { Memory } from "../protocol/coordinator.ts";
+import type { Memory } from "../protocol/coordinator-memory.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "../protocol/record-writer.ts";
 import type { Reroute } from "../protocol/variant.ts";
 import { type ModelCheckpoint, objectName, objectsOf, transactionName } from "../protocol/words.ts";
-import type { WorkerMemory } from "../protocol/worker.ts";
+import type { WorkerMemory } from "../protocol/worker-host.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
 const and = (

@@ -5,12 +5,12 @@ import { actorIn } from "../machine-process.ts";
 import type { View } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
-import type { CoordinatorDurable } from "./coordinator.ts";
+import type { CoordinatorDurable } from "./coordinator-memory.ts";
 import { memoryOf } from "./memory.ts";
 import type { RecordState } from "./record-server.ts";
 import { showContent, type TargetState } from "./target.ts";
 import { type ModelCheckpoint, objectsOf, RECORD, targetOf } from "./words.ts";
-import type { WorkerMemory } from "./worker.ts";
+import type { WorkerMemory } from "./worker-host.ts";
 
 const TERMINAL = ["finished", "canceled", "suspended", "failed"];
 

@@ -14,8 +14,9 @@
  *
  * Not modelled: leases (tokens are given; anybody may lead at any time, which is more than a lease allows), time (a timer
  * may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6: one life, stores that
- * keep what they have acknowledged), channels between subtasks and alignment at several inputs (alignment.ts and the tests
- * of the channels), placement by slots, missing or corrupt objects (C6 says that none is missing that the record names).
+ * keep what they have acknowledged), channels between subtasks (alignment.ts has them, without the rest), placement by slots,
+ * missing or corrupt objects (C6 says that none is missing that the record names), resuming a suspended job, and answers to
+ * reports, of which no machine takes any (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { type CheckOptions, type CheckResult, check } from "../checker.ts";

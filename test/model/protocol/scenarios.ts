@@ -129,6 +129,12 @@ export const thorough: readonly Scenario[] = [
     bounds: { ...ONE, coordinators: ["A", "B"] },
   },
   {
+    name: "two leaders at the end",
+    about:
+      "the end of input, the final checkpoint and settling, with an old leader beside the new one (P18, P19)",
+    bounds: { ...ONE, ...END, coordinators: ["A", "B"], subtasks: ALONE, records: 0 },
+  },
+  {
     name: "crashes",
     about: "coordinator and worker crash at any time and between any two effects; a standby takes over",
     bounds: { ...ONE, coordinators: ["A", "B"], subtasks: ALONE, crashes: { A: 1, X: 1 } },

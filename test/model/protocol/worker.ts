@@ -5,8 +5,6 @@
  * worker that was killed is one that does nothing any more. Its slot never takes a generation again that it has seen: a
  * process started anew has another name (P5).
  */
-import { type AnyStateMachine, assign, setup } from "xstate";
-import { declareEffects } from "../../../machines/effects.ts";
 import type { CompositionState } from "../composition.ts";
 import { composeProcess, type ProcessOutcome } from "../machine-process.ts";
 import type { Event, ProcessModel } from "../process.ts";
@@ -26,100 +24,7 @@ import {
   targetOf,
   transactionName,
 } from "./words.ts";
-
-export interface WorkerDurable {
-  /** Highest generation ever seen here. */
-  readonly highest: number;
-}
-
-export interface WorkerMemory {
-  readonly deployment: Deployment | null;
-  /** Records processed. */
-  readonly position: number;
-  /** Where the open transaction begins. */
-  readonly from: number;
-  /** The record that `finish` emits waits in the open transaction. */
-  readonly finishing: boolean;
-  /** Cut and not yet committed, by name; `staged`: durable. */
-  readonly cuts: Readonly<Record<string, { readonly content: Content; readonly staged: boolean }>>;
-  /** Actor of each transaction that was cut, and of the open one. */
-  readonly transactions: Readonly<Record<string, string>>;
-  readonly open: string;
-  readonly marker: Marker | null;
-  readonly snapshot: { readonly checkpointId: number; readonly position: number } | null;
-}
-
-const NOTHING: WorkerMemory = {
-  deployment: null,
-  position: 0,
-  from: 0,
-  finishing: false,
-  cuts: {},
-  transactions: {},
-  open: "",
-  marker: null,
-  snapshot: null,
-};
-
-/** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */
-const hostMachine: AnyStateMachine = setup({
-  types: {} as {
-    context: WorkerMemory & { readonly highest: number };
-    input: { readonly highest: number };
-    events:
-      | Deployment
-      | { readonly type: "sink.opened"; readonly marker: Marker }
-      | { readonly type: "memory.changed"; readonly update: (data: WorkerMemory) => Partial<WorkerMemory> };
-  },
-  actions: {
-    ...declareEffects<{ "begin.generation": object; "begin.transactions": object }>({
-      "begin.generation": true,
-      "begin.transactions": true,
-    }),
-    change: assign(({ context, event }) => (event.type === "memory.changed" ? event.update(context) : {})),
-    adopt: assign(({ event }) => {
-      if (event.type !== "generation.deploy") return {};
-      const { generation, restored } = event;
-      const position = restored?.position ?? 0;
-      return {
-        ...NOTHING,
-        deployment: event,
-        highest: generation,
-        position,
-        from: position,
-        cuts: restoredCuts(event),
-      };
-    }),
-    adoptMarker: assign(({ event }) => (event.type === "sink.opened" ? { marker: event.marker } : {})),
-  },
-  guards: {
-    known: ({ context, event }) => event.type === "generation.deploy" && event.generation <= context.highest,
-  },
-}).createMachine({
-  id: "worker",
-  options: { maxIterations: 5 },
-  context: ({ input }) => ({ ...NOTHING, ...input }),
-  initial: "serving",
-  states: {
-    serving: {
-      on: {
-        "memory.changed": { actions: "change" },
-        "generation.deploy": [
-          { guard: "known" },
-          { actions: ["adopt", { type: "begin.generation", params: {} }] },
-        ],
-        "sink.opened": { actions: ["adoptMarker", { type: "begin.transactions", params: {} }] },
-      },
-    },
-  },
-});
-
-function restoredCuts({ restored }: Deployment): WorkerMemory["cuts"] {
-  const transactions = restored?.transactions ?? [];
-  return Object.fromEntries(
-    transactions.map((content) => [transactionName(content.checkpointId), { content, staged: true }]),
-  );
-}
+import { hostMachine, type WorkerDurable, type WorkerMemory } from "./worker-host.ts";
 
 export function workerProcess(
   id: string,

@@ -1,0 +1,362 @@
+/** What the effects of a coordinator's machines do, as in the handlers of src/runtime/job-runtime.ts. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
+import type { CompositionState } from "../composition.ts";
+import type { Choose, ProcessOutcome } from "../machine-process.ts";
+import type { Event, StoreEffect } from "../process.ts";
+import type { MachineEffect } from "../pure-machine.ts";
+import type { Bounds } from "./bounds.ts";
+import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import { checkpointsIn, letterFor, wakeLetters } from "./held-actors.ts";
+import { change, memoryOf } from "./memory.ts";
+import { WRITER, type WriteAnswer, type WriterContext } from "./record-writer.ts";
+import { nonceOf } from "./target.ts";
+import type { Variant } from "./variant.ts";
+import {
+  checkpointActor,
+  type Deployment,
+  type ModelCheckpoint,
+  objectName,
+  objectsOf,
+  RECORD,
+  type RecordWrite,
+  snapshotObjects,
+} from "./words.ts";
+
+export class Routing {
+  private readonly id: string;
+  private readonly token: number;
+  private readonly bounds: Bounds;
+  private readonly variant: Variant;
+  private readonly choose: Choose;
+  private readonly state: CompositionState;
+
+  constructor(
+    id: string,
+    token: number,
+    bounds: Bounds,
+    variant: Variant,
+    choose: Choose,
+    state: CompositionState,
+  ) {
+    this.id = id;
+    this.token = token;
+    this.bounds = bounds;
+    this.variant = variant;
+    this.choose = choose;
+    this.state = state;
+  }
+
+  route({ type, params }: MachineEffect, actor: string): readonly ProcessOutcome[] | undefined {
+    const generation = Number(params.generation);
+    const checkpointId = Number(params.checkpointId);
+    switch (type) {
+      case "send.write":
+        return [{ kind: "send", to: RECORD, message: params as unknown as RecordWrite }];
+      case "pass.event":
+        return [{ ...this.deliver(String(params.actor), params.told as Event), first: true }];
+      case "answer.request":
+        return this.answer(params as unknown as Answered);
+      case "store.claim":
+        return this.request(actor, { change: "claim", token: this.token });
+      case "store.generation":
+        return this.request(actor, {
+          change: "generation",
+          generation,
+          nonce: nonceOf(generation),
+          completed: Number(params.completed),
+        });
+      case "store.settling":
+        return this.request(actor, { change: "settling", settleTo: params.settleTo as never });
+      case "store.terminal":
+        return this.request(actor, { change: "terminal", status: params.status as never });
+      case "store.reservation":
+        return this.request(actor, {
+          change: "reservation",
+          reservedCheckpointId: Number(params.reservedCheckpointId),
+        });
+      case "store.decision":
+        return this.decide(actor, checkpointId, params.allFinished === true);
+      case "store.manifest":
+        // It may be written although the answer says otherwise, or never comes.
+        return [
+          { kind: "store", update: addTo("manifests", checkpointId), note: `manifest ${checkpointId}` },
+        ];
+      case "start.policies":
+        return this.startPolicies(Number(params.reservedCheckpointId));
+      case "plan.recovery": {
+        const planned = (this.record.checkpoints.at(-1) as ModelCheckpoint | undefined) ?? null;
+        return [
+          ...(this.variant.faults.deploysThePlan ? [change<Memory>(() => ({ planned }))] : []),
+          this.soon(actor, "recovery", { type: "recovery.planned" }),
+        ];
+      }
+      case "await.slots":
+        return [this.soon(actor, "slots", { type: "slots.available" }), this.place()];
+      case "send.deployment":
+        return this.deploy(params.settle === true);
+      case "send.start":
+        return this.tellGeneration(generation, "generation.started", {});
+      case "send.trigger":
+        return this.tellGeneration(generation, "checkpoint.trigger", { checkpointId });
+      case "send.completed":
+        return this.tellGeneration(generation, "checkpoint.completed", { checkpointId });
+      case "send.aborted":
+        return this.tellGeneration(generation, "checkpoint.aborted", { checkpointId });
+      case "send.teardown":
+        return [
+          ...(this.bounds.teardown ? this.toWorkers("generation.ended", { generation }) : []),
+          change<Memory>(() => ({ wire: null, pending: {} })),
+        ];
+      case "start.checkpoint":
+        return this.startCheckpoint(checkpointId, String(params.reason));
+      case "release.snapshots":
+        return this.releaseSnapshots(checkpointId);
+      case "release.job":
+        return this.bounds.objects && this.isOver ? [this.free(this.swept(Number.MAX_SAFE_INTEGER))] : [];
+      case "report.recovery":
+        return [
+          this.deliver("restart", { type: "job.recovered", atMs: 0 } as Event),
+          ...(this.bounds.objects ? [this.free(this.swept(this.lastId))] : []),
+        ];
+      case "report.failure": {
+        const { where, reason } = params as { where: string; reason: string };
+        const failure = { atMs: 0, generation: this.record.generation, where, reason };
+        return [
+          ...this.request("", { change: "failure", failure }),
+          this.deliver("restart", {
+            type: "failure.reported",
+            atMs: 0,
+            chance: 0,
+            recoverable: params.recoverable,
+          } as Event),
+        ];
+      }
+      default:
+        return type.startsWith("tell.")
+          ? this.tell(type.slice("tell.".length), params.event as Event)
+          : undefined;
+    }
+  }
+
+  private get record(): JobRecord {
+    return (this.state.actors.get(WRITER)!.snapshot.context as WriterContext).record;
+  }
+
+  private get memory(): Memory {
+    return memoryOf(this.state);
+  }
+
+  private get isOver(): boolean {
+    return this.record.status === "finished" || this.record.status === "canceled";
+  }
+
+  private get lastId(): number {
+    return (this.state.actors.get("checkpointing")!.snapshot.context as { lastId: number }).lastId;
+  }
+
+  private request(actor: string, wanted: RecordChange): ProcessOutcome[] {
+    return [
+      { kind: "tell", actor: WRITER, event: { type: "change.requested", actor, change: wanted } as Event },
+    ];
+  }
+
+  /** The waiting actor gets its answer first, then what it was told meanwhile. */
+  private answer({ actor, change: wanted, answer }: Answered): ProcessOutcome[] {
+    if (answer.outcome === "lost") return this.wake(actor, { type: "record.lost" });
+    const facts = factsOf(answer.record);
+    if (answer.outcome === "refused") return this.wake(actor, { type: "record.refused", facts } as Event);
+    const generation = wanted.change === "generation" ? wanted.generation : null;
+    return [
+      ...this.wake(actor, { type: "record.stored", facts } as Event),
+      ...(this.bounds.objects ? [this.reap(answer.before, answer.record)] : []),
+      ...(generation === null ? [] : [change<Memory>(() => ({ wire: generation, pending: {} }))]),
+      ...(wanted.change === "decision"
+        ? [change<Memory>(({ pending }) => ({ pending: without(pending, wanted.checkpoint.checkpointId) }))]
+        : []),
+    ];
+  }
+
+  private wake(actor: string, event: Event): ProcessOutcome[] {
+    if (actor === "") return [];
+    return wakeLetters(this.state, actor, event)
+      .toReversed()
+      .map((letter) => ({ kind: "tell", first: true, ...letter }));
+  }
+
+  private tell(name: string, event: Event): ProcessOutcome[] {
+    const targets = name === "checkpoints" ? checkpointsIn(this.state) : [name];
+    return targets.map((target) => this.deliver(target, event));
+  }
+
+  private deliver(actor: string, event: Event) {
+    return { kind: "tell" as const, ...letterFor(this.state, actor, event) };
+  }
+
+  /** At once, or when its time has come. */
+  private soon(actor: string, id: string, event: Event): ProcessOutcome {
+    return this.bounds.slowRecovery ? { kind: "await", id, events: [event] } : { kind: "tell", actor, event };
+  }
+
+  private place(): ProcessOutcome {
+    const placement = Object.entries(this.bounds.subtasks).map(([subtask, workers]) => [
+      subtask,
+      workers.length === 1 ? workers[0]! : this.choose(...workers),
+    ]);
+    return change<Memory>(() => ({ placement: Object.fromEntries(placement) }));
+  }
+
+  private deploy(settle: boolean): ProcessOutcome[] {
+    const { generation, checkpoints } = this.record;
+    const { placement, planned } = this.memory;
+    const latest = checkpoints.at(-1) as ModelCheckpoint | undefined;
+    const restore = this.variant.faults.deploysThePlan ? (planned ?? undefined) : latest;
+    return Object.entries(placement).map(([subtask, to]) => ({
+      kind: "send",
+      to,
+      message: {
+        type: "generation.deploy",
+        generation,
+        leader: this.id,
+        subtask,
+        restoredCheckpointId: restore?.checkpointId ?? 0,
+        restored: restore?.snapshots[subtask] ?? null,
+        settle,
+      } satisfies Deployment,
+    }));
+  }
+
+  /** Only while the generation is mine to speak to (B1). */
+  private tellGeneration(generation: number, type: string, fields: object): ProcessOutcome[] {
+    return this.memory.wire === generation ? this.toWorkers(type, { generation, ...fields }) : [];
+  }
+
+  private toWorkers(type: string, fields: object): ProcessOutcome[] {
+    const message = { type, ...fields };
+    // What makes a subtask report again.
+    const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";
+    return Object.values(this.memory.placement).map((to) => ({ kind: "send", to, message, once }));
+  }
+
+  private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
+    const { checkpointing, restart } = this.record;
+    const { intervalMs, minPauseMs } = checkpointing;
+    const block = this.bounds.block ?? 4;
+    return [
+      { kind: "create", actor: "restart", machine: this.variant.restart, input: { strategy: restart } },
+      {
+        kind: "create",
+        actor: "checkpointing",
+        machine: this.variant.checkpointing,
+        input: { intervalMs, minPauseMs, retryMs: 1, reservedCheckpointId, block },
+      },
+    ];
+  }
+
+  private startCheckpoint(checkpointId: number, reason: string): ProcessOutcome[] {
+    const { generation, checkpointing } = this.record;
+    return [
+      { kind: "store", update: addTo("used", checkpointId), note: `triggers ${checkpointId}` },
+      change<Memory>(({ pending }) => ({ pending: { ...pending, [checkpointId]: {} } })),
+      {
+        kind: "create",
+        actor: checkpointActor(checkpointId),
+        machine: this.variant.checkpoint,
+        input: {
+          checkpointId,
+          generation,
+          reason,
+          timeoutMs: checkpointing.timeoutMs,
+          subtasks: Object.keys(this.bounds.subtasks),
+        },
+      },
+    ];
+  }
+
+  private decide(actor: string, checkpointId: number, allFinished: boolean): ProcessOutcome[] {
+    const snapshots = this.memory.pending[checkpointId];
+    if (snapshots === undefined) return this.wake(actor, { type: "record.refused" });
+    const checkpoint: ModelCheckpoint = {
+      checkpointId,
+      generation: (this.state.actors.get(actor)!.snapshot.context as { generation: number }).generation,
+      manifest: { name: objectName.manifest(checkpointId), bytes: 0, digest: "" },
+      completedAtMs: 0,
+      bytes: 0,
+      allFinished,
+      snapshots,
+    };
+    return this.request(actor, { change: "decision", checkpoint });
+  }
+
+  private releaseSnapshots(checkpointId: number): ProcessOutcome[] {
+    const snapshots = this.memory.pending[checkpointId];
+    if (snapshots === undefined) return [];
+    const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
+    return [
+      change<Memory>(({ due, pending }) => ({
+        due: this.bounds.objects ? [...due, ...names] : due,
+        pending: without(pending, checkpointId),
+      })),
+    ];
+  }
+
+  /** The write is stored: what it has made unreachable may go (P16). */
+  private reap(before: JobRecord, after: JobRecord): ProcessOutcome {
+    const kept = reachable(after);
+    const dropped = (droppedBy(before, after) as ModelCheckpoint[]).flatMap(objectsOf);
+    return change<Memory>(({ due, deletable }) => ({
+      due: [],
+      deletable: unique([...deletable, ...due, ...dropped].filter((name) => !kept.has(name))),
+    }));
+  }
+
+  private free(names: readonly string[]): ProcessOutcome {
+    return change<Memory>(({ deletable }) => ({ deletable: unique([...deletable, ...names]) }));
+  }
+
+  /** P21: whatever ids up to this one, all of older generations, may have left behind. */
+  private swept(lastId: number): string[] {
+    const kept = reachable(this.record);
+    const ids = Array.from(
+      { length: Math.min(lastId, this.record.reservedCheckpointId) },
+      (_, index) => index + 1,
+    );
+    const subtasks = Object.keys(this.bounds.subtasks);
+    const names = ids.flatMap((checkpointId) => [
+      objectName.manifest(checkpointId),
+      ...subtasks.flatMap((subtask) => [
+        objectName.state(checkpointId, subtask),
+        objectName.staged({ checkpointId } as never, subtask),
+      ]),
+    ]);
+    return names.filter((name) => !kept.has(name));
+  }
+}
+
+interface Answered {
+  readonly actor: string;
+  readonly change: RecordChange;
+  readonly answer: WriteAnswer;
+}
+
+function reachable(record: JobRecord): Set<string> {
+  return new Set((record.checkpoints as ModelCheckpoint[]).flatMap(objectsOf));
+}
+
+export const unique = (names: readonly string[]): string[] => [...new Set(names)].sort();
+
+function addTo<Field extends keyof CoordinatorDurable>(field: Field, value: unknown) {
+  return (durable: CoordinatorDurable) => {
+    const list = durable[field] as readonly unknown[];
+    return list.includes(value) ? durable : { ...durable, [field]: [...list, value] };
+  };
+}
+
+export function deletion(name: string): StoreEffect {
+  return { kind: "store", update: addTo("deleted", name), note: `delete ${name}` };
+}
+
+function without<Value>(all: Readonly<Record<number, Value>>, id: number): Readonly<Record<number, Value>> {
+  const { [id]: _, ...rest } = all;
+  return rest;
+}

@@ -1,0 +1,25 @@
+/** What a modelled coordinator keeps: durably for the invariants, and in the variables of its host. */
+import type { Event } from "../process.ts";
+import type { ModelCheckpoint, Snapshots } from "./words.ts";
+
+export interface CoordinatorDurable {
+  readonly booted: boolean;
+  /** Checkpoint ids that it has triggered. */
+  readonly used: readonly number[];
+  readonly manifests: readonly number[];
+  readonly deleted: readonly string[];
+}
+
+export interface Memory {
+  /** The generation whose messages are heard and answered; null: none. */
+  readonly wire: number | null;
+  readonly placement: Readonly<Record<string, string>>;
+  readonly pending: Readonly<Record<number, Snapshots>>;
+  /** Told to an actor while it waits for its store, in order. */
+  readonly deferred: Readonly<Record<string, readonly Event[]>>;
+  /** May go after the next stored write. */
+  readonly due: readonly string[];
+  readonly deletable: readonly string[];
+  /** Seeded bug only: what recovery was planned with. */
+  readonly planned: ModelCheckpoint | null;
+}
