@@ -5,7 +5,7 @@ import { optionKeys } from "../config/options.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { isSubjectToken } from "../dataflow/subjects.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
-import { connectNats, type NatsConnectOptions } from "../nats/connect.ts";
+import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, openCluster } from "./assembly.ts";
 

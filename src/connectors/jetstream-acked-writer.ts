@@ -1,8 +1,8 @@
 /** The at-least-once writer of the JetStream sink: records are sent at once, barriers wait for the acknowledgements. */
 import type { SinkEnvironment, SinkWriter } from "../dataflow/sink.ts";
 import { CommitRefusedError } from "../errors.ts";
-import { AckedPublisher } from "../nats/acked-publisher.ts";
-import type { NatsEnvironment } from "../nats/environment.ts";
+import type { NatsEnvironment } from "../nats/connection/environment.ts";
+import { AckedPublisher } from "../nats/publisher/acked-publisher.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 
 /** Records that may wait for their acknowledgement. */

@@ -8,9 +8,8 @@ import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
-import { BATCH_HEADER_BYTES_MAX, BATCH_MESSAGES_MAX } from "../nats/atomic-publisher.ts";
-import { type JetStreamManager, NatsEnvironment, type StreamConfig } from "../nats/environment.ts";
-import { isAtLeast } from "../nats/server-version.ts";
+import { type JetStreamManager, NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
+import { BATCH_HEADER_BYTES_MAX, BATCH_MESSAGES_MAX } from "../nats/publisher/atomic-publisher.ts";
 import {
   addCommand,
   createStream,
@@ -20,7 +19,8 @@ import {
   risks,
   shortcomings,
   unsuitable,
-} from "../nats/sink-target.ts";
+} from "../nats/publisher/sink-target.ts";
+import { isAtLeast } from "../nats/server/server-version.ts";
 import { AckedWriter } from "./jetstream-acked-writer.ts";
 import { RecordForm, type RecordShape } from "./jetstream-record.ts";
 import { MarkedTarget, TransactionalWriter } from "./jetstream-transactional-writer.ts";

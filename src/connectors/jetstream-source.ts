@@ -2,7 +2,7 @@
  * Reads a JetStream stream: one split, or one split for each group of subjects.
  *
  * Owns: which splits there are, and which of them a subtask reads. Does not own: reading one split without gaps
- * (src/nats/sequential-reader.ts), showing progress (src/nats/progress.ts).
+ * (src/nats/reader/sequential-reader.ts), showing progress (src/nats/reader/progress.ts).
  *
  * - J1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
  *   the first read, so every generation reads the same input (P31, P32).
@@ -20,14 +20,14 @@ import type {
   SplitPosition,
 } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
-import type { Decode, Decoder } from "../nats/decoding.ts";
-import { NatsEnvironment, type StreamInfo } from "../nats/environment.ts";
-import { NatsLink } from "../nats/link.ts";
-import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/progress.ts";
-import { SequentialReader } from "../nats/sequential-reader.ts";
-import { isAtLeast } from "../nats/server-version.ts";
-import { isStreamMissing } from "../nats/sink-target.ts";
-import { filtersOverlap, isSubjectFilter } from "../nats/subject-filter.ts";
+import { NatsEnvironment, type StreamInfo } from "../nats/connection/environment.ts";
+import { NatsLink } from "../nats/connection/link.ts";
+import { isStreamMissing } from "../nats/publisher/sink-target.ts";
+import type { Decode, Decoder } from "../nats/reader/decoding.ts";
+import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
+import { SequentialReader } from "../nats/reader/sequential-reader.ts";
+import { filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
+import { isAtLeast } from "../nats/server/server-version.ts";
 
 export interface JetstreamSourceOptions {
   /** Name of an existing stream. */

@@ -13,7 +13,7 @@
 import type { ObjectHandle } from "../../machines/protocol.ts";
 import type { StagingArea } from "../dataflow/sink.ts";
 import { CommitRefusedError } from "../errors.ts";
-import { MessageBlock, type MessageRange } from "../nats/message-block.ts";
+import { MessageBlock, type MessageRange } from "../nats/publisher/message-block.ts";
 
 export interface PartLimits {
   /** Of one message: header lines and payload. */

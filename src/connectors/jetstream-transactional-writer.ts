@@ -22,10 +22,16 @@ import {
   signature,
 } from "../dataflow/transaction-marker.ts";
 import { CommitRefusedError, ConfigurationError, invariant } from "../errors.ts";
-import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/environment.ts";
-import { type MessageRange, MessageReader } from "../nats/message-block.ts";
-import { SinkMarker } from "../nats/sink-marker.ts";
-import { isSubjectToken, readStream, shortcomings, subjectMatcher, unsuitable } from "../nats/sink-target.ts";
+import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/connection/environment.ts";
+import { type MessageRange, MessageReader } from "../nats/publisher/message-block.ts";
+import { SinkMarker } from "../nats/publisher/sink-marker.ts";
+import {
+  isSubjectToken,
+  readStream,
+  shortcomings,
+  subjectMatcher,
+  unsuitable,
+} from "../nats/publisher/sink-target.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 import {
   countParts,

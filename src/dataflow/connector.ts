@@ -11,7 +11,7 @@ export interface Logger {
 export interface ConnectorEnvironment {
   readonly job: string;
   readonly logger: Logger;
-  /** The process's NATS environment (see src/nats/environment.ts), or undefined when the job runs in memory. */
+  /** The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory. */
   readonly nats: unknown;
 }
 

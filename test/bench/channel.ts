@@ -22,8 +22,8 @@ import {
 } from "../../src/dataflow/remote-channel.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { createSubjects } from "../../src/dataflow/subjects.ts";
-import { NatsBus } from "../../src/nats/bus.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { NatsBus } from "../../src/nats/connection/bus.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer } from "../support/nats.ts";
 
 const TURN_MS = 1.5;

@@ -8,7 +8,7 @@
 import { jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { Progress } from "./progress.ts";
-import { add, type Bid, bidAt, isTenth, NO_TOTAL, seeded, type Total } from "./workload.ts";
+import { add, type Bid, bidPool, isTenth, NO_TOTAL, type Total } from "./workload.ts";
 
 const FRAME = 100;
 const totals = new Map<string, Total>();
@@ -42,16 +42,17 @@ async function readStock(url: string, stream: string, records: number): Promise<
   process.exit();
 }
 
-/** A pool of frames, parsed again and again, from the bytes that a transport would deliver. */
+/** The records of the framed stream, over a pool: parsed from the bytes that a transport would deliver. */
 function parseFrames(records: number, keys: number): void {
-  const random = seeded(42);
+  const bid = bidPool(keys);
   const frames: Buffer[] = [];
-  for (let index = 0; index < keys; index += FRAME) {
-    const bids = Array.from({ length: FRAME }, (_, i) => bidAt(index + i, keys, random));
-    frames.push(Buffer.from(JSON.stringify(bids)));
+  for (let index = 0; index < 2 * keys; index += FRAME) {
+    frames.push(Buffer.from(JSON.stringify(Array.from({ length: FRAME }, (_, i) => bid(index + i)))));
   }
-  for (let at = 0, read = 0; read < records; at++, read += FRAME) {
-    for (const bid of JSON.parse(frames[at % frames.length]!.toString("utf8")) as Bid[]) count(bid);
+  const random = frames.length / 2;
+  for (let at = 0; at * FRAME < records; at++) {
+    const frame = frames[at < random ? at : random + (at % random)]!;
+    for (const each of JSON.parse(frame.toString("utf8")) as Bid[]) count(each);
   }
   progress.mark();
 }

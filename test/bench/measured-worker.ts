@@ -10,7 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { createWorker, openCluster, prepareJob } from "../../src/cli/assembly.ts";
 import { loadJob } from "../../src/job/load.ts";
-import { connectNats } from "../../src/nats/connect.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import { type LoopDelay, printLoopDelays } from "./measured-worker-report.ts";

@@ -11,9 +11,9 @@ import assert from "node:assert/strict";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "../../src/dataflow/connector.ts";
-import { connectDiverting } from "../../src/nats/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { SequentialReader } from "../../src/nats/sequential-reader.ts";
+import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { SequentialReader } from "../../src/nats/reader/sequential-reader.ts";
 import { startTestServer } from "../support/nats.ts";
 
 interface Bid {

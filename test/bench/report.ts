@@ -6,7 +6,7 @@ import { median, spread } from "./statistics.ts";
 /** Above this spread of the median figure's rounds the machine was busy with something else. */
 const NOISY = 0.25;
 
-export function valueOfFigure(measured: Measured): number {
+function valueOfFigure(measured: Measured): number {
   return measured.value ?? median(measured.samples);
 }
 

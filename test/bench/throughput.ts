@@ -27,7 +27,7 @@ interface Run extends Pace {
 
 const single = (settings: Settings) => settings.records;
 const framed = (settings: Settings) => settings.records * 4;
-const inMemory = (settings: Settings) => settings.records * 8;
+const inMemory = (settings: Settings) => settings.records * 12;
 
 function job(
   variant: Omit<Variant, "input">,

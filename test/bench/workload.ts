@@ -46,7 +46,7 @@ export function bidderAt(index: number, keys: number, random: Random): string {
   return `bidder-${String(bidder).padStart(7, "0")}`;
 }
 
-export function bidAt(index: number, keys: number, random: Random): Bid {
+function bidAt(index: number, keys: number, random: Random): Bid {
   return {
     auction: 1000 + Math.floor(random() * 10_000),
     bidder: bidderAt(index, keys, random),
@@ -58,10 +58,11 @@ export function bidAt(index: number, keys: number, random: Random): Bid {
   };
 }
 
-/** Bids made beforehand, every bidder among them. A job reads the pool again and again. */
-export function bidPool(keys: number): readonly Bid[] {
+/** Bids made beforehand, in memory: every bidder once, then the same draws of `keys` bidders again and again. */
+export function bidPool(keys: number): (index: number) => Bid {
   const random = seeded(42);
-  return Array.from({ length: Math.ceil(keys * 1.3) }, (_, index) => bidAt(index, keys, random));
+  const pool = Array.from({ length: 2 * keys }, (_, index) => bidAt(index, keys, random));
+  return (index) => pool[index < keys ? index : keys + (index % keys)]!;
 }
 
 function letters(length: number, random: Random): string {

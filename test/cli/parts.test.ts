@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
-import { connectNats } from "../../src/nats/connect.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
 import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";

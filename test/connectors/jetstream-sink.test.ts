@@ -11,9 +11,9 @@ import {
   ObjectMissingError,
   RecordRefusedError,
 } from "../../src/errors.ts";
-import { ackedTiming } from "../../src/nats/acked-publisher.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { markerTiming } from "../../src/nats/sink-marker.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
+import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 

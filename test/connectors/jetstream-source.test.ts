@@ -5,8 +5,8 @@ import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connecto
 import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
-import { connectDiverting } from "../../src/nats/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);

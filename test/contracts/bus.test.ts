@@ -2,8 +2,8 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RequestTimeoutError } from "../../src/errors.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
-import { NatsBus } from "../../src/nats/bus.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { NatsBus } from "../../src/nats/connection/bus.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer } from "../support/nats.ts";
 import { bytes, describeBusContract, text } from "./bus.contract.ts";
 

@@ -10,8 +10,8 @@ import {
 } from "../../src/dataflow/remote-channel.ts";
 import { createSubjects } from "../../src/dataflow/subjects.ts";
 import { MemoryBroker } from "../../src/memory/bus.ts";
-import { NatsBus } from "../../src/nats/bus.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
+import { NatsBus } from "../../src/nats/connection/bus.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { FaultyNetwork, ManualTimers } from "../dataflow/faulty-bus.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { channelContract, type OpenedChannel, records } from "./channel.contract.ts";

@@ -10,8 +10,8 @@ import {
   UnknownOutcomeError,
 } from "../../src/errors.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { type NatsRecordStore, openNatsRecordStore } from "../../src/nats/record-store.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { type NatsRecordStore, openNatsRecordStore } from "../../src/nats/storage/record-store.ts";
 import type { CompareAndSet, RecordStore } from "../../src/runtime/record-store.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { bytes, describeRecordStoreContract, stored, text } from "./record-store.contract.ts";

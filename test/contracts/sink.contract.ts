@@ -148,7 +148,7 @@ export async function prepare(
 }
 
 /** As the engine does: again and again unless the error says that it makes no sense. */
-export async function commitUntilDone(writer: SinkWriter<string>, transaction: Committable): Promise<void> {
+async function commitUntilDone(writer: SinkWriter<string>, transaction: Committable): Promise<void> {
   for (;;) {
     try {
       return await writer.commit(transaction);

@@ -9,8 +9,8 @@ import { fileSink } from "../../src/connectors/file-sink.ts";
 import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
 import { MemorySinkTarget, type MemoryTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { markerTiming } from "../../src/nats/sink-marker.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type FaultPlan, partMessages, type SinkFixture, sinkContract } from "./sink.contract.ts";
 

@@ -16,8 +16,8 @@ import {
   StorageStalledError,
 } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/object-storage.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { all, bytes, describeStorageContract, noise, same } from "./storage.contract.ts";
 

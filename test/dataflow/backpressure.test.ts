@@ -7,7 +7,7 @@ import { startTestServer, type TestServer } from "../support/nats.ts";
 
 /** Compiled by the build that precedes the tests. */
 const main = new URL("../../dist/src/cli/main.js", import.meta.url).pathname;
-const job = new URL("../../dist/test/dataflow/backpressure-job.js", import.meta.url).pathname;
+const job = new URL("../../dist/test/dataflow/jobs/backpressure.js", import.meta.url).pathname;
 
 interface Note {
   readonly processId: number;
@@ -51,7 +51,8 @@ async function untilNoted(file: string, count: number, boundMs: number): Promise
   for (;;) {
     const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : [];
     if (lines.length >= count) return lines.map((line) => JSON.parse(line) as Note);
-    if (performance.now() > endMs) throw new Error(`only ${lines.length} of ${count} notes: ${lines.join(" ")}`);
+    if (performance.now() > endMs)
+      throw new Error(`only ${lines.length} of ${count} notes: ${lines.join(" ")}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { provideNatsServer } from "../../src/nats/server-binary.ts";
-import { isAtLeast } from "../../src/nats/server-version.ts";
+import { provideNatsServer } from "../../src/nats/server/server-binary.ts";
+import { isAtLeast } from "../../src/nats/server/server-version.ts";
 import { until, Workspace } from "../cli/workspace.ts";
 import { dockerDirectory, Machine, milliseconds, readComposition } from "./compose.ts";
 

@@ -6,8 +6,8 @@ import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
   type LastMessage,
-} from "../../src/nats/atomic-publisher.ts";
-import { MessageBlock, type MessageRange, MessageReader } from "../../src/nats/message-block.ts";
+} from "../../src/nats/publisher/atomic-publisher.ts";
+import { MessageBlock, type MessageRange, MessageReader } from "../../src/nats/publisher/message-block.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 let server: TestServer;

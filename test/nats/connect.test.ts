@@ -6,7 +6,11 @@ import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { ConfigurationError, EnvironmentError } from "../../src/errors.ts";
-import { connectNats, type NatsConnectOptions, requireServerVersion } from "../../src/nats/connect.ts";
+import {
+  connectNats,
+  type NatsConnectOptions,
+  requireServerVersion,
+} from "../../src/nats/connection/connect.ts";
 import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tidemark-connect-"));
@@ -103,7 +107,9 @@ test("a server that comes up late is waited for", async () => {
   await new Promise((resolve) => setTimeout(resolve, 500));
   await late.restart();
   await (await connecting).connection.flush();
-  expect(logger.lines).toEqual([`warn NATS at 127.0.0.1:${late.port} cannot be reached yet; trying for 10 s`]);
+  expect(logger.lines).toEqual([
+    `warn NATS at 127.0.0.1:${late.port} cannot be reached yet; trying for 10 s`,
+  ]);
 });
 
 test("a lost connection comes back by itself and both are logged", async () => {

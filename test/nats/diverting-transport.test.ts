@@ -12,8 +12,8 @@ import {
   type DivertingConnection,
   type Internals,
   internalsAreAsExpected,
-} from "../../src/nats/diverting-transport.ts";
-import { MessageSplitter } from "../../src/nats/message-splitter.ts";
+} from "../../src/nats/connection/diverting-transport.ts";
+import { MessageSplitter } from "../../src/nats/connection/message-splitter.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 interface Received {

@@ -3,9 +3,13 @@ import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Logger } from "../../src/dataflow/connector.ts";
 import { OperatorError, SourcePositionError } from "../../src/errors.ts";
-import { connectDiverting, type DivertedMessages, Diverter } from "../../src/nats/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/environment.ts";
-import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/sequential-reader.ts";
+import {
+  connectDiverting,
+  type DivertedMessages,
+  Diverter,
+} from "../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };

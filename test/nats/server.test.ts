@@ -25,8 +25,8 @@ import {
   type NatsServer,
   type NatsServerOptions,
   startNatsServer,
-} from "../../src/nats/server.ts";
-import { provideNatsServer } from "../../src/nats/server-binary.ts";
+} from "../../src/nats/server/server.ts";
+import { provideNatsServer } from "../../src/nats/server/server-binary.ts";
 import { startTestServer } from "../support/nats.ts";
 
 const root = mkdtempSync(join(tmpdir(), "tidemark-server-"));
@@ -293,8 +293,10 @@ describe("running it", () => {
 });
 
 /** The guardian is a script of its own, and Node 20 runs none in TypeScript: here it is the built one, if there is one. */
-const builtServer = fileURLToPath(new URL("../../dist/src/nats/server.js", import.meta.url));
-const builtGuardian = fileURLToPath(new URL("../../dist/src/nats/server-guardian.js", import.meta.url));
+const builtServer = fileURLToPath(new URL("../../dist/src/nats/server/server.js", import.meta.url));
+const builtGuardian = fileURLToPath(
+  new URL("../../dist/src/nats/server/server-guardian.js", import.meta.url),
+);
 const builtTestSupport = fileURLToPath(new URL("../../dist/test/support/nats.js", import.meta.url));
 
 describe.runIf(existsSync(builtGuardian))("guarded", () => {

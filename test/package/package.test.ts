@@ -75,7 +75,7 @@ describe("what is in it", () => {
       "dist/src/index.js",
       "dist/src/index.d.ts",
       "dist/src/cli/main.js",
-      "dist/src/nats/server-guardian.js",
+      "dist/src/nats/server/server-guardian.js",
       "dist/machines/job.js",
     ])
       expect(packed).toContain(wanted);

@@ -14,7 +14,7 @@ import {
 } from "../../src/cli/assembly.ts";
 import type { JobSubmission } from "../../src/control/messages.ts";
 import { describeError } from "../../src/errors.ts";
-import { connectNats } from "../../src/nats/connect.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import type { Timings } from "../../src/runtime/timings.ts";
 import { type KeyedCountOptions, keyedCountJob } from "../support/keyed-count.ts";

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
-import type { NatsEnvironment } from "../../src/nats/environment.ts";
+import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { checkOutput, type OutputAt } from "../chaos/checkers.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { compiled } from "../support/compiled.ts";

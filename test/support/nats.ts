@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findFreePort, startNatsServer } from "../../src/nats/server.ts";
-import { provideNatsServer } from "../../src/nats/server-binary.ts";
+import { findFreePort, startNatsServer } from "../../src/nats/server/server.ts";
+import { provideNatsServer } from "../../src/nats/server/server-binary.ts";
 
 export interface TestServer {
   readonly url: string;

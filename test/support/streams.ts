@@ -1,7 +1,7 @@
 /** Streams as tests fill and read them. */
 import { AckPolicy, DeliverPolicy, jetstream, type StreamInfo } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import type { NatsEnvironment } from "../../src/nats/environment.ts";
+import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 
 export interface StoredMessage {
   readonly subject: string;

@@ -65,12 +65,8 @@ function source({ input }: Variant): Source<Used> {
   const rate = ratePerSecond === undefined ? {} : { ratePerSecond };
   switch (input.kind) {
     case "generator": {
-      const pool = bidPool(input.keys);
-      return generatorSource({
-        splits: parallelism,
-        count: input.count,
-        generate: (index) => pool[index % pool.length]!,
-      });
+      const generate = bidPool(input.keys);
+      return generatorSource({ splits: parallelism, count: input.count, generate });
     }
     case "light": {
       const { keys } = input;

@@ -13,7 +13,7 @@ import {
   tokenAuthenticator,
   usernamePasswordAuthenticator,
 } from "@nats-io/transport-node";
-import { ConfigurationError, describeError } from "../errors.ts";
+import { ConfigurationError, describeError } from "../../errors.ts";
 
 export interface CredentialOptions {
   /** A `.creds` file: user JWT and its seed. */

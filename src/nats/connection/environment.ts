@@ -1,7 +1,7 @@
 /** What this process knows about its NATS: the one connection that control, channels and connectors share. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { EnvironmentError } from "../errors.ts";
+import { EnvironmentError } from "../../errors.ts";
 import type { Diverter } from "./diverting-transport.ts";
 
 /** What connectors name of the client library; they import it from here only. */

@@ -13,8 +13,8 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
-import { ConfigurationError, describeError, EnvironmentError, NoRespondersError } from "../errors.ts";
-import type { NatsLink } from "./link.ts";
+import { ConfigurationError, describeError, EnvironmentError, NoRespondersError } from "../../errors.ts";
+import type { NatsLink } from "../connection/link.ts";
 
 export interface BucketSettings {
   /** Letters, digits, `_` and `-`. */

@@ -25,14 +25,14 @@ import {
   jetstreamManager,
 } from "@nats-io/jetstream";
 import { createInbox, type Msg, nanos, nuid, type Subscription } from "@nats-io/transport-node";
-import type { Logger } from "../dataflow/connector.ts";
-import type { Collect, PollStatus } from "../dataflow/source.ts";
-import { DisconnectedError, EnvironmentError, OperatorError } from "../errors.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import type { Collect, PollStatus } from "../../dataflow/source.ts";
+import { DisconnectedError, EnvironmentError, OperatorError } from "../../errors.ts";
+import type { DivertedMessages } from "../connection/diverting-transport.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { isPassing, NatsLink } from "../connection/link.ts";
 import { type Decode, type DecodeRange, decodeMessage, decodeRange, type ParsedMessage } from "./decoding.ts";
 import { Delivery, endsWithRandomToken } from "./delivery.ts";
-import type { DivertedMessages } from "./diverting-transport.ts";
-import type { NatsEnvironment } from "./environment.ts";
-import { isPassing, NatsLink } from "./link.ts";
 import { PullWindow } from "./pull-window.ts";
 import { RecordBuffer } from "./record-buffer.ts";
 import { missingStream, positionProblem } from "./stream-identity.ts";

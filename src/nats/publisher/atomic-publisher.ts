@@ -20,7 +20,7 @@ import {
   type NatsConnection,
   nuid,
 } from "@nats-io/transport-node";
-import { EnvironmentError } from "../errors.ts";
+import { EnvironmentError } from "../../errors.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 
 /** Messages in one batch, the last one included, unless the server is configured otherwise. */

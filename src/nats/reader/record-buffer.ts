@@ -2,8 +2,8 @@
  * Records that were read ahead: a ring, so that their number is bounded by construction and nothing is allocated.
  * Columns instead of objects: a record costs the value that its decoder made and three numbers.
  */
-import type { Collect } from "../dataflow/source.ts";
-import { invariant } from "../errors.ts";
+import type { Collect } from "../../dataflow/source.ts";
+import { invariant } from "../../errors.ts";
 
 export class RecordBuffer<T> {
   readonly capacity: number;

@@ -1,6 +1,6 @@
 /** Whether a stream is still the one a job has read, and still has what comes next (P32). */
 import type { StreamInfo } from "@nats-io/jetstream";
-import { SourcePositionError } from "../errors.ts";
+import { SourcePositionError } from "../../errors.ts";
 
 interface ReadSoFar {
   readonly stream: string;

@@ -5,9 +5,9 @@
 import { appendFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Sink, SinkWriter } from "../../src/dataflow/sink.ts";
-import { NO_TIMESTAMP, type Source } from "../../src/dataflow/source.ts";
-import { defineJob } from "../../src/index.ts";
+import type { Sink, SinkWriter } from "../../../src/dataflow/sink.ts";
+import { NO_TIMESTAMP, type Source } from "../../../src/dataflow/source.ts";
+import { defineJob } from "../../../src/index.ts";
 
 export const WINDOW_FRAMES = 8;
 const RECORDS_PER_FRAME = 1024;

@@ -17,7 +17,7 @@
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
-import { InvariantError } from "../errors.ts";
+import { InvariantError } from "../../errors.ts";
 import { type DivertedMessages, MessageSplitter } from "./message-splitter.ts";
 
 export type { DivertedMessages } from "./message-splitter.ts";

@@ -16,7 +16,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describeError, EnvironmentError } from "../errors.ts";
+import { describeError, EnvironmentError } from "../../errors.ts";
 import type { GuardianReport } from "./server-guardian.ts";
 
 const host = "127.0.0.1";

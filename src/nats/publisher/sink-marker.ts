@@ -22,8 +22,8 @@ import {
   parseMarker,
   type TransactionMarker,
   takeOver,
-} from "../dataflow/transaction-marker.ts";
-import { CommitRefusedError, DisconnectedError, describeError } from "../errors.ts";
+} from "../../dataflow/transaction-marker.ts";
+import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
 import type { MessageRange } from "./message-block.ts";
 import { isStreamMissing } from "./sink-target.ts";

@@ -38,8 +38,8 @@ import {
   inPieces,
   newDigest,
   untilAborted,
-} from "../checkpoint/content.ts";
-import type { CheckpointStorage, ObjectHandle, StoredObject } from "../checkpoint/storage.ts";
+} from "../../checkpoint/content.ts";
+import type { CheckpointStorage, ObjectHandle, StoredObject } from "../../checkpoint/storage.ts";
 import {
   describeError,
   InvariantError,
@@ -48,10 +48,10 @@ import {
   StorageRefusedError,
   StorageStalledError,
   TidemarkError,
-} from "../errors.ts";
+} from "../../errors.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
-import type { NatsEnvironment } from "./environment.ts";
-import { isPassing, NatsLink } from "./link.ts";
 
 export interface NatsObjectStorageOptions extends BucketSettings {
   /** How long a read or write may make no progress, in milliseconds. Default 10,000. */

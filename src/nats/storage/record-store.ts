@@ -25,11 +25,11 @@ import {
   RequestTimeoutError,
   TidemarkError,
   UnknownOutcomeError,
-} from "../errors.ts";
-import type { CompareAndSet, RecordStore, StoredRecord } from "../runtime/record-store.ts";
+} from "../../errors.ts";
+import type { CompareAndSet, RecordStore, StoredRecord } from "../../runtime/record-store.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
-import type { NatsEnvironment } from "./environment.ts";
-import { isPassing, NatsLink } from "./link.ts";
 
 export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
 

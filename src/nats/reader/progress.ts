@@ -15,11 +15,11 @@ import {
   type RetentionPolicy,
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import type { Logger } from "../dataflow/connector.ts";
-import { describeError } from "../errors.ts";
-import type { NatsEnvironment } from "./environment.ts";
-import { NatsLink } from "./link.ts";
-import { isAtLeast } from "./server-version.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { describeError } from "../../errors.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { NatsLink } from "../connection/link.ts";
+import { isAtLeast } from "../server/server-version.ts";
 import { filterConfig } from "./subject-filter.ts";
 
 interface ProgressOptions {

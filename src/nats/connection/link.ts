@@ -21,7 +21,7 @@ import {
   RequestError,
   TimeoutError,
 } from "@nats-io/transport-node";
-import { DisconnectedError, EnvironmentError, NoRespondersError, RequestTimeoutError } from "../errors.ts";
+import { DisconnectedError, EnvironmentError, NoRespondersError, RequestTimeoutError } from "../../errors.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();

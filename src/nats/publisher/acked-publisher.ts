@@ -7,7 +7,7 @@
  * - K3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
  */
 import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
-import { CommitRefusedError } from "../errors.ts";
+import { CommitRefusedError } from "../../errors.ts";
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
 

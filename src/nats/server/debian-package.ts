@@ -8,7 +8,7 @@ import { type ExecFileOptions, execFile } from "node:child_process";
 import { access, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { describeError, EnvironmentError } from "../errors.ts";
+import { describeError, EnvironmentError } from "../../errors.ts";
 import { findVersion, isAtLeast } from "./server-version.ts";
 
 const suites = ["testing", "unstable"];

@@ -9,12 +9,12 @@
 import { accessSync, constants } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, errors, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
-import type { Logger } from "../dataflow/connector.ts";
-import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
+import { isAtLeast } from "../server/server-version.ts";
 import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
 import { connectDiverting } from "./diverting-transport.ts";
 import { NatsEnvironment } from "./environment.ts";
-import { isAtLeast } from "./server-version.ts";
 
 const defaultConnectTimeoutMs = 30_000;
 /** One attempt with one server, at start and when reconnecting; then the next one is tried. */

@@ -10,7 +10,7 @@ import { access, constants, mkdir, mkdtemp, readdir, rename, rm, stat } from "no
 import { homedir } from "node:os";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
+import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
 import { fetchDebianPackage } from "./debian-package.ts";
 import { isAtLeast } from "./server-version.ts";
 
