@@ -18,7 +18,7 @@ const MEASURED_WORKER = fileURLToPath(new URL("./measured-worker.js", import.met
 const INTERVAL_MS = 200;
 const CHECKPOINTS = 100;
 const KEYS_MANY = 1_000_000;
-const SNAPSHOTS_MANY = 12;
+const SNAPSHOTS_MANY = 20;
 
 const HALF = { name: "checkpointP99Ms", better: "lower", floor: 150, unit: "ms" } as const;
 const SATURATED = { name: "checkpointSaturatedP99Ms", better: "lower", floor: 500, unit: "ms" } as const;

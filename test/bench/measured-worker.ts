@@ -17,6 +17,8 @@ import { type LoopDelay, printLoopDelays } from "./measured-worker-report.ts";
 
 const TIMER_MS = 1;
 const IDLE_MS = 3000;
+/** While these are taken state still grows and code is still compiled. */
+const WARM_UP_SNAPSHOTS = 5;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,6 +30,7 @@ const running = createHistogram();
 const snapshotting = createHistogram();
 let situation = idle;
 let deploying = false;
+let snapshots = 0;
 measureNext();
 const logger = createLogger({ level: "error", fields: { role: "measured worker" } });
 const prepared = prepareJob(await loadJob(positionals[0]!), { environment: process.env, flags: {} });
@@ -67,6 +70,10 @@ function look(event: FeedEvent): void {
   if (event.effects.includes("take.snapshot")) situation = snapshotting;
   if (event.event === "snapshot.stored") {
     situation = running;
+    if (++snapshots === WARM_UP_SNAPSHOTS) {
+      running.reset();
+      snapshotting.reset();
+    }
     printLoopDelays({ idle: delayOf(idle), running: delayOf(running), snapshotting: delayOf(snapshotting) });
   }
 }

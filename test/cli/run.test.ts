@@ -167,7 +167,7 @@ describe("signals", () => {
     await started(first);
     const server = workspace
       .processes()
-      .find(({ commandLine }) => /nats-server -c/.test(commandLine) && !/guardian/.test(commandLine));
+      .find(({ commandLine }) => /nats-server\S* -c/.test(commandLine) && !/guardian/.test(commandLine));
     kill(server!.pid);
     const ended = await first.ended;
     expect(ended.code).toBe(3);
