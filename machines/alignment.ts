@@ -1,5 +1,5 @@
 /**
- * Barriers at a subtask's input gate, exactly-once mode (flink-semantics 2.3, "Aligned").
+ * Barriers at a subtask's input gate, exactly-once mode (Flink's SingleCheckpointBarrierHandler, "Aligned").
  *
  * Owns: which channels are blocked and when the barrier counts as arrived. Does not own: the frames (blocked ones stay
  * in their channels: backpressure, not memory) and what happens at the barrier (subtask.ts).

@@ -1,5 +1,5 @@
 /**
- * When a checkpoint is taken (flink-semantics 2.1.1, for one checkpoint at a time).
+ * When a checkpoint is taken (Flink's CheckpointRequestDecider, for one checkpoint at a time).
  *
  * Owns: the interval, the pause, requests from the job's life, ids and their durable reservation. Does not own: the life
  * of one checkpoint (checkpoint.ts).
@@ -7,7 +7,7 @@
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
  * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19).
  * G3  Nothing is triggered unless the whole generation runs.
- * G4  The minimal pause counts from the last completion and holds back periodic checkpoints only (flink-semantics 22).
+ * G4  The minimal pause counts from the last completion and holds back periodic checkpoints only (Flink's min-pause).
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";

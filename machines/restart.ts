@@ -1,5 +1,5 @@
 /**
- * Whether and when a failed job is started again (flink-semantics 2.10).
+ * Whether and when a failed job is started again (Flink's restart strategies).
  *
  * Owns: the count and the times of failures. Does not own: what a restart is (job.ts). Times and chance enter with the
  * events.

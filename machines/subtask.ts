@@ -5,7 +5,7 @@
  * records and their processing, alignment (alignment.ts), a transaction's own steps (sink-transaction.ts).
  *
  * S1  At barrier n, in this order and before any later record: cut transactions, forward the barrier, take the
- *     synchronous part of the snapshot (flink-semantics 2.2).
+ *     synchronous part of the snapshot (Flink's SubtaskCheckpointCoordinatorImpl).
  * S2  n is acknowledged only when its snapshot and every uncommitted transaction up to n are durable (P13).
  * S3  Decided transactions are committed oldest first, one at a time (P17).
  * S4  `restored` is reported only after everything that the restored checkpoint decided is committed (P17).
@@ -99,7 +99,7 @@ interface Context extends SubtaskInput {
   /** The transaction whose commit is under way. */
   readonly committing: TransactionName | null;
   readonly decidedUpTo: number;
-  /** Highest barrier seen or aborted; older ones are late (flink-semantics 2.3). */
+  /** Highest barrier seen or aborted; older ones are late (Flink's SingleCheckpointBarrierHandler). */
   readonly lastBarrier: number;
   /** The checkpoint being snapshotted, or the last one. */
   readonly snapshotId: number;

@@ -1,5 +1,5 @@
 /**
- * The shape of the tree: who may import whom, how long a file may be, what may not be in it (DESIGN 4).
+ * The shape of the tree: who may import whom, how long a file may be, what may not be in it.
  *
  * A finding says where, which rule, and what to do. A rule that stands in the way is changed here, with a reason, and
  * not walked around.

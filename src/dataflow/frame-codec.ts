@@ -44,7 +44,7 @@ export const MESSAGE = {
 const TIMESTAMPS = 1;
 const PLAIN_MAPS = 2;
 
-/** Inline shapes are looked up per frame; beyond this many the lookup costs more than it saves (nats.md B). */
+/** Inline shapes are looked up per frame; beyond this many the lookup costs more than it saves. */
 const SHAPES_MAX = 64;
 /** Frames looked at for their shapes: the first ones, then one in so many. */
 const SAMPLE_EVERY = 64;

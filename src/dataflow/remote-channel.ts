@@ -81,7 +81,7 @@ export const FRAME_MISSING_MS = 2000;
 const HELLO_FIRST_MS = 25;
 const HELLO_EVERY_MS = 250;
 
-/** Frames of about this size cost little per record and still spread over the subtasks' turns (hot-path.md). */
+/** Frames of about this size cost little per record and still spread over the subtasks' turns. */
 const FRAME_BYTES = 32 * 1024;
 const RECORDS_PER_FRAME_MAX = 1024;
 /** Until the first frame has shown how large the records are. */

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [--json] [--only NAME]... [--rounds N] [--records N] [--check] [--sync-always]`
  *
- * Measures the figures of reference/benchmarks.md beside their floors, with real processes on one machine: compiled
+ * Measures the engine beside floors, with real processes on one machine: compiled
  * workers, a coordinator, a nats-server. Ratios are medians of interleaved pairs. Not measured: networks, replication,
  * several machines, power loss. `reader.ts`, `state.ts` and `channel.ts` beside this file measure single parts.
  *

@@ -2,7 +2,7 @@
  * What keyed state and the operator chain cost, without transport: `npx tsc -b && node dist/test/bench/state.js`.
  *
  * Variants of one question alternate in one process; trust the ratios. Not measured: decoding of input, channels, upload of
- * chunks, garbage collection pressure of a whole worker. Aims are in reference/hot-path.md.
+ * chunks, garbage collection pressure of a whole worker.
  */
 import { buildChain, type Chain } from "../../src/dataflow/chain.ts";
 import type { ChainedOperator, OperatorDefinition } from "../../src/dataflow/operator.ts";

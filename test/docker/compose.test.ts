@@ -15,7 +15,7 @@ const { services } = composition;
 const ours = Object.entries(services).filter(([, { image }]) => image === "tidemark");
 
 describe("compose.yaml", () => {
-  test("names what DESIGN asks for", () => {
+  test("holds what a deployment needs", () => {
     expect(Object.keys(services)).toEqual([
       "nats",
       "coordinator-1",

@@ -72,7 +72,7 @@ describeTraces({
       { reservedCheckpointId: 2000, block: 1 },
     ),
     "missed-interval": story(
-      "A checkpoint outlasts the interval: the next follows at once.   (flink-semantics 19)",
+      "A checkpoint outlasts the interval: the next follows at once.   (Flink's ScheduledTrigger)",
       [running, interval, stored, interval, completed(1), "So it is after an abort.", interval, aborted(2)],
     ),
     aborted: story("An abort leaves the rhythm alone, and its id is never used again.   (P3, C1)", [
@@ -89,7 +89,7 @@ describeTraces({
       take({ type: "timer.fired", timer: "pause" }),
     ]),
     "minimal-pause": story(
-      "The pause counts from the completion, not from the trigger.   (G4, flink-semantics 22)",
+      "The pause counts from the completion, not from the trigger.   (G4, Flink's min-pause)",
       [
         running,
         interval,
@@ -110,7 +110,7 @@ describeTraces({
       { intervalMs: 500, minPauseMs: 500 },
     ),
     "request-ignores-pause": story(
-      "A request of the job's end does not wait for the pause.   (G4, flink-semantics 22)",
+      "A request of the job's end does not wait for the pause.   (G4, Flink's min-pause)",
       [running, interval, stored, completed(1), requested("final"), completed(2)],
       { minPauseMs: 60_000 },
     ),

@@ -1,5 +1,5 @@
 /**
- * What a machine may consist of (DESIGN 5). A machine that breaks one of these rules cannot be checked, drawn or
+ * What a machine may consist of. A machine that breaks one of these rules cannot be checked, drawn or
  * restored.
  */
 import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from "xstate";

@@ -129,7 +129,7 @@ describe("a decision", () => {
     ]);
   });
 
-  it("keeps as many as are retained, newest last (flink-semantics 25)", () => {
+  it("keeps as many as are retained, newest last (Flink's CheckpointSubsumeHelper)", () => {
     let record = recordWith();
     for (let id = 1; id <= 5; id++)
       record = changed(record, { change: "decision", checkpoint: checkpointOf(id) });
@@ -177,7 +177,7 @@ describe("the end", () => {
   });
 });
 
-it("keeps the first failure beside the latest ones (flink-semantics C20, P10)", () => {
+it("keeps the first failure beside the latest ones (P10)", () => {
   let record = recordWith();
   for (let atMs = 1; atMs <= 30; atMs++)
     record = changed(record, {

@@ -34,11 +34,11 @@ const failureRate = {
 describeTraces({
   machine: restartMachine,
   scenarios: {
-    none: story("none: the first failure is final.   (flink-semantics 2.10)", { strategy: "none" }, [
+    none: story("none: the first failure is final.   (Flink's restart strategies)", { strategy: "none" }, [
       failed(0),
     ]),
     "fixed-delay": story(
-      "fixed-delay, 2 attempts: two failures restart, the third is final.   (flink-semantics 2.10)",
+      "fixed-delay, 2 attempts: two failures restart, the third is final.   (Flink's restart strategies)",
       { strategy: "fixed-delay", attempts: 2, delayMs: 1000 },
       [
         failed(0),
@@ -62,12 +62,12 @@ describeTraces({
       ],
     ),
     "failure-rate-within": story(
-      "failure-rate, 2 a minute: the third failure exactly a minute after the first is final.   (flink-semantics 2.10)",
+      "failure-rate, 2 a minute: the third failure exactly a minute after the first is final.   (Flink's restart strategies)",
       failureRate,
       [failed(1000), recovered(2000), failed(31_000), recovered(32_000), failed(61_000)],
     ),
     "failure-rate-beyond": story(
-      "failure-rate, 2 a minute: a millisecond later it is not.   (flink-semantics 2.10)",
+      "failure-rate, 2 a minute: a millisecond later it is not.   (Flink's restart strategies)",
       failureRate,
       [
         failed(1000),
@@ -81,7 +81,7 @@ describeTraces({
       ],
     ),
     "exponential-growth": story(
-      "exponential-delay: grows by the factor, up to the maximum, without a limit of attempts.   (flink-semantics 2.10)",
+      "exponential-delay: grows by the factor, up to the maximum, without a limit of attempts.   (Flink's restart strategies)",
       { ...exponential, maxBackoffMs: 2000 },
       [
         failed(0),
@@ -95,7 +95,7 @@ describeTraces({
       ],
     ),
     "exponential-jitter": story(
-      "exponential-delay: the jitter is clamped between the initial and the maximal delay.   (flink-semantics 2.10)",
+      "exponential-delay: the jitter is clamped between the initial and the maximal delay.   (Flink's restart strategies)",
       { ...exponential, maxBackoffMs: 2000 },
       [
         "1000 - 10 % would be below the initial delay.",
@@ -110,7 +110,7 @@ describeTraces({
       ],
     ),
     "exponential-reset": story(
-      "exponential-delay: an hour of quiet resets the delay, a millisecond less does not.   (flink-semantics 2.10)",
+      "exponential-delay: an hour of quiet resets the delay, a millisecond less does not.   (Flink's restart strategies)",
       exponential,
       [
         failed(0),
@@ -122,7 +122,7 @@ describeTraces({
       ],
     ),
     "exponential-limit": story(
-      "exponential-delay with a limit of 1: the second attempt without quiet in between is final.   (flink-semantics 2.10)",
+      "exponential-delay with a limit of 1: the second attempt without quiet in between is final.   (Flink's restart strategies)",
       { ...exponential, attemptsBeforeResetBackoff: 1 },
       [failed(0), recovered(2000), failed(3_602_000), recovered(3_604_000), failed(3_605_000)],
     ),

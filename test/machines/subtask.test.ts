@@ -124,7 +124,7 @@ describeTraces({
       ],
     ),
     "aborted-before-barrier": story(
-      "An abort overtakes its barrier: the barrier is late.   (flink-semantics 2.2)",
+      "An abort overtakes its barrier: the barrier is late.   (Flink's SubtaskCheckpointCoordinatorImpl)",
       [
         ...running,
         aborted(7, 2),
@@ -164,14 +164,10 @@ describeTraces({
         prepared("out@7"),
       ],
     ),
-    declined: story("The upload fails: declined, and the subtask lives on.   (flink-semantics 2.1.7)", [
-      ...running,
-      aligned(7),
-      cut(7, "out@7"),
-      failed(7),
-      prepared("out@7"),
-      ...acknowledge(8),
-    ]),
+    declined: story(
+      "The upload fails: declined, and the subtask lives on.   (Flink's AsyncCheckpointRunnable)",
+      [...running, aligned(7), cut(7, "out@7"), failed(7), prepared("out@7"), ...acknowledge(8)],
+    ),
     "commits-in-order": story(
       "One commit at a time, oldest first, however fast decisions come.   (S3, P17, C3)",
       [

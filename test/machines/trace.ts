@@ -1,5 +1,5 @@
 /**
- * Golden traces: a scenario as a story that a person can read, one event a line (style.md 5).
+ * Golden traces: a scenario as a story that a person can read, one event a line.
  *
  *     # One subtask acknowledges, another dies: checkpoint 7 must abort.   (C2)
  *

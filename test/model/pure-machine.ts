@@ -1,7 +1,7 @@
 /**
  * An XState machine as a pure function: state and event in, next state and effects out.
  *
- * The one file that uses XState's semi-internal actor scope (xstate.md, recommendation 3): with a scope kept for all
+ * The one file that uses XState's semi-internal actor scope: with a scope kept for all
  * calls a step costs a fifth of the public `transition()`, and the scope tells which transitions were taken.
  */
 import {

@@ -100,7 +100,7 @@ class World {
   }
 }
 
-describe("restarts over time (flink-semantics 2.10)", () => {
+describe("restarts over time (Flink's restart strategies)", () => {
   it("fixed-delay: as many restarts as attempts, each after its delay, then failed", async () => {
     const world = new World({ strategy: "fixed-delay", attempts: 2, delayMs: 300 });
     await world.run();
@@ -170,7 +170,7 @@ describe("restarts over time (flink-semantics 2.10)", () => {
   });
 });
 
-describe("checkpoints over time (flink-semantics 19, 22)", () => {
+describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
   /** When checkpoints start, if each takes `durationMs`. */
   async function startsOf(
     intervals: { readonly intervalMs: number; readonly minPauseMs: number },

@@ -1,7 +1,7 @@
 /**
  * A NATS connection whose messages can be taken before the library parses them.
  *
- * nats.js spends about a third of a reader's time in turning bytes into Msg objects (reference/hot-path.md). Here the
+ * nats.js spends about a third of a reader's time in turning bytes into Msg objects. Here the
  * node transport is subclassed: the messages of registered subscriptions go to a handler as byte positions, everything
  * else goes to the library.
  *

@@ -1,5 +1,5 @@
 /**
- * Publishes single messages into JetStream with a window of outstanding acknowledgements (nats.md F3): several times
+ * Publishes single messages into JetStream with a window of outstanding acknowledgements: several times
  * cheaper than the client's own `publish`, which keeps a timer and a promise for each message.
  *
  * - K1 A message is kept until its acknowledgement, and published again when none comes in time (at least once).

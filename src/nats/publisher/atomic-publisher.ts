@@ -1,5 +1,5 @@
 /**
- * Publishes an atomic batch (ADR-50): all of its messages become visible, or none (nats.md F1).
+ * Publishes an atomic batch (ADR-50): all of its messages become visible, or none.
  *
  * Owns: the wire form of a batch and what the server's answer means.
  * Does not own: whether to try again; that depends on the marker, see sink-marker.ts.

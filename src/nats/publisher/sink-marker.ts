@@ -1,5 +1,5 @@
 /**
- * One writer's marker in a JetStream stream: the fence and the progress of its transactions (nats.md F2).
+ * One writer's marker in a JetStream stream: the fence and the progress of its transactions.
  *
  * Owns: reading, taking over and advancing the marker; settling unknown outcomes by it; waiting between attempts.
  * Does not own: what a found marker means (dataflow/transaction-marker.ts, M1 to M5), what a part holds.

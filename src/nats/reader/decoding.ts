@@ -2,7 +2,7 @@
  * How the bytes of a message become the record's value.
  *
  * Decoding happens on arrival, straight from the bytes that the socket delivered: thousands of views or message objects
- * kept alive cost more than the values themselves (reference/hot-path.md).
+ * kept alive cost more than the values themselves.
  */
 
 /**

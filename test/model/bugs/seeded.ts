@@ -6,7 +6,7 @@ import { theProtocol, type Variant } from "../protocol/variant.ts";
 
 export interface SeededBug {
   readonly name: string;
-  /** Rules or invariants of PROTOCOL.md, DESIGN.md or a machine that are taken out. */
+  /** Rules or invariants of machines/PROTOCOL.md or a machine that are taken out. */
   readonly rule: string;
   readonly what: string;
   /** Name of the invariant that its shortest counterexample breaks. */

@@ -1,4 +1,4 @@
-/** What must hold, named by the invariants of DESIGN.md 13 and the rules of PROTOCOL.md. */
+/** What must hold, named by the invariants and rules of machines/PROTOCOL.md. */
 import type { CheckOptions, Invariant, StepInvariant } from "../checker.ts";
 import type { CompositionState } from "../composition.ts";
 import { actorIn } from "../machine-process.ts";
