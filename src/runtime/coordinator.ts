@@ -8,33 +8,22 @@
  */
 import { type LeaseEffects, leaseMachine } from "../../machines/lease.ts";
 import type { JobRecord, LeaseRecord } from "../../machines/protocol.ts";
-import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { ControlLink } from "../control/link.ts";
 import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../control/messages.ts";
 import type { Subscription } from "../dataflow/bus.ts";
-import type { Logger } from "../dataflow/connector.ts";
-import type { Subjects } from "../dataflow/subjects.ts";
 import { describeError, retryOf } from "../errors.ts";
-import type { EventFeed } from "../observe/feed.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "./actor.ts";
-import type { Clock } from "./clock.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import type { RecordStore } from "./record-store.ts";
 import { decodeRecord, encodeRecord } from "./record-writer.ts";
 import { admit } from "./submission.ts";
-import type { Timings } from "./timings.ts";
+import type { Surroundings } from "./surroundings.ts";
 
-export interface CoordinatorOptions {
+export interface CoordinatorOptions extends Surroundings {
   /** Random per process start. */
   readonly id: string;
   readonly store: RecordStore;
-  readonly storage: CheckpointStorage;
   readonly link: ControlLink;
-  readonly subjects: Subjects;
-  readonly clock: Clock;
-  readonly timings: Timings;
-  readonly logger: Logger;
-  readonly feed: EventFeed;
   readonly newId: () => string;
   /** Uniform in [-1, 1). */
   readonly chance: () => number;

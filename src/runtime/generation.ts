@@ -6,41 +6,27 @@
  */
 import type { Manifest, SubtaskName } from "../../machines/protocol.ts";
 import { type RecoveryPlan, restoreOf } from "../../machines/recovery.ts";
-import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../control/messages.ts";
 import type { Bus } from "../dataflow/bus.ts";
 import type { InputChannel, OutputChannel } from "../dataflow/channel.ts";
-import type { Logger } from "../dataflow/connector.ts";
 import type { ChannelId } from "../dataflow/frame.ts";
 import { InputGate } from "../dataflow/input-gate.ts";
 import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../dataflow/local-channel.ts";
 import type { Edge, JobGraph, Vertex } from "../dataflow/operator.ts";
 import { createEdgeOutput, type EdgeOutput } from "../dataflow/output.ts";
 import { createRemoteInput, createRemoteOutput, DEFAULT_REMOTE_WINDOW } from "../dataflow/remote-channel.ts";
-import type { Subjects } from "../dataflow/subjects.ts";
 import { invariant } from "../errors.ts";
-import type { EventFeed } from "../observe/feed.ts";
-import type { Clock } from "./clock.ts";
 import { Subtask } from "./subtask.ts";
-import type { Timings } from "./timings.ts";
+import type { WorkerSurroundings } from "./surroundings.ts";
 
-export interface GenerationOptions {
+export interface GenerationOptions extends WorkerSurroundings {
   readonly worker: string;
   readonly graph: JobGraph;
   readonly deployment: Deployment;
   readonly plan: RecoveryPlan;
   readonly bus: Bus;
-  readonly subjects: Subjects;
-  readonly storage: CheckpointStorage;
-  readonly inlineBytesMax: number;
-  readonly flushMs: number;
   /** Records frames of one channel that were sent and not yet taken. */
   readonly windowFrames: number;
-  readonly nats: unknown;
-  readonly clock: Clock;
-  readonly timings: Timings;
-  readonly logger: Logger;
-  readonly feed: EventFeed;
   readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
 }
 

@@ -11,7 +11,6 @@ import type { JobRecord, Manifest, SubtaskName } from "../../machines/protocol.t
 import { factsOf, latestCheckpoint, type RecordChange } from "../../machines/record.ts";
 import { planRecovery } from "../../machines/recovery.ts";
 import { restartMachine } from "../../machines/restart.ts";
-import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { type ControlLink, pause } from "../control/link.ts";
 import type {
   Deployment,
@@ -21,13 +20,9 @@ import type {
   SubtaskMessage,
   WorkerRegistration,
 } from "../control/messages.ts";
-import type { Logger } from "../dataflow/connector.ts";
-import type { Subjects } from "../dataflow/subjects.ts";
 import { describeError, ObjectCorruptError, ObjectMissingError, retryOf } from "../errors.ts";
-import type { EventFeed } from "../observe/feed.ts";
 import { decodeValue } from "../state/codec.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "./actor.ts";
-import type { Clock } from "./clock.ts";
 import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
 import { LeaderGeneration } from "./leader-generation.ts";
 import { ObjectReaper } from "./object-reaper.ts";
@@ -35,10 +30,10 @@ import type { RecordStore } from "./record-store.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { refusalOf } from "./registration.ts";
 import { stepEvent } from "./step-event.ts";
-import type { Timings } from "./timings.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
-export interface JobRuntimeOptions {
+export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;
   readonly leader: string;
   readonly token: number;
@@ -46,13 +41,7 @@ export interface JobRuntimeOptions {
   readonly revision: number;
   readonly key: string;
   readonly store: RecordStore;
-  readonly storage: CheckpointStorage;
   readonly link: ControlLink;
-  readonly subjects: Subjects;
-  readonly clock: Clock;
-  readonly timings: Timings;
-  readonly logger: Logger;
-  readonly feed: EventFeed;
   /** Cryptographically random, for ids and nonces. */
   readonly newId: () => string;
   /** Uniform in [-1, 1). */

@@ -9,18 +9,16 @@ import { type AlignmentEffects, alignmentMachine } from "../../machines/alignmen
 import type { StateHandle, SubtaskName, SubtaskSnapshot } from "../../machines/protocol.ts";
 import type { SubtaskRestore } from "../../machines/recovery.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../machines/subtask.ts";
-import { type CheckpointStorage, objectNames } from "../checkpoint/storage.ts";
+import { objectNames } from "../checkpoint/storage.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../control/messages.ts";
 import { buildChain, type Chain } from "../dataflow/chain.ts";
-import type { Logger, SubtaskEnvironment } from "../dataflow/connector.ts";
+import type { SubtaskEnvironment } from "../dataflow/connector.ts";
 import type { InputGate } from "../dataflow/input-gate.ts";
 import type { Vertex } from "../dataflow/operator.ts";
 import type { EdgeOutput } from "../dataflow/output.ts";
 import { type SourceReader, type SourceSplit, type SplitPosition, splitsOf } from "../dataflow/source.ts";
 import { describeError, invariant, retryOf } from "../errors.ts";
-import type { EventFeed } from "../observe/feed.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "./actor.ts";
-import type { Clock } from "./clock.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
 import { SnapshotUpload } from "./snapshot-upload.ts";
 import { createStagingArea } from "./staging.ts";
@@ -28,9 +26,9 @@ import { stepEvent } from "./step-event.ts";
 import { endedInput, gateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
 import { SubtaskLoop } from "./subtask-loop.ts";
 import { restoreKeyedState } from "./subtask-state.ts";
-import type { Timings } from "./timings.ts";
+import type { WorkerSurroundings } from "./surroundings.ts";
 
-export interface SubtaskOptions {
+export interface SubtaskOptions extends WorkerSurroundings {
   readonly vertex: Vertex;
   readonly index: number;
   readonly deployment: Deployment;
@@ -39,14 +37,6 @@ export interface SubtaskOptions {
   /** Where each channel of the gate comes from. */
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
-  readonly storage: CheckpointStorage;
-  readonly inlineBytesMax: number;
-  readonly flushMs: number;
-  readonly nats: unknown;
-  readonly clock: Clock;
-  readonly timings: Timings;
-  readonly logger: Logger;
-  readonly feed: EventFeed;
   /** The generation ends: whatever is still repeated stops. */
   readonly signal: AbortSignal;
   /** To the generation's leader, until it is answered or the generation ends. */

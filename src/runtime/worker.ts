@@ -8,7 +8,6 @@
  * Z2  Messages of another generation than the present one are answered "stale" and change nothing (P2).
  */
 import type { Manifest } from "../../machines/protocol.ts";
-import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { type ControlLink, pause } from "../control/link.ts";
 import type {
   Deployment,
@@ -20,18 +19,14 @@ import type {
   WorkerRequest,
 } from "../control/messages.ts";
 import type { Subscription } from "../dataflow/bus.ts";
-import type { Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
-import type { Subjects } from "../dataflow/subjects.ts";
 import { describeError, RequestRefusedError, retryOf } from "../errors.ts";
-import type { EventFeed } from "../observe/feed.ts";
 import { decodeValue } from "../state/codec.ts";
-import type { Clock } from "./clock.ts";
 import { Generation, planOfDeployment } from "./generation.ts";
 import { untilItWorks } from "./staging.ts";
-import type { Timings } from "./timings.ts";
+import type { WorkerSurroundings } from "./surroundings.ts";
 
-export interface WorkerOptions {
+export interface WorkerOptions extends WorkerSurroundings {
   /** Random per process start (P5). */
   readonly id: string;
   readonly job: string;
@@ -40,16 +35,7 @@ export interface WorkerOptions {
   readonly slots: number;
   readonly processId: number;
   readonly link: ControlLink;
-  readonly subjects: Subjects;
-  readonly storage: CheckpointStorage;
-  readonly inlineBytesMax: number;
-  readonly flushMs: number;
   readonly windowFrames: number;
-  readonly nats: unknown;
-  readonly clock: Clock;
-  readonly timings: Timings;
-  readonly logger: Logger;
-  readonly feed: EventFeed;
   /** The leader refuses this worker: another version of the job. */
   readonly onRefused: (error: RequestRefusedError) => void;
   /** A generation did not end in time: the process must (P29). */

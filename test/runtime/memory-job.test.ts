@@ -9,6 +9,7 @@ import type { JobReport } from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/subjects.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
+import type { JobBuilder } from "../../src/job/builder.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
@@ -43,9 +44,14 @@ class World {
   readonly #subjects = createSubjects();
   #ids = 0;
 
-  constructor(options: { readonly drop?: (subject: string) => boolean } = {}) {
+  constructor(
+    options: {
+      readonly drop?: (subject: string) => boolean;
+      readonly build?: (builder: JobBuilder, world: World) => void;
+    } = {},
+  ) {
     this.broker = new MemoryBroker(options);
-    const { logs, target } = this;
+    const { build = countWords } = options;
     const job = defineJob(
       "words",
       {
@@ -53,20 +59,7 @@ class World {
         checkpointing: { interval: "50 ms" },
         restart: { strategy: "exponential-delay", initialBackoff: 20 },
       },
-      (builder) => {
-        builder
-          .source("log", memorySource(logs, { until: "end" }))
-          .keyBy((word) => word)
-          .process("count", {
-            state: { count: valueState(0) },
-            output: type<Count>(),
-            onRecord(word, { state, emit }) {
-              state.count.set(state.count.get() + 1);
-              emit({ word, count: state.count.get() });
-            },
-          })
-          .sink("counts", memorySink(target));
-      },
+      (builder) => build(builder, this),
     );
     this.#prepared = prepareJob(job, {
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": 500 },
@@ -197,6 +190,37 @@ class World {
   }
 }
 
+function countWords(builder: JobBuilder, { logs, target }: World): void {
+  builder
+    .source("log", memorySource(logs, { until: "end" }))
+    .keyBy((word) => word)
+    .process("count", {
+      state: { count: valueState(0) },
+      output: type<Count>(),
+      onRecord(word, { state, emit }) {
+        state.count.set(state.count.get() + 1);
+        emit({ word, count: state.count.get() });
+      },
+    })
+    .sink("counts", memorySink(target));
+}
+
+/** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
+function countWordsTheLongWay(builder: JobBuilder, { logs, target }: World): void {
+  const [first, second] = logs.map((log, i) =>
+    builder.source(`log-${i}`, memorySource([log], { until: "end" }), { parallelism: 1 }),
+  );
+  first!
+    .union(second!)
+    .rebalance()
+    .flatMap("twice", (word) => [word, `${word}-again`])
+    .filter("once", (word) => !word.endsWith("-again"))
+    .map("one", (word): Count => ({ word, count: 1 }))
+    .keyBy(({ word }) => word)
+    .reduce("sum", (sum, one) => ({ word: sum.word, count: sum.count + one.count }))
+    .sink("counts", memorySink(target));
+}
+
 /** A process that is cut off reaches the records no more than anything else. */
 function reachedOver(bus: MemoryBus, store: RecordStore): RecordStore {
   const connected = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -223,6 +247,19 @@ describe("a job over the memory twins", () => {
     world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
+    await world.finished();
+    world.expectExact();
+  });
+
+  test("does so over a union, a rebalance and a reduce, with a worker lost on the way", async () => {
+    world = new World({ build: countWordsTheLongWay });
+    world.fill(200_000);
+    world.startCoordinator();
+    const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
+    await world.submit();
+    await world.checkpoints(2);
+    world.cutOff(first);
+    await world.startWorker();
     await world.finished();
     world.expectExact();
   });

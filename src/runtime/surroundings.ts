@@ -1,0 +1,26 @@
+/** What every host of machines in a process is given: the same parts for coordinators, workers and subtasks. */
+import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import type { Logger } from "../dataflow/connector.ts";
+import type { Subjects } from "../dataflow/subjects.ts";
+import type { EventFeed } from "../observe/feed.ts";
+import type { Clock } from "./clock.ts";
+import type { Timings } from "./timings.ts";
+
+export interface Surroundings {
+  readonly subjects: Subjects;
+  readonly storage: CheckpointStorage;
+  readonly clock: Clock;
+  readonly timings: Timings;
+  readonly logger: Logger;
+  readonly feed: EventFeed;
+}
+
+/** Of worker, generation and subtask: how the subtasks of a process run. */
+export interface WorkerSurroundings extends Surroundings {
+  /** State up to this size travels in acknowledgements and manifests. */
+  readonly inlineBytesMax: number;
+  /** Records wait for their frame at most about this long. */
+  readonly flushMs: number;
+  /** Of the connectors; undefined when the job runs in memory. */
+  readonly nats: unknown;
+}
