@@ -34,6 +34,16 @@ export interface WorkerRegistryOptions {
   readonly onAnswer: (worker: string, answer: PingAnswer) => void;
 }
 
+/**
+ * A ping that was delivered just before its process died is answered by nobody, and nobody says so: the next one is. A
+ * worker that is only slow is not lost by it; its own registrations count as signs of life.
+ */
+function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
+  return Math.min(Math.max(2 * pingIntervalMs, PING_TIMEOUT_MS_MIN), timeoutMs / 4);
+}
+
+const PING_TIMEOUT_MS_MIN = 250;
+
 export class WorkerRegistry {
   readonly #options: WorkerRegistryOptions;
   readonly #workers = new Map<string, Worker>();
@@ -115,7 +125,7 @@ export class WorkerRegistry {
     let answer: PingAnswer | undefined;
     let error: unknown;
     try {
-      answer = await link.ask(subjects.workers(id), { type: "worker.ping" }, heartbeat.timeoutMs / 4);
+      answer = await link.ask(subjects.workers(id), { type: "worker.ping" }, pingTimeoutMs(heartbeat));
     } catch (caught) {
       error = caught;
     }

@@ -120,6 +120,16 @@ describe("life and death of a worker (P28)", () => {
     world = new World();
   });
 
+  it("is lost within a second when it dies with a ping on its way, which nobody answers for", async () => {
+    world.register("a");
+    await world.clock.pass(249);
+    world.manners.set("a", "hangs");
+    await world.clock.pass(1);
+    world.manners.set("a", "gone");
+    await world.clock.pass(1000);
+    expect(world.lost).toEqual(["a: nobody answers to its name: the process is gone"]);
+  });
+
   it("is pinged at once and then at the interval", async () => {
     world.register("a");
     await world.clock.pass(1000);
