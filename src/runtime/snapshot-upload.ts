@@ -87,7 +87,6 @@ export class SnapshotUpload {
     for (let i = this.#index; i < this.#options.cuts.length; i++) this.#options.cuts[i]!.cursor.cancel();
     this.#index = this.#options.cuts.length;
     this.#object?.end();
-    for (const upload of this.#uploads) upload.catch(() => undefined);
   }
 
   #add(bytes: Uint8Array): void {
@@ -109,7 +108,10 @@ export class SnapshotUpload {
     this.#small = [];
     this.#smallBytes = 0;
     const name = this.#options.objectName(this.#parts++);
-    this.#uploads.push(this.#options.storage.put(name, object, this.#abort.signal));
+    const upload = this.#options.storage.put(name, object, this.#abort.signal);
+    // It may fail while later slices are still being encoded; `stored` tells.
+    upload.catch(() => undefined);
+    this.#uploads.push(upload);
   }
 
   #closeObject(): void {
@@ -143,11 +145,11 @@ export class SnapshotUpload {
       inline,
     } as const;
     this.#states.push({ ...handle, objects: [] });
-    this.#finished.push(
-      Promise.all(uploads).then((objects) => {
-        this.#states[at] = { ...handle, objects };
-      }),
-    );
+    const finished = Promise.all(uploads).then((objects) => {
+      this.#states[at] = { ...handle, objects };
+    });
+    finished.catch(() => undefined);
+    this.#finished.push(finished);
   }
 }
 
