@@ -45,7 +45,7 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
     lines: 610,
     reason: "one state of reading: consumer, pulls, what is buffered",
   },
-  "src/runtime/subtask.ts": { lines: 480, reason: "every effect of two machines in one table" },
+  "src/runtime/worker/subtask.ts": { lines: 480, reason: "every effect of two machines in one table" },
 };
 
 const words = ["src/errors.ts", "type machines/protocol.ts"];

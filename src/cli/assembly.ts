@@ -10,10 +10,10 @@ import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../confi
 import { ControlClient } from "../control/client.ts";
 import { ControlLink } from "../control/link.ts";
 import type { JobSubmission } from "../control/messages.ts";
-import type { Bus } from "../dataflow/bus.ts";
+import type { Bus } from "../dataflow/channel/bus.ts";
+import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
-import { createSubjects, type Subjects } from "../dataflow/subjects.ts";
 import type { RequestRefusedError } from "../errors.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph } from "../job/graph.ts";
@@ -26,10 +26,10 @@ import { openNatsObjectStorage } from "../nats/storage/object-storage.ts";
 import { openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { Coordinator } from "../runtime/coordinator.ts";
+import { Coordinator } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
-import { Worker } from "../runtime/worker.ts";
+import { Worker } from "../runtime/worker/worker.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */

@@ -2,12 +2,12 @@
 import type { Command } from "commander";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
-import { isJobName } from "../dataflow/subjects.ts";
+import { isJobName } from "../dataflow/channel/subjects.ts";
 import { ConfigurationError, RequestRefusedError } from "../errors.ts";
 import { loadJob } from "../job/load.ts";
 import { describePlan } from "../job/plan.ts";
-import { jobKey } from "../runtime/coordinator.ts";
-import { decodeRecord } from "../runtime/record-writer.ts";
+import { jobKey } from "../runtime/leader/coordinator.ts";
+import { decodeRecord } from "../runtime/leader/record-writer.ts";
 import { type Cluster, createClient, prepareJob, submissionOf } from "./assembly.ts";
 import {
   addClusterOptions,

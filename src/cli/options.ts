@@ -2,8 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ConfigOverrides } from "../config/job-config.ts";
 import { optionKeys } from "../config/options.ts";
+import { isSubjectToken } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
-import { isSubjectToken } from "../dataflow/subjects.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";

@@ -1,5 +1,5 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend. */
-import type { Subjects } from "../dataflow/subjects.ts";
+import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
 import { type ControlLink, pause } from "./link.ts";
 import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "./messages.ts";

@@ -5,7 +5,7 @@
  * what is said (messages.ts) and what a repetition means to the handler, which must be idempotent.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
-import type { Bus, Subscription } from "../dataflow/bus.ts";
+import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
 import { InvariantError, retryOf } from "../errors.ts";
 import { decodeValue, encodeValue } from "../state/codec.ts";
 

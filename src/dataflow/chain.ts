@@ -11,7 +11,7 @@
  * - O4 `onEnd` runs upstream first, once for each key that holds state then, and no cut falls between (P19).
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
- * test/bench/state.ts.
+ * test/bench/micro/state.ts.
  */
 import { InvariantError, invariant, OperatorError } from "../errors.ts";
 import { type Key, type StateDescriptors, valueState } from "../state/descriptor.ts";

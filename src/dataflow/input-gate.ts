@@ -9,8 +9,8 @@
  * G3 A channel that has ended is still read: barriers may follow its end (P19).
  */
 import { invariant } from "../errors.ts";
-import type { InputChannel } from "./channel.ts";
-import type { Frame } from "./frame.ts";
+import type { InputChannel } from "./channel/channel.ts";
+import type { Frame } from "./channel/frame.ts";
 
 export interface GateFrame {
   readonly channelIndex: number;

@@ -14,9 +14,9 @@
  */
 import { invariant } from "../errors.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
-import type { OutputChannel } from "./channel.ts";
-import { Fifo } from "./fifo.ts";
-import type { ControlFrame, RecordsFrame } from "./frame.ts";
+import type { OutputChannel } from "./channel/channel.ts";
+import { Fifo } from "./channel/fifo.ts";
+import type { ControlFrame, RecordsFrame } from "./channel/frame.ts";
 import type { Partitioner } from "./operator.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
 

@@ -8,7 +8,7 @@
  *
  * Time and turns come from outside, so that a simulation can own both.
  */
-import type { Bus, MessageHandler, Subscription } from "../dataflow/bus.ts";
+import type { Bus, MessageHandler, Subscription } from "../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant, NoRespondersError, RequestTimeoutError } from "../errors.ts";
 
 export interface MemoryBrokerOptions {

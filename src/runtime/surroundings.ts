@@ -1,7 +1,7 @@
 /** What every host of machines in a process is given: the same parts for coordinators, workers and subtasks. */
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
-import type { Subjects } from "../dataflow/subjects.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import type { Clock } from "./clock.ts";
 import type { Timings } from "./timings.ts";

@@ -9,14 +9,14 @@
  */
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { durationFigures, measureDurations, measurePauses, pauseFigures } from "./checkpoints.ts";
 import type { Figure, Measured, Settings } from "./figure.ts";
-import { BenchCluster } from "./processes.ts";
-import { measureRecovery, recoveryFigures } from "./recovery.ts";
+import { durationFigures, measureDurations, measurePauses, pauseFigures } from "./figures/checkpoints.ts";
+import { measureRecovery, recoveryFigures } from "./figures/recovery.ts";
+import { measureThroughput, throughputFigures } from "./figures/throughput.ts";
+import { measureMemory, measureWire, memoryFigures, wireFigures } from "./figures/wire.ts";
+import { BenchCluster } from "./processes/processes.ts";
 import { describeFigures, figuresAsJson, passes } from "./report.ts";
 import { fillFrames, fillSingle } from "./streams.ts";
-import { measureThroughput, throughputFigures } from "./throughput.ts";
-import { measureMemory, measureWire, memoryFigures, wireFigures } from "./wire.ts";
 
 const { values: flags } = parseArgs({
   options: {

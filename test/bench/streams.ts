@@ -1,7 +1,7 @@
 /** The input streams, filled once: every figure reads as much of them as it needs. */
 import { jetstreamManager } from "@nats-io/jetstream";
-import type { BenchCluster } from "./processes.ts";
-import { fillStream } from "./workload.ts";
+import { fillStream } from "./jobs/workload.ts";
+import type { BenchCluster } from "./processes/processes.ts";
 
 export const KEYS = 100_000;
 /** One bid a message. */

@@ -1,6 +1,6 @@
-/** What every message bus does (`src/dataflow/bus.ts`). */
+/** What every message bus does (`src/dataflow/channel/bus.ts`). */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Bus } from "../../src/dataflow/bus.ts";
+import type { Bus } from "../../src/dataflow/channel/bus.ts";
 import {
   DisconnectedError,
   InvariantError,

@@ -1,14 +1,14 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Bus } from "../../src/dataflow/bus.ts";
-import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../src/dataflow/local-channel.ts";
+import type { Bus } from "../../src/dataflow/channel/bus.ts";
+import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../src/dataflow/channel/local-channel.ts";
 import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
   systemTimers,
-} from "../../src/dataflow/remote-channel.ts";
-import { createSubjects } from "../../src/dataflow/subjects.ts";
+} from "../../src/dataflow/channel/remote-channel.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { MemoryBroker } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";

@@ -1,8 +1,8 @@
-/** What every channel does (src/dataflow/channel.ts), whatever carries it. */
+/** What every channel does (src/dataflow/channel/channel.ts), whatever carries it. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { InputChannel, OutputChannel } from "../../src/dataflow/channel.ts";
-import type { Frame, RecordsFrame } from "../../src/dataflow/frame.ts";
+import type { InputChannel, OutputChannel } from "../../src/dataflow/channel/channel.ts";
+import type { Frame, RecordsFrame } from "../../src/dataflow/channel/frame.ts";
 import { InvariantError } from "../../src/errors.ts";
 
 export interface OpenedChannel {

@@ -11,7 +11,7 @@ import {
   kindOf,
   MESSAGE,
   sequenceOf,
-} from "../../src/dataflow/frame-codec.ts";
+} from "../../src/dataflow/channel/frame-codec.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 
 const PLAIN_MAPS = 2;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../src/dataflow/input-gate.ts";
-import { createLocalChannel } from "../../src/dataflow/local-channel.ts";
 import { InvariantError } from "../../src/errors.ts";
 import { records } from "../contracts/channel.contract.ts";
 

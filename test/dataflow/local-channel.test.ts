@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../src/dataflow/local-channel.ts";
+import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../src/dataflow/channel/local-channel.ts";
 import { records, takeAll } from "../contracts/channel.contract.ts";
 
 it("hands frames over by reference", () => {

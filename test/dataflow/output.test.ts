@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Frame } from "../../src/dataflow/frame.ts";
-import { createLocalChannel } from "../../src/dataflow/local-channel.ts";
+import type { Frame } from "../../src/dataflow/channel/frame.ts";
+import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import type { Partitioner } from "../../src/dataflow/operator.ts";
 import { createEdgeOutput } from "../../src/dataflow/output.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";

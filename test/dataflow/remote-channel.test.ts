@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Frame } from "../../src/dataflow/frame.ts";
-import { kindOf, MESSAGE } from "../../src/dataflow/frame-codec.ts";
+import type { Frame } from "../../src/dataflow/channel/frame.ts";
+import { kindOf, MESSAGE } from "../../src/dataflow/channel/frame-codec.ts";
 import {
   ANNOUNCE_EVERY_MS,
   createRemoteInput,
   createRemoteOutput,
   FRAME_MISSING_MS,
   type RemoteWindow,
-} from "../../src/dataflow/remote-channel.ts";
-import { createSubjects } from "../../src/dataflow/subjects.ts";
+} from "../../src/dataflow/channel/remote-channel.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { ChannelError } from "../../src/errors.ts";
 import { records, takeAll } from "../contracts/channel.contract.ts";
 import { FaultyNetwork, ManualTimers } from "./faulty-bus.ts";

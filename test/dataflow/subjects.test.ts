@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createSubjects, isJobName, isSubjectToken } from "../../src/dataflow/subjects.ts";
+import { createSubjects, isJobName, isSubjectToken } from "../../src/dataflow/channel/subjects.ts";
 import { InvariantError } from "../../src/errors.ts";
 
 describe("subjects", () => {

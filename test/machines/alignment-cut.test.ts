@@ -7,8 +7,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type AlignmentEffects, alignmentMachine } from "../../machines/alignment.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../machines/subtask.ts";
+import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../src/dataflow/input-gate.ts";
-import { createLocalChannel } from "../../src/dataflow/local-channel.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../../src/runtime/actor.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

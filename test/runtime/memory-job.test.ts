@@ -6,7 +6,7 @@ import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport } from "../../src/control/messages.ts";
-import { createSubjects } from "../../src/dataflow/subjects.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
@@ -15,10 +15,10 @@ import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Coordinator } from "../../src/runtime/coordinator.ts";
+import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
-import { Worker } from "../../src/runtime/worker.ts";
+import { Worker } from "../../src/runtime/worker/worker.ts";
 
 interface Count {
   readonly word: string;

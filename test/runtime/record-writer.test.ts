@@ -3,8 +3,8 @@ import type { JobRecord } from "../../machines/protocol.ts";
 import type { RecordChange } from "../../machines/record.ts";
 import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../src/errors.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
+import { decodeRecord, encodeRecord, RecordWriter } from "../../src/runtime/leader/record-writer.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../src/runtime/record-store.ts";
-import { decodeRecord, encodeRecord, RecordWriter } from "../../src/runtime/record-writer.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
 const KEY = "job.word-count";

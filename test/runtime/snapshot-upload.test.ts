@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
 import { StorageRefusedError } from "../../src/errors.ts";
-import { SnapshotUpload } from "../../src/runtime/snapshot-upload.ts";
+import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
 import type { EncodedChunk } from "../../src/state/snapshot.ts";
 
 const unhandled: unknown[] = [];

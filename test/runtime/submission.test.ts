@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { GraphPlan, JobRecord, JobStatus } from "../../machines/protocol.ts";
 import type { JobSubmission } from "../../src/control/messages.ts";
-import { type AdmissionFacts, admit } from "../../src/runtime/submission.ts";
+import { type AdmissionFacts, admit } from "../../src/runtime/leader/submission.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
 const planOf = (parallelism: number, states: readonly string[] = ["count"]): GraphPlan => ({

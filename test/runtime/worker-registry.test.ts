@@ -2,9 +2,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { VertexPlan } from "../../machines/protocol.ts";
 import type { ControlLink } from "../../src/control/link.ts";
 import type { PingAnswer, WorkerRegistration } from "../../src/control/messages.ts";
-import { createSubjects } from "../../src/dataflow/subjects.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { NoRespondersError, RequestTimeoutError } from "../../src/errors.ts";
-import { WorkerRegistry } from "../../src/runtime/worker-registry.ts";
+import { WorkerRegistry } from "../../src/runtime/leader/worker-registry.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const subjects = createSubjects();

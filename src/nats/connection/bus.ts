@@ -1,6 +1,6 @@
 /** The bus on core NATS. It borrows the connection: closing the bus ends its subscriptions, not the connection. */
 import type { NatsConnection, Subscription as NatsSubscription } from "@nats-io/transport-node";
-import type { Bus, MessageHandler, Subscription } from "../../dataflow/bus.ts";
+import type { Bus, MessageHandler, Subscription } from "../../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant } from "../../errors.ts";
 import type { NatsEnvironment } from "./environment.ts";
 import { NatsLink } from "./link.ts";

@@ -8,11 +8,11 @@ import {
   type Stream,
   valueState,
 } from "../../../src/index.ts";
-import { discardSink } from "../discard-sink.ts";
-import { Progress } from "../progress.ts";
-import { shapedSource } from "../shaped-source.ts";
-import { type Variant, variantOfEnvironment } from "../variant.ts";
-import { add, type Bid, bidderAt, bidPool, isTenth, NO_TOTAL } from "../workload.ts";
+import { Progress } from "../processes/progress.ts";
+import { discardSink } from "./discard-sink.ts";
+import { shapedSource } from "./shaped-source.ts";
+import { type Variant, variantOfEnvironment } from "./variant.ts";
+import { add, type Bid, bidderAt, bidPool, isTenth, NO_TOTAL } from "./workload.ts";
 
 interface Hit {
   readonly bidder: string;

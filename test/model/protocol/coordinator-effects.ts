@@ -1,4 +1,4 @@
-/** What the effects of a coordinator's machines do, as in the handlers of src/runtime/job-runtime.ts. */
+/** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";

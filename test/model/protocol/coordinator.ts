@@ -1,5 +1,5 @@
 /**
- * One coordinator process that leads the job: the real machines, hosted as in src/runtime/job-runtime.ts.
+ * One coordinator process that leads the job: the real machines, hosted as in src/runtime/leader/job-runtime.ts.
  *
  * An actor that waits for the store or for its manifest takes nothing else meanwhile (H2): messages come later, what
  * siblings tell it is kept. A process that has ended does not come back: whoever leads again has a new token.

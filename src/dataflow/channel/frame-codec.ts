@@ -1,0 +1,217 @@
+/**
+ * The bytes of a remote channel's messages.
+ *
+ * Every message opens with 16 bytes, big endian:
+ *
+ *     0  version of this format (1)
+ *     1  kind, see MESSAGE
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS
+ *     3  0
+ *     4  number of records, uint32
+ *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
+ *
+ * then: records: msgpack of the array of values, or of [values, Float64Array of timestamps]; barrier: checkpoint id,
+ * float64; grant: records frames taken, their bytes, two float64; all others nothing. What the sequence number means
+ * differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one received.
+ *
+ * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
+ * F2 Whatever survives one encoding survives the other: a frame goes without inline record shapes only when nothing
+ *    in it would come back changed.
+ * F3 Decoded values do not alias the message.
+ */
+import { Packr } from "msgpackr";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
+import type { ControlFrame, RecordsFrame } from "./frame.ts";
+
+const HEADER_BYTES = 16;
+const FORMAT_VERSION = 1;
+
+/** Numbers on the wire. */
+export const MESSAGE = {
+  records: 1,
+  barrier: 2,
+  endOfData: 3,
+  /** Writer to reader, until echoed. */
+  hello: 4,
+  /** Writer to reader: the last sequence number that was sent. */
+  total: 5,
+  /** Reader to writer: your hello has arrived. */
+  echo: 6,
+  /** Reader to writer: what was received and taken so far. */
+  grant: 7,
+} as const;
+
+const TIMESTAMPS = 1;
+const PLAIN_MAPS = 2;
+
+/** Inline shapes are looked up per frame; beyond this many the lookup costs more than it saves. */
+const SHAPES_MAX = 64;
+/** Frames looked at for their shapes: the first ones, then one in so many. */
+const SAMPLE_EVERY = 64;
+const SAMPLED_VALUES_MAX = 256;
+
+/** Objects as maps: no shapes. Maps and class instances do not survive it, see `survivesPlain`. */
+const plainPackr = new Packr({
+  useRecords: false,
+  variableMapSize: true,
+  moreTypes: true,
+  copyBuffers: true,
+});
+
+/** One per writing end: it remembers whether the channel's records have ever new shapes. */
+export class FrameEncoder {
+  #plainMaps = false;
+  #framesUntilSample = 0;
+  #framesSeen = 0;
+
+  /** @throws what msgpackr throws for symbols and cycles */
+  records(
+    sequence: number,
+    values: readonly unknown[],
+    timestamps: readonly number[] | undefined,
+  ): Uint8Array {
+    this.#sample(values);
+    const plain = this.#plainMaps && survivesPlain(values, 0);
+    const content = timestamps === undefined ? values : [values, Float64Array.from(timestamps)];
+    const body = plain ? plainPackr.pack(content) : encodeValue(content);
+    const flags = (timestamps === undefined ? 0 : TIMESTAMPS) | (plain ? PLAIN_MAPS : 0);
+    const message = header(MESSAGE.records, HEADER_BYTES + body.length, sequence, flags, values.length);
+    message.set(body, HEADER_BYTES);
+    return message;
+  }
+
+  #sample(values: readonly unknown[]): void {
+    if (this.#framesUntilSample-- > 0) return;
+    this.#framesSeen++;
+    this.#framesUntilSample = this.#framesSeen < 4 ? 0 : SAMPLE_EVERY - 1;
+    const shapes = new Set<string>();
+    const count = Math.min(values.length, SAMPLED_VALUES_MAX);
+    for (let i = 0; i < count && shapes.size <= SHAPES_MAX; i++) collectShapes(values[i], shapes, 0);
+    this.#plainMaps = shapes.size > SHAPES_MAX;
+  }
+}
+
+export function encodeControl(sequence: number, frame: ControlFrame): Uint8Array {
+  if (frame.kind === "endOfData") return header(MESSAGE.endOfData, HEADER_BYTES, sequence, 0, 0);
+  const message = header(MESSAGE.barrier, HEADER_BYTES + 8, sequence, 0, 0);
+  message.writeDoubleBE(frame.checkpointId, HEADER_BYTES);
+  return message;
+}
+
+export function encodeHello(): Uint8Array {
+  return header(MESSAGE.hello, HEADER_BYTES, 0, 0, 0);
+}
+
+export function encodeEcho(): Uint8Array {
+  return header(MESSAGE.echo, HEADER_BYTES, 0, 0, 0);
+}
+
+export function encodeTotal(lastSent: number): Uint8Array {
+  return header(MESSAGE.total, HEADER_BYTES, lastSent, 0, 0);
+}
+
+export function encodeGrant(lastReceived: number, framesTaken: number, bytesTaken: number): Uint8Array {
+  const message = header(MESSAGE.grant, HEADER_BYTES + 16, lastReceived, 0, 0);
+  message.writeDoubleBE(framesTaken, HEADER_BYTES);
+  message.writeDoubleBE(bytesTaken, HEADER_BYTES + 8);
+  return message;
+}
+
+/** undefined: not a message of this format. Of all others the header and the numbers behind it can be read. */
+export function kindOf(message: Uint8Array): number | undefined {
+  if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
+  const kind = message[1]!;
+  const numbers = kind === MESSAGE.barrier ? 1 : kind === MESSAGE.grant ? 2 : 0;
+  return message.length < HEADER_BYTES + 8 * numbers ? undefined : kind;
+}
+
+/** Of a message that `kindOf` has accepted. */
+export function sequenceOf(message: Uint8Array): number {
+  return viewOf(message).getFloat64(8);
+}
+
+/** @throws Error when the body is not what the header says */
+export function decodeRecords(message: Uint8Array): RecordsFrame {
+  const flags = message[2]!;
+  const count = viewOf(message).getUint32(4);
+  const body = message.subarray(HEADER_BYTES);
+  const content = (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
+  let values: unknown;
+  let timestamps: readonly number[] | undefined;
+  if ((flags & TIMESTAMPS) === 0) {
+    values = content;
+  } else {
+    const [decoded, times] = content as [unknown, Float64Array];
+    if (!(times instanceof Float64Array) || times.length !== count) throw new Error("timestamps are missing");
+    values = decoded;
+    // A plain array, as in the frames that never left their process: one shape for whoever reads them.
+    timestamps = Array.from(times);
+  }
+  if (!Array.isArray(values) || values.length !== count) throw new Error(`${count} records were announced`);
+  return { kind: "records", values, timestamps };
+}
+
+/** Of a barrier or an end. */
+export function decodeControl(message: Uint8Array): ControlFrame {
+  if (message[1] === MESSAGE.endOfData) return { kind: "endOfData" };
+  return { kind: "barrier", checkpointId: viewOf(message).getFloat64(HEADER_BYTES) };
+}
+
+/** Of a grant. */
+export function decodeGrant(message: Uint8Array): { framesTaken: number; bytesTaken: number } {
+  const view = viewOf(message);
+  return { framesTaken: view.getFloat64(HEADER_BYTES), bytesTaken: view.getFloat64(HEADER_BYTES + 8) };
+}
+
+function header(kind: number, bytes: number, sequence: number, flags: number, count: number): Buffer {
+  const message = Buffer.allocUnsafe(bytes);
+  message[0] = FORMAT_VERSION;
+  message[1] = kind;
+  message[2] = flags;
+  message[3] = 0;
+  message.writeUInt32BE(count, 4);
+  message.writeDoubleBE(sequence, 8);
+  return message;
+}
+
+function viewOf(message: Uint8Array): DataView {
+  return new DataView(message.buffer, message.byteOffset, message.byteLength);
+}
+
+const DEPTH_MAX = 32;
+
+function collectShapes(value: unknown, shapes: Set<string>, depth: number): void {
+  if (typeof value !== "object" || value === null || depth > DEPTH_MAX) return;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length && shapes.size <= SHAPES_MAX; i++) {
+      collectShapes(value[i], shapes, depth + 1);
+    }
+    return;
+  }
+  if (value.constructor !== Object) return;
+  const keys = Object.keys(value);
+  shapes.add(keys.join("\u0000"));
+  for (const key of keys) {
+    if (shapes.size > SHAPES_MAX) return;
+    collectShapes((value as Record<string, unknown>)[key], shapes, depth + 1);
+  }
+}
+
+/** Would `value` come back from `plainPackr` as it comes back from the ordinary encoding? Maps would not. */
+function survivesPlain(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (depth > DEPTH_MAX) return false;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      if (!survivesPlain(value[i], depth + 1)) return false;
+    }
+    return true;
+  }
+  if (value.constructor === Object) {
+    for (const key in value) {
+      if (!survivesPlain((value as Record<string, unknown>)[key], depth + 1)) return false;
+    }
+    return true;
+  }
+  return value instanceof Date || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}

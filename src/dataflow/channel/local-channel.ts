@@ -1,0 +1,148 @@
+/**
+ * A channel inside one process: frames are handed over by reference.
+ *
+ * Owns: the queue between two subtasks and its window. Does not own: when either subtask runs; wake callbacks only
+ * schedule (H4).
+ *
+ * L1 Unconsumed records frames <= framesMax. L2 A frame is accepted only while fewer than recordsMax records are
+ * unconsumed, so the memory is bounded by recordsMax plus one frame, whatever the frames' sizes. Overdrafts come on
+ * top of both.
+ */
+import { invariant } from "../../errors.ts";
+import type { InputChannel, OutputChannel } from "./channel.ts";
+import { Fifo } from "./fifo.ts";
+import type { ControlFrame, Frame, RecordsFrame } from "./frame.ts";
+
+export interface LocalWindow {
+  /** Unconsumed records frames. Small frames, flushed by age, reach this one first. */
+  readonly framesMax: number;
+  /** Unconsumed records. What lies here is what a barrier waits behind: more bought no throughput (test/bench/micro/channel.ts). */
+  readonly recordsMax: number;
+  readonly recordsPerFrame: number;
+}
+
+export const DEFAULT_LOCAL_WINDOW: LocalWindow = {
+  framesMax: 64,
+  recordsMax: 4096,
+  recordsPerFrame: 1024,
+};
+
+export function createLocalChannel(window: LocalWindow = DEFAULT_LOCAL_WINDOW): {
+  output: OutputChannel;
+  input: InputChannel;
+} {
+  const pipe = new LocalPipe(window);
+  return { output: new LocalOutput(pipe, window.recordsPerFrame), input: new LocalInput(pipe) };
+}
+
+class LocalPipe {
+  readonly #window: LocalWindow;
+  readonly #frames = new Fifo<Frame>();
+  #recordsFrames = 0;
+  #records = 0;
+  #closed = false;
+  wakeReader: (() => void) | undefined;
+  wakeWriter: (() => void) | undefined;
+
+  constructor(window: LocalWindow) {
+    this.#window = window;
+  }
+
+  hasCredit(): boolean {
+    return this.#recordsFrames < this.#window.framesMax && this.#records < this.#window.recordsMax;
+  }
+
+  push(frame: Frame): void {
+    // A subtask that is torn down first leaves its peer sending into nothing: the generation is over.
+    if (this.#closed) return;
+    if (frame.kind === "records") {
+      this.#recordsFrames++;
+      this.#records += frame.values.length;
+    }
+    this.#frames.push(frame);
+    if (this.#frames.length === 1) this.wakeReader?.();
+  }
+
+  peek(): Frame | undefined {
+    return this.#frames.first();
+  }
+
+  take(): Frame | undefined {
+    const frame = this.#frames.shift();
+    if (frame !== undefined && frame.kind === "records") {
+      const hadCredit = this.hasCredit();
+      this.#recordsFrames--;
+      this.#records -= frame.values.length;
+      if (!hadCredit && this.hasCredit()) this.wakeWriter?.();
+    }
+    return frame;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#frames.clear();
+    this.#recordsFrames = 0;
+    this.#records = 0;
+  }
+}
+
+class LocalOutput implements OutputChannel {
+  readonly recordsPerFrame: number;
+  readonly #pipe: LocalPipe;
+  #closed = false;
+
+  constructor(pipe: LocalPipe, recordsPerFrame: number) {
+    this.#pipe = pipe;
+    this.recordsPerFrame = recordsPerFrame;
+  }
+
+  hasCredit(): boolean {
+    return this.#pipe.hasCredit();
+  }
+
+  onCredit(wake: () => void): void {
+    this.#pipe.wakeWriter = wake;
+  }
+
+  send(frame: RecordsFrame | ControlFrame): void {
+    invariant(frame.kind !== "records" || this.#pipe.hasCredit(), "records are sent only with credit");
+    if (!this.#closed) this.#pipe.push(frame);
+  }
+
+  overdraw(frame: RecordsFrame): void {
+    if (!this.#closed) this.#pipe.push(frame);
+  }
+
+  async opened(): Promise<void> {}
+
+  /** What was sent stays for the reader. */
+  close(): void {
+    this.#closed = true;
+    this.#pipe.wakeWriter = undefined;
+  }
+}
+
+class LocalInput implements InputChannel {
+  readonly #pipe: LocalPipe;
+
+  constructor(pipe: LocalPipe) {
+    this.#pipe = pipe;
+  }
+
+  peek(): Frame | undefined {
+    return this.#pipe.peek();
+  }
+
+  take(): Frame | undefined {
+    return this.#pipe.take();
+  }
+
+  onFrame(wake: () => void): void {
+    this.#pipe.wakeReader = wake;
+  }
+
+  close(): void {
+    this.#pipe.wakeReader = undefined;
+    this.#pipe.close();
+  }
+}

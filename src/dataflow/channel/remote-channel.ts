@@ -1,0 +1,441 @@
+/**
+ * A channel between two processes, over the bus.
+ *
+ * Owns: numbering, flow control, the handshake, noticing loss. Does not own: repairing loss. Core NATS drops messages
+ * in silence, so whatever is missing fails the generation, and the job restores from its last checkpoint.
+ * Subjects carry the generation (P2): messages of other generations do not arrive here.
+ *
+ * - R1 Every frame is numbered from 1. The reader takes the next number only; lower ones are dropped, a higher one
+ *   means that frames were lost: `onFailure`, and nothing is handed out any more.
+ * - R2 Nothing is sent before the reader has echoed a hello, which comes the way that the frames will come (P26).
+ * - R3 The writer announces the last number every second and after a reconnect; what the reader has not got two
+ *   seconds later was lost (P26). So a lost tail is noticed within three seconds of a working connection.
+ * - R4 Sent but not taken: fewer than `framesMax` records frames and `bytesMax` bytes before each send, so the memory
+ *   on both sides is bounded by `bytesMax` plus one frame; overdrafts and the pieces of a split frame come on top.
+ * - R5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
+ *   of the window was taken, every second, and after a reconnect.
+ * - R6 Control frames need no credit and keep their place.
+ *
+ * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
+ * falls into the subtask's turn, which is measured.
+ */
+import { ChannelError, invariant } from "../../errors.ts";
+import type { Bus, Subscription } from "./bus.ts";
+import type { InputChannel, OutputChannel } from "./channel.ts";
+import { Fifo } from "./fifo.ts";
+import {
+  type ChannelId,
+  type ControlFrame,
+  describeChannel,
+  type Frame,
+  type RecordsFrame,
+} from "./frame.ts";
+import {
+  decodeControl,
+  decodeGrant,
+  decodeRecords,
+  encodeControl,
+  encodeEcho,
+  encodeGrant,
+  encodeHello,
+  encodeTotal,
+  FrameEncoder,
+  kindOf,
+  MESSAGE,
+  sequenceOf,
+} from "./frame-codec.ts";
+import type { ChannelSubjects } from "./subjects.ts";
+
+export interface Timers {
+  /** Calls `fire` once, `ms` from now. The answer cancels; canceling what has fired does nothing. */
+  after(ms: number, fire: () => void): () => void;
+}
+
+export const systemTimers: Timers = {
+  after(ms, fire) {
+    const timer = setTimeout(fire, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Both ends must be given the same one. */
+export interface RemoteWindow {
+  readonly framesMax: number;
+  readonly bytesMax: number;
+}
+
+export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
+
+export interface RemoteChannelOptions {
+  readonly bus: Bus;
+  readonly id: ChannelId;
+  readonly subjects: ChannelSubjects;
+  readonly timers: Timers;
+  /** At most once; the generation is to fail. Everything sent or asked for afterwards is ignored. */
+  readonly onFailure: (error: ChannelError) => void;
+  readonly window?: RemoteWindow;
+}
+
+export const ANNOUNCE_EVERY_MS = 1000;
+export const FRAME_MISSING_MS = 2000;
+const HELLO_FIRST_MS = 25;
+const HELLO_EVERY_MS = 250;
+
+/** Frames of about this size cost little per record and still spread over the subtasks' turns. */
+const FRAME_BYTES = 32 * 1024;
+const RECORDS_PER_FRAME_MAX = 1024;
+/** Until the first frame has shown how large the records are. */
+const RECORDS_PER_FRAME_FIRST = 128;
+
+export function createRemoteOutput(options: RemoteChannelOptions): OutputChannel {
+  return new RemoteOutput(options);
+}
+
+export function createRemoteInput(options: RemoteChannelOptions): InputChannel {
+  return new RemoteInput(options);
+}
+
+interface LineHandlers {
+  /** false: a message of this kind does not belong here. */
+  receive(kind: number, message: Uint8Array): boolean;
+  /** Every second and after a reconnect. */
+  announce(): void;
+  /** Once, when the channel has failed or is closed. */
+  stopped(): void;
+}
+
+/** What both ends share: the subscription, the tick, and failing once. */
+class Line {
+  readonly #options: RemoteChannelOptions;
+  readonly #handlers: LineHandlers;
+  readonly #subscriptions: Subscription[];
+  #cancelTick: () => void;
+  #over = false;
+
+  constructor(options: RemoteChannelOptions, listenTo: string, handlers: LineHandlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#subscriptions = [
+      options.bus.subscribe(listenTo, (body) => {
+        if (!this.#over) this.#receive(body);
+      }),
+      options.bus.onReconnect(() => {
+        if (!this.#over) handlers.announce();
+      }),
+    ];
+    this.#cancelTick = options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
+  }
+
+  /** Failed or closed. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  fail(what: string, cause?: unknown): void {
+    if (this.#over) return;
+    this.close();
+    const message = `channel broken, ${describeChannel(this.#options.id)}: ${what}`;
+    this.#options.onFailure(new ChannelError(message, cause === undefined ? {} : { cause }));
+  }
+
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancelTick();
+    for (const subscription of this.#subscriptions) subscription.close();
+    this.#handlers.stopped();
+  }
+
+  #receive(message: Uint8Array): void {
+    const kind = kindOf(message);
+    if (kind === undefined || !this.#handlers.receive(kind, message)) {
+      this.fail(`a message of ${message.length} bytes that does not belong here`);
+    }
+  }
+
+  readonly #tick = (): void => {
+    // Without a connection announcements would only pile up; a reconnect announces at once.
+    if (this.#options.bus.connectedForMs() > 0) this.#handlers.announce();
+    this.#cancelTick = this.#options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
+  };
+}
+
+class RemoteOutput implements OutputChannel {
+  recordsPerFrame = RECORDS_PER_FRAME_FIRST;
+  readonly #line: Line;
+  readonly #bus: Bus;
+  readonly #timers: Timers;
+  readonly #window: RemoteWindow;
+  readonly #subject: string;
+  readonly #encoder = new FrameEncoder();
+  readonly #opened: Promise<void>;
+  #resolveOpened: (() => void) | undefined;
+  #isOpen = false;
+  #cancelHello: () => void = () => {};
+  #lastSequence = 0;
+  #framesSent = 0;
+  #bytesSent = 0;
+  #framesTaken = 0;
+  #bytesTaken = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(options: RemoteChannelOptions) {
+    this.#bus = options.bus;
+    this.#timers = options.timers;
+    this.#window = options.window ?? DEFAULT_REMOTE_WINDOW;
+    this.#subject = options.subjects.data;
+    this.#opened = new Promise((resolve) => {
+      this.#resolveOpened = resolve;
+    });
+    this.#line = new Line(options, options.subjects.credit, {
+      receive: (kind, message) => this.#receive(kind, message),
+      announce: () => this.#announce(),
+      stopped: () => this.#stopped(),
+    });
+    this.#sayHello(HELLO_FIRST_MS);
+  }
+
+  hasCredit(): boolean {
+    return (
+      this.#isOpen &&
+      this.#framesSent - this.#framesTaken < this.#window.framesMax &&
+      this.#bytesSent - this.#bytesTaken < this.#window.bytesMax
+    );
+  }
+
+  onCredit(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  opened(): Promise<void> {
+    return this.#opened;
+  }
+
+  send(frame: RecordsFrame | ControlFrame): void {
+    if (this.#line.over) return;
+    invariant(this.#isOpen, "a remote channel carries frames only once it is open");
+    if (frame.kind === "records") {
+      invariant(this.hasCredit(), "records are sent only with credit");
+      this.#sendRecords(frame.values, frame.timestamps);
+    } else {
+      this.#bus.publish(this.#subject, encodeControl(++this.#lastSequence, frame));
+    }
+  }
+
+  overdraw(frame: RecordsFrame): void {
+    if (this.#line.over) return;
+    invariant(this.#isOpen, "a remote channel carries frames only once it is open");
+    this.#sendRecords(frame.values, frame.timestamps);
+  }
+
+  close(): void {
+    this.#line.close();
+  }
+
+  #receive(kind: number, message: Uint8Array): boolean {
+    if (kind === MESSAGE.echo) this.#open();
+    else if (kind === MESSAGE.grant) this.#grant(message);
+    else return false;
+    return true;
+  }
+
+  #announce(): void {
+    if (this.#isOpen) this.#bus.publish(this.#subject, encodeTotal(this.#lastSequence));
+  }
+
+  #stopped(): void {
+    this.#cancelHello();
+    this.#wake = undefined;
+  }
+
+  #sendRecords(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
+    let message: Uint8Array;
+    try {
+      message = this.#encoder.records(this.#lastSequence + 1, values, timestamps);
+    } catch (error) {
+      // Reported, not thrown: we are called from inside user code, which might swallow it and lose the record.
+      this.#line.fail("a record cannot be encoded: symbols and cycles cannot travel", error);
+      return;
+    }
+    if (message.length > this.#bus.payloadBytesMax) {
+      this.#sendHalves(values, timestamps, message.length);
+      return;
+    }
+    this.#lastSequence++;
+    this.#framesSent++;
+    this.#bytesSent += message.length;
+    this.#bus.publish(this.#subject, message);
+    const wanted = Math.floor((FRAME_BYTES * values.length) / message.length);
+    this.recordsPerFrame = Math.max(1, Math.min(RECORDS_PER_FRAME_MAX, wanted));
+  }
+
+  #sendHalves(values: readonly unknown[], timestamps: readonly number[] | undefined, bytes: number): void {
+    if (values.length === 1) {
+      this.#line.fail(
+        `one record takes ${bytes} bytes, the server takes ${this.#bus.payloadBytesMax}: send less, or raise max_payload`,
+      );
+      return;
+    }
+    const half = values.length >>> 1;
+    this.#sendRecords(values.slice(0, half), timestamps?.slice(0, half));
+    if (!this.#line.over) this.#sendRecords(values.slice(half), timestamps?.slice(half));
+  }
+
+  #sayHello(nextMs: number): void {
+    if (this.#bus.connectedForMs() > 0) this.#bus.publish(this.#subject, encodeHello());
+    this.#cancelHello = this.#timers.after(nextMs, () => {
+      if (!this.#isOpen && !this.#line.over) this.#sayHello(Math.min(nextMs * 2, HELLO_EVERY_MS));
+    });
+  }
+
+  #open(): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    this.#cancelHello();
+    this.#resolveOpened?.();
+    this.#wake?.();
+  }
+
+  #grant(message: Uint8Array): void {
+    const { framesTaken, bytesTaken } = decodeGrant(message);
+    if (framesTaken > this.#framesSent || sequenceOf(message) > this.#lastSequence) {
+      this.#line.fail(`the reader has had more than was sent here: two writers, or two readers`);
+      return;
+    }
+    // Totals only grow: what comes late says nothing new.
+    if (framesTaken <= this.#framesTaken) return;
+    const hadCredit = this.hasCredit();
+    this.#framesTaken = framesTaken;
+    this.#bytesTaken = bytesTaken;
+    if (!hadCredit && this.hasCredit()) this.#wake?.();
+  }
+}
+
+class RemoteInput implements InputChannel {
+  readonly #line: Line;
+  readonly #bus: Bus;
+  readonly #timers: Timers;
+  readonly #window: RemoteWindow;
+  readonly #creditSubject: string;
+  readonly #messages = new Fifo<Uint8Array>();
+  /** The first of `#messages`, decoded. */
+  #first: Frame | undefined;
+  #lastSequence = 0;
+  #framesTaken = 0;
+  #bytesTaken = 0;
+  #framesGranted = 0;
+  #bytesGranted = 0;
+  #cancelMissing: (() => void) | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: RemoteChannelOptions) {
+    this.#bus = options.bus;
+    this.#timers = options.timers;
+    this.#window = options.window ?? DEFAULT_REMOTE_WINDOW;
+    this.#creditSubject = options.subjects.credit;
+    this.#line = new Line(options, options.subjects.data, {
+      receive: (kind, message) => this.#receive(kind, message),
+      announce: () => this.#announce(),
+      stopped: () => this.#stopped(),
+    });
+  }
+
+  peek(): Frame | undefined {
+    if (this.#first === undefined) {
+      const message = this.#messages.first();
+      if (message === undefined) return undefined;
+      try {
+        this.#first = kindOf(message) === MESSAGE.records ? decodeRecords(message) : decodeControl(message);
+      } catch (error) {
+        this.#line.fail(`frame ${sequenceOf(message)} cannot be decoded`, error);
+      }
+    }
+    return this.#first;
+  }
+
+  take(): Frame | undefined {
+    const frame = this.peek();
+    if (frame === undefined) return undefined;
+    const message = this.#messages.shift()!;
+    this.#first = undefined;
+    if (frame.kind === "records") {
+      this.#framesTaken++;
+      this.#bytesTaken += message.length;
+      if (
+        (this.#framesTaken - this.#framesGranted) * 4 >= this.#window.framesMax ||
+        (this.#bytesTaken - this.#bytesGranted) * 4 >= this.#window.bytesMax
+      ) {
+        this.#announce();
+      }
+    }
+    return frame;
+  }
+
+  onFrame(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  close(): void {
+    this.#line.close();
+  }
+
+  #receive(kind: number, message: Uint8Array): boolean {
+    switch (kind) {
+      case MESSAGE.records:
+      case MESSAGE.barrier:
+      case MESSAGE.endOfData:
+        this.#arrived(message);
+        return true;
+      case MESSAGE.hello:
+        this.#bus.publish(this.#creditSubject, encodeEcho());
+        return true;
+      case MESSAGE.total:
+        this.#expect(sequenceOf(message));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #announce(): void {
+    this.#framesGranted = this.#framesTaken;
+    this.#bytesGranted = this.#bytesTaken;
+    this.#bus.publish(
+      this.#creditSubject,
+      encodeGrant(this.#lastSequence, this.#framesTaken, this.#bytesTaken),
+    );
+  }
+
+  #stopped(): void {
+    this.#cancelMissing?.();
+    this.#messages.clear();
+    this.#first = undefined;
+    this.#wake = undefined;
+  }
+
+  #arrived(message: Uint8Array): void {
+    const sequence = sequenceOf(message);
+    if (sequence <= this.#lastSequence) return;
+    const next = this.#lastSequence + 1;
+    if (sequence !== next) {
+      this.#line.fail(`frames ${next} to ${sequence - 1} were lost`);
+      return;
+    }
+    this.#lastSequence = sequence;
+    this.#messages.push(message);
+    if (this.#messages.length === 1) this.#wake?.();
+  }
+
+  /** Messages of one subject come in order, so what was sent before this total has arrived or is lost. */
+  #expect(lastSent: number): void {
+    if (lastSent <= this.#lastSequence || this.#cancelMissing !== undefined) return;
+    this.#cancelMissing = this.#timers.after(FRAME_MISSING_MS, () => {
+      this.#cancelMissing = undefined;
+      if (this.#lastSequence < lastSent) {
+        this.#line.fail(
+          `frames ${this.#lastSequence + 1} to ${lastSent} are missing for ${FRAME_MISSING_MS} ms`,
+        );
+      }
+    });
+  }
+}

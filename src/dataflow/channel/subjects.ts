@@ -1,0 +1,88 @@
+/**
+ * Every NATS subject of Tidemark is built here, and nowhere else.
+ *
+ * All of a job's life sits below `<prefix>.<job>`; what belongs to one generation carries it as the next token, so an
+ * old incarnation that wakes up talks to nobody (P2). Names are validated where users give them; an illegal token here
+ * is a bug.
+ *
+ *     <prefix>.workers.<workerId>                                       a process, whatever it runs
+ *     <prefix>.<job>.control                                            the leader
+ *     <prefix>.<job>.events                                             the event feed
+ *     <prefix>.<job>.<generation>.coordinator                           the leader, for this generation's workers
+ *     <prefix>.<job>.<generation>.worker.<workerId>                     a worker, for this generation's coordinator
+ *     <prefix>.<job>.<generation>.channel.<edge>.<from>.<to>            hellos, frames, totals sent
+ *     <prefix>.<job>.<generation>.channel-credit.<edge>.<from>.<to>     the way back: echoes, totals consumed
+ */
+import { invariant } from "../../errors.ts";
+import type { ChannelId } from "./frame.ts";
+
+export interface ChannelSubjects {
+  readonly data: string;
+  readonly credit: string;
+}
+
+export interface Subjects {
+  readonly prefix: string;
+  channel(job: string, generation: number, id: ChannelId): ChannelSubjects;
+  control(job: string): string;
+  /** Control subjects of all jobs: what the leader listens on. */
+  allControl(): string;
+  events(job: string): string;
+  /** Event feeds of all jobs. */
+  allEvents(): string;
+  workers(workerId: string): string;
+  coordinator(job: string, generation: number): string;
+  worker(job: string, generation: number, workerId: string): string;
+}
+
+/** "workers" as a job name would collide with the workers' own subjects. */
+const RESERVED_JOBS = new Set(["workers"]);
+
+/** May this be one token of a subject? Whitespace, control characters and NATS's own `.`, `*`, `>` may not be in it. */
+export function isSubjectToken(token: string): boolean {
+  return /^[^\s.*>\p{Cc}]+$/u.test(token);
+}
+
+export function isJobName(name: string): boolean {
+  return isSubjectToken(name) && !RESERVED_JOBS.has(name);
+}
+
+export function createSubjects(prefix = "tidemark"): Subjects {
+  invariant(
+    prefix.split(".").every(isSubjectToken) && !prefix.startsWith("$"),
+    `subject prefix "${prefix}" is not a list of legal tokens`,
+  );
+  const ofJob = (job: string): string => {
+    invariant(isJobName(job), `job name "${job}" is not a legal subject token`);
+    return `${prefix}.${job}`;
+  };
+  const ofGeneration = (job: string, generation: number): string =>
+    `${ofJob(job)}.${count(generation, "generation")}`;
+
+  return {
+    prefix,
+    channel(job, generation, id) {
+      const base = ofGeneration(job, generation);
+      const name = `${token(id.edge, "edge")}.${count(id.from, "from")}.${count(id.to, "to")}`;
+      return { data: `${base}.channel.${name}`, credit: `${base}.channel-credit.${name}` };
+    },
+    control: (job) => `${ofJob(job)}.control`,
+    allControl: () => `${prefix}.*.control`,
+    events: (job) => `${ofJob(job)}.events`,
+    allEvents: () => `${prefix}.*.events`,
+    workers: (workerId) => `${prefix}.workers.${token(workerId, "worker id")}`,
+    coordinator: (job, generation) => `${ofGeneration(job, generation)}.coordinator`,
+    worker: (job, generation, workerId) =>
+      `${ofGeneration(job, generation)}.worker.${token(workerId, "worker id")}`,
+  };
+}
+
+function token(value: string, what: string): string {
+  invariant(isSubjectToken(value), `${what} "${value}" is not a legal subject token`);
+  return value;
+}
+
+function count(value: number, what: string): number {
+  invariant(Number.isSafeInteger(value) && value >= 0, `${what} ${value} is not a whole number`);
+  return value;
+}

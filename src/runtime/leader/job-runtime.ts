@@ -1,0 +1,411 @@
+/**
+ * One job on its leader: hosts the job's machines and does what the job machine names.
+ *
+ * Owns: the actors job, checkpointing and restart; the record's writer; recovery; the workers. Does not own: leadership
+ * (coordinator.ts), the decisions (machines), checkpoints (job-checkpoints.ts), delivery to a generation's workers
+ * (leader-generation.ts), deletion (object-reaper.ts), what runs inside workers (worker.ts).
+ */
+import { checkpointingMachine } from "../../../machines/checkpointing.ts";
+import { type JobEffects, jobMachine } from "../../../machines/job.ts";
+import type { JobRecord, Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import { factsOf, latestCheckpoint, type RecordChange } from "../../../machines/record.ts";
+import { planRecovery } from "../../../machines/recovery.ts";
+import { restartMachine } from "../../../machines/restart.ts";
+import { type ControlLink, pause } from "../../control/link.ts";
+import type {
+  Deployment,
+  JobReport,
+  LeaderAnswer,
+  PingAnswer,
+  SubtaskMessage,
+  WorkerRegistration,
+} from "../../control/messages.ts";
+import { describeError, ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
+import { decodeValue } from "../../state/codec.ts";
+import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
+import type { RecordStore } from "../record-store.ts";
+import { stepEvent } from "../step-event.ts";
+import type { Surroundings } from "../surroundings.ts";
+import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
+import { LeaderGeneration } from "./leader-generation.ts";
+import { ObjectReaper } from "./object-reaper.ts";
+import { RecordWriter } from "./record-writer.ts";
+import { refusalOf } from "./registration.ts";
+import { WorkerRegistry } from "./worker-registry.ts";
+
+export interface JobRuntimeOptions extends Surroundings {
+  readonly job: string;
+  readonly leader: string;
+  readonly token: number;
+  readonly record: JobRecord;
+  readonly revision: number;
+  readonly key: string;
+  readonly store: RecordStore;
+  readonly link: ControlLink;
+  /** Cryptographically random, for ids and nonces. */
+  readonly newId: () => string;
+  /** Uniform in [-1, 1). */
+  readonly chance: () => number;
+  readonly onCrash: (error: unknown) => void;
+}
+
+const RESERVED_IDS = 1000;
+const READ_RETRY_MS = 250;
+
+export class JobRuntime {
+  readonly #options: JobRuntimeOptions;
+  readonly #host: Host;
+  readonly #writer: RecordWriter;
+  readonly #workers: WorkerRegistry;
+  readonly #reaper: ObjectReaper;
+  readonly #life = new AbortController();
+  readonly #checkpoints: JobCheckpoints;
+  /** The last one that was raised; it may be over. */
+  #generation: LeaderGeneration | undefined;
+  #placement: { [subtask: SubtaskName]: string } = {};
+  #awaitingSlots = false;
+  #restarts = 0;
+
+  constructor(options: JobRuntimeOptions) {
+    this.#options = options;
+    const { clock, link, subjects, timings } = options;
+    this.#host = new Host({
+      clock,
+      observe: (step) => this.#observe(step),
+      onUnhandled: (actor, event, state) =>
+        options.logger.debug(
+          { job: options.job, actor, event: event.type, state },
+          "event has no meaning here",
+        ),
+      onCrash: options.onCrash,
+    });
+    this.#writer = new RecordWriter({
+      store: options.store,
+      key: options.key,
+      token: options.token,
+      record: options.record,
+      revision: options.revision,
+      signal: this.#life.signal,
+      nowMs: () => clock.nowMs(),
+      newId: options.newId,
+      onStored: (before, after) => this.#reaper.stored(before, after),
+    });
+    this.#reaper = new ObjectReaper({
+      storage: options.storage,
+      logger: options.logger,
+      signal: this.#life.signal,
+    });
+    this.#checkpoints = new JobCheckpoints({
+      ...options,
+      host: this.#host,
+      reaper: this.#reaper,
+      signal: this.#life.signal,
+      manifestTimeoutMs: timings.manifestTimeoutMs,
+      record: () => this.record,
+      change: (change) => this.#change(change),
+      tell: (message) => this.#generation?.tell(message),
+    });
+    this.#workers = new WorkerRegistry({
+      link,
+      subjects,
+      clock,
+      timings,
+      heartbeat: options.record.heartbeat,
+      onChange: () => this.#offerSlots(),
+      onLost: (worker, reason) => this.#workerLost(worker, reason),
+      onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
+    });
+  }
+
+  start(): void {
+    this.#host.start({
+      id: "job",
+      machine: jobMachine,
+      input: {
+        subtasks: subtasksOf(this.#options.record.plan),
+        deployTimeoutMs: this.#options.timings.deployTimeoutMs,
+        settleRetryMs: this.#options.timings.settleRetryMs,
+      },
+      handlers: this.#jobHandlers(),
+    });
+  }
+
+  /** The leader has stepped down, or the process ends: nothing is sent or deleted from here on (P9). */
+  close(): void {
+    this.#life.abort();
+    this.#generation?.end();
+    this.#workers.close();
+    this.#host.close();
+  }
+
+  get record(): JobRecord {
+    return this.#writer.record;
+  }
+
+  /** A terminal status is reached; a new submission may follow. */
+  get ended(): boolean {
+    return !this.#host.has("job");
+  }
+
+  /** No worker offers itself for the job. */
+  get orphaned(): boolean {
+    return this.#workers.list().length === 0;
+  }
+
+  register(registration: WorkerRegistration): LeaderAnswer {
+    const { record } = this;
+    if (this.ended) return { answer: "unknown" };
+    const reason = refusalOf(registration, record);
+    if (reason !== undefined) return { answer: "refused", reason };
+    this.#workers.register(registration);
+    return { answer: "accepted", generation: record.generation };
+  }
+
+  cancel(): LeaderAnswer {
+    this.#host.send("job", { type: "cancel.requested" });
+    return { answer: "accepted" };
+  }
+
+  suspend(): LeaderAnswer {
+    this.#host.send("job", { type: "suspend.requested" });
+    return { answer: "accepted" };
+  }
+
+  report(): JobReport {
+    const { record } = this;
+    const workers = this.#workers.list();
+    const phase = this.#host.state("job") || record.status;
+    return {
+      job: record.job,
+      incarnation: record.incarnation,
+      generation: record.generation,
+      status: record.status,
+      phase,
+      leader: this.#options.leader,
+      workers: workers.map(({ registration }) => ({
+        worker: registration.worker,
+        slots: registration.slots,
+        processId: registration.processId,
+      })),
+      subtasks: workers.flatMap(({ registration, answer }) =>
+        answer === undefined || answer.generation !== record.generation
+          ? []
+          : answer.subtasks.map((subtask) => ({ ...subtask, worker: registration.worker })),
+      ),
+      checkpoints: this.#checkpoints.report(),
+      restarts: this.#restarts,
+      failures: record.failures,
+      waitingFor: this.#waitingFor(phase),
+    };
+  }
+
+  #waitingFor(phase: string): string {
+    if (phase !== "waiting") return "";
+    const needed = Math.max(...this.record.plan.vertices.map((vertex) => vertex.parallelism));
+    return `${needed} slots; the workers offer ${this.#workers.slots}`;
+  }
+
+  /* ------------------------------------------------------------------ effects of the job machine */
+
+  #jobHandlers(): EffectHandlers<JobEffects> {
+    const { clock, logger } = this.#options;
+    const { job } = this.#options;
+    return {
+      "store.claim": () => this.#change({ change: "claim", token: this.#options.token }),
+      "start.policies": ({ reservedCheckpointId }) => this.#startPolicies(reservedCheckpointId),
+      "plan.recovery": () => void this.#planRecovery(),
+      "await.slots": () => {
+        this.#awaitingSlots = true;
+        this.#offerSlots();
+      },
+      "store.generation": ({ generation, completed }) => this.#raiseGeneration(generation, completed),
+      "send.deployment": ({ settle }) => this.#deploy(settle),
+      "send.start": ({ generation }) => this.#generation?.tell({ type: "generation.start", generation }),
+      "send.teardown": () => this.#generation?.tearDown(this.#life.signal),
+      "store.settling": ({ settleTo }) => this.#change({ change: "settling", settleTo }),
+      "store.terminal": ({ status }) => this.#change({ change: "terminal", status }),
+      "release.job": () => {
+        this.#reaper.releaseJob(this.record);
+        this.#workers.close();
+      },
+      "report.recovery": ({ generation }) => {
+        logger.info({ job, generation }, "job is running");
+        this.#host.send("restart", { type: "job.recovered", atMs: clock.nowMs() } as MachineEvent);
+        this.#reaper.sweep(this.record);
+      },
+      "report.failure": ({ where, reason, recoverable }) => {
+        const { generation } = this.record;
+        logger.error({ job, generation, where, reason }, "job failed");
+        this.#restarts++;
+        const atMs = clock.nowMs();
+        void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
+        this.#host.send("restart", {
+          type: "failure.reported",
+          atMs,
+          chance: this.#options.chance(),
+          recoverable,
+        } as MachineEvent);
+      },
+    };
+  }
+
+  async #change(change: RecordChange): Promise<MachineEvent> {
+    const outcome = await this.#writer.change(change);
+    if (outcome.outcome === "lost") return { type: "record.lost" };
+    const type = outcome.outcome === "stored" ? "record.stored" : "record.refused";
+    return { type, facts: factsOf(outcome.record) } as MachineEvent;
+  }
+
+  #startPolicies(reservedCheckpointId: number): void {
+    const { checkpointing, restart } = this.record;
+    this.#host.start({
+      id: "restart",
+      machine: restartMachine,
+      input: { strategy: restart },
+      handlers: {},
+    });
+    this.#host.start({
+      id: "checkpointing",
+      machine: checkpointingMachine,
+      input: {
+        intervalMs: checkpointing.intervalMs,
+        minPauseMs: checkpointing.minPauseMs,
+        retryMs: 200,
+        reservedCheckpointId,
+        block: RESERVED_IDS,
+      },
+      handlers: this.#checkpoints.handlers(),
+      siblings: (name) => (name === "checkpoints" ? this.#checkpoints.actors() : [name]),
+    });
+  }
+
+  async #planRecovery(): Promise<void> {
+    const { record } = this;
+    const latest = latestCheckpoint(record);
+    let found: Parameters<typeof planRecovery>[1];
+    while (latest !== undefined && found === undefined && !this.#life.signal.aborted) {
+      try {
+        const bytes = await this.#options.storage.get(latest.manifest);
+        found = { found: "manifest", manifest: decodeValue(bytes) as Manifest };
+      } catch (error) {
+        const object = latest.manifest.name;
+        if (error instanceof ObjectMissingError) found = { found: "missing", object };
+        else if (error instanceof ObjectCorruptError) found = { found: "corrupt", object };
+        else if (retryOf(error) !== "now") throw error;
+        else await pause(READ_RETRY_MS, this.#life.signal);
+      }
+    }
+    if (this.#life.signal.aborted) return;
+    const plan = planRecovery(record, found);
+    if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
+    this.#host.send(
+      "job",
+      plan.plan === "stop"
+        ? ({ type: "recovery.impossible", reason: plan.reason } as MachineEvent)
+        : { type: "recovery.planned" },
+    );
+  }
+
+  #offerSlots(): void {
+    if (!this.#awaitingSlots) return;
+    const placement = this.#workers.place(this.record.plan.vertices);
+    if (placement === undefined) return;
+    this.#awaitingSlots = false;
+    this.#placement = placement;
+    this.#host.send("job", { type: "slots.available" });
+  }
+
+  async #raiseGeneration(generation: number, completed: number): Promise<MachineEvent> {
+    const nonce = this.#options.newId();
+    const answer = await this.#change({ change: "generation", generation, nonce, completed });
+    if (answer.type === "record.stored") this.#beginGeneration(generation);
+    return answer;
+  }
+
+  #beginGeneration(id: number): void {
+    this.#generation?.end();
+    this.#checkpoints.clear();
+    const { job, logger, timings } = this.#options;
+    this.#generation = new LeaderGeneration({
+      ...this.#options,
+      id,
+      placement: this.#placement,
+      deployTimeoutMs: timings.cancelTimeoutMs,
+      receive: (message) => this.#receive(message),
+      onError: (error) =>
+        logger.warn({ job, generation: id, error: describeError(error) }, "message could not be handled"),
+    });
+  }
+
+  #deploy(settle: boolean): void {
+    const { record } = this;
+    const latest = latestCheckpoint(record);
+    const deployment: Deployment = {
+      job: record.job,
+      incarnation: record.incarnation,
+      generation: record.generation,
+      nonce: record.nonce,
+      placement: this.#placement,
+      splits: record.splits,
+      restore: latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest },
+      settle,
+      maxParallelism: record.plan.maxParallelism,
+    };
+    const generation = this.#generation;
+    for (const worker of generation?.workers() ?? [])
+      if (!this.#workers.has(worker)) this.#workerLost(worker, "lost while its generation was being raised");
+      else void generation?.deploy(worker, deployment).then((reason) => this.#deployed(deployment, reason));
+  }
+
+  #deployed({ generation }: Deployment, reason: string | undefined): void {
+    if (reason !== undefined)
+      this.#host.send("job", { type: "deployment.failed", generation, reason } as MachineEvent);
+  }
+
+  #workerLost(worker: string, reason: string): void {
+    this.#options.logger.warn({ job: this.#options.job, worker, reason }, "worker lost");
+    this.#reportLost(worker, reason);
+  }
+
+  #reportLost(worker: string, reason: string): void {
+    const generation = this.#generation;
+    if (generation === undefined || generation.over || !generation.workers().includes(worker)) return;
+    this.#host.send("job", {
+      type: "worker.lost",
+      generation: generation.id,
+      worker,
+      reason,
+    } as MachineEvent);
+  }
+
+  #checkSubtasks(worker: string, answer: PingAnswer): void {
+    const missing = this.#generation?.missing(worker, answer);
+    if (missing !== undefined) this.#reportLost(worker, `subtask ${missing} does not run there any more`);
+  }
+
+  /** What the generation's subtasks say. */
+  #receive(message: SubtaskMessage): { readonly answer: string } {
+    if (message.generation !== this.#generation?.id) return { answer: "stale" };
+    switch (message.type) {
+      case "subtask.acknowledged":
+        return { answer: this.#checkpoints.acknowledged(message) };
+      case "subtask.declined":
+        this.#checkpoints.declined(message);
+        return { answer: "accepted" };
+      case "subtask.committed":
+        this.#checkpoints.committed(message);
+        break;
+      default:
+        break;
+    }
+    this.#host.send("job", message);
+    return { answer: "accepted" };
+  }
+
+  #observe(step: Step): void {
+    const { feed, clock, job } = this.#options;
+    feed.publish(
+      stepEvent(step, { t: clock.nowMs(), job, generation: this.record.generation, id: step.actor }),
+    );
+  }
+}

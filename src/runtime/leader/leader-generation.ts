@@ -1,0 +1,105 @@
+/**
+ * One generation as its leader sees it: where its subtasks were placed, and the wire to their workers.
+ *
+ * Owns: delivery to the generation's workers, repeated until answered. Does not own: what is said, and when a generation
+ * begins and ends (machines/job.ts).
+ *
+ * B1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
+ *     while, because workers may have to be told that it is.
+ */
+import type { SubtaskName } from "../../../machines/protocol.ts";
+import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import type { ControlLink } from "../../control/link.ts";
+import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../control/messages.ts";
+import type { Subscription } from "../../dataflow/channel/bus.ts";
+import type { Subjects } from "../../dataflow/channel/subjects.ts";
+import type { Clock } from "../clock.ts";
+
+export interface LeaderGenerationOptions {
+  readonly job: string;
+  readonly id: number;
+  readonly placement: { readonly [subtask: SubtaskName]: string };
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  readonly storage: CheckpointStorage;
+  readonly clock: Clock;
+  /** A worker may take this long to tear down what ran before. */
+  readonly deployTimeoutMs: number;
+  readonly receive: (message: SubtaskMessage) => { readonly answer: string };
+  readonly onError: (error: unknown) => void;
+}
+
+const TEARDOWN_BOUND_MS = 10_000;
+
+export class LeaderGeneration {
+  readonly #options: LeaderGenerationOptions;
+  readonly #over = new AbortController();
+  readonly #wire: Subscription;
+
+  constructor(options: LeaderGenerationOptions) {
+    this.#options = options;
+    const { link, subjects, job, id, receive, onError } = options;
+    this.#wire = link.serve(
+      subjects.coordinator(job, id),
+      (message) => (this.#over.signal.aborted ? { answer: "stale" } : receive(message as SubtaskMessage)),
+      onError,
+    );
+  }
+
+  get id(): number {
+    return this.#options.id;
+  }
+
+  get over(): boolean {
+    return this.#over.signal.aborted;
+  }
+
+  workers(): string[] {
+    return [...new Set(Object.values(this.#options.placement))];
+  }
+
+  /** A subtask that was placed on this worker and does not run there (P5). */
+  missing(worker: string, answer: PingAnswer): SubtaskName | undefined {
+    if (answer.generation !== this.id) return undefined;
+    const there = new Set(answer.subtasks.map((subtask) => subtask.subtask));
+    return Object.entries(this.#options.placement).find(
+      ([subtask, at]) => at === worker && !there.has(subtask),
+    )?.[0];
+  }
+
+  /** Resolves with the worker's reason when it refuses, with undefined when it accepts or the generation is over. */
+  async deploy(worker: string, deployment: Deployment): Promise<string | undefined> {
+    const { link, subjects, storage, deployTimeoutMs } = this.#options;
+    const answer = await link.tell<{ readonly answer: string; readonly reason?: string }>(
+      subjects.workers(worker),
+      { type: "generation.deploy", deployment },
+      { signal: this.#over.signal, timeoutMs: deployTimeoutMs, detour: { storage, at: deployment } },
+    );
+    if (answer?.answer !== "refused") return undefined;
+    return answer.reason ?? `worker ${worker} refused the deployment`;
+  }
+
+  /** To every worker, until each has answered or the generation is over (B1). */
+  tell(message: GenerationRequest): void {
+    const { link, subjects, job, id } = this.#options;
+    if (message.generation !== id) return;
+    for (const worker of this.workers())
+      void link.tell(subjects.worker(job, id, worker), message, { signal: this.#over.signal });
+  }
+
+  end(): void {
+    this.#over.abort();
+    this.#wire.close();
+  }
+
+  /** Ends it, and tells its workers so; `signal`: leadership. */
+  tearDown(signal: AbortSignal): void {
+    this.end();
+    const { link, subjects, job, id, clock } = this.#options;
+    const bound = new AbortController();
+    clock.after(TEARDOWN_BOUND_MS, () => bound.abort());
+    const message = { type: "generation.teardown", job, generation: id };
+    for (const worker of this.workers())
+      void link.tell(subjects.workers(worker), message, { signal: AbortSignal.any([bound.signal, signal]) });
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The one writer of a job's record (P7).
+ *
+ * Owns: the order of changes, one compare-and-set in flight, settling unknown outcomes (P8). Does not own: what a change
+ * may be (machines/record.ts).
+ *
+ * W1  A change whose outcome is unknown blocks all later ones until it is settled: by sending the same value again at
+ *     the same revision, never by guessing.
+ * W2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
+ */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
+import { pause } from "../../control/link.ts";
+import { retryOf } from "../../errors.ts";
+import type { RecordStore } from "../record-store.ts";
+
+export type WriteOutcome =
+  | { readonly outcome: "stored"; readonly before: JobRecord; readonly record: JobRecord }
+  | { readonly outcome: "refused"; readonly reason: string; readonly record: JobRecord }
+  | { readonly outcome: "lost" };
+
+export interface RecordWriterOptions {
+  readonly store: RecordStore;
+  readonly key: string;
+  readonly token: number;
+  readonly record: JobRecord;
+  readonly revision: number;
+  /** Aborts when leadership has ended. */
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
+  /** Random, for write ids. */
+  readonly newId: () => string;
+  /** After each stored change, in order. */
+  readonly onStored?: (before: JobRecord, after: JobRecord) => void;
+}
+
+const RETRY_MS = 100;
+
+export function encodeRecord(record: JobRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(record));
+}
+
+export function decodeRecord(value: Uint8Array): JobRecord {
+  return JSON.parse(new TextDecoder().decode(value)) as JobRecord;
+}
+
+export class RecordWriter {
+  readonly #options: RecordWriterOptions;
+  #record: JobRecord;
+  #revision: number;
+  #queue: Promise<unknown> = Promise.resolve();
+  #lost = false;
+
+  constructor(options: RecordWriterOptions) {
+    this.#options = options;
+    this.#record = options.record;
+    this.#revision = options.revision;
+  }
+
+  /** As of the last settled write. */
+  get record(): JobRecord {
+    return this.#record;
+  }
+
+  change(change: RecordChange): Promise<WriteOutcome> {
+    const result = this.#queue.then(() => this.#write(change));
+    this.#queue = result;
+    return result;
+  }
+
+  async #write(change: RecordChange): Promise<WriteOutcome> {
+    for (;;) {
+      if (this.#lost || this.#options.signal.aborted) return { outcome: "lost" };
+      const before = this.#record;
+      const changed = changeRecord(before, change);
+      if ("refused" in changed) return { outcome: "refused", reason: changed.refused, record: before };
+      const record: JobRecord = {
+        ...changed.record,
+        token: this.#options.token,
+        writeId: this.#options.newId(),
+        updatedAtMs: this.#options.nowMs(),
+      };
+      const settled = await this.#store(record);
+      if (settled === "lost") {
+        this.#lost = true;
+        return { outcome: "lost" };
+      }
+      if (settled === "stored") {
+        this.#options.onStored?.(before, record);
+        return { outcome: "stored", before, record };
+      }
+    }
+  }
+
+  /** Writes this very value until it is known to be stored, or never to be. */
+  async #store(record: JobRecord): Promise<"stored" | "lost" | "moved"> {
+    const { store, key, token, signal } = this.#options;
+    const value = encodeRecord(record);
+    const revision = this.#revision;
+    while (!signal.aborted) {
+      try {
+        const answer = await store.compareAndSet(key, value, revision);
+        if (answer.outcome === "stored") {
+          this.#record = record;
+          this.#revision = answer.revision;
+          return "stored";
+        }
+        const now = await store.read(key);
+        if (now === undefined) return "lost";
+        const found = decodeRecord(now.value);
+        const settled = settleWrite(
+          { writeId: record.writeId, token, revision },
+          { writeId: found.writeId, token: found.token, revision: now.revision },
+        );
+        if (settled === "lost") return "lost";
+        if (settled !== "open") {
+          this.#record = found;
+          this.#revision = now.revision;
+          return settled;
+        }
+      } catch (error) {
+        if (retryOf(error) !== "now") throw error;
+      }
+      await pause(RETRY_MS, signal);
+    }
+    return "lost";
+  }
+}

@@ -1,0 +1,37 @@
+/** Whether a worker may run a job: a pure function of what was submitted and what the worker has loaded. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { WorkerRegistration } from "../../control/messages.ts";
+
+type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism">;
+type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "plan">;
+
+/** undefined: it may. Else why not, in words, and what to do. */
+export function refusalOf(offered: Offered, submitted: Submitted): string | undefined {
+  const { worker } = offered;
+  const { job } = submitted;
+  if (offered.codeFingerprint !== submitted.codeFingerprint)
+    return (
+      `worker ${worker} has loaded another version of job ${job} than the one submitted ` +
+      `(code ${short(offered.codeFingerprint)}, submitted ${short(submitted.codeFingerprint)}); ` +
+      "start the workers from the submitted job file, or submit the job again"
+    );
+  const differences = parallelismDifferences(submitted, offered);
+  if (differences.length === 0) return undefined;
+  return (
+    `worker ${worker} was started with other options than job ${job} was submitted with: ` +
+    `${differences.join("; ")}; give both the same --parallelism and --config`
+  );
+}
+
+function parallelismDifferences({ plan }: Submitted, { parallelism }: Offered): string[] {
+  const wanted = new Map(plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
+  const vertices = [...new Set([...wanted.keys(), ...Object.keys(parallelism)])];
+  return vertices
+    .filter((vertex) => wanted.get(vertex) !== parallelism[vertex])
+    .map(
+      (vertex) =>
+        `${vertex} has ${parallelism[vertex] ?? "no"} subtasks there, ${wanted.get(vertex) ?? "none"} submitted`,
+    );
+}
+
+const short = (fingerprint: string): string => fingerprint.slice(0, 12);

@@ -1,0 +1,133 @@
+/** Whether a submitted job may start, and with which record: a pure function. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { JobSubmission } from "../../control/messages.ts";
+import { planDifferences } from "../../job/fingerprint.ts";
+
+export type Admission =
+  | { readonly record: JobRecord }
+  /** This very submission is in the record already. */
+  | { readonly duplicate: true }
+  | { readonly refused: string };
+
+export interface AdmissionFacts {
+  readonly token: number;
+  /** Random. */
+  readonly newId: () => string;
+  readonly nowMs: number;
+  /** No worker runs the job: whoever ran it is gone. */
+  readonly orphaned: boolean;
+}
+
+/**
+ * A job that was suspended, has failed, or was left behind by processes that are gone goes on from its last checkpoint;
+ * one that finished or was canceled starts only afresh. A fresh start is a new incarnation, and its counters go on from
+ * the old ones (P1, P3).
+ */
+export function admit(
+  existing: JobRecord | undefined,
+  submission: JobSubmission,
+  fresh: boolean,
+  facts: AdmissionFacts,
+): Admission {
+  const { job } = submission;
+  if (existing === undefined) return { record: freshRecord(undefined, submission, facts) };
+  if (existing.submissionId === submission.submissionId) return { duplicate: true };
+  switch (existing.status) {
+    case "created":
+    case "running":
+    case "settling":
+      if (facts.orphaned && fresh) return { record: freshRecord(existing, submission, facts) };
+      if (facts.orphaned) return resume(existing, submission, facts);
+      return {
+        refused:
+          `job ${job} is ${existing.status} already (generation ${existing.generation}); ` +
+          `watch it with "tidemark status ${job}" or end it with "tidemark cancel ${job}"`,
+      };
+    case "finished":
+    case "canceled":
+      if (!fresh) {
+        const how = existing.status === "finished" ? "has finished already" : "was canceled";
+        return { refused: `job ${job} ${how}; start it over with --fresh` };
+      }
+      return { record: freshRecord(existing, submission, facts) };
+    case "suspended":
+    case "failed":
+      if (fresh) return { record: freshRecord(existing, submission, facts) };
+      return resume(existing, submission, facts);
+  }
+}
+
+function freshRecord(
+  existing: JobRecord | undefined,
+  submission: JobSubmission,
+  facts: AdmissionFacts,
+): JobRecord {
+  return {
+    format: 1,
+    ...submission,
+    incarnation: facts.newId(),
+    generation: existing?.generation ?? 0,
+    nonce: "",
+    token: facts.token,
+    writeId: facts.newId(),
+    status: "created",
+    settleTo: null,
+    reservedCheckpointId: existing?.reservedCheckpointId ?? 0,
+    checkpoints: [],
+    failures: [],
+    createdAtMs: facts.nowMs,
+    updatedAtMs: facts.nowMs,
+  };
+}
+
+/** The input stays what was discovered at the first submission (P31); code and options are the new ones. */
+function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
+  const differences = [
+    ...(existing.graphFingerprint === submission.graphFingerprint
+      ? []
+      : planDifferences(existing.plan, submission.plan)),
+    ...parallelismDifferences(existing, submission),
+  ];
+  if (differences.length > 0)
+    return {
+      refused:
+        `the graph of job ${submission.job} has changed since it ran last, so its state cannot be restored into it:\n` +
+        `${differences.map((difference) => `  - ${difference}`).join("\n")}\n` +
+        "Run the former version, or start over with --fresh, which drops the state",
+    };
+  return {
+    record: {
+      ...existing,
+      submissionId: submission.submissionId,
+      codeFingerprint: submission.codeFingerprint,
+      checkpointing: submission.checkpointing,
+      restart: submission.restart,
+      heartbeat: submission.heartbeat,
+      token: facts.token,
+      writeId: facts.newId(),
+      ...whatIsLeftToDo(existing),
+      failures: [],
+      updatedAtMs: facts.nowMs,
+    },
+  };
+}
+
+/**
+ * What was being settled still has to be (P18). Only whoever wanted to suspend wants to go on now: recovered commits
+ * finish before sources start anyway (P17).
+ */
+function whatIsLeftToDo(existing: JobRecord): Pick<JobRecord, "status" | "settleTo"> {
+  if (existing.status === "settling" && existing.settleTo !== "suspended")
+    return { status: "settling", settleTo: existing.settleTo };
+  return { status: "created", settleTo: null };
+}
+
+function parallelismDifferences(existing: JobRecord, submission: JobSubmission): string[] {
+  const before = new Map(existing.plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
+  return submission.plan.vertices
+    .filter((vertex) => before.get(vertex.id) !== vertex.parallelism)
+    .map(
+      (vertex) =>
+        `${vertex.id} has parallelism ${vertex.parallelism}, it had ${before.get(vertex.id) ?? "none"}`,
+    );
+}

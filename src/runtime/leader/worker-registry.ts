@@ -1,0 +1,170 @@
+/**
+ * The workers of one job, as its leader knows them.
+ *
+ * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/job.ts).
+ *
+ * V1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
+ *     it has not answered for the heartbeat timeout (P28).
+ * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
+ */
+import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../machines/protocol.ts";
+import type { ControlLink } from "../../control/link.ts";
+import type { PingAnswer, WorkerRegistration } from "../../control/messages.ts";
+import type { Subjects } from "../../dataflow/channel/subjects.ts";
+import { NoRespondersError } from "../../errors.ts";
+import type { Clock, Timer } from "../clock.ts";
+import type { Timings } from "../timings.ts";
+
+interface Worker {
+  readonly registration: WorkerRegistration;
+  lastAnswerMs: number;
+  answer: PingAnswer | undefined;
+  silentOnce: boolean;
+  timer: Timer | undefined;
+}
+
+export interface WorkerRegistryOptions {
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+  readonly timings: Pick<Timings, "secondProbeMs" | "connectionSettledMs">;
+  readonly heartbeat: HeartbeatConfig;
+  readonly onChange: () => void;
+  readonly onLost: (worker: string, reason: string) => void;
+  readonly onAnswer: (worker: string, answer: PingAnswer) => void;
+}
+
+/**
+ * A ping that was delivered just before its process died is answered by nobody, and nobody says so: the next one is. A
+ * worker that is only slow is not lost by it; its own registrations count as signs of life.
+ */
+function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
+  return Math.min(Math.max(2 * pingIntervalMs, PING_TIMEOUT_MS_MIN), timeoutMs / 4);
+}
+
+const PING_TIMEOUT_MS_MIN = 250;
+
+export class WorkerRegistry {
+  readonly #options: WorkerRegistryOptions;
+  readonly #workers = new Map<string, Worker>();
+  #closed = false;
+
+  constructor(options: WorkerRegistryOptions) {
+    this.#options = options;
+  }
+
+  register(registration: WorkerRegistration): void {
+    const known = this.#workers.get(registration.worker);
+    if (known !== undefined) {
+      known.lastAnswerMs = this.#options.clock.elapsedMs();
+      return;
+    }
+    const worker: Worker = {
+      registration,
+      lastAnswerMs: this.#options.clock.elapsedMs(),
+      answer: undefined,
+      silentOnce: false,
+      timer: undefined,
+    };
+    this.#workers.set(registration.worker, worker);
+    this.#schedule(worker, 0);
+    this.#options.onChange();
+  }
+
+  list(): readonly { readonly registration: WorkerRegistration; readonly answer: PingAnswer | undefined }[] {
+    return [...this.#workers.values()];
+  }
+
+  has(worker: string): boolean {
+    return this.#workers.has(worker);
+  }
+
+  get slots(): number {
+    return [...this.#workers.values()].reduce((sum, worker) => sum + worker.registration.slots, 0);
+  }
+
+  /**
+   * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
+   * undefined when there are not enough.
+   */
+  place(vertices: readonly VertexPlan[]): { [subtask: SubtaskName]: string } | undefined {
+    const needed = Math.max(...vertices.map((vertex) => vertex.parallelism));
+    const free = [...this.#workers.values()]
+      .map(({ registration }) => ({ worker: registration.worker, left: registration.slots }))
+      .sort((a, b) => (a.worker < b.worker ? -1 : 1));
+    const slots: string[] = [];
+    while (slots.length < needed) {
+      const round = free.filter((worker) => worker.left > 0);
+      if (round.length === 0) return undefined;
+      for (const worker of round) {
+        slots.push(worker.worker);
+        worker.left--;
+      }
+    }
+    const placement: { [subtask: SubtaskName]: string } = {};
+    for (const vertex of vertices)
+      for (let index = 0; index < vertex.parallelism; index++)
+        placement[`${vertex.id}/${index}`] = slots[index]!;
+    return placement;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const worker of this.#workers.values()) worker.timer?.cancel();
+    this.#workers.clear();
+  }
+
+  #schedule(worker: Worker, ms: number): void {
+    if (this.#closed) return;
+    worker.timer = this.#options.clock.after(ms, () => void this.#ping(worker));
+  }
+
+  async #ping(worker: Worker): Promise<void> {
+    const { link, subjects, heartbeat } = this.#options;
+    const id = worker.registration.worker;
+    let answer: PingAnswer | undefined;
+    let error: unknown;
+    try {
+      answer = await link.ask(subjects.workers(id), { type: "worker.ping" }, pingTimeoutMs(heartbeat));
+    } catch (caught) {
+      error = caught;
+    }
+    if (this.#closed || this.#workers.get(id) !== worker) return;
+    if (answer === undefined) {
+      this.#unanswered(worker, error);
+      return;
+    }
+    worker.lastAnswerMs = this.#options.clock.elapsedMs();
+    worker.silentOnce = false;
+    worker.answer = answer;
+    this.#schedule(worker, heartbeat.pingIntervalMs);
+    this.#options.onAnswer(id, answer);
+  }
+
+  #unanswered(worker: Worker, error: unknown): void {
+    const { link, clock, timings, heartbeat } = this.#options;
+    const connected = link.bus.connectedForMs() >= timings.connectionSettledMs;
+    const nobody = connected && error instanceof NoRespondersError;
+    const lost = connected ? this.#reasonToLose(worker, nobody) : undefined;
+    worker.silentOnce = nobody;
+    if (!connected) worker.lastAnswerMs = clock.elapsedMs();
+    if (lost === undefined) this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
+    else this.#lose(worker, lost);
+  }
+
+  /** V1: is it gone, or does it hang? */
+  #reasonToLose(worker: Worker, nobody: boolean): string | undefined {
+    const { clock, heartbeat } = this.#options;
+    if (nobody) return worker.silentOnce ? "nobody answers to its name: the process is gone" : undefined;
+    return clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs
+      ? `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`
+      : undefined;
+  }
+
+  #lose(worker: Worker, reason: string): void {
+    const id = worker.registration.worker;
+    if (this.#closed || !this.#workers.delete(id)) return;
+    this.#options.onLost(id, reason);
+    this.#options.onChange();
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * One generation of a job inside one worker: its subtasks and the channels between them.
+ *
+ * Owns: wiring. Channels between two subtasks of this process pass frames by reference, all others go over the bus.
+ * Does not own: when a generation begins and ends (worker.ts).
+ */
+import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import { type RecoveryPlan, restoreOf } from "../../../machines/recovery.ts";
+import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
+import type { Bus } from "../../dataflow/channel/bus.ts";
+import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
+import type { ChannelId } from "../../dataflow/channel/frame.ts";
+import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../dataflow/channel/local-channel.ts";
+import {
+  createRemoteInput,
+  createRemoteOutput,
+  DEFAULT_REMOTE_WINDOW,
+} from "../../dataflow/channel/remote-channel.ts";
+import { InputGate } from "../../dataflow/input-gate.ts";
+import type { Edge, JobGraph, Vertex } from "../../dataflow/operator.ts";
+import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
+import { invariant } from "../../errors.ts";
+import type { WorkerSurroundings } from "../surroundings.ts";
+import { Subtask } from "./subtask.ts";
+
+export interface GenerationOptions extends WorkerSurroundings {
+  readonly worker: string;
+  readonly graph: JobGraph;
+  readonly deployment: Deployment;
+  readonly plan: RecoveryPlan;
+  readonly bus: Bus;
+  /** Records frames of one channel that were sent and not yet taken. */
+  readonly windowFrames: number;
+  readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
+}
+
+export class Generation {
+  readonly deployment: Deployment;
+  readonly #options: GenerationOptions;
+  readonly #life = new AbortController();
+  readonly #subtasks: Subtask[] = [];
+  readonly #local = new Map<string, { readonly output: OutputChannel; readonly input: InputChannel }>();
+
+  constructor(options: GenerationOptions) {
+    this.#options = options;
+    this.deployment = options.deployment;
+    for (const vertex of options.graph.vertices)
+      for (let index = 0; index < vertex.parallelism; index++)
+        if (this.#isHere(`${vertex.id}/${index}`)) this.#subtasks.push(this.#build(vertex, index));
+  }
+
+  get id(): number {
+    return this.deployment.generation;
+  }
+
+  start(): void {
+    for (const subtask of this.#subtasks) subtask.start();
+  }
+
+  receive(message: GenerationRequest): void {
+    for (const subtask of this.#subtasks) subtask.receive(message);
+  }
+
+  report(): readonly Omit<SubtaskReport, "worker">[] {
+    return this.#subtasks.map((subtask) => subtask.report());
+  }
+
+  async close(): Promise<void> {
+    this.#life.abort();
+    await Promise.all(this.#subtasks.map((subtask) => subtask.close()));
+  }
+
+  #isHere(subtask: SubtaskName): boolean {
+    return this.deployment.placement[subtask] === this.#options.worker;
+  }
+
+  #build(vertex: Vertex, index: number): Subtask {
+    const { graph, deployment, plan, send } = this.#options;
+    const fail = (error: unknown) => subtask.fail(error);
+    const inputs: InputChannel[] = [];
+    const origins: string[] = [];
+    const outputs = new Map<string, EdgeOutput>();
+    if (!deployment.settle) {
+      for (const edge of graph.edges.filter((one) => one.to === vertex.id))
+        for (const from of this.#sendersOf(edge, index)) {
+          inputs.push(this.#input(edge, { edge: edge.id, from, to: index }, fail));
+          origins.push(`${edge.from}/${from} over edge ${edge.id}`);
+        }
+      for (const edge of graph.edges.filter((one) => one.from === vertex.id))
+        outputs.set(
+          edge.id,
+          createEdgeOutput({
+            partitioner: edge.partitioner,
+            channels: this.#receiversOf(edge, index).map((to) =>
+              this.#output(edge, { edge: edge.id, from: index, to }, fail),
+            ),
+            subtaskIndex: index,
+            maxParallelism: deployment.maxParallelism,
+          }),
+        );
+    }
+    const subtask = new Subtask({
+      ...this.#options,
+      vertex,
+      index,
+      restore: restoreOf(plan, `${vertex.id}/${index}`),
+      gate: inputs.length === 0 ? undefined : new InputGate(inputs),
+      origins,
+      outputs,
+      signal: this.#life.signal,
+      send: (message) => send(message, this.#life.signal),
+    });
+    return subtask;
+  }
+
+  #parallelismOf(vertex: string): number {
+    const found = this.#options.graph.vertices.find((one) => one.id === vertex);
+    invariant(found !== undefined, `vertex ${vertex} is not in the graph`);
+    return found.parallelism;
+  }
+
+  #sendersOf(edge: Edge, to: number): number[] {
+    return edge.partitioner.kind === "forward" ? [to] : indices(this.#parallelismOf(edge.from));
+  }
+
+  #receiversOf(edge: Edge, from: number): number[] {
+    return edge.partitioner.kind === "forward" ? [from] : indices(this.#parallelismOf(edge.to));
+  }
+
+  #input(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void): InputChannel {
+    if (this.#isHere(`${edge.from}/${id.from}`)) return this.#localChannel(id).input;
+    return createRemoteInput(this.#remote(id, onFailure));
+  }
+
+  #output(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void): OutputChannel {
+    if (this.#isHere(`${edge.to}/${id.to}`)) return this.#localChannel(id).output;
+    return createRemoteOutput(this.#remote(id, onFailure));
+  }
+
+  #remote(id: ChannelId, onFailure: (error: unknown) => void) {
+    const { bus, subjects, deployment, clock } = this.#options;
+    return {
+      bus,
+      id,
+      subjects: subjects.channel(deployment.job, deployment.generation, id),
+      timers: {
+        after(ms: number, fire: () => void) {
+          const timer = clock.after(ms, fire);
+          return () => timer.cancel();
+        },
+      },
+      onFailure,
+      window: { ...DEFAULT_REMOTE_WINDOW, framesMax: this.#options.windowFrames },
+    };
+  }
+
+  /** Both ends ask for it; the second one gets the other half. */
+  #localChannel(id: ChannelId): { readonly output: OutputChannel; readonly input: InputChannel } {
+    const key = `${id.edge}.${id.from}.${id.to}`;
+    const known = this.#local.get(key);
+    if (known !== undefined) return known;
+    const channel = createLocalChannel({ ...DEFAULT_LOCAL_WINDOW, framesMax: this.#options.windowFrames });
+    this.#local.set(key, channel);
+    return channel;
+  }
+}
+
+export function planOfDeployment(deployment: Deployment, manifest: Manifest | undefined): RecoveryPlan {
+  if (deployment.restore === null) return { plan: "fresh" };
+  invariant(manifest !== undefined, "a deployment that restores comes with a manifest");
+  const { checkpointId } = deployment.restore;
+  invariant(manifest.checkpointId === checkpointId, `the manifest is that of ${manifest.checkpointId}`);
+  return {
+    plan: "restore",
+    manifest,
+    checkpoint: {
+      checkpointId,
+      generation: manifest.generation,
+      manifest: deployment.restore.manifest,
+      completedAtMs: 0,
+      bytes: 0,
+      allFinished: false,
+    },
+  };
+}
+
+function indices(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}

@@ -1,0 +1,168 @@
+/**
+ * The sinks of one subtask: opens their writers, cuts and commits their transactions.
+ *
+ * Owns: the writers, one actor per transaction, the committables that the next acknowledgement must list. Does not own:
+ * when to cut and whose turn it is to commit (machines/subtask.ts).
+ */
+import type { CommittableHandle, StateHandle, TransactionName } from "../../../machines/protocol.ts";
+import type { SubtaskRestore } from "../../../machines/recovery.ts";
+import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
+import type { ChainedOperator } from "../../dataflow/operator.ts";
+import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
+import { describeError, invariant, retryOf } from "../../errors.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
+
+export interface OpenedSink {
+  readonly operator: string;
+  readonly writer: SinkWriter<unknown>;
+}
+
+export interface SinkTransactionsOptions {
+  readonly host: Host;
+  readonly subtaskIndex: number;
+  readonly retryMs: number;
+  readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
+}
+
+const nameOf = (operator: string, checkpointId: number): TransactionName => `${operator}@${checkpointId}`;
+
+export class SinkTransactions {
+  readonly #options: SinkTransactionsOptions;
+  readonly #sinks: OpenedSink[] = [];
+  /** The actor whose transaction is open, per sink. */
+  readonly #open = new Map<string, string>();
+  readonly #actors = new Map<TransactionName, string>();
+  readonly #preparing = new Map<TransactionName, PreparingTransaction>();
+  /** Durable and not committed: what an acknowledgement lists (P13). */
+  readonly #committables = new Map<TransactionName, CommittableHandle>();
+  #count = 0;
+
+  constructor(options: SinkTransactionsOptions) {
+    this.#options = options;
+  }
+
+  /** Opens every sink, which fences older generations at the target (P23). */
+  async open(
+    operators: readonly ChainedOperator[],
+    restore: SubtaskRestore,
+  ): Promise<readonly { readonly transaction: TransactionName; readonly checkpointId: number }[]> {
+    for (const { operator } of operators) {
+      if (operator.kind !== "sink") continue;
+      const restored = restore.states.find(
+        (state) => state.kind === "sink" && state.operator === operator.id,
+      );
+      const environment = this.#options.environmentOf(operator.id, restored?.inline);
+      this.#sinks.push({ operator: operator.id, writer: await operator.sink.open(environment) });
+    }
+    const taken = restore.transactions.map((committable) => {
+      const transaction = nameOf(committable.sink, committable.checkpointId);
+      this.#committables.set(transaction, committable);
+      this.#actors.set(transaction, this.#startActor(committable.sink, transaction));
+      return { transaction, checkpointId: committable.checkpointId };
+    });
+    for (const sink of this.#sinks) this.#open.set(sink.operator, this.#startActor(sink.operator, null));
+    return taken.sort((a, b) => a.checkpointId - b.checkpointId);
+  }
+
+  get writers(): readonly SinkWriter<unknown>[] {
+    return this.#sinks.map((sink) => sink.writer);
+  }
+
+  writer(operator: string): SinkWriter<unknown> {
+    const sink = this.#sinks.find((one) => one.operator === operator);
+    invariant(sink !== undefined, `sink ${operator} is not open`);
+    return sink.writer;
+  }
+
+  /** Synchronous: everything written so far belongs to checkpoint `checkpointId` or an older one. */
+  cut(checkpointId: number): readonly TransactionName[] {
+    const names: TransactionName[] = [];
+    for (const { operator, writer } of this.#sinks) {
+      const preparing = writer.cut(checkpointId);
+      if (preparing === undefined) continue;
+      const transaction = nameOf(operator, checkpointId);
+      const actor = this.#open.get(operator);
+      invariant(actor !== undefined, `sink ${operator} has no open transaction`);
+      this.#preparing.set(transaction, preparing);
+      this.#actors.set(transaction, actor);
+      this.#open.set(operator, this.#startActor(operator, null));
+      this.#options.host.send(actor, { type: "barrier.reached", transaction } as MachineEvent);
+      names.push(transaction);
+    }
+    return names;
+  }
+
+  snapshot(): StateHandle[] {
+    const { subtaskIndex } = this.#options;
+    return this.#sinks.map(({ operator, writer }) => ({
+      operator,
+      subtaskIndex,
+      kind: "sink",
+      inline: writer.snapshot(),
+      objects: [],
+    }));
+  }
+
+  /** Uncommitted and durable, up to this checkpoint. */
+  committables(checkpointId: number): CommittableHandle[] {
+    return [...this.#committables.values()].filter((one) => one.checkpointId <= checkpointId);
+  }
+
+  /** Which actors a `tell.transaction` reaches. */
+  actorOf(transaction: TransactionName): readonly string[] {
+    const actor = this.#actors.get(transaction);
+    return actor === undefined ? [] : [actor];
+  }
+
+  async close(): Promise<void> {
+    for (const actor of this.#options.host.ids("transaction/"))
+      this.#options.host.send(actor, { type: "generation.ended" });
+    await Promise.allSettled(this.#sinks.map((sink) => sink.writer.close()));
+  }
+
+  #startActor(operator: string, restored: TransactionName | null): string {
+    const id = `transaction/${operator}/${this.#count++}`;
+    this.#options.host.start({
+      id,
+      machine: sinkTransactionMachine,
+      input: { restored, retryMs: this.#options.retryMs },
+      handlers: this.#handlers(id, operator),
+    });
+    return id;
+  }
+
+  #handlers(actor: string, operator: string): EffectHandlers<SinkTransactionEffects> {
+    const { host } = this.#options;
+    const send = (type: string, reason?: string) => host.send(actor, { type, reason } as MachineEvent);
+    return {
+      "stage.transaction": ({ transaction }) => {
+        const preparing = this.#preparing.get(transaction);
+        invariant(preparing !== undefined, `transaction ${transaction} was never cut`);
+        preparing.prepared().then(
+          (committable) => {
+            this.#preparing.delete(transaction);
+            this.#committables.set(transaction, { ...committable, sink: operator });
+            send("transaction.staged");
+          },
+          (error: unknown) => send("staging.failed", describeError(error)),
+        );
+      },
+      "commit.transaction": ({ transaction }) => {
+        const committable = this.#committables.get(transaction);
+        invariant(committable !== undefined, `transaction ${transaction} is not durable`);
+        this.writer(operator)
+          .commit(committable)
+          .then(
+            () => {
+              this.#committables.delete(transaction);
+              this.#actors.delete(transaction);
+              send("transaction.committed");
+            },
+            (error: unknown) =>
+              send(retryOf(error) === "never" ? "commit.refused" : "commit.failed", describeError(error)),
+          );
+      },
+      "abort.transaction": () => send("transaction.aborted"),
+    };
+  }
+}

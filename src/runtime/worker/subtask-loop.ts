@@ -1,0 +1,176 @@
+/**
+ * The loop of one subtask: takes input, runs it through the chain, and gives the event loop back every few ms.
+ *
+ * Owns: turns, backpressure, when buffers are flushed. Does not own: what barriers and ends mean (the machines).
+ *
+ * Y1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
+ *     source.
+ * Y2  A turn ends after about 2 ms (`setImmediate`), so that pings, timers and uploads live.
+ * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
+ *     the start of its generation waits for it, since nobody repeats what was answered.
+ * Y4  Whatever throws in here ends the subtask; nothing is processed afterwards.
+ */
+import type { EdgeOutput } from "../../dataflow/output.ts";
+import type { SinkWriter } from "../../dataflow/sink.ts";
+
+/** What the loop takes input from: a source reader or an input gate. */
+export interface LoopInput {
+  /** Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow. */
+  take(): "more" | "idle" | "ended";
+  onAvailable(wake: () => void): void;
+}
+
+export interface LoopWork {
+  /** Works until the deadline of performance.now. true: there is more to do at once. */
+  step(deadlineMs: number): boolean;
+}
+
+export interface SubtaskLoopOptions {
+  readonly input: LoopInput;
+  readonly outputs: readonly EdgeOutput[];
+  readonly sinks: readonly SinkWriter<unknown>[];
+  /** Records wait for their frame at most about this long. */
+  readonly flushMs: number;
+  readonly onEnded: () => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+const TURN_MS = 1.5;
+/** A snapshot's share of a turn grows with its age, else it would wait for turns. */
+const SNAPSHOT_SLICE_MS_MIN = 1;
+const SNAPSHOT_SLICE_MS_MAX = 4;
+const SNAPSHOT_SLICE_GROWTH_MS = 50;
+
+export class SubtaskLoop {
+  readonly #options: SubtaskLoopOptions;
+  /** Run at the next border between two records, in order. */
+  readonly #requests: (() => void)[] = [];
+  #started = false;
+  #scheduled = false;
+  #closed = false;
+  #snapshot: (LoopWork & { readonly startedMs: number }) | undefined;
+  #finish: { readonly step: () => boolean; readonly done: () => void } | undefined;
+  #flushedMs = 0;
+
+  constructor(options: SubtaskLoopOptions) {
+    this.#options = options;
+    const wake = () => this.wake();
+    options.input.onAvailable(wake);
+    for (const output of options.outputs) output.onCredit(wake);
+    for (const sink of options.sinks) sink.onAvailable(wake);
+  }
+
+  /** Input flows from here on. */
+  start(): void {
+    this.#started = true;
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  /** `run` is called between two records, and not within the end of input (Y3). */
+  atBorder(run: () => void): void {
+    this.#requests.push(run);
+    this.wake();
+  }
+
+  takeSnapshot(work: LoopWork): void {
+    this.#snapshot = { step: (deadlineMs) => work.step(deadlineMs), startedMs: performance.now() };
+    this.wake();
+  }
+
+  dropSnapshot(): void {
+    this.#snapshot = undefined;
+  }
+
+  /** Runs `step` in slices until it says that it is done, asking for credit in between (P27). */
+  finish(step: () => boolean, done: () => void): void {
+    this.#finish = { step, done };
+    this.wake();
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (this.#closed) return;
+    try {
+      const startedMs = performance.now();
+      let busy = this.#runRequests();
+      busy = this.#process(startedMs + TURN_MS) || busy;
+      busy = this.#sliceSnapshot() || busy;
+      this.#flush(busy);
+      if (busy) this.wake();
+    } catch (error) {
+      this.close();
+      this.#options.onFailure(error);
+    }
+  };
+
+  #runRequests(): boolean {
+    if (!this.#started || this.#finish !== undefined) return false;
+    let ran = false;
+    for (let request = this.#requests.shift(); request !== undefined; request = this.#requests.shift()) {
+      request();
+      ran = true;
+      if (this.#finish !== undefined) break;
+    }
+    return ran;
+  }
+
+  #mayProcess(): boolean {
+    const { outputs, sinks } = this.#options;
+    for (let i = 0; i < outputs.length; i++) if (!outputs[i]!.hasCredit()) return false;
+    for (let i = 0; i < sinks.length; i++) if (sinks[i]!.blocked()) return false;
+    return true;
+  }
+
+  #process(deadlineMs: number): boolean {
+    for (;;) {
+      if (this.#finish !== undefined) {
+        if (!this.#mayProcess()) return false;
+        if (!this.#finish.step()) {
+          const { done } = this.#finish;
+          this.#finish = undefined;
+          done();
+          return true;
+        }
+      } else {
+        if (!this.#started) return false;
+        if (this.#requests.length > 0) return true;
+        if (!this.#mayProcess()) return false;
+        const status = this.#options.input.take();
+        if (status === "idle") return false;
+        if (status === "ended") {
+          this.#options.onEnded();
+          return true;
+        }
+      }
+      if (performance.now() >= deadlineMs) return true;
+    }
+  }
+
+  #sliceSnapshot(): boolean {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined) return false;
+    const nowMs = performance.now();
+    const sliceMs = SNAPSHOT_SLICE_MS_MIN + (nowMs - snapshot.startedMs) / SNAPSHOT_SLICE_GROWTH_MS;
+    return snapshot.step(nowMs + Math.min(sliceMs, SNAPSHOT_SLICE_MS_MAX));
+  }
+
+  /** At once when there is nothing else to do, else every `flushMs`. */
+  #flush(busy: boolean): void {
+    const { outputs, flushMs } = this.#options;
+    if (outputs.length === 0) return;
+    const nowMs = performance.now();
+    if (busy && nowMs - this.#flushedMs < flushMs) return;
+    this.#flushedMs = nowMs;
+    for (let i = 0; i < outputs.length; i++) outputs[i]!.flush();
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * A worker process: offers slots to the leader of one job and runs what is deployed on it.
+ *
+ * Owns: registration, the present generation, tearing older ones down. Does not own: what a subtask does (subtask.ts).
+ *
+ * Z1  A deployment is accepted only after every older generation here has been torn down; past the cancel timeout the
+ *     process exits (P29).
+ * Z2  Messages of another generation than the present one are answered "stale" and change nothing (P2).
+ */
+import type { Manifest } from "../../../machines/protocol.ts";
+import { type ControlLink, pause } from "../../control/link.ts";
+import type {
+  Deployment,
+  GenerationRequest,
+  LeaderAnswer,
+  PingAnswer,
+  SubtaskMessage,
+  WorkerRegistration,
+  WorkerRequest,
+} from "../../control/messages.ts";
+import type { Subscription } from "../../dataflow/channel/bus.ts";
+import type { JobGraph } from "../../dataflow/operator.ts";
+import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { decodeValue } from "../../state/codec.ts";
+import type { WorkerSurroundings } from "../surroundings.ts";
+import { Generation, planOfDeployment } from "./generation.ts";
+import { untilItWorks } from "./staging.ts";
+
+export interface WorkerOptions extends WorkerSurroundings {
+  /** Random per process start (P5). */
+  readonly id: string;
+  readonly job: string;
+  readonly graph: JobGraph;
+  readonly codeFingerprint: string;
+  readonly slots: number;
+  readonly processId: number;
+  readonly link: ControlLink;
+  readonly windowFrames: number;
+  /** The leader refuses this worker: another version of the job. */
+  readonly onRefused: (error: RequestRefusedError) => void;
+  /** A generation did not end in time: the process must (P29). */
+  readonly onStuck: (error: Error) => void;
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #life = new AbortController();
+  readonly #subscriptions: Subscription[] = [];
+  #generation: Generation | undefined;
+  #wire: Subscription | undefined;
+  /** Highest generation that was deployed or ended here. */
+  #highest = 0;
+  #deploying: Promise<unknown> = Promise.resolve();
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  get registered(): boolean {
+    return this.#registered;
+  }
+  #registered = false;
+
+  async start(): Promise<void> {
+    const { link, subjects, id } = this.#options;
+    this.#subscriptions.push(
+      link.serve(subjects.workers(id), (message) => this.#receive(message as WorkerRequest), this.#complain),
+    );
+    await link.bus.flush();
+    void this.#register();
+  }
+
+  async stop(): Promise<void> {
+    this.#life.abort();
+    for (const subscription of this.#subscriptions) subscription.close();
+    await this.#tearDown();
+  }
+
+  readonly #complain = (error: unknown): void =>
+    this.#options.logger.warn({ error: describeError(error) }, "message could not be handled");
+
+  /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
+  async #register(): Promise<void> {
+    const { link, subjects, job, id, codeFingerprint, slots, processId, timings } = this.#options;
+    const { signal } = this.#life;
+    const vertices = this.#options.graph.vertices.map(
+      ({ id: vertex, parallelism: of }) => [vertex, of] as const,
+    );
+    const parallelism = Object.fromEntries(vertices);
+    while (!signal.aborted) {
+      const registration: WorkerRegistration = {
+        type: "worker.register",
+        job,
+        worker: id,
+        codeFingerprint,
+        parallelism,
+        slots,
+        generation: this.#highest,
+        processId,
+      };
+      try {
+        const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
+        this.#registered = answer.answer === "accepted";
+        if (answer.answer === "refused") this.#options.onRefused(new RequestRefusedError(answer.reason));
+        if (
+          answer.answer === "accepted" &&
+          (answer.generation ?? 0) > this.#highest &&
+          this.#generation !== undefined
+        )
+          void this.#inOrder(() => this.#endUpTo((answer.generation ?? 0) - 1));
+      } catch (error) {
+        this.#registered = false;
+        if (retryOf(error) !== "now") throw error;
+      }
+      await pause(timings.registerIntervalMs, signal);
+    }
+  }
+
+  #receive(request: WorkerRequest): unknown {
+    switch (request.type) {
+      case "worker.ping":
+        return this.#ping();
+      case "generation.deploy":
+        return this.#inOrder(() => this.#deploy(request.deployment));
+      case "generation.teardown":
+        return this.#inOrder(async () => {
+          await this.#endUpTo(request.generation);
+          return { answer: "accepted" };
+        });
+    }
+  }
+
+  #ping(): PingAnswer {
+    return {
+      worker: this.#options.id,
+      generation: this.#highest,
+      subtasks: this.#generation?.report() ?? [],
+    };
+  }
+
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#deploying.then(work);
+    this.#deploying = result.catch(this.#complain);
+    return result;
+  }
+
+  async #endUpTo(generation: number): Promise<void> {
+    this.#highest = Math.max(this.#highest, generation);
+    if (this.#generation !== undefined && this.#generation.id <= generation) await this.#tearDown();
+  }
+
+  async #deploy(deployment: Deployment): Promise<{ readonly answer: string; readonly reason?: string }> {
+    if (deployment.generation < this.#highest) return { answer: "stale" };
+    if (deployment.generation === this.#highest)
+      return { answer: this.#generation?.id === this.#highest ? "duplicate" : "stale" };
+    await this.#tearDown();
+    const { logger, link, subjects, id } = this.#options;
+    logger.info(
+      { job: deployment.job, generation: deployment.generation, settle: deployment.settle },
+      "deploying",
+    );
+    try {
+      const manifest = await this.#readManifest(deployment);
+      // Not earlier: a ping that names this generation and none of its subtasks says that they are gone (P5).
+      this.#highest = deployment.generation;
+      const generation = new Generation({
+        ...this.#options,
+        worker: id,
+        bus: link.bus,
+        deployment,
+        plan: planOfDeployment(deployment, manifest),
+        send: (message, signal) => void this.#tellLeader(message, signal),
+      });
+      this.#generation = generation;
+      this.#wire = link.serve(
+        subjects.worker(deployment.job, generation.id, id),
+        (message) => this.#receiveForGeneration(generation, message as GenerationRequest),
+        this.#complain,
+      );
+      generation.start();
+      return { answer: "accepted" };
+    } catch (error) {
+      // Not noted as seen: a leader that missed this answer asks again and gets the same one.
+      return { answer: "refused", reason: describeError(error) };
+    }
+  }
+
+  async #readManifest(deployment: Deployment): Promise<Manifest | undefined> {
+    const { restore } = deployment;
+    if (restore === null) return undefined;
+    const bytes = await untilItWorks(() => this.#options.storage.get(restore.manifest), this.#life.signal);
+    return decodeValue(bytes) as Manifest;
+  }
+
+  #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {
+    if (this.#generation !== generation || message.generation !== generation.id) return { answer: "stale" };
+    generation.receive(message);
+    return { answer: "accepted" };
+  }
+
+  async #tellLeader(message: SubtaskMessage, signal: AbortSignal): Promise<void> {
+    const { link, subjects, job, storage } = this.#options;
+    const generation = this.#generation;
+    if (generation === undefined) return;
+    await link
+      .tell(subjects.coordinator(job, message.generation), message, {
+        signal,
+        timeoutMs: 2000,
+        detour: { storage, at: generation.deployment },
+      })
+      .catch(this.#complain);
+  }
+
+  async #tearDown(): Promise<void> {
+    const generation = this.#generation;
+    this.#generation = undefined;
+    this.#wire?.close();
+    this.#wire = undefined;
+    if (generation === undefined) return;
+    const { clock, timings, onStuck } = this.#options;
+    const timer = clock.after(timings.cancelTimeoutMs, () =>
+      onStuck(new Error(`generation ${generation.id} did not end within ${timings.cancelTimeoutMs} ms`)),
+    );
+    await generation.close();
+    timer.cancel();
+  }
+}

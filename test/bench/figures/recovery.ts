@@ -1,0 +1,90 @@
+/**
+ * How long a job is away when a worker is killed by SIGKILL: two workers, parallelism 2, 10^5 keys, a checkpoint every
+ * second, 40 000 records a second; the worker is started again at once, as `tidemark run` does it.
+ *
+ * - detectionMs: until the leader knows.
+ * - restoredMs: until all subtasks have their state again and records flow.
+ * - recoveryMs: until the first transaction that was written after the restore is committed. What the crash had
+ *   left decided is committed earlier, and does not count.
+ *
+ * The restart strategy is a fixed delay of 100 ms: the default one waits a second at first, more at each repetition.
+ */
+import type { FeedEvent } from "../../../src/observe/feed.ts";
+import type { Figure, Measured, Settings } from "../figure.ts";
+import { seeded } from "../jobs/workload.ts";
+import type { BenchCluster, RunningJob } from "../processes/processes.ts";
+import { KEYS } from "../streams.ts";
+
+const RECOVERY = { name: "recoveryMs", better: "lower", floor: 3000, unit: "ms" } as const;
+const DETECTION = { name: "detectionMs", better: "lower", floor: 1000, unit: "ms" } as const;
+const RESTORED = { name: "restoredMs", better: "lower", unit: "ms" } as const;
+const KILLS_MIN = 10;
+const RATE = 40_000;
+const WARM_UP_CHECKPOINTS = 4;
+const EVENT_LIMIT_MS = 30_000;
+/** The leader believes a silent worker dead only when its own connection has been up for two seconds (P28). */
+const SETTLED_MS = 2200;
+
+export const recoveryFigures: readonly Figure[] = [RECOVERY, DETECTION, RESTORED];
+
+export async function measureRecovery(cluster: BenchCluster, settings: Settings): Promise<Measured[]> {
+  const job = await cluster.startJob(
+    {
+      name: "recovery",
+      input: { kind: "light", keys: KEYS },
+      ratePerSecond: RATE,
+      sink: "jetstream",
+      intervalMs: 1000,
+      parallelism: 2,
+    },
+    { workers: 2 },
+  );
+  const detection: number[] = [];
+  const restored: number[] = [];
+  const recovery: number[] = [];
+  const random = seeded(7);
+  try {
+    for (let i = 0; i < WARM_UP_CHECKPOINTS; i++) await next(job, isCompleted);
+    for (let kill = 0; kill < Math.max(KILLS_MIN, settings.rounds); kill++) {
+      // At any moment between two checkpoints.
+      await new Promise((resolve) => setTimeout(resolve, SETTLED_MS + 1000 * random()));
+      const { generation } = job.events.at(-1)!;
+      const later = (event: FeedEvent) => event.generation > generation;
+      const lost = next(job, (event) => event.role === "job" && event.event === "worker.lost");
+      const running = next(job, (event) => later(event) && event.to.startsWith("running.processing"));
+      const output = next(job, (event) => later(event) && isCompleted(event)).then(() =>
+        next(job, (event) => event.role === "sink-transaction" && event.event === "transaction.committed"),
+      );
+      const at = job.killWorker(kill % 2);
+      detection.push((await lost).t - at);
+      restored.push((await running).t - at);
+      recovery.push((await output).t - at);
+      settings.say(
+        `kill ${kill + 1}: detected ${detection.at(-1)}, restored ${restored.at(-1)}, output ${recovery.at(-1)} ms`,
+      );
+    }
+  } finally {
+    await job.cancel();
+  }
+  return [
+    { ...RECOVERY, samples: recovery },
+    { ...DETECTION, samples: detection },
+    { ...RESTORED, samples: restored },
+  ];
+}
+
+function isCompleted(event: FeedEvent): boolean {
+  return event.role === "coordinator" && event.event === "checkpoint.completed";
+}
+
+function next(job: RunningJob, matches: (event: FeedEvent) => boolean): Promise<FeedEvent> {
+  return new Promise((resolve, reject) => {
+    const limit = setTimeout(() => reject(new Error("it does not recover")), EVENT_LIMIT_MS);
+    const forget = job.onEvent((event) => {
+      if (!matches(event)) return;
+      clearTimeout(limit);
+      forget();
+      resolve(event);
+    });
+  });
+}

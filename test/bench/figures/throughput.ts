@@ -1,0 +1,154 @@
+/**
+ * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once.
+ *
+ * Rates are those of records passing the counting operator between 25 % and 95 % of the input, counted in the measured
+ * process: starting up, compiling hot code and the last commit are not in it; every commit and checkpoint that falls
+ * between the two is. Whatever has read the same records must have emitted the same number of hits. Not measured: a network, replication, more than one stream.
+ */
+import { fileURLToPath } from "node:url";
+import type { Figure, Measured, Settings } from "../figure.ts";
+import type { Variant } from "../jobs/variant.ts";
+import { type BenchCluster, BenchProcess } from "../processes/processes.ts";
+import { type Pace, parseMark, steadyPace } from "../processes/progress.ts";
+import { FRAMES, KEYS, STREAM, takeOutput } from "../streams.ts";
+
+const COMPARATORS = fileURLToPath(new URL("../processes/comparators.js", import.meta.url));
+const CHECKPOINT_MS = 1000;
+
+interface Runner {
+  readonly records: (settings: Settings) => number;
+  readonly run: (cluster: BenchCluster, records: number) => Promise<Run>;
+}
+
+interface Run extends Pace {
+  /** What was emitted, where it was counted: all who read the same records must have the same. */
+  readonly hits?: number;
+}
+
+const single = (settings: Settings) => settings.records;
+const framed = (settings: Settings) => settings.records * 4;
+const inMemory = (settings: Settings) => settings.records * 12;
+
+function job(
+  variant: Omit<Variant, "input">,
+  input: (records: number) => Variant["input"],
+  workers = 1,
+): Runner["run"] {
+  return async (cluster, records) => {
+    const ran = await cluster.run({ ...variant, input: input(records) }, { workers });
+    const pace = steadyPace(ran.marks, records);
+    return variant.sink === "jetstream" ? { ...pace, hits: await takeOutput(cluster, ran.name) } : pace;
+  };
+}
+
+function comparator(
+  argumentsOf: (cluster: BenchCluster, records: number) => readonly string[],
+): Runner["run"] {
+  return async (cluster, records) => {
+    const process = new BenchProcess([COMPARATORS, ...argumentsOf(cluster, records)]);
+    if ((await process.exited) !== 0) throw new Error("the comparator has failed");
+    const pace = steadyPace([process.lines.flatMap((line) => parseMark(line) ?? [])], records);
+    const hits = process.lines.find((line) => line.startsWith("hits "));
+    return hits === undefined ? pace : { ...pace, hits: Number(hits.slice(5)) };
+  };
+}
+
+const stream = (end: number) => ({ kind: "jetstream", stream: STREAM, end }) as const;
+const publicReader = (end: number) => ({ ...stream(end), reader: "public" }) as const;
+const frames = (records: number) =>
+  ({ kind: "framed", stream: FRAMES.stream, end: records / FRAMES.perMessage }) as const;
+const pool = (count: number) => ({ kind: "generator", count, keys: KEYS }) as const;
+
+const exactlyOnce = { sink: "jetstream", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
+const discard = { sink: "discard", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
+
+const RUNNERS = {
+  stock: {
+    records: single,
+    run: comparator((cluster, records) => ["stock", cluster.server.url, STREAM, String(records)]),
+  },
+  engine: { records: single, run: job({ name: "w1", ...exactlyOnce }, stream) },
+  public: { records: single, run: job({ name: "w1-public", ...exactlyOnce }, publicReader) },
+  off: { records: single, run: job({ name: "w1-off", sink: "jetstream", parallelism: 1 }, stream) },
+  discard: { records: single, run: job({ name: "w1-discard", ...discard }, stream) },
+  discardOff: {
+    records: single,
+    run: job({ name: "w1-discard-off", sink: "discard", parallelism: 1 }, stream),
+  },
+  parse: { records: framed, run: comparator((_, records) => ["parse", String(records), String(KEYS)]) },
+  framed: { records: framed, run: job({ name: "w1-framed", ...discard }, frames) },
+  one: { records: inMemory, run: job({ name: "one", ...discard }, pool) },
+  two: { records: inMemory, run: job({ name: "two", ...discard, parallelism: 2 }, pool, 2) },
+  oneProjected: { records: inMemory, run: job({ name: "one-projected", ...discard, projected: true }, pool) },
+  twoProjected: {
+    records: inMemory,
+    run: job({ name: "two-projected", ...discard, parallelism: 2, projected: true }, pool, 2),
+  },
+} satisfies Record<string, Runner>;
+
+type RunnerName = keyof typeof RUNNERS;
+
+interface Ratio extends Figure {
+  readonly of: RunnerName;
+  readonly to: RunnerName;
+}
+
+const RATIOS: readonly Ratio[] = [
+  { name: "engineToRawRatio", floor: 1.2, aim: 1.6, better: "higher", of: "engine", to: "stock" },
+  { name: "engineToRawPublicApi", floor: 0.85, better: "higher", of: "public", to: "stock" },
+  { name: "framedToParseRatio", floor: 0.5, aim: 0.7, better: "higher", of: "framed", to: "parse" },
+  { name: "checkpointOverhead", floor: 0.85, better: "higher", of: "engine", to: "off" },
+  { name: "checkpointOverheadDiscard", floor: 0.9, better: "higher", of: "discard", to: "discardOff" },
+  { name: "twoWorkersRatio", floor: 0.7, better: "higher", of: "two", to: "one" },
+  { name: "twoWorkersProjectedRatio", floor: 1, better: "higher", of: "twoProjected", to: "oneProjected" },
+];
+
+export const throughputFigures: readonly Figure[] = RATIOS;
+
+export async function measureThroughput(
+  cluster: BenchCluster,
+  wanted: ReadonlySet<string>,
+  settings: Settings,
+): Promise<Measured[]> {
+  const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
+  const names = [...new Set(ratios.flatMap(({ of, to }) => [of, to]))];
+  const paces = new Map(names.map((name) => [name, [] as Pace[]]));
+  const hits = new Set<number>();
+  for (let round = 0; round < settings.rounds; round++) {
+    // The other way round each time: whoever comes first is not always the same.
+    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
+      const { run, records } = RUNNERS[name];
+      const pace = await run(cluster, records(settings));
+      paces.get(name)!.push(pace);
+      if (pace.hits !== undefined) hits.add(pace.hits);
+      if (hits.size > 1) throw new Error(`${name} has emitted ${pace.hits} hits, others ${[...hits][0]}`);
+      settings.say(
+        `round ${round + 1}: ${name.padEnd(12)} ${Math.round(pace.recordsPerSecond / 1000)} K records/s, ` +
+          `${pace.cpuUsPerRecord.toFixed(2)} us of processor time a record`,
+      );
+    }
+  }
+  const each = (name: RunnerName, of: (pace: Pace) => number) => paces.get(name)!.map(of);
+  return [
+    ...ratios.map((ratio) => {
+      const to = each(ratio.to, (pace) => pace.recordsPerSecond);
+      return {
+        ...ratio,
+        samples: each(ratio.of, (pace) => pace.recordsPerSecond).map((rate, i) => rate / to[i]!),
+      };
+    }),
+    ...names.flatMap((name): Measured[] => [
+      {
+        name: `recordsPerSecond.${name}`,
+        better: "higher",
+        samples: each(name, (pace) => Math.round(pace.recordsPerSecond)),
+      },
+      { name: `cpuUsPerRecord.${name}`, better: "lower", samples: each(name, (pace) => pace.cpuUsPerRecord) },
+    ]),
+  ];
+}
+
+/** Records a second of the saturated exactly-once job: half of it is half load. */
+export async function saturatedRate(cluster: BenchCluster, settings: Settings): Promise<number> {
+  return (await RUNNERS.engine.run(cluster, settings.records)).recordsPerSecond;
+}

@@ -1,0 +1,254 @@
+/**
+ * The real processes of a measurement: one nats-server and one coordinator for all of it, workers for each job.
+ *
+ * Owns: starting, killing and starting them again. Does not own: what is measured. The server syncs to disk as it does by
+ * default (every two minutes), not at every write as `tidemark run` has it: the floors
+ * were measured so. `--sync-always` shows the other.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { connect } from "@nats-io/transport-node";
+import { type NatsServer, startNatsServer } from "../../../src/nats/server/server.ts";
+import { provideNatsServer } from "../../../src/nats/server/server-binary.ts";
+import type { FeedEvent } from "../../../src/observe/feed.ts";
+import { type Variant, variantEnvironment } from "../jobs/variant.ts";
+import { type Mark, parseMark } from "./progress.ts";
+
+const MAIN = fileURLToPath(new URL("../../../src/cli/main.js", import.meta.url));
+const JOB = fileURLToPath(new URL("../jobs/keyed-count.js", import.meta.url));
+const JOB_LIMIT_MS = 180_000;
+
+export class BenchCluster {
+  readonly server: NatsServer;
+  readonly connection: NatsConnection;
+  readonly #coordinator: BenchProcess;
+
+  static async start(options: { readonly syncAlways: boolean }): Promise<BenchCluster> {
+    const { path: binary } = await provideNatsServer();
+    const storeDir = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
+    const syncInterval = options.syncAlways ? "always" : "2m";
+    const server = await startNatsServer({ binary, storeDir, guarded: true, syncInterval });
+    process.once("exit", () => {
+      server.kill();
+      rmSync(storeDir, { recursive: true, force: true, maxRetries: 5 });
+    });
+    const connection = await connect({ servers: server.url });
+    return new BenchCluster(server, connection);
+  }
+
+  private constructor(server: NatsServer, connection: NatsConnection) {
+    this.server = server;
+    this.connection = connection;
+    this.#coordinator = new BenchProcess([MAIN, "coordinator", ...this.arguments]);
+  }
+
+  get arguments(): string[] {
+    return ["--server", this.server.url, "--log-level", "silent"];
+  }
+
+  /** Submits the job and starts its workers. */
+  async startJob(variant: Variant, options: JobOptions = {}): Promise<RunningJob> {
+    const job = new RunningJob(this, variant, options);
+    await job.submit();
+    return job;
+  }
+
+  /** Starts the job, waits for its end, and answers with what it was like. */
+  async run(variant: Variant, options: JobOptions = {}): Promise<RunningJob> {
+    const job = await this.startJob(variant, options);
+    try {
+      await job.ended;
+    } finally {
+      await job.stop();
+    }
+    return job;
+  }
+
+  /** Resident memory in MB, the most there ever was. */
+  get rss(): { coordinator: number; natsServer: number } {
+    return { coordinator: rssMaxMb(this.#coordinator.pid), natsServer: rssMaxMb(this.server.pid) };
+  }
+
+  async stop(): Promise<void> {
+    await this.#coordinator.kill();
+    await this.connection.close();
+    this.server.kill();
+    await this.server.exited;
+  }
+}
+
+export interface JobOptions {
+  readonly workers?: number;
+  /** Run as the worker, instead of `tidemark worker`: gets the same arguments. */
+  readonly workerScript?: string;
+  /** Flags of node for the workers: a profile, … */
+  readonly nodeArguments?: readonly string[];
+}
+
+let jobs = 0;
+
+export class RunningJob {
+  readonly events: FeedEvent[] = [];
+  /** Resolves when the job has ended, however; rejects when it takes too long or a worker gives up. */
+  readonly ended: Promise<void>;
+  readonly workers: BenchProcess[] = [];
+  readonly #cluster: BenchCluster;
+  readonly #variant: Variant;
+  readonly #options: JobOptions;
+  readonly #listeners = new Set<(event: FeedEvent) => void>();
+  #ending = false;
+  #fail: (error: Error) => void = () => {};
+
+  constructor(cluster: BenchCluster, variant: Variant, options: JobOptions) {
+    this.#cluster = cluster;
+    // A job of its own for every round: nothing is restored.
+    this.#variant = { ...variant, name: `${variant.name}-${++jobs}` };
+    this.#options = options;
+    this.ended = new Promise((resolve, reject) => {
+      const limit = setTimeout(() => this.#fail(new Error("it takes too long")), JOB_LIMIT_MS);
+      limit.unref();
+      this.#fail = (error) => {
+        clearTimeout(limit);
+        reject(new Error(`job ${this.#variant.name}: ${error.message}`, { cause: error }));
+      };
+      this.onEvent((event) => {
+        if (event.role !== "job" || event.to !== "ended") return;
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+    this.ended.catch(() => undefined);
+  }
+
+  get name(): string {
+    return this.#variant.name;
+  }
+
+  /** The answer ends it. */
+  onEvent(listener: (event: FeedEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async submit(): Promise<void> {
+    const { connection } = this.#cluster;
+    connection.subscribe(`tidemark.${this.name}.events`, {
+      callback: (_, message) => {
+        const event = message.json<FeedEvent>();
+        this.events.push(event);
+        for (const listener of this.#listeners) listener(event);
+      },
+    });
+    await connection.flush();
+    const environment = variantEnvironment(this.#variant);
+    const submitting = new BenchProcess([MAIN, "submit", JOB, ...this.#cluster.arguments], environment);
+    const count = this.#options.workers ?? 1;
+    for (let i = 0; i < count; i++) this.#startWorker(i);
+    const code = await submitting.exited;
+    if (code !== 0) throw new Error(`job ${this.name} was not accepted`);
+  }
+
+  /** kill -9; another one is started at once, as `tidemark run` does it. */
+  killWorker(index: number): number {
+    const at = Date.now();
+    void this.workers[index]!.kill();
+    return at;
+  }
+
+  /** Marks of all workers, for `steadyRate`. */
+  get marks(): readonly (readonly Mark[])[] {
+    return this.workers.map((worker) => worker.lines.flatMap((line) => parseMark(line) ?? []));
+  }
+
+  get rssMb(): number[] {
+    return this.workers.map((worker) => worker.rssMaxMb);
+  }
+
+  async cancel(): Promise<void> {
+    const canceling = new BenchProcess([MAIN, "cancel", this.name, ...this.#cluster.arguments]);
+    await canceling.exited;
+    await this.ended.finally(() => this.stop());
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    this.#ending = true;
+    await Promise.all(this.workers.map((worker) => worker.kill(signal)));
+  }
+
+  #startWorker(index: number): void {
+    const { workers = 1, workerScript, nodeArguments = [] } = this.#options;
+    const slots = String(Math.ceil(this.#variant.parallelism / workers));
+    const command = workerScript === undefined ? [MAIN, "worker"] : [workerScript];
+    const worker = new BenchProcess(
+      [...nodeArguments, ...command, JOB, "--slots", slots, ...this.#cluster.arguments],
+      variantEnvironment(this.#variant),
+    );
+    this.workers[index] = worker;
+    void worker.exited.then((code) => {
+      if (this.#ending) return;
+      if (code === null) this.#startWorker(index);
+      else this.#fail(new Error(`a worker ended with exit code ${code}`));
+    });
+  }
+}
+
+/** One node process; what it prints is kept, what it complains about is shown. */
+export class BenchProcess {
+  readonly lines: string[] = [];
+  /** Exit code; null after a signal. */
+  readonly exited: Promise<number | null>;
+  readonly #child: ChildProcess;
+  #rssMaxMb = 0;
+
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+    const child = spawn(process.execPath, args, {
+      // By the channel the engine's processes notice when we are gone, however we ended.
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
+      env: { ...process.env, ...environment },
+    });
+    this.#child = child;
+    killWithUs.add(child);
+    createInterface({ input: child.stdout! }).on("line", (line) => this.lines.push(line));
+    this.exited = new Promise((resolve) => {
+      child.once("close", (code) => {
+        killWithUs.delete(child);
+        resolve(code);
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get rssMaxMb(): number {
+    return this.#rssMaxMb === 0 ? rssMaxMb(this.pid) : this.#rssMaxMb;
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    this.#rssMaxMb = rssMaxMb(this.pid);
+    this.#child.kill(signal);
+    await this.exited;
+  }
+}
+
+const killWithUs = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of killWithUs) child.kill("SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+
+function rssMaxMb(pid: number): number {
+  try {
+    const kb = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return Math.round(Number(kb ?? Number.NaN) / 1024);
+  } catch {
+    return Number.NaN;
+  }
+}
