@@ -5,22 +5,24 @@
  *
  *     0  version of this format (1)
  *     1  kind, see MESSAGE
- *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS
  *     3  0
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
- * then: records: msgpack of the array of values, or of [values, Float64Array of timestamps]; barrier: checkpoint id,
- * float64; grant: records frames taken, their bytes, two float64; all others nothing. What the sequence number means
- * differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one received.
+ * then: records: if there are timestamps n of them, float64, then the values, as columns (columns.ts) or as msgpack of
+ * their array; barrier: checkpoint id, float64; grant: records frames taken, their bytes, two float64; all others
+ * nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
+ * one received.
  *
  * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
- * F2 Whatever survives one encoding survives the other: a frame goes without inline record shapes only when nothing
- *    in it would come back changed.
+ * F2 Whatever survives one encoding survives the others: a frame goes as columns or as plain maps only when nothing in
+ *    it would come back changed.
  * F3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { ColumnEncoder, decodeColumns } from "./columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;
@@ -43,6 +45,7 @@ export const MESSAGE = {
 
 const TIMESTAMPS = 1;
 const PLAIN_MAPS = 2;
+const COLUMNS = 4;
 
 /** Inline shapes are looked up per frame; beyond this many the lookup costs more than it saves. */
 const SHAPES_MAX = 64;
@@ -58,8 +61,9 @@ const plainPackr = new Packr({
   copyBuffers: true,
 });
 
-/** One per writing end: it remembers whether the channel's records have ever new shapes. */
+/** One per writing end: it remembers the shapes of the channel's records. */
 export class FrameEncoder {
+  readonly #columns = new ColumnEncoder();
   #plainMaps = false;
   #framesUntilSample = 0;
   #framesSeen = 0;
@@ -70,14 +74,12 @@ export class FrameEncoder {
     values: readonly unknown[],
     timestamps: readonly number[] | undefined,
   ): Uint8Array {
+    const columns = this.#columns.encode(values);
+    if (columns !== undefined) return recordsMessage(sequence, COLUMNS, values.length, timestamps, columns);
     this.#sample(values);
     const plain = this.#plainMaps && survivesPlain(values, 0);
-    const content = timestamps === undefined ? values : [values, Float64Array.from(timestamps)];
-    const body = plain ? plainPackr.pack(content) : encodeValue(content);
-    const flags = (timestamps === undefined ? 0 : TIMESTAMPS) | (plain ? PLAIN_MAPS : 0);
-    const message = header(MESSAGE.records, HEADER_BYTES + body.length, sequence, flags, values.length);
-    message.set(body, HEADER_BYTES);
-    return message;
+    const body = plain ? plainPackr.pack(values) : encodeValue(values);
+    return recordsMessage(sequence, plain ? PLAIN_MAPS : 0, values.length, timestamps, body);
   }
 
   #sample(values: readonly unknown[]): void {
@@ -133,22 +135,23 @@ export function sequenceOf(message: Uint8Array): number {
 /** @throws Error when the body is not what the header says */
 export function decodeRecords(message: Uint8Array): RecordsFrame {
   const flags = message[2]!;
-  const count = viewOf(message).getUint32(4);
-  const body = message.subarray(HEADER_BYTES);
-  const content = (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
-  let values: unknown;
-  let timestamps: readonly number[] | undefined;
-  if ((flags & TIMESTAMPS) === 0) {
-    values = content;
-  } else {
-    const [decoded, times] = content as [unknown, Float64Array];
-    if (!(times instanceof Float64Array) || times.length !== count) throw new Error("timestamps are missing");
-    values = decoded;
+  const view = viewOf(message);
+  const count = view.getUint32(4);
+  let at = HEADER_BYTES;
+  let timestamps: number[] | undefined;
+  if ((flags & TIMESTAMPS) !== 0) {
     // A plain array, as in the frames that never left their process: one shape for whoever reads them.
-    timestamps = Array.from(times);
+    timestamps = new Array(count);
+    for (let i = 0; i < count; i++, at += 8) timestamps[i] = view.getFloat64(at);
   }
+  const values = decodeValues(message.subarray(at), flags, count);
   if (!Array.isArray(values) || values.length !== count) throw new Error(`${count} records were announced`);
   return { kind: "records", values, timestamps };
+}
+
+function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
+  if ((flags & COLUMNS) !== 0) return decodeColumns(body, count);
+  return (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
 }
 
 /** Of a barrier or an end. */
@@ -161,6 +164,24 @@ export function decodeControl(message: Uint8Array): ControlFrame {
 export function decodeGrant(message: Uint8Array): { framesTaken: number; bytesTaken: number } {
   const view = viewOf(message);
   return { framesTaken: view.getFloat64(HEADER_BYTES), bytesTaken: view.getFloat64(HEADER_BYTES + 8) };
+}
+
+function recordsMessage(
+  sequence: number,
+  encoding: number,
+  count: number,
+  timestamps: readonly number[] | undefined,
+  body: Uint8Array,
+): Uint8Array {
+  const valuesAt = HEADER_BYTES + (timestamps === undefined ? 0 : 8 * count);
+  const flags = timestamps === undefined ? encoding : encoding | TIMESTAMPS;
+  const message = header(MESSAGE.records, valuesAt + body.length, sequence, flags, count);
+  if (timestamps !== undefined) {
+    const view = viewOf(message);
+    for (let i = 0, at = HEADER_BYTES; i < count; i++, at += 8) view.setFloat64(at, timestamps[i]!);
+  }
+  message.set(body, valuesAt);
+  return message;
 }
 
 function header(kind: number, bytes: number, sequence: number, flags: number, count: number): Buffer {

@@ -61,7 +61,9 @@ function bidAt(index: number, keys: number, random: Random): Bid {
 /** Bids made beforehand, in memory: every bidder once, then the same draws of `keys` bidders again and again. */
 export function bidPool(keys: number): (index: number) => Bid {
   const random = seeded(42);
-  const pool = Array.from({ length: 2 * keys }, (_, index) => bidAt(index, keys, random));
+  // As a source has decoded them: strings in one piece, not the ropes that concatenation leaves.
+  const decoded = (bid: Bid): Bid => JSON.parse(JSON.stringify(bid)) as Bid;
+  const pool = Array.from({ length: 2 * keys }, (_, index) => decoded(bidAt(index, keys, random)));
   return (index) => pool[index < keys ? index : keys + (index % keys)]!;
 }
 

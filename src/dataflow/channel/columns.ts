@@ -1,0 +1,343 @@
+/**
+ * A batch of records of one shape as columns: what makes a wide record cheap to send.
+ *
+ * Owns: the bytes of such a batch. Does not own: which batches go this way, and their frame (frame-codec.ts).
+ *
+ * Layout, little endian: u8 number of fields (0: the values themselves are the only column); for each field u8 kind,
+ * u16 bytes of its name, name; then the columns. A column of n values:
+ *
+ *     BYTES    n x u8                     whole numbers from 0 to 255
+ *     INTS     n x i32
+ *     FLOATS   n x f64
+ *     STRINGS  n x u16 length in UTF-16 units, u32 bytes, the texts side by side in UTF-8
+ *     VALUES   u32 bytes, msgpack of the array of n values: what is not of one kind, and booleans
+ *
+ * K1 Only plain objects with the same fields in the same order go this way, none of which holds an object, or strings
+ *    and numbers. What comes back is what the ordinary encoding brings back.
+ * K2 Code is generated per shape, for at most SHAPES_MAX shapes of a writer; a reader forgets shapes beyond its own bound.
+ *
+ * Measured (7 fields, 240 bytes of JSON, frames of 220): encoding 0.35 µs a record where msgpack takes 0.75.
+ */
+import { decodeValue, encodeValue } from "../../state/codec.ts";
+
+/** Below this the work per frame outweighs the gain. */
+const RECORDS_MIN = 8;
+const FIELDS_MAX = 64;
+const NAME_BYTES_MAX = 0xffff;
+const STRING_LENGTH_MAX = 0xffff;
+const SHAPES_MAX = 64;
+const READER_SHAPES_MAX = 256;
+
+const KIND = { bytes: 0, ints: 1, floats: 2, strings: 3, values: 4 } as const;
+type Kind = (typeof KIND)[keyof typeof KIND];
+
+type Column = readonly unknown[];
+type Shape = readonly string[];
+/** Puts each record's fields into `columns`. */
+type Splitter = (records: readonly unknown[], columns: unknown[][]) => void;
+type Joiner = (columns: readonly Column[], count: number) => unknown[];
+
+/** One per writing end. */
+export class ColumnEncoder {
+  readonly #splitters = new Map<string, Splitter>();
+  #shape: Shape = [];
+  #splitter: Splitter | undefined;
+
+  /** undefined: these records do not go as columns. */
+  encode(records: readonly unknown[]): Buffer | undefined {
+    if (records.length < RECORDS_MIN) return undefined;
+    const first = records[0];
+    if (typeof first === "string" || typeof first === "number") {
+      const kind = kindOf(records);
+      return kind === undefined ? undefined : write([], [records], [kind], records.length);
+    }
+    if (!isPlain(first)) return undefined;
+    if (!hasShape(first, this.#shape) && !this.#learn(first)) return undefined;
+    const shape = this.#shape;
+    for (let i = 1; i < records.length; i++) {
+      const record = records[i];
+      if (!isPlain(record) || !hasShape(record, shape)) return undefined;
+    }
+    const columns: unknown[][] = shape.map(() => new Array(records.length));
+    this.#splitter!(records, columns);
+    const kinds: Kind[] = [];
+    for (const column of columns) {
+      const kind = kindOf(column);
+      if (kind === undefined) return undefined;
+      kinds.push(kind);
+    }
+    return write(shape, columns, kinds, records.length);
+  }
+
+  #learn(record: object): boolean {
+    const shape = Object.keys(record);
+    if (shape.length === 0 || shape.length > FIELDS_MAX || shape.includes("__proto__")) return false;
+    if (shape.some((name) => name.length * 3 > NAME_BYTES_MAX)) return false;
+    const key = JSON.stringify(shape);
+    let splitter = this.#splitters.get(key);
+    if (splitter === undefined) {
+      if (this.#splitters.size >= SHAPES_MAX) return false;
+      splitter = splitterOf(shape);
+      this.#splitters.set(key, splitter);
+    }
+    this.#shape = shape;
+    this.#splitter = splitter;
+    return true;
+  }
+}
+
+/** @throws RangeError or Error when `bytes` is not what `ColumnEncoder` wrote for `count` records */
+export function decodeColumns(bytes: Uint8Array, count: number): unknown[] {
+  const reader = new ColumnReader(bytes, count);
+  const fields = reader.byte();
+  if (fields === 0) return reader.column(reader.byte() as Kind);
+  const names: string[] = [];
+  const kinds: Kind[] = [];
+  for (let i = 0; i < fields; i++) {
+    kinds.push(reader.byte() as Kind);
+    names.push(reader.name());
+  }
+  return joinerOf(names)(
+    kinds.map((kind) => reader.column(kind)),
+    count,
+  );
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function hasShape(record: object, shape: Shape): boolean {
+  let fields = 0;
+  for (const name in record) if (name !== shape[fields++]) return false;
+  return fields === shape.length;
+}
+
+/** undefined: it holds objects. */
+function kindOf(column: Column): Kind | undefined {
+  const type = typeof column[0];
+  if (type === "string" && areStrings(column)) return KIND.strings;
+  return (type === "number" ? kindOfNumbers(column) : undefined) ?? kindOfScalars(column);
+}
+
+function areStrings(column: Column): boolean {
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i];
+    if (typeof value !== "string" || value.length > STRING_LENGTH_MAX) return false;
+  }
+  return true;
+}
+
+function kindOfNumbers(column: Column): Kind | undefined {
+  let bits = 0;
+  let whole = true;
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i];
+    if (typeof value !== "number") return undefined;
+    if ((value | 0) === value) bits |= value;
+    else whole = false;
+  }
+  if (!whole) return KIND.floats;
+  return bits >>> 8 === 0 ? KIND.bytes : KIND.ints;
+}
+
+function kindOfScalars(column: Column): Kind | undefined {
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i];
+    if ((typeof value === "object" && value !== null) || typeof value === "function") return undefined;
+  }
+  return KIND.values;
+}
+
+function write(names: Shape, columns: readonly Column[], kinds: readonly Kind[], count: number): Buffer {
+  const writer = new ColumnWriter(count * columns.length * 8 + 1024);
+  writer.byte(names.length);
+  for (let i = 0; i < kinds.length; i++) {
+    writer.byte(kinds[i]!);
+    if (names.length > 0) writer.name(names[i]!);
+  }
+  for (let i = 0; i < columns.length; i++) writer.column(columns[i]!, kinds[i]!);
+  return writer.content();
+}
+
+class ColumnWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#buffer = Buffer.allocUnsafe(capacity);
+  }
+
+  content(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  name(name: string): void {
+    this.#reserve(2 + name.length * 3);
+    const bytes = this.#buffer.write(name, this.#length + 2, "utf8");
+    this.#buffer.writeUInt16LE(bytes, this.#length);
+    this.#length += 2 + bytes;
+  }
+
+  column(column: Column, kind: Kind): void {
+    if (kind === KIND.strings) this.#strings(column as readonly string[]);
+    else if (kind === KIND.values) this.#values(column);
+    else this.#numbers(column as readonly number[], kind);
+  }
+
+  #numbers(column: readonly number[], kind: Kind): void {
+    const width = kind === KIND.bytes ? 1 : kind === KIND.ints ? 4 : 8;
+    this.#reserve(column.length * width);
+    const buffer = this.#buffer;
+    let at = this.#length;
+    if (kind === KIND.bytes) {
+      for (let i = 0; i < column.length; i++) buffer[at++] = column[i]!;
+    } else {
+      const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+      if (kind === KIND.ints) {
+        for (let i = 0; i < column.length; i++, at += 4) view.setInt32(at, column[i]!, true);
+      } else {
+        // + 0: msgpack brings -0 back as 0.
+        for (let i = 0; i < column.length; i++, at += 8) view.setFloat64(at, column[i]! + 0, true);
+      }
+    }
+    this.#length = at;
+  }
+
+  #strings(column: readonly string[]): void {
+    this.#reserve(column.length * 2 + 4);
+    const lengths = this.#buffer;
+    let at = this.#length;
+    let text = "";
+    for (let i = 0; i < column.length; i++) {
+      const value = column[i]!;
+      lengths[at++] = value.length;
+      lengths[at++] = value.length >>> 8;
+      text += value;
+    }
+    this.#length = at + 4;
+    this.#reserve(text.length * 3);
+    // One crossing into native code for the whole column.
+    const bytes = this.#buffer.write(text, at + 4, "utf8");
+    this.#buffer.writeUInt32LE(bytes, at);
+    this.#length = at + 4 + bytes;
+  }
+
+  #values(column: Column): void {
+    const bytes = encodeValue(column);
+    this.#reserve(4 + bytes.length);
+    this.#buffer.writeUInt32LE(bytes.length, this.#length);
+    this.#buffer.set(bytes, this.#length + 4);
+    this.#length += 4 + bytes.length;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}
+
+class ColumnReader {
+  readonly #buffer: Buffer;
+  readonly #view: DataView;
+  readonly #count: number;
+  #at = 0;
+
+  constructor(bytes: Uint8Array, count: number) {
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#count = count;
+  }
+
+  byte(): number {
+    return this.#view.getUint8(this.#at++);
+  }
+
+  name(): string {
+    const from = this.#at + 2;
+    this.#at = from + this.#view.getUint16(this.#at, true);
+    return this.#text(from, this.#at);
+  }
+
+  column(kind: Kind): unknown[] {
+    const column: unknown[] = new Array(this.#count);
+    const view = this.#view;
+    let at = this.#at;
+    switch (kind) {
+      case KIND.bytes:
+        for (let i = 0; i < column.length; i++) column[i] = view.getUint8(at++);
+        break;
+      case KIND.ints:
+        for (let i = 0; i < column.length; i++, at += 4) column[i] = view.getInt32(at, true);
+        break;
+      case KIND.floats:
+        for (let i = 0; i < column.length; i++, at += 8) column[i] = view.getFloat64(at, true);
+        break;
+      case KIND.strings:
+        return this.#strings(column);
+      case KIND.values:
+        return this.#values();
+      default:
+        throw new Error(`a column of kind ${kind satisfies never}`);
+    }
+    this.#at = at;
+    return column;
+  }
+
+  #strings(column: unknown[]): unknown[] {
+    const view = this.#view;
+    let at = this.#at;
+    const textAt = at + column.length * 2 + 4;
+    this.#at = textAt + view.getUint32(textAt - 4, true);
+    const text = this.#text(textAt, this.#at);
+    let from = 0;
+    for (let i = 0; i < column.length; i++, at += 2) {
+      const to = from + view.getUint16(at, true);
+      column[i] = text.substring(from, to);
+      from = to;
+    }
+    if (from !== text.length) throw new RangeError(`a column of ${from} characters holds ${text.length}`);
+    return column;
+  }
+
+  #values(): unknown[] {
+    const from = this.#at + 4;
+    this.#at = from + this.#view.getUint32(this.#at, true);
+    return decodeValue(this.#buffer.subarray(from, this.#at)) as unknown[];
+  }
+
+  #text(from: number, to: number): string {
+    if (to > this.#buffer.length) throw new RangeError("a text ends beyond its message");
+    return this.#buffer.toString("utf8", from, to);
+  }
+}
+
+function splitterOf(shape: Shape): Splitter {
+  const declared = shape.map((_, i) => `const c${i} = columns[${i}];`).join("");
+  const moved = shape.map((name, i) => `c${i}[i] = r[${JSON.stringify(name)}];`).join("");
+  const body = `${declared} for (let i = 0; i < records.length; i++) { const r = records[i]; ${moved} }`;
+  return new Function("records", "columns", body) as Splitter;
+}
+
+const joiners = new Map<string, Joiner>();
+
+function joinerOf(shape: Shape): Joiner {
+  const key = JSON.stringify(shape);
+  const known = joiners.get(key);
+  if (known !== undefined) return known;
+  if (joiners.size >= READER_SHAPES_MAX) joiners.clear();
+  const declared = shape.map((_, i) => `const c${i} = columns[${i}];`).join("");
+  const fields = shape.map((name, i) => `${JSON.stringify(name)}: c${i}[i]`).join(", ");
+  const body = `${declared} const records = new Array(count); for (let i = 0; i < count; i++) records[i] = { ${fields} }; return records;`;
+  const joiner = new Function("columns", "count", body) as Joiner;
+  joiners.set(key, joiner);
+  return joiner;
+}
