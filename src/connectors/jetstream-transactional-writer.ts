@@ -86,6 +86,7 @@ export class MarkedTarget {
     const marker = new SinkMarker(
       {
         connection: this.#nats.connection,
+        sendCommands: this.#nats.sendCommands,
         manager: this.#manager,
         stream: this.#options.stream,
         subject: this.#subjectOf(writer),

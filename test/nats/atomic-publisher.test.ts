@@ -1,7 +1,8 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { EnvironmentError } from "../../src/errors.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
 import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
@@ -19,17 +20,9 @@ const settings = { allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: t
 
 beforeAll(async () => {
   server = await startTestServer();
-  connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  manager = await jetstreamManager(connection, { checkAPI: false });
-  publisher = new AtomicPublisher(connection);
 });
 afterAll(async () => {
-  await connection?.close();
   await server?.stop();
-});
-beforeEach(async () => {
-  await manager.streams.delete(stream).catch(() => {});
-  await manager.streams.add({ name: stream, subjects: ["out.>", "mark.>"], ...settings });
 });
 
 function block(messages: readonly [subject: string, headerLines: string, payload: string][]): MessageRange {
@@ -49,88 +42,119 @@ function mark(expected: number, payload = "{}"): LastMessage {
 
 const lastSequence = async () => (await manager.streams.info(stream)).state.last_seq;
 
-test("999 messages and the last one are stored in order, with subject, headers and payload", async () => {
-  const outcome = await publisher.publish(many(999), mark(0), 5_000);
-  expect(outcome).toEqual({ kind: "stored", sequence: 1000 });
-  const message = await manager.streams.getMessage(stream, { seq: 9 });
-  expect(message?.subject).toBe("out.s1");
-  expect(message?.string()).toBe("payload 8");
-});
-
-test("header lines and text beyond ASCII arrive as they were appended", async () => {
-  const messages = block([
-    ["out.ä", "X-Name: größe\r\nX-Other: 2\r\n", "grün 🌊"],
-    ["out.b", "", ""],
-  ]);
-  expect(await publisher.publish(messages, mark(0), 5_000)).toEqual({ kind: "stored", sequence: 3 });
-  const message = await manager.streams.getMessage(stream, { seq: 1 });
-  expect(message?.subject).toBe("out.ä");
-  expect(message?.string()).toBe("grün 🌊");
-  expect(message?.header.get("X-Name")).toBe("größe");
-  expect(message?.header.get("X-Other")).toBe("2");
-  expect((await manager.streams.getMessage(stream, { seq: 2 }))?.string()).toBe("");
-});
-
-test("a guard that does not hold refuses the whole batch", async () => {
-  await publisher.publish(many(2), mark(0), 5_000);
-  expect(await publisher.publish(many(5), mark(0), 5_000)).toEqual({ kind: "conflict" });
-  expect(await lastSequence()).toBe(3);
-  expect(await publisher.publish(many(5), mark(3), 5_000)).toMatchObject({ kind: "stored" });
-});
-
-test("too many messages are refused for good, with the server's code", async () => {
-  const outcome = await publisher.publish(many(1000), mark(0), 5_000);
-  expect(outcome).toMatchObject({ kind: "refused", code: 10199 });
-  expect(await lastSequence()).toBe(0);
-});
-
-test("a stream that is full says so", async () => {
-  await manager.streams.update(stream, { discard: "new" as never, max_msgs: 3 });
-  expect(await publisher.publish(many(10), mark(0), 5_000)).toMatchObject({ kind: "full" });
-  expect(await lastSequence()).toBe(0);
-});
-
-test("a stream without atomic publish refuses for good", async () => {
-  await manager.streams.update(stream, { allow_atomic: false });
-  expect(await publisher.publish(many(3), mark(0), 5_000)).toMatchObject({ kind: "refused", code: 10174 });
-});
-
-test("a part whose subject no stream takes is incomplete, and nothing is stored", async () => {
-  const messages = block([
-    ["out.a", "", "1"],
-    ["nowhere.a", "", "2"],
-    ["out.a", "", "3"],
-  ]);
-  expect(await publisher.publish(messages, mark(0), 5_000)).toMatchObject({ kind: "retryable" });
-  expect(await lastSequence()).toBe(0);
-});
-
-test("no stream, no answer in time: unknown", async () => {
-  await manager.streams.delete(stream);
-  expect(await publisher.publish(many(3), mark(0), 300)).toMatchObject({ kind: "unknown" });
-});
-
-test("a message larger than max_payload is refused by the client, not retried for ever", async () => {
-  const messages = block([["out.a", "", "x".repeat(1024 * 1024)]]);
-  expect(await publisher.publish(messages, mark(0), 1_000)).toMatchObject({ kind: "refused" });
-});
-
-test("an answer without batch and count comes from a server that is too old", async () => {
-  const answers = connection.subscribe("old.>", {
-    callback: (_error, message) => {
-      message.respond(JSON.stringify({ stream, seq: 7 }));
-    },
+describe.each([
+  { way: "through the library", divert: false },
+  { way: "as bytes of commands", divert: true },
+])("$way", ({ divert }) => {
+  beforeAll(async () => {
+    const nats = await connectNats({ servers: server.url, name: "test", divert });
+    expect(nats.sendCommands !== undefined).toBe(divert);
+    connection = nats.connection;
+    manager = await jetstreamManager(connection, { checkAPI: false });
+    publisher = new AtomicPublisher(connection, nats.sendCommands);
   });
-  const last = { ...mark(0), subject: "old.mark" };
-  await expect(publisher.publish(undefined, last, 1_000)).rejects.toThrow(EnvironmentError);
-  answers.unsubscribe();
-});
+  afterAll(() => connection?.close());
+  beforeEach(async () => {
+    await manager.streams.delete(stream).catch(() => {});
+    await manager.streams.add({ name: stream, subjects: ["out.>", "mark.>"], ...settings });
+  });
 
-test("the batch headers stay within what writers reserve for them", async () => {
-  const messages = block([["out.a", "", "x"]]);
-  await publisher.publish(messages, mark(0), 5_000);
-  const longest = `NATS/1.0\r\nNats-Batch-Id: ${"x".repeat(22)}\r\nNats-Batch-Sequence: 9999\r\n\r\n`;
-  expect(longest.length).toBeLessThanOrEqual(BATCH_HEADER_BYTES_MAX);
+  test("999 messages and the last one are stored in order, with subject, headers and payload", async () => {
+    const outcome = await publisher.publish(many(999), mark(0), 5_000);
+    expect(outcome).toEqual({ kind: "stored", sequence: 1000 });
+    const message = await manager.streams.getMessage(stream, { seq: 9 });
+    expect(message?.subject).toBe("out.s1");
+    expect(message?.string()).toBe("payload 8");
+  });
+
+  test("header lines and text beyond ASCII arrive as they were appended", async () => {
+    const messages = block([
+      ["out.ä", "X-Name: größe\r\nX-Other: 2\r\n", "grün 🌊"],
+      ["out.b", "", ""],
+    ]);
+    expect(await publisher.publish(messages, mark(0), 5_000)).toEqual({ kind: "stored", sequence: 3 });
+    const message = await manager.streams.getMessage(stream, { seq: 1 });
+    expect(message?.subject).toBe("out.ä");
+    expect(message?.string()).toBe("grün 🌊");
+    expect(message?.header.get("X-Name")).toBe("größe");
+    expect(message?.header.get("X-Other")).toBe("2");
+    expect((await manager.streams.getMessage(stream, { seq: 2 }))?.string()).toBe("");
+  });
+
+  test("a guard that does not hold refuses the whole batch", async () => {
+    await publisher.publish(many(2), mark(0), 5_000);
+    expect(await publisher.publish(many(5), mark(0), 5_000)).toEqual({ kind: "conflict" });
+    expect(await lastSequence()).toBe(3);
+    expect(await publisher.publish(many(5), mark(3), 5_000)).toMatchObject({ kind: "stored" });
+  });
+
+  test("too many messages are refused for good, with the server's code", async () => {
+    const outcome = await publisher.publish(many(1000), mark(0), 5_000);
+    expect(outcome).toMatchObject({ kind: "refused", code: 10199 });
+    expect(await lastSequence()).toBe(0);
+  });
+
+  test("a stream that is full says so", async () => {
+    await manager.streams.update(stream, { discard: "new" as never, max_msgs: 3 });
+    expect(await publisher.publish(many(10), mark(0), 5_000)).toMatchObject({ kind: "full" });
+    expect(await lastSequence()).toBe(0);
+  });
+
+  test("a stream without atomic publish refuses for good", async () => {
+    await manager.streams.update(stream, { allow_atomic: false });
+    expect(await publisher.publish(many(3), mark(0), 5_000)).toMatchObject({ kind: "refused", code: 10174 });
+  });
+
+  test("a part whose subject no stream takes is incomplete, and nothing is stored", async () => {
+    const messages = block([
+      ["out.a", "", "1"],
+      ["nowhere.a", "", "2"],
+      ["out.a", "", "3"],
+    ]);
+    expect(await publisher.publish(messages, mark(0), 5_000)).toMatchObject({ kind: "retryable" });
+    expect(await lastSequence()).toBe(0);
+  });
+
+  test("no stream, no answer in time: unknown", async () => {
+    await manager.streams.delete(stream);
+    expect(await publisher.publish(many(3), mark(0), 300)).toMatchObject({ kind: "unknown" });
+  });
+
+  test("a message larger than max_payload is refused by the client, not retried for ever", async () => {
+    const messages = block([["out.a", "", "x".repeat(1024 * 1024)]]);
+    expect(await publisher.publish(messages, mark(0), 1_000)).toMatchObject({ kind: "refused" });
+  });
+
+  test("an answer without batch and count comes from a server that is too old", async () => {
+    const answers = connection.subscribe("old.>", {
+      callback: (_error, message) => {
+        message.respond(JSON.stringify({ stream, seq: 7 }));
+      },
+    });
+    const last = { ...mark(0), subject: "old.mark" };
+    await expect(publisher.publish(undefined, last, 1_000)).rejects.toThrow(EnvironmentError);
+    answers.unsubscribe();
+  });
+
+  test("the batch headers stay within what writers reserve for them", async () => {
+    const messages = block([["out.a", "", "x"]]);
+    await publisher.publish(messages, mark(0), 5_000);
+    const longest = `NATS/1.0\r\nNats-Batch-Id: ${"x".repeat(22)}\r\nNats-Batch-Sequence: 9999\r\n\r\n`;
+    expect(longest.length).toBeLessThanOrEqual(BATCH_HEADER_BYTES_MAX);
+  });
+
+  test("a closed connection: unknown", async () => {
+    const closed = await connectNats({ servers: server.url, name: "test", divert });
+    await closed.connection.close();
+    const unconnected = new AtomicPublisher(closed.connection, closed.sendCommands);
+    expect(await unconnected.publish(many(3), mark(0), 1_000)).toMatchObject({ kind: "unknown" });
+    expect(await lastSequence()).toBe(0);
+  });
+
+  test("a block that holds fewer messages than it should is a broken invariant", async () => {
+    const range = { ...many(3), messages: 4 };
+    await expect(publisher.publish(range, mark(0), 1_000)).rejects.toThrow(RangeError);
+  });
 });
 
 test("bytes that are no block are noticed", () => {

@@ -214,9 +214,9 @@ async function openBefore(
 }
 
 async function open(connectionOptions: NodeConnectionOptions, divert: boolean): Promise<NatsEnvironment> {
-  if (!divert) return new NatsEnvironment(await connect(connectionOptions), undefined);
-  const { connection, diverter } = await connectDiverting(connectionOptions);
-  return new NatsEnvironment(connection, diverter);
+  if (!divert) return new NatsEnvironment(await connect(connectionOptions));
+  const { connection, diverter, sendCommands } = await connectDiverting(connectionOptions);
+  return new NatsEnvironment(connection, diverter, sendCommands);
 }
 
 /** Why waiting would not help, as the rest of a sentence; undefined when it might. */

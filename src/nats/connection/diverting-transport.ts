@@ -1,9 +1,11 @@
 /**
- * A NATS connection whose messages can be taken before the library parses them.
+ * A NATS connection whose messages can be taken before the library parses them, and that takes commands as bytes.
  *
  * nats.js spends about a third of a reader's time in turning bytes into Msg objects. Here the
  * node transport is subclassed: the messages of registered subscriptions go to a handler as byte positions, everything
  * else goes to the library.
+ *
+ * Commands made by the caller join the library's own outgoing bytes, in the order of the calls.
  *
  * Owns: which subscriptions are diverted. Does not own: dialing, TLS, authentication, reconnect, pings, subscriptions:
  * all of that is the library's code, unchanged.
@@ -47,20 +49,25 @@ export class Diverter {
   }
 }
 
+/** Sends whole commands of the NATS protocol ("HPUB …") as they are; while disconnected they wait, as the library's do. */
+export type SendCommands = (bytes: Uint8Array) => void;
+
+/** Parts are undefined when the library's internals are not as expected: everything works, only slower. */
 export interface DivertingConnection {
   readonly connection: NatsConnection;
-  /** undefined: the library's internals are not as expected; everything works, reading is slower. */
   readonly diverter: Diverter | undefined;
+  readonly sendCommands: SendCommands | undefined;
 }
 
 /** Like the library's `connect`, with the same options and errors. */
 export async function connectDiverting(options: NodeConnectionOptions): Promise<DivertingConnection> {
   const internals = await loadInternals();
   if (internals === undefined || internals.hasWsProtocol(options)) {
-    return { connection: await connect(options), diverter: undefined };
+    return { connection: await connect(options), diverter: undefined, sendCommands: undefined };
   }
   const diverter = new Diverter();
-  return { connection: await connectThrough(internals, diverter, options), diverter };
+  const { connection, protocol } = await connectThrough(internals, diverter, options);
+  return { connection, diverter, sendCommands: (bytes) => protocol.sendCommand(bytes) };
 }
 
 // What is used of the library beyond its public interface, and nothing more.
@@ -79,6 +86,8 @@ interface ProtocolHandler {
   /** Before each dial: makes a new transport by the global factory, synchronously. */
   prepare(): unknown;
   dialLoop(): Promise<void>;
+  /** Appends to what is to be sent. */
+  sendCommand(command: Uint8Array): void;
 }
 
 interface ConnectionImplementation {
@@ -126,6 +135,7 @@ export function internalsAreAsExpected(internals: Internals): boolean {
   for (const member of Object.values(internals)) if (typeof member !== "function") return false;
   if (typeof ProtocolHandler.prototype.prepare !== "function") return false;
   if (typeof ProtocolHandler.prototype.dialLoop !== "function") return false;
+  if (typeof ProtocolHandler.prototype.sendCommand !== "function") return false;
   if (NatsConnectionImpl.length !== 1 || ProtocolHandler.length !== 2) return false;
   try {
     const transport = new NodeTransport();
@@ -147,7 +157,7 @@ async function connectThrough(
   internals: Internals,
   diverter: Diverter,
   options: NodeConnectionOptions,
-): Promise<NatsConnection> {
+): Promise<{ readonly connection: NatsConnection; readonly protocol: ProtocolHandler }> {
   const { NodeTransport, ProtocolHandler, NatsConnectionImpl, nodeResolveHost, setTransportFactory } =
     internals;
   const DivertingTransport = divertingTransport(internals, diverter);
@@ -166,7 +176,7 @@ async function connectThrough(
   setTransportFactory({ factory: () => new NodeTransport(), dnsResolveFn: nodeResolveHost });
   await protocol.dialLoop();
   connection.protocol = protocol;
-  return connection as unknown as NatsConnection;
+  return { connection: connection as unknown as NatsConnection, protocol };
 }
 
 function divertingTransport({ NodeTransport }: Internals, diverter: Diverter): new () => NodeTransport {

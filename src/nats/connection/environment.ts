@@ -2,7 +2,7 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { EnvironmentError } from "../../errors.ts";
-import type { Diverter } from "./diverting-transport.ts";
+import type { Diverter, SendCommands } from "./diverting-transport.ts";
 
 /** What connectors name of the client library; they import it from here only. */
 export type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
@@ -11,11 +11,14 @@ export class NatsEnvironment {
   readonly connection: NatsConnection;
   /** Present when the connection runs on the diverting transport. */
   readonly diverter: Diverter | undefined;
+  /** Likewise. */
+  readonly sendCommands: SendCommands | undefined;
   #manager: Promise<JetStreamManager> | undefined;
 
-  constructor(connection: NatsConnection, diverter: Diverter | undefined) {
+  constructor(connection: NatsConnection, diverter?: Diverter, sendCommands?: SendCommands) {
     this.connection = connection;
     this.diverter = diverter;
+    this.sendCommands = sendCommands;
   }
 
   /** Connectors get `unknown`: a job that runs in memory has no NATS. */

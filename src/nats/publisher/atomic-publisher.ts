@@ -9,10 +9,12 @@
  *   ignored the headers and stored plain messages.
  * - A3 A silent or broken connection is an unknown outcome, never a failed one (P8).
  *
- * This is the throughput path of the sink. Header blocks are written as bytes into one buffer for the whole batch,
- * which takes half of the client's time per message that `MsgHdrs` takes (1.5 instead of 2.9 µs, 60-byte messages).
+ * This is the throughput path of the sink. Where the connection lets it, a batch goes out as the bytes of its commands
+ * in one buffer (0.4 µs of the client's time per message of 60 bytes); else message by message through the library,
+ * with header blocks as bytes (1.5 µs; with `MsgHdrs` 2.9 µs).
  */
 import {
+  ClosedConnectionError,
   headers,
   InvalidArgumentError,
   type MsgHdrs,
@@ -21,6 +23,7 @@ import {
   nuid,
 } from "@nats-io/transport-node";
 import { EnvironmentError } from "../../errors.ts";
+import type { SendCommands } from "../connection/diverting-transport.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 
 /** Messages in one batch, the last one included, unless the server is configured otherwise. */
@@ -28,6 +31,9 @@ export const BATCH_MESSAGES_MAX = 1000;
 
 /** What the batch headers add to each message, at most; servers count it into the size of a message. */
 export const BATCH_HEADER_BYTES_MAX = 96;
+
+/** "HPUB", two lengths, blanks and line ends. */
+const COMMAND_BYTES_MAX = 48;
 
 /** The message that ends a batch and carries its guard. */
 export interface LastMessage {
@@ -52,9 +58,11 @@ export type BatchOutcome =
 
 export class AtomicPublisher {
   readonly #connection: NatsConnection;
+  readonly #sendCommands: SendCommands | undefined;
 
-  constructor(connection: NatsConnection) {
+  constructor(connection: NatsConnection, sendCommands: SendCommands | undefined) {
     this.#connection = connection;
+    this.#sendCommands = sendCommands;
   }
 
   /** @throws EnvironmentError when the server is too old (A2) */
@@ -66,7 +74,10 @@ export class AtomicPublisher {
     const batchId = nuid.next();
     const count = (messages?.messages ?? 0) + 1;
     try {
-      if (messages !== undefined) this.#publishAllButLast(batchId, messages);
+      if (messages !== undefined) {
+        if (this.#sendCommands === undefined) this.#publishAllButLast(batchId, messages);
+        else this.#sendAllButLast(batchId, messages, this.#sendCommands);
+      }
       const answer = await this.#connection.request(last.subject, last.payload, {
         timeout: timeoutMs,
         headers: lastHeaders(batchId, count, last.headers),
@@ -82,6 +93,12 @@ export class AtomicPublisher {
     }
   }
 
+  #sendAllButLast(batchId: string, range: MessageRange, sendCommands: SendCommands): void {
+    // What the library's publish looks at first.
+    if (this.#connection.isClosed() || this.#connection.isDraining()) throw new ClosedConnectionError();
+    sendCommands(commandsOf(batchId, range, this.#connection.info?.max_payload ?? Infinity));
+  }
+
   #publishAllButLast(batchId: string, range: MessageRange): void {
     const connection = this.#connection;
     const reader = new MessageReader(range);
@@ -93,10 +110,39 @@ export class AtomicPublisher {
       block.moveTo(sequence, reader);
       connection.publish(reader.subject, reader.payload, options);
     }
-    if (sequence !== range.messages) {
-      throw new RangeError(`a block should hold ${range.messages} messages and holds ${sequence}`);
-    }
+    assertComplete(range, sequence);
   }
+}
+
+/** The commands that publish a batch's messages, as they go over the wire. */
+function commandsOf(batchId: string, range: MessageRange, payloadMax: number): Uint8Array {
+  const reader = new MessageReader(range);
+  const headerStart = `NATS/1.0\r\nNats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: `;
+  const messageBytesMax = COMMAND_BYTES_MAX + BATCH_HEADER_BYTES_MAX;
+  const buffer = Buffer.allocUnsafeSlow(range.to - range.from + range.messages * messageBytesMax);
+  let at = 0;
+  let sequence = 0;
+  while (reader.next()) {
+    sequence += 1;
+    const own = `${headerStart}${sequence}\r\n`;
+    const headersLength = own.length + reader.headersLength + 2;
+    const length = headersLength + reader.payloadLength;
+    if (length > payloadMax) throw InvalidArgumentError.format("payload", "max_payload size exceeded");
+    at += buffer.write("HPUB ", at, "latin1");
+    at += reader.copySubject(buffer, at);
+    at += buffer.write(` ${headersLength} ${length}\r\n${own}`, at, "latin1");
+    at += reader.copyHeaders(buffer, at);
+    at += buffer.write("\r\n", at, "latin1");
+    at += reader.copyPayload(buffer, at);
+    at += buffer.write("\r\n", at, "latin1");
+  }
+  assertComplete(range, sequence);
+  return buffer.subarray(0, at);
+}
+
+function assertComplete(range: MessageRange, found: number): void {
+  if (found === range.messages) return;
+  throw new RangeError(`a block should hold ${range.messages} messages and holds ${found}`);
 }
 
 /**
@@ -125,8 +171,7 @@ class HeaderBlock extends MsgHdrsImpl {
       this.#to = from + buffer.write(`${this.#start}${sequence}\r\n\r\n`, from, "latin1");
     } else {
       let at = from + buffer.write(`${this.#start}${sequence}\r\n`, from, "latin1");
-      message.copyHeaders(buffer, at);
-      at += lines;
+      at += message.copyHeaders(buffer, at);
       this.#to = at + buffer.write("\r\n", at, "latin1");
     }
     this.#from = from;

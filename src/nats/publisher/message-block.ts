@@ -132,8 +132,22 @@ export class MessageReader {
     return this.#headersEnd - this.#subjectEnd;
   }
 
-  copyHeaders(target: Uint8Array, at: number): void {
-    this.#buffer.copy(target, at, this.#subjectEnd, this.#headersEnd);
+  get payloadLength(): number {
+    return this.#at - this.#headersEnd;
+  }
+
+  /** Each `copy` returns how many bytes it has written. */
+  copySubject(target: Uint8Array, at: number): number {
+    return this.#buffer.copy(target, at, this.#subjectAt, this.#subjectEnd);
+  }
+
+  copyHeaders(target: Uint8Array, at: number): number {
+    if (this.#headersEnd === this.#subjectEnd) return 0;
+    return this.#buffer.copy(target, at, this.#subjectEnd, this.#headersEnd);
+  }
+
+  copyPayload(target: Uint8Array, at: number): number {
+    return this.#buffer.copy(target, at, this.#headersEnd, this.#at);
   }
 
   /** A view, not a copy. */

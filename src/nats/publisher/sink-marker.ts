@@ -24,12 +24,14 @@ import {
   takeOver,
 } from "../../dataflow/transaction-marker.ts";
 import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
+import type { SendCommands } from "../connection/diverting-transport.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
 import type { MessageRange } from "./message-block.ts";
 import { isStreamMissing } from "./sink-target.ts";
 
 export interface MarkerPlace {
   readonly connection: NatsConnection;
+  readonly sendCommands: SendCommands | undefined;
   readonly manager: JetStreamManager;
   readonly stream: string;
   readonly subject: string;
@@ -74,7 +76,7 @@ export class SinkMarker {
   constructor(place: MarkerPlace, owner: MarkerOwner) {
     this.#place = place;
     this.#owner = owner;
-    this.#publisher = new AtomicPublisher(place.connection);
+    this.#publisher = new AtomicPublisher(place.connection, place.sendCommands);
     this.#name = `marker ${place.subject} in stream ${place.stream}`;
   }
 
