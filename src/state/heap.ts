@@ -17,6 +17,7 @@
  * Values are replaced, not mutated: a value changed in place would be changed in the cut too.
  */
 import { InvariantError, invariant, OperatorError } from "../errors.ts";
+import { ColumnEncoder } from "./columns.ts";
 import type { Key, StateDescriptors, StateHandles, ValueState } from "./descriptor.ts";
 import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "./key-groups.ts";
 import { ownKey } from "./own-key.ts";
@@ -157,6 +158,8 @@ interface HeapValueStateOptions<T> {
 /** One named state: users see `ValueState`, the rest is for `HeapKeyedState`. */
 class HeapValueState<T> implements ValueState<T> {
   readonly name: string;
+  /** Remembers the shapes of values from one snapshot to the next. */
+  private readonly columns = new ColumnEncoder();
   private readonly operator: string;
   private readonly initial: T;
   private readonly keyGroups: KeyGroupRange;
@@ -229,6 +232,7 @@ class HeapValueState<T> implements ValueState<T> {
       firstKeyGroup: this.keyGroups.first,
       groups: this.groups,
       cut: this.cut,
+      columns: this.columns,
       closed: () => {
         this.cursor = undefined;
       },
@@ -275,6 +279,7 @@ interface HeapCursorOptions {
   readonly firstKeyGroup: number;
   readonly groups: readonly Group[];
   readonly cut: number;
+  readonly columns: ColumnEncoder;
   readonly closed: () => void;
 }
 
@@ -378,7 +383,7 @@ class HeapCursor implements SnapshotCursor {
     groups: readonly ChunkGroup[],
   ): EncodedChunk {
     try {
-      return encodeChunk(keys, values, groups);
+      return encodeChunk(keys, values, groups, this.options.columns);
     } catch (error) {
       const { operator, state } = this.options;
       throw new OperatorError(

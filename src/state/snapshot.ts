@@ -17,10 +17,11 @@
  *
  * Columns: `numbers` is one f64 per entry. Strings are their lengths, then the characters: Latin-1 when they all fit, else
  * UTF-16 (UTF-8 would make lone surrogates equal). Keys of mixed types, bigints and booleans are strings with a
- * letter in front. Values that are not all numbers are one array of codec.ts.
+ * letter in front. Values that are not all numbers are columns (columns.ts) or one array of codec.ts.
  */
 import { ObjectCorruptError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./codec.ts";
+import { type ColumnEncoder, decodeColumns } from "./columns.ts";
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
 
@@ -122,25 +123,32 @@ const UTF16 = 3;
 /** Added to LATIN1 or UTF16: the first letter of each string is the key's type. */
 const TAGGED = 16;
 const PACKED = 4;
+const COLUMNS = 5;
 
 const WIDE = /[\u0100-\uffff]/;
 
-/** `groups` says how many of the entries belong to which key group, in order; it is not empty. */
+/**
+ * `groups` says how many of the entries belong to which key group, in order; it is not empty. `columns` knows the shapes
+ * of the state's values.
+ */
 export function encodeChunk(
   keys: readonly Key[],
   values: readonly unknown[],
   groups: readonly ChunkGroup[],
+  columns: ColumnEncoder,
 ): EncodedChunk {
   const entries = keys.length;
   const keyColumn = encodeKeys(keys);
-  const packed = allOf("number", values) ? undefined : encodeValue(values);
+  const numbers = allOf("number", values);
+  const inColumns = numbers ? undefined : columns.encode(values);
+  const packed = numbers ? undefined : (inColumns ?? encodeValue(values));
   const keysAt = HEADER_BYTES + groups.length * GROUP_BYTES;
   const valuesAt = keysAt + keyColumn.bytes;
   const bytes = Buffer.allocUnsafeSlow(valuesAt + (packed === undefined ? entries * 8 : packed.byteLength));
   const view = new DataView(bytes.buffer);
   view.setUint8(0, FORMAT);
   view.setUint8(1, keyColumn.encoding);
-  view.setUint8(2, packed === undefined ? NUMBERS : PACKED);
+  view.setUint8(2, numbers ? NUMBERS : inColumns === undefined ? PACKED : COLUMNS);
   view.setUint8(3, keyColumn.lengthBytes);
   view.setUint32(4, bytes.byteLength, true);
   view.setUint32(8, groups.length, true);
@@ -322,10 +330,12 @@ function readStrings(source: SnapshotBytes, header: ChunkHeader, width: 1 | 2): 
 export function readChunkValues(source: SnapshotBytes, header: ChunkHeader): unknown[] {
   const { valuesAt, end, entries } = header;
   if (header.valueEncoding === NUMBERS) return readNumbers(source, header, valuesAt, end);
-  if (header.valueEncoding !== PACKED) throw corrupt(source, valuesAt, "unknown encoding of values");
+  if (header.valueEncoding !== PACKED && header.valueEncoding !== COLUMNS)
+    throw corrupt(source, valuesAt, "unknown encoding of values");
+  const bytes = source.bytes.subarray(valuesAt, end);
   let values: unknown;
   try {
-    values = decodeValue(source.bytes.subarray(valuesAt, end));
+    values = header.valueEncoding === PACKED ? decodeValue(bytes) : decodeColumns(bytes, entries, "own");
   } catch (error) {
     throw corrupt(source, valuesAt, "its values cannot be decoded", error);
   }

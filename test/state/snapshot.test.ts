@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ObjectCorruptError } from "../../src/errors.ts";
+import { ColumnEncoder } from "../../src/state/columns.ts";
 import type { Key } from "../../src/state/descriptor.ts";
 import {
   encodeChunk,
@@ -32,7 +33,7 @@ describe("a chunk", () => {
     fc.assert(
       fc.property(keyColumn, fc.boolean(), fc.nat(9), (keys, numeric, offset) => {
         const values = keys.map((_, i) => (numeric ? i / 3 - 1 : { i, text: `v${i}`, none: undefined }));
-        const chunk = encodeChunk(keys, values, [{ keyGroup: 7, entries: keys.length }]);
+        const chunk = encodeChunk(keys, values, [{ keyGroup: 7, entries: keys.length }], new ColumnEncoder());
         const bytes = Buffer.concat([Buffer.alloc(offset, 0xee), chunk.bytes, Buffer.alloc(3)]);
         const source = { object: "o", bytes };
         const header = readChunkHeader(source, offset);
@@ -47,7 +48,12 @@ describe("a chunk", () => {
 
   test("of number values keeps them exactly", () => {
     const values = [-0, Number.NaN, Number.MAX_VALUE, 1 / 3, Number.NEGATIVE_INFINITY];
-    const chunk = encodeChunk(["a", "b", "c", "d", "e"], values, [{ keyGroup: 0, entries: 5 }]);
+    const chunk = encodeChunk(
+      ["a", "b", "c", "d", "e"],
+      values,
+      [{ keyGroup: 0, entries: 5 }],
+      new ColumnEncoder(),
+    );
     const source = { object: "o", bytes: chunk.bytes };
     expect(readChunkValues(source, readChunkHeader(source, 0))).toEqual(values);
   });
@@ -65,7 +71,7 @@ describe("a chunk", () => {
       null,
     ];
     const keys = values.map((_, i) => i);
-    const chunk = encodeChunk(keys, values, [{ keyGroup: 0, entries: keys.length }]);
+    const chunk = encodeChunk(keys, values, [{ keyGroup: 0, entries: keys.length }], new ColumnEncoder());
     const source = { object: "o", bytes: chunk.bytes };
     const read = readChunkValues(source, readChunkHeader(source, 0));
     expect(read).toEqual(values);
@@ -82,6 +88,7 @@ describe("a damaged chunk", () => {
       { keyGroup: 2, entries: 1 },
       { keyGroup: 3, entries: 2 },
     ],
+    new ColumnEncoder(),
   );
 
   function read(bytes: Uint8Array): void {

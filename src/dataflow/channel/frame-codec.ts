@@ -10,7 +10,7 @@
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
- * then: records: if there are timestamps n of them, float64, then the values, as columns (columns.ts) or as msgpack of
+ * then: records: if there are timestamps n of them, float64, then the values, as columns (state/columns.ts) or as msgpack of
  * their array; barrier: checkpoint id, float64; grant: records frames taken, their bytes, two float64; all others
  * nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
  * one received.
@@ -22,7 +22,7 @@
  */
 import { Packr } from "msgpackr";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
-import { ColumnEncoder, decodeColumns } from "./columns.ts";
+import { ColumnEncoder, decodeColumns } from "../../state/columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;
@@ -150,7 +150,7 @@ export function decodeRecords(message: Uint8Array): RecordsFrame {
 }
 
 function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
-  if ((flags & COLUMNS) !== 0) return decodeColumns(body, count);
+  if ((flags & COLUMNS) !== 0) return decodeColumns(body, count, "sliced");
   return (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
 }
 

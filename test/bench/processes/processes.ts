@@ -98,6 +98,8 @@ export class RunningJob {
   /** Resolves when the job has ended, however; rejects when it takes too long or a worker gives up. */
   readonly ended: Promise<void>;
   readonly workers: BenchProcess[] = [];
+  /** Wall clock, of the coordinator; NaN while it runs. */
+  endedAtMs = Number.NaN;
   readonly #cluster: BenchCluster;
   readonly #variant: Variant;
   readonly #options: JobOptions;
@@ -120,6 +122,7 @@ export class RunningJob {
       this.onEvent((event) => {
         if (event.role !== "job" || event.to !== "ended") return;
         clearTimeout(limit);
+        this.endedAtMs = event.t;
         resolve();
       });
     });

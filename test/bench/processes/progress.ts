@@ -61,6 +61,16 @@ export function steadyPace(processes: readonly (readonly Mark[])[], records: num
   return { recordsPerSecond: (passed * 1000) / (to - from), cpuUsPerRecord: cpuUs / passed };
 }
 
+/** Records a second of a whole run: from the first mark to `endedAtMs`. */
+export function wholePace(
+  processes: readonly (readonly Mark[])[],
+  records: number,
+  endedAtMs: number,
+): number {
+  const began = Math.min(...processes.flatMap((marks) => marks.map((mark) => mark.t)));
+  return ((records - sumAt(processes, began, "records")) * 1000) / (endedAtMs - began);
+}
+
 function sumAt(processes: readonly (readonly Mark[])[], t: number, field: "records" | "cpuUs"): number {
   return processes.reduce((sum, marks) => sum + valueAt(marks, t, field), 0);
 }

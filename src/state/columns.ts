@@ -1,7 +1,7 @@
 /**
- * A batch of records of one shape as columns: what makes a wide record cheap to send.
+ * A batch of values of one shape as columns: what makes wide records cheap to send and to keep.
  *
- * Owns: the bytes of such a batch. Does not own: which batches go this way, and their frame (frame-codec.ts).
+ * Owns: the bytes of such a batch. Does not own: what is around it (a channel's frame, a chunk of a snapshot).
  *
  * Layout, little endian: u8 number of fields (0: the values themselves are the only column); for each field u8 kind,
  * u16 bytes of its name, name; then the columns. A column of n values:
@@ -18,7 +18,8 @@
  *
  * Measured (7 fields, 240 bytes of JSON, frames of 220): encoding 0.35 µs a record where msgpack takes 0.75.
  */
-import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { decodeValue, encodeValue } from "./codec.ts";
+import { ownString } from "./own-key.ts";
 
 /** Below this the work per frame outweighs the gain. */
 const RECORDS_MIN = 8;
@@ -35,13 +36,14 @@ type Column = readonly unknown[];
 type Shape = readonly string[];
 /** Puts each record's fields into `columns`. */
 type Splitter = (records: readonly unknown[], columns: unknown[][]) => void;
+type Known = { readonly shape: Shape; readonly split: Splitter };
 type Joiner = (columns: readonly Column[], count: number) => unknown[];
 
 /** One per writing end. */
 export class ColumnEncoder {
   readonly #splitters = new Map<string, Splitter>();
-  #shape: Shape = [];
-  #splitter: Splitter | undefined;
+  /** Of the batch before. */
+  #known: Known | undefined;
 
   /** undefined: these records do not go as columns. */
   encode(records: readonly unknown[]): Buffer | undefined {
@@ -52,14 +54,15 @@ export class ColumnEncoder {
       return kind === undefined ? undefined : write([], [records], [kind], records.length);
     }
     if (!isPlain(first)) return undefined;
-    if (!hasShape(first, this.#shape) && !this.#learn(first)) return undefined;
-    const shape = this.#shape;
+    if (this.#known === undefined || !hasShape(first, this.#known.shape)) this.#known = this.#learn(first);
+    if (this.#known === undefined) return undefined;
+    const { shape, split } = this.#known;
     for (let i = 1; i < records.length; i++) {
       const record = records[i];
       if (!isPlain(record) || !hasShape(record, shape)) return undefined;
     }
     const columns: unknown[][] = shape.map(() => new Array(records.length));
-    this.#splitter!(records, columns);
+    split(records, columns);
     const kinds: Kind[] = [];
     for (const column of columns) {
       const kind = kindOf(column);
@@ -69,26 +72,27 @@ export class ColumnEncoder {
     return write(shape, columns, kinds, records.length);
   }
 
-  #learn(record: object): boolean {
+  #learn(record: object): Known | undefined {
     const shape = Object.keys(record);
-    if (shape.length === 0 || shape.length > FIELDS_MAX || shape.includes("__proto__")) return false;
-    if (shape.some((name) => name.length * 3 > NAME_BYTES_MAX)) return false;
+    if (shape.length === 0 || shape.length > FIELDS_MAX || shape.includes("__proto__")) return undefined;
+    if (shape.some((name) => name.length * 3 > NAME_BYTES_MAX)) return undefined;
     const key = JSON.stringify(shape);
-    let splitter = this.#splitters.get(key);
-    if (splitter === undefined) {
-      if (this.#splitters.size >= SHAPES_MAX) return false;
-      splitter = splitterOf(shape);
-      this.#splitters.set(key, splitter);
+    let split = this.#splitters.get(key);
+    if (split === undefined) {
+      if (this.#splitters.size >= SHAPES_MAX) return undefined;
+      split = splitterOf(shape);
+      this.#splitters.set(key, split);
     }
-    this.#shape = shape;
-    this.#splitter = splitter;
-    return true;
+    return { shape, split };
   }
 }
 
-/** @throws RangeError or Error when `bytes` is not what `ColumnEncoder` wrote for `count` records */
-export function decodeColumns(bytes: Uint8Array, count: number): unknown[] {
-  const reader = new ColumnReader(bytes, count);
+/**
+ * `strings`: "sliced" ones are quick to make, and each keeps the text of its whole column alive; "own" ones do not.
+ * @throws RangeError or Error when `bytes` is not what `ColumnEncoder` wrote for `count` records
+ */
+export function decodeColumns(bytes: Uint8Array, count: number, strings: "sliced" | "own"): unknown[] {
+  const reader = new ColumnReader(bytes, count, strings === "own");
   const fields = reader.byte();
   if (fields === 0) return reader.column(reader.byte() as Kind);
   const names: string[] = [];
@@ -249,12 +253,14 @@ class ColumnReader {
   readonly #buffer: Buffer;
   readonly #view: DataView;
   readonly #count: number;
+  readonly #ownStrings: boolean;
   #at = 0;
 
-  constructor(bytes: Uint8Array, count: number) {
+  constructor(bytes: Uint8Array, count: number, ownStrings: boolean) {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#count = count;
+    this.#ownStrings = ownStrings;
   }
 
   byte(): number {
@@ -301,7 +307,8 @@ class ColumnReader {
     let from = 0;
     for (let i = 0; i < column.length; i++, at += 2) {
       const to = from + view.getUint16(at, true);
-      column[i] = text.substring(from, to);
+      const string = text.substring(from, to);
+      column[i] = this.#ownStrings ? ownString(string) : string;
       from = to;
     }
     if (from !== text.length) throw new RangeError(`a column of ${from} characters holds ${text.length}`);

@@ -1,0 +1,113 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { ColumnEncoder, decodeColumns } from "../../src/state/columns.ts";
+
+/** What the ordinary encoding makes of them: columns must not bring back anything else (K1). */
+const ordinary = (values: readonly unknown[]) => decodeValue(encodeValue(values));
+
+function roundTrip(values: readonly unknown[], strings: "sliced" | "own" = "sliced"): unknown {
+  const bytes = new ColumnEncoder().encode(values);
+  return bytes === undefined ? "not in columns" : decodeColumns(bytes, values.length, strings);
+}
+
+const text = fc.string({ unit: "grapheme", maxLength: 20 });
+const column = fc.oneof(
+  fc.constant(fc.nat(255)),
+  fc.constant(fc.integer()),
+  fc.constant(fc.double()),
+  fc.constant(fc.oneof(fc.integer(), fc.double())),
+  fc.constant(text),
+  fc.constant(fc.string({ unit: "binary-ascii", minLength: 250, maxLength: 300 })),
+  fc.constant(fc.oneof(text, fc.boolean(), fc.constantFrom(null, undefined), fc.bigInt(), fc.double())),
+);
+const fieldName = text.filter((name) => name !== "__proto__" && name !== "toJSON");
+const sameShape = fc
+  .tuple(
+    fc.uniqueArray(fieldName, { minLength: 1, maxLength: 8 }),
+    fc.array(column, { minLength: 8, maxLength: 8 }),
+  )
+  .chain(([names, columns]) =>
+    fc.array(
+      fc.tuple(...columns).map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]]))),
+      { minLength: 8, maxLength: 40 },
+    ),
+  );
+
+describe("values of one shape go as columns", () => {
+  test("and come back as from the ordinary encoding", () => {
+    fc.assert(
+      fc.property(sameShape, fc.constantFrom("sliced" as const, "own" as const), (values, strings) => {
+        expect(roundTrip(values, strings)).toEqual(ordinary(values));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("of bare strings or numbers too", () => {
+    for (const values of [Array.from("abcdefghij"), [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 0.5]]) {
+      expect(roundTrip(values)).toEqual(values);
+    }
+  });
+
+  test("in fewer bytes than msgpack takes", () => {
+    const values = Array.from({ length: 500 }, (_, i) => ({ count: i % 200, sum: i * 1e6, name: `n${i}` }));
+    expect(new ColumnEncoder().encode(values)!.length).toBeLessThan(encodeValue(values).length);
+  });
+
+  test("keep the order of their fields", () => {
+    const values = Array.from({ length: 8 }, (_, i) => ({ b: i, a: i, 1: i }));
+    expect(JSON.stringify(roundTrip(values))).toBe(JSON.stringify(values));
+  });
+});
+
+describe("values of other kinds do not", () => {
+  const eight = (value: unknown, of: (i: number) => unknown = (i) => ({ a: i })) => [
+    ...Array.from({ length: 8 }, (_, i) => of(i)),
+    value,
+  ];
+  class Point {
+    a = 1;
+  }
+  test.each([
+    ["few", [{ a: 1 }]],
+    ["another field", eight({ b: 1 })],
+    ["one field more", eight({ a: 1, b: 1 })],
+    ["one field less", eight({})],
+    ["another order", eight({ b: 1, a: 1 }, (i) => ({ a: i, b: i }))],
+    ["a class", eight(new Point())],
+    ["no prototype", eight(Object.create(null))],
+    ["null", eight(null)],
+    ["an object in a field", eight({ a: {} })],
+    ["a list in a field", eight({ a: [1] })],
+    ["a date in a field", eight({ a: new Date(0) })],
+    ["a function in a field", eight({ a: () => 1 })],
+    ["no fields at all", eight({}, () => ({}))],
+    ["the field __proto__", eight(JSON.parse('{"__proto__":1}'), () => JSON.parse('{"__proto__":1}'))],
+    ["lists", eight([1], () => [1])],
+    ["strings and objects", eight({ a: 1 }, () => "x")],
+  ])("%s", (_, values) => {
+    expect(roundTrip(values)).toBe("not in columns");
+  });
+
+  test("nor ever more shapes from one writer", () => {
+    const encoder = new ColumnEncoder();
+    const encoded = Array.from({ length: 100 }, (_, shape) =>
+      encoder.encode(Array.from({ length: 8 }, (_, i) => ({ [`field${shape}`]: i }))),
+    );
+    expect(encoded.filter((bytes) => bytes !== undefined)).toHaveLength(64);
+  });
+});
+
+test("bytes that were cut off are noticed", () => {
+  const values = Array.from({ length: 20 }, (_, i) => ({
+    name: `name ${i}`,
+    size: i * 1000,
+    part: i / 3,
+    on: i > 3,
+  }));
+  const bytes = new ColumnEncoder().encode(values)!;
+  for (let length = 0; length < bytes.length; length++) {
+    expect(() => decodeColumns(bytes.subarray(0, length), values.length, "sliced")).toThrow();
+  }
+});
