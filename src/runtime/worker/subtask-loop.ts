@@ -38,7 +38,7 @@ export interface SubtaskLoopOptions {
 const TURN_MS = 1.5;
 /** A snapshot's share of a turn grows with its age, else it would wait for turns. */
 const SNAPSHOT_SLICE_MS_MIN = 1;
-const SNAPSHOT_SLICE_MS_MAX = 4;
+const SNAPSHOT_SLICE_MS_MAX = 2;
 const SNAPSHOT_SLICE_GROWTH_MS = 50;
 
 export class SubtaskLoop {
