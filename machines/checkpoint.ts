@@ -8,17 +8,26 @@
  * K2  While the decision's outcome is unknown nothing else happens here: no abort, no expiry (P8).
  * K3  After the decision it is only ever committed, by this coordinator or by whoever restores the record (P17).
  * K4  An abort leaves every transaction alone (P14), and deletes nothing that the record could still name (P16).
+ * K5  A plain savepoint decides nothing: nobody commits, nothing is recovered from it. The one that a job stops with is
+ *     durable before the decision, which then commits its transactions (Flink's synchronous savepoint).
  */
 import { assign, setup } from "xstate";
 import type { CheckpointingEvent } from "./checkpointing.ts";
 import { declareEffects } from "./effects.ts";
 import type { JobEvent } from "./job.ts";
-import type { AbortReason, CheckpointReason, SubtaskName, TimerEffects, TimerFired } from "./protocol.ts";
+import type {
+  AbortReason,
+  CheckpointRequest,
+  DeclineReason,
+  SubtaskName,
+  TimerEffects,
+  TimerFired,
+} from "./protocol.ts";
 
 export interface CheckpointInput {
   readonly checkpointId: number;
   readonly generation: number;
-  readonly reason: CheckpointReason;
+  readonly request: CheckpointRequest;
   readonly timeoutMs: number;
   readonly subtasks: readonly SubtaskName[];
 }
@@ -36,12 +45,15 @@ export type CheckpointEvent =
       readonly generation: number;
       readonly checkpointId: number;
       readonly subtask: SubtaskName;
-      readonly reason: string;
+      readonly reason: DeclineReason;
     }
+  | { readonly type: "savepoint.stored" }
+  | { readonly type: "savepoint.refused"; readonly reason: string }
   | { readonly type: "manifest.stored" }
   | { readonly type: "manifest.refused"; readonly reason: string }
   | { readonly type: "record.stored" }
-  | { readonly type: "record.refused" }
+  /** `completed`: the latest decided checkpoint. */
+  | { readonly type: "record.refused"; readonly facts: { readonly completed: number } }
   | { readonly type: "record.lost" }
   | {
       readonly type: "subtask.committed";
@@ -50,10 +62,19 @@ export type CheckpointEvent =
       readonly upTo: number;
     }
   | { readonly type: "checkpoint.canceled" }
+  /** A newer one is decided. */
+  | { readonly type: "checkpoint.subsumed"; readonly checkpointId: number }
   | TimerFired;
 
 export interface CheckpointEffects extends TimerEffects {
   "send.trigger": { readonly generation: number; readonly checkpointId: number };
+  /**
+   * What the acknowledgements name and the savepoint does not hold yet is copied into it, then its manifest is written.
+   * Answered by `savepoint.stored` or `savepoint.refused`.
+   */
+  "store.savepoint": { readonly checkpointId: number };
+  /** The record remembers that there is one. Answered as `store.decision` is. */
+  "store.savepointEntry": { readonly checkpointId: number };
   /** Written from the acknowledgements. Answered by `manifest.stored` or `manifest.refused`. */
   "store.manifest": { readonly checkpointId: number };
   /**
@@ -88,6 +109,8 @@ const machine = setup({
   actions: {
     ...declareEffects<CheckpointEffects>({
       "send.trigger": true,
+      "store.savepoint": true,
+      "store.savepointEntry": true,
       "store.manifest": true,
       "store.decision": true,
       "send.completed": true,
@@ -110,9 +133,13 @@ const machine = setup({
       event.type !== "subtask.committed" ? {} : { committed: withName(context.committed, event.subtask) },
     ),
     abortExpired: assign({ abortReason: "expired" }),
-    abortDeclined: assign({ abortReason: "declined" }),
-    abortManifest: assign({ abortReason: "manifest-refused" }),
+    abortDeclined: assign(({ event }) =>
+      event.type === "subtask.declined" ? { abortReason: event.reason } : {},
+    ),
+    abortSavepoint: assign({ abortReason: "io-exception" }),
+    abortManifest: assign({ abortReason: "finalize-failure" }),
     abortStopped: assign({ abortReason: "job-stopped" }),
+    abortSubsumed: assign({ abortReason: "subsumed" }),
   },
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
@@ -123,6 +150,14 @@ const machine = setup({
     stranger: ({ context, event }) => "subtask" in event && !context.subtasks.includes(event.subtask),
     olderCommit: ({ context, event }) =>
       event.type === "subtask.committed" && event.upTo < context.checkpointId,
+    /** Only older checkpoints are subsumed, never a savepoint. */
+    notSubsumed: ({ context, event }) =>
+      event.type === "checkpoint.subsumed" &&
+      (event.checkpointId <= context.checkpointId || context.request.savepoint !== null),
+    overtaken: ({ context, event }) =>
+      event.type === "record.refused" && event.facts.completed > context.checkpointId,
+    savepoint: ({ context }) => context.request.savepoint !== null,
+    plainSavepoint: ({ context }) => context.request.reason === "savepoint",
     allAcknowledged: ({ context }) => context.acknowledged.length === context.subtasks.length,
     allCommitted: ({ context }) => context.committed.length === context.subtasks.length,
   },
@@ -166,12 +201,38 @@ export const checkpointMachine = machine.createMachine({
         ],
         "timer.fired": { target: "aborting", actions: "abortExpired" },
         "checkpoint.canceled": { target: "aborting", actions: "abortStopped" },
+        "checkpoint.subsumed": [{ guard: "notSubsumed" }, { target: "aborting", actions: "abortSubsumed" }],
       },
     },
     persisting: {
       description: "Every part is durable: first the manifest that lists them, then the decision (K1).",
-      initial: "manifest",
+      initial: "choosing",
       states: {
+        choosing: {
+          always: [{ guard: "savepoint", target: "savepoint" }, { target: "manifest" }],
+        },
+        savepoint: {
+          description: "A savepoint is made complete in its own place, which nothing of the job's ever deletes.",
+          entry: {
+            type: "store.savepoint",
+            params: ({ context }) => ({ checkpointId: context.checkpointId }),
+          },
+          on: {
+            "savepoint.stored": [{ guard: "plainSavepoint", target: "entry" }, { target: "manifest" }],
+            "savepoint.refused": { target: "#checkpoint.aborting", actions: "abortSavepoint" },
+          },
+        },
+        entry: {
+          description: "The record remembers the savepoint; that decides nothing (K5).",
+          entry: {
+            type: "store.savepointEntry",
+            params: ({ context }) => ({ checkpointId: context.checkpointId }),
+          },
+          on: {
+            "record.stored": { target: "#checkpoint.kept" },
+            "record.lost": { target: "#checkpoint.deposed" },
+          },
+        },
         manifest: {
           description: "The manifest, complete in itself, is being made durable.",
           entry: {
@@ -196,7 +257,10 @@ export const checkpointMachine = machine.createMachine({
           },
           on: {
             "record.stored": { target: "#checkpoint.committing" },
-            "record.refused": { target: "#checkpoint.aborting", actions: "abortStopped" },
+            "record.refused": [
+              { guard: "overtaken", target: "#checkpoint.aborting", actions: "abortSubsumed" },
+              { target: "#checkpoint.aborting", actions: "abortStopped" },
+            ],
             "record.lost": { target: "#checkpoint.deposed" },
           },
         },
@@ -221,7 +285,7 @@ export const checkpointMachine = machine.createMachine({
             event: {
               type: "checkpoint.completed",
               checkpointId: context.checkpointId,
-              reason: context.reason,
+              reason: context.request.reason,
               allFinished: !context.unfinished,
             },
           }),
@@ -236,7 +300,19 @@ export const checkpointMachine = machine.createMachine({
           { actions: "addCommitted" },
         ],
         "checkpoint.canceled": { target: "handedOver" },
+        // Told while the decision was under way: a later one is decided too.
+        "checkpoint.subsumed": {},
       },
+    },
+    kept: {
+      description: "The savepoint is complete and its user's. Its transactions wait for a checkpoint (K5).",
+      entry: {
+        type: "tell.checkpointing",
+        params: ({ context }) => ({
+          event: { type: "checkpoint.completed", checkpointId: context.checkpointId },
+        }),
+      },
+      always: { target: "completed" },
     },
     completed: { type: "final", description: "Committed everywhere." },
     handedOver: {

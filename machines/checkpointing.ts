@@ -1,37 +1,55 @@
 /**
- * When a checkpoint is taken (Flink's CheckpointRequestDecider, for one checkpoint at a time).
+ * When a checkpoint is taken (Flink's CheckpointRequestDecider and CheckpointFailureManager).
  *
- * Owns: the interval, the pause, requests from the job's life, ids and their durable reservation. Does not own: the life
- * of one checkpoint (checkpoint.ts).
+ * Owns: the interval, the pause, the queue of requests, ids and their durable reservation, how many failures in a row
+ * are too many. Does not own: the life of one checkpoint (checkpoint.ts), who waits for a request (the host).
  *
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
  * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19).
- * G3  Nothing is triggered unless the whole generation runs.
- * G4  The minimal pause counts from the last completion and holds back periodic checkpoints only (Flink's min-pause).
+ * G3  Nothing is triggered unless the whole generation runs. A request that somebody waits for waits for that, bounded.
+ * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
+ * G5  Savepoints go first, then other requests in their order, the interval's last; of those at most one waits.
+ * G6  No more than `maxConcurrent` are pending, except savepoints where unaligned checkpoints are off, and none is
+ *     started while more than that many old ones are still being deleted.
+ * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
 import { declareEffects } from "./effects.ts";
-import type { AbortReason, CheckpointReason, TimerEffects, TimerFired } from "./protocol.ts";
+import type { JobEvent } from "./job.ts";
+import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "./protocol.ts";
 
 export interface CheckpointingInput {
-  /** null: no periodic checkpoints. */
+  /** null: no periodic checkpoints. Not less than `minPauseMs`. */
   readonly intervalMs: number | null;
   readonly minPauseMs: number;
+  readonly maxConcurrent: number;
+  /** Failures in a row that do not fail the job; null: any number. */
+  readonly tolerableFailures: number | null;
+  /** Savepoints do not wait for a free place: unaligned checkpoints are off. */
+  readonly forcesSavepoints: boolean;
+  /** How long a request waits for the job to run. */
+  readonly readyTimeoutMs: number;
   /** Pause before a checkpoint of the job's end is tried again. */
   readonly retryMs: number;
+  /** Requests that may wait. Flink's is 1000. */
+  readonly queueMax: number;
   /** Ids up to here may have been used. */
   readonly reservedCheckpointId: number;
   /** How many ids one reservation adds. */
   readonly block: number;
+  /** Uniform in [0, 1): when the first checkpoint comes. */
+  readonly chance: number;
 }
 
 export type CheckpointingEvent =
   | { readonly type: "generation.running" }
   | { readonly type: "generation.stopped" }
-  | { readonly type: "checkpoint.requested"; readonly reason: CheckpointReason }
+  | { readonly type: "checkpoint.requested"; readonly request: CheckpointRequest }
   | { readonly type: "checkpoint.completed"; readonly checkpointId: number }
   | { readonly type: "checkpoint.aborted"; readonly checkpointId: number; readonly reason: AbortReason }
+  /** So many subsumed checkpoints are still being deleted. */
+  | { readonly type: "cleanup.changed"; readonly checkpoints: number }
   | { readonly type: "record.stored" }
   | { readonly type: "record.lost" }
   | TimerFired;
@@ -40,19 +58,88 @@ export interface CheckpointingEffects extends TimerEffects {
   /** Answered by `record.stored` or `record.lost`. */
   "store.reservation": { readonly reservedCheckpointId: number };
   /** A new checkpoint actor comes to life. */
-  "start.checkpoint": { readonly checkpointId: number; readonly reason: CheckpointReason };
+  "start.checkpoint": { readonly checkpointId: number; readonly request: CheckpointRequest };
+  /** They will never be started; whoever waits is told why. */
+  "refuse.requests": { readonly requests: readonly string[]; readonly reason: RefusalReason };
   /** To every checkpoint of the generation that is still alive. */
   "tell.checkpoints": { readonly event: CheckpointEvent };
+  "tell.job": { readonly event: JobEvent };
+}
+
+/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING and TOO_MANY_CHECKPOINT_REQUESTS. */
+export type RefusalReason = "not-all-subtasks-running" | "too-many-requests";
+
+interface Pending {
+  readonly checkpointId: number;
+  readonly request: CheckpointRequest;
 }
 
 interface Context extends CheckpointingInput {
   /** The last id that was used, or might have been. */
   readonly lastId: number;
-  readonly reason: CheckpointReason;
-  /** A request of the job's end that no completed checkpoint has served yet. */
-  readonly wanted: CheckpointReason | null;
-  /** The interval has passed while a checkpoint was under way. */
-  readonly late: boolean;
+  readonly queue: readonly CheckpointRequest[];
+  readonly pending: readonly Pending[];
+  /** The one whose end has just been heard of. */
+  readonly ended: Pending | null;
+  readonly abortReason: AbortReason;
+  readonly lastCompleted: number;
+  readonly failures: number;
+  readonly cleaning: number;
+  readonly pausing: boolean;
+  readonly retrying: boolean;
+}
+
+const PERIODIC: CheckpointRequest = { request: "", reason: "periodic", savepoint: null };
+
+/** Flink's CheckpointFailureReason: what goes against the tolerable failures. */
+const COUNTED: ReadonlySet<AbortReason> = new Set([
+  "expired",
+  "declined",
+  "async-exception",
+  "io-exception",
+  "finalize-failure",
+]);
+/** Of a savepoint only what a subtask reports is counted, not what the leader itself could not do. */
+const OF_SUBTASKS: ReadonlySet<AbortReason> = new Set(["declined", "async-exception"]);
+
+const isPeriodic = ({ reason }: CheckpointRequest): boolean => reason === "periodic";
+const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepoint !== null;
+/** Repeated until it is served. */
+const isOfTheEnd = ({ reason }: CheckpointRequest): boolean => reason === "final" || reason === "suspend";
+/** Once it is asked for, the interval rests. */
+const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
+  reason === "final" || reason === "suspend" || reason === "stop";
+const rank = (request: CheckpointRequest): number =>
+  isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1;
+
+function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
+  const before = queue.filter((request) => rank(request) <= rank(added));
+  return [...before, added, ...queue.slice(before.length)];
+}
+
+function isKnown({ queue, pending }: Context, asked: CheckpointRequest): boolean {
+  const same = ({ request, reason }: CheckpointRequest) =>
+    request === asked.request && reason === asked.reason;
+  // A checkpoint that is under way does not serve the end of the job: its barriers left before.
+  return queue.some(same) || (asked.request !== "" && pending.some((one) => same(one.request)));
+}
+
+/** Uniform between the pause and the interval, both included. */
+function firstDelayMs({ intervalMs, minPauseMs, chance }: Context): number {
+  return minPauseMs + Math.floor(chance * ((intervalMs ?? 0) - minPauseMs + 1));
+}
+
+function isStartable(context: Context): boolean {
+  const { queue, pending, maxConcurrent, cleaning, forcesSavepoints, pausing, retrying } = context;
+  const [next] = queue;
+  if (next === undefined || cleaning > maxConcurrent) return false;
+  if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
+  return pending.length < maxConcurrent || (isSavepoint(next) && forcesSavepoints);
+}
+
+function counts({ ended, abortReason, lastCompleted }: Context): boolean {
+  if (ended === null || ended.checkpointId <= lastCompleted) return false;
+  return (isSavepoint(ended.request) ? OF_SUBTASKS : COUNTED).has(abortReason);
 }
 
 const machine = setup({
@@ -61,46 +148,120 @@ const machine = setup({
     ...declareEffects<CheckpointingEffects>({
       "store.reservation": true,
       "start.checkpoint": true,
+      "refuse.requests": true,
       "tell.checkpoints": true,
+      "tell.job": true,
       "timer.start": true,
       "timer.cancel": true,
     }),
-    want: assign(({ event }) => (event.type === "checkpoint.requested" ? { wanted: event.reason } : {})),
-    forget: assign({ wanted: null, late: false }),
-    satisfied: assign({ wanted: null }),
-    takeId: assign(({ context }) => ({
-      lastId: context.lastId + 1,
-      reason: context.wanted ?? "periodic",
-      late: false,
+    enqueue: assign(({ context, event }) =>
+      event.type !== "checkpoint.requested" ? {} : { queue: enqueued(context.queue, event.request) },
+    ),
+    enqueuePeriodic: assign(({ context }) => ({ queue: enqueued(context.queue, PERIODIC) })),
+    /** The interval's gives way to what somebody asked for. */
+    dropPeriodic: assign(({ context }) => ({
+      queue: context.queue.filter((request) => !isPeriodic(request)),
     })),
+    dropQueue: assign({ queue: [] }),
+    /** Nobody waits for what has no name: the next generation asks anew. */
+    forget: assign(({ context }) => ({
+      queue: context.queue.filter(({ request }) => request !== ""),
+      pending: [],
+      pausing: false,
+      retrying: false,
+    })),
+    takeNext: assign(({ context: { queue, pending, lastId } }) => {
+      const [request, ...rest] = queue;
+      return {
+        lastId: lastId + 1,
+        queue: rest,
+        pending: request === undefined ? pending : [...pending, { checkpointId: lastId + 1, request }],
+      };
+    }),
     reserve: assign(({ context }) => ({
       reservedCheckpointId: context.reservedCheckpointId + context.block,
     })),
-    markLate: assign({ late: true }),
+    noteEnd: assign(({ context: { pending }, event }) => {
+      if (event.type !== "checkpoint.completed" && event.type !== "checkpoint.aborted") return {};
+      const { checkpointId } = event;
+      return {
+        ended: pending.find((one) => one.checkpointId === checkpointId) ?? null,
+        pending: pending.filter((one) => one.checkpointId !== checkpointId),
+        ...(event.type === "checkpoint.aborted" ? { abortReason: event.reason } : {}),
+      };
+    }),
+    noteSuccess: assign(({ context: { ended, lastCompleted } }) => ({
+      lastCompleted: Math.max(lastCompleted, ended?.checkpointId ?? 0),
+      failures: 0,
+    })),
+    countFailure: assign(({ context }) => ({ failures: context.failures + 1 })),
+    resetFailures: assign({ failures: 0 }),
+    repeat: assign(({ context: { queue, ended } }) =>
+      ended === null ? {} : { queue: enqueued(queue, ended.request), retrying: true },
+    ),
+    noteCleaning: assign(({ event }) =>
+      event.type === "cleanup.changed" ? { cleaning: event.checkpoints } : {},
+    ),
+    beginPause: assign({ pausing: true }),
+    endPause: assign({ pausing: false }),
+    endRetry: assign({ retrying: false }),
   },
   guards: {
-    otherCheckpoint: ({ context, event }) => "checkpointId" in event && event.checkpointId !== context.lastId,
-    otherTimer: ({ event }) => event.type === "timer.fired" && event.timer !== "trigger",
-    triggerTimer: ({ event }) => event.type === "timer.fired" && event.timer === "trigger",
+    timerIs: ({ event }, params: { timer: string }) =>
+      event.type === "timer.fired" && event.timer === params.timer,
+    notPending: ({ context, event }) =>
+      "checkpointId" in event && !context.pending.some((one) => one.checkpointId === event.checkpointId),
+    known: ({ context, event }) =>
+      event.type === "checkpoint.requested" && isKnown(context, event.request),
+    full: ({ context }) => context.queue.length >= context.queueMax,
+    fullOfRequests: ({ context }) =>
+      context.queue.length >= context.queueMax && !context.queue.some(isPeriodic),
+    awaited: ({ context }) => context.queue.length > 0,
     outOfIds: ({ context }) => context.lastId >= context.reservedCheckpointId,
-    wanted: ({ context }) => context.wanted !== null,
-    late: ({ context }) => context.late,
-    due: ({ context }) => context.late || context.wanted !== null,
-    pausing: ({ context }) =>
-      context.minPauseMs > 0 && context.intervalMs !== null && context.wanted === null,
-    servesWanted: ({ context }) => context.reason === context.wanted,
+    startable: ({ context }) => isStartable(context),
     periodic: ({ context }) => context.intervalMs !== null,
+    tookPeriodic: ({ context }) => context.pending.at(-1)?.request.reason === "periodic",
+    /** The interval has passed while the job is about to end, or while one that it asked for waits already. */
+    resting: ({ context: { queue, pending }, event }) =>
+      event.type === "timer.fired" &&
+      event.timer === "trigger" &&
+      (queue.some((request) => endsTheJob(request) || isPeriodic(request)) ||
+        pending.some(({ request }) => endsTheJob(request))),
+    subsumes: ({ context: { ended, pending } }) =>
+      ended !== null &&
+      (!isSavepoint(ended.request) || endsTheJob(ended.request)) &&
+      pending.some((one) => one.checkpointId < ended.checkpointId && !isSavepoint(one.request)),
+    endsTheJob: ({ context: { ended } }) => ended !== null && endsTheJob(ended.request),
+    pauseDue: ({ context }) => context.minPauseMs > 0 && context.intervalMs !== null,
+    tooManyFailures: ({ context }) =>
+      context.tolerableFailures !== null && counts(context) && context.failures >= context.tolerableFailures,
+    counted: ({ context }) => counts(context),
+    repeated: ({ context: { ended } }) => ended !== null && isOfTheEnd(ended.request),
   },
 });
 
 const interval = {
   type: "timer.start",
-  params: ({ context }: { context: Context }) => ({
-    timer: "trigger",
-    ms: Math.max(context.intervalMs ?? 0, context.minPauseMs),
-  }),
+  params: ({ context }: { context: Context }) => ({ timer: "trigger", ms: context.intervalMs ?? 0 }),
 } as const;
-const stop = { type: "timer.cancel", params: { timer: "trigger" } } as const;
+const cancel = (timer: string) => ({ type: "timer.cancel", params: { timer } }) as const;
+const fired = (timer: string) => ({ type: "timerIs", params: { timer } }) as const;
+/** What a full queue does with one more (Flink's CheckpointRequestDecider): the interval's gives way. */
+const onRequest = [
+  { guard: "known" },
+  {
+    guard: "fullOfRequests",
+    actions: {
+      type: "refuse.requests",
+      params: ({ event }: { event: CheckpointingEvent }) => ({
+        requests: event.type === "checkpoint.requested" ? [event.request.request] : [],
+        reason: "too-many-requests" as const,
+      }),
+    },
+  },
+  { guard: "full", actions: ["dropPeriodic", "enqueue"] },
+  { actions: "enqueue" },
+] as const;
 
 export const checkpointingMachine = machine.createMachine({
   id: "checkpointing",
@@ -108,61 +269,101 @@ export const checkpointingMachine = machine.createMachine({
   context: ({ input }) => ({
     ...input,
     lastId: input.reservedCheckpointId,
-    reason: "periodic",
-    wanted: null,
-    late: false,
+    queue: [],
+    pending: [],
+    ended: null,
+    abortReason: "job-stopped",
+    lastCompleted: 0,
+    failures: 0,
+    cleaning: 0,
+    pausing: false,
+    retrying: false,
   }),
   initial: "stopped",
-  on: { "record.lost": { target: ".deposed" } },
+  on: {
+    "record.lost": { target: ".deposed" },
+    "cleanup.changed": { actions: "noteCleaning" },
+  },
   states: {
     stopped: {
       description: "No generation runs.",
+      initial: "idle",
       on: {
         "generation.running": { target: "running" },
         // Of checkpoints that outlive their generation.
         "checkpoint.completed": {},
         "checkpoint.aborted": {},
       },
-    },
-    running: {
-      description: "Every subtask of the generation runs: checkpoints are taken, one at a time (G3).",
-      initial: "scheduling",
-      exit: [stop, "forget"],
-      on: {
-        "generation.stopped": {
-          target: "stopped",
-          actions: { type: "tell.checkpoints", params: { event: { type: "checkpoint.canceled" } } },
-        },
-        "checkpoint.requested": { actions: "want" },
-      },
       states: {
-        scheduling: {
-          description: "Arms the interval, unless checkpoints are only taken on demand.",
-          always: [{ guard: "periodic", target: "waiting", actions: interval }, { target: "waiting" }],
+        idle: {
+          always: { guard: "awaited", target: "awaiting" },
+          on: { "checkpoint.requested": onRequest },
         },
-        waiting: {
-          description: "For the interval to pass or for a request of the job's end.",
-          always: { guard: "wanted", target: "reserving" },
-          on: { "timer.fired": [{ guard: "otherTimer" }, { target: "reserving" }] },
-        },
-        pausing: {
-          description:
-            "The minimal pause after a completion, which a request of the job's end does not wait for; or a moment before such a request is tried again (G4).",
+        awaiting: {
+          description: "Somebody waits for a checkpoint of a job that does not run yet, for so long (G3).",
           entry: {
             type: "timer.start",
-            params: ({ context }) => ({
-              timer: "pause",
-              ms: context.wanted === null ? context.minPauseMs : context.retryMs,
-            }),
+            params: ({ context }) => ({ timer: "ready", ms: context.readyTimeoutMs }),
           },
-          exit: { type: "timer.cancel", params: { timer: "pause" } },
+          exit: cancel("ready"),
           on: {
+            "checkpoint.requested": onRequest,
             "timer.fired": [
-              { guard: "triggerTimer", actions: "markLate" },
-              { guard: "due", target: "reserving" },
-              { target: "waiting" },
+              {
+                guard: fired("ready"),
+                target: "idle",
+                actions: [
+                  {
+                    type: "refuse.requests",
+                    params: ({ context }) => ({
+                      requests: context.queue.map(({ request }) => request),
+                      reason: "not-all-subtasks-running",
+                    }),
+                  },
+                  "dropQueue",
+                ],
+              },
             ],
-            "checkpoint.requested": { target: "reserving", actions: "want" },
+          },
+        },
+      },
+    },
+    running: {
+      description: "Every subtask of the generation runs: checkpoints are taken (G3).",
+      initial: "scheduling",
+      exit: [cancel("trigger"), cancel("pause"), cancel("retry"), "forget"],
+      states: {
+        scheduling: {
+          description: "The first one comes at a random time, so that not all jobs begin at once.",
+          always: [
+            {
+              guard: "periodic",
+              target: "deciding",
+              actions: {
+                type: "timer.start",
+                params: ({ context }) => ({ timer: "trigger", ms: firstDelayMs(context) }),
+              },
+            },
+            { target: "deciding" },
+          ],
+        },
+        deciding: {
+          description: "The first request of the queue begins as soon as it may (G4, G5, G6).",
+          always: { guard: "startable", target: "reserving" },
+          on: {
+            "generation.stopped": {
+              target: "#checkpointing.stopped",
+              actions: { type: "tell.checkpoints", params: { event: { type: "checkpoint.canceled" } } },
+            },
+            "checkpoint.requested": onRequest,
+            "timer.fired": [
+              { guard: fired("pause"), actions: "endPause" },
+              { guard: fired("retry"), actions: "endRetry" },
+              { guard: "resting", actions: interval },
+              { guard: fired("trigger"), actions: "enqueuePeriodic" },
+            ],
+            "checkpoint.completed": [{ guard: "notPending" }, { target: "completing" }],
+            "checkpoint.aborted": [{ guard: "notPending" }, { target: "failing" }],
           },
         },
         reserving: {
@@ -188,37 +389,111 @@ export const checkpointingMachine = machine.createMachine({
         triggering: {
           description: "A checkpoint begins; the interval is counted from here.",
           entry: [
-            "takeId",
+            "takeNext",
             {
               type: "start.checkpoint",
-              params: ({ context }) => ({ checkpointId: context.lastId, reason: context.reason }),
+              params: ({ context }) => ({
+                checkpointId: context.lastId,
+                request: context.pending.at(-1)?.request ?? PERIODIC,
+              }),
             },
           ],
-          always: [{ guard: "periodic", target: "pending", actions: interval }, { target: "pending" }],
+          always: [
+            { guard: "tookPeriodic", target: "deciding", actions: interval },
+            { target: "deciding" },
+          ],
         },
-        pending: {
-          description: "One checkpoint is between trigger and decision.",
-          on: {
-            "timer.fired": [{ guard: "otherTimer" }, { actions: "markLate" }],
-            "checkpoint.completed": [
-              { guard: "otherCheckpoint" },
-              { guard: "servesWanted", target: "settled", actions: "satisfied" },
-              { guard: "pausing", target: "pausing" },
-              { guard: "late", target: "reserving" },
-              { target: "waiting" },
-            ],
-            "checkpoint.aborted": [
-              { guard: "otherCheckpoint" },
-              { guard: "wanted", target: "pausing" },
-              { guard: "late", target: "reserving" },
-              { target: "waiting" },
-            ],
+        completing: {
+          description: "A checkpoint is decided, or a savepoint is complete.",
+          initial: "noting",
+          entry: ["noteEnd", "noteSuccess"],
+          states: {
+            noting: {
+              always: [
+                {
+                  guard: "subsumes",
+                  target: "pausing",
+                  actions: {
+                    type: "tell.checkpoints",
+                    params: ({ context }) => ({
+                      event: {
+                        type: "checkpoint.subsumed",
+                        checkpointId: context.ended?.checkpointId ?? 0,
+                      },
+                    }),
+                  },
+                },
+                { target: "pausing" },
+              ],
+            },
+            pausing: {
+              always: [
+                {
+                  guard: "endsTheJob",
+                  target: "#checkpointing.running.deciding",
+                  actions: cancel("trigger"),
+                },
+                {
+                  guard: "pauseDue",
+                  target: "#checkpointing.running.deciding",
+                  actions: [
+                    "beginPause",
+                    {
+                      type: "timer.start",
+                      params: ({ context }) => ({ timer: "pause", ms: context.minPauseMs }),
+                    },
+                  ],
+                },
+                { target: "#checkpointing.running.deciding" },
+              ],
+            },
           },
         },
-        settled: {
-          description: "The checkpoint that the job's end asked for is decided.",
-          entry: stop,
-          always: { guard: "wanted", target: "waiting" },
+        failing: {
+          description: "A checkpoint was aborted: does it go against the tolerable failures?",
+          initial: "counting",
+          entry: "noteEnd",
+          states: {
+            counting: {
+              always: [
+                {
+                  guard: "tooManyFailures",
+                  target: "repeating",
+                  actions: [
+                    "resetFailures",
+                    {
+                      type: "tell.job",
+                      params: ({ context }) => ({
+                        event: {
+                          type: "checkpoints.failed",
+                          checkpointId: context.ended?.checkpointId ?? 0,
+                          reason: context.abortReason,
+                        },
+                      }),
+                    },
+                  ],
+                },
+                { guard: "counted", target: "repeating", actions: "countFailure" },
+                { target: "repeating" },
+              ],
+            },
+            repeating: {
+              always: [
+                {
+                  guard: "repeated",
+                  target: "#checkpointing.running.deciding",
+                  actions: [
+                    "repeat",
+                    {
+                      type: "timer.start",
+                      params: ({ context }) => ({ timer: "retry", ms: context.retryMs }),
+                    },
+                  ],
+                },
+                { target: "#checkpointing.running.deciding" },
+              ],
+            },
+          },
         },
       },
     },

@@ -15,6 +15,7 @@ import type { CheckpointingEvent } from "./checkpointing.ts";
 import { declareEffects } from "./effects.ts";
 import type {
   CheckpointReason,
+  CheckpointRequest,
   JobStatus,
   SubtaskName,
   TerminalStatus,
@@ -80,6 +81,17 @@ export type JobEvent =
   | { readonly type: "restart.denied" }
   | { readonly type: "cancel.requested" }
   | { readonly type: "suspend.requested" }
+  | {
+      readonly type: "stop.requested";
+      readonly request: string;
+      readonly savepoint: string;
+      /** Sources end first, as if their input did; the job cannot go on from the savepoint. */
+      readonly drain: boolean;
+    }
+  /** The savepoint that the job was to stop with was given up. */
+  | { readonly type: "stop.failed"; readonly request: string; readonly reason: string }
+  /** More in a row than are tolerated. */
+  | { readonly type: "checkpoints.failed"; readonly checkpointId: number; readonly reason: string }
   | TimerFired;
 
 export interface JobEffects extends TimerEffects {
@@ -95,10 +107,13 @@ export interface JobEffects extends TimerEffects {
   "store.generation": { readonly generation: number; readonly completed: number };
   "send.deployment": { readonly generation: number; readonly completed: number; readonly settle: boolean };
   "send.start": { readonly generation: number };
+  /** Sources end as if their input did. */
+  "send.drain": { readonly generation: number };
   /** Subtasks of this generation and of every older one are torn down; nobody waits for it (P29). */
   "send.teardown": { readonly generation: number };
   "store.settling": { readonly settleTo: TerminalStatus; readonly reason: string };
-  "store.terminal": { readonly status: TerminalStatus };
+  /** `keepsAll`: the job can be resumed whatever the retention says. */
+  "store.terminal": { readonly status: TerminalStatus; readonly keepsAll: boolean };
   /** Data that the terminal status does not retain may go (P16, P18). */
   "release.job": { readonly status: JobStatus };
   "tell.checkpointing": { readonly event: CheckpointingEvent };
@@ -115,6 +130,9 @@ interface Context extends JobInput, RecordFacts {
   /** A generation is deployed and has not failed. */
   readonly alive: boolean;
   readonly suspending: boolean;
+  readonly stop: CheckpointRequest | null;
+  readonly draining: boolean;
+  readonly stranded: boolean;
   readonly where: string;
   readonly reason: string;
   readonly recoverable: boolean;
@@ -135,6 +153,7 @@ const machine = setup({
       "store.generation": true,
       "send.deployment": true,
       "send.start": true,
+      "send.drain": true,
       "send.teardown": true,
       "store.settling": true,
       "store.terminal": true,
@@ -186,6 +205,18 @@ const machine = setup({
           return { where: "deployment", reason: event.reason, recoverable: true };
         case "recovery.impossible":
           return { where: "recovery", reason: event.reason, recoverable: false };
+        case "checkpoints.failed":
+          return {
+            where: "checkpointing",
+            reason: `checkpoint ${event.checkpointId} was given up (${event.reason}), one more in a row than are tolerated`,
+            recoverable: true,
+          };
+        case "stop.failed":
+          return {
+            where: "stop",
+            reason: `the savepoint of the drained job was given up (${event.reason}): the job goes on from its last checkpoint`,
+            recoverable: true,
+          };
         case "timer.fired":
           return { where: "deployment", reason: "not every subtask was restored in time", recoverable: true };
         default:
@@ -194,10 +225,21 @@ const machine = setup({
     }),
     noteDelay: assign(({ event }) => (event.type === "restart.granted" ? { delayMs: event.delayMs } : {})),
     settleToFinished: assign({ settleTo: "finished" }),
+    settleToStopped: assign({ settleTo: "stopped" }),
     settleToCanceled: assign({ settleTo: "canceled" }),
     settleToSuspended: assign({ settleTo: "suspended" }),
     settleToFailed: assign({ settleTo: "failed" }),
     wantSuspend: assign({ suspending: true }),
+    wantStop: assign(({ event }) =>
+      event.type !== "stop.requested"
+        ? {}
+        : {
+            stop: { request: event.request, reason: "stop", savepoint: event.savepoint },
+            draining: event.drain,
+          },
+    ),
+    forgetStop: assign({ stop: null, draining: false }),
+    strand: assign({ stranded: true }),
   },
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
@@ -206,7 +248,7 @@ const machine = setup({
       event.type === "subtask.restored" && context.restored.includes(event.subtask),
     otherTimer: ({ event }, params: { timer: string }) =>
       event.type === "timer.fired" && event.timer !== params.timer,
-    terminal: ({ context }) => ["finished", "canceled", "suspended", "failed"].includes(context.status),
+    terminal: ({ context }) => ["finished", "stopped", "canceled", "suspended", "failed"].includes(context.status),
     settling: ({ context }) => context.settleTo !== null,
     unmendable: ({ event }) => event.type === "subtask.failed" && event.retry === "never",
     settlingUnmendable: ({ context, event }) =>
@@ -218,11 +260,19 @@ const machine = setup({
       context.completed === 0 || context.committed.length === context.subtasks.length,
     alive: ({ context }) => context.alive,
     suspending: ({ context }) => context.suspending,
+    stopping: ({ context }) => context.stop !== null,
+    draining: ({ context }) => context.draining,
+    otherStop: ({ context, event }) =>
+      event.type === "stop.failed" && event.request !== context.stop?.request,
+    completedForStop: ({ event }) => event.type === "checkpoint.completed" && event.reason === "stop",
     completedFinal: ({ event }) => event.type === "checkpoint.completed" && event.allFinished,
     completedForSuspend: ({ context, event }) =>
       event.type === "checkpoint.completed" && context.suspending && event.reason === "suspend",
   },
 });
+
+const FINAL: CheckpointRequest = { request: "", reason: "final", savepoint: null };
+const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: null };
 
 const failing = { target: "#job.failing", actions: "noteFailure" } as const;
 /** While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24). */
@@ -257,6 +307,9 @@ export const jobMachine = machine.createMachine({
     committed: [],
     alive: false,
     suspending: false,
+    stop: null,
+    draining: false,
+    stranded: false,
     where: "",
     reason: "",
     recoverable: true,
@@ -359,12 +412,14 @@ export const jobMachine = machine.createMachine({
         { type: "report.recovery", params: ({ context }) => ({ generation: context.generation }) },
         { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
       ],
-      exit: { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
+      exit: [{ type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } }, "forgetStop"],
       initial: "processing",
       on: {
         ...onFailure([failing], [failing]),
+        "checkpoints.failed": failing,
         "cancel.requested": canceled,
         "checkpoint.completed": [
+          { guard: "completedForStop", target: "settling", actions: ["noteCompleted", "settleToStopped"] },
           { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
           {
             guard: "completedForSuspend",
@@ -380,18 +435,45 @@ export const jobMachine = machine.createMachine({
           description: "At least one subtask still has input.",
           always: [
             { guard: "suspending", target: "suspending" },
+            { guard: "draining", target: "draining" },
+            { guard: "stopping", target: "stopping" },
             { guard: "allEnded", target: "finishing" },
           ],
           on: {
             "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
             "suspend.requested": { actions: "wantSuspend" },
+            "stop.requested": { actions: "wantStop" },
+          },
+        },
+        draining: {
+          description: "Sources end as if their input did, and every operator finishes.",
+          entry: { type: "send.drain", params: ({ context }) => ({ generation: context.generation }) },
+          always: { guard: "allEnded", target: "stopping" },
+          on: { "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }] },
+        },
+        stopping: {
+          description:
+            "The savepoint that the job stops with; sources emit nothing behind its barrier. If it fails, the job goes on.",
+          entry: {
+            type: "tell.checkpointing",
+            params: ({ context }) => ({
+              event: { type: "checkpoint.requested", request: context.stop ?? FINAL },
+            }),
+          },
+          on: {
+            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
+            "stop.failed": [
+              { guard: "otherStop" },
+              { guard: "draining", ...failing },
+              { target: "processing", actions: "forgetStop" },
+            ],
           },
         },
         suspending: {
           description: "One more checkpoint, then stop; the job can be resumed from it (P30).",
           entry: {
             type: "tell.checkpointing",
-            params: { event: { type: "checkpoint.requested", reason: "suspend" } },
+            params: { event: { type: "checkpoint.requested", request: SUSPEND } },
           },
         },
         finishing: {
@@ -399,7 +481,7 @@ export const jobMachine = machine.createMachine({
             "All input is processed; the final checkpoint is forced and repeated until complete (P19).",
           entry: {
             type: "tell.checkpointing",
-            params: { event: { type: "checkpoint.requested", reason: "final" } },
+            params: { event: { type: "checkpoint.requested", request: FINAL } },
           },
         },
       },
@@ -497,13 +579,20 @@ export const jobMachine = machine.createMachine({
           params: ({ context }) => ({ where: context.where, reason: context.reason, recoverable: false }),
         },
         "settleToFailed",
+        "strand",
       ],
       always: { target: "ending" },
     },
     ending: {
       description: "The terminal status is made durable; only then may anything be deleted.",
       entry: [
-        { type: "store.terminal", params: ({ context }) => ({ status: context.settleTo ?? "failed" }) },
+        {
+          type: "store.terminal",
+          params: ({ context }) => ({
+            status: context.settleTo ?? "failed",
+            keepsAll: context.stranded || context.settleTo === "suspended",
+          }),
+        },
       ],
       on: { "record.stored": { target: "ended", actions: "adoptFacts" } },
     },

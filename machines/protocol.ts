@@ -23,7 +23,8 @@ export interface ObjectHandle {
 
 /* ------------------------------------------------------------------ durable */
 
-export type TerminalStatus = "finished" | "canceled" | "suspended" | "failed";
+/** `stopped`: with a savepoint. */
+export type TerminalStatus = "finished" | "stopped" | "canceled" | "suspended" | "failed";
 
 /** `created`: accepted, never deployed. `settling`: no new input, decided transactions are being committed (P18). */
 export type JobStatus = "created" | "running" | "settling" | TerminalStatus;
@@ -37,6 +38,51 @@ export interface CompletedCheckpoint {
   readonly bytes: number;
   /** Every subtask had processed all of its input and had run `finish` (P19). */
   readonly allFinished: boolean;
+}
+
+/** A subtask that a checkpoint waited for. */
+export interface MissingSubtask {
+  readonly subtask: SubtaskName;
+  /** How far it had got, in words. */
+  readonly phase: string;
+  /** Channels whose barrier had not come. */
+  readonly channels: readonly string[];
+}
+
+/** A checkpoint that was given up, for whoever asks why; kept over a change of leader. */
+export interface AbortedCheckpoint {
+  readonly checkpointId: number;
+  readonly generation: number;
+  readonly requested: CheckpointReason;
+  readonly reason: AbortReason;
+  /** In words, as the one said it who could not go on. */
+  readonly detail: string;
+  readonly startedAtMs: number;
+  readonly abortedAtMs: number;
+  readonly acknowledged: number;
+  /** Who had not acknowledged it; the first few of them. */
+  readonly missing: readonly MissingSubtask[];
+}
+
+/** What a job was restored from: copied into its own storage before it began, so that nothing depends on it. */
+export interface RestoreOrigin {
+  readonly location: string;
+  /** Of the job that took it. */
+  readonly incarnation: string;
+  readonly checkpointId: number;
+  /** `claim`: the job's to delete, once a checkpoint of its own is complete; then `claimed`. */
+  readonly mode: "claim" | "claimed" | "no-claim";
+}
+
+/** A savepoint that was completed: its user's, never used for recovery by itself. */
+export interface SavepointEntry {
+  readonly checkpointId: number;
+  /** Of whoever asked for it. */
+  readonly request: string;
+  /** What `restore` takes. */
+  readonly location: string;
+  readonly completedAtMs: number;
+  readonly bytes: number;
 }
 
 export interface Failure {
@@ -106,12 +152,26 @@ export type RestartStrategy =
       readonly attemptsBeforeResetBackoff: number | null;
     };
 
+/** Which ends of a job its checkpoints outlive: none, failing, or failing and being canceled. */
+export type CheckpointRetention = "delete" | "delete-on-cancellation" | "retain-on-cancellation";
+
 export interface CheckpointingConfig {
   /** null: only the checkpoints that the end of a job needs. */
   readonly intervalMs: number | null;
   readonly timeoutMs: number;
   readonly minPauseMs: number;
+  /** As it takes effect. */
+  readonly maxConcurrent: number;
+  /** Failures in a row that do not fail the job; null: any number. */
+  readonly tolerableFailures: number | null;
+  readonly retention: CheckpointRetention;
   readonly retained: number;
+  readonly unaligned: boolean;
+  /** Where savepoints go that name no place; null: each has to. */
+  readonly savepointDirectory: string | null;
+  readonly savepointTimeoutMs: number;
+  /** How long a requested checkpoint or savepoint waits for the job to run. */
+  readonly readyTimeoutMs: number;
 }
 
 export interface HeartbeatConfig {
@@ -154,6 +214,12 @@ export interface JobRecord {
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** Retained completed checkpoints, oldest first. */
   readonly checkpoints: readonly CompletedCheckpoint[];
+  /** null: it began at the beginning. */
+  readonly origin: RestoreOrigin | null;
+  /** The latest ones; they are their users'. */
+  readonly savepoints: readonly SavepointEntry[];
+  /** The latest ones. */
+  readonly aborted: readonly AbortedCheckpoint[];
   /** Since the last completed checkpoint: the first failure of this streak, then the latest ones; bounded. */
   readonly failures: readonly Failure[];
   readonly createdAtMs: number;
@@ -171,10 +237,39 @@ export interface LeaseRecord {
 
 /* ----------------------------------------------------------------- messages */
 
-/** Why a checkpoint is taken. `final` and `suspend` are repeated until one completes (P19, P30). */
-export type CheckpointReason = "periodic" | "final" | "suspend";
+/**
+ * Why a checkpoint is taken. `final` and `suspend` are repeated until one completes (P19, P30); `stop` is the savepoint
+ * that a job stops with, tried once.
+ */
+export type CheckpointReason = "periodic" | "manual" | "final" | "suspend" | "savepoint" | "stop";
 
-export type AbortReason = "expired" | "declined" | "manifest-refused" | "job-stopped" | "superseded";
+export interface CheckpointRequest {
+  /** Random: names it for whoever waits for its outcome. Empty when nobody does. */
+  readonly request: string;
+  readonly reason: CheckpointReason;
+  /** Where the savepoint is kept; null: a checkpoint. */
+  readonly savepoint: string | null;
+}
+
+/** Why a checkpoint was given up (Flink's CheckpointFailureReason, without the ones before it begins). */
+export type AbortReason =
+  | "expired"
+  | "declined"
+  /** A subtask could not store its state: Flink's CHECKPOINT_ASYNC_EXCEPTION. */
+  | "async-exception"
+  | "declined-task-not-ready"
+  | "declined-subsumed"
+  | "declined-on-cancellation-barrier"
+  /** The savepoint could not be written. */
+  | "io-exception"
+  /** Manifest or decision could not be made durable. */
+  | "finalize-failure"
+  | "subsumed"
+  /** The generation is over: Flink's CHECKPOINT_COORDINATOR_SUSPEND and JOB_FAILOVER_REGION. */
+  | "job-stopped";
+
+/** What a subtask may say when it declines. */
+export type DeclineReason = Extract<AbortReason, "declined" | "async-exception" | `declined-${string}`>;
 
 /** The state of one operator's subtask, or its share of it. */
 export interface StateHandle {
@@ -188,6 +283,8 @@ export interface StateHandle {
 }
 
 export interface CommittableHandle {
+  /** Of the job that wrote it: a fork commits what it inherits under the name of whom it has it from (P4). */
+  readonly incarnation: string;
   readonly sink: string;
   readonly writer: number;
   readonly checkpointId: number;
@@ -210,6 +307,19 @@ export interface SubtaskSnapshot {
 }
 
 /** What a completed checkpoint is on disk; always the complete set of what a restore needs. */
+/** What makes a savepoint readable by itself: nothing else has to be there to restore from it. */
+export interface SavepointMetadata {
+  readonly format: 1;
+  readonly location: string;
+  readonly createdAtMs: number;
+  /** Every operator had finished before it: nobody can go on from here. */
+  readonly drained: boolean;
+  readonly plan: GraphPlan;
+  readonly splits: JobRecord["splits"];
+  /** Names objects of this savepoint only. */
+  readonly manifest: Manifest;
+}
+
 export interface Manifest {
   readonly format: 1;
   readonly job: string;

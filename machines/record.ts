@@ -9,9 +9,19 @@
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  */
 import type { RecordFacts } from "./job.ts";
-import type { CompletedCheckpoint, Failure, JobRecord, TerminalStatus } from "./protocol.ts";
+import type {
+  AbortedCheckpoint,
+  CheckpointRetention,
+  CompletedCheckpoint,
+  Failure,
+  JobRecord,
+  SavepointEntry,
+  TerminalStatus,
+} from "./protocol.ts";
 
 const FAILURES_KEPT = 10;
+const SAVEPOINTS_KEPT = 10;
+const ABORTED_KEPT = 10;
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }
@@ -22,9 +32,17 @@ export type RecordChange =
       readonly nonce: string;
       readonly completed: number;
     }
-  | { readonly change: "decision"; readonly checkpoint: CompletedCheckpoint }
+  /** `savepoint`: what the job stops with. */
+  | {
+      readonly change: "decision";
+      readonly checkpoint: CompletedCheckpoint;
+      readonly savepoint: SavepointEntry | null;
+    }
   | { readonly change: "settling"; readonly settleTo: TerminalStatus }
-  | { readonly change: "terminal"; readonly status: TerminalStatus }
+  /** `keepsAll`: what the record names stays, whatever its retention says. */
+  | { readonly change: "terminal"; readonly status: TerminalStatus; readonly keepsAll: boolean }
+  | { readonly change: "savepoint"; readonly savepoint: SavepointEntry }
+  | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
   | { readonly change: "failure"; readonly failure: Failure };
 
 export type Changed = { readonly record: JobRecord } | { readonly refused: string };
@@ -70,17 +88,46 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
         },
       };
     case "decision":
-      return decide(record, change.checkpoint);
+      return decide(
+        change.savepoint === null ? record : withSavepoint(record, change.savepoint),
+        change.checkpoint,
+      );
     case "settling":
       return { record: { ...record, status: "settling", settleTo: change.settleTo } };
     case "terminal": {
-      const retained = change.status === "suspended" || change.status === "failed";
+      const retained = change.keepsAll || retains(record.checkpointing.retention, change.status);
       const checkpoints = retained ? record.checkpoints : [];
       return { record: { ...record, status: change.status, settleTo: null, checkpoints } };
     }
+    case "savepoint":
+      return { record: withSavepoint(record, change.savepoint) };
+    case "abort":
+      return { record: { ...record, aborted: [...record.aborted, change.aborted].slice(-ABORTED_KEPT) } };
     case "failure":
       return { record: { ...record, failures: remember(record, change.failure) } };
   }
+}
+
+/**
+ * Flink's CheckpointProperties: which ends of a job its checkpoints outlive. A suspended job always keeps them (P30), and
+ * a savepoint is never theirs.
+ */
+function retains(retention: CheckpointRetention, status: TerminalStatus): boolean {
+  switch (status) {
+    case "finished":
+    case "stopped":
+      return false;
+    case "canceled":
+      return retention === "retain-on-cancellation";
+    case "failed":
+      return retention !== "delete";
+    case "suspended":
+      return true;
+  }
+}
+
+function withSavepoint(record: JobRecord, savepoint: SavepointEntry): JobRecord {
+  return { ...record, savepoints: [...record.savepoints, savepoint].slice(-SAVEPOINTS_KEPT) };
 }
 
 function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
@@ -93,6 +140,7 @@ function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
     record: {
       ...record,
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
+      origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },
   };
 }

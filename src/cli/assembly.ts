@@ -4,7 +4,10 @@
  * Owns: which implementation stands behind each contract. Does not own: flags and output (the commands), behaviour.
  */
 import { randomBytes } from "node:crypto";
+import { isAbsolute } from "node:path";
+import { fileURLToPath } from "node:url";
 import { FileStorage } from "../checkpoint/file-storage.ts";
+import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
 import { ControlClient } from "../control/client.ts";
@@ -14,7 +17,7 @@ import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
-import type { RequestRefusedError } from "../errors.ts";
+import { ConfigurationError, type RequestRefusedError } from "../errors.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
@@ -46,6 +49,7 @@ export interface Cluster {
   readonly bus: Bus;
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
+  readonly openStorage: OpenStorage;
   readonly feed: EventFeed;
   openRecords(): Promise<RecordStore>;
 }
@@ -64,8 +68,35 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
       checkpointDir === undefined
         ? await openNatsObjectStorage(nats, { bucket: `${buckets}-checkpoints`, replicas })
         : new FileStorage(checkpointDir, "checkpoint-dir"),
+    openStorage: storageOpener(nats, replicas),
     feed: natsEventFeed(nats, subjects),
     openRecords: () => openNatsRecordStore(nats, { bucket: `${buckets}-jobs`, replicas }),
+  };
+}
+
+/** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. Opened once. */
+function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
+  const opened = new Map<string, Promise<CheckpointStorage>>();
+  const open = async (root: string): Promise<CheckpointStorage> => {
+    if (root.startsWith("nats:")) {
+      const bucket = root.slice("nats:".length);
+      if (!/^[A-Za-z0-9_-]+$/.test(bucket))
+        throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
+      return openNatsObjectStorage(nats, { bucket, replicas });
+    }
+    const directory = root.startsWith("file:") ? fileURLToPath(root) : root;
+    if (!isAbsolute(directory))
+      throw new ConfigurationError(
+        "savepoint",
+        `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
+      );
+    return new FileStorage(directory, "savepoint");
+  };
+  return (root) => {
+    const known = opened.get(root) ?? open(root);
+    opened.set(root, known);
+    known.catch(() => opened.delete(root));
+    return known;
   };
 }
 
@@ -118,14 +149,13 @@ export async function submissionOf(
       if (operator.kind === "source") splits[operator.id] = await operator.source.discover(environment);
       if (operator.kind === "sink") await operator.sink.check(environment);
     }
-  const { intervalMs, timeoutMs, minPauseMs, retained } = config.checkpointing;
   return {
     job: job.name,
     submissionId: newId(),
     plan,
     graphFingerprint: graphFingerprint(plan),
     codeFingerprint: prepared.codeFingerprint,
-    checkpointing: { intervalMs, timeoutMs, minPauseMs, retained },
+    checkpointing: config.checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
     splits,

@@ -2,7 +2,15 @@
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
 import { type ControlLink, pause } from "./link.ts";
-import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "./messages.ts";
+import type {
+  JobReport,
+  JobSubmission,
+  LeaderAnswer,
+  LeaderRequest,
+  RequestOutcome,
+  RestoreRequest,
+  SnapshotRequest,
+} from "./messages.ts";
 
 export interface ControlClientOptions {
   readonly link: ControlLink;
@@ -13,6 +21,15 @@ export interface ControlClientOptions {
 
 const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_MS = 200;
+/** The leader copies what the job starts from before it answers. */
+const RESTORE_TIMEOUT_MS = 600_000;
+const NEVER = new AbortController().signal;
+
+export type CompletedSnapshot = Extract<RequestOutcome, { readonly state: "completed" }>;
+
+function unknownJob(job: string): RequestRefusedError {
+  return new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+}
 
 export class ControlClient {
   readonly #options: ControlClientOptions;
@@ -25,8 +42,9 @@ export class ControlClient {
    * Resolves when the job's record is durable. Repeats itself safely: a submission is recognised by its id.
    * @throws RequestRefusedError with the leader's reason, EnvironmentError when no coordinator leads
    */
-  async submit(submission: JobSubmission, fresh: boolean): Promise<void> {
-    await this.#request(submission.job, { type: "job.submit", submission, fresh });
+  async submit(submission: JobSubmission, fresh: boolean, restore: RestoreRequest | null = null): Promise<void> {
+    const timeoutMs = restore === null ? undefined : RESTORE_TIMEOUT_MS;
+    await this.#request(submission.job, { type: "job.submit", submission, fresh, restore }, timeoutMs);
   }
 
   /** undefined: no such job. */
@@ -44,14 +62,33 @@ export class ControlClient {
     await this.#known(job, { type: "job.suspend", job });
   }
 
-  async #known(job: string, request: LeaderRequest): Promise<void> {
-    const answer = await this.#request(job, request);
-    if (answer.answer === "unknown")
-      throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+  /**
+   * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included.
+   * @throws RequestRefusedError with the reason when it was refused or given up
+   */
+  async snapshot(asked: Omit<SnapshotRequest, "type">, signal?: AbortSignal): Promise<CompletedSnapshot> {
+    const { job } = asked;
+    for (;;) {
+      const answer = await this.#request(job, { type: "job.snapshot", ...asked });
+      if (answer.answer === "unknown") throw unknownJob(job);
+      if (answer.answer === "outcome" && answer.outcome.state === "completed") return answer.outcome;
+      if (answer.answer === "outcome" && answer.outcome.state === "failed")
+        throw new RequestRefusedError(
+          `the ${asked.kind} of job ${job} was given up: ${answer.outcome.reason}`,
+        );
+      signal?.throwIfAborted();
+      await pause(RETRY_MS, signal ?? NEVER);
+    }
   }
 
-  async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
-    const { link, subjects, leaderTimeoutMs = 15_000 } = this.#options;
+  async #known(job: string, request: LeaderRequest): Promise<void> {
+    const answer = await this.#request(job, request);
+    if (answer.answer === "unknown") throw unknownJob(job);
+  }
+
+  async #request(job: string, request: LeaderRequest, timeoutMs?: number): Promise<LeaderAnswer> {
+    const { link, subjects } = this.#options;
+    const leaderTimeoutMs = timeoutMs ?? this.#options.leaderTimeoutMs ?? 15_000;
     const subject = subjects.control(job);
     const signal = AbortSignal.timeout(leaderTimeoutMs);
     let last: unknown;

@@ -5,10 +5,14 @@
 import type {
   AbortReason,
   Answer,
+  AbortedCheckpoint,
   CheckpointingConfig,
+  DeclineReason,
   GraphPlan,
   HeartbeatConfig,
+  CheckpointReason,
   JobStatus,
+  MissingSubtask,
   ObjectHandle,
   RestartStrategy,
   SubtaskName,
@@ -47,15 +51,51 @@ export interface WorkerRegistration {
 
 export type LeaderRequest =
   | WorkerRegistration
-  | { readonly type: "job.submit"; readonly submission: JobSubmission; readonly fresh: boolean }
+  | {
+      readonly type: "job.submit";
+      readonly submission: JobSubmission;
+      readonly fresh: boolean;
+      readonly restore: RestoreRequest | null;
+    }
   | { readonly type: "job.status"; readonly job: string }
   | { readonly type: "job.cancel"; readonly job: string }
-  | { readonly type: "job.suspend"; readonly job: string };
+  | { readonly type: "job.suspend"; readonly job: string }
+  | SnapshotRequest;
+
+/**
+ * A checkpoint or savepoint that somebody waits for: sent again until the answer is its outcome. `request` is random and
+ * names it.
+ */
+export interface SnapshotRequest {
+  readonly type: "job.snapshot";
+  readonly job: string;
+  readonly request: string;
+  readonly kind: "checkpoint" | "savepoint";
+  /** Directory or `nats:<bucket>` for the savepoint; null: the job's `checkpointing.savepointDirectory`. */
+  readonly directory: string | null;
+  /** What follows the savepoint. `drain`: sources end first, and nobody goes on from it. */
+  readonly then: "go-on" | "stop" | "drain" | "cancel";
+}
+
+export type RequestOutcome =
+  | { readonly state: "pending" }
+  | { readonly state: "completed"; readonly checkpointId: number; readonly location: string | null }
+  | { readonly state: "failed"; readonly reason: string };
+
+/** What a new job starts from. */
+export interface RestoreRequest {
+  /** Of a savepoint, or `checkpoint:<job>` or `checkpoint:<job>/<id>` of a checkpoint that a job has left. */
+  readonly location: string;
+  readonly mode: "claim" | "no-claim";
+  /** Operators whose state is given up. */
+  readonly drop: readonly string[];
+}
 
 export type LeaderAnswer =
   | { readonly answer: Answer; readonly generation?: number }
   | { readonly answer: "refused"; readonly reason: string }
-  | { readonly answer: "status"; readonly status: JobReport };
+  | { readonly answer: "status"; readonly status: JobReport }
+  | { readonly answer: "outcome"; readonly outcome: RequestOutcome };
 
 export interface SubtaskReport {
   readonly subtask: SubtaskName;
@@ -70,6 +110,16 @@ export interface CheckpointReport {
   readonly completedAtMs: number;
   readonly durationMs: number;
   readonly bytes: number;
+}
+
+/** A checkpoint that is under way, and whom it waits for. */
+export interface PendingReport {
+  readonly checkpointId: number;
+  readonly requested: CheckpointReason;
+  readonly ageMs: number;
+  readonly acknowledged: number;
+  readonly subtasks: number;
+  readonly missing: readonly MissingSubtask[];
 }
 
 /** What `status` shows. */
@@ -93,6 +143,9 @@ export interface JobReport {
     readonly latest: CheckpointReport | null;
     /** The last one that was aborted, and why, in words. */
     readonly latestAborted: { readonly checkpointId: number; readonly reason: string } | null;
+    readonly pending: readonly PendingReport[];
+    /** The latest ones that were given up, oldest first. */
+    readonly failed: readonly AbortedCheckpoint[];
   };
   readonly restarts: number;
   /** First failure of the present streak, then the latest. */
@@ -135,7 +188,15 @@ export interface PingAnswer {
 
 export type GenerationRequest =
   | { readonly type: "generation.start"; readonly generation: number }
-  | { readonly type: "checkpoint.trigger"; readonly generation: number; readonly checkpointId: number }
+  /** Sources end as if their input did. */
+  | { readonly type: "generation.drain"; readonly generation: number }
+  | {
+      readonly type: "checkpoint.trigger";
+      readonly generation: number;
+      readonly checkpointId: number;
+      /** Sources emit nothing behind this barrier, unless the checkpoint is aborted. */
+      readonly stop: boolean;
+    }
   | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
   | {
       readonly type: "checkpoint.aborted";
@@ -161,7 +222,9 @@ export type SubtaskMessage =
       readonly generation: number;
       readonly checkpointId: number;
       readonly subtask: SubtaskName;
-      readonly reason: string;
+      readonly reason: DeclineReason;
+      /** In words. */
+      readonly detail: string;
     }
   | {
       readonly type: "subtask.committed";

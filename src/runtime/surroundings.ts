@@ -1,4 +1,5 @@
 /** What every host of machines in a process is given: the same parts for coordinators, workers and subtasks. */
+import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
@@ -9,6 +10,8 @@ import type { Timings } from "./timings.ts";
 export interface Surroundings {
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
+  /** Of savepoints. */
+  readonly openStorage: OpenStorage;
   readonly clock: Clock;
   readonly timings: Timings;
   readonly logger: Logger;

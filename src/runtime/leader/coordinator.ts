@@ -9,15 +9,22 @@
 import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
 import type { JobRecord, LeaseRecord } from "../../../machines/protocol.ts";
 import type { ControlLink } from "../../control/link.ts";
-import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
+import type {
+  JobReport,
+  JobSubmission,
+  LeaderAnswer,
+  LeaderRequest,
+  RestoreRequest,
+} from "../../control/messages.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
-import { describeError, retryOf } from "../../errors.ts";
+import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { decodeRecord, encodeRecord } from "./record-writer.ts";
-import { admit } from "./submission.ts";
+import { forkFrom } from "./fork.ts";
+import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
 
 export interface CoordinatorOptions extends Surroundings {
   /** Random per process start. */
@@ -31,6 +38,7 @@ export interface CoordinatorOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
 }
 
+const NEVER = new AbortController().signal;
 const LEASE_KEY = "lease";
 export const jobKey = (job: string): string => `job.${job}`;
 
@@ -192,7 +200,7 @@ export class Coordinator {
 
   async #receive(request: LeaderRequest): Promise<LeaderAnswer> {
     if (request.type === "job.submit")
-      return this.#inOrder(() => this.#submit(request.submission, request.fresh));
+      return this.#inOrder(() => this.#submit(request.submission, request.fresh, request.restore));
     if (!this.#jobs.has(request.job)) await this.#adoption;
     const runtime = this.#jobs.get(request.job);
     if (runtime === undefined) return { answer: "unknown" };
@@ -205,7 +213,40 @@ export class Coordinator {
         return runtime.cancel();
       case "job.suspend":
         return runtime.suspend();
+      case "job.snapshot":
+        return runtime.snapshot(request);
     }
+  }
+
+  /** The job begins with what it is restored from, copied into its own storage. */
+  async #fork(
+    existing: JobRecord | undefined,
+    submission: JobSubmission,
+    fresh: boolean,
+    restore: RestoreRequest,
+    facts: AdmissionFacts,
+  ): Promise<Admission> {
+    const refused = forkRefusal(existing, submission.job, fresh);
+    if (refused !== undefined) return { refused };
+    try {
+      const fork = await forkFrom(
+        restore,
+        submission,
+        facts.newId(),
+        { ...this.#options, recordOf: (job) => this.#recordOf(job) },
+        facts.nowMs,
+        NEVER,
+      );
+      return { record: forkRecord(existing, submission, fork, facts) };
+    } catch (error) {
+      if (error instanceof RequestRefusedError) return { refused: error.message };
+      throw error;
+    }
+  }
+
+  async #recordOf(job: string): Promise<JobRecord | undefined> {
+    const found = await this.#options.store.read(jobKey(job));
+    return found === undefined ? undefined : decodeRecord(found.value);
   }
 
   /** A leader that has just begun does not know yet who is there. */
@@ -215,19 +256,27 @@ export class Coordinator {
     if (missingMs > 0) await new Promise<void>((resolve) => clock.after(missingMs, resolve));
   }
 
-  async #submit(submission: JobSubmission, fresh: boolean): Promise<LeaderAnswer> {
+  async #submit(
+    submission: JobSubmission,
+    fresh: boolean,
+    restore: RestoreRequest | null,
+  ): Promise<LeaderAnswer> {
     const { store, newId, clock } = this.#options;
     const key = jobKey(submission.job);
     if (this.#jobs.get(submission.job)?.ended === false) await this.#untilWorkersHaveRegistered();
     const running = this.#jobs.get(submission.job);
     const found = await store.read(key);
     const existing = running?.record ?? (found === undefined ? undefined : decodeRecord(found.value));
-    const admitted = admit(existing, submission, fresh, {
+    const facts = {
       token: this.#token,
       newId,
       nowMs: clock.nowMs(),
       orphaned: running?.orphaned ?? true,
-    });
+    };
+    const admitted =
+      restore === null || existing?.submissionId === submission.submissionId
+        ? admit(existing, submission, fresh, facts)
+        : await this.#fork(existing, submission, fresh, restore, facts);
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
       if (running === undefined) await this.#adopt(submission.job);

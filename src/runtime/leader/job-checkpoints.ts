@@ -7,33 +7,49 @@
 import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
 import type { CheckpointingEffects } from "../../../machines/checkpointing.ts";
 import type {
-  CheckpointReason,
+  AbortedCheckpoint,
+  AbortReason,
+  CheckpointRequest,
   JobRecord,
   Manifest,
+  MissingSubtask,
   ObjectHandle,
+  SavepointEntry,
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
+import {
+  disposeSavepoint,
+  type OpenStorage,
+  savepointLocation,
+  splitLocation,
+  writeSavepoint,
+} from "../../checkpoint/savepoint.ts";
 import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
   JobReport,
+  PendingReport,
   SubtaskMessage,
 } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
 import type { EventFeed } from "../../observe/feed.ts";
-import { encodeValue } from "../../state/codec.ts";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
 import { completedEvent } from "../step-event.ts";
+import type { JobRequests } from "./job-requests.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface JobCheckpointsOptions {
   readonly host: Host;
   readonly storage: CheckpointStorage;
+  /** For savepoints, by their root. */
+  readonly openStorage: OpenStorage;
+  readonly requests: JobRequests;
   readonly reaper: ObjectReaper;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -46,17 +62,26 @@ export interface JobCheckpointsOptions {
   readonly change: (change: RecordChange) => Promise<MachineEvent>;
   /** To every worker of the generation. */
   readonly tell: (message: GenerationRequest) => void;
+  /** How far a subtask is, as its worker said last. */
+  readonly progressOf: (subtask: SubtaskName) => Omit<MissingSubtask, "subtask">;
 }
 
 /** A pending checkpoint's acknowledgements and times. */
 interface Pending {
   readonly startedMs: number;
-  readonly reason: string;
+  readonly startedAtMs: number;
+  readonly request: CheckpointRequest;
   readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
   /** Who said first that it cannot complete, and why. */
   trouble: string | undefined;
   stored: { readonly manifest: Manifest; readonly handle: ObjectHandle } | undefined;
+  savepoint: SavepointEntry | undefined;
 }
+
+/** Of a failed checkpoint at most so many subtasks are remembered (P10). */
+const MISSING_MAX = 8;
+
+const codec = { encode: encodeValue, decode: decodeValue };
 
 const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
 
@@ -66,19 +91,40 @@ export class JobCheckpoints {
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
-  #latestAborted: JobReport["checkpoints"]["latestAborted"] = null;
 
   constructor(options: JobCheckpointsOptions) {
     this.#options = options;
   }
 
   report(): JobReport["checkpoints"] {
+    const latestAborted = this.#options.record().aborted.at(-1);
     return {
       completed: this.#completed,
       aborted: this.#aborted,
       latest: this.#latest,
-      latestAborted: this.#latestAborted,
+      latestAborted: latestAborted === undefined ? null : { checkpointId: latestAborted.checkpointId, reason: latestAborted.detail },
+      pending: [...this.#pending].map(([checkpointId, pending]) => this.#pendingReport(checkpointId, pending)),
+      failed: this.#options.record().aborted,
     };
+  }
+
+  #pendingReport(checkpointId: number, { request, startedMs, snapshots }: Pending): PendingReport {
+    const subtasks = subtasksOf(this.#options.record().plan);
+    return {
+      checkpointId,
+      requested: request.reason,
+      ageMs: this.#options.clock.elapsedMs() - startedMs,
+      acknowledged: snapshots.size,
+      subtasks: subtasks.length,
+      missing: this.#missing(snapshots),
+    };
+  }
+
+  #missing(snapshots: ReadonlyMap<SubtaskName, SubtaskSnapshot>): MissingSubtask[] {
+    return subtasksOf(this.#options.record().plan)
+      .filter((subtask) => !snapshots.has(subtask))
+      .slice(0, MISSING_MAX)
+      .map((subtask) => ({ subtask, ...this.#options.progressOf(subtask) }));
   }
 
   /** Which actors a `tell.checkpoints` reaches. */
@@ -96,7 +142,13 @@ export class JobCheckpoints {
     return {
       "store.reservation": ({ reservedCheckpointId }) =>
         this.#options.change({ change: "reservation", reservedCheckpointId }),
-      "start.checkpoint": ({ checkpointId, reason }) => this.#start(checkpointId, reason),
+      "start.checkpoint": ({ checkpointId, request }) => this.#start(checkpointId, request),
+      "refuse.requests": ({ requests, reason }) => {
+        for (const request of requests) {
+          this.#options.requests.fail(request, REFUSALS[reason]);
+          this.#options.host.send("job", { type: "stop.failed", request, reason } as MachineEvent);
+        }
+      },
     };
   }
 
@@ -114,7 +166,7 @@ export class JobCheckpoints {
 
   declined(message: Extract<SubtaskMessage, { type: "subtask.declined" }>): void {
     const pending = this.#pending.get(message.checkpointId);
-    if (pending !== undefined) pending.trouble ??= `${message.subtask} declined it: ${message.reason}`;
+    if (pending !== undefined) pending.trouble ??= `${message.subtask} declined it: ${message.detail}`;
     this.#options.logger.warn({ ...message }, "checkpoint declined");
     this.#send(message.checkpointId, message);
   }
@@ -127,35 +179,41 @@ export class JobCheckpoints {
     this.#options.host.send(actorOf(checkpointId), event);
   }
 
-  #start(checkpointId: number, reason: CheckpointReason): void {
+  #start(checkpointId: number, request: CheckpointRequest): void {
     const { host, clock, record } = this.#options;
     const { generation, checkpointing, plan } = record();
     this.#pending.set(checkpointId, {
       startedMs: clock.elapsedMs(),
-      reason,
+      startedAtMs: clock.nowMs(),
+      request,
       snapshots: new Map(),
       trouble: undefined,
       stored: undefined,
+      savepoint: undefined,
     });
-    const { timeoutMs } = checkpointing;
+    const timeoutMs =
+      request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
     host.start({
       id: actorOf(checkpointId),
       machine: checkpointMachine,
-      input: { checkpointId, generation, reason, timeoutMs, subtasks: subtasksOf(plan) },
-      handlers: this.#handlersOf(checkpointId),
+      input: { checkpointId, generation, request, timeoutMs, subtasks: subtasksOf(plan) },
+      handlers: this.#handlersOf(checkpointId, request),
     });
   }
 
-  #handlersOf(checkpointId: number): EffectHandlers<CheckpointEffects> {
+  #handlersOf(checkpointId: number, request: CheckpointRequest): EffectHandlers<CheckpointEffects> {
     const { tell } = this.#options;
+    const stop = request.reason === "stop";
     return {
-      "send.trigger": ({ generation }) => tell({ type: "checkpoint.trigger", generation, checkpointId }),
+      "send.trigger": ({ generation }) =>
+        tell({ type: "checkpoint.trigger", generation, checkpointId, stop }),
+      "store.savepoint": () => this.#storeSavepoint(checkpointId),
+      "store.savepointEntry": () => this.#keepSavepoint(checkpointId),
       "store.manifest": () => this.#storeManifest(checkpointId),
       "store.decision": ({ allFinished }) => this.#decide(checkpointId, allFinished),
       "send.completed": ({ generation }) => tell({ type: "checkpoint.completed", generation, checkpointId }),
       "send.aborted": ({ generation, reason }) => {
-        const trouble = this.#pending.get(checkpointId)?.trouble;
-        this.#latestAborted = { checkpointId, reason: trouble ?? reason };
+        this.#remember(checkpointId, generation, reason);
         tell({ type: "checkpoint.aborted", generation, checkpointId, reason });
       },
       "release.snapshots": () => this.#release(checkpointId),
@@ -182,6 +240,52 @@ export class JobCheckpoints {
     }
   }
 
+  /** Everything that the savepoint needs, its transactions' staged records included, is copied into it (V1, P15). */
+  async #storeSavepoint(checkpointId: number): Promise<MachineEvent> {
+    const { storage, openStorage, signal, logger, clock } = this.#options;
+    const record = this.#options.record();
+    const pending = this.#pending.get(checkpointId);
+    const root = pending?.request.savepoint;
+    if (pending === undefined || root === null || root === undefined)
+      return { type: "savepoint.refused", reason: "the generation is over" } as MachineEvent;
+    const location = savepointLocation(root, { ...record, checkpointId });
+    try {
+      const metadata = {
+        format: 1,
+        location,
+        createdAtMs: clock.nowMs(),
+        drained: [...pending.snapshots.values()].every(({ finished }) => finished),
+        plan: record.plan,
+        splits: record.splits,
+        manifest: manifestOf(record, checkpointId, [...pending.snapshots.values()]),
+      } as const;
+      const target = await openStorage(splitLocation(location).root);
+      const bytes = await writeSavepoint(metadata, storage, target, codec, signal);
+      const completedAtMs = clock.nowMs();
+      const { request } = pending.request;
+      pending.savepoint = { checkpointId, request, location, completedAtMs, bytes };
+      return { type: "savepoint.stored" };
+    } catch (error) {
+      const reason = describeError(error);
+      pending.trouble ??= `it could not be written to ${location}: ${reason}`;
+      logger.warn({ job: record.job, checkpointId, reason }, "savepoint could not be written");
+      return { type: "savepoint.refused", reason } as MachineEvent;
+    }
+  }
+
+  async #keepSavepoint(checkpointId: number): Promise<MachineEvent> {
+    const pending = this.#pending.get(checkpointId);
+    if (pending?.savepoint === undefined) return { type: "record.lost" };
+    const { savepoint } = pending;
+    const answer = await this.#options.change({ change: "savepoint", savepoint });
+    if (answer.type !== "record.stored") return answer;
+    this.#pending.delete(checkpointId);
+    // What the subtasks uploaded was copied.
+    this.#options.reaper.afterNextWrite(uploadedBy(pending));
+    this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
+    return answer;
+  }
+
   async #decide(checkpointId: number, allFinished: boolean): Promise<MachineEvent> {
     const { clock, reaper } = this.#options;
     const pending = this.#pending.get(checkpointId);
@@ -192,21 +296,60 @@ export class JobCheckpoints {
     const completedAtMs = clock.nowMs();
     const checkpoint = { checkpointId, generation, manifest: handle, completedAtMs, bytes, allFinished };
     reaper.knowManifest(checkpoint, manifest);
-    const answer = await this.#options.change({ change: "decision", checkpoint });
+    const { origin } = this.#options.record();
+    const savepoint = pending.savepoint ?? null;
+    const answer = await this.#options.change({ change: "decision", checkpoint, savepoint });
     if (answer.type !== "record.stored") return answer;
     this.#pending.delete(checkpointId);
-    this.#completed++;
-    const durationMs = clock.elapsedMs() - pending.startedMs;
-    this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
-    this.#publish(this.#latest, pending);
+    if (origin?.mode === "claim") void this.#dispose(origin.location);
+    this.#complete(checkpointId, pending, bytes, completedAtMs);
     return answer;
   }
 
-  #publish({ checkpointId, durationMs, bytes }: CheckpointReport, { reason, snapshots }: Pending): void {
-    const { feed, clock } = this.#options;
+  #complete(checkpointId: number, pending: Pending, bytes: number, completedAtMs: number): void {
+    const { feed, clock, requests } = this.#options;
     const { job, generation } = this.#options.record();
+    const { request, snapshots, savepoint } = pending;
+    const durationMs = clock.elapsedMs() - pending.startedMs;
+    this.#completed++;
+    this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
+    requests.complete(request.request, checkpointId, savepoint?.location ?? null);
     const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
+    const { reason } = request;
     feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
+  }
+
+  /** A savepoint that the job has claimed and does not need any more, or could not stop with. */
+  async #dispose(location: string): Promise<void> {
+    try {
+      await disposeSavepoint(location, await this.#options.openStorage(splitLocation(location).root));
+    } catch (error) {
+      this.#options.logger.warn({ location, error: describeError(error) }, "a savepoint that nobody needs stays");
+    }
+  }
+
+  /** For whoever asks why, also after a change of leader. */
+  #remember(checkpointId: number, generation: number, reason: AbortReason): void {
+    const { clock, change, requests } = this.#options;
+    const pending = this.#pending.get(checkpointId);
+    if (pending === undefined) return;
+    const { request, snapshots, startedAtMs } = pending;
+    const missing = this.#missing(snapshots);
+    const waitedFor = missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ");
+    const detail = pending.trouble ?? (missing.length === 0 ? reason : `waited for ${waitedFor}`);
+    requests.fail(request.request, `${reason}: ${detail}`);
+    const aborted: AbortedCheckpoint = {
+      checkpointId,
+      generation,
+      requested: request.reason,
+      reason,
+      detail,
+      startedAtMs,
+      abortedAtMs: clock.nowMs(),
+      acknowledged: snapshots.size,
+      missing,
+    };
+    void change({ change: "abort", aborted });
   }
 
   /** Aborted: its own objects may go, its transactions stay (P14, P16). */
@@ -215,12 +358,20 @@ export class JobCheckpoints {
     const pending = this.#pending.get(checkpointId);
     this.#pending.delete(checkpointId);
     if (pending === undefined) return;
-    const objects = [...pending.snapshots.values()].flatMap(({ states }) =>
-      states.flatMap((state) => state.objects),
-    );
-    const manifest = pending.stored === undefined ? [] : [pending.stored.handle];
-    this.#options.reaper.afterNextWrite([...objects, ...manifest].map(({ name }) => name));
+    this.#options.reaper.afterNextWrite(uploadedBy(pending));
+    if (pending.savepoint !== undefined) void this.#dispose(pending.savepoint.location);
   }
+}
+
+const REFUSALS = {
+  "not-all-subtasks-running": "the job was not running in time",
+  "too-many-requests": "too many requests wait already",
+} as const;
+
+/** Of its own: snapshots and manifest, not what transactions have staged (P15). */
+function uploadedBy({ snapshots, stored }: Pending): string[] {
+  const objects = [...snapshots.values()].flatMap(({ states }) => states.flatMap((state) => state.objects));
+  return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
 }
 
 export function subtasksOf(plan: JobRecord["plan"]): SubtaskName[] {

@@ -17,6 +17,8 @@ import type {
   JobReport,
   LeaderAnswer,
   PingAnswer,
+  RequestOutcome,
+  SnapshotRequest,
   SubtaskMessage,
   WorkerRegistration,
 } from "../../control/messages.ts";
@@ -27,6 +29,7 @@ import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
+import { JobRequests } from "./job-requests.ts";
 import { LeaderGeneration } from "./leader-generation.ts";
 import { ObjectReaper } from "./object-reaper.ts";
 import { RecordWriter } from "./record-writer.ts";
@@ -50,6 +53,8 @@ export interface JobRuntimeOptions extends Surroundings {
 }
 
 const RESERVED_IDS = 1000;
+/** Flink's CheckpointRequestDecider. */
+const QUEUE_MAX = 1000;
 const READ_RETRY_MS = 250;
 
 export class JobRuntime {
@@ -60,6 +65,7 @@ export class JobRuntime {
   readonly #reaper: ObjectReaper;
   readonly #life = new AbortController();
   readonly #checkpoints: JobCheckpoints;
+  readonly #requests = new JobRequests();
   /** The last one that was raised; it may be over. */
   #generation: LeaderGeneration | undefined;
   #placement: { [subtask: SubtaskName]: string } = {};
@@ -99,11 +105,13 @@ export class JobRuntime {
       ...options,
       host: this.#host,
       reaper: this.#reaper,
+      requests: this.#requests,
       signal: this.#life.signal,
       manifestTimeoutMs: timings.manifestTimeoutMs,
       record: () => this.record,
       change: (change) => this.#change(change),
       tell: (message) => this.#generation?.tell(message),
+      progressOf: (subtask) => this.#progressOf(subtask),
     });
     this.#workers = new WorkerRegistry({
       link,
@@ -166,6 +174,57 @@ export class JobRuntime {
     return { answer: "accepted" };
   }
 
+  /** Takes the request, or says what has become of it. */
+  snapshot(asked: SnapshotRequest): LeaderAnswer {
+    const { request, kind, then, directory } = asked;
+    const known = this.#requests.get(request) ?? this.#savepointOf(request);
+    if (known !== undefined) return { answer: "outcome", outcome: known };
+    const refused = this.#refusalOf(asked);
+    if (refused !== undefined) return { answer: "refused", reason: refused };
+    const savepoint = directory ?? this.record.checkpointing.savepointDirectory;
+    if (then === "stop" || then === "drain") {
+      this.#requests.begin(request);
+      this.#host.send("job", {
+        type: "stop.requested",
+        request,
+        savepoint,
+        drain: then === "drain",
+      } as MachineEvent);
+    } else {
+      this.#requests.begin(request, then === "cancel" ? () => this.cancel() : undefined);
+      const wanted =
+        kind === "savepoint"
+          ? { request, reason: "savepoint", savepoint }
+          : { request, reason: "manual", savepoint: null };
+      this.#host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
+    }
+    return { answer: "outcome", outcome: { state: "pending" } };
+  }
+
+  /** Also of the leader before. */
+  #savepointOf(request: string): RequestOutcome | undefined {
+    const found = this.record.savepoints.find((savepoint) => savepoint.request === request);
+    if (found === undefined) return undefined;
+    return { state: "completed", checkpointId: found.checkpointId, location: found.location };
+  }
+
+  #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {
+    const { record } = this;
+    const phase = this.#host.state("job");
+    if (this.ended || record.status === "settling")
+      return `job ${job} is ${record.status}: there is nothing to take a ${kind} of`;
+    if (kind === "savepoint" && directory === null && record.checkpointing.savepointDirectory === null)
+      return (
+        `nobody says where the savepoint of job ${job} is to be kept: give a directory or nats:<bucket> with --to, or ` +
+        "set checkpointing.savepointDirectory"
+      );
+    if ((then === "stop" || then === "drain") && phase !== "running.processing")
+      return phase.startsWith("running.")
+        ? `job ${job} is ending already (${phase})`
+        : `job ${job} does not run at present (${phase}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
+    return undefined;
+  }
+
   suspend(): LeaderAnswer {
     this.#host.send("job", { type: "suspend.requested" });
     return { answer: "accepted" };
@@ -221,10 +280,12 @@ export class JobRuntime {
       "store.generation": ({ generation, completed }) => this.#raiseGeneration(generation, completed),
       "send.deployment": ({ settle }) => this.#deploy(settle),
       "send.start": ({ generation }) => this.#generation?.tell({ type: "generation.start", generation }),
+      "send.drain": ({ generation }) => this.#generation?.tell({ type: "generation.drain", generation }),
       "send.teardown": () => this.#generation?.tearDown(this.#life.signal),
       "store.settling": ({ settleTo }) => this.#change({ change: "settling", settleTo }),
-      "store.terminal": ({ status }) => this.#change({ change: "terminal", status }),
-      "release.job": () => {
+      "store.terminal": ({ status, keepsAll }) => this.#change({ change: "terminal", status, keepsAll }),
+      "release.job": ({ status }) => {
+        this.#requests.failAll(`the job is ${status}`);
         this.#reaper.releaseJob(this.record);
         this.#workers.close();
       },
@@ -270,9 +331,15 @@ export class JobRuntime {
       input: {
         intervalMs: checkpointing.intervalMs,
         minPauseMs: checkpointing.minPauseMs,
+        maxConcurrent: checkpointing.maxConcurrent,
+        tolerableFailures: checkpointing.tolerableFailures,
+        forcesSavepoints: !checkpointing.unaligned,
+        readyTimeoutMs: checkpointing.readyTimeoutMs,
         retryMs: 200,
+        queueMax: QUEUE_MAX,
         reservedCheckpointId,
         block: RESERVED_IDS,
+        chance: (this.#options.chance() + 1) / 2,
       },
       handlers: this.#checkpoints.handlers(),
       siblings: (name) => (name === "checkpoints" ? this.#checkpoints.actors() : [name]),
@@ -304,6 +371,14 @@ export class JobRuntime {
         ? ({ type: "recovery.impossible", reason: plan.reason } as MachineEvent)
         : { type: "recovery.planned" },
     );
+  }
+
+  #progressOf(subtask: SubtaskName): { readonly phase: string; readonly channels: readonly string[] } {
+    for (const { answer } of this.#workers.list()) {
+      const found = answer?.subtasks.find((one) => one.subtask === subtask);
+      if (found !== undefined) return { phase: found.state, channels: [] };
+    }
+    return { phase: "not heard of", channels: [] };
   }
 
   #offerSlots(): void {

@@ -1,5 +1,5 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { planDifferences } from "../../job/fingerprint.ts";
 
@@ -16,6 +16,53 @@ export interface AdmissionFacts {
   readonly nowMs: number;
   /** No worker runs the job: whoever ran it is gone. */
   readonly orphaned: boolean;
+}
+
+/** What a job begins with that is restored from somewhere else. */
+export interface Fork {
+  readonly incarnation: string;
+  readonly origin: RestoreOrigin;
+  /** In the job's own storage. */
+  readonly checkpoint: CompletedCheckpoint;
+}
+
+/** Why a job cannot be restored over what is there; undefined: it can. Nothing that could be resumed is given up silently. */
+export function forkRefusal(existing: JobRecord | undefined, job: string, fresh: boolean): string | undefined {
+  if (existing === undefined) return undefined;
+  switch (existing.status) {
+    case "created":
+    case "running":
+    case "settling":
+      return `job ${job} is ${existing.status} already: stop it first, or give the restored one another name`;
+    case "suspended":
+    case "failed":
+      if (fresh || existing.checkpoints.length === 0) return undefined;
+      return (
+        `job ${job} is ${existing.status} and can be resumed from its own checkpoint ${existing.checkpoints.at(-1)?.checkpointId}; ` +
+        "restoring from elsewhere gives that up: add --fresh to do so"
+      );
+    case "finished":
+    case "stopped":
+    case "canceled":
+      return undefined;
+  }
+}
+
+/** A new incarnation, whose counters go on from the old ones and above the restored checkpoint (P1, P3). */
+export function forkRecord(
+  existing: JobRecord | undefined,
+  submission: JobSubmission,
+  fork: Fork,
+  facts: AdmissionFacts,
+): JobRecord {
+  const record = freshRecord(existing, submission, facts);
+  return {
+    ...record,
+    incarnation: fork.incarnation,
+    reservedCheckpointId: Math.max(record.reservedCheckpointId, fork.checkpoint.checkpointId),
+    checkpoints: [fork.checkpoint],
+    origin: fork.origin,
+  };
 }
 
 /**
@@ -44,17 +91,24 @@ export function admit(
           `watch it with "tidemark status ${job}" or end it with "tidemark cancel ${job}"`,
       };
     case "finished":
+    case "stopped":
     case "canceled":
-      if (!fresh) {
-        const how = existing.status === "finished" ? "has finished already" : "was canceled";
-        return { refused: `job ${job} ${how}; start it over with --fresh` };
-      }
+      if (!fresh) return { refused: `job ${job} ${howItEnded(existing)}start it over with --fresh` };
       return { record: freshRecord(existing, submission, facts) };
     case "suspended":
     case "failed":
       if (fresh) return { record: freshRecord(existing, submission, facts) };
       return resume(existing, submission, facts);
   }
+}
+
+function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string {
+  const savepoint = savepoints.at(-1);
+  if (status === "stopped" && savepoint !== undefined)
+    return `was stopped with savepoint ${savepoint.location}; go on with "tidemark restore FILE --from ${savepoint.location}", or `;
+  if (status === "canceled" && checkpoints.length > 0)
+    return `was canceled; go on from its last checkpoint with "tidemark restore FILE --from checkpoint:${job}", or `;
+  return status === "finished" ? "has finished already; " : `was ${status}; `;
 }
 
 function freshRecord(
@@ -74,6 +128,9 @@ function freshRecord(
     settleTo: null,
     reservedCheckpointId: existing?.reservedCheckpointId ?? 0,
     checkpoints: [],
+    origin: null,
+    savepoints: existing?.savepoints ?? [],
+    aborted: [],
     failures: [],
     createdAtMs: facts.nowMs,
     updatedAtMs: facts.nowMs,

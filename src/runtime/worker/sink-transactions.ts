@@ -19,6 +19,7 @@ export interface OpenedSink {
 
 export interface SinkTransactionsOptions {
   readonly host: Host;
+  readonly incarnation: string;
   readonly subtaskIndex: number;
   readonly retryMs: number;
   readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
@@ -141,7 +142,8 @@ export class SinkTransactions {
         preparing.prepared().then(
           (committable) => {
             this.#preparing.delete(transaction);
-            this.#committables.set(transaction, { ...committable, sink: operator });
+            const { incarnation } = this.#options;
+            this.#committables.set(transaction, { ...committable, incarnation, sink: operator });
             send("transaction.staged");
           },
           (error: unknown) => send("staging.failed", describeError(error)),

@@ -18,16 +18,24 @@ export function sourceInput(
   operator: string,
   chain: Chain,
   counter: InputCounter,
-): LoopInput {
+): LoopInput & {
+  /** It ends here, as if there were no more. */
+  drain(): void;
+} {
   const { head } = chain;
   const collect = (value: unknown, timestamp: number): void => {
     counter.records++;
     head(value, timestamp);
   };
   let ended = false;
+  let drained = false;
   return {
     take() {
       if (ended) return "idle";
+      if (drained) {
+        ended = true;
+        return "ended";
+      }
       try {
         const status = reader.poll(collect, RECORDS_PER_POLL);
         ended = status === "ended";
@@ -38,6 +46,9 @@ export function sourceInput(
       }
     },
     onAvailable: (wake) => reader.onAvailable(wake),
+    drain() {
+      drained = true;
+    },
   };
 }
 

@@ -46,6 +46,7 @@ export class SubtaskLoop {
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
+  #held = false;
   #scheduled = false;
   #closed = false;
   #snapshot: (LoopWork & { readonly startedMs: number }) | undefined;
@@ -63,6 +64,16 @@ export class SubtaskLoop {
   /** Input flows from here on. */
   start(): void {
     this.#started = true;
+    this.wake();
+  }
+
+  /** No input is taken until `resume`; barriers and snapshots go on. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  resume(): void {
+    this.#held = false;
     this.wake();
   }
 
@@ -142,7 +153,7 @@ export class SubtaskLoop {
           return true;
         }
       } else {
-        if (!this.#started) return false;
+        if (!this.#started || this.#held) return false;
         if (this.#requests.length > 0) return true;
         if (!this.#mayProcess()) return false;
         const status = this.#options.input.take();

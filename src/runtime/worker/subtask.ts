@@ -67,6 +67,10 @@ export class Subtask {
   /** Source positions of checkpoints that are not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
   #alignmentBeganMs = 0;
+  /** The job stops with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
+  #stoppingAt = 0;
+  #abortedUpTo = 0;
+  #drain: () => void = () => {};
   #alignmentMs = 0;
   #closing: Promise<void> | undefined;
 
@@ -91,6 +95,7 @@ export class Subtask {
     });
     this.#sinks = new SinkTransactions({
       host: this.#host,
+      incarnation: deployment.incarnation,
       subtaskIndex: index,
       retryMs: options.timings.commitRetryMs,
       environmentOf: (operator, restoredState) => ({
@@ -145,10 +150,15 @@ export class Subtask {
             type: "generation.started",
             generation: message.generation,
           } as MachineEvent);
-        if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId);
+        if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.stop);
+        return;
+      case "generation.drain":
+        this.#drain();
         return;
       case "checkpoint.aborted":
         this.#positions.delete(message.checkpointId);
+        this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
+        if (this.#stoppingAt === message.checkpointId) this.#loop?.resume();
         this.#host.send("alignment", message);
         this.#host.send("subtask", message);
         return;
@@ -264,7 +274,8 @@ export class Subtask {
           subtask,
           snapshot: this.#acknowledgement(checkpointId, finished),
         }),
-      "send.decline": (message) => send({ type: "subtask.declined", ...message }),
+      "send.decline": ({ reason: detail, ...message }) =>
+        send({ type: "subtask.declined", ...message, reason: "async-exception", detail }),
       "send.committed": (message) => send({ type: "subtask.committed", ...message }),
       "report.progress": ({ checkpointId }) => this.#reportProgress(checkpointId),
       "run.finish": () => this.#finish(),
@@ -324,7 +335,12 @@ export class Subtask {
       (restored?.inline as readonly SplitPosition[] | undefined) ??
       dealt.map((split) => ({ split: split as SourceSplit, position: undefined }));
     this.#reader = await operator.source.open(this.#environment(operator.id), positions);
-    return sourceInput(this.#reader, operator.id, chain, this.#counter);
+    const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
+    this.#drain = () => {
+      input.drain();
+      this.#loop?.wake();
+    };
+    return input;
   }
 
   #openGate(gate: InputGate, chain: Chain) {
@@ -339,9 +355,13 @@ export class Subtask {
   }
 
   /** A source has no barriers to wait for: the trigger is its barrier, taken between two records. */
-  #triggerSource(checkpointId: number): void {
+  #triggerSource(checkpointId: number, stop: boolean): void {
     this.#loop?.atBorder(() => {
       this.#alignmentMs = 0;
+      if (stop && checkpointId > this.#abortedUpTo) {
+        this.#stoppingAt = checkpointId;
+        this.#loop?.hold();
+      }
       this.#host.send("subtask", { type: "barrier.aligned", checkpointId } as MachineEvent);
     });
   }

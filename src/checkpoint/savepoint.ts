@@ -1,0 +1,144 @@
+/**
+ * Savepoints: snapshots that depend on nothing else, kept where their user wants them.
+ *
+ * Owns: what a savepoint is on disk, writing one from a manifest, reading one, copying what a manifest names from one
+ * storage to another. Does not own: when one is taken (machines/checkpointing.ts), whether it fits a job (restore-plan).
+ *
+ * V1  A savepoint names only objects of its own: also what pending transactions have staged is copied (P15).
+ * V2  Its metadata is written last, under a name that holds its digest: what can be found is complete and unchanged.
+ *
+ * A location is `<root>/<name>`. The root is a directory (a path or a file: URL) or `nats:<bucket>`, a JetStream object
+ * store. Below the name: `metadata.<sha256>` and the numbered objects.
+ */
+import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
+import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
+import { digestText, newDigest } from "./content.ts";
+import type { CheckpointStorage } from "./storage.ts";
+
+/** Opens the storage behind a root. @throws ConfigurationError for what is none, EnvironmentError */
+export type OpenStorage = (root: string) => Promise<CheckpointStorage>;
+
+/** msgpack, which `checkpoint/` does not import. */
+export interface ValueCodec {
+  encode(value: unknown): Uint8Array;
+  decode(bytes: Uint8Array): unknown;
+}
+
+const FORMAT = 1;
+const METADATA = "metadata.";
+
+export function savepointLocation(
+  root: string,
+  of: { readonly job: string; readonly incarnation: string; readonly checkpointId: number },
+): string {
+  return `${root.replace(/\/+$/, "")}/${of.job}-savepoint-${of.checkpointId}-${of.incarnation.slice(0, 8)}`;
+}
+
+/** @throws ConfigurationError */
+export function splitLocation(location: string): { readonly root: string; readonly name: string } {
+  const trimmed = location.replace(/\/+$/, "");
+  const at = trimmed.lastIndexOf("/");
+  if (at < 1 || at === trimmed.length - 1)
+    throw new ConfigurationError(
+      "savepoint",
+      `"${location}" is no savepoint: give the location that "tidemark savepoint" printed, such as ` +
+        "/var/savepoints/word-count-savepoint-12-0a1b2c3d or nats:SAVEPOINTS/word-count-savepoint-12-0a1b2c3d",
+    );
+  return { root: trimmed.slice(0, at), name: trimmed.slice(at + 1) };
+}
+
+/** Copies what `manifest` names; the answer names the copies. `nameOf` gets a running number. */
+export async function copyManifest(
+  manifest: Manifest,
+  from: CheckpointStorage,
+  to: CheckpointStorage,
+  nameOf: (part: number) => string,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  let part = 0;
+  const copies = new Map<string, ObjectHandle>();
+  const copy = async (object: ObjectHandle): Promise<ObjectHandle> => {
+    const known = copies.get(object.name);
+    if (known !== undefined) return known;
+    const handle = await to.put(nameOf(part++), [await from.get(object)], signal);
+    copies.set(object.name, handle);
+    return handle;
+  };
+  const copyAll = async (objects: readonly ObjectHandle[]) => {
+    const handles: ObjectHandle[] = [];
+    for (const object of objects) handles.push(await copy(object));
+    return handles;
+  };
+  const subtasks = [];
+  for (const snapshot of manifest.subtasks) {
+    const states = [];
+    for (const state of snapshot.states)
+      states.push({ ...state, objects: await copyAll(state.objects) });
+    const transactions = [];
+    for (const transaction of snapshot.transactions)
+      transactions.push({ ...transaction, staged: await copyAll(transaction.staged) });
+    subtasks.push({ ...snapshot, states, transactions });
+  }
+  return { ...manifest, subtasks };
+}
+
+/** Answers how many bytes the savepoint takes. */
+export async function writeSavepoint(
+  metadata: SavepointMetadata,
+  from: CheckpointStorage,
+  to: CheckpointStorage,
+  codec: ValueCodec,
+  signal: AbortSignal,
+): Promise<number> {
+  const { name } = splitLocation(metadata.location);
+  const manifest = await copyManifest(metadata.manifest, from, to, (part) => `${name}/${part}`, signal);
+  const content = codec.encode({ ...metadata, manifest });
+  const hex = digestText(newDigest().update(content)).slice("sha256:".length);
+  await to.put(`${name}/${METADATA}${hex}`, [content], signal);
+  return content.length + bytesOf(manifest);
+}
+
+/** @throws ObjectMissingError, ObjectCorruptError, ConfigurationError when a newer version wrote it */
+export async function readSavepoint(
+  location: string,
+  storage: CheckpointStorage,
+  codec: ValueCodec,
+): Promise<SavepointMetadata> {
+  const { name } = splitLocation(location);
+  for await (const object of storage.list(`${name}/${METADATA}`)) {
+    const digest = `sha256:${object.name.slice(`${name}/${METADATA}`.length)}`;
+    const content = codec.decode(await storage.get({ ...object, digest })) as SavepointMetadata;
+    const format = content?.format as number | undefined;
+    if (typeof format !== "number" || typeof content.manifest !== "object")
+      throw new ObjectCorruptError(object.name, `${location} holds no metadata of a savepoint`);
+    if (format > FORMAT)
+      throw new ConfigurationError(
+        "savepoint",
+        `${location} was written by a newer version of Tidemark (format ${format}, this one reads ${FORMAT})`,
+      );
+    return content;
+  }
+  throw new ObjectMissingError(
+    location,
+    `there is no savepoint at ${location}: ${storage.description} holds no metadata of that name`,
+  );
+}
+
+/** Deletes a savepoint, its metadata first: half of one is none. Answers how many objects there were. */
+export async function disposeSavepoint(location: string, storage: CheckpointStorage): Promise<number> {
+  const { name } = splitLocation(location);
+  const names: string[] = [];
+  for await (const object of storage.list(`${name}/`)) names.push(object.name);
+  names.sort((a, b) => Number(b.includes(METADATA)) - Number(a.includes(METADATA)));
+  for (const each of names) await storage.delete(each);
+  return names.length;
+}
+
+function bytesOf(manifest: Manifest): number {
+  return manifest.subtasks
+    .flatMap(({ states, transactions }) => [
+      ...states.flatMap((state) => state.objects),
+      ...transactions.flatMap((transaction) => transaction.staged),
+    ])
+    .reduce((sum, object) => sum + object.bytes, 0);
+}

@@ -1,0 +1,159 @@
+/**
+ * Whether the state of one job graph fits another, operator by operator: a pure function.
+ *
+ * State belongs to operators and finds its way by their ids, whatever they are chained to. What has no operator any more
+ * is dropped only when its operator was named: never by a flag for all.
+ */
+import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
+
+export interface RestoredOperator {
+  readonly operator: string;
+  /** `new`: it begins without state. `stateless`: in both, there is nothing to restore. */
+  readonly fate: "matched" | "new" | "stateless" | "orphaned" | "dropped";
+  readonly states: readonly string[];
+  readonly bytes: number;
+}
+
+export interface RestorePlan {
+  readonly operators: readonly RestoredOperator[];
+  /** Why it cannot be restored, each with what helps. Empty: it can. */
+  readonly problems: readonly string[];
+}
+
+interface Stored {
+  readonly states: string[];
+  bytes: number;
+}
+
+export function planRestore(
+  from: { readonly plan: GraphPlan; readonly manifest: Manifest },
+  to: GraphPlan,
+  dropped: readonly string[],
+): RestorePlan {
+  const problems: string[] = [];
+  const before = operatorsOf(from.plan);
+  const after = operatorsOf(to);
+  const stored = storedIn(from.manifest.subtasks);
+  if (from.plan.maxParallelism !== to.maxParallelism)
+    problems.push(
+      `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: set maxParallelism to ${from.plan.maxParallelism}`,
+    );
+  const operators: RestoredOperator[] = [];
+  for (const [id, { operator, parallelism }] of after) {
+    const old = before.get(id);
+    const found = stored.get(id);
+    const states = found?.states ?? [];
+    const bytes = found?.bytes ?? 0;
+    if (old === undefined || found === undefined) {
+      const fate = old === undefined && isStateful(operator) ? "new" : "stateless";
+      operators.push({ operator: id, fate, states, bytes });
+      continue;
+    }
+    if (dropped.includes(id)) {
+      operators.push({ operator: id, fate: "dropped", states, bytes });
+      continue;
+    }
+    operators.push({ operator: id, fate: "matched", states, bytes });
+    problems.push(...differences(id, old, { operator, parallelism }, states));
+  }
+  for (const [id, { states, bytes }] of stored) {
+    if (after.has(id)) continue;
+    const fate = dropped.includes(id) ? "dropped" : "orphaned";
+    operators.push({ operator: id, fate, states, bytes });
+    if (fate === "orphaned")
+      problems.push(
+        `operator ${id} has state${states.length === 0 ? "" : ` (${states.join(", ")})`} and is not in the job: give it back its id, or drop its state with --drop ${id}`,
+      );
+  }
+  for (const id of dropped)
+    if (!stored.has(id))
+      problems.push(`--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`);
+  return { operators, problems };
+}
+
+/** The snapshots of `to`'s subtasks, of a plan without problems. */
+export function snapshotsFor(
+  manifest: Manifest,
+  to: GraphPlan,
+  dropped: readonly string[],
+): SubtaskSnapshot[] {
+  const kept = <T extends { readonly operator: string } | { readonly sink: string }>(one: T): boolean =>
+    !dropped.includes("operator" in one ? one.operator : one.sink);
+  const states = manifest.subtasks.flatMap((subtask) => subtask.states).filter(kept);
+  const transactions = manifest.subtasks.flatMap((subtask) => subtask.transactions).filter(kept);
+  return to.vertices.flatMap((vertex) =>
+    Array.from({ length: vertex.parallelism }, (_, index): SubtaskSnapshot => {
+      const subtask = `${vertex.id}/${index}`;
+      const mine = new Set(vertex.operators.map(({ id }) => id));
+      return {
+        subtask,
+        // A fork writes under a name of its own: what a sink remembers of its target is another's.
+        states: states.filter(
+          (state) => mine.has(state.operator) && state.subtaskIndex === index && state.kind !== "sink",
+        ),
+        transactions: transactions.filter(({ sink, writer }) => mine.has(sink) && writer === index),
+        finished: manifest.subtasks.find((one) => one.subtask === subtask)?.finished ?? false,
+        alignmentMs: 0,
+        syncMs: 0,
+        asyncMs: 0,
+        bytes: 0,
+      };
+    }),
+  );
+}
+
+interface Placed {
+  readonly operator: OperatorPlan;
+  readonly parallelism: number;
+}
+
+function differences(id: string, old: Placed, now: Placed, stored: readonly string[]): string[] {
+  const found: string[] = [];
+  if (old.parallelism !== now.parallelism)
+    found.push(
+      `operator ${id} has parallelism ${now.parallelism}, its state ${old.parallelism}: state cannot be dealt out anew yet, set its parallelism to ${old.parallelism}`,
+    );
+  if (old.operator.connector !== now.operator.connector)
+    found.push(
+      `operator ${id} is a ${now.operator.connector ?? now.operator.kind} now and was a ${old.operator.connector ?? old.operator.kind}: give it another id, and drop the state of the old one with --drop ${id}`,
+    );
+  const declared = now.operator.states ?? stored;
+  for (const state of stored)
+    if (!declared.includes(state))
+      found.push(
+        `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
+      );
+  return found;
+}
+
+function isStateful({ kind, states = [] }: OperatorPlan): boolean {
+  return kind === "source" || kind === "sink" || kind === "reduce" || states.length > 0;
+}
+
+function operatorsOf(plan: GraphPlan): Map<string, Placed> {
+  return new Map(
+    plan.vertices.flatMap(({ operators, parallelism }) =>
+      operators.map((operator) => [operator.id, { operator, parallelism }] as const),
+    ),
+  );
+}
+
+function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
+  const all = new Map<string, Stored>();
+  const of = (operator: string): Stored => {
+    const known = all.get(operator) ?? { states: [], bytes: 0 };
+    all.set(operator, known);
+    return known;
+  };
+  for (const { states, transactions } of snapshots) {
+    for (const { operator, kind, inline, objects } of states) {
+      const stored = of(operator);
+      const name = kind === "keyed" ? (inline as { readonly state?: string }).state : undefined;
+      if (name !== undefined && !stored.states.includes(name)) stored.states.push(name);
+      stored.bytes += objects.reduce((sum, object) => sum + object.bytes, 0);
+    }
+    for (const { sink, staged } of transactions)
+      of(sink).bytes += staged.reduce((sum, object) => sum + object.bytes, 0);
+  }
+  return all;
+}

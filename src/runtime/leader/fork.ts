@@ -1,0 +1,141 @@
+/**
+ * Makes the first checkpoint of a job that is restored from somewhere else.
+ *
+ * Owns: finding and reading what it is restored from, checking that it fits, copying it into the job's own storage. Does
+ * not own: whether the job may start (submission.ts).
+ *
+ * What is copied lies under the new incarnation and generation 0: whatever of it no record names is swept by the job's
+ * first generation. So the new job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already can
+ * delete it.
+ */
+import type { JobRecord, SavepointMetadata } from "../../../machines/protocol.ts";
+import { copyManifest, type OpenStorage, readSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
+import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
+import {
+  ConfigurationError,
+  describeError,
+  EnvironmentError,
+  ObjectCorruptError,
+  ObjectMissingError,
+  RequestRefusedError,
+} from "../../errors.ts";
+import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
+import type { Fork } from "./submission.ts";
+
+const codec = { encode: encodeValue, decode: decodeValue };
+const CHECKPOINT = "checkpoint:";
+
+export interface RestorableState extends SavepointMetadata {
+  /** Where the objects are that its manifest names. */
+  readonly storage: CheckpointStorage;
+}
+
+export interface RestoreSources {
+  readonly storage: CheckpointStorage;
+  readonly openStorage: OpenStorage;
+  readonly recordOf: (job: string) => Promise<JobRecord | undefined>;
+}
+
+/** @throws RequestRefusedError saying what is wrong with the location or with what lies there */
+export async function readRestorable(location: string, sources: RestoreSources): Promise<RestorableState> {
+  try {
+    if (location.startsWith(CHECKPOINT)) return await readRetained(location, sources);
+    const storage = await sources.openStorage(splitLocation(location).root);
+    return { ...(await readSavepoint(location, storage, codec)), storage };
+  } catch (error) {
+    const known =
+      error instanceof ObjectMissingError ||
+      error instanceof ObjectCorruptError ||
+      error instanceof ConfigurationError ||
+      error instanceof EnvironmentError;
+    if (!known) throw error;
+    throw new RequestRefusedError(`cannot restore from ${location}: ${describeError(error)}`, { cause: error });
+  }
+}
+
+async function readRetained(location: string, sources: RestoreSources): Promise<RestorableState> {
+  const [job = "", id] = location.slice(CHECKPOINT.length).split("/");
+  const record = await sources.recordOf(job);
+  if (record === undefined)
+    throw new RequestRefusedError(`cannot restore from ${location}: there is no job ${job}`);
+  const found =
+    id === undefined
+      ? record.checkpoints.at(-1)
+      : record.checkpoints.find(({ checkpointId }) => String(checkpointId) === id);
+  if (found === undefined) {
+    const kept = record.checkpoints.map(({ checkpointId }) => checkpointId).join(", ") || "none";
+    throw new RequestRefusedError(
+      `cannot restore from ${location}: job ${job} (${record.status}) keeps these checkpoints: ${kept}`,
+    );
+  }
+  const manifest = decodeValue(await sources.storage.get(found.manifest)) as SavepointMetadata["manifest"];
+  return {
+    format: 1,
+    location,
+    createdAtMs: found.completedAtMs,
+    drained: found.allFinished,
+    plan: record.plan,
+    splits: record.splits,
+    manifest,
+    storage: sources.storage,
+  };
+}
+
+/** @throws RequestRefusedError when it does not fit the job */
+export async function forkFrom(
+  restore: RestoreRequest,
+  submission: JobSubmission,
+  incarnation: string,
+  sources: RestoreSources,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Fork> {
+  const { location, mode, drop } = restore;
+  const source = await readRestorable(location, sources);
+  if (source.drained)
+    throw new RequestRefusedError(
+      `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; nobody can go on from it`,
+    );
+  const { problems } = planRestore(source, submission.plan, drop);
+  if (problems.length > 0)
+    throw new RequestRefusedError(
+      `the state in ${location} does not fit job ${submission.job}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
+    );
+  const { checkpointId } = source.manifest;
+  const at = { job: submission.job, incarnation, generation: 0, checkpointId };
+  const copied = await copyManifest(
+    { ...source.manifest, subtasks: snapshotsFor(source.manifest, submission.plan, drop) },
+    source.storage,
+    sources.storage,
+    (part) => objectNames.state({ ...at, subtask: "restored", part }),
+    signal,
+  );
+  const manifest = {
+    ...copied,
+    job: submission.job,
+    incarnation,
+    generation: 0,
+    graphFingerprint: submission.graphFingerprint,
+  };
+  const content = encodeValue(manifest);
+  const handle = await sources.storage.put(objectNames.manifest(at), [content], signal);
+  return {
+    incarnation,
+    origin: {
+      location,
+      incarnation: source.manifest.incarnation,
+      checkpointId,
+      mode: location.startsWith(CHECKPOINT) ? "no-claim" : mode,
+    },
+    checkpoint: {
+      checkpointId,
+      generation: 0,
+      manifest: handle,
+      completedAtMs: nowMs,
+      bytes: content.length,
+      allFinished: false,
+    },
+  };
+}
