@@ -107,11 +107,35 @@ export type RestartStrategy =
     };
 
 export interface CheckpointingConfig {
+  readonly mode: "exactly-once" | "at-least-once";
   /** null: only the checkpoints that the end of a job needs. */
   readonly intervalMs: number | null;
   readonly timeoutMs: number;
   readonly minPauseMs: number;
+  /** 1 with a pause, and with unaligned checkpoints. */
+  readonly maxConcurrent: number;
+  /** In a row; one more fails the generation. null: without limit. */
+  readonly tolerableFailures: number | null;
+  /** What stays of a job that ends: nothing; what a failed one needs to be resumed; that of a canceled one, too. */
+  readonly retention: "delete" | "delete-on-cancellation" | "retain-on-cancellation";
   readonly retained: number;
+  /** Exactly-once only. */
+  readonly unaligned: boolean;
+  /** Of unaligned checkpoints: they begin aligned and overtake at this age. 0: they overtake at once. */
+  readonly alignedTimeoutMs: number;
+  /** Unaligned also over edges where it is refused otherwise. */
+  readonly forceUnaligned: boolean;
+  /** Checkpoints go on when some subtasks have finished. */
+  readonly afterTasksFinish: boolean;
+  /** Recover from the latest checkpoint even if a savepoint is newer. */
+  readonly preferCheckpointForRecovery: boolean;
+  /** null: every savepoint has to name its place. */
+  readonly savepointDirectory: string | null;
+  readonly savepointTimeoutMs: number;
+  /** Graphs with feedback edges: refused, checkpointed without the records on those edges, or with them. */
+  readonly iterations: "refuse" | "force" | "exact";
+  /** How long a requested checkpoint or savepoint waits until the job can take one. */
+  readonly readyTimeoutMs: number;
 }
 
 export interface HeartbeatConfig {
