@@ -227,6 +227,7 @@ export class Coordinator {
       newId,
       nowMs: clock.nowMs(),
       orphaned: running?.orphaned ?? true,
+      storage: this.#options.storage.description,
     });
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
