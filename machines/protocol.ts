@@ -152,25 +152,37 @@ export type RestartStrategy =
       readonly attemptsBeforeResetBackoff: number | null;
     };
 
-/** Which ends of a job its checkpoints outlive: none, failing, or failing and being canceled. */
+/** What stays of a job that ends: nothing; what a failed one needs to be resumed; that of a canceled one, too. */
 export type CheckpointRetention = "delete" | "delete-on-cancellation" | "retain-on-cancellation";
 
 export interface CheckpointingConfig {
+  readonly mode: "exactly-once" | "at-least-once";
   /** null: only the checkpoints that the end of a job needs. */
   readonly intervalMs: number | null;
   readonly timeoutMs: number;
   readonly minPauseMs: number;
-  /** As it takes effect. */
+  /** 1 with a pause, and with unaligned checkpoints. */
   readonly maxConcurrent: number;
-  /** Failures in a row that do not fail the job; null: any number. */
+  /** In a row; one more fails the generation. null: without limit. */
   readonly tolerableFailures: number | null;
   readonly retention: CheckpointRetention;
   readonly retained: number;
+  /** Exactly-once only. */
   readonly unaligned: boolean;
-  /** Where savepoints go that name no place; null: each has to. */
+  /** Of unaligned checkpoints: they begin aligned and overtake at this age. 0: they overtake at once. */
+  readonly alignedTimeoutMs: number;
+  /** Unaligned also over edges where it is refused otherwise. */
+  readonly forceUnaligned: boolean;
+  /** Checkpoints go on when some subtasks have finished. */
+  readonly afterTasksFinish: boolean;
+  /** Recover from the latest checkpoint even if a savepoint is newer. */
+  readonly preferCheckpointForRecovery: boolean;
+  /** null: every savepoint has to name its place. */
   readonly savepointDirectory: string | null;
   readonly savepointTimeoutMs: number;
-  /** How long a requested checkpoint or savepoint waits for the job to run. */
+  /** Graphs with feedback edges: refused, checkpointed without the records on those edges, or with them. */
+  readonly iterations: "refuse" | "force" | "exact";
+  /** How long a requested checkpoint or savepoint waits until the job can take one. */
   readonly readyTimeoutMs: number;
 }
 

@@ -76,7 +76,7 @@ const connecting = ["src/dataflow/", "src/state/codec.ts", "src/config/", ...wor
 const RULES: readonly Rule[] = [
   { files: /^machines\//, mayImport: ["xstate"] },
   { files: /^src\/errors\.ts$/, mayImport: [] },
-  { files: /^src\/config\//, mayImport: ["src/errors.ts", "zod", "node:"] },
+  { files: /^src\/config\//, mayImport: ["src/errors.ts", "yaml", "zod", "node:"] },
   {
     files: /^src\/job\//,
     mayImport: ["src/config/", "src/dataflow/", "src/state/", "src/checkpoint/", ...words, "jiti", "node:"],

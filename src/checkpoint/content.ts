@@ -65,6 +65,24 @@ export async function* inPieces(
   if (waitingBytes > 0) yield joined(waiting);
 }
 
+/** The same bytes in pieces of at least `bytesMin`, the last one shorter. Larger pieces pass as they are. */
+export async function* gathered(
+  content: AsyncIterable<Uint8Array>,
+  bytesMin: number,
+): AsyncGenerator<Uint8Array> {
+  let waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
+  for await (const piece of content) {
+    waiting.push(piece);
+    waitingBytes += piece.length;
+    if (waitingBytes < bytesMin) continue;
+    yield joined(waiting);
+    waiting = [];
+    waitingBytes = 0;
+  }
+  if (waitingBytes > 0) yield joined(waiting);
+}
+
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
 }

@@ -22,23 +22,32 @@ import {
   StorageStalledError,
   TidemarkError,
 } from "../errors.ts";
-import { type Content, digestText, newDigest, untilAborted } from "./content.ts";
+import { type Content, digestText, gathered, newDigest, untilAborted } from "./content.ts";
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
 
 /** A directory that a delete has just emptied can go away between its making and its use. */
 const directoryAttempts = 5;
 
+export interface FileStorageOptions {
+  /** Named in the error when the directory cannot be one. */
+  readonly configurationKey?: string;
+  /** Smaller pieces are gathered before they are written. Default 0: each piece is written as it comes. */
+  readonly writeBufferBytes?: number;
+}
+
 export class FileStorage implements CheckpointStorage {
   readonly description: string;
   readonly #directory: string;
+  readonly #writeBufferBytes: number;
 
   /**
    * Makes the directory when it is not there.
-   * @param configurationKey named in the error when the directory cannot be one
    * @throws ConfigurationError
    */
-  constructor(directory: string, configurationKey = "execution.checkpointing.dir") {
+  constructor(directory: string, options: FileStorageOptions = {}) {
+    const { configurationKey = "checkpointing.directory", writeBufferBytes = 0 } = options;
     this.#directory = resolve(directory);
+    this.#writeBufferBytes = writeBufferBytes;
     this.description = `directory ${this.#directory}`;
     try {
       mkdirSync(this.#directory, { recursive: true });
@@ -58,7 +67,8 @@ export class FileStorage implements CheckpointStorage {
     try {
       const { file, madeDirectories } = await this.#create(unfinished);
       try {
-        const handle = await writeAll(file, name, content, signal);
+        const pieces = gathered(untilAborted(content, signal), this.#writeBufferBytes);
+        const handle = await writeAll(file, name, pieces);
         await this.#checkPresent(path, handle);
         await rename(unfinished, path);
         await this.#syncDirectories(dirname(path), madeDirectories);
@@ -204,13 +214,12 @@ export class FileStorage implements CheckpointStorage {
 async function writeAll(
   file: FileHandle,
   name: string,
-  content: Content,
-  signal: AbortSignal | undefined,
+  pieces: AsyncIterable<Uint8Array>,
 ): Promise<ObjectHandle> {
   const hash = newDigest();
   let bytes = 0;
   try {
-    for await (const piece of untilAborted(content, signal)) {
+    for await (const piece of pieces) {
       hash.update(piece);
       await file.writeFile(piece);
       bytes += piece.length;

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { FileStorage } from "../checkpoint/file-storage.ts";
 import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import type { StorageConfig } from "../config/checkpointing.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
 import { ControlClient } from "../control/client.ts";
 import { ControlLink } from "../control/link.ts";
@@ -37,8 +38,8 @@ import { Worker } from "../runtime/worker/worker.ts";
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
   readonly prefix?: string;
-  /** Directory for checkpoints, shared by all processes. Default: the JetStream object store. */
-  readonly checkpointDir?: string | undefined;
+  /** Where checkpoints lie, the same for all processes. Default, and with null: the JetStream object store. */
+  readonly storage?: StorageConfig | null;
   /** Replicas of the buckets. Default 1. */
   readonly replicas?: number;
 }
@@ -57,17 +58,16 @@ export interface Cluster {
 const newId = (): string => randomBytes(8).toString("hex");
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
-  const { prefix = "tidemark", checkpointDir, replicas = 1 } = options;
+  const { prefix = "tidemark", storage = null, replicas = 1 } = options;
   const subjects = createSubjects(prefix);
   const buckets = prefix.replaceAll(".", "-");
   return {
     nats,
     subjects,
     bus: new NatsBus(nats),
-    storage:
-      checkpointDir === undefined
-        ? await openNatsObjectStorage(nats, { bucket: `${buckets}-checkpoints`, replicas })
-        : new FileStorage(checkpointDir, "checkpoint-dir"),
+    storage: await openCheckpointStorage(storage, () =>
+      openNatsObjectStorage(nats, { bucket: `${buckets}-checkpoints`, replicas }),
+    ),
     openStorage: storageOpener(nats, replicas),
     feed: natsEventFeed(nats, subjects),
     openRecords: () => openNatsRecordStore(nats, { bucket: `${buckets}-jobs`, replicas }),
@@ -90,7 +90,7 @@ function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
         "savepoint",
         `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
       );
-    return new FileStorage(directory, "savepoint");
+    return new FileStorage(directory, { configurationKey: "savepoint" });
   };
   return (root) => {
     const known = opened.get(root) ?? open(root);
@@ -98,6 +98,27 @@ function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
     known.catch(() => opened.delete(root));
     return known;
   };
+}
+
+async function openCheckpointStorage(
+  storage: StorageConfig | null,
+  openObjectStore: () => Promise<CheckpointStorage>,
+): Promise<CheckpointStorage> {
+  switch (storage?.kind) {
+    case "filesystem":
+      return new FileStorage(storage.directory, {
+        configurationKey: "checkpointing.directory (--checkpoint-dir)",
+        writeBufferBytes: storage.writeBufferBytes,
+      });
+    case "memory":
+      throw new ConfigurationError(
+        "checkpointing.storage",
+        'checkpointing.storage: "memory" is for tests: it is the memory of one process, which the others cannot read and ' +
+          'which a crash takes along; use "jetstream", or "filesystem" with a checkpointing.directory',
+      );
+    default:
+      return await openObjectStore();
+  }
 }
 
 export async function createCoordinator(
@@ -126,21 +147,28 @@ export async function createCoordinator(
 export interface PreparedJob {
   readonly job: Job;
   readonly config: JobConfig;
+  /** What in the options will not hold as it was written, for whoever starts the job. */
+  readonly warnings: readonly string[];
   readonly graph: JobGraph;
   readonly plan: GraphPlan;
   readonly codeFingerprint: string;
 }
 
 export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
-  const config = resolveJobConfig(job.options, overrides);
+  const { config, warnings } = resolveJobConfig(job.options, overrides);
   const graph = buildGraph(job, config);
-  return { job, config, graph, plan: planOf(graph), codeFingerprint: codeFingerprint(job) };
+  return { job, config, warnings, graph, plan: planOf(graph), codeFingerprint: codeFingerprint(job) };
 }
 
-/** Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded. */
+/**
+ * Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded.
+ *
+ * @param storage as the job's configuration asks for it; only described, not used
+ */
 export async function submissionOf(
   prepared: PreparedJob,
   environment: ConnectorEnvironment,
+  storage: CheckpointStorage,
 ): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly { readonly id: string }[]> = {};
@@ -149,16 +177,18 @@ export async function submissionOf(
       if (operator.kind === "source") splits[operator.id] = await operator.source.discover(environment);
       if (operator.kind === "sink") await operator.sink.check(environment);
     }
+  const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
   return {
     job: job.name,
     submissionId: newId(),
     plan,
     graphFingerprint: graphFingerprint(plan),
     codeFingerprint: prepared.codeFingerprint,
-    checkpointing: config.checkpointing,
+    checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
     splits,
+    storage: askedFor === null ? null : storage.description,
   };
 }
 

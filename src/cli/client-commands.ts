@@ -1,5 +1,6 @@
 /** `tidemark submit`, `status`, `cancel`: requests to the leading coordinator. */
 import type { Command } from "commander";
+import type { StorageConfig } from "../config/checkpointing.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
 import { isJobName } from "../dataflow/channel/subjects.ts";
@@ -43,9 +44,13 @@ export function clientCommands(program: Command): void {
     .action(cancel);
 }
 
-async function withCluster(flags: ClientFlags, work: (cluster: Cluster) => Promise<void>): Promise<void> {
+async function withCluster(
+  flags: ClientFlags,
+  work: (cluster: Cluster) => Promise<void>,
+  storage?: StorageConfig | null,
+): Promise<void> {
   const logger = messagesOf(flags, "client");
-  const cluster = await connectCluster(flags, flags.server, "client", logger);
+  const cluster = await connectCluster(flags, flags.server, "client", logger, storage);
   try {
     await work(cluster);
   } finally {
@@ -80,20 +85,23 @@ async function submit(
   flags: ClientFlags & ConfigFlags & { readonly fresh?: boolean },
 ): Promise<void> {
   const prepared = prepareJob(await loadJob(path), overridesOf(flags));
-  await withCluster(flags, async (cluster) => {
-    const submission = await submissionOf(prepared, {
-      job: prepared.job.name,
-      logger: messagesOf(flags, "client"),
-      nats: cluster.nats,
-    });
-    await clientOf(cluster, flags).submit(submission, flags.fresh === true);
-    const { job } = submission;
-    print(
-      flags,
-      { job, submitted: true },
-      `${describePlan(prepared.plan, prepared.config)}\n\njob ${job} is submitted`,
-    );
-  });
+  const logger = messagesOf(flags, "client");
+  for (const warning of prepared.warnings) logger.warn({}, warning);
+  await withCluster(
+    flags,
+    async (cluster) => {
+      const environment = { job: prepared.job.name, logger, nats: cluster.nats };
+      const submission = await submissionOf(prepared, environment, cluster.storage);
+      await clientOf(cluster, flags).submit(submission, flags.fresh === true);
+      const { job } = submission;
+      print(
+        flags,
+        { job, submitted: true },
+        `${describePlan(prepared.plan, prepared.config)}\n\njob ${job} is submitted`,
+      );
+    },
+    prepared.config.checkpointing.storage,
+  );
 }
 
 async function status(job: string | undefined, flags: ClientFlags): Promise<void> {

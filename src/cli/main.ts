@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { clientCommands } from "./client-commands.ts";
+import { configCommand } from "./config-command.ts";
 import { coordinatorCommand } from "./coordinator-command.ts";
 import { exitCodes, reportError } from "./report-error.ts";
 import { runCommand } from "./run-command.ts";
@@ -32,7 +33,8 @@ runCommand(program);
 coordinatorCommand(program);
 workerCommand(program);
 clientCommands(program);
-for (const command of [program, ...program.commands])
+configCommand(program);
+for (const command of withSubcommands(program))
   command.exitOverride().configureOutput({ outputError: complainOf(command) });
 
 // Whoever read our output has gone: that ends the output, not the job.
@@ -46,9 +48,18 @@ try {
   else process.exit(reportError(error));
 }
 
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
+
+/** "tidemark config print". */
+function nameOf(command: Command): string {
+  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+}
+
 /** In the form of all our messages: one line, what is wrong and what helps. */
 function complainOf(command: Command): (text: string, write: (text: string) => void) => void {
-  const help = command === program ? "tidemark --help" : `tidemark ${command.name()} --help`;
+  const help = `${nameOf(command)} --help`;
   return (text, write) => {
     const said = text
       .trim()

@@ -1,7 +1,8 @@
 /** Options that several commands share, and how they become what the assembly takes. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { ConfigOverrides } from "../config/job-config.ts";
-import { optionKeys } from "../config/options.ts";
+import type { StorageConfig } from "../config/checkpointing.ts";
+import { readConfigFile } from "../config/config-file.ts";
+import { type ConfigOverrides, resolveStorage } from "../config/job-config.ts";
 import { isSubjectToken } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
@@ -23,9 +24,14 @@ export interface ConnectionFlags {
   readonly connectTimeout: number;
 }
 
-export interface ClusterFlags extends ConnectionFlags {
-  readonly prefix: string;
+/** What decides, below the job's own options, where checkpoints lie. */
+export interface StorageFlags {
+  readonly configFile?: string;
   readonly checkpointDir?: string;
+}
+
+export interface ClusterFlags extends ConnectionFlags, StorageFlags {
+  readonly prefix: string;
   readonly replicas: number;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
@@ -58,7 +64,7 @@ export function addClusterOptions(command: Command, server: "required" | "option
     "TIDEMARK_SERVER",
   );
   if (server === "required") serverOption.default("nats://127.0.0.1:4222");
-  return command
+  return addStorageOptions(command)
     .addOption(serverOption)
     .addOption(new Option("--creds <file>", "credentials file of a NATS user").env("TIDEMARK_CREDS"))
     .addOption(new Option("--nkey <file>", "file with the seed of a NATS user nkey").env("TIDEMARK_NKEY"))
@@ -86,12 +92,6 @@ export function addClusterOptions(command: Command, server: "required" | "option
         .default("tidemark"),
     )
     .addOption(
-      new Option(
-        "--checkpoint-dir <directory>",
-        "checkpoints in this directory, shared by all processes, instead of the JetStream object store",
-      ).env("TIDEMARK_CHECKPOINT_DIR"),
-    )
-    .addOption(
       new Option("--replicas <n>", "replicas of the buckets, on a NATS cluster")
         .env("TIDEMARK_REPLICAS")
         .argParser(wholeNumber(1))
@@ -106,6 +106,21 @@ export function addClusterOptions(command: Command, server: "required" | "option
     .addOption(new Option("--log-file <file>", "log there instead of to standard error"));
 }
 
+export function addStorageOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--config-file <file>",
+        "options in YAML, with our keys or Flink's; the job's code, the environment and flags win over it",
+      ).env("TIDEMARK_CONFIG_FILE"),
+    )
+    .option(
+      "--checkpoint-dir <directory>",
+      "checkpoints in this directory, shared by all processes, instead of the JetStream object store " +
+        "(env: TIDEMARK_CHECKPOINT_DIR)",
+    );
+}
+
 export function addConfigOptions(command: Command): Command {
   return command
     .addOption(
@@ -115,7 +130,7 @@ export function addConfigOptions(command: Command): Command {
     )
     .option(
       "-c, --config <key=value>",
-      `any option of the job, repeatable: ${optionKeys.slice(0, 4).join(", ")}, …`,
+      `any option of the job, repeatable; "tidemark config print" lists them`,
       (pair: string, all: readonly string[]) => [...all, pair],
       [] as readonly string[],
     );
@@ -126,16 +141,24 @@ export interface ConfigFlags {
   readonly config: readonly string[];
 }
 
-/** @throws ConfigurationError for a pair without "=" */
-export function overridesOf(flags: ConfigFlags): ConfigOverrides {
+/** @throws ConfigurationError for a pair without "=", and for a config file that cannot be read */
+export function overridesOf(flags: StorageFlags & Partial<ConfigFlags>): ConfigOverrides {
   const values: Record<string, unknown> = {};
-  for (const pair of flags.config) {
+  for (const pair of flags.config ?? []) {
     const at = pair.indexOf("=");
     if (at < 1) throw new ConfigurationError("config", `--config ${pair}: write it as key=value`);
     values[pair.slice(0, at)] = pair.slice(at + 1);
   }
-  if (flags.parallelism !== undefined) values.parallelism = flags.parallelism;
-  return { environment: process.env, flags: values };
+  return {
+    // A variable that is set to nothing is not set.
+    file: flags.configFile ? readConfigFile(flags.configFile) : undefined,
+    environment: process.env,
+    flags: {
+      ...values,
+      "--parallelism": flags.parallelism,
+      "--checkpoint-dir": flags.checkpointDir || undefined,
+    },
+  };
 }
 
 /** The same options again, for a child process. */
@@ -193,11 +216,20 @@ export function connectionEnvironment(flags: ClusterFlags, server: string): Reco
     ["TIDEMARK_TLS_CERT", flags.tlsCert],
     ["TIDEMARK_TLS_KEY", flags.tlsKey],
     ["TIDEMARK_PREFIX", flags.prefix],
-    ["TIDEMARK_CHECKPOINT_DIR", flags.checkpointDir],
+    ["TIDEMARK_CONFIG_FILE", flags.configFile],
     ["TIDEMARK_REPLICAS", String(flags.replicas)],
     ["TIDEMARK_LOG_LEVEL", flags.logLevel],
   ];
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
+}
+
+/** The storage that was settled on, for child processes which do not see all of the layers. */
+export function storageEnvironment(storage: StorageConfig | null): Record<string, string | undefined> {
+  return {
+    TIDEMARK_CHECKPOINT_DIR: undefined,
+    TIDEMARK_CHECKPOINTING_STORAGE: storage?.kind,
+    TIDEMARK_CHECKPOINTING_DIRECTORY: storage?.kind === "filesystem" ? storage.directory : undefined,
+  };
 }
 
 export function loggerOf(flags: ClusterFlags, role: string): Logger {
@@ -249,12 +281,17 @@ function flagsIn(message: string): string {
     .replace('leave out "tls" and "tls://"', 'leave out --tls and "tls://"');
 }
 
-/** Connects and opens the cluster's buckets. The caller closes the connection. */
+/**
+ * Connects and opens the cluster's buckets. The caller closes the connection.
+ *
+ * @param storage what a job's options say; without a job, what config file, environment and flags say
+ */
 export async function connectCluster(
   flags: ClusterFlags,
   server: string,
   role: string,
   logger: Logger,
+  storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
 ): Promise<Cluster> {
   const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger)).catch(
     (error: unknown) => {
@@ -263,7 +300,7 @@ export async function connectCluster(
   );
   return openCluster(nats, {
     prefix: flags.prefix,
-    checkpointDir: flags.checkpointDir,
+    storage,
     replicas: flags.replicas,
   });
 }

@@ -23,6 +23,7 @@ import {
   connectCluster,
   connectionEnvironment,
   overridesOf,
+  storageEnvironment,
 } from "./options.ts";
 
 export interface RunFlags extends ClusterFlags, ConfigFlags {
@@ -63,14 +64,16 @@ export class RunSession {
   #closed = false;
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
-    const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(options.flags));
-    const { flags } = options;
-    const events = flags.events === undefined ? undefined : new EventFile(flags.events, options.logger);
+    const { flags, logger } = options;
+    const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(flags));
+    for (const warning of prepared.warnings) logger.warn({}, warning);
+    const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
     const server = flags.server === undefined ? await provideServer(home, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
-      const cluster = await connectCluster(flags, url, "run", options.logger);
+      const { storage } = prepared.config.checkpointing;
+      const cluster = await connectCluster(flags, url, "run", logger, storage);
       return await RunSession.#begin(options, prepared, home, url, server, cluster, events);
     } catch (error) {
       await server?.stop();
@@ -89,11 +92,8 @@ export class RunSession {
   ): Promise<RunSession> {
     const { flags } = options;
     await options.beforeSubmit?.(cluster);
-    const submission = await submissionOf(prepared, {
-      job: prepared.job.name,
-      logger: options.logger,
-      nats: cluster.nats,
-    });
+    const environment = { job: prepared.job.name, logger: options.logger, nats: cluster.nats };
+    const submission = await submissionOf(prepared, environment, cluster.storage);
     let hopeless: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {
       hopeless = reject;
@@ -102,7 +102,12 @@ export class RunSession {
     const children = new Children({
       logDir: join(home, "logs"),
       // One health port cannot serve them all.
-      environment: { ...process.env, TIDEMARK_HEALTH_PORT: undefined, ...connectionEnvironment(flags, url) },
+      environment: {
+        ...process.env,
+        TIDEMARK_HEALTH_PORT: undefined,
+        ...connectionEnvironment(flags, url),
+        ...storageEnvironment(prepared.config.checkpointing.storage),
+      },
       onHopeless: (error) => hopeless(error),
     });
     const session = new RunSession(options, prepared, cluster, server, children, failure, events);

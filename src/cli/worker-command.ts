@@ -47,7 +47,8 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const lifetime = watchLifetime(STOP_BOUND_MS);
   const logger = loggerOf(flags, "worker");
   const prepared = prepareJob(await loadJob(path), overridesOf(flags));
-  const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger);
+  const { storage } = prepared.config.checkpointing;
+  const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, storage);
   const worker = createWorker(cluster, prepared, {
     slots: flags.slots,
     logger,

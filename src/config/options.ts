@@ -4,18 +4,23 @@
  * One option is one dotted key. The same key is used in the job's code (nested), in the environment
  * (`checkpointing.minPause` is `TIDEMARK_CHECKPOINTING_MIN_PAUSE`), by flags, and in every message.
  */
-import { z } from "zod";
 import {
-  type Duration,
-  formatDuration,
-  type Reading,
-  readDuration,
-  readSize,
-  type Size,
-  show,
-} from "./quantity.ts";
+  derived,
+  directory,
+  duration,
+  fraction,
+  minusOneIsZero,
+  oneOf,
+  onlyYet,
+  option,
+  orNone,
+  size,
+  truth,
+  whole,
+} from "./option-kinds.ts";
+import type { Duration, Size } from "./quantity.ts";
 
-/** Second argument of `defineJob`. All optional; environment and flags win over what the code says. */
+/** Second argument of `defineJob`. All optional; environment and flags win over what the code says, and it over a config file. */
 export interface JobOptions {
   /** Subtasks of every operator that does not name its own. Default 1, limit 1 to `maxParallelism`. */
   readonly parallelism?: number | undefined;
@@ -30,8 +35,11 @@ export interface JobOptions {
 }
 
 export interface CheckpointingOptions {
-  /** The only mode so far: barriers are aligned. */
-  readonly mode?: "exactly-once" | undefined;
+  /**
+   * "exactly-once": a subtask waits at a barrier until all of its inputs have delivered theirs. "at-least-once": it does
+   * not wait, and after a failure some records count twice where several inputs meet. Default "exactly-once".
+   */
+  readonly mode?: "exactly-once" | "at-least-once" | undefined;
   /**
    * Time from one trigger to the next. Default "off", limit 10 ms to 365 d. Raised to `minPause` when that is longer.
    * An unbounded job with an exactly-once sink needs one.
@@ -39,15 +47,73 @@ export interface CheckpointingOptions {
   readonly interval?: Duration | "off" | undefined;
   /** A checkpoint that is not complete this long after its trigger is aborted. Default 10 m, limit 10 ms to 365 d. */
   readonly timeout?: Duration | undefined;
-  /** Least time between the completion of a checkpoint and the next periodic trigger. Default 0, limit 365 d. */
+  /**
+   * Least time between the completion of a checkpoint and the next periodic trigger. Default 0, limit 365 d. More than 0
+   * makes `maxConcurrent` 1.
+   */
   readonly minPause?: Duration | undefined;
+  /** Checkpoints that may be under way at a time. Default 1, limit 1 to 1000; 1 with `minPause` and with `unaligned`. */
+  readonly maxConcurrent?: number | undefined;
+  /**
+   * Failed checkpoints in a row that a job bears; one more fails the generation, and `restart` decides. Default
+   * "unlimited": a slow checkpoint storage alone does not stop a healthy job. Least 0.
+   */
+  readonly tolerableFailures?: number | "unlimited" | undefined;
+  /** Older name: true is `tolerableFailures: 0`, false is "unlimited". An explicit `tolerableFailures` wins. */
+  readonly failOnErrors?: boolean | undefined;
+  /**
+   * What of a job's last checkpoints stays when it ends. "delete": nothing. "delete-on-cancellation": they stay when it
+   * fails, so that it can be resumed. "retain-on-cancellation": they stay when it is canceled, too. A job that finished
+   * needs none. Default "delete-on-cancellation".
+   */
+  readonly retention?: "delete" | "delete-on-cancellation" | "retain-on-cancellation" | undefined;
   /** Completed checkpoints that are kept. Default 1, limit 1 to 100. */
   readonly retained?: number | undefined;
-  /** State up to this size travels inside the manifest. Default 20 KiB, limit 0 to 1 MiB. */
+  /**
+   * Barriers overtake waiting records, which become part of the checkpoint: its duration no longer depends on
+   * backpressure. Default false. Exactly-once only, one checkpoint at a time.
+   */
+  readonly unaligned?: boolean | undefined;
+  /** With `unaligned`: begin aligned, overtake when the checkpoint is older than this. Default 0: overtake at once. */
+  readonly alignedTimeout?: Duration | undefined;
+  /** With `unaligned`: also for graphs where it is refused otherwise, with iterations or custom partitioners. */
+  readonly forceUnaligned?: boolean | undefined;
+  /** Checkpoints go on when some subtasks have processed all of their input. Default true. */
+  readonly afterTasksFinish?: boolean | undefined;
+  /** Recover from the latest checkpoint even if a savepoint is newer. Default false. */
+  readonly preferCheckpointForRecovery?: boolean | undefined;
+  /**
+   * Where checkpoints lie. Default "jetstream", an object store bucket; "filesystem" when `directory` is set. "memory"
+   * is for tests. It is one for all jobs of a coordinator, which refuses a job that asks for another one.
+   */
+  readonly storage?: "jetstream" | "filesystem" | "memory" | undefined;
+  /** Directory of the storage "filesystem", shared by all processes. No default. */
+  readonly directory?: string | undefined;
+  /** Where savepoints go that name no other place. No default. */
+  readonly savepointDirectory?: string | undefined;
+  /** As `timeout`, for savepoints. Default: `timeout`, limit 10 ms to 365 d. */
+  readonly savepointTimeout?: Duration | undefined;
+  /** How long a requested checkpoint or savepoint waits until the job can take one. Default 30 s, limit 10 ms to 1 d. */
+  readonly readyTimeout?: Duration | undefined;
+  /** State up to this size travels inside the manifest. Default 20 KiB, limit 0 to 1 MiB; -1 is 0. */
   readonly inlineThreshold?: Size | undefined;
+  /** Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below `inlineThreshold`. */
+  readonly writeBuffer?: Size | undefined;
+  /** Graphs with feedback edges: "refuse" them, "force" checkpoints that lose records on those edges, or "exact". */
+  readonly iterations?: "refuse" | "force" | "exact" | undefined;
+  /** Only false yet: every checkpoint holds the whole state. */
+  readonly incremental?: false | undefined;
+  /** Only false yet: state is restored from the checkpoint storage. */
+  readonly localRecovery?: false | undefined;
+  /** Only true: records go on while state is written. */
+  readonly async?: true | undefined;
 }
 
-/** What happens after a failure. Default: exponential-delay, without a limit of attempts. */
+/**
+ * What happens after a failure. Default: exponential-delay, without a limit of attempts, with checkpoints on or off. (Flink
+ * does not restart a job without checkpoints. Here nothing of such a job is committed before its end, so beginning
+ * again at the start is exact.) The job's code comes before a config file.
+ */
 export type RestartOptions =
   | {
       readonly strategy?: "exponential-delay" | undefined;
@@ -102,88 +168,82 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
-
-const numberBetween = (min: number, max: number, kind: "a whole number" | "a number") => {
-  const error = (issue: { input?: unknown }) =>
-    `must be ${kind} from ${min} to ${max}, got ${show(issue.input)}`;
-  const base = kind === "a number" ? z.number({ error }) : z.int({ error });
-  return base.min(min, { error }).max(max, { error });
-};
-
-const whole = (min: number, max: number) => numberBetween(min, max, "a whole number");
-const fraction = (min: number, max: number) => numberBetween(min, max, "a number");
-
-const oneOf = <const Values extends readonly string[]>(values: Values) =>
-  z.enum(values, {
-    error: (issue) => `must be ${values.map((value) => `"${value}"`).join(" or ")}, got ${show(issue.input)}`,
-  });
-
-/** A quantity in its smallest unit, within limits that the message states as people write them. */
-const quantity = (
-  readInput: (input: unknown) => Reading,
-  limits: { min: number; max: number; format: (value: number) => string },
-) =>
-  z.unknown().transform((input, context) => {
-    const reading = readInput(input);
-    const problem =
-      "problem" in reading
-        ? reading.problem
-        : reading.value < limits.min || reading.value > limits.max
-          ? `must be from ${limits.format(limits.min)} to ${limits.format(limits.max)}, got ${show(input)}`
-          : undefined;
-    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
-    return "value" in reading ? reading.value : 0;
-  });
-
-const duration = (min: number, max: number) => quantity(readDuration, { min, max, format: formatDuration });
-const size = (min: number, max: number) =>
-  quantity(readSize, { min, max, format: (value) => `${value} bytes` });
-
-/** A word that stands for "no such limit" is null from here on: undefined would not survive the job record. */
-const orNone = <Schema extends z.ZodType>(word: string, schema: Schema) =>
-  z.unknown().transform((input, context): z.output<Schema> | null => {
-    if (input === word) return null;
-    const parsed = schema.safeParse(input);
-    if (parsed.success) return parsed.data;
-    context.addIssue({
-      code: "custom",
-      message: `${parsed.error.issues[0]!.message}; "${word}" is allowed too`,
-    });
-    return z.NEVER;
-  });
+const KIB = 1_024;
+const MIB = 1_024 * KIB;
+/** Of a 32-bit integer, with which Flink says "without limit". */
+const COUNT_MAX = 2_147_483_647;
 
 /** Every option by its key. */
 export const jobOptions = {
-  parallelism: whole(1, 32_768),
-  maxParallelism: whole(1, 32_768),
-  "checkpointing.mode": oneOf(["exactly-once"]),
-  "checkpointing.interval": orNone("off", duration(10, YEAR)),
-  "checkpointing.timeout": duration(10, YEAR),
-  "checkpointing.minPause": duration(0, YEAR),
-  "checkpointing.retained": whole(1, 100),
-  "checkpointing.inlineThreshold": size(0, 1_048_576),
-  "restart.strategy": oneOf(["exponential-delay", "fixed-delay", "failure-rate", "none"]),
-  "restart.initialBackoff": duration(1, DAY),
-  "restart.maxBackoff": duration(1, DAY),
-  "restart.backoffMultiplier": fraction(1, 100),
-  "restart.jitterFactor": fraction(0, 1),
-  "restart.resetBackoffThreshold": duration(1, YEAR),
-  "restart.attemptsBeforeResetBackoff": orNone("unlimited", whole(1, 1_000_000_000)),
-  "restart.attempts": orNone("unlimited", whole(1, 1_000_000_000)),
-  "restart.delay": duration(0, DAY),
-  "restart.maxFailuresPerInterval": whole(1, 1_000),
-  "restart.failureRateInterval": duration(1, YEAR),
-  "heartbeat.pingInterval": duration(10, MINUTE),
-  "heartbeat.timeout": duration(10, HOUR),
-  "channels.window": whole(2, 4_096),
-  "channels.flush": duration(1, SECOND),
-  cancelTimeout: duration(100, HOUR),
+  parallelism: option(whole(1, 32_768), 1),
+  maxParallelism: option(whole(1, 32_768), 128),
+  "checkpointing.mode": option(oneOf(["exactly-once", "at-least-once"]), "exactly-once"),
+  "checkpointing.interval": option(orNone("off", duration(10, YEAR)), null),
+  "checkpointing.timeout": option(duration(10, YEAR), 10 * MINUTE),
+  "checkpointing.minPause": option(duration(0, YEAR), 0),
+  "checkpointing.maxConcurrent": option(whole(1, 1_000), 1),
+  "checkpointing.tolerableFailures": option(orNone("unlimited", whole(0, COUNT_MAX)), null),
+  "checkpointing.failOnErrors": derived(truth, "not set"),
+  "checkpointing.retention": option(
+    oneOf(["delete", "delete-on-cancellation", "retain-on-cancellation"], {
+      "no-externalized-checkpoints": "delete",
+    }),
+    "delete-on-cancellation",
+  ),
+  "checkpointing.retained": option(whole(1, 100), 1),
+  "checkpointing.unaligned": option(truth, false),
+  "checkpointing.alignedTimeout": option(duration(0, YEAR), 0),
+  "checkpointing.forceUnaligned": option(truth, false),
+  "checkpointing.afterTasksFinish": option(truth, true),
+  "checkpointing.preferCheckpointForRecovery": option(truth, false),
+  "checkpointing.storage": derived(
+    oneOf(["jetstream", "filesystem", "memory"], { jobmanager: "memory" }),
+    "jetstream",
+  ),
+  "checkpointing.directory": derived(directory, "none"),
+  "checkpointing.savepointDirectory": derived(directory, "none"),
+  "checkpointing.savepointTimeout": derived(duration(10, YEAR), "timeout"),
+  "checkpointing.readyTimeout": option(duration(10, DAY), 30 * SECOND),
+  "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),
+  "checkpointing.writeBuffer": option(size(0, 64 * MIB), 4 * KIB),
+  "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
+  "checkpointing.incremental": option(onlyYet(false, "every checkpoint holds the whole state"), false),
+  "checkpointing.localRecovery": option(
+    onlyYet(false, "state is restored from the checkpoint storage"),
+    false,
+  ),
+  "checkpointing.async": option(onlyYet(true, "state is always written while records go on"), true),
+  "restart.strategy": option(
+    oneOf(["exponential-delay", "fixed-delay", "failure-rate", "none"], {
+      exponentialdelay: "exponential-delay",
+      fixeddelay: "fixed-delay",
+      failurerate: "failure-rate",
+      off: "none",
+      disable: "none",
+    }),
+    "exponential-delay",
+  ),
+  "restart.initialBackoff": option(duration(1, DAY), SECOND),
+  "restart.maxBackoff": derived(duration(1, DAY), "1 m, or initialBackoff"),
+  "restart.backoffMultiplier": option(fraction(1, 100), 1.5),
+  "restart.jitterFactor": option(fraction(0, 1), 0.1),
+  "restart.resetBackoffThreshold": option(duration(1, YEAR), HOUR),
+  "restart.attemptsBeforeResetBackoff": option(orNone("unlimited", whole(1, COUNT_MAX)), null),
+  "restart.attempts": option(orNone("unlimited", whole(1, COUNT_MAX)), 1),
+  "restart.delay": option(duration(0, DAY), SECOND),
+  "restart.maxFailuresPerInterval": option(whole(1, 1_000), 1),
+  "restart.failureRateInterval": option(duration(1, YEAR), MINUTE),
+  "heartbeat.pingInterval": option(duration(10, MINUTE), 250),
+  "heartbeat.timeout": option(duration(10, HOUR), 10 * SECOND),
+  "channels.window": option(whole(2, 4_096), 64),
+  "channels.flush": option(duration(1, SECOND), 5),
+  cancelTimeout: option(duration(100, HOUR), 10 * SECOND),
 } as const;
 
 export type OptionKey = keyof typeof jobOptions;
 
 /** What the check of an option answers: durations in ms, sizes in bytes, null for "off" and "unlimited". */
-export type OptionValue<K extends OptionKey> = z.output<(typeof jobOptions)[K]>;
+export type OptionValue<K extends OptionKey> = (typeof jobOptions)[K]["default"];
 
 export const optionKeys = Object.keys(jobOptions) as OptionKey[];
 
@@ -206,6 +266,11 @@ export const restartOptionsOf: Readonly<Record<OptionValue<"restart.strategy">, 
   "failure-rate": ["restart.maxFailuresPerInterval", "restart.failureRateInterval", "restart.delay"],
   none: [],
 };
+
+/** An option of one restart strategy. */
+export function isRestartDetail(key: OptionKey): boolean {
+  return key.startsWith("restart.") && key !== "restart.strategy";
+}
 
 /** `checkpointing.minPause` -> `TIDEMARK_CHECKPOINTING_MIN_PAUSE`. */
 export function environmentName(key: OptionKey): string {

@@ -19,8 +19,8 @@ const sizeUnits: Units = unitTable([
   [1, "b", "byte", "bytes"],
   [1_000, "kb"],
   [1_000_000, "mb"],
-  [1_024, "k", "kib"],
-  [1_048_576, "m", "mib"],
+  [1_024, "k", "kib", "kibibytes"],
+  [1_048_576, "m", "mib", "mebibytes"],
 ]);
 
 type Units = ReadonlyMap<string, number>;
@@ -104,6 +104,18 @@ export function formatDuration(ms: number): string {
     if (ms >= factor && Number.isInteger((ms / factor) * 1_000)) return `${ms / factor} ${unit}`;
   }
   return `${ms} ms`;
+}
+
+/** In the largest binary unit that divides it: 20480 -> "20 KiB". */
+export function formatSize(bytes: number): string {
+  const steps: readonly [factor: number, unit: string][] = [
+    [1_048_576, "MiB"],
+    [1_024, "KiB"],
+  ];
+  for (const [factor, unit] of steps) {
+    if (bytes >= factor && bytes % factor === 0) return `${bytes / factor} ${unit}`;
+  }
+  return `${bytes} bytes`;
 }
 
 /** A value inside a message: short, quoted where it is text. */

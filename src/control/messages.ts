@@ -33,6 +33,8 @@ export interface JobSubmission {
   readonly restart: RestartStrategy;
   readonly heartbeat: HeartbeatConfig;
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+  /** Description of the checkpoint storage that the job asks for; null: whichever the coordinator has. */
+  readonly storage: string | null;
 }
 
 export interface WorkerRegistration {

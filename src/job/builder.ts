@@ -5,7 +5,7 @@
  * the calls, and answers the stream of what that operator emits. Everything that can be known to be wrong without
  * the configuration is refused here, with the operator's id as key.
  */
-import { resolveJobConfig } from "../config/job-config.ts";
+import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
@@ -49,7 +49,7 @@ export function defineJob(name: string, options: JobOptions, build: (job: JobBui
       `job "${name}": the third argument must be a function that builds the job`,
     );
   }
-  resolveJobConfig(options);
+  checkJobOptions(options);
   const draft = new JobDraft(name);
   const built: unknown = build(new JobBuilder(draft));
   if (built instanceof Promise) {

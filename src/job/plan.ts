@@ -68,19 +68,30 @@ export interface SinkPromise {
   readonly because: string;
 }
 
-/** The guarantee that a job really has, sink by sink: the sink's own, lowered by the sources it hangs on. */
-export function promisesOf(plan: GraphPlan): SinkPromise[] {
+/** The guarantee that a job really has, sink by sink: the sink's own, lowered by its sources and by the mode. */
+export function promisesOf(
+  plan: GraphPlan,
+  mode: JobConfig["checkpointing"]["mode"] = "exactly-once",
+): SinkPromise[] {
   const operators = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   return operatorsOf(plan)
     .filter((operator) => operator.kind === "sink")
     .map((sink) => {
       const lossy = sourcesBehind(sink, operators).filter((source) => source.replayable === false);
-      return { sink: sink.id, ...promise(sink, lossy) };
+      return { sink: sink.id, ...promise(sink, lossy, mode) };
     });
 }
 
-function promise(sink: OperatorPlan, lossy: readonly OperatorPlan[]): Omit<SinkPromise, "sink"> {
-  const repeats = `the ${sink.connector} sink may write a record again after a failure`;
+function promise(
+  sink: OperatorPlan,
+  lossy: readonly OperatorPlan[],
+  mode: JobConfig["checkpointing"]["mode"],
+): Omit<SinkPromise, "sink"> {
+  const exact = sink.guarantee === "exactly-once" && mode === "exactly-once";
+  const repeats =
+    sink.guarantee === "exactly-once"
+      ? 'with checkpointing.mode "at-least-once" a record may count again after a failure where several inputs meet'
+      : `the ${sink.connector} sink may write a record again after a failure`;
   const loses =
     `${lossy.map(({ id, connector }) => `source "${id}" (${connector})`).join(" and ")} cannot replay: what was read ` +
     "since the last completed checkpoint is lost in a failure";
@@ -89,11 +100,11 @@ function promise(sink: OperatorPlan, lossy: readonly OperatorPlan[]): Omit<SinkP
     return { guarantee: "none", because: lossy.length === 0 ? alone : `${alone}, and ${loses}` };
   }
   if (lossy.length > 0) {
-    return sink.guarantee === "exactly-once"
+    return exact
       ? { guarantee: "at-most-once", because: loses }
       : { guarantee: "none", because: `${repeats}, and ${loses}` };
   }
-  return sink.guarantee === "exactly-once"
+  return exact
     ? { guarantee: "exactly-once", because: "" }
     : { guarantee: "at-least-once", because: repeats };
 }
@@ -129,7 +140,7 @@ export function describePlan(plan: GraphPlan, config?: JobConfig): string {
     const rows = plan.edges.map(({ id, from, to, partitioner }) => [id, `${from} -> ${to}`, partitioner]);
     sections.push(`edges\n${table(rows)}`);
   }
-  const promises = promisesOf(plan).map(({ sink, guarantee, because }) => [
+  const promises = promisesOf(plan, config?.checkpointing.mode).map(({ sink, guarantee, because }) => [
     sink,
     because === "" ? guarantee : `${guarantee}: ${because}`,
   ]);
@@ -159,8 +170,9 @@ function describeOperator({ kind, connector, bounded, replayable, guarantee, sta
 }
 
 function describeCheckpoints(plan: GraphPlan, config: JobConfig): string {
-  const { intervalMs } = config.checkpointing;
-  if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}`;
+  const { intervalMs, mode, unaligned } = config.checkpointing;
+  const kind = unaligned ? ", unaligned" : mode === "at-least-once" ? ", at-least-once" : "";
+  if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}${kind}`;
   const bounded = operatorsOf(plan).every((operator) => operator.bounded !== false);
   return `checkpoints off: after a failure the job begins again at its start${bounded ? "; one is taken at its end" : ""}`;
 }
@@ -169,7 +181,8 @@ function count(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }
 
-function table(rows: readonly (readonly string[])[]): string {
+/** Aligned columns, indented. */
+export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("   "));
   return lines.map((line) => `  ${line.trimEnd()}`).join("\n");

@@ -8,7 +8,7 @@ import { buildGraph } from "../../src/job/graph.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 function graphOf(options: JobOptions, build: (job: JobBuilder) => void): JobGraph {
-  return buildGraph(defineJob("job", options, build), resolveJobConfig(options));
+  return buildGraph(defineJob("job", options, build), resolveJobConfig(options).config);
 }
 
 /** `vertex xN: operator>next,next|edge,edge ...` and `edge: from -> to, partitioner` */
@@ -158,24 +158,24 @@ describe("job and configuration together", () => {
 
   test("an exactly-once sink in an unbounded job needs an interval (P19)", () => {
     const unbounded = job({ bounded: false, guarantee: "exactly-once" });
-    expect(() => buildGraph(unbounded, resolveJobConfig({}))).toThrow(
+    expect(() => buildGraph(unbounded, resolveJobConfig({}).config)).toThrow(
       expect.objectContaining({
         constructor: ConfigurationError,
         key: "checkpointing.interval",
         message: expect.stringMatching(/is off, but sink "out" is exactly-once .* source "lines" never ends/),
       }),
     );
-    buildGraph(unbounded, resolveJobConfig({}, { flags: { "checkpointing.interval": "1s" } }));
+    buildGraph(unbounded, resolveJobConfig({}, { flags: { "checkpointing.interval": "1s" } }).config);
   });
 
   test("with a bounded source the final checkpoint commits, and at-least-once sinks do not wait for one", () => {
-    buildGraph(job({ bounded: true, guarantee: "exactly-once" }), resolveJobConfig({}));
-    buildGraph(job({ bounded: false, guarantee: "at-least-once" }), resolveJobConfig({}));
+    buildGraph(job({ bounded: true, guarantee: "exactly-once" }), resolveJobConfig({}).config);
+    buildGraph(job({ bounded: false, guarantee: "at-least-once" }), resolveJobConfig({}).config);
   });
 
   test("an operator's parallelism is limited by maxParallelism", () => {
     const bounded = job({ bounded: true, guarantee: "exactly-once" });
-    expect(() => buildGraph(bounded, resolveJobConfig({ maxParallelism: 3 }))).toThrow(
+    expect(() => buildGraph(bounded, resolveJobConfig({ maxParallelism: 3 }).config)).toThrow(
       'operator "out": parallelism 4 is above the job\'s maxParallelism 3',
     );
   });

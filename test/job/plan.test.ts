@@ -11,7 +11,7 @@ import { valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 function planFrom(options: JobOptions, build: (job: JobBuilder) => void): GraphPlan {
-  return planOf(buildGraph(defineJob("job", options, build), resolveJobConfig(options)));
+  return planOf(buildGraph(defineJob("job", options, build), resolveJobConfig(options).config));
 }
 
 const counting = (job: JobBuilder) =>
@@ -98,6 +98,20 @@ describe("guarantees", () => {
     expect(promise(true, "none").guarantee).toBe("none");
   });
 
+  test("are lowered by the mode of checkpointing", () => {
+    const plan = planFrom({}, (job) => {
+      job.source("in", testSource()).sink("out", testSink({ guarantee: "exactly-once" }));
+    });
+    expect(promisesOf(plan, "at-least-once")).toEqual([
+      {
+        sink: "out",
+        guarantee: "at-least-once",
+        because:
+          'with checkpointing.mode "at-least-once" a record may count again after a failure where several inputs meet',
+      },
+    ]);
+  });
+
   test("are each sink's own matter", () => {
     const promises = promisesOf(
       planFrom({}, (job) => {
@@ -116,7 +130,9 @@ describe("guarantees", () => {
 
 describe("printed", () => {
   test("a keyed job", () => {
-    expect(`\n${describePlan(planFrom(everySecond, counting), resolveJobConfig(everySecond))}\n`).toBe(`
+    expect(
+      `\n${describePlan(planFrom(everySecond, counting), resolveJobConfig(everySecond).config)}\n`,
+    ).toBe(`
 2 vertices, 4 subtasks, 128 key groups
 
 lines (2 subtasks)
@@ -141,7 +157,7 @@ checkpoints every 1 s
     const plan = planFrom({}, (job) => {
       job.source("ticks", testSource({ kind: "clock", replayable: false })).sink("out", testSink());
     });
-    expect(`\n${describePlan(plan, resolveJobConfig({}))}\n`).toBe(`
+    expect(`\n${describePlan(plan, resolveJobConfig({}).config)}\n`).toBe(`
 1 vertex, 1 subtask, 128 key groups
 
 ticks (1 subtask)

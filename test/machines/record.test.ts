@@ -3,7 +3,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { changeRecord, droppedBy, factsOf, type RecordChange, settleWrite } from "../../machines/record.ts";
-import { completedCheckpoint as checkpointOf, jobRecord as recordWith } from "../support/job-record.ts";
+import {
+  checkpointingConfig,
+  completedCheckpoint as checkpointOf,
+  jobRecord as recordWith,
+} from "../support/job-record.ts";
 
 /** The changed record; the same one when it was refused. */
 function changed(record: JobRecord, change: RecordChange): JobRecord {
@@ -49,7 +53,7 @@ describe("random changes", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 40 }), fc.integer({ min: 1, max: 3 }), (all, retained) => {
         let record = recordWith({
-          checkpointing: { intervalMs: 1000, timeoutMs: 600_000, minPauseMs: 0, retained },
+          checkpointing: checkpointingConfig({ retained }),
         });
         for (const change of all) {
           const next = changed(record, change);

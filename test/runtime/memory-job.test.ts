@@ -143,7 +143,7 @@ class World {
   async submit(): Promise<void> {
     const { job } = this.#prepared;
     await this.client().submit(
-      await submissionOf(this.#prepared, { job: job.name, logger: quiet, nats: undefined }),
+      await submissionOf(this.#prepared, { job: job.name, logger: quiet, nats: undefined }, this.storage),
       false,
     );
   }

@@ -5,7 +5,7 @@ import { objectNames } from "../../src/checkpoint/storage.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { ObjectReaper } from "../../src/runtime/leader/object-reaper.ts";
 import { encodeValue } from "../../src/state/codec.ts";
-import { jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { checkpointingConfig, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 import { settled } from "../support/manual-clock.ts";
 
 const at = { job: "word-count", incarnation: "i1" };
@@ -86,7 +86,7 @@ const retaining = (
   jobRecord({
     generation,
     checkpoints,
-    checkpointing: { intervalMs: 1000, timeoutMs: 1000, minPauseMs: 0, retained },
+    checkpointing: checkpointingConfig({ timeoutMs: 1000, retained }),
   });
 
 function decide(record: JobRecord, checkpoint: CompletedCheckpoint): JobRecord {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { GraphPlan, JobRecord, JobStatus } from "../../machines/protocol.ts";
 import type { JobSubmission } from "../../src/control/messages.ts";
 import { type AdmissionFacts, admit } from "../../src/runtime/leader/submission.ts";
-import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
+import { checkpointingConfig, completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
 const planOf = (parallelism: number, states: readonly string[] = ["count"]): GraphPlan => ({
   vertices: [
@@ -16,17 +16,19 @@ const planOf = (parallelism: number, states: readonly string[] = ["count"]): Gra
   maxParallelism: 128,
 });
 
-const submission: JobSubmission = {
+/** What the record keeps. */
+const kept = {
   job: "word-count",
   submissionId: "s2",
   plan: planOf(2),
   graphFingerprint: "g1",
   codeFingerprint: "c2",
-  checkpointing: { intervalMs: 500, timeoutMs: 1000, minPauseMs: 0, retained: 3 },
+  checkpointing: checkpointingConfig({ intervalMs: 500, timeoutMs: 1000, retained: 3 }),
   restart: { strategy: "fixed-delay", attempts: 1, delayMs: 1 },
   heartbeat: { pingIntervalMs: 100, timeoutMs: 1000 },
   splits: { lines: [{ id: "new" }] },
-};
+} as const;
+const submission: JobSubmission = { ...kept, storage: null };
 
 const existing = (status: JobStatus, some: Partial<JobRecord> = {}): JobRecord =>
   jobRecord({
@@ -43,7 +45,7 @@ const existing = (status: JobStatus, some: Partial<JobRecord> = {}): JobRecord =
 function ask(
   record: JobRecord | undefined,
   fresh: boolean,
-  some: Partial<AdmissionFacts> & Partial<JobSubmission> = {},
+  some: Pick<Partial<AdmissionFacts>, "orphaned"> & Partial<JobSubmission> = {},
 ) {
   const { orphaned = false, ...changes } = some;
   let ids = 0;
@@ -52,6 +54,7 @@ function ask(
     newId: () => `random-${++ids}`,
     nowMs: 1234,
     orphaned,
+    storage: "bucket checkpoints",
   });
 }
 
@@ -60,7 +63,7 @@ describe("a first submission", () => {
     expect(ask(undefined, false)).toEqual({
       record: {
         format: 1,
-        ...submission,
+        ...kept,
         incarnation: "random-1",
         generation: 0,
         nonce: "",
@@ -86,6 +89,22 @@ describe("a submission that was answered before", () => {
       expect(ask(existing(status, { submissionId: "s2" }), true)).toEqual({ duplicate: true });
     },
   );
+});
+
+describe("a submission that asks for another checkpoint storage", () => {
+  it("is refused, whether the job is new or not, and both are named", () => {
+    for (const record of [undefined, existing("suspended"), existing("finished")]) {
+      expect(ask(record, true, { storage: "directory checkpoints" })).toEqual({
+        refused:
+          "job word-count asks for checkpoints in directory checkpoints, but this coordinator keeps them in bucket " +
+          "checkpoints; give both the same checkpointing.storage and checkpointing.directory, or leave them out of the job",
+      });
+    }
+  });
+
+  it("is none when it asks for the coordinator's", () => {
+    expect(ask(undefined, false, { storage: "bucket checkpoints" })).toHaveProperty("record");
+  });
 });
 
 describe("a job that is alive", () => {

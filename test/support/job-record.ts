@@ -1,11 +1,36 @@
 /** A job record and its parts, for tests that care about a few fields only. */
 import type {
+  CheckpointingConfig,
   CompletedCheckpoint,
   JobRecord,
   Manifest,
   ObjectHandle,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
+
+/** As a job without options has it, but with an interval. */
+export function checkpointingConfig(some: Partial<CheckpointingConfig> = {}): CheckpointingConfig {
+  return {
+    mode: "exactly-once",
+    intervalMs: 1000,
+    timeoutMs: 600_000,
+    minPauseMs: 0,
+    maxConcurrent: 1,
+    tolerableFailures: null,
+    retention: "delete-on-cancellation",
+    retained: 1,
+    unaligned: false,
+    alignedTimeoutMs: 0,
+    forceUnaligned: false,
+    afterTasksFinish: true,
+    preferCheckpointForRecovery: false,
+    savepointDirectory: null,
+    savepointTimeoutMs: 600_000,
+    iterations: "refuse",
+    readyTimeoutMs: 30_000,
+    ...some,
+  };
+}
 
 export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
   return {
@@ -23,7 +48,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     plan: { vertices: [], edges: [], maxParallelism: 128 },
     graphFingerprint: "g1",
     codeFingerprint: "c1",
-    checkpointing: { intervalMs: 1000, timeoutMs: 600_000, minPauseMs: 0, retained: 2 },
+    checkpointing: checkpointingConfig({ retained: 2 }),
     restart: { strategy: "none" },
     heartbeat: { pingIntervalMs: 250, timeoutMs: 5000 },
     splits: {},

@@ -272,6 +272,7 @@ export class Coordinator {
       newId,
       nowMs: clock.nowMs(),
       orphaned: running?.orphaned ?? true,
+      storage: this.#options.storage.description,
     };
     const admitted =
       restore === null || existing?.submissionId === submission.submissionId

@@ -16,6 +16,8 @@ export interface AdmissionFacts {
   readonly nowMs: number;
   /** No worker runs the job: whoever ran it is gone. */
   readonly orphaned: boolean;
+  /** Description of the checkpoint storage that this coordinator uses. */
+  readonly storage: string;
 }
 
 /** What a job begins with that is restored from somewhere else. */
@@ -76,9 +78,15 @@ export function admit(
   fresh: boolean,
   facts: AdmissionFacts,
 ): Admission {
-  const { job } = submission;
+  const { job, storage } = submission;
+  if (existing?.submissionId === submission.submissionId) return { duplicate: true };
+  if (storage !== null && storage !== facts.storage)
+    return {
+      refused:
+        `job ${job} asks for checkpoints in ${storage}, but this coordinator keeps them in ${facts.storage}; ` +
+        "give both the same checkpointing.storage and checkpointing.directory, or leave them out of the job",
+    };
   if (existing === undefined) return { record: freshRecord(undefined, submission, facts) };
-  if (existing.submissionId === submission.submissionId) return { duplicate: true };
   switch (existing.status) {
     case "created":
     case "running":
@@ -116,9 +124,10 @@ function freshRecord(
   submission: JobSubmission,
   facts: AdmissionFacts,
 ): JobRecord {
+  const { storage: _notKept, ...kept } = submission;
   return {
     format: 1,
-    ...submission,
+    ...kept,
     incarnation: facts.newId(),
     generation: existing?.generation ?? 0,
     nonce: "",

@@ -19,6 +19,7 @@
  * reports, of which no machine takes any (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
+import { checkpointingConfig } from "../../support/job-record.ts";
 import { type CheckOptions, type CheckResult, check } from "../checker.ts";
 import type { ProcessModel } from "../process.ts";
 import type { Bounds } from "./bounds.ts";
@@ -102,7 +103,11 @@ function submitted({ periodic, restart, retained }: Bounds): JobRecord {
     plan: { vertices: [], edges: [], maxParallelism: 1 },
     graphFingerprint: "",
     codeFingerprint: "",
-    checkpointing: { intervalMs: periodic ? 1 : null, timeoutMs: 1, minPauseMs: 0, retained: retained ?? 1 },
+    checkpointing: checkpointingConfig({
+      intervalMs: periodic ? 1 : null,
+      timeoutMs: 1,
+      retained: retained ?? 1,
+    }),
     restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },
     heartbeat: { pingIntervalMs: 1, timeoutMs: 1 },
     splits: {},

@@ -1,0 +1,168 @@
+/** The options of checkpointing together: which combinations are refused, which are tolerated, and what then holds. */
+import { formatDuration } from "./quantity.ts";
+import type { Settings } from "./settings.ts";
+
+/** Meaning and limits of each field: the option of the same name in `CheckpointingOptions`. */
+export interface CheckpointingSettings {
+  readonly mode: "exactly-once" | "at-least-once";
+  /** null: off; only the final checkpoint and savepoints are taken. Never less than `minPauseMs`. */
+  readonly intervalMs: number | null;
+  readonly timeoutMs: number;
+  readonly minPauseMs: number;
+  /** 1 with a pause, and with unaligned checkpoints. */
+  readonly maxConcurrent: number;
+  /** null: without a limit. */
+  readonly tolerableFailures: number | null;
+  readonly retention: "delete" | "delete-on-cancellation" | "retain-on-cancellation";
+  readonly retained: number;
+  /** Exactly-once only. */
+  readonly unaligned: boolean;
+  readonly alignedTimeoutMs: number;
+  readonly forceUnaligned: boolean;
+  readonly afterTasksFinish: boolean;
+  readonly preferCheckpointForRecovery: boolean;
+  /** null: every savepoint has to name its place. */
+  readonly savepointDirectory: string | null;
+  readonly savepointTimeoutMs: number;
+  readonly iterations: "refuse" | "force" | "exact";
+  readonly readyTimeoutMs: number;
+  readonly inlineThresholdBytes: number;
+  /** null: nobody asks for one, the process that runs the job decides. */
+  readonly storage: StorageConfig | null;
+}
+
+export type StorageConfig =
+  | { readonly kind: "jetstream" }
+  | { readonly kind: "filesystem"; readonly directory: string; readonly writeBufferBytes: number }
+  | { readonly kind: "memory" };
+
+export function checkpointingOf(settings: Settings): CheckpointingSettings {
+  const minPauseMs = settings.get("checkpointing.minPause");
+  const timeoutMs = settings.get("checkpointing.timeout");
+  const unaligned = unalignedOf(settings);
+  return {
+    mode: settings.get("checkpointing.mode"),
+    intervalMs: intervalOf(settings, minPauseMs),
+    timeoutMs,
+    minPauseMs,
+    maxConcurrent: maxConcurrentOf(settings, minPauseMs, unaligned),
+    tolerableFailures: tolerableFailuresOf(settings),
+    retention: settings.get("checkpointing.retention"),
+    retained: settings.get("checkpointing.retained"),
+    unaligned,
+    alignedTimeoutMs: settings.get("checkpointing.alignedTimeout"),
+    forceUnaligned: settings.get("checkpointing.forceUnaligned"),
+    afterTasksFinish: settings.get("checkpointing.afterTasksFinish"),
+    preferCheckpointForRecovery: settings.get("checkpointing.preferCheckpointForRecovery"),
+    savepointDirectory: settings.get("checkpointing.savepointDirectory") ?? null,
+    savepointTimeoutMs: savepointTimeoutOf(settings, timeoutMs),
+    iterations: settings.get("checkpointing.iterations"),
+    readyTimeoutMs: settings.get("checkpointing.readyTimeout"),
+    inlineThresholdBytes: settings.get("checkpointing.inlineThreshold"),
+    storage: storageOf(settings),
+  };
+}
+
+function savepointTimeoutOf(settings: Settings, timeoutMs: number): number {
+  const asked = settings.get("checkpointing.savepointTimeout");
+  if (asked !== undefined) return asked;
+  settings.settle("checkpointing.savepointTimeout", timeoutMs, "as checkpointing.timeout");
+  return timeoutMs;
+}
+
+function intervalOf(settings: Settings, minPauseMs: number): number | null {
+  const intervalMs = settings.get("checkpointing.interval");
+  if (intervalMs === null || intervalMs >= minPauseMs) return intervalMs;
+  // Flink raises it, too.
+  const because = `raised to checkpointing.minPause, ${formatDuration(minPauseMs)}`;
+  return settings.overrule("checkpointing.interval", minPauseMs, because);
+}
+
+/** Barriers that overtake records are of no use where nobody waits for them. */
+function unalignedOf(settings: Settings): boolean {
+  const asked = settings.get("checkpointing.unaligned");
+  if (asked && settings.get("checkpointing.mode") === "at-least-once")
+    return settings.overrule(
+      "checkpointing.unaligned",
+      false,
+      'checkpointing.mode is "at-least-once", which waits for no barrier anyway',
+    );
+  if (!asked) {
+    const without = "has no effect without checkpointing.unaligned";
+    if (settings.get("checkpointing.alignedTimeout") > 0)
+      settings.warn("checkpointing.alignedTimeout", without);
+    if (settings.get("checkpointing.forceUnaligned")) settings.warn("checkpointing.forceUnaligned", without);
+  }
+  return asked;
+}
+
+function maxConcurrentOf(settings: Settings, minPauseMs: number, unaligned: boolean): number {
+  const asked = settings.get("checkpointing.maxConcurrent");
+  if (asked === 1) return 1;
+  if (unaligned)
+    settings.refuse(
+      "checkpointing.maxConcurrent",
+      `${asked} checkpoints at a time, but ${settings.said("checkpointing.unaligned")} is true: unaligned checkpoints are ` +
+        "taken one at a time; leave one of the two out",
+    );
+  if (minPauseMs === 0) return asked;
+  const because = `checkpointing.minPause, ${formatDuration(minPauseMs)}, lies between any two checkpoints`;
+  return settings.overrule("checkpointing.maxConcurrent", 1, because);
+}
+
+/** An explicit number wins over the alias, in whatever layer the two are. */
+function tolerableFailuresOf(settings: Settings): number | null {
+  const failOnErrors = settings.get("checkpointing.failOnErrors");
+  const asked = settings.get("checkpointing.tolerableFailures");
+  if (failOnErrors === undefined) return asked;
+  const alias = failOnErrors ? 0 : null;
+  if (!settings.isSet("checkpointing.tolerableFailures"))
+    return settings.settle(
+      "checkpointing.tolerableFailures",
+      alias,
+      `${settings.said("checkpointing.failOnErrors")} is ${failOnErrors}`,
+    );
+  if (asked !== alias)
+    settings.warn(
+      "checkpointing.failOnErrors",
+      `${failOnErrors} has no effect: ${settings.said("checkpointing.tolerableFailures")} is ${asked ?? "unlimited"}, and wins`,
+    );
+  return asked;
+}
+
+/** Of `storage` and `directory` the higher layer wins; in one layer they must not contradict each other. */
+export function storageOf(settings: Settings): StorageConfig | null {
+  const directory = settings.get("checkpointing.directory");
+  const asked = settings.get("checkpointing.storage");
+  const writeBufferBytes = writeBufferOf(settings);
+  if (directory === undefined) {
+    if (asked === "filesystem")
+      settings.refuse("checkpointing.storage", '"filesystem" needs a checkpointing.directory');
+    return asked === undefined ? null : { kind: asked };
+  }
+  if (asked !== undefined && asked !== "filesystem") {
+    const [of, at] = [settings.layerOf("checkpointing.directory"), settings.layerOf("checkpointing.storage")];
+    if (of === at)
+      settings.refuse(
+        "checkpointing.directory",
+        `${settings.said("checkpointing.storage")} is "${asked}", which has no directory; leave one of the two out`,
+      );
+    if (at > of) {
+      settings.warn(
+        "checkpointing.directory",
+        `has no effect: ${settings.said("checkpointing.storage")} is "${asked}", and wins`,
+      );
+      return { kind: asked };
+    }
+  }
+  settings.settle("checkpointing.storage", "filesystem", "checkpointing.directory is set");
+  return { kind: "filesystem", directory, writeBufferBytes };
+}
+
+/** What goes into the manifest is never written in pieces, so a smaller buffer would have no use. */
+function writeBufferOf(settings: Settings): number {
+  const inline = settings.get("checkpointing.inlineThreshold");
+  const asked = settings.get("checkpointing.writeBuffer");
+  if (asked >= inline) return asked;
+  return settings.settle("checkpointing.writeBuffer", inline, "not less than checkpointing.inlineThreshold");
+}

@@ -1,0 +1,122 @@
+/** Flink's names for our options, so that a configuration written for Flink can be taken over as it is. */
+import { isRestartDetail, type OptionKey } from "./options.ts";
+
+/** The present spelling first, then older ones. What is not here has no counterpart in Flink. */
+export const flinkSpellings: { readonly [Key in OptionKey]?: readonly string[] } = {
+  parallelism: ["parallelism.default"],
+  maxParallelism: ["pipeline.max-parallelism"],
+  "checkpointing.mode": ["execution.checkpointing.mode"],
+  "checkpointing.interval": ["execution.checkpointing.interval"],
+  "checkpointing.timeout": ["execution.checkpointing.timeout"],
+  "checkpointing.minPause": ["execution.checkpointing.min-pause"],
+  "checkpointing.maxConcurrent": ["execution.checkpointing.max-concurrent-checkpoints"],
+  "checkpointing.tolerableFailures": ["execution.checkpointing.tolerable-failed-checkpoints"],
+  "checkpointing.retention": ["execution.checkpointing.externalized-checkpoint-retention"],
+  "checkpointing.retained": ["execution.checkpointing.num-retained", "state.checkpoints.num-retained"],
+  "checkpointing.unaligned": [
+    "execution.checkpointing.unaligned.enabled",
+    "execution.checkpointing.unaligned",
+  ],
+  "checkpointing.alignedTimeout": [
+    "execution.checkpointing.aligned-checkpoint-timeout",
+    "execution.checkpointing.alignment-timeout",
+  ],
+  "checkpointing.forceUnaligned": ["execution.checkpointing.unaligned.forced"],
+  "checkpointing.afterTasksFinish": [
+    "execution.checkpointing.checkpoints-after-tasks-finish",
+    "execution.checkpointing.checkpoints-after-tasks-finish.enabled",
+  ],
+  "checkpointing.preferCheckpointForRecovery": ["execution.checkpointing.prefer-checkpoint-for-recovery"],
+  "checkpointing.storage": ["execution.checkpointing.storage", "state.checkpoint-storage"],
+  "checkpointing.directory": [
+    "execution.checkpointing.dir",
+    "state.checkpoints.dir",
+    "state.backend.fs.checkpointdir",
+  ],
+  "checkpointing.savepointDirectory": [
+    "execution.checkpointing.savepoint-dir",
+    "state.savepoints.dir",
+    "savepoints.state.backend.fs.dir",
+  ],
+  "checkpointing.inlineThreshold": [
+    "execution.checkpointing.data-inline-threshold",
+    "state.storage.fs.memory-threshold",
+    "state.backend.fs.memory-threshold",
+  ],
+  "checkpointing.writeBuffer": [
+    "execution.checkpointing.write-buffer-size",
+    "state.storage.fs.write-buffer-size",
+    "state.backend.fs.write-buffer-size",
+  ],
+  "checkpointing.iterations": ["execution.checkpointing.force"],
+  "checkpointing.incremental": ["execution.checkpointing.incremental", "state.backend.incremental"],
+  "checkpointing.localRecovery": [
+    "execution.state-recovery.from-local",
+    "execution.checkpointing.local-backup.enabled",
+    "state.backend.local-recovery",
+  ],
+  "checkpointing.async": ["state.backend.async"],
+  "restart.strategy": ["restart-strategy.type", "restart-strategy"],
+  "restart.initialBackoff": ["restart-strategy.exponential-delay.initial-backoff"],
+  "restart.maxBackoff": ["restart-strategy.exponential-delay.max-backoff"],
+  "restart.backoffMultiplier": ["restart-strategy.exponential-delay.backoff-multiplier"],
+  "restart.jitterFactor": ["restart-strategy.exponential-delay.jitter-factor"],
+  "restart.resetBackoffThreshold": ["restart-strategy.exponential-delay.reset-backoff-threshold"],
+  "restart.attemptsBeforeResetBackoff": ["restart-strategy.exponential-delay.attempts-before-reset-backoff"],
+  "restart.attempts": ["restart-strategy.fixed-delay.attempts"],
+  "restart.delay": ["restart-strategy.fixed-delay.delay", "restart-strategy.failure-rate.delay"],
+  "restart.maxFailuresPerInterval": ["restart-strategy.failure-rate.max-failures-per-interval"],
+  "restart.failureRateInterval": ["restart-strategy.failure-rate.failure-rate-interval"],
+};
+
+const keyOf: ReadonlyMap<string, OptionKey> = new Map(
+  Object.entries(flinkSpellings).flatMap(([key, spellings]) =>
+    spellings.map((spelling) => [spelling, key as OptionKey] as const),
+  ),
+);
+
+/** Keys without an option of ours: the one value, if any, that says what the engine does anyway. */
+const withoutOption: Readonly<Record<string, { readonly allowed?: string; readonly because: string }>> = {
+  "state.backend.type": { allowed: "hashmap", because: 'state is kept in memory, as by "hashmap"' },
+  "state.backend": { allowed: "hashmap", because: 'state is kept in memory, as by "hashmap"' },
+  "execution.checkpointing.local-backup.dirs": {
+    because: "state is restored from the checkpoint storage",
+  },
+  "taskmanager.state.local.root-dirs": { because: "state is restored from the checkpoint storage" },
+  "execution.checkpointing.interval-during-backlog": {
+    because: "the interval is the same whether a source lags behind or not",
+  },
+};
+
+export const flinkKeys: readonly string[] = [...keyOf.keys(), ...Object.keys(withoutOption)];
+
+export type FlinkReading =
+  | { readonly key: OptionKey; readonly value: unknown }
+  /** It asks for what is done anyway. */
+  | { readonly settled: true }
+  | { readonly unsupported: string };
+
+/** undefined: no key of Flink that we know. */
+export function readFlinkKey(spelling: string, value: unknown): FlinkReading | undefined {
+  const key = keyOf.get(spelling);
+  if (key !== undefined) return { key, value: inOurWords(key, value) };
+  if (!Object.hasOwn(withoutOption, spelling)) return undefined;
+  const { allowed, because } = withoutOption[spelling]!;
+  return allowed !== undefined && value === allowed ? { settled: true } : { unsupported: because };
+}
+
+/** The strategy whose detail this is; undefined for our own spellings, which several strategies share. */
+export function strategyOfSpelling(spelling: string): string | undefined {
+  const key = keyOf.get(spelling);
+  return key !== undefined && isRestartDetail(key) ? spelling.split(".")[1] : undefined;
+}
+
+/** Where Flink's value means something else than the same text as ours. Words are read by the option itself. */
+function inOurWords(key: OptionKey, value: unknown): unknown {
+  if (key === "checkpointing.iterations" && typeof value === "boolean") return value ? "force" : "refuse";
+  if (key !== "checkpointing.inlineThreshold" && key !== "checkpointing.writeBuffer") return value;
+  // Flink counts in powers of 1024 only.
+  return typeof value === "string"
+    ? value.replace(/(?<=\d\s*)(k|m)(i?b)?$/i, (_unit, letter: string) => `${letter.toUpperCase()}iB`)
+    : value;
+}

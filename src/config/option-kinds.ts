@@ -1,0 +1,173 @@
+/**
+ * What an option can be: a number, a duration, a word, …, each with its check, its limits and how people write it.
+ *
+ * A check turns what was written into what the engine works with: milliseconds, bytes, null for "off" and "unlimited".
+ */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { formatDuration, formatSize, type Reading, readDuration, readSize, show } from "./quantity.ts";
+
+export interface Kind<Value> {
+  readonly check: z.ZodType<Value>;
+  /** What it may be, for the documentation: "10 ms to 365 d". */
+  readonly limits: string;
+  /** As people write it. */
+  readonly format: (value: Value) => string;
+  readonly unit?: "ms" | "bytes";
+}
+
+export interface Option<Value> extends Kind<Value> {
+  readonly default: Value;
+  /** For the documentation, where the default depends on other options. */
+  readonly defaultText: string;
+}
+
+export function option<Value>(kind: Kind<Value>, standard: Value): Option<Value> {
+  return { ...kind, default: standard, defaultText: kind.format(standard) };
+}
+
+/** Without a default of its own; `defaultText` says what holds then. */
+export function derived<Value>(kind: Kind<Value>, defaultText: string): Option<Value | undefined> {
+  return {
+    ...kind,
+    format: (value) => (value === undefined ? defaultText : kind.format(value)),
+    default: undefined,
+    defaultText,
+  };
+}
+
+function number(min: number, max: number, what: "a whole number" | "a number"): Kind<number> {
+  const error = (issue: { input?: unknown }) =>
+    `must be ${what} from ${min} to ${max}, got ${show(issue.input)}`;
+  const base = what === "a number" ? z.number({ error }) : z.int({ error });
+  return {
+    check: base.min(min, { error }).max(max, { error }),
+    limits: `${min} to ${max}`,
+    format: String,
+  };
+}
+
+export const whole = (min: number, max: number): Kind<number> => number(min, max, "a whole number");
+export const fraction = (min: number, max: number): Kind<number> => number(min, max, "a number");
+
+export const truth: Kind<boolean> = {
+  check: z.boolean({ error: (issue) => `must be true or false, got ${show(issue.input)}` }),
+  limits: "true, false",
+  format: String,
+};
+
+/** A switch whose other position is not built yet. */
+export function onlyYet(only: boolean, because: string): Kind<boolean> {
+  return {
+    ...truth,
+    check: truth.check.refine((value) => value === only, {
+      error: (issue) => `${show(issue.input)} is not supported yet: ${because}`,
+    }),
+    limits: String(only),
+  };
+}
+
+/** @param aliases other words for one, in lower case with dashes */
+export function oneOf<const Value extends string>(
+  values: readonly Value[],
+  aliases: Readonly<Record<string, Value>> = {},
+): Kind<Value> {
+  // Flink writes its words as EXACTLY_ONCE.
+  const bare = (input: unknown) =>
+    typeof input === "string" ? input.toLowerCase().replaceAll("_", "-") : input;
+  const check = z.unknown().transform((input, context): Value => {
+    const word = bare(input);
+    const found = values.find((value) => value === word);
+    if (found !== undefined) return found;
+    if (typeof word === "string" && Object.hasOwn(aliases, word)) return aliases[word]!;
+    const message = `must be ${values.map((value) => `"${value}"`).join(" or ")}, got ${show(input)}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
+  return { check, limits: values.join(", "), format: String };
+}
+
+/** A quantity in its smallest unit, within limits that the message states as people write them. */
+function quantity(
+  readInput: (input: unknown) => Reading,
+  limits: { readonly min: number; readonly max: number },
+  format: (value: number) => string,
+): Kind<number> {
+  const range = `${format(limits.min)} to ${format(limits.max)}`;
+  const check = z.unknown().transform((input, context) => {
+    const reading = readInput(input);
+    const problem =
+      "problem" in reading
+        ? reading.problem
+        : reading.value < limits.min || reading.value > limits.max
+          ? `must be from ${range}, got ${show(input)}`
+          : undefined;
+    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+    return "value" in reading ? reading.value : 0;
+  });
+  return { check, limits: range, format };
+}
+
+export const duration = (min: number, max: number): Kind<number> => ({
+  ...quantity(readDuration, { min, max }, formatDuration),
+  unit: "ms",
+});
+
+export const size = (min: number, max: number): Kind<number> => ({
+  ...quantity(readSize, { min, max }, formatSize),
+  unit: "bytes",
+});
+
+/** -1 is how Flink says "none of it". */
+export function minusOneIsZero(kind: Kind<number>): Kind<number> {
+  return { ...kind, check: z.preprocess((input) => (input === -1 ? 0 : input), kind.check) };
+}
+
+/** A word that stands for "no such limit" is null from here on: undefined would not survive the job record. */
+export function orNone<Value>(word: string, kind: Kind<Value>): Kind<Value | null> {
+  const check = z.unknown().transform((input, context): Value | null => {
+    if (input === word) return null;
+    const parsed = kind.check.safeParse(input);
+    if (parsed.success) return parsed.data;
+    context.addIssue({
+      code: "custom",
+      message: `${parsed.error.issues[0]!.message}; "${word}" is allowed too`,
+    });
+    return z.NEVER;
+  });
+  return {
+    ...kind,
+    check,
+    limits: `${kind.limits}, "${word}"`,
+    format: (value) => (value === null ? word : kind.format(value)),
+  };
+}
+
+/** Made absolute, because it travels to processes that work elsewhere. */
+export const directory: Kind<string> = {
+  check: z.unknown().transform((input, context): string => {
+    const reading = readDirectory(input);
+    if ("value" in reading) return reading.value;
+    context.addIssue({ code: "custom", message: reading.problem });
+    return z.NEVER;
+  }),
+  limits: "path, or file:// URI",
+  format: String,
+};
+
+function readDirectory(input: unknown): { readonly value: string } | { readonly problem: string } {
+  if (typeof input !== "string") return { problem: `must be the path of a directory, got ${show(input)}` };
+  if (input.trim() === "") return { problem: "must not be empty" };
+  const scheme = /^([a-z][\w+.-]*):\/\//i.exec(input)?.[1]?.toLowerCase();
+  if (scheme === undefined) return { value: resolve(input.replace(/^file:/, "")) };
+  if (scheme !== "file")
+    return {
+      problem: `must be a directory of the file system, got ${show(input)}; mount it, or leave it out`,
+    };
+  try {
+    return { value: resolve(fileURLToPath(input)) };
+  } catch {
+    return { problem: `must be a path or a URI like file:///var/checkpoints, got ${show(input)}` };
+  }
+}
