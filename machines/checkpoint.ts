@@ -157,6 +157,7 @@ const machine = setup({
     overtaken: ({ context, event }) =>
       event.type === "record.refused" && event.facts.completed > context.checkpointId,
     savepoint: ({ context }) => context.request.savepoint !== null,
+    stopping: ({ context }) => context.request.reason === "stop",
     plainSavepoint: ({ context }) => context.request.reason === "savepoint",
     allAcknowledged: ({ context }) => context.acknowledged.length === context.subtasks.length,
     allCommitted: ({ context }) => context.committed.length === context.subtasks.length,
@@ -212,7 +213,8 @@ export const checkpointMachine = machine.createMachine({
           always: [{ guard: "savepoint", target: "savepoint" }, { target: "manifest" }],
         },
         savepoint: {
-          description: "A savepoint is made complete in its own place, which nothing of the job's ever deletes.",
+          description:
+            "A savepoint is made complete in its own place, which nothing of the job's ever deletes.",
           entry: {
             type: "store.savepoint",
             params: ({ context }) => ({ checkpointId: context.checkpointId }),
@@ -343,7 +345,23 @@ export const checkpointMachine = machine.createMachine({
           }),
         },
       ],
-      always: { target: "aborted" },
+      always: [
+        {
+          guard: "stopping",
+          target: "aborted",
+          actions: {
+            type: "tell.job",
+            params: ({ context }) => ({
+              event: {
+                type: "stop.failed",
+                request: context.request.request,
+                reason: context.abortReason,
+              },
+            }),
+          },
+        },
+        { target: "aborted" },
+      ],
     },
     aborted: { type: "final", description: "Its barriers, where they still arrive, mean nothing any more." },
     deposed: {

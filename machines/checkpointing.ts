@@ -109,8 +109,7 @@ const isOfTheEnd = ({ reason }: CheckpointRequest): boolean => reason === "final
 /** Once it is asked for, the interval rests. */
 const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
   reason === "final" || reason === "suspend" || reason === "stop";
-const rank = (request: CheckpointRequest): number =>
-  isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1;
+const rank = (request: CheckpointRequest): number => (isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1);
 
 function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
   const before = queue.filter((request) => rank(request) <= rank(added));
@@ -211,8 +210,7 @@ const machine = setup({
       event.type === "timer.fired" && event.timer === params.timer,
     notPending: ({ context, event }) =>
       "checkpointId" in event && !context.pending.some((one) => one.checkpointId === event.checkpointId),
-    known: ({ context, event }) =>
-      event.type === "checkpoint.requested" && isKnown(context, event.request),
+    known: ({ context, event }) => event.type === "checkpoint.requested" && isKnown(context, event.request),
     full: ({ context }) => context.queue.length >= context.queueMax,
     fullOfRequests: ({ context }) =>
       context.queue.length >= context.queueMax && !context.queue.some(isPeriodic),
@@ -297,7 +295,7 @@ export const checkpointingMachine = machine.createMachine({
       states: {
         idle: {
           always: { guard: "awaited", target: "awaiting" },
-          on: { "checkpoint.requested": onRequest },
+          on: { "checkpoint.requested": { actions: "enqueue" } },
         },
         awaiting: {
           description: "Somebody waits for a checkpoint of a job that does not run yet, for so long (G3).",
@@ -307,7 +305,8 @@ export const checkpointingMachine = machine.createMachine({
           },
           exit: cancel("ready"),
           on: {
-            "checkpoint.requested": onRequest,
+            // The interval's are forgotten with the generation: none could give way.
+            "checkpoint.requested": [onRequest[0], onRequest[1], onRequest[3]],
             "timer.fired": [
               {
                 guard: fired("ready"),
@@ -323,6 +322,7 @@ export const checkpointingMachine = machine.createMachine({
                   "dropQueue",
                 ],
               },
+              {},
             ],
           },
         },
@@ -361,6 +361,7 @@ export const checkpointingMachine = machine.createMachine({
               { guard: fired("retry"), actions: "endRetry" },
               { guard: "resting", actions: interval },
               { guard: fired("trigger"), actions: "enqueuePeriodic" },
+              {},
             ],
             "checkpoint.completed": [{ guard: "notPending" }, { target: "completing" }],
             "checkpoint.aborted": [{ guard: "notPending" }, { target: "failing" }],
@@ -398,10 +399,7 @@ export const checkpointingMachine = machine.createMachine({
               }),
             },
           ],
-          always: [
-            { guard: "tookPeriodic", target: "deciding", actions: interval },
-            { target: "deciding" },
-          ],
+          always: [{ guard: "tookPeriodic", target: "deciding", actions: interval }, { target: "deciding" }],
         },
         completing: {
           description: "A checkpoint is decided, or a savepoint is complete.",

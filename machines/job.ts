@@ -248,7 +248,8 @@ const machine = setup({
       event.type === "subtask.restored" && context.restored.includes(event.subtask),
     otherTimer: ({ event }, params: { timer: string }) =>
       event.type === "timer.fired" && event.timer !== params.timer,
-    terminal: ({ context }) => ["finished", "stopped", "canceled", "suspended", "failed"].includes(context.status),
+    terminal: ({ context }) =>
+      ["finished", "stopped", "canceled", "suspended", "failed"].includes(context.status),
     settling: ({ context }) => context.settleTo !== null,
     unmendable: ({ event }) => event.type === "subtask.failed" && event.retry === "never",
     settlingUnmendable: ({ context, event }) =>

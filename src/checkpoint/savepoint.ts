@@ -72,8 +72,7 @@ export async function copyManifest(
   const subtasks = [];
   for (const snapshot of manifest.subtasks) {
     const states = [];
-    for (const state of snapshot.states)
-      states.push({ ...state, objects: await copyAll(state.objects) });
+    for (const state of snapshot.states) states.push({ ...state, objects: await copyAll(state.objects) });
     const transactions = [];
     for (const transaction of snapshot.transactions)
       transactions.push({ ...transaction, staged: await copyAll(transaction.staged) });

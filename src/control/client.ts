@@ -42,7 +42,11 @@ export class ControlClient {
    * Resolves when the job's record is durable. Repeats itself safely: a submission is recognised by its id.
    * @throws RequestRefusedError with the leader's reason, EnvironmentError when no coordinator leads
    */
-  async submit(submission: JobSubmission, fresh: boolean, restore: RestoreRequest | null = null): Promise<void> {
+  async submit(
+    submission: JobSubmission,
+    fresh: boolean,
+    restore: RestoreRequest | null = null,
+  ): Promise<void> {
     const timeoutMs = restore === null ? undefined : RESTORE_TIMEOUT_MS;
     await this.#request(submission.job, { type: "job.submit", submission, fresh, restore }, timeoutMs);
   }

@@ -3,14 +3,14 @@
  * they are answered or their generation ends, so each may arrive more than once.
  */
 import type {
+  AbortedCheckpoint,
   AbortReason,
   Answer,
-  AbortedCheckpoint,
   CheckpointingConfig,
+  CheckpointReason,
   DeclineReason,
   GraphPlan,
   HeartbeatConfig,
-  CheckpointReason,
   JobStatus,
   MissingSubtask,
   ObjectHandle,

@@ -67,7 +67,9 @@ export function planRestore(
   }
   for (const id of dropped)
     if (!stored.has(id))
-      problems.push(`--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`);
+      problems.push(
+        `--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`,
+      );
   return { operators, problems };
 }
 

@@ -26,7 +26,15 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
     failures: [],
     waitingFor: "",
     ...changes,
-    checkpoints: { completed: 0, aborted: 0, latest: null, latestAborted: null, ...checkpoints },
+    checkpoints: {
+      completed: 0,
+      aborted: 0,
+      latest: null,
+      latestAborted: null,
+      pending: [],
+      failed: [],
+      ...checkpoints,
+    },
   };
 }
 

@@ -15,12 +15,18 @@ const acknowledged = (
   } = {},
 ) => take({ type: "subtask.acknowledged", generation, checkpointId, subtask, finished });
 const declined = (subtask: string, checkpointId = 7, generation = 3) =>
-  take({ type: "subtask.declined", generation, checkpointId, subtask, reason: "upload failed" });
+  take({ type: "subtask.declined", generation, checkpointId, subtask, reason: "async-exception" });
 const committed = (subtask: string, upTo = 7, generation = 3) =>
   take({ type: "subtask.committed", generation, subtask, upTo });
 const both = [acknowledged("lines/0"), acknowledged("count/0")];
 const manifest = take({ type: "manifest.stored" });
 const stored = take({ type: "record.stored" });
+const refused = (completed: number) => take({ type: "record.refused", facts: { completed } });
+const subsumed = (checkpointId: number) => take({ type: "checkpoint.subsumed", checkpointId });
+const lost = take({ type: "record.lost" });
+const kept = take({ type: "savepoint.stored" });
+const savepoint = { request: { request: "s1", reason: "savepoint", savepoint: "/savepoints" } } as const;
+const stop = { request: { request: "s1", reason: "stop", savepoint: "/savepoints" } } as const;
 const canceled = take({ type: "checkpoint.canceled" });
 const expired = take({ type: "timer.fired", timer: "expiry" });
 
@@ -32,7 +38,7 @@ const story = (title: string, steps: Scenario["steps"], input: Partial<Checkpoin
       input: {
         checkpointId: 7,
         generation: 3,
-        reason: "periodic",
+        request: { request: "", reason: "periodic", savepoint: null },
         timeoutMs: 600_000,
         subtasks: ["count/0", "lines/0"],
         ...input,
@@ -67,7 +73,7 @@ describeTraces({
         manifest,
         stored,
       ],
-      { reason: "final" },
+      { request: { request: "", reason: "final", savepoint: null } },
     ),
     "partly-finished": story(
       "One subtask that had not finished is enough: not the final checkpoint.   (P19)",
@@ -125,7 +131,7 @@ describeTraces({
         ...both,
         manifest,
         "Nothing is committed; what it uploaded may go after the next successful write.",
-        take({ type: "record.refused" }),
+        refused(3),
       ],
     ),
     "leadership-lost": story(
@@ -161,6 +167,53 @@ describeTraces({
       committed("lines/0"),
       canceled,
     ]),
+    subsumed: story("A newer checkpoint completes first: this one is given up.   (CHECKPOINT_SUBSUMED)", [
+      acknowledged("lines/0"),
+      "An older one changes nothing.",
+      subsumed(6),
+      subsumed(8),
+    ]),
+    "subsumed-while-deciding": story(
+      "A newer checkpoint is decided while this one's decision is under way.   (D1, CHECKPOINT_SUBSUMED)",
+      [...both, manifest, "The record refuses it.", refused(8)],
+    ),
+    "decided-before-newer": story(
+      "Two decisions in their order: the news of the second changes nothing about the first.   (C3)",
+      [...both, manifest, stored, subsumed(8), committed("lines/0", 8), committed("count/0", 8)],
+    ),
+    savepoint: story(
+      "A savepoint is complete without a decision: nobody commits, nothing is recovered from it.   (K5)",
+      [
+        acknowledged("lines/0"),
+        "A newer checkpoint does not subsume it.",
+        subsumed(8),
+        acknowledged("count/0"),
+        "What the transactions have staged is copied with it.",
+        kept,
+        stored,
+      ],
+      savepoint,
+    ),
+    "savepoint-refused": story(
+      "The savepoint's directory cannot be written.   (K4)",
+      [...both, take({ type: "savepoint.refused", reason: "no space left" })],
+      savepoint,
+    ),
+    "savepoint-deposed": story(
+      "Leadership is lost before the record remembers the savepoint: it is there, and the new leader is asked again.   (P9)",
+      [...both, kept, lost],
+      savepoint,
+    ),
+    "stop-with-savepoint": story(
+      "The savepoint that a job stops with is durable before the decision, and then its transactions are committed.   (K5, P15)",
+      [...both, kept, manifest, stored, committed("lines/0"), committed("count/0")],
+      stop,
+    ),
+    "stop-failed": story(
+      "The savepoint cannot be taken: the job is told, and goes on.   (K4, Flink's stop-with-savepoint)",
+      [acknowledged("lines/0"), declined("count/0")],
+      stop,
+    ),
     "newer-commit": story("A report about a newer checkpoint covers this one.   (P17, P18)", [
       ...both,
       manifest,

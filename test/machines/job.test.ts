@@ -30,13 +30,16 @@ const deploymentFailed = (generation = 1) =>
   take({ type: "deployment.failed", generation, reason: "worker w1 has loaded another version" });
 const completed = (
   checkpointId: number,
-  reason: "periodic" | "final" | "suspend" = "periodic",
+  reason: "periodic" | "final" | "suspend" | "stop" = "periodic",
   allFinished = false,
 ) => take({ type: "checkpoint.completed", checkpointId, reason, allFinished });
 const granted = take({ type: "restart.granted", delayMs: 1000 });
 const denied = take({ type: "restart.denied" });
 const cancel = take({ type: "cancel.requested" });
 const suspend = take({ type: "suspend.requested" });
+const stop = (drain = false) =>
+  take({ type: "stop.requested", request: "s1", savepoint: "/savepoints", drain });
+const stopFailed = (request = "s1") => take({ type: "stop.failed", request, reason: "declined" });
 const fired = (timer: string) => take({ type: "timer.fired", timer });
 
 /** Generation by generation, until records flow. */
@@ -98,6 +101,53 @@ describeTraces({
       "Everything decided is committed: the end is made durable, and only then may anything be deleted.",
       stored({ generation: 1, status: "finished" }),
     ]),
+    "stop-with-savepoint": story(
+      "Stop with a savepoint: sources emit nothing behind its barrier, its transactions are committed, then the end.   (P18)",
+      [
+        ...firstRun,
+        stop(),
+        "Some input ends meanwhile.",
+        ended("lines/0", 0),
+        ended("lines/0"),
+        completed(1, "stop"),
+        stored({ generation: 1, status: "settling", settleTo: "stopped", completed: 1 }),
+        committed("count/0", 1),
+        committed("lines/0", 1),
+        stored({ generation: 1, status: "stopped" }),
+      ],
+    ),
+    "stop-failed": story(
+      "The savepoint fails: the job goes on, and may be stopped again.   (Flink's stop-with-savepoint)",
+      [
+        ...firstRun,
+        stop(),
+        "Of another request.",
+        stopFailed("s0"),
+        stopFailed(),
+        stop(),
+        completed(2, "stop"),
+      ],
+    ),
+    "stop-drained": story(
+      "Stop with drain: sources end as if their input did, every operator finishes, then the savepoint.   (P19)",
+      [
+        ...firstRun,
+        stop(true),
+        ended("lines/0"),
+        ended("count/0", 0),
+        ended("count/0"),
+        completed(1, "stop", true),
+        stored({ generation: 1, status: "settling", settleTo: "stopped", completed: 1, allFinished: true }),
+      ],
+    ),
+    "drained-savepoint-failed": story(
+      "The savepoint of a drained job fails: what has finished cannot go on, so the job restarts from its last checkpoint.",
+      [...firstRun, stop(true), ended("lines/0"), ended("count/0"), stopFailed(), granted],
+    ),
+    "too-many-failed-checkpoints": story(
+      "One failed checkpoint more than is tolerated: the generation fails.   (CheckpointFailureManager)",
+      [...firstRun, take({ type: "checkpoints.failed", checkpointId: 4, reason: "expired" }), granted],
+    ),
     "committed-before-settling": story(
       "The last commit is reported before the record says settling.   (P18)",
       [

@@ -32,6 +32,7 @@ const changes: fc.Arbitrary<RecordChange> = fc.oneof(
   }),
   fc.record({
     change: fc.constant("decision" as const),
+    savepoint: fc.constant(null),
     checkpoint: fc
       .tuple(fc.integer({ min: 1, max: 12 }), fc.nat({ max: 8 }))
       .map(([checkpointId, generation]) => checkpointOf(checkpointId, generation)),
@@ -107,15 +108,19 @@ describe("a decision", () => {
   it.each<JobStatus>(["created", "settling", "finished", "canceled", "suspended", "failed"])(
     "is refused while the job is %s (D1)",
     (status) => {
-      expect(refusal(recordWith({ status }), { change: "decision", checkpoint: checkpointOf(1) })).toBe(
-        `the job is ${status}`,
-      );
+      expect(
+        refusal(recordWith({ status }), { change: "decision", savepoint: null, checkpoint: checkpointOf(1) }),
+      ).toBe(`the job is ${status}`);
     },
   );
 
   it("counts only in the generation that took the checkpoint (D1, C5)", () => {
     const decide = (generation: number) =>
-      refusal(recordWith({ generation: 3 }), { change: "decision", checkpoint: checkpointOf(1, generation) });
+      refusal(recordWith({ generation: 3 }), {
+        change: "decision",
+        savepoint: null,
+        checkpoint: checkpointOf(1, generation),
+      });
     expect([2, 3, 4].map(decide)).toEqual([
       "generation 3 has taken over",
       undefined,
@@ -125,7 +130,8 @@ describe("a decision", () => {
 
   it("never goes back, and is never taken twice (C1)", () => {
     const record = recordWith({ checkpoints: [checkpointOf(7)] });
-    const decide = (id: number) => refusal(record, { change: "decision", checkpoint: checkpointOf(id) });
+    const decide = (id: number) =>
+      refusal(record, { change: "decision", savepoint: null, checkpoint: checkpointOf(id) });
     expect([6, 7, 8].map(decide)).toEqual([
       "a newer checkpoint is already decided",
       "a newer checkpoint is already decided",
@@ -136,7 +142,7 @@ describe("a decision", () => {
   it("keeps as many as are retained, newest last (Flink's CheckpointSubsumeHelper)", () => {
     let record = recordWith();
     for (let id = 1; id <= 5; id++)
-      record = changed(record, { change: "decision", checkpoint: checkpointOf(id) });
+      record = changed(record, { change: "decision", savepoint: null, checkpoint: checkpointOf(id) });
     expect(record.checkpoints.map(({ checkpointId }) => checkpointId)).toEqual([4, 5]);
   });
 });
@@ -174,7 +180,7 @@ describe("the end", () => {
       settleTo: status,
       checkpoints: [1, 2].map((id) => checkpointOf(id)),
     });
-    const ended = changed(record, { change: "terminal", status });
+    const ended = changed(record, { change: "terminal", status, keepsAll: false });
     expect(ended).toMatchObject({ status, settleTo: null });
     expect(ended.checkpoints).toHaveLength(kept);
     expect(droppedBy(record, ended)).toHaveLength(2 - kept);

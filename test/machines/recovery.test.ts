@@ -9,7 +9,7 @@ const checkpoint = completedCheckpoint(7, 3);
 const recordWith = (checkpoints: readonly CompletedCheckpoint[]) => jobRecord({ generation: 4, checkpoints });
 const snapshot = subtaskSnapshot({
   states: [{ operator: "count", subtaskIndex: 0, kind: "keyed", inline: 1, objects: [] }],
-  transactions: [{ sink: "out", writer: 0, checkpointId: 7, staged: [], detail: null }],
+  transactions: [{ incarnation: "i1", sink: "out", writer: 0, checkpointId: 7, staged: [], detail: null }],
   finished: true,
 });
 const manifestWith = (some: Partial<Manifest> = {}) =>

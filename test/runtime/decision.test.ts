@@ -18,6 +18,8 @@ async function deciding() {
   };
   const handlers: EffectHandlers<CheckpointEffects> = {
     "send.trigger": note("trigger"),
+    "store.savepoint": async () => event("savepoint.stored"),
+    "store.savepointEntry": async () => event("record.stored"),
     "store.manifest": async () => event("manifest.stored"),
     "store.decision": () =>
       new Promise<MachineEvent>((resolve) => {
@@ -43,7 +45,7 @@ async function deciding() {
     input: {
       checkpointId: 7,
       generation: 3,
-      reason: "periodic",
+      request: { request: "", reason: "periodic", savepoint: null },
       timeoutMs: 1000,
       subtasks: ["count/0"],
     },
@@ -61,8 +63,8 @@ async function deciding() {
     unhandled,
     clock,
     fields,
-    answer: async (type: string) => {
-      answer(event(type));
+    answer: async (type: string, fields: object = {}) => {
+      answer(event(type, fields));
       await settled();
     },
   };
@@ -91,7 +93,7 @@ describe("while a decision's outcome is unknown", () => {
   it("a refusal aborts, whatever waited behind it", async () => {
     const { host, log, answer } = await deciding();
     host.send(ID, event("checkpoint.canceled"));
-    await answer("record.refused");
+    await answer("record.refused", { facts: { completed: 3 } });
     expect(log).toEqual(["aborted job-stopped", "released"]);
     expect(host.has(ID)).toBe(false);
   });

@@ -78,6 +78,7 @@ class World {
       bus,
       store: reachedOver(bus, this.store),
       storage: this.storage,
+      openStorage: async () => this.storage,
       subjects: this.#subjects,
       link: new ControlLink({ bus, id, storage: this.storage }),
       clock: systemClock,

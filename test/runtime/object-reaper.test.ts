@@ -51,7 +51,9 @@ class World {
       subtasks: [
         subtaskSnapshot({
           states: [{ operator: "count", subtaskIndex: 0, kind: "keyed", inline: null, objects }],
-          transactions: [{ sink: "out", writer: 0, checkpointId, staged: handles, detail: null }],
+          transactions: [
+            { incarnation: "i", sink: "out", writer: 0, checkpointId, staged: handles, detail: null },
+          ],
         }),
       ],
     });
@@ -90,7 +92,7 @@ const retaining = (
   });
 
 function decide(record: JobRecord, checkpoint: CompletedCheckpoint): JobRecord {
-  const changed = changeRecord(record, { change: "decision", checkpoint });
+  const changed = changeRecord(record, { change: "decision", savepoint: null, checkpoint });
   if ("refused" in changed) throw new Error(changed.refused);
   return changed.record;
 }

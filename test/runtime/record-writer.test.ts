@@ -114,7 +114,11 @@ describe("the one writer of a job's record", () => {
   });
 
   it("writes nothing for a change that the record refuses", async () => {
-    const change: RecordChange = { change: "decision", checkpoint: completedCheckpoint(1, 9) };
+    const change: RecordChange = {
+      change: "decision",
+      savepoint: null,
+      checkpoint: completedCheckpoint(1, 9),
+    };
     const outcome = await writer.change(change);
     expect(outcome).toMatchObject({ outcome: "refused", reason: "generation 1 has taken over" });
     expect(store.attempts).toEqual([]);
@@ -165,7 +169,11 @@ describe("the one writer of a job's record", () => {
 
   it("asks the record again whether it still takes the change (D1)", async () => {
     store.fates.push({ first: overwrite({ writeId: "other", generation: 2 }) });
-    const change: RecordChange = { change: "decision", checkpoint: completedCheckpoint(1, 1) };
+    const change: RecordChange = {
+      change: "decision",
+      savepoint: null,
+      checkpoint: completedCheckpoint(1, 1),
+    };
     expect(await writer.change(change)).toMatchObject({
       outcome: "refused",
       reason: "generation 2 has taken over",

@@ -21,9 +21,9 @@ import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { forkFrom } from "./fork.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { decodeRecord, encodeRecord } from "./record-writer.ts";
-import { forkFrom } from "./fork.ts";
 import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
 
 export interface CoordinatorOptions extends Surroundings {

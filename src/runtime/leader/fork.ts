@@ -51,7 +51,9 @@ export async function readRestorable(location: string, sources: RestoreSources):
       error instanceof ConfigurationError ||
       error instanceof EnvironmentError;
     if (!known) throw error;
-    throw new RequestRefusedError(`cannot restore from ${location}: ${describeError(error)}`, { cause: error });
+    throw new RequestRefusedError(`cannot restore from ${location}: ${describeError(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -102,8 +102,13 @@ export class JobCheckpoints {
       completed: this.#completed,
       aborted: this.#aborted,
       latest: this.#latest,
-      latestAborted: latestAborted === undefined ? null : { checkpointId: latestAborted.checkpointId, reason: latestAborted.detail },
-      pending: [...this.#pending].map(([checkpointId, pending]) => this.#pendingReport(checkpointId, pending)),
+      latestAborted:
+        latestAborted === undefined
+          ? null
+          : { checkpointId: latestAborted.checkpointId, reason: latestAborted.detail },
+      pending: [...this.#pending].map(([checkpointId, pending]) =>
+        this.#pendingReport(checkpointId, pending),
+      ),
       failed: this.#options.record().aborted,
     };
   }
@@ -191,8 +196,7 @@ export class JobCheckpoints {
       stored: undefined,
       savepoint: undefined,
     });
-    const timeoutMs =
-      request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
+    const timeoutMs = request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
     host.start({
       id: actorOf(checkpointId),
       machine: checkpointMachine,
@@ -289,7 +293,8 @@ export class JobCheckpoints {
   async #decide(checkpointId: number, allFinished: boolean): Promise<MachineEvent> {
     const { clock, reaper } = this.#options;
     const pending = this.#pending.get(checkpointId);
-    if (pending?.stored === undefined) return { type: "record.refused" };
+    if (pending?.stored === undefined)
+      return { type: "record.refused", facts: factsOf(this.#options.record()) } as MachineEvent;
     const { manifest, handle } = pending.stored;
     const { generation } = manifest;
     const bytes = handle.bytes + manifest.subtasks.reduce((sum, subtask) => sum + subtask.bytes, 0);
@@ -324,7 +329,10 @@ export class JobCheckpoints {
     try {
       await disposeSavepoint(location, await this.#options.openStorage(splitLocation(location).root));
     } catch (error) {
-      this.#options.logger.warn({ location, error: describeError(error) }, "a savepoint that nobody needs stays");
+      this.#options.logger.warn(
+        { location, error: describeError(error) },
+        "a savepoint that nobody needs stays",
+      );
     }
   }
 

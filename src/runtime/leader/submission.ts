@@ -29,7 +29,11 @@ export interface Fork {
 }
 
 /** Why a job cannot be restored over what is there; undefined: it can. Nothing that could be resumed is given up silently. */
-export function forkRefusal(existing: JobRecord | undefined, job: string, fresh: boolean): string | undefined {
+export function forkRefusal(
+  existing: JobRecord | undefined,
+  job: string,
+  fresh: boolean,
+): string | undefined {
   if (existing === undefined) return undefined;
   switch (existing.status) {
     case "created":

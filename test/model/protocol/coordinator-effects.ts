@@ -1,5 +1,5 @@
 /** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { CheckpointRequest, JobRecord } from "../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";
 import type { Choose, ProcessOutcome } from "../machine-process.ts";
@@ -69,7 +69,11 @@ export class Routing {
       case "store.settling":
         return this.request(actor, { change: "settling", settleTo: params.settleTo as never });
       case "store.terminal":
-        return this.request(actor, { change: "terminal", status: params.status as never });
+        return this.request(actor, {
+          change: "terminal",
+          status: params.status as never,
+          keepsAll: params.keepsAll === true,
+        });
       case "store.reservation":
         return this.request(actor, {
           change: "reservation",
@@ -109,7 +113,7 @@ export class Routing {
           change<Memory>(() => ({ wire: null, pending: {} })),
         ];
       case "start.checkpoint":
-        return this.startCheckpoint(checkpointId, String(params.reason));
+        return this.startCheckpoint(checkpointId, params.request as CheckpointRequest);
       case "release.snapshots":
         return this.releaseSnapshots(checkpointId);
       case "release.job":
@@ -240,7 +244,6 @@ export class Routing {
 
   private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
     const { checkpointing, restart } = this.record;
-    const { intervalMs, minPauseMs } = checkpointing;
     const block = this.bounds.block ?? 4;
     return [
       { kind: "create", actor: "restart", machine: this.variant.restart, input: { strategy: restart } },
@@ -248,12 +251,20 @@ export class Routing {
         kind: "create",
         actor: "checkpointing",
         machine: this.variant.checkpointing,
-        input: { intervalMs, minPauseMs, retryMs: 1, reservedCheckpointId, block },
+        input: {
+          ...checkpointing,
+          forcesSavepoints: !checkpointing.unaligned,
+          retryMs: 1,
+          queueMax: 10,
+          reservedCheckpointId,
+          block,
+          chance: 0,
+        },
       },
     ];
   }
 
-  private startCheckpoint(checkpointId: number, reason: string): ProcessOutcome[] {
+  private startCheckpoint(checkpointId: number, request: CheckpointRequest): ProcessOutcome[] {
     const { generation, checkpointing } = this.record;
     return [
       { kind: "store", update: addTo("used", checkpointId), note: `triggers ${checkpointId}` },
@@ -265,7 +276,7 @@ export class Routing {
         input: {
           checkpointId,
           generation,
-          reason,
+          request,
           timeoutMs: checkpointing.timeoutMs,
           subtasks: Object.keys(this.bounds.subtasks),
         },
@@ -275,7 +286,8 @@ export class Routing {
 
   private decide(actor: string, checkpointId: number, allFinished: boolean): ProcessOutcome[] {
     const snapshots = this.memory.pending[checkpointId];
-    if (snapshots === undefined) return this.wake(actor, { type: "record.refused" });
+    if (snapshots === undefined)
+      return this.wake(actor, { type: "record.refused", facts: factsOf(this.record) } as Event);
     const checkpoint: ModelCheckpoint = {
       checkpointId,
       generation: (this.state.actors.get(actor)!.snapshot.context as { generation: number }).generation,
@@ -285,7 +297,7 @@ export class Routing {
       allFinished,
       snapshots,
     };
-    return this.request(actor, { change: "decision", checkpoint });
+    return this.request(actor, { change: "decision", checkpoint, savepoint: null });
   }
 
   private releaseSnapshots(checkpointId: number): ProcessOutcome[] {
