@@ -104,21 +104,22 @@ async function openCheckpointStorage(
   storage: StorageConfig | null,
   openObjectStore: () => Promise<CheckpointStorage>,
 ): Promise<CheckpointStorage> {
-  switch (storage?.kind) {
-    case "filesystem":
-      return new FileStorage(storage.directory, {
-        configurationKey: "checkpointing.directory (--checkpoint-dir)",
-        writeBufferBytes: storage.writeBufferBytes,
-      });
-    case "memory":
-      throw new ConfigurationError(
-        "checkpointing.storage",
-        'checkpointing.storage: "memory" is for tests: it is the memory of one process, which the others cannot read and ' +
-          'which a crash takes along; use "jetstream", or "filesystem" with a checkpointing.directory',
-      );
-    default:
-      return await openObjectStore();
-  }
+  checkShared(storage);
+  if (storage?.kind !== "filesystem") return await openObjectStore();
+  return new FileStorage(storage.directory, {
+    configurationKey: "checkpointing.directory (--checkpoint-dir)",
+    writeBufferBytes: storage.writeBufferBytes,
+  });
+}
+
+/** @throws ConfigurationError for a storage that the processes of a cluster cannot share */
+export function checkShared(storage: StorageConfig | null): void {
+  if (storage?.kind !== "memory") return;
+  throw new ConfigurationError(
+    "checkpointing.storage",
+    'checkpointing.storage: "memory" is for tests: it is the memory of one process, which the others cannot read and ' +
+      'which a crash takes along; use "jetstream", or "filesystem" with a checkpointing.directory',
+  );
 }
 
 export async function createCoordinator(

@@ -6,6 +6,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { gathered } from "../../src/checkpoint/content.ts";
 import { FileStorage } from "../../src/checkpoint/file-storage.ts";
 import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/storage.ts";
 import {
@@ -37,17 +38,31 @@ describeStorageContract("memory", async () => {
   };
 });
 
-describeStorageContract("directory", async () => {
-  const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
-  return {
-    storage: new FileStorage(directory),
-    async corrupt(name) {
-      const content = await readFile(join(directory, name));
-      content[content.length - 1] = (content[content.length - 1] as number) ^ 1;
-      await writeFile(join(directory, name), content);
-    },
-    close: () => rm(directory, { recursive: true }),
+for (const writeBufferBytes of [0, 20_480])
+  describeStorageContract(`directory, write buffer of ${writeBufferBytes} bytes`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
+    return {
+      storage: new FileStorage(directory, { writeBufferBytes }),
+      async corrupt(name) {
+        const content = await readFile(join(directory, name));
+        content[content.length - 1] = (content[content.length - 1] as number) ^ 1;
+        await writeFile(join(directory, name), content);
+      },
+      close: () => rm(directory, { recursive: true }),
+    };
+  });
+
+it("gathers pieces that are smaller than the write buffer, and only those", async () => {
+  async function* pieces() {
+    for (const length of [3, 4, 20, 9, 1, 2]) yield new Uint8Array(length);
+  }
+  const lengthsWith = async (bytesMin: number) => {
+    const lengths: number[] = [];
+    for await (const { length } of gathered(pieces(), bytesMin)) lengths.push(length);
+    return lengths;
   };
+  expect(await lengthsWith(10)).toEqual([27, 10, 2]);
+  expect(await lengthsWith(0)).toEqual([3, 4, 20, 9, 1, 2]);
 });
 
 describeStorageContract("NATS object store", async () => {
