@@ -2,11 +2,11 @@
 /** The `tidemark` command. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { clientCommands } from "./client-commands.ts";
-import { coordinatorCommand } from "./coordinator-command.ts";
+import { coordinatorCommand } from "./commands/coordinator.ts";
+import { clientCommands } from "./commands/requests.ts";
+import { runCommand } from "./commands/run.ts";
+import { workerCommand } from "./commands/worker.ts";
 import { exitCodes, reportError } from "./report-error.ts";
-import { runCommand } from "./run-command.ts";
-import { workerCommand } from "./worker-command.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;

@@ -1,14 +1,14 @@
 /** `tidemark submit`, `status`, `cancel`: requests to the leading coordinator. */
 import type { Command } from "commander";
-import type { ControlClient } from "../control/client.ts";
-import type { JobReport } from "../control/messages.ts";
-import { isJobName } from "../dataflow/channel/subjects.ts";
-import { ConfigurationError, RequestRefusedError } from "../errors.ts";
-import { loadJob } from "../job/load.ts";
-import { describePlan } from "../job/plan.ts";
-import { jobKey } from "../runtime/leader/coordinator.ts";
-import { decodeRecord } from "../runtime/leader/record-writer.ts";
-import { type Cluster, createClient, prepareJob, submissionOf } from "./assembly.ts";
+import type { ControlClient } from "../../control/client.ts";
+import type { JobReport } from "../../control/messages.ts";
+import { isJobName } from "../../dataflow/channel/subjects.ts";
+import { ConfigurationError, RequestRefusedError } from "../../errors.ts";
+import { loadJob } from "../../job/load.ts";
+import { describePlan } from "../../job/plan.ts";
+import { jobKey } from "../../runtime/leader/coordinator.ts";
+import { decodeRecord } from "../../runtime/leader/record-writer.ts";
+import { type Cluster, createClient, prepareJob, submissionOf } from "../assembly.ts";
 import {
   addClusterOptions,
   addConfigOptions,
@@ -17,7 +17,7 @@ import {
   connectCluster,
   messagesOf,
   overridesOf,
-} from "./options.ts";
+} from "../options.ts";
 
 interface ClientFlags extends ClusterFlags {
   readonly server: string;
