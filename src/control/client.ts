@@ -1,8 +1,8 @@
-/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend. */
+/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
 import { type ControlLink, pause } from "./link.ts";
-import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "./messages.ts";
+import type { CollectionReport, JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "./messages.ts";
 
 export interface ControlClientOptions {
   readonly link: ControlLink;
@@ -44,10 +44,22 @@ export class ControlClient {
     await this.#known(job, { type: "job.suspend", job });
   }
 
-  async #known(job: string, request: LeaderRequest): Promise<void> {
+  /**
+   * Resolves when everything that older generations of the job have left behind is deleted, however long that takes.
+   * @param requestId random: repetitions are recognised by it
+   */
+  async collect(job: string, requestId: string): Promise<CollectionReport> {
+    for (;;) {
+      const answer = await this.#known(job, { type: "job.gc", job, requestId });
+      if (answer.answer === "collected") return answer.report;
+    }
+  }
+
+  async #known(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
     const answer = await this.#request(job, request);
     if (answer.answer === "unknown")
-      throw new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+      throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
+    return answer;
   }
 
   async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {

@@ -50,12 +50,27 @@ export type LeaderRequest =
   | { readonly type: "job.submit"; readonly submission: JobSubmission; readonly fresh: boolean }
   | { readonly type: "job.status"; readonly job: string }
   | { readonly type: "job.cancel"; readonly job: string }
-  | { readonly type: "job.suspend"; readonly job: string };
+  | { readonly type: "job.suspend"; readonly job: string }
+  /** Deletes what older generations have left behind. A repetition carries the same id. */
+  | { readonly type: "job.gc"; readonly job: string; readonly requestId: string };
 
 export type LeaderAnswer =
   | { readonly answer: Answer; readonly generation?: number }
   | { readonly answer: "refused"; readonly reason: string }
-  | { readonly answer: "status"; readonly status: JobReport };
+  | { readonly answer: "status"; readonly status: JobReport }
+  /** The deleting goes on: ask again with the same request id. */
+  | { readonly answer: "collecting" }
+  | { readonly answer: "collected"; readonly report: CollectionReport };
+
+/** What `job.gc` has deleted. */
+export interface CollectionReport {
+  readonly objects: number;
+  readonly bytes: number;
+  /** Of the objects: the first hundred. */
+  readonly names: readonly string[];
+  /** Puts that never ended, and what they had left. */
+  readonly unfinished: number;
+}
 
 export interface SubtaskReport {
   readonly subtask: SubtaskName;

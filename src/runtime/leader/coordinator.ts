@@ -205,6 +205,8 @@ export class Coordinator {
         return runtime.cancel();
       case "job.suspend":
         return runtime.suspend();
+      case "job.gc":
+        return runtime.collect(request.requestId);
     }
   }
 

@@ -25,9 +25,9 @@ import type {
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
 import type { EventFeed } from "../../observe/feed.ts";
-import { encodeValue } from "../../state/codec.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
+import { encodeManifest } from "../manifest.ts";
 import { completedEvent } from "../step-event.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
@@ -172,7 +172,7 @@ export class JobCheckpoints {
     try {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
-      pending.stored = { manifest, handle: await storage.put(name, [encodeValue(manifest)], bound) };
+      pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
       return { type: "manifest.stored" };
     } catch (error) {
       const reason = describeError(error);
