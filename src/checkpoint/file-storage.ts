@@ -8,7 +8,7 @@
  * - F3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
  */
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import {
@@ -50,6 +50,16 @@ export class FileStorage implements CheckpointStorage {
         { cause: error },
       );
     }
+  }
+
+  /**
+   * For a reader, who makes nothing.
+   * @throws ConfigurationError when the directory is not there
+   */
+  static existing(directory: string, configurationKey: string): FileStorage {
+    if (existsSync(directory)) return new FileStorage(directory, configurationKey);
+    const path = resolve(directory);
+    throw new ConfigurationError(configurationKey, `${configurationKey}: there is no directory ${path}`);
   }
 
   async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
