@@ -23,7 +23,7 @@ import { NatsBus } from "../nats/connection/bus.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { openNatsObjectStorage } from "../nats/storage/object-storage.ts";
-import { openNatsRecordStore } from "../nats/storage/record-store.ts";
+import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { Coordinator } from "../runtime/leader/coordinator.ts";
@@ -50,22 +50,53 @@ export interface Cluster {
   openRecords(): Promise<RecordStore>;
 }
 
-const newId = (): string => randomBytes(8).toString("hex");
+/** What a command needs that only asks or looks: it makes and changes no bucket and no directory. */
+export interface ClusterView {
+  readonly nats: NatsEnvironment;
+  readonly bus: Bus;
+  readonly subjects: Subjects;
+  /** undefined: no coordinator has ever been here. */
+  findRecords(): Promise<RecordStore | undefined>;
+  /** @throws ConfigurationError when the checkpoint directory is not there */
+  findStorage(): Promise<CheckpointStorage>;
+}
+
+export const newId = (): string => randomBytes(8).toString("hex");
+
+const bucketsOf = (prefix: string) => ({
+  checkpoints: `${prefix.replaceAll(".", "-")}-checkpoints`,
+  jobs: `${prefix.replaceAll(".", "-")}-jobs`,
+});
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
   const { prefix = "tidemark", checkpointDir, replicas = 1 } = options;
   const subjects = createSubjects(prefix);
-  const buckets = prefix.replaceAll(".", "-");
+  const buckets = bucketsOf(prefix);
   return {
     nats,
     subjects,
     bus: new NatsBus(nats),
     storage:
       checkpointDir === undefined
-        ? await openNatsObjectStorage(nats, { bucket: `${buckets}-checkpoints`, replicas })
+        ? await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas })
         : new FileStorage(checkpointDir, "checkpoint-dir"),
     feed: natsEventFeed(nats, subjects),
-    openRecords: () => openNatsRecordStore(nats, { bucket: `${buckets}-jobs`, replicas }),
+    openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
+  };
+}
+
+export function viewCluster(nats: NatsEnvironment, options: ClusterOptions = {}): ClusterView {
+  const { prefix = "tidemark", checkpointDir } = options;
+  const buckets = bucketsOf(prefix);
+  return {
+    nats,
+    subjects: createSubjects(prefix),
+    bus: new NatsBus(nats),
+    findRecords: () => findNatsRecordStore(nats, buckets.jobs),
+    findStorage: async () =>
+      checkpointDir === undefined
+        ? await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true })
+        : FileStorage.existing(checkpointDir, "checkpoint-dir"),
   };
 }
 
@@ -160,7 +191,10 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
   });
 }
 
-export function createClient(cluster: Cluster, leaderTimeoutMs?: number): ControlClient {
+export function createClient(
+  cluster: Pick<ClusterView, "bus" | "subjects">,
+  leaderTimeoutMs?: number,
+): ControlClient {
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId() }),
     subjects: cluster.subjects,

@@ -6,8 +6,9 @@ import { isSubjectToken } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
+import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
-import { type Cluster, openCluster } from "./assembly.ts";
+import { type Cluster, type ClusterOptions, type ClusterView, openCluster, viewCluster } from "./assembly.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;
@@ -256,14 +257,31 @@ export async function connectCluster(
   role: string,
   logger: Logger,
 ): Promise<Cluster> {
-  const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger)).catch(
-    (error: unknown) => {
-      throw inWordsOfFlags(error);
-    },
-  );
-  return openCluster(nats, {
-    prefix: flags.prefix,
-    checkpointDir: flags.checkpointDir,
-    replicas: flags.replicas,
+  return openCluster(await connect(flags, server, role, logger), clusterOptionsOf(flags));
+}
+
+/** Connects, and neither makes nor changes anything. The caller closes the connection. */
+export async function connectView(
+  flags: ClusterFlags,
+  server: string,
+  role: string,
+  logger: Logger,
+): Promise<ClusterView> {
+  return viewCluster(await connect(flags, server, role, logger), clusterOptionsOf(flags));
+}
+
+async function connect(
+  flags: ConnectionFlags,
+  server: string,
+  role: string,
+  logger: Logger,
+): Promise<NatsEnvironment> {
+  const options = connectOptionsOf(flags, server, `tidemark ${role}`, logger);
+  return await connectNats(options).catch((error: unknown) => {
+    throw inWordsOfFlags(error);
   });
+}
+
+function clusterOptionsOf({ prefix, checkpointDir, replicas }: ClusterFlags): ClusterOptions {
+  return { prefix, checkpointDir, replicas };
 }

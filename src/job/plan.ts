@@ -1,6 +1,5 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
 import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
-import type { JobConfig } from "../config/job-config.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { ChainedOperator, JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
@@ -113,12 +112,13 @@ export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
   return plan.vertices.flatMap((vertex) => vertex.operators);
 }
 
-/**
- * The plan for people, several lines without a last newline.
- *
- * @param config also says how far a failure sets the job back
- */
-export function describePlan(plan: GraphPlan, config?: JobConfig): string {
+/** The part of a configuration, or of a job's record, that says how far a failure sets the job back. */
+interface Checkpointed {
+  readonly checkpointing: { readonly intervalMs: number | null };
+}
+
+/** The plan for people, several lines without a last newline. */
+export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
   const subtasks = plan.vertices.reduce((sum, vertex) => sum + vertex.parallelism, 0);
   const sections = [
     `${count(plan.vertices.length, "vertex", "vertices")}, ${count(subtasks, "subtask")}, ` +
@@ -158,7 +158,7 @@ function describeOperator({ kind, connector, bounded, replayable, guarantee, sta
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
 }
 
-function describeCheckpoints(plan: GraphPlan, config: JobConfig): string {
+function describeCheckpoints(plan: GraphPlan, config: Checkpointed): string {
   const { intervalMs } = config.checkpointing;
   if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}`;
   const bounded = operatorsOf(plan).every((operator) => operator.bounded !== false);

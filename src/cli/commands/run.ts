@@ -4,9 +4,10 @@ import type { JobReport } from "../../control/messages.ts";
 import { describeError, RequestRefusedError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
-import { count, ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
+import { ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
 import { exitCodes } from "../report-error.ts";
 import { type RunFlags, RunSession } from "../run-session.ts";
+import { count } from "../text.ts";
 
 interface RunCommandFlags extends RunFlags {
   readonly json?: boolean;
