@@ -4,17 +4,12 @@ import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, newId } from "../assembly.ts";
-import {
-  describeCheckpoint,
-  describeSummaries,
-  detailOf,
-  summaryOf,
-} from "../inspection/checkpoint-detail.ts";
-import { garbageOf } from "../inspection/garbage.ts";
-import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../inspection/retained.ts";
-import { describeVerification, verify } from "../inspection/verification.ts";
 import { wholeNumber } from "../options.ts";
 import { exitCodeHelp, exitCodes } from "../report-error.ts";
+import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
+import { garbageOf } from "../stored/garbage.ts";
+import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../stored/retained.ts";
+import { describeVerification, verify } from "../stored/verification.ts";
 import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 

@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import type { JobReport } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import type { ClusterView } from "../assembly.ts";
-import { describeJob, describeJobs, detailOf, summaryOf } from "../inspection/job-detail.ts";
-import { readJob, readJobs } from "../inspection/retained.ts";
 import { exitCodeHelp } from "../report-error.ts";
+import { describeJob, describeJobs, detailOf, summaryOf } from "../stored/job-detail.ts";
+import { readJob, readJobs } from "../stored/retained.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
 export function jobCommands(program: Command): void {

@@ -2,9 +2,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { CompletedCheckpoint, JobRecord } from "../../machines/protocol.ts";
 import { objectNames } from "../../src/checkpoint/storage.ts";
-import { garbageOf } from "../../src/cli/inspection/garbage.ts";
-import { whileRetained } from "../../src/cli/inspection/retained.ts";
-import { describeVerification, verify } from "../../src/cli/inspection/verification.ts";
+import { garbageOf } from "../../src/cli/stored/garbage.ts";
+import { whileRetained } from "../../src/cli/stored/retained.ts";
+import { describeVerification, verify } from "../../src/cli/stored/verification.ts";
 import { EnvironmentError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { jobRecord } from "../support/job-record.ts";
