@@ -8,7 +8,7 @@
  * - F3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
  */
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import {
@@ -48,7 +48,7 @@ export class FileStorage implements CheckpointStorage {
     const { configurationKey = "checkpointing.directory", writeBufferBytes = 0 } = options;
     this.#directory = resolve(directory);
     this.#writeBufferBytes = writeBufferBytes;
-    this.description = `directory ${this.#directory}`;
+    this.description = FileStorage.describe(directory);
     try {
       mkdirSync(this.#directory, { recursive: true });
     } catch (error) {
@@ -59,6 +59,21 @@ export class FileStorage implements CheckpointStorage {
         { cause: error },
       );
     }
+  }
+
+  /**
+   * For a reader, who makes nothing.
+   * @throws ConfigurationError when the directory is not there
+   */
+  static existing(directory: string, configurationKey: string): FileStorage {
+    if (existsSync(directory)) return new FileStorage(directory, { configurationKey });
+    const path = resolve(directory);
+    throw new ConfigurationError(configurationKey, `${configurationKey}: there is no directory ${path}`);
+  }
+
+  /** `description` of the storage in this directory. */
+  static describe(directory: string): string {
+    return `directory ${resolve(directory)}`;
   }
 
   async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {

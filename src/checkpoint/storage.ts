@@ -67,3 +67,9 @@ export const objectNames = {
   message: (at: { job: string; incarnation: string; generation: number; id: string }): string =>
     `${objectNames.generation(at)}message/${at.id}`,
 };
+
+/** The generation in a name that was built here; undefined for any other name. */
+export function generationIn(name: string): number | undefined {
+  const generation = Number(name.split("/")[2]);
+  return Number.isSafeInteger(generation) && generation > 0 ? generation : undefined;
+}

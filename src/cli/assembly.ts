@@ -26,8 +26,8 @@ import { type GraphPlan, planOf } from "../job/plan.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
-import { openNatsObjectStorage } from "../nats/storage/object-storage.ts";
-import { openNatsRecordStore } from "../nats/storage/record-store.ts";
+import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-storage.ts";
+import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { Coordinator } from "../runtime/leader/coordinator.ts";
@@ -55,22 +55,63 @@ export interface Cluster {
   openRecords(): Promise<RecordStore>;
 }
 
-const newId = (): string => randomBytes(8).toString("hex");
+/** What a command needs that only asks or looks: it makes and changes no bucket and no directory. */
+export interface ClusterView {
+  readonly nats: NatsEnvironment;
+  readonly bus: Bus;
+  readonly subjects: Subjects;
+  readonly openStorage: OpenStorage;
+  /** Of checkpoints, as the storage itself would say it. */
+  readonly storageDescription: string;
+  /** undefined: no coordinator has ever been here. */
+  findRecords(): Promise<RecordStore | undefined>;
+  /** @throws ConfigurationError when the checkpoint directory is not there */
+  findStorage(): Promise<CheckpointStorage>;
+}
+
+export const newId = (): string => randomBytes(8).toString("hex");
+
+const DIRECTORY_KEY = "checkpointing.directory (--checkpoint-dir)";
+
+const bucketsOf = (prefix: string) => ({
+  checkpoints: `${prefix.replaceAll(".", "-")}-checkpoints`,
+  jobs: `${prefix.replaceAll(".", "-")}-jobs`,
+});
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
   const { prefix = "tidemark", storage = null, replicas = 1 } = options;
   const subjects = createSubjects(prefix);
-  const buckets = prefix.replaceAll(".", "-");
+  const buckets = bucketsOf(prefix);
   return {
     nats,
     subjects,
     bus: new NatsBus(nats),
     storage: await openCheckpointStorage(storage, () =>
-      openNatsObjectStorage(nats, { bucket: `${buckets}-checkpoints`, replicas }),
+      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas }),
     ),
     openStorage: storageOpener(nats, replicas),
     feed: natsEventFeed(nats, subjects),
-    openRecords: () => openNatsRecordStore(nats, { bucket: `${buckets}-jobs`, replicas }),
+    openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
+  };
+}
+
+export function viewCluster(nats: NatsEnvironment, options: ClusterOptions = {}): ClusterView {
+  const { prefix = "tidemark", storage = null, replicas = 1 } = options;
+  const buckets = bucketsOf(prefix);
+  return {
+    nats,
+    subjects: createSubjects(prefix),
+    openStorage: storageOpener(nats, replicas),
+    storageDescription:
+      storage?.kind === "filesystem"
+        ? FileStorage.describe(storage.directory)
+        : describeBucket(buckets.checkpoints),
+    bus: new NatsBus(nats),
+    findRecords: () => findNatsRecordStore(nats, buckets.jobs),
+    findStorage: async () =>
+      storage?.kind === "filesystem"
+        ? FileStorage.existing(storage.directory, DIRECTORY_KEY)
+        : await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true }),
   };
 }
 
@@ -107,7 +148,7 @@ async function openCheckpointStorage(
   checkShared(storage);
   if (storage?.kind !== "filesystem") return await openObjectStore();
   return new FileStorage(storage.directory, {
-    configurationKey: "checkpointing.directory (--checkpoint-dir)",
+    configurationKey: DIRECTORY_KEY,
     writeBufferBytes: storage.writeBufferBytes,
   });
 }
@@ -169,7 +210,8 @@ export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
 export async function submissionOf(
   prepared: PreparedJob,
   environment: ConnectorEnvironment,
-  storage: CheckpointStorage,
+  /** Of the checkpoints' storage. */
+  storageDescription: string,
 ): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly { readonly id: string }[]> = {};
@@ -189,7 +231,7 @@ export async function submissionOf(
     restart: config.restart,
     heartbeat: config.heartbeat,
     splits,
-    storage: askedFor === null ? null : storage.description,
+    storage: askedFor === null ? null : storageDescription,
   };
 }
 
@@ -221,7 +263,10 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
   });
 }
 
-export function createClient(cluster: Cluster, leaderTimeoutMs?: number): ControlClient {
+export function createClient(
+  cluster: Pick<ClusterView, "bus" | "subjects">,
+  leaderTimeoutMs?: number,
+): ControlClient {
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId() }),
     subjects: cluster.subjects,

@@ -2,12 +2,15 @@
 /** The `tidemark` command. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { clientCommands } from "./client-commands.ts";
-import { configCommand } from "./config-command.ts";
-import { coordinatorCommand } from "./coordinator-command.ts";
-import { exitCodes, reportError } from "./report-error.ts";
-import { runCommand } from "./run-command.ts";
-import { workerCommand } from "./worker-command.ts";
+import { checkpointCommands } from "./commands/checkpoints.ts";
+import { configCommand } from "./commands/config.ts";
+import { coordinatorCommand } from "./commands/coordinator.ts";
+import { jobCommands } from "./commands/jobs.ts";
+import { requestCommands } from "./commands/requests.ts";
+import { runCommand } from "./commands/run.ts";
+import { savepointCommands } from "./commands/savepoints.ts";
+import { workerCommand } from "./commands/worker.ts";
+import { exitCodeHelp, exitCodes, reportError } from "./report-error.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
@@ -16,26 +19,17 @@ const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", imp
 const program = new Command("tidemark")
   .description("Exactly-once stateful stream processing for services that talk NATS")
   .version(packageJson.version)
-  .addHelpText(
-    "after",
-    `
-Exit codes:
-  ${exitCodes.ok}    done: finished, suspended, or the request was taken
-  ${exitCodes.jobFailed}    the job failed or was canceled
-  ${exitCodes.usage}    wrong options, or a job file that cannot work
-  ${exitCodes.environment}    server, stream, permission, directory: something outside has to be mended
-  ${exitCodes.refused}    the coordinator refused, and said why
-  ${exitCodes.bug}   a bug in Tidemark
-  ${exitCodes.interrupted}  interrupted before an orderly end; nothing is lost`,
-  );
+  .addHelpText("after", exitCodeHelp());
 
 runCommand(program);
 coordinatorCommand(program);
 workerCommand(program);
-clientCommands(program);
+requestCommands(program);
+savepointCommands(program);
+jobCommands(program);
+checkpointCommands(program);
 configCommand(program);
-for (const command of withSubcommands(program))
-  command.exitOverride().configureOutput({ outputError: complainOf(command) });
+complainInOurForm(program, "tidemark");
 
 // Whoever read our output has gone: that ends the output, not the job.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
@@ -48,24 +42,17 @@ try {
   else process.exit(reportError(error));
 }
 
-function withSubcommands(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(withSubcommands)];
-}
-
-/** "tidemark config print". */
-function nameOf(command: Command): string {
-  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
-}
-
 /** In the form of all our messages: one line, what is wrong and what helps. */
-function complainOf(command: Command): (text: string, write: (text: string) => void) => void {
-  const help = `${nameOf(command)} --help`;
-  return (text, write) => {
-    const said = text
-      .trim()
-      .replace(/^error: /, "")
-      .replace(/\s*\n\s*/g, " ")
-      .replace(/\.$/, "");
-    write(`tidemark: ${said}; "${help}" lists the options\n`);
-  };
+function complainInOurForm(command: Command, name: string): void {
+  command.exitOverride().configureOutput({
+    outputError: (text, write) => {
+      const said = text
+        .trim()
+        .replace(/^error: /, "")
+        .replace(/\s*\n\s*/g, " ")
+        .replace(/\.$/, "");
+      write(`tidemark: ${said}; "${name} --help" lists the options\n`);
+    },
+  });
+  for (const one of command.commands) complainInOurForm(one, `${name} ${one.name()}`);
 }

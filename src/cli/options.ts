@@ -7,8 +7,9 @@ import { isSubjectToken } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
+import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
-import { type Cluster, openCluster } from "./assembly.ts";
+import { type Cluster, type ClusterView, openCluster, viewCluster } from "./assembly.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;
@@ -293,14 +294,30 @@ export async function connectCluster(
   logger: Logger,
   storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
 ): Promise<Cluster> {
-  const nats = await connectNats(connectOptionsOf(flags, server, `tidemark ${role}`, logger)).catch(
-    (error: unknown) => {
-      throw inWordsOfFlags(error);
-    },
-  );
-  return openCluster(nats, {
-    prefix: flags.prefix,
-    storage,
-    replicas: flags.replicas,
+  const { prefix, replicas } = flags;
+  return openCluster(await connect(flags, server, role, logger), { prefix, replicas, storage });
+}
+
+/** Connects, and neither makes nor changes anything. The caller closes the connection. */
+export async function connectView(
+  flags: ClusterFlags,
+  server: string,
+  role: string,
+  logger: Logger,
+  storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
+): Promise<ClusterView> {
+  const { prefix, replicas } = flags;
+  return viewCluster(await connect(flags, server, role, logger), { prefix, replicas, storage });
+}
+
+async function connect(
+  flags: ConnectionFlags,
+  server: string,
+  role: string,
+  logger: Logger,
+): Promise<NatsEnvironment> {
+  const options = connectOptionsOf(flags, server, `tidemark ${role}`, logger);
+  return await connectNats(options).catch((error: unknown) => {
+    throw inWordsOfFlags(error);
   });
 }

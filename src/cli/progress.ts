@@ -1,5 +1,6 @@
 /** What `tidemark run` shows while a job runs: on a terminal one line that changes, elsewhere a line now and then. */
 import type { JobReport } from "../control/messages.ts";
+import { count, size } from "./text.ts";
 
 const TERMINAL_EVERY_MS = 250;
 const ELSEWHERE_EVERY_MS = 5000;
@@ -116,20 +117,4 @@ export class ProgressScreen {
   #cleared(): string {
     return this.#shown === "" ? "" : CLEAR_LINE;
   }
-}
-
-export function count(value: number): string {
-  return value.toLocaleString("en");
-}
-
-function size(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  const units = ["KiB", "MiB", "GiB", "TiB"];
-  let value = bytes / 1024;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${value.toFixed(1)} ${units[unit]}`;
 }

@@ -4,6 +4,8 @@ import {
   describeError,
   EnvironmentError,
   InvariantError,
+  ObjectCorruptError,
+  ObjectMissingError,
   RequestRefusedError,
   TidemarkError,
 } from "../errors.ts";
@@ -17,19 +19,48 @@ export const exitCodes = {
   usage: 2,
   /** Server, stream, permission: something outside has to be mended. */
   environment: 3,
-  /** The coordinator refused, and said why. */
+  /** The coordinator refused, and said why; or there is no such job or checkpoint. */
   refused: 4,
+  /** A retained checkpoint is not whole. */
+  damaged: 5,
   /** A bug in Tidemark. */
   bug: 70,
   /** A second Ctrl-C, or one before the job was submitted. */
   interrupted: 130,
 } as const;
 
+type Outcome = keyof typeof exitCodes;
+
+const MEANINGS: Readonly<Record<Outcome, string>> = {
+  ok: "done: finished, suspended, or the request was taken",
+  jobFailed: "the job failed or was canceled",
+  usage: "wrong options, or a job file that cannot work",
+  environment: "server, stream, permission, directory: something outside has to be mended",
+  refused: "the coordinator refused, and said why; or there is no such job or checkpoint",
+  damaged: "an object of a retained checkpoint is missing or corrupt",
+  bug: "a bug in Tidemark",
+  interrupted: "interrupted before an orderly end; nothing is lost",
+};
+
+/** For the end of a `--help`. @param ok what 0 means there, when that can be said better */
+export function exitCodeHelp(
+  outcomes: readonly Outcome[] = Object.keys(exitCodes) as Outcome[],
+  ok: string = MEANINGS.ok,
+): string {
+  const lines = outcomes.map(
+    (outcome) => `  ${String(exitCodes[outcome]).padEnd(3)}  ${outcome === "ok" ? ok : MEANINGS[outcome]}`,
+  );
+  return `\nExit codes:\n${lines.join("\n")}`;
+}
+
 function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigurationError) return exitCodes.usage;
   if (error instanceof RequestRefusedError) return exitCodes.refused;
+  if (error instanceof ObjectMissingError || error instanceof ObjectCorruptError) return exitCodes.damaged;
   if (error instanceof InvariantError || !(error instanceof TidemarkError)) return exitCodes.bug;
-  return error instanceof EnvironmentError ? exitCodes.environment : exitCodes.jobFailed;
+  // A passing fault that has lasted longer than anybody waited.
+  const outside = error instanceof EnvironmentError || error.retry === "now";
+  return outside ? exitCodes.environment : exitCodes.jobFailed;
 }
 
 export function reportError(error: unknown): number {

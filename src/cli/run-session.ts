@@ -2,7 +2,7 @@
  * One `tidemark run`: provides what the job needs, submits it, watches it to its end, and takes everything down again.
  *
  * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
- * shown (run-command.ts, the examples).
+ * shown (commands/run.ts, the examples).
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -93,7 +93,7 @@ export class RunSession {
     const { flags } = options;
     await options.beforeSubmit?.(cluster);
     const environment = { job: prepared.job.name, logger: options.logger, nats: cluster.nats };
-    const submission = await submissionOf(prepared, environment, cluster.storage);
+    const submission = await submissionOf(prepared, environment, cluster.storage.description);
     let hopeless: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {
       hopeless = reject;

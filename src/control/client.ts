@@ -1,8 +1,9 @@
-/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend. */
+/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
 import { type ControlLink, pause } from "./link.ts";
 import type {
+  CollectionReport,
   JobReport,
   JobSubmission,
   LeaderAnswer,
@@ -28,7 +29,7 @@ const NEVER = new AbortController().signal;
 export type CompletedSnapshot = Extract<RequestOutcome, { readonly state: "completed" }>;
 
 function unknownJob(job: string): RequestRefusedError {
-  return new RequestRefusedError(`there is no job ${job}; "tidemark status" lists the jobs`);
+  return new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
 }
 
 export class ControlClient {
@@ -85,9 +86,21 @@ export class ControlClient {
     }
   }
 
-  async #known(job: string, request: LeaderRequest): Promise<void> {
+  /**
+   * Resolves when everything that older generations of the job have left behind is deleted, however long that takes.
+   * @param requestId random: repetitions are recognised by it
+   */
+  async collect(job: string, requestId: string): Promise<CollectionReport> {
+    for (;;) {
+      const answer = await this.#known(job, { type: "job.gc", job, requestId });
+      if (answer.answer === "collected") return answer.report;
+    }
+  }
+
+  async #known(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
     const answer = await this.#request(job, request);
     if (answer.answer === "unknown") throw unknownJob(job);
+    return answer;
   }
 
   async #request(job: string, request: LeaderRequest, timeoutMs?: number): Promise<LeaderAnswer> {

@@ -62,7 +62,9 @@ export type LeaderRequest =
   | { readonly type: "job.status"; readonly job: string }
   | { readonly type: "job.cancel"; readonly job: string }
   | { readonly type: "job.suspend"; readonly job: string }
-  | SnapshotRequest;
+  | SnapshotRequest
+  /** Deletes what older generations have left behind. A repetition carries the same id. */
+  | { readonly type: "job.gc"; readonly job: string; readonly requestId: string };
 
 /**
  * A checkpoint or savepoint that somebody waits for: sent again until the answer is its outcome. `request` is random and
@@ -97,7 +99,20 @@ export type LeaderAnswer =
   | { readonly answer: Answer; readonly generation?: number }
   | { readonly answer: "refused"; readonly reason: string }
   | { readonly answer: "status"; readonly status: JobReport }
-  | { readonly answer: "outcome"; readonly outcome: RequestOutcome };
+  | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
+  /** The deleting goes on: ask again with the same request id. */
+  | { readonly answer: "collecting" }
+  | { readonly answer: "collected"; readonly report: CollectionReport };
+
+/** What `job.gc` has deleted. */
+export interface CollectionReport {
+  readonly objects: number;
+  readonly bytes: number;
+  /** Of the objects: the first hundred. */
+  readonly names: readonly string[];
+  /** Puts that never ended, and what they had left. */
+  readonly unfinished: number;
+}
 
 export interface SubtaskReport {
   readonly subtask: SubtaskName;

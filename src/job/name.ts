@@ -13,6 +13,10 @@ export function checkName(name: unknown, what: string): asserts name is string {
   throw new ConfigurationError(key, `${what} ${show(name)}: ${problem}`);
 }
 
+export function isName(name: string): boolean {
+  return problemOf(name) === undefined;
+}
+
 function problemOf(name: unknown): string | undefined {
   if (typeof name !== "string") return "must be text; the first argument of every operator is its stable id";
   if (name === "") return "must not be empty";

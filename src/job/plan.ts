@@ -1,6 +1,5 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
-import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
-import type { JobConfig } from "../config/job-config.ts";
+import type { CheckpointingConfig, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { ChainedOperator, JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
@@ -71,7 +70,7 @@ export interface SinkPromise {
 /** The guarantee that a job really has, sink by sink: the sink's own, lowered by its sources and by the mode. */
 export function promisesOf(
   plan: GraphPlan,
-  mode: JobConfig["checkpointing"]["mode"] = "exactly-once",
+  mode: CheckpointingConfig["mode"] = "exactly-once",
 ): SinkPromise[] {
   const operators = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   return operatorsOf(plan)
@@ -85,7 +84,7 @@ export function promisesOf(
 function promise(
   sink: OperatorPlan,
   lossy: readonly OperatorPlan[],
-  mode: JobConfig["checkpointing"]["mode"],
+  mode: CheckpointingConfig["mode"],
 ): Omit<SinkPromise, "sink"> {
   const exact = sink.guarantee === "exactly-once" && mode === "exactly-once";
   const repeats =
@@ -124,12 +123,13 @@ export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
   return plan.vertices.flatMap((vertex) => vertex.operators);
 }
 
-/**
- * The plan for people, several lines without a last newline.
- *
- * @param config also says how far a failure sets the job back
- */
-export function describePlan(plan: GraphPlan, config?: JobConfig): string {
+/** The part of a configuration, or of a job's record, that says how far a failure sets the job back. */
+interface Checkpointed {
+  readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned">;
+}
+
+/** The plan for people, several lines without a last newline. */
+export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
   const subtasks = plan.vertices.reduce((sum, vertex) => sum + vertex.parallelism, 0);
   const sections = [
     `${count(plan.vertices.length, "vertex", "vertices")}, ${count(subtasks, "subtask")}, ` +
@@ -169,7 +169,7 @@ function describeOperator({ kind, connector, bounded, replayable, guarantee, sta
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
 }
 
-function describeCheckpoints(plan: GraphPlan, config: JobConfig): string {
+function describeCheckpoints(plan: GraphPlan, config: Checkpointed): string {
   const { intervalMs, mode, unaligned } = config.checkpointing;
   const kind = unaligned ? ", unaligned" : mode === "at-least-once" ? ", at-least-once" : "";
   if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}${kind}`;

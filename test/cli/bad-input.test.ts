@@ -376,8 +376,8 @@ const cases: readonly Case[] = [
     says: ["65535"],
   },
   {
-    title: "status without a coordinator",
-    args: () => here("status", "counting", "--connect-timeout", "1", "--prefix", "nobody"),
+    title: "cancel without a coordinator",
+    args: () => here("cancel", "counting", "--connect-timeout", "1", "--prefix", "nobody"),
     code: ENVIRONMENT,
     says: ["no coordinator leads (tried for 1 s", "tidemark coordinator", "--prefix"],
     withinMs: 5_000,
@@ -388,6 +388,24 @@ const cases: readonly Case[] = [
     code: ENVIRONMENT,
     says: ["no coordinator leads"],
     withinMs: 5_000,
+  },
+  {
+    title: "a subcommand misspelt",
+    args: () => here("checkpoints", "verfy", "counting"),
+    code: USAGE,
+    says: ["verfy", "Did you mean verify?", "tidemark checkpoints --help"],
+  },
+  {
+    title: "a checkpoint id that is none",
+    args: () => here("checkpoints", "show", "counting", "latest"),
+    code: USAGE,
+    says: ["latest", "whole number", "tidemark checkpoints show --help"],
+  },
+  {
+    title: "a name that no job has",
+    args: () => here("describe", "über"),
+    code: USAGE,
+    says: ["über", "tidemark list"],
   },
   {
     title: "status of a file",
@@ -419,7 +437,7 @@ describe("each is told in one message", () => {
     const asking = (...args: string[]) => workspace.run(here(...args, "--prefix", "lonely"));
     const status = await asking("status", "counting");
     expect(status).toMatchObject({ code: REFUSED, stdout: "" });
-    expect(status.stderr).toMatch('there is no job counting; "tidemark status" lists the jobs');
+    expect(status.stderr).toMatch('there is no job counting; "tidemark list" lists the jobs');
     expect(await asking("cancel", "counting")).toMatchObject({ code: REFUSED, stdout: "" });
     expect(await asking("status")).toMatchObject({ code: 0, stdout: "no jobs\n", stderr: "" });
     expect(JSON.parse((await asking("status", "--json")).stdout)).toEqual({ jobs: [] });
@@ -437,6 +455,7 @@ test("--help tells the exit codes", async () => {
     /^ {2}2 {4}wrong options/m,
     /^ {2}3 /m,
     /^ {2}4 /m,
+    /^ {2}5 {4}an object of a retained checkpoint/m,
     /^ {2}70 /m,
     /^ {2}130 /m,
   ])

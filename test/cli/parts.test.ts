@@ -99,8 +99,9 @@ test("one leads and one stands by; submit, status, cancel", async () => {
     /^ {2}count\/1 .*records in$/m,
   ])
     expect(text).toMatch(line);
-  const list = await workspace.run(here("status"));
-  expect(list.stdout).toMatch(/^counting {2}running {2}generation 1 {2}checkpoint \d+$/m);
+  const listed = await workspace.run(here("list"));
+  expect(listed.stdout).toMatch(/^JOB +STATUS +GENERATION +CHECKPOINT +AGE +SIZE$/m);
+  expect(listed.stdout).toMatch(/^counting +running +1 +\d+ +\d+ s +\d.* K?i?B$/m);
 
   const again = await workspace.run(here("submit", "job.ts"));
   expect(again).toMatchObject({ code: 4, stdout: "" });

@@ -11,7 +11,11 @@ import {
 } from "../../src/errors.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { type NatsRecordStore, openNatsRecordStore } from "../../src/nats/storage/record-store.ts";
+import {
+  findNatsRecordStore,
+  type NatsRecordStore,
+  openNatsRecordStore,
+} from "../../src/nats/storage/record-store.ts";
 import type { CompareAndSet, RecordStore } from "../../src/runtime/record-store.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { bytes, describeRecordStoreContract, stored, text } from "./record-store.contract.ts";
@@ -49,6 +53,14 @@ describe("NATS record store", () => {
   afterAll(async () => {
     await connection.close();
     await server.stop();
+  });
+
+  it("makes no bucket for a reader", async () => {
+    expect(await findNatsRecordStore(environment, "nowhere")).toBeUndefined();
+    await store.compareAndSet("seen", bytes("1"), 0);
+    expect(text((await (await findNatsRecordStore(environment, "records"))!.read("seen"))!.value)).toBe("1");
+    const names = await (await jetstreamManager(connection)).streams.names().next();
+    expect(names).toEqual(["KV_records"]);
   });
 
   it("makes a bucket that forgets nothing and that KV tools can read", async () => {

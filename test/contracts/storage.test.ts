@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,6 +20,7 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
 import { all, bytes, describeStorageContract, noise, same } from "./storage.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
@@ -43,11 +44,7 @@ for (const writeBufferBytes of [0, 20_480])
     const directory = await mkdtemp(join(tmpdir(), "tidemark-storage-"));
     return {
       storage: new FileStorage(directory, { writeBufferBytes }),
-      async corrupt(name) {
-        const content = await readFile(join(directory, name));
-        content[content.length - 1] = (content[content.length - 1] as number) ^ 1;
-        await writeFile(join(directory, name), content);
-      },
+      corrupt: (name) => corruptFile(join(directory, name)),
       close: () => rm(directory, { recursive: true }),
     };
   });
@@ -73,29 +70,13 @@ describeStorageContract("NATS object store", async () => {
   });
   return {
     storage,
-    corrupt: (name) => replaceLastChunk(connection, name, (chunk) => chunk.fill(1)),
+    corrupt: (name) => replaceLastChunk(connection, "objects", name, flipLastBit),
     async close() {
       await connection.close();
       await server.stop();
     },
   };
 });
-
-/** Deletes the last chunk, which is the last message of its subject, and stores what `change` makes of it. */
-async function replaceLastChunk(
-  connection: NatsConnection,
-  name: string,
-  change: (chunk: Uint8Array) => Uint8Array | undefined,
-): Promise<void> {
-  const manager = await jetstreamManager(connection);
-  const info = await (await new Objm(connection).open("objects")).info(name);
-  const subject = `$O.objects.C.${info?.nuid}`;
-  const chunk = await manager.streams.getMessage("OBJ_objects", { last_by_subj: subject });
-  if (chunk === null) throw new Error(`no chunk of ${name}`);
-  await manager.streams.deleteMessage("OBJ_objects", chunk.seq);
-  const changed = change(new Uint8Array(chunk.data));
-  if (changed !== undefined) await manager.jetstream().publish(subject, changed);
-}
 
 describe("NATS object storage", () => {
   let server: TestServer;
@@ -139,6 +120,16 @@ describe("NATS object storage", () => {
     await storage.delete("tools/ours");
   });
 
+  it("makes no bucket for a reader, to whom one that is not there is an empty one", async () => {
+    const handle = await storage.put("elsewhere", [bytes("x")]);
+    const reader = await openNatsObjectStorage(environment, { bucket: "nowhere", readOnly: true });
+    expect(await all(reader.list(""))).toEqual([]);
+    await expect(reader.get(handle)).rejects.toThrow(ObjectMissingError);
+    const names = await (await jetstreamManager(connection)).streams.names().next();
+    expect(names).toEqual(["OBJ_objects"]);
+    await storage.delete("elsewhere");
+  });
+
   it("makes a bucket on disk, without time-to-live, that refuses when it is full", async () => {
     expect((await streamState()).config).toMatchObject({
       storage: "file",
@@ -162,7 +153,7 @@ describe("NATS object storage", () => {
     const before = await consumers();
     for (const size of [1_000, 1_200_000]) {
       const handle = await storage.put(`lost/${size}`, [noise(size, 7)]);
-      await replaceLastChunk(connection, handle.name, () => undefined);
+      await replaceLastChunk(connection, "objects", handle.name, () => undefined);
       const started = performance.now();
       const failure = await storage.get(handle).catch((error: unknown) => error);
       expect(failure).toBeInstanceOf(ObjectMissingError);
@@ -175,7 +166,7 @@ describe("NATS object storage", () => {
   it("puts again what a broken delete left half", async () => {
     const content = noise(1_000, 8);
     await storage.put("half", [content]);
-    await replaceLastChunk(connection, "half", () => undefined);
+    await replaceLastChunk(connection, "objects", "half", () => undefined);
     const handle = await storage.put("half", [content]);
     expect(same(await storage.get(handle), content)).toBe(true);
   });

@@ -117,7 +117,7 @@ async function submit(place: Place): Promise<void> {
   const cluster = await open(place, "client");
   const prepared = prepareJob(keyedCountJob(place.job), {});
   const environment = { job: place.job.name, logger, nats: cluster.nats };
-  const submission: JobSubmission = await submissionOf(prepared, environment, cluster.storage);
+  const submission: JobSubmission = await submissionOf(prepared, environment, cluster.storage.description);
   await createClient(cluster).submit(submission, false);
   await cluster.nats.connection.close();
 }

@@ -144,7 +144,11 @@ class World {
   async submit(): Promise<void> {
     const { job } = this.#prepared;
     await this.client().submit(
-      await submissionOf(this.#prepared, { job: job.name, logger: quiet, nats: undefined }, this.storage),
+      await submissionOf(
+        this.#prepared,
+        { job: job.name, logger: quiet, nats: undefined },
+        this.storage.description,
+      ),
       false,
     );
   }

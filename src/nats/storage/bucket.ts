@@ -73,6 +73,16 @@ export async function openBucket(
   }
 }
 
+/** For a reader, who makes nothing. @param stream below the bucket */
+export async function hasBucket(
+  link: NatsLink,
+  manager: JetStreamManager,
+  what: string,
+  stream: string,
+): Promise<boolean> {
+  return (await settled(link, what, () => infoOf(manager, stream))) !== undefined;
+}
+
 async function infoOf(
   manager: JetStreamManager,
   stream: string,

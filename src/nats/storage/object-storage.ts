@@ -56,6 +56,8 @@ import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
 export interface NatsObjectStorageOptions extends BucketSettings {
   /** How long a read or write may make no progress, in milliseconds. Default 10,000. */
   readonly stallTimeoutMs?: number;
+  /** For a reader: nothing is made or changed, and a bucket that is not there is an empty one. */
+  readonly readOnly?: boolean;
 }
 
 const chunkBytesMax = 512 * 1024;
@@ -97,17 +99,22 @@ export async function openNatsObjectStorage(
   environment: NatsEnvironment,
   options: NatsObjectStorageOptions,
 ): Promise<NatsObjectStorage> {
-  const { bucket, stallTimeoutMs = 10_000 } = options;
+  const { bucket, stallTimeoutMs = 10_000, readOnly = false } = options;
   const manager = await jetstreamManager(environment.connection, {
     checkAPI: false,
     timeout: stallTimeoutMs,
   });
-  const link = NatsLink.of(environment.connection);
-  await openBucket(link, manager, `object store bucket ${bucket}`, options, {
-    name: `OBJ_${bucket}`,
-    subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
-  });
+  if (!readOnly)
+    await openBucket(NatsLink.of(environment.connection), manager, `object store bucket ${bucket}`, options, {
+      name: `OBJ_${bucket}`,
+      subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
+    });
   return new NatsObjectStorage(environment, manager, bucket, stallTimeoutMs);
+}
+
+/** `description` of the storage in this bucket. */
+export function describeBucket(bucket: string): string {
+  return `object store bucket ${bucket}`;
 }
 
 export class NatsObjectStorage implements CheckpointStorage {
@@ -126,7 +133,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     bucket: string,
     stallTimeoutMs: number,
   ) {
-    this.description = `object store bucket ${bucket}`;
+    this.description = describeBucket(bucket);
     this.#environment = environment;
     this.#link = NatsLink.of(environment.connection);
     this.#client = jetstream(environment.connection, { timeout: stallTimeoutMs });
@@ -444,23 +451,27 @@ export class NatsObjectStorage implements CheckpointStorage {
     return message === undefined ? undefined : { info: message.json<ObjectInfo>(), revision: message.seq };
   }
 
-  /** `undefined` also when the bucket itself is gone. */
   async #lastMessage(subject: string): Promise<StoredMsg | undefined> {
-    try {
-      const query = { last_by_subj: subject };
-      return (await this.#call(() => this.#manager.streams.getMessage(this.#stream, query))) ?? undefined;
-    } catch (error) {
-      if (hasCode(error, JetStreamApiCodes.StreamNotFound)) return undefined;
-      throw error;
-    }
+    const query = { last_by_subj: subject };
+    return (await this.#ifThere(() => this.#manager.streams.getMessage(this.#stream, query))) ?? undefined;
   }
 
   /** Subjects that hold messages, with their number, as the leader knows them. */
   async #subjects(filter: string): Promise<Map<string, number>> {
-    const info = await this.#call(() =>
+    const info = await this.#ifThere(() =>
       this.#manager.streams.info(this.#stream, { subjects_filter: filter }),
     );
-    return new Map(Object.entries(info.state.subjects ?? {}));
+    return new Map(Object.entries(info?.state.subjects ?? {}));
+  }
+
+  /** `undefined` when the bucket itself is gone: there is nothing in it. */
+  async #ifThere<T>(ask: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#call(ask);
+    } catch (error) {
+      if (hasCode(error, JetStreamApiCodes.StreamNotFound)) return undefined;
+      throw error;
+    }
   }
 
   async #purge(subject: string): Promise<void> {

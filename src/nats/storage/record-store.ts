@@ -29,7 +29,7 @@ import {
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../runtime/record-store.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
-import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
+import { type BucketSettings, hasBucket, hasCode, openBucket } from "./bucket.ts";
 
 export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
 
@@ -43,18 +43,32 @@ export async function openNatsRecordStore(
   options: NatsRecordStoreOptions,
 ): Promise<NatsRecordStore> {
   const { bucket } = options;
-  const manager = await jetstreamManager(environment.connection, {
-    checkAPI: false,
-    timeout: answerTimeoutMs,
-  });
+  const manager = await managerOf(environment);
   const link = NatsLink.of(environment.connection);
   await openBucket(link, manager, `KV bucket ${bucket}`, options, {
-    name: `KV_${bucket}`,
+    name: streamOf(bucket),
     subjects: [`$KV.${bucket}.>`],
     max_msgs_per_subject: 1,
   });
   return new NatsRecordStore(environment, manager, bucket);
 }
+
+/** For a reader, who makes and changes nothing: undefined when there is no such bucket. */
+export async function findNatsRecordStore(
+  environment: NatsEnvironment,
+  bucket: string,
+): Promise<NatsRecordStore | undefined> {
+  const manager = await managerOf(environment);
+  const link = NatsLink.of(environment.connection);
+  const found = await hasBucket(link, manager, `KV bucket ${bucket}`, streamOf(bucket));
+  return found ? new NatsRecordStore(environment, manager, bucket) : undefined;
+}
+
+function managerOf(environment: NatsEnvironment): Promise<JetStreamManager> {
+  return jetstreamManager(environment.connection, { checkAPI: false, timeout: answerTimeoutMs });
+}
+
+const streamOf = (bucket: string): string => `KV_${bucket}`;
 
 export class NatsRecordStore implements RecordStore {
   readonly #link: NatsLink;
@@ -69,7 +83,7 @@ export class NatsRecordStore implements RecordStore {
     this.#client = jetstream(environment.connection, { timeout: answerTimeoutMs });
     this.#manager = manager;
     this.#bucket = bucket;
-    this.#stream = `KV_${bucket}`;
+    this.#stream = streamOf(bucket);
     this.#subjectPrefix = `$KV.${bucket}.`;
   }
 

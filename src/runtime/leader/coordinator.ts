@@ -215,6 +215,8 @@ export class Coordinator {
         return runtime.suspend();
       case "job.snapshot":
         return runtime.snapshot(request);
+      case "job.gc":
+        return runtime.collect(request.requestId);
     }
   }
 

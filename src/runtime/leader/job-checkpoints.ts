@@ -40,6 +40,7 @@ import type { EventFeed } from "../../observe/feed.ts";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
+import { encodeManifest } from "../manifest.ts";
 import { completedEvent } from "../step-event.ts";
 import type { JobRequests } from "./job-requests.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
@@ -234,7 +235,7 @@ export class JobCheckpoints {
     try {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
-      pending.stored = { manifest, handle: await storage.put(name, [encodeValue(manifest)], bound) };
+      pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
       return { type: "manifest.stored" };
     } catch (error) {
       const reason = describeError(error);

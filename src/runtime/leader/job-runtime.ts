@@ -7,7 +7,7 @@
  */
 import { checkpointingMachine } from "../../../machines/checkpointing.ts";
 import { type JobEffects, jobMachine } from "../../../machines/job.ts";
-import type { JobRecord, Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
 import { factsOf, latestCheckpoint, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import { restartMachine } from "../../../machines/restart.ts";
@@ -23,11 +23,12 @@ import type {
   WorkerRegistration,
 } from "../../control/messages.ts";
 import { describeError, ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
-import { decodeValue } from "../../state/codec.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
+import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { Collections } from "./collections.ts";
 import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
 import { JobRequests } from "./job-requests.ts";
 import { LeaderGeneration } from "./leader-generation.ts";
@@ -63,6 +64,7 @@ export class JobRuntime {
   readonly #writer: RecordWriter;
   readonly #workers: WorkerRegistry;
   readonly #reaper: ObjectReaper;
+  readonly #collections: Collections;
   readonly #life = new AbortController();
   readonly #checkpoints: JobCheckpoints;
   readonly #requests = new JobRequests();
@@ -100,6 +102,11 @@ export class JobRuntime {
       storage: options.storage,
       logger: options.logger,
       signal: this.#life.signal,
+    });
+    this.#collections = new Collections({
+      clock,
+      prove: () => this.#writer.change({ change: "claim", token: options.token }),
+      collect: () => this.#reaper.collect(() => this.record),
     });
     this.#checkpoints = new JobCheckpoints({
       ...options,
@@ -230,6 +237,10 @@ export class JobRuntime {
     return { answer: "accepted" };
   }
 
+  collect(requestId: string): Promise<LeaderAnswer> {
+    return this.#collections.request(requestId);
+  }
+
   report(): JobReport {
     const { record } = this;
     const workers = this.#workers.list();
@@ -352,8 +363,7 @@ export class JobRuntime {
     let found: Parameters<typeof planRecovery>[1];
     while (latest !== undefined && found === undefined && !this.#life.signal.aborted) {
       try {
-        const bytes = await this.#options.storage.get(latest.manifest);
-        found = { found: "manifest", manifest: decodeValue(bytes) as Manifest };
+        found = { found: "manifest", manifest: await readManifest(this.#options.storage, latest.manifest) };
       } catch (error) {
         const object = latest.manifest.name;
         if (error instanceof ObjectMissingError) found = { found: "missing", object };

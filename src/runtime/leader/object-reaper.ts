@@ -1,21 +1,25 @@
 /**
  * Deletes what the job record no longer reaches (P15, P16, P21).
  *
- * Owns: which objects may go, and when. Does not own: the record. Nothing here is needed for correctness: what is not
- * deleted now is found by the next generation's sweep.
+ * Owns: when objects go. Does not own: the record, and which objects may go (checkpoint/reachability.ts). Nothing here
+ * is needed for correctness: what is not deleted now is found by the next generation's sweep.
  *
  * O1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
  * O2  A sweep touches only generations older than the sweeper's own.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { droppedBy } from "../../../machines/record.ts";
-import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import { objectsOf, unreachable } from "../../checkpoint/reachability.ts";
+import { type CheckpointStorage, objectNames, type StoredObject } from "../../checkpoint/storage.ts";
+import type { CollectionReport } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
-import { decodeValue } from "../../state/codec.ts";
+import { readManifest } from "../manifest.ts";
 
 /** Longer than any put takes. */
 const UNFINISHED_MS = 3_600_000;
+/** A report is one message, however much there was (P10). */
+const NAMES_REPORTED = 100;
 
 export interface ObjectReaperOptions {
   readonly storage: CheckpointStorage;
@@ -24,29 +28,20 @@ export interface ObjectReaperOptions {
   readonly signal: AbortSignal;
 }
 
-function namesIn(checkpoint: CompletedCheckpoint, manifest: Manifest): string[] {
-  return [
-    checkpoint.manifest.name,
-    ...manifest.subtasks.flatMap((subtask) => [
-      ...subtask.states.flatMap((state) => state.objects.map((object) => object.name)),
-      ...subtask.transactions.flatMap((transaction) => transaction.staged.map((object) => object.name)),
-    ]),
-  ];
-}
-
 export class ObjectReaper {
   readonly #options: ObjectReaperOptions;
   /** Names that each known checkpoint reaches. */
   readonly #names = new Map<number, readonly string[]>();
   #due: string[] = [];
-  #work: Promise<void> = Promise.resolve();
+  #work: Promise<unknown> = Promise.resolve();
 
   constructor(options: ObjectReaperOptions) {
     this.#options = options;
   }
 
   knowManifest(checkpoint: CompletedCheckpoint, manifest: Manifest): void {
-    this.#names.set(checkpoint.checkpointId, namesIn(checkpoint, manifest));
+    const names = objectsOf(checkpoint, manifest).map(({ handle }) => handle.name);
+    this.#names.set(checkpoint.checkpointId, names);
   }
 
   /** Of a checkpoint that was aborted: they go once a later write has proved that we still lead. */
@@ -60,7 +55,7 @@ export class ObjectReaper {
     this.#due = [];
     const dropped = droppedBy(before, after);
     if (due.length === 0 && dropped.length === 0) return;
-    this.#enqueue(async () => {
+    this.#byTheWay(async () => {
       const kept = await this.#reachable(after);
       const gone = dropped.flatMap((checkpoint) => this.#names.get(checkpoint.checkpointId) ?? []);
       for (const checkpoint of dropped) this.#names.delete(checkpoint.checkpointId);
@@ -70,29 +65,43 @@ export class ObjectReaper {
 
   /** What older generations left behind: uploads of checkpoints that nobody finished, transactions never cut. */
   sweep(record: JobRecord): void {
-    this.#enqueue(async () => {
-      const kept = await this.#reachable(record);
-      const gone: string[] = [];
-      for await (const object of this.#options.storage.list(objectNames.job(record.job)))
-        if (generationOf(object.name) < record.generation && !kept.has(object.name)) gone.push(object.name);
-      await this.#delete(gone);
-      await this.#options.storage.removeUnfinished(UNFINISHED_MS);
-    });
+    this.#byTheWay(() => this.#collect(record));
   }
 
   /** The job has ended for good: what its tombstone no longer names goes, its last generation included. */
   releaseJob(record: JobRecord): void {
-    if (record.status !== "finished" && record.status !== "canceled") return;
-    this.sweep({ ...record, generation: record.generation + 1 });
+    if (record.status === "finished" || record.status === "canceled") this.sweep(record);
+  }
+
+  /**
+   * A sweep on request. A failure is the caller's to tell.
+   * @param record when its turn comes: as this leader has itself written it
+   */
+  collect(record: () => JobRecord): Promise<CollectionReport> {
+    return this.#inOrder(() => this.#collect(record()));
+  }
+
+  async #collect(record: JobRecord): Promise<CollectionReport> {
+    const { storage } = this.#options;
+    const kept = await this.#reachable(record);
+    const objects: StoredObject[] = [];
+    for await (const object of storage.list(objectNames.job(record.job))) objects.push(object);
+    const gone = unreachable(record, kept, objects).filter(({ standing }) => standing === "collectable");
+    const names = gone.map(({ name }) => name);
+    await this.#delete(names);
+    return {
+      objects: gone.length,
+      bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+      names: names.slice(0, NAMES_REPORTED),
+      unfinished: await storage.removeUnfinished(UNFINISHED_MS),
+    };
   }
 
   async #reachable(record: JobRecord): Promise<Set<string>> {
     const names = new Set<string>();
     for (const checkpoint of record.checkpoints) {
-      if (!this.#names.has(checkpoint.checkpointId)) {
-        const bytes = await this.#options.storage.get(checkpoint.manifest);
-        this.knowManifest(checkpoint, decodeValue(bytes) as Manifest);
-      }
+      if (!this.#names.has(checkpoint.checkpointId))
+        this.knowManifest(checkpoint, await readManifest(this.#options.storage, checkpoint.manifest));
       for (const name of this.#names.get(checkpoint.checkpointId) ?? []) names.add(name);
     }
     return names;
@@ -100,13 +109,13 @@ export class ObjectReaper {
 
   async #delete(names: readonly string[]): Promise<void> {
     for (const name of names) {
-      if (this.#options.signal.aborted) return;
+      this.#options.signal.throwIfAborted();
       await this.#options.storage.delete(name);
     }
   }
 
-  #enqueue(work: () => Promise<void>): void {
-    this.#work = this.#work.then(work).catch((error: unknown) => {
+  #byTheWay(work: () => Promise<unknown>): void {
+    this.#inOrder(work).catch((error: unknown) => {
       if (!this.#options.signal.aborted)
         this.#options.logger.warn(
           { error: describeError(error) },
@@ -114,10 +123,10 @@ export class ObjectReaper {
         );
     });
   }
-}
 
-/** `<job>/<incarnation>/<generation>/…`; what has another form is not ours to delete. */
-function generationOf(name: string): number {
-  const generation = Number(name.split("/")[2]);
-  return Number.isSafeInteger(generation) && generation > 0 ? generation : Number.POSITIVE_INFINITY;
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#work.then(work);
+    this.#work = result.catch(() => undefined);
+    return result;
+  }
 }

@@ -21,7 +21,7 @@ import type {
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/operator.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
-import { decodeValue } from "../../state/codec.ts";
+import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { Generation, planOfDeployment } from "./generation.ts";
 import { untilItWorks } from "./staging.ts";
@@ -188,8 +188,7 @@ export class Worker {
   async #readManifest(deployment: Deployment): Promise<Manifest | undefined> {
     const { restore } = deployment;
     if (restore === null) return undefined;
-    const bytes = await untilItWorks(() => this.#options.storage.get(restore.manifest), this.#life.signal);
-    return decodeValue(bytes) as Manifest;
+    return await untilItWorks(() => readManifest(this.#options.storage, restore.manifest), this.#life.signal);
   }
 
   #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {

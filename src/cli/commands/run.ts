@@ -1,12 +1,13 @@
 /** `tidemark run JOB`: everything a job needs in one command, on one machine. */
 import { type Command, Option } from "commander";
-import type { JobReport } from "../control/messages.ts";
-import { describeError, RequestRefusedError } from "../errors.ts";
-import { describePlan } from "../job/plan.ts";
-import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "./options.ts";
-import { count, ProgressScreen, ProgressText, TroubleText } from "./progress.ts";
-import { exitCodes } from "./report-error.ts";
-import { type RunFlags, RunSession } from "./run-session.ts";
+import type { JobReport } from "../../control/messages.ts";
+import { describeError, RequestRefusedError } from "../../errors.ts";
+import { describePlan } from "../../job/plan.ts";
+import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
+import { ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
+import { exitCodes } from "../report-error.ts";
+import { type RunFlags, RunSession } from "../run-session.ts";
+import { count } from "../text.ts";
 
 interface RunCommandFlags extends RunFlags {
   readonly json?: boolean;

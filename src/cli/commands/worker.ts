@@ -1,10 +1,10 @@
 /** `tidemark worker JOB`: offers slots and runs what the leader deploys on it. */
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
-import { loadJob } from "../job/load.ts";
-import { createWorker, prepareJob } from "./assembly.ts";
-import { serveHealth } from "./health.ts";
-import { watchLifetime } from "./lifetime.ts";
+import { loadJob } from "../../job/load.ts";
+import { createWorker, prepareJob } from "../assembly.ts";
+import { serveHealth } from "../health.ts";
+import { watchLifetime } from "../lifetime.ts";
 import {
   addClusterOptions,
   addConfigOptions,
@@ -14,8 +14,8 @@ import {
   loggerOf,
   overridesOf,
   wholeNumber,
-} from "./options.ts";
-import { exitCodes } from "./report-error.ts";
+} from "../options.ts";
+import { exitCodes } from "../report-error.ts";
 
 interface WorkerFlags extends ClusterFlags, ConfigFlags {
   readonly server: string;

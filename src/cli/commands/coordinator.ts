@@ -1,10 +1,10 @@
 /** `tidemark coordinator`: leads jobs, or stands by until the leader is gone. */
 import { type Command, Option } from "commander";
-import { describeError } from "../errors.ts";
-import { createCoordinator } from "./assembly.ts";
-import { serveHealth } from "./health.ts";
-import { watchLifetime } from "./lifetime.ts";
-import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "./options.ts";
+import { describeError } from "../../errors.ts";
+import { createCoordinator } from "../assembly.ts";
+import { serveHealth } from "../health.ts";
+import { watchLifetime } from "../lifetime.ts";
+import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
 
 interface CoordinatorFlags extends ClusterFlags {
   readonly server: string;

@@ -1,17 +1,17 @@
 /** `tidemark config print [JOB]`: every option's effective value, and where it comes from. */
 import type { Command } from "commander";
-import { resolveJobConfig } from "../config/job-config.ts";
-import type { EffectiveOption } from "../config/settings.ts";
-import { loadJob } from "../job/load.ts";
-import { table } from "../job/plan.ts";
-import { checkShared } from "./assembly.ts";
+import { resolveJobConfig } from "../../config/job-config.ts";
+import type { EffectiveOption } from "../../config/settings.ts";
+import { loadJob } from "../../job/load.ts";
+import { table } from "../../job/plan.ts";
+import { checkShared } from "../assembly.ts";
 import {
   addConfigOptions,
   addStorageOptions,
   type ConfigFlags,
   overridesOf,
   type StorageFlags,
-} from "./options.ts";
+} from "../options.ts";
 
 interface PrintFlags extends ConfigFlags, StorageFlags {
   readonly json?: boolean;

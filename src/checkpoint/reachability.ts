@@ -1,0 +1,66 @@
+/**
+ * What a job's record reaches in checkpoint storage, and what may become of the rest (P15, P21): pure functions over the
+ * record, the manifests that it names, and a listing. The leader's reaper deletes by them, operators look by them.
+ *
+ * - R1 The record names manifests, a manifest names all that a restore needs; nothing else is reachable.
+ * - R2 Unreachable is not enough to go: an object of the record's own generation may be one that a pending checkpoint
+ *   is about to name, and one of a newer generation means that the record is out of date.
+ */
+import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
+import { generationIn, type StoredObject } from "./storage.ts";
+
+/** An object that a checkpoint needs. */
+export interface NamedObject {
+  readonly handle: ObjectHandle;
+  /** In words: "manifest", "state of count in count/0", "transaction out@7 of writer 0". */
+  readonly purpose: string;
+}
+
+export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): NamedObject[] {
+  return [
+    { handle: checkpoint.manifest, purpose: "manifest" },
+    ...manifest.subtasks.flatMap(({ subtask, states, transactions }) => [
+      ...states.flatMap(({ operator, objects }) =>
+        objects.map((handle) => ({ handle, purpose: `state of ${operator} in ${subtask}` })),
+      ),
+      ...transactions.flatMap(({ sink, checkpointId, writer, staged }) =>
+        staged.map((handle) => ({
+          handle,
+          purpose: `transaction ${sink}@${checkpointId} of writer ${writer}`,
+        })),
+      ),
+    ]),
+  ];
+}
+
+export type Standing =
+  /** Of a generation that is over: nothing will ever name it again. */
+  | "collectable"
+  /** Of the record's own generation or a newer one: in use, or too young to tell (R2). */
+  | "young"
+  /** Its name is not one that we give. */
+  | "foreign";
+
+export interface UnreachableObject extends StoredObject {
+  /** null: foreign. */
+  readonly generation: number | null;
+  readonly standing: Standing;
+}
+
+/** @param reached every name that the record and its manifests name: all of them, or what is needed may be collected */
+export function unreachable(
+  record: Pick<JobRecord, "generation" | "status">,
+  reached: ReadonlySet<string>,
+  objects: readonly StoredObject[],
+): UnreachableObject[] {
+  // Of a job that has ended for good nothing is under way any more (P18).
+  const ended = record.status === "finished" || record.status === "canceled";
+  const bound = ended ? record.generation + 1 : record.generation;
+  return objects
+    .filter(({ name }) => !reached.has(name))
+    .map((object) => {
+      const generation = generationIn(object.name) ?? null;
+      const standing = generation === null ? "foreign" : generation < bound ? "collectable" : "young";
+      return { ...object, generation, standing };
+    });
+}

@@ -1,0 +1,87 @@
+/** `tidemark submit`, `cancel`: requests to the leading coordinator. */
+import type { Command } from "commander";
+import type { RestoreRequest } from "../../control/messages.ts";
+import { ConfigurationError } from "../../errors.ts";
+import { loadJob } from "../../job/load.ts";
+import { describePlan } from "../../job/plan.ts";
+import { type PreparedJob, prepareJob, submissionOf } from "../assembly.ts";
+import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
+import { exitCodeHelp } from "../report-error.ts";
+import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+import { takeSavepoint } from "./take-savepoint.ts";
+
+export function requestCommands(program: Command): void {
+  addConfigOptions(addClientOptions(program.command("submit")))
+    .description("hand a job to the leading coordinator; workers for it are started apart")
+    .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
+    .option("--fresh", "start over: drop the state of an earlier run")
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is submitted"),
+    )
+    .action(submit);
+  addClientOptions(program.command("cancel"))
+    .description("end a job: what was decided is committed, its state is dropped")
+    .argument("<job>", "name of the job")
+    .option("--with-savepoint", "take a savepoint first; if that fails, the job goes on")
+    .option("--to <place>", "where the savepoint goes")
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is being canceled"),
+    )
+    .action(cancel);
+}
+
+async function submit(path: string, flags: SubmitFlags): Promise<void> {
+  await handIn(path, flags, null, ({ job, plan, config }) => ({
+    value: { job: job.name, submitted: true },
+    text: `${describePlan(plan, config)}\n\njob ${job.name} is submitted`,
+  }));
+}
+
+export interface SubmitFlags extends ClientFlags, ConfigFlags {
+  readonly fresh?: boolean;
+}
+
+/** Hands the job in the file to the leader, restored from somewhere if that is asked for. */
+export async function handIn(
+  path: string,
+  flags: SubmitFlags,
+  restore: RestoreRequest | null,
+  say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
+): Promise<void> {
+  const prepared = prepareJob(await loadJob(path), overridesOf(flags));
+  const logger = messagesOf(flags, "client");
+  for (const warning of prepared.warnings) logger.warn({}, warning);
+  await withView(
+    flags,
+    async (view) => {
+      const environment = { job: prepared.job.name, logger, nats: view.nats };
+      const submission = await submissionOf(prepared, environment, view.storageDescription);
+      await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
+      const { value, text } = say(prepared);
+      print(flags, value, text);
+    },
+    prepared.config.checkpointing.storage,
+  );
+}
+
+async function cancel(job: string, flags: CancelFlags): Promise<void> {
+  checkJobName(job);
+  if (flags.to !== undefined && flags.withSavepoint !== true)
+    throw new ConfigurationError("to", "--to says where a savepoint goes: it needs --with-savepoint");
+  await withView(flags, async (view) => {
+    if (flags.withSavepoint !== true) {
+      await clientOf(view, flags).cancel(job);
+      return print(flags, { job, canceling: true }, `job ${job} is being canceled`);
+    }
+    const { checkpointId, location } = await takeSavepoint(view, flags, job, "cancel");
+    const text = `job ${job} is canceled; its savepoint is ${location}`;
+    print(flags, { job, canceled: true, checkpointId, location }, text);
+  });
+}
+
+interface CancelFlags extends ClientFlags {
+  readonly withSavepoint?: boolean;
+  readonly to?: string;
+}

@@ -1,0 +1,155 @@
+/** `tidemark savepoint`, `stop`, `restore`, `dispose`: snapshots that belong to their users. */
+import type { Command } from "commander";
+import { disposeSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
+import { EnvironmentError, RequestRefusedError } from "../../errors.ts";
+import { loadJob } from "../../job/load.ts";
+import { table } from "../../job/plan.ts";
+import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
+import { jobKey } from "../../runtime/leader/coordinator.ts";
+import { readRestorable } from "../../runtime/leader/fork.ts";
+import { decodeRecord } from "../../runtime/leader/record-writer.ts";
+import { prepareJob } from "../assembly.ts";
+import { addConfigOptions, overridesOf } from "../options.ts";
+import { exitCodeHelp } from "../report-error.ts";
+import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
+import { handIn, type SubmitFlags } from "./requests.ts";
+import { takeSavepoint } from "./take-savepoint.ts";
+
+interface SavepointFlags extends ClientFlags {
+  readonly to?: string;
+  readonly drain?: boolean;
+}
+
+interface RestoreFlags extends SubmitFlags {
+  readonly from: string;
+  readonly claim?: boolean;
+  readonly drop: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+const TO =
+  "directory (an absolute path) or nats:<bucket>; default: checkpointing.savepointDirectory of the job";
+
+export function savepointCommands(program: Command): void {
+  addClientOptions(program.command("savepoint"))
+    .description("take a savepoint of a job, which goes on; prints its location")
+    .argument("<job>", "name of the job")
+    .option("--to <place>", TO)
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the savepoint is complete"),
+    )
+    .action((job: string, flags: SavepointFlags) => take(job, flags, "go-on"));
+  addClientOptions(program.command("stop"))
+    .description(
+      "stop a job with a savepoint: its transactions are committed, and another job can go on from it",
+    )
+    .argument("<job>", "name of the job")
+    .option("--to <place>", TO)
+    .option("--drain", "end all sources first, as if their input did; nobody can go on from the savepoint")
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job has stopped"),
+    )
+    .action((job: string, flags: SavepointFlags) =>
+      take(job, flags, flags.drain === true ? "drain" : "stop"),
+    );
+  addConfigOptions(addClientOptions(program.command("restore")))
+    .description("start a job with the state of a savepoint or of a checkpoint that a job has left")
+    .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
+    .requiredOption("--from <location>", "what savepoint or stop has printed, or checkpoint:<job>[/<id>]")
+    .option(
+      "--claim",
+      "the savepoint is the job's from now on: deleted once a checkpoint of its own is complete",
+    )
+    .option(
+      "--drop <operator>",
+      "give up the state of this operator, repeatable",
+      (operator: string, all: readonly string[]) => [...all, operator],
+      [] as readonly string[],
+    )
+    .option("--dry-run", "only show what would be restored")
+    .option("--fresh", "also when the job of this name could be resumed by itself")
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is submitted"),
+    )
+    .action(restore);
+  addClientOptions(program.command("dispose"))
+    .description("delete a savepoint")
+    .argument("<location>", "what savepoint or stop has printed")
+    .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "it is deleted"))
+    .action(dispose);
+}
+
+async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" | "drain"): Promise<void> {
+  checkJobName(job);
+  await withView(flags, async (view) => {
+    const { checkpointId, location } = await takeSavepoint(view, flags, job, then);
+    const stopped = then !== "go-on";
+    const text = stopped ? `job ${job} has stopped with savepoint ${location}` : `savepoint ${location}`;
+    print(flags, { job, checkpointId, location, stopped, drained: then === "drain" }, text);
+  });
+}
+
+async function restore(path: string, flags: RestoreFlags): Promise<void> {
+  if (flags.dryRun === true) return showRestore(path, flags);
+  const request = {
+    location: flags.from,
+    mode: flags.claim === true ? "claim" : "no-claim",
+    drop: flags.drop,
+  } as const;
+  await handIn(path, flags, request, ({ job }) => ({
+    value: { job: job.name, submitted: true, from: flags.from },
+    text: `job ${job.name} is submitted, restored from ${flags.from}`,
+  }));
+}
+
+async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
+  const prepared = prepareJob(await loadJob(path), overridesOf(flags));
+  await withView(
+    flags,
+    async (view) => {
+      const records = await view.findRecords();
+      const source = await readRestorable(flags.from, {
+        storage: await view.findStorage(),
+        openStorage: view.openStorage,
+        recordOf: async (job) => {
+          const found = await records?.read(jobKey(job));
+          return found === undefined ? undefined : decodeRecord(found.value);
+        },
+      });
+      const plan = planRestore(source, prepared.plan, flags.drop);
+      const { checkpointId, job } = source.manifest;
+      print(flags, { from: flags.from, job, checkpointId, drained: source.drained, ...plan }, describe(plan));
+      if (source.drained || plan.problems.length > 0)
+        throw new RequestRefusedError(
+          source.drained
+            ? `${flags.from} was taken of a drained job: nobody can go on from it`
+            : `the state in ${flags.from} does not fit job ${prepared.job.name}: ${plan.problems.join("; ")}`,
+        );
+    },
+    prepared.config.checkpointing.storage,
+  );
+}
+
+function describe({ operators }: RestorePlan): string {
+  return table([
+    ["operator", "", "state", "bytes"],
+    ...operators.map(({ operator, fate, states, bytes }) => [
+      operator,
+      fate,
+      states.join(", "),
+      String(bytes),
+    ]),
+  ]);
+}
+
+async function dispose(location: string, flags: ClientFlags): Promise<void> {
+  const { root } = splitLocation(location);
+  await withView(flags, async (view) => {
+    const objects = await disposeSavepoint(location, await view.openStorage(root));
+    if (objects === 0) throw new EnvironmentError(`there is no savepoint at ${location}`);
+    print(flags, { location, disposed: true, objects }, `savepoint ${location} is deleted`);
+  });
+}

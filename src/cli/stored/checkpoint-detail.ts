@@ -1,0 +1,188 @@
+/** Checkpoints as people and programs read them: the list of the retained ones, and what one of them holds. */
+import type {
+  CommittableHandle,
+  CompletedCheckpoint,
+  JobRecord,
+  Manifest,
+  ObjectHandle,
+  StateHandle,
+  SubtaskSnapshot,
+} from "../../../machines/protocol.ts";
+import { objectsOf } from "../../checkpoint/reachability.ts";
+import { encodeValue } from "../../state/codec.ts";
+import { age, count, counted, moment, size, table } from "../text.ts";
+import type { Retained } from "./retained.ts";
+
+/** One line of `checkpoints ls`. */
+export interface CheckpointSummary {
+  readonly checkpointId: number;
+  readonly generation: number;
+  readonly completedAtMs: number;
+  readonly bytes: number;
+  /** null: its manifest cannot be read. */
+  readonly objects: number | null;
+  readonly allFinished: boolean;
+  readonly manifest: string;
+  /** Why its manifest cannot be read; null when it can. */
+  readonly damage: string | null;
+}
+
+export function summaryOf(one: Retained): CheckpointSummary {
+  const { checkpointId, generation, completedAtMs, bytes, allFinished, manifest } = one.checkpoint;
+  return {
+    checkpointId,
+    generation,
+    completedAtMs,
+    bytes,
+    objects: "manifest" in one ? objectsOf(one.checkpoint, one.manifest).length : null,
+    allFinished,
+    manifest: manifest.name,
+    damage: "manifest" in one ? null : one.damage.message,
+  };
+}
+
+export function describeSummaries(
+  job: string,
+  checkpoints: readonly CheckpointSummary[],
+  nowMs: number,
+): string {
+  if (checkpoints.length === 0) return `job ${job} has no retained checkpoint`;
+  const rows = checkpoints.map((one) => [
+    String(one.checkpointId),
+    String(one.generation),
+    moment(one.completedAtMs),
+    age(one.completedAtMs, nowMs),
+    size(one.bytes),
+    one.objects === null ? "?" : count(one.objects),
+    one.allFinished ? "all" : "no",
+  ]);
+  const headings = ["CHECKPOINT", "GENERATION", "COMPLETED", "AGE", "SIZE", "OBJECTS", "FINISHED"];
+  const damaged = checkpoints.flatMap(({ checkpointId, damage }) =>
+    damage === null ? [] : [`checkpoint ${checkpointId} is damaged: ${damage}`],
+  );
+  return [table([headings, ...rows]), ...damaged].join("\n");
+}
+
+/** What one subtask has handed over for a checkpoint, whether that is complete yet or not. */
+export interface SubtaskDetail {
+  readonly subtask: string;
+  readonly finished: boolean;
+  readonly alignmentMs: number;
+  readonly syncMs: number;
+  readonly asyncMs: number;
+  readonly bytes: number;
+  readonly states: readonly {
+    readonly operator: string;
+    readonly kind: StateHandle["kind"];
+    /** Travels in the manifest itself. */
+    readonly inlineBytes: number;
+    readonly objects: readonly ObjectHandle[];
+  }[];
+  /** Prepared with the checkpoint, to be committed once it is complete. */
+  readonly transactions: readonly {
+    readonly transaction: string;
+    readonly writer: number;
+    readonly inlineBytes: number;
+    readonly staged: readonly ObjectHandle[];
+  }[];
+}
+
+export interface CheckpointDetail {
+  readonly job: string;
+  readonly incarnation: string;
+  readonly checkpointId: number;
+  readonly generation: number;
+  readonly completedAtMs: number;
+  readonly bytes: number;
+  readonly allFinished: boolean;
+  readonly manifest: ObjectHandle;
+  readonly subtasks: readonly SubtaskDetail[];
+}
+
+export function detailOf(
+  record: JobRecord,
+  checkpoint: CompletedCheckpoint,
+  manifest: Manifest,
+): CheckpointDetail {
+  const { job } = record;
+  return {
+    job,
+    incarnation: manifest.incarnation,
+    ...checkpoint,
+    subtasks: manifest.subtasks.map(subtaskDetailOf),
+  };
+}
+
+function subtaskDetailOf(snapshot: SubtaskSnapshot): SubtaskDetail {
+  const { states, transactions, ...rest } = snapshot;
+  return {
+    ...rest,
+    states: states.map(({ operator, kind, inline, objects }) => ({
+      operator,
+      kind,
+      inlineBytes: inlineBytes(inline),
+      objects,
+    })),
+    transactions: transactions.map(transactionDetailOf),
+  };
+}
+
+function transactionDetailOf({ sink, checkpointId, writer, staged, detail }: CommittableHandle) {
+  return { transaction: `${sink}@${checkpointId}`, writer, inlineBytes: inlineBytes(detail), staged };
+}
+
+function inlineBytes(value: unknown): number {
+  return value === null || value === undefined ? 0 : encodeValue(value).length;
+}
+
+export function describeCheckpoint(checkpoint: CheckpointDetail, nowMs: number): string {
+  const { checkpointId, job, generation, incarnation, completedAtMs, manifest, subtasks } = checkpoint;
+  return [
+    table([
+      ["checkpoint", `${checkpointId} of job ${job}`],
+      ["taken by", `generation ${generation}, incarnation ${incarnation}`],
+      ["completed", `${moment(completedAtMs)}, ${age(completedAtMs, nowMs)} ago`],
+      ["size", `${size(checkpoint.bytes)} in all`],
+      ["manifest", `${manifest.name}  ${size(manifest.bytes)}`],
+      ["finished", checkpoint.allFinished ? "every subtask: all input is processed" : "no"],
+    ]),
+    describeSubtasks(subtasks),
+    ...subtasks.map(describeHandles).filter((text) => text !== ""),
+  ].join("\n\n");
+}
+
+/** Who took how long, one line each. */
+function describeSubtasks(subtasks: readonly SubtaskDetail[]): string {
+  const rows = subtasks.map((one) => [
+    one.subtask,
+    size(one.bytes),
+    ...[one.alignmentMs, one.syncMs, one.asyncMs].map((ms) => `${ms.toFixed(1)} ms`),
+    one.finished ? "yes" : "no",
+  ]);
+  return table([["SUBTASK", "SIZE", "ALIGNMENT", "SYNC", "ASYNC", "FINISHED"], ...rows]);
+}
+
+/** What it holds and where that lies; empty when it holds nothing. */
+function describeHandles({ subtask, states, transactions }: SubtaskDetail): string {
+  const lines = [
+    ...states.flatMap(({ operator, kind, inlineBytes: inline, objects }) =>
+      describeParts(`state of ${operator} (${kind})`, inline, objects),
+    ),
+    ...transactions.flatMap(({ transaction, writer, inlineBytes: inline, staged }) =>
+      describeParts(`transaction ${transaction} of writer ${writer}`, inline, staged),
+    ),
+  ];
+  return lines.length === 0 ? "" : [subtask, ...lines].join("\n");
+}
+
+function describeParts(what: string, inline: number, objects: readonly ObjectHandle[]): string[] {
+  const sum = objects.reduce((total, { bytes }) => total + bytes, 0);
+  const parts = [
+    ...(inline === 0 ? [] : [`${size(inline)} in the manifest`]),
+    ...(objects.length === 0 ? [] : [`${size(sum)} in ${counted(objects.length, "object")}`]),
+  ];
+  return [
+    `  ${what}: ${parts.length === 0 ? "empty" : parts.join(", ")}`,
+    ...objects.map(({ name, bytes }) => `    ${name}  ${size(bytes)}`),
+  ];
+}

@@ -1,0 +1,96 @@
+/** Jobs as people and programs read them, from the durable record alone. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import { latestCheckpoint } from "../../../machines/record.ts";
+import { formatDuration } from "../../config/quantity.ts";
+import { describePlan } from "../../job/plan.ts";
+import { age, counted, moment, size, table } from "../text.ts";
+
+/** One line of `list`. */
+export interface JobSummary {
+  readonly job: string;
+  readonly status: JobRecord["status"];
+  readonly generation: number;
+  readonly checkpoint: {
+    readonly checkpointId: number;
+    readonly completedAtMs: number;
+    readonly bytes: number;
+  } | null;
+  readonly updatedAtMs: number;
+}
+
+export function summaryOf(record: JobRecord): JobSummary {
+  const { job, status, generation, updatedAtMs } = record;
+  const latest = latestCheckpoint(record);
+  return {
+    job,
+    status,
+    generation,
+    checkpoint:
+      latest === undefined
+        ? null
+        : {
+            checkpointId: latest.checkpointId,
+            completedAtMs: latest.completedAtMs,
+            bytes: latest.bytes,
+          },
+    updatedAtMs,
+  };
+}
+
+export function describeJobs(jobs: readonly JobSummary[], nowMs: number): string {
+  if (jobs.length === 0) return "no jobs";
+  const rows = jobs.map(({ job, status, generation, checkpoint }) => [
+    job,
+    status,
+    String(generation),
+    ...(checkpoint === null
+      ? ["none", "", ""]
+      : [String(checkpoint.checkpointId), age(checkpoint.completedAtMs, nowMs), size(checkpoint.bytes)]),
+  ]);
+  return table([["JOB", "STATUS", "GENERATION", "CHECKPOINT", "AGE", "SIZE"], ...rows]);
+}
+
+/** All of the record that is about the job, and not about how it is written. */
+export function detailOf(record: JobRecord) {
+  const { format: _, token: __, writeId: ___, nonce: ____, ...detail } = record;
+  return detail;
+}
+
+export function describeJob(record: JobRecord, nowMs: number): string {
+  const { job, status, settleTo, checkpointing, restart, heartbeat, splits, checkpoints, failures } = record;
+  const { strategy, ...restartSettings } = restart;
+  return [
+    table([
+      ["job", job],
+      ["status", settleTo === null ? status : `${status}, then ${settleTo}`],
+      ["generation", `${record.generation}, incarnation ${record.incarnation}`],
+      ["submitted", `${moment(record.createdAtMs)}; record written ${age(record.updatedAtMs, nowMs)} ago`],
+      ["fingerprints", `graph ${record.graphFingerprint}, code ${record.codeFingerprint}`],
+      ["checkpointing", settings(checkpointing)],
+      ["restart", [strategy, settings(restartSettings)].filter((text) => text !== "").join(": ")],
+      ["heartbeat", settings(heartbeat)],
+      ...Object.entries(splits).map(([source, some]) => [
+        `input of ${source}`,
+        `${counted(some.length, "split")}: ${some.map(({ id }) => id).join(", ")}`,
+      ]),
+      ...checkpoints.map((one) => [
+        `checkpoint ${one.checkpointId}`,
+        `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, generation ${one.generation}`,
+      ]),
+      ...failures.map(({ atMs, where, reason }) => ["failure", `${moment(atMs)} ${where}: ${reason}`]),
+    ]),
+    describePlan(record.plan, record),
+  ].join("\n\n");
+}
+
+/** "interval 1 s, timeout 10 m, retained 2": names without their unit, durations as people write them. */
+function settings(values: object): string {
+  return Object.entries(values)
+    .map(([name, value]: [string, unknown]) => {
+      const words = name.replace(/Ms$/, "");
+      if (value === null) return `${words} ${name === "intervalMs" ? "off" : "unlimited"}`;
+      if (value === Number.MAX_SAFE_INTEGER) return `${words} unlimited`;
+      return `${words} ${words === name ? value : formatDuration(value as number)}`;
+    })
+    .join(", ");
+}

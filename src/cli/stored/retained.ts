@@ -1,0 +1,99 @@
+/**
+ * Jobs and their retained checkpoints as they lie in storage: no coordinator is needed to read them.
+ *
+ * What a running job lets go may be deleted while somebody looks at it. That is no damage, so whoever finds something
+ * missing looks at the record once more before saying so (`whileRetained`).
+ */
+import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
+import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import {
+  EnvironmentError,
+  ObjectCorruptError,
+  ObjectMissingError,
+  RequestRefusedError,
+} from "../../errors.ts";
+import { jobKey } from "../../runtime/leader/coordinator.ts";
+import { decodeRecord } from "../../runtime/leader/record-writer.ts";
+import { readManifest } from "../../runtime/manifest.ts";
+import type { RecordStore } from "../../runtime/record-store.ts";
+
+const LOOKS = 10;
+
+/** @param records undefined: there are none yet */
+export async function readJobs(records: RecordStore | undefined): Promise<JobRecord[]> {
+  const keys = (await records?.keys(jobKey(""))) ?? [];
+  const found = await Promise.all(keys.map((key) => records?.read(key)));
+  return found.flatMap((one) => (one === undefined ? [] : [decodeRecord(one.value)]));
+}
+
+/** @throws RequestRefusedError when there is no such job */
+export async function readJob(records: RecordStore | undefined, job: string): Promise<JobRecord> {
+  const found = await records?.read(jobKey(job));
+  if (found === undefined)
+    throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
+  return decodeRecord(found.value);
+}
+
+/** A retained checkpoint, and what lies under the name of its manifest. */
+export type Retained =
+  | { readonly checkpoint: CompletedCheckpoint; readonly manifest: Manifest }
+  | {
+      readonly checkpoint: CompletedCheckpoint;
+      readonly damage: ObjectMissingError | ObjectCorruptError;
+    };
+
+/** @throws StorageStalledError: whether a manifest is there cannot be told */
+export async function readRetained(record: JobRecord, storage: CheckpointStorage): Promise<Retained[]> {
+  return await Promise.all(record.checkpoints.map((checkpoint) => readCheckpoint(checkpoint, storage)));
+}
+
+export async function readCheckpoint(
+  checkpoint: CompletedCheckpoint,
+  storage: CheckpointStorage,
+): Promise<Retained> {
+  try {
+    return { checkpoint, manifest: await readManifest(storage, checkpoint.manifest) };
+  } catch (error) {
+    if (isDamage(error)) return { checkpoint, damage: error };
+    throw error;
+  }
+}
+
+export function isDamage(error: unknown): error is ObjectMissingError | ObjectCorruptError {
+  return error instanceof ObjectMissingError || error instanceof ObjectCorruptError;
+}
+
+/** The same damage, with what it means to whoever met it. */
+export function explained(
+  damage: ObjectMissingError | ObjectCorruptError,
+  job: string,
+  consequence: string,
+): Error {
+  const Damage = damage instanceof ObjectMissingError ? ObjectMissingError : ObjectCorruptError;
+  const next = `"tidemark checkpoints verify ${job}" lists what else is damaged`;
+  return new Damage(damage.object, `${consequence}: ${damage.message}; ${next}`);
+}
+
+export interface Look {
+  /** Ids of the checkpoints in which something is missing or corrupt. */
+  readonly damagedCheckpoints: readonly number[];
+}
+
+/** What `look` finds in checkpoints that are still retained when it has looked. */
+export async function whileRetained<T extends Look>(
+  read: () => Promise<JobRecord>,
+  look: (record: JobRecord) => Promise<T>,
+): Promise<T> {
+  let record = await read();
+  for (let looks = 0; looks < LOOKS; looks++) {
+    const found = await look(record);
+    if (found.damagedCheckpoints.length === 0) return found;
+    record = await read();
+    const retained = new Set(record.checkpoints.map(({ checkpointId }) => checkpointId));
+    if (found.damagedCheckpoints.every((id) => retained.has(id))) return found;
+  }
+  throw new EnvironmentError(
+    `the checkpoints of job ${record.job} are replaced faster than they can be read; retain more of them ` +
+      "(checkpointing.retained), or look while the job is suspended",
+  );
+}
