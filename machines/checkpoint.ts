@@ -158,7 +158,7 @@ const machine = setup({
       event.type === "record.refused" && event.facts.completed > context.checkpointId,
     savepoint: ({ context }) => context.request.savepoint !== null,
     stopping: ({ context }) => context.request.reason === "stop",
-    plainSavepoint: ({ context }) => context.request.reason === "savepoint",
+    plainSavepoint: ({ context }) => context.request.reason !== "stop",
     allAcknowledged: ({ context }) => context.acknowledged.length === context.subtasks.length,
     allCommitted: ({ context }) => context.committed.length === context.subtasks.length,
   },

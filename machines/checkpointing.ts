@@ -108,7 +108,7 @@ const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepoint !==
 const isOfTheEnd = ({ reason }: CheckpointRequest): boolean => reason === "final" || reason === "suspend";
 /** Once it is asked for, the interval rests. */
 const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
-  reason === "final" || reason === "suspend" || reason === "stop";
+  reason === "final" || reason === "suspend" || reason === "stop" || reason === "cancel";
 const rank = (request: CheckpointRequest): number => (isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1);
 
 function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
@@ -227,7 +227,7 @@ const machine = setup({
         pending.some(({ request }) => endsTheJob(request))),
     subsumes: ({ context: { ended, pending } }) =>
       ended !== null &&
-      (!isSavepoint(ended.request) || endsTheJob(ended.request)) &&
+      (!isSavepoint(ended.request) || ended.request.reason === "stop") &&
       pending.some((one) => one.checkpointId < ended.checkpointId && !isSavepoint(one.request)),
     endsTheJob: ({ context: { ended } }) => ended !== null && endsTheJob(ended.request),
     pauseDue: ({ context }) => context.minPauseMs > 0 && context.intervalMs !== null,

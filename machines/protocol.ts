@@ -251,9 +251,9 @@ export interface LeaseRecord {
 
 /**
  * Why a checkpoint is taken. `final` and `suspend` are repeated until one completes (P19, P30); `stop` is the savepoint
- * that a job stops with, tried once.
+ * that a job stops with, `cancel` a plain one that it is canceled after; both are tried once.
  */
-export type CheckpointReason = "periodic" | "manual" | "final" | "suspend" | "savepoint" | "stop";
+export type CheckpointReason = "periodic" | "manual" | "final" | "suspend" | "savepoint" | "stop" | "cancel";
 
 export interface CheckpointRequest {
   /** Random: names it for whoever waits for its outcome. Empty when nobody does. */

@@ -84,6 +84,9 @@ interface FileDetail {
   readonly version: 1;
   readonly file: string;
   readonly bytes: number;
+  /** Where it belongs, absolute: a fork may write somewhere else. */
+  readonly directory: string;
+  readonly name: string;
 }
 
 class FileWriter<T> implements SinkWriter<T> {
@@ -156,7 +159,8 @@ class FileWriter<T> implements SinkWriter<T> {
     const writer = this.#environment.subtaskIndex;
     const prepared = async (): Promise<Committable> => {
       await finished;
-      const detail: FileDetail = { version: 1, file: file.name, bytes: file.bytes };
+      const { directory, name } = this.#folder;
+      const detail: FileDetail = { version: 1, file: file.name, bytes: file.bytes, directory, name };
       return { checkpointId, writer, staged: [], detail };
     };
     return { checkpointId, prepared };
@@ -166,7 +170,8 @@ class FileWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#markers.get(this.#environment.subtaskIndex)!);
   }
 
-  async commit(transaction: Committable): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+    if (inheritedFrom !== undefined) return this.#commitInherited(transaction, inheritedFrom);
     this.#committing = true;
     try {
       await this.#commitFile(transaction);
@@ -197,7 +202,7 @@ class FileWriter<T> implements SinkWriter<T> {
     const finalPath = folder.finalPath(at, checkpointId);
     const { file } = parseDetail(detail);
     if (marker.checkpointId < checkpointId) {
-      await this.#assertThere(transactionName(at, checkpointId), parseDetail(detail), finalPath);
+      await assertThere(folder, transactionName(at, checkpointId), parseDetail(detail), finalPath);
       const next: TransactionMarker = { ...marker, checkpointId, part: 1, parts: 1 };
       await folder.writeMarker(at, next);
       this.#markers.set(writer, next);
@@ -206,26 +211,22 @@ class FileWriter<T> implements SinkWriter<T> {
     await folder.publish(file, finalPath);
   }
 
+  /** In the directory of the other job, where its name tells whether it is committed; the marker there is left alone. */
+  async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
+    const at = { ...this.#nameOf(writer), incarnation };
+    const parsed = parseDetail(detail);
+    const folder = new SinkFolder(parsed.directory, parsed.name, this.#folder.files);
+    const finalPath = folder.finalPath(at, checkpointId);
+    await assertThere(folder, transactionName(at, checkpointId), parsed, finalPath);
+    await folder.publish(parsed.file, finalPath);
+  }
+
   async #assertNotFenced(at: WriterName): Promise<void> {
     const newest = (await this.#folder.markerGenerations(at)).at(-1);
     if (newest !== undefined && newest > this.#environment.generation) {
       const place = this.#folder.describeMarker(at);
       throw new FencedError(`${place} was taken over by generation ${newest}`);
     }
-  }
-
-  async #assertThere(what: string, { file, bytes }: FileDetail, finalPath: string): Promise<void> {
-    const path = this.#folder.hiddenPath(file);
-    const size = await this.#folder.sizeOf(path);
-    if (size === bytes) return;
-    if (size !== undefined) {
-      throw new CommitRefusedError(`${what}: ${path} has ${size} bytes, and was prepared with ${bytes}`);
-    }
-    if ((await this.#folder.sizeOf(finalPath)) === bytes) return;
-    throw new CommitRefusedError(
-      `${what}: neither ${path} nor ${finalPath} exists, or it has another size. Was the directory cleaned, or does ` +
-        "this process see another one? Put the file back, then start the job again",
-    );
   }
 
   /** F4 */
@@ -260,6 +261,25 @@ class FileWriter<T> implements SinkWriter<T> {
     const { incarnation, operator } = this.#environment;
     return { incarnation, operator, writer };
   }
+}
+
+async function assertThere(
+  folder: SinkFolder,
+  what: string,
+  { file, bytes }: FileDetail,
+  finalPath: string,
+): Promise<void> {
+  const path = folder.hiddenPath(file);
+  const size = await folder.sizeOf(path);
+  if (size === bytes) return;
+  if (size !== undefined) {
+    throw new CommitRefusedError(`${what}: ${path} has ${size} bytes, and was prepared with ${bytes}`);
+  }
+  if ((await folder.sizeOf(finalPath)) === bytes) return;
+  throw new CommitRefusedError(
+    `${what}: neither ${path} nor ${finalPath} exists, or it has another size. Was the directory cleaned, or does ` +
+      "this process see another one? Put the file back, then start the job again",
+  );
 }
 
 function transactionName(at: WriterName, checkpointId: number): string {

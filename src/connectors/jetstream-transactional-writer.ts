@@ -59,6 +59,7 @@ export class MarkedTarget {
   readonly #environment: SinkEnvironment;
   readonly #owner: MarkerOwner;
   readonly #markers = new Map<number, SinkMarker>();
+  readonly #adopted = new Map<string, SinkMarker>();
 
   constructor(
     options: TargetOptions,
@@ -83,29 +84,44 @@ export class MarkedTarget {
   async markerOf(writer: number, expected: MarkerExpectation): Promise<SinkMarker> {
     const known = this.#markers.get(writer);
     if (known !== undefined) return known;
-    const marker = new SinkMarker(
-      {
-        connection: this.#nats.connection,
-        sendCommands: this.#nats.sendCommands,
-        manager: this.#manager,
-        stream: this.#options.stream,
-        subject: this.#subjectOf(writer),
-        diagnose: (messages) => this.#diagnose(writer, messages),
-        onRetry: (description, attempts) => this.#logRetry(description, attempts),
-      },
-      this.#owner,
-    );
+    const marker = this.#newMarker(writer, this.#environment.incarnation);
     await marker.takeOver(expected);
     this.#markers.set(writer, marker);
     return marker;
   }
 
-  close(): void {
-    for (const marker of this.#markers.values()) marker.close();
+  /** The marker of the job whose transactions this one has inherited: moved on for it, not taken over. */
+  async adopted(incarnation: string, writer: number): Promise<SinkMarker> {
+    const name = `${incarnation}.${writer}`;
+    const known = this.#adopted.get(name);
+    if (known !== undefined) return known;
+    const marker = this.#newMarker(writer, incarnation);
+    await marker.adopt();
+    this.#adopted.set(name, marker);
+    return marker;
   }
 
-  #subjectOf(writer: number): string {
-    const { incarnation, operator } = this.#environment;
+  close(): void {
+    for (const marker of [...this.#markers.values(), ...this.#adopted.values()]) marker.close();
+  }
+
+  #newMarker(writer: number, incarnation: string): SinkMarker {
+    return new SinkMarker(
+      {
+        connection: this.#nats.connection,
+        sendCommands: this.#nats.sendCommands,
+        manager: this.#manager,
+        stream: this.#options.stream,
+        subject: this.#subjectOf(writer, incarnation),
+        diagnose: (messages) => this.#diagnose(writer, messages),
+        onRetry: (description, attempts) => this.#logRetry(description, attempts),
+      },
+      this.#owner,
+    );
+  }
+
+  #subjectOf(writer: number, incarnation: string): string {
+    const { operator } = this.#environment;
     return `${this.#options.markerPrefix}.${incarnation}.${operator}.${writer}`;
   }
 
@@ -206,11 +222,13 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#marker!.current);
   }
 
-  async commit(transaction: Committable): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
     this.#committing = true;
     try {
-      const marker = await this.#markerFor(transaction.writer);
-      await this.#commitParts(transaction, marker);
+      const marker = await (inheritedFrom === undefined
+        ? this.#markerFor(transaction.writer)
+        : this.#target.adopted(inheritedFrom, transaction.writer));
+      await this.#commitParts(transaction, marker, inheritedFrom);
     } finally {
       this.#committing = false;
       this.#wake();
@@ -239,9 +257,13 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     return this.#target.markerOf(writer, { restoredCheckpointId, memory });
   }
 
-  async #commitParts(transaction: Committable, marker: SinkMarker): Promise<void> {
+  async #commitParts(
+    transaction: Committable,
+    marker: SinkMarker,
+    inheritedFrom: string | undefined,
+  ): Promise<void> {
     const { checkpointId } = transaction;
-    this.#assertOldest(transaction);
+    if (inheritedFrom === undefined) this.#assertOldest(transaction);
     const detail = parseDetail(transaction.detail);
     const parts = countParts(detail);
     const committed = partsCommitted(marker.current, checkpointId, parts);

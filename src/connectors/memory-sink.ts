@@ -21,7 +21,7 @@ import {
   type TransactionMarker,
   takeOver,
 } from "../dataflow/transaction-marker.ts";
-import { UnknownOutcomeError } from "../errors.ts";
+import { ObjectMissingError, UnknownOutcomeError } from "../errors.ts";
 
 interface MarkerRevision {
   readonly revision: number;
@@ -138,9 +138,10 @@ class MemoryWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#markers.get(this.#environment.subtaskIndex)!.marker);
   }
 
-  async commit(transaction: Committable): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
     const { checkpointId, writer } = transaction;
     const { parts } = transaction.detail as { parts: T[][] };
+    if (inheritedFrom !== undefined) return this.#commitInherited(transaction, parts, inheritedFrom);
     if (!this.#markers.has(writer)) await this.takeOver(writer, { markerExists: true, checkpointId: 0 });
     await this.#readAgain(writer);
     const committed = partsCommitted(this.#markers.get(writer)!.marker, checkpointId, parts.length);
@@ -154,6 +155,23 @@ class MemoryWriter<T> implements SinkWriter<T> {
         throw new UnknownOutcomeError(`the marker of writer ${writer} moved during the commit`);
       }
       this.#stand(writer, moved, next);
+    }
+  }
+
+  /** Under the marker that the other job has, with its own signature. */
+  async #commitInherited(
+    { checkpointId, writer }: Committable,
+    parts: readonly T[][],
+    incarnation: string,
+  ): Promise<void> {
+    const key = keyOf(incarnation, this.#environment.operator, writer);
+    for (;;) {
+      const found = await this.#target.read(key);
+      if (found === undefined) throw new ObjectMissingError(key, `${key} does not exist any more`);
+      const part = partsCommitted(found.marker, checkpointId, parts.length);
+      if (part >= parts.length) return;
+      const next = { ...found.marker, checkpointId, part: part + 1, parts: parts.length };
+      await this.#target.append(key, found.revision, next, parts[part]!);
     }
   }
 
@@ -175,6 +193,10 @@ class MemoryWriter<T> implements SinkWriter<T> {
 
   #keyOf(writer: number): string {
     const { incarnation, operator } = this.#environment;
-    return `marker ${incarnation}.${operator}.${writer}`;
+    return keyOf(incarnation, operator, writer);
   }
+}
+
+function keyOf(incarnation: string, operator: string, writer: number): string {
+  return `marker ${incarnation}.${operator}.${writer}`;
 }

@@ -4,7 +4,7 @@
  * Owns: every path, every fsync, and what an error of the file system means. Decides nothing; file-sink.ts does.
  */
 import type * as nodeFiles from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseMarker, type TransactionMarker } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 
@@ -26,15 +26,17 @@ export interface WriterName {
 /** The directory: names of files, and what is done to them durably. */
 export class SinkFolder {
   readonly files: SinkFiles;
-  readonly #directory: string;
+  /** Absolute. */
+  readonly directory: string;
+  /** Of every file, first. */
+  readonly name: string;
   readonly #hidden: string;
-  readonly #name: string;
 
   constructor(directory: string, name: string, files: SinkFiles) {
     this.files = files;
-    this.#directory = directory;
-    this.#hidden = join(directory, ".tidemark");
-    this.#name = name;
+    this.directory = resolve(directory);
+    this.#hidden = join(this.directory, ".tidemark");
+    this.name = name;
   }
 
   /** @throws ConfigurationError when it is no directory, EnvironmentError when it cannot be written */
@@ -47,11 +49,11 @@ export class SinkFolder {
     } catch (cause) {
       const code = codeOf(cause);
       if (code === "EEXIST" || code === "ENOTDIR") {
-        throw new ConfigurationError("directory", `${this.#directory} is a file, or lies below one`, {
+        throw new ConfigurationError("directory", `${this.directory} is a file, or lies below one`, {
           cause,
         });
       }
-      throw new EnvironmentError(`the file sink cannot write to ${this.#directory} (${code})`, { cause });
+      throw new EnvironmentError(`the file sink cannot write to ${this.directory} (${code})`, { cause });
     }
   }
 
@@ -66,8 +68,8 @@ export class SinkFolder {
   finalPath(at: WriterName, checkpointId: number): string {
     const writer = String(at.writer).padStart(3, "0");
     const transaction = String(checkpointId).padStart(10, "0");
-    const file = `${this.#name}-${encodeURIComponent(at.operator)}-${encodeURIComponent(at.incarnation)}-${writer}-${transaction}`;
-    return join(this.#directory, file);
+    const file = `${this.name}-${encodeURIComponent(at.operator)}-${encodeURIComponent(at.incarnation)}-${writer}-${transaction}`;
+    return join(this.directory, file);
   }
 
   /** Generations that have left a marker for this writer, ascending. */
@@ -108,7 +110,7 @@ export class SinkFolder {
       if (codeOf(error) === "ENOENT") return false;
       throw error;
     }
-    await this.#syncFolder(this.#directory);
+    await this.#syncFolder(this.directory);
     return true;
   }
 

@@ -74,9 +74,13 @@ export interface SinkWriter<T> {
   snapshot(): unknown;
   /**
    * Idempotent: committing a committed transaction succeeds. Called in the order of checkpoint ids, one at a time.
+   *
+   * `inheritedFrom` is the incarnation that wrote the transaction, when that is another one: this job was restored from a
+   * savepoint of it. It is committed under the name it has there (P4), and that job, which may still run, is not fenced:
+   * whichever of the two comes first, the other one finds it done.
    * @throws CommitRefusedError when it can never succeed, FencedError, anything else: it is called again
    */
-  commit(transaction: Committable): Promise<void>;
+  commit(transaction: Committable, inheritedFrom?: string): Promise<void>;
   /** Resolves when everything written has left the process; at-least-once sinks acknowledge barriers by it. */
   flush(): Promise<void>;
   close(): Promise<void>;

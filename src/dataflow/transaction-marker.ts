@@ -117,10 +117,6 @@ export function partsCommitted(marker: TransactionMarker, checkpointId: number, 
   return marker.part;
 }
 
-export function isAt(marker: TransactionMarker, position: MarkerPosition): boolean {
-  return marker.checkpointId === position.checkpointId && marker.part === position.part;
-}
-
 export function memoryOf(marker: TransactionMarker): MarkerMemory {
   return { markerExists: true, checkpointId: marker.checkpointId };
 }

@@ -8,6 +8,10 @@ export interface CountingJob {
   readonly directory?: string;
   /** Further options of the job, as code. */
   readonly options?: string;
+  /** Further options of `checkpointing`, as code. */
+  readonly checkpointing?: string;
+  /** Id of the counting operator. */
+  readonly operator?: string;
 }
 
 const KEYS = 10;
@@ -15,15 +19,16 @@ const KEYS = 10;
 /** Counts numbers by their last digit; one line for each record: `<key> <count> <number>`. */
 export function countingJob(job: CountingJob, language: "ts" | "js" = "js"): string {
   const { name = "counting", count, ratePerSecond, parallelism = 2, directory = "out", options = "" } = job;
+  const { checkpointing = "", operator = "count" } = job;
   const rate = ratePerSecond === undefined ? "" : `ratePerSecond: ${ratePerSecond}, `;
   const typed = (text: string) => (language === "ts" ? text : "");
   return `import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
 ${typed("\ninterface Seen {\n  readonly number: number;\n}\n")}
-export default defineJob("${name}", { parallelism: ${parallelism}, checkpointing: { interval: "200ms" }, ${options} }, (job) => {
+export default defineJob("${name}", { parallelism: ${parallelism}, checkpointing: { interval: "200ms", ${checkpointing} }, ${options} }, (job) => {
   job
     .source("numbers", generatorSource({ count: ${count}, ${rate}splits: 2, generate: (index)${typed(": Seen")} => ({ number: index }) }))
     .keyBy((seen) => seen.number % ${KEYS})
-    .process("count", {
+    .process("${operator}", {
       state: { count: valueState(0) },
       onRecord(seen, { key, state }) {
         const count = state.count.get() + 1;

@@ -12,7 +12,7 @@ const take = (event: CheckpointingEvent) => ({ event });
 const running = take({ type: "generation.running" });
 const stopped = take({ type: "generation.stopped" });
 const requested = (reason: CheckpointReason, request = "") => {
-  const savepoint = reason === "savepoint" || reason === "stop" ? "/savepoints" : null;
+  const savepoint = ["savepoint", "stop", "cancel"].includes(reason) ? "/savepoints" : null;
   return take({ type: "checkpoint.requested", request: { request, reason, savepoint } });
 };
 const completed = (checkpointId: number) => take({ type: "checkpoint.completed", checkpointId });
@@ -300,6 +300,10 @@ describeTraces({
         requested("stop", "s2"),
         completed(4),
       ],
+    ),
+    "cancel-with-savepoint": story(
+      "A savepoint that the job is canceled after: the interval rests, nothing is subsumed.   (Flink's cancel-with-savepoint)",
+      [running, interval, stored, requested("cancel", "c1"), interval, completed(2), completed(1)],
     ),
     "stop-subsumes": story(
       "The savepoint that a job stops with is a decision: it subsumes what is older.   (G7)",

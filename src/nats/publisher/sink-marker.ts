@@ -15,11 +15,12 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import { ClosedConnectionError, DrainingConnectionError, type NatsConnection } from "@nats-io/transport-node";
 import {
   assertStillOwned,
-  isAt,
   type MarkerExpectation,
   type MarkerOwner,
   type MarkerPosition,
   parseMarker,
+  partsCommitted,
+  signature,
   type TransactionMarker,
   takeOver,
 } from "../../dataflow/transaction-marker.ts";
@@ -65,7 +66,8 @@ class MarkerClosedError extends DisconnectedError {}
 
 export class SinkMarker {
   readonly #place: MarkerPlace;
-  readonly #owner: MarkerOwner;
+  #owner: MarkerOwner;
+  #adopted = false;
   readonly #publisher: AtomicPublisher;
   readonly #name: string;
   #sequence = 0;
@@ -103,6 +105,17 @@ export class SinkMarker {
   }
 
   /**
+   * Speaks for the job that the marker belongs to, which may still run: what is written carries the signature that is
+   * found, so that the job is not fenced, and whichever of the two commits a part first, the other finds it done.
+   *
+   * @throws ObjectMissingError, CommitRefusedError when it is no marker
+   */
+  async adopt(): Promise<void> {
+    this.#adopted = true;
+    this.#believe(await this.#read(true));
+  }
+
+  /**
    * Commits one part. Returns when part and marker are stored, by this call or by one before it.
    *
    * @throws FencedError, CommitRefusedError, ObjectMissingError; DisconnectedError when closed
@@ -112,10 +125,8 @@ export class SinkMarker {
     for (let attempts = 1; ; attempts += 1) {
       const outcome = await this.#publish(messages, wanted, this.#sequence, attempts);
       if (outcome.kind === "stored") return this.#stand(wanted, outcome.sequence);
-      const found = await this.#read(true);
-      assertStillOwned(found?.marker, this.#owner, this.#name);
-      this.#stand(found!.marker, found!.sequence);
-      if (isAt(found!.marker, position)) return;
+      const marker = this.#believe(await this.#read(true));
+      if (partsCommitted(marker, position.checkpointId, position.parts) >= position.part) return;
       await this.#waitAfter(outcome, messages, attempts);
     }
   }
@@ -123,6 +134,13 @@ export class SinkMarker {
   close(): void {
     this.#closed = true;
     this.#wake?.();
+  }
+
+  #believe(found: Found | undefined): TransactionMarker {
+    if (this.#adopted && found !== undefined) this.#owner = signature(found.marker);
+    assertStillOwned(found?.marker, this.#owner, this.#name);
+    this.#stand(found!.marker, found!.sequence);
+    return found!.marker;
   }
 
   #stand(marker: TransactionMarker, sequence: number): void {

@@ -199,10 +199,8 @@ export class JobRuntime {
       } as MachineEvent);
     } else {
       this.#requests.begin(request, then === "cancel" ? () => this.cancel() : undefined);
-      const wanted =
-        kind === "savepoint"
-          ? { request, reason: "savepoint", savepoint }
-          : { request, reason: "manual", savepoint: null };
+      const reason = kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
+      const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
       this.#host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
     }
     return { answer: "outcome", outcome: { state: "pending" } };

@@ -152,8 +152,9 @@ export class SinkTransactions {
       "commit.transaction": ({ transaction }) => {
         const committable = this.#committables.get(transaction);
         invariant(committable !== undefined, `transaction ${transaction} is not durable`);
+        const { incarnation } = committable;
         this.writer(operator)
-          .commit(committable)
+          .commit(committable, incarnation === this.#options.incarnation ? undefined : incarnation)
           .then(
             () => {
               this.#committables.delete(transaction);

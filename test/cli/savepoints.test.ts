@@ -1,0 +1,260 @@
+/** Savepoints with real processes: taken, stopped with, restored from, in every way a person may go wrong. */
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import type { JobReport } from "../../src/control/messages.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import { type CountingJob, countingJob, wrongCounts } from "./jobs.ts";
+import { type Command, until, Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 120_000 });
+
+const COUNT = 24_000;
+
+let server: TestServer;
+let workspace: Workspace;
+let prefix: string;
+let cluster: Cluster;
+let savepoints: string;
+let parts: Command[] = [];
+let tests = 0;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  prefix = `savepoints${++tests}`;
+  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
+  workspace = await Workspace.create();
+  savepoints = workspace.path("savepoints");
+  write({ count: COUNT, ratePerSecond: 4_000 });
+  parts = [workspace.start(here("coordinator"))];
+});
+afterEach(async () => {
+  for (const part of parts) part.kill("SIGKILL");
+  await workspace.remove();
+  await cluster.nats.connection.close();
+});
+
+const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
+const asks = (...args: string[]) => workspace.run(here(...args));
+const json = async (...args: string[]) => {
+  const { code, stdout, stderr } = await asks(...args, "--json");
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+};
+const write = (job: Partial<CountingJob> & { count: number }, file = "job.ts") =>
+  workspace.write(file, countingJob({ options: 'restart: { initialBackoff: "100ms" }', ...job }, "ts"));
+const startWorkers = (file = "job.ts") => {
+  for (let i = 0; i < 2; i++) parts.push(workspace.start(here("worker", file, "--slots", "1")));
+};
+const report = (job = "counting") => createClient(cluster).status(job);
+const comesTo = async (met: (now: JobReport) => boolean, what: string, job?: string) => {
+  let last: JobReport | undefined;
+  await until(
+    async () => {
+      last = await report(job);
+      return last !== undefined && met(last);
+    },
+    60_000,
+    () => `${what}; at last ${JSON.stringify(last)}`,
+  );
+};
+const runs = (job?: string) =>
+  comesTo((now) => now.phase === "running.processing" && now.checkpoints.completed > 1, "running", job);
+const ends = (status: string, job?: string) => comesTo((now) => now.status === status, status, job);
+const lines = () => workspace.lines("out");
+
+async function started(file = "job.ts"): Promise<void> {
+  expect(await asks("submit", file)).toMatchObject({ code: 0 });
+  startWorkers(file);
+  await runs();
+}
+
+/** Workers end by themselves with their job. */
+async function restored(...more: string[]): Promise<void> {
+  const answer = await asks("restore", "job.ts", ...more);
+  expect(answer).toMatchObject({ code: 0, stderr: "" });
+  startWorkers();
+}
+
+describe("stop with a savepoint, and go on from it", () => {
+  test("the output of both together is exact: in a directory", async () => {
+    await started();
+    const stopped = await json("stop", "counting", "--to", savepoints);
+    expect(stopped).toMatchObject({ job: "counting", stopped: true, drained: false });
+    const location = String(stopped.location);
+    expect(location).toMatch(/^\/.*\/savepoints\/counting-savepoint-\d+-[0-9a-f]{8}$/);
+    expect((await report())?.status).toBe("stopped");
+    const again = await asks("submit", "job.ts");
+    expect(again.code).toBe(4);
+    expect(again.stderr).toMatch(
+      `was stopped with savepoint ${location}; go on with "tidemark restore FILE --from`,
+    );
+
+    const before = lines().length;
+    expect(before).toBeGreaterThan(0);
+    expect(before).toBeLessThan(COUNT);
+    await restored("--from", location);
+    await ends("finished");
+    expect(wrongCounts(lines(), COUNT)).toEqual([]);
+    // It is its user's: still there, and good for another fork.
+    const { code, stdout } = await asks("restore", "job.ts", "--from", location, "--dry-run");
+    expect({ code, stdout }).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^ *count +matched +count/m),
+    });
+  });
+
+  test("in an object store, claimed: deleted once a checkpoint of the new job is complete", async () => {
+    await started();
+    const { location } = await json("stop", "counting", "--to", `nats:${prefix}-kept`);
+    expect(location).toMatch(new RegExp(`^nats:${prefix}-kept/counting-savepoint-`));
+    await restored("--from", String(location), "--claim");
+    await ends("finished");
+    expect(wrongCounts(lines(), COUNT)).toEqual([]);
+    const gone = await asks("restore", "job.ts", "--from", String(location), "--fresh");
+    expect(gone.code).toBe(4);
+    expect(gone.stderr).toMatch("there is no savepoint at");
+  });
+
+  test("--drain: everything that was read is in the output, and nobody goes on from it", async () => {
+    await started();
+    const { location, drained } = await json("stop", "counting", "--drain", "--to", savepoints);
+    expect(drained).toBe(true);
+    const output = lines();
+    expect(wrongCounts(output, output.length)).not.toEqual([expect.stringContaining("twice")]);
+    const answer = await asks("restore", "job.ts", "--from", String(location));
+    expect(answer.code).toBe(4);
+    expect(answer.stderr).toMatch("the job was drained");
+  });
+
+  test("cancel with a savepoint; what it holds uncommitted is committed by whoever goes on", async () => {
+    await started();
+    const { location, canceled } = await json("cancel", "counting", "--with-savepoint", "--to", savepoints);
+    expect(canceled).toBe(true);
+    await ends("canceled");
+    await restored("--from", String(location));
+    await ends("finished");
+    expect(wrongCounts(lines(), COUNT)).toEqual([]);
+  });
+});
+
+test("a savepoint beside checkpoints; two at once; the job goes on; dispose", async () => {
+  await started();
+  const both = await Promise.all([
+    json("savepoint", "counting", "--to", savepoints),
+    json("savepoint", "counting", "--to", savepoints),
+  ]);
+  const ids = both.map(({ checkpointId }) => checkpointId);
+  expect(new Set(ids).size).toBe(2);
+  await ends("finished");
+  expect(wrongCounts(lines(), COUNT)).toEqual([]);
+  expect(readdirSync(savepoints)).toHaveLength(2);
+  for (const { location } of both) expect(await asks("dispose", String(location))).toMatchObject({ code: 0 });
+  expect(readdirSync(savepoints)).toEqual([]);
+  expect(await asks("dispose", String(both[0]!.location))).toMatchObject({ code: 3 });
+});
+
+test("a fork under another name begins where the savepoint was taken", async () => {
+  write({ count: COUNT, ratePerSecond: 4_000, name: "fork", directory: "out-fork" }, "fork.ts");
+  await started();
+  const { location } = await json("savepoint", "counting", "--to", savepoints);
+  expect(await asks("restore", "fork.ts", "--from", String(location))).toMatchObject({ code: 0 });
+  startWorkers("fork.ts");
+  await Promise.all([ends("finished"), ends("finished", "fork")]);
+  expect(wrongCounts(lines(), COUNT)).toEqual([]);
+  const forked = workspace.lines("out-fork");
+  const numbers = new Set(forked.map((line) => line.split(" ")[2]));
+  expect(numbers.size).toBe(forked.length);
+  // Its counts go on from those of the savepoint: the last of each key is that of a whole run.
+  const highest = new Map<string, number>();
+  for (const line of forked) {
+    const [key = "", nth = "0"] = line.split(" ");
+    highest.set(key, Math.max(highest.get(key) ?? 0, Number(nth)));
+  }
+  expect([...highest.values()]).toEqual(Array(10).fill(COUNT / 10));
+});
+
+test("a retained checkpoint of a canceled job can be restored", async () => {
+  write({ count: COUNT, ratePerSecond: 4_000, checkpointing: 'retention: "retain-on-cancellation"' });
+  await started();
+  expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
+  await ends("canceled");
+  const again = await asks("submit", "job.ts");
+  expect(again.stderr).toMatch('restore FILE --from checkpoint:counting"');
+  const unknown = await asks("restore", "job.ts", "--from", "checkpoint:counting/999999");
+  expect(unknown).toMatchObject({ code: 4 });
+  expect(unknown.stderr).toMatch(/job counting \(canceled\) keeps these checkpoints: \d+/);
+  await restored("--from", "checkpoint:counting");
+  await ends("finished");
+  expect(wrongCounts(lines(), COUNT)).toEqual([]);
+});
+
+describe("what cannot work is refused in words, and changes nothing", () => {
+  test("of a running job", async () => {
+    write({ count: 100 * COUNT, ratePerSecond: 4_000 });
+    await started();
+    const refused = async (args: string[], code: number, words: string | RegExp) => {
+      const answer = await asks(...args);
+      expect(answer.stderr).toMatch(words);
+      expect(answer).toMatchObject({ code, stdout: "" });
+    };
+    await refused(["savepoint", "counting"], 4, "give a directory or nats:<bucket> with --to");
+    await refused(
+      ["savepoint", "counting", "--to", "savepoints"],
+      4,
+      "neither nats:<bucket> nor an absolute path",
+    );
+    await refused(["savepoint", "counting", "--to", "nats:a b"], 4, "cannot be the name of a bucket");
+    await refused(["savepoint", "nobody", "--to", savepoints], 4, "there is no job nobody");
+    await refused(["cancel", "counting", "--to", savepoints], 2, "it needs --with-savepoint");
+    workspace.write("file", "");
+    await refused(["stop", "counting", "--to", workspace.path("file")], 4, "there is a file of this name");
+    await comesTo((now) => now.phase === "running.processing", "running again");
+    await refused(["restore", "job.ts", "--from", "/nowhere/at-all"], 4, "job counting is running already");
+    expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
+    await ends("canceled");
+  });
+
+  test("of locations and graphs", async () => {
+    await started();
+    const { location } = await json("stop", "counting", "--to", savepoints);
+    const refused = async (from: string, words: string | RegExp, ...more: string[]) => {
+      for (const dry of [[], ["--dry-run"]]) {
+        const answer = await asks("restore", "job.ts", "--from", from, ...more, ...dry);
+        expect(answer.stderr).toMatch(words);
+        expect(answer.code).toBe(4);
+      }
+    };
+    const at = String(location);
+    await refused("savepoint", "is no savepoint");
+    await refused(join(savepoints, "other"), "there is no savepoint at");
+    await refused(at, "--drop nobody: there is no state of an operator nobody", "--drop", "nobody");
+    await refused("checkpoint:nobody", "there is no job nobody");
+
+    write({ count: COUNT, ratePerSecond: 4_000, operator: "tally" });
+    await refused(at, /operator count has state \(count\) and is not in the job.*--drop count/s);
+    const shown = await asks("restore", "job.ts", "--from", at, "--drop", "count", "--dry-run");
+    expect(shown).toMatchObject({ code: 0, stderr: "" });
+    expect(shown.stdout).toMatch(/^ *count +dropped +count/m);
+    expect(shown.stdout).toMatch(/^ *tally +new/m);
+    expect(shown.stdout).toMatch(/^ *numbers +matched/m);
+
+    write({ count: COUNT, ratePerSecond: 4_000, parallelism: 1 });
+    await refused(at, "operator count has parallelism 1, its state 2");
+
+    write({ count: COUNT, ratePerSecond: 4_000 });
+    const [metadata = ""] = readdirSync(at).filter((name) => name.startsWith("metadata."));
+    writeFileSync(join(at, metadata), "torn");
+    await refused(at, "is corrupt");
+    rmSync(join(at, metadata));
+    await refused(at, "there is no savepoint at");
+    expect((await report())?.status).toBe("stopped");
+  });
+});
