@@ -36,7 +36,7 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
     lines: 520,
     reason: "one machine is one definition, or it cannot be read beside its diagram",
   },
-  "machines/subtask.ts": { lines: 470, reason: "one machine is one definition" },
+  "machines/subtask.ts": { lines: 500, reason: "one machine is one definition" },
   "src/nats/storage/object-storage.ts": {
     lines: 540,
     reason: "reading and writing share the object store's layout",
@@ -45,7 +45,6 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
     lines: 610,
     reason: "one state of reading: consumer, pulls, what is buffered",
   },
-  "src/runtime/worker/subtask.ts": { lines: 480, reason: "every effect of two machines in one table" },
 };
 
 const words = ["src/errors.ts", "type machines/protocol.ts"];

@@ -4,7 +4,7 @@
  * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
  * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
-import type { ObjectHandle } from "../../machines/protocol.ts";
+import type { ObjectHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 
 export type { ObjectHandle };
 
@@ -55,6 +55,16 @@ export const objectNames = {
     part: number;
   }): string =>
     `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.${at.part}`,
+  /** Records that the barriers of one subtask have overtaken. */
+  channels: (at: {
+    job: string;
+    incarnation: string;
+    generation: number;
+    checkpointId: number;
+    subtask: string;
+    part: number;
+  }): string =>
+    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.channels.${at.part}`,
   /** Parts are staged before anybody knows at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;
@@ -67,3 +77,12 @@ export const objectNames = {
   message: (at: { job: string; incarnation: string; generation: number; id: string }): string =>
     `${objectNames.generation(at)}message/${at.id}`,
 };
+
+/** The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among them (P15). */
+export function objectsOf({
+  states,
+  channels,
+}: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {
+  const shared = channels.flatMap(({ object }) => (object === null ? [] : [[object.name, object] as const]));
+  return [...states.flatMap((state) => state.objects), ...new Map(shared).values()];
+}

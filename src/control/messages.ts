@@ -6,6 +6,7 @@ import type {
   AbortReason,
   Answer,
   CheckpointingConfig,
+  CheckpointOptions,
   GraphPlan,
   HeartbeatConfig,
   JobStatus,
@@ -63,6 +64,16 @@ export interface SubtaskReport {
   readonly state: string;
   /** Records taken from the source or the input channels in this generation. */
   readonly recordsIn: number;
+  /** The newest checkpoint that was triggered and is neither completed nor aborted; null: there is none. */
+  readonly checkpoint: SubtaskProgress | null;
+}
+
+/** How far one subtask has got with a checkpoint: what shows the channel that blocks it. */
+export interface SubtaskProgress {
+  readonly checkpointId: number;
+  readonly phase: "waiting-for-barrier" | "aligning" | "uploading" | "acknowledged";
+  /** Where the barriers come from that are still missing; of a source nothing. */
+  readonly missingChannels: readonly string[];
 }
 
 export interface CheckpointReport {
@@ -135,7 +146,12 @@ export interface PingAnswer {
 
 export type GenerationRequest =
   | { readonly type: "generation.start"; readonly generation: number }
-  | { readonly type: "checkpoint.trigger"; readonly generation: number; readonly checkpointId: number }
+  | {
+      readonly type: "checkpoint.trigger";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly options: CheckpointOptions;
+    }
   | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
   | {
       readonly type: "checkpoint.aborted";

@@ -5,6 +5,7 @@
  * and what it waits for (machines/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
  */
 import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
+import { checkpointOptionsOf } from "../../../machines/checkpoint-options.ts";
 import type { CheckpointingEffects } from "../../../machines/checkpointing.ts";
 import type {
   CheckpointReason,
@@ -15,7 +16,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
-import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, objectNames, objectsOf } from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -114,7 +115,9 @@ export class JobCheckpoints {
 
   declined(message: Extract<SubtaskMessage, { type: "subtask.declined" }>): void {
     const pending = this.#pending.get(message.checkpointId);
-    if (pending !== undefined) pending.trouble ??= `${message.subtask} declined it: ${message.reason}`;
+    // Aborted already: whoever finds a cancel marker cannot know.
+    if (pending === undefined) return;
+    pending.trouble ??= `${message.subtask} declined it: ${message.reason}`;
     this.#options.logger.warn({ ...message }, "checkpoint declined");
     this.#send(message.checkpointId, message);
   }
@@ -147,9 +150,12 @@ export class JobCheckpoints {
   }
 
   #handlersOf(checkpointId: number): EffectHandlers<CheckpointEffects> {
-    const { tell } = this.#options;
+    const { tell, record, clock } = this.#options;
     return {
-      "send.trigger": ({ generation }) => tell({ type: "checkpoint.trigger", generation, checkpointId }),
+      "send.trigger": ({ generation }) => {
+        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs());
+        tell({ type: "checkpoint.trigger", generation, checkpointId, options });
+      },
       "store.manifest": () => this.#storeManifest(checkpointId),
       "store.decision": ({ allFinished }) => this.#decide(checkpointId, allFinished),
       "send.completed": ({ generation }) => tell({ type: "checkpoint.completed", generation, checkpointId }),
@@ -215,9 +221,7 @@ export class JobCheckpoints {
     const pending = this.#pending.get(checkpointId);
     this.#pending.delete(checkpointId);
     if (pending === undefined) return;
-    const objects = [...pending.snapshots.values()].flatMap(({ states }) =>
-      states.flatMap((state) => state.objects),
-    );
+    const objects = [...pending.snapshots.values()].flatMap(objectsOf);
     const manifest = pending.stored === undefined ? [] : [pending.stored.handle];
     this.#options.reaper.afterNextWrite([...objects, ...manifest].map(({ name }) => name));
   }
