@@ -174,7 +174,7 @@ const cancelPresent = {
 } as const;
 
 const passOver = ["passBarrier", cancelPresent] as const;
-const passMarker = ["passBarrier", declinePresent("declined-on-cancel-marker")] as const;
+const passMarker = ["passBarrier", declinePresent("declined-on-cancellation-barrier")] as const;
 const subsume = [release, declinePresent("declined-subsumed")] as const;
 const startTimer = {
   type: "timer.start",

@@ -116,7 +116,7 @@ function completeOne({ tracked, channels }: Context): Tracked | undefined {
 const atBarrier = (checkpointId: number) =>
   ({ event: { type: "barrier.aligned", checkpointId, alignment: "at-least-once" } }) as const;
 const declined = (checkpointId: number) =>
-  ({ event: { type: "barrier.declined", checkpointId, reason: "declined-on-cancel-marker" } }) as const;
+  ({ event: { type: "barrier.declined", checkpointId, reason: "declined-on-cancellation-barrier" } }) as const;
 
 export const barrierTrackerMachine = machine.createMachine({
   id: "barrier-tracker",

@@ -203,7 +203,7 @@ export interface CheckpointOptions {
 }
 
 /** Why a subtask declines a checkpoint whose barriers cannot be completed; failures of a snapshot name themselves. */
-export type BarrierDecline = "declined-subsumed" | "declined-on-cancel-marker";
+export type BarrierDecline = "declined-subsumed" | "declined-on-cancellation-barrier";
 
 /**
  * Records that the barrier of an unaligned checkpoint has overtaken on one channel, as records: restore can route each

@@ -15,7 +15,7 @@ const generationEnded = (generation = 3) => take({ type: "generation.ended", gen
 const aligned = (checkpointId: number, alignment: BarrierAlignment = "aligned") =>
   take({ type: "barrier.aligned", checkpointId, alignment });
 const canceled = (checkpointId: number) => take({ type: "barrier.canceled", checkpointId });
-const declined = (checkpointId: number, reason: BarrierDecline = "declined-on-cancel-marker") =>
+const declined = (checkpointId: number, reason: BarrierDecline = "declined-on-cancellation-barrier") =>
   take({ type: "barrier.declined", checkpointId, reason });
 const channelsStored = (checkpointId: number) => take({ type: "channels.stored", checkpointId });
 const cut = (checkpointId: number, ...transactions: string[]) =>
