@@ -283,6 +283,44 @@ export type AbortReason =
 /** What a subtask may say when it declines. */
 export type DeclineReason = Extract<AbortReason, "declined" | "async-exception" | `declined-${string}`>;
 
+/**
+ * How a barrier passes a subtask. Aligned: when every channel has delivered it, and those that have wait. At least once:
+ * the same, and nobody waits. Unaligned: when the first channel has; the records that it overtakes are stored with the
+ * checkpoint. Aligned with timeout: aligned, until the checkpoint has grown too old for it.
+ */
+export type BarrierAlignment = "aligned" | "at-least-once" | "unaligned" | "aligned-with-timeout";
+
+/** Travels with the trigger and with every barrier of a checkpoint. */
+export interface CheckpointOptions {
+  /** Of a barrier: what its sender has made of it. Once unaligned, unaligned for everybody behind. */
+  readonly alignment: BarrierAlignment;
+  readonly alignedTimeoutMs: number;
+  /** The leader's wall clock: the timeout counts from here, not from the first barrier at a gate. */
+  readonly triggeredAtMs: number;
+  /** Where a savepoint goes; null: a checkpoint. */
+  readonly savepoint: string | null;
+  /** Sources emit nothing behind its barrier, unless it is aborted. */
+  readonly stop: boolean;
+}
+
+/** Why a subtask declines a checkpoint whose barriers cannot be completed; failures of a snapshot name themselves. */
+export type BarrierDecline = Extract<DeclineReason, "declined-subsumed" | "declined-on-cancellation-barrier">;
+
+/**
+ * Records that the barrier of an unaligned checkpoint has overtaken on one channel, as records: restore can route each
+ * one again. Either inline or `bytes` bytes at `offset` of an object that the channels of a subtask share.
+ */
+export interface ChannelStateHandle {
+  readonly edge: string;
+  readonly from: number;
+  readonly to: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly inline: Uint8Array | null;
+  readonly object: ObjectHandle | null;
+  readonly offset: number;
+}
+
 /** The state of one operator's subtask, or its share of it. */
 export interface StateHandle {
   readonly operator: string;
@@ -310,12 +348,17 @@ export interface SubtaskSnapshot {
   readonly states: readonly StateHandle[];
   /** Every uncommitted transaction with an id up to this checkpoint, all of them durable (P13). */
   readonly transactions: readonly CommittableHandle[];
+  /** Records in front of the barrier that were not processed: of an unaligned checkpoint only. */
+  readonly channels: readonly ChannelStateHandle[];
   /** All input processed and `finish` run, before the barrier (P19). */
   readonly finished: boolean;
   readonly alignmentMs: number;
   readonly syncMs: number;
   readonly asyncMs: number;
+  /** Of its objects. */
   readonly bytes: number;
+  /** Of `channels`, inline ones included. */
+  readonly persistedInFlightBytes: number;
 }
 
 /** What a completed checkpoint is on disk; always the complete set of what a restore needs. */

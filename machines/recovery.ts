@@ -4,6 +4,7 @@
  * Owns: the decision. Does not own: reading the facts, retrying reads that stalled (never taken for missing).
  */
 import type {
+  ChannelStateHandle,
   CommittableHandle,
   CompletedCheckpoint,
   JobRecord,
@@ -57,6 +58,8 @@ export function planRecovery(record: JobRecord, found: ManifestFound | undefined
 export interface SubtaskRestore {
   readonly states: readonly StateHandle[];
   readonly transactions: readonly CommittableHandle[];
+  /** Processed after the state is there and before any frame of a channel, in this order. */
+  readonly channels: readonly ChannelStateHandle[];
   readonly finished: boolean;
 }
 
@@ -66,6 +69,7 @@ export function restoreOf(plan: RecoveryPlan, subtask: SubtaskName): SubtaskRest
   return {
     states: snapshot?.states ?? [],
     transactions: snapshot?.transactions ?? [],
+    channels: snapshot?.channels ?? [],
     finished: snapshot?.finished ?? false,
   };
 }

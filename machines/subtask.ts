@@ -2,18 +2,24 @@
  * One parallel instance of a vertex: restores, runs, answers barriers, commits, ends.
  *
  * Owns: the order of a subtask's work around a checkpoint and which transaction is committed next. Does not own:
- * records and their processing, alignment (alignment.ts), a transaction's own steps (sink-transaction.ts).
+ * records and their processing, when it is at a barrier (alignment.ts, barrier-tracker.ts), a transaction's own steps
+ * (sink-transaction.ts).
  *
  * S1  At barrier n, in this order and before any later record: cut transactions, forward the barrier, take the
  *     synchronous part of the snapshot (Flink's SubtaskCheckpointCoordinatorImpl).
- * S2  n is acknowledged only when its snapshot and every uncommitted transaction up to n are durable (P13).
+ * S2  n is acknowledged only when its snapshot, the records that its barrier has overtaken and every uncommitted
+ *     transaction up to n are durable (P13). Several snapshots may be on their way.
  * S3  Decided transactions are committed oldest first, one at a time (P17).
  * S4  `restored` is reported only after everything that the restored checkpoint decided is committed (P17).
  * S5  Messages of another generation change nothing (P2).
+ * S6  Where barrier n would have been forwarded and n was given up, a cancel marker is, once. What the leader does not know
+ *     yet is declined.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
-import type { SubtaskName, TransactionName } from "./protocol.ts";
+import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
+import { acknowledgeable, beginSnapshot, isOpen, markSnapshot, type OpenSnapshot } from "./open-snapshots.ts";
+import type { BarrierAlignment, BarrierDecline, SubtaskName, TransactionName } from "./protocol.ts";
 import type { SinkTransactionEvent } from "./sink-transaction.ts";
 
 export interface SubtaskInput {
@@ -38,7 +44,20 @@ export type SubtaskEvent =
     }
   | { readonly type: "generation.started"; readonly generation: number }
   | { readonly type: "generation.ended"; readonly generation: number }
-  | { readonly type: "barrier.aligned"; readonly checkpointId: number }
+  /** Unaligned: records are still being collected, `channels.stored` follows. */
+  | {
+      readonly type: "barrier.aligned";
+      readonly checkpointId: number;
+      readonly alignment: BarrierAlignment;
+    }
+  /** It will not come: the leader has aborted its checkpoint. */
+  | { readonly type: "barrier.canceled"; readonly checkpointId: number }
+  /** It will not come, or not everywhere: its checkpoint cannot complete. */
+  | {
+      readonly type: "barrier.declined";
+      readonly checkpointId: number;
+      readonly reason: BarrierDecline;
+    }
   | {
       readonly type: "transactions.cut";
       readonly checkpointId: number;
@@ -47,6 +66,7 @@ export type SubtaskEvent =
   | { readonly type: "transaction.prepared"; readonly transaction: TransactionName }
   | { readonly type: "transaction.committed"; readonly transaction: TransactionName }
   | { readonly type: "snapshot.stored"; readonly checkpointId: number }
+  | { readonly type: "channels.stored"; readonly checkpointId: number }
   | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string }
   | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
   | { readonly type: "checkpoint.aborted"; readonly generation: number; readonly checkpointId: number }
@@ -62,7 +82,8 @@ export interface SubtaskEffects {
   "run.input": { readonly finished: boolean };
   /** Answered by `transactions.cut` before any other event. */
   "cut.transactions": { readonly checkpointId: number };
-  "emit.barrier": { readonly checkpointId: number };
+  "emit.barrier": { readonly checkpointId: number; readonly alignment: BarrierAlignment };
+  "emit.cancelMarker": { readonly checkpointId: number };
   /** Synchronous part now, the rest beside the records. Answered by `snapshot.stored` or `snapshot.failed`. */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
@@ -99,14 +120,11 @@ interface Context extends SubtaskInput {
   /** The transaction whose commit is under way. */
   readonly committing: TransactionName | null;
   readonly decidedUpTo: number;
-  /** Highest barrier seen or aborted; older ones are late (Flink's SingleCheckpointBarrierHandler). */
+  /** Highest barrier that was taken or passed over; older ones are late (Flink's SingleCheckpointBarrierHandler). */
   readonly lastBarrier: number;
-  /** The checkpoint being snapshotted, or the last one. */
-  readonly snapshotId: number;
-  readonly stored: boolean;
-  readonly wasCut: boolean;
-  /** Acknowledged snapshot says this: `finish` had run before the barrier. */
-  readonly finishedAtBarrier: boolean;
+  readonly givenUp: GivenUp;
+  /** Oldest first. */
+  readonly snapshots: readonly OpenSnapshot[];
 }
 
 const machine = setup({
@@ -118,6 +136,7 @@ const machine = setup({
       "run.input": true,
       "cut.transactions": true,
       "emit.barrier": true,
+      "emit.cancelMarker": true,
       "take.snapshot": true,
       "cancel.snapshot": true,
       "send.acknowledgement": true,
@@ -143,20 +162,32 @@ const machine = setup({
         ? {}
         : {
             lastBarrier: event.checkpointId,
-            snapshotId: event.checkpointId,
-            stored: false,
-            wasCut: false,
-            finishedAtBarrier: context.finished,
+            givenUp: forgetUpTo(context.givenUp, event.checkpointId),
+            snapshots: [...context.snapshots, beginSnapshot(event, context.finished)],
           },
     ),
     passBarrier: assign(({ context, event }) =>
-      "checkpointId" in event ? { lastBarrier: Math.max(context.lastBarrier, event.checkpointId) } : {},
+      "checkpointId" in event
+        ? { lastBarrier: event.checkpointId, givenUp: forgetUpTo(context.givenUp, event.checkpointId) }
+        : {},
     ),
+    rememberAbort: assign(({ context, event }) =>
+      "checkpointId" in event ? { givenUp: remember(context.givenUp, event.checkpointId) } : {},
+    ),
+    closeSnapshot: assign(({ context, event }) =>
+      "checkpointId" in event
+        ? { snapshots: context.snapshots.filter((one) => one.checkpointId !== event.checkpointId) }
+        : {},
+    ),
+    dropAcknowledged: assign(({ context }) => {
+      const acknowledged = acknowledgeable(context);
+      return { snapshots: context.snapshots.filter((one) => one !== acknowledged) };
+    }),
     addTransactions: assign(({ context, event }) =>
       event.type !== "transactions.cut"
         ? {}
         : {
-            wasCut: true,
+            snapshots: markSnapshot(context, event, { wasCut: true }),
             pending: [
               ...context.pending,
               ...event.transactions.map((transaction) => ({
@@ -176,7 +207,12 @@ const machine = setup({
             ),
           },
     ),
-    markStored: assign({ stored: true }),
+    markStored: assign(({ context, event }) => ({
+      snapshots: markSnapshot(context, event, { stored: true }),
+    })),
+    markChannelsStored: assign(({ context, event }) => ({
+      snapshots: markSnapshot(context, event, { channelsStored: true }),
+    })),
     markDecided: assign(({ context, event }) =>
       event.type !== "checkpoint.completed"
         ? {}
@@ -196,10 +232,12 @@ const machine = setup({
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
     lateBarrier: ({ context, event }) => "checkpointId" in event && event.checkpointId <= context.lastBarrier,
-    otherSnapshot: ({ context, event }) =>
-      "checkpointId" in event && event.checkpointId !== context.snapshotId,
-    acknowledgeable: ({ context }) =>
-      context.stored && context.wasCut && context.pending.every((pending) => pending.prepared),
+    aborted: ({ context, event }) =>
+      "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
+    snapshotOpen: ({ context, event }) => isOpen(context, event),
+    otherSnapshot: ({ context, event }) => !isOpen(context, event),
+    acknowledgeable: ({ context }) => acknowledgeable(context) !== undefined,
+    noSnapshotOpen: ({ context }) => context.snapshots.length === 0,
     commitDue: ({ context }) => {
       const oldest = context.pending[0];
       return oldest?.prepared === true && oldest.checkpointId <= context.decidedUpTo;
@@ -219,14 +257,38 @@ const commitOldest = [
   },
 ] as const;
 
-/** S1. The params read the context that `beginSnapshot` has just written. */
-const atBarrier = ({ context }: { context: Context }) => ({ checkpointId: context.snapshotId });
+interface AboutCheckpoint {
+  readonly event: { readonly checkpointId: number };
+}
+const ofCheckpoint = ({ event }: AboutCheckpoint) => ({ checkpointId: event.checkpointId });
+
+/** S1 */
 const snapshotAtBarrier = [
   "beginSnapshot",
-  { type: "cut.transactions", params: atBarrier },
-  { type: "emit.barrier", params: atBarrier },
-  { type: "take.snapshot", params: atBarrier },
+  { type: "cut.transactions", params: ofCheckpoint },
+  {
+    type: "emit.barrier",
+    params: ({ event }: AboutCheckpoint & { readonly event: { readonly alignment: BarrierAlignment } }) => ({
+      checkpointId: event.checkpointId,
+      alignment: event.alignment,
+    }),
+  },
+  { type: "take.snapshot", params: ofCheckpoint },
 ] as const;
+const emitMarker = { type: "emit.cancelMarker", params: ofCheckpoint } as const;
+const cancelSnapshot = [{ type: "cancel.snapshot", params: ofCheckpoint }, "closeSnapshot"] as const;
+const decline = {
+  type: "send.decline",
+  params: ({
+    context,
+    event,
+  }: AboutCheckpoint & { readonly context: Context; readonly event: { readonly reason: string } }) => ({
+    subtask: context.subtask,
+    generation: context.generation,
+    checkpointId: event.checkpointId,
+    reason: event.reason,
+  }),
+} as const;
 
 export const subtaskMachine = machine.createMachine({
   id: "subtask",
@@ -237,10 +299,8 @@ export const subtaskMachine = machine.createMachine({
     committing: null,
     decidedUpTo: input.restoredCheckpointId,
     lastBarrier: input.restoredCheckpointId,
-    snapshotId: input.restoredCheckpointId,
-    stored: false,
-    wasCut: false,
-    finishedAtBarrier: false,
+    givenUp: [],
+    snapshots: [],
   }),
   initial: "restoring",
   on: {
@@ -315,83 +375,51 @@ export const subtaskMachine = machine.createMachine({
         snapshot: {
           initial: "idle",
           on: {
+            "barrier.aligned": [
+              { guard: "lateBarrier" },
+              { guard: "aborted", actions: ["passBarrier", emitMarker] },
+              { target: ".snapshotting", actions: snapshotAtBarrier },
+            ],
+            "barrier.canceled": [{ guard: "lateBarrier" }, { actions: ["passBarrier", emitMarker] }],
+            "barrier.declined": [
+              { guard: "snapshotOpen", actions: [...cancelSnapshot, emitMarker, decline] },
+              { guard: "lateBarrier" },
+              { actions: ["passBarrier", emitMarker, decline] },
+            ],
             "transactions.cut": { actions: "addTransactions" },
             "transaction.prepared": { actions: "markPrepared" },
+            "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
+            "channels.stored": [{ guard: "otherSnapshot" }, { actions: "markChannelsStored" }],
+            "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", decline] }],
+            "checkpoint.aborted": [
+              { guard: "otherGeneration" },
+              { guard: "snapshotOpen", actions: cancelSnapshot },
+              { guard: "lateBarrier" },
+              { actions: "rememberAbort" },
+            ],
           },
           states: {
-            idle: {
-              on: {
-                "barrier.aligned": [
-                  { guard: "lateBarrier" },
-                  { target: "snapshotting", actions: snapshotAtBarrier },
-                ],
-                "checkpoint.aborted": [
-                  { guard: "otherGeneration" },
-                  { guard: "lateBarrier" },
-                  { actions: "passBarrier" },
-                ],
-              },
-            },
+            idle: {},
             snapshotting: {
-              description: "The snapshot is being uploaded, the cut transactions are becoming durable.",
-              always: {
-                guard: "acknowledgeable",
-                target: "idle",
-                actions: {
-                  type: "send.acknowledgement",
-                  params: ({ context }) => ({
-                    subtask: context.subtask,
-                    generation: context.generation,
-                    checkpointId: context.snapshotId,
-                    finished: context.finishedAtBarrier,
-                  }),
-                },
-              },
-              on: {
-                "barrier.aligned": [
-                  { guard: "lateBarrier" },
-                  {
-                    target: "snapshotting",
-                    actions: [
-                      {
-                        type: "cancel.snapshot",
-                        params: ({ context }) => ({ checkpointId: context.snapshotId }),
-                      },
-                      ...snapshotAtBarrier,
-                    ],
-                  },
-                ],
-                "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
-                "snapshot.failed": [
-                  { guard: "otherSnapshot" },
-                  {
-                    target: "idle",
-                    actions: {
-                      type: "send.decline",
-                      params: ({ context, event }) => ({
+              description: "Snapshots are being uploaded, the cut transactions are becoming durable.",
+              always: [
+                {
+                  guard: "acknowledgeable",
+                  actions: [
+                    {
+                      type: "send.acknowledgement",
+                      params: ({ context }) => ({
                         subtask: context.subtask,
                         generation: context.generation,
-                        checkpointId: event.checkpointId,
-                        reason: event.reason,
+                        checkpointId: acknowledgeable(context)?.checkpointId ?? 0,
+                        finished: acknowledgeable(context)?.finished ?? false,
                       }),
                     },
-                  },
-                ],
-                "checkpoint.aborted": [
-                  { guard: "otherGeneration" },
-                  {
-                    guard: "otherSnapshot",
-                    actions: "passBarrier",
-                  },
-                  {
-                    target: "idle",
-                    actions: {
-                      type: "cancel.snapshot",
-                      params: ({ event }) => ({ checkpointId: event.checkpointId }),
-                    },
-                  },
-                ],
-              },
+                    "dropAcknowledged",
+                  ],
+                },
+                { guard: "noSnapshotOpen", target: "idle" },
+              ],
             },
           },
         },

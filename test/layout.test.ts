@@ -33,10 +33,12 @@ const FILE_LINES_MAX = 450;
 /** Files that are longer for a reason: how long they may be. */
 const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason: string }>> = {
   "machines/job.ts": {
-    lines: 520,
+    lines: 620,
     reason: "one machine is one definition, or it cannot be read beside its diagram",
   },
-  "machines/subtask.ts": { lines: 470, reason: "one machine is one definition" },
+  "machines/checkpointing.ts": { lines: 510, reason: "one machine is one definition" },
+  "machines/subtask.ts": { lines: 500, reason: "one machine is one definition" },
+  "src/runtime/worker/subtask.ts": { lines: 470, reason: "every effect of two machines in one table" },
   "src/nats/storage/object-storage.ts": {
     lines: 540,
     reason: "reading and writing share the object store's layout",
@@ -45,7 +47,6 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
     lines: 610,
     reason: "one state of reading: consumer, pulls, what is buffered",
   },
-  "src/runtime/worker/subtask.ts": { lines: 480, reason: "every effect of two machines in one table" },
 };
 
 const words = ["src/errors.ts", "type machines/protocol.ts"];

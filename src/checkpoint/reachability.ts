@@ -19,9 +19,12 @@ export interface NamedObject {
 export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): NamedObject[] {
   return [
     { handle: checkpoint.manifest, purpose: "manifest" },
-    ...manifest.subtasks.flatMap(({ subtask, states, transactions }) => [
+    ...manifest.subtasks.flatMap(({ subtask, states, channels, transactions }) => [
       ...states.flatMap(({ operator, objects }) =>
         objects.map((handle) => ({ handle, purpose: `state of ${operator} in ${subtask}` })),
+      ),
+      ...channels.flatMap(({ edge, object }) =>
+        object === null ? [] : [{ handle: object, purpose: `records of edge ${edge} to ${subtask}` }],
       ),
       ...transactions.flatMap(({ sink, checkpointId, writer, staged }) =>
         staged.map((handle) => ({
@@ -31,6 +34,12 @@ export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): 
       ),
     ]),
   ];
+}
+
+/** For good: nobody resumes it, nothing of it is under way. */
+export function hasEnded({ status, checkpoints }: Pick<JobRecord, "status" | "checkpoints">): boolean {
+  if (status === "failed") return checkpoints.length === 0;
+  return status === "finished" || status === "stopped" || status === "canceled";
 }
 
 export type Standing =
@@ -49,12 +58,12 @@ export interface UnreachableObject extends StoredObject {
 
 /** @param reached every name that the record and its manifests name: all of them, or what is needed may be collected */
 export function unreachable(
-  record: Pick<JobRecord, "generation" | "status">,
+  record: Pick<JobRecord, "generation" | "status" | "checkpoints">,
   reached: ReadonlySet<string>,
   objects: readonly StoredObject[],
 ): UnreachableObject[] {
   // Of a job that has ended for good nothing is under way any more (P18).
-  const ended = record.status === "finished" || record.status === "canceled";
+  const ended = hasEnded(record);
   const bound = ended ? record.generation + 1 : record.generation;
   return objects
     .filter(({ name }) => !reached.has(name))

@@ -13,7 +13,7 @@
 import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
 import { digestText, newDigest } from "./content.ts";
-import type { CheckpointStorage } from "./storage.ts";
+import { type CheckpointStorage, snapshotObjects } from "./storage.ts";
 
 /** Opens the storage behind a root. @throws ConfigurationError for what is none, EnvironmentError */
 export type OpenStorage = (root: string) => Promise<CheckpointStorage>;
@@ -76,7 +76,10 @@ export async function copyManifest(
     const transactions = [];
     for (const transaction of snapshot.transactions)
       transactions.push({ ...transaction, staged: await copyAll(transaction.staged) });
-    subtasks.push({ ...snapshot, states, transactions });
+    const channels = [];
+    for (const channel of snapshot.channels)
+      channels.push({ ...channel, object: channel.object === null ? null : await copy(channel.object) });
+    subtasks.push({ ...snapshot, states, channels, transactions });
   }
   return { ...manifest, subtasks };
 }
@@ -135,9 +138,9 @@ export async function disposeSavepoint(location: string, storage: CheckpointStor
 
 function bytesOf(manifest: Manifest): number {
   return manifest.subtasks
-    .flatMap(({ states, transactions }) => [
-      ...states.flatMap((state) => state.objects),
-      ...transactions.flatMap((transaction) => transaction.staged),
+    .flatMap((snapshot) => [
+      ...snapshotObjects(snapshot),
+      ...snapshot.transactions.flatMap((transaction) => transaction.staged),
     ])
     .reduce((sum, object) => sum + object.bytes, 0);
 }

@@ -4,7 +4,7 @@
  * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
  * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
-import type { ObjectHandle } from "../../machines/protocol.ts";
+import type { ObjectHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 
 export type { ObjectHandle };
 
@@ -55,6 +55,16 @@ export const objectNames = {
     part: number;
   }): string =>
     `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.${at.part}`,
+  /** Records that the barriers of one subtask have overtaken. */
+  channels: (at: {
+    job: string;
+    incarnation: string;
+    generation: number;
+    checkpointId: number;
+    subtask: string;
+    part: number;
+  }): string =>
+    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.channels.${at.part}`,
   /** Parts are staged before anybody knows at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;
@@ -68,8 +78,17 @@ export const objectNames = {
     `${objectNames.generation(at)}message/${at.id}`,
 };
 
-/** The generation in a name that was built here; undefined for any other name. */
+/** The generation in a name that was built here, 0 of what a job was restored from; undefined for any other name. */
 export function generationIn(name: string): number | undefined {
   const generation = Number(name.split("/")[2]);
-  return Number.isSafeInteger(generation) && generation > 0 ? generation : undefined;
+  return Number.isSafeInteger(generation) && generation >= 0 ? generation : undefined;
+}
+
+/** The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among them (P15). */
+export function snapshotObjects({
+  states,
+  channels,
+}: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {
+  const shared = channels.flatMap(({ object }) => (object === null ? [] : [[object.name, object] as const]));
+  return [...states.flatMap((state) => state.objects), ...new Map(shared).values()];
 }

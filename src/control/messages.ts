@@ -7,6 +7,7 @@ import type {
   AbortReason,
   Answer,
   CheckpointingConfig,
+  CheckpointOptions,
   CheckpointReason,
   DeclineReason,
   GraphPlan,
@@ -120,6 +121,16 @@ export interface SubtaskReport {
   readonly state: string;
   /** Records taken from the source or the input channels in this generation. */
   readonly recordsIn: number;
+  /** The newest checkpoint that was triggered and is neither completed nor aborted; null: there is none. */
+  readonly checkpoint: SubtaskProgress | null;
+}
+
+/** How far one subtask has got with a checkpoint: what shows the channel that blocks it. */
+export interface SubtaskProgress {
+  readonly checkpointId: number;
+  readonly phase: "waiting-for-barrier" | "aligning" | "uploading" | "acknowledged";
+  /** Where the barriers come from that are still missing; of a source nothing. */
+  readonly missingChannels: readonly string[];
 }
 
 export interface CheckpointReport {
@@ -211,8 +222,7 @@ export type GenerationRequest =
       readonly type: "checkpoint.trigger";
       readonly generation: number;
       readonly checkpointId: number;
-      /** Sources emit nothing behind this barrier, unless the checkpoint is aborted. */
-      readonly stop: boolean;
+      readonly options: CheckpointOptions;
     }
   | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
   | {

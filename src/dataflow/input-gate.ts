@@ -7,10 +7,12 @@
  * G1 Frames of one channel come in order; channels that have frames take turns, one frame each.
  * G2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
  * G3 A channel that has ended is still read: barriers may follow its end (P19).
+ * G4 Restored records come first, before any frame of a channel, in the order in which they were given.
  */
 import { invariant } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";
-import type { Frame } from "./channel/frame.ts";
+import { Fifo } from "./channel/fifo.ts";
+import type { CheckpointFrame, Frame, InFlightRecords, RecordsFrame } from "./channel/frame.ts";
 
 export interface GateFrame {
   readonly channelIndex: number;
@@ -21,6 +23,7 @@ export class InputGate {
   readonly #channels: readonly InputChannel[];
   readonly #blocked: boolean[];
   readonly #ended: boolean[];
+  readonly #restored = new Fifo<{ readonly channelIndex: number; readonly frame: RecordsFrame }>();
   #openCount: number;
   #next = 0;
   #wake: (() => void) | undefined;
@@ -44,6 +47,7 @@ export class InputGate {
 
   /** undefined: nothing to do until `onFrame` wakes. */
   nextFrame(): GateFrame | undefined {
+    if (this.#restored.length > 0) return this.#restored.shift();
     const channels = this.#channels;
     const count = channels.length;
     let index = this.#next;
@@ -60,6 +64,28 @@ export class InputGate {
       index++;
     }
     return undefined;
+  }
+
+  /** Before the first frame is read. */
+  restore(channelIndex: number, frame: RecordsFrame): void {
+    this.#check(channelIndex);
+    this.#restored.push({ channelIndex, frame });
+  }
+
+  /** As of a channel (channel.ts), with what is still left of its restored records in front. */
+  collectBefore(
+    channelIndex: number,
+    checkpointId: number,
+    collect: (records: InFlightRecords) => void,
+  ): void {
+    this.#check(channelIndex);
+    for (const restored of this.#restored)
+      if (restored.channelIndex === channelIndex) collect(restored.frame);
+    this.#channels[channelIndex]!.collectBefore(checkpointId, collect);
+  }
+
+  stopCollecting(): void {
+    for (const channel of this.#channels) channel.stopCollecting();
   }
 
   block(channelIndex: number): void {
@@ -92,6 +118,11 @@ export class InputGate {
 
   allEnded(): boolean {
     return this.#openCount === 0;
+  }
+
+  /** Set once; told of barriers and cancel markers as they arrive, long before they are read; only schedules. */
+  onArrival(heard: (channelIndex: number, frame: CheckpointFrame) => void): void {
+    for (const [i, channel] of this.#channels.entries()) channel.onArrival((frame) => heard(i, frame));
   }
 
   /** Set once; may be called at any time, also spuriously; only schedules. */

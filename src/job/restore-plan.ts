@@ -65,6 +65,12 @@ export function planRestore(
         `operator ${id} has state${states.length === 0 ? "" : ` (${states.join(", ")})`} and is not in the job: give it back its id, or drop its state with --drop ${id}`,
       );
   }
+  const edges = new Set(to.edges.map(({ id }) => id));
+  for (const { edge, records } of from.manifest.subtasks.flatMap((subtask) => subtask.channels))
+    if (!edges.has(edge))
+      problems.push(
+        `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned, so restore the former graph from it, and take a savepoint before you change the graph`,
+      );
   for (const id of dropped)
     if (!stored.has(id))
       problems.push(
@@ -86,6 +92,7 @@ export function snapshotsFor(
   return to.vertices.flatMap((vertex) =>
     Array.from({ length: vertex.parallelism }, (_, index): SubtaskSnapshot => {
       const subtask = `${vertex.id}/${index}`;
+      const same = manifest.subtasks.find((one) => one.subtask === subtask);
       const mine = new Set(vertex.operators.map(({ id }) => id));
       return {
         subtask,
@@ -94,11 +101,13 @@ export function snapshotsFor(
           (state) => mine.has(state.operator) && state.subtaskIndex === index && state.kind !== "sink",
         ),
         transactions: transactions.filter(({ sink, writer }) => mine.has(sink) && writer === index),
-        finished: manifest.subtasks.find((one) => one.subtask === subtask)?.finished ?? false,
+        channels: same?.channels ?? [],
+        finished: same?.finished ?? false,
         alignmentMs: 0,
         syncMs: 0,
         asyncMs: 0,
         bytes: 0,
+        persistedInFlightBytes: 0,
       };
     }),
   );

@@ -46,6 +46,8 @@ export interface ActorDefinition {
   readonly handlers: { readonly [effect: string]: EffectHandler<never> };
   /** Which actors a `tell.<name>` effect with these parameters reaches. Default: the actor of that name. */
   readonly siblings?: (name: string, params: unknown) => readonly string[];
+  /** Tells a timer when the actor can bear it. Default: at once. One that is canceled meanwhile never fires. */
+  readonly whenTimerFires?: (tell: () => void) => void;
 }
 
 interface Effect {
@@ -140,6 +142,11 @@ export class Host {
     return this.#actors.get(actor)?.value ?? "";
   }
 
+  /** What the machine remembers, for reports. */
+  context(actor: string): unknown {
+    return this.#actors.get(actor)?.ref.getSnapshot().context;
+  }
+
   /** Ends every actor; promises that are still under way bring nothing any more. */
   close(): void {
     this.#closed = true;
@@ -227,13 +234,15 @@ export class Host {
     actor.timers.delete(timer);
     this.#forgetFired(actor, timer);
     if (effect.type !== "timer.start") return;
-    actor.timers.set(
-      timer,
-      this.#options.clock.after(ms, () => {
+    const { whenTimerFires = (tell) => tell() } = actor.definition;
+    const running = this.#options.clock.after(ms, () =>
+      whenTimerFires(() => {
+        if (actor.timers.get(timer) !== running) return;
         actor.timers.delete(timer);
         this.send(actor.id, { type: "timer.fired", timer } as MachineEvent);
       }),
     );
+    actor.timers.set(timer, running);
   }
 
   /** It may have fired while the actor was held, or behind other events: that one is over, too. */

@@ -82,5 +82,6 @@ export function completedEvent(
     alignmentMs: largest((snapshot) => snapshot.alignmentMs),
     syncMs: largest((snapshot) => snapshot.syncMs),
     asyncMs: largest((snapshot) => snapshot.asyncMs),
+    persistedInFlightBytes: snapshots.reduce((sum, snapshot) => sum + snapshot.persistedInFlightBytes, 0),
   };
 }

@@ -9,7 +9,7 @@ type Changes = Partial<Omit<JobReport, "checkpoints">> & {
 };
 
 function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport {
-  const subtask = { worker: "w", state: "running", recordsOut: 0 };
+  const subtask = { worker: "w", state: "running", checkpoint: null };
   return {
     job: "j",
     incarnation: "i",

@@ -6,8 +6,8 @@ import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
-  systemTimers,
 } from "../../src/dataflow/channel/remote-channel.ts";
+import { systemTimers } from "../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { MemoryBroker } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";

@@ -2,8 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { InputChannel, OutputChannel } from "../../src/dataflow/channel/channel.ts";
-import type { Frame, RecordsFrame } from "../../src/dataflow/channel/frame.ts";
+import type { ControlFrame, Frame, RecordsFrame } from "../../src/dataflow/channel/frame.ts";
+import { FrameEncoder } from "../../src/dataflow/channel/frame-codec.ts";
+import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
 import { InvariantError } from "../../src/errors.ts";
+import { barrierFrame } from "../support/frames.ts";
 
 export interface OpenedChannel {
   readonly output: OutputChannel;
@@ -40,10 +43,11 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         const frames: Frame[] = [
           records({ word: "a", count: 1 }, { word: "b", count: 2 }),
           { kind: "records", values: ["x", null, 3], timestamps: [10, 20, Number.NEGATIVE_INFINITY] },
-          { kind: "barrier", checkpointId: 7 },
+          barrierFrame(7),
           records(new Map([["k", 1n]]), new Date(5), [undefined, Number.NaN]),
           { kind: "endOfData" },
-          { kind: "barrier", checkpointId: 2 ** 40 },
+          barrierFrame(2 ** 40, "aligned-with-timeout", 250),
+          { kind: "cancelMarker", checkpointId: 2 ** 40 + 1 },
         ];
         for (const frame of frames) output.send(frame);
         await settle();
@@ -86,7 +90,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
     it("lets control frames pass a full window, in their place", () =>
       withChannel(8, async ({ output, input, settle }) => {
         sendWhileCredit(output);
-        output.send({ kind: "barrier", checkpointId: 1 });
+        output.send(barrierFrame(1));
         output.send({ kind: "endOfData" });
         await settle();
         const kinds = takeAll(input).map((frame) => frame.kind);
@@ -97,11 +101,11 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
       withChannel(8, async ({ output, input, settle }) => {
         sendWhileCredit(output);
         output.overdraw(records("overdrawn"));
-        output.send({ kind: "barrier", checkpointId: 1 });
+        output.send(barrierFrame(1));
         await settle();
         for (let i = 0; i < 8; i++) input.take();
         expect(input.take()).toEqual(records("overdrawn"));
-        expect(input.take()).toEqual({ kind: "barrier", checkpointId: 1 });
+        expect(input.take()).toEqual(barrierFrame(1));
         await settle();
         expect(output.hasCredit()).toBe(true);
       }));
@@ -115,16 +119,78 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(wakes).toBeGreaterThan(0);
         input.take();
         wakes = 0;
-        output.send({ kind: "barrier", checkpointId: 1 });
+        output.send(barrierFrame(1));
         await settle();
         expect(wakes).toBeGreaterThan(0);
+      }));
+
+    it("tells of barriers and markers when they arrive, in front of whatever is read (H4)", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        const heard: Frame[] = [];
+        input.onArrival((frame) => heard.push(frame));
+        output.send(records(1));
+        output.send(barrierFrame(1));
+        output.send({ kind: "endOfData" });
+        output.send({ kind: "cancelMarker", checkpointId: 2 });
+        await settle();
+        expect(heard).toEqual([barrierFrame(1), { kind: "cancelMarker", checkpointId: 2 }]);
+        expect(takeAll(input)).toHaveLength(4);
+      }));
+
+    it("collects what waits in front of a barrier, and takes nothing away (H5)", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        const timed: Frame = { kind: "records", values: ["x", "y"], timestamps: [10, 20] };
+        for (const frame of [records(0), records(1, 2), barrierFrame(1), timed, barrierFrame(2), records(3)])
+          output.send(frame);
+        await settle();
+        input.take();
+        expect(collect(input, 1)).toEqual([records(1, 2)]);
+        expect(collect(input, 2)).toEqual([records(1, 2), timed]);
+        expect(takeAll(input)).toEqual([records(1, 2), barrierFrame(1), timed, barrierFrame(2), records(3)]);
+      }));
+
+    it("collects what still comes until the barrier does, whatever is read meanwhile (H5)", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        output.send(records(1));
+        await settle();
+        const collected = collect(input, 5);
+        input.take();
+        output.send(barrierFrame(4));
+        output.send(records(2));
+        output.send({ kind: "endOfData" });
+        await settle();
+        expect(takeAll(input)).toHaveLength(3);
+        output.send(barrierFrame(5));
+        output.send(records(3));
+        await settle();
+        expect(collected).toEqual([records(1), records(2)]);
+      }));
+
+    it("stops collecting at a marker, at a newer barrier, and when it is told to", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        const last: readonly (ControlFrame | undefined)[] = [
+          { kind: "cancelMarker", checkpointId: 5 },
+          barrierFrame(6),
+          undefined,
+        ];
+        for (const frame of last) {
+          const collected = collect(input, 5);
+          output.send(records(1));
+          if (frame !== undefined) output.send(frame);
+          await settle();
+          if (frame === undefined) input.stopCollecting();
+          output.send(records(2));
+          await settle();
+          expect(collected).toEqual([records(1)]);
+          takeAll(input);
+        }
       }));
 
     it("ignores what is sent to a reader that has closed", () =>
       withChannel(8, async ({ output, input, settle }) => {
         input.close();
         output.send(records(1));
-        output.send({ kind: "barrier", checkpointId: 1 });
+        output.send(barrierFrame(1));
         await settle();
         expect(input.take()).toBeUndefined();
       }));
@@ -156,7 +222,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
                 }
                 const frame: Frame | undefined =
                   next === "barrier"
-                    ? { kind: "barrier", checkpointId: sent.length }
+                    ? barrierFrame(sent.length)
                     : next === "send" && output.hasCredit()
                       ? records({ at: sent.length })
                       : undefined;
@@ -174,6 +240,16 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
       );
     });
   });
+}
+
+/** Decoded, whatever carries them. */
+function collect(input: InputChannel, checkpointId: number): RecordsFrame[] {
+  const collected: RecordsFrame[] = [];
+  const encoder = new FrameEncoder();
+  input.collectBefore(checkpointId, (one) =>
+    collected.push(...decodeStored(Buffer.concat(encodeStored(one, encoder)))),
+  );
+  return collected;
 }
 
 export function takeAll(input: InputChannel): Frame[] {

@@ -4,7 +4,7 @@
  * As core NATS: the messages of one publisher arrive in order; nothing arrives by itself.
  */
 import type { Bus, MessageHandler, Subscription } from "../../src/dataflow/channel/bus.ts";
-import type { Timers } from "../../src/dataflow/channel/remote-channel.ts";
+import type { Timers } from "../../src/dataflow/channel/remote-line.ts";
 
 interface Message {
   readonly subject: string;

@@ -13,6 +13,7 @@ import {
   sequenceOf,
 } from "../../src/dataflow/channel/frame-codec.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
+import { barrierFrame } from "../support/frames.ts";
 
 const PLAIN_MAPS = 2;
 
@@ -123,19 +124,28 @@ describe("records with ever new shapes", () => {
 
 describe("control messages", () => {
   it("are tiny and come back", () => {
-    const barrier = encodeControl(9, { kind: "barrier", checkpointId: 2 ** 41 });
-    expect(barrier.length).toBe(24);
+    const barrier = encodeControl(9, barrierFrame(2 ** 41));
+    expect(barrier.length).toBeLessThan(150);
     expect(sequenceOf(barrier)).toBe(9);
-    expect(decodeControl(barrier)).toEqual({ kind: "barrier", checkpointId: 2 ** 41 });
+    expect(decodeControl(barrier)).toEqual(barrierFrame(2 ** 41));
+    const savepoint = barrierFrame(7, "aligned-with-timeout", 100);
+    const options = { ...savepoint.options, savepoint: "file:///over/there", stop: true } as const;
+    expect(decodeControl(encodeControl(9, { ...savepoint, options }))).toEqual({ ...savepoint, options });
+    const marker = { kind: "cancelMarker", checkpointId: 2 ** 41 } as const;
+    expect(decodeControl(encodeControl(9, marker))).toEqual(marker);
     expect(decodeControl(encodeControl(10, { kind: "endOfData" }))).toEqual({ kind: "endOfData" });
     expect(sequenceOf(encodeTotal(11))).toBe(11);
     expect(decodeGrant(encodeGrant(5, 3, 99_000))).toEqual({ framesTaken: 3, bytesTaken: 99_000 });
   });
 
   it("that are cut off or of another format are no messages", () => {
-    const barrier = encodeControl(9, { kind: "barrier", checkpointId: 1 });
+    const barrier = encodeControl(9, barrierFrame(1));
     expect(kindOf(barrier)).toBe(MESSAGE.barrier);
     expect(kindOf(barrier.subarray(0, 23))).toBeUndefined();
+    expect(() => decodeControl(barrier.subarray(0, -1))).toThrow();
+    expect(
+      kindOf(encodeControl(9, { kind: "cancelMarker", checkpointId: 1 }).subarray(0, 23)),
+    ).toBeUndefined();
     expect(kindOf(new Uint8Array(0))).toBeUndefined();
     expect(kindOf(new Uint8Array(16))).toBeUndefined();
     expect(kindOf(encodeGrant(1, 1, 1).subarray(0, 24))).toBeUndefined();

@@ -4,6 +4,7 @@ import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts"
 import { InputGate } from "../../src/dataflow/input-gate.ts";
 import { InvariantError } from "../../src/errors.ts";
 import { records } from "../contracts/channel.contract.ts";
+import { barrierFrame } from "../support/frames.ts";
 
 function gateOf(count: number) {
   const channels = Array.from({ length: count }, () => createLocalChannel());
@@ -37,8 +38,8 @@ describe("input gate", () => {
 
   it("hands control frames out like others, with their channel", () => {
     const { gate, outputs } = gateOf(2);
-    outputs[1]!.send({ kind: "barrier", checkpointId: 4 });
-    expect(gate.nextFrame()).toEqual({ channelIndex: 1, frame: { kind: "barrier", checkpointId: 4 } });
+    outputs[1]!.send(barrierFrame(4));
+    expect(gate.nextFrame()).toEqual({ channelIndex: 1, frame: barrierFrame(4) });
     expect(gate.nextFrame()).toBeUndefined();
   });
 
@@ -79,7 +80,7 @@ describe("input gate", () => {
   it("goes on reading a channel that has ended: barriers may follow (G3)", () => {
     const { gate, outputs } = gateOf(2);
     outputs[0]!.send({ kind: "endOfData" });
-    outputs[0]!.send({ kind: "barrier", checkpointId: 1 });
+    outputs[0]!.send(barrierFrame(1));
     expect(gate.hasEnded(0)).toBe(false);
     expect(gate.nextFrame()?.frame.kind).toBe("endOfData");
     expect(gate.hasEnded(0)).toBe(true);
@@ -88,6 +89,40 @@ describe("input gate", () => {
     outputs[1]!.send({ kind: "endOfData" });
     gate.nextFrame();
     expect(gate.allEnded()).toBe(true);
+  });
+
+  it("hands out restored records before any frame of a channel (G4)", () => {
+    const { gate, outputs } = gateOf(2);
+    outputs[0]!.send(records("live"));
+    gate.restore(1, records("b"));
+    gate.restore(0, records("a"));
+    const frames = [gate.nextFrame(), gate.nextFrame(), gate.nextFrame()];
+    expect(frames).toEqual([
+      { channelIndex: 1, frame: records("b") },
+      { channelIndex: 0, frame: records("a") },
+      { channelIndex: 0, frame: records("live") },
+    ]);
+  });
+
+  it("collects restored records that are left, then what lies in the channel (G4, H5)", () => {
+    const { gate, outputs } = gateOf(2);
+    for (const value of ["a", "b"]) gate.restore(0, records(value));
+    gate.restore(1, records("other"));
+    outputs[0]!.send(records("live"));
+    outputs[0]!.send(barrierFrame(1));
+    gate.nextFrame();
+    const collected: unknown[] = [];
+    gate.collectBefore(0, 1, (one) => collected.push(one));
+    expect(collected).toEqual([records("b"), records("live")]);
+  });
+
+  it("tells which channel a barrier has arrived on", () => {
+    const { gate, outputs } = gateOf(2);
+    const heard: unknown[] = [];
+    gate.onArrival((channel, frame) => heard.push([channel, frame]));
+    outputs[1]!.send(records(1));
+    outputs[1]!.send(barrierFrame(3));
+    expect(heard).toEqual([[1, barrierFrame(3)]]);
   });
 
   it("knows its channels", () => {

@@ -8,6 +8,7 @@ import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError } from "../../src/errors.ts";
 import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
 import { takeAll } from "../contracts/channel.contract.ts";
+import { barrierFrame } from "../support/frames.ts";
 
 const BY_VALUE: Partitioner = { kind: "hash", key: (value) => value as number };
 
@@ -125,7 +126,7 @@ describe("control frames", () => {
   it("go to every channel, behind all that was collected (O1)", () => {
     const { output, inputs } = outputOf({ kind: "rebalance" }, 2);
     for (let i = 0; i < 3; i++) output.collect(i, 100);
-    output.broadcast({ kind: "barrier", checkpointId: 1 });
+    output.broadcast(barrierFrame(1));
     output.collect(3, 100);
     output.broadcast({ kind: "endOfData" });
     const kinds = inputs.map((input) => takeAll(input).map((frame) => frame.kind));
@@ -140,11 +141,11 @@ describe("control frames", () => {
     let collected = 0;
     while (output.hasCredit()) output.collect(collected++, NO_TIMESTAMP);
     output.collect(collected++, NO_TIMESTAMP);
-    output.broadcast({ kind: "barrier", checkpointId: 1 });
+    output.broadcast(barrierFrame(1));
     expect(output.hasCredit()).toBe(true);
     const frames = takeAll(inputs[0]!);
     expect(frames).toHaveLength(4 + 2 + 1);
-    expect(frames.at(-1)).toEqual({ kind: "barrier", checkpointId: 1 });
+    expect(frames.at(-1)).toEqual(barrierFrame(1));
     expect(valuesOf(frames)).toHaveLength(collected);
   });
 });
@@ -187,7 +188,7 @@ describe("any interleaving", () => {
             if (frame !== undefined) note([frame], taken[i % count]!);
           }
           if (kind === "barrier") {
-            const barrier = { kind: "barrier", checkpointId: i } as const;
+            const barrier = barrierFrame(i);
             output.broadcast(barrier);
             for (const list of expected) list.push(barrier);
           }

@@ -3,15 +3,15 @@ import { describe, expect, it } from "vitest";
 import type { Frame } from "../../src/dataflow/channel/frame.ts";
 import { kindOf, MESSAGE } from "../../src/dataflow/channel/frame-codec.ts";
 import {
-  ANNOUNCE_EVERY_MS,
   createRemoteInput,
   createRemoteOutput,
   FRAME_MISSING_MS,
-  type RemoteWindow,
 } from "../../src/dataflow/channel/remote-channel.ts";
+import { ANNOUNCE_EVERY_MS, type RemoteWindow } from "../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { ChannelError } from "../../src/errors.ts";
 import { records, takeAll } from "../contracts/channel.contract.ts";
+import { barrierFrame } from "../support/frames.ts";
 import { FaultyNetwork, ManualTimers } from "./faulty-bus.ts";
 
 const BOUND_MS = ANNOUNCE_EVERY_MS + FRAME_MISSING_MS;
@@ -116,7 +116,7 @@ describe("loss", () => {
     const { writer, output, failures, timers, settle } = open();
     output.send(records(1));
     writer.deliver();
-    output.send({ kind: "barrier", checkpointId: 1 });
+    output.send(barrierFrame(1));
     writer.lose();
     timers.advance(BOUND_MS - 1, settle);
     expect(failures).toEqual([]);
@@ -347,8 +347,7 @@ describe("any interleaving of loss and repetition", () => {
       switch (next) {
         case "send":
         case "barrier": {
-          const frame: Frame =
-            next === "send" ? records({ at: sent.length }) : { kind: "barrier", checkpointId: sent.length };
+          const frame: Frame = next === "send" ? records({ at: sent.length }) : barrierFrame(sent.length);
           if (next === "send" && !output.hasCredit()) break;
           output.send(frame);
           sent.push(frame);

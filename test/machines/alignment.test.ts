@@ -6,6 +6,12 @@ import type { Scenario } from "./trace.ts";
 const take = (event: AlignmentEvent) => ({ event });
 const barrier = (channel: number, checkpointId: number) =>
   take({ type: "barrier.received", channel, checkpointId });
+/** Its frame has arrived, with so much of its timeout left. */
+const announced = (channel: number, checkpointId: number, remainingMs = 0) =>
+  take({ type: "barrier.announced", channel, checkpointId, remainingMs });
+const marker = (channel: number, checkpointId: number) =>
+  take({ type: "marker.received", channel, checkpointId });
+const timeout = take({ type: "timer.fired", timer: "alignment" });
 const aborted = (checkpointId: number, generation = 3) =>
   take({ type: "checkpoint.aborted", generation, checkpointId });
 
@@ -57,28 +63,132 @@ describeTraces({
       barrier(1, 6),
       barrier(0, 6),
     ]),
-    "abort-before-barrier": story("An abort that overtakes its barriers makes them late.   (A3)", 2, [
-      aborted(5, 2),
-      aborted(4),
-      aborted(5),
-      barrier(0, 5),
-      barrier(1, 5),
-    ]),
-    superseded: story("A newer barrier gives up the older one.   (A4)", 2, [
+    "abort-before-barrier": story(
+      "An abort overtakes its barriers: the first is passed over, a cancel marker takes its place.   (A3, A5)",
+      2,
+      [
+        aborted(5, 2),
+        aborted(4),
+        aborted(5),
+        "Told twice.",
+        aborted(5),
+        barrier(0, 5),
+        barrier(1, 5),
+        "The same with one that would have overtaken.",
+        aborted(6),
+        announced(1, 6),
+        announced(0, 6),
+        barrier(1, 6),
+        barrier(0, 6),
+      ],
+    ),
+    superseded: story("A newer barrier gives up the older one, which is declined.   (A4, P14)", 2, [
       barrier(0, 5),
       "Channel 1 never delivers 5: its sender had heard of the abort. It delivers 6.",
       barrier(1, 6),
       barrier(0, 6),
     ]),
     "abort-of-newer": story(
-      "The abort of a newer checkpoint gives the older alignment up as well.   (A4)",
+      "Two checkpoints are on their way, and the newer one is aborted: the older one goes on.   (A5)",
+      2,
+      [barrier(0, 5), aborted(6), "5 is aligned as if nothing had been said.", barrier(1, 5), barrier(0, 6)],
+    ),
+    canceled: story("A cancel marker instead of a barrier: what has waited for it is released.   (A6)", 2, [
+      barrier(0, 5),
+      marker(1, 5),
+      "Its sender on channel 0 has heard of it as well: nothing new.",
+      marker(0, 5),
+      "A marker is the first that is heard of checkpoint 6: its barriers are late.",
+      marker(0, 6),
+      barrier(1, 6),
+      "While 7 is aligned, a marker of 6 comes late.",
+      barrier(0, 7),
+      marker(1, 6),
+      "And one of 8, over a channel that never delivered 7: both are given up.",
+      marker(1, 8),
+    ]),
+    unaligned: story("Nobody waits: the first barrier that arrives is the subtask's.   (A7)", 3, [
+      "It lies behind records that are not processed. They, and what the other channels bring, are collected.",
+      announced(1, 5),
+      announced(0, 5),
+      "The frame of the first one is read at last: it was counted when it arrived.",
+      barrier(1, 5),
+      announced(2, 5),
+      "The others are read after the checkpoint is complete.",
+      barrier(0, 5),
+      barrier(2, 5),
+    ]),
+    "unaligned-one-channel": story(
+      "A gate of one channel: everything in front of the barrier is there at once.   (A7)",
+      1,
+      [announced(0, 5), barrier(0, 5)],
+    ),
+    "unaligned-given-up": story(
+      "What has been collected is dropped when its checkpoint is.   (A4, A6, A7)",
       2,
       [
-        "Checkpoint 6 can only have been triggered after 5 was given up.",
+        announced(0, 5),
+        "Late news change nothing.",
+        announced(0, 4),
+        aborted(4),
+        "The leader gives it up; what the subtask does with its snapshot it hears from the leader as well.",
+        aborted(5),
+        announced(1, 5),
+        "By a newer barrier, over a channel that never delivers 6.",
+        announced(0, 6),
+        announced(1, 7),
+        "By one that has time.",
+        announced(0, 8, 100),
+        "By a savepoint, whose barriers overtake nothing.",
+        barrier(1, 9),
+        "By a cancel marker.",
+        announced(0, 10),
+        marker(1, 10),
+      ],
+    ),
+    "timed-aligned": story(
+      "All barriers are in before the timeout: aligned, and nothing is stored.   (A8)",
+      2,
+      [
+        "The checkpoint is 20 ms old; 80 of its 100 ms are left.",
+        announced(0, 5, 80),
+        "Its channel waits from here on, as in every alignment.",
         barrier(0, 5),
-        aborted(6),
+        announced(1, 5, 30),
+        barrier(0, 5),
         barrier(1, 5),
       ],
     ),
+    "timed-out": story("The timeout ends before all barriers are there: they overtake.   (A8)", 3, [
+      announced(0, 5, 80),
+      barrier(0, 5),
+      announced(1, 5, 60),
+      "Channel 0 flows again, and nothing lies in front of its barrier. Channel 1 has records in front of it.",
+      timeout,
+      announced(2, 5, 0),
+    ]),
+    "timed-late": story(
+      "A barrier arrives when the timeout has ended, or it has overtaken already.   (A8)",
+      2,
+      [
+        announced(0, 5, 80),
+        "An upstream subtask has switched: its barrier says so.",
+        announced(1, 5, 0),
+        "So late that alignment does not even begin.",
+        announced(1, 6, 0),
+      ],
+    ),
+    "timed-given-up": story("Given up before its timeout: the timer goes with it.   (A4, A6, A8)", 2, [
+      announced(0, 5, 80),
+      barrier(0, 5),
+      "By an abort; one of a newer checkpoint is none of its business.",
+      aborted(7),
+      aborted(5),
+      "By a newer barrier.",
+      announced(0, 6, 80),
+      announced(1, 8, 60),
+      "By a cancel marker.",
+      marker(0, 8),
+    ]),
   },
 });

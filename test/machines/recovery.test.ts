@@ -96,12 +96,13 @@ describe("what a subtask gets back", () => {
     expect(restoreOf(plan, "count/0")).toEqual({
       states: snapshot.states,
       transactions: snapshot.transactions,
+      channels: snapshot.channels,
       finished: true,
     });
   });
 
   it("is nothing for a subtask that was not there, or after a fresh start", () => {
-    const nothing = { states: [], transactions: [], finished: false };
+    const nothing = { states: [], transactions: [], channels: [], finished: false };
     expect(restoreOf(plan, "count/1")).toEqual(nothing);
     expect(restoreOf({ plan: "fresh" }, "count/0")).toEqual(nothing);
     expect(restoreOf({ plan: "stop", reason: "" }, "count/0")).toEqual(nothing);

@@ -404,7 +404,7 @@ describe("a worker's subtask", () => {
     expectStory(
       "worker.superseded",
       worker(
-        "A newer checkpoint arrives before the older one is durable; no transaction is lost.   (A4, P4, P14)",
+        "A newer checkpoint arrives before the older one is durable; no transaction is lost.   (S2, P4, P14)",
         {},
         [
           ...started,

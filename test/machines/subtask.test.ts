@@ -1,4 +1,5 @@
 /** One parallel instance. A trace changes only with the protocol: update one only if you can say why. */
+import type { BarrierAlignment, BarrierDecline } from "../../machines/protocol.ts";
 import { type SubtaskEvent, type SubtaskInput, subtaskMachine } from "../../machines/subtask.ts";
 import { describeTraces } from "./golden.ts";
 import type { Scenario } from "./trace.ts";
@@ -11,7 +12,12 @@ const restored = (...checkpointIds: number[]) =>
   });
 const started = (generation = 3) => take({ type: "generation.started", generation });
 const generationEnded = (generation = 3) => take({ type: "generation.ended", generation });
-const aligned = (checkpointId: number) => take({ type: "barrier.aligned", checkpointId });
+const aligned = (checkpointId: number, alignment: BarrierAlignment = "aligned") =>
+  take({ type: "barrier.aligned", checkpointId, alignment });
+const canceled = (checkpointId: number) => take({ type: "barrier.canceled", checkpointId });
+const declined = (checkpointId: number, reason: BarrierDecline = "declined-on-cancellation-barrier") =>
+  take({ type: "barrier.declined", checkpointId, reason });
+const channelsStored = (checkpointId: number) => take({ type: "channels.stored", checkpointId });
 const cut = (checkpointId: number, ...transactions: string[]) =>
   take({ type: "transactions.cut", checkpointId, transactions });
 const prepared = (transaction: string) => take({ type: "transaction.prepared", transaction });
@@ -124,20 +130,60 @@ describeTraces({
       ],
     ),
     "aborted-before-barrier": story(
-      "An abort overtakes its barrier: the barrier is late.   (Flink's SubtaskCheckpointCoordinatorImpl)",
+      "An abort overtakes its barrier: a cancel marker goes in its place.   (S6, Flink's SubtaskCheckpointCoordinatorImpl)",
       [
         ...running,
         aborted(7, 2),
         aborted(7),
         aligned(7),
-        "Repeated, and so late itself.",
+        "Repeated, and so late itself; a trigger that comes again, too.",
         aborted(7),
-        "While a snapshot is under way it can only be about a newer checkpoint.",
+        aligned(7),
+        "One checkpoint is on its way, a newer one is aborted.",
         aligned(8),
         aborted(9),
         aligned(9),
         cut(8),
         stored(8),
+        "Far older than the newest one that was aborted: nobody remembers it, and nobody waits for it.",
+        aborted(200),
+        aligned(10),
+      ],
+    ),
+    canceled: story("Its barrier will not come: a cancel marker goes in its place, once.   (S6)", [
+      ...running,
+      "The leader has aborted 7 while its barriers were coming in.",
+      canceled(7),
+      aborted(7),
+      canceled(7),
+      "A channel brought a marker of 8: the leader may not know.",
+      declined(8),
+      declined(8),
+    ]),
+    "collecting-given-up": story(
+      "A barrier that has overtaken records cannot come everywhere: the snapshot goes, a marker follows.   (S2, S6)",
+      [
+        ...running,
+        aligned(7, "unaligned"),
+        cut(7, "out@7"),
+        stored(7),
+        declined(7, "declined-subsumed"),
+        "Its transaction stays (P14).",
+        prepared("out@7"),
+        channelsStored(7),
+      ],
+    ),
+    unaligned: story(
+      "A barrier that overtakes: acknowledged when the records in front of it are durable, too.   (S1, S2)",
+      [
+        ...running,
+        aligned(7, "unaligned"),
+        cut(7, "out@7"),
+        stored(7),
+        prepared("out@7"),
+        "Of another snapshot.",
+        channelsStored(6),
+        channelsStored(7),
       ],
     ),
     "late-barrier": story("A barrier comes twice: the second one is late.   (P3, S1)", [
@@ -148,18 +194,33 @@ describeTraces({
       stored(7),
       aligned(7),
     ]),
-    superseded: story(
-      "A newer barrier gives up the snapshot of the older one, not its transaction.   (S1, S2, P14)",
+    concurrent: story(
+      "Two checkpoints at once: each is acknowledged when its own part is durable.   (S2, P13, P14)",
       [
         ...running,
         aligned(7),
         cut(7, "out@7"),
         aligned(8),
         cut(8, "out@8"),
-        "The upload of 7 was canceled too late: its news are about another snapshot.",
         stored(7),
         stored(8),
-        "8 lists every uncommitted transaction up to 8, so it waits for out@7 too.",
+        "8 lists every uncommitted transaction up to 8, so it waits for out@7 too; 7 does not wait for out@8.",
+        prepared("out@8"),
+        prepared("out@7"),
+      ],
+    ),
+    subsumed: story(
+      "The state is still being encoded when the next barrier comes: the host gives the older snapshot up.   (S1, P14)",
+      [
+        ...running,
+        aligned(7),
+        cut(7, "out@7"),
+        aligned(8),
+        take({ type: "snapshot.failed", checkpointId: 7, reason: "declined-subsumed" }),
+        cut(8, "out@8"),
+        "Too late: news about another snapshot.",
+        stored(7),
+        stored(8),
         prepared("out@8"),
         prepared("out@7"),
       ],

@@ -188,7 +188,19 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
     host.start({
       id: "checkpointing",
       machine: checkpointingMachine,
-      input: { ...intervals, retryMs: 200, reservedCheckpointId: 0, block: 1000 },
+      input: {
+        ...intervals,
+        maxConcurrent: 1,
+        tolerableFailures: null,
+        forcesSavepoints: true,
+        readyTimeoutMs: 30_000,
+        retryMs: 200,
+        queueMax: 1000,
+        reservedCheckpointId: 0,
+        block: 1000,
+        // The first one as late as it may come.
+        chance: 0.9999,
+      },
       handlers: {
         "store.reservation": async () => event("record.stored"),
         "start.checkpoint": ({ checkpointId }: { checkpointId: number }) => {
@@ -206,8 +218,8 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
     return starts;
   }
 
-  it("interval 100, pause 500, each takes 300: they start 800 apart", async () => {
-    expect(await startsOf({ intervalMs: 100, minPauseMs: 500 }, 300, 3000)).toEqual([500, 1300, 2100, 2900]);
+  it("interval raised to the pause of 500, each takes 300: they start 800 apart", async () => {
+    expect(await startsOf({ intervalMs: 500, minPauseMs: 500 }, 300, 3000)).toEqual([500, 1300, 2100, 2900]);
   });
 
   it("short ones start at the interval", async () => {

@@ -83,11 +83,13 @@ export function subtaskSnapshot(some: Partial<SubtaskSnapshot> = {}): SubtaskSna
     subtask: "count/0",
     states: [],
     transactions: [],
+    channels: [],
     finished: false,
     alignmentMs: 0,
     syncMs: 0,
     asyncMs: 0,
     bytes: 0,
+    persistedInFlightBytes: 0,
     ...some,
   };
 }

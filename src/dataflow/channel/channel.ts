@@ -7,8 +7,10 @@
  * H3 Control frames need no credit and keep their place.
  * H4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
  *    inside the other end's `send` and `take`.
+ * H5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no more
+ *    per frame than to see that.
  */
-import type { ControlFrame, Frame, RecordsFrame } from "./frame.ts";
+import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 
 export interface OutputChannel {
   /** How many records the next frame should hold; a channel that encodes adapts it to the size of the records. */
@@ -41,5 +43,13 @@ export interface InputChannel {
   /** Takes the next frame: it counts as consumed and its credit goes back to the writer. */
   take(): Frame | undefined;
   onFrame(wake: () => void): void;
+  /** Told of each barrier and cancel marker when it arrives, in order, before it can be taken. Set once; as in H4. */
+  onArrival(heard: (frame: CheckpointFrame) => void): void;
+  /**
+   * Hands out, in order, the records in front of barrier `checkpointId`: those that wait, at once; if the barrier is not
+   * among them, also those that arrive before it, or before anything else that speaks of this checkpoint or a newer one.
+   */
+  collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void;
+  stopCollecting(): void;
   close(): void;
 }

@@ -34,6 +34,11 @@ export class Fifo<T> {
     return item;
   }
 
+  /** Those that wait, first to last. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let at = this.#head; at < this.#items.length; at++) yield this.#items[at]!;
+  }
+
   clear(): void {
     this.#items = [];
     this.#head = 0;

@@ -3,7 +3,7 @@
  *
  * Every message opens with 16 bytes, big endian:
  *
- *     0  version of this format (1)
+ *     0  version of this format (2)
  *     1  kind, see MESSAGE
  *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS
  *     3  0
@@ -11,8 +11,8 @@
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
  * then: records: if there are timestamps n of them, float64, then the values, as columns (state/columns.ts) or as msgpack of
- * their array; barrier: checkpoint id, float64; grant: records frames taken, their bytes, two float64; all others
- * nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
+ * their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint id, float64; grant:
+ * records frames taken, their bytes, two float64; all others nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
  * one received.
  *
  * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
@@ -21,12 +21,13 @@
  * F3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
+import type { CheckpointOptions } from "../../../machines/protocol.ts";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../state/columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 
 /** Numbers on the wire. */
 export const MESSAGE = {
@@ -41,6 +42,7 @@ export const MESSAGE = {
   echo: 6,
   /** Reader to writer: what was received and taken so far. */
   grant: 7,
+  cancelMarker: 8,
 } as const;
 
 const TIMESTAMPS = 1;
@@ -95,8 +97,11 @@ export class FrameEncoder {
 
 export function encodeControl(sequence: number, frame: ControlFrame): Uint8Array {
   if (frame.kind === "endOfData") return header(MESSAGE.endOfData, HEADER_BYTES, sequence, 0, 0);
-  const message = header(MESSAGE.barrier, HEADER_BYTES + 8, sequence, 0, 0);
+  const options = frame.kind === "barrier" ? encodeValue(frame.options) : undefined;
+  const bytes = HEADER_BYTES + 8 + (options?.length ?? 0);
+  const message = header(MESSAGE[frame.kind], bytes, sequence, 0, 0);
   message.writeDoubleBE(frame.checkpointId, HEADER_BYTES);
+  if (options !== undefined) message.set(options, HEADER_BYTES + 8);
   return message;
 }
 
@@ -123,7 +128,8 @@ export function encodeGrant(lastReceived: number, framesTaken: number, bytesTake
 export function kindOf(message: Uint8Array): number | undefined {
   if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
   const kind = message[1]!;
-  const numbers = kind === MESSAGE.barrier ? 1 : kind === MESSAGE.grant ? 2 : 0;
+  const numbers =
+    kind === MESSAGE.grant ? 2 : kind === MESSAGE.barrier || kind === MESSAGE.cancelMarker ? 1 : 0;
   return message.length < HEADER_BYTES + 8 * numbers ? undefined : kind;
 }
 
@@ -132,11 +138,16 @@ export function sequenceOf(message: Uint8Array): number {
   return viewOf(message).getFloat64(8);
 }
 
+/** Of a records message. */
+export function countOf(message: Uint8Array): number {
+  return viewOf(message).getUint32(4);
+}
+
 /** @throws Error when the body is not what the header says */
 export function decodeRecords(message: Uint8Array): RecordsFrame {
   const flags = message[2]!;
   const view = viewOf(message);
-  const count = view.getUint32(4);
+  const count = countOf(message);
   let at = HEADER_BYTES;
   let timestamps: number[] | undefined;
   if ((flags & TIMESTAMPS) !== 0) {
@@ -154,10 +165,17 @@ function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
   return (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
 }
 
-/** Of a barrier or an end. */
+/**
+ * Of a barrier, a cancel marker or an end.
+ *
+ * @throws Error when the body is not what the header says
+ */
 export function decodeControl(message: Uint8Array): ControlFrame {
   if (message[1] === MESSAGE.endOfData) return { kind: "endOfData" };
-  return { kind: "barrier", checkpointId: viewOf(message).getFloat64(HEADER_BYTES) };
+  const checkpointId = viewOf(message).getFloat64(HEADER_BYTES);
+  if (message[1] === MESSAGE.cancelMarker) return { kind: "cancelMarker", checkpointId };
+  const options = decodeValue(message.subarray(HEADER_BYTES + 8)) as CheckpointOptions;
+  return { kind: "barrier", checkpointId, options };
 }
 
 /** Of a grant. */

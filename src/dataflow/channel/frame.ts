@@ -1,9 +1,10 @@
 /**
  * What a channel carries: batches of records, and control elements between them, in order.
  *
- * Barriers and ends need no credit but keep their place. Records are immutable by contract: inside a process a
+ * Control frames need no credit but keep their place. Records are immutable by contract: inside a process a
  * frame is passed by reference.
  */
+import type { CheckpointOptions } from "../../../machines/protocol.ts";
 
 export interface RecordsFrame {
   readonly kind: "records";
@@ -16,6 +17,13 @@ export interface RecordsFrame {
 export interface BarrierFrame {
   readonly kind: "barrier";
   readonly checkpointId: number;
+  readonly options: CheckpointOptions;
+}
+
+/** In the place of a barrier that will not come, or after one whose checkpoint was given up behind it. */
+export interface CancelMarkerFrame {
+  readonly kind: "cancelMarker";
+  readonly checkpointId: number;
 }
 
 /** No more records will come on this channel. Barriers still may (P19). */
@@ -23,8 +31,12 @@ export interface EndOfDataFrame {
   readonly kind: "endOfData";
 }
 
-export type ControlFrame = BarrierFrame | EndOfDataFrame;
+export type CheckpointFrame = BarrierFrame | CancelMarkerFrame;
+export type ControlFrame = CheckpointFrame | EndOfDataFrame;
 export type Frame = RecordsFrame | ControlFrame;
+
+/** Records on their way, for whoever must store them: a frame, or the message that carries it (frame-codec.ts). */
+export type InFlightRecords = RecordsFrame | Uint8Array;
 
 /** Names one channel: from one subtask to one subtask. */
 export interface ChannelId {

@@ -10,8 +10,9 @@
  */
 import { invariant } from "../../errors.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
+import { Collection } from "./collection.ts";
 import { Fifo } from "./fifo.ts";
-import type { ControlFrame, Frame, RecordsFrame } from "./frame.ts";
+import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 
 export interface LocalWindow {
   /** Unconsumed records frames. Small frames, flushed by age, reach this one first. */
@@ -41,6 +42,8 @@ class LocalPipe {
   #recordsFrames = 0;
   #records = 0;
   #closed = false;
+  readonly collection = new Collection();
+  heard: ((frame: CheckpointFrame) => void) | undefined;
   wakeReader: (() => void) | undefined;
   wakeWriter: (() => void) | undefined;
 
@@ -58,6 +61,10 @@ class LocalPipe {
     if (frame.kind === "records") {
       this.#recordsFrames++;
       this.#records += frame.values.length;
+      if (this.collection.open) this.collection.records(frame);
+    } else if (frame.kind !== "endOfData") {
+      this.collection.reached(frame);
+      this.heard?.(frame);
     }
     this.#frames.push(frame);
     if (this.#frames.length === 1) this.wakeReader?.();
@@ -78,8 +85,18 @@ class LocalPipe {
     return frame;
   }
 
+  collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void {
+    this.collection.begin(checkpointId, collect);
+    for (const frame of this.#frames) {
+      if (frame.kind === "records") this.collection.records(frame);
+      else if (frame.kind !== "endOfData") this.collection.reached(frame);
+      if (!this.collection.open) return;
+    }
+  }
+
   close(): void {
     this.#closed = true;
+    this.collection.end();
     this.#frames.clear();
     this.#recordsFrames = 0;
     this.#records = 0;
@@ -141,8 +158,21 @@ class LocalInput implements InputChannel {
     this.#pipe.wakeReader = wake;
   }
 
+  onArrival(heard: (frame: CheckpointFrame) => void): void {
+    this.#pipe.heard = heard;
+  }
+
+  collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void {
+    this.#pipe.collectBefore(checkpointId, collect);
+  }
+
+  stopCollecting(): void {
+    this.#pipe.collection.end();
+  }
+
   close(): void {
     this.#pipe.wakeReader = undefined;
+    this.#pipe.heard = undefined;
     this.#pipe.close();
   }
 }

@@ -19,17 +19,12 @@
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
  * falls into the subtask's turn, which is measured.
  */
-import { ChannelError, invariant } from "../../errors.ts";
-import type { Bus, Subscription } from "./bus.ts";
+import { invariant } from "../../errors.ts";
+import type { Bus } from "./bus.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
+import { Collection } from "./collection.ts";
 import { Fifo } from "./fifo.ts";
-import {
-  type ChannelId,
-  type ControlFrame,
-  describeChannel,
-  type Frame,
-  type RecordsFrame,
-} from "./frame.ts";
+import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 import {
   decodeControl,
   decodeGrant,
@@ -44,39 +39,10 @@ import {
   MESSAGE,
   sequenceOf,
 } from "./frame-codec.ts";
-import type { ChannelSubjects } from "./subjects.ts";
-
-export interface Timers {
-  /** Calls `fire` once, `ms` from now. The answer cancels; canceling what has fired does nothing. */
-  after(ms: number, fire: () => void): () => void;
-}
-
-export const systemTimers: Timers = {
-  after(ms, fire) {
-    const timer = setTimeout(fire, ms);
-    return () => clearTimeout(timer);
-  },
-};
-
-/** Both ends must be given the same one. */
-export interface RemoteWindow {
-  readonly framesMax: number;
-  readonly bytesMax: number;
-}
+import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from "./remote-line.ts";
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
 
-export interface RemoteChannelOptions {
-  readonly bus: Bus;
-  readonly id: ChannelId;
-  readonly subjects: ChannelSubjects;
-  readonly timers: Timers;
-  /** At most once; the generation is to fail. Everything sent or asked for afterwards is ignored. */
-  readonly onFailure: (error: ChannelError) => void;
-  readonly window?: RemoteWindow;
-}
-
-export const ANNOUNCE_EVERY_MS = 1000;
 export const FRAME_MISSING_MS = 2000;
 const HELLO_FIRST_MS = 25;
 const HELLO_EVERY_MS = 250;
@@ -93,71 +59,6 @@ export function createRemoteOutput(options: RemoteChannelOptions): OutputChannel
 
 export function createRemoteInput(options: RemoteChannelOptions): InputChannel {
   return new RemoteInput(options);
-}
-
-interface LineHandlers {
-  /** false: a message of this kind does not belong here. */
-  receive(kind: number, message: Uint8Array): boolean;
-  /** Every second and after a reconnect. */
-  announce(): void;
-  /** Once, when the channel has failed or is closed. */
-  stopped(): void;
-}
-
-/** What both ends share: the subscription, the tick, and failing once. */
-class Line {
-  readonly #options: RemoteChannelOptions;
-  readonly #handlers: LineHandlers;
-  readonly #subscriptions: Subscription[];
-  #cancelTick: () => void;
-  #over = false;
-
-  constructor(options: RemoteChannelOptions, listenTo: string, handlers: LineHandlers) {
-    this.#options = options;
-    this.#handlers = handlers;
-    this.#subscriptions = [
-      options.bus.subscribe(listenTo, (body) => {
-        if (!this.#over) this.#receive(body);
-      }),
-      options.bus.onReconnect(() => {
-        if (!this.#over) handlers.announce();
-      }),
-    ];
-    this.#cancelTick = options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
-  }
-
-  /** Failed or closed. */
-  get over(): boolean {
-    return this.#over;
-  }
-
-  fail(what: string, cause?: unknown): void {
-    if (this.#over) return;
-    this.close();
-    const message = `channel broken, ${describeChannel(this.#options.id)}: ${what}`;
-    this.#options.onFailure(new ChannelError(message, cause === undefined ? {} : { cause }));
-  }
-
-  close(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#cancelTick();
-    for (const subscription of this.#subscriptions) subscription.close();
-    this.#handlers.stopped();
-  }
-
-  #receive(message: Uint8Array): void {
-    const kind = kindOf(message);
-    if (kind === undefined || !this.#handlers.receive(kind, message)) {
-      this.fail(`a message of ${message.length} bytes that does not belong here`);
-    }
-  }
-
-  readonly #tick = (): void => {
-    // Without a connection announcements would only pile up; a reconnect announces at once.
-    if (this.#options.bus.connectedForMs() > 0) this.#handlers.announce();
-    this.#cancelTick = this.#options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
-  };
 }
 
 class RemoteOutput implements OutputChannel {
@@ -318,6 +219,7 @@ class RemoteInput implements InputChannel {
   readonly #window: RemoteWindow;
   readonly #creditSubject: string;
   readonly #messages = new Fifo<Uint8Array>();
+  readonly #collection = new Collection();
   /** The first of `#messages`, decoded. */
   #first: Frame | undefined;
   #lastSequence = 0;
@@ -327,6 +229,7 @@ class RemoteInput implements InputChannel {
   #bytesGranted = 0;
   #cancelMissing: (() => void) | undefined;
   #wake: (() => void) | undefined;
+  #heard: ((frame: CheckpointFrame) => void) | undefined;
 
   constructor(options: RemoteChannelOptions) {
     this.#bus = options.bus;
@@ -344,11 +247,7 @@ class RemoteInput implements InputChannel {
     if (this.#first === undefined) {
       const message = this.#messages.first();
       if (message === undefined) return undefined;
-      try {
-        this.#first = kindOf(message) === MESSAGE.records ? decodeRecords(message) : decodeControl(message);
-      } catch (error) {
-        this.#line.fail(`frame ${sequenceOf(message)} cannot be decoded`, error);
-      }
+      this.#first = this.#decode(message);
     }
     return this.#first;
   }
@@ -375,6 +274,22 @@ class RemoteInput implements InputChannel {
     this.#wake = wake;
   }
 
+  onArrival(heard: (frame: CheckpointFrame) => void): void {
+    this.#heard = heard;
+  }
+
+  collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void {
+    this.#collection.begin(checkpointId, collect);
+    for (const message of this.#messages) {
+      this.#pass(message);
+      if (!this.#collection.open) return;
+    }
+  }
+
+  stopCollecting(): void {
+    this.#collection.end();
+  }
+
   close(): void {
     this.#line.close();
   }
@@ -383,6 +298,7 @@ class RemoteInput implements InputChannel {
     switch (kind) {
       case MESSAGE.records:
       case MESSAGE.barrier:
+      case MESSAGE.cancelMarker:
       case MESSAGE.endOfData:
         this.#arrived(message);
         return true;
@@ -409,8 +325,10 @@ class RemoteInput implements InputChannel {
   #stopped(): void {
     this.#cancelMissing?.();
     this.#messages.clear();
+    this.#collection.end();
     this.#first = undefined;
     this.#wake = undefined;
+    this.#heard = undefined;
   }
 
   #arrived(message: Uint8Array): void {
@@ -422,8 +340,31 @@ class RemoteInput implements InputChannel {
       return;
     }
     this.#lastSequence = sequence;
+    const reached = this.#pass(message);
     this.#messages.push(message);
+    if (reached !== undefined) this.#heard?.(reached);
     if (this.#messages.length === 1) this.#wake?.();
+  }
+
+  /** What the message means for whoever collects; the barrier or marker that it is, if it is one. */
+  #pass(message: Uint8Array): CheckpointFrame | undefined {
+    if (kindOf(message) === MESSAGE.records) {
+      this.#collection.records(message);
+      return undefined;
+    }
+    const frame = this.#decode(message);
+    if (frame === undefined || frame.kind === "endOfData" || frame.kind === "records") return undefined;
+    this.#collection.reached(frame);
+    return frame;
+  }
+
+  #decode(message: Uint8Array): Frame | undefined {
+    try {
+      return kindOf(message) === MESSAGE.records ? decodeRecords(message) : decodeControl(message);
+    } catch (error) {
+      this.#line.fail(`frame ${sequenceOf(message)} cannot be decoded`, error);
+      return undefined;
+    }
   }
 
   /** Messages of one subject come in order, so what was sent before this total has arrived or is lost. */

@@ -5,6 +5,7 @@
  * and what it waits for (machines/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
  */
 import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
+import { checkpointOptionsOf } from "../../../machines/checkpoint-options.ts";
 import type { CheckpointingEffects } from "../../../machines/checkpointing.ts";
 import type {
   AbortedCheckpoint,
@@ -26,7 +27,7 @@ import {
   splitLocation,
   writeSavepoint,
 } from "../../checkpoint/savepoint.ts";
-import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -172,7 +173,9 @@ export class JobCheckpoints {
 
   declined(message: Extract<SubtaskMessage, { type: "subtask.declined" }>): void {
     const pending = this.#pending.get(message.checkpointId);
-    if (pending !== undefined) pending.trouble ??= `${message.subtask} declined it: ${message.detail}`;
+    // Aborted already: whoever finds a cancel marker cannot know.
+    if (pending === undefined) return;
+    pending.trouble ??= `${message.subtask} declined it: ${message.detail}`;
     this.#options.logger.warn({ ...message }, "checkpoint declined");
     this.#send(message.checkpointId, message);
   }
@@ -207,11 +210,12 @@ export class JobCheckpoints {
   }
 
   #handlersOf(checkpointId: number, request: CheckpointRequest): EffectHandlers<CheckpointEffects> {
-    const { tell } = this.#options;
-    const stop = request.reason === "stop";
+    const { tell, record, clock } = this.#options;
     return {
-      "send.trigger": ({ generation }) =>
-        tell({ type: "checkpoint.trigger", generation, checkpointId, stop }),
+      "send.trigger": ({ generation }) => {
+        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), request);
+        tell({ type: "checkpoint.trigger", generation, checkpointId, options });
+      },
       "store.savepoint": () => this.#storeSavepoint(checkpointId),
       "store.savepointEntry": () => this.#keepSavepoint(checkpointId),
       "store.manifest": () => this.#storeManifest(checkpointId),
@@ -379,7 +383,7 @@ const REFUSALS = {
 
 /** Of its own: snapshots and manifest, not what transactions have staged (P15). */
 function uploadedBy({ snapshots, stored }: Pending): string[] {
-  const objects = [...snapshots.values()].flatMap(({ states }) => states.flatMap((state) => state.objects));
+  const objects = [...snapshots.values()].flatMap(snapshotObjects);
   return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
 }
 

@@ -4,26 +4,87 @@
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
  */
-import type { RequestOutcome } from "../../control/messages.ts";
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../control/messages.ts";
+import type { Host, MachineEvent } from "../actor.ts";
 
 /** Of those that are over: enough for whoever asks late. */
 const REMEMBERED = 100;
 
+export interface JobRequestsOptions {
+  readonly host: Host;
+  readonly record: () => JobRecord;
+  /** A terminal status is reached. */
+  readonly ended: () => boolean;
+  readonly cancel: () => void;
+}
+
 export class JobRequests {
+  readonly #options: JobRequestsOptions;
   readonly #outcomes = new Map<string, RequestOutcome>();
   readonly #followUps = new Map<string, () => void>();
 
-  get(request: string): RequestOutcome | undefined {
-    return this.#outcomes.get(request);
+  constructor(options: JobRequestsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the request, or says what has become of it. */
+  take(asked: SnapshotRequest): LeaderAnswer {
+    const { request, kind, then, directory } = asked;
+    const { host } = this.#options;
+    const known = this.#outcomes.get(request) ?? this.#savepointOf(request);
+    if (known !== undefined) return { answer: "outcome", outcome: known };
+    const refused = this.#refusalOf(asked);
+    if (refused !== undefined) return { answer: "refused", reason: refused };
+    const savepoint = directory ?? this.#options.record().checkpointing.savepointDirectory;
+    if (then === "stop" || then === "drain") {
+      this.#begin(request);
+      host.send("job", {
+        type: "stop.requested",
+        request,
+        savepoint,
+        drain: then === "drain",
+      } as MachineEvent);
+    } else {
+      this.#begin(request, then === "cancel" ? () => this.#options.cancel() : undefined);
+      const reason = kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
+      const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
+      host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
+    }
+    return { answer: "outcome", outcome: { state: "pending" } };
+  }
+
+  /** Also of the leader before. */
+  #savepointOf(request: string): RequestOutcome | undefined {
+    const found = this.#options.record().savepoints.find((savepoint) => savepoint.request === request);
+    if (found === undefined) return undefined;
+    return { state: "completed", checkpointId: found.checkpointId, location: found.location };
+  }
+
+  #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {
+    const record = this.#options.record();
+    const phase = this.#options.host.state("job");
+    if (this.#options.ended() || record.status === "settling")
+      return `job ${job} is ${record.status}: there is nothing to take a ${kind} of`;
+    if (kind === "savepoint" && directory === null && record.checkpointing.savepointDirectory === null)
+      return (
+        `nobody says where the savepoint of job ${job} is to be kept: give a directory or nats:<bucket> with --to, or ` +
+        "set checkpointing.savepointDirectory"
+      );
+    if ((then === "stop" || then === "drain") && phase !== "running.processing")
+      return phase.startsWith("running.")
+        ? `job ${job} is ending already (${phase})`
+        : `job ${job} does not run at present (${phase}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
+    return undefined;
   }
 
   /** `onCompleted` is what follows its success. */
-  begin(request: string, onCompleted?: () => void): void {
+  #begin(request: string, onCompleted?: () => void): void {
     this.#outcomes.set(request, { state: "pending" });
     if (onCompleted !== undefined) this.#followUps.set(request, onCompleted);
   }
 
-  isPending(request: string): boolean {
+  #isPending(request: string): boolean {
     return this.#outcomes.get(request)?.state === "pending";
   }
 
@@ -34,7 +95,7 @@ export class JobRequests {
   }
 
   fail(request: string, reason: string): void {
-    if (this.isPending(request)) this.#end(request, { state: "failed", reason });
+    if (this.#isPending(request)) this.#end(request, { state: "failed", reason });
   }
 
   failAll(reason: string): void {

@@ -17,7 +17,6 @@ import type {
   JobReport,
   LeaderAnswer,
   PingAnswer,
-  RequestOutcome,
   SnapshotRequest,
   SubtaskMessage,
   WorkerRegistration,
@@ -67,7 +66,7 @@ export class JobRuntime {
   readonly #collections: Collections;
   readonly #life = new AbortController();
   readonly #checkpoints: JobCheckpoints;
-  readonly #requests = new JobRequests();
+  readonly #requests: JobRequests;
   /** The last one that was raised; it may be over. */
   #generation: LeaderGeneration | undefined;
   #placement: { [subtask: SubtaskName]: string } = {};
@@ -108,6 +107,12 @@ export class JobRuntime {
       prove: () => this.#writer.change({ change: "claim", token: options.token }),
       collect: () => this.#reaper.collect(() => this.record),
     });
+    this.#requests = new JobRequests({
+      host: this.#host,
+      record: () => this.record,
+      ended: () => this.ended,
+      cancel: () => void this.cancel(),
+    });
     this.#checkpoints = new JobCheckpoints({
       ...options,
       host: this.#host,
@@ -118,7 +123,7 @@ export class JobRuntime {
       record: () => this.record,
       change: (change) => this.#change(change),
       tell: (message) => this.#generation?.tell(message),
-      progressOf: (subtask) => this.#progressOf(subtask),
+      progressOf: (subtask) => this.#workers.progressOf(subtask),
     });
     this.#workers = new WorkerRegistry({
       link,
@@ -183,51 +188,7 @@ export class JobRuntime {
 
   /** Takes the request, or says what has become of it. */
   snapshot(asked: SnapshotRequest): LeaderAnswer {
-    const { request, kind, then, directory } = asked;
-    const known = this.#requests.get(request) ?? this.#savepointOf(request);
-    if (known !== undefined) return { answer: "outcome", outcome: known };
-    const refused = this.#refusalOf(asked);
-    if (refused !== undefined) return { answer: "refused", reason: refused };
-    const savepoint = directory ?? this.record.checkpointing.savepointDirectory;
-    if (then === "stop" || then === "drain") {
-      this.#requests.begin(request);
-      this.#host.send("job", {
-        type: "stop.requested",
-        request,
-        savepoint,
-        drain: then === "drain",
-      } as MachineEvent);
-    } else {
-      this.#requests.begin(request, then === "cancel" ? () => this.cancel() : undefined);
-      const reason = kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
-      const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
-      this.#host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
-    }
-    return { answer: "outcome", outcome: { state: "pending" } };
-  }
-
-  /** Also of the leader before. */
-  #savepointOf(request: string): RequestOutcome | undefined {
-    const found = this.record.savepoints.find((savepoint) => savepoint.request === request);
-    if (found === undefined) return undefined;
-    return { state: "completed", checkpointId: found.checkpointId, location: found.location };
-  }
-
-  #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {
-    const { record } = this;
-    const phase = this.#host.state("job");
-    if (this.ended || record.status === "settling")
-      return `job ${job} is ${record.status}: there is nothing to take a ${kind} of`;
-    if (kind === "savepoint" && directory === null && record.checkpointing.savepointDirectory === null)
-      return (
-        `nobody says where the savepoint of job ${job} is to be kept: give a directory or nats:<bucket> with --to, or ` +
-        "set checkpointing.savepointDirectory"
-      );
-    if ((then === "stop" || then === "drain") && phase !== "running.processing")
-      return phase.startsWith("running.")
-        ? `job ${job} is ending already (${phase})`
-        : `job ${job} does not run at present (${phase}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
-    return undefined;
+    return this.#requests.take(asked);
   }
 
   suspend(): LeaderAnswer {
@@ -379,14 +340,6 @@ export class JobRuntime {
         ? ({ type: "recovery.impossible", reason: plan.reason } as MachineEvent)
         : { type: "recovery.planned" },
     );
-  }
-
-  #progressOf(subtask: SubtaskName): { readonly phase: string; readonly channels: readonly string[] } {
-    for (const { answer } of this.#workers.list()) {
-      const found = answer?.subtasks.find((one) => one.subtask === subtask);
-      if (found !== undefined) return { phase: found.state, channels: [] };
-    }
-    return { phase: "not heard of", channels: [] };
   }
 
   #offerSlots(): void {

@@ -9,7 +9,7 @@
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { droppedBy } from "../../../machines/record.ts";
-import { objectsOf, unreachable } from "../../checkpoint/reachability.ts";
+import { hasEnded, objectsOf, unreachable } from "../../checkpoint/reachability.ts";
 import { type CheckpointStorage, objectNames, type StoredObject } from "../../checkpoint/storage.ts";
 import type { CollectionReport } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
@@ -70,7 +70,7 @@ export class ObjectReaper {
 
   /** The job has ended for good: what its tombstone no longer names goes, its last generation included. */
   releaseJob(record: JobRecord): void {
-    if (record.status === "finished" || record.status === "canceled") this.sweep(record);
+    if (hasEnded(record)) this.sweep(record);
   }
 
   /**

@@ -75,6 +75,17 @@ export class WorkerRegistry {
     return [...this.#workers.values()];
   }
 
+  /** How far a subtask is with the checkpoint under way, as its worker has said last. */
+  progressOf(subtask: SubtaskName): { readonly phase: string; readonly channels: readonly string[] } {
+    for (const { answer } of this.#workers.values()) {
+      const found = answer?.subtasks.find((one) => one.subtask === subtask);
+      if (found === undefined) continue;
+      const { phase, missingChannels } = found.checkpoint ?? { phase: found.state, missingChannels: [] };
+      return { phase, channels: missingChannels };
+    }
+    return { phase: "not heard of", channels: [] };
+  }
+
   has(worker: string): boolean {
     return this.#workers.has(worker);
   }

@@ -78,12 +78,15 @@ export class Generation {
     const { graph, deployment, plan, send } = this.#options;
     const fail = (error: unknown) => subtask.fail(error);
     const inputs: InputChannel[] = [];
+    const channels: ChannelId[] = [];
     const origins: string[] = [];
     const outputs = new Map<string, EdgeOutput>();
     if (!deployment.settle) {
       for (const edge of graph.edges.filter((one) => one.to === vertex.id))
         for (const from of this.#sendersOf(edge, index)) {
-          inputs.push(this.#input(edge, { edge: edge.id, from, to: index }, fail));
+          const id = { edge: edge.id, from, to: index };
+          inputs.push(this.#input(edge, id, fail));
+          channels.push(id);
           origins.push(`${edge.from}/${from} over edge ${edge.id}`);
         }
       for (const edge of graph.edges.filter((one) => one.from === vertex.id))
@@ -105,6 +108,7 @@ export class Generation {
       index,
       restore: restoreOf(plan, `${vertex.id}/${index}`),
       gate: inputs.length === 0 ? undefined : new InputGate(inputs),
+      channels,
       origins,
       outputs,
       signal: this.#life.signal,

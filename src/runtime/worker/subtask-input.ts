@@ -1,6 +1,6 @@
 /** The two kinds of input of a subtask, as the loop takes them: a source reader, or the gate of its channels. */
 import type { Chain } from "../../dataflow/chain.ts";
-import type { ControlFrame } from "../../dataflow/channel/frame.ts";
+import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { SourceReader } from "../../dataflow/source.ts";
 import { OperatorError } from "../../errors.ts";
@@ -55,40 +55,95 @@ export function sourceInput(
 /** Of a source whose input had ended before the restored checkpoint. */
 export const endedInput: LoopInput = { take: () => "idle", onAvailable: () => {} };
 
-export function gateInput(
-  gate: InputGate,
-  chain: Chain,
-  counter: InputCounter,
+const RECORDS_PER_SLICE_MAX = 128;
+const SLICE_MS = 1;
+
+export interface GateInputOptions {
+  readonly gate: InputGate;
+  readonly chain: Chain;
+  readonly counter: InputCounter;
   /** Where each channel comes from, for error messages. */
-  origins: readonly string[],
-  onControl: (channelIndex: number, frame: ControlFrame) => void,
-): LoopInput {
-  const { head } = chain;
-  let ended = false;
-  return {
-    take() {
-      const next = gate.nextFrame();
-      if (next === undefined) return "idle";
-      const { frame, channelIndex } = next;
-      if (frame.kind !== "records") {
-        onControl(channelIndex, frame);
-        if (frame.kind === "endOfData" && gate.allEnded() && !ended) {
-          ended = true;
-          return "ended";
-        }
-        return "more";
-      }
-      const { values, timestamps } = frame;
-      try {
-        if (timestamps === undefined)
-          for (let i = 0; i < values.length; i++) head(values[i], Number.NEGATIVE_INFINITY);
-        else for (let i = 0; i < values.length; i++) head(values[i], timestamps[i]!);
-      } catch (error) {
-        throw error instanceof OperatorError ? error.at(`a record from ${origins[channelIndex]}`) : error;
-      }
-      counter.records += values.length;
-      return "more";
-    },
-    onAvailable: (wake) => gate.onFrame(wake),
-  };
+  readonly origins: readonly string[];
+  readonly onCheckpointFrame: (channelIndex: number, frame: CheckpointFrame) => void;
+  /** Records taken from a frame between two looks at credit and clock; fewer where they are slow. Default: 128. */
+  readonly recordsPerSliceMax?: number;
+}
+
+/** Frames are processed in slices, so that a barrier which overtakes records need not wait for the end of a frame. */
+export class GateInput implements LoopInput {
+  readonly #options: GateInputOptions;
+  #frame: RecordsFrame | undefined;
+  #channelIndex = 0;
+  /** Records of `#frame` that have been processed. */
+  #done = 0;
+  readonly #recordsPerSliceMax: number;
+  #recordsPerSlice: number;
+  #ended = false;
+
+  constructor(options: GateInputOptions) {
+    this.#options = options;
+    this.#recordsPerSliceMax = options.recordsPerSliceMax ?? RECORDS_PER_SLICE_MAX;
+    this.#recordsPerSlice = this.#recordsPerSliceMax;
+  }
+
+  take(): "more" | "idle" | "ended" {
+    if (this.#frame !== undefined) return this.#slice(this.#frame);
+    const { gate, onCheckpointFrame } = this.#options;
+    const next = gate.nextFrame();
+    if (next === undefined) return "idle";
+    const { frame, channelIndex } = next;
+    if (frame.kind === "records") {
+      this.#channelIndex = channelIndex;
+      this.#done = 0;
+      return this.#slice(frame);
+    }
+    if (frame.kind !== "endOfData") onCheckpointFrame(channelIndex, frame);
+    else if (gate.allEnded() && !this.#ended) {
+      this.#ended = true;
+      return "ended";
+    }
+    return "more";
+  }
+
+  /** What was taken from this channel and is not processed yet. */
+  unprocessed(channelIndex: number): RecordsFrame | undefined {
+    if (this.#frame === undefined || this.#channelIndex !== channelIndex) return undefined;
+    const { values, timestamps } = this.#frame;
+    return {
+      kind: "records",
+      values: values.slice(this.#done),
+      timestamps: timestamps?.slice(this.#done),
+    };
+  }
+
+  onAvailable(wake: () => void): void {
+    this.#options.gate.onFrame(wake);
+  }
+
+  #slice(frame: RecordsFrame): "more" {
+    const { values, timestamps } = frame;
+    const { head } = this.#options.chain;
+    const from = this.#done;
+    const to = Math.min(from + this.#recordsPerSlice, values.length);
+    const startedMs = performance.now();
+    try {
+      if (timestamps === undefined) for (let i = from; i < to; i++) head(values[i], Number.NEGATIVE_INFINITY);
+      else for (let i = from; i < to; i++) head(values[i], timestamps[i]!);
+    } catch (error) {
+      throw error instanceof OperatorError
+        ? error.at(`a record from ${this.#options.origins[this.#channelIndex]}`)
+        : error;
+    }
+    this.#options.counter.records += to - from;
+    this.#done = to;
+    this.#frame = to < values.length ? frame : undefined;
+    this.#adapt(performance.now() - startedMs);
+    return "more";
+  }
+
+  #adapt(tookMs: number): void {
+    if (tookMs > SLICE_MS) this.#recordsPerSlice = Math.max(1, this.#recordsPerSlice >>> 1);
+    else if (this.#recordsPerSlice < this.#recordsPerSliceMax && tookMs * 2 < SLICE_MS)
+      this.#recordsPerSlice = Math.min(this.#recordsPerSlice * 2, this.#recordsPerSliceMax);
+  }
 }

@@ -20,9 +20,10 @@ export interface LoopInput {
   onAvailable(wake: () => void): void;
 }
 
+/** What is done beside the records, a slice at a time. */
 export interface LoopWork {
-  /** Works until the deadline of performance.now. true: there is more to do at once. */
-  step(deadlineMs: number): boolean;
+  /** Works until the deadline of performance.now. "waiting": goes on after `wake`. */
+  step(deadlineMs: number): "more" | "waiting" | "done";
 }
 
 export interface SubtaskLoopOptions {
@@ -49,7 +50,8 @@ export class SubtaskLoop {
   #held = false;
   #scheduled = false;
   #closed = false;
-  #snapshot: (LoopWork & { readonly startedMs: number }) | undefined;
+  /** In the order in which they were begun; the first that is not waiting gets the slice. */
+  #works: { readonly work: LoopWork; readonly startedMs: number }[] = [];
   #finish: { readonly step: () => boolean; readonly done: () => void } | undefined;
   #flushedMs = 0;
 
@@ -89,13 +91,14 @@ export class SubtaskLoop {
     this.wake();
   }
 
-  takeSnapshot(work: LoopWork): void {
-    this.#snapshot = { step: (deadlineMs) => work.step(deadlineMs), startedMs: performance.now() };
+  /** Runs `work` in slices until it is done or dropped. */
+  beginWork(work: LoopWork): void {
+    this.#works.push({ work, startedMs: performance.now() });
     this.wake();
   }
 
-  dropSnapshot(): void {
-    this.#snapshot = undefined;
+  dropWork(work: LoopWork): void {
+    this.#works = this.#works.filter((one) => one.work !== work);
   }
 
   /** Runs `step` in slices until it says that it is done, asking for credit in between (P27). */
@@ -115,7 +118,7 @@ export class SubtaskLoop {
       const startedMs = performance.now();
       let busy = this.#runRequests();
       busy = this.#process(startedMs + TURN_MS) || busy;
-      busy = this.#sliceSnapshot() || busy;
+      busy = this.#sliceWork() || busy;
       this.#flush(busy);
       if (busy) this.wake();
     } catch (error) {
@@ -167,12 +170,16 @@ export class SubtaskLoop {
     }
   }
 
-  #sliceSnapshot(): boolean {
-    const snapshot = this.#snapshot;
-    if (snapshot === undefined) return false;
-    const nowMs = performance.now();
-    const sliceMs = SNAPSHOT_SLICE_MS_MIN + (nowMs - snapshot.startedMs) / SNAPSHOT_SLICE_GROWTH_MS;
-    return snapshot.step(nowMs + Math.min(sliceMs, SNAPSHOT_SLICE_MS_MAX));
+  #sliceWork(): boolean {
+    for (const { work, startedMs } of this.#works) {
+      const nowMs = performance.now();
+      const sliceMs = SNAPSHOT_SLICE_MS_MIN + (nowMs - startedMs) / SNAPSHOT_SLICE_GROWTH_MS;
+      const status = work.step(nowMs + Math.min(sliceMs, SNAPSHOT_SLICE_MS_MAX));
+      if (status === "waiting") continue;
+      if (status === "done") this.dropWork(work);
+      return status === "more" || this.#works.length > 0;
+    }
+    return false;
   }
 
   /** At once when there is nothing else to do, else every `flushMs`. */

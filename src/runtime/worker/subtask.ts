@@ -1,17 +1,27 @@
 /**
  * One subtask in its worker: hosts its machines and does what they name.
  *
- * Owns: the chain, the loop, the sinks and the source of one parallel instance, and the snapshot on its way to storage.
- * Does not own: channels (generation.ts makes them), the decisions (machines/subtask.ts, alignment.ts,
- * sink-transaction.ts).
+ * Owns: the chain, the loop, the sinks and the source of one parallel instance. Does not own: channels (generation.ts makes
+ * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
+ * (machines/subtask.ts).
  */
-import { type AlignmentEffects, alignmentMachine } from "../../../machines/alignment.ts";
-import type { StateHandle, SubtaskName, SubtaskSnapshot } from "../../../machines/protocol.ts";
+import type {
+  CheckpointOptions,
+  DeclineReason,
+  StateHandle,
+  SubtaskName,
+} from "../../../machines/protocol.ts";
 import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../../machines/subtask.ts";
-import { objectNames } from "../../checkpoint/storage.ts";
-import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
+import type {
+  Deployment,
+  GenerationRequest,
+  SubtaskMessage,
+  SubtaskProgress,
+  SubtaskReport,
+} from "../../control/messages.ts";
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
+import type { ChannelId, ControlFrame } from "../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { Vertex } from "../../dataflow/operator.ts";
@@ -21,11 +31,13 @@ import { describeError, invariant, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
+import { Barriers } from "./barriers.ts";
+import { restoreChannels } from "./channel-state.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
-import { SnapshotUpload } from "./snapshot-upload.ts";
 import { createStagingArea } from "./staging.ts";
-import { endedInput, gateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
+import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
 import { SubtaskLoop } from "./subtask-loop.ts";
+import { SubtaskSnapshots } from "./subtask-snapshots.ts";
 import { restoreKeyedState } from "./subtask-state.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {
@@ -34,7 +46,8 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly deployment: Deployment;
   readonly restore: SubtaskRestore;
   readonly gate: InputGate | undefined;
-  /** Where each channel of the gate comes from. */
+  /** The channels of the gate, and where each of them comes from, in words. */
+  readonly channels: readonly ChannelId[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
   /** The generation ends: whatever is still repeated stops. */
@@ -43,35 +56,26 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly send: (message: SubtaskMessage) => void;
 }
 
-interface TakenSnapshot {
-  readonly checkpointId: number;
-  readonly upload: SnapshotUpload;
-  readonly inline: readonly StateHandle[];
-  readonly positions: readonly SplitPosition[];
-  readonly alignmentMs: number;
-  readonly syncMs: number;
-  readonly startedMs: number;
-  states: readonly StateHandle[];
-}
-
 export class Subtask {
   readonly name: SubtaskName;
   readonly #options: SubtaskOptions;
   readonly #host: Host;
   readonly #sinks: SinkTransactions;
+  readonly #barriers: Barriers;
+  readonly #snapshots: SubtaskSnapshots;
   readonly #counter: InputCounter = { records: 0 };
   #chain: Chain | undefined;
   #loop: SubtaskLoop | undefined;
   #reader: SourceReader<unknown> | undefined;
-  #taken: TakenSnapshot | undefined;
   /** Source positions of checkpoints that are not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
-  #alignmentBeganMs = 0;
   /** The job stops with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
   #stoppingAt = 0;
   #abortedUpTo = 0;
   #drain: () => void = () => {};
-  #alignmentMs = 0;
+  /** The newest checkpoint that was triggered and is not over. */
+  #checkpointId: number | undefined;
+  #acknowledged = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: SubtaskOptions) {
@@ -109,18 +113,26 @@ export class Subtask {
         }),
       }),
     });
+    this.#snapshots = new SubtaskSnapshots({
+      ...options,
+      subtask: this.name,
+      subtaskIndex: index,
+      tell: (event) => this.#host.send("subtask", event),
+    });
+    this.#barriers = new Barriers({
+      ...options,
+      host: this.#host,
+      generation: deployment.generation,
+      restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
+      atBorder: (run) => this.#loop?.atBorder(run),
+      onCollected: (collection) => this.#snapshots.storeChannels(collection),
+    });
   }
 
   start(): void {
-    const { deployment, gate, restore } = this.#options;
+    const { deployment, restore } = this.#options;
     const restoredCheckpointId = deployment.restore?.checkpointId ?? 0;
-    if (gate !== undefined)
-      this.#host.start({
-        id: "alignment",
-        machine: alignmentMachine,
-        input: { generation: deployment.generation, channels: gate.channelCount, restoredCheckpointId },
-        handlers: this.#alignmentHandlers(gate),
-      });
+    this.#barriers.start();
     this.#host.start({
       id: "subtask",
       machine: subtaskMachine,
@@ -150,7 +162,8 @@ export class Subtask {
             type: "generation.started",
             generation: message.generation,
           } as MachineEvent);
-        if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.stop);
+        this.#checkpointId = Math.max(this.#checkpointId ?? 0, message.checkpointId);
+        if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.options);
         return;
       case "generation.drain":
         this.#drain();
@@ -159,10 +172,12 @@ export class Subtask {
         this.#positions.delete(message.checkpointId);
         this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
         if (this.#stoppingAt === message.checkpointId) this.#loop?.resume();
-        this.#host.send("alignment", message);
+        this.#endCheckpoint(message.checkpointId);
+        this.#barriers.aborted(message);
         this.#host.send("subtask", message);
         return;
       case "checkpoint.completed":
+        this.#endCheckpoint(message.checkpointId);
         this.#host.send("subtask", message);
         return;
     }
@@ -173,7 +188,25 @@ export class Subtask {
       subtask: this.name,
       state: this.#host.state("subtask"),
       recordsIn: this.#counter.records,
+      checkpoint: this.#checkpointId === undefined ? null : this.#progress(this.#checkpointId),
     };
+  }
+
+  #endCheckpoint(checkpointId: number): void {
+    if (this.#checkpointId === checkpointId) this.#checkpointId = undefined;
+  }
+
+  #progress(checkpointId: number): SubtaskProgress {
+    const { origins } = this.#options;
+    const missing = this.#barriers.missing(checkpointId);
+    if (missing !== undefined) {
+      const missingChannels = missing.map((channel) => origins[channel] ?? "");
+      return { checkpointId, phase: "aligning", missingChannels };
+    }
+    if (this.#snapshots.has(checkpointId)) return { checkpointId, phase: "uploading", missingChannels: [] };
+    if (this.#acknowledged >= checkpointId)
+      return { checkpointId, phase: "acknowledged", missingChannels: [] };
+    return { checkpointId, phase: "waiting-for-barrier", missingChannels: origins };
   }
 
   /** Ends everything that this subtask does; afterwards it holds nothing. */
@@ -191,7 +224,7 @@ export class Subtask {
 
   async #close(): Promise<void> {
     this.#loop?.close();
-    this.#taken?.upload.cancel();
+    this.#snapshots.close();
     await this.#sinks.close();
     this.#host.close();
     this.#options.gate?.close();
@@ -246,7 +279,7 @@ export class Subtask {
       "restore.state": () => void this.#restore(),
       "send.restored": (message) => send({ type: "subtask.restored", ...message }),
       "run.input": ({ finished }) => {
-        if (finished) this.#broadcastEnd();
+        if (finished) this.#broadcast({ kind: "endOfData" });
         this.#loop?.start();
       },
       "cut.transactions": ({ checkpointId }) =>
@@ -255,27 +288,21 @@ export class Subtask {
           checkpointId,
           transactions: this.#sinks.cut(checkpointId),
         } as MachineEvent),
-      "emit.barrier": ({ checkpointId }) => {
-        for (const output of this.#options.outputs.values())
-          output.broadcast({ kind: "barrier", checkpointId });
+      "emit.barrier": ({ checkpointId, alignment }) => {
+        const options = this.#barriers.optionsOf(checkpointId, alignment);
+        this.#broadcast({ kind: "barrier", checkpointId, options });
       },
+      "emit.cancelMarker": ({ checkpointId }) => this.#broadcast({ kind: "cancelMarker", checkpointId }),
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
-      "cancel.snapshot": ({ checkpointId }) => {
-        if (this.#taken?.checkpointId !== checkpointId) return;
-        this.#loop?.dropSnapshot();
-        this.#taken.upload.cancel();
-        this.#taken = undefined;
+      "cancel.snapshot": ({ checkpointId }) => this.#snapshots.cancel(checkpointId),
+      "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
+        const transactions = this.#sinks.committables(checkpointId);
+        const snapshot = this.#snapshots.acknowledgement(checkpointId, finished, transactions);
+        this.#acknowledged = checkpointId;
+        send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
       },
-      "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) =>
-        send({
-          type: "subtask.acknowledged",
-          generation,
-          checkpointId,
-          subtask,
-          snapshot: this.#acknowledgement(checkpointId, finished),
-        }),
       "send.decline": ({ reason: detail, ...message }) =>
-        send({ type: "subtask.declined", ...message, reason: "async-exception", detail }),
+        send({ type: "subtask.declined", ...message, reason: declineReasonOf(detail), detail }),
       "send.committed": (message) => send({ type: "subtask.committed", ...message }),
       "report.progress": ({ checkpointId }) => this.#reportProgress(checkpointId),
       "run.finish": () => this.#finish(),
@@ -304,7 +331,7 @@ export class Subtask {
           writer: (operator) => this.#sinks.writer(operator),
         });
         await restoreKeyedState(chain, restore.states, storage, signal);
-        const input = gate === undefined ? await this.#openSource(chain) : this.#openGate(gate, chain);
+        const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
         this.#chain = chain;
         this.#loop = new SubtaskLoop({
           input,
@@ -314,6 +341,7 @@ export class Subtask {
           onEnded: () => this.#host.send("subtask", { type: "input.ended" }),
           onFailure: (error) => this.fail(error),
         });
+        this.#snapshots.workIn(this.#loop);
         await Promise.all([...outputs.values()].map((output) => output.opened()));
       }
       this.#host.send("subtask", { type: "state.restored", transactions } as MachineEvent);
@@ -343,73 +371,46 @@ export class Subtask {
     return input;
   }
 
-  #openGate(gate: InputGate, chain: Chain) {
-    return gateInput(gate, chain, this.#counter, this.#options.origins, (channel, frame) => {
-      if (frame.kind === "barrier")
-        this.#host.send("alignment", {
-          type: "barrier.received",
-          channel,
-          checkpointId: frame.checkpointId,
-        } as MachineEvent);
+  async #openGate(gate: InputGate, chain: Chain) {
+    const { channels, origins, restore, storage, signal } = this.#options;
+    await restoreChannels(gate, channels, restore.channels, storage, signal);
+    const input = new GateInput({
+      gate,
+      chain,
+      counter: this.#counter,
+      origins,
+      onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
+    this.#barriers.readFrom(input);
+    return input;
   }
 
-  /** A source has no barriers to wait for: the trigger is its barrier, taken between two records. */
-  #triggerSource(checkpointId: number, stop: boolean): void {
-    this.#loop?.atBorder(() => {
-      this.#alignmentMs = 0;
-      if (stop && checkpointId > this.#abortedUpTo) {
+  /** Nothing is read behind the barrier that the job stops with. */
+  #triggerSource(checkpointId: number, options: CheckpointOptions): void {
+    if (options.stop)
+      this.#loop?.atBorder(() => {
+        if (checkpointId <= this.#abortedUpTo) return;
         this.#stoppingAt = checkpointId;
         this.#loop?.hold();
-      }
-      this.#host.send("subtask", { type: "barrier.aligned", checkpointId } as MachineEvent);
-    });
-  }
-
-  #alignmentHandlers(gate: InputGate): EffectHandlers<AlignmentEffects> {
-    return {
-      "block.channel": ({ channel }) => {
-        if (this.#alignmentBeganMs === 0) this.#alignmentBeganMs = performance.now();
-        gate.block(channel);
-      },
-      "unblock.channels": () => {
-        this.#alignmentMs = this.#alignmentBeganMs === 0 ? 0 : performance.now() - this.#alignmentBeganMs;
-        this.#alignmentBeganMs = 0;
-        gate.unblockAll();
-      },
-    };
+      });
+    this.#barriers.triggerSource(checkpointId, options);
   }
 
   /* ------------------------------------------------------------------ snapshots */
 
   #takeSnapshot(checkpointId: number): void {
-    const { deployment, index, storage, inlineBytesMax } = this.#options;
     const startedMs = performance.now();
-    invariant(this.#chain !== undefined && this.#loop !== undefined, "a snapshot before the restore");
+    invariant(this.#chain !== undefined, "a snapshot before the restore");
     const positions = this.#reader?.snapshot() ?? [];
-    const upload = new SnapshotUpload({
-      cuts: this.#chain.snapshot(),
-      subtaskIndex: index,
-      storage,
-      inlineBytesMax,
-      objectName: (part) => objectNames.state({ ...deployment, checkpointId, subtask: this.name, part }),
-      onRoom: () => this.#loop?.wake(),
-    });
-    const taken: TakenSnapshot = {
-      checkpointId,
-      upload,
-      inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
-      positions,
-      alignmentMs: this.#alignmentMs,
-      syncMs: performance.now() - startedMs,
-      startedMs,
-      states: [],
-    };
-    this.#taken = taken;
     this.#positions.set(checkpointId, positions);
-    const flushed = this.#sinks.writers.map((writer) => writer.flush());
-    for (const flush of flushed) flush.catch(() => undefined);
-    this.#loop.takeSnapshot({ step: (deadlineMs) => this.#encode(taken, flushed, deadlineMs) });
+    this.#snapshots.take({
+      checkpointId,
+      states: this.#chain.snapshot(),
+      inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
+      flushed: this.#sinks.writers.map((writer) => writer.flush()),
+      alignmentMs: this.#barriers.alignmentMs,
+      startedMs,
+    });
   }
 
   #splitState(positions: readonly SplitPosition[]): StateHandle[] {
@@ -418,45 +419,6 @@ export class Subtask {
     if (operator.kind !== "source") return [];
     if (this.#reader === undefined) return restore.states.filter((state) => state.kind === "splits");
     return [{ operator: operator.id, subtaskIndex: index, kind: "splits", inline: positions, objects: [] }];
-  }
-
-  /** One slice of the asynchronous part. */
-  #encode(taken: TakenSnapshot, flushed: readonly Promise<void>[], deadlineMs: number): boolean {
-    const more = taken.upload.step(deadlineMs);
-    if (!taken.upload.encoded) return more;
-    this.#loop?.dropSnapshot();
-    void this.#awaitStored(taken, flushed);
-    return false;
-  }
-
-  async #awaitStored(taken: TakenSnapshot, flushed: readonly Promise<void>[]): Promise<void> {
-    const { checkpointId } = taken;
-    try {
-      await Promise.all(flushed);
-      taken.states = [...taken.inline, ...(await taken.upload.stored())];
-      this.#host.send("subtask", { type: "snapshot.stored", checkpointId } as MachineEvent);
-    } catch (error) {
-      if (this.#taken !== taken) return;
-      const reason = describeError(error);
-      this.#host.send("subtask", { type: "snapshot.failed", checkpointId, reason } as MachineEvent);
-    }
-  }
-
-  #acknowledgement(checkpointId: number, finished: boolean): SubtaskSnapshot {
-    const taken = this.#taken;
-    invariant(taken?.checkpointId === checkpointId, `no snapshot of checkpoint ${checkpointId}`);
-    const transactions = this.#sinks.committables(checkpointId);
-    const objects = [...taken.states.flatMap((state) => state.objects)];
-    return {
-      subtask: this.name,
-      states: taken.states,
-      transactions,
-      finished,
-      alignmentMs: taken.alignmentMs,
-      syncMs: taken.syncMs,
-      asyncMs: performance.now() - taken.startedMs - taken.syncMs,
-      bytes: objects.reduce((sum, object) => sum + object.bytes, 0),
-    };
   }
 
   #reportProgress(checkpointId: number): void {
@@ -473,13 +435,20 @@ export class Subtask {
     this.#loop.finish(
       () => finish.step(),
       () => {
-        this.#broadcastEnd();
+        this.#broadcast({ kind: "endOfData" });
         this.#host.send("subtask", { type: "finish.completed" });
       },
     );
   }
 
-  #broadcastEnd(): void {
-    for (const output of this.#options.outputs.values()) output.broadcast({ kind: "endOfData" });
+  #broadcast(frame: ControlFrame): void {
+    for (const output of this.#options.outputs.values()) output.broadcast(frame);
   }
+}
+
+/** Barriers that could not be completed name themselves; all else is a snapshot that could not be stored. */
+function declineReasonOf(detail: string): DeclineReason {
+  return detail === "declined-subsumed" || detail === "declined-on-cancellation-barrier"
+    ? detail
+    : "async-exception";
 }

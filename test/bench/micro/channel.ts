@@ -16,8 +16,8 @@ import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
-  systemTimers,
 } from "../../../src/dataflow/channel/remote-channel.ts";
+import { systemTimers } from "../../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
 import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { createEdgeOutput } from "../../../src/dataflow/output.ts";

@@ -50,7 +50,7 @@ export const alignmentBugs: readonly SeededBug[] = [
           arrived: number[];
           channels: number;
         };
-        return type === "unblock.channels" && arrived.length < channels;
+        return type === "release.channels" && arrived.length < channels;
       },
     },
   ),

@@ -13,9 +13,13 @@ interface Pending {
 
 interface SubtaskContext {
   readonly pending: readonly Pending[];
-  readonly stored: boolean;
-  readonly wasCut: boolean;
+  readonly snapshots: readonly object[];
   readonly decidedUpTo: number;
+}
+
+interface CutEvent {
+  readonly checkpointId: number;
+  readonly transactions: readonly string[];
 }
 
 type GuardArguments = { readonly context: never; readonly event: { readonly type: string } };
@@ -30,12 +34,21 @@ function withGuards(
 const isDue = ({ decidedUpTo }: SubtaskContext, { prepared, checkpointId }: Pending) =>
   prepared && checkpointId <= decidedUpTo;
 
-const acknowledgeEarly = withGuards(subtask, {
-  acknowledgeable: ({ context }) => {
-    const { stored, wasCut } = context as SubtaskContext;
-    return stored && wasCut;
+const acknowledgeEarly = subtask.provide({
+  actions: {
+    addTransactions: assign((({ context, event }: { context: SubtaskContext; event: CutEvent }) => ({
+      snapshots: context.snapshots.map((one) => ({ ...one, wasCut: true })),
+      pending: [
+        ...context.pending,
+        ...event.transactions.map((transaction) => ({
+          transaction,
+          checkpointId: event.checkpointId,
+          prepared: true,
+        })),
+      ],
+    })) as never),
   },
-});
+} as never);
 
 const runFirst = withGuards(subtask, {
   commitDue: ({ context, event }) => {

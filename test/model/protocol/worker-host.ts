@@ -22,7 +22,8 @@ export interface WorkerMemory {
   readonly transactions: Readonly<Record<string, string>>;
   readonly open: string;
   readonly marker: Marker | null;
-  readonly snapshot: { readonly checkpointId: number; readonly position: number } | null;
+  /** Where each snapshot was taken that may still be acknowledged. */
+  readonly snapshots: Readonly<Record<number, number>>;
 }
 
 const NOTHING: WorkerMemory = {
@@ -34,7 +35,7 @@ const NOTHING: WorkerMemory = {
   transactions: {},
   open: "",
   marker: null,
-  snapshot: null,
+  snapshots: {},
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */

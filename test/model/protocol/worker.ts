@@ -90,16 +90,19 @@ function route(
       const { position } = memory;
       const stored: Event = { type: "snapshot.stored", checkpointId } as Event;
       return [
-        change<WorkerMemory>(() => ({ snapshot: { checkpointId, position } })),
+        change<WorkerMemory>(({ snapshots }) => ({ snapshots: { ...snapshots, [checkpointId]: position } })),
         ...(bounds.slowSnapshots ? [] : [{ kind: "tell", actor: "subtask", event: stored } as const]),
       ];
     }
     case "cancel.snapshot":
-      return [change<WorkerMemory>(() => ({ snapshot: null }))];
+      return [dropSnapshot(checkpointId)];
     case "send.acknowledgement": {
       const snapshot = acknowledged(memory, checkpointId, params.finished === true);
       const message = { type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot };
-      return [{ kind: "send", to: leader, message, once: bounds.reportsOnce === true }];
+      return [
+        { kind: "send", to: leader, message, once: bounds.reportsOnce === true },
+        dropSnapshot(checkpointId),
+      ];
     }
     case "tell.transaction": {
       const target = memory.transactions[transaction];
@@ -122,6 +125,7 @@ function route(
       ];
     case "run.input":
     case "emit.barrier":
+    case "emit.cancelMarker":
     case "report.progress":
     case "close.operators":
       return [];
@@ -245,9 +249,16 @@ function committed(actor: string, transaction: string, marker: Marker): ProcessO
   ];
 }
 
-function omit<Value>(all: Readonly<Record<string, Value>>, name: string): Readonly<Record<string, Value>> {
+function omit<Value>(
+  all: Readonly<Record<string, Value>>,
+  name: string | number,
+): Readonly<Record<string, Value>> {
   const { [name]: _, ...rest } = all;
   return rest;
+}
+
+function dropSnapshot(checkpointId: number): ProcessOutcome {
+  return change<WorkerMemory>(({ snapshots }) => ({ snapshots: omit(snapshots, checkpointId) }));
 }
 
 /** Durable and not committed, up to this checkpoint (P13). */
@@ -256,7 +267,7 @@ function acknowledged(memory: WorkerMemory, checkpointId: number, finished: bool
     .filter(({ content, staged: durable }) => durable && content.checkpointId <= checkpointId)
     .map(({ content }) => content)
     .sort((a, b) => a.checkpointId - b.checkpointId);
-  return { position: memory.snapshot?.position ?? 0, finished, transactions };
+  return { position: memory.snapshots[checkpointId] ?? 0, finished, transactions };
 }
 
 /* ------------------------------------------------------------------ events */
@@ -275,7 +286,9 @@ function address(event: Event, state: CompositionState, variant: Variant) {
       return addressAnswer(event as MarkerAnswer, memory);
     case "checkpoint.trigger":
       // A source has no barriers to wait for: the trigger is its barrier.
-      return [{ actor: "subtask", event: { ...event, type: "barrier.aligned" } }];
+      return [
+        { actor: "subtask", event: { ...event, type: "barrier.aligned", alignment: "aligned" } as Event },
+      ];
     case "transaction.staged": {
       const { actor, transaction } = event as Event & { actor: string; transaction: string };
       return [
@@ -333,7 +346,7 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, snapshot } = memoryOf<WorkerMemory>(state);
+  const { position } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
   if (at.includes("running.input.processing")) {
@@ -351,12 +364,14 @@ function environment(state: CompositionState, bounds: Bounds): Event[] {
     )
       events.push({ type: "commit.failed", actor } as Event);
   }
-  if (snapshot === null || !at.includes("running.snapshot.snapshotting")) return events;
-  const { checkpointId } = snapshot;
-  const { stored } = subtask.snapshot.context as { stored: boolean };
-  if (bounds.slowSnapshots && !stored) events.push({ type: "snapshot.stored", checkpointId } as Event);
-  if (bounds.declines && !stored)
-    events.push({ type: "snapshot.failed", checkpointId, reason: "upload failed" } as Event);
+  const { snapshots } = subtask.snapshot.context as {
+    snapshots: readonly { readonly checkpointId: number; readonly stored: boolean }[];
+  };
+  for (const { checkpointId, stored } of snapshots) {
+    if (bounds.slowSnapshots && !stored) events.push({ type: "snapshot.stored", checkpointId } as Event);
+    if (bounds.declines && !stored)
+      events.push({ type: "snapshot.failed", checkpointId, reason: "upload failed" } as Event);
+  }
   return events;
 }
 

@@ -1,0 +1,23 @@
+/** How the barriers of a checkpoint travel: a pure function of the job's configuration. */
+import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "./protocol.ts";
+
+/**
+ * Savepoints are aligned, without a timeout, whatever the job's mode: the state that the user owns is that of an exact
+ * cut, without records of channels.
+ */
+export function checkpointOptionsOf(
+  { mode, unaligned, alignedTimeoutMs }: Pick<CheckpointingConfig, "mode" | "unaligned" | "alignedTimeoutMs">,
+  triggeredAtMs: number,
+  { savepoint, reason }: Pick<CheckpointRequest, "savepoint" | "reason">,
+): CheckpointOptions {
+  const always = { triggeredAtMs, savepoint, stop: reason === "stop" } as const;
+  if (savepoint !== null) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
+  // Overtaking records buys nothing where nobody waits for them, so `unaligned` is without effect.
+  if (mode === "at-least-once") return { ...always, alignment: "at-least-once", alignedTimeoutMs: 0 };
+  if (!unaligned) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
+  return {
+    ...always,
+    alignment: alignedTimeoutMs > 0 ? "aligned-with-timeout" : "unaligned",
+    alignedTimeoutMs,
+  };
+}

@@ -1,0 +1,34 @@
+/**
+ * Records of a channel as a checkpoint stores them: the messages that carry them on the wire (frame-codec.ts, each
+ * self-contained), each behind its length, uint32.
+ *
+ * Owns: that layout. Does not own: which records are stored (collection.ts), where (runtime/worker/channel-state.ts).
+ */
+import type { InFlightRecords, RecordsFrame } from "./frame.ts";
+import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./frame-codec.ts";
+
+export function countRecords(records: InFlightRecords): number {
+  return records instanceof Uint8Array ? countOf(records) : records.values.length;
+}
+
+/** @throws what msgpackr throws for symbols and cycles */
+export function encodeStored(records: InFlightRecords, encoder: FrameEncoder): Uint8Array[] {
+  const message =
+    records instanceof Uint8Array ? records : encoder.records(0, records.values, records.timestamps);
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32BE(message.length, 0);
+  return [length, message];
+}
+
+/** @throws Error when `bytes` is not a sequence of such messages */
+export function* decodeStored(bytes: Uint8Array): Generator<RecordsFrame> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at < bytes.length; ) {
+    const length = view.getUint32(at);
+    const message = bytes.subarray(at + 4, at + 4 + length);
+    if (message.length !== length || kindOf(message) !== MESSAGE.records)
+      throw new Error(`no records message of ${length} bytes at byte ${at}`);
+    yield decodeRecords(message);
+    at += 4 + length;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * The barriers at the gate of one subtask: hosts the machines that decide about them.
+ *
+ * Owns: which machine hears of a barrier and when, what is collected in front of it. Does not own: the decisions
+ * (machines/alignment.ts, barrier-tracker.ts), the snapshot (subtask-snapshots.ts).
+ *
+ * X1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
+ *     barriers, and the timeout that lets them overtake.
+ * X2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
+ */
+import { type AlignmentEffects, alignmentMachine, missingChannels } from "../../../machines/alignment.ts";
+import {
+  type BarrierTrackerEffects,
+  barrierTrackerMachine,
+  missingFromTracker,
+} from "../../../machines/barrier-tracker.ts";
+import type { BarrierAlignment, CheckpointOptions } from "../../../machines/protocol.ts";
+import type { ChannelId, CheckpointFrame } from "../../dataflow/channel/frame.ts";
+import type { InputGate } from "../../dataflow/input-gate.ts";
+import { invariant } from "../../errors.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
+import type { Clock } from "../clock.ts";
+import { ChannelCollection } from "./channel-state.ts";
+import type { GateInput } from "./subtask-input.ts";
+
+export interface BarriersOptions {
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly generation: number;
+  readonly restoredCheckpointId: number;
+  /** undefined: a source, whose triggers are its barriers. */
+  readonly gate: InputGate | undefined;
+  readonly channels: readonly ChannelId[];
+  readonly atBorder: (run: () => void) => void;
+  /** Everything in front of the barriers is there. */
+  readonly onCollected: (collection: ChannelCollection) => void;
+}
+
+export class Barriers {
+  readonly #options: BarriersOptions;
+  #input: GateInput | undefined;
+  /** Of checkpoints whose barriers are coming in. */
+  readonly #checkpoints = new Map<number, CheckpointOptions>();
+  #collection: ChannelCollection | undefined;
+  #beganMs: number | undefined;
+  #alignmentMs = 0;
+
+  constructor(options: BarriersOptions) {
+    this.#options = options;
+    options.gate?.onArrival((channel, frame) => this.#arrived(channel, frame));
+  }
+
+  /** How long channels have waited for the barrier that was told last. */
+  get alignmentMs(): number {
+    return this.#alignmentMs;
+  }
+
+  start(): void {
+    const { host, gate, generation, restoredCheckpointId, atBorder } = this.#options;
+    if (gate === undefined) return;
+    host.start({
+      id: "alignment",
+      machine: alignmentMachine,
+      input: { generation, channels: gate.channelCount, restoredCheckpointId },
+      handlers: this.#alignmentHandlers(gate),
+      whenTimerFires: atBorder,
+    });
+  }
+
+  /** Before the first frame is read. */
+  readFrom(input: GateInput): void {
+    this.#input = input;
+  }
+
+  /** Everything in front of it has been processed. */
+  received(channel: number, frame: CheckpointFrame): void {
+    const { checkpointId } = frame;
+    if (frame.kind === "cancelMarker") {
+      this.#tell("alignment", { type: "marker.received", channel, checkpointId });
+      this.#tell("barrier-tracker", { type: "marker.received", channel, checkpointId });
+      return;
+    }
+    this.#know(checkpointId, frame.options);
+    const atLeastOnce = frame.options.alignment === "at-least-once";
+    if (atLeastOnce) this.#startTracker();
+    this.#tell(atLeastOnce ? "barrier-tracker" : "alignment", {
+      type: "barrier.received",
+      channel,
+      checkpointId,
+    });
+  }
+
+  /** A source has no barriers to wait for: the trigger is its barrier, taken between two records. */
+  triggerSource(checkpointId: number, options: CheckpointOptions): void {
+    this.#options.atBorder(() => {
+      const { alignment } = options;
+      this.#know(checkpointId, options);
+      this.#tell("subtask", { type: "barrier.aligned", checkpointId, alignment });
+      // A source has no channels: what its barrier overtakes lies behind it.
+      if (alignment === "unaligned") this.#tell("subtask", { type: "channels.stored", checkpointId });
+    });
+  }
+
+  aborted(message: { readonly type: "checkpoint.aborted"; readonly checkpointId: number }): void {
+    this.#tell("alignment", message);
+  }
+
+  /** Of a barrier that is sent on (X2). */
+  optionsOf(checkpointId: number, alignment: BarrierAlignment): CheckpointOptions {
+    const options = this.#checkpoints.get(checkpointId);
+    invariant(options !== undefined, `nobody has seen a barrier of checkpoint ${checkpointId}`);
+    for (const id of this.#checkpoints.keys()) if (id <= checkpointId) this.#checkpoints.delete(id);
+    return { ...options, alignment };
+  }
+
+  /** Channels whose barrier is missing; undefined: no barrier of this checkpoint has come. */
+  missing(checkpointId: number): readonly number[] | undefined {
+    const { host } = this.#options;
+    const alignment = host.context("alignment") as Parameters<typeof missingChannels>[0] | undefined;
+    if (alignment?.checkpointId === checkpointId && host.state("alignment").startsWith("pending"))
+      return missingChannels(alignment);
+    const tracker = host.context("barrier-tracker") as Parameters<typeof missingFromTracker>[0] | undefined;
+    return tracker === undefined ? undefined : missingFromTracker(tracker, checkpointId);
+  }
+
+  #tell(actor: string, event: MachineEvent & Readonly<Record<string, unknown>>): void {
+    this.#options.host.send(actor, event);
+  }
+
+  #know(checkpointId: number, options: CheckpointOptions): void {
+    if (!this.#checkpoints.has(checkpointId)) this.#checkpoints.set(checkpointId, options);
+  }
+
+  #arrived(channel: number, frame: CheckpointFrame): void {
+    if (frame.kind !== "barrier") return;
+    const { checkpointId, options } = frame;
+    if (options.alignment !== "unaligned" && options.alignment !== "aligned-with-timeout") return;
+    this.#options.atBorder(() => {
+      this.#know(checkpointId, options);
+      const remainingMs = this.#remainingMs(options);
+      this.#tell("alignment", { type: "barrier.announced", channel, checkpointId, remainingMs });
+    });
+  }
+
+  /** Clocks of two machines may differ: a checkpoint from the future has its whole timeout left, not more. */
+  #remainingMs({ alignment, alignedTimeoutMs, triggeredAtMs }: CheckpointOptions): number {
+    if (alignment === "unaligned") return 0;
+    const ageMs = Math.max(0, this.#options.clock.nowMs() - triggeredAtMs);
+    return Math.max(0, alignedTimeoutMs - ageMs);
+  }
+
+  #startTracker(): void {
+    const { host, gate, restoredCheckpointId } = this.#options;
+    if (gate === undefined || host.has("barrier-tracker")) return;
+    host.start({
+      id: "barrier-tracker",
+      machine: barrierTrackerMachine,
+      input: { channels: gate.channelCount, restoredCheckpointId },
+      handlers: {} satisfies EffectHandlers<BarrierTrackerEffects>,
+    });
+  }
+
+  #alignmentHandlers(gate: InputGate): EffectHandlers<AlignmentEffects> {
+    return {
+      "block.channel": ({ channel }) => {
+        this.#beganMs ??= performance.now();
+        gate.block(channel);
+      },
+      "release.channels": () => {
+        this.#alignmentMs = this.#beganMs === undefined ? 0 : performance.now() - this.#beganMs;
+        this.#beganMs = undefined;
+        this.#collection?.drop();
+        this.#collection = undefined;
+        gate.unblockAll();
+      },
+      "begin.collection": ({ checkpointId, channels }) => {
+        invariant(this.#input !== undefined, "a barrier before the restore");
+        this.#collection = new ChannelCollection(checkpointId, gate);
+        this.#collection.begin(channels, this.#options.channels, this.#input);
+      },
+      "end.collection": () => {
+        const collection = this.#collection;
+        this.#collection = undefined;
+        if (collection !== undefined) this.#options.onCollected(collection);
+      },
+    };
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The snapshots of one subtask on their way to storage, and what each acknowledgement then says.
+ *
+ * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
+ * when it is acknowledged (machines/subtask.ts), what is collected from channels (barriers.ts).
+ *
+ * W1  A keyed state has one cursor at a time: a cut that comes while the older one is still being encoded gives that one up.
+ *     Once encoded, several may be on their way.
+ */
+import type {
+  ChannelStateHandle,
+  CommittableHandle,
+  StateHandle,
+  SubtaskName,
+  SubtaskSnapshot,
+} from "../../../machines/protocol.ts";
+import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
+import type { Deployment } from "../../control/messages.ts";
+import type { StateCut } from "../../dataflow/chain.ts";
+import { describeError, invariant } from "../../errors.ts";
+import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
+import { SnapshotUpload } from "./snapshot-upload.ts";
+import type { LoopWork, SubtaskLoop } from "./subtask-loop.ts";
+
+export interface SubtaskSnapshotsOptions {
+  readonly subtask: SubtaskName;
+  readonly subtaskIndex: number;
+  readonly deployment: Deployment;
+  readonly storage: CheckpointStorage;
+  readonly inlineBytesMax: number;
+  readonly tell: (
+    event:
+      | { readonly type: "snapshot.stored" | "channels.stored"; readonly checkpointId: number }
+      | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string },
+  ) => void;
+}
+
+export interface Cut {
+  readonly checkpointId: number;
+  readonly states: readonly StateCut[];
+  /** State that is small and there at once. */
+  readonly inline: readonly StateHandle[];
+  /** What must be durable at the target before the acknowledgement. */
+  readonly flushed: readonly Promise<void>[];
+  readonly alignmentMs: number;
+  /** Of performance.now. */
+  readonly startedMs: number;
+}
+
+interface TakenSnapshot {
+  readonly cut: Cut;
+  readonly upload: SnapshotUpload;
+  readonly work: LoopWork;
+  readonly syncMs: number;
+  states: readonly StateHandle[];
+}
+
+export class SubtaskSnapshots {
+  readonly #options: SubtaskSnapshotsOptions;
+  readonly #taken = new Map<number, TakenSnapshot>();
+  readonly #channelUploads = new Map<number, ChannelStateUpload>();
+  readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
+  #loop: SubtaskLoop | undefined;
+
+  constructor(options: SubtaskSnapshotsOptions) {
+    this.#options = options;
+  }
+
+  /** Before the first cut. */
+  workIn(loop: SubtaskLoop): void {
+    this.#loop = loop;
+  }
+
+  has(checkpointId: number): boolean {
+    return this.#taken.has(checkpointId);
+  }
+
+  take(cut: Cut): void {
+    const loop = this.#loop;
+    invariant(loop !== undefined, "a snapshot before the restore");
+    this.#giveUpEncoding();
+    const { subtaskIndex, storage, inlineBytesMax } = this.#options;
+    const upload = new SnapshotUpload({
+      cuts: cut.states,
+      subtaskIndex,
+      storage,
+      inlineBytesMax,
+      objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),
+      onRoom: () => loop.wake(),
+    });
+    const work: LoopWork = {
+      step: (deadlineMs) => {
+        const more = upload.step(deadlineMs);
+        if (!upload.encoded) return more ? "more" : "waiting";
+        void this.#awaitStored(taken);
+        return "done";
+      },
+    };
+    const syncMs = performance.now() - cut.startedMs;
+    const taken: TakenSnapshot = { cut, upload, work, syncMs, states: [] };
+    this.#taken.set(cut.checkpointId, taken);
+    for (const flush of cut.flushed) flush.catch(() => undefined);
+    loop.beginWork(work);
+  }
+
+  /** The records that its barrier has overtaken are complete. */
+  storeChannels(collection: ChannelCollection): void {
+    const { checkpointId } = collection;
+    const { storage, inlineBytesMax, tell } = this.#options;
+    const upload = new ChannelStateUpload({
+      collected: collection.filled(),
+      storage,
+      inlineBytesMax,
+      objectName: (part) => objectNames.channels({ ...this.#place(checkpointId), part }),
+      onStored: (handles) => {
+        this.#channels.set(checkpointId, handles);
+        tell({ type: "channels.stored", checkpointId });
+      },
+      onFailed: (error) => this.#fail(checkpointId, describeError(error)),
+    });
+    this.#channelUploads.set(checkpointId, upload);
+    this.#loop?.beginWork(upload);
+  }
+
+  cancel(checkpointId: number): void {
+    const taken = this.#taken.get(checkpointId);
+    const channels = this.#channelUploads.get(checkpointId);
+    this.#forget(checkpointId);
+    taken?.upload.cancel();
+    channels?.cancel();
+    if (taken !== undefined) this.#loop?.dropWork(taken.work);
+    if (channels !== undefined) this.#loop?.dropWork(channels);
+  }
+
+  /** What the subtask hands over; afterwards nothing of it is kept here. */
+  acknowledgement(
+    checkpointId: number,
+    finished: boolean,
+    transactions: readonly CommittableHandle[],
+  ): SubtaskSnapshot {
+    const taken = this.#taken.get(checkpointId);
+    invariant(taken !== undefined, `no snapshot of checkpoint ${checkpointId}`);
+    const channels = this.#channels.get(checkpointId) ?? [];
+    this.#forget(checkpointId);
+    const { states, syncMs, cut } = taken;
+    return {
+      subtask: this.#options.subtask,
+      states,
+      transactions,
+      channels,
+      finished,
+      alignmentMs: cut.alignmentMs,
+      syncMs,
+      asyncMs: performance.now() - cut.startedMs - syncMs,
+      bytes: snapshotObjects({ states, channels }).reduce((sum, object) => sum + object.bytes, 0),
+      persistedInFlightBytes: channels.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
+  }
+
+  close(): void {
+    for (const id of [...this.#taken.keys(), ...this.#channelUploads.keys()]) this.cancel(id);
+  }
+
+  #place(checkpointId: number) {
+    const { deployment, subtask } = this.#options;
+    return { ...deployment, checkpointId, subtask };
+  }
+
+  /** W1 */
+  #giveUpEncoding(): void {
+    for (const [checkpointId, { upload }] of this.#taken)
+      if (!upload.encoded) this.#fail(checkpointId, "declined-subsumed");
+  }
+
+  async #awaitStored(taken: TakenSnapshot): Promise<void> {
+    const { checkpointId, flushed, inline } = taken.cut;
+    try {
+      await Promise.all(flushed);
+      taken.states = [...inline, ...(await taken.upload.stored())];
+      if (this.#taken.get(checkpointId) === taken)
+        this.#options.tell({ type: "snapshot.stored", checkpointId });
+    } catch (error) {
+      if (this.#taken.get(checkpointId) === taken) this.#fail(checkpointId, describeError(error));
+    }
+  }
+
+  #fail(checkpointId: number, reason: string): void {
+    this.cancel(checkpointId);
+    this.#options.tell({ type: "snapshot.failed", checkpointId, reason });
+  }
+
+  #forget(checkpointId: number): void {
+    this.#taken.delete(checkpointId);
+    this.#channelUploads.delete(checkpointId);
+    this.#channels.delete(checkpointId);
+  }
+}
