@@ -30,6 +30,8 @@ export interface JobConfig {
     readonly minPauseMs: number;
     readonly retained: number;
     readonly inlineThresholdBytes: number;
+    /** Barriers may overtake records. */
+    readonly unaligned?: boolean;
   };
   readonly restart: RestartConfig;
   readonly heartbeat: { readonly pingIntervalMs: number; readonly timeoutMs: number };
