@@ -146,7 +146,18 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
   ]);
   sections.push(`guarantees\n${table(promises)}`);
   if (config !== undefined) sections.push(describeCheckpoints(plan, config));
+  if (config?.checkpointing.unaligned && plan.edges.length > 0) sections.push(describeOvertaking(plan));
   return sections.join("\n\n");
+}
+
+/**
+ * Where the barriers of unaligned checkpoints may overtake records: on every edge, whatever its partitioner. A barrier is
+ * noticed where it arrives, what lies in front of it is stored as records, each of which can be routed again, and
+ * committables never travel over edges.
+ */
+function describeOvertaking(plan: GraphPlan): string {
+  const rows = plan.edges.map(({ id, partitioner }) => [id, partitioner, "barriers may overtake records"]);
+  return `unaligned checkpoints\n${table(rows)}`;
 }
 
 function describeVertex(vertex: VertexPlan): string {

@@ -153,6 +153,17 @@ checkpoints every 1 s
 `);
   });
 
+  test("a job with unaligned checkpoints: where its barriers may overtake records", () => {
+    const config = resolveJobConfig(everySecond);
+    const unaligned = { ...config, checkpointing: { ...config.checkpointing, unaligned: true } };
+    const plan = planFrom(everySecond, counting);
+    const aligned = describePlan(plan, config);
+    expect(describePlan(plan, unaligned)).toBe(`${aligned}
+
+unaligned checkpoints
+  words-count   hash   barriers may overtake records`);
+  });
+
   test("says plainly what is not guaranteed", () => {
     const plan = planFrom({}, (job) => {
       job.source("ticks", testSource({ kind: "clock", replayable: false })).sink("out", testSink());

@@ -40,6 +40,8 @@ export interface KeyedCountOptions {
   readonly pingIntervalMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly checkpointTimeoutMs: number;
+  /** What a count costs. Default: what it takes. */
+  readonly slowMs?: number;
 }
 
 export const inputSubject = (stream: string, split: number): string => `${stream.toLowerCase()}.${split}`;
@@ -50,7 +52,7 @@ export const nextFold = (fold: number, n: number): number => (Math.imul(fold, 31
 export function keyedCountJob(options: KeyedCountOptions): Job {
   const { name, input, output, splits, recordsPerSecond, intervalMs, partMessagesMax, ballastBytes } =
     options;
-  const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes } = options;
+  const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes, slowMs = 0 } = options;
   const ballast = "x".repeat(ballastBytes);
   const padding = "y".repeat(paddingBytes);
   return defineJob(
@@ -79,6 +81,8 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
           state: { count: valueState({ count: 0, fold: 0, ballast: "" }) },
           output: type<OutputRecord>(),
           onRecord({ key, n }, { state, emit }) {
+            const untilMs = performance.now() + slowMs;
+            while (performance.now() < untilMs);
             const last = state.count.get();
             const next = { count: last.count + 1, fold: nextFold(last.fold, n), ballast };
             state.count.set(next);

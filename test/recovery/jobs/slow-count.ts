@@ -1,0 +1,18 @@
+/** A job whose counts are slow, so that its channels are full of records for as long as it runs. */
+import { keyedCountJob } from "../../support/keyed-count.ts";
+
+export default keyedCountJob({
+  name: "slow",
+  input: "IN",
+  output: "OUT",
+  splits: 2,
+  recordsPerSecond: 1_000_000,
+  slowMs: 1,
+  intervalMs: 100,
+  partMessagesMax: 400,
+  ballastBytes: 0,
+  paddingBytes: 0,
+  pingIntervalMs: 50,
+  heartbeatTimeoutMs: 5000,
+  checkpointTimeoutMs: 120_000,
+});
