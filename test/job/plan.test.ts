@@ -154,7 +154,7 @@ checkpoints every 1 s
   });
 
   test("a job with unaligned checkpoints: where its barriers may overtake records", () => {
-    const config = resolveJobConfig(everySecond);
+    const { config } = resolveJobConfig(everySecond);
     const unaligned = { ...config, checkpointing: { ...config.checkpointing, unaligned: true } };
     const plan = planFrom(everySecond, counting);
     const aligned = describePlan(plan, config);

@@ -57,10 +57,10 @@ afterEach(async () => {
 /** Answers the first worker. */
 async function start(checkpointing: Partial<CheckpointingConfig>): Promise<TestProcess> {
   const { nats } = cluster;
-  const { bus, subjects } = await openCluster(nats);
+  const { bus, subjects, storage } = await openCluster(nats);
   const prepared = prepareJob(job, {});
   const logger = { debug() {}, info() {}, warn() {}, error() {} };
-  const submission = await submissionOf(prepared, { job: "slow", logger, nats });
+  const submission = await submissionOf(prepared, { job: "slow", logger, nats }, storage.description);
   const client = new ControlClient({ link: new ControlLink({ bus, id: "submitter" }), subjects });
   cluster.start("coordinator", "coordinator");
   const worker = cluster.start("worker", "worker-1");
