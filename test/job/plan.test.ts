@@ -158,7 +158,7 @@ checkpoints every 1 s
     const unaligned = { ...config, checkpointing: { ...config.checkpointing, unaligned: true } };
     const plan = planFrom(everySecond, counting);
     const aligned = describePlan(plan, config);
-    expect(describePlan(plan, unaligned)).toBe(`${aligned}
+    expect(describePlan(plan, unaligned)).toBe(`${aligned}, unaligned
 
 unaligned checkpoints
   words-count   hash   barriers may overtake records`);
