@@ -2,7 +2,7 @@
  * What the engine puts into the event feed: every step of a machine, with ids and what a reader of the feed alone needs
  * of its event and effects; and each completed checkpoint with its times.
  */
-import type { SubtaskSnapshot } from "../../machines/protocol.ts";
+import type { AbortedCheckpoint, SubtaskSnapshot } from "../../machines/protocol.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import type { Step } from "./actor.ts";
 
@@ -54,6 +54,21 @@ export function stepEvent(step: Step, place: StepPlace): FeedEvent {
     to: step.to,
     effects: step.effects.map((effect) => effect.type),
     ...details,
+  };
+}
+
+/** It was given up: why, and whom it had waited for. */
+export function abortedEvent(place: StepPlace, aborted: AbortedCheckpoint): FeedEvent {
+  const { checkpointId, reason, detail, requested, acknowledged, missing } = aborted;
+  const durationMs = aborted.abortedAtMs - aborted.startedAtMs;
+  return {
+    ...place,
+    role: "coordinator",
+    event: "checkpoint.aborted",
+    from: "preparing",
+    to: "aborted",
+    effects: [],
+    ...{ checkpointId, reason, detail, requested, durationMs, acknowledged, missing },
   };
 }
 

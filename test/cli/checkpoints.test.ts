@@ -136,7 +136,7 @@ test("without a coordinator they read what is stored", async () => {
   for (const line of [
     /^status +suspended$/m,
     /^generation +3, incarnation i1$/m,
-    /^checkpointing +interval 1 s, timeout 10 m, minPause 0 ms, retained 2$/m,
+    /^checkpointing +mode exactly-once, interval 1 s, timeout 10 m, minPause 0 ms, .*retained 2, .*savepointDirectory none/m,
     /^input of lines +2 splits: lines.0, lines.1$/m,
     /^checkpoint 9 +.*generation 3$/m,
     /^count \(2 subtasks\)$/m,

@@ -3,15 +3,19 @@ import type { Command } from "commander";
 import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { RequestRefusedError } from "../../errors.ts";
-import { type ClusterView, newId } from "../assembly.ts";
+import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { wholeNumber } from "../options.ts";
 import { exitCodeHelp, exitCodes } from "../report-error.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
 import { garbageOf } from "../stored/garbage.ts";
 import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../stored/retained.ts";
+import { describeTroubles, type Troubles } from "../stored/troubled-checkpoints.ts";
 import { describeVerification, verify } from "../stored/verification.ts";
 import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+
+/** Whoever only looks does not wait for a leader. */
+const LOOK_MS = 1000;
 
 const outcomes = (ok: string) =>
   exitCodeHelp(["ok", "usage", "environment", "refused", "damaged", "bug"], ok);
@@ -26,7 +30,9 @@ export function checkpointCommands(program: Command): void {
     .addHelpText("after", outcomes("listed, and every manifest could be read"))
     .action(list);
   addClientOptions(checkpoints.command("show"))
-    .description("show what a retained checkpoint holds: state, transactions, times of each subtask")
+    .description(
+      "show what a retained checkpoint holds, and whom those wait for that are under way or were given up",
+    )
     .argument("<job>", "name of the job")
     .argument("[id]", "the checkpoint; the latest if it is left out", wholeNumber(1))
     .addHelpText("after", outcomes("shown"))
@@ -80,7 +86,13 @@ async function list(job: string, flags: ClientFlags): Promise<void> {
 }
 
 async function show(job: string, id: number | undefined, flags: ClientFlags): Promise<void> {
-  await withJob(job, flags, async ({ storage, read }) => {
+  await withJob(job, flags, async ({ view, storage, read }) => {
+    const troubles = await troublesOf(view, await read(), id);
+    const lines = describeTroubles(troubles, Date.now());
+    const isRetained = (record: JobRecord) =>
+      record.checkpoints.some(({ checkpointId }) => id === undefined || checkpointId === id);
+    if (lines.length > 0 && !isRetained(await read()))
+      return print(flags, { job, ...troubles }, lines.join("\n"));
     const { record, retained } = await whileRetained(read, async (now) => {
       const checkpoint = chosen(now, id);
       const found = await readCheckpoint(checkpoint, storage);
@@ -93,8 +105,26 @@ async function show(job: string, id: number | undefined, flags: ClientFlags): Pr
     if ("damage" in retained)
       throw explained(retained.damage, job, `checkpoint ${retained.checkpoint.checkpointId} cannot be shown`);
     const detail = detailOf(record, retained.checkpoint, retained.manifest);
-    print(flags, detail, describeCheckpoint(detail, Date.now()));
+    const text = [describeCheckpoint(detail, Date.now()), ...lines].join("\n\n");
+    print(flags, { ...detail, ...troubles }, text);
   });
+}
+
+/** What is under way only a leader knows; what was given up is in the record. `id`: only this one. */
+async function troublesOf(view: ClusterView, record: JobRecord, id: number | undefined): Promise<Troubles> {
+  const { job, status, aborted } = record;
+  const runs = status === "created" || status === "running" || status === "settling";
+  const report = runs
+    ? await createClient(view, LOOK_MS)
+        .status(job)
+        .catch(() => undefined)
+    : undefined;
+  const asked = ({ checkpointId }: { readonly checkpointId: number }) =>
+    id === undefined || checkpointId === id;
+  return {
+    pending: (report?.checkpoints.pending ?? []).filter(asked),
+    aborted: aborted.filter(asked),
+  };
 }
 
 /** @throws RequestRefusedError when it is not retained */

@@ -83,12 +83,15 @@ export function describeJob(record: JobRecord, nowMs: number): string {
   ].join("\n\n");
 }
 
+/** What null means, where it is no missing limit. */
+const ABSENT: Readonly<Record<string, string>> = { intervalMs: "off", savepointDirectory: "none" };
+
 /** "interval 1 s, timeout 10 m, retained 2": names without their unit, durations as people write them. */
 function settings(values: object): string {
   return Object.entries(values)
     .map(([name, value]: [string, unknown]) => {
       const words = name.replace(/Ms$/, "");
-      if (value === null) return `${words} ${name === "intervalMs" ? "off" : "unlimited"}`;
+      if (value === null) return `${words} ${ABSENT[name] ?? "unlimited"}`;
       if (value === Number.MAX_SAFE_INTEGER) return `${words} unlimited`;
       return `${words} ${words === name ? value : formatDuration(value as number)}`;
     })

@@ -42,7 +42,7 @@ import { decodeValue, encodeValue } from "../../state/codec.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
 import { encodeManifest } from "../manifest.ts";
-import { completedEvent } from "../step-event.ts";
+import { abortedEvent, completedEvent } from "../step-event.ts";
 import type { JobRequests } from "./job-requests.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
@@ -362,6 +362,9 @@ export class JobCheckpoints {
       acknowledged: snapshots.size,
       missing,
     };
+    const { job } = this.#options.record();
+    const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
+    this.#options.feed.publish(abortedEvent(place, aborted));
     void change({ change: "abort", aborted });
   }
 

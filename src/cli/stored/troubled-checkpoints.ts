@@ -1,0 +1,40 @@
+/** Checkpoints that are under way or were given up: whom they wait for, and which channel blocks those. */
+import type { AbortedCheckpoint, MissingSubtask } from "../../../machines/protocol.ts";
+import type { PendingReport } from "../../control/messages.ts";
+import { age, moment, table } from "../text.ts";
+
+export interface Troubles {
+  readonly pending: readonly PendingReport[];
+  readonly aborted: readonly AbortedCheckpoint[];
+}
+
+export function describeTroubles({ pending, aborted }: Troubles, nowMs: number): string[] {
+  return [...describeAborted(aborted, nowMs), ...describePending(pending)];
+}
+
+function describePending(pending: readonly PendingReport[]): string[] {
+  return pending.map(
+    ({ checkpointId, requested, ageMs, acknowledged, subtasks, missing }) =>
+      `checkpoint ${checkpointId} (${requested}) is under way for ${Math.round(ageMs)} ms: ${acknowledged} of ` +
+      `${subtasks} subtasks have acknowledged it${describeMissing(missing)}`,
+  );
+}
+
+function describeAborted(aborted: readonly AbortedCheckpoint[], nowMs: number): string[] {
+  return aborted.map(
+    ({ checkpointId, requested, reason, detail, startedAtMs, abortedAtMs, acknowledged, missing }) =>
+      `checkpoint ${checkpointId} (${requested}) was given up at ${moment(abortedAtMs)} (${age(abortedAtMs, nowMs)} ago) after ` +
+      `${abortedAtMs - startedAtMs} ms, ${reason}: ${detail}; ${acknowledged} had acknowledged it${describeMissing(missing)}`,
+  );
+}
+
+function describeMissing(missing: readonly MissingSubtask[]): string {
+  if (missing.length === 0) return "";
+  const rows = missing.map(({ subtask, phase, channels }) => [
+    "",
+    subtask,
+    phase,
+    channels.length === 0 ? "" : `waits for ${channels.join(", ")}`,
+  ]);
+  return `\n${table(rows)}`;
+}
