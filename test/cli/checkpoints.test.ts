@@ -303,6 +303,36 @@ describe.each(ways)("$title", ({ directory }) => {
   });
 });
 
+test("show says whom those waited for that were given up, and which channel blocked them", async () => {
+  const { record, nine } = await storeJob(await open());
+  const aborted = {
+    checkpointId: 10,
+    generation: 3,
+    requested: "periodic",
+    reason: "expired",
+    detail: "waited for count/1 (aligning)",
+    startedAtMs: Date.now() - 70_000,
+    abortedAtMs: Date.now() - 10_000,
+    acknowledged: 1,
+    missing: [{ subtask: "count/1", phase: "aligning", channels: ["lines/0 over edge lines-count"] }],
+  } as const;
+  await write({ ...record, checkpoints: [nine], aborted: [aborted] });
+  const words = [
+    /checkpoint 10 \(periodic\) was given up at .* after 60000 ms, expired: waited for count\/1/,
+    /count\/1 +aligning +waits for lines\/0 over edge lines-count/,
+  ];
+  for (const command of [
+    ["show", JOB],
+    ["show", JOB, "10"],
+  ]) {
+    const { code, stdout } = await asks("checkpoints", ...command);
+    expect(code).toBe(0);
+    for (const line of words) expect(stdout).toMatch(line);
+    expect(stdout.includes("checkpoint 9")).toBe(command.length === 2);
+  }
+  expect(await json("checkpoints", "show", JOB, "10")).toEqual({ job: JOB, pending: [], aborted: [aborted] });
+});
+
 test("of a running job they show what it retains at that moment, and collect nothing of it", async () => {
   await open();
   const options = 'checkpointing: { interval: "200ms", retained: 1, inlineThreshold: 1 }';
