@@ -328,7 +328,7 @@ test("show says whom those waited for that were given up, and which channel bloc
     const { code, stdout } = await asks("checkpoints", ...command);
     expect(code).toBe(0);
     for (const line of words) expect(stdout).toMatch(line);
-    expect(stdout.includes("checkpoint 9")).toBe(command.length === 2);
+    expect(/checkpoint +9\b/.test(stdout)).toBe(command.length === 2);
   }
   expect(await json("checkpoints", "show", JOB, "10")).toEqual({ job: JOB, pending: [], aborted: [aborted] });
 });
