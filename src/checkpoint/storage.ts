@@ -79,7 +79,7 @@ export const objectNames = {
 };
 
 /** The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among them (P15). */
-export function objectsOf({
+export function snapshotObjectsOf({
   states,
   channels,
 }: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {

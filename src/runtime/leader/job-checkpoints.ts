@@ -16,7 +16,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
-import { type CheckpointStorage, objectNames, objectsOf } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, objectNames, snapshotObjectsOf } from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -221,7 +221,7 @@ export class JobCheckpoints {
     const pending = this.#pending.get(checkpointId);
     this.#pending.delete(checkpointId);
     if (pending === undefined) return;
-    const objects = [...pending.snapshots.values()].flatMap(objectsOf);
+    const objects = [...pending.snapshots.values()].flatMap(snapshotObjectsOf);
     const manifest = pending.stored === undefined ? [] : [pending.stored.handle];
     this.#options.reaper.afterNextWrite([...objects, ...manifest].map(({ name }) => name));
   }

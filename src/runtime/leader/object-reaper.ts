@@ -9,7 +9,7 @@
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { droppedBy } from "../../../machines/record.ts";
-import { type CheckpointStorage, objectNames, objectsOf } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, objectNames, snapshotObjectsOf } from "../../checkpoint/storage.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
 import { decodeValue } from "../../state/codec.ts";
@@ -28,7 +28,7 @@ function namesIn(checkpoint: CompletedCheckpoint, manifest: Manifest): string[] 
   return [
     checkpoint.manifest.name,
     ...manifest.subtasks.flatMap((subtask) => [
-      ...objectsOf(subtask).map((object) => object.name),
+      ...snapshotObjectsOf(subtask).map((object) => object.name),
       ...subtask.transactions.flatMap((transaction) => transaction.staged.map((object) => object.name)),
     ]),
   ];

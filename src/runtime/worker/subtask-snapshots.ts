@@ -14,7 +14,7 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
-import { type CheckpointStorage, objectNames, objectsOf } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, objectNames, snapshotObjectsOf } from "../../checkpoint/storage.ts";
 import type { Deployment } from "../../control/messages.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
 import { describeError, invariant } from "../../errors.ts";
@@ -152,7 +152,7 @@ export class SubtaskSnapshots {
       alignmentMs: cut.alignmentMs,
       syncMs,
       asyncMs: performance.now() - cut.startedMs - syncMs,
-      bytes: objectsOf({ states, channels }).reduce((sum, object) => sum + object.bytes, 0),
+      bytes: snapshotObjectsOf({ states, channels }).reduce((sum, object) => sum + object.bytes, 0),
       persistedInFlightBytes: channels.reduce((sum, { bytes }) => sum + bytes, 0),
     };
   }
