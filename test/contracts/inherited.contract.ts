@@ -1,9 +1,10 @@
 /**
  * What every transactional sink must do with a transaction that it has inherited: another life of the job, restored from
- * a savepoint, commits it, while the job that wrote it may still be at it (P4). Run by sinkContract.
+ * a savepoint, commits it, while the job that wrote it may still be at it (P4). Run on each implementation by
+ * sink.test.ts.
  */
 import fc from "fast-check";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Committable, Sink, SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
 import { CommitRefusedError, ObjectMissingError } from "../../src/errors.ts";
 import {
@@ -15,6 +16,7 @@ import {
   openUntilDone,
   prepare,
   records,
+  type SinkContract,
   type SinkFixture,
   sinkEnvironment,
 } from "./sink.contract.ts";
@@ -24,24 +26,26 @@ const FORK = "life2";
 /** More than the calls of one commit of the transactions below. */
 const CALLS = 14;
 
-/** @param fixture of the test that runs */
-export function inheritedContract(fixture: () => SinkFixture, runs: number): void {
-  describe("a transaction that a fork has inherited", () => {
+export function inheritedContract(contract: SinkContract): void {
+  describe(`a transaction that a fork has inherited: ${contract.name}`, () => {
+    let fixture: SinkFixture;
     let staging: MemoryStaging;
-    beforeEach(() => {
+    beforeEach(async () => {
+      fixture = await contract.fixture();
       staging = new MemoryStaging();
     });
+    afterEach(() => fixture.stop());
 
     const environment = (at: Partial<SinkEnvironment>) =>
-      sinkEnvironment({ nats: fixture().nats, staging, ...at });
+      sinkEnvironment({ nats: fixture.nats, staging, ...at });
     const openOriginal = (at: Partial<SinkEnvironment> = {}) =>
-      fixture().sink.open(environment({ incarnation: ORIGINAL, ...at }));
+      fixture.sink.open(environment({ incarnation: ORIGINAL, ...at }));
     /** Sinks remember nothing of another job's target. */
     const openFork = (at: Partial<SinkEnvironment> = {}) =>
-      fixture().sink.open(
+      fixture.sink.open(
         environment({ incarnation: FORK, restoredCheckpointId: 1, restoredState: undefined, ...at }),
       );
-    const committed = () => fixture().committed();
+    const committed = () => fixture.committed();
     const sorted = async () => (await committed()).sort();
 
     test("is committed once when the job that wrote it never does", async () => {
@@ -155,7 +159,7 @@ export function inheritedContract(fixture: () => SinkFixture, runs: number): voi
       const original = await openOriginal();
       const transaction = await prepare(original, 1, records("a", 2));
       await original.close();
-      await fixture().loseMarkers();
+      await fixture.loseMarkers();
       const fork = await openFork();
       const refused = fork.commit(transaction, ORIGINAL);
       await expect(refused).rejects.toThrow(ObjectMissingError);
@@ -202,7 +206,7 @@ export function inheritedContract(fixture: () => SinkFixture, runs: number): voi
         const written = (await committed()).filter((record) => record.startsWith(`${label}t`));
         expect(written).toEqual(counts.flatMap((count, index) => records(`${label}t${index + 1}`, count)));
       });
-      await fc.assert(property, { numRuns: runs });
+      await fc.assert(property, { numRuns: contract.runs });
     }, 120_000);
 
     /** Until it is done, or the plan has it crash. */
@@ -212,9 +216,9 @@ export function inheritedContract(fixture: () => SinkFixture, runs: number): voi
       work: (writer: SinkWriter<string>) => Promise<void>,
     ): Promise<FaultPlan> {
       const plan = new FaultPlan(faults);
-      const target = fixture().faulty(plan);
+      const target = fixture.faulty(plan);
       await Promise.race([
-        live(target.sink, environment({ nats: target.nats ?? fixture().nats, ...at }), work),
+        live(target.sink, environment({ nats: target.nats ?? fixture.nats, ...at }), work),
         plan.crashed,
       ]);
       return plan;

@@ -15,7 +15,6 @@ import {
   RecordRefusedError,
   retryOf,
 } from "../../src/errors.ts";
-import { inheritedContract } from "./inherited.contract.ts";
 
 /** What happens to one call to the target. */
 export type Fault =
@@ -390,8 +389,6 @@ export function sinkContract(contract: SinkContract): void {
       });
       await fc.assert(property, { numRuns: contract.runs });
     }, 120_000);
-
-    inheritedContract(() => fixture, contract.runs);
   });
 }
 
