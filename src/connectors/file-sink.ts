@@ -15,6 +15,9 @@
  *   same decided transaction to the same name.
  * - F4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
  *   has cut: all recovered ones of this writer were committed before it (P17).
+ * - F5 A fork says in a file of its own which transaction of another job it is renaming, durably before the rename, and
+ *   leaves that job's marker alone. Both read both, so that each finds done what the other has done, and that job cannot
+ *   go back behind it.
  */
 import * as nodeFiles from "node:fs/promises";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
@@ -29,6 +32,7 @@ import {
   asMarkerMemory,
   type MarkerMemory,
   memoryOf,
+  missingMarker,
   signature,
   type TransactionMarker,
   takeOver,
@@ -114,7 +118,7 @@ class FileWriter<T> implements SinkWriter<T> {
     const { restoredCheckpointId } = this.#environment;
     const generations = await folder.markerGenerations(at);
     const newest = generations.at(-1);
-    const found = newest === undefined ? undefined : await folder.readMarker(at, newest);
+    const found = newest === undefined ? undefined : await this.#standing(at, newest);
     const owner = signature(this.#environment);
     const wanted = takeOver(found, owner, { restoredCheckpointId, memory }, folder.describeMarker(at));
     if (wanted !== found) await folder.writeMarker(at, wanted);
@@ -202,7 +206,8 @@ class FileWriter<T> implements SinkWriter<T> {
     const finalPath = folder.finalPath(at, checkpointId);
     const { file } = parseDetail(detail);
     if (marker.checkpointId < checkpointId) {
-      await assertThere(folder, transactionName(at, checkpointId), parseDetail(detail), finalPath);
+      if ((await folder.adopted(at)) < checkpointId)
+        await assertThere(folder, transactionName(at, checkpointId), parseDetail(detail), finalPath);
       const next: TransactionMarker = { ...marker, checkpointId, part: 1, parts: 1 };
       await folder.writeMarker(at, next);
       this.#markers.set(writer, next);
@@ -211,14 +216,28 @@ class FileWriter<T> implements SinkWriter<T> {
     await folder.publish(file, finalPath);
   }
 
-  /** In the directory of the other job, where its name tells whether it is committed; the marker there is left alone. */
+  /** In the directory of the other job, whose marker is left alone (F5). */
   async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
     const at = { ...this.#nameOf(writer), incarnation };
     const parsed = parseDetail(detail);
     const folder = new SinkFolder(parsed.directory, parsed.name, this.#folder.files);
     const finalPath = folder.finalPath(at, checkpointId);
-    await assertThere(folder, transactionName(at, checkpointId), parsed, finalPath);
+    const newest = (await folder.markerGenerations(at)).at(-1);
+    if (newest === undefined) throw missingMarker(folder.describeMarker(at));
+    const standing = await this.#standing(at, newest, folder);
+    if (standing.checkpointId > checkpointId) return;
+    if (standing.checkpointId < checkpointId) {
+      await assertThere(folder, transactionName(at, checkpointId), parsed, finalPath);
+      await folder.noteAdopted(at, checkpointId);
+    }
     await folder.publish(parsed.file, finalPath);
+  }
+
+  /** The marker, with what another job has committed of this writer's transactions (F5). */
+  async #standing(at: WriterName, newest: number, folder = this.#folder): Promise<TransactionMarker> {
+    const marker = await folder.readMarker(at, newest);
+    const checkpointId = await folder.adopted(at);
+    return checkpointId > marker.checkpointId ? { ...marker, checkpointId, part: 1, parts: 1 } : marker;
   }
 
   async #assertNotFenced(at: WriterName): Promise<void> {

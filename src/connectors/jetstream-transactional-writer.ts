@@ -266,15 +266,16 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     if (inheritedFrom === undefined) this.#assertOldest(transaction);
     const detail = parseDetail(transaction.detail);
     const parts = countParts(detail);
-    const committed = partsCommitted(marker.current, checkpointId, parts);
+    // Asked again for each part: the other job may have committed several meanwhile.
+    const committed = () => partsCommitted(marker.current, checkpointId, parts);
     let part = 0;
     for (const [index, cuts] of detail.segments.entries()) {
       const end = part + cuts.length / 2;
-      if (end > committed) {
+      if (end > committed()) {
         const bytes = await this.#bytesOf(transaction, detail.inline, index);
         for (const range of rangesOf(bytes, cuts)) {
           part += 1;
-          if (part > committed) await marker.advance(range, { checkpointId, part, parts });
+          if (part > committed()) await marker.advance(range, { checkpointId, part, parts });
         }
       }
       part = end;

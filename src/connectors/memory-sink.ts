@@ -17,11 +17,12 @@ import {
   type MarkerExpectation,
   type MarkerMemory,
   memoryOf,
+  missingMarker,
   partsCommitted,
   type TransactionMarker,
   takeOver,
 } from "../dataflow/transaction-marker.ts";
-import { ObjectMissingError, UnknownOutcomeError } from "../errors.ts";
+import { UnknownOutcomeError } from "../errors.ts";
 
 interface MarkerRevision {
   readonly revision: number;
@@ -167,7 +168,7 @@ class MemoryWriter<T> implements SinkWriter<T> {
     const key = keyOf(incarnation, this.#environment.operator, writer);
     for (;;) {
       const found = await this.#target.read(key);
-      if (found === undefined) throw new ObjectMissingError(key, `${key} does not exist any more`);
+      if (found === undefined) throw missingMarker(key);
       const part = partsCommitted(found.marker, checkpointId, parts.length);
       if (part >= parts.length) return;
       const next = { ...found.marker, checkpointId, part: part + 1, parts: parts.length };

@@ -102,6 +102,19 @@ export class SinkFolder {
     return this.remove(this.#markerPath(at, generation));
   }
 
+  /** Another job, which has inherited transaction `checkpointId`, commits it. Durable; said again, nothing changes. */
+  async noteAdopted(at: WriterName, checkpointId: number): Promise<void> {
+    const file = await this.files.open(this.#adoptedPath(at, checkpointId), "w");
+    await file.close();
+    await this.#syncFolder(this.#hidden);
+  }
+
+  /** The newest transaction that another job has committed, 0 when none was. */
+  async adopted(at: WriterName): Promise<number> {
+    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".adopted");
+    return Math.max(0, ...found.map((file) => Number(file.split(",")[3]!.replace(".adopted", ""))));
+  }
+
   /** false: `file` is not there. */
   async publish(file: string, finalPath: string): Promise<boolean> {
     try {
@@ -154,6 +167,10 @@ export class SinkFolder {
 
   #markerPath(at: WriterName, generation: number): string {
     return this.hiddenPath(`${prefixOf(at)},${generation}.marker`);
+  }
+
+  #adoptedPath(at: WriterName, checkpointId: number): string {
+    return this.hiddenPath(`${prefixOf(at)},${checkpointId}.adopted`);
   }
 
   async #syncFolder(path: string): Promise<void> {

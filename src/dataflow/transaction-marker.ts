@@ -63,7 +63,7 @@ export function takeOver(
 ): TransactionMarker {
   const { restoredCheckpointId, memory } = expected;
   if (found === undefined) {
-    if (memory !== undefined) throw missing(place);
+    if (memory !== undefined) throw missingMarker(place);
     return { ...signature(owner), checkpointId: 0, part: 0, parts: 0 };
   }
   assertNotForeign(found, owner, place);
@@ -95,7 +95,7 @@ export function assertStillOwned(
   owner: MarkerOwner,
   place: string,
 ): asserts found is TransactionMarker {
-  if (found === undefined) throw missing(place);
+  if (found === undefined) throw missingMarker(place);
   assertNotForeign(found, owner, place);
   if (found.generation < owner.generation) {
     throw new CommitRefusedError(
@@ -168,7 +168,7 @@ function assertNotForeign(found: TransactionMarker, owner: MarkerOwner, place: s
   }
 }
 
-function missing(place: string): ObjectMissingError {
+export function missingMarker(place: string): ObjectMissingError {
   return new ObjectMissingError(
     place,
     `${place} is missing although this job had written it: the target was purged, recreated or has evicted it. What ` +

@@ -56,6 +56,22 @@ test("a finished file that a reader took away does not make the repeated commit 
   expect(await visible()).toEqual([]);
 });
 
+test("a finished file that a reader took away is missed by neither a fork nor the job that it has it from", async () => {
+  const sink = fileSink<string>({ directory, encode: "text" });
+  const original = await sink.open(sinkEnvironment({}));
+  const takeAway = async () => rm(join(directory, (await visible())[0]!));
+  const [first, second] = [await prepare(original, 1, ["a"]), await prepare(original, 2, ["b"])];
+  const fork = await sink.open(sinkEnvironment({ incarnation: "life2", restoredCheckpointId: 2 }));
+  await original.commit(first);
+  await takeAway();
+  await fork.commit(first, "life1");
+  await fork.commit(second, "life1");
+  await takeAway();
+  await original.commit(second);
+  await original.commit(await prepare(original, 3, ["c"]));
+  expect(await visible()).toEqual(["part-out-life1-000-0000000003"]);
+});
+
 test("a prepared file that is gone stops the job by name", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
   const transaction = await prepare(writer, 1, ["a"]);

@@ -26,6 +26,12 @@ export type Fault =
   /** The caller is dead, but its request is still on the way and arrives when another generation is at work. */
   | "crash, arrives late";
 
+export const anyFault = fc.oneof(
+  { weight: 5, arbitrary: fc.constant<Fault>("none") },
+  { weight: 2, arbitrary: fc.constantFrom<Fault>("request lost", "answer lost") },
+  { weight: 2, arbitrary: fc.constantFrom<Fault>("crash before", "crash after", "crash, arrives late") },
+);
+
 /** Decides the fate of each call; after a crash no call ever settles. */
 export class FaultPlan {
   readonly #faults: Fault[];
@@ -148,10 +154,14 @@ export async function prepare(
 }
 
 /** As the engine does: again and again unless the error says that it makes no sense. */
-async function commitUntilDone(writer: SinkWriter<string>, transaction: Committable): Promise<void> {
+export async function commitUntilDone(
+  writer: SinkWriter<string>,
+  transaction: Committable,
+  inheritedFrom?: string,
+): Promise<void> {
   for (;;) {
     try {
-      return await writer.commit(transaction);
+      return await writer.commit(transaction, inheritedFrom);
     } catch (error) {
       if (retryOf(error) === "never") throw error;
     }
@@ -342,15 +352,7 @@ export function sinkContract(contract: SinkContract): void {
     );
 
     test("whatever call fails or crashes, each transaction is committed once and in order (C3)", async () => {
-      const fault = fc.oneof(
-        { weight: 5, arbitrary: fc.constant<Fault>("none") },
-        { weight: 2, arbitrary: fc.constantFrom<Fault>("request lost", "answer lost") },
-        {
-          weight: 2,
-          arbitrary: fc.constantFrom<Fault>("crash before", "crash after", "crash, arrives late"),
-        },
-      );
-      const lives = fc.array(fc.array(fault, { maxLength: 14 }), { minLength: 1, maxLength: 4 });
+      const lives = fc.array(fc.array(anyFault, { maxLength: 14 }), { minLength: 1, maxLength: 4 });
       const sizes = fc.array(fc.integer({ min: 1, max: 11 }), { minLength: 1, maxLength: 3 });
       let life = 0;
       const property = fc.asyncProperty(lives, sizes, async (plans, counts) => {
@@ -400,7 +402,10 @@ async function restoreAndCommit(
   await writer.close();
 }
 
-async function openUntilDone(sink: Sink<string>, environment: SinkEnvironment): Promise<SinkWriter<string>> {
+export async function openUntilDone(
+  sink: Sink<string>,
+  environment: SinkEnvironment,
+): Promise<SinkWriter<string>> {
   for (;;) {
     try {
       return await sink.open(environment);

@@ -12,9 +12,21 @@ import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
-import { type FaultPlan, partMessages, type SinkFixture, sinkContract } from "./sink.contract.ts";
+import { inheritedContract } from "./inherited.contract.ts";
+import {
+  type FaultPlan,
+  partMessages,
+  type SinkContract,
+  type SinkFixture,
+  sinkContract,
+} from "./sink.contract.ts";
 
-sinkContract({
+function contracts(contract: SinkContract): void {
+  sinkContract(contract);
+  inheritedContract(contract);
+}
+
+contracts({
   name: "memory",
   runs: 300,
   refused: [], // A value of any kind can be kept in memory.
@@ -39,7 +51,7 @@ function faultyTarget(target: MemoryTarget<string>, plan: FaultPlan): MemoryTarg
   };
 }
 
-sinkContract({
+contracts({
   name: "file",
   runs: 60,
   refused: ["two\nlines"],
@@ -100,7 +112,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-sinkContract({
+contracts({
   name: "JetStream",
   runs: 25,
   refused: [
