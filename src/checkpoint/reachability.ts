@@ -33,6 +33,11 @@ export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): 
   ];
 }
 
+/** Nobody can resume it. */
+export function hasEndedForGood({ status }: Pick<JobRecord, "status">): boolean {
+  return status === "finished" || status === "stopped" || status === "canceled";
+}
+
 export type Standing =
   /** Of a generation that is over: nothing will ever name it again. */
   | "collectable"
@@ -54,8 +59,7 @@ export function unreachable(
   objects: readonly StoredObject[],
 ): UnreachableObject[] {
   // Of a job that has ended for good nothing is under way any more (P18).
-  const ended = record.status === "finished" || record.status === "canceled";
-  const bound = ended ? record.generation + 1 : record.generation;
+  const bound = hasEndedForGood(record) ? record.generation + 1 : record.generation;
   return objects
     .filter(({ name }) => !reached.has(name))
     .map((object) => {

@@ -73,6 +73,8 @@ export class JobRuntime {
   #placement: { [subtask: SubtaskName]: string } = {};
   #awaitingSlots = false;
   #restarts = 0;
+  /** Of whoever asked last that the job stops. */
+  #stop = "";
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
@@ -188,9 +190,12 @@ export class JobRuntime {
     if (known !== undefined) return { answer: "outcome", outcome: known };
     const refused = this.#refusalOf(asked);
     if (refused !== undefined) return { answer: "refused", reason: refused };
+    // A leader that has just begun takes it when it is asked again.
+    if (!this.#host.has("checkpointing")) return { answer: "outcome", outcome: { state: "pending" } };
     const savepoint = directory ?? this.record.checkpointing.savepointDirectory;
     if (then === "stop" || then === "drain") {
       this.#requests.begin(request);
+      this.#stop = request;
       this.#host.send("job", {
         type: "stop.requested",
         request,
@@ -307,6 +312,9 @@ export class JobRuntime {
         const { generation } = this.record;
         logger.error({ job, generation, where, reason }, "job failed");
         this.#restarts++;
+        // Its savepoint had not begun, and never will. One that has is told of by its own end.
+        if (!this.#checkpoints.serves(this.#stop))
+          this.#requests.fail(this.#stop, `the job has failed before it (${where}: ${reason}), and goes on`);
         const atMs = clock.nowMs();
         void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
         this.#host.send("restart", {
