@@ -162,9 +162,9 @@ const machine = setup({
       queue: context.queue.filter((request) => !isPeriodic(request)),
     })),
     dropQueue: assign({ queue: [] }),
-    /** Nobody waits for what has no name: the next generation asks anew. */
+    /** Nobody waits for what has no name: the next generation asks anew. The job machine has forgotten a stop. */
     forget: assign(({ context }) => ({
-      queue: context.queue.filter(({ request }) => request !== ""),
+      queue: context.queue.filter(({ request, reason }) => request !== "" && reason !== "stop"),
       pending: [],
       pausing: false,
       retrying: false,

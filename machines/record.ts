@@ -7,6 +7,7 @@
  *     checkpoint is decided behind the back of a recovery that was planned without it.
  * D2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
+ * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
 import type { RecordFacts } from "./job.ts";
 import type {
@@ -87,11 +88,14 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
           status: record.status === "settling" ? "settling" : "running",
         },
       };
-    case "decision":
-      return decide(
-        change.savepoint === null ? record : withSavepoint(record, change.savepoint),
-        change.checkpoint,
-      );
+    case "decision": {
+      const decided = decide(record, change.checkpoint);
+      if (change.savepoint === null || "refused" in decided) return decided;
+      const { record: kept } = decided;
+      return {
+        record: { ...withSavepoint(kept, change.savepoint), status: "settling", settleTo: "stopped" },
+      };
+    }
     case "settling":
       return { record: { ...record, status: "settling", settleTo: change.settleTo } };
     case "terminal": {

@@ -15,8 +15,11 @@ import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../e
 import { digestText, newDigest } from "./content.ts";
 import { type CheckpointStorage, snapshotObjects } from "./storage.ts";
 
-/** Opens the storage behind a root. @throws ConfigurationError for what is none, EnvironmentError */
-export type OpenStorage = (root: string) => Promise<CheckpointStorage>;
+/**
+ * Opens the storage behind a root. Only `make` makes the directory or the bucket.
+ * @throws ConfigurationError for what is no root, EnvironmentError, also when there is no directory to `find`
+ */
+export type OpenStorage = (root: string, access: "find" | "make") => Promise<CheckpointStorage>;
 
 /** msgpack, which `checkpoint/` does not import. */
 export interface ValueCodec {
@@ -26,6 +29,8 @@ export interface ValueCodec {
 
 const FORMAT = 1;
 const METADATA = "metadata.";
+const OURS = /^(metadata\.[0-9a-f]{64}|\d+)$/;
+const GIVEN_NAME = /-savepoint-\d+-[0-9a-f]{8}$/;
 
 export function savepointLocation(
   root: string,
@@ -38,7 +43,7 @@ export function savepointLocation(
 export function splitLocation(location: string): { readonly root: string; readonly name: string } {
   const trimmed = location.replace(/\/+$/, "");
   const at = trimmed.lastIndexOf("/");
-  if (at < 1 || at === trimmed.length - 1)
+  if (at < 1 || trimmed[at + 1] === ".")
     throw new ConfigurationError(
       "savepoint",
       `"${location}" is no savepoint: give the location that "tidemark savepoint" printed, such as ` +
@@ -126,11 +131,16 @@ export async function readSavepoint(
   );
 }
 
-/** Deletes a savepoint, its metadata first: half of one is none. Answers how many objects there were. */
+/**
+ * Deletes a savepoint, its metadata first: half of one is none. What is not named as ours stays, and so does everything
+ * where neither metadata nor the name says that this was a savepoint. Answers how many objects there were.
+ */
 export async function disposeSavepoint(location: string, storage: CheckpointStorage): Promise<number> {
   const { name } = splitLocation(location);
   const names: string[] = [];
-  for await (const object of storage.list(`${name}/`)) names.push(object.name);
+  for await (const object of storage.list(`${name}/`))
+    if (OURS.test(object.name.slice(name.length + 1))) names.push(object.name);
+  if (!GIVEN_NAME.test(name) && !names.some((each) => each.includes(METADATA))) return 0;
   names.sort((a, b) => Number(b.includes(METADATA)) - Number(a.includes(METADATA)));
   for (const each of names) await storage.delete(each);
   return names.length;

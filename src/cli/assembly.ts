@@ -4,6 +4,7 @@
  * Owns: which implementation stands behind each contract. Does not own: flags and output (the commands), behaviour.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FileStorage } from "../checkpoint/file-storage.ts";
@@ -18,7 +19,7 @@ import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
-import { ConfigurationError, type RequestRefusedError } from "../errors.ts";
+import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
@@ -115,15 +116,17 @@ export function viewCluster(nats: NatsEnvironment, options: ClusterOptions = {})
   };
 }
 
-/** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. Opened once. */
+/** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
 function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
-  const opened = new Map<string, Promise<CheckpointStorage>>();
-  const open = async (root: string): Promise<CheckpointStorage> => {
+  return async (root, access) => {
     if (root.startsWith("nats:")) {
       const bucket = root.slice("nats:".length);
       if (!/^[A-Za-z0-9_-]+$/.test(bucket))
         throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
-      return openNatsObjectStorage(nats, { bucket, replicas });
+      return openNatsObjectStorage(
+        nats,
+        access === "find" ? { bucket, readOnly: true } : { bucket, replicas },
+      );
     }
     const directory = root.startsWith("file:") ? fileURLToPath(root) : root;
     if (!isAbsolute(directory))
@@ -131,13 +134,9 @@ function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
         "savepoint",
         `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
       );
+    if (access === "find" && !existsSync(directory))
+      throw new EnvironmentError(`there is no directory ${directory}`);
     return new FileStorage(directory, { configurationKey: "savepoint" });
-  };
-  return (root) => {
-    const known = opened.get(root) ?? open(root);
-    opened.set(root, known);
-    known.catch(() => opened.delete(root));
-    return known;
   };
 }
 

@@ -124,7 +124,7 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `operator ${id} has parallelism ${now.parallelism}, its state ${old.parallelism}: state cannot be dealt out anew yet, set its parallelism to ${old.parallelism}`,
     );
-  if (old.operator.connector !== now.operator.connector)
+  if (old.operator.kind !== now.operator.kind || old.operator.connector !== now.operator.connector)
     found.push(
       `operator ${id} is a ${now.operator.connector ?? now.operator.kind} now and was a ${old.operator.connector ?? old.operator.kind}: give it another id, and drop the state of the old one with --drop ${id}`,
     );

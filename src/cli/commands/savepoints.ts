@@ -148,7 +148,7 @@ function describe({ operators }: RestorePlan): string {
 async function dispose(location: string, flags: ClientFlags): Promise<void> {
   const { root } = splitLocation(location);
   await withView(flags, async (view) => {
-    const objects = await disposeSavepoint(location, await view.openStorage(root));
+    const objects = await disposeSavepoint(location, await view.openStorage(root, "find"));
     if (objects === 0) throw new EnvironmentError(`there is no savepoint at ${location}`);
     print(flags, { location, disposed: true, objects }, `savepoint ${location} is deleted`);
   });

@@ -26,6 +26,8 @@ export async function takeSavepoint(
         `the savepoint of job ${job} is at ${outcome.location}, but the job is ${status} now: its last transactions may not ` +
           "be committed; start it again, so that it commits them, before you go on from the savepoint",
       );
+    // A leader that has taken over knows of the savepoint, not of what was to follow it.
+    if (then === "cancel") await client.cancel(job);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return outcome;

@@ -17,7 +17,7 @@ import type {
   RestoreRequest,
 } from "../../control/messages.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
-import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { DisconnectedError, describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -285,6 +285,8 @@ export class Coordinator {
       if (running === undefined) await this.#adopt(submission.job);
       return { answer: "duplicate" };
     }
+    // Copying takes its time: who leads now shall not find a record of ours (P9). The client asks again.
+    if (this.#token !== facts.token) throw new DisconnectedError(`job ${submission.job}: leading no more`);
     running?.close();
     this.#jobs.delete(submission.job);
     const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);

@@ -42,19 +42,22 @@ export interface RestoreSources {
 export async function readRestorable(location: string, sources: RestoreSources): Promise<RestorableState> {
   try {
     if (location.startsWith(CHECKPOINT)) return await readRetained(location, sources);
-    const storage = await sources.openStorage(splitLocation(location).root);
+    const storage = await sources.openStorage(splitLocation(location).root, "find");
     return { ...(await readSavepoint(location, storage, codec)), storage };
   } catch (error) {
-    const known =
-      error instanceof ObjectMissingError ||
-      error instanceof ObjectCorruptError ||
-      error instanceof ConfigurationError ||
-      error instanceof EnvironmentError;
-    if (!known) throw error;
-    throw new RequestRefusedError(`cannot restore from ${location}: ${describeError(error)}`, {
-      cause: error,
-    });
+    throw refusalOf(location, error);
   }
+}
+
+/** What is wrong with the location, said to whoever gave it. Anything else stays what it is. */
+function refusalOf(location: string, cause: unknown): unknown {
+  const known =
+    cause instanceof ObjectMissingError ||
+    cause instanceof ObjectCorruptError ||
+    cause instanceof ConfigurationError ||
+    cause instanceof EnvironmentError;
+  if (!known) return cause;
+  return new RequestRefusedError(`cannot restore from ${location}: ${describeError(cause)}`, { cause });
 }
 
 async function readRetained(location: string, sources: RestoreSources): Promise<RestorableState> {
@@ -113,7 +116,7 @@ export async function forkFrom(
     sources.storage,
     (part) => objectNames.state({ ...at, subtask: "restored", part }),
     signal,
-  );
+  ).catch((error: unknown) => Promise.reject(refusalOf(location, error)));
   const manifest = {
     ...copied,
     job: submission.job,

@@ -90,6 +90,8 @@ const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
 export class JobCheckpoints {
   readonly #options: JobCheckpointsOptions;
   readonly #pending = new Map<number, Pending>();
+  /** Requests whose checkpoint has begun and not ended. */
+  readonly #begun = new Set<string>();
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
@@ -144,6 +146,11 @@ export class JobCheckpoints {
     this.#pending.clear();
   }
 
+  /** A checkpoint has begun for this request: it tells of its own end. */
+  serves(request: string): boolean {
+    return this.#begun.has(request);
+  }
+
   /** Effects of the checkpointing machine. */
   handlers(): EffectHandlers<CheckpointingEffects> {
     return {
@@ -191,7 +198,7 @@ export class JobCheckpoints {
   #start(checkpointId: number, request: CheckpointRequest): void {
     const { host, clock, record } = this.#options;
     const { generation, checkpointing, plan } = record();
-    this.#pending.set(checkpointId, {
+    const pending: Pending = {
       startedMs: clock.elapsedMs(),
       startedAtMs: clock.nowMs(),
       request,
@@ -199,41 +206,43 @@ export class JobCheckpoints {
       trouble: undefined,
       stored: undefined,
       savepoint: undefined,
-    });
+    };
+    this.#pending.set(checkpointId, pending);
+    this.#begun.add(request.request);
     const timeoutMs = request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
     host.start({
       id: actorOf(checkpointId),
       machine: checkpointMachine,
       input: { checkpointId, generation, request, timeoutMs, subtasks: subtasksOf(plan) },
-      handlers: this.#handlersOf(checkpointId, request),
+      handlers: this.#handlersOf(checkpointId, pending),
     });
   }
 
-  #handlersOf(checkpointId: number, request: CheckpointRequest): EffectHandlers<CheckpointEffects> {
+  /** `pending` is theirs also when its generation is over: a savepoint may take longer than that. */
+  #handlersOf(checkpointId: number, pending: Pending): EffectHandlers<CheckpointEffects> {
     const { tell, record, clock } = this.#options;
     return {
       "send.trigger": ({ generation }) => {
-        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), request);
+        const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), pending.request);
         tell({ type: "checkpoint.trigger", generation, checkpointId, options });
       },
-      "store.savepoint": () => this.#storeSavepoint(checkpointId),
-      "store.savepointEntry": () => this.#keepSavepoint(checkpointId),
-      "store.manifest": () => this.#storeManifest(checkpointId),
-      "store.decision": ({ allFinished }) => this.#decide(checkpointId, allFinished),
+      "store.savepoint": () => this.#storeSavepoint(checkpointId, pending),
+      "store.savepointEntry": () => this.#keepSavepoint(checkpointId, pending),
+      "store.manifest": () => this.#storeManifest(checkpointId, pending),
+      "store.decision": ({ allFinished }) => this.#decide(checkpointId, pending, allFinished),
       "send.completed": ({ generation }) => tell({ type: "checkpoint.completed", generation, checkpointId }),
       "send.aborted": ({ generation, reason }) => {
-        this.#remember(checkpointId, generation, reason);
+        this.#remember(checkpointId, pending, generation, reason);
         tell({ type: "checkpoint.aborted", generation, checkpointId, reason });
       },
-      "release.snapshots": () => this.#release(checkpointId),
+      "release.snapshots": () => this.#release(checkpointId, pending),
     };
   }
 
-  async #storeManifest(checkpointId: number): Promise<MachineEvent> {
+  async #storeManifest(checkpointId: number, pending: Pending): Promise<MachineEvent> {
     const { storage, signal, manifestTimeoutMs, logger } = this.#options;
     const record = this.#options.record();
-    const pending = this.#pending.get(checkpointId);
-    if (pending === undefined)
+    if (this.#pending.get(checkpointId) !== pending)
       return { type: "manifest.refused", reason: "the generation is over" } as MachineEvent;
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
     try {
@@ -250,14 +259,12 @@ export class JobCheckpoints {
   }
 
   /** Everything that the savepoint needs, its transactions' staged records included, is copied into it (V1, P15). */
-  async #storeSavepoint(checkpointId: number): Promise<MachineEvent> {
-    const { storage, openStorage, signal, logger, clock } = this.#options;
+  async #storeSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
+    const { storage, openStorage, reaper, signal, logger, clock } = this.#options;
     const record = this.#options.record();
-    const pending = this.#pending.get(checkpointId);
-    const root = pending?.request.savepoint;
-    if (pending === undefined || root === null || root === undefined)
-      return { type: "savepoint.refused", reason: "the generation is over" } as MachineEvent;
+    const root = pending.request.savepoint ?? "";
     const location = savepointLocation(root, { ...record, checkpointId });
+    const letGo = reaper.hold(namedBy(pending));
     try {
       const metadata = {
         format: 1,
@@ -268,7 +275,7 @@ export class JobCheckpoints {
         splits: record.splits,
         manifest: manifestOf(record, checkpointId, [...pending.snapshots.values()]),
       } as const;
-      const target = await openStorage(splitLocation(location).root);
+      const target = await openStorage(splitLocation(location).root, "make");
       const bytes = await writeSavepoint(metadata, storage, target, codec, signal);
       const completedAtMs = clock.nowMs();
       const { request } = pending.request;
@@ -279,12 +286,13 @@ export class JobCheckpoints {
       pending.trouble ??= `it could not be written to ${location}: ${reason}`;
       logger.warn({ job: record.job, checkpointId, reason }, "savepoint could not be written");
       return { type: "savepoint.refused", reason } as MachineEvent;
+    } finally {
+      letGo();
     }
   }
 
-  async #keepSavepoint(checkpointId: number): Promise<MachineEvent> {
-    const pending = this.#pending.get(checkpointId);
-    if (pending?.savepoint === undefined) return { type: "record.lost" };
+  async #keepSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
+    if (pending.savepoint === undefined) return { type: "record.lost" };
     const { savepoint } = pending;
     const answer = await this.#options.change({ change: "savepoint", savepoint });
     if (answer.type !== "record.stored") return answer;
@@ -295,10 +303,9 @@ export class JobCheckpoints {
     return answer;
   }
 
-  async #decide(checkpointId: number, allFinished: boolean): Promise<MachineEvent> {
+  async #decide(checkpointId: number, pending: Pending, allFinished: boolean): Promise<MachineEvent> {
     const { clock, reaper } = this.#options;
-    const pending = this.#pending.get(checkpointId);
-    if (pending?.stored === undefined)
+    if (pending.stored === undefined)
       return { type: "record.refused", facts: factsOf(this.#options.record()) } as MachineEvent;
     const { manifest, handle } = pending.stored;
     const { generation } = manifest;
@@ -320,6 +327,7 @@ export class JobCheckpoints {
     const { feed, clock, requests } = this.#options;
     const { job, generation } = this.#options.record();
     const { request, snapshots, savepoint } = pending;
+    this.#begun.delete(request.request);
     const durationMs = clock.elapsedMs() - pending.startedMs;
     this.#completed++;
     this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
@@ -332,7 +340,7 @@ export class JobCheckpoints {
   /** A savepoint that the job has claimed and does not need any more, or could not stop with. */
   async #dispose(location: string): Promise<void> {
     try {
-      await disposeSavepoint(location, await this.#options.openStorage(splitLocation(location).root));
+      await disposeSavepoint(location, await this.#options.openStorage(splitLocation(location).root, "find"));
     } catch (error) {
       this.#options.logger.warn(
         { location, error: describeError(error) },
@@ -342,14 +350,13 @@ export class JobCheckpoints {
   }
 
   /** For whoever asks why, also after a change of leader. */
-  #remember(checkpointId: number, generation: number, reason: AbortReason): void {
+  #remember(checkpointId: number, pending: Pending, generation: number, reason: AbortReason): void {
     const { clock, change, requests } = this.#options;
-    const pending = this.#pending.get(checkpointId);
-    if (pending === undefined) return;
     const { request, snapshots, startedAtMs } = pending;
     const missing = this.#missing(snapshots);
     const waitedFor = missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ");
     const detail = pending.trouble ?? (missing.length === 0 ? reason : `waited for ${waitedFor}`);
+    this.#begun.delete(request.request);
     requests.fail(request.request, `${reason}: ${detail}`);
     const aborted: AbortedCheckpoint = {
       checkpointId,
@@ -369,11 +376,9 @@ export class JobCheckpoints {
   }
 
   /** Aborted: its own objects may go, its transactions stay (P14, P16). */
-  #release(checkpointId: number): void {
+  #release(checkpointId: number, pending: Pending): void {
     this.#aborted++;
-    const pending = this.#pending.get(checkpointId);
     this.#pending.delete(checkpointId);
-    if (pending === undefined) return;
     this.#options.reaper.afterNextWrite(uploadedBy(pending));
     if (pending.savepoint !== undefined) void this.#dispose(pending.savepoint.location);
   }
@@ -388,6 +393,15 @@ const REFUSALS = {
 function uploadedBy({ snapshots, stored }: Pending): string[] {
   const objects = [...snapshots.values()].flatMap(snapshotObjects);
   return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
+}
+
+/** All that a copy of it needs. */
+function namedBy({ snapshots }: Pending): string[] {
+  return [...snapshots.values()].flatMap(({ states, transactions }) =>
+    [...states.flatMap(({ objects }) => objects), ...transactions.flatMap(({ staged }) => staged)].map(
+      ({ name }) => name,
+    ),
+  );
 }
 
 export function subtasksOf(plan: JobRecord["plan"]): SubtaskName[] {

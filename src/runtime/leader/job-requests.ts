@@ -24,6 +24,9 @@ export class JobRequests {
   readonly #outcomes = new Map<string, RequestOutcome>();
   readonly #followUps = new Map<string, () => void>();
 
+  /** Of whoever asked last that the job stops. */
+  #stop = "";
+
   constructor(options: JobRequestsOptions) {
     this.#options = options;
   }
@@ -36,9 +39,12 @@ export class JobRequests {
     if (known !== undefined) return { answer: "outcome", outcome: known };
     const refused = this.#refusalOf(asked);
     if (refused !== undefined) return { answer: "refused", reason: refused };
+    // A leader that has just begun takes it when it is asked again.
+    if (!host.has("checkpointing")) return { answer: "outcome", outcome: { state: "pending" } };
     const savepoint = directory ?? this.#options.record().checkpointing.savepointDirectory;
     if (then === "stop" || then === "drain") {
       this.#begin(request);
+      this.#stop = request;
       host.send("job", {
         type: "stop.requested",
         request,
@@ -82,6 +88,10 @@ export class JobRequests {
   #begin(request: string, onCompleted?: () => void): void {
     this.#outcomes.set(request, { state: "pending" });
     if (onCompleted !== undefined) this.#followUps.set(request, onCompleted);
+  }
+
+  get stop(): string {
+    return this.#stop;
   }
 
   #isPending(request: string): boolean {

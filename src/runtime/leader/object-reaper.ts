@@ -33,6 +33,7 @@ export class ObjectReaper {
   /** Names that each known checkpoint reaches. */
   readonly #names = new Map<number, readonly string[]>();
   #due: string[] = [];
+  readonly #held = new Set<readonly string[]>();
   #work: Promise<unknown> = Promise.resolve();
 
   constructor(options: ObjectReaperOptions) {
@@ -47,6 +48,12 @@ export class ObjectReaper {
   /** Of a checkpoint that was aborted: they go once a later write has proved that we still lead. */
   afterNextWrite(names: readonly string[]): void {
     this.#due.push(...names);
+  }
+
+  /** A savepoint copies them: until what this answers is called they stay, reachable or not. */
+  hold(names: readonly string[]): () => void {
+    this.#held.add(names);
+    return () => this.#held.delete(names);
   }
 
   /** After each stored write of the record, in order. */
@@ -86,7 +93,10 @@ export class ObjectReaper {
     const kept = await this.#reachable(record);
     const objects: StoredObject[] = [];
     for await (const object of storage.list(objectNames.job(record.job))) objects.push(object);
-    const gone = unreachable(record, kept, objects).filter(({ standing }) => standing === "collectable");
+    const held = new Set([...this.#held].flat());
+    const gone = unreachable(record, kept, objects).filter(
+      ({ standing, name }) => standing === "collectable" && !held.has(name),
+    );
     const names = gone.map(({ name }) => name);
     await this.#delete(names);
     return {
@@ -110,7 +120,8 @@ export class ObjectReaper {
   async #delete(names: readonly string[]): Promise<void> {
     for (const name of names) {
       this.#options.signal.throwIfAborted();
-      await this.#options.storage.delete(name);
+      if ([...this.#held].some((held) => held.includes(name))) this.#due.push(name);
+      else await this.#options.storage.delete(name);
     }
   }
 
