@@ -108,6 +108,11 @@ export class JobRequests {
     if (this.#isPending(request)) this.#end(request, { state: "failed", reason });
   }
 
+  /** Before the savepoint that the job was to stop with had begun. */
+  failStop(failure: string): void {
+    this.fail(this.#stop, `the job has failed before it (${failure}), and goes on`);
+  }
+
   failAll(reason: string): void {
     for (const request of [...this.#outcomes.keys()]) this.fail(request, reason);
   }

@@ -269,11 +269,7 @@ export class JobRuntime {
         logger.error({ job, generation, where, reason }, "job failed");
         this.#restarts++;
         // A savepoint that has begun is told of by its own end.
-        if (!this.#checkpoints.serves(this.#requests.stop))
-          this.#requests.fail(
-            this.#requests.stop,
-            `the job has failed before it (${where}: ${reason}), and goes on`,
-          );
+        if (!this.#checkpoints.serves(this.#requests.stop)) this.#requests.failStop(`${where}: ${reason}`);
         const atMs = clock.nowMs();
         void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
         this.#host.send("restart", {
