@@ -1,0 +1,311 @@
+/** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
+import { expect } from "vitest";
+import type { JobRecord } from "../../machines/protocol.ts";
+import { prepareJob, submissionOf } from "../../src/cli/assembly.ts";
+import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
+import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
+import { ControlClient } from "../../src/control/client.ts";
+import { ControlLink } from "../../src/control/link.ts";
+import type { JobReport, RestoreRequest } from "../../src/control/messages.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
+import { DisconnectedError } from "../../src/errors.ts";
+import { defineJob, type, valueState } from "../../src/index.ts";
+import type { JobBuilder } from "../../src/job/builder.ts";
+import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
+import { MemoryRecordStore } from "../../src/memory/record-store.ts";
+import { MemoryStorage } from "../../src/memory/storage.ts";
+import type { FeedEvent } from "../../src/observe/feed.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { Coordinator, jobKey } from "../../src/runtime/leader/coordinator.ts";
+import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import type { RecordStore } from "../../src/runtime/record-store.ts";
+import { defaultTimings } from "../../src/runtime/timings.ts";
+import { Worker } from "../../src/runtime/worker/worker.ts";
+import { until } from "./until.ts";
+
+export interface Count {
+  readonly word: string;
+  readonly count: number;
+}
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+const WORDS = 500;
+const BOUND_MS = 30_000;
+
+export interface WorldOptions {
+  readonly drop?: (subject: string) => boolean;
+  readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
+  /** Of checkpoints. Default 50 ms. */
+  readonly interval?: string;
+  readonly readyTimeout?: string;
+}
+
+/** One cluster in memory, and a job that counts words from two logs. */
+export class MemoryWorld {
+  readonly broker: MemoryBroker;
+  readonly store = new MemoryRecordStore();
+  readonly storage = new MemoryStorage();
+  readonly target = new MemorySinkTarget<Count>();
+  readonly logs = [new MemoryLog<string>(), new MemoryLog<string>()];
+  readonly events: FeedEvent[] = [];
+  readonly crashes: unknown[] = [];
+  readonly #workers = new Map<Worker, MemoryBus>();
+  readonly #coordinators = new Map<Coordinator, MemoryBus>();
+  readonly #prepared;
+  readonly #subjects = createSubjects();
+  #ids = 0;
+
+  /** Whether the input ends where it is when the job is submitted. */
+  bounded = true;
+  /** Of savepoints, whatever their root. */
+  readonly savepoints = new MemoryStorage();
+  /** Told of each event that any process publishes. */
+  onEvent: (event: FeedEvent) => void = () => {};
+  /** Before each write of the job record: it waits for this. */
+  beforeStore: (record: JobRecord) => Promise<void> = async () => {};
+  /** Before each object that goes into a savepoint. */
+  beforeSave: () => Promise<void> = async () => {};
+  afterStore: (record: JobRecord) => void = () => {};
+
+  constructor(options: WorldOptions = {}) {
+    this.broker = new MemoryBroker(options);
+    const { build = countWords, interval = "50 ms", readyTimeout = "20 s" } = options;
+    const job = defineJob(
+      "words",
+      {
+        parallelism: 2,
+        checkpointing: { interval, readyTimeout },
+        restart: { strategy: "exponential-delay", initialBackoff: 20 },
+      },
+      (builder) => build(builder, this),
+    );
+    this.#prepared = prepareJob(job, {
+      flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": 500 },
+    });
+  }
+
+  fill(records: number): void {
+    for (let i = 0; i < records; i++) this.logs[i % 2]!.append(`w${(i * 7919) % WORDS}`);
+  }
+
+  /** As what a process shares, over a connection of its own. */
+  #process(bus: MemoryBus) {
+    const id = `p${++this.#ids}`;
+    return {
+      id,
+      bus,
+      store: reachedOver(bus, this.store, this),
+      storage: this.storage,
+      openStorage: async () => this.#savepointStorage(),
+      subjects: this.#subjects,
+      link: new ControlLink({ bus, id, storage: this.storage }),
+      clock: systemClock,
+      logger: quiet,
+      feed: {
+        publish: (event: FeedEvent) => {
+          this.events.push(event);
+          this.onEvent(event);
+        },
+      },
+      nats: undefined,
+      timings: {
+        ...defaultTimings,
+        connectionSettledMs: 0,
+        secondProbeMs: 20,
+        registerIntervalMs: 50,
+        leaseMs: 200,
+      },
+    };
+  }
+
+  startCoordinator(): Coordinator {
+    const bus = this.broker.connect();
+    const coordinator = new Coordinator({
+      ...this.#process(bus),
+      newId: () => `id${++this.#ids}`,
+      chance: () => 0,
+      onCrash: (error) => this.crashes.push(error),
+    });
+    this.#coordinators.set(coordinator, bus);
+    coordinator.start();
+    return coordinator;
+  }
+
+  async startWorker(): Promise<Worker> {
+    const bus = this.broker.connect();
+    const { graph, codeFingerprint, job } = this.#prepared;
+    const worker = new Worker({
+      ...this.#process(bus),
+      job: job.name,
+      graph,
+      codeFingerprint,
+      slots: 1,
+      processId: this.#ids,
+      inlineBytesMax: 100,
+      flushMs: 2,
+      windowFrames: 16,
+      onRefused: (error) => this.crashes.push(error),
+      onStuck: (error) => this.crashes.push(error),
+    });
+    this.#workers.set(worker, bus);
+    await worker.start();
+    return worker;
+  }
+
+  /** It does not end in order: it is cut off for ever, and goes on by itself like a zombie. */
+  cutOff(what: Worker | Coordinator): void {
+    (this.#workers.get(what as Worker) ?? this.#coordinators.get(what as Coordinator))?.disconnect();
+  }
+
+  client(): ControlClient {
+    return new ControlClient({
+      link: new ControlLink({ bus: this.broker.connect(), id: "client" }),
+      subjects: this.#subjects,
+    });
+  }
+
+  async submit(restore: RestoreRequest | null = null): Promise<void> {
+    const { job } = this.#prepared;
+    await this.client().submit(
+      await submissionOf(
+        this.#prepared,
+        { job: job.name, logger: quiet, nats: undefined },
+        this.storage.description,
+      ),
+      false,
+      restore,
+    );
+  }
+
+  #savepointStorage(): MemoryStorage {
+    return new Proxy(this.savepoints, {
+      get: (target, name) => {
+        const found: unknown = Reflect.get(target, name);
+        if (typeof found !== "function") return found;
+        if (name !== "put") return found.bind(target);
+        return async (...args: Parameters<MemoryStorage["put"]>) => {
+          await this.beforeSave();
+          return target.put(...args);
+        };
+      },
+    });
+  }
+
+  async record(): Promise<JobRecord> {
+    const found = await this.store.read(jobKey("words"));
+    if (found === undefined) throw new Error("there is no record");
+    return decodeRecord(found.value);
+  }
+
+  /** Bounded; a job that fails for good meanwhile shows in the message. */
+  comesTo(what: string, isThere: (report: JobReport) => boolean): Promise<JobReport> {
+    const client = this.client();
+    let last: JobReport | undefined;
+    return until(
+      what,
+      async () => {
+        last = await client.status("words");
+        return last !== undefined && isThere(last) ? last : undefined;
+      },
+      { withinMs: BOUND_MS, everyMs: 5, describe: () => JSON.stringify(last) },
+    );
+  }
+
+  ends(status: string): Promise<JobReport> {
+    return this.comesTo(status, (report) => report.status === status);
+  }
+
+  runs(): Promise<JobReport> {
+    return this.comesTo("the job runs", ({ phase }) => phase === "running.processing");
+  }
+
+  /** Every record of the logs has come out, and nothing else. */
+  async allCommitted(): Promise<void> {
+    const wanted = this.logs.reduce((sum, log) => sum + log.length, 0);
+    await until(
+      `${wanted} records are committed`,
+      () => this.target.committed.length >= wanted || undefined,
+      {
+        withinMs: BOUND_MS,
+        everyMs: 5,
+        describe: () => `${this.target.committed.length}`,
+      },
+    );
+    this.expectExact();
+  }
+
+  async finished(): Promise<JobReport> {
+    const client = this.client();
+    const endMs = performance.now() + BOUND_MS;
+    for (;;) {
+      const report = await client.status("words");
+      if (report?.status === "finished") return report;
+      if (report?.status === "failed" || performance.now() > endMs)
+        throw new Error(`not finished: ${JSON.stringify(report)} ${this.crashes}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  /** Resolves when the feed has this many completed checkpoints. */
+  async checkpoints(count: number): Promise<void> {
+    const endMs = performance.now() + BOUND_MS;
+    while (this.events.filter((event) => event.role === "coordinator").length < count) {
+      if (performance.now() > endMs) throw new Error("checkpoints do not complete");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Each word's counts are 1, 2, 3 …, in order: nothing lost, nothing twice. */
+  expectExact(): void {
+    const counts = new Map<string, number>();
+    for (const { word, count } of this.target.committed) {
+      expect(count).toBe((counts.get(word) ?? 0) + 1);
+      counts.set(word, count);
+    }
+    const expected = new Map<string, number>();
+    for (const log of this.logs)
+      for (let i = 0; i < log.length; i++) expected.set(log.at(i)!, (expected.get(log.at(i)!) ?? 0) + 1);
+    expect(counts).toEqual(expected);
+    expect(this.crashes).toEqual([]);
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers.keys()) await worker.stop();
+    for (const [coordinator, bus] of this.#coordinators)
+      if (bus.connectedForMs() > 0) await coordinator.stop();
+  }
+}
+
+function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
+  builder
+    .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
+    .keyBy((word) => word)
+    .process("count", {
+      state: { count: valueState(0) },
+      output: type<Count>(),
+      onRecord(word, { state, emit }) {
+        state.count.set(state.count.get() + 1);
+        emit({ word, count: state.count.get() });
+      },
+    })
+    .sink("counts", memorySink(target));
+}
+
+/** A process that is cut off reaches the records no more than anything else. */
+function reachedOver(bus: MemoryBus, store: RecordStore, world: MemoryWorld): RecordStore {
+  const connected = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (bus.connectedForMs() === 0) throw new DisconnectedError("cut off");
+    return work();
+  };
+  return {
+    read: (key) => connected(() => store.read(key)),
+    async compareAndSet(key, value, revision) {
+      const record = key === jobKey("words") ? decodeRecord(value) : undefined;
+      if (record !== undefined) await world.beforeStore(record);
+      const answer = await connected(() => store.compareAndSet(key, value, revision));
+      if (record !== undefined && answer.outcome === "stored") world.afterStore(record);
+      return answer;
+    },
+    keys: (prefix) => connected(() => store.keys(prefix)),
+  };
+}
