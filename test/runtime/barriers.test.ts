@@ -6,7 +6,7 @@ import { memorySource } from "../../src/connectors/memory-source.ts";
 import { type } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { type Count, World } from "./memory-world.ts";
+import { type Count, MemoryWorld } from "../support/memory-world.ts";
 
 const SLOW_MS = 0.05;
 const RECORDS = 40_000;
@@ -17,7 +17,7 @@ function busy(ms: number): void {
 }
 
 /** Two hops with records on their way: sources to the slow counts, over a rebalance in between. */
-function countSlowly(builder: JobBuilder, { logs, target }: World): void {
+function countSlowly(builder: JobBuilder, { logs, target }: MemoryWorld): void {
   builder
     .source("log", memorySource(logs, { until: "end" }))
     .rebalance()
@@ -40,18 +40,18 @@ interface Completed {
   readonly persistedInFlightBytes: number;
 }
 
-const completed = (world: World) =>
+const completed = (world: MemoryWorld) =>
   world.events.filter((event) => event.role === "coordinator") as unknown as Completed[];
 
 describe("barriers on the engine", () => {
-  let world: World;
+  let world: MemoryWorld;
 
   afterEach(async () => {
     await world.close();
   });
 
   async function runWithALoss(checkpointing: Partial<CheckpointingConfig>): Promise<void> {
-    world = new World({ build: countSlowly, checkpointing });
+    world = new MemoryWorld({ build: countSlowly, checkpointing });
     world.fill(RECORDS);
     world.startCoordinator();
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
@@ -90,7 +90,7 @@ describe("barriers on the engine", () => {
   test("an unaligned checkpoint completes while an aligned one would still wait", async () => {
     const durations: Record<string, number> = {};
     for (const unaligned of [false, true]) {
-      world = new World({ build: countSlowly, checkpointing: { unaligned } });
+      world = new MemoryWorld({ build: countSlowly, checkpointing: { unaligned } });
       world.fill(RECORDS / 2);
       world.startCoordinator();
       await Promise.all([world.startWorker(), world.startWorker()]);

@@ -3,10 +3,10 @@ import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
-import { type Count, World } from "./memory-world.ts";
+import { type Count, MemoryWorld } from "../support/memory-world.ts";
 
 /** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
-function countWordsTheLongWay(builder: JobBuilder, { logs, target }: World): void {
+function countWordsTheLongWay(builder: JobBuilder, { logs, target }: MemoryWorld): void {
   const [first, second] = logs.map((log, i) =>
     builder.source(`log-${i}`, memorySource([log], { until: "end" }), { parallelism: 1 }),
   );
@@ -22,14 +22,14 @@ function countWordsTheLongWay(builder: JobBuilder, { logs, target }: World): voi
 }
 
 describe("a job over the memory twins", () => {
-  let world: World;
+  let world: MemoryWorld;
 
   afterEach(async () => {
     await world.close();
   });
 
   test("processes bounded input exactly once and ends by itself", async () => {
-    world = new World();
+    world = new MemoryWorld();
     world.fill(20_000);
     world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);
@@ -39,7 +39,7 @@ describe("a job over the memory twins", () => {
   });
 
   test("does so over a union, a rebalance and a reduce, with a worker lost on the way", async () => {
-    world = new World({ build: countWordsTheLongWay });
+    world = new MemoryWorld({ build: countWordsTheLongWay });
     world.fill(200_000);
     world.startCoordinator();
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
@@ -52,7 +52,7 @@ describe("a job over the memory twins", () => {
   });
 
   test("recovers from a worker that is cut off and goes on as a zombie", async () => {
-    world = new World();
+    world = new MemoryWorld();
     world.fill(400_000);
     world.startCoordinator();
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
@@ -66,7 +66,7 @@ describe("a job over the memory twins", () => {
   });
 
   test("a standby takes over from a leader that is cut off", async () => {
-    world = new World();
+    world = new MemoryWorld();
     world.fill(400_000);
     const leader = world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);
@@ -80,7 +80,7 @@ describe("a job over the memory twins", () => {
 
   test("lost frames fail the generation, not the output (P26)", async () => {
     let frames = 0;
-    world = new World({
+    world = new MemoryWorld({
       drop: (subject) => subject.includes(".channel.") && ++frames % 97 === 0 && frames < 400,
     });
     world.fill(400_000);
@@ -94,7 +94,7 @@ describe("a job over the memory twins", () => {
 
   test("lost control messages are repeated", async () => {
     let messages = 0;
-    world = new World({ drop: (subject) => !subject.includes(".channel") && ++messages % 7 === 0 });
+    world = new MemoryWorld({ drop: (subject) => !subject.includes(".channel") && ++messages % 7 === 0 });
     world.fill(20_000);
     world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);

@@ -1,12 +1,12 @@
-/** One cluster in memory: the real runtime over the memory twins, in one process, with faults. */
+/** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
 import { expect } from "vitest";
-import type { CheckpointingConfig } from "../../machines/protocol.ts";
+import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
 import { prepareJob, submissionOf } from "../../src/cli/assembly.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
-import type { JobReport } from "../../src/control/messages.ts";
+import type { JobReport, RestoreRequest } from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
@@ -16,10 +16,12 @@ import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
+import { Coordinator, jobKey } from "../../src/runtime/leader/coordinator.ts";
+import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { until } from "./until.ts";
 
 export interface Count {
   readonly word: string;
@@ -30,8 +32,18 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const WORDS = 500;
 const BOUND_MS = 30_000;
 
+export interface WorldOptions {
+  readonly drop?: (subject: string) => boolean;
+  readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
+  /** Of checkpoints. Default 50 ms. */
+  readonly interval?: string;
+  readonly readyTimeout?: string;
+  /** Instead of what the options above come to. */
+  readonly checkpointing?: Partial<CheckpointingConfig>;
+}
+
 /** One cluster in memory, and a job that counts words from two logs. */
-export class World {
+export class MemoryWorld {
   readonly broker: MemoryBroker;
   readonly store = new MemoryRecordStore();
   readonly storage = new MemoryStorage();
@@ -42,25 +54,31 @@ export class World {
   readonly #workers = new Map<Worker, MemoryBus>();
   readonly #coordinators = new Map<Coordinator, MemoryBus>();
   readonly #prepared;
-  readonly #checkpointing: Partial<CheckpointingConfig>;
   readonly #subjects = createSubjects();
   #ids = 0;
 
-  constructor(
-    options: {
-      readonly drop?: (subject: string) => boolean;
-      readonly build?: (builder: JobBuilder, world: World) => void;
-      readonly checkpointing?: Partial<CheckpointingConfig>;
-    } = {},
-  ) {
-    this.broker = new MemoryBroker(options);
+  readonly #checkpointing: Partial<CheckpointingConfig>;
+  /** Whether the input ends where it is when the job is submitted. */
+  bounded = true;
+  /** Of savepoints, whatever their root. */
+  readonly savepoints = new MemoryStorage();
+  /** Told of each event that any process publishes. */
+  onEvent: (event: FeedEvent) => void = () => {};
+  /** Before each write of the job record: it waits for this. */
+  beforeStore: (record: JobRecord) => Promise<void> = async () => {};
+  /** Before each object that goes into a savepoint. */
+  beforeSave: () => Promise<void> = async () => {};
+  afterStore: (record: JobRecord) => void = () => {};
+
+  constructor(options: WorldOptions = {}) {
     this.#checkpointing = options.checkpointing ?? {};
-    const { build = countWords } = options;
+    this.broker = new MemoryBroker(options);
+    const { build = countWords, interval = "50 ms", readyTimeout = "20 s" } = options;
     const job = defineJob(
       "words",
       {
         parallelism: 2,
-        checkpointing: { interval: "50 ms" },
+        checkpointing: { interval, readyTimeout },
         restart: { strategy: "exponential-delay", initialBackoff: 20 },
       },
       (builder) => build(builder, this),
@@ -80,14 +98,19 @@ export class World {
     return {
       id,
       bus,
-      store: reachedOver(bus, this.store),
+      store: reachedOver(bus, this.store, this),
       storage: this.storage,
+      openStorage: async () => this.#savepointStorage(),
       subjects: this.#subjects,
-      openStorage: async () => this.storage,
       link: new ControlLink({ bus, id, storage: this.storage }),
       clock: systemClock,
       logger: quiet,
-      feed: { publish: (event: FeedEvent) => void this.events.push(event) },
+      feed: {
+        publish: (event: FeedEvent) => {
+          this.events.push(event);
+          this.onEvent(event);
+        },
+      },
       nats: undefined,
       timings: {
         ...defaultTimings,
@@ -145,12 +168,69 @@ export class World {
     });
   }
 
-  async submit(): Promise<void> {
+  async submit(restore: RestoreRequest | null = null): Promise<void> {
     const { job } = this.#prepared;
     const environment = { job: job.name, logger: quiet, nats: undefined };
     const submission = await submissionOf(this.#prepared, environment, this.storage.description);
     const checkpointing = { ...submission.checkpointing, ...this.#checkpointing };
-    await this.client().submit({ ...submission, checkpointing }, false);
+    await this.client().submit({ ...submission, checkpointing }, false, restore);
+  }
+
+  #savepointStorage(): MemoryStorage {
+    return new Proxy(this.savepoints, {
+      get: (target, name) => {
+        const found: unknown = Reflect.get(target, name);
+        if (typeof found !== "function") return found;
+        if (name !== "put") return found.bind(target);
+        return async (...args: Parameters<MemoryStorage["put"]>) => {
+          await this.beforeSave();
+          return target.put(...args);
+        };
+      },
+    });
+  }
+
+  async record(): Promise<JobRecord> {
+    const found = await this.store.read(jobKey("words"));
+    if (found === undefined) throw new Error("there is no record");
+    return decodeRecord(found.value);
+  }
+
+  /** Bounded; a job that fails for good meanwhile shows in the message. */
+  comesTo(what: string, isThere: (report: JobReport) => boolean): Promise<JobReport> {
+    const client = this.client();
+    let last: JobReport | undefined;
+    return until(
+      what,
+      async () => {
+        last = await client.status("words");
+        return last !== undefined && isThere(last) ? last : undefined;
+      },
+      { withinMs: BOUND_MS, everyMs: 5, describe: () => JSON.stringify(last) },
+    );
+  }
+
+  ends(status: string): Promise<JobReport> {
+    return this.comesTo(status, (report) => report.status === status);
+  }
+
+  runs(): Promise<JobReport> {
+    return this.comesTo("the job runs", ({ phase }) => phase === "running.processing");
+  }
+
+  /** Every record of the logs has come out, and nothing else. */
+  async allCommitted(): Promise<void> {
+    const wanted = this.logs.reduce((sum, log) => sum + log.length, 0);
+    await until(
+      `${wanted} records are committed`,
+      () => this.target.committed.length >= wanted || undefined,
+      {
+        withinMs: BOUND_MS,
+        everyMs: 5,
+        describe: () => `${this.target.committed.length}`,
+      },
+    );
+    this.expectExact();
   }
 
   async finished(): Promise<JobReport> {
@@ -195,9 +275,9 @@ export class World {
   }
 }
 
-function countWords(builder: JobBuilder, { logs, target }: World): void {
+function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
   builder
-    .source("log", memorySource(logs, { until: "end" }))
+    .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
     .keyBy((word) => word)
     .process("count", {
       state: { count: valueState(0) },
@@ -211,14 +291,20 @@ function countWords(builder: JobBuilder, { logs, target }: World): void {
 }
 
 /** A process that is cut off reaches the records no more than anything else. */
-function reachedOver(bus: MemoryBus, store: RecordStore): RecordStore {
+function reachedOver(bus: MemoryBus, store: RecordStore, world: MemoryWorld): RecordStore {
   const connected = async <T>(work: () => Promise<T>): Promise<T> => {
     if (bus.connectedForMs() === 0) throw new DisconnectedError("cut off");
     return work();
   };
   return {
     read: (key) => connected(() => store.read(key)),
-    compareAndSet: (key, value, revision) => connected(() => store.compareAndSet(key, value, revision)),
+    async compareAndSet(key, value, revision) {
+      const record = key === jobKey("words") ? decodeRecord(value) : undefined;
+      if (record !== undefined) await world.beforeStore(record);
+      const answer = await connected(() => store.compareAndSet(key, value, revision));
+      if (record !== undefined && answer.outcome === "stored") world.afterStore(record);
+      return answer;
+    },
     keys: (prefix) => connected(() => store.keys(prefix)),
   };
 }
