@@ -65,6 +65,7 @@ describe("what nothing reaches (P21)", () => {
   it.each([
     ["finished", "collectable"],
     ["canceled", "collectable"],
+    ["stopped", "collectable"],
     ["suspended", "young"],
     ["failed", "young"],
     ["settling", "young"],

@@ -147,6 +147,59 @@ describe("a decision", () => {
   });
 });
 
+describe("the decision of the savepoint that a job stops with (D4)", () => {
+  const savepoint = { checkpointId: 3, request: "r", location: "/s/a", completedAtMs: 0, bytes: 1 };
+  const decide = (record: JobRecord) =>
+    changeRecord(record, { change: "decision", checkpoint: checkpointOf(3), savepoint });
+
+  it("stops the job in the same write", () => {
+    expect(decide(recordWith())).toMatchObject({
+      record: {
+        status: "settling",
+        settleTo: "stopped",
+        savepoints: [savepoint],
+        checkpoints: [{ checkpointId: 3 }],
+      },
+    });
+  });
+
+  it("is refused as any other, and then leaves nothing", () => {
+    expect(decide(recordWith({ generation: 2 }))).toHaveProperty("refused");
+    expect(decide(recordWith({ status: "settling", settleTo: "canceled" }))).toHaveProperty("refused");
+  });
+});
+
+it("a savepoint and an abort are remembered, the latest ten, and decide nothing (P10)", () => {
+  let record = recordWith({ checkpoints: [checkpointOf(1)] });
+  const facts = factsOf(record);
+  for (let checkpointId = 2; checkpointId < 14; checkpointId++) {
+    const savepoint = {
+      checkpointId,
+      request: `r${checkpointId}`,
+      location: "/s",
+      completedAtMs: 0,
+      bytes: 1,
+    };
+    record = changed(record, { change: "savepoint", savepoint });
+    const aborted = {
+      checkpointId,
+      generation: 1,
+      requested: "periodic",
+      reason: "expired",
+      detail: "",
+    } as const;
+    record = changed(record, {
+      change: "abort",
+      aborted: { ...aborted, startedAtMs: 0, abortedAtMs: 1, acknowledged: 0, missing: [] },
+    });
+  }
+  expect(record.savepoints.map(({ checkpointId }) => checkpointId)).toEqual([
+    4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+  ]);
+  expect(record.aborted.map(({ checkpointId }) => checkpointId)).toEqual([4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+  expect(factsOf(record)).toEqual(facts);
+});
+
 describe("a generation", () => {
   const raise = (record: JobRecord, generation: number, completed: number) =>
     changeRecord(record, { change: "generation", generation, nonce: "n2", completed });
@@ -169,21 +222,26 @@ describe("a generation", () => {
 });
 
 describe("the end", () => {
+  const ends = ["finished", "stopped", "canceled", "failed", "suspended"] as const;
   it.each([
-    ["finished", 0],
-    ["canceled", 0],
-    ["suspended", 2],
-    ["failed", 2],
-  ] as const)("of a job that is %s keeps %i checkpoints", (status, kept) => {
-    const record = recordWith({
-      status: "settling",
-      settleTo: status,
-      checkpoints: [1, 2].map((id) => checkpointOf(id)),
-    });
-    const ended = changed(record, { change: "terminal", status, keepsAll: false });
-    expect(ended).toMatchObject({ status, settleTo: null });
-    expect(ended.checkpoints).toHaveLength(kept);
-    expect(droppedBy(record, ended)).toHaveLength(2 - kept);
+    ["delete", [0, 0, 0, 0, 2]],
+    ["delete-on-cancellation", [0, 0, 0, 2, 2]],
+    ["retain-on-cancellation", [0, 0, 2, 2, 2]],
+  ] as const)("with retention %s", (retention, kept) => {
+    for (const [index, status] of ends.entries()) {
+      const record = recordWith({
+        status: "settling",
+        settleTo: status,
+        checkpoints: [1, 2].map((id) => checkpointOf(id)),
+        checkpointing: checkpointingConfig({ retained: 2, retention }),
+      });
+      const ended = changed(record, { change: "terminal", status, keepsAll: false });
+      expect(ended).toMatchObject({ status, settleTo: null });
+      expect(ended.checkpoints, status).toHaveLength(kept[index]!);
+      expect(droppedBy(record, ended)).toHaveLength(2 - kept[index]!);
+      const stranded = changed(record, { change: "terminal", status, keepsAll: true });
+      expect(stranded.checkpoints).toHaveLength(2);
+    }
   });
 });
 

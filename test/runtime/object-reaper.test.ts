@@ -173,6 +173,26 @@ describe("what a write of the record lets go (P15, P16)", () => {
   });
 });
 
+describe("what a savepoint copies", () => {
+  it("stays until it is let go, although no checkpoint needs it any more; the next write takes it", async () => {
+    const world = new World();
+    const staged = stagedName(1, 1);
+    const one = await world.checkpoint(1, 1, [staged]);
+    const two = await world.checkpoint(2, 1);
+    const three = await world.checkpoint(3, 1);
+    for (const { checkpoint, manifest } of [one, two, three]) world.reaper.knowManifest(checkpoint, manifest);
+    const letGo = world.reaper.hold([staged]);
+    const first = retaining(1, [one.checkpoint]);
+    const second = decide(first, two.checkpoint);
+    world.reaper.stored(first, second);
+    expect(await world.names()).toContain(staged);
+    expect(await world.names()).not.toContain(stateName(1, 1));
+    letGo();
+    world.reaper.stored(second, decide(second, three.checkpoint));
+    expect(await world.names()).not.toContain(staged);
+  });
+});
+
 describe("a sweep (P21)", () => {
   it("takes what older generations left, never its own generation's, a newer one's or what is named", async () => {
     const world = new World();

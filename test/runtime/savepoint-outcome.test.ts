@@ -1,0 +1,221 @@
+/** Whoever asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails meanwhile. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
+import type { SnapshotRequest } from "../../src/control/messages.ts";
+import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
+import { until } from "../support/until.ts";
+
+const BOUND_MS = 20_000;
+
+let world: MemoryWorld;
+let asked = 0;
+afterEach(() => world.close());
+
+/** Two workers, one leader, no checkpoint but those that are asked for, unbounded input of which everything so far may be processed. */
+async function started(options: WorldOptions = {}): Promise<void> {
+  world = new MemoryWorld({ interval: "1 h", bounded: false, ...options });
+  world.fill(20_000);
+  world.startCoordinator();
+  await Promise.all([world.startWorker(), world.startWorker()]);
+  await world.submit();
+  await world.runs();
+}
+
+/** Within a bound: nobody waits for ever. */
+const takes = (then: SnapshotRequest["then"]) =>
+  world
+    .client()
+    .snapshot(
+      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
+      AbortSignal.timeout(BOUND_MS),
+    );
+
+/** What it holds can be read: it is complete. */
+const savepoint = (location: string | null) =>
+  readSavepoint(String(location), world.savepoints, { encode: encodeValue, decode: decodeValue });
+
+async function goesOn(location: string | null): Promise<void> {
+  world.fill(3000);
+  await world.submit({ location: String(location), mode: "no-claim", drop: [] });
+  await world.allCommitted();
+}
+
+function once(): { readonly reached: Promise<void>; readonly reach: () => boolean } {
+  let resolve: () => void = () => {};
+  let over = false;
+  const reached = new Promise<void>((done) => {
+    resolve = done;
+  });
+  const reach = () => {
+    if (over) return false;
+    over = true;
+    resolve();
+    return true;
+  };
+  return { reached, reach };
+}
+
+describe("a stop", () => {
+  test("is decided with its savepoint: a leader that is gone right after it leaves a job that stops", async () => {
+    await started();
+    const leader = world.leader;
+    const decided = once();
+    world.afterStore = ({ savepoints }) => {
+      if (savepoints.length > 0 && decided.reach()) world.cutOff(leader);
+    };
+    world.startCoordinator();
+    const { location } = await takes("stop");
+    await decided.reached;
+    await world.ends("stopped");
+    await goesOn(location);
+  });
+
+  test.each(["stop", "drain"] as const)(
+    "(%s) of a job that loses a worker before it is complete is refused, the job goes on, a second one works",
+    async (then) => {
+      await started();
+      const begun = once();
+      const signal = then === "drain" ? "send.drain" : "send.trigger";
+      world.onEvent = ({ effects }) => {
+        if (effects.includes(signal) && begun.reach()) world.cutOff(world.firstWorker);
+      };
+      const first = takes(then);
+      first.catch(() => {});
+      await begun.reached;
+      await world.startWorker();
+      await expect(first).rejects.toThrow(/was given up/);
+      await world.runs();
+      expect((await world.record()).status).toBe("running");
+      const { location } = await takes("stop");
+      await world.ends("stopped");
+      await goesOn(location);
+    },
+  );
+
+  test("whose savepoint is being copied when the job fails is refused, and leaves nothing", async () => {
+    await started();
+    const copying = once();
+    let go: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    world.beforeSave = async () => {
+      if (copying.reach()) await held;
+    };
+    const first = takes("stop");
+    first.catch(() => {});
+    await copying.reached;
+    const { generation } = await world.record();
+    world.cutOff(world.firstWorker);
+    await world.startWorker();
+    await world.comesTo("the next generation runs", (now) => now.generation > generation);
+    await world.runs();
+    go();
+    await expect(first).rejects.toThrow(/was given up/);
+    await until("nothing is left", async () => ((await namesOf()).length === 0 ? true : undefined), {
+      withinMs: BOUND_MS,
+    });
+    const { location } = await takes("stop");
+    await world.ends("stopped");
+    await goesOn(location);
+  });
+});
+
+describe("a savepoint", () => {
+  test("that is being copied when the job fails is complete all the same", async () => {
+    await started();
+    const copying = once();
+    let go: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    world.beforeSave = async () => {
+      if (copying.reach()) await held;
+    };
+    const taken = takes("go-on");
+    await copying.reached;
+    world.cutOff(world.firstWorker);
+    await world.comesTo("the job notices", ({ phase }) => !phase.startsWith("running."));
+    go();
+    const { location } = await taken;
+    await world.startWorker();
+    await world.runs();
+    expect((await savepoint(location)).drained).toBe(false);
+    await world.allCommitted();
+  });
+
+  test.each(["send.trigger", "store.savepoint", "store.savepointEntry"])(
+    "whose leader is cut off at its %s is taken by the next one",
+    async (effect) => {
+      await started();
+      const leader = world.leader;
+      const reached = once();
+      world.onEvent = ({ effects }) => {
+        if (effects.includes(effect) && reached.reach()) world.cutOff(leader);
+      };
+      world.startCoordinator();
+      const { location } = await takes("go-on");
+      await reached.reached;
+      expect((await savepoint(location)).location).toBe(location);
+      await world.allCommitted();
+      await world.client().cancel("words");
+      await world.ends("canceled");
+    },
+  );
+
+  test("asked of a leader that has not yet claimed the job is taken", async () => {
+    await started();
+    const leader = world.leader;
+    const claiming = once();
+    const { token } = await world.record();
+    let asking = Promise.resolve<unknown>(undefined);
+    world.beforeStore = async (record) => {
+      if (record.token === token || !claiming.reach()) return;
+      asking = takes("go-on");
+      // Long enough for the request to come before the claim is answered.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    };
+    world.startCoordinator();
+    world.cutOff(leader);
+    await claiming.reached;
+    expect(await asking).toMatchObject({ state: "completed" });
+  });
+
+  describe("of a job that does not run", () => {
+    beforeEach(async () => {
+      world = new MemoryWorld({ interval: "1 h", bounded: false, readyTimeout: "500 ms" });
+      world.fill(2000);
+      world.startCoordinator();
+      await world.submit();
+    });
+
+    test("is refused in words when it does not run in time", async () => {
+      await expect(takes("go-on")).rejects.toThrow("the job was not running in time");
+    });
+
+    test("is taken when it runs in time", async () => {
+      await Promise.all([world.startWorker(), world.startWorker()]);
+      const { location } = await takes("go-on");
+      expect((await savepoint(location)).manifest.subtasks.length).toBeGreaterThan(0);
+    });
+  });
+
+  test("that has lost an object is refused at once, by the object's name", async () => {
+    await started();
+    const { location } = await takes("stop");
+    await world.ends("stopped");
+    const [lost = ""] = (await namesOf()).filter((name) => !name.includes("metadata"));
+    await world.savepoints.delete(lost);
+    const restored = world.submit({ location: String(location), mode: "no-claim", drop: [] });
+    await expect(restored).rejects.toThrow(`cannot restore from ${location}`);
+    await expect(restored).rejects.toThrow(lost);
+    expect((await world.record()).status).toBe("stopped");
+  });
+});
+
+async function namesOf(): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of world.savepoints.list("")) names.push(name);
+  return names;
+}
