@@ -6,7 +6,8 @@
  * D1  A decision counts only in the running generation that took the checkpoint; the record refuses it otherwise, so no
  *     checkpoint is decided behind the back of a recovery that was planned without it.
  * D2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
- * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
+ * D3  The decision of the savepoint that a job stops with settles the job: nobody goes on behind it, whoever leads (P18).
+ * D4  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  */
 import type { RecordFacts } from "./job.ts";
 import type {
@@ -88,12 +89,10 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
         },
       };
     case "decision":
-      return decide(
-        change.savepoint === null ? record : withSavepoint(record, change.savepoint),
-        change.checkpoint,
-      );
+      return decide(record, change.checkpoint, change.savepoint);
     case "settling":
-      return { record: { ...record, status: "settling", settleTo: change.settleTo } };
+      // A decision may have been first (D3).
+      return { record: { ...record, status: "settling", settleTo: record.settleTo ?? change.settleTo } };
     case "terminal": {
       const retained = change.keepsAll || retains(record.checkpointing.retention, change.status);
       const checkpoints = retained ? record.checkpoints : [];
@@ -130,15 +129,21 @@ function withSavepoint(record: JobRecord, savepoint: SavepointEntry): JobRecord 
   return { ...record, savepoints: [...record.savepoints, savepoint].slice(-SAVEPOINTS_KEPT) };
 }
 
-function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
+function decide(
+  record: JobRecord,
+  checkpoint: CompletedCheckpoint,
+  savepoint: SavepointEntry | null,
+): Changed {
   if (record.status !== "running") return { refused: `the job is ${record.status}` };
   if (record.generation !== checkpoint.generation)
     return { refused: `generation ${record.generation} has taken over` };
   if (checkpoint.checkpointId <= factsOf(record).completed)
     return { refused: "a newer checkpoint is already decided" };
+  const stopped = savepoint !== null && ({ status: "settling", settleTo: "stopped" } as const);
   return {
     record: {
-      ...record,
+      ...(savepoint === null ? record : withSavepoint(record, savepoint)),
+      ...stopped,
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
       origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },

@@ -140,6 +140,8 @@ export class JobCheckpoints {
 
   /** A new generation begins: what the old one had pending is over. */
   clear(): void {
+    for (const { request } of this.#pending.values())
+      this.#options.requests.fail(request.request, "job-stopped: its generation is over");
     this.#pending.clear();
   }
 

@@ -185,7 +185,11 @@ export class JobRuntime {
   snapshot(asked: SnapshotRequest): LeaderAnswer {
     const { request, kind, then, directory } = asked;
     const known = this.#requests.get(request) ?? this.#savepointOf(request);
-    if (known !== undefined) return { answer: "outcome", outcome: known };
+    if (known?.state === "completed" && then === "cancel") this.cancel();
+    if (known !== undefined && !this.#isForgotten(asked, known)) return { answer: "outcome", outcome: known };
+    // Nobody is there yet to take it: it will be asked again.
+    if (!this.#host.has("checkpointing") && !this.ended)
+      return { answer: "outcome", outcome: { state: "pending" } };
     const refused = this.#refusalOf(asked);
     if (refused !== undefined) return { answer: "refused", reason: refused };
     const savepoint = directory ?? this.record.checkpointing.savepointDirectory;
@@ -204,6 +208,12 @@ export class JobRuntime {
       this.#host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
     }
     return { answer: "outcome", outcome: { state: "pending" } };
+  }
+
+  /** The generation that was to stop has failed: its successor has not heard of the request. */
+  #isForgotten({ then }: SnapshotRequest, known: RequestOutcome): boolean {
+    const stops = then === "stop" || then === "drain";
+    return stops && known.state === "pending" && this.#host.state("job") === "running.processing";
   }
 
   /** Also of the leader before. */
