@@ -20,7 +20,7 @@ interface SubtaskContext {
 
 type GuardArguments = { readonly context: never; readonly event: { readonly type: string } };
 
-function withGuards(
+export function withGuards(
   machine: AnyStateMachine,
   guards: Readonly<Record<string, (facts: GuardArguments) => boolean>>,
 ): AnyStateMachine {
@@ -135,7 +135,7 @@ export const machineBugs: readonly SeededBug[] = [
     rule: "P18",
     what: "A job that is canceled while it is restored does not hear that its subtasks have committed.",
     alters: { job: restoredUnheard },
-    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: true },
+    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: "ended" },
     foundBy: "goal",
   }),
   seeded({
@@ -151,7 +151,7 @@ export const machineBugs: readonly SeededBug[] = [
       restart: { strategy: "none" },
       bounded: true,
       crashes: { X: 1 },
-      goal: true,
+      goal: "ended",
     },
     foundBy: "goal",
   }),

@@ -22,6 +22,10 @@ export interface WorkerMemory {
   readonly transactions: Readonly<Record<string, string>>;
   readonly open: string;
   readonly marker: Marker | null;
+  /** The job is to stop with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
+  readonly stoppingAt: number;
+  readonly abortedUpTo: number;
+  readonly drained: boolean;
   readonly snapshot: { readonly checkpointId: number; readonly position: number } | null;
 }
 
@@ -34,6 +38,9 @@ const NOTHING: WorkerMemory = {
   transactions: {},
   open: "",
   marker: null,
+  stoppingAt: 0,
+  abortedUpTo: 0,
+  drained: false,
   snapshot: null,
 };
 
