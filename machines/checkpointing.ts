@@ -12,6 +12,7 @@
  * G6  No more than `maxConcurrent` are pending, except savepoints where unaligned checkpoints are off, and none is
  *     started while more than that many old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
+ * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
@@ -132,6 +133,7 @@ function isStartable(context: Context): boolean {
   const { queue, pending, maxConcurrent, cleaning, forcesSavepoints, pausing, retrying } = context;
   const [next] = queue;
   if (next === undefined || cleaning > maxConcurrent) return false;
+  if (pending.some(({ request }) => request.reason === "stop")) return false;
   if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
   return pending.length < maxConcurrent || (isSavepoint(next) && forcesSavepoints);
 }
@@ -288,6 +290,8 @@ export const checkpointingMachine = machine.createMachine({
       initial: "idle",
       on: {
         "generation.running": { target: "running" },
+        // Of a generation that had rested to be drained.
+        "generation.stopped": {},
         // Of checkpoints that outlive their generation.
         "checkpoint.completed": {},
         "checkpoint.aborted": {},
@@ -332,6 +336,8 @@ export const checkpointingMachine = machine.createMachine({
       description: "Every subtask of the generation runs: checkpoints are taken (G3).",
       initial: "scheduling",
       exit: [cancel("trigger"), cancel("pause"), cancel("retry"), "forget"],
+      // To a job that stops without a drain it is nothing new.
+      on: { "generation.running": {} },
       states: {
         scheduling: {
           description: "The first one comes at a random time, so that not all jobs begin at once.",

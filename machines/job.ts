@@ -288,6 +288,12 @@ const onFailure = <const S extends readonly object[], T extends readonly object[
     "deployment.failed": [stale, ...other],
   }) as const;
 const onRestored = [stale, { guard: "restoredBefore" }, { actions: "addRestored" }] as const;
+/** Also when its generation fails meanwhile: the record says so already (D4). */
+const stopped = {
+  guard: "completedForStop",
+  target: "#job.settling",
+  actions: ["noteCompleted", "settleToStopped"],
+} as const;
 const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
 /** Nothing runs: what the last checkpoint holds is all there is to keep. */
 const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
@@ -420,7 +426,7 @@ export const jobMachine = machine.createMachine({
         "checkpoints.failed": failing,
         "cancel.requested": canceled,
         "checkpoint.completed": [
-          { guard: "completedForStop", target: "settling", actions: ["noteCompleted", "settleToStopped"] },
+          stopped,
           { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
           {
             guard: "completedForSuspend",
@@ -447,20 +453,28 @@ export const jobMachine = machine.createMachine({
           },
         },
         draining: {
-          description: "Sources end as if their input did, and every operator finishes.",
-          entry: { type: "send.drain", params: ({ context }) => ({ generation: context.generation }) },
+          description:
+            "Sources end as if their input did, and every operator finishes. No checkpoint is taken: whoever was restored from it would never read the rest.",
+          entry: [
+            { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
+            { type: "send.drain", params: ({ context }) => ({ generation: context.generation }) },
+          ],
           always: { guard: "allEnded", target: "stopping" },
           on: { "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }] },
         },
         stopping: {
           description:
             "The savepoint that the job stops with; sources emit nothing behind its barrier. If it fails, the job goes on.",
-          entry: {
-            type: "tell.checkpointing",
-            params: ({ context }) => ({
-              event: { type: "checkpoint.requested", request: context.stop ?? FINAL },
-            }),
-          },
+          entry: [
+            {
+              type: "tell.checkpointing",
+              params: ({ context }) => ({
+                event: { type: "checkpoint.requested", request: context.stop ?? FINAL },
+              }),
+            },
+            // Drained, it has rested until here.
+            { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
+          ],
           on: {
             "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
             "stop.failed": [
@@ -504,7 +518,7 @@ export const jobMachine = machine.createMachine({
       on: {
         "restart.granted": { target: "backingOff", actions: "noteDelay" },
         "restart.denied": { target: "settling", actions: "settleToFailed" },
-        "checkpoint.completed": { actions: "noteCompleted" },
+        "checkpoint.completed": [stopped, { actions: "noteCompleted" }],
       },
     },
     backingOff: {
@@ -519,7 +533,7 @@ export const jobMachine = machine.createMachine({
         ],
         "cancel.requested": canceled,
         "suspend.requested": suspended,
-        "checkpoint.completed": { actions: "noteCompleted" },
+        "checkpoint.completed": [stopped, { actions: "noteCompleted" }],
       },
     },
     settling: {

@@ -88,16 +88,11 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
           status: record.status === "settling" ? "settling" : "running",
         },
       };
-    case "decision": {
-      const decided = decide(record, change.checkpoint);
-      if (change.savepoint === null || "refused" in decided) return decided;
-      const { record: kept } = decided;
-      return {
-        record: { ...withSavepoint(kept, change.savepoint), status: "settling", settleTo: "stopped" },
-      };
-    }
+    case "decision":
+      return decide(record, change.checkpoint, change.savepoint);
     case "settling":
-      return { record: { ...record, status: "settling", settleTo: change.settleTo } };
+      // A decision may have been first (D4).
+      return { record: { ...record, status: "settling", settleTo: record.settleTo ?? change.settleTo } };
     case "terminal": {
       const retained = change.keepsAll || retains(record.checkpointing.retention, change.status);
       const checkpoints = retained ? record.checkpoints : [];
@@ -134,15 +129,21 @@ function withSavepoint(record: JobRecord, savepoint: SavepointEntry): JobRecord 
   return { ...record, savepoints: [...record.savepoints, savepoint].slice(-SAVEPOINTS_KEPT) };
 }
 
-function decide(record: JobRecord, checkpoint: CompletedCheckpoint): Changed {
+function decide(
+  record: JobRecord,
+  checkpoint: CompletedCheckpoint,
+  savepoint: SavepointEntry | null,
+): Changed {
   if (record.status !== "running") return { refused: `the job is ${record.status}` };
   if (record.generation !== checkpoint.generation)
     return { refused: `generation ${record.generation} has taken over` };
   if (checkpoint.checkpointId <= factsOf(record).completed)
     return { refused: "a newer checkpoint is already decided" };
+  const stopped = savepoint !== null && ({ status: "settling", settleTo: "stopped" } as const);
   return {
     record: {
-      ...record,
+      ...(savepoint === null ? record : withSavepoint(record, savepoint)),
+      ...stopped,
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
       origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },

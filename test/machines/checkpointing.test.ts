@@ -301,6 +301,33 @@ describeTraces({
         completed(4),
       ],
     ),
+    "behind-a-stop": story(
+      "Nothing begins behind the savepoint that a job stops with, unless that is given up.   (G8)",
+      [
+        running,
+        requested("stop", "s1"),
+        stored,
+        "Said with the request, which may not have been the first to say so.",
+        running,
+        requested("savepoint", "s2"),
+        aborted(1, "declined"),
+      ],
+    ),
+    drained: story(
+      "A job that is being drained takes no checkpoints: what is pending is given up, the request of its end comes first.   (P19)",
+      [
+        running,
+        interval,
+        stored,
+        stopped,
+        aborted(1, "job-stopped"),
+        requested("stop", "s1"),
+        running,
+        "The generation fails.",
+        stopped,
+        stopped,
+      ],
+    ),
     "cancel-with-savepoint": story(
       "A savepoint that the job is canceled after: the interval rests, nothing is subsumed.   (Flink's cancel-with-savepoint)",
       [running, interval, stored, requested("cancel", "c1"), interval, completed(2), completed(1)],

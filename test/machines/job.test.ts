@@ -140,6 +140,21 @@ describeTraces({
         stored({ generation: 1, status: "settling", settleTo: "stopped", completed: 1, allFinished: true }),
       ],
     ),
+    "stopped-while-failing": story(
+      "The savepoint that the job stops with is decided while its generation fails: nobody goes on behind it.   (D3, P18)",
+      [...firstRun, stop(), workerLost(), completed(1, "stop")],
+    ),
+    "stopped-while-backing-off": story(
+      "The same, a little later: another generation is deployed only to commit.   (D3, P18)",
+      [
+        ...firstRun,
+        stop(),
+        workerLost(),
+        granted,
+        completed(1, "stop"),
+        stored({ generation: 1, status: "settling", settleTo: "stopped", completed: 1 }),
+      ],
+    ),
     "drained-savepoint-failed": story(
       "The savepoint of a drained job fails: what has finished cannot go on, so the job restarts from its last checkpoint.",
       [...firstRun, stop(true), ended("lines/0"), ended("count/0"), stopFailed(), granted],

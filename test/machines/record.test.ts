@@ -139,6 +139,13 @@ describe("a decision", () => {
     ]);
   });
 
+  it("of the savepoint that a job stops with settles the job, whatever it was about to settle to (D3, P18)", () => {
+    const savepoint = { checkpointId: 8, request: "s1", location: "/s", completedAtMs: 0, bytes: 1 };
+    const decided = changed(recordWith(), { change: "decision", savepoint, checkpoint: checkpointOf(8) });
+    expect(decided).toMatchObject({ status: "settling", settleTo: "stopped", savepoints: [savepoint] });
+    expect(changed(decided, { change: "settling", settleTo: "failed" }).settleTo).toBe("stopped");
+  });
+
   it("keeps as many as are retained, newest last (Flink's CheckpointSubsumeHelper)", () => {
     let record = recordWith();
     for (let id = 1; id <= 5; id++)

@@ -36,6 +36,8 @@ export class JobRequests {
     const { request, kind, then, directory } = asked;
     const { host } = this.#options;
     const known = this.#outcomes.get(request) ?? this.#savepointOf(request);
+    // Also when the leader that took it is gone: who asks again still wants what follows.
+    if (known?.state === "completed" && then === "cancel") this.#options.cancel();
     if (known !== undefined) return { answer: "outcome", outcome: known };
     const refused = this.#refusalOf(asked);
     if (refused !== undefined) return { answer: "refused", reason: refused };

@@ -2,6 +2,12 @@
 import { alignmentBugs } from "./alignment.ts";
 import { hostBugs } from "./hosts.ts";
 import { machineBugs } from "./machines.ts";
+import { requestBugs } from "./requests.ts";
 import type { SeededBug } from "./seeded.ts";
 
-export const seededBugs: readonly SeededBug[] = [...machineBugs, ...hostBugs, ...alignmentBugs];
+export const seededBugs: readonly SeededBug[] = [
+  ...machineBugs,
+  ...hostBugs,
+  ...requestBugs,
+  ...alignmentBugs,
+];

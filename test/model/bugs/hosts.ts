@@ -10,7 +10,7 @@ import { type ModelCheckpoint, objectName, objectsOf, transactionName } from "..
 import type { WorkerMemory } from "../protocol/worker-host.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
-const and = (
+export const and = (
   proceeded: readonly ProcessOutcome[] | undefined,
   ...more: ProcessOutcome[]
 ): ProcessOutcome[] => [...(proceeded ?? []), ...more];
@@ -153,7 +153,7 @@ export const hostBugs: readonly SeededBug[] = [
     rule: "P8, W1, K2",
     what: "A decision whose answer does not come is taken for refused; so nobody hears that it must be committed.",
     alters: { faults: { trustsTimeouts: true } },
-    bounds: { ...ALONE, triggers: 1, cancels: 1, records: 1, goal: true },
+    bounds: { ...ALONE, triggers: 1, cancels: 1, records: 1, goal: "ended" },
     foundBy: "goal",
   }),
   seeded({

@@ -24,7 +24,7 @@ interface CutEvent {
 
 type GuardArguments = { readonly context: never; readonly event: { readonly type: string } };
 
-function withGuards(
+export function withGuards(
   machine: AnyStateMachine,
   guards: Readonly<Record<string, (facts: GuardArguments) => boolean>>,
 ): AnyStateMachine {
@@ -148,7 +148,7 @@ export const machineBugs: readonly SeededBug[] = [
     rule: "P18",
     what: "A job that is canceled while it is restored does not hear that its subtasks have committed.",
     alters: { job: restoredUnheard },
-    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: true },
+    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: "ended" },
     foundBy: "goal",
   }),
   seeded({
@@ -164,7 +164,7 @@ export const machineBugs: readonly SeededBug[] = [
       restart: { strategy: "none" },
       bounded: true,
       crashes: { X: 1 },
-      goal: true,
+      goal: "ended",
     },
     foundBy: "goal",
   }),

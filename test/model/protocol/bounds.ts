@@ -1,6 +1,9 @@
 /** What one exploration covers: the size of the job, who takes part, and how often what may go wrong does. */
 import type { RestartStrategy } from "../../../machines/protocol.ts";
 
+/** What somebody asks the leader for: the names of requests, and what is to follow them. */
+export type RequestKind = "checkpoint" | "savepoint" | "cancel" | "stop" | "drain";
+
 export interface Bounds {
   /** Coordinators that may lead, in the order of their tokens. Each but the first takes over at any time or never. */
   readonly coordinators: readonly string[];
@@ -24,6 +27,16 @@ export interface Bounds {
   readonly deployTimeouts?: number;
   readonly cancels?: number;
   readonly suspends?: number;
+  /** Asked for once of each leader that does not know them yet, as their clients do. */
+  readonly requests?: readonly RequestKind[];
+  /** Savepoints that cannot be written. */
+  readonly savepointFailures?: number;
+  /** Default 1. */
+  readonly maxConcurrent?: number;
+  /** Default: any number of failed checkpoints in a row. */
+  readonly tolerableFailures?: number;
+  /** Savepoints wait for a free place like other checkpoints; else they are forced. */
+  readonly savepointsWait?: boolean;
   readonly crashes?: Readonly<Record<string, number>>;
   readonly restart?: RestartStrategy;
   /** Checkpoints that the record retains. Default 1. */
@@ -40,6 +53,6 @@ export interface Bounds {
   readonly teardown?: boolean;
   /** Reports of subtasks arrive exactly once, as they do when the leader's answer ends their repetition. */
   readonly reportsOnce?: boolean;
-  /** The job must always be able to reach a terminal status again. */
-  readonly goal?: boolean;
+  /** What must always stay within reach. `quiet`: ended, or running on with every request answered and no source held. */
+  readonly goal?: "ended" | "quiet";
 }

@@ -2,13 +2,14 @@
 import type { CheckpointRequest, JobRecord } from "../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";
+import { canonical } from "../interner.ts";
 import type { Choose, ProcessOutcome } from "../machine-process.ts";
 import type { Event, StoreEffect } from "../process.ts";
 import type { MachineEffect } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { checkpointsIn, letterFor, wakeLetters } from "./held-actors.ts";
-import { change, memoryOf } from "./memory.ts";
+import { change, memoryOf, passed } from "./memory.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "./record-writer.ts";
 import { nonceOf } from "./target.ts";
 import type { Variant } from "./variant.ts";
@@ -16,6 +17,7 @@ import {
   checkpointActor,
   type Deployment,
   type ModelCheckpoint,
+  type ModelSavepoint,
   objectName,
   objectsOf,
   RECORD,
@@ -81,6 +83,10 @@ export class Routing {
         });
       case "store.decision":
         return this.decide(actor, checkpointId, params.allFinished === true);
+      case "store.savepoint":
+        return [];
+      case "store.savepointEntry":
+        return this.keepSavepoint(actor, checkpointId);
       case "store.manifest":
         // It may be written although the answer says otherwise, or never comes.
         return [
@@ -101,23 +107,44 @@ export class Routing {
         return this.deploy(params.settle === true);
       case "send.start":
         return this.tellGeneration(generation, "generation.started", {});
-      case "send.trigger":
-        return this.tellGeneration(generation, "checkpoint.trigger", { checkpointId });
+      case "send.drain":
+        return this.tellGeneration(generation, "generation.drain", {});
+      case "send.trigger": {
+        const stop = this.requestOf(actor).reason === "stop";
+        return this.tellGeneration(generation, "checkpoint.trigger", { checkpointId, ...(stop && { stop }) });
+      }
       case "send.completed":
         return this.tellGeneration(generation, "checkpoint.completed", { checkpointId });
       case "send.aborted":
-        return this.tellGeneration(generation, "checkpoint.aborted", { checkpointId });
+        return [
+          ...this.tellGeneration(generation, "checkpoint.aborted", { checkpointId }),
+          ...(this.memory.pending[checkpointId] === undefined
+            ? []
+            : this.failRequests([this.requestOf(actor).request])),
+        ];
+      case "refuse.requests": {
+        const requests = params.requests as readonly string[];
+        return [
+          ...this.failRequests(requests),
+          ...requests.map((request) =>
+            this.deliver("job", { type: "stop.failed", request, reason: params.reason } as Event),
+          ),
+        ];
+      }
       case "send.teardown":
         return [
           ...(this.bounds.teardown ? this.toWorkers("generation.ended", { generation }) : []),
-          change<Memory>(() => ({ wire: null, pending: {} })),
+          change<Memory>(() => ({ wire: null })),
         ];
       case "start.checkpoint":
         return this.startCheckpoint(checkpointId, params.request as CheckpointRequest);
       case "release.snapshots":
         return this.releaseSnapshots(checkpointId);
       case "release.job":
-        return this.bounds.objects && this.isOver ? [this.free(this.swept(Number.MAX_SAFE_INTEGER))] : [];
+        return [
+          ...this.failRequests(Object.keys(this.memory.requests)),
+          ...(this.bounds.objects && this.isOver ? [this.free(this.swept(Number.MAX_SAFE_INTEGER))] : []),
+        ];
       case "report.recovery":
         return [
           this.deliver("restart", { type: "job.recovered", atMs: 0 } as Event),
@@ -170,15 +197,76 @@ export class Routing {
     if (answer.outcome === "lost") return this.wake(actor, { type: "record.lost" });
     const facts = factsOf(answer.record);
     if (answer.outcome === "refused") return this.wake(actor, { type: "record.refused", facts } as Event);
-    const generation = wanted.change === "generation" ? wanted.generation : null;
     return [
       ...this.wake(actor, { type: "record.stored", facts } as Event),
       ...(this.bounds.objects ? [this.reap(answer.before, answer.record)] : []),
-      ...(generation === null ? [] : [change<Memory>(() => ({ wire: generation, pending: {} }))]),
-      ...(wanted.change === "decision"
-        ? [change<Memory>(({ pending }) => ({ pending: without(pending, wanted.checkpoint.checkpointId) }))]
-        : []),
+      ...this.follow(actor, wanted),
     ];
+  }
+
+  /** What the host does once a change is durable. */
+  private follow(actor: string, wanted: RecordChange): ProcessOutcome[] {
+    switch (wanted.change) {
+      case "generation": {
+        const { generation } = wanted;
+        return [
+          ...(this.variant.faults.forgetsRequests ? [] : this.failRequests(this.pendingRequests)),
+          change<Memory>(() => ({ wire: generation, pending: {}, written: [] })),
+        ];
+      }
+      case "decision":
+        return this.complete(actor, wanted.checkpoint.checkpointId, []);
+      case "savepoint": {
+        const { checkpointId, snapshots } = wanted.savepoint as ModelSavepoint;
+        // What the subtasks uploaded was copied.
+        return this.complete(actor, checkpointId, snapshotObjects(checkpointId, snapshots));
+      }
+      default:
+        return [];
+    }
+  }
+
+  private complete(actor: string, checkpointId: number, uploaded: readonly string[]): ProcessOutcome[] {
+    const { request } = this.requestOf(actor);
+    return [
+      change<Memory>(({ pending, written, due }) => ({
+        pending: without(pending, checkpointId),
+        written: written.filter((id) => id !== checkpointId),
+        due: this.bounds.objects ? [...due, ...uploaded] : due,
+      })),
+      ...(request in this.memory.requests ? this.tellClient(request, checkpointId) : []),
+    ];
+  }
+
+  private tellClient(request: string, checkpointId: number): ProcessOutcome[] {
+    return [
+      ...this.failRequests([request]),
+      {
+        kind: "store",
+        update: addTo("answered", { request, checkpointId }),
+        note: `tells that ${request} is complete as ${checkpointId}`,
+      },
+      ...(request === "cancel" ? [this.deliver("job", { type: "cancel.requested" })] : []),
+    ];
+  }
+
+  /** Nobody waits for them any more, whatever their clients were told. */
+  private failRequests(names: readonly string[]): ProcessOutcome[] {
+    const known = names.filter((name) => this.memory.requests[name] === "pending");
+    if (known.length === 0) return [];
+    const over = Object.fromEntries(known.map((name) => [name, "over" as const]));
+    return [change<Memory>(({ requests }) => ({ requests: { ...requests, ...over } }))];
+  }
+
+  private get pendingRequests(): string[] {
+    const actors = Object.keys(this.memory.pending).map((id) => checkpointActor(Number(id)));
+    return actors
+      .filter((actor) => this.state.actors.has(actor))
+      .map((actor) => this.requestOf(actor).request);
+  }
+
+  private requestOf(actor: string): CheckpointRequest {
+    return (this.state.actors.get(actor)!.snapshot.context as { request: CheckpointRequest }).request;
   }
 
   private wake(actor: string, event: Event): ProcessOutcome[] {
@@ -189,8 +277,15 @@ export class Routing {
   }
 
   private tell(name: string, event: Event): ProcessOutcome[] {
-    const targets = name === "checkpoints" ? checkpointsIn(this.state) : [name];
-    return targets.map((target) => this.deliver(target, event));
+    const targets = name === "checkpoints" ? this.checkpoints : [name];
+    // What is told before it may make the target wait.
+    return targets.map((target) => ({ kind: "tell", ...passed(target, event) }));
+  }
+
+  /** Those too that have yet to begin: the real ones begin at once. */
+  private get checkpoints(): string[] {
+    const begun = Object.keys(this.memory.pending).map((id) => checkpointActor(Number(id)));
+    return unique([...checkpointsIn(this.state), ...begun]);
   }
 
   private deliver(actor: string, event: Event) {
@@ -214,7 +309,7 @@ export class Routing {
     const { generation, checkpoints } = this.record;
     const { placement, planned } = this.memory;
     const latest = checkpoints.at(-1) as ModelCheckpoint | undefined;
-    const restore = this.variant.faults.deploysThePlan ? (planned ?? undefined) : latest;
+    const restore = this.variant.faults.deploysThePlan ? (planned ?? undefined) : this.restorable(latest);
     return Object.entries(placement).map(([subtask, to]) => ({
       kind: "send",
       to,
@@ -228,6 +323,12 @@ export class Routing {
         settle,
       } satisfies Deployment,
     }));
+  }
+
+  private restorable(latest: ModelCheckpoint | undefined): ModelCheckpoint | undefined {
+    const savepoint = this.record.savepoints.at(-1) as ModelSavepoint | undefined;
+    const newer = savepoint !== undefined && savepoint.checkpointId > (latest?.checkpointId ?? 0);
+    return this.variant.faults.restoresSavepoints && newer ? (savepoint as never) : latest;
   }
 
   /** Only while the generation is mine to speak to (B1). */
@@ -297,7 +398,25 @@ export class Routing {
       allFinished,
       snapshots,
     };
-    return this.request(actor, { change: "decision", checkpoint, savepoint: null });
+    return this.request(actor, {
+      change: "decision",
+      checkpoint,
+      savepoint: this.entryOf(actor, checkpointId),
+    });
+  }
+
+  private keepSavepoint(actor: string, checkpointId: number): ProcessOutcome[] {
+    const savepoint = this.entryOf(actor, checkpointId);
+    if (savepoint === null) return this.wake(actor, { type: "record.lost" });
+    return this.request(actor, { change: "savepoint", savepoint });
+  }
+
+  private entryOf(actor: string, checkpointId: number): ModelSavepoint | null {
+    const { pending, written } = this.memory;
+    const snapshots = pending[checkpointId];
+    if (snapshots === undefined || !written.includes(checkpointId)) return null;
+    const { request } = this.requestOf(actor);
+    return { checkpointId, request, location: "there", completedAtMs: 0, bytes: 0, snapshots };
   }
 
   private releaseSnapshots(checkpointId: number): ProcessOutcome[] {
@@ -305,10 +424,12 @@ export class Routing {
     if (snapshots === undefined) return [];
     const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
     return [
-      change<Memory>(({ due, pending }) => ({
+      change<Memory>(({ due, pending, written }) => ({
         due: this.bounds.objects ? [...due, ...names] : due,
         pending: without(pending, checkpointId),
+        written: written.filter((id) => id !== checkpointId),
       })),
+      ...(this.memory.written.includes(checkpointId) ? [disposal(checkpointId)] : []),
     ];
   }
 
@@ -357,11 +478,21 @@ function reachable(record: JobRecord): Set<string> {
 
 export const unique = (names: readonly string[]): string[] => [...new Set(names)].sort();
 
-function addTo<Field extends keyof CoordinatorDurable>(field: Field, value: unknown) {
+export function addTo<Field extends keyof CoordinatorDurable>(field: Field, value: unknown) {
   return (durable: CoordinatorDurable) => {
     const list = durable[field] as readonly unknown[];
-    return list.includes(value) ? durable : { ...durable, [field]: [...list, value] };
+    return list.some((one) => canonical(one) === canonical(value))
+      ? durable
+      : { ...durable, [field]: [...list, value] };
   };
+}
+
+function disposal(checkpointId: number): StoreEffect {
+  const update = (durable: CoordinatorDurable) => ({
+    ...durable,
+    savepoints: durable.savepoints.filter((id) => id !== checkpointId),
+  });
+  return { kind: "store", update, note: `dispose of savepoint ${checkpointId}` };
 }
 
 export function deletion(name: string): StoreEffect {

@@ -8,6 +8,10 @@ export interface CoordinatorDurable {
   readonly used: readonly number[];
   readonly manifests: readonly number[];
   readonly deleted: readonly string[];
+  /** Savepoints that are complete in their own place. */
+  readonly savepoints: readonly number[];
+  /** Whose clients were told that they are complete. */
+  readonly answered: readonly { readonly request: string; readonly checkpointId: number }[];
 }
 
 export interface Memory {
@@ -15,6 +19,9 @@ export interface Memory {
   readonly wire: number | null;
   readonly placement: Readonly<Record<string, string>>;
   readonly pending: Readonly<Record<number, Snapshots>>;
+  /** Savepoints of pending checkpoints that are written. */
+  readonly written: readonly number[];
+  readonly requests: Readonly<Record<string, "pending" | "over">>;
   /** Told to an actor while it waits for its store, in order. */
   readonly deferred: Readonly<Record<string, readonly Event[]>>;
   /** May go after the next stored write. */

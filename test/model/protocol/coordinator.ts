@@ -7,17 +7,24 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { CompositionState } from "../composition.ts";
 import { composeProcess } from "../machine-process.ts";
-import type { Event, ProcessModel } from "../process.ts";
+import type { Event, ProcessModel, StoreEffect } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
-import { deletion, Routing, unique } from "./coordinator-effects.ts";
+import { addTo, deletion, Routing, unique } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { assertHeld, checkpointsIn, isHeld, letterFor, wakeLetters } from "./held-actors.ts";
 import { changed, MEMORY, memoryMachine, memoryOf } from "./memory.ts";
 import { WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
+import { requestsFor, type SnapshotRequested, takeRequest } from "./requests.ts";
 import { showActors } from "./story.ts";
 import type { Variant } from "./variant.ts";
 import { checkpointActor, objectName, type Snapshot } from "./words.ts";
+
+interface SavepointSettled extends Event {
+  readonly actor: string;
+  readonly checkpointId: number;
+  readonly answer: Event;
+}
 
 interface SubtaskReport extends Event {
   readonly generation: number;
@@ -36,7 +43,7 @@ export function coordinatorProcess(
   const writer = writerMachine(variant.changeRecord);
   const process = composeProcess<CoordinatorDurable>({
     id,
-    durable: { booted: false, used: [], manifests: [], deleted: [] },
+    durable: { booted: false, used: [], manifests: [], deleted: [], savepoints: [], answered: [] },
     starts: token === 1 ? "first" : "later",
     neverCrashes: bounds.crashes?.[id] === undefined,
     actors: () => ({
@@ -46,6 +53,8 @@ export function coordinatorProcess(
           wire: null,
           placement: {},
           pending: {},
+          written: [],
+          requests: {},
           deferred: {},
           due: [],
           deletable: [],
@@ -74,12 +83,10 @@ export function coordinatorProcess(
   return {
     ...process,
     show: showActors(["job", "checkpointing", "checkpoint/"]),
-    step: (state, event) =>
-      event.type !== "objects.deleted"
-        ? process.step(state, event)
-        : process
-            .step(state, event)
-            .map((step) => ({ ...step, effects: memoryOf<Memory>(state).deletable.map(deletion) })),
+    step: (state, event) => {
+      const first = effectsOf(event, state);
+      return process.step(state, event).map((step) => ({ ...step, effects: [...first, ...step.effects] }));
+    },
     boot: (durable) =>
       durable.booted
         ? []
@@ -88,6 +95,20 @@ export function coordinatorProcess(
             effects: [{ kind: "store", patch: { booted: true } }, ...step.effects],
           })),
   };
+}
+
+/** What the host does by itself. */
+function effectsOf(event: Event, state: CompositionState): StoreEffect[] {
+  if (event.type === "objects.deleted") return memoryOf<Memory>(state).deletable.map(deletion);
+  const { answer, checkpointId } = event as SavepointSettled;
+  if (event.type !== "savepoint.settled" || answer.type !== "savepoint.stored") return [];
+  return [
+    {
+      kind: "store",
+      update: addTo("savepoints", checkpointId),
+      note: `savepoint ${checkpointId} is complete`,
+    },
+  ];
 }
 
 /* ------------------------------------------------------------------ events */
@@ -99,6 +120,13 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
       const { actor, answer } = event as Event & { actor: string; answer: Event };
       return wakeLetters(state, actor, answer);
     }
+    case "savepoint.settled": {
+      const { actor, answer, checkpointId } = event as SavepointSettled;
+      const written = changed<Memory>((memory) => ({ written: [...memory.written, checkpointId] }));
+      return [...(answer.type === "savepoint.stored" ? [written] : []), ...wakeLetters(state, actor, answer)];
+    }
+    case "snapshot.requested":
+      return takeRequest((event as SnapshotRequested).kind, state);
     case "objects.deleted":
       return [{ actor: MEMORY, event: changed<Memory>(() => ({ deletable: [] })).event }];
     case "worker.lost":
@@ -156,7 +184,16 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
   const { wire, deletable } = memoryOf<Memory>(state);
   const events: Event[] = [];
   for (const actor of checkpointsIn(state)) {
-    if (!leaves(state.actors.get(actor)!.snapshot).includes("persisting.manifest")) continue;
+    const { snapshot } = state.actors.get(actor)!;
+    if (leaves(snapshot).includes("persisting.savepoint")) {
+      const { checkpointId } = snapshot.context as { checkpointId: number };
+      const settled = (answer: Event) =>
+        ({ type: "savepoint.settled", actor, checkpointId, answer }) as Event;
+      events.push(settled({ type: "savepoint.stored" }));
+      if (bounds.savepointFailures)
+        events.push(settled({ type: "savepoint.refused", reason: "no space" } as Event));
+    }
+    if (!leaves(snapshot).includes("persisting.manifest")) continue;
     events.push({ type: "manifest.settled", actor, answer: { type: "manifest.stored" } } as Event);
     if (bounds.manifestFailures)
       events.push({
@@ -168,6 +205,7 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
   if (deletable.length > 0) events.push({ type: "objects.deleted" });
   if (wire !== null && bounds.losses)
     events.push({ type: "worker.lost", generation: wire, worker: "w", reason: "silent" } as Event);
+  events.push(...requestsFor(state, bounds));
   if (bounds.cancels) events.push({ type: "cancel.requested" });
   if (bounds.suspends) events.push({ type: "suspend.requested" });
   if (variant.faults.trustsTimeouts && isDeciding(state)) events.push({ type: "write.timedOut" });
@@ -191,6 +229,10 @@ function cost(event: Event): string | undefined {
   switch (event.type) {
     case "manifest.settled":
       return answer?.type === "manifest.refused" ? "manifestFailures" : undefined;
+    case "savepoint.settled":
+      return answer?.type === "savepoint.refused" ? "savepointFailures" : undefined;
+    case "snapshot.requested":
+      return (event as SnapshotRequested).again ? undefined : "requests";
     case "worker.lost":
       return "losses";
     case "cancel.requested":

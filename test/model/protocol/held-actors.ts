@@ -8,7 +8,7 @@ import type { Memory } from "./coordinator-memory.ts";
 import { changed, MEMORY, memoryOf, passed } from "./memory.ts";
 import { WRITER } from "./record-writer.ts";
 
-interface ToActor {
+export interface ToActor {
   readonly actor: string;
   readonly event: Event;
 }
@@ -19,6 +19,8 @@ const HELD = [
   "settling.storing",
   "ending",
   "running.reserving.storing",
+  "persisting.savepoint",
+  "persisting.entry",
   "persisting.manifest",
   "persisting.decision",
 ];
@@ -58,6 +60,8 @@ const TAKEN_WHILE_WAITING = [
   "record.lost",
   "manifest.stored",
   "manifest.refused",
+  "savepoint.stored",
+  "savepoint.refused",
   "timer.fired",
   "recovery.planned",
   "slots.available",

@@ -1,18 +1,22 @@
 /** What must hold, named by the invariants and rules of machines/PROTOCOL.md. */
+import type { CheckpointRequest } from "../../../machines/protocol.ts";
 import type { CheckOptions, Invariant, StepInvariant } from "../checker.ts";
 import type { CompositionState } from "../composition.ts";
 import { actorIn } from "../machine-process.ts";
 import type { View } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
-import type { Bounds } from "./bounds.ts";
-import type { CoordinatorDurable } from "./coordinator-memory.ts";
+import type { Bounds, RequestKind } from "./bounds.ts";
+import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { memoryOf } from "./memory.ts";
 import type { RecordState } from "./record-server.ts";
 import { showContent, type TargetState } from "./target.ts";
-import { type ModelCheckpoint, objectsOf, RECORD, targetOf } from "./words.ts";
+import { type Deployment, type ModelCheckpoint, objectsOf, RECORD, targetOf } from "./words.ts";
 import type { WorkerMemory } from "./worker-host.ts";
 
-const TERMINAL = ["finished", "canceled", "suspended", "failed"];
+const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
+
+/** Requests that end in a decision. */
+const STOPS: readonly string[] = ["stop", "drain"] satisfies RequestKind[];
 
 export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | "stepInvariants"> {
   const subtasks = Object.keys(bounds.subtasks);
@@ -38,7 +42,17 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "C4 what is decided is complete": (view) => complete(view, subtasks),
       "C5 older generations are fenced": perTarget(fenced),
       "C6 what the record names is readable": (view) => readable(view, bounds.coordinators),
+      "K5 savepoints decide nothing": savepointsDecideNothing,
+      "K5 only what is decided is restored": (view) =>
+        first(workers, (worker) => restoresDecided(view, worker)),
+      "K5 a savepoint that is named is complete": (view) => savepointsComplete(view, bounds.coordinators),
+      "K5 nothing is read behind the last barrier": (view) =>
+        first(workers, (worker) => readsOn(view, worker)),
       "P18 terminal only when settled": perTarget(settled),
+      "P18 stopped with a savepoint": stoppedWithSavepoint,
+      "P18 a stopped job does not go on": (view) => first(workers, (worker) => goesOn(view, worker)),
+      "P19 finished means that there is no input": (view) =>
+        first(workers, (worker) => endsEarly(view, worker, bounds)),
       "P20 no sink is stranded": perTarget(({ stranded }) => stranded || undefined),
       "P20 nothing goes back behind a decision": (view) => first(workers, (worker) => goesBack(view, worker)),
       "P19 finish runs once": perTarget(finishOnce),
@@ -106,6 +120,88 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
     if (missing !== undefined) return `checkpoint ${checkpointId} was decided without subtask ${missing}`;
   }
   return undefined;
+}
+
+/** Those that a job stops with are decisions, and named as savepoints too. */
+const savepointsDecideNothing: Invariant = (view) => {
+  const { record, decided } = view.local<RecordState>(RECORD) ?? {};
+  const plain = record?.savepoints.filter(({ request }) => !STOPS.includes(request)) ?? [];
+  const found = plain.find(({ checkpointId }) => decided?.some((one) => one.checkpointId === checkpointId));
+  return found && `savepoint ${found.checkpointId} is a completed checkpoint`;
+};
+
+function deploymentOn(view: View, worker: string): Deployment | undefined {
+  const process = view.local<CompositionState>(worker);
+  return (process && memoryOf<WorkerMemory>(process).deployment) ?? undefined;
+}
+
+function runsOn(view: View, worker: string): boolean {
+  const subtask = actorIn(view, worker, "subtask");
+  return subtask !== undefined && leaves(subtask).some((leaf) => leaf.startsWith("running."));
+}
+
+function restoresDecided(view: View, worker: string): string | undefined {
+  const { generation, restoredCheckpointId: id } = deploymentOn(view, worker) ?? {};
+  const decided = view.local<RecordState>(RECORD)?.decided ?? [];
+  if (id === undefined || id === 0 || decided.some(({ checkpointId }) => checkpointId === id))
+    return undefined;
+  return `generation ${generation} restores ${id}, which was never decided`;
+}
+
+/** Named by the record, or to the client that asked for it. */
+function savepointsComplete(view: View, coordinators: readonly string[]): string | undefined {
+  const durables = coordinators.map((id) => view.durable<CoordinatorDurable>(id));
+  const answered = durables.flatMap((one) => one.answered).filter(({ request }) => request !== "checkpoint");
+  const named = [...answered, ...(view.local<RecordState>(RECORD)?.record.savepoints ?? [])];
+  const missing = named.find(
+    ({ checkpointId }) => !durables.some(({ savepoints }) => savepoints.includes(checkpointId)),
+  );
+  return missing && `savepoint ${missing.checkpointId} is not there`;
+}
+
+/** The savepoint that the job has stopped with, or is about to. */
+function decidedStop(view: View): ModelCheckpoint | undefined {
+  const { record, decided } = view.local<RecordState>(RECORD) ?? {};
+  const stops = record?.savepoints.filter(({ request }) => STOPS.includes(request)) ?? [];
+  return decided?.find(({ checkpointId }) => stops.some((stop) => stop.checkpointId === checkpointId));
+}
+
+function readsOn(view: View, worker: string): string | undefined {
+  const stop = decidedStop(view);
+  const deployment = deploymentOn(view, worker);
+  if (stop === undefined || deployment?.generation !== stop.generation) return undefined;
+  const { position } = memoryOf<WorkerMemory>(view.local<CompositionState>(worker)!);
+  const last = stop.snapshots[deployment.subtask]?.position ?? 0;
+  return position > last
+    ? `${worker} has read record ${position}, and the savepoint that the job stops with ends at ${last}`
+    : undefined;
+}
+
+function goesOn(view: View, worker: string): string | undefined {
+  const stop = decidedStop(view);
+  const { generation } = deploymentOn(view, worker) ?? {};
+  if (stop === undefined || generation === undefined || generation <= stop.generation) return undefined;
+  return runsOn(view, worker)
+    ? `generation ${generation} runs on ${worker}, and the job has stopped with savepoint ${stop.checkpointId}`
+    : undefined;
+}
+
+const stoppedWithSavepoint: Invariant = (view) => {
+  const { record, decided } = view.local<RecordState>(RECORD) ?? {};
+  if (record?.status !== "stopped") return undefined;
+  const last = decided?.at(-1)?.checkpointId;
+  return last !== undefined && decidedStop(view)?.checkpointId === last
+    ? undefined
+    : `stopped, and its last decision is ${last ?? "none"}, no savepoint`;
+};
+
+/** Whoever was only drained would never read the rest. */
+function endsEarly(view: View, worker: string, { bounded, records }: Bounds): string | undefined {
+  const { generation, restored } = deploymentOn(view, worker) ?? {};
+  if (restored?.finished !== true || (bounded && restored.position === records)) return undefined;
+  return runsOn(view, worker)
+    ? `generation ${generation} runs on ${worker} without the input behind record ${restored.position}`
+    : undefined;
 }
 
 function fenced({ log }: TargetState): string | undefined {
@@ -192,6 +288,40 @@ const toldAfterDecision: StepInvariant = (before, _after, { process, effects }) 
   }
   return undefined;
 };
+
+/**
+ * For the goal: the job has ended, or runs on, no source is held and whoever asked for something knows what became of it.
+ * What is still being prepared has its timeout, which the bounds may have used up.
+ */
+export function isQuiet(view: View, coordinators: readonly string[], workers: readonly string[]): boolean {
+  const record = view.local<RecordState>(RECORD)?.record;
+  if (record === undefined || hasEnded(view)) return record !== undefined;
+  if (coordinators.some((coordinator) => preparesForSomebody(view, coordinator))) return true;
+  // To be canceled behind it.
+  if (record.savepoints.some(({ request }) => request === "cancel")) return false;
+  const held = workers.some((worker) => {
+    const process = view.local<CompositionState>(worker);
+    const memory = process && memoryOf<WorkerMemory>(process);
+    return memory?.deployment?.generation === record.generation && memory.stoppingAt !== 0;
+  });
+  return !held && coordinators.some((coordinator) => hasAnswered(view, coordinator));
+}
+
+function preparesForSomebody(view: View, coordinator: string): boolean {
+  const actors = [...(view.local<CompositionState>(coordinator)?.actors ?? [])];
+  return actors.some(([actor, { snapshot }]) => {
+    if (!actor.startsWith("checkpoint/") || !leaves(snapshot).includes("preparing")) return false;
+    const { request } = snapshot.context as { request: CheckpointRequest };
+    return request.request !== "";
+  });
+}
+
+function hasAnswered(view: View, coordinator: string): boolean {
+  const process = view.local<CompositionState>(coordinator);
+  const job = actorIn(view, coordinator, "job");
+  if (process === undefined || job === undefined || !leaves(job).includes("running.processing")) return false;
+  return !Object.values(memoryOf<Memory>(process).requests).includes("pending");
+}
 
 /** For the goal: the job has ended, with all that it had promised (the invariants say so). */
 export function hasEnded(view: View): boolean {

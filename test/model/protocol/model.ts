@@ -24,7 +24,7 @@ import { type CheckOptions, type CheckResult, check } from "../checker.ts";
 import type { ProcessModel } from "../process.ts";
 import type { Bounds } from "./bounds.ts";
 import { coordinatorProcess } from "./coordinator.ts";
-import { hasEnded, invariantsOf } from "./invariants.ts";
+import { hasEnded, invariantsOf, isQuiet } from "./invariants.ts";
 import { recordServer } from "./record-server.ts";
 import { targetServer } from "./target.ts";
 import { theProtocol, type Variant } from "./variant.ts";
@@ -39,9 +39,15 @@ export function checkProtocol(
     processes: processesOf(bounds, variant),
     budgets: budgetsOf(bounds),
     ...invariantsOf(bounds),
-    ...(bounds.goal ? { goal: hasEnded } : {}),
+    ...goalOf(bounds),
     ...more,
   });
+}
+
+function goalOf({ goal, coordinators, subtasks }: Bounds): Pick<CheckOptions, "goal"> {
+  if (goal === undefined) return {};
+  const workers = [...new Set(Object.values(subtasks).flat())];
+  return { goal: goal === "ended" ? hasEnded : (view) => isQuiet(view, coordinators, workers) };
 }
 
 function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
@@ -66,6 +72,9 @@ function budgetsOf(bounds: Bounds): Record<string, number> {
     deployTimeouts,
     cancels,
     suspends,
+    savepointFailures,
+    requests,
+    coordinators,
   } = bounds;
   const given = {
     triggers,
@@ -77,6 +86,8 @@ function budgetsOf(bounds: Bounds): Record<string, number> {
     deployTimeouts,
     cancels,
     suspends,
+    savepointFailures,
+    requests: (requests?.length ?? 0) * coordinators.length,
   };
   const costs = Object.entries(given).map(([name, amount]) => [name, amount ?? 0]);
   const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [
@@ -87,7 +98,8 @@ function budgetsOf(bounds: Bounds): Record<string, number> {
 }
 
 /** What the leader has accepted: no generation was deployed yet. */
-function submitted({ periodic, restart, retained }: Bounds): JobRecord {
+function submitted(bounds: Bounds): JobRecord {
+  const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait } = bounds;
   return {
     format: 1,
     job: "job",
@@ -107,6 +119,9 @@ function submitted({ periodic, restart, retained }: Bounds): JobRecord {
       intervalMs: periodic ? 1 : null,
       timeoutMs: 1,
       retained: retained ?? 1,
+      maxConcurrent: maxConcurrent ?? 1,
+      tolerableFailures: tolerableFailures ?? null,
+      unaligned: savepointsWait ?? false,
     }),
     restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },
     heartbeat: { pingIntervalMs: 1, timeoutMs: 1 },

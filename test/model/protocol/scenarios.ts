@@ -27,6 +27,8 @@ const ONE: Bounds = {
 };
 /** The input ends, and only the end of the job takes checkpoints. */
 const END = { bounded: true, triggers: 0, periodic: false } as const;
+const FAILING = { losses: 1, expiries: 1 } as const;
+const BESIDE = { coordinators: ["A", "B"], subtasks: ALONE, triggers: 0, periodic: false } as const;
 const NEVER_AGAIN = { strategy: "none" } as const;
 
 export const brief: readonly Scenario[] = [
@@ -34,7 +36,7 @@ export const brief: readonly Scenario[] = [
     name: "end of input",
     about:
       "final checkpoint, repeated after an expiry, with a generation that fails; it can always still finish (P19)",
-    bounds: { ...ONE, ...END, losses: 1, expiries: 1, goal: true },
+    bounds: { ...ONE, ...END, losses: 1, expiries: 1, goal: "ended" },
   },
   {
     name: "aborts",
@@ -53,17 +55,17 @@ export const brief: readonly Scenario[] = [
   {
     name: "cancel",
     about: "cancel at any time, also during a pending decision or while a generation is being restored (P18)",
-    bounds: { ...ONE, triggers: 1, losses: 1, cancels: 1, slowRecovery: true, goal: true },
+    bounds: { ...ONE, triggers: 1, losses: 1, cancels: 1, slowRecovery: true, goal: "ended" },
   },
   {
     name: "suspend",
     about: "suspend at any time, with its own checkpoint (P30)",
-    bounds: { ...ONE, triggers: 1, losses: 1, suspends: 1, goal: true },
+    bounds: { ...ONE, triggers: 1, losses: 1, suspends: 1, goal: "ended" },
   },
   {
     name: "failed for good",
     about: "no restart is granted: committers are deployed only to settle, and die while they do (P18)",
-    bounds: { ...ONE, losses: 2, restart: NEVER_AGAIN, goal: true },
+    bounds: { ...ONE, losses: 2, restart: NEVER_AGAIN, goal: "ended" },
   },
   {
     name: "two leaders",
@@ -81,6 +83,48 @@ export const brief: readonly Scenario[] = [
     bounds: { ...ONE, subtasks: ALONE, triggers: 2, objects: true, losses: 1, expiries: 1 },
   },
   {
+    name: "concurrent checkpoints",
+    about:
+      "the barriers of two are under way, either may be decided first, and the newer subsumes the older (C1, G7)",
+    bounds: { ...ONE, subtasks: ALONE, triggers: 2, maxConcurrent: 2, losses: 1, objects: true },
+  },
+  {
+    name: "savepoint",
+    about:
+      "beside periodic checkpoints, written or refused: it decides nothing, and whoever asked is told (K5)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      requests: ["savepoint"],
+      ...FAILING,
+      savepointFailures: 1,
+      goal: "quiet",
+    },
+  },
+  {
+    name: "stop with savepoint",
+    about:
+      "sources hold behind its barrier; the job is stopped with every transaction committed, or goes on (P18)",
+    bounds: { ...ONE, subtasks: ALONE, requests: ["stop"], ...FAILING, goal: "quiet" },
+  },
+  {
+    name: "stop with drain",
+    about: "sources end as if their input did; whoever fails meanwhile goes on as if nobody had asked (P19)",
+    bounds: { ...ONE, subtasks: ALONE, records: 0, requests: ["drain"], ...FAILING, goal: "quiet" },
+  },
+  {
+    name: "tolerable failures",
+    about: "one failed checkpoint too many ends the job, while another one is decided (P18)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      triggers: 2,
+      maxConcurrent: 2,
+      tolerableFailures: 0,
+      ...{ expiries: 1, declines: 1, restart: NEVER_AGAIN, slowSnapshots: true },
+    },
+  },
+  {
     name: "alignment",
     about: "barriers at a gate of two channels, with aborts (A1 to A4)",
     bounds: { channels: 2, records: 1, checkpoints: 2, aborts: 1 },
@@ -93,7 +137,7 @@ export const thorough: readonly Scenario[] = [
     name: "end of input, periodic",
     about:
       "periodic and final checkpoints of a bounded job, with a generation that fails and one that lives on",
-    bounds: { ...ONE, bounded: true, records: 2, losses: 1, expiries: 1, goal: true },
+    bounds: { ...ONE, bounded: true, records: 2, losses: 1, expiries: 1, goal: "ended" },
   },
   {
     name: "reports once",
@@ -106,7 +150,7 @@ export const thorough: readonly Scenario[] = [
       expiries: 1,
       cancels: 1,
       reportsOnce: true,
-      goal: true,
+      goal: "ended",
     },
   },
   {
@@ -120,7 +164,7 @@ export const thorough: readonly Scenario[] = [
       expiries: 1,
       suspends: 1,
       reportsOnce: true,
-      goal: true,
+      goal: "ended",
     },
   },
   {
@@ -183,5 +227,47 @@ export const thorough: readonly Scenario[] = [
     name: "teardown",
     about: "old generations are told to end, in the middle of whatever they do",
     bounds: { ...ONE, triggers: 2, losses: 1, expiries: 1, teardown: true, slowSnapshots: true },
+  },
+  {
+    name: "concurrent, two subtasks",
+    about:
+      "the same, and one of two subtasks is at the newer barrier while the other has not seen the older one",
+    bounds: { ...ONE, subtasks: PAIR, triggers: 2, maxConcurrent: 2, slowSnapshots: true },
+  },
+  {
+    name: "savepoint that waits",
+    about: "savepoints wait for a free place, as they do with unaligned checkpoints (G6)",
+    bounds: { ...ONE, requests: ["savepoint"], savepointsWait: true, ...FAILING, goal: "quiet" },
+  },
+  {
+    name: "savepoint of two leaders",
+    about: "the leader changes anywhere between a savepoint, its entry and its answer; its client asks again",
+    bounds: { ...ONE, ...BESIDE, requests: ["savepoint"] },
+  },
+  {
+    name: "cancel with savepoint",
+    about: "the job is canceled behind its savepoint, whoever leads by then",
+    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["cancel"], goal: "quiet" },
+  },
+  {
+    name: "stop of two leaders",
+    about:
+      "the leader changes anywhere between a stop's savepoint, its decision and the end of the job (D3, P18)",
+    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["stop"] },
+  },
+  {
+    name: "stop, zombie workers",
+    about: "a generation fails while the job stops, and lives on beside the next one",
+    bounds: { ...ONE, requests: ["stop"], ...FAILING, goal: "quiet" },
+  },
+  {
+    name: "stop and crashes",
+    about: "leader and worker crash at any time while the job stops with a savepoint",
+    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["stop"], crashes: { A: 1, X: 1 } },
+  },
+  {
+    name: "drain, two subtasks",
+    about: "one subtask has finished and the other has not when the generation fails (P19)",
+    bounds: { ...ONE, subtasks: PAIR, records: 0, requests: ["drain"], losses: 1 },
   },
 ];

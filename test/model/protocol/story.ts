@@ -11,10 +11,21 @@ export function showActors(prefixes: readonly string[]): (state: CompositionStat
   };
 }
 
-export function showRecord({ token, generation, status, settleTo, checkpoints }: JobRecord): string {
+export function showRecord({
+  token,
+  generation,
+  status,
+  settleTo,
+  checkpoints,
+  savepoints,
+}: JobRecord): string {
   const ids = checkpoints.map(({ checkpointId }) => checkpointId).join();
   const ending = settleTo === null ? "" : ` to ${settleTo}`;
-  return `token ${token}, generation ${generation}, ${status}${ending}, checkpoints [${ids}]`;
+  const kept =
+    savepoints.length === 0
+      ? ""
+      : `, savepoints [${savepoints.map(({ checkpointId }) => checkpointId).join()}]`;
+  return `token ${token}, generation ${generation}, ${status}${ending}, checkpoints [${ids}]${kept}`;
 }
 
 const WRITTEN = /record\.write from="\w+" value=(\{.*\}) revision=(\d+)$/;

@@ -42,6 +42,14 @@ export interface HostFaults {
   readonly trustsTimeouts?: boolean;
   /** P16: what a late acknowledgement names is taken for unreachable. */
   readonly deletesOnUnknown?: boolean;
+  /** A savepoint that is newer than the latest checkpoint is restored. */
+  readonly restoresSavepoints?: boolean;
+  /** Sources take no notice that the job is to stop behind a barrier. */
+  readonly readsOn?: boolean;
+  /** Sources stay held when the savepoint that the job was to stop with is given up. */
+  readonly staysHeld?: boolean;
+  /** Requests of a generation that is over are not answered. */
+  readonly forgetsRequests?: boolean;
   /** What recovery was planned with is deployed, whatever the record says by then. */
   readonly deploysThePlan?: boolean;
 }

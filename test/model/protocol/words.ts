@@ -1,5 +1,5 @@
 /** Words of the model: what a transaction holds, what a checkpoint remembers, and the messages between processes. */
-import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.ts";
+import type { CompletedCheckpoint, JobRecord, SavepointEntry } from "../../../machines/protocol.ts";
 import type { Event } from "../process.ts";
 
 /** Records are positions 1, 2, …; a transaction holds those behind `from` up to `to`, and perhaps the record of `finish`. */
@@ -23,6 +23,11 @@ export type Snapshots = Readonly<Record<string, Snapshot>>;
 
 /** A checkpoint in the record carries its manifest with it: to read it is to look here. */
 export interface ModelCheckpoint extends CompletedCheckpoint {
+  readonly snapshots: Snapshots;
+}
+
+/** Its metadata, as far as the seeded bugs want to restore it. */
+export interface ModelSavepoint extends SavepointEntry {
   readonly snapshots: Snapshots;
 }
 

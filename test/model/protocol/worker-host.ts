@@ -24,6 +24,10 @@ export interface WorkerMemory {
   readonly marker: Marker | null;
   /** Where each snapshot was taken that may still be acknowledged. */
   readonly snapshots: Readonly<Record<number, number>>;
+  /** The job is to stop with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
+  readonly stoppingAt: number;
+  readonly abortedUpTo: number;
+  readonly drained: boolean;
 }
 
 const NOTHING: WorkerMemory = {
@@ -36,6 +40,9 @@ const NOTHING: WorkerMemory = {
   open: "",
   marker: null,
   snapshots: {},
+  stoppingAt: 0,
+  abortedUpTo: 0,
+  drained: false,
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */

@@ -10,7 +10,7 @@ import { composeProcess, type ProcessOutcome } from "../machine-process.ts";
 import type { Event, ProcessModel } from "../process.ts";
 import { leaves, type MachineEffect } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
-import { change, MEMORY, memoryOf } from "./memory.ts";
+import { change, changed, MEMORY, memoryOf } from "./memory.ts";
 import { showActors } from "./story.ts";
 import type { Variant } from "./variant.ts";
 import {
@@ -44,7 +44,7 @@ export function workerProcess(
         actor,
         state,
       ),
-    address: (event, state) => address(event, state, variant),
+    address: (event, state) => address(event, state, bounds, variant),
     environment: (state) => environment(state, bounds),
     cost,
   });
@@ -272,7 +272,7 @@ function acknowledged(memory: WorkerMemory, checkpointId: number, finished: bool
 
 /* ------------------------------------------------------------------ events */
 
-function address(event: Event, state: CompositionState, variant: Variant) {
+function address(event: Event, state: CompositionState, bounds: Bounds, variant: Variant) {
   const memory = memoryOf<WorkerMemory>(state);
   if (event.type === "generation.deploy") return [{ actor: MEMORY, event }];
   const { generation } = event as Event & { generation?: number };
@@ -287,8 +287,16 @@ function address(event: Event, state: CompositionState, variant: Variant) {
     case "checkpoint.trigger":
       // A source has no barriers to wait for: the trigger is its barrier.
       return [
+        ...hold(event as StopTrigger, state, variant),
         { actor: "subtask", event: { ...event, type: "barrier.aligned", alignment: "aligned" } as Event },
       ];
+    case "checkpoint.aborted":
+      return [
+        ...(bounds.requests === undefined ? [] : [resume(event as StopTrigger, variant)]),
+        { actor: "subtask", event },
+      ];
+    case "generation.drain":
+      return [changed<WorkerMemory>(() => ({ drained: true }))];
     case "transaction.staged": {
       const { actor, transaction } = event as Event & { actor: string; transaction: string };
       return [
@@ -307,6 +315,26 @@ function address(event: Event, state: CompositionState, variant: Variant) {
     default:
       return [{ actor: "subtask", event }];
   }
+}
+
+interface StopTrigger extends Event {
+  readonly checkpointId: number;
+  readonly stop?: boolean;
+}
+
+/** As the loop of a source does, between two records and only once they flow. */
+function hold({ checkpointId, stop }: StopTrigger, state: CompositionState, { faults }: Variant) {
+  const runs = leaves(state.actors.get("subtask")!.snapshot).some((leaf) => leaf.startsWith("running."));
+  const late = checkpointId <= memoryOf<WorkerMemory>(state).abortedUpTo;
+  if (stop !== true || !runs || late || faults.readsOn) return [];
+  return [changed<WorkerMemory>(() => ({ stoppingAt: checkpointId }))];
+}
+
+function resume({ checkpointId }: StopTrigger, { faults }: Variant) {
+  return changed<WorkerMemory>(({ stoppingAt, abortedUpTo }) => ({
+    abortedUpTo: Math.max(abortedUpTo, checkpointId),
+    stoppingAt: stoppingAt === checkpointId && !faults.staysHeld ? 0 : stoppingAt,
+  }));
 }
 
 const stagedIn =
@@ -346,11 +374,12 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position } = memoryOf<WorkerMemory>(state);
+  const { position, stoppingAt, drained } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
-  if (at.includes("running.input.processing")) {
-    if (position < bounds.records) events.push({ type: "record.processed" });
+  if (at.includes("running.input.processing") && stoppingAt === 0) {
+    if (drained) events.push({ type: "input.ended" });
+    else if (position < bounds.records) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
   }
   for (const [actor, { snapshot: machineState }] of state.actors) {
