@@ -20,7 +20,7 @@ import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const codec = { encode: encodeValue, decode: decodeValue };
 const NEVER = new AbortController().signal;
-const location = savepointLocation("/root/", { job: "words", incarnation: "0123456789", checkpointId: 7 });
+const location = savepointLocation("/kept/", { job: "words", incarnation: "0123456789", checkpointId: 7 });
 const { name } = splitLocation(location);
 const bytes = (text: string) => [new TextEncoder().encode(text)];
 
@@ -131,8 +131,8 @@ describe.each([
     await to.put(`${name}/notes`, bytes("mine"));
     await to.put("photos/1", bytes("mine"));
     await to.put("photos/2020/1", bytes("mine"));
-    expect(await disposeSavepoint("/root/photos", to)).toBe(0);
-    expect(await disposeSavepoint("/x/root", to)).toBe(0);
+    expect(await disposeSavepoint("/kept/photos", to)).toBe(0);
+    expect(await disposeSavepoint("/x/kept", to)).toBe(0);
     expect(await disposeSavepoint(location, to)).toBe(3);
     expect(await namesIn(to)).toEqual([`${name}/notes`, "photos/1", "photos/2020/1"].sort());
   });
