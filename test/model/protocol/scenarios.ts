@@ -245,25 +245,14 @@ export const thorough: readonly Scenario[] = [
     bounds: { ...ONE, ...BESIDE, requests: ["savepoint"] },
   },
   {
-    name: "cancel with savepoint",
-    about: "the job is canceled behind its savepoint, whoever leads by then",
-    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["cancel"], goal: "quiet" },
-  },
-  {
-    name: "stop of two leaders",
-    about:
-      "the leader changes anywhere between a stop's savepoint, its decision and the end of the job (D3, P18)",
-    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["stop"] },
-  },
-  {
     name: "stop, zombie workers",
     about: "a generation fails while the job stops, and lives on beside the next one",
     bounds: { ...ONE, requests: ["stop"], ...FAILING, goal: "quiet" },
   },
   {
     name: "stop and crashes",
-    about: "leader and worker crash at any time while the job stops with a savepoint",
-    bounds: { ...ONE, ...BESIDE, records: 0, requests: ["stop"], crashes: { A: 1, X: 1 } },
+    about: "the worker crashes at any time and between any two effects while the job stops with a savepoint",
+    bounds: { ...ONE, subtasks: ALONE, requests: ["stop"], triggers: 0, losses: 1, crashes: { X: 1 } },
   },
   {
     name: "drain, two subtasks",

@@ -324,7 +324,8 @@ interface StopTrigger extends Event {
 
 /** As the loop of a source does, between two records and only once they flow. */
 function hold({ checkpointId, stop }: StopTrigger, state: CompositionState, { faults }: Variant) {
-  const runs = leaves(state.actors.get("subtask")!.snapshot).some((leaf) => leaf.startsWith("running."));
+  const subtask = state.actors.get("subtask")?.snapshot;
+  const runs = subtask !== undefined && leaves(subtask).some((leaf) => leaf.startsWith("running."));
   const late = checkpointId <= memoryOf<WorkerMemory>(state).abortedUpTo;
   if (stop !== true || !runs || late || faults.readsOn) return [];
   return [changed<WorkerMemory>(() => ({ stoppingAt: checkpointId }))];
