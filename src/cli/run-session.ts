@@ -4,8 +4,10 @@
  * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
  * shown (commands/run.ts, the examples).
  */
+
 import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
@@ -47,7 +49,14 @@ export interface RunSessionOptions {
 
 const POLL_MS = 200;
 const LAST_WORDS_MS = 2000;
-const TERMINAL: ReadonlySet<string> = new Set(["finished", "failed", "canceled", "suspended"]);
+const LAST_ANSWERS_MS = 1500;
+const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
+  "finished",
+  "stopped",
+  "failed",
+  "canceled",
+  "suspended",
+]);
 
 export class RunSession {
   readonly prepared: PreparedJob;
@@ -224,7 +233,11 @@ export class RunSession {
       if (report === undefined) continue;
       this.#latest = report;
       for (const listener of this.#listeners) listener(report);
-      if (TERMINAL.has(report.status) && report.phase === report.status) return report;
+      if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
+      // Whoever has ended it from elsewhere is about to ask whether it has, and our server and leader answer that.
+      if (report.status === "stopped" || report.status === "canceled")
+        await new Promise((resolve) => setTimeout(resolve, LAST_ANSWERS_MS));
+      return report;
     }
   }
 

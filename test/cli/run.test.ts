@@ -193,6 +193,23 @@ describe("signals", () => {
     expect(new Set(workspace.lines()).size).toBe(workspace.lines().length);
   });
 
+  test("stopped from elsewhere with a savepoint: it ends, too, and says where that is", async () => {
+    workspace.write("job.mjs", countingJob(LONG));
+    const running = workspace.start(["run", "job.mjs"]);
+    await started(running);
+    const url = /nats-server .* at (\S+),/.exec(running.stdout)![1]!;
+    const to = workspace.path("savepoints");
+    const stopped = await workspace.run(["stop", "counting", "--server", url, "--to", to, "--json"]);
+    expect(stopped).toMatchObject({ code: 0, stderr: "" });
+    const { location } = JSON.parse(stopped.stdout) as { location: string };
+    const ended = await running.ended;
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    expect(ended.stdout).toMatch("job counting has stopped with a savepoint");
+    const again = await workspace.run(["run", "job.mjs"]);
+    expect(again.code).toBe(4);
+    expect(again.stderr).toMatch(`was stopped with savepoint ${location}`);
+  });
+
   test("a second run in the same directory waits, and says for whom", async () => {
     workspace.write("job.mjs", countingJob({ count: 1_000_000, ratePerSecond: 1_000 }));
     const running = workspace.start(["run", "job.mjs"]);

@@ -121,6 +121,8 @@ function epitaph(report: JobReport, seconds: number): string {
   switch (report.status) {
     case "finished":
       return `job ${report.job} has finished: all input processed, all output committed (${facts})`;
+    case "stopped":
+      return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark restore" goes on from it`;
     case "suspended":
       return `job ${report.job} is suspended (${facts}); run it again to go on, or with --fresh to start over`;
     case "canceled":
