@@ -13,7 +13,7 @@
 import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
 import { digestText, newDigest } from "./content.ts";
-import { type CheckpointStorage, snapshotObjects } from "./storage.ts";
+import { type CheckpointStorage, neededObjects } from "./storage.ts";
 
 /**
  * Opens the storage behind a root. Only `make` makes the directory or the bucket.
@@ -147,10 +147,5 @@ export async function disposeSavepoint(location: string, storage: CheckpointStor
 }
 
 function bytesOf(manifest: Manifest): number {
-  return manifest.subtasks
-    .flatMap((snapshot) => [
-      ...snapshotObjects(snapshot),
-      ...snapshot.transactions.flatMap((transaction) => transaction.staged),
-    ])
-    .reduce((sum, object) => sum + object.bytes, 0);
+  return manifest.subtasks.flatMap(neededObjects).reduce((sum, object) => sum + object.bytes, 0);
 }

@@ -84,6 +84,11 @@ export function generationIn(name: string): number | undefined {
   return Number.isSafeInteger(generation) && generation >= 0 ? generation : undefined;
 }
 
+/** All that a copy of a snapshot needs: its own objects, and what its transactions have staged (P15). */
+export function neededObjects(snapshot: SubtaskSnapshot): ObjectHandle[] {
+  return [...snapshotObjects(snapshot), ...snapshot.transactions.flatMap(({ staged }) => staged)];
+}
+
 /** The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among them (P15). */
 export function snapshotObjects({
   states,

@@ -32,7 +32,7 @@ export const exitCodes = {
 type Outcome = keyof typeof exitCodes;
 
 const MEANINGS: Readonly<Record<Outcome, string>> = {
-  ok: "done: finished, suspended, or the request was taken",
+  ok: "done: finished, suspended, stopped with a savepoint, or the request was taken",
   jobFailed: "the job failed or was canceled",
   usage: "wrong options, or a job file that cannot work",
   environment: "server, stream, permission, directory: something outside has to be mended",

@@ -57,11 +57,11 @@ export const truth: Kind<boolean> = {
   format: String,
 };
 
-/** A switch whose other position is not built yet. */
-export function onlyYet(only: boolean, because: string): Kind<boolean> {
+/** Of what an option may say, the one thing that is built yet. */
+export function onlyYet<T extends boolean | string>(kind: Kind<T>, only: T, because: string): Kind<T> {
   return {
-    ...truth,
-    check: truth.check.refine((value) => value === only, {
+    ...kind,
+    check: kind.check.refine((value) => value === only, {
       error: (issue) => `${show(issue.input)} is not supported yet: ${because}`,
     }),
     limits: String(only),

@@ -76,11 +76,11 @@ export interface CheckpointingOptions {
   readonly unaligned?: boolean | undefined;
   /** With `unaligned`: begin aligned, overtake when the checkpoint is older than this. Default 0: overtake at once. */
   readonly alignedTimeout?: Duration | undefined;
-  /** With `unaligned`: also for graphs where it is refused otherwise, with iterations or custom partitioners. */
+  /** Taken, and always so: barriers may overtake on every edge. Only with `unaligned`. */
   readonly forceUnaligned?: boolean | undefined;
-  /** Checkpoints go on when some subtasks have processed all of their input. Default true. */
-  readonly afterTasksFinish?: boolean | undefined;
-  /** Recover from the latest checkpoint even if a savepoint is newer. Default false. */
+  /** Only true yet: checkpoints go on when some subtasks have processed all of their input. */
+  readonly afterTasksFinish?: true | undefined;
+  /** Taken, and always so: a job never recovers from a savepoint by itself. */
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
    * Where checkpoints lie. Default "jetstream", an object store bucket; "filesystem" when `directory` is set. "memory"
@@ -99,8 +99,8 @@ export interface CheckpointingOptions {
   readonly inlineThreshold?: Size | undefined;
   /** Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below `inlineThreshold`. */
   readonly writeBuffer?: Size | undefined;
-  /** Graphs with feedback edges: "refuse" them, "force" checkpoints that lose records on those edges, or "exact". */
-  readonly iterations?: "refuse" | "force" | "exact" | undefined;
+  /** Only "refuse" yet: jobs have no feedback edges. */
+  readonly iterations?: "refuse" | undefined;
   /** Only false yet: every checkpoint holds the whole state. */
   readonly incremental?: false | undefined;
   /** Only false yet: state is restored from the checkpoint storage. */
@@ -194,7 +194,10 @@ export const jobOptions = {
   "checkpointing.unaligned": option(truth, false),
   "checkpointing.alignedTimeout": option(duration(0, YEAR), 0),
   "checkpointing.forceUnaligned": option(truth, false),
-  "checkpointing.afterTasksFinish": option(truth, true),
+  "checkpointing.afterTasksFinish": option(
+    onlyYet(truth, true, "subtasks that have finished go on answering barriers"),
+    true,
+  ),
   "checkpointing.preferCheckpointForRecovery": option(truth, false),
   "checkpointing.storage": derived(
     oneOf(["jetstream", "filesystem", "memory"], { jobmanager: "memory" }),
@@ -206,13 +209,16 @@ export const jobOptions = {
   "checkpointing.readyTimeout": option(duration(10, DAY), 30 * SECOND),
   "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),
   "checkpointing.writeBuffer": option(size(0, 64 * MIB), 4 * KIB),
-  "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
-  "checkpointing.incremental": option(onlyYet(false, "every checkpoint holds the whole state"), false),
+  "checkpointing.iterations": option(
+    onlyYet(oneOf(["refuse", "force", "exact"]), "refuse", "jobs have no feedback edges"),
+    "refuse",
+  ),
+  "checkpointing.incremental": option(onlyYet(truth, false, "every checkpoint holds the whole state"), false),
   "checkpointing.localRecovery": option(
-    onlyYet(false, "state is restored from the checkpoint storage"),
+    onlyYet(truth, false, "state is restored from the checkpoint storage"),
     false,
   ),
-  "checkpointing.async": option(onlyYet(true, "state is always written while records go on"), true),
+  "checkpointing.async": option(onlyYet(truth, true, "state is always written while records go on"), true),
   "restart.strategy": option(
     oneOf(["exponential-delay", "fixed-delay", "failure-rate", "none"], {
       exponentialdelay: "exponential-delay",

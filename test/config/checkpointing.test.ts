@@ -85,7 +85,7 @@ const matrix: {
   failOnErrors: switched(),
   unaligned: switched(),
   forceUnaligned: switched(),
-  afterTasksFinish: switched(),
+  afterTasksFinish: notYet(true),
   preferCheckpointForRecovery: switched(),
   retention: {
     takes: [
@@ -142,12 +142,11 @@ const matrix: {
     ],
   },
   iterations: {
-    takes: [
-      ["refuse", "refuse"],
-      ["force", "force"],
-      ["exact", "exact"],
+    takes: [["refuse", "refuse"]],
+    refuses: [
+      ...refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
+      ...refused(["force", "exact"], /is not supported yet: jobs have no feedback edges/),
     ],
-    refuses: refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
   },
   incremental: notYet(false),
   localRecovery: notYet(false),

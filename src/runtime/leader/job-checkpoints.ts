@@ -27,7 +27,12 @@ import {
   splitLocation,
   writeSavepoint,
 } from "../../checkpoint/savepoint.ts";
-import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
+import {
+  type CheckpointStorage,
+  neededObjects,
+  objectNames,
+  snapshotObjects,
+} from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -264,7 +269,7 @@ export class JobCheckpoints {
     const record = this.#options.record();
     const root = pending.request.savepoint ?? "";
     const location = savepointLocation(root, { ...record, checkpointId });
-    const letGo = reaper.hold(namedBy(pending));
+    const letGo = reaper.hold([...pending.snapshots.values()].flatMap(neededObjects).map(({ name }) => name));
     try {
       const metadata = {
         format: 1,
@@ -393,15 +398,6 @@ const REFUSALS = {
 function uploadedBy({ snapshots, stored }: Pending): string[] {
   const objects = [...snapshots.values()].flatMap(snapshotObjects);
   return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
-}
-
-/** All that a copy of it needs. */
-function namedBy({ snapshots }: Pending): string[] {
-  return [...snapshots.values()].flatMap(({ states, transactions }) =>
-    [...states.flatMap(({ objects }) => objects), ...transactions.flatMap(({ staged }) => staged)].map(
-      ({ name }) => name,
-    ),
-  );
 }
 
 export function subtasksOf(plan: JobRecord["plan"]): SubtaskName[] {
