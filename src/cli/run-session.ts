@@ -49,7 +49,7 @@ export interface RunSessionOptions {
 
 const POLL_MS = 200;
 const LAST_WORDS_MS = 2000;
-const LAST_ANSWERS_MS = 1500;
+const LAST_ANSWERS_MS = 15_000;
 const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
   "finished",
   "stopped",
@@ -227,6 +227,7 @@ export class RunSession {
   }
 
   async #watch(): Promise<JobReport> {
+    let endedMs: number | undefined;
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       const report = await this.#client.status(this.prepared.job.name);
@@ -234,10 +235,9 @@ export class RunSession {
       this.#latest = report;
       for (const listener of this.#listeners) listener(report);
       if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
-      // Whoever has ended it from elsewhere is about to ask whether it has, and our server and leader answer that.
-      if (report.status === "stopped" || report.status === "canceled")
-        await new Promise((resolve) => setTimeout(resolve, LAST_ANSWERS_MS));
-      return report;
+      endedMs ??= performance.now();
+      // Whoever has ended it from elsewhere still asks for its savepoint, and our server and leader answer that.
+      if (report.unansweredRequests === 0 || performance.now() - endedMs > LAST_ANSWERS_MS) return report;
     }
   }
 

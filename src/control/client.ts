@@ -79,7 +79,7 @@ export class ControlClient {
       if (answer.answer === "outcome" && answer.outcome.state === "completed") return answer.outcome;
       if (answer.answer === "outcome" && answer.outcome.state === "failed")
         throw new RequestRefusedError(
-          `the ${asked.kind} of job ${job} was given up: ${answer.outcome.reason}`,
+          `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
       await pause(RETRY_MS, signal ?? NEVER);

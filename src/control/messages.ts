@@ -180,6 +180,8 @@ export interface JobReport {
   readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
   /** What the job is waiting for, in words; empty when it is not. */
   readonly waitingFor: string;
+  /** Somebody waits for the outcome of so many savepoints and checkpoints. */
+  readonly unansweredRequests: number;
 }
 
 /* ------------------------------------------------------- to a worker, `<prefix>.workers.<worker>` */

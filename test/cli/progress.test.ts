@@ -25,6 +25,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
     restarts: 0,
     failures: [],
     waitingFor: "",
+    unansweredRequests: 0,
     ...changes,
     checkpoints: {
       completed: 0,

@@ -84,7 +84,7 @@ describe("a stop", () => {
       first.catch(() => {});
       await begun.reached;
       await world.startWorker();
-      await expect(first).rejects.toThrow(/was given up/);
+      await expect(first).rejects.toThrow(/did not succeed/);
       await world.runs();
       expect((await world.record()).status).toBe("running");
       const { location } = await takes("stop");
@@ -112,7 +112,7 @@ describe("a stop", () => {
     await world.comesTo("the next generation runs", (now) => now.generation > generation);
     await world.runs();
     go();
-    await expect(first).rejects.toThrow(/was given up/);
+    await expect(first).rejects.toThrow(/did not succeed/);
     await until("nothing is left", async () => ((await namesOf()).length === 0 ? true : undefined), {
       withinMs: BOUND_MS,
     });

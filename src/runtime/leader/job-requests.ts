@@ -7,12 +7,18 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../control/messages.ts";
 import type { Host, MachineEvent } from "../actor.ts";
+import type { Clock } from "../clock.ts";
 
 /** Of those that are over: enough for whoever asks late. */
 const REMEMBERED = 100;
+/** Who has not asked again for so long has given up. */
+const PATIENCE_MS = 10_000;
+
+type CompletedOutcome = Extract<RequestOutcome, { readonly state: "completed" }>;
 
 export interface JobRequestsOptions {
-  readonly host: Host;
+  readonly host: Pick<Host, "has" | "send" | "state">;
+  readonly clock: Clock;
   readonly record: () => JobRecord;
   /** A terminal status is reached. */
   readonly ended: () => boolean;
@@ -23,6 +29,8 @@ export class JobRequests {
   readonly #options: JobRequestsOptions;
   readonly #outcomes = new Map<string, RequestOutcome>();
   readonly #followUps = new Map<string, () => void>();
+  /** When those last asked that have not had their outcome. */
+  readonly #askedMs = new Map<string, number>();
 
   /** Of whoever asked last that the job stops. */
   #stop = "";
@@ -33,11 +41,24 @@ export class JobRequests {
 
   /** Takes the request, or says what has become of it. */
   take(asked: SnapshotRequest): LeaderAnswer {
+    const answer = this.#take(asked);
+    if (answer.answer === "outcome" && answer.outcome.state === "pending")
+      this.#askedMs.set(asked.request, this.#options.clock.nowMs());
+    else this.#askedMs.delete(asked.request);
+    return answer;
+  }
+
+  /** How many are about to ask again: whoever takes the leader or its server away answers them first. */
+  get unanswered(): number {
+    const nowMs = this.#options.clock.nowMs();
+    return [...this.#askedMs.values()].filter((askedMs) => nowMs - askedMs < PATIENCE_MS).length;
+  }
+
+  #take(asked: SnapshotRequest): LeaderAnswer {
     const { request, kind, then, directory } = asked;
     const { host } = this.#options;
     const known = this.#outcomes.get(request) ?? this.#savepointOf(request);
-    // Also when the leader that took it is gone: who asks again still wants what follows.
-    if (known?.state === "completed" && then === "cancel") this.#options.cancel();
+    if (known?.state === "completed") return { answer: "outcome", outcome: this.#ending(known, asked) };
     if (known !== undefined) return { answer: "outcome", outcome: known };
     const refused = this.#refusalOf(asked);
     if (refused !== undefined) return { answer: "refused", reason: refused };
@@ -67,6 +88,23 @@ export class JobRequests {
     const found = this.#options.record().savepoints.find((savepoint) => savepoint.request === request);
     if (found === undefined) return undefined;
     return { state: "completed", checkpointId: found.checkpointId, location: found.location };
+  }
+
+  /** Of a savepoint with which the job was to end: that has been waited for as well. */
+  #ending(savepoint: CompletedOutcome, { job, then }: SnapshotRequest): RequestOutcome {
+    if (then === "go-on") return savepoint;
+    const { status } = this.#options.record();
+    if (status === (then === "cancel" ? "canceled" : "stopped")) return savepoint;
+    if (this.#options.ended())
+      return {
+        state: "failed",
+        reason:
+          `it is at ${savepoint.location}, but job ${job} is ${status} now, and its last transactions may not be ` +
+          "committed; start it again, so that it commits them, before you go on from the savepoint",
+      };
+    // A leader that has taken over knows of the savepoint, not of what was to follow it.
+    if (then === "cancel") this.#options.cancel();
+    return { state: "pending" };
   }
 
   #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {

@@ -109,6 +109,7 @@ export class JobRuntime {
     });
     this.#requests = new JobRequests({
       host: this.#host,
+      clock,
       record: () => this.record,
       ended: () => this.ended,
       cancel: () => void this.cancel(),
@@ -225,6 +226,7 @@ export class JobRuntime {
       restarts: this.#restarts,
       failures: record.failures,
       waitingFor: this.#waitingFor(phase),
+      unansweredRequests: this.#requests.unanswered,
     };
   }
 
