@@ -26,7 +26,10 @@ import type {
 
 export interface CheckpointInput {
   readonly checkpointId: number;
+  /** The highest one of the job. */
   readonly generation: number;
+  /** Of all regions. */
+  readonly generations: readonly number[];
   readonly request: CheckpointRequest;
   readonly timeoutMs: number;
   readonly subtasks: readonly SubtaskName[];
@@ -142,7 +145,8 @@ const machine = setup({
     abortSubsumed: assign({ abortReason: "subsumed" }),
   },
   guards: {
-    otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
+    otherGeneration: ({ context, event }) =>
+      "generation" in event && !context.generations.includes(event.generation),
     otherCheckpoint: ({ context, event }) =>
       "checkpointId" in event && event.checkpointId !== context.checkpointId,
     again: ({ context, event }) =>

@@ -9,6 +9,8 @@
  * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
  * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18).
  * J5  Whoever lost the record sends nothing and deletes nothing (P9).
+ * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
+ *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointingEvent } from "./checkpointing.ts";
@@ -22,9 +24,10 @@ import type {
   TimerEffects,
   TimerFired,
 } from "./protocol.ts";
+import type { Region } from "./regions.ts";
 
 export interface JobInput {
-  readonly subtasks: readonly SubtaskName[];
+  readonly regions: readonly Region[];
   /** How long a deployment may take before it counts as failed. */
   readonly deployTimeoutMs: number;
   /** Pause between two deployments whose only purpose is to settle. */
@@ -33,7 +36,10 @@ export interface JobInput {
 
 /** What the record says after my write. */
 export interface RecordFacts {
+  /** The highest one ever raised. */
   readonly generation: number;
+  /** The present one of each region. */
+  readonly generations: readonly number[];
   readonly status: JobStatus;
   readonly settleTo: TerminalStatus | null;
   readonly reservedCheckpointId: number;
@@ -67,7 +73,8 @@ export type JobEvent =
     }
   | {
       readonly type: "worker.lost";
-      readonly generation: number;
+      /** Those that had subtasks there. */
+      readonly generations: readonly number[];
       readonly worker: string;
       readonly reason: string;
     }
@@ -103,14 +110,26 @@ export interface JobEffects extends TimerEffects {
   "plan.recovery": { readonly completed: number };
   /** Answered by `slots.available` as soon as the workers offer enough. */
   "await.slots": { readonly settle: boolean };
-  /** Refused (`record.refused`) when another checkpoint was decided after recovery was planned. */
-  "store.generation": { readonly generation: number; readonly completed: number };
-  "send.deployment": { readonly generation: number; readonly completed: number; readonly settle: boolean };
-  "send.start": { readonly generation: number };
+  /**
+   * Each of these regions gets a generation of its own, from this one upwards. Refused (`record.refused`) when another
+   * checkpoint was decided after recovery was planned.
+   */
+  "store.generation": {
+    readonly generation: number;
+    readonly regions: readonly number[];
+    readonly completed: number;
+  };
+  "send.deployment": {
+    readonly generations: readonly number[];
+    readonly completed: number;
+    readonly settle: boolean;
+  };
+  /** Those that run already have nothing to do. */
+  "send.start": { readonly generations: readonly number[] };
   /** Sources end as if their input did. */
-  "send.drain": { readonly generation: number };
-  /** Subtasks of this generation and of every older one are torn down; nobody waits for it (P29). */
-  "send.teardown": { readonly generation: number };
+  "send.drain": { readonly generations: readonly number[] };
+  /** Subtasks of these generations, and of every older one of their regions, end; nobody waits for it (P29). */
+  "send.teardown": { readonly generations: readonly number[] };
   "store.settling": { readonly settleTo: TerminalStatus; readonly reason: string };
   /** `keepsAll`: the job can be resumed whatever the retention says. */
   "store.terminal": { readonly status: TerminalStatus; readonly keepsAll: boolean };
@@ -127,8 +146,8 @@ interface Context extends JobInput, RecordFacts {
   readonly ended: readonly SubtaskName[];
   /** Subtasks that have committed everything up to the latest completed checkpoint. */
   readonly committed: readonly SubtaskName[];
-  /** A generation is deployed and has not failed. */
-  readonly alive: boolean;
+  /** Places of the regions that have no generation, or one that has failed. */
+  readonly down: readonly number[];
   readonly suspending: boolean;
   readonly stop: CheckpointRequest | null;
   readonly draining: boolean;
@@ -141,6 +160,19 @@ interface Context extends JobInput, RecordFacts {
 
 const withName = (names: readonly SubtaskName[], name: SubtaskName): readonly SubtaskName[] =>
   names.includes(name) ? names : [...names, name].sort();
+
+const everyRegion = ({ regions }: Pick<JobInput, "regions">): number[] => regions.map((_, region) => region);
+
+/** Those that a failure has hit and that were not down before: nobody waits for a second one. */
+function hitBy({ generations, down }: Context, event: JobEvent): number[] {
+  const failed = "generations" in event ? event.generations : "generation" in event ? [event.generation] : [];
+  return failed
+    .map((generation) => generations.indexOf(generation))
+    .filter((region) => region >= 0 && !down.includes(region));
+}
+
+const withoutRegions = (names: readonly SubtaskName[], { regions, down }: Context): SubtaskName[] =>
+  names.filter((name) => !down.some((region) => regions[region]?.includes(name)));
 
 const machine = setup({
   types: {} as { context: Context; events: JobEvent; input: JobInput },
@@ -172,8 +204,21 @@ const machine = setup({
             committed: event.facts.completed === context.completed ? context.committed : [],
           },
     ),
-    beginGeneration: assign({ restored: [], ended: [], committed: [], alive: true }),
-    goDead: assign({ alive: false }),
+    beginGeneration: assign(({ context }) => ({
+      restored: withoutRegions(context.restored, context),
+      ended: withoutRegions(context.ended, context),
+      committed: withoutRegions(context.committed, context),
+      down: [],
+    })),
+    takeDown: assign(({ context, event }) => ({
+      down: [...context.down, ...hitBy(context, event)].sort((a, b) => a - b),
+    })),
+    takeAllDown: assign(({ context }) => ({ down: everyRegion(context) })),
+    takeUnrestoredDown: assign(({ context: { regions, restored } }) => ({
+      down: everyRegion({ regions }).filter(
+        (region) => !regions[region]?.every((subtask) => restored.includes(subtask)),
+      ),
+    })),
     addRestored: assign(({ context, event }) =>
       event.type !== "subtask.restored"
         ? {}
@@ -242,7 +287,8 @@ const machine = setup({
     strand: assign({ stranded: true }),
   },
   guards: {
-    otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
+    /** Of another generation than the present one of any region that is not down. */
+    stale: ({ context, event }) => hitBy(context, event).length === 0,
     /** A report may come again; by then more may be decided than it knew of (P16). */
     restoredBefore: ({ context, event }) =>
       event.type === "subtask.restored" && context.restored.includes(event.subtask),
@@ -255,11 +301,12 @@ const machine = setup({
     settlingUnmendable: ({ context, event }) =>
       context.settleTo !== null && event.type === "subtask.failed" && event.retry === "never",
     allFinished: ({ context }) => context.allFinished,
-    allRestored: ({ context }) => context.restored.length === context.subtasks.length,
-    allEnded: ({ context }) => context.ended.length === context.subtasks.length,
+    allRestored: ({ context }) => context.restored.length === context.regions.flat().length,
+    allEnded: ({ context }) => context.ended.length === context.regions.flat().length,
     allCommitted: ({ context }) =>
-      context.completed === 0 || context.committed.length === context.subtasks.length,
-    alive: ({ context }) => context.alive,
+      context.completed === 0 || context.committed.length === context.regions.flat().length,
+    alive: ({ context }) => context.down.length === 0,
+    dead: ({ context }) => context.down.length === context.regions.length,
     suspending: ({ context }) => context.suspending,
     stopping: ({ context }) => context.stop !== null,
     draining: ({ context }) => context.draining,
@@ -275,19 +322,21 @@ const machine = setup({
 const FINAL: CheckpointRequest = { request: "", reason: "final", savepoint: null };
 const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: null };
 
-const failing = { target: "#job.failing", actions: "noteFailure" } as const;
+const failing = { target: ".failing", actions: ["noteFailure", "takeDown"] } as const;
+const failingWhole = { target: "#job.failing", actions: ["noteFailure", "takeAllDown"] } as const;
+/** What a drained source has not read only a new one reads. */
+const failingDrained = { guard: "draining", ...failingWhole } as const;
 /** While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24). */
 const resettling = { target: "#job.resettling", actions: "noteFailure" } as const;
 const stranded = { target: "#job.stranded", actions: "noteFailure" } as const;
-const failed = [{ guard: "settling", ...resettling }, failing] as const;
-const stale = { guard: "otherGeneration" } as const;
+const resettlingIfSettling = { guard: "settling", ...resettling } as const;
+const stale = { guard: "stale" } as const;
 const onFailure = <const S extends readonly object[], T extends readonly object[]>(ofSubtask: S, other: T) =>
   ({
     "subtask.failed": [stale, ...ofSubtask],
     "worker.lost": [stale, ...other],
     "deployment.failed": [stale, ...other],
   }) as const;
-const onRestored = [stale, { guard: "restoredBefore" }, { actions: "addRestored" }] as const;
 /** Also when its generation fails meanwhile: the record says so already (D4). */
 const stopped = {
   guard: "completedForStop",
@@ -304,6 +353,7 @@ export const jobMachine = machine.createMachine({
   context: ({ input }) => ({
     ...input,
     generation: 0,
+    generations: [],
     status: "created",
     settleTo: null,
     reservedCheckpointId: 0,
@@ -312,7 +362,7 @@ export const jobMachine = machine.createMachine({
     restored: [],
     ended: [],
     committed: [],
-    alive: false,
+    down: everyRegion(input),
     suspending: false,
     stop: null,
     draining: false,
@@ -323,11 +373,19 @@ export const jobMachine = machine.createMachine({
     delayMs: 0,
   }),
   initial: "claiming",
-  on: { "record.lost": { target: ".deposed" } },
+  on: {
+    "record.lost": { target: ".deposed" },
+    // Whatever the job does: regions that go on report once.
+    "subtask.restored": [stale, { guard: "restoredBefore" }, { actions: "addRestored" }],
+    "subtask.ended": [stale, { actions: "addEnded" }],
+    "subtask.committed": [stale, { actions: "addCommitted" }],
+    // Of whatever part of it that is up (J6).
+    ...onFailure([failing], [failing]),
+  },
   states: {
     claiming: {
       description: "My token goes into the record, which fences the leader before me (J1).",
-      entry: { type: "store.claim", params: ({ context }) => ({ subtasks: context.subtasks.length }) },
+      entry: { type: "store.claim", params: ({ context }) => ({ subtasks: context.regions.flat().length }) },
       on: { "record.stored": { target: "claimed", actions: "adoptFacts" } },
     },
     claimed: {
@@ -372,11 +430,12 @@ export const jobMachine = machine.createMachine({
             type: "store.generation",
             params: ({ context }) => ({
               generation: context.generation + 1,
+              regions: context.down,
               completed: context.completed,
             }),
           },
           on: {
-            "record.stored": { target: "restoring", actions: ["adoptFacts", "beginGeneration"] },
+            "record.stored": { target: "restoring", actions: "adoptFacts" },
             "record.refused": { target: "#job.recovering", actions: "adoptFacts" },
           },
         },
@@ -390,18 +449,25 @@ export const jobMachine = machine.createMachine({
             {
               type: "send.deployment",
               params: ({ context }) => ({
-                generation: context.generation,
+                generations: context.down.flatMap((region) => context.generations[region] ?? []),
                 completed: context.completed,
                 settle: context.settleTo !== null,
               }),
             },
+            "beginGeneration",
           ],
           exit: { type: "timer.cancel", params: { timer: "deploy" } },
           always: [{ guard: "allRestored", target: "restored" }],
           on: {
-            "subtask.restored": onRestored,
-            "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "deploy" } } }, ...failed],
-            ...onFailure([{ guard: "settlingUnmendable", ...stranded }, ...failed], failed),
+            "timer.fired": [
+              { guard: { type: "otherTimer", params: { timer: "deploy" } } },
+              resettlingIfSettling,
+              { target: "#job.failing", actions: ["noteFailure", "takeUnrestoredDown"] },
+            ],
+            ...onFailure(
+              [{ guard: "settlingUnmendable", ...stranded }, resettlingIfSettling],
+              [resettlingIfSettling],
+            ),
             "cancel.requested": [{ guard: "settling" }, canceled],
             "suspend.requested": { actions: "wantSuspend" },
           },
@@ -415,15 +481,15 @@ export const jobMachine = machine.createMachine({
     running: {
       description: "Records flow.",
       entry: [
-        { type: "send.start", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "send.start", params: ({ context }) => ({ generations: context.generations }) },
         { type: "report.recovery", params: ({ context }) => ({ generation: context.generation }) },
         { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
       ],
       exit: [{ type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } }, "forgetStop"],
       initial: "processing",
       on: {
-        ...onFailure([failing], [failing]),
-        "checkpoints.failed": failing,
+        ...onFailure([failingDrained], [failingDrained]),
+        "checkpoints.failed": failingWhole,
         "cancel.requested": canceled,
         "checkpoint.completed": [
           stopped,
@@ -435,7 +501,6 @@ export const jobMachine = machine.createMachine({
           },
           { actions: "noteCompleted" },
         ],
-        "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
       },
       states: {
         processing: {
@@ -447,7 +512,6 @@ export const jobMachine = machine.createMachine({
             { guard: "allEnded", target: "finishing" },
           ],
           on: {
-            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
             "suspend.requested": { actions: "wantSuspend" },
             "stop.requested": { actions: "wantStop" },
           },
@@ -457,10 +521,9 @@ export const jobMachine = machine.createMachine({
             "Sources end as if their input did, and every operator finishes. No checkpoint is taken: whoever was restored from it would never read the rest.",
           entry: [
             { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
-            { type: "send.drain", params: ({ context }) => ({ generation: context.generation }) },
+            { type: "send.drain", params: ({ context }) => ({ generations: context.generations }) },
           ],
           always: { guard: "allEnded", target: "stopping" },
-          on: { "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }] },
         },
         stopping: {
           description:
@@ -476,10 +539,9 @@ export const jobMachine = machine.createMachine({
             { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
           ],
           on: {
-            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
             "stop.failed": [
               { guard: "otherStop" },
-              { guard: "draining", ...failing },
+              failingDrained,
               { target: "processing", actions: "forgetStop" },
             ],
           },
@@ -502,10 +564,14 @@ export const jobMachine = machine.createMachine({
       },
     },
     failing: {
-      description: "The generation is over; the restart strategy is asked.",
+      description: "What has failed is torn down; the restart strategy is asked.",
       entry: [
-        "goDead",
-        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        {
+          type: "send.teardown",
+          params: ({ context }) => ({
+            generations: context.down.flatMap((region) => context.generations[region] ?? []),
+          }),
+        },
         {
           type: "report.failure",
           params: ({ context }) => ({
@@ -548,8 +614,6 @@ export const jobMachine = machine.createMachine({
           },
           on: {
             "record.stored": { target: "judging", actions: "adoptFacts" },
-            "subtask.restored": onRestored,
-            "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
           },
         },
         judging: {
@@ -557,25 +621,24 @@ export const jobMachine = machine.createMachine({
           always: [
             { guard: "allCommitted", target: "#job.ending" },
             { guard: "alive", target: "committing" },
-            { target: "#job.recovering" },
+            { guard: "dead", target: "#job.recovering" },
+            { target: "#job.resettling" },
           ],
         },
         committing: {
           description: "The committers of the last generation are still at it.",
           always: { guard: "allCommitted", target: "#job.ending" },
           on: {
-            "subtask.restored": onRestored,
-            "subtask.committed": [{ guard: "otherGeneration" }, { actions: "addCommitted" }],
             ...onFailure([{ guard: "unmendable", ...stranded }, resettling], [resettling]),
           },
         },
       },
     },
     resettling: {
-      description: "A committer died while settling: another generation, only to commit (P18).",
+      description: "Not every committer lives while settling: another generation, only to commit (P18).",
       entry: [
-        "goDead",
-        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        "takeAllDown",
+        { type: "send.teardown", params: ({ context }) => ({ generations: context.generations }) },
         { type: "timer.start", params: ({ context }) => ({ timer: "restart", ms: context.settleRetryMs }) },
       ],
       on: {
@@ -615,7 +678,7 @@ export const jobMachine = machine.createMachine({
       type: "final",
       description: "The terminal status is durable; what it does not retain may go (P16).",
       entry: [
-        { type: "send.teardown", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "send.teardown", params: ({ context }) => ({ generations: context.generations }) },
         { type: "release.job", params: ({ context }) => ({ status: context.status }) },
       ],
     },

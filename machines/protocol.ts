@@ -4,8 +4,8 @@
  * Owns: the vocabulary of the protocol. Does not own: any behaviour. Everything here survives JSON, so that it can be
  * stored, sent, logged, hashed by the model checker and drawn.
  *
- * Ids (P1 to P5): an `incarnation` is one life of a job; its `generation` is raised durably at every deployment; a
- * `checkpointId` grows for ever and is never used twice. All three travel in every message.
+ * Ids (P1 to P5): an `incarnation` is one life of a job; a `generation` is one deployment of one of its regions, raised
+ * durably; a `checkpointId` grows for ever and is never used twice. All three travel in every message.
  */
 
 /** `<vertex>/<index>`: one parallel instance of a vertex. */
@@ -202,8 +202,11 @@ export interface JobRecord {
   /** Random per submission: a repeated request is recognised by it. */
   readonly submissionId: string;
   readonly incarnation: string;
+  /** The highest one ever raised. */
   readonly generation: number;
-  /** Of the present generation, random (P6). */
+  /** The present one of each region (regions.ts); empty until the first deployment. */
+  readonly generations: readonly number[];
+  /** Of the generations that were raised last, random (P6). */
   readonly nonce: string;
   /** Fencing token of the leader that wrote last. */
   readonly token: number;

@@ -3,8 +3,9 @@
  *
  * Owns: the rules of the one durable record. Does not own: the compare-and-set that makes a change durable.
  *
- * D1  A decision counts only in the running generation that took the checkpoint; the record refuses it otherwise, so no
- *     checkpoint is decided behind the back of a recovery that was planned without it.
+ * D1  A decision counts only while no generation was raised since the checkpoint was triggered; the record refuses it
+ *     otherwise, so no checkpoint is decided behind the back of a recovery, of one region either, that was planned
+ *     without it.
  * D2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
@@ -29,7 +30,9 @@ export type RecordChange =
   | { readonly change: "reservation"; readonly reservedCheckpointId: number }
   | {
       readonly change: "generation";
+      /** Of the first of these regions; the next one has the next. */
       readonly generation: number;
+      readonly regions: readonly number[];
       readonly nonce: string;
       readonly completed: number;
     }
@@ -56,6 +59,7 @@ export function factsOf(record: JobRecord): RecordFacts {
   const latest = latestCheckpoint(record);
   return {
     generation: record.generation,
+    generations: record.generations,
     status: record.status,
     settleTo: record.settleTo,
     reservedCheckpointId: record.reservedCheckpointId,
@@ -83,7 +87,8 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return {
         record: {
           ...record,
-          generation: change.generation,
+          generation: change.generation + change.regions.length - 1,
+          generations: raised(record.generations, change),
           nonce: change.nonce,
           status: record.status === "settling" ? "settling" : "running",
         },
@@ -105,6 +110,15 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
     case "failure":
       return { record: { ...record, failures: remember(record, change.failure) } };
   }
+}
+
+function raised(
+  generations: readonly number[],
+  { generation, regions }: Extract<RecordChange, { readonly change: "generation" }>,
+): readonly number[] {
+  const all = [...generations];
+  for (const [index, region] of regions.entries()) all[region] = generation + index;
+  return all;
 }
 
 /**

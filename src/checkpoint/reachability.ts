@@ -3,7 +3,7 @@
  * record, the manifests that it names, and a listing. The leader's reaper deletes by them, operators look by them.
  *
  * - R1 The record names manifests, a manifest names all that a restore needs; nothing else is reachable.
- * - R2 Unreachable is not enough to go: an object of the record's own generation may be one that a pending checkpoint
+ * - R2 Unreachable is not enough to go: an object of a region's present generation may be one that a pending checkpoint
  *   is about to name, and one of a newer generation means that the record is out of date.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
@@ -45,7 +45,7 @@ export function hasEnded({ status, checkpoints }: Pick<JobRecord, "status" | "ch
 export type Standing =
   /** Of a generation that is over: nothing will ever name it again. */
   | "collectable"
-  /** Of the record's own generation or a newer one: in use, or too young to tell (R2). */
+  /** Of a generation that a region has, or of a newer one: in use, or too young to tell (R2). */
   | "young"
   /** Its name is not one that we give. */
   | "foreign";
@@ -58,18 +58,21 @@ export interface UnreachableObject extends StoredObject {
 
 /** @param reached every name that the record and its manifests name: all of them, or what is needed may be collected */
 export function unreachable(
-  record: Pick<JobRecord, "generation" | "status" | "checkpoints">,
+  record: Pick<JobRecord, "generation" | "generations" | "status" | "checkpoints">,
   reached: ReadonlySet<string>,
   objects: readonly StoredObject[],
 ): UnreachableObject[] {
   // Of a job that has ended for good nothing is under way any more (P18).
   const ended = hasEnded(record);
-  const bound = ended ? record.generation + 1 : record.generation;
+  const isOver = (generation: number): boolean =>
+    ended
+      ? generation <= record.generation
+      : generation < record.generation && !record.generations.includes(generation);
   return objects
     .filter(({ name }) => !reached.has(name))
     .map((object) => {
       const generation = generationIn(object.name) ?? null;
-      const standing = generation === null ? "foreign" : generation < bound ? "collectable" : "young";
+      const standing = generation === null ? "foreign" : isOver(generation) ? "collectable" : "young";
       return { ...object, generation, standing };
     });
 }

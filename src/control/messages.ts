@@ -47,8 +47,6 @@ export interface WorkerRegistration {
   /** Of every vertex as this worker builds the job: options at its start may change it. */
   readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
-  /** Highest generation that was deployed here, 0 when none was. */
-  readonly generation: number;
   readonly processId: number;
 }
 
@@ -97,7 +95,8 @@ export interface RestoreRequest {
 }
 
 export type LeaderAnswer =
-  | { readonly answer: Answer; readonly generation?: number }
+  /** `generations`: the present one of each region, for a worker that registers. */
+  | { readonly answer: Answer; readonly generations?: readonly number[] }
   | { readonly answer: "refused"; readonly reason: string }
   | { readonly answer: "status"; readonly status: JobReport }
   | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
@@ -117,6 +116,7 @@ export interface CollectionReport {
 
 export interface SubtaskReport {
   readonly subtask: SubtaskName;
+  readonly generation: number;
   readonly worker: string;
   readonly state: string;
   /** Records taken from the source or the input channels in this generation. */
@@ -155,6 +155,8 @@ export interface JobReport {
   readonly job: string;
   readonly incarnation: string;
   readonly generation: number;
+  /** The present one of each part of the job that restarts alone. */
+  readonly generations: readonly number[];
   readonly status: JobStatus;
   /** State of the job machine on its leader: finer than `status`. */
   readonly phase: string;
@@ -186,9 +188,12 @@ export interface JobReport {
 
 /* ------------------------------------------------------- to a worker, `<prefix>.workers.<worker>` */
 
+/** Of one region. */
 export interface Deployment {
   readonly job: string;
   readonly incarnation: string;
+  /** The place of the region in the job's plan. */
+  readonly region: number;
   readonly generation: number;
   readonly nonce: string;
   /** Where every subtask of the generation runs; the same for all workers (P5). */
@@ -204,13 +209,18 @@ export interface Deployment {
 export type WorkerRequest =
   | { readonly type: "worker.ping" }
   | { readonly type: "generation.deploy"; readonly deployment: Deployment }
-  /** Every generation up to this one ends here. */
-  | { readonly type: "generation.teardown"; readonly job: string; readonly generation: number };
+  /** Every generation of the region up to this one ends here. */
+  | {
+      readonly type: "generation.teardown";
+      readonly job: string;
+      readonly region: number;
+      readonly generation: number;
+    };
 
 export interface PingAnswer {
   readonly worker: string;
-  /** Highest generation seen (P5). */
-  readonly generation: number;
+  /** The highest one seen of each region (P5). */
+  readonly generations: readonly number[];
   readonly subtasks: readonly Omit<SubtaskReport, "worker">[];
 }
 

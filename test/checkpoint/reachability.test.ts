@@ -42,9 +42,14 @@ describe("what a checkpoint needs", () => {
 });
 
 describe("what nothing reaches (P21)", () => {
-  const standings = (status: JobStatus, names: readonly string[], reached: readonly string[] = []) =>
+  const standings = (
+    status: JobStatus,
+    names: readonly string[],
+    reached: readonly string[] = [],
+    generations: readonly number[] = [3],
+  ) =>
     unreachable(
-      { generation: 3, status, checkpoints: [completedCheckpoint(7, 2)] },
+      { generation: 3, generations, status, checkpoints: [completedCheckpoint(7, 2)] },
       new Set(reached),
       names.map(object),
     ).map(({ name, generation, standing }) => [name, generation, standing]);
@@ -54,6 +59,18 @@ describe("what nothing reaches (P21)", () => {
       [state(1), 1, "collectable"],
       [state(3), 3, "young"],
       [state(4), 4, "young"],
+    ]);
+  });
+
+  it("is young in the generation of a region that goes on while a newer one was raised for another", () => {
+    expect(standings("running", [state(1), state(2), state(3)], [], [1, 3])).toEqual([
+      [state(1), 1, "young"],
+      [state(2), 2, "collectable"],
+      [state(3), 3, "young"],
+    ]);
+    expect(standings("finished", [state(1), state(3)], [], [1, 3])).toEqual([
+      [state(1), 1, "collectable"],
+      [state(3), 3, "collectable"],
     ]);
   });
 

@@ -9,11 +9,12 @@ type Changes = Partial<Omit<JobReport, "checkpoints">> & {
 };
 
 function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport {
-  const subtask = { worker: "w", state: "running", checkpoint: null };
+  const subtask = { worker: "w", generation: 1, state: "running", checkpoint: null };
   return {
     job: "j",
     incarnation: "i",
     generation: 1,
+    generations: [1],
     status: "running",
     phase: "running.processing",
     leader: "l",

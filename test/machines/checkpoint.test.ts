@@ -38,6 +38,7 @@ const story = (title: string, steps: Scenario["steps"], input: Partial<Checkpoin
       input: {
         checkpointId: 7,
         generation: 3,
+        generations: [3],
         request: { request: "", reason: "periodic", savepoint: null },
         timeoutMs: 600_000,
         subtasks: ["count/0", "lines/0"],

@@ -1,71 +1,33 @@
 /** The life of a job. A trace changes only with the protocol: update one only if you can say why. */
-import { type JobEvent, type JobInput, jobMachine, type RecordFacts } from "../../machines/job.ts";
+import { jobMachine } from "../../machines/job.ts";
 import { describeTraces } from "./golden.ts";
-import type { Scenario } from "./trace.ts";
-
-const take = (event: JobEvent) => ({ event });
-const facts = (some: Partial<RecordFacts>): RecordFacts => ({
-  generation: 0,
-  status: "created",
-  settleTo: null,
-  reservedCheckpointId: 0,
-  completed: 0,
-  allFinished: false,
-  ...some,
-});
-const stored = (some: Partial<RecordFacts>) => take({ type: "record.stored", facts: facts(some) });
-const refused = (some: Partial<RecordFacts>) => take({ type: "record.refused", facts: facts(some) });
-const lost = take({ type: "record.lost" });
-const planned = take({ type: "recovery.planned" });
-const slots = take({ type: "slots.available" });
-const restored = (subtask: string, generation = 1) => take({ type: "subtask.restored", generation, subtask });
-const ended = (subtask: string, generation = 1) => take({ type: "subtask.ended", generation, subtask });
-const committed = (subtask: string, upTo: number, generation = 1) =>
-  take({ type: "subtask.committed", generation, subtask, upTo });
-const subtaskFailed = (generation = 1, retry: "restart" | "never" = "restart") =>
-  take({ type: "subtask.failed", generation, subtask: "count/0", reason: "division by zero", retry });
-const workerLost = (generation = 1) =>
-  take({ type: "worker.lost", generation, worker: "w1", reason: "nobody answers to its name" });
-const deploymentFailed = (generation = 1) =>
-  take({ type: "deployment.failed", generation, reason: "worker w1 has loaded another version" });
-const completed = (
-  checkpointId: number,
-  reason: "periodic" | "final" | "suspend" | "stop" = "periodic",
-  allFinished = false,
-) => take({ type: "checkpoint.completed", checkpointId, reason, allFinished });
-const granted = take({ type: "restart.granted", delayMs: 1000 });
-const denied = take({ type: "restart.denied" });
-const cancel = take({ type: "cancel.requested" });
-const suspend = take({ type: "suspend.requested" });
-const stop = (drain = false) =>
-  take({ type: "stop.requested", request: "s1", savepoint: "/savepoints", drain });
-const stopFailed = (request = "s1") => take({ type: "stop.failed", request, reason: "declined" });
-const fired = (timer: string) => take({ type: "timer.fired", timer });
-
-/** Generation by generation, until records flow. */
-const deploying = (generation = 1, some: Partial<RecordFacts> = {}) => [
+import { regionStories } from "./job-regions.ts";
+import {
+  cancel,
+  committed,
+  completed,
+  denied,
+  deploying,
+  deploymentFailed,
+  ended,
+  fired,
+  firstRun,
+  granted,
+  lost,
   planned,
+  refused,
+  restored,
+  restoring,
   slots,
-  stored({ generation, status: "running", ...some }),
-];
-const restoring = (generation = 1) => [restored("lines/0", generation), restored("count/0", generation)];
-const firstRun = [stored({}), ...deploying(), ...restoring()];
-
-const story = (title: string, steps: Scenario["steps"], input: Partial<JobInput> = {}): Scenario => ({
-  title,
-  actors: {
-    job: {
-      machine: jobMachine,
-      input: {
-        subtasks: ["count/0", "lines/0"],
-        deployTimeoutMs: 120_000,
-        settleRetryMs: 500,
-        ...input,
-      },
-    },
-  },
-  steps,
-});
+  stop,
+  stopFailed,
+  stored,
+  story,
+  subtaskFailed,
+  suspend,
+  take,
+  workerLost,
+} from "./job-words.ts";
 
 describeTraces({
   machine: jobMachine,
@@ -462,6 +424,7 @@ describeTraces({
       "A write shows that another leader has taken over: nothing is sent, nothing deleted.   (J5, P9)",
       [...firstRun, cancel, lost],
     ),
+    ...regionStories,
   },
   unhandled: [
     // The job that is stranded asks for no restart; the failure is reported all the same.

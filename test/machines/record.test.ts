@@ -27,6 +27,7 @@ const changes: fc.Arbitrary<RecordChange> = fc.oneof(
   fc.record({
     change: fc.constant("generation" as const),
     generation: fc.nat({ max: 8 }),
+    regions: fc.subarray([0, 1], { minLength: 1 }),
     nonce: fc.constant("n"),
     completed: fc.nat({ max: 12 }),
   }),
@@ -65,8 +66,11 @@ describe("random changes", () => {
           expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
           expect(ids.length).toBeLessThanOrEqual(retained);
           if (change.change === "generation" && next !== record) {
-            expect(next.generation).toBe(change.generation);
+            expect(next.generation).toBe(change.generation + change.regions.length - 1);
             expect(next.generation).toBeGreaterThan(record.generation);
+            expect(change.regions.map((region) => next.generations[region])).toEqual(
+              change.regions.map((_, index) => change.generation + index),
+            );
             expect(factsOf(next).completed).toBe(change.completed);
           }
           if (change.change === "decision" && next !== record) {
@@ -209,12 +213,30 @@ it("a savepoint and an abort are remembered, the latest ten, and decide nothing 
 
 describe("a generation", () => {
   const raise = (record: JobRecord, generation: number, completed: number) =>
-    changeRecord(record, { change: "generation", generation, nonce: "n2", completed });
+    changeRecord(record, { change: "generation", generation, regions: [0], nonce: "n2", completed });
 
   it("is raised only over the checkpoint that its recovery was planned from (D2, P20)", () => {
     const record = recordWith({ checkpoints: [checkpointOf(7)] });
     expect(raise(record, 2, 6)).toHaveProperty("refused");
     expect(raise(record, 2, 7)).toMatchObject({ record: { generation: 2, nonce: "n2", status: "running" } });
+  });
+
+  it("is raised for some regions, one each, and the others keep theirs (D1, J6)", () => {
+    const record = recordWith({ generation: 4, generations: [3, 2, 4] });
+    const change = {
+      change: "generation",
+      generation: 5,
+      regions: [0, 2],
+      nonce: "n2",
+      completed: 0,
+    } as const;
+    const after = changed(record, change);
+    expect(after).toMatchObject({ generation: 6, generations: [5, 2, 6] });
+    expect(
+      changeRecord(after, { change: "decision", checkpoint: checkpointOf(9, 4), savepoint: null }),
+    ).toEqual({
+      refused: "generation 6 has taken over",
+    });
   });
 
   it("is never given out twice (D3, P2)", () => {

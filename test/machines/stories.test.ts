@@ -62,6 +62,7 @@ function leaderRoute(
           create(`checkpoint/${params.checkpointId}`, checkpointMachine, {
             ...params,
             generation: generation(),
+            generations: [generation()],
             timeoutMs: 600_000,
             subtasks,
           }),
@@ -97,10 +98,13 @@ function leader(title: string, steps: Scenario["steps"]): Scenario {
   return {
     title,
     actors: {
-      job: { machine: jobMachine, input: { subtasks, deployTimeoutMs: 120_000, settleRetryMs: 500 } },
+      job: {
+        machine: jobMachine,
+        input: { regions: [subtasks], deployTimeoutMs: 120_000, settleRetryMs: 500 },
+      },
     },
     route: (effect) => {
-      if (effect.type === "send.deployment") generation = Number(effect.params.generation);
+      if (effect.type === "send.deployment") [generation] = effect.params.generations as [number];
       return route(effect);
     },
     steps,
@@ -111,6 +115,7 @@ const stored = (some: Partial<RecordFacts>) =>
   to("job", "record.stored", {
     facts: {
       generation: 1,
+      generations: some.generation === 0 ? [] : [some.generation ?? 1],
       status: "running",
       settleTo: null,
       reservedCheckpointId: 1000,
@@ -290,7 +295,7 @@ describe("the leader of a job", () => {
         stored({ generation: 2 }),
         restored("lines/0", 2),
         restored("count/0", 2),
-        to("job", "worker.lost", { generation: 2, worker: "w1", reason: "nobody answers to its name" }),
+        to("job", "worker.lost", { generations: [2], worker: "w1", reason: "nobody answers to its name" }),
         "Nothing was ever decided, so there is nothing to commit.",
         stored({ generation: 2, status: "settling", settleTo: "failed" }),
         stored({ generation: 2, status: "failed" }),

@@ -45,6 +45,7 @@ async function deciding() {
     input: {
       checkpointId: 7,
       generation: 3,
+      generations: [3],
       request: { request: "", reason: "periodic", savepoint: null },
       timeoutMs: 1000,
       subtasks: ["count/0"],

@@ -18,6 +18,7 @@ class World {
   chance = 0;
   #facts: RecordFacts = {
     generation: 0,
+    generations: [],
     status: "created",
     settleTo: null,
     reservedCheckpointId: 0,
@@ -35,7 +36,7 @@ class World {
     this.host.start({
       id: "job",
       machine: jobMachine,
-      input: { subtasks: ["count/0"], deployTimeoutMs: 120_000, settleRetryMs: 500 },
+      input: { regions: [["count/0"]], deployTimeoutMs: 120_000, settleRetryMs: 500 },
       handlers: {
         "store.claim": () => store({}),
         "start.policies": () =>
@@ -43,7 +44,7 @@ class World {
         "plan.recovery": () => this.host.send("job", event("recovery.planned")),
         "await.slots": () => this.host.send("job", event("slots.available")),
         "store.generation": ({ generation }: { generation: number }) =>
-          store({ generation, status: "running" }),
+          store({ generation, generations: [generation], status: "running" }),
         "send.deployment": () => {
           this.deployedAtMs.push(this.clock.elapsedMs());
         },

@@ -66,6 +66,7 @@ describe("a first submission", () => {
         ...kept,
         incarnation: "random-1",
         generation: 0,
+        generations: [],
         nonce: "",
         token: 9,
         writeId: "random-2",

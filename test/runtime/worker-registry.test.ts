@@ -49,7 +49,6 @@ class World {
       codeFingerprint: "c1",
       parallelism: {},
       slots,
-      generation: 0,
       processId: 1,
     };
     this.registry.register(registration);
@@ -65,7 +64,7 @@ class World {
       await new Promise<void>((resolve) => this.clock.after(timeoutMs, resolve));
       throw new RequestTimeoutError("no answer");
     }
-    return { worker, generation: 1, subtasks: [] };
+    return { worker, generations: [1], subtasks: [] };
   }
 }
 
@@ -81,7 +80,7 @@ describe("placement (P5)", () => {
     world.register("b", 2);
     world.register("a", 2);
     expect(world.registry.slots).toBe(4);
-    expect(world.registry.place([vertex("lines", 1), vertex("count", 3)])).toEqual({
+    expect(world.registry.place([vertex("lines", 1), vertex("count", 3)], {})).toEqual({
       "lines/0": "a",
       "count/0": "a",
       "count/1": "b",
@@ -92,7 +91,7 @@ describe("placement (P5)", () => {
   it("fills up the larger worker when the smaller one has no slot left", () => {
     world.register("a", 1);
     world.register("b", 3);
-    expect(world.registry.place([vertex("count", 4)])).toEqual({
+    expect(world.registry.place([vertex("count", 4)], {})).toEqual({
       "count/0": "a",
       "count/1": "b",
       "count/2": "b",
@@ -102,15 +101,26 @@ describe("placement (P5)", () => {
 
   it("needs as many slots as the widest vertex has subtasks", () => {
     world.register("a", 2);
-    expect(world.registry.place([vertex("count", 3)])).toBeUndefined();
-    expect(world.registry.place([vertex("lines", 2), vertex("count", 2)])).toBeDefined();
+    expect(world.registry.place([vertex("count", 3)], {})).toBeUndefined();
+    expect(world.registry.place([vertex("lines", 2), vertex("count", 2)], {})).toBeDefined();
+  });
+
+  it("leaves where they are whom no failure has hit, and counts their slots", () => {
+    world.register("a", 1);
+    world.register("b", 1);
+    const vertices = [vertex("lines", 2), vertex("count", 1)];
+    const kept = { "count/0": "b" };
+    expect(world.registry.place(vertices, kept)).toEqual({ "lines/0": "b", "lines/1": "a", "count/0": "b" });
+    expect(world.registry.place([vertex("lines", 3)], { "lines/2": "b" })).toBeUndefined();
   });
 
   it("does not depend on the order of registration", () => {
     const other = new World();
     for (const name of ["c", "a", "b"]) world.register(name);
     for (const name of ["b", "c", "a"]) other.register(name);
-    expect(other.registry.place([vertex("count", 3)])).toEqual(world.registry.place([vertex("count", 3)]));
+    expect(other.registry.place([vertex("count", 3)], {})).toEqual(
+      world.registry.place([vertex("count", 3)], {}),
+    );
   });
 });
 
@@ -135,7 +145,7 @@ describe("life and death of a worker (P28)", () => {
     await world.clock.pass(1000);
     expect(world.pings.map(({ atMs }) => atMs)).toEqual([0, 250, 500, 750, 1000]);
     expect(world.answers).toHaveLength(5);
-    expect(world.registry.list()[0]?.answer).toMatchObject({ worker: "a", generation: 1 });
+    expect(world.registry.list()[0]?.answer).toMatchObject({ worker: "a", generations: [1] });
     expect(world.lost).toEqual([]);
   });
 

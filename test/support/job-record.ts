@@ -39,6 +39,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     submissionId: "s1",
     incarnation: "i1",
     generation: 1,
+    generations: [some.generation ?? 1],
     nonce: "n1",
     token: 5,
     writeId: "w1",

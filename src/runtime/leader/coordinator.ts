@@ -296,7 +296,7 @@ export class Coordinator {
         reason: `job ${submission.job} is being changed by somebody else; try again`,
       };
     if (this.#token !== 0) this.#run(submission.job, admitted.record, answer.revision);
-    return { answer: "accepted", generation: admitted.record.generation };
+    return { answer: "accepted", generations: admitted.record.generations };
   }
 }
 

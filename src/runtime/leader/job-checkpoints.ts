@@ -20,6 +20,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
+import { subtasksOf } from "../../../machines/regions.ts";
 import {
   disposeSavepoint,
   type OpenStorage,
@@ -67,7 +68,7 @@ export interface JobCheckpointsOptions {
   /** As of the last settled write. */
   readonly record: () => JobRecord;
   readonly change: (change: RecordChange) => Promise<MachineEvent>;
-  /** To every worker of the generation. */
+  /** To every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
   /** How far a subtask is, as its worker said last. */
   readonly progressOf: (subtask: SubtaskName) => Omit<MissingSubtask, "subtask">;
@@ -202,7 +203,7 @@ export class JobCheckpoints {
 
   #start(checkpointId: number, request: CheckpointRequest): void {
     const { host, clock, record } = this.#options;
-    const { generation, checkpointing, plan } = record();
+    const { generation, generations, checkpointing, plan } = record();
     const pending: Pending = {
       startedMs: clock.elapsedMs(),
       startedAtMs: clock.nowMs(),
@@ -218,7 +219,7 @@ export class JobCheckpoints {
     host.start({
       id: actorOf(checkpointId),
       machine: checkpointMachine,
-      input: { checkpointId, generation, request, timeoutMs, subtasks: subtasksOf(plan) },
+      input: { checkpointId, generation, generations, request, timeoutMs, subtasks: subtasksOf(plan) },
       handlers: this.#handlersOf(checkpointId, pending),
     });
   }
@@ -398,12 +399,6 @@ const REFUSALS = {
 function uploadedBy({ snapshots, stored }: Pending): string[] {
   const objects = [...snapshots.values()].flatMap(snapshotObjects);
   return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
-}
-
-export function subtasksOf(plan: JobRecord["plan"]): SubtaskName[] {
-  return plan.vertices
-    .flatMap((vertex) => Array.from({ length: vertex.parallelism }, (_, index) => `${vertex.id}/${index}`))
-    .sort();
 }
 
 function manifestOf(record: JobRecord, checkpointId: number, snapshots: SubtaskSnapshot[]): Manifest {

@@ -10,10 +10,10 @@ import { type JobEffects, jobMachine } from "../../../machines/job.ts";
 import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
 import { factsOf, latestCheckpoint, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
+import { regionsOf } from "../../../machines/regions.ts";
 import { restartMachine } from "../../../machines/restart.ts";
 import { type ControlLink, pause } from "../../control/link.ts";
 import type {
-  Deployment,
   JobReport,
   LeaderAnswer,
   PingAnswer,
@@ -21,18 +21,18 @@ import type {
   SubtaskMessage,
   WorkerRegistration,
 } from "../../control/messages.ts";
-import { describeError, ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
+import { ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
 import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { Collections } from "./collections.ts";
-import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
+import { JobCheckpoints } from "./job-checkpoints.ts";
 import { JobRequests } from "./job-requests.ts";
-import { LeaderGeneration } from "./leader-generation.ts";
 import { ObjectReaper } from "./object-reaper.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { RegionGenerations } from "./region-generations.ts";
 import { refusalOf } from "./registration.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
@@ -67,8 +67,7 @@ export class JobRuntime {
   readonly #life = new AbortController();
   readonly #checkpoints: JobCheckpoints;
   readonly #requests: JobRequests;
-  /** The last one that was raised; it may be over. */
-  #generation: LeaderGeneration | undefined;
+  readonly #generations: RegionGenerations;
   #placement: { [subtask: SubtaskName]: string } = {};
   #awaitingSlots = false;
   #restarts = 0;
@@ -123,8 +122,16 @@ export class JobRuntime {
       manifestTimeoutMs: timings.manifestTimeoutMs,
       record: () => this.record,
       change: (change) => this.#change(change),
-      tell: (message) => this.#generation?.tell(message),
+      tell: (message) => this.#generations.tell(message),
       progressOf: (subtask) => this.#workers.progressOf(subtask),
+    });
+    this.#generations = new RegionGenerations({
+      ...options,
+      regions: regionsOf(options.record.plan),
+      signal: this.#life.signal,
+      receive: (message) => this.#receive(message),
+      onRefused: (generation, reason) =>
+        this.#host.send("job", { type: "deployment.failed", generation, reason } as MachineEvent),
     });
     this.#workers = new WorkerRegistry({
       link,
@@ -143,7 +150,7 @@ export class JobRuntime {
       id: "job",
       machine: jobMachine,
       input: {
-        subtasks: subtasksOf(this.#options.record.plan),
+        regions: regionsOf(this.#options.record.plan),
         deployTimeoutMs: this.#options.timings.deployTimeoutMs,
         settleRetryMs: this.#options.timings.settleRetryMs,
       },
@@ -154,7 +161,7 @@ export class JobRuntime {
   /** The leader has stepped down, or the process ends: nothing is sent or deleted from here on (P9). */
   close(): void {
     this.#life.abort();
-    this.#generation?.end();
+    this.#generations.end();
     this.#workers.close();
     this.#host.close();
   }
@@ -179,7 +186,7 @@ export class JobRuntime {
     const reason = refusalOf(registration, record);
     if (reason !== undefined) return { answer: "refused", reason };
     this.#workers.register(registration);
-    return { answer: "accepted", generation: record.generation };
+    return { answer: "accepted", generations: record.generations };
   }
 
   cancel(): LeaderAnswer {
@@ -209,6 +216,7 @@ export class JobRuntime {
       job: record.job,
       incarnation: record.incarnation,
       generation: record.generation,
+      generations: record.generations,
       status: record.status,
       phase,
       leader: this.#options.leader,
@@ -218,9 +226,9 @@ export class JobRuntime {
         processId: registration.processId,
       })),
       subtasks: workers.flatMap(({ registration, answer }) =>
-        answer === undefined || answer.generation !== record.generation
-          ? []
-          : answer.subtasks.map((subtask) => ({ ...subtask, worker: registration.worker })),
+        (answer?.subtasks ?? [])
+          .filter(({ generation }) => record.generations.includes(generation))
+          .map((subtask) => ({ ...subtask, worker: registration.worker })),
       ),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#restarts,
@@ -249,11 +257,11 @@ export class JobRuntime {
         this.#awaitingSlots = true;
         this.#offerSlots();
       },
-      "store.generation": ({ generation, completed }) => this.#raiseGeneration(generation, completed),
-      "send.deployment": ({ settle }) => this.#deploy(settle),
-      "send.start": ({ generation }) => this.#generation?.tell({ type: "generation.start", generation }),
-      "send.drain": ({ generation }) => this.#generation?.tell({ type: "generation.drain", generation }),
-      "send.teardown": () => this.#generation?.tearDown(this.#life.signal),
+      "store.generation": (raised) => this.#raiseGenerations(raised),
+      "send.deployment": ({ generations, settle }) => this.#deploy(generations, settle),
+      "send.start": ({ generations }) => this.#generations.start(generations),
+      "send.drain": ({ generations }) => this.#generations.drain(generations),
+      "send.teardown": ({ generations }) => this.#generations.tearDown(generations),
       "store.settling": ({ settleTo }) => this.#change({ change: "settling", settleTo }),
       "store.terminal": ({ status, keepsAll }) => this.#change({ change: "terminal", status, keepsAll }),
       "release.job": ({ status }) => {
@@ -348,58 +356,27 @@ export class JobRuntime {
 
   #offerSlots(): void {
     if (!this.#awaitingSlots) return;
-    const placement = this.#workers.place(this.record.plan.vertices);
+    const placement = this.#workers.place(this.record.plan.vertices, this.#generations.placement());
     if (placement === undefined) return;
     this.#awaitingSlots = false;
     this.#placement = placement;
     this.#host.send("job", { type: "slots.available" });
   }
 
-  async #raiseGeneration(generation: number, completed: number): Promise<MachineEvent> {
+  async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<MachineEvent> {
     const nonce = this.#options.newId();
-    const answer = await this.#change({ change: "generation", generation, nonce, completed });
-    if (answer.type === "record.stored") this.#beginGeneration(generation);
+    const answer = await this.#change({ change: "generation", nonce, ...raised });
+    if (answer.type !== "record.stored") return answer;
+    this.#checkpoints.clear();
+    for (const [index, region] of raised.regions.entries())
+      this.#generations.begin(region, raised.generation + index, this.#placement);
     return answer;
   }
 
-  #beginGeneration(id: number): void {
-    this.#generation?.end();
-    this.#checkpoints.clear();
-    const { job, logger, timings } = this.#options;
-    this.#generation = new LeaderGeneration({
-      ...this.#options,
-      id,
-      placement: this.#placement,
-      deployTimeoutMs: timings.cancelTimeoutMs,
-      receive: (message) => this.#receive(message),
-      onError: (error) =>
-        logger.warn({ job, generation: id, error: describeError(error) }, "message could not be handled"),
-    });
-  }
-
-  #deploy(settle: boolean): void {
-    const { record } = this;
-    const latest = latestCheckpoint(record);
-    const deployment: Deployment = {
-      job: record.job,
-      incarnation: record.incarnation,
-      generation: record.generation,
-      nonce: record.nonce,
-      placement: this.#placement,
-      splits: record.splits,
-      restore: latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest },
-      settle,
-      maxParallelism: record.plan.maxParallelism,
-    };
-    const generation = this.#generation;
-    for (const worker of generation?.workers() ?? [])
+  #deploy(generations: readonly number[], settle: boolean): void {
+    for (const worker of this.#generations.workers(generations))
       if (!this.#workers.has(worker)) this.#workerLost(worker, "lost while its generation was being raised");
-      else void generation?.deploy(worker, deployment).then((reason) => this.#deployed(deployment, reason));
-  }
-
-  #deployed({ generation }: Deployment, reason: string | undefined): void {
-    if (reason !== undefined)
-      this.#host.send("job", { type: "deployment.failed", generation, reason } as MachineEvent);
+    this.#generations.deploy(generations, this.record, settle);
   }
 
   #workerLost(worker: string, reason: string): void {
@@ -407,25 +384,19 @@ export class JobRuntime {
     this.#reportLost(worker, reason);
   }
 
-  #reportLost(worker: string, reason: string): void {
-    const generation = this.#generation;
-    if (generation === undefined || generation.over || !generation.workers().includes(worker)) return;
-    this.#host.send("job", {
-      type: "worker.lost",
-      generation: generation.id,
-      worker,
-      reason,
-    } as MachineEvent);
+  #reportLost(worker: string, reason: string, generations = this.#generations.on(worker)): void {
+    if (generations.length > 0)
+      this.#host.send("job", { type: "worker.lost", generations, worker, reason } as MachineEvent);
   }
 
   #checkSubtasks(worker: string, answer: PingAnswer): void {
-    const missing = this.#generation?.missing(worker, answer);
-    if (missing !== undefined) this.#reportLost(worker, `subtask ${missing} does not run there any more`);
+    for (const { generation, subtask } of this.#generations.missing(worker, answer))
+      this.#reportLost(worker, `subtask ${subtask} does not run there any more`, [generation]);
   }
 
   /** What the generation's subtasks say. */
   #receive(message: SubtaskMessage): { readonly answer: string } {
-    if (message.generation !== this.#generation?.id) return { answer: "stale" };
+    if (!this.#generations.has(message.generation)) return { answer: "stale" };
     switch (message.type) {
       case "subtask.acknowledged":
         return { answer: this.#checkpoints.acknowledged(message) };

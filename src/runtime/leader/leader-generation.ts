@@ -1,5 +1,5 @@
 /**
- * One generation as its leader sees it: where its subtasks were placed, and the wire to their workers.
+ * One generation of one region as its leader sees it: where its subtasks were placed, and the wire to their workers.
  *
  * Owns: delivery to the generation's workers, repeated until answered. Does not own: what is said, and when a generation
  * begins and ends (machines/job.ts).
@@ -17,6 +17,7 @@ import type { Clock } from "../clock.ts";
 
 export interface LeaderGenerationOptions {
   readonly job: string;
+  readonly region: number;
   readonly id: number;
   readonly placement: { readonly [subtask: SubtaskName]: string };
   readonly link: ControlLink;
@@ -50,6 +51,14 @@ export class LeaderGeneration {
     return this.#options.id;
   }
 
+  get region(): number {
+    return this.#options.region;
+  }
+
+  get placement(): { readonly [subtask: SubtaskName]: string } {
+    return this.#options.placement;
+  }
+
   get over(): boolean {
     return this.#over.signal.aborted;
   }
@@ -60,8 +69,10 @@ export class LeaderGeneration {
 
   /** A subtask that was placed on this worker and does not run there (P5). */
   missing(worker: string, answer: PingAnswer): SubtaskName | undefined {
-    if (answer.generation !== this.id) return undefined;
-    const there = new Set(answer.subtasks.map((subtask) => subtask.subtask));
+    if (!answer.generations.includes(this.id)) return undefined;
+    const there = new Set(
+      answer.subtasks.filter(({ generation }) => generation === this.id).map(({ subtask }) => subtask),
+    );
     return Object.entries(this.#options.placement).find(
       ([subtask, at]) => at === worker && !there.has(subtask),
     )?.[0];
@@ -82,7 +93,6 @@ export class LeaderGeneration {
   /** To every worker, until each has answered or the generation is over (B1). */
   tell(message: GenerationRequest): void {
     const { link, subjects, job, id } = this.#options;
-    if (message.generation !== id) return;
     for (const worker of this.workers())
       void link.tell(subjects.worker(job, id, worker), message, { signal: this.#over.signal });
   }
@@ -92,13 +102,14 @@ export class LeaderGeneration {
     this.#wire.close();
   }
 
-  /** Ends it, and tells its workers so; `signal`: leadership. */
+  /** Ends it, and tells its workers so, once; `signal`: leadership. */
   tearDown(signal: AbortSignal): void {
+    if (this.over) return;
     this.end();
-    const { link, subjects, job, id, clock } = this.#options;
+    const { link, subjects, job, region, id, clock } = this.#options;
     const bound = new AbortController();
     clock.after(TEARDOWN_BOUND_MS, () => bound.abort());
-    const message = { type: "generation.teardown", job, generation: id };
+    const message = { type: "generation.teardown", job, region, generation: id };
     for (const worker of this.workers())
       void link.tell(subjects.workers(worker), message, { signal: AbortSignal.any([bound.signal, signal]) });
   }

@@ -5,7 +5,7 @@
  * is needed for correctness: what is not deleted now is found by the next generation's sweep.
  *
  * O1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
- * O2  A sweep touches only generations older than the sweeper's own.
+ * O2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { droppedBy } from "../../../machines/record.ts";

@@ -134,6 +134,7 @@ function freshRecord(
     ...kept,
     incarnation: facts.newId(),
     generation: existing?.generation ?? 0,
+    generations: [],
     nonce: "",
     token: facts.token,
     writeId: facts.newId(),

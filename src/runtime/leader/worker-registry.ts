@@ -97,18 +97,29 @@ export class WorkerRegistry {
   /**
    * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
    * undefined when there are not enough.
+   * @param kept where subtasks run that stay there, and with them their slots
    */
-  place(vertices: readonly VertexPlan[]): { [subtask: SubtaskName]: string } | undefined {
-    const needed = Math.max(...vertices.map((vertex) => vertex.parallelism));
+  place(
+    vertices: readonly VertexPlan[],
+    kept: { readonly [subtask: SubtaskName]: string },
+  ): { [subtask: SubtaskName]: string } | undefined {
+    const slots = Array.from(
+      { length: Math.max(...vertices.map((vertex) => vertex.parallelism)) },
+      (_, index) => vertices.map(({ id }) => kept[`${id}/${index}`]).find((worker) => worker !== undefined),
+    );
     const free = [...this.#workers.values()]
-      .map(({ registration }) => ({ worker: registration.worker, left: registration.slots }))
+      .map(({ registration: { worker, slots: offered } }) => ({
+        worker,
+        left: offered - slots.filter((taken) => taken === worker).length,
+      }))
       .sort((a, b) => (a.worker < b.worker ? -1 : 1));
-    const slots: string[] = [];
-    while (slots.length < needed) {
+    while (slots.includes(undefined)) {
       const round = free.filter((worker) => worker.left > 0);
       if (round.length === 0) return undefined;
       for (const worker of round) {
-        slots.push(worker.worker);
+        const next = slots.indexOf(undefined);
+        if (next < 0) break;
+        slots[next] = worker.worker;
         worker.left--;
       }
     }

@@ -186,6 +186,7 @@ export class Subtask {
   report(): Omit<SubtaskReport, "worker"> {
     return {
       subtask: this.name,
+      generation: this.#options.deployment.generation,
       state: this.#host.state("subtask"),
       recordsIn: this.#counter.records,
       checkpoint: this.#checkpointId === undefined ? null : this.#progress(this.#checkpointId),

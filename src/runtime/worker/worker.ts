@@ -1,11 +1,12 @@
 /**
  * A worker process: offers slots to the leader of one job and runs what is deployed on it.
  *
- * Owns: registration, the present generation, tearing older ones down. Does not own: what a subtask does (subtask.ts).
+ * Owns: registration, the present generation of each region, tearing older ones down. Does not own: what a subtask does
+ * (subtask.ts).
  *
- * Z1  A deployment is accepted only after every older generation here has been torn down; past the cancel timeout the
- *     process exits (P29).
- * Z2  Messages of another generation than the present one are answered "stale" and change nothing (P2).
+ * Z1  A deployment is accepted only after every older generation of its region has been torn down here; past the cancel
+ *     timeout the process exits (P29).
+ * Z2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
  */
 import type { Manifest } from "../../../machines/protocol.ts";
 import { type ControlLink, pause } from "../../control/link.ts";
@@ -42,14 +43,20 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly onStuck: (error: Error) => void;
 }
 
+/** What one region runs here, and the wire that it is spoken to over. */
+interface Running {
+  readonly generation: Generation;
+  readonly wire: Subscription;
+}
+
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #life = new AbortController();
   readonly #subscriptions: Subscription[] = [];
-  #generation: Generation | undefined;
-  #wire: Subscription | undefined;
+  /** By region, as the next one. */
+  readonly #running = new Map<number, Running>();
   /** Highest generation that was deployed or ended here. */
-  #highest = 0;
+  readonly #highest: number[] = [];
   #deploying: Promise<unknown> = Promise.resolve();
 
   constructor(options: WorkerOptions) {
@@ -73,7 +80,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.#life.abort();
     for (const subscription of this.#subscriptions) subscription.close();
-    await this.#tearDown();
+    await Promise.all([...this.#running.keys()].map((region) => this.#tearDown(region)));
   }
 
   readonly #complain = (error: unknown): void =>
@@ -95,19 +102,13 @@ export class Worker {
         codeFingerprint,
         parallelism,
         slots,
-        generation: this.#highest,
         processId,
       };
       try {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "refused") this.#options.onRefused(new RequestRefusedError(answer.reason));
-        if (
-          answer.answer === "accepted" &&
-          (answer.generation ?? 0) > this.#highest &&
-          this.#generation !== undefined
-        )
-          void this.#inOrder(() => this.#endUpTo((answer.generation ?? 0) - 1));
+        if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? []);
       } catch (error) {
         this.#registered = false;
         if (retryOf(error) !== "now") throw error;
@@ -124,7 +125,7 @@ export class Worker {
         return this.#inOrder(() => this.#deploy(request.deployment));
       case "generation.teardown":
         return this.#inOrder(async () => {
-          await this.#endUpTo(request.generation);
+          await this.#endUpTo(request.region, request.generation);
           return { answer: "accepted" };
         });
     }
@@ -133,9 +134,19 @@ export class Worker {
   #ping(): PingAnswer {
     return {
       worker: this.#options.id,
-      generation: this.#highest,
-      subtasks: this.#generation?.report() ?? [],
+      generations: Array.from(this.#highest, (generation) => generation ?? 0),
+      subtasks: [...this.#running.values()].flatMap(({ generation }) => generation.report()),
     };
+  }
+
+  #endOlderThan(generations: readonly number[]): void {
+    for (const [region, generation] of generations.entries())
+      if (generation > this.#highestOf(region) && this.#running.has(region))
+        void this.#inOrder(() => this.#endUpTo(region, generation - 1));
+  }
+
+  #highestOf(region: number): number {
+    return this.#highest[region] ?? 0;
   }
 
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
@@ -144,39 +155,39 @@ export class Worker {
     return result;
   }
 
-  async #endUpTo(generation: number): Promise<void> {
-    this.#highest = Math.max(this.#highest, generation);
-    if (this.#generation !== undefined && this.#generation.id <= generation) await this.#tearDown();
+  async #endUpTo(region: number, generation: number): Promise<void> {
+    this.#highest[region] = Math.max(this.#highestOf(region), generation);
+    const running = this.#running.get(region);
+    if (running !== undefined && running.generation.id <= generation) await this.#tearDown(region);
   }
 
   async #deploy(deployment: Deployment): Promise<{ readonly answer: string; readonly reason?: string }> {
-    if (deployment.generation < this.#highest) return { answer: "stale" };
-    if (deployment.generation === this.#highest)
-      return { answer: this.#generation?.id === this.#highest ? "duplicate" : "stale" };
-    await this.#tearDown();
+    const { job, region, settle } = deployment;
+    const highest = this.#highestOf(region);
+    if (deployment.generation < highest) return { answer: "stale" };
+    if (deployment.generation === highest)
+      return { answer: this.#running.get(region)?.generation.id === highest ? "duplicate" : "stale" };
+    await this.#tearDown(region);
     const { logger, link, subjects, id } = this.#options;
-    logger.info(
-      { job: deployment.job, generation: deployment.generation, settle: deployment.settle },
-      "deploying",
-    );
+    logger.info({ job, region, generation: deployment.generation, settle }, "deploying");
     try {
       const manifest = await this.#readManifest(deployment);
       // Not earlier: a ping that names this generation and none of its subtasks says that they are gone (P5).
-      this.#highest = deployment.generation;
+      this.#highest[region] = deployment.generation;
       const generation = new Generation({
         ...this.#options,
         worker: id,
         bus: link.bus,
         deployment,
         plan: planOfDeployment(deployment, manifest),
-        send: (message, signal) => void this.#tellLeader(message, signal),
+        send: (message, signal) => void this.#tellLeader(deployment, message, signal),
       });
-      this.#generation = generation;
-      this.#wire = link.serve(
-        subjects.worker(deployment.job, generation.id, id),
+      const wire = link.serve(
+        subjects.worker(job, generation.id, id),
         (message) => this.#receiveForGeneration(generation, message as GenerationRequest),
         this.#complain,
       );
+      this.#running.set(region, { generation, wire });
       generation.start();
       return { answer: "accepted" };
     } catch (error) {
@@ -192,30 +203,29 @@ export class Worker {
   }
 
   #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {
-    if (this.#generation !== generation || message.generation !== generation.id) return { answer: "stale" };
+    const present = this.#running.get(generation.deployment.region)?.generation;
+    if (present !== generation || message.generation !== generation.id) return { answer: "stale" };
     generation.receive(message);
     return { answer: "accepted" };
   }
 
-  async #tellLeader(message: SubtaskMessage, signal: AbortSignal): Promise<void> {
+  async #tellLeader(deployment: Deployment, message: SubtaskMessage, signal: AbortSignal): Promise<void> {
     const { link, subjects, job, storage } = this.#options;
-    const generation = this.#generation;
-    if (generation === undefined) return;
     await link
       .tell(subjects.coordinator(job, message.generation), message, {
         signal,
         timeoutMs: 2000,
-        detour: { storage, at: generation.deployment },
+        detour: { storage, at: deployment },
       })
       .catch(this.#complain);
   }
 
-  async #tearDown(): Promise<void> {
-    const generation = this.#generation;
-    this.#generation = undefined;
-    this.#wire?.close();
-    this.#wire = undefined;
-    if (generation === undefined) return;
+  async #tearDown(region: number): Promise<void> {
+    const running = this.#running.get(region);
+    if (running === undefined) return;
+    this.#running.delete(region);
+    running.wire.close();
+    const { generation } = running;
     const { clock, timings, onStuck } = this.#options;
     const timer = clock.after(timings.cancelTimeoutMs, () =>
       onStuck(new Error(`generation ${generation.id} did not end within ${timings.cancelTimeoutMs} ms`)),

@@ -2,6 +2,7 @@
 import { alignmentBugs } from "./alignment.ts";
 import { hostBugs } from "./hosts.ts";
 import { machineBugs } from "./machines.ts";
+import { regionBugs } from "./regions.ts";
 import { requestBugs } from "./requests.ts";
 import type { SeededBug } from "./seeded.ts";
 
@@ -9,5 +10,6 @@ export const seededBugs: readonly SeededBug[] = [
   ...machineBugs,
   ...hostBugs,
   ...requestBugs,
+  ...regionBugs,
   ...alignmentBugs,
 ];

@@ -17,10 +17,10 @@ export const and = (
 
 const completeEarly: Reroute = (effect, proceed, _actor, state) => {
   if (effect.type !== "store.decision") return proceed();
-  const { wire, placement } = memoryOf<Memory>(state);
+  const { live, placement } = memoryOf<Memory>(state);
   const message = {
     type: "checkpoint.completed",
-    generation: wire,
+    generation: live[0],
     checkpointId: effect.params.checkpointId,
   };
   return and(proceed(), ...Object.values(placement).map((to) => ({ kind: "send", to, message }) as const));

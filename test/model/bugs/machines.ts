@@ -68,16 +68,15 @@ const newestFirst = withGuards(subtask, {
   },
 } as never);
 
-/** The machine without one handler of one state. */
-function without(machine: AnyStateMachine, path: readonly string[], event: string): AnyStateMachine {
+/** The machine with one state in which it takes no notice of an event. */
+export function deaf(machine: AnyStateMachine, path: readonly string[], event: string): AnyStateMachine {
   type Node = { readonly on?: Record<string, unknown>; readonly states?: Record<string, Node> };
-  const strip = (node: Node, [state, ...inner]: readonly string[]): Node => {
+  const alter = (node: Node, [state, ...inner]: readonly string[]): Node => {
     if (state !== undefined)
-      return { ...node, states: { ...node.states, [state]: strip(node.states![state]!, inner) } };
-    const { [event]: _, ...on } = node.on ?? {};
-    return { ...node, on };
+      return { ...node, states: { ...node.states, [state]: alter(node.states![state]!, inner) } };
+    return { ...node, on: { ...node.on, [event]: {} } };
   };
-  return createMachine(strip(machine.config as Node, path) as never).provide(
+  return createMachine(alter(machine.config as Node, path) as never).provide(
     machine.implementations as never,
   );
 }
@@ -85,7 +84,7 @@ function without(machine: AnyStateMachine, path: readonly string[], event: strin
 const restoredUnheard = [
   ["settling", "storing"],
   ["settling", "committing"],
-].reduce((machine, path) => without(machine, path, "subtask.restored"), job);
+].reduce((machine, path) => deaf(machine, path, "subtask.restored"), job);
 
 const never = { otherGeneration: () => false };
 
@@ -96,7 +95,7 @@ export const machineBugs: readonly SeededBug[] = [
     what: "A subtask acknowledges while its transaction is still being staged.",
     alters: { subtask: acknowledgeEarly },
     bounds: { subtasks: { s: ["X"] }, slowSnapshots: true, losses: 1 },
-    foundBy: "C3 exactly once, in order",
+    foundBy: "C2 no commit before the decision",
   }),
   seeded({
     name: "sources-before-recovered-commits",
@@ -119,7 +118,7 @@ export const machineBugs: readonly SeededBug[] = [
     rule: "P2",
     what: "Nobody looks at the generation of a message.",
     alters: {
-      job: withGuards(job, never),
+      job: withGuards(job, { stale: () => false }),
       checkpoint: withGuards(checkpoint, never),
       subtask: withGuards(subtask, never),
       faults: { ignoresGenerations: true },

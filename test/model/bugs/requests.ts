@@ -13,8 +13,8 @@ import { type SeededBug, seeded } from "./seeded.ts";
 
 const savepointNotifies: Reroute = (effect, proceed, _actor, state) => {
   if (effect.type !== "store.savepointEntry") return proceed();
-  const { wire, placement } = memoryOf<Memory>(state);
-  const message = { type: "checkpoint.completed", generation: wire, ...effect.params };
+  const { live, placement } = memoryOf<Memory>(state);
+  const message = { type: "checkpoint.completed", generation: live[0], ...effect.params };
   return and(proceed(), ...Object.values(placement).map((to) => ({ kind: "send", to, message }) as const));
 };
 

@@ -9,6 +9,8 @@ export interface Bounds {
   readonly coordinators: readonly string[];
   /** For each subtask the workers that it may be placed on: with two of them an old generation runs on beside a new one. */
   readonly subtasks: Readonly<Record<string, readonly string[]>>;
+  /** Default: one region of all subtasks. */
+  readonly regions?: readonly (readonly string[])[];
   /** Records of each subtask's input. */
   readonly records: number;
   /** The input ends after the last record; else it goes on for ever, in silence. */
@@ -55,4 +57,8 @@ export interface Bounds {
   readonly reportsOnce?: boolean;
   /** What must always stay within reach. `quiet`: ended, or running on with every request answered and no source held. */
   readonly goal?: "ended" | "quiet";
+}
+
+export function regionsIn({ regions, subtasks }: Bounds): readonly (readonly string[])[] {
+  return regions ?? [Object.keys(subtasks)];
 }

@@ -1,4 +1,5 @@
 /** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
+import type { CheckpointInput } from "../../../machines/checkpoint.ts";
 import type { CheckpointRequest, JobRecord } from "../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";
@@ -6,7 +7,7 @@ import { canonical } from "../interner.ts";
 import type { Choose, ProcessOutcome } from "../machine-process.ts";
 import type { Event, StoreEffect } from "../process.ts";
 import type { MachineEffect } from "../pure-machine.ts";
-import type { Bounds } from "./bounds.ts";
+import { type Bounds, regionsIn } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { checkpointsIn, letterFor, wakeLetters } from "./held-actors.ts";
 import { change, memoryOf, passed } from "./memory.ts";
@@ -51,6 +52,7 @@ export class Routing {
 
   route({ type, params }: MachineEffect, actor: string): readonly ProcessOutcome[] | undefined {
     const generation = Number(params.generation);
+    const generations = params.generations as readonly number[];
     const checkpointId = Number(params.checkpointId);
     switch (type) {
       case "send.write":
@@ -65,6 +67,7 @@ export class Routing {
         return this.request(actor, {
           change: "generation",
           generation,
+          regions: params.regions as readonly number[],
           nonce: nonceOf(generation),
           completed: Number(params.completed),
         });
@@ -104,20 +107,20 @@ export class Routing {
       case "await.slots":
         return [this.soon(actor, "slots", { type: "slots.available" }), this.place()];
       case "send.deployment":
-        return this.deploy(params.settle === true);
+        return this.deploy(generations, params.settle === true);
       case "send.start":
-        return this.tellGeneration(generation, "generation.started", {});
+        return this.tellGenerations(generations, "generation.started", {});
       case "send.drain":
-        return this.tellGeneration(generation, "generation.drain", {});
+        return this.tellGenerations(generations, "generation.drain", {});
       case "send.trigger": {
         const stop = this.requestOf(actor).reason === "stop";
-        return this.tellGeneration(generation, "checkpoint.trigger", { checkpointId, ...(stop && { stop }) });
+        return this.tellUpTo(generation, "checkpoint.trigger", { checkpointId, ...(stop && { stop }) });
       }
       case "send.completed":
-        return this.tellGeneration(generation, "checkpoint.completed", { checkpointId });
+        return this.tellUpTo(generation, "checkpoint.completed", { checkpointId });
       case "send.aborted":
         return [
-          ...this.tellGeneration(generation, "checkpoint.aborted", { checkpointId }),
+          ...this.tellUpTo(generation, "checkpoint.aborted", { checkpointId }),
           ...(this.memory.pending[checkpointId] === undefined
             ? []
             : this.failRequests([this.requestOf(actor).request])),
@@ -133,8 +136,8 @@ export class Routing {
       }
       case "send.teardown":
         return [
-          ...(this.bounds.teardown ? this.toWorkers("generation.ended", { generation }) : []),
-          change<Memory>(() => ({ wire: null })),
+          ...(this.bounds.teardown ? this.tellGenerations(generations, "generation.ended", {}) : []),
+          change<Memory>(({ live }) => ({ live: live.filter((one) => !generations.includes(one)) })),
         ];
       case "start.checkpoint":
         return this.startCheckpoint(checkpointId, params.request as CheckpointRequest);
@@ -208,10 +211,11 @@ export class Routing {
   private follow(actor: string, wanted: RecordChange): ProcessOutcome[] {
     switch (wanted.change) {
       case "generation": {
-        const { generation } = wanted;
+        const { generation, regions: raised } = wanted;
+        const begun = raised.map((_, index) => generation + index);
         return [
           ...(this.variant.faults.forgetsRequests ? [] : this.failRequests(this.pendingRequests)),
-          change<Memory>(() => ({ wire: generation, pending: {}, written: [] })),
+          change<Memory>(({ live }) => ({ live: [...live, ...begun], raised, pending: {}, written: [] })),
         ];
       }
       case "decision":
@@ -298,31 +302,41 @@ export class Routing {
   }
 
   private place(): ProcessOutcome {
+    const kept = this.memory.live.flatMap((generation) => this.subtasksOf(generation));
     const placement = Object.entries(this.bounds.subtasks).map(([subtask, workers]) => [
       subtask,
-      workers.length === 1 ? workers[0]! : this.choose(...workers),
+      kept.includes(subtask)
+        ? this.memory.placement[subtask]!
+        : workers.length === 1
+          ? workers[0]!
+          : this.choose(...workers),
     ]);
     return change<Memory>(() => ({ placement: Object.fromEntries(placement) }));
   }
 
-  private deploy(settle: boolean): ProcessOutcome[] {
-    const { generation, checkpoints } = this.record;
+  private deploy(generations: readonly number[], settle: boolean): ProcessOutcome[] {
     const { placement, planned } = this.memory;
-    const latest = checkpoints.at(-1) as ModelCheckpoint | undefined;
+    const latest = this.record.checkpoints.at(-1) as ModelCheckpoint | undefined;
     const restore = this.variant.faults.deploysThePlan ? (planned ?? undefined) : this.restorable(latest);
-    return Object.entries(placement).map(([subtask, to]) => ({
-      kind: "send",
-      to,
-      message: {
-        type: "generation.deploy",
-        generation,
-        leader: this.id,
-        subtask,
-        restoredCheckpointId: restore?.checkpointId ?? 0,
-        restored: restore?.snapshots[subtask] ?? null,
-        settle,
-      } satisfies Deployment,
-    }));
+    return generations.flatMap((generation) =>
+      this.subtasksOf(generation).map((subtask) => ({
+        kind: "send" as const,
+        to: placement[subtask]!,
+        message: {
+          type: "generation.deploy",
+          generation,
+          leader: this.id,
+          subtask,
+          restoredCheckpointId: restore?.checkpointId ?? 0,
+          restored: restore?.snapshots[subtask] ?? null,
+          settle,
+        } satisfies Deployment,
+      })),
+    );
+  }
+
+  private subtasksOf(generation: number): readonly string[] {
+    return regionsIn(this.bounds)[this.record.generations.indexOf(generation)] ?? [];
   }
 
   private restorable(latest: ModelCheckpoint | undefined): ModelCheckpoint | undefined {
@@ -331,16 +345,26 @@ export class Routing {
     return this.variant.faults.restoresSavepoints && newer ? (savepoint as never) : latest;
   }
 
-  /** Only while the generation is mine to speak to (B1). */
-  private tellGeneration(generation: number, type: string, fields: object): ProcessOutcome[] {
-    return this.memory.wire === generation ? this.toWorkers(type, { generation, ...fields }) : [];
-  }
-
-  private toWorkers(type: string, fields: object): ProcessOutcome[] {
-    const message = { type, ...fields };
+  /** Only while they are mine to speak to (B1). */
+  private tellGenerations(generations: readonly number[], type: string, fields: object): ProcessOutcome[] {
     // What makes a subtask report again.
     const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";
-    return Object.values(this.memory.placement).map((to) => ({ kind: "send", to, message, once }));
+    const { live, placement } = this.memory;
+    return live
+      .filter((generation) => generations.includes(generation))
+      .flatMap((generation) =>
+        this.subtasksOf(generation).map((subtask) => ({
+          kind: "send" as const,
+          to: placement[subtask]!,
+          message: { type, generation, ...fields },
+          once,
+        })),
+      );
+  }
+
+  private tellUpTo(generation: number, type: string, fields: object): ProcessOutcome[] {
+    const taking = this.memory.live.filter((one) => one <= generation);
+    return this.tellGenerations(taking, type, fields);
   }
 
   private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
@@ -366,7 +390,7 @@ export class Routing {
   }
 
   private startCheckpoint(checkpointId: number, request: CheckpointRequest): ProcessOutcome[] {
-    const { generation, checkpointing } = this.record;
+    const { generation, generations, checkpointing } = this.record;
     return [
       { kind: "store", update: addTo("used", checkpointId), note: `triggers ${checkpointId}` },
       change<Memory>(({ pending }) => ({ pending: { ...pending, [checkpointId]: {} } })),
@@ -377,6 +401,7 @@ export class Routing {
         input: {
           checkpointId,
           generation,
+          generations,
           request,
           timeoutMs: checkpointing.timeoutMs,
           subtasks: Object.keys(this.bounds.subtasks),
@@ -389,9 +414,11 @@ export class Routing {
     const snapshots = this.memory.pending[checkpointId];
     if (snapshots === undefined)
       return this.wake(actor, { type: "record.refused", facts: factsOf(this.record) } as Event);
+    const { generation, generations } = this.state.actors.get(actor)!.snapshot.context as CheckpointInput;
     const checkpoint: ModelCheckpoint = {
       checkpointId,
-      generation: (this.state.actors.get(actor)!.snapshot.context as { generation: number }).generation,
+      generation,
+      generations,
       manifest: { name: objectName.manifest(checkpointId), bytes: 0, digest: "" },
       completedAtMs: 0,
       bytes: 0,
@@ -447,14 +474,17 @@ export class Routing {
     return change<Memory>(({ deletable }) => ({ deletable: unique([...deletable, ...names]) }));
   }
 
-  /** P21: whatever ids up to this one, all of older generations, may have left behind. */
+  /** P21: whatever ids up to this one, all of generations that are over, may have left behind. */
   private swept(lastId: number): string[] {
     const kept = reachable(this.record);
     const ids = Array.from(
       { length: Math.min(lastId, this.record.reservedCheckpointId) },
       (_, index) => index + 1,
     );
-    const subtasks = Object.keys(this.bounds.subtasks);
+    const over = this.isOver || this.variant.faults.sweepsTheLiving;
+    const subtasks = over
+      ? Object.keys(this.bounds.subtasks)
+      : this.memory.raised.flatMap((region) => regionsIn(this.bounds)[region] ?? []);
     const names = ids.flatMap((checkpointId) => [
       objectName.manifest(checkpointId),
       ...subtasks.flatMap((subtask) => [

@@ -15,8 +15,10 @@ export interface CoordinatorDurable {
 }
 
 export interface Memory {
-  /** The generation whose messages are heard and answered; null: none. */
-  readonly wire: number | null;
+  /** The generations whose messages are heard and answered. */
+  readonly live: readonly number[];
+  /** Places of the regions that were raised last. */
+  readonly raised: readonly number[];
   readonly placement: Readonly<Record<string, string>>;
   readonly pending: Readonly<Record<number, Snapshots>>;
   /** Savepoints of pending checkpoints that are written. */

@@ -9,7 +9,7 @@ import type { CompositionState } from "../composition.ts";
 import { composeProcess } from "../machine-process.ts";
 import type { Event, ProcessModel, StoreEffect } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
-import type { Bounds } from "./bounds.ts";
+import { type Bounds, regionsIn } from "./bounds.ts";
 import { addTo, deletion, Routing, unique } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { assertHeld, checkpointsIn, isHeld, letterFor, wakeLetters } from "./held-actors.ts";
@@ -50,7 +50,8 @@ export function coordinatorProcess(
       [MEMORY]: {
         machine: memoryMachine,
         input: {
-          wire: null,
+          live: [],
+          raised: [],
           placement: {},
           pending: {},
           written: [],
@@ -64,7 +65,7 @@ export function coordinatorProcess(
       [WRITER]: { machine: writer, input: { from: id, token, record, revision: 1 } },
       job: {
         machine: variant.job,
-        input: { subtasks: Object.keys(bounds.subtasks), deployTimeoutMs: 1, settleRetryMs: 1 },
+        input: { regions: regionsIn(bounds), deployTimeoutMs: 1, settleRetryMs: 1 },
       },
     }),
     route: (effect, actor, choose, state) =>
@@ -140,8 +141,9 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
 
 /** As `#receive` of the job runtime. */
 function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bounds, variant: Variant) {
-  const { wire, pending } = memoryOf<Memory>(state);
-  if (wire === null || (event.generation !== wire && !variant.faults.ignoresGenerations)) return [];
+  const { live, pending } = memoryOf<Memory>(state);
+  if (live.length === 0 || (!live.includes(event.generation) && !variant.faults.ignoresGenerations))
+    return [];
   const letter = (actor: string, told: Event) => {
     if (isHeld(state, actor) && !bounds.reportsOnce) return [];
     return [letterFor(state, actor, told)];
@@ -181,7 +183,7 @@ function dropLate({ checkpointId, subtask, snapshot }: SubtaskReport) {
 }
 
 function environment(state: CompositionState, bounds: Bounds, variant: Variant): Event[] {
-  const { wire, deletable } = memoryOf<Memory>(state);
+  const { live, deletable } = memoryOf<Memory>(state);
   const events: Event[] = [];
   for (const actor of checkpointsIn(state)) {
     const { snapshot } = state.actors.get(actor)!;
@@ -203,8 +205,12 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
       } as Event);
   }
   if (deletable.length > 0) events.push({ type: "objects.deleted" });
-  if (wire !== null && bounds.losses)
-    events.push({ type: "worker.lost", generation: wire, worker: "w", reason: "silent" } as Event);
+  // One worker each, and one that has a part of all.
+  if (bounds.losses)
+    for (const generations of live.length > 1
+      ? [live, ...live.map((one) => [one])]
+      : live.map((one) => [one]))
+      events.push({ type: "worker.lost", generations, worker: "w", reason: "silent" } as Event);
   events.push(...requestsFor(state, bounds));
   if (bounds.cancels) events.push({ type: "cancel.requested" });
   if (bounds.suspends) events.push({ type: "suspend.requested" });

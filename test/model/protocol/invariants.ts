@@ -53,6 +53,9 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "P18 a stopped job does not go on": (view) => first(workers, (worker) => goesOn(view, worker)),
       "P19 finished means that there is no input": (view) =>
         first(workers, (worker) => endsEarly(view, worker, bounds)),
+      "P19 a finished job has read its input": perTarget((_target, record, subtask) =>
+        hasReadAll(record, subtask, bounds),
+      ),
       "P20 no sink is stranded": perTarget(({ stranded }) => stranded || undefined),
       "P20 nothing goes back behind a decision": (view) => first(workers, (worker) => goesBack(view, worker)),
       "P19 finish runs once": perTarget(finishOnce),
@@ -92,11 +95,15 @@ function noIdTwice(view: View, coordinators: readonly string[]): string | undefi
   return undefined;
 }
 
-/** A transaction counts as decided with a later checkpoint of the generation that cut it. */
-function decidedFirst({ log }: TargetState, { decided }: RecordState): string | undefined {
+/** A transaction counts as decided with whichever checkpoint names it first. */
+function decidedFirst({ log }: TargetState, { decided }: RecordState, subtask: string): string | undefined {
   const early = log.find(
     ({ checkpointId, cutBy }) =>
-      !decided.some((one) => one.generation === cutBy && one.checkpointId >= checkpointId),
+      !decided.some((one) =>
+        one.snapshots[subtask]?.transactions.some(
+          (named) => named.checkpointId === checkpointId && named.cutBy === cutBy,
+        ),
+      ),
   );
   return early && `transaction ${showContent(early)} is committed and not decided`;
 }
@@ -169,7 +176,8 @@ function decidedStop(view: View): ModelCheckpoint | undefined {
 function readsOn(view: View, worker: string): string | undefined {
   const stop = decidedStop(view);
   const deployment = deploymentOn(view, worker);
-  if (stop === undefined || deployment?.generation !== stop.generation) return undefined;
+  if (stop === undefined || !deployment || !stop.generations.includes(deployment.generation))
+    return undefined;
   const { position } = memoryOf<WorkerMemory>(view.local<CompositionState>(worker)!);
   const last = stop.snapshots[deployment.subtask]?.position ?? 0;
   return position > last
@@ -202,6 +210,18 @@ function endsEarly(view: View, worker: string, { bounded, records }: Bounds): st
   return runsOn(view, worker)
     ? `generation ${generation} runs on ${worker} without the input behind record ${restored.position}`
     : undefined;
+}
+
+function hasReadAll(
+  { record, decided }: RecordState,
+  subtask: string,
+  { records }: Bounds,
+): string | undefined {
+  if (record.status !== "finished") return undefined;
+  const position = decided.at(-1)?.snapshots[subtask]?.position ?? 0;
+  return position === records
+    ? undefined
+    : `finished, and record ${position} of ${records} is the last that was read`;
 }
 
 function fenced({ log }: TargetState): string | undefined {
@@ -302,7 +322,8 @@ export function isQuiet(view: View, coordinators: readonly string[], workers: re
   const held = workers.some((worker) => {
     const process = view.local<CompositionState>(worker);
     const memory = process && memoryOf<WorkerMemory>(process);
-    return memory?.deployment?.generation === record.generation && memory.stoppingAt !== 0;
+    const generation = memory?.deployment?.generation ?? 0;
+    return record.generations.includes(generation) && memory?.stoppingAt !== 0;
   });
   return !held && coordinators.some((coordinator) => hasAnswered(view, coordinator));
 }

@@ -106,6 +106,7 @@ function submitted(bounds: Bounds): JobRecord {
     submissionId: "s",
     incarnation: "i",
     generation: 0,
+    generations: [],
     nonce: "",
     token: 0,
     writeId: "submitted",

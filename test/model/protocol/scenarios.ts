@@ -17,6 +17,8 @@ export interface Scenario {
 const ALONE = { s: ["X"] };
 const ZOMBIES = { s: ["X", "Y"] };
 const PAIR = { s: ["X"], t: ["Z"] };
+/** Nothing passes from one of the two to the other. */
+const REGIONS = { subtasks: PAIR, regions: [["s"], ["t"]] } as const;
 const ONE: Bounds = {
   coordinators: ["A"],
   subtasks: ZOMBIES,
@@ -123,6 +125,12 @@ export const brief: readonly Scenario[] = [
       tolerableFailures: 0,
       ...{ expiries: 1, declines: 1, restart: NEVER_AGAIN, slowSnapshots: true },
     },
+  },
+  {
+    name: "regions",
+    about:
+      "one of two regions fails, or both; the other goes on, and a checkpoint is decided beside it (J6, D1)",
+    bounds: { ...ONE, ...REGIONS, losses: 1 },
   },
   {
     name: "alignment",
@@ -233,6 +241,22 @@ export const thorough: readonly Scenario[] = [
     about:
       "the same, and one of two subtasks is at the newer barrier while the other has not seen the older one",
     bounds: { ...ONE, subtasks: PAIR, triggers: 2, maxConcurrent: 2, slowSnapshots: true },
+  },
+  {
+    name: "regions, again and again",
+    about: "the second region fails while the first one is down, or after it (J6, R1)",
+    bounds: { ...ONE, ...REGIONS, losses: 2 },
+  },
+  {
+    name: "regions, objects",
+    about: "what a sweep deletes beside a region that goes on (P21)",
+    bounds: { ...ONE, ...REGIONS, triggers: 2, losses: 1, objects: true },
+  },
+  {
+    name: "regions at the end",
+    about:
+      "one region has ended its input, the other one fails; the job may be canceled at any time (P18, P19)",
+    bounds: { ...ONE, ...REGIONS, bounded: true, records: 0, losses: 1, cancels: 1, goal: "ended" },
   },
   {
     name: "savepoint that waits",

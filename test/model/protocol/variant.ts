@@ -50,6 +50,8 @@ export interface HostFaults {
   readonly staysHeld?: boolean;
   /** Requests of a generation that is over are not answered. */
   readonly forgetsRequests?: boolean;
+  /** P21: a sweep takes what generations that are not over have left, too. */
+  readonly sweepsTheLiving?: boolean;
   /** What recovery was planned with is deployed, whatever the record says by then. */
   readonly deploysThePlan?: boolean;
 }

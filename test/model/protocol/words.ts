@@ -23,6 +23,8 @@ export type Snapshots = Readonly<Record<string, Snapshot>>;
 
 /** A checkpoint in the record carries its manifest with it: to read it is to look here. */
 export interface ModelCheckpoint extends CompletedCheckpoint {
+  /** That took part. */
+  readonly generations: readonly number[];
   readonly snapshots: Snapshots;
 }
 

@@ -1,0 +1,134 @@
+/**
+ * The present generations of a job, one of each region: what is said goes to those whom it concerns.
+ *
+ * Owns: which generation each region has, and whether it is over. Does not own: when one is raised or fails
+ * (machines/job.ts), delivery (leader-generation.ts).
+ */
+import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
+import { latestCheckpoint } from "../../../machines/record.ts";
+import type { Region } from "../../../machines/regions.ts";
+import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../control/messages.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { describeError } from "../../errors.ts";
+import type { Timings } from "../timings.ts";
+import { LeaderGeneration, type LeaderGenerationOptions } from "./leader-generation.ts";
+
+export interface RegionGenerationsOptions
+  extends Pick<LeaderGenerationOptions, "job" | "link" | "subjects" | "storage" | "clock"> {
+  readonly regions: readonly Region[];
+  readonly logger: Logger;
+  readonly timings: Timings;
+  /** Leadership (P9). */
+  readonly signal: AbortSignal;
+  readonly receive: (message: SubtaskMessage) => { readonly answer: string };
+  /** A worker has refused its deployment. */
+  readonly onRefused: (generation: number, reason: string) => void;
+}
+
+export class RegionGenerations {
+  readonly #options: RegionGenerationsOptions;
+  /** The last one that was raised of each region; it may be over. */
+  readonly #latest: LeaderGeneration[] = [];
+
+  constructor(options: RegionGenerationsOptions) {
+    this.#options = options;
+  }
+
+  begin(region: number, id: number, placement: { readonly [subtask: SubtaskName]: string }): void {
+    this.#latest[region]?.end();
+    const { regions, timings, logger, job } = this.#options;
+    const subtasks = regions[region] ?? [];
+    this.#latest[region] = new LeaderGeneration({
+      ...this.#options,
+      region,
+      id,
+      placement: Object.fromEntries(subtasks.map((subtask) => [subtask, placement[subtask] ?? ""])),
+      deployTimeoutMs: timings.cancelTimeoutMs,
+      onError: (error) =>
+        logger.warn({ job, generation: id, error: describeError(error) }, "message could not be handled"),
+    });
+  }
+
+  has(generation: number): boolean {
+    return this.#live([generation]).length > 0;
+  }
+
+  /** Where the subtasks run that do. */
+  placement(): { readonly [subtask: SubtaskName]: string } {
+    return Object.assign({}, ...this.#live().map(({ placement }) => placement));
+  }
+
+  workers(generations: readonly number[]): string[] {
+    return [...new Set(this.#live(generations).flatMap((generation) => generation.workers()))];
+  }
+
+  /** Generations with subtasks on this worker. */
+  on(worker: string): number[] {
+    return this.#live()
+      .filter((generation) => generation.workers().includes(worker))
+      .map(({ id }) => id);
+  }
+
+  /** Subtasks that were placed on this worker and do not run there (P5). */
+  missing(
+    worker: string,
+    answer: PingAnswer,
+  ): { readonly generation: number; readonly subtask: SubtaskName }[] {
+    return this.#live().flatMap((generation) => {
+      const subtask = generation.missing(worker, answer);
+      return subtask === undefined ? [] : [{ generation: generation.id, subtask }];
+    });
+  }
+
+  /** The record's latest checkpoint is what they begin from. */
+  deploy(generations: readonly number[], record: JobRecord, settle: boolean): void {
+    const latest = latestCheckpoint(record);
+    const restore =
+      latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest };
+    for (const generation of this.#live(generations)) {
+      const deployment = {
+        job: record.job,
+        incarnation: record.incarnation,
+        region: generation.region,
+        generation: generation.id,
+        nonce: record.nonce,
+        placement: generation.placement,
+        splits: record.splits,
+        restore,
+        settle,
+        maxParallelism: record.plan.maxParallelism,
+      };
+      for (const worker of generation.workers())
+        void generation.deploy(worker, deployment).then((reason) => {
+          if (reason !== undefined) this.#options.onRefused(generation.id, reason);
+        });
+    }
+  }
+
+  start(generations: readonly number[]): void {
+    for (const one of this.#live(generations)) one.tell({ type: "generation.start", generation: one.id });
+  }
+
+  drain(generations: readonly number[]): void {
+    for (const one of this.#live(generations)) one.tell({ type: "generation.drain", generation: one.id });
+  }
+
+  /** To all that were there when the message's generation was the newest: whoever was raised later took no part. */
+  tell(message: GenerationRequest): void {
+    for (const one of this.#live())
+      if (one.id <= message.generation) one.tell({ ...message, generation: one.id });
+  }
+
+  tearDown(generations: readonly number[]): void {
+    for (const one of this.#live(generations)) one.tearDown(this.#options.signal);
+  }
+
+  end(): void {
+    for (const one of this.#live()) one.end();
+  }
+
+  /** Those of them that are not over; without a list, all. */
+  #live(ids?: readonly number[]): LeaderGeneration[] {
+    return this.#latest.filter((one) => !one.over && (ids === undefined || ids.includes(one.id)));
+  }
+}
