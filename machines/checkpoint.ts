@@ -14,7 +14,7 @@
 import { assign, setup } from "xstate";
 import type { CheckpointingEvent } from "./checkpointing.ts";
 import { declareEffects } from "./effects.ts";
-import type { JobEvent } from "./job.ts";
+import type { JobEvent } from "./job-events.ts";
 import type {
   AbortReason,
   CheckpointRequest,

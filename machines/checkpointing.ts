@@ -17,7 +17,7 @@
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
 import { declareEffects } from "./effects.ts";
-import type { JobEvent } from "./job.ts";
+import type { JobEvent } from "./job-events.ts";
 import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "./protocol.ts";
 
 export interface CheckpointingInput {

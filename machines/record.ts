@@ -10,7 +10,7 @@
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
-import type { RecordFacts } from "./job.ts";
+import type { RecordFacts } from "./job-events.ts";
 import type {
   AbortedCheckpoint,
   CheckpointRetention,

@@ -9,7 +9,7 @@
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
-import type { JobEvent } from "./job.ts";
+import type { JobEvent } from "./job-events.ts";
 import type { RestartStrategy } from "./protocol.ts";
 
 export interface RestartInput {

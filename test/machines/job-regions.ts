@@ -1,5 +1,5 @@
 /** How the regions of a job fail and come back: two that exchange nothing, `lines` and `count`. (J6) */
-import type { RecordFacts } from "../../machines/job.ts";
+import type { RecordFacts } from "../../machines/job-events.ts";
 import {
   cancel,
   committed,

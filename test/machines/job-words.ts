@@ -1,9 +1,11 @@
 /** The words in which the stories of a job are told. */
-import { type JobEvent, type JobInput, jobMachine, type RecordFacts } from "../../machines/job.ts";
+
+import { jobMachine } from "../../machines/job.ts";
+import type { JobEvent, JobInput, RecordFacts } from "../../machines/job-events.ts";
 import type { Scenario } from "./trace.ts";
 
 export const take = (event: JobEvent) => ({ event });
-export const facts = (some: Partial<RecordFacts>): RecordFacts => ({
+const facts = (some: Partial<RecordFacts>): RecordFacts => ({
   generation: 0,
   // One region, unless a story says otherwise.
   generations: some.generation === undefined ? [] : [some.generation],

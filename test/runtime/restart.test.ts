@@ -1,7 +1,8 @@
 /** Machines over time: the real host and machines, a clock that the test moves. */
 import { describe, expect, it } from "vitest";
 import { checkpointingMachine } from "../../machines/checkpointing.ts";
-import { jobMachine, type RecordFacts } from "../../machines/job.ts";
+import { jobMachine } from "../../machines/job.ts";
+import type { RecordFacts } from "../../machines/job-events.ts";
 import type { RestartStrategy } from "../../machines/protocol.ts";
 import { restartMachine } from "../../machines/restart.ts";
 import { Host, type MachineEvent } from "../../src/runtime/actor.ts";

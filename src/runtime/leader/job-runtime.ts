@@ -6,7 +6,8 @@
  * (leader-generation.ts), deletion (object-reaper.ts), what runs inside workers (worker.ts).
  */
 import { checkpointingMachine } from "../../../machines/checkpointing.ts";
-import { type JobEffects, jobMachine } from "../../../machines/job.ts";
+import { jobMachine } from "../../../machines/job.ts";
+import type { JobEffects } from "../../../machines/job-events.ts";
 import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
 import { factsOf, latestCheckpoint, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
