@@ -1,0 +1,40 @@
+/** A job that only copies: each subtask reads its split and writes it, and nothing passes from one to the other. */
+import { defineJob, jetstreamSink, jetstreamSource } from "../../../src/index.ts";
+import { throttled } from "../../support/throttled-source.ts";
+
+export interface CopiedRecord {
+  readonly split: number;
+  /** From 1, of its split. */
+  readonly n: number;
+}
+
+export default defineJob(
+  "copies",
+  {
+    parallelism: 2,
+    checkpointing: { interval: 200 },
+    heartbeat: { pingInterval: 100, timeout: 5000 },
+    // Long enough to look at what goes on meanwhile.
+    restart: { strategy: "fixed-delay", attempts: 5, delay: "3 s" },
+  },
+  (job) => {
+    job
+      .source(
+        "read",
+        throttled(
+          jetstreamSource<CopiedRecord>({ stream: "IN", subjects: ["in.0", "in.1"], until: "end" }),
+          400,
+        ),
+      )
+      .map("copy", (record) => record)
+      .sink(
+        "write",
+        jetstreamSink({
+          stream: "OUT",
+          subject: ({ split }) => `out.${split}`,
+          provision: true,
+          subjects: ["out.>"],
+        }),
+      );
+  },
+);
