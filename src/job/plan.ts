@@ -1,9 +1,17 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
-import type { CheckpointingConfig, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
+import type {
+  CheckpointingConfig,
+  GraphPlan,
+  OperatorPlan,
+  SubtaskName,
+  VertexPlan,
+} from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { ChainedOperator, JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
 export type { GraphPlan };
+
+const REGION_SUBTASKS_SHOWN = 8;
 
 export function planOf(graph: JobGraph): GraphPlan {
   const readers = inputsOf(graph);
@@ -128,8 +136,11 @@ interface Checkpointed {
   readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned">;
 }
 
+/** Which subtasks restart together. */
+type Regions = readonly (readonly SubtaskName[])[];
+
 /** The plan for people, several lines without a last newline. */
-export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
+export function describePlan(plan: GraphPlan, config?: Checkpointed, regions: Regions = []): string {
   const subtasks = plan.vertices.reduce((sum, vertex) => sum + vertex.parallelism, 0);
   const sections = [
     `${count(plan.vertices.length, "vertex", "vertices")}, ${count(subtasks, "subtask")}, ` +
@@ -140,6 +151,10 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
     const rows = plan.edges.map(({ id, from, to, partitioner }) => [id, `${from} -> ${to}`, partitioner]);
     sections.push(`edges\n${table(rows)}`);
   }
+  if (regions.length > 1)
+    sections.push(
+      `${count(regions.length, "region")}: each fails and starts again alone\n${table(regions.map(describeRegion))}`,
+    );
   const promises = promisesOf(plan, config?.checkpointing.mode).map(({ sink, guarantee, because }) => [
     sink,
     because === "" ? guarantee : `${guarantee}: ${because}`,
@@ -158,6 +173,13 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
 function describeOvertaking(plan: GraphPlan): string {
   const rows = plan.edges.map(({ id, partitioner }) => [id, partitioner, "barriers may overtake records"]);
   return `unaligned checkpoints\n${table(rows)}`;
+}
+
+/** One line, however many subtasks. */
+function describeRegion(subtasks: Regions[number]): string[] {
+  const shown = subtasks.slice(0, REGION_SUBTASKS_SHOWN).join(", ");
+  const more = subtasks.length - REGION_SUBTASKS_SHOWN;
+  return [more > 0 ? `${shown} and ${more} more` : shown];
 }
 
 function describeVertex(vertex: VertexPlan): string {

@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type * as protocol from "../../machines/protocol.ts";
+import { regionsOf } from "../../machines/regions.ts";
 import { type JobConfig, resolveJobConfig } from "../../src/config/job-config.ts";
 import type { JobOptions } from "../../src/config/options.ts";
 import type { SinkGuarantee } from "../../src/dataflow/sink.ts";
@@ -57,6 +58,19 @@ describe("plan", () => {
       maxParallelism: 128,
     });
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  test("says which parts start again alone", () => {
+    const copies = planFrom({ ...everySecond, parallelism: 3 }, (job) =>
+      job
+        .source("in", testSource<string>({ bounded: false }))
+        .sink("out", testSink({ guarantee: "exactly-once" })),
+    );
+    expect(describePlan(copies, undefined, regionsOf(copies))).toMatch(
+      /3 regions: each fails and starts again alone\n\s+in\/0\s*\n\s+in\/1\s*\n\s+in\/2/,
+    );
+    const counts = planFrom(everySecond, counting);
+    expect(describePlan(counts, undefined, regionsOf(counts))).not.toMatch("region");
   });
 
   test("names every input of a union", () => {

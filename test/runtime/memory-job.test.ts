@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
+import { type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { type Count, MemoryWorld } from "../support/memory-world.ts";
 
@@ -62,6 +63,36 @@ describe("a job over the memory twins", () => {
     await world.startWorker();
     const report = await world.finished();
     expect(report.generation).toBeGreaterThan(1);
+    world.expectExact();
+  });
+
+  test("a part that nothing connects with the rest fails, and starts again alone", async () => {
+    let failures = 0;
+    const unconnected = (builder: JobBuilder, { logs, target }: MemoryWorld): void => {
+      for (const [name, log] of [["left", logs[0]!] as const, ["right", logs[1]!] as const])
+        builder
+          .source(name, memorySource([log], { until: "end" }))
+          .keyBy((word) => word)
+          .process(`count-${name}`, {
+            state: { count: valueState(0) },
+            output: type<Count>(),
+            onRecord(word, { state, emit }) {
+              if (name === "right" && state.count.get() === 200 && failures++ === 0)
+                throw new Error("of the right one");
+              state.count.set(state.count.get() + 1);
+              emit({ word, count: state.count.get() });
+            },
+          })
+          .sink(`write-${name}`, memorySink(target));
+    };
+    world = new MemoryWorld({ build: unconnected });
+    world.fill(400_000);
+    world.startCoordinator();
+    await Promise.all([world.startWorker(), world.startWorker()]);
+    await world.submit();
+    const report = await world.finished();
+    expect(report.failures.map(({ reason }) => reason)).toEqual([expect.stringMatching("of the right one")]);
+    expect(report.generations).toEqual([1, 3]);
     world.expectExact();
   });
 

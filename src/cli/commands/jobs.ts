@@ -68,6 +68,9 @@ function describeReport(report: JobReport): string {
     `job          ${report.job}`,
     `status       ${report.status} (${report.phase})${report.waitingFor === "" ? "" : `, waiting for ${report.waitingFor}`}`,
     `generation   ${report.generation}, incarnation ${report.incarnation}`,
+    ...(report.generations.length < 2
+      ? []
+      : [`regions      ${report.generations.length}, in generations ${report.generations.join(", ")}`]),
     `checkpoints  ${checkpoints.completed} completed, ${checkpoints.aborted} aborted; latest ${latest}`,
     ...(checkpoints.latestAborted === null
       ? []

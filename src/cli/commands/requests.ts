@@ -1,5 +1,7 @@
 /** `tidemark submit`, `cancel`: requests to the leading coordinator. */
+
 import type { Command } from "commander";
+import { regionsOf } from "../../../machines/regions.ts";
 import type { RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { loadJob } from "../../job/load.ts";
@@ -35,7 +37,7 @@ export function requestCommands(program: Command): void {
 async function submit(path: string, flags: SubmitFlags): Promise<void> {
   await handIn(path, flags, null, ({ job, plan, config }) => ({
     value: { job: job.name, submitted: true },
-    text: `${describePlan(plan, config)}\n\njob ${job.name} is submitted`,
+    text: `${describePlan(plan, config, regionsOf(plan))}\n\njob ${job.name} is submitted`,
   }));
 }
 

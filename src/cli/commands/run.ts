@@ -1,5 +1,7 @@
 /** `tidemark run JOB`: everything a job needs in one command, on one machine. */
+
 import { type Command, Option } from "commander";
+import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError, RequestRefusedError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
@@ -40,7 +42,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const interruption = new Interruption(say);
   const session = await RunSession.start({ jobPath, flags, logger: messagesOf(flags, "run"), say });
   const { plan, config } = session.prepared;
-  say(`${describePlan(plan, config)}\n`);
+  say(`${describePlan(plan, config, regionsOf(plan))}\n`);
   interruption.suspends(session);
   showProgress(screen, session);
   let report: JobReport;

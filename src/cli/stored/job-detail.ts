@@ -1,6 +1,8 @@
 /** Jobs as people and programs read them, from the durable record alone. */
+
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
+import { regionsOf } from "../../../machines/regions.ts";
 import { formatDuration } from "../../config/quantity.ts";
 import { describePlan } from "../../job/plan.ts";
 import { age, counted, moment, size, table } from "../text.ts";
@@ -79,7 +81,7 @@ export function describeJob(record: JobRecord, nowMs: number): string {
       ]),
       ...failures.map(({ atMs, where, reason }) => ["failure", `${moment(atMs)} ${where}: ${reason}`]),
     ]),
-    describePlan(record.plan, record),
+    describePlan(record.plan, record, regionsOf(record.plan)),
   ].join("\n\n");
 }
 
