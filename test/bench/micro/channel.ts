@@ -57,7 +57,24 @@ function pool(shape: Shape): unknown[] {
   });
 }
 
-/** The part of a subtask's loop that matters here: turns of about a millisecond, then the event loop. */
+/**
+ * The part of a subtask's loop that matters here: turns of about a millisecond, then the event loop.
+ * @param turn works until its end, in ms, and says whether it goes on behind the event loop
+ * @returns begins the next turn, if none is about to begin
+ */
+function inTurns(turn: (endMs: number) => boolean): () => void {
+  let scheduled = false;
+  const schedule = () => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      if (turn(performance.now() + TURN_MS)) schedule();
+    });
+  };
+  return schedule;
+}
+
 function write(channel: OutputChannel, shape: Shape, count: number): Promise<void> {
   const output = createEdgeOutput({
     partitioner: { kind: "forward" },
@@ -68,25 +85,18 @@ function write(channel: OutputChannel, shape: Shape, count: number): Promise<voi
   const values = pool(shape);
   let written = 0;
   return new Promise((resolve) => {
-    let scheduled = false;
-    const schedule = () => {
-      if (scheduled) return;
-      scheduled = true;
-      setImmediate(turn);
-    };
-    const turn = () => {
-      scheduled = false;
-      const end = performance.now() + TURN_MS;
+    const schedule = inTurns((endMs) => {
       while (written < count && output.hasCredit()) {
         for (let i = 0; i < 64 && written < count && output.hasCredit(); i++) {
           output.collect(values[written++ & 1023], NO_TIMESTAMP);
         }
-        if (performance.now() > end) return schedule();
+        if (performance.now() > endMs) return true;
       }
-      if (written < count) return;
+      if (written < count) return false;
       output.broadcast({ kind: "endOfData" });
       resolve();
-    };
+      return false;
+    });
     output.onCredit(schedule);
     void output.opened().then(schedule);
   });
@@ -97,15 +107,7 @@ function read(channel: InputChannel): Promise<number> {
   let taken = 0;
   let sum = 0;
   return new Promise((resolve) => {
-    let scheduled = false;
-    const schedule = () => {
-      if (scheduled) return;
-      scheduled = true;
-      setImmediate(turn);
-    };
-    const turn = () => {
-      scheduled = false;
-      const end = performance.now() + TURN_MS;
+    const schedule = inTurns((endMs) => {
       for (let next = gate.nextFrame(); next !== undefined; next = gate.nextFrame()) {
         if (next.frame.kind === "records") {
           const { values } = next.frame;
@@ -113,11 +115,12 @@ function read(channel: InputChannel): Promise<number> {
           taken += values.length;
         } else if (gate.allEnded()) {
           resolve(sum < 0 ? 0 : taken);
-          return;
+          return false;
         }
-        if (performance.now() > end) return schedule();
+        if (performance.now() > endMs) return true;
       }
-    };
+      return false;
+    });
     gate.onFrame(schedule);
     schedule();
   });

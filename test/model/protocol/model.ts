@@ -19,7 +19,7 @@
  * reports, of which no machine takes any (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
-import { checkpointingConfig } from "../../support/job-record.ts";
+import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
 import { type CheckOptions, type CheckResult, check } from "../checker.ts";
 import type { ProcessModel } from "../process.ts";
 import type { Bounds } from "./bounds.ts";
@@ -61,61 +61,40 @@ function processesOf(bounds: Bounds, variant: Variant): ProcessModel[] {
   ] as ProcessModel[];
 }
 
+/** What may happen so often and no more, all leaders together. */
+const BUDGETS = [
+  "triggers",
+  "losses",
+  "expiries",
+  "declines",
+  "manifestFailures",
+  "commitFailures",
+  "deployTimeouts",
+  "cancels",
+  "suspends",
+  "savepointFailures",
+] as const satisfies readonly (keyof Bounds)[];
+
 function budgetsOf(bounds: Bounds): Record<string, number> {
-  const {
-    triggers,
-    losses,
-    expiries,
-    declines,
-    manifestFailures,
-    commitFailures,
-    deployTimeouts,
-    cancels,
-    suspends,
-    savepointFailures,
-    requests,
-    coordinators,
-  } = bounds;
-  const given = {
-    triggers,
-    losses,
-    expiries,
-    declines,
-    manifestFailures,
-    commitFailures,
-    deployTimeouts,
-    cancels,
-    suspends,
-    savepointFailures,
-    requests: (requests?.length ?? 0) * coordinators.length,
-  };
-  const costs = Object.entries(given).map(([name, amount]) => [name, amount ?? 0]);
+  const costs = BUDGETS.map((name) => [name, bounds[name] ?? 0]);
+  const requests = (bounds.requests?.length ?? 0) * bounds.coordinators.length;
   const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [
     `crashes.${process}`,
     amount,
   ]);
-  return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), timeouts: 1 };
+  return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), requests, timeouts: 1 };
 }
 
 /** What the leader has accepted: no generation was deployed yet. */
 function submitted(bounds: Bounds): JobRecord {
   const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait } = bounds;
-  return {
-    format: 1,
-    job: "job",
-    submissionId: "s",
-    incarnation: "i",
+  return jobRecord({
     generation: 0,
     generations: [],
-    nonce: "",
     token: 0,
     writeId: "submitted",
     status: "created",
-    settleTo: null,
     reservedCheckpointId: 0,
-    plan: { vertices: [], edges: [], maxParallelism: 1 },
-    graphFingerprint: "",
-    codeFingerprint: "",
     checkpointing: checkpointingConfig({
       intervalMs: periodic ? 1 : null,
       timeoutMs: 1,
@@ -125,14 +104,5 @@ function submitted(bounds: Bounds): JobRecord {
       unaligned: savepointsWait ?? false,
     }),
     restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },
-    heartbeat: { pingIntervalMs: 1, timeoutMs: 1 },
-    splits: {},
-    checkpoints: [],
-    origin: null,
-    savepoints: [],
-    aborted: [],
-    failures: [],
-    createdAtMs: 0,
-    updatedAtMs: 0,
-  };
+  });
 }
