@@ -272,6 +272,14 @@ const machine = setup({
   },
 });
 
+/** Whether checkpoints go on meanwhile is for checkpointing to say. */
+const tellEnded = {
+  type: "tell.checkpointing",
+  params: ({ context: { ended, subtasks } }: { readonly context: Context }) => ({
+    event: { type: "subtask.ended", all: ended.length === subtasks.length } as const,
+  }),
+} as const;
+
 const FINAL: CheckpointRequest = { request: "", reason: "final", savepoint: null };
 const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: null };
 
@@ -447,7 +455,7 @@ export const jobMachine = machine.createMachine({
             { guard: "allEnded", target: "finishing" },
           ],
           on: {
-            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
+            "subtask.ended": [{ guard: "otherGeneration" }, { actions: ["addEnded", tellEnded] }],
             "suspend.requested": { actions: "wantSuspend" },
             "stop.requested": { actions: "wantStop" },
           },
@@ -476,7 +484,7 @@ export const jobMachine = machine.createMachine({
             { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
           ],
           on: {
-            "subtask.ended": [{ guard: "otherGeneration" }, { actions: "addEnded" }],
+            "subtask.ended": [{ guard: "otherGeneration" }, { actions: ["addEnded", tellEnded] }],
             "stop.failed": [
               { guard: "otherStop" },
               { guard: "draining", ...failing },

@@ -174,6 +174,8 @@ export interface JobReport {
     readonly pending: readonly PendingReport[];
     /** The latest ones that were given up, oldest first. */
     readonly failed: readonly AbortedCheckpoint[];
+    /** Why none begins at present although one may be due, in words; empty when nothing is in the way. */
+    readonly hold: string;
   };
   readonly restarts: number;
   /** First failure of the present streak, then the latest. */

@@ -34,6 +34,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       latestAborted: null,
       pending: [],
       failed: [],
+      hold: "",
       ...checkpoints,
     },
   };

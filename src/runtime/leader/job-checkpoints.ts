@@ -6,7 +6,7 @@
  */
 import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
 import { checkpointOptionsOf } from "../../../machines/checkpoint-options.ts";
-import type { CheckpointingEffects } from "../../../machines/checkpointing.ts";
+import type { CheckpointingEffects, Hold } from "../../../machines/checkpointing.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
@@ -100,6 +100,7 @@ export class JobCheckpoints {
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
+  #hold: Hold | null = null;
 
   constructor(options: JobCheckpointsOptions) {
     this.#options = options;
@@ -119,6 +120,7 @@ export class JobCheckpoints {
         this.#pendingReport(checkpointId, pending),
       ),
       failed: this.#options.record().aborted,
+      hold: this.#hold === null ? "" : HOLDS[this.#hold],
     };
   }
 
@@ -149,6 +151,7 @@ export class JobCheckpoints {
   /** A new generation begins: what the old one had pending is over. */
   clear(): void {
     this.#pending.clear();
+    this.#hold = null;
   }
 
   /** A checkpoint has begun for this request: it tells of its own end. */
@@ -162,6 +165,9 @@ export class JobCheckpoints {
       "store.reservation": ({ reservedCheckpointId }) =>
         this.#options.change({ change: "reservation", reservedCheckpointId }),
       "start.checkpoint": ({ checkpointId, request }) => this.#start(checkpointId, request),
+      "report.hold": ({ hold }) => {
+        this.#hold = hold;
+      },
       "refuse.requests": ({ requests, reason }) => {
         for (const request of requests) {
           this.#options.requests.fail(request, REFUSALS[reason]);
@@ -389,10 +395,19 @@ export class JobCheckpoints {
   }
 }
 
+const PARTLY_ENDED =
+  "some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false";
+
 const REFUSALS = {
   "not-all-subtasks-running": "the job was not running in time",
+  "some-subtasks-ended": PARTLY_ENDED,
   "too-many-requests": "too many requests wait already",
 } as const;
+
+const HOLDS: Readonly<Record<Hold, string>> = {
+  "some-subtasks-ended": `${PARTLY_ENDED}: the next checkpoint is the one that the job ends with`,
+  cleanup: "too many older ones are still being deleted",
+};
 
 /** Of its own: snapshots and manifest, not what transactions have staged (P15). */
 function uploadedBy({ snapshots, stored }: Pending): string[] {

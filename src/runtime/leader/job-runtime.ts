@@ -27,6 +27,7 @@ import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { checkpointingInput } from "./checkpointing-input.ts";
 import { Collections } from "./collections.ts";
 import { JobCheckpoints, subtasksOf } from "./job-checkpoints.ts";
 import { JobRequests } from "./job-requests.ts";
@@ -52,9 +53,6 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
 }
 
-const RESERVED_IDS = 1000;
-/** Flink's CheckpointRequestDecider. */
-const QUEUE_MAX = 1000;
 const READ_RETRY_MS = 250;
 
 export class JobRuntime {
@@ -302,19 +300,10 @@ export class JobRuntime {
     this.#host.start({
       id: "checkpointing",
       machine: checkpointingMachine,
-      input: {
-        intervalMs: checkpointing.intervalMs,
-        minPauseMs: checkpointing.minPauseMs,
-        maxConcurrent: checkpointing.maxConcurrent,
-        tolerableFailures: checkpointing.tolerableFailures,
-        forcesSavepoints: !checkpointing.unaligned,
-        readyTimeoutMs: checkpointing.readyTimeoutMs,
-        retryMs: 200,
-        queueMax: QUEUE_MAX,
+      input: checkpointingInput(checkpointing, {
         reservedCheckpointId,
-        block: RESERVED_IDS,
         chance: (this.#options.chance() + 1) / 2,
-      },
+      }),
       handlers: this.#checkpoints.handlers(),
       siblings: (name) => (name === "checkpoints" ? this.#checkpoints.actors() : [name]),
     });
