@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { until } from "../support/until.ts";
 
@@ -42,15 +43,12 @@ async function goesOn(location: string | null): Promise<void> {
 }
 
 function once(): { readonly reached: Promise<void>; readonly reach: () => boolean } {
-  let resolve: () => void = () => {};
+  const { opened: reached, open } = latch();
   let over = false;
-  const reached = new Promise<void>((done) => {
-    resolve = done;
-  });
   const reach = () => {
     if (over) return false;
     over = true;
-    resolve();
+    open();
     return true;
   };
   return { reached, reach };
@@ -96,10 +94,7 @@ describe("a stop", () => {
   test("whose savepoint is being copied when the job fails is refused, and leaves nothing", async () => {
     await started();
     const copying = once();
-    let go: () => void = () => {};
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { opened: held, open: go } = latch();
     world.beforeSave = async () => {
       if (copying.reach()) await held;
     };
@@ -126,10 +121,7 @@ describe("a savepoint", () => {
   test("that is being copied when the job fails is complete all the same", async () => {
     await started();
     const copying = once();
-    let go: () => void = () => {};
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { opened: held, open: go } = latch();
     world.beforeSave = async () => {
       if (copying.reach()) await held;
     };

@@ -99,6 +99,8 @@ export class JobRuntime {
       storage: options.storage,
       logger: options.logger,
       signal: this.#life.signal,
+      onCleaning: (checkpoints) =>
+        this.#host.send("checkpointing", { type: "cleanup.changed", checkpoints } as MachineEvent),
     });
     this.#collections = new Collections({
       clock,
