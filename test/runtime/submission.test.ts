@@ -75,6 +75,7 @@ describe("a first submission", () => {
         checkpoints: [],
         origin: null,
         savepoints: [],
+        begunSavepoints: [],
         aborted: [],
         failures: [],
         createdAtMs: 1234,

@@ -55,6 +55,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     checkpoints: [],
     origin: null,
     savepoints: [],
+    begunSavepoints: [],
     aborted: [],
     failures: [],
     createdAtMs: 0,

@@ -1,7 +1,7 @@
 /** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
-import { prepareJob, submissionOf } from "../../src/cli/assembly.ts";
+import { newId, prepareJob, submissionOf } from "../../src/cli/assembly.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -140,7 +140,7 @@ export class MemoryWorld {
     const bus = this.broker.connect();
     const coordinator = new Coordinator({
       ...this.#process(bus),
-      newId: () => `id${++this.#ids}`,
+      newId,
       chance: () => 0,
       onCrash: (error) => this.crashes.push(error),
     });

@@ -259,12 +259,14 @@ export class JobRuntime {
       "release.job": ({ status }) => {
         this.#requests.failAll(`the job is ${status}`);
         this.#reaper.releaseJob(this.record);
+        this.#checkpoints.sweep();
         this.#workers.close();
       },
       "report.recovery": ({ generation }) => {
         logger.info({ job, generation }, "job is running");
         this.#host.send("restart", { type: "job.recovered", atMs: clock.nowMs() } as MachineEvent);
         this.#reaper.sweep(this.record);
+        this.#checkpoints.sweep();
       },
       "report.failure": ({ where, reason, recoverable }) => {
         const { generation } = this.record;

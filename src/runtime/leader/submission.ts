@@ -143,6 +143,7 @@ function freshRecord(
     checkpoints: [],
     origin: null,
     savepoints: existing?.savepoints ?? [],
+    begunSavepoints: existing?.begunSavepoints ?? [],
     aborted: [],
     failures: [],
     createdAtMs: facts.nowMs,

@@ -129,6 +129,7 @@ function submitted(bounds: Bounds): JobRecord {
     checkpoints: [],
     origin: null,
     savepoints: [],
+    begunSavepoints: [],
     aborted: [],
     failures: [],
     createdAtMs: 0,
