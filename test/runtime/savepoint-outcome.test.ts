@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
-import { StorageRefusedError } from "../../src/errors.ts";
+import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
 import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
@@ -89,6 +89,31 @@ describe("a stop", () => {
       const { location } = await takes("stop");
       await world.ends("stopped");
       await goesOn(location);
+    },
+  );
+
+  test.each(["stop", "drain"] as const)(
+    "(%s) that is under way is not suspended: that is refused, and it stops",
+    async (then) => {
+      await started();
+      const copying = once();
+      const { opened: held, open: go } = latch();
+      world.beforeSave = async () => {
+        if (copying.reach()) await held;
+      };
+      const taken = takes(then);
+      await copying.reached;
+      const suspended = world.client().suspend("words");
+      await expect(suspended).rejects.toThrow(RequestRefusedError);
+      await expect(suspended).rejects.toThrow(
+        'job words is stopping with a savepoint already (running.stopping): wait for that, or end it with "tidemark cancel words"',
+      );
+      go();
+      await taken;
+      await world.ends("stopped");
+      await expect(world.client().suspend("words")).rejects.toThrow(
+        "job words is stopped: there is nothing to suspend",
+      );
     },
   );
 

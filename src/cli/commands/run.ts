@@ -1,7 +1,7 @@
 /** `tidemark run JOB`: everything a job needs in one command, on one machine. */
 import { type Command, Option } from "commander";
 import type { JobReport } from "../../control/messages.ts";
-import { describeError, RequestRefusedError } from "../../errors.ts";
+import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
 import { ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
@@ -95,7 +95,7 @@ class Interruption {
     if (this.#ending) return;
     this.#say("suspending: one more checkpoint; press Ctrl-C again to end at once");
     this.#session.suspend().catch((error: unknown) => {
-      if (!(error instanceof RequestRefusedError)) this.#say(`cannot suspend: ${describeError(error)}`);
+      if (!this.#ending) this.#say(`cannot suspend: ${describeError(error)}`);
     });
   }
 }

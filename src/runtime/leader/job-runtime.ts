@@ -193,6 +193,8 @@ export class JobRuntime {
   }
 
   suspend(): LeaderAnswer {
+    const reason = this.#requests.suspendRefusal();
+    if (reason !== undefined) return { answer: "refused", reason };
     this.#host.send("job", { type: "suspend.requested" });
     return { answer: "accepted" };
   }
