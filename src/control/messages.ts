@@ -178,6 +178,8 @@ export interface JobReport {
     readonly hold: string;
   };
   readonly restarts: number;
+  /** false: it has failed, and what it would need to be resumed was deleted, as its retention says. */
+  readonly keepsState: boolean;
   /** First failure of the present streak, then the latest. */
   readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
   /** What the job is waiting for, in words; empty when it is not. */

@@ -23,6 +23,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       { ...subtask, subtask: "count/0", recordsIn: 7 },
     ],
     restarts: 0,
+    keepsState: true,
     failures: [],
     waitingFor: "",
     unansweredRequests: 0,

@@ -139,8 +139,8 @@ function causeOfFailure(report: JobReport): string {
   const cause = first === undefined ? "for no recorded reason" : `${first.where}: ${first.reason}`;
   const later =
     last === undefined || last.reason === first?.reason ? "" : `\nand at last: ${last.where}: ${last.reason}`;
-  return (
-    `job ${report.job} failed: ${cause}${later}\n` +
-    "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
-  );
+  const next = report.keepsState
+    ? "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
+    : 'Its state was deleted, as checkpointing.retention "delete" says: mend the cause and start over with --fresh';
+  return `job ${report.job} failed: ${cause}${later}\n${next}`;
 }

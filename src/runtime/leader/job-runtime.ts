@@ -35,6 +35,7 @@ import { LeaderGeneration } from "./leader-generation.ts";
 import { ObjectReaper } from "./object-reaper.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { refusalOf } from "./registration.ts";
+import { keepsState } from "./submission.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
@@ -226,6 +227,7 @@ export class JobRuntime {
       ),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#restarts,
+      keepsState: keepsState(record),
       failures: record.failures,
       waitingFor: this.#waitingFor(phase),
       unansweredRequests: this.#requests.unanswered,
