@@ -50,6 +50,8 @@ export interface WorkerRegistration {
   /** Highest generation that was deployed here, 0 when none was. */
   readonly generation: number;
   readonly processId: number;
+  /** Description of the checkpoint storage that it uses. */
+  readonly storage: string;
 }
 
 export type LeaderRequest =

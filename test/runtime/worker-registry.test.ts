@@ -51,6 +51,7 @@ class World {
       slots,
       generation: 0,
       processId: 1,
+      storage: "memory",
     };
     this.registry.register(registration);
   }

@@ -177,7 +177,7 @@ export class JobRuntime {
   register(registration: WorkerRegistration): LeaderAnswer {
     const { record } = this;
     if (this.ended) return { answer: "unknown" };
-    const reason = refusalOf(registration, record);
+    const reason = refusalOf(registration, record, this.#options.storage.description);
     if (reason !== undefined) return { answer: "refused", reason };
     this.#workers.register(registration);
     return { answer: "accepted", generation: record.generation };
