@@ -13,9 +13,19 @@
  *     started while more than that many old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
+ * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job
+ *     ends with: the interval rests, and requests are refused (Flink's NOT_ALL_REQUIRED_TASKS_RUNNING).
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
+import {
+  endsTheJob,
+  enqueued,
+  isOfTheEnd,
+  isPeriodic,
+  isSavepoint,
+  PERIODIC,
+} from "./checkpoint-requests.ts";
 import { declareEffects } from "./effects.ts";
 import type { JobEvent } from "./job-events.ts";
 import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "./protocol.ts";
@@ -29,6 +39,8 @@ export interface CheckpointingInput {
   readonly tolerableFailures: number | null;
   /** Savepoints do not wait for a free place: unaligned checkpoints are off. */
   readonly forcesSavepoints: boolean;
+  /** Checkpoints go on when some subtasks have ended. */
+  readonly afterTasksFinish: boolean;
   /** How long a request waits for the job to run. */
   readonly readyTimeoutMs: number;
   /** Pause before a checkpoint of the job's end is tried again. */
@@ -49,6 +61,8 @@ export type CheckpointingEvent =
   | { readonly type: "checkpoint.requested"; readonly request: CheckpointRequest }
   | { readonly type: "checkpoint.completed"; readonly checkpointId: number }
   | { readonly type: "checkpoint.aborted"; readonly checkpointId: number; readonly reason: AbortReason }
+  /** One more subtask has processed all of its input. */
+  | { readonly type: "subtask.ended"; readonly all: boolean }
   /** So many subsumed checkpoints are still being deleted. */
   | { readonly type: "cleanup.changed"; readonly checkpoints: number }
   | { readonly type: "record.stored" }
@@ -62,13 +76,18 @@ export interface CheckpointingEffects extends TimerEffects {
   "start.checkpoint": { readonly checkpointId: number; readonly request: CheckpointRequest };
   /** They will never be started; whoever waits is told why. */
   "refuse.requests": { readonly requests: readonly string[]; readonly reason: RefusalReason };
+  /** Why none begins at present, for whoever asks; null: nothing is in the way. */
+  "report.hold": { readonly hold: Hold | null };
   /** To every checkpoint of the generation that is still alive. */
   "tell.checkpoints": { readonly event: CheckpointEvent };
   "tell.job": { readonly event: JobEvent };
 }
 
-/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING and TOO_MANY_CHECKPOINT_REQUESTS. */
-export type RefusalReason = "not-all-subtasks-running" | "too-many-requests";
+/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS. */
+export type RefusalReason = "not-all-subtasks-running" | "some-subtasks-ended" | "too-many-requests";
+
+/** What holds checkpoints back that are due (G6, G9). */
+export type Hold = "some-subtasks-ended" | "cleanup";
 
 interface Pending {
   readonly checkpointId: number;
@@ -86,11 +105,13 @@ interface Context extends CheckpointingInput {
   readonly lastCompleted: number;
   readonly failures: number;
   readonly cleaning: number;
+  /** Some subtasks have ended, others have not, and that matters. */
+  readonly partlyEnded: boolean;
+  /** As it was reported last. */
+  readonly hold: Hold | null;
   readonly pausing: boolean;
   readonly retrying: boolean;
 }
-
-const PERIODIC: CheckpointRequest = { request: "", reason: "periodic", savepoint: null };
 
 /** Flink's CheckpointFailureReason: what goes against the tolerable failures. */
 const COUNTED: ReadonlySet<AbortReason> = new Set([
@@ -103,20 +124,6 @@ const COUNTED: ReadonlySet<AbortReason> = new Set([
 /** Of a savepoint only what a subtask reports is counted, not what the leader itself could not do. */
 const OF_SUBTASKS: ReadonlySet<AbortReason> = new Set(["declined", "async-exception"]);
 
-const isPeriodic = ({ reason }: CheckpointRequest): boolean => reason === "periodic";
-const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepoint !== null;
-/** Repeated until it is served. */
-const isOfTheEnd = ({ reason }: CheckpointRequest): boolean => reason === "final" || reason === "suspend";
-/** Once it is asked for, the interval rests. */
-const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
-  reason === "final" || reason === "suspend" || reason === "stop" || reason === "cancel";
-const rank = (request: CheckpointRequest): number => (isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1);
-
-function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
-  const before = queue.filter((request) => rank(request) <= rank(added));
-  return [...before, added, ...queue.slice(before.length)];
-}
-
 function isKnown({ queue, pending }: Context, asked: CheckpointRequest): boolean {
   const same = ({ request, reason }: CheckpointRequest) =>
     request === asked.request && reason === asked.reason;
@@ -128,6 +135,14 @@ function isKnown({ queue, pending }: Context, asked: CheckpointRequest): boolean
 function firstDelayMs({ intervalMs, minPauseMs, chance }: Context): number {
   return minPauseMs + Math.floor(chance * ((intervalMs ?? 0) - minPauseMs + 1));
 }
+
+function holdOf({ partlyEnded, cleaning, maxConcurrent }: Context): Hold | null {
+  if (partlyEnded) return "some-subtasks-ended";
+  return cleaning > maxConcurrent ? "cleanup" : null;
+}
+
+const isRefused = ({ partlyEnded }: Context, request: CheckpointRequest): boolean =>
+  partlyEnded && !isOfTheEnd(request);
 
 function isStartable(context: Context): boolean {
   const { queue, pending, maxConcurrent, cleaning, forcesSavepoints, pausing, retrying } = context;
@@ -150,6 +165,7 @@ const machine = setup({
       "store.reservation": true,
       "start.checkpoint": true,
       "refuse.requests": true,
+      "report.hold": true,
       "tell.checkpoints": true,
       "tell.job": true,
       "timer.start": true,
@@ -164,10 +180,15 @@ const machine = setup({
       queue: context.queue.filter((request) => !isPeriodic(request)),
     })),
     dropQueue: assign({ queue: [] }),
+    dropRefused: assign(({ context }) => ({
+      queue: context.queue.filter((request) => !isRefused(context, request)),
+    })),
     /** Nobody waits for what has no name: the next generation asks anew. The job machine has forgotten a stop. */
     forget: assign(({ context }) => ({
       queue: context.queue.filter(({ request, reason }) => request !== "" && reason !== "stop"),
       pending: [],
+      partlyEnded: false,
+      hold: null,
       pausing: false,
       retrying: false,
     })),
@@ -203,6 +224,10 @@ const machine = setup({
     noteCleaning: assign(({ event }) =>
       event.type === "cleanup.changed" ? { cleaning: event.checkpoints } : {},
     ),
+    noteSubtaskEnd: assign(({ event }) =>
+      event.type === "subtask.ended" ? { partlyEnded: !event.all } : {},
+    ),
+    noteHold: assign(({ context }) => ({ hold: holdOf(context) })),
     beginPause: assign({ pausing: true }),
     endPause: assign({ pausing: false }),
     endRetry: assign({ retrying: false }),
@@ -219,6 +244,10 @@ const machine = setup({
     awaited: ({ context }) => context.queue.length > 0,
     outOfIds: ({ context }) => context.lastId >= context.reservedCheckpointId,
     startable: ({ context }) => isStartable(context),
+    holdChanged: ({ context }) => holdOf(context) !== context.hold,
+    refused: ({ context }) => context.queue.some((request) => isRefused(context, request)),
+    goesOnAfterEnds: ({ context }) => context.afterTasksFinish,
+    allEnded: ({ event }) => event.type === "subtask.ended" && event.all,
     periodic: ({ context }) => context.intervalMs !== null,
     tookPeriodic: ({ context }) => context.pending.at(-1)?.request.reason === "periodic",
     /** The interval has passed while the job is about to end, or while one that it asked for waits already. */
@@ -276,6 +305,8 @@ export const checkpointingMachine = machine.createMachine({
     lastCompleted: 0,
     failures: 0,
     cleaning: 0,
+    partlyEnded: false,
+    hold: null,
     pausing: false,
     retrying: false,
   }),
@@ -336,8 +367,15 @@ export const checkpointingMachine = machine.createMachine({
       description: "Every subtask of the generation runs: checkpoints are taken (G3).",
       initial: "scheduling",
       exit: [cancel("trigger"), cancel("pause"), cancel("retry"), "forget"],
-      // To a job that stops without a drain it is nothing new.
-      on: { "generation.running": {} },
+      on: {
+        // To a job that stops without a drain it is nothing new.
+        "generation.running": {},
+        "subtask.ended": [
+          { guard: "goesOnAfterEnds" },
+          { guard: "allEnded", actions: "noteSubtaskEnd" },
+          { actions: ["noteSubtaskEnd", "dropPeriodic", cancel("trigger")] },
+        ],
+      },
       states: {
         scheduling: {
           description: "The first one comes at a random time, so that not all jobs begin at once.",
@@ -354,8 +392,32 @@ export const checkpointingMachine = machine.createMachine({
           ],
         },
         deciding: {
-          description: "The first request of the queue begins as soon as it may (G4, G5, G6).",
-          always: { guard: "startable", target: "reserving" },
+          description: "The first request of the queue begins as soon as it may (G4, G5, G6, G9).",
+          always: [
+            {
+              guard: "holdChanged",
+              actions: [
+                "noteHold",
+                { type: "report.hold", params: ({ context }) => ({ hold: context.hold }) },
+              ],
+            },
+            {
+              guard: "refused",
+              actions: [
+                {
+                  type: "refuse.requests",
+                  params: ({ context }) => ({
+                    requests: context.queue
+                      .filter((request) => isRefused(context, request))
+                      .map(({ request }) => request),
+                    reason: "some-subtasks-ended",
+                  }),
+                },
+                "dropRefused",
+              ],
+            },
+            { guard: "startable", target: "reserving" },
+          ],
           on: {
             "generation.stopped": {
               target: "#checkpointing.stopped",

@@ -178,6 +178,7 @@ const machine = setup({
       context.settleTo !== null && event.type === "subtask.failed" && event.retry === "never",
     allFinished: ({ context }) => context.allFinished,
     allRestored: ({ context }) => context.restored.length === context.regions.flat().length,
+    someEnded: ({ context }) => context.ended.length > 0,
     allEnded: ({ context }) => context.ended.length === context.regions.flat().length,
     allCommitted: ({ context }) =>
       context.completed === 0 || context.committed.length === context.regions.flat().length,
@@ -194,6 +195,14 @@ const machine = setup({
       event.type === "checkpoint.completed" && context.suspending && event.reason === "suspend",
   },
 });
+
+/** Whether checkpoints go on meanwhile is for checkpointing to say. */
+const tellEnded = {
+  type: "tell.checkpointing",
+  params: ({ context: { ended, regions } }: { readonly context: Context }) => ({
+    event: { type: "subtask.ended", all: ended.length === regions.flat().length } as const,
+  }),
+} as const;
 
 const FINAL: CheckpointRequest = { request: "", reason: "final", savepoint: null };
 const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: null };
@@ -362,7 +371,7 @@ export const jobMachine = machine.createMachine({
         { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
       ],
       exit: [{ type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } }, "forgetStop"],
-      initial: "processing",
+      initial: "beginning",
       on: {
         ...onFailure([failingDrained], [failingDrained]),
         "checkpoints.failed": failingWhole,
@@ -379,6 +388,13 @@ export const jobMachine = machine.createMachine({
         ],
       },
       states: {
+        beginning: {
+          description: "Subtasks whose region has gone on may have ended meanwhile.",
+          always: [
+            { guard: "someEnded", target: "processing", actions: tellEnded },
+            { target: "processing" },
+          ],
+        },
         processing: {
           description: "At least one subtask still has input.",
           always: [
@@ -388,6 +404,7 @@ export const jobMachine = machine.createMachine({
             { guard: "allEnded", target: "finishing" },
           ],
           on: {
+            "subtask.ended": [stale, { actions: ["addEnded", tellEnded] }],
             "suspend.requested": { actions: "wantSuspend" },
             "stop.requested": { actions: "wantStop" },
           },
@@ -415,6 +432,7 @@ export const jobMachine = machine.createMachine({
             { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
           ],
           on: {
+            "subtask.ended": [stale, { actions: ["addEnded", tellEnded] }],
             "stop.failed": [
               { guard: "otherStop" },
               failingDrained,

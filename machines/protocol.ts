@@ -233,6 +233,8 @@ export interface JobRecord {
   readonly origin: RestoreOrigin | null;
   /** The latest ones; they are their users'. */
   readonly savepoints: readonly SavepointEntry[];
+  /** Locations that somebody has begun to copy a savepoint to, and did not enter as complete; the latest ones. */
+  readonly begunSavepoints: readonly string[];
   /** The latest ones. */
   readonly aborted: readonly AbortedCheckpoint[];
   /** Since the last completed checkpoint: the first failure of this streak, then the latest ones; bounded. */

@@ -24,6 +24,7 @@ import type {
 const FAILURES_KEPT = 10;
 const SAVEPOINTS_KEPT = 10;
 const ABORTED_KEPT = 10;
+const BEGUN_KEPT = 20;
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }
@@ -46,6 +47,9 @@ export type RecordChange =
   /** `keepsAll`: what the record names stays, whatever its retention says. */
   | { readonly change: "terminal"; readonly status: TerminalStatus; readonly keepsAll: boolean }
   | { readonly change: "savepoint"; readonly savepoint: SavepointEntry }
+  | { readonly change: "savepoint-begun"; readonly location: string }
+  /** Nothing of it is left. */
+  | { readonly change: "savepoint-over"; readonly location: string }
   | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
   | { readonly change: "failure"; readonly failure: Failure };
 
@@ -105,6 +109,15 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
     }
     case "savepoint":
       return { record: withSavepoint(record, change.savepoint) };
+    case "savepoint-begun":
+      return {
+        record: {
+          ...record,
+          begunSavepoints: [...record.begunSavepoints, change.location].slice(-BEGUN_KEPT),
+        },
+      };
+    case "savepoint-over":
+      return { record: { ...record, begunSavepoints: without(record, change.location) } };
     case "abort":
       return { record: { ...record, aborted: [...record.aborted, change.aborted].slice(-ABORTED_KEPT) } };
     case "failure":
@@ -140,7 +153,15 @@ function retains(retention: CheckpointRetention, status: TerminalStatus): boolea
 }
 
 function withSavepoint(record: JobRecord, savepoint: SavepointEntry): JobRecord {
-  return { ...record, savepoints: [...record.savepoints, savepoint].slice(-SAVEPOINTS_KEPT) };
+  return {
+    ...record,
+    savepoints: [...record.savepoints, savepoint].slice(-SAVEPOINTS_KEPT),
+    begunSavepoints: without(record, savepoint.location),
+  };
+}
+
+function without({ begunSavepoints }: JobRecord, location: string): readonly string[] {
+  return begunSavepoints.filter((begun) => begun !== location);
 }
 
 function decide(

@@ -89,17 +89,22 @@ export async function copyManifest(
   return { ...manifest, subtasks };
 }
 
-/** Answers how many bytes the savepoint takes. */
+/**
+ * Answers how many bytes the savepoint takes.
+ * @param prove when everything is copied, and before the metadata makes it complete: it is not written if this throws
+ */
 export async function writeSavepoint(
   metadata: SavepointMetadata,
   from: CheckpointStorage,
   to: CheckpointStorage,
   codec: ValueCodec,
   signal: AbortSignal,
+  prove: () => Promise<void> = async () => {},
 ): Promise<number> {
   const { name } = splitLocation(metadata.location);
   const manifest = await copyManifest(metadata.manifest, from, to, (part) => `${name}/${part}`, signal);
   const content = codec.encode({ ...metadata, manifest });
+  await prove();
   const hex = digestText(newDigest().update(content)).slice("sha256:".length);
   await to.put(`${name}/${METADATA}${hex}`, [content], signal);
   return content.length + bytesOf(manifest);
@@ -129,6 +134,24 @@ export async function readSavepoint(
     location,
     `there is no savepoint at ${location}: ${storage.description} holds no metadata of that name`,
   );
+}
+
+/** Whether it has metadata and every object that this names. What is damaged counts as complete: it was, once. */
+export async function isCompleteSavepoint(
+  location: string,
+  storage: CheckpointStorage,
+  codec: ValueCodec,
+): Promise<boolean> {
+  const names = new Set<string>();
+  for await (const { name } of storage.list(`${splitLocation(location).name}/`)) names.add(name);
+  try {
+    const { manifest } = await readSavepoint(location, storage, codec);
+    return manifest.subtasks.flatMap(neededObjects).every(({ name }) => names.has(name));
+  } catch (error) {
+    if (error instanceof ObjectMissingError) return false;
+    if (error instanceof ObjectCorruptError || error instanceof ConfigurationError) return true;
+    throw error;
+  }
 }
 
 /**

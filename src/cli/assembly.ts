@@ -41,8 +41,8 @@ export interface ClusterOptions {
   readonly prefix?: string;
   /** Where checkpoints lie, the same for all processes. Default, and with null: the JetStream object store. */
   readonly storage?: StorageConfig | null;
-  /** Replicas of the buckets. Default 1. */
-  readonly replicas?: number;
+  /** Replicas of the buckets. Default: as they are, 1 for those that are made. */
+  readonly replicas?: number | undefined;
 }
 
 /** What every process of a cluster shares. */
@@ -80,7 +80,7 @@ const bucketsOf = (prefix: string) => ({
 });
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
-  const { prefix = "tidemark", storage = null, replicas = 1 } = options;
+  const { prefix = "tidemark", storage = null, replicas } = options;
   const subjects = createSubjects(prefix);
   const buckets = bucketsOf(prefix);
   return {
@@ -96,13 +96,16 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
   };
 }
 
-export function viewCluster(nats: NatsEnvironment, options: ClusterOptions = {}): ClusterView {
-  const { prefix = "tidemark", storage = null, replicas = 1 } = options;
+export function viewCluster(
+  nats: NatsEnvironment,
+  options: Omit<ClusterOptions, "replicas"> = {},
+): ClusterView {
+  const { prefix = "tidemark", storage = null } = options;
   const buckets = bucketsOf(prefix);
   return {
     nats,
     subjects: createSubjects(prefix),
-    openStorage: storageOpener(nats, replicas),
+    openStorage: storageOpener(nats),
     storageDescription:
       storage?.kind === "filesystem"
         ? FileStorage.describe(storage.directory)
@@ -117,7 +120,7 @@ export function viewCluster(nats: NatsEnvironment, options: ClusterOptions = {})
 }
 
 /** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
-function storageOpener(nats: NatsEnvironment, replicas: number): OpenStorage {
+function storageOpener(nats: NatsEnvironment, replicas?: number): OpenStorage {
   return async (root, access) => {
     if (root.startsWith("nats:")) {
       const bucket = root.slice("nats:".length);

@@ -33,7 +33,7 @@ export interface StorageFlags {
 
 export interface ClusterFlags extends ConnectionFlags, StorageFlags {
   readonly prefix: string;
-  readonly replicas: number;
+  readonly replicas?: number;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
 }
@@ -93,10 +93,12 @@ export function addClusterOptions(command: Command, server: "required" | "option
         .default("tidemark"),
     )
     .addOption(
-      new Option("--replicas <n>", "replicas of the buckets, on a NATS cluster")
+      new Option(
+        "--replicas <n>",
+        "replicas of the buckets, on a NATS cluster (default: as they are, 1 for new ones)",
+      )
         .env("TIDEMARK_REPLICAS")
-        .argParser(wholeNumber(1))
-        .default(1),
+        .argParser(wholeNumber(1, 5)),
     )
     .addOption(
       new Option("--log-level <level>", "least important lines to log")
@@ -218,7 +220,7 @@ export function connectionEnvironment(flags: ClusterFlags, server: string): Reco
     ["TIDEMARK_TLS_KEY", flags.tlsKey],
     ["TIDEMARK_PREFIX", flags.prefix],
     ["TIDEMARK_CONFIG_FILE", flags.configFile],
-    ["TIDEMARK_REPLICAS", String(flags.replicas)],
+    ["TIDEMARK_REPLICAS", flags.replicas?.toString()],
     ["TIDEMARK_LOG_LEVEL", flags.logLevel],
   ];
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
@@ -306,8 +308,8 @@ export async function connectView(
   logger: Logger,
   storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
 ): Promise<ClusterView> {
-  const { prefix, replicas } = flags;
-  return viewCluster(await connect(flags, server, role, logger), { prefix, replicas, storage });
+  const { prefix } = flags;
+  return viewCluster(await connect(flags, server, role, logger), { prefix, storage });
 }
 
 async function connect(

@@ -78,8 +78,11 @@ export interface CheckpointingOptions {
   readonly alignedTimeout?: Duration | undefined;
   /** Taken, and always so: barriers may overtake on every edge. Only with `unaligned`. */
   readonly forceUnaligned?: boolean | undefined;
-  /** Only true yet: checkpoints go on when some subtasks have processed all of their input. */
-  readonly afterTasksFinish?: true | undefined;
+  /**
+   * Checkpoints go on when some subtasks have processed all of their input. With false none begins from then on but the one
+   * that the job ends with, and savepoints are refused; what sinks have not committed by then waits for the end. Default true.
+   */
+  readonly afterTasksFinish?: boolean | undefined;
   /** Taken, and always so: a job never recovers from a savepoint by itself. */
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
@@ -194,10 +197,7 @@ export const jobOptions = {
   "checkpointing.unaligned": option(truth, false),
   "checkpointing.alignedTimeout": option(duration(0, YEAR), 0),
   "checkpointing.forceUnaligned": option(truth, false),
-  "checkpointing.afterTasksFinish": option(
-    onlyYet(truth, true, "subtasks that have finished go on answering barriers"),
-    true,
-  ),
+  "checkpointing.afterTasksFinish": option(truth, true),
   "checkpointing.preferCheckpointForRecovery": option(truth, false),
   "checkpointing.storage": derived(
     oneOf(["jetstream", "filesystem", "memory"], { jobmanager: "memory" }),

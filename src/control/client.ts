@@ -63,6 +63,10 @@ export class ControlClient {
     await this.#known(job, { type: "job.cancel", job });
   }
 
+  /**
+   * As `cancel`.
+   * @throws RequestRefusedError when the job is ending in another way already
+   */
   async suspend(job: string): Promise<void> {
     await this.#known(job, { type: "job.suspend", job });
   }

@@ -48,6 +48,8 @@ export interface WorkerRegistration {
   readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   readonly processId: number;
+  /** Description of the checkpoint storage that it uses. */
+  readonly storage: string;
 }
 
 export type LeaderRequest =
@@ -176,8 +178,12 @@ export interface JobReport {
     readonly pending: readonly PendingReport[];
     /** The latest ones that were given up, oldest first. */
     readonly failed: readonly AbortedCheckpoint[];
+    /** Why none begins at present although one may be due, in words; empty when nothing is in the way. */
+    readonly hold: string;
   };
   readonly restarts: number;
+  /** false: it has failed, and what it would need to be resumed was deleted, as its retention says. */
+  readonly keepsState: boolean;
   /** First failure of the present streak, then the latest. */
   readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
   /** What the job is waiting for, in words; empty when it is not. */

@@ -6,7 +6,14 @@
  * unequal parallelisms becomes rebalance. The same job and configuration give the same graph, ids included.
  */
 import type { JobConfig } from "../config/job-config.ts";
-import type { ChainedOperator, Edge, JobGraph, Partitioner, Vertex } from "../dataflow/operator.ts";
+import type {
+  ChainedOperator,
+  Edge,
+  JobGraph,
+  OperatorDefinition,
+  Partitioner,
+  Vertex,
+} from "../dataflow/operator.ts";
 import { ConfigurationError, invariant } from "../errors.ts";
 import type { Job, JobOperator, OperatorInput } from "./job.ts";
 
@@ -14,6 +21,7 @@ import type { Job, JobOperator, OperatorInput } from "./job.ts";
 export function buildGraph(job: Job, config: JobConfig): JobGraph {
   for (const operator of job.operators) checkParallelism(operator, config);
   checkTransactionsEnd(job, config);
+  checkLastCheckpoint(job, config);
   return chain(job, config);
 }
 
@@ -30,13 +38,8 @@ function checkParallelism(operator: JobOperator, config: JobConfig): void {
 /** Without checkpoints an unbounded job would never commit (P19). */
 function checkTransactionsEnd(job: Job, config: JobConfig): void {
   if (config.checkpointing.intervalMs !== null) return;
-  const definitions = job.operators.map((operator) => operator.definition);
-  const unbounded = definitions.find(
-    (definition) => definition.kind === "source" && !definition.source.bounded,
-  );
-  const transactional = definitions.find(
-    (definition) => definition.kind === "sink" && definition.sink.guarantee === "exactly-once",
-  );
+  const unbounded = sourceOf(job, "unbounded");
+  const transactional = transactionalSinkOf(job);
   if (unbounded === undefined || transactional === undefined) return;
   throw new ConfigurationError(
     "checkpointing.interval",
@@ -45,6 +48,34 @@ function checkTransactionsEnd(job: Job, config: JobConfig): void {
       `Set an interval, for example checkpointing: { interval: "1s" }, or make the source bounded`,
   );
 }
+
+/** Nor would one whose checkpoints end with its first source (P19). */
+function checkLastCheckpoint(job: Job, config: JobConfig): void {
+  if (config.checkpointing.afterTasksFinish) return;
+  const [bounded, unbounded] = [sourceOf(job, "bounded"), sourceOf(job, "unbounded")];
+  const transactional = transactionalSinkOf(job);
+  if (bounded === undefined || unbounded === undefined || transactional === undefined) return;
+  throw new ConfigurationError(
+    "checkpointing.afterTasksFinish",
+    `checkpointing.afterTasksFinish: is false, but source "${bounded.id}" ends, source "${unbounded.id}" never does, and sink ` +
+      `"${transactional.id}" is exactly-once: once the first has ended no checkpoint would complete any more, and nothing ` +
+      "would be written. Leave it true, or make two jobs of it",
+  );
+}
+
+function sourceOf(job: Job, which: "bounded" | "unbounded"): OperatorDefinition | undefined {
+  return definitionsOf(job).find(
+    (definition) => definition.kind === "source" && definition.source.bounded === (which === "bounded"),
+  );
+}
+
+function transactionalSinkOf(job: Job): OperatorDefinition | undefined {
+  return definitionsOf(job).find(
+    (definition) => definition.kind === "sink" && definition.sink.guarantee === "exactly-once",
+  );
+}
+
+const definitionsOf = (job: Job): OperatorDefinition[] => job.operators.map(({ definition }) => definition);
 
 interface OperatorDraft {
   readonly definition: ChainedOperator["operator"];

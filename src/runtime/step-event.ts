@@ -22,6 +22,7 @@ const DETAILS = [
   "settleTo",
   "status",
   "channel",
+  "hold",
 ] as const;
 
 export interface StepPlace {

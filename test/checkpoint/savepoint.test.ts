@@ -7,6 +7,7 @@ import type { SavepointMetadata } from "../../machines/protocol.ts";
 import { FileStorage } from "../../src/checkpoint/file-storage.ts";
 import {
   disposeSavepoint,
+  isCompleteSavepoint,
   readSavepoint,
   savepointLocation,
   splitLocation,
@@ -111,6 +112,7 @@ describe.each([
       });
       await expect(writeSavepoint(metadata, from, dying, codec, NEVER)).rejects.toThrow("crashed");
       await expect(readSavepoint(location, to, codec)).rejects.toThrow(ObjectMissingError);
+      expect(await isCompleteSavepoint(location, to, codec)).toBe(false);
       expect(await disposeSavepoint(location, to)).toBe(puts);
     }
   });
@@ -123,6 +125,17 @@ describe.each([
     const none = await open();
     await none.put(`${name}/metadata.${"0".repeat(64)}`, bytes("something else"));
     await expect(readSavepoint(location, none, codec)).rejects.toThrow(ObjectCorruptError);
+  });
+
+  it("is complete with all of its objects, damaged or not", async () => {
+    const to = await open();
+    await overwritten(to, () => ({}));
+    expect(await isCompleteSavepoint(location, to, codec)).toBe(true);
+    await to.delete(`${name}/1`);
+    expect(await isCompleteSavepoint(location, to, codec)).toBe(false);
+    const damaged = await open();
+    await damaged.put(`${name}/metadata.${"0".repeat(64)}`, bytes("something else"));
+    expect(await isCompleteSavepoint(location, damaged, codec)).toBe(true);
   });
 
   it("is deleted alone: neighbours, and what is no savepoint at all, stay", async () => {

@@ -6,7 +6,7 @@ import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob } from "./jobs.ts";
-import { startOldServer } from "./old-server.ts";
+import { startOldServer } from "./pretending-server.ts";
 import { Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.

@@ -330,7 +330,34 @@ test("show says whom those waited for that were given up, and which channel bloc
     for (const line of words) expect(stdout).toMatch(line);
     expect(/checkpoint +9\b/.test(stdout)).toBe(command.length === 2);
   }
-  expect(await json("checkpoints", "show", JOB, "10")).toEqual({ job: JOB, pending: [], aborted: [aborted] });
+  expect(await json("checkpoints", "show", JOB, "10")).toEqual({
+    ...{ job: JOB, pending: [], aborted: [aborted], hold: "" },
+  });
+});
+
+test("show says why no checkpoint begins, and a savepoint is refused for that reason", async () => {
+  await open();
+  workspace.write(
+    "job.js",
+    `import { defineJob, fileSink, generatorSource } from "tidemark";
+export default defineJob("${JOB}", { checkpointing: { interval: "100ms", afterTasksFinish: false } }, (job) => {
+  job.source("short", generatorSource({ count: 1, generate: (index) => index }))
+    .union(job.source("long", generatorSource({ count: 100_000, ratePerSecond: 100, generate: (index) => index })))
+    .map("text", String).sink("lines", fileSink({ directory: "out" }));
+});\n`,
+  );
+  workspace.start(here("coordinator"));
+  expect((await asks("submit", "job.js")).code).toBe(0);
+  workspace.start(here("worker", "job.js"));
+  const why = /some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false/;
+  await until(
+    async () => why.test((await asks("checkpoints", "show", JOB)).stdout),
+    60_000,
+    () => "the reason",
+  );
+  const { code, stderr } = await asks("savepoint", JOB, "--to", workspace.path("savepoints"));
+  expect(stderr).toMatch(why);
+  expect(code).toBe(REFUSED);
 });
 
 test("of a running job they show what it retains at that moment, and collect nothing of it", async () => {

@@ -157,6 +157,23 @@ test("kill -9 of leader, worker and client: the job ends, and its output is exac
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
 });
 
+test("a worker with another checkpoint storage is turned away, and says so", async () => {
+  const places = [workspace.path("checkpoints"), workspace.path("elsewhere")] as const;
+  const leader = workspace.start(here("coordinator", "--checkpoint-dir", places[0]));
+  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  for (const other of [["--checkpoint-dir", places[1]], []]) {
+    const strange = await workspace.run(here("worker", "job.ts", ...other));
+    expect(strange.code).toBe(4);
+    expect(strange.stderr).toMatch(/^tidemark: worker \w+ keeps checkpoints of job counting in /m);
+    expect(strange.stderr).toMatch(`the coordinator keeps them in directory ${places[0]}`);
+    expect(strange.stderr).toMatch("--checkpoint-dir");
+  }
+  const workers = [1, 2].map(() => workspace.start(here("worker", "job.ts", "--checkpoint-dir", places[0])));
+  await ends("finished");
+  expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
+  for (const part of [...workers, leader]) await stop(part);
+});
+
 test("a worker with another version of the job is turned away, and says so", async () => {
   const leader = coordinator();
   expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);

@@ -24,6 +24,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       { ...subtask, subtask: "count/0", recordsIn: 7 },
     ],
     restarts: 0,
+    keepsState: true,
     failures: [],
     waitingFor: "",
     unansweredRequests: 0,
@@ -35,6 +36,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       latestAborted: null,
       pending: [],
       failed: [],
+      hold: "",
       ...checkpoints,
     },
   };

@@ -162,6 +162,24 @@ describe("restarts", () => {
   });
 });
 
+test("a job that failed and was to keep nothing starts only afresh, and says so when it fails", async () => {
+  job(
+    `job.source("numbers", generatorSource({ count: 1000, ratePerSecond: 1000, generate: (index) => index }))
+      .map("ask", (n) => { if (n === 900 && !existsSync("mended")) throw new Error("no answer"); return n; })
+      .sink("s", fileSink({ directory: "out" }));`,
+    `checkpointing: { interval: "50ms", retention: "delete" }, ${NONE}`,
+  );
+  const failed = await workspace.run(here("run", "job.mjs"));
+  expect(failed).toMatchObject({ code: 1 });
+  expect(failed.stderr).toMatch(/state was deleted, as checkpointing.retention "delete" says: .*--fresh/);
+  expect(workspace.lines().length).toBeGreaterThan(0);
+  workspace.write("mended", "");
+  const again = await workspace.run(here("run", "job.mjs"));
+  expect(again.stderr).toMatch(/has failed, and its state was deleted with its end.*--fresh/);
+  expect(again.code).toBe(4);
+  expect(await workspace.run(here("run", "job.mjs", "--fresh"))).toMatchObject({ code: 0 });
+});
+
 describe("storage that refuses", () => {
   test("the sink stream is full: the job stops and says what helps; run again goes on, nothing lost or doubled", async () => {
     await sinkStream({ max_bytes: 20_000, discard: DiscardPolicy.New });

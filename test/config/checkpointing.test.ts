@@ -85,7 +85,7 @@ const matrix: {
   failOnErrors: switched(),
   unaligned: switched(),
   forceUnaligned: switched(),
-  afterTasksFinish: notYet(true),
+  afterTasksFinish: switched(),
   preferCheckpointForRecovery: switched(),
   retention: {
     takes: [

@@ -103,7 +103,7 @@ describe("Flink's keys", () => {
     "checkpointing.unaligned": ["true", true],
     "checkpointing.alignedTimeout": ["30 s", 30_000],
     "checkpointing.forceUnaligned": ["true", true],
-    "checkpointing.afterTasksFinish": ["true", true],
+    "checkpointing.afterTasksFinish": ["false", false],
     "checkpointing.preferCheckpointForRecovery": ["true", true],
     "checkpointing.storage": ["jobmanager", "memory"],
     "checkpointing.directory": ["file:///flink/checkpoints", "/flink/checkpoints"],

@@ -5,6 +5,7 @@ import type { JobGraph } from "../../src/dataflow/operator.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { buildGraph } from "../../src/job/graph.ts";
+import type { Job } from "../../src/job/job.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 function graphOf(options: JobOptions, build: (job: JobBuilder) => void): JobGraph {
@@ -166,6 +167,31 @@ describe("job and configuration together", () => {
       }),
     );
     buildGraph(unbounded, resolveJobConfig({}, { flags: { "checkpointing.interval": "1s" } }).config);
+  });
+
+  test("one whose checkpoints end with its first source needs them to go on (P19)", () => {
+    const mixed = (guarantee: "exactly-once" | "at-least-once", second: boolean) =>
+      defineJob("job", {}, (builder) => {
+        const first = builder.source("short", testSource<string>({ bounded: true }));
+        first
+          .union(builder.source("long", testSource<string>({ bounded: second })))
+          .sink("out", testSink({ guarantee }));
+      });
+    const flags = { "checkpointing.interval": "1s", "checkpointing.afterTasksFinish": false };
+    const build = (built: Job, some: Record<string, unknown> = flags) =>
+      buildGraph(built, resolveJobConfig({}, { flags: some }).config);
+    expect(() => build(mixed("exactly-once", false))).toThrow(
+      expect.objectContaining({
+        constructor: ConfigurationError,
+        key: "checkpointing.afterTasksFinish",
+        message: expect.stringMatching(
+          /source "short" ends, source "long" never does, and sink "out" is exactly-once/,
+        ),
+      }),
+    );
+    build(mixed("exactly-once", false), { "checkpointing.interval": "1s" });
+    build(mixed("exactly-once", true));
+    build(mixed("at-least-once", false));
   });
 
   test("with a bounded source the final checkpoint commits, and at-least-once sinks do not wait for one", () => {

@@ -24,6 +24,7 @@ const fired = (timer: string) => take({ type: "timer.fired", timer });
 const interval = fired("trigger");
 const pause = fired("pause");
 const retry = fired("retry");
+const ended = (all = false) => take({ type: "subtask.ended", all });
 const cleaning = (checkpoints: number) => take({ type: "cleanup.changed", checkpoints });
 
 const story = (
@@ -41,6 +42,7 @@ const story = (
         maxConcurrent: 1,
         tolerableFailures: null,
         forcesSavepoints: true,
+        afterTasksFinish: true,
         readyTimeoutMs: 30_000,
         retryMs: 200,
         queueMax: 1000,
@@ -243,6 +245,38 @@ describeTraces({
       "Too many old checkpoints are still being deleted: nothing is started.   (G6)",
       [running, cleaning(2), interval, cleaning(1), stored],
     ),
+    "some-ended": story(
+      "Some subtasks have ended: the interval rests and requests are refused; what is pending goes on.   (G9, NOT_ALL_REQUIRED_TASKS_RUNNING)",
+      [
+        running,
+        interval,
+        stored,
+        requested("manual", "m1"),
+        interval,
+        ended(),
+        "One of several, and none of the others.",
+        ended(),
+        completed(1),
+        requested("savepoint", "s1"),
+        requested("stop", "s2"),
+        "All of them: the checkpoint that the job ends with.",
+        ended(true),
+        requested("final"),
+        completed(2),
+      ],
+      { afterTasksFinish: false },
+    ),
+    "some-ended-suspend": story(
+      "Whoever suspends the job gets a checkpoint all the same; the next generation begins anew.   (G9, P30)",
+      [running, ended(), requested("suspend"), stored, stopped, running, interval],
+      { afterTasksFinish: false },
+    ),
+    "some-ended-go-on": story("By default checkpoints go on.   (G9, FLIP-147)", [
+      running,
+      ended(),
+      interval,
+      stored,
+    ]),
     "tolerable-failures": story(
       "One failure more in a row than is tolerated fails the job; a success begins anew.   (CheckpointFailureManager)",
       [

@@ -180,6 +180,33 @@ describe("the decision of the savepoint that a job stops with (D4)", () => {
   });
 });
 
+describe("a savepoint that was begun", () => {
+  const location = "/s/a";
+  const savepoint = { checkpointId: 3, request: "r", location, completedAtMs: 0, bytes: 1 };
+  const begun = changed(recordWith(), { change: "savepoint-begun", location });
+
+  it("is known until it is complete, or nothing of it is left", () => {
+    expect(begun.begunSavepoints).toEqual([location]);
+    expect(changed(begun, { change: "savepoint", savepoint }).begunSavepoints).toEqual([]);
+    const decided = changed(begun, { change: "decision", checkpoint: checkpointOf(3), savepoint });
+    expect(decided.begunSavepoints).toEqual([]);
+    expect(changed(begun, { change: "savepoint-over", location }).begunSavepoints).toEqual([]);
+  });
+
+  it("stays known when another one is complete, and over the end of the job", () => {
+    const other = { ...savepoint, location: "/s/b" };
+    expect(changed(begun, { change: "savepoint", savepoint: other }).begunSavepoints).toEqual([location]);
+    const ended = changed(begun, { change: "terminal", status: "failed", keepsAll: false });
+    expect(ended.begunSavepoints).toEqual([location]);
+  });
+
+  it("is one of the latest twenty (P10)", () => {
+    let record = recordWith();
+    for (let i = 0; i < 30; i++) record = changed(record, { change: "savepoint-begun", location: `/s/${i}` });
+    expect(record.begunSavepoints).toEqual(Array.from({ length: 20 }, (_, i) => `/s/${i + 10}`));
+  });
+});
+
 it("a savepoint and an abort are remembered, the latest ten, and decide nothing (P10)", () => {
   let record = recordWith({ checkpoints: [checkpointOf(1)] });
   const facts = factsOf(record);

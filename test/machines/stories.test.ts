@@ -50,6 +50,7 @@ function leaderRoute(
             maxConcurrent: 1,
             tolerableFailures: null,
             forcesSavepoints: true,
+            afterTasksFinish: true,
             readyTimeoutMs: 30_000,
             retryMs: 200,
             queueMax: 1000,

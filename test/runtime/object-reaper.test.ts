@@ -6,6 +6,7 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import { ObjectReaper } from "../../src/runtime/leader/object-reaper.ts";
 import { encodeValue } from "../../src/state/codec.ts";
 import { checkpointingConfig, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { latch } from "../support/latch.ts";
 import { settled } from "../support/manual-clock.ts";
 
 const at = { job: "word-count", incarnation: "i1" };
@@ -18,6 +19,8 @@ class World {
   readonly storage = new MemoryStorage();
   readonly leadership = new AbortController();
   readonly warnings: string[] = [];
+  /** As it was told. */
+  readonly cleaning: number[] = [];
   readonly reaper: ObjectReaper;
 
   constructor() {
@@ -31,6 +34,7 @@ class World {
       storage: this.storage,
       logger: { debug: ignore, info: ignore, warn, error: ignore } as never,
       signal: this.leadership.signal,
+      onCleaning: (checkpoints) => this.cleaning.push(checkpoints),
     });
   }
 
@@ -170,6 +174,57 @@ describe("what a write of the record lets go (P15, P16)", () => {
     world.leadership.abort();
     world.reaper.stored(before, decide(before, two.checkpoint));
     expect(await world.names()).toEqual(names);
+  });
+});
+
+describe("how many checkpoints are still being deleted (O3)", () => {
+  let world: World;
+  let first: JobRecord;
+  let second: JobRecord;
+  beforeEach(async () => {
+    world = new World();
+    const one = await world.checkpoint(1, 1);
+    const two = await world.checkpoint(2, 1);
+    for (const { checkpoint, manifest } of [one, two]) world.reaper.knowManifest(checkpoint, manifest);
+    first = retaining(1, [one.checkpoint]);
+    second = decide(first, two.checkpoint);
+  });
+
+  it("counts the subsumed and the aborted ones, until all of their objects are gone", async () => {
+    const gate = latch();
+    const remove = world.storage.delete.bind(world.storage);
+    world.storage.delete = async (name) => {
+      await gate.opened;
+      await remove(name);
+    };
+    world.reaper.afterNextWrite([stateName(1, 7)]);
+    expect(world.cleaning).toEqual([]);
+    world.reaper.stored(first, second);
+    await settled();
+    expect(world.cleaning).toEqual([2]);
+    gate.open();
+    await settled();
+    expect(world.cleaning).toEqual([2, 0]);
+  });
+
+  it("is none when they cannot be deleted: the next sweep finds them", async () => {
+    world.storage.delete = () => Promise.reject(new Error("the disk is read-only"));
+    world.reaper.stored(first, second);
+    await settled();
+    expect(world.cleaning).toEqual([1, 0]);
+    expect(world.warnings).toHaveLength(1);
+  });
+
+  it("does not wait for a sweep, however long that takes", async () => {
+    const list = world.storage.list.bind(world.storage);
+    world.storage.list = async function* (prefix) {
+      await new Promise(() => {});
+      yield* list(prefix);
+    };
+    world.reaper.sweep(first);
+    world.reaper.stored(first, second);
+    await settled();
+    expect(world.cleaning).toEqual([1, 0]);
   });
 });
 

@@ -195,6 +195,7 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
         maxConcurrent: 1,
         tolerableFailures: null,
         forcesSavepoints: true,
+        afterTasksFinish: true,
         readyTimeoutMs: 30_000,
         retryMs: 200,
         queueMax: 1000,

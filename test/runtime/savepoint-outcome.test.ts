@@ -1,8 +1,10 @@
 /** Whoever asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails meanwhile. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
+import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
+import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { until } from "../support/until.ts";
 
@@ -42,15 +44,12 @@ async function goesOn(location: string | null): Promise<void> {
 }
 
 function once(): { readonly reached: Promise<void>; readonly reach: () => boolean } {
-  let resolve: () => void = () => {};
+  const { opened: reached, open } = latch();
   let over = false;
-  const reached = new Promise<void>((done) => {
-    resolve = done;
-  });
   const reach = () => {
     if (over) return false;
     over = true;
-    resolve();
+    open();
     return true;
   };
   return { reached, reach };
@@ -93,13 +92,35 @@ describe("a stop", () => {
     },
   );
 
+  test.each(["stop", "drain"] as const)(
+    "(%s) that is under way is not suspended: that is refused, and it stops",
+    async (then) => {
+      await started();
+      const copying = once();
+      const { opened: held, open: go } = latch();
+      world.beforeSave = async () => {
+        if (copying.reach()) await held;
+      };
+      const taken = takes(then);
+      await copying.reached;
+      const suspended = world.client().suspend("words");
+      await expect(suspended).rejects.toThrow(RequestRefusedError);
+      await expect(suspended).rejects.toThrow(
+        'job words is stopping with a savepoint already (running.stopping): wait for that, or end it with "tidemark cancel words"',
+      );
+      go();
+      await taken;
+      await world.ends("stopped");
+      await expect(world.client().suspend("words")).rejects.toThrow(
+        "job words is stopped: there is nothing to suspend",
+      );
+    },
+  );
+
   test("whose savepoint is being copied when the job fails is refused, and leaves nothing", async () => {
     await started();
     const copying = once();
-    let go: () => void = () => {};
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { opened: held, open: go } = latch();
     world.beforeSave = async () => {
       if (copying.reach()) await held;
     };
@@ -126,10 +147,7 @@ describe("a savepoint", () => {
   test("that is being copied when the job fails is complete all the same", async () => {
     await started();
     const copying = once();
-    let go: () => void = () => {};
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { opened: held, open: go } = latch();
     world.beforeSave = async () => {
       if (copying.reach()) await held;
     };
@@ -163,6 +181,92 @@ describe("a savepoint", () => {
       await world.ends("canceled");
     },
   );
+
+  describe("whose leader is gone", () => {
+    /** It gets as far as its second object, and no further before `goOn`. */
+    async function goneWhileCopying(): Promise<{ readonly begun: string; readonly goOn: () => void }> {
+      await started();
+      const leader = world.leader;
+      const copying = once();
+      const { opened: held, open: goOn } = latch();
+      let objects = 0;
+      world.beforeSave = async () => {
+        if (++objects !== 2 || !copying.reach()) return;
+        world.cutOff(leader);
+        await held;
+      };
+      world.startCoordinator();
+      const taken = takes("go-on");
+      await copying.reached;
+      const [begun = ""] = (await world.record()).begunSavepoints;
+      const name = splitLocation(begun).name;
+      expect((await namesOf()).filter((each) => each.startsWith(name))).toHaveLength(1);
+      expect((await savepoint((await taken).location)).drained).toBe(false);
+      return { begun, goOn };
+    }
+
+    const isGone = (begun: string) =>
+      until(
+        "nothing is left of it",
+        async () =>
+          !(await namesOf()).some((name) => name.startsWith(splitLocation(begun).name)) || undefined,
+        { withinMs: BOUND_MS },
+      );
+
+    test("while it copied leaves nothing of it: the next one takes another", async () => {
+      const { begun } = await goneWhileCopying();
+      await isGone(begun);
+      await world.client().cancel("words");
+      await world.ends("canceled");
+      await until(
+        "the record forgets it",
+        async () => (await world.record()).begunSavepoints.length === 0 || undefined,
+        { withinMs: BOUND_MS },
+      );
+      const [left = ""] = (await world.record()).savepoints.map(({ location }) => location);
+      expect((await savepoint(left)).location).toBe(left);
+    });
+
+    test("and goes on copying never completes it, and what it has added goes, too", async () => {
+      const { begun, goOn } = await goneWhileCopying();
+      await isGone(begun);
+      const { token, generation } = await world.record();
+      const proving = once();
+      world.beforeStore = async (record) => {
+        if (record.token < token) proving.reach();
+      };
+      goOn();
+      await proving.reached;
+      const added = (await namesOf()).filter((name) => name.startsWith(splitLocation(begun).name));
+      expect(added.length).toBeGreaterThan(0);
+      expect(added.some((name) => name.includes("metadata"))).toBe(false);
+      world.cutOff(world.firstWorker);
+      await world.startWorker();
+      await world.comesTo("the next generation runs", (now) => now.generation > generation);
+      await isGone(begun);
+    });
+
+    test("before it was entered, but complete, stays", async () => {
+      await started();
+      const leader = world.leader;
+      const copied = once();
+      world.onEvent = ({ effects }) => {
+        if (effects.includes("store.savepointEntry") && copied.reach()) world.cutOff(leader);
+      };
+      world.startCoordinator();
+      const { location } = await takes("go-on");
+      await until(
+        "the next leader has looked at it",
+        async () => (await world.record()).begunSavepoints.length === 0 || undefined,
+        { withinMs: BOUND_MS },
+      );
+      const names = (await namesOf()).filter((name) => name.includes("metadata"));
+      const places = names.map((name) => `/savepoints/${name.slice(0, name.lastIndexOf("/"))}`);
+      expect(places).toHaveLength(2);
+      expect(places).toContain(location);
+      for (const place of places) expect((await savepoint(place)).location).toBe(place);
+    });
+  });
 
   test("asked of a leader that has not yet claimed the job is taken", async () => {
     await started();
@@ -199,6 +303,22 @@ describe("a savepoint", () => {
       const { location } = await takes("go-on");
       expect((await savepoint(location)).manifest.subtasks.length).toBeGreaterThan(0);
     });
+  });
+
+  test("that cannot be written leaves nothing", async () => {
+    await started();
+    let objects = 0;
+    world.beforeSave = async () => {
+      if (++objects === 2) throw new StorageRefusedError("no space left");
+    };
+    await expect(takes("go-on")).rejects.toThrow(/could not be written to \/savepoints\/.*no space left/);
+    await until(
+      "nothing is left",
+      async () =>
+        ((await namesOf()).length === 0 && (await world.record()).begunSavepoints.length === 0) || undefined,
+      { withinMs: BOUND_MS },
+    );
+    await takes("go-on");
   });
 
   test("that has lost an object is refused at once, by the object's name", async () => {

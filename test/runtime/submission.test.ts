@@ -76,6 +76,7 @@ describe("a first submission", () => {
         checkpoints: [],
         origin: null,
         savepoints: [],
+        begunSavepoints: [],
         aborted: [],
         failures: [],
         createdAtMs: 1234,
@@ -167,6 +168,21 @@ describe("a job that has ended", () => {
       });
     },
   );
+
+  it("failed and was to keep nothing starts only afresh, if nothing is there", () => {
+    const checkpointing = checkpointingConfig({ retention: "delete" });
+    const lost = existing("failed", { checkpointing, checkpoints: [] });
+    expect(ask(lost, false)).toEqual({
+      refused:
+        'job word-count has failed, and its state was deleted with its end, as checkpointing.retention "delete" says; ' +
+        "start it over with --fresh",
+    });
+    expect(ask(lost, true)).toHaveProperty("record");
+    // It was stopped by name: nothing was deleted.
+    expect(ask(existing("failed", { checkpointing }), false)).toHaveProperty("record");
+    // It has never completed one.
+    expect(ask(existing("failed", { checkpoints: [] }), false)).toHaveProperty("record");
+  });
 
   it("keeps the input that was discovered first and takes the new code and options (P31)", () => {
     expect(ask(existing("suspended"), false)).toMatchObject({

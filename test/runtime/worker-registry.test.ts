@@ -50,6 +50,7 @@ class World {
       parallelism: {},
       slots,
       processId: 1,
+      storage: "memory",
     };
     this.registry.register(registration);
   }

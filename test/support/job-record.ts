@@ -56,6 +56,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     checkpoints: [],
     origin: null,
     savepoints: [],
+    begunSavepoints: [],
     aborted: [],
     failures: [],
     createdAtMs: 0,

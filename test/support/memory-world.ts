@@ -1,7 +1,7 @@
 /** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
-import { prepareJob, submissionOf } from "../../src/cli/assembly.ts";
+import { newId, prepareJob, submissionOf } from "../../src/cli/assembly.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -78,6 +78,8 @@ export class MemoryWorld {
   beforeStore: (record: JobRecord) => Promise<void> = async () => {};
   /** Before each object that goes into a savepoint. */
   beforeSave: () => Promise<void> = async () => {};
+  /** Before each object of a checkpoint that is deleted. */
+  beforeDelete: () => Promise<void> = async () => {};
   afterStore: (record: JobRecord) => void = () => {};
 
   constructor(options: WorldOptions = {}) {
@@ -106,14 +108,15 @@ export class MemoryWorld {
   /** As what a process shares, over a connection of its own. */
   #process(bus: MemoryBus) {
     const id = `p${++this.#ids}`;
+    const storage = delayed(this.storage, "delete", () => this.beforeDelete());
     return {
       id,
       bus,
       store: reachedOver(bus, this.store, this),
-      storage: this.storage,
-      openStorage: async () => this.#savepointStorage(),
+      storage,
+      openStorage: async () => delayed(this.savepoints, "put", () => this.beforeSave()),
       subjects: this.#subjects,
-      link: new ControlLink({ bus, id, storage: this.storage }),
+      link: new ControlLink({ bus, id, storage }),
       clock: systemClock,
       logger: quiet,
       feed: {
@@ -137,7 +140,7 @@ export class MemoryWorld {
     const bus = this.broker.connect();
     const coordinator = new Coordinator({
       ...this.#process(bus),
-      newId: () => `id${++this.#ids}`,
+      newId,
       chance: () => 0,
       onCrash: (error) => this.crashes.push(error),
     });
@@ -194,20 +197,6 @@ export class MemoryWorld {
 
   get firstWorker(): Worker {
     return [...this.#workers.keys()][0]!;
-  }
-
-  #savepointStorage(): MemoryStorage {
-    return new Proxy(this.savepoints, {
-      get: (target, name) => {
-        const found: unknown = Reflect.get(target, name);
-        if (typeof found !== "function") return found;
-        if (name !== "put") return found.bind(target);
-        return async (...args: Parameters<MemoryStorage["put"]>) => {
-          await this.beforeSave();
-          return target.put(...args);
-        };
-      },
-    });
   }
 
   async record(): Promise<JobRecord> {
@@ -309,6 +298,25 @@ function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld)
       },
     })
     .sink("counts", memorySink(target));
+}
+
+/** Each call of `method` waits for `before`. */
+function delayed(
+  storage: MemoryStorage,
+  method: keyof MemoryStorage,
+  before: () => Promise<void>,
+): MemoryStorage {
+  return new Proxy(storage, {
+    get(target, name) {
+      const found: unknown = Reflect.get(target, name);
+      if (typeof found !== "function") return found;
+      if (name !== method) return found.bind(target);
+      return async (...args: unknown[]) => {
+        await before();
+        return found.apply(target, args);
+      };
+    },
+  });
 }
 
 /** A process that is cut off reaches the records no more than anything else. */

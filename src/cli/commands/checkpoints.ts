@@ -31,7 +31,7 @@ export function checkpointCommands(program: Command): void {
     .action(list);
   addClientOptions(checkpoints.command("show"))
     .description(
-      "show what a retained checkpoint holds, and whom those wait for that are under way or were given up",
+      "show what a retained checkpoint holds, whom those wait for that are under way or were given up, and why none begins",
     )
     .argument("<job>", "name of the job")
     .argument("[id]", "the checkpoint; the latest if it is left out", wholeNumber(1))
@@ -124,6 +124,7 @@ async function troublesOf(view: ClusterView, record: JobRecord, id: number | und
   return {
     pending: (report?.checkpoints.pending ?? []).filter(asked),
     aborted: aborted.filter(asked),
+    hold: (id === undefined && report?.checkpoints.hold) || "",
   };
 }
 

@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
-import { describeError, RequestRefusedError } from "../../errors.ts";
+import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
 import { ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
@@ -97,7 +97,7 @@ class Interruption {
     if (this.#ending) return;
     this.#say("suspending: one more checkpoint; press Ctrl-C again to end at once");
     this.#session.suspend().catch((error: unknown) => {
-      if (!(error instanceof RequestRefusedError)) this.#say(`cannot suspend: ${describeError(error)}`);
+      if (!this.#ending) this.#say(`cannot suspend: ${describeError(error)}`);
     });
   }
 }
@@ -141,8 +141,8 @@ function causeOfFailure(report: JobReport): string {
   const cause = first === undefined ? "for no recorded reason" : `${first.where}: ${first.reason}`;
   const later =
     last === undefined || last.reason === first?.reason ? "" : `\nand at last: ${last.where}: ${last.reason}`;
-  return (
-    `job ${report.job} failed: ${cause}${later}\n` +
-    "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
-  );
+  const next = report.keepsState
+    ? "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
+    : 'Its state was deleted, as checkpointing.retention "delete" says: mend the cause and start over with --fresh';
+  return `job ${report.job} failed: ${cause}${later}\n${next}`;
 }

@@ -6,10 +6,16 @@ import { age, moment, table } from "../text.ts";
 export interface Troubles {
   readonly pending: readonly PendingReport[];
   readonly aborted: readonly AbortedCheckpoint[];
+  /** Why none begins at present, in words; empty when nothing is in the way. */
+  readonly hold: string;
 }
 
-export function describeTroubles({ pending, aborted }: Troubles, nowMs: number): string[] {
-  return [...describeAborted(aborted, nowMs), ...describePending(pending)];
+export function describeTroubles({ pending, aborted, hold }: Troubles, nowMs: number): string[] {
+  return [
+    ...describeAborted(aborted, nowMs),
+    ...describePending(pending),
+    ...(hold === "" ? [] : [`no checkpoint begins at present: ${hold}`]),
+  ];
 }
 
 function describePending(pending: readonly PendingReport[]): string[] {

@@ -76,7 +76,6 @@ async function show(): Promise<Show> {
     home: ".tidemark",
     flags: {
       prefix: "tidemark",
-      replicas: 1,
       logLevel: "info",
       connectTimeout: 30,
       config: ["checkpointing.interval=250 ms", "restart.initialBackoff=100 ms"],

@@ -6,7 +6,7 @@
  */
 import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
 import { checkpointOptionsOf } from "../../../machines/checkpoint-options.ts";
-import type { CheckpointingEffects } from "../../../machines/checkpointing.ts";
+import type { CheckpointingEffects, Hold } from "../../../machines/checkpointing.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
@@ -19,21 +19,9 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
-import { factsOf, type RecordChange } from "../../../machines/record.ts";
+import { factsOf } from "../../../machines/record.ts";
 import { subtasksOf } from "../../../machines/regions.ts";
-import {
-  disposeSavepoint,
-  type OpenStorage,
-  savepointLocation,
-  splitLocation,
-  writeSavepoint,
-} from "../../checkpoint/savepoint.ts";
-import {
-  type CheckpointStorage,
-  neededObjects,
-  objectNames,
-  snapshotObjects,
-} from "../../checkpoint/storage.ts";
+import { objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -41,33 +29,19 @@ import type {
   PendingReport,
   SubtaskMessage,
 } from "../../control/messages.ts";
-import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
 import type { EventFeed } from "../../observe/feed.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
-import type { Clock } from "../clock.ts";
 import { encodeManifest } from "../manifest.ts";
 import { abortedEvent, completedEvent } from "../step-event.ts";
 import type { JobRequests } from "./job-requests.ts";
-import type { ObjectReaper } from "./object-reaper.ts";
+import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 
-export interface JobCheckpointsOptions {
+export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly host: Host;
-  readonly storage: CheckpointStorage;
-  /** For savepoints, by their root. */
-  readonly openStorage: OpenStorage;
   readonly requests: JobRequests;
-  readonly reaper: ObjectReaper;
-  readonly clock: Clock;
-  readonly logger: Logger;
   readonly feed: EventFeed;
-  /** Leadership (P9). */
-  readonly signal: AbortSignal;
   readonly manifestTimeoutMs: number;
-  /** As of the last settled write. */
-  readonly record: () => JobRecord;
-  readonly change: (change: RecordChange) => Promise<MachineEvent>;
   /** To every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
   /** How far a subtask is, as its worker said last. */
@@ -89,21 +63,27 @@ interface Pending {
 /** Of a failed checkpoint at most so many subtasks are remembered (P10). */
 const MISSING_MAX = 8;
 
-const codec = { encode: encodeValue, decode: decodeValue };
-
 const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
 
 export class JobCheckpoints {
   readonly #options: JobCheckpointsOptions;
+  readonly #savepoints: Savepoints;
   readonly #pending = new Map<number, Pending>();
   /** Requests whose checkpoint has begun and not ended. */
   readonly #begun = new Set<string>();
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
+  #hold: Hold | null = null;
 
   constructor(options: JobCheckpointsOptions) {
     this.#options = options;
+    this.#savepoints = new Savepoints(options);
+  }
+
+  /** Of savepoints that were begun under other leaders. */
+  sweep(): void {
+    void this.#savepoints.sweep();
   }
 
   report(): JobReport["checkpoints"] {
@@ -120,6 +100,7 @@ export class JobCheckpoints {
         this.#pendingReport(checkpointId, pending),
       ),
       failed: this.#options.record().aborted,
+      hold: this.#hold === null ? "" : HOLDS[this.#hold],
     };
   }
 
@@ -150,6 +131,7 @@ export class JobCheckpoints {
   /** A new generation begins: what the old one had pending is over. */
   clear(): void {
     this.#pending.clear();
+    this.#hold = null;
   }
 
   /** A checkpoint has begun for this request: it tells of its own end. */
@@ -163,6 +145,9 @@ export class JobCheckpoints {
       "store.reservation": ({ reservedCheckpointId }) =>
         this.#options.change({ change: "reservation", reservedCheckpointId }),
       "start.checkpoint": ({ checkpointId, request }) => this.#start(checkpointId, request),
+      "report.hold": ({ hold }) => {
+        this.#hold = hold;
+      },
       "refuse.requests": ({ requests, reason }) => {
         for (const request of requests) {
           this.#options.requests.fail(request, REFUSALS[reason]);
@@ -264,37 +249,16 @@ export class JobCheckpoints {
     }
   }
 
-  /** Everything that the savepoint needs, its transactions' staged records included, is copied into it (V1, P15). */
   async #storeSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
-    const { storage, openStorage, reaper, signal, logger, clock } = this.#options;
-    const record = this.#options.record();
-    const root = pending.request.savepoint ?? "";
-    const location = savepointLocation(root, { ...record, checkpointId });
-    const letGo = reaper.hold([...pending.snapshots.values()].flatMap(neededObjects).map(({ name }) => name));
-    try {
-      const metadata = {
-        format: 1,
-        location,
-        createdAtMs: clock.nowMs(),
-        drained: [...pending.snapshots.values()].every(({ finished }) => finished),
-        plan: record.plan,
-        splits: record.splits,
-        manifest: manifestOf(record, checkpointId, [...pending.snapshots.values()]),
-      } as const;
-      const target = await openStorage(splitLocation(location).root, "make");
-      const bytes = await writeSavepoint(metadata, storage, target, codec, signal);
-      const completedAtMs = clock.nowMs();
-      const { request } = pending.request;
-      pending.savepoint = { checkpointId, request, location, completedAtMs, bytes };
-      return { type: "savepoint.stored" };
-    } catch (error) {
-      const reason = describeError(error);
-      pending.trouble ??= `it could not be written to ${location}: ${reason}`;
-      logger.warn({ job: record.job, checkpointId, reason }, "savepoint could not be written");
-      return { type: "savepoint.refused", reason } as MachineEvent;
-    } finally {
-      letGo();
+    const { request, savepoint } = pending.request;
+    const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
+    const taken = await this.#savepoints.take(manifest, request, savepoint ?? "");
+    if ("refused" in taken) {
+      pending.trouble ??= taken.refused;
+      return { type: "savepoint.refused", reason: taken.refused } as MachineEvent;
     }
+    pending.savepoint = taken;
+    return { type: "savepoint.stored" };
   }
 
   async #keepSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
@@ -324,7 +288,7 @@ export class JobCheckpoints {
     const answer = await this.#options.change({ change: "decision", checkpoint, savepoint });
     if (answer.type !== "record.stored") return answer;
     this.#pending.delete(checkpointId);
-    if (origin?.mode === "claim") void this.#dispose(origin.location);
+    if (origin?.mode === "claim") void this.#savepoints.dispose(origin.location);
     this.#complete(checkpointId, pending, bytes, completedAtMs);
     return answer;
   }
@@ -334,6 +298,7 @@ export class JobCheckpoints {
     const { job, generation } = this.#options.record();
     const { request, snapshots, savepoint } = pending;
     this.#begun.delete(request.request);
+    if (savepoint !== undefined) this.#savepoints.entered(savepoint.location);
     const durationMs = clock.elapsedMs() - pending.startedMs;
     this.#completed++;
     this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
@@ -341,18 +306,6 @@ export class JobCheckpoints {
     const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
     const { reason } = request;
     feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
-  }
-
-  /** A savepoint that the job has claimed and does not need any more, or could not stop with. */
-  async #dispose(location: string): Promise<void> {
-    try {
-      await disposeSavepoint(location, await this.#options.openStorage(splitLocation(location).root, "find"));
-    } catch (error) {
-      this.#options.logger.warn(
-        { location, error: describeError(error) },
-        "a savepoint that nobody needs stays",
-      );
-    }
   }
 
   /** For whoever asks why, also after a change of leader. */
@@ -386,14 +339,23 @@ export class JobCheckpoints {
     this.#aborted++;
     this.#pending.delete(checkpointId);
     this.#options.reaper.afterNextWrite(uploadedBy(pending));
-    if (pending.savepoint !== undefined) void this.#dispose(pending.savepoint.location);
+    if (pending.savepoint !== undefined) void this.#savepoints.dispose(pending.savepoint.location);
   }
 }
 
+const PARTLY_ENDED =
+  "some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false";
+
 const REFUSALS = {
   "not-all-subtasks-running": "the job was not running in time",
+  "some-subtasks-ended": PARTLY_ENDED,
   "too-many-requests": "too many requests wait already",
 } as const;
+
+const HOLDS: Readonly<Record<Hold, string>> = {
+  "some-subtasks-ended": `${PARTLY_ENDED}: the next checkpoint is the one that the job ends with`,
+  cleanup: "too many older ones are still being deleted",
+};
 
 /** Of its own: snapshots and manifest, not what transactions have staged (P15). */
 function uploadedBy({ snapshots, stored }: Pending): string[] {

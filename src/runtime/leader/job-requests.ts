@@ -4,6 +4,7 @@
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
  */
+import type { RecordFacts } from "../../../machines/job-events.ts";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../control/messages.ts";
 import type { Host, MachineEvent } from "../actor.ts";
@@ -14,10 +15,11 @@ const REMEMBERED = 100;
 /** Who has not asked again for so long has given up. */
 const PATIENCE_MS = 10_000;
 
+type JobContext = Pick<RecordFacts, "settleTo">;
 type CompletedOutcome = Extract<RequestOutcome, { readonly state: "completed" }>;
 
 export interface JobRequestsOptions {
-  readonly host: Pick<Host, "has" | "send" | "state">;
+  readonly host: Pick<Host, "has" | "send" | "state" | "context">;
   readonly clock: Clock;
   readonly record: () => JobRecord;
   /** A terminal status is reached. */
@@ -122,6 +124,27 @@ export class JobRequests {
         ? `job ${job} is ending already (${phase})`
         : `job ${job} does not run at present (${phase}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
     return undefined;
+  }
+
+  /** Why the job cannot be suspended now; undefined: it can, or it is being suspended already. */
+  suspendRefusal(): string | undefined {
+    const { job, status, settleTo } = this.#options.record();
+    if (status === "suspended" || settleTo === "suspended") return undefined;
+    if (this.#options.ended()) return `job ${job} is ${status}: there is nothing to suspend`;
+    const phase = this.#options.host.state("job");
+    const instead = `wait for that, or end it with "tidemark cancel ${job}"`;
+    if (phase === "running.draining" || phase === "running.stopping")
+      return `job ${job} is stopping with a savepoint already (${phase}): ${instead}`;
+    if (phase === "running.finishing")
+      return `job ${job} has processed all of its input and takes its last checkpoint (${phase}): ${instead}`;
+    if (status === "settling" || (phase.startsWith("settling.") && !this.#suspending))
+      return `job ${job} is ending already (${phase}): wait for that`;
+    return undefined;
+  }
+
+  /** Before the record says so, too. */
+  get #suspending(): boolean {
+    return (this.#options.host.context("job") as JobContext | undefined)?.settleTo === "suspended";
   }
 
   /** `onCompleted` is what follows its success. */

@@ -28,6 +28,7 @@ import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { checkpointingInput } from "./checkpointing-input.ts";
 import { Collections } from "./collections.ts";
 import { JobCheckpoints } from "./job-checkpoints.ts";
 import { JobRequests } from "./job-requests.ts";
@@ -35,6 +36,7 @@ import { ObjectReaper } from "./object-reaper.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { RegionGenerations } from "./region-generations.ts";
 import { refusalOf } from "./registration.ts";
+import { keepsState } from "./submission.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
@@ -53,9 +55,6 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
 }
 
-const RESERVED_IDS = 1000;
-/** Flink's CheckpointRequestDecider. */
-const QUEUE_MAX = 1000;
 const READ_RETRY_MS = 250;
 
 export class JobRuntime {
@@ -101,6 +100,8 @@ export class JobRuntime {
       storage: options.storage,
       logger: options.logger,
       signal: this.#life.signal,
+      onCleaning: (checkpoints) =>
+        this.#host.send("checkpointing", { type: "cleanup.changed", checkpoints } as MachineEvent),
     });
     this.#collections = new Collections({
       clock,
@@ -184,7 +185,7 @@ export class JobRuntime {
   register(registration: WorkerRegistration): LeaderAnswer {
     const { record } = this;
     if (this.ended) return { answer: "unknown" };
-    const reason = refusalOf(registration, record);
+    const reason = refusalOf(registration, record, this.#options.storage.description);
     if (reason !== undefined) return { answer: "refused", reason };
     this.#workers.register(registration);
     return { answer: "accepted", generations: record.generations };
@@ -201,6 +202,8 @@ export class JobRuntime {
   }
 
   suspend(): LeaderAnswer {
+    const reason = this.#requests.suspendRefusal();
+    if (reason !== undefined) return { answer: "refused", reason };
     this.#host.send("job", { type: "suspend.requested" });
     return { answer: "accepted" };
   }
@@ -233,6 +236,7 @@ export class JobRuntime {
       ),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#restarts,
+      keepsState: keepsState(record),
       failures: record.failures,
       waitingFor: this.#waitingFor(phase),
       unansweredRequests: this.#requests.unanswered,
@@ -268,12 +272,14 @@ export class JobRuntime {
       "release.job": ({ status }) => {
         this.#requests.failAll(`the job is ${status}`);
         this.#reaper.releaseJob(this.record);
+        this.#checkpoints.sweep();
         this.#workers.close();
       },
       "report.recovery": ({ generation }) => {
         logger.info({ job, generation }, "job is running");
         this.#host.send("restart", { type: "job.recovered", atMs: clock.nowMs() } as MachineEvent);
         this.#reaper.sweep(this.record);
+        this.#checkpoints.sweep();
       },
       "report.failure": ({ where, reason, recoverable }) => {
         const { generation } = this.record;
@@ -311,19 +317,10 @@ export class JobRuntime {
     this.#host.start({
       id: "checkpointing",
       machine: checkpointingMachine,
-      input: {
-        intervalMs: checkpointing.intervalMs,
-        minPauseMs: checkpointing.minPauseMs,
-        maxConcurrent: checkpointing.maxConcurrent,
-        tolerableFailures: checkpointing.tolerableFailures,
-        forcesSavepoints: !checkpointing.unaligned,
-        readyTimeoutMs: checkpointing.readyTimeoutMs,
-        retryMs: 200,
-        queueMax: QUEUE_MAX,
+      input: checkpointingInput(checkpointing, {
         reservedCheckpointId,
-        block: RESERVED_IDS,
         chance: (this.#options.chance() + 1) / 2,
-      },
+      }),
       handlers: this.#checkpoints.handlers(),
       siblings: (name) => (name === "checkpoints" ? this.#checkpoints.actors() : [name]),
     });

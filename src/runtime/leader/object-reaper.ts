@@ -6,6 +6,8 @@
  *
  * O1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
  * O2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
+ * O3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
+ *     new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { droppedBy } from "../../../machines/record.ts";
@@ -26,6 +28,8 @@ export interface ObjectReaperOptions {
   readonly logger: Logger;
   /** Leadership: once it ends, nothing is deleted (P9). */
   readonly signal: AbortSignal;
+  /** So many checkpoints are being deleted now. */
+  readonly onCleaning: (checkpoints: number) => void;
 }
 
 export class ObjectReaper {
@@ -33,8 +37,12 @@ export class ObjectReaper {
   /** Names that each known checkpoint reaches. */
   readonly #names = new Map<number, readonly string[]>();
   #due: string[] = [];
+  /** Whose objects are due. */
+  #dueCheckpoints = 0;
+  #cleaning = 0;
   readonly #held = new Set<readonly string[]>();
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #deletions = new Queue();
+  readonly #sweeps = new Queue();
 
   constructor(options: ObjectReaperOptions) {
     this.#options = options;
@@ -48,6 +56,7 @@ export class ObjectReaper {
   /** Of a checkpoint that was aborted: they go once a later write has proved that we still lead. */
   afterNextWrite(names: readonly string[]): void {
     this.#due.push(...names);
+    this.#dueCheckpoints++;
   }
 
   /** A savepoint copies them: until what this answers is called they stay, reachable or not. */
@@ -59,20 +68,30 @@ export class ObjectReaper {
   /** After each stored write of the record, in order. */
   stored(before: JobRecord, after: JobRecord): void {
     const due = this.#due;
-    this.#due = [];
     const dropped = droppedBy(before, after);
+    const checkpoints = this.#dueCheckpoints + dropped.length;
+    this.#due = [];
+    this.#dueCheckpoints = 0;
     if (due.length === 0 && dropped.length === 0) return;
-    this.#byTheWay(async () => {
+    this.#count(checkpoints);
+    const deleted = this.#deletions.add(async () => {
       const kept = await this.#reachable(after);
       const gone = dropped.flatMap((checkpoint) => this.#names.get(checkpoint.checkpointId) ?? []);
       for (const checkpoint of dropped) this.#names.delete(checkpoint.checkpointId);
       await this.#delete([...due, ...gone].filter((name) => !kept.has(name)));
     });
+    void this.#byTheWay(deleted).then(() => this.#count(-checkpoints));
+  }
+
+  #count(more: number): void {
+    if (more === 0) return;
+    this.#cleaning += more;
+    this.#options.onCleaning(this.#cleaning);
   }
 
   /** What older generations left behind: uploads of checkpoints that nobody finished, transactions never cut. */
   sweep(record: JobRecord): void {
-    this.#byTheWay(() => this.#collect(record));
+    void this.#byTheWay(this.#sweeps.add(() => this.#collect(record)));
   }
 
   /** The job has ended for good: what its tombstone no longer names goes, its last generation included. */
@@ -85,7 +104,7 @@ export class ObjectReaper {
    * @param record when its turn comes: as this leader has itself written it
    */
   collect(record: () => JobRecord): Promise<CollectionReport> {
-    return this.#inOrder(() => this.#collect(record()));
+    return this.#sweeps.add(() => this.#collect(record()));
   }
 
   async #collect(record: JobRecord): Promise<CollectionReport> {
@@ -125,8 +144,8 @@ export class ObjectReaper {
     }
   }
 
-  #byTheWay(work: () => Promise<unknown>): void {
-    this.#inOrder(work).catch((error: unknown) => {
+  #byTheWay(work: Promise<unknown>): Promise<unknown> {
+    return work.catch((error: unknown) => {
       if (!this.#options.signal.aborted)
         this.#options.logger.warn(
           { error: describeError(error) },
@@ -134,10 +153,15 @@ export class ObjectReaper {
         );
     });
   }
+}
 
-  #inOrder<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#work.then(work);
-    this.#work = result.catch(() => undefined);
+/** One piece of work at a time, in order; what fails stops nobody. */
+class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  add<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => undefined);
     return result;
   }
 }

@@ -2,11 +2,14 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { WorkerRegistration } from "../../control/messages.ts";
 
-type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism">;
+type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism" | "storage">;
 type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "plan">;
 
-/** undefined: it may. Else why not, in words, and what to do. */
-export function refusalOf(offered: Offered, submitted: Submitted): string | undefined {
+/**
+ * undefined: it may. Else why not, in words, and what to do.
+ * @param storage description of the leader's checkpoint storage
+ */
+export function refusalOf(offered: Offered, submitted: Submitted, storage: string): string | undefined {
   const { worker } = offered;
   const { job } = submitted;
   if (offered.codeFingerprint !== submitted.codeFingerprint)
@@ -14,6 +17,12 @@ export function refusalOf(offered: Offered, submitted: Submitted): string | unde
       `worker ${worker} has loaded another version of job ${job} than the one submitted ` +
       `(code ${short(offered.codeFingerprint)}, submitted ${short(submitted.codeFingerprint)}); ` +
       "start the workers from the submitted job file, or submit the job again"
+    );
+  if (offered.storage !== storage)
+    return (
+      `worker ${worker} keeps checkpoints of job ${job} in ${offered.storage}, but the coordinator keeps them in ${storage}: ` +
+      "neither could read what the other has written; give both the same checkpointing.storage and checkpointing.directory " +
+      "(--checkpoint-dir), written alike"
     );
   const differences = parallelismDifferences(submitted, offered);
   if (differences.length === 0) return undefined;

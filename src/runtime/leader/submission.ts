@@ -110,8 +110,15 @@ export function admit(
     case "suspended":
     case "failed":
       if (fresh) return { record: freshRecord(existing, submission, facts) };
+      if (!keepsState(existing))
+        return { refused: `job ${job} ${howItEnded(existing)}start it over with --fresh` };
       return resume(existing, submission, facts);
   }
+}
+
+/** false: what a failed job needs to be resumed was deleted with its end. Its sinks would not let it begin again in their place. */
+export function keepsState({ status, checkpointing, checkpoints }: JobRecord): boolean {
+  return status !== "failed" || checkpointing.retention !== "delete" || checkpoints.length > 0;
 }
 
 function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string {
@@ -120,6 +127,8 @@ function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string
     return `was stopped with savepoint ${savepoint.location}; go on with "tidemark restore FILE --from ${savepoint.location}", or `;
   if (status === "canceled" && checkpoints.length > 0)
     return `was canceled; go on from its last checkpoint with "tidemark restore FILE --from checkpoint:${job}", or `;
+  if (status === "failed")
+    return 'has failed, and its state was deleted with its end, as checkpointing.retention "delete" says; ';
   return status === "finished" ? "has finished already; " : `was ${status}; `;
 }
 
@@ -144,6 +153,7 @@ function freshRecord(
     checkpoints: [],
     origin: null,
     savepoints: existing?.savepoints ?? [],
+    begunSavepoints: existing?.begunSavepoints ?? [],
     aborted: [],
     failures: [],
     createdAtMs: facts.nowMs,

@@ -88,7 +88,7 @@ export class Worker {
 
   /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
   async #register(): Promise<void> {
-    const { link, subjects, job, id, codeFingerprint, slots, processId, timings } = this.#options;
+    const { link, subjects, job, id, codeFingerprint, slots, processId, timings, storage } = this.#options;
     const { signal } = this.#life;
     const vertices = this.#options.graph.vertices.map(
       ({ id: vertex, parallelism: of }) => [vertex, of] as const,
@@ -103,6 +103,7 @@ export class Worker {
         parallelism,
         slots,
         processId,
+        storage: storage.description,
       };
       try {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);

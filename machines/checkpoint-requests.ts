@@ -1,0 +1,20 @@
+/** Kinds of checkpoint requests, and their order (G5). */
+import type { CheckpointRequest } from "./protocol.ts";
+
+export const PERIODIC: CheckpointRequest = { request: "", reason: "periodic", savepoint: null };
+
+export const isPeriodic = ({ reason }: CheckpointRequest): boolean => reason === "periodic";
+export const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepoint !== null;
+/** Repeated until it is served. */
+export const isOfTheEnd = ({ reason }: CheckpointRequest): boolean =>
+  reason === "final" || reason === "suspend";
+/** Once it is asked for, the interval rests. */
+export const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
+  reason === "final" || reason === "suspend" || reason === "stop" || reason === "cancel";
+
+const rank = (request: CheckpointRequest): number => (isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1);
+
+export function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
+  const before = queue.filter((request) => rank(request) <= rank(added));
+  return [...before, added, ...queue.slice(before.length)];
+}

@@ -1,0 +1,27 @@
+/** What the checkpointing machine of a job begins with: the job's options, and what is fixed. */
+import type { CheckpointingInput } from "../../../machines/checkpointing.ts";
+import type { CheckpointingConfig } from "../../../machines/protocol.ts";
+
+const RESERVED_IDS = 1000;
+/** Flink's CheckpointRequestDecider. */
+const QUEUE_MAX = 1000;
+const RETRY_MS = 200;
+
+export function checkpointingInput(
+  config: CheckpointingConfig,
+  rest: Pick<CheckpointingInput, "reservedCheckpointId" | "chance">,
+): CheckpointingInput {
+  return {
+    intervalMs: config.intervalMs,
+    minPauseMs: config.minPauseMs,
+    maxConcurrent: config.maxConcurrent,
+    tolerableFailures: config.tolerableFailures,
+    forcesSavepoints: !config.unaligned,
+    afterTasksFinish: config.afterTasksFinish,
+    readyTimeoutMs: config.readyTimeoutMs,
+    retryMs: RETRY_MS,
+    queueMax: QUEUE_MAX,
+    block: RESERVED_IDS,
+    ...rest,
+  };
+}

@@ -1,0 +1,151 @@
+/**
+ * The savepoints of one job on its leader: copied to their place, and deleted again where nobody needs them.
+ *
+ * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/checkpointing.ts),
+ * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
+ *
+ * B1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
+ *     gone. So what a leader leaves that dies meanwhile, the next one finds.
+ * B2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. Nobody was told of it.
+ * B3  The metadata, which makes it complete, is written only after a write of the record has proved that we still lead. A
+ *     leader that is cut off while it copies may go on with objects: so a location stays in the record until a sweep has
+ *     found nothing there.
+ */
+import type { JobRecord, Manifest, SavepointEntry } from "../../../machines/protocol.ts";
+import type { RecordChange } from "../../../machines/record.ts";
+import {
+  disposeSavepoint,
+  isCompleteSavepoint,
+  type OpenStorage,
+  savepointLocation,
+  splitLocation,
+  writeSavepoint,
+} from "../../checkpoint/savepoint.ts";
+import { type CheckpointStorage, neededObjects } from "../../checkpoint/storage.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { DisconnectedError, describeError } from "../../errors.ts";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
+import type { MachineEvent } from "../actor.ts";
+import type { Clock } from "../clock.ts";
+import type { ObjectReaper } from "./object-reaper.ts";
+
+export interface SavepointsOptions {
+  readonly storage: CheckpointStorage;
+  /** By their root. */
+  readonly openStorage: OpenStorage;
+  readonly reaper: ObjectReaper;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Leadership (P9). */
+  readonly signal: AbortSignal;
+  readonly token: number;
+  /** As of the last settled write. */
+  readonly record: () => JobRecord;
+  readonly change: (change: RecordChange) => Promise<MachineEvent>;
+}
+
+const codec = { encode: encodeValue, decode: decodeValue };
+
+export class Savepoints {
+  readonly #options: SavepointsOptions;
+  /** Begun here and not over yet. */
+  readonly #mine = new Set<string>();
+
+  constructor(options: SavepointsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Copies everything that the savepoint needs, its transactions' staged records included (P15). Where that does not succeed
+   * nothing stays.
+   */
+  async take(
+    manifest: Manifest,
+    request: string,
+    root: string,
+  ): Promise<SavepointEntry | { readonly refused: string }> {
+    const { storage, openStorage, reaper, signal, clock, token, logger } = this.#options;
+    const { plan, splits } = this.#options.record();
+    const { checkpointId, job } = manifest;
+    const location = savepointLocation(root, manifest);
+    const letGo = reaper.hold(manifest.subtasks.flatMap(neededObjects).map(({ name }) => name));
+    try {
+      const target = await openStorage(splitLocation(location).root, "make");
+      this.#mine.add(location);
+      await this.#write({ change: "savepoint-begun", location });
+      const drained = manifest.subtasks.every(({ finished }) => finished);
+      const metadata = {
+        format: 1,
+        location,
+        createdAtMs: clock.nowMs(),
+        drained,
+        plan,
+        splits,
+        manifest,
+      } as const;
+      const prove = () => this.#write({ change: "claim", token });
+      const bytes = await writeSavepoint(metadata, storage, target, codec, signal, prove);
+      return { checkpointId, request, location, completedAtMs: clock.nowMs(), bytes };
+    } catch (error) {
+      const reason = describeError(error);
+      logger.warn({ job, checkpointId, reason }, "savepoint could not be written");
+      if (this.#mine.has(location)) void this.dispose(location);
+      return { refused: `it could not be written to ${location}: ${reason}` };
+    } finally {
+      letGo();
+    }
+  }
+
+  /** The record says that it is complete. */
+  entered(location: string): void {
+    this.#mine.delete(location);
+  }
+
+  /** One that the job has claimed and does not need any more, could not stop with, or could not write. */
+  async dispose(location: string): Promise<void> {
+    await this.#byTheWay(location, async (storage) => {
+      await disposeSavepoint(location, storage);
+      await this.#forget(location);
+    });
+    this.#mine.delete(location);
+  }
+
+  /** What leaders before this one have begun (B2). */
+  async sweep(): Promise<void> {
+    for (const location of this.#options.record().begunSavepoints)
+      if (!this.#mine.has(location))
+        await this.#byTheWay(location, (storage) => this.#sweepOne(location, storage));
+  }
+
+  async #sweepOne(location: string, storage: CheckpointStorage): Promise<void> {
+    const { logger } = this.#options;
+    if (await isCompleteSavepoint(location, storage, codec))
+      logger.warn(
+        { location },
+        "a savepoint stays that was complete when its leader was lost; nobody was told of it",
+      );
+    else if ((await disposeSavepoint(location, storage)) > 0) return;
+    await this.#forget(location);
+  }
+
+  async #forget(location: string): Promise<void> {
+    if (this.#options.record().begunSavepoints.includes(location))
+      await this.#write({ change: "savepoint-over", location });
+  }
+
+  async #write(change: RecordChange): Promise<void> {
+    if ((await this.#options.change(change)).type !== "record.stored")
+      throw new DisconnectedError("another coordinator leads now");
+  }
+
+  async #byTheWay(location: string, work: (storage: CheckpointStorage) => Promise<void>): Promise<void> {
+    const { openStorage, signal, logger } = this.#options;
+    try {
+      signal.throwIfAborted();
+      await work(await openStorage(splitLocation(location).root, "find"));
+    } catch (error) {
+      if (!signal.aborted)
+        logger.warn({ location, error: describeError(error) }, "a savepoint that nobody needs stays");
+    }
+  }
+}

@@ -1,0 +1,13 @@
+/** Holds whoever waits for it until it is opened. */
+export interface Latch {
+  readonly opened: Promise<void>;
+  readonly open: () => void;
+}
+
+export function latch(): Latch {
+  let open: () => void = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
