@@ -110,7 +110,36 @@ describe("the outsider is not blind", () => {
       transaction: `x@${n}`,
     });
 
+  const prepared = (n: number, generation = 1) =>
+    at({
+      role: "sink-transaction",
+      id: "s/0/transaction/x/0",
+      generation,
+      event: "transaction.staged",
+      to: "prepared",
+      transaction: `x@${n}`,
+    });
+  const restored = (completed: number, generation: number) =>
+    at({ role: "job", id: "job", generation, to: "restoring", effects: ["send.deployment"], completed });
+  const ended = (generation = 1) =>
+    at({ role: "job", id: "job", generation, event: "record.stored", from: "ending", to: "ended" });
+
+  test("a transaction whose checkpoint died with its worker is nobody's to commit", () => {
+    const events = [decided(1), prepared(2), restored(1, 2), decided(3, 2), ended(2)];
+    expect(outsidersView(events).wrong).toEqual([]);
+  });
+
   test.each([
+    [
+      "a transaction that is decided, by a leader that could not say so, and that nobody commits",
+      [decided(1), prepared(2), restored(2, 2), decided(3, 2), ended(2)],
+      /x@2 of s\/0 was decided and never committed/,
+    ],
+    [
+      "a commit of what was dropped with its generation",
+      [decided(1), prepared(2), restored(1, 2), decided(3, 2), due(2, 2), done(2)],
+      /x@2 of s\/0 was dropped with its generation and committed/,
+    ],
     [
       "a commit before its decision",
       [due(1), decided(1)],
@@ -127,17 +156,7 @@ describe("the outsider is not blind", () => {
     ["a generation that goes back", [decided(1, 2), due(1, 1)], /generation 1/],
     [
       "a decided checkpoint that nobody commits",
-      [
-        at({
-          role: "sink-transaction",
-          id: "s/0/transaction/x/0",
-          event: "transaction.staged",
-          to: "prepared",
-          transaction: "x@1",
-        }),
-        decided(1),
-        at({ role: "job", id: "job", event: "record.stored", from: "ending", to: "ended" }),
-      ],
+      [prepared(1), decided(1), ended()],
       /x@1 of s\/0 was decided and never committed/,
     ],
   ])("%s", (_, events, wrong) => {
