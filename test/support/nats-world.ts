@@ -4,7 +4,6 @@
  * Owns: which components there are, and a gate in front of the batches that a worker's sinks commit. Does not own: the
  * server, the jobs. For crashes of real processes see `cluster.ts`.
  */
-import type { NatsConnection } from "@nats-io/transport-node";
 import type { JobRecord } from "../../machines/protocol.ts";
 import {
   type Cluster,
@@ -19,6 +18,8 @@ import {
 import type { JobReport, RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import type { Job } from "../../src/index.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
+import type { SendCommands } from "../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import { shortTimings } from "./timings.ts";
@@ -27,25 +28,29 @@ import { GiveUpError, until } from "./until.ts";
 const BOUND_MS = 30_000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Lets so many parts of transactions through; refuses the others, which are tried again. */
+/** Lets so many parts of transactions through; the others do not leave the process, and are tried again. */
 export class PartGate {
   allowed = Number.POSITIVE_INFINITY;
   refused = 0;
 
-  guard(connection: NatsConnection): void {
+  /** The environment of a worker whose sinks commit through this gate. */
+  guard({ connection, diverter, sendCommands }: NatsEnvironment): NatsEnvironment {
     const request = connection.request.bind(connection);
     connection.request = (subject, payload, options) => {
       // A batch of one only takes its marker over.
       const isPart =
         subject.startsWith("tidemark-marker.") && options?.headers?.get("Nats-Batch-Sequence") !== "1";
-      if (!isPart) return request(subject, payload, options);
-      if (this.allowed > 0) {
-        this.allowed--;
-        return request(subject, payload, options);
+      if (isPart && this.allowed === 0) {
+        this.refused++;
+        return Promise.reject(new Error("the gate is closed"));
       }
-      this.refused++;
-      return Promise.reject(new Error("the gate is closed"));
+      if (isPart) this.allowed--;
+      return request(subject, payload, options);
     };
+    // Of a batch whose last message is refused, so that the server does not wait for it.
+    const send: SendCommands | undefined =
+      sendCommands && ((commands) => (this.allowed === 0 ? undefined : sendCommands(commands)));
+    return new NatsEnvironment(connection, diverter, send);
   }
 }
 
@@ -83,8 +88,8 @@ export class NatsWorld {
 
   /** With a slot for each of the job's subtasks. */
   async startWorker(job: Job, gate?: PartGate): Promise<Component> {
-    const cluster = await open(this.#url, this.#prefix);
-    gate?.guard(cluster.nats.connection);
+    const opened = await open(this.#url, this.#prefix);
+    const cluster = gate === undefined ? opened : { ...opened, nats: gate.guard(opened.nats) };
     const made = createWorker(cluster, this.#prepare(job), {
       slots: 2,
       logger: quiet,
@@ -103,15 +108,20 @@ export class NatsWorld {
     await component.stop();
   }
 
-  async submit(job: Job, restore: RestoreRequest | null = null): Promise<void> {
+  async submit(job: Job, restore: RestoreRequest | null = null, fresh = false): Promise<void> {
     const environment = { job: job.name, logger: quiet, nats: this.cluster.nats };
     const prepared = this.#prepare(job);
     const submission = await submissionOf(prepared, environment, this.cluster.storage.description);
-    await createClient(this.cluster).submit(submission, false, restore);
+    await createClient(this.cluster).submit(submission, fresh, restore);
   }
 
-  restore(job: Job, location: string, mode: RestoreRequest["mode"] = "no-claim"): Promise<void> {
-    return this.submit(job, { location, mode, drop: [] });
+  restore(
+    job: Job,
+    location: string,
+    mode: RestoreRequest["mode"] = "no-claim",
+    more?: "fresh",
+  ): Promise<void> {
+    return this.submit(job, { location, mode, drop: [] }, more === "fresh");
   }
 
   client() {
