@@ -13,6 +13,8 @@
  *     started while more than that many old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
+ * G9  So many failed checkpoints in a row are tolerated, one more fails the generation. A completed one ends the streak;
+ *     what fails behind it does not count.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
