@@ -16,6 +16,8 @@ beforeEach(async () => {
 afterEach(() => workspace.remove());
 
 const COUNT = 24_000;
+/** Wall clock against monotonic clock, whole against fractions of ms. */
+const CLOCKS_MS = 3;
 
 async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   workspace.write(
@@ -55,10 +57,10 @@ describe("from the events alone", () => {
     expect(view.restartMs).toHaveLength(1);
     expect(view.checkpoints.length).toBeGreaterThan(10);
     for (const checkpoint of view.checkpoints) {
-      const { waitingMs, decidingMs, committingMs, durationMs } = checkpoint;
+      const { waitingMs, decidingMs, committingMs, durationMs, durationMinMs, durationMaxMs } = checkpoint;
       for (const ms of [waitingMs, decidingMs, committingMs]) expect(ms).toBeGreaterThanOrEqual(0);
-      // Wall clock against monotonic clock, whole against fractions of ms.
-      expect(Math.abs(waitingMs + decidingMs - durationMs)).toBeLessThan(50);
+      expect(durationMs).toBeGreaterThanOrEqual(durationMinMs - CLOCKS_MS);
+      expect(durationMs).toBeLessThanOrEqual(durationMaxMs + CLOCKS_MS);
     }
     // Every file that is there was committed before the eyes of the outsider, and no other.
     const files = readdirSync(workspace.path("out")).filter((name) => name.startsWith("part-"));

@@ -19,7 +19,11 @@ export interface CheckpointTimes {
   decidingMs: number;
   /** Until the last sink has committed. */
   committingMs: number;
-  durationMs: number;
+  /** As the engine says it: from the trigger to the decision. */
+  readonly durationMs: number;
+  /** What that lies between, by the times of events around its beginning and its end. */
+  readonly durationMinMs: number;
+  readonly durationMaxMs: number;
 }
 
 export interface OutsidersView {
@@ -52,8 +56,12 @@ interface Prepared {
 }
 
 interface Begun {
+  /** The last that was heard of whoever orders checkpoints. */
+  readonly orderedMs: number;
   readonly triggeredMs: number;
   acknowledgedMs: number;
+  /** The decision is on its way. */
+  askedMs: number;
 }
 
 export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
@@ -71,6 +79,7 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
   const restoredFrom = new Map<number, number>();
   const latestCommit = new Map<string, number>();
   let decided = 0;
+  let orderedMs = 0;
   let failedAtMs: number | undefined;
   let ended: string | undefined;
 
@@ -96,11 +105,15 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
       if (event.to === "ended") ended = detail.status;
     }
 
+    if (role === "checkpointing") orderedMs = t;
+
     if (role === "checkpoint") {
       const checkpointId = Number(event.id.split("/")[1]);
-      if (effects.includes("send.trigger")) begun.set(checkpointId, { triggeredMs: t, acknowledgedMs: t });
+      if (effects.includes("send.trigger"))
+        begun.set(checkpointId, { orderedMs, triggeredMs: t, acknowledgedMs: t, askedMs: t });
       const times = begun.get(checkpointId);
       if (event.to === "persisting.manifest" && times !== undefined) times.acknowledgedMs = t;
+      if (event.to === "persisting.decision" && times !== undefined) times.askedMs = t;
       if (event.from === "persisting.decision" && event.to === "committing") {
         if (checkpointId <= decided) wrong.push(`checkpoint ${checkpointId} was decided after ${decided}`);
         decided = checkpointId;
@@ -116,9 +129,12 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
 
     if (event.event === "checkpoint.completed" && role === "coordinator") {
       const { checkpointId = 0, reason = "", durationMs = 0 } = detail;
+      const times = begun.get(checkpointId);
       checkpoints.set(checkpointId, {
         ...{ checkpointId, reason, durationMs },
         ...{ waitingMs: Number.NaN, decidingMs: Number.NaN, committingMs: 0 },
+        durationMinMs: times === undefined ? Number.NaN : times.askedMs - times.triggeredMs,
+        durationMaxMs: times === undefined ? Number.NaN : t - times.orderedMs,
       });
     }
 
