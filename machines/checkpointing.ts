@@ -15,6 +15,8 @@
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job
  *     ends with: the interval rests, and requests are refused (Flink's NOT_ALL_REQUIRED_TASKS_RUNNING).
+ * G10 So many failed checkpoints in a row are tolerated, one more fails the generation. A completed one ends the streak;
+ *     what fails behind it does not count.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";

@@ -4,6 +4,8 @@
  * - a checkpoint begins with its `send.trigger`, is decided when it enters `committing` from `persisting.decision`, and
  *   belongs to the transactions with ids up to its own;
  * - a restored job names the checkpoint that it goes on from: that one was decided, whoever decided it;
+ * - a transaction is decided by a checkpoint of the generation that prepared it, or dropped with that generation: the next
+ *   one reads its records again, and its own checkpoints say nothing about it;
  * - a transaction `<sink>@<id>` of a subtask is to be committed when `commit.transaction` is among the effects.
  */
 import type { FeedEvent } from "../../src/observe/feed.ts";
@@ -17,7 +19,11 @@ export interface CheckpointTimes {
   decidingMs: number;
   /** Until the last sink has committed. */
   committingMs: number;
-  durationMs: number;
+  /** As the engine says it: from the trigger to the decision. */
+  readonly durationMs: number;
+  /** What that lies between, by the times of events around its beginning and its end. */
+  readonly durationMinMs: number;
+  readonly durationMaxMs: number;
 }
 
 export interface OutsidersView {
@@ -43,9 +49,19 @@ interface Detail {
   readonly status?: string;
 }
 
+/** By which generation. */
+interface Prepared {
+  readonly generation: number;
+  readonly id: number;
+}
+
 interface Begun {
+  /** The last that was heard of whoever orders checkpoints. */
+  readonly orderedMs: number;
   readonly triggeredMs: number;
   acknowledgedMs: number;
+  /** The decision is on its way. */
+  askedMs: number;
 }
 
 export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
@@ -57,9 +73,13 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
   const begun = new Map<number, Begun>();
   const decidedAtMs = new Map<number, number>();
   const commits: string[] = [];
-  const prepared = new Set<string>();
+  const prepared = new Map<string, Prepared>();
+  /** The latest that each generation has decided, and that each was restored from. */
+  const decidedIn = new Map<number, number>();
+  const restoredFrom = new Map<number, number>();
   const latestCommit = new Map<string, number>();
   let decided = 0;
+  let orderedMs = 0;
   let failedAtMs: number | undefined;
   let ended: string | undefined;
 
@@ -70,7 +90,10 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
 
     if (role === "job") {
       // What a new generation goes on from is decided, even if the one who decided it had no time to say so.
-      if (effects.includes("send.deployment")) decided = Math.max(decided, detail.completed ?? 0);
+      if (effects.includes("send.deployment")) {
+        decided = Math.max(decided, detail.completed ?? 0);
+        restoredFrom.set(generation, detail.completed ?? 0);
+      }
       if (effects.includes("report.failure")) {
         failures.push(`${detail.where}: ${detail.reason}`);
         failedAtMs ??= t;
@@ -82,14 +105,19 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
       if (event.to === "ended") ended = detail.status;
     }
 
+    if (role === "checkpointing") orderedMs = t;
+
     if (role === "checkpoint") {
       const checkpointId = Number(event.id.split("/")[1]);
-      if (effects.includes("send.trigger")) begun.set(checkpointId, { triggeredMs: t, acknowledgedMs: t });
+      if (effects.includes("send.trigger"))
+        begun.set(checkpointId, { orderedMs, triggeredMs: t, acknowledgedMs: t, askedMs: t });
       const times = begun.get(checkpointId);
       if (event.to === "persisting.manifest" && times !== undefined) times.acknowledgedMs = t;
+      if (event.to === "persisting.decision" && times !== undefined) times.askedMs = t;
       if (event.from === "persisting.decision" && event.to === "committing") {
         if (checkpointId <= decided) wrong.push(`checkpoint ${checkpointId} was decided after ${decided}`);
         decided = checkpointId;
+        decidedIn.set(generation, checkpointId);
         decidedAtMs.set(checkpointId, t);
         const known = checkpoints.get(checkpointId);
         if (known !== undefined && times !== undefined) {
@@ -101,9 +129,12 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
 
     if (event.event === "checkpoint.completed" && role === "coordinator") {
       const { checkpointId = 0, reason = "", durationMs = 0 } = detail;
+      const times = begun.get(checkpointId);
       checkpoints.set(checkpointId, {
         ...{ checkpointId, reason, durationMs },
         ...{ waitingMs: Number.NaN, decidingMs: Number.NaN, committingMs: 0 },
+        durationMinMs: times === undefined ? Number.NaN : times.askedMs - times.triggeredMs,
+        durationMaxMs: times === undefined ? Number.NaN : t - times.orderedMs,
       });
     }
 
@@ -114,7 +145,7 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
       const name = `${detail.transaction} of ${subtask}`;
       if (generation < (generations.at(-1) ?? 0) && effects.includes("commit.transaction"))
         wrong.push(`generation ${generation} commits ${name} after generation ${generations.at(-1)} began`);
-      if (event.to === "prepared") prepared.add(name);
+      if (event.to === "prepared") prepared.set(name, { generation, id });
       if (effects.includes("commit.transaction") && id > decided)
         wrong.push(`${name} was to be committed before checkpoint ${id} was decided`);
       if (event.to === "committed") {
@@ -129,9 +160,15 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
       }
     }
   }
-  if (events.some((event) => event.role === "job" && event.to === "ended"))
-    for (const name of prepared)
-      if (Number(name.split("@")[1]!.split(" ")[0]) <= decided && !commits.includes(name))
-        wrong.push(`${name} was decided and never committed`);
+  const isDecided = ({ generation, id }: Prepared): boolean => {
+    const next = generations.find((one) => one > generation && restoredFrom.has(one)) ?? 0;
+    return id <= Math.max(decidedIn.get(generation) ?? 0, restoredFrom.get(next) ?? 0);
+  };
+  const hasEnded = events.some((event) => event.role === "job" && event.to === "ended");
+  for (const [name, one] of prepared) {
+    const committed = commits.includes(name);
+    if (hasEnded && isDecided(one) && !committed) wrong.push(`${name} was decided and never committed`);
+    if (!isDecided(one) && committed) wrong.push(`${name} was dropped with its generation and committed`);
+  }
   return { wrong, generations, failures, restartMs, checkpoints: [...checkpoints.values()], commits, ended };
 }

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
+import type { FeedEvent } from "../../src/observe/feed.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type CountingJob, countingJob, wrongCounts } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
@@ -194,6 +195,84 @@ test("a retained checkpoint of a canceled job can be restored", async () => {
   await restored("--from", "checkpoint:counting");
   await ends("finished");
   expect(wrongCounts(lines(), COUNT)).toEqual([]);
+});
+
+describe("the leading coordinator is killed while somebody waits, and another one stands by", () => {
+  const LONG = 100_000;
+
+  /** As soon as the feed tells of this effect, or the leader of somebody who waits for his savepoint. */
+  async function killAt(moment: string, leader: Command): Promise<void> {
+    if (moment === "request")
+      await comesTo(({ unansweredRequests }) => unansweredRequests > 0, "somebody waits");
+    else
+      await new Promise<void>((resolve) => {
+        let isAskedFor = false;
+        const subscription = cluster.nats.connection.subscribe(cluster.subjects.events("counting"), {
+          callback: (_, message) => {
+            const { effects } = message.json<FeedEvent>();
+            // Also of the stop: periodic checkpoints have none.
+            isAskedFor ||= effects.includes("store.savepoint");
+            if (!isAskedFor || !effects.includes(moment)) return;
+            subscription.unsubscribe();
+            resolve();
+          },
+        });
+      });
+    leader.kill("SIGKILL");
+  }
+
+  /** Two coordinators, and a job that is far from its end. Answers who leads. */
+  async function startedWithStandby(): Promise<Command> {
+    const [leader] = parts;
+    await leader!.says("leading");
+    parts.push(workspace.start(here("coordinator")));
+    write({ count: LONG, ratePerSecond: 4_000 });
+    await started();
+    return leader!;
+  }
+
+  /** Without a brake, to its end. */
+  async function goesOn(location: string): Promise<void> {
+    write({ count: LONG });
+    await restored("--from", location);
+    await ends("finished");
+    expect(wrongCounts(lines(), LONG)).toEqual([]);
+  }
+
+  test.each(["request", "store.savepointEntry"])(
+    "savepoint, at %s: the next leader takes it, and the job goes on",
+    async (moment) => {
+      const leader = await startedWithStandby();
+      const killed = killAt(moment, leader);
+      const { location } = await json("savepoint", "counting", "--to", savepoints);
+      await killed;
+      expect(await asks("restore", "job.ts", "--from", String(location), "--dry-run")).toMatchObject({
+        code: 0,
+      });
+      await runs();
+      const stopped = await json("stop", "counting", "--to", savepoints);
+      await goesOn(String(stopped.location));
+    },
+  );
+
+  test.each(["store.savepoint", "store.decision", "store.terminal"])(
+    "stop, at %s: the job is stopped with it, or goes on and says so, and a second try works",
+    async (moment) => {
+      const leader = await startedWithStandby();
+      const killed = killAt(moment, leader);
+      let answer = await asks("stop", "counting", "--to", savepoints, "--json");
+      await killed;
+      if (answer.code !== 0) {
+        expect(answer).toMatchObject({ code: 4, stdout: "" });
+        expect(answer.stderr).toMatch(/job counting (does not run at present .*try again|did not succeed)/);
+        await runs();
+        answer = await asks("stop", "counting", "--to", savepoints, "--json");
+      }
+      expect(answer).toMatchObject({ code: 0, stderr: "" });
+      expect((await report())?.status).toBe("stopped");
+      await goesOn(String((JSON.parse(answer.stdout) as { location: string }).location));
+    },
+  );
 });
 
 describe("what cannot work is refused in words, and changes nothing", () => {

@@ -16,8 +16,8 @@ import type { JobSubmission } from "../../src/control/messages.ts";
 import { describeError } from "../../src/errors.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { createLogger } from "../../src/observe/logger.ts";
-import type { Timings } from "../../src/runtime/timings.ts";
 import { type KeyedCountOptions, keyedCountJob } from "../support/keyed-count.ts";
+import { shortTimings } from "../support/timings.ts";
 import { FaultPoint, type FaultSpec, faultyCluster } from "./fault-points.ts";
 
 export interface Place {
@@ -41,18 +41,6 @@ export type ComponentRequest =
 export type ComponentAnswer =
   | { readonly done: string }
   | { readonly failed: string; readonly reason: string };
-
-const testTimings: Timings = {
-  secondProbeMs: 50,
-  connectionSettledMs: 200,
-  registerIntervalMs: 50,
-  leaseMs: 400,
-  deployTimeoutMs: 15_000,
-  settleRetryMs: 50,
-  commitRetryMs: 20,
-  cancelTimeoutMs: 5000,
-  manifestTimeoutMs: 5000,
-};
 
 const logger = createLogger({ level: "debug", fields: { pid: process.pid } });
 const running = new Map<string, () => Promise<void>>();
@@ -95,7 +83,7 @@ function disturbed(
 }
 
 async function coordinator(cluster: Cluster) {
-  const made = await createCoordinator(cluster, { logger, timings: testTimings, onCrash: crash });
+  const made = await createCoordinator(cluster, { logger, timings: shortTimings, onCrash: crash });
   made.start();
   return made;
 }
@@ -105,7 +93,7 @@ async function worker(cluster: Cluster, place: Place, slots = 1) {
   const made = createWorker(cluster, prepared, {
     slots,
     logger,
-    timings: testTimings,
+    timings: shortTimings,
     onRefused: crash,
     onStuck: crash,
   });

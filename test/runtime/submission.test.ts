@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { GraphPlan, JobRecord, JobStatus } from "../../machines/protocol.ts";
 import type { JobSubmission } from "../../src/control/messages.ts";
-import { type AdmissionFacts, admit } from "../../src/runtime/leader/submission.ts";
+import {
+  type AdmissionFacts,
+  admit,
+  type Fork,
+  forkRecord,
+  forkRefusal,
+} from "../../src/runtime/leader/submission.ts";
 import { checkpointingConfig, completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
 const planOf = (parallelism: number, states: readonly string[] = ["count"]): GraphPlan => ({
@@ -48,14 +54,18 @@ function ask(
   some: Pick<Partial<AdmissionFacts>, "orphaned"> & Partial<JobSubmission> = {},
 ) {
   const { orphaned = false, ...changes } = some;
+  return admit(record, { ...submission, ...changes }, fresh, { ...facts(), orphaned });
+}
+
+function facts(): AdmissionFacts {
   let ids = 0;
-  return admit(record, { ...submission, ...changes }, fresh, {
+  return {
     token: 9,
     newId: () => `random-${++ids}`,
     nowMs: 1234,
-    orphaned,
+    orphaned: false,
     storage: "bucket checkpoints",
-  });
+  };
 }
 
 describe("a first submission", () => {
@@ -231,5 +241,78 @@ describe("a changed graph", () => {
     expect(
       ask(existing("suspended"), true, { graphFingerprint: "g2", plan: planOf(3, ["total"]) }),
     ).toHaveProperty("record");
+  });
+});
+
+describe("a job that is restored from somewhere else", () => {
+  const asked = (record: JobRecord | undefined, fresh = false, storage: string | null = null) =>
+    forkRefusal(record, { ...submission, storage }, fresh, facts());
+  const none = { checkpoints: [] };
+
+  it.each<[string, JobRecord | undefined, boolean]>([
+    ["under a new name", undefined, false],
+    ["over a finished one", existing("finished"), false],
+    ["over a stopped one", existing("stopped"), false],
+    ["over a canceled one", existing("canceled"), false],
+    ["over a failed one that has nothing to resume from", existing("failed", none), false],
+    ["over a suspended one that has nothing to resume from", existing("suspended", none), false],
+    ["over a failed one that is given up", existing("failed"), true],
+    ["over a suspended one that is given up", existing("suspended"), true],
+  ])("may begin %s", (_, record, fresh) => {
+    expect(asked(record, fresh)).toBeUndefined();
+  });
+
+  it.each<[JobStatus, boolean, RegExp]>([
+    ["created", false, /word-count is created already: stop it first, or give the restored one another name/],
+    ["running", false, /is running already/],
+    ["running", true, /is running already/],
+    ["settling", true, /is settling already/],
+    ["failed", false, /is failed and can be resumed from its own checkpoint 7.*add --fresh/],
+    ["suspended", false, /is suspended and can be resumed from its own checkpoint 7.*add --fresh/],
+  ])("may not begin over one that is %s (fresh: %s)", (status, fresh, words) => {
+    expect(asked(existing(status), fresh)).toMatch(words);
+  });
+
+  it("is refused when its checkpoints were to go elsewhere, as any other", () => {
+    for (const record of [undefined, existing("stopped")]) {
+      expect(asked(record, true, "bucket checkpoints")).toBeUndefined();
+      expect(asked(record, true, "directory /shared")).toMatch(/asks for checkpoints in directory \/shared/);
+    }
+  });
+
+  const forkAt = (checkpointId: number): Fork => ({
+    incarnation: "i2",
+    origin: { location: "/to/other-savepoint-7-01234567", incarnation: "i1", checkpointId, mode: "claim" },
+    checkpoint: { ...completedCheckpoint(checkpointId, 0), completedAtMs: 1234 },
+  });
+
+  it("begins with its checkpoint, and nothing of what was there but counters and savepoints (P1, P3)", () => {
+    const savepoint = { checkpointId: 3, request: "r", location: "/x/y", completedAtMs: 1, bytes: 1 };
+    const before = existing("stopped", { savepoints: [savepoint], origin: forkAt(2).origin });
+    const fork = forkAt(7);
+    expect(forkRecord(before, submission, fork, facts())).toEqual({
+      ...(ask(before, true) as { readonly record: JobRecord }).record,
+      incarnation: "i2",
+      generation: 4,
+      reservedCheckpointId: 2000,
+      status: "created",
+      checkpoints: [fork.checkpoint],
+      origin: fork.origin,
+      savepoints: [savepoint],
+      failures: [],
+      // Drawn anew for each record.
+      writeId: "random-2",
+    });
+  });
+
+  it.each([
+    ["another job's, ahead of its own", existing("stopped"), 5000, 5000],
+    ["another job's, behind its own", existing("stopped"), 5, 2000],
+    ["any, of a new job", undefined, 12, 12],
+  ])("takes its next ids above the restored checkpoint and its own (%s)", (_, before, restored, reserved) => {
+    expect(forkRecord(before, submission, forkAt(restored), facts())).toMatchObject({
+      reservedCheckpointId: reserved,
+      generation: before?.generation ?? 0,
+    });
   });
 });

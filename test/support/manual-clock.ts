@@ -8,7 +8,7 @@ interface Due {
 
 export class ManualClock implements Clock {
   #elapsedMs = 0;
-  readonly #startMs: number;
+  #startMs: number;
   /** In the order in which they were set, so that timers of one moment fire in that order. */
   readonly #timers = new Set<Due>();
 
@@ -22,6 +22,11 @@ export class ManualClock implements Clock {
 
   elapsedMs(): number {
     return this.#elapsedMs;
+  }
+
+  /** Somebody corrects the wall clock; no time passes. */
+  setBack(ms: number): void {
+    this.#startMs -= ms;
   }
 
   after(ms: number, run: () => void): Timer {

@@ -1,17 +1,19 @@
 /** A throw-away nats-server on a free port of 127.0.0.1. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort, startNatsServer } from "../../src/nats/server/server.ts";
 import { provideNatsServer } from "../../src/nats/server/server-binary.ts";
+import { until } from "./until.ts";
 
 export interface TestServer {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
   readonly storeDir: string;
-  /** Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend and resume it. */
+  /** Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend (it answers nothing more) and resume it. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port and store. */
   restart(): Promise<void>;
@@ -61,7 +63,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     storeDir,
     async kill(signal = "SIGKILL") {
       server.kill(signal);
-      if (signal !== "SIGSTOP" && signal !== "SIGCONT") await server.exited;
+      if (signal === "SIGSTOP") await isSuspended(server.pid);
+      else if (signal !== "SIGCONT") await server.exited;
     },
     async restart() {
       server.kill();
@@ -74,6 +77,18 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await rm(storeDir, { recursive: true, force: true });
     },
   };
+}
+
+/** On a busy machine the threads of a process run on for a while after its SIGSTOP. */
+async function isSuspended(pid: number): Promise<void> {
+  const threads = `/proc/${pid}/task`;
+  const stateOf = (thread: string) =>
+    readFileSync(`${threads}/${thread}/stat`, "utf8").split(") ").at(-1)?.[0];
+  await until(
+    "every thread of the server is suspended",
+    async () => (readdirSync(threads).every((thread) => stateOf(thread) === "T") ? true : undefined),
+    { withinMs: 10_000, everyMs: 1 },
+  );
 }
 
 /**

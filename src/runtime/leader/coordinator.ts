@@ -228,7 +228,7 @@ export class Coordinator {
     restore: RestoreRequest,
     facts: AdmissionFacts,
   ): Promise<Admission> {
-    const refused = forkRefusal(existing, submission.job, fresh);
+    const refused = forkRefusal(existing, submission, fresh, facts);
     if (refused !== undefined) return { refused };
     try {
       const fork = await forkFrom(

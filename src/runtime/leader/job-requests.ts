@@ -6,6 +6,7 @@
  */
 import type { RecordFacts } from "../../../machines/job-events.ts";
 import type { JobRecord } from "../../../machines/protocol.ts";
+import { savepointLocation, splitLocation } from "../../checkpoint/savepoint.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../control/messages.ts";
 import type { Host, MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
@@ -33,7 +34,6 @@ export class JobRequests {
   readonly #followUps = new Map<string, () => void>();
   /** When those last asked that have not had their outcome. */
   readonly #askedMs = new Map<string, number>();
-
   /** Of whoever asked last that the job stops. */
   #stop = "";
 
@@ -45,15 +45,17 @@ export class JobRequests {
   take(asked: SnapshotRequest): LeaderAnswer {
     const answer = this.#take(asked);
     if (answer.answer === "outcome" && answer.outcome.state === "pending")
-      this.#askedMs.set(asked.request, this.#options.clock.nowMs());
+      this.#askedMs.set(asked.request, this.#options.clock.elapsedMs());
     else this.#askedMs.delete(asked.request);
     return answer;
   }
 
   /** How many are about to ask again: whoever takes the leader or its server away answers them first. */
   get unanswered(): number {
-    const nowMs = this.#options.clock.nowMs();
-    return [...this.#askedMs.values()].filter((askedMs) => nowMs - askedMs < PATIENCE_MS).length;
+    const nowMs = this.#options.clock.elapsedMs();
+    for (const [request, askedMs] of this.#askedMs)
+      if (nowMs - askedMs >= PATIENCE_MS) this.#askedMs.delete(request);
+    return this.#askedMs.size;
   }
 
   #take(asked: SnapshotRequest): LeaderAnswer {
@@ -96,6 +98,11 @@ export class JobRequests {
   #ending(savepoint: CompletedOutcome, { job, then }: SnapshotRequest): RequestOutcome {
     if (then === "go-on") return savepoint;
     const { status } = this.#options.record();
+    if (this.#wasStartedSince(savepoint, then))
+      return {
+        state: "failed",
+        reason: `it is at ${savepoint.location}, and job ${job} was started again since: that one is left alone`,
+      };
     if (status === (then === "cancel" ? "canceled" : "stopped")) return savepoint;
     if (this.#options.ended())
       return {
@@ -107,6 +114,16 @@ export class JobRequests {
     // A leader that has taken over knows of the savepoint, not of what was to follow it.
     if (then === "cancel") this.#options.cancel();
     return { state: "pending" };
+  }
+
+  /** Its life was another one, or has gone on behind it. */
+  #wasStartedSince({ checkpointId, location }: CompletedOutcome, then: SnapshotRequest["then"]): boolean {
+    if (location === null) return false;
+    const { job, incarnation, status } = this.#options.record();
+    const { root } = splitLocation(location);
+    if (savepointLocation(root, { job, incarnation, checkpointId }) !== location) return true;
+    // One write decides the savepoint of a stop and that the job is to end.
+    return then !== "cancel" && status !== "settling" && !this.#options.ended();
   }
 
   #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {
@@ -185,7 +202,8 @@ export class JobRequests {
     this.#outcomes.delete(request);
     this.#followUps.delete(request);
     this.#outcomes.set(request, outcome);
-    const [oldest] = this.#outcomes.keys();
-    if (this.#outcomes.size > REMEMBERED && oldest !== undefined) this.#outcomes.delete(oldest);
+    if (this.#outcomes.size <= REMEMBERED) return;
+    const oldest = [...this.#outcomes.keys()].find((known) => !this.#isPending(known));
+    if (oldest !== undefined) this.#outcomes.delete(oldest);
   }
 }

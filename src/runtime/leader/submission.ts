@@ -31,10 +31,13 @@ export interface Fork {
 /** Why a job cannot be restored over what is there; undefined: it can. Nothing that could be resumed is given up silently. */
 export function forkRefusal(
   existing: JobRecord | undefined,
-  job: string,
+  submission: JobSubmission,
   fresh: boolean,
+  facts: AdmissionFacts,
 ): string | undefined {
-  if (existing === undefined) return undefined;
+  const { job } = submission;
+  const refused = storageRefusal(submission, facts);
+  if (refused !== undefined || existing === undefined) return refused;
   switch (existing.status) {
     case "created":
     case "running":
@@ -82,14 +85,10 @@ export function admit(
   fresh: boolean,
   facts: AdmissionFacts,
 ): Admission {
-  const { job, storage } = submission;
+  const { job } = submission;
   if (existing?.submissionId === submission.submissionId) return { duplicate: true };
-  if (storage !== null && storage !== facts.storage)
-    return {
-      refused:
-        `job ${job} asks for checkpoints in ${storage}, but this coordinator keeps them in ${facts.storage}; ` +
-        "give both the same checkpointing.storage and checkpointing.directory, or leave them out of the job",
-    };
+  const otherStorage = storageRefusal(submission, facts);
+  if (otherStorage !== undefined) return { refused: otherStorage };
   if (existing === undefined) return { record: freshRecord(undefined, submission, facts) };
   switch (existing.status) {
     case "created":
@@ -119,6 +118,17 @@ export function admit(
 /** false: what a failed job needs to be resumed was deleted with its end. Its sinks would not let it begin again in their place. */
 export function keepsState({ status, checkpointing, checkpoints }: JobRecord): boolean {
   return status !== "failed" || checkpointing.retention !== "delete" || checkpoints.length > 0;
+}
+
+function storageRefusal(
+  { job, storage }: JobSubmission,
+  facts: Pick<AdmissionFacts, "storage">,
+): string | undefined {
+  if (storage === null || storage === facts.storage) return undefined;
+  return (
+    `job ${job} asks for checkpoints in ${storage}, but this coordinator keeps them in ${facts.storage}; ` +
+    "give both the same checkpointing.storage and checkpointing.directory, or leave them out of the job"
+  );
 }
 
 function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string {

@@ -3,7 +3,7 @@ import { type AnyStateMachine, assign, createMachine } from "xstate";
 import { theProtocol } from "../protocol/variant.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
-const { job, checkpoint, subtask } = theProtocol;
+const { job, checkpoint, checkpointing, subtask } = theProtocol;
 
 interface Pending {
   readonly transaction: string;
@@ -81,11 +81,32 @@ export function deaf(machine: AnyStateMachine, path: readonly string[], event: s
   );
 }
 
+interface CheckpointingContext {
+  readonly ended: { readonly checkpointId: number } | null;
+  readonly lastCompleted: number;
+  readonly failures: number;
+}
+
+/** Everything that a completed checkpoint notes but the end of the streak. */
+const streakGoesOn = checkpointing.provide({
+  actions: {
+    noteSuccess: assign((({ context: { ended, lastCompleted } }: { context: CheckpointingContext }) => ({
+      lastCompleted: Math.max(lastCompleted, ended?.checkpointId ?? 0),
+    })) as never),
+  },
+} as never);
+
+/** Those of before the latest completed checkpoint count, too. */
+const outdatedCount = checkpointing.provide({
+  actions: { noteSuccess: assign({ failures: 0 }) },
+} as never);
+
 const restoredUnheard = [
   ["settling", "storing"],
   ["settling", "committing"],
 ].reduce((machine, path) => deaf(machine, path, "subtask.restored"), job);
 
+const ALONE = { subtasks: { s: ["X"] }, records: 1 };
 const never = { otherGeneration: () => false };
 
 export const machineBugs: readonly SeededBug[] = [
@@ -178,5 +199,31 @@ export const machineBugs: readonly SeededBug[] = [
     },
     bounds: { subtasks: { s: ["X"], t: ["Z"] }, triggers: 1, records: 1 },
     foundBy: "C4 what is decided is complete",
+  }),
+  seeded({
+    name: "failures-never-forgotten",
+    rule: "G10",
+    what: "A completed checkpoint does not end the streak of failed ones.",
+    alters: { checkpointing: streakGoesOn },
+    bounds: { ...ALONE, triggers: 3, expiries: 2, tolerableFailures: 1 },
+    foundBy: "G10 so many failures in a row are tolerated",
+  }),
+  seeded({
+    name: "one-failure-more-tolerated",
+    rule: "G10",
+    what: "The job goes on after one failed checkpoint more than it tolerates.",
+    alters: {
+      checkpointing: withGuards(checkpointing, { tooManyFailures: () => false }),
+    },
+    bounds: { ...ALONE, triggers: 2, expiries: 2, tolerableFailures: 1 },
+    foundBy: "G10 so many failures in a row are tolerated",
+  }),
+  seeded({
+    name: "outdated-failures-count",
+    rule: "G10",
+    what: "A checkpoint that fails after a newer one has completed counts as a failure.",
+    alters: { checkpointing: outdatedCount },
+    bounds: { ...ALONE, triggers: 2, maxConcurrent: 2, manifestFailures: 1, tolerableFailures: 0 },
+    foundBy: "G10 so many failures in a row are tolerated",
   }),
 ];

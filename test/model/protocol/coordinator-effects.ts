@@ -9,6 +9,7 @@ import type { Event, StoreEffect } from "../process.ts";
 import type { MachineEffect } from "../pure-machine.ts";
 import { type Bounds, regionsIn } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import { afterEnd } from "./failure-streak.ts";
 import { checkpointsIn, letterFor, wakeLetters } from "./held-actors.ts";
 import { change, memoryOf, passed } from "./memory.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "./record-writer.ts";
@@ -58,7 +59,10 @@ export class Routing {
       case "send.write":
         return [{ kind: "send", to: RECORD, message: params as unknown as RecordWrite }];
       case "pass.event":
-        return [{ ...this.deliver(String(params.actor), params.told as Event), first: true }];
+        return [
+          { ...this.deliver(String(params.actor), params.told as Event), first: true },
+          ...this.count(String(params.actor), params.told as Event),
+        ];
       case "answer.request":
         return this.answer(params as unknown as Answered);
       case "store.claim":
@@ -280,10 +284,21 @@ export class Routing {
       .map((letter) => ({ kind: "tell", first: true, ...letter }));
   }
 
+  private count(actor: string, told: Event): ProcessOutcome[] {
+    const tolerable = this.bounds.tolerableFailures;
+    if (actor !== "checkpointing" || tolerable === undefined) return [];
+    const streak = afterEnd(this.memory.streak, this.state, told, tolerable);
+    return streak === this.memory.streak ? [] : [change<Memory>(() => ({ streak }))];
+  }
+
   private tell(name: string, event: Event): ProcessOutcome[] {
     const targets = name === "checkpoints" ? this.checkpoints : [name];
-    // What is told before it may make the target wait.
-    return targets.map((target) => ({ kind: "tell", ...passed(target, event) }));
+    const paid = change<Memory>(({ streak }) => ({ streak: { ...streak, owed: streak.owed - 1 } }));
+    return [
+      ...(event.type === "checkpoints.failed" ? [paid] : []),
+      // What is told before it may make the target wait.
+      ...targets.map((target) => ({ kind: "tell" as const, ...passed(target, event) })),
+    ];
   }
 
   /** Those too that have yet to begin: the real ones begin at once. */

@@ -1,5 +1,6 @@
 /** What a modelled coordinator keeps: durably for the invariants, and in the variables of its host. */
 import type { Event } from "../process.ts";
+import type { FailureStreak } from "./failure-streak.ts";
 import type { ModelCheckpoint, Snapshots } from "./words.ts";
 
 export interface CoordinatorDurable {
@@ -29,6 +30,8 @@ export interface Memory {
   /** May go after the next stored write. */
   readonly due: readonly string[];
   readonly deletable: readonly string[];
+  /** For the invariants, where failed checkpoints are not all tolerated. */
+  readonly streak: FailureStreak;
   /** Seeded bug only: what recovery was planned with. */
   readonly planned: ModelCheckpoint | null;
 }

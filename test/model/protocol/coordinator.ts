@@ -12,6 +12,7 @@ import { leaves } from "../pure-machine.ts";
 import { type Bounds, regionsIn } from "./bounds.ts";
 import { addTo, deletion, Routing, unique } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import { noFailures } from "./failure-streak.ts";
 import { assertHeld, checkpointsIn, isHeld, letterFor, wakeLetters } from "./held-actors.ts";
 import { changed, MEMORY, memoryMachine, memoryOf } from "./memory.ts";
 import { WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
@@ -55,6 +56,7 @@ export function coordinatorProcess(
           placement: {},
           pending: {},
           written: [],
+          streak: noFailures,
           requests: {},
           deferred: {},
           due: [],

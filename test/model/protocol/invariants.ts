@@ -42,6 +42,8 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "C4 what is decided is complete": (view) => complete(view, subtasks),
       "C5 older generations are fenced": perTarget(fenced),
       "C6 what the record names is readable": (view) => readable(view, bounds.coordinators),
+      "G10 so many failures in a row are tolerated": (view) =>
+        first(bounds.coordinators, (coordinator) => toleratesFailures(view, coordinator)),
       "K5 savepoints decide nothing": savepointsDecideNothing,
       "K5 only what is decided is restored": (view) =>
         first(workers, (worker) => restoresDecided(view, worker)),
@@ -127,6 +129,15 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
     if (missing !== undefined) return `checkpoint ${checkpointId} was decided without subtask ${missing}`;
   }
   return undefined;
+}
+
+function toleratesFailures(view: View, coordinator: string): string | undefined {
+  const process = view.local<CompositionState>(coordinator);
+  const owed = process && memoryOf<Memory>(process).streak.owed;
+  if (!owed) return undefined;
+  return owed < 0
+    ? `${coordinator} ends the generation for a failed checkpoint that is tolerated`
+    : `${coordinator} lets one failed checkpoint too many pass`;
 }
 
 /** Those that a job stops with are decisions, and named as savepoints too. */

@@ -259,6 +259,19 @@ export const thorough: readonly Scenario[] = [
     bounds: { ...ONE, ...REGIONS, bounded: true, records: 0, losses: 1, cancels: 1, goal: "ended" },
   },
   {
+    name: "tolerable failures in a row",
+    about:
+      "checkpoints fail before, beside and behind completed ones, also by themselves; only a streak of them counts (G10)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      triggers: 3,
+      maxConcurrent: 2,
+      tolerableFailures: 1,
+      ...{ expiries: 2, manifestFailures: 1, restart: NEVER_AGAIN },
+    },
+  },
+  {
     name: "savepoint that waits",
     about: "savepoints wait for a free place, as they do with unaligned checkpoints (G6)",
     bounds: { ...ONE, requests: ["savepoint"], savepointsWait: true, ...FAILING, goal: "quiet" },
