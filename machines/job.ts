@@ -168,6 +168,8 @@ const machine = setup({
     /** A report may come again; by then more may be decided than it knew of (P16). */
     restoredBefore: ({ context, event }) =>
       event.type === "subtask.restored" && context.restored.includes(event.subtask),
+    endedBefore: ({ context, event }) =>
+      event.type === "subtask.ended" && context.ended.includes(event.subtask),
     otherTimer: ({ event }, params: { timer: string }) =>
       event.type === "timer.fired" && event.timer !== params.timer,
     terminal: ({ context }) =>
@@ -222,6 +224,7 @@ const onFailure = <const S extends readonly object[], T extends readonly object[
     "worker.lost": [stale, ...other],
     "deployment.failed": [stale, ...other],
   }) as const;
+const onEnded = [stale, { guard: "endedBefore" }, { actions: ["addEnded", tellEnded] }] as const;
 /** Also when its generation fails meanwhile: the record says so already (D4). */
 const stopped = {
   guard: "completedForStop",
@@ -404,7 +407,7 @@ export const jobMachine = machine.createMachine({
             { guard: "allEnded", target: "finishing" },
           ],
           on: {
-            "subtask.ended": [stale, { actions: ["addEnded", tellEnded] }],
+            "subtask.ended": onEnded,
             "suspend.requested": { actions: "wantSuspend" },
             "stop.requested": { actions: "wantStop" },
           },
@@ -432,7 +435,7 @@ export const jobMachine = machine.createMachine({
             { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
           ],
           on: {
-            "subtask.ended": [stale, { actions: ["addEnded", tellEnded] }],
+            "subtask.ended": onEnded,
             "stop.failed": [
               { guard: "otherStop" },
               failingDrained,
