@@ -198,7 +198,7 @@ describe("exactly once", () => {
     const written = records(`${"x".repeat(900)}`, 4_000);
     const transaction = await prepare(writer, 1, written);
     const committing = writer.commit(transaction).catch(() => {});
-    await vi.waitFor(async () => expect((await texts()).length).toBeGreaterThan(500));
+    await vi.waitFor(async () => expect((await texts()).length).toBeGreaterThan(500), { timeout: 20_000 });
     await writer.close();
     await committing;
     const heir = await jetstreamSink<string>(options).open(
