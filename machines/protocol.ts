@@ -98,6 +98,8 @@ export interface OperatorPlan {
   readonly kind: string;
   /** Ids of the operators whose records it takes, in this vertex or another. */
   readonly inputs: readonly string[];
+  /** Of a loop: ids of the operators whose records come back to it. */
+  readonly feedback?: readonly string[];
   /** Of process operators: names of their states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
   /** Kind of source or sink: "jetstream", "file", … */
@@ -123,6 +125,8 @@ export interface EdgePlan {
   readonly from: string;
   readonly to: string;
   readonly partitioner: string;
+  /** It leads back to the beginning of a loop. */
+  readonly feedback?: true;
 }
 
 /** The job graph as plain data: all that a coordinator knows of a job. */
