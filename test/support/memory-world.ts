@@ -38,6 +38,8 @@ export interface WorldOptions {
   /** Of checkpoints. Default 50 ms. */
   readonly interval?: string;
   readonly readyTimeout?: string;
+  /** Of jobs with loops. */
+  readonly iterations?: CheckpointingConfig["iterations"];
   /** Instead of what the options above come to. */
   readonly checkpointing?: Partial<CheckpointingConfig>;
   /** Whether the input ends where it is when the job is submitted. Default true. */
@@ -84,12 +86,12 @@ export class MemoryWorld {
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
     this.bounded = options.bounded ?? true;
-    const { build = countWords, interval = "50 ms", readyTimeout = "20 s" } = options;
+    const { build = countWords, interval = "50 ms", readyTimeout = "20 s", iterations } = options;
     const job = defineJob(
       "words",
       {
         parallelism: 2,
-        checkpointing: { interval, readyTimeout },
+        checkpointing: { interval, readyTimeout, iterations },
         restart: { strategy: "exponential-delay", initialBackoff: 20 },
       },
       (builder) => build(builder, this),

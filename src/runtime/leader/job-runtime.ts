@@ -390,6 +390,7 @@ export class JobRuntime {
       restore: latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest },
       settle,
       maxParallelism: record.plan.maxParallelism,
+      iterations: record.checkpointing.iterations,
     };
     const generation = this.#generation;
     for (const worker of generation?.workers() ?? [])

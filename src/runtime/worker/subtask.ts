@@ -5,6 +5,7 @@
  * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
  * (machines/subtask.ts).
  */
+import type { FeedbackChannels } from "../../../machines/alignment.ts";
 import type {
   CheckpointOptions,
   DeclineReason,
@@ -33,6 +34,7 @@ import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { Barriers } from "./barriers.ts";
 import { restoreChannels } from "./channel-state.ts";
+import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
 import { createStagingArea } from "./staging.ts";
 import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
@@ -50,6 +52,8 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly channels: readonly ChannelId[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
+  readonly loop: LoopPlace | undefined;
+  readonly feedback: FeedbackChannels | undefined;
   /** The generation ends: whatever is still repeated stops. */
   readonly signal: AbortSignal;
   /** To the generation's leader, until it is answered or the generation ends. */
@@ -62,6 +66,7 @@ export class Subtask {
   readonly #host: Host;
   readonly #sinks: SinkTransactions;
   readonly #barriers: Barriers;
+  readonly #rounds: LoopRounds | undefined;
   readonly #snapshots: SubtaskSnapshots;
   readonly #counter: InputCounter = { records: 0 };
   #chain: Chain | undefined;
@@ -97,6 +102,7 @@ export class Subtask {
         logger.debug({ subtask: this.name, actor, event: event.type, state }, "event has no meaning here"),
       onCrash: (error) => this.#crash(error),
     });
+    this.#rounds = options.loop && new LoopRounds(this.#host, options.loop);
     this.#sinks = new SinkTransactions({
       host: this.#host,
       incarnation: deployment.incarnation,
@@ -133,6 +139,7 @@ export class Subtask {
     const { deployment, restore } = this.#options;
     const restoredCheckpointId = deployment.restore?.checkpointId ?? 0;
     this.#barriers.start();
+    if (!restore.finished) this.#rounds?.start();
     this.#host.start({
       id: "subtask",
       machine: subtaskMachine,
@@ -379,6 +386,7 @@ export class Subtask {
       chain,
       counter: this.#counter,
       origins,
+      rounds: this.#rounds,
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
     this.#barriers.readFrom(input);
