@@ -45,15 +45,14 @@ const countSteps =
           .keyBy(({ start }) => start)
           .process("step", {
             state: { rounds: valueState(0) },
-            onRecord({ start, value, steps }, { state }): Walk {
+            onRecord({ start, value }, { state }): Walk {
               state.rounds.set(state.rounds.get() + 1);
-              if (value === 1) return { start, value, steps: state.rounds.get() - 1 };
-              return { start, value: collatz(value), steps: steps + 1 };
+              return { start, value: collatz(value), steps: state.rounds.get() };
             },
           });
         return {
-          feedback: wayBack(stepped.filter("more", ({ value, steps }) => value !== 1 || steps === 0)),
-          output: stepped.filter("done", ({ value, steps }) => value === 1 && steps > 0),
+          feedback: wayBack(stepped.filter("more", ({ value }) => value !== 1)),
+          output: stepped.filter("done", ({ value }) => value === 1),
         };
       })
       .map("count", ({ start, steps }): Count => ({ word: String(start), count: steps }))
@@ -94,5 +93,34 @@ describe("a loop on the engine", () => {
     await start(2000, { build: countSteps(waysBack[wayBack]!), iterations: "exact" });
     await world.finished();
     expectExact();
+  });
+
+  const completed = () =>
+    world.events.filter((event) => event.role === "coordinator") as unknown as {
+      readonly persistedInFlightBytes: number;
+    }[];
+
+  async function loseWorkers(times: number): Promise<void> {
+    for (let lost = 0; lost < times; lost++) {
+      await world.checkpoints(completed().length + 2);
+      world.cutOff(world.lastWorker);
+      await world.startWorker();
+    }
+  }
+
+  describe.each(Object.keys(waysBack))("exact, with workers lost: %s", (wayBack) => {
+    test.each<Partial<CheckpointingConfig>>([
+      {},
+      { unaligned: true },
+      { unaligned: true, alignedTimeoutMs: 30 },
+    ])("%j", async (checkpointing) => {
+      await start(60_000, { build: countSteps(waysBack[wayBack]!), iterations: "exact", checkpointing });
+      await loseWorkers(2);
+      const report = await world.finished();
+      expect(report.generation).toBeGreaterThan(2);
+      expectExact();
+      const stored = completed().filter(({ persistedInFlightBytes }) => persistedInFlightBytes > 0);
+      expect(stored.length).toBeGreaterThan(0);
+    });
   });
 });

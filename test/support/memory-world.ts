@@ -198,6 +198,10 @@ export class MemoryWorld {
     return [...this.#workers.keys()][0]!;
   }
 
+  get lastWorker(): Worker {
+    return [...this.#workers.keys()].at(-1)!;
+  }
+
   #savepointStorage(): MemoryStorage {
     return new Proxy(this.savepoints, {
       get: (target, name) => {
