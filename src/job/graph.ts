@@ -14,7 +14,6 @@ import type { Job, JobOperator, OperatorInput } from "./job.ts";
 export function buildGraph(job: Job, config: JobConfig): JobGraph {
   for (const operator of job.operators) checkParallelism(operator, config);
   checkTransactionsEnd(job, config);
-  checkIterations(job, config);
   return withLoops(chain(job, config));
 }
 
@@ -47,8 +46,12 @@ function checkTransactionsEnd(job: Job, config: JobConfig): void {
   );
 }
 
-/** What a checkpoint of a job with loops can promise (P40). */
-function checkIterations(job: Job, { checkpointing }: JobConfig): void {
+/**
+ * What a checkpoint of a job with loops can promise (P40). Of whoever hands the job in: a worker does as the job's record says.
+ *
+ * @throws ConfigurationError naming the option that has to change
+ */
+export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
   const loop = job.operators.find(({ definition }) => definition.kind === "iterate")?.definition.id;
   const { iterations, intervalMs, mode, maxConcurrent } = checkpointing;
   if (loop === undefined || iterations === "force") return;

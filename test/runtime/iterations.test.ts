@@ -7,6 +7,7 @@ import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { JobBuilder, KeyedStream, Stream } from "../../src/job/builder.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
+import { collatz, stepsOf } from "../support/collatz.ts";
 import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { until } from "../support/until.ts";
 
@@ -26,14 +27,6 @@ const waysBack: Record<string, WayBack> = {
   "by key": (more) => more.keyBy(({ start }) => start),
   rebalance: (more) => more.rebalance(),
 };
-
-const collatz = (value: number) => (value % 2 === 0 ? value / 2 : 3 * value + 1);
-
-function stepsOf(start: number): number {
-  let steps = 0;
-  for (let value = start; value !== 1; value = collatz(value)) steps++;
-  return steps;
-}
 
 /** Steps until 1 is reached, one for each round; a keyed operator in the loop counts how often each start comes by. */
 const countSteps =

@@ -1,7 +1,7 @@
 /** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
-import { prepareJob, submissionOf } from "../../src/cli/assembly.ts";
+import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -96,7 +96,7 @@ export class MemoryWorld {
       },
       (builder) => build(builder, this),
     );
-    this.#prepared = prepareJob(job, {
+    this.#prepared = prepareSubmission(job, {
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": 500 },
     });
   }
