@@ -2,7 +2,7 @@
  * Where a loop begins: what has come back and waits, and what may come in besides.
  *
  * Owns: which of the gate's channels are read now, and the limit. Does not own: the channels. Those that lead back are the gate's last
- * ones; they have no window, because whoever makes room in them may be waiting for it (P40).
+ * ones; they have no window, because whoever makes room in them may be waiting for it (P41).
  *
  * - E1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all come by,
  *   so that a loop in which records stay for long still gets what they wait for; beyond half the limit none is.

@@ -78,7 +78,7 @@ export interface Edge {
   readonly partitioner: Partitioner;
   /** The loop that it is part of, by the vertex that the loop begins with. */
   readonly loop?: string;
-  /** It leads back to the beginning of that loop (P40). */
+  /** It leads back to the beginning of that loop (P41). */
   readonly feedback?: true;
 }
 

@@ -47,7 +47,7 @@ function checkTransactionsEnd(job: Job, config: JobConfig): void {
 }
 
 /**
- * What a checkpoint of a job with loops can promise (P40). Of whoever hands the job in: a worker does as the job's record says.
+ * What a checkpoint of a job with loops can promise (P41). Of whoever hands the job in: a worker does as the job's record says.
  *
  * @throws ConfigurationError naming the option that has to change
  */

@@ -37,7 +37,7 @@ describe("where a loop begins", () => {
     expect(read(6)).toEqual([0, 1, 0, 1, 1, undefined]);
   });
 
-  test("a channel that leads back always has room (P40)", () => {
+  test("a channel that leads back always has room (P41)", () => {
     const { output } = createLocalChannel(NO_LOCAL_WINDOW);
     for (let i = 0; i < 10_000; i++) output.send(frame());
     expect(output.hasCredit()).toBe(true);

@@ -51,7 +51,7 @@ import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from 
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
 
-/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P40). */
+/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P41). */
 export const NO_REMOTE_WINDOW: RemoteWindow = {
   framesMax: Number.POSITIVE_INFINITY,
   bytesMax: Number.POSITIVE_INFINITY,
