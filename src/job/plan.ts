@@ -1,5 +1,11 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
-import type { CheckpointingConfig, GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
+import type {
+  CheckpointingConfig,
+  EdgePlan,
+  GraphPlan,
+  OperatorPlan,
+  VertexPlan,
+} from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
@@ -157,11 +163,7 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
     ...plan.vertices.map(describeVertex),
   ];
   if (plan.edges.length > 0) {
-    const rows = plan.edges.map(({ id, from, to, partitioner, feedback }) => [
-      id,
-      `${from} -> ${to}`,
-      feedback ? `${partitioner}, feedback` : partitioner,
-    ]);
+    const rows = plan.edges.map((edge) => [edge.id, `${edge.from} -> ${edge.to}`, exchangeOf(edge)]);
     sections.push(`edges\n${table(rows)}`);
   }
   const { mode, iterations } = config?.checkpointing ?? {};
@@ -177,13 +179,17 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed): string {
   return sections.join("\n\n");
 }
 
+function exchangeOf({ partitioner, feedback }: EdgePlan): string {
+  return feedback ? `${partitioner}, feedback` : partitioner;
+}
+
 /**
  * Where the barriers of unaligned checkpoints may overtake records: on every edge, whatever its partitioner. A barrier is
  * noticed where it arrives, what lies in front of it is stored as records, each of which can be routed again, and
  * committables never travel over edges.
  */
 function describeOvertaking(plan: GraphPlan): string {
-  const rows = plan.edges.map(({ id, partitioner }) => [id, partitioner, "barriers may overtake records"]);
+  const rows = plan.edges.map((edge) => [edge.id, exchangeOf(edge), "barriers may overtake records"]);
   return `unaligned checkpoints\n${table(rows)}`;
 }
 

@@ -160,6 +160,10 @@ checkpoints every 1 s
 feedback
   more-loop   its records are stored with each checkpoint
 `);
+    const { config } = resolveJobConfig({ checkpointing: { unaligned: true, iterations: "exact" } });
+    expect(describePlan(planOf(graphOf(halving)), config)).toContain(
+      "more-loop      hash, feedback   barriers may overtake records",
+    );
     expect(print("force")).toContain("more-loop   its records are lost in a failure");
   });
 
