@@ -307,7 +307,7 @@ export class JobRuntime {
         minPauseMs: checkpointing.minPauseMs,
         maxConcurrent: checkpointing.maxConcurrent,
         tolerableFailures: checkpointing.tolerableFailures,
-        forcesSavepoints: !checkpointing.unaligned,
+        forcesSavepoints: !checkpointing.unaligned && checkpointing.iterations !== "exact",
         readyTimeoutMs: checkpointing.readyTimeoutMs,
         retryMs: 200,
         queueMax: QUEUE_MAX,

@@ -408,12 +408,13 @@ export class Subtask {
 
   #takeSnapshot(checkpointId: number): void {
     const startedMs = performance.now();
-    invariant(this.#chain !== undefined, "a snapshot before the restore");
+    const chain = this.#chain;
+    invariant(chain !== undefined, "a snapshot before the restore");
     const positions = this.#reader?.snapshot() ?? [];
     this.#positions.set(checkpointId, positions);
     this.#snapshots.take({
       checkpointId,
-      states: this.#chain.snapshot(),
+      cutStates: () => chain.snapshot(),
       inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
       flushed: this.#sinks.writers.map((writer) => writer.flush()),
       alignmentMs: this.#barriers.alignmentMs,
