@@ -21,6 +21,9 @@
  *     holds or brings in front of its own barrier is collected; it is complete when all barriers have arrived.
  * A8  Aligned with timeout becomes unaligned when the timeout ends, when a barrier arrives later than that, or behind a
  *     subtask where it has become so. Channels that have delivered flow again, the others are collected.
+ * A9  Where a loop begins, the barrier of a feedback channel is an answer to this subtask's own, so it is not waited for before
+ *     that. Until it comes back, what the channel brings is processed and, if it is kept, collected as in A7. It may come
+ *     first, since others send over it too: then the channel is blocked as in A1, because what follows is beyond the cut.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
@@ -28,19 +31,31 @@ import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
 import type { BarrierAlignment, BarrierDecline, TimerEffects, TimerFired } from "./protocol.ts";
 import type { SubtaskEvent } from "./subtask.ts";
 
+/** The channels that lead back into the loop that begins here. */
+export interface FeedbackChannels {
+  readonly channels: readonly number[];
+  /** Records that are on them when the subtask is at its barrier are part of the checkpoint. */
+  readonly kept: boolean;
+}
+
 export interface AlignmentInput {
   readonly generation: number;
+  /** Of all kinds. */
   readonly channels: number;
+  readonly feedback?: FeedbackChannels;
   readonly restoredCheckpointId: number;
 }
 
 export type AlignmentEvent =
-  /** A barrier that overtakes, or will once its time has run out. 0: it does. */
+  /**
+   * A barrier that overtakes, or will once its time has run out. 0: it does. null: it never will, and has come over a
+   * feedback channel whose records are kept.
+   */
   | {
       readonly type: "barrier.announced";
       readonly channel: number;
       readonly checkpointId: number;
-      readonly remainingMs: number;
+      readonly remainingMs: number | null;
     }
   | { readonly type: "barrier.received"; readonly channel: number; readonly checkpointId: number }
   | { readonly type: "marker.received"; readonly channel: number; readonly checkpointId: number }
@@ -83,6 +98,17 @@ const withChannel = (channels: readonly number[], channel: number) =>
 const isPresent = ({ context, event }: Facts & { readonly event: AlignmentEvent }) =>
   "checkpointId" in event && event.checkpointId === context.checkpointId;
 const isOvertaking = (event: AlignmentEvent) => event.type === "barrier.announced" && event.remainingMs === 0;
+const isFeedback = ({ feedback }: Context, channel: number) => feedback?.channels.includes(channel) === true;
+/** Those whose barrier makes up this subtask's. */
+const ordinary = (context: Context) =>
+  indices(context.channels).filter((channel) => !isFeedback(context, channel));
+/** Those whose records belong to a checkpoint up to their own barrier. */
+const collected = (context: Context) =>
+  indices(context.channels).filter(
+    (channel) => context.feedback?.kept !== false || !isFeedback(context, channel),
+  );
+const haveArrived = ({ arrived }: Context, channels: readonly number[]) =>
+  channels.every((channel) => arrived.includes(channel));
 
 const machine = setup({
   types: {} as { context: Context; events: AlignmentEvent; input: AlignmentInput },
@@ -134,7 +160,11 @@ const machine = setup({
       "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
     overtaking: ({ event }) => isOvertaking(event),
     presentOvertaking: (facts) => isPresent(facts) && isOvertaking(facts.event),
-    complete: ({ context }) => context.arrived.length === context.channels,
+    patient: ({ event }) => event.type === "barrier.announced" && event.remainingMs === null,
+    complete: ({ context }) => haveArrived(context, ordinary(context)),
+    completeKeeping: ({ context }) =>
+      context.feedback?.kept === true && haveArrived(context, ordinary(context)),
+    collected: ({ context }) => haveArrived(context, collected(context)),
   },
 });
 
@@ -158,6 +188,18 @@ const atBarrier = (alignment: BarrierAlignment) =>
       event: { type: "barrier.aligned", checkpointId: context.checkpointId, alignment } as const,
     }),
   }) as const;
+const atBarrierKeeping = (alignment: BarrierAlignment) =>
+  ({
+    type: "tell.subtask",
+    params: ({ context }: Facts) => ({
+      event: {
+        type: "barrier.aligned",
+        checkpointId: context.checkpointId,
+        alignment,
+        feedback: true,
+      } as const,
+    }),
+  }) as const;
 /** What leaves no place for the present checkpoint. */
 const declinePresent = (reason: BarrierDecline) =>
   ({
@@ -178,23 +220,26 @@ const passMarker = ["passBarrier", declinePresent("declined-on-cancellation-barr
 const subsume = [release, declinePresent("declined-subsumed")] as const;
 const startTimer = {
   type: "timer.start",
-  params: ({ event }: { readonly event: { readonly remainingMs: number } }) => ({
+  params: ({ event }: { readonly event: { readonly remainingMs: number | null } }) => ({
     timer: "alignment",
-    ms: event.remainingMs,
+    ms: event.remainingMs ?? 0,
   }),
 } as const;
 /** The params read the context before `countAnnounced`: barriers that were received have nothing left in front of them. */
-const overtake = [
+const collect = [
   {
     type: "begin.collection",
     params: ({ context }: Facts) => ({
       checkpointId: context.checkpointId,
-      channels: indices(context.channels).filter((channel) => !context.arrived.includes(channel)),
+      channels: collected(context).filter((channel) => !context.arrived.includes(channel)),
     }),
   },
   "countAnnounced",
-  atBarrier("unaligned"),
 ] as const;
+const overtake = [...collect, atBarrier("unaligned")] as const;
+/** A9 */
+const keepFeedback = (alignment: BarrierAlignment) =>
+  [release, ...collect, atBarrierKeeping(alignment)] as const;
 
 const giveUpWaiting = [release, ...overtake] as const;
 
@@ -206,6 +251,7 @@ export const alignmentMachine = machine.createMachine({
   context: ({ input }) => ({
     generation: input.generation,
     channels: input.channels,
+    ...(input.feedback && { feedback: input.feedback }),
     checkpointId: input.restoredCheckpointId,
     arrived: [],
     announced: [],
@@ -220,6 +266,7 @@ export const alignmentMachine = machine.createMachine({
           { guard: "late" },
           { guard: "aborted", actions: passOver },
           { guard: "overtaking", target: "pending.collecting", actions: ["beginAnnounced", ...overtake] },
+          { guard: "patient", target: "pending.aligning", actions: "beginAnnounced" },
           { target: "pending.timed", actions: ["beginAnnounced", startTimer] },
         ],
         "barrier.received": [
@@ -242,6 +289,7 @@ export const alignmentMachine = machine.createMachine({
             target: ".collecting",
             actions: [...subsume, "beginAnnounced", ...overtake],
           },
+          { guard: "patient", target: ".aligning", actions: [...subsume, "beginAnnounced"] },
           { target: ".timed", actions: [...subsume, "beginAnnounced", startTimer] },
         ],
         "barrier.received": [
@@ -263,21 +311,30 @@ export const alignmentMachine = machine.createMachine({
       states: {
         aligning: {
           description: "Channels that delivered the barrier wait, the others flow.",
-          always: {
-            guard: "complete",
-            target: "#alignment.flowing",
-            actions: [atBarrier("aligned"), release],
+          always: [
+            { guard: "completeKeeping", target: "collecting", actions: keepFeedback("aligned") },
+            { guard: "complete", target: "#alignment.flowing", actions: [atBarrier("aligned"), release] },
+          ],
+          on: {
+            "barrier.announced": { guard: "present", actions: "addAnnounced" },
+            "barrier.received": receivedOnce,
           },
-          on: { "barrier.received": receivedOnce },
         },
         timed: {
           description: "The same, until the checkpoint has grown too old for it (A8).",
           exit: { type: "timer.cancel", params: { timer: "alignment" } },
-          always: {
-            guard: "complete",
-            target: "#alignment.flowing",
-            actions: [atBarrier("aligned-with-timeout"), release],
-          },
+          always: [
+            {
+              guard: "completeKeeping",
+              target: "collecting",
+              actions: keepFeedback("aligned-with-timeout"),
+            },
+            {
+              guard: "complete",
+              target: "#alignment.flowing",
+              actions: [atBarrier("aligned-with-timeout"), release],
+            },
+          ],
           on: {
             "barrier.announced": [
               {
@@ -292,9 +349,9 @@ export const alignmentMachine = machine.createMachine({
           },
         },
         collecting: {
-          description: "Every channel flows; the records in front of their barriers are kept (A7).",
+          description: "Every channel flows; the records in front of their barriers are kept (A7, A9).",
           always: {
-            guard: "complete",
+            guard: "collected",
             target: "#alignment.flowing",
             actions: {
               type: "end.collection",

@@ -3,7 +3,7 @@ import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "
 
 /**
  * Savepoints are aligned, without a timeout, whatever the job's mode: the state that the user owns is that of an exact
- * cut, without records of channels.
+ * cut, without records of channels, other than those on their way back in a loop.
  */
 export function checkpointOptionsOf(
   { mode, unaligned, alignedTimeoutMs }: Pick<CheckpointingConfig, "mode" | "unaligned" | "alignedTimeoutMs">,

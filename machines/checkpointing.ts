@@ -9,7 +9,7 @@
  * G3  Nothing is triggered unless the whole generation runs. A request that somebody waits for waits for that, bounded.
  * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
  * G5  Savepoints go first, then other requests in their order, the interval's last; of those at most one waits.
- * G6  No more than `maxConcurrent` are pending, except savepoints where unaligned checkpoints are off, and none is
+ * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored, and none is
  *     started while more than that many old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
@@ -39,7 +39,7 @@ export interface CheckpointingInput {
   readonly maxConcurrent: number;
   /** Failures in a row that do not fail the job; null: any number. */
   readonly tolerableFailures: number | null;
-  /** Savepoints do not wait for a free place: unaligned checkpoints are off. */
+  /** Savepoints do not wait for a free place: no barrier overtakes, and no loop's records are kept. */
   readonly forcesSavepoints: boolean;
   /** Checkpoints go on when some subtasks have ended. */
   readonly afterTasksFinish: boolean;

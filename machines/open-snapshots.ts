@@ -5,7 +5,7 @@ export interface OpenSnapshot {
   readonly checkpointId: number;
   readonly wasCut: boolean;
   readonly stored: boolean;
-  /** The records that its barrier has overtaken are durable, or it has overtaken none. */
+  /** The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none. */
   readonly channelsStored: boolean;
   /** `finish` had run before the barrier. */
   readonly finished: boolean;
@@ -16,11 +16,18 @@ interface Holder {
   readonly pending: readonly { readonly checkpointId: number; readonly prepared: boolean }[];
 }
 
+interface Barrier {
+  readonly checkpointId: number;
+  readonly alignment: BarrierAlignment;
+  readonly feedback?: true;
+}
+
 export function beginSnapshot(
-  { checkpointId, alignment }: { readonly checkpointId: number; readonly alignment: BarrierAlignment },
+  { checkpointId, alignment, feedback }: Barrier,
   finished: boolean,
 ): OpenSnapshot {
-  return { checkpointId, wasCut: false, stored: false, channelsStored: alignment !== "unaligned", finished };
+  const channelsStored = alignment !== "unaligned" && feedback === undefined;
+  return { checkpointId, wasCut: false, stored: false, channelsStored, finished };
 }
 
 export function isOpen({ snapshots }: Pick<Holder, "snapshots">, event: object): boolean {

@@ -98,6 +98,8 @@ export interface OperatorPlan {
   readonly kind: string;
   /** Ids of the operators whose records it takes, in this vertex or another. */
   readonly inputs: readonly string[];
+  /** Of a loop: ids of the operators whose records come back to it. */
+  readonly feedback?: readonly string[];
   /** Of process operators: names of their states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
   /** Kind of source or sink: "jetstream", "file", … */
@@ -123,6 +125,8 @@ export interface EdgePlan {
   readonly from: string;
   readonly to: string;
   readonly partitioner: string;
+  /** It leads back to the beginning of a loop. */
+  readonly feedback?: true;
 }
 
 /** The job graph as plain data: all that a coordinator knows of a job. */
@@ -180,7 +184,7 @@ export interface CheckpointingConfig {
   /** null: every savepoint has to name its place. */
   readonly savepointDirectory: string | null;
   readonly savepointTimeoutMs: number;
-  /** Graphs with feedback edges: refused, checkpointed without the records on those edges, or with them. */
+  /** Jobs with loops: no intervals, checkpoints without the records on their way back, or with them. */
   readonly iterations: "refuse" | "force" | "exact";
   /** How long a requested checkpoint or savepoint waits until the job can take one. */
   readonly readyTimeoutMs: number;
@@ -312,8 +316,9 @@ export interface CheckpointOptions {
 export type BarrierDecline = Extract<DeclineReason, "declined-subsumed" | "declined-on-cancellation-barrier">;
 
 /**
- * Records that the barrier of an unaligned checkpoint has overtaken on one channel, as records: restore can route each
- * one again. Either inline or `bytes` bytes at `offset` of an object that the channels of a subtask share.
+ * Records that the barrier of an unaligned checkpoint has overtaken on one channel, or that were in front of the one that came
+ * back over a feedback channel; as records: restore can route each one again. Either inline or `bytes` bytes at `offset` of an
+ * object that the channels of a subtask share. What is too large for one object has several handles, in order.
  */
 export interface ChannelStateHandle {
   readonly edge: string;
@@ -353,7 +358,7 @@ export interface SubtaskSnapshot {
   readonly states: readonly StateHandle[];
   /** Every uncommitted transaction with an id up to this checkpoint, all of them durable (P13). */
   readonly transactions: readonly CommittableHandle[];
-  /** Records in front of the barrier that were not processed: of an unaligned checkpoint only. */
+  /** Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop. */
   readonly channels: readonly ChannelStateHandle[];
   /** All input processed and `finish` run, before the barrier (P19). */
   readonly finished: boolean;

@@ -44,11 +44,12 @@ export type SubtaskEvent =
     }
   | { readonly type: "generation.started"; readonly generation: number }
   | { readonly type: "generation.ended"; readonly generation: number }
-  /** Unaligned: records are still being collected, `channels.stored` follows. */
+  /** Unaligned, or with feedback: records are still being collected, `channels.stored` follows. */
   | {
       readonly type: "barrier.aligned";
       readonly checkpointId: number;
       readonly alignment: BarrierAlignment;
+      readonly feedback?: true;
     }
   /** It will not come: the leader has aborted its checkpoint. */
   | { readonly type: "barrier.canceled"; readonly checkpointId: number }

@@ -132,6 +132,11 @@ export class ChannelError extends TidemarkError {
   readonly retry = "restart";
 }
 
+/** More records wait in a loop than it may hold: it multiplies them. */
+export class LoopOverflowError extends TidemarkError {
+  readonly retry = "never";
+}
+
 /** The source cannot give what the restored position asks for: stream recreated, trimmed, purged (P32). */
 export class SourcePositionError extends TidemarkError {
   readonly retry = "never";

@@ -26,7 +26,14 @@ export {
   RequestRefusedError,
   TidemarkError,
 } from "./errors.ts";
-export type { JobBuilder, KeyedStream, OperatorOptions, Stream } from "./job/builder.ts";
+export type {
+  IterateOptions,
+  Iteration,
+  JobBuilder,
+  KeyedStream,
+  OperatorOptions,
+  Stream,
+} from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
 export { Job } from "./job/job.ts";
 export { loadJob } from "./job/load.ts";

@@ -21,7 +21,7 @@ import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
 import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
-import { buildGraph } from "../job/graph.ts";
+import { buildGraph, checkIterations } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
@@ -202,6 +202,13 @@ export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
   const { config, warnings } = resolveJobConfig(job.options, overrides);
   const graph = buildGraph(job, config);
   return { job, config, warnings, graph, plan: planOf(graph), codeFingerprint: codeFingerprint(job) };
+}
+
+/** Of whoever hands the job in: its configuration holds for all. */
+export function prepareSubmission(job: Job, overrides: ConfigOverrides): PreparedJob {
+  const prepared = prepareJob(job, overrides);
+  checkIterations(job, prepared.config);
+  return prepared;
 }
 
 /**

@@ -16,7 +16,7 @@ import { loadJob } from "../job/load.ts";
 import { type NatsServer, startNatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
-import { type Cluster, createClient, type PreparedJob, prepareJob, submissionOf } from "./assembly.ts";
+import { type Cluster, createClient, type PreparedJob, prepareSubmission, submissionOf } from "./assembly.ts";
 import { Children } from "./children.ts";
 import {
   type ClusterFlags,
@@ -74,7 +74,7 @@ export class RunSession {
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const { flags, logger } = options;
-    const prepared = prepareJob(await loadJob(options.jobPath), overridesOf(flags));
+    const prepared = prepareSubmission(await loadJob(options.jobPath), overridesOf(flags));
     for (const warning of prepared.warnings) logger.warn({}, warning);
     const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));

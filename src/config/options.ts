@@ -102,8 +102,12 @@ export interface CheckpointingOptions {
   readonly inlineThreshold?: Size | undefined;
   /** Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below `inlineThreshold`. */
   readonly writeBuffer?: Size | undefined;
-  /** Only "refuse" yet: jobs have no feedback edges. */
-  readonly iterations?: "refuse" | undefined;
+  /**
+   * Of jobs with loops (`iterate`). "refuse": no checkpoints, the job is refused unless `interval` is off. "exact": records
+   * on their way back are stored with each checkpoint; one at a time, exactly-once only. "force", as in Flink: they are not,
+   * and are lost in a failure. Default "refuse".
+   */
+  readonly iterations?: "refuse" | "force" | "exact" | undefined;
   /** Only false yet: every checkpoint holds the whole state. */
   readonly incremental?: false | undefined;
   /** Only false yet: state is restored from the checkpoint storage. */
@@ -209,10 +213,7 @@ export const jobOptions = {
   "checkpointing.readyTimeout": option(duration(10, DAY), 30 * SECOND),
   "checkpointing.inlineThreshold": option(minusOneIsZero(size(0, MIB)), 20 * KIB),
   "checkpointing.writeBuffer": option(size(0, 64 * MIB), 4 * KIB),
-  "checkpointing.iterations": option(
-    onlyYet(oneOf(["refuse", "force", "exact"]), "refuse", "jobs have no feedback edges"),
-    "refuse",
-  ),
+  "checkpointing.iterations": option(oneOf(["refuse", "force", "exact"]), "refuse"),
   "checkpointing.incremental": option(onlyYet(truth, false, "every checkpoint holds the whole state"), false),
   "checkpointing.localRecovery": option(
     onlyYet(truth, false, "state is restored from the checkpoint storage"),

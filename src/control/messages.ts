@@ -210,6 +210,8 @@ export interface Deployment {
   /** Only commit what was decided; nothing is read (P18). */
   readonly settle: boolean;
   readonly maxParallelism: number;
+  /** Whether checkpoints hold the records on their way back in a loop: not if it is "force". */
+  readonly iterations: CheckpointingConfig["iterations"];
 }
 
 export type WorkerRequest =

@@ -97,6 +97,9 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
         invariant(i === 0, `source "${operator.id}" is not the first operator of its vertex`);
         collectors[i] = downstream;
         break;
+      case "iterate":
+        collectors[i] = downstream;
+        break;
       case "map":
         collectors[i] = mapping(operator, downstream);
         break;

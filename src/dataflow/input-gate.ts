@@ -4,7 +4,8 @@
  * Owns: which channel is read next, which ones are blocked. Does not own: what a barrier means; it hands control
  * frames out like others, and whoever decides (machines/alignment.ts) blocks and unblocks.
  *
- * G1 Frames of one channel come in order; channels that have frames take turns, one frame each.
+ * G1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
+ *    loop begins, those from outside are held back while much has come back (loop-entrance.ts).
  * G2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
  * G3 A channel that has ended is still read: barriers may follow its end (P19).
  * G4 Restored records come first, before any frame of a channel, in the order in which they were given.
@@ -13,6 +14,7 @@ import { invariant } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
 import type { CheckpointFrame, Frame, InFlightRecords, RecordsFrame } from "./channel/frame.ts";
+import type { LoopEntrance } from "./loop-entrance.ts";
 
 export interface GateFrame {
   readonly channelIndex: number;
@@ -26,10 +28,12 @@ export class InputGate {
   readonly #restored = new Fifo<{ readonly channelIndex: number; readonly frame: RecordsFrame }>();
   #openCount: number;
   #next = 0;
+  readonly #entrance: LoopEntrance | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(channels: readonly InputChannel[]) {
+  constructor(channels: readonly InputChannel[], entrance?: LoopEntrance) {
     this.#channels = channels;
+    this.#entrance = entrance;
     this.#blocked = channels.map(() => false);
     this.#ended = channels.map(() => false);
     this.#openCount = channels.length;
@@ -50,14 +54,16 @@ export class InputGate {
     if (this.#restored.length > 0) return this.#restored.shift();
     const channels = this.#channels;
     const count = channels.length;
+    const first = this.#entrance?.firstRead(this.#blocked) ?? 0;
     let index = this.#next;
     for (let tried = 0; tried < count; tried++) {
       if (index >= count) index = 0;
-      if (!this.#blocked[index]) {
+      if (index >= first && !this.#blocked[index]) {
         const frame = channels[index]!.take();
         if (frame !== undefined) {
           this.#next = index + 1;
-          if (frame.kind === "endOfData") this.#end(index);
+          if (frame.kind === "records") this.#entrance?.took(index, frame.values.length);
+          else if (frame.kind === "endOfData") this.#end(index);
           return { channelIndex: index, frame };
         }
       }

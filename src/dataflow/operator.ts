@@ -45,6 +45,8 @@ export type OperatorDefinition =
       /** Emits the new aggregate for each record. */
       readonly reduce: (aggregate: unknown, value: unknown) => unknown;
     }
+  /** Where a loop begins: passes on what comes in and what is fed back. First operator of its vertex. */
+  | { readonly kind: "iterate"; readonly id: string; readonly waitingMax: number }
   | { readonly kind: "sink"; readonly id: string; readonly sink: Sink<unknown> };
 
 export type Partitioner =
@@ -74,6 +76,10 @@ export interface Edge {
   readonly from: string;
   readonly to: string;
   readonly partitioner: Partitioner;
+  /** The loop that it is part of, by the vertex that the loop begins with. */
+  readonly loop?: string;
+  /** It leads back to the beginning of that loop (P41). */
+  readonly feedback?: true;
 }
 
 /** The whole job, functions included: exists wherever the job module is loaded. */

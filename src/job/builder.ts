@@ -8,21 +8,18 @@
 import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
-import { didYouMean } from "../config/suggestion.ts";
 import { isJobName } from "../dataflow/channel/subjects.ts";
 import type { KeySelector, OperatorDefinition, ProcessFunction } from "../dataflow/operator.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
-import { Job, type JobOperator, type OperatorInput } from "./job.ts";
+import { type IterateOptions, JobDraft, type OpenEnd, type OperatorOptions } from "./draft.ts";
+import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import type { Emitted, Nothing, ProcessDefinition } from "./process.ts";
 
-export interface OperatorOptions {
-  /** Subtasks of this operator. Default: the job's parallelism; limit 1 to maxParallelism. */
-  readonly parallelism?: number | undefined;
-}
+export type { IterateOptions, OperatorOptions };
 
 /**
  * A job: what a job file exports by default.
@@ -76,6 +73,14 @@ export class JobBuilder {
   }
 }
 
+/** What one round of a loop comes to. */
+export interface Iteration<T, U> {
+  readonly feedback: Stream<T> | KeyedStream<T, Key>;
+  readonly output: Stream<U>;
+}
+
+const WAITING_MAX = 1_000_000;
+
 /** Records of type T. The same stream may be read by several operators: each gets every record. */
 export class Stream<T> {
   readonly #draft: JobDraft;
@@ -86,7 +91,7 @@ export class Stream<T> {
     this.#draft = draft;
     this.#inputs = inputs;
     this.#end = end;
-    draft.opened(end);
+    draft.opened(this, { inputs, end, keyed: false });
   }
 
   map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
@@ -185,6 +190,21 @@ export class Stream<T> {
     );
   }
 
+  /**
+   * A loop. `step` describes one round of it: what happens to the records of `loop`, which of the results come back
+   * as records of `loop` (`feedback`, also by `keyBy` or `rebalance`), and which leave it (`output`). A bounded job ends
+   * when nothing is in the loop any more. Checkpoints need `checkpointing.iterations`.
+   */
+  iterate<U>(id: string, step: (loop: Stream<T>) => Iteration<T, U>, options?: IterateOptions): Stream<U> {
+    checkFunction(id, "iterate", step);
+    const waitingMax = options?.waitingMax ?? WAITING_MAX;
+    this.#add({ kind: "iterate", id, waitingMax }, step, options);
+    const loop = streamOf<T>(this.#draft, id);
+    const iteration = this.#draft.inLoop(id, () => step(loop));
+    this.#draft.feedBack(id, iteration);
+    return iteration.output;
+  }
+
   sink(id: string, sink: Sink<T>, options?: OperatorOptions): void {
     checkName(id, "operator id");
     if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
@@ -215,7 +235,7 @@ export class KeyedStream<T, K extends Key> {
     this.#inputs = inputs;
     this.#key = keyOf(inputs);
     this.#end = end;
-    draft.opened(end);
+    draft.opened(this, { inputs, end, keyed: true });
   }
 
   /**
@@ -263,75 +283,6 @@ export class KeyedStream<T, K extends Key> {
       options,
     );
     return streamOf<T>(this.#draft, id);
-  }
-}
-
-/** A stream that somebody has still to read. */
-interface OpenEnd {
-  /** The operator it comes from. */
-  readonly key: string;
-  readonly what: string;
-  readonly needs: string;
-  used: boolean;
-}
-
-/** The job while its author writes it. */
-class JobDraft {
-  readonly #job: string;
-  readonly #operators = new Map<string, JobOperator>();
-  readonly #ends: OpenEnd[] = [];
-  #finished = false;
-
-  constructor(job: string) {
-    this.#job = job;
-  }
-
-  add(
-    definition: OperatorDefinition,
-    inputs: readonly OperatorInput[],
-    written: unknown,
-    options: OperatorOptions | undefined,
-  ): void {
-    const { id } = definition;
-    checkName(id, "operator id");
-    if (this.#finished) {
-      throw new ConfigurationError(
-        id,
-        `operator "${id}": job "${this.#job}" is already defined; add it inside defineJob`,
-      );
-    }
-    if (this.#operators.has(id)) {
-      throw new ConfigurationError(
-        id,
-        `operator "${id}": used twice in job "${this.#job}"; each operator needs an id of its own, its state is found by it`,
-      );
-    }
-    this.#operators.set(id, { definition, inputs, parallelism: parallelismOf(id, options), written });
-  }
-
-  opened(end: OpenEnd): void {
-    this.#ends.push(end);
-  }
-
-  finish(): readonly JobOperator[] {
-    this.#finished = true;
-    const operators = [...this.#operators.values()];
-    const has = (kind: OperatorDefinition["kind"]) =>
-      operators.some((operator) => operator.definition.kind === kind);
-    if (!has("source")) {
-      throw new ConfigurationError(
-        this.#job,
-        `job "${this.#job}" has no source; begin with job.source(id, source)`,
-      );
-    }
-    if (!has("sink")) {
-      throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
-    }
-    const open = this.#ends.find((end) => !end.used);
-    if (open !== undefined) {
-      throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
-    }
-    return operators;
   }
 }
 
@@ -409,22 +360,4 @@ function checkStates(id: string, states: unknown): void {
       );
     }
   }
-}
-
-function parallelismOf(id: string, options: OperatorOptions = {}): number | undefined {
-  for (const key of Object.keys(options)) {
-    if (key === "parallelism") continue;
-    throw new ConfigurationError(
-      id,
-      `operator "${id}": no option "${key}"${didYouMean(key, ["parallelism"])}`,
-    );
-  }
-  const { parallelism } = options;
-  if (parallelism !== undefined && !(Number.isInteger(parallelism) && parallelism >= 1)) {
-    throw new ConfigurationError(
-      id,
-      `operator "${id}": parallelism must be a whole number of at least 1, got ${show(parallelism)}`,
-    );
-  }
-  return parallelism;
 }

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
-import type { Job } from "./job.ts";
+import type { Job, OperatorInput } from "./job.ts";
 import { operatorsOf } from "./plan.ts";
 
 /**
@@ -22,7 +22,7 @@ export function graphFingerprint(plan: GraphPlan): string {
 }
 
 function identityOf(operator: OperatorPlan): string {
-  const { id, kind, connector, transactional, inputs, states } = operator;
+  const { id, kind, connector, transactional, inputs, states, feedback } = operator;
   return JSON.stringify({
     id,
     kind,
@@ -30,6 +30,7 @@ function identityOf(operator: OperatorPlan): string {
     transactional,
     inputs: [...inputs].sort(byText),
     states,
+    feedback: feedback && [...feedback].sort(byText),
   });
 }
 
@@ -60,11 +61,13 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
     if (was !== is) lines.push(`operator "${before.id}": ${what} was ${was}, is ${is}`);
   };
   const statesOf = ({ states = [] }: OperatorPlan) => states.join(", ") || "none";
+  const feedbackOf = ({ feedback = [] }: OperatorPlan) => [...feedback].sort(byText).join(", ") || "none";
   const kindOf = ({ kind, connector }: OperatorPlan) =>
     connector === undefined ? kind : `${connector} ${kind}`;
   compare("kind", kindOf(before), kindOf(after));
   compare("guarantee", String(before.guarantee), String(after.guarantee));
   compare("input", [...before.inputs].sort(byText).join(", "), [...after.inputs].sort(byText).join(", "));
+  compare("feedback", feedbackOf(before), feedbackOf(after));
   compare("state", statesOf(before), statesOf(after));
   return lines;
 }
@@ -78,15 +81,18 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
  * @returns `sha256:<hex>`
  */
 export function codeFingerprint(job: Job): string {
-  const operators = job.operators.map(({ definition, inputs, parallelism, written }) => ({
-    id: definition.id,
-    kind: definition.kind,
-    parallelism,
-    inputs: inputs.map(({ from, exchange }) => ({
+  const exchanges = (inputs: readonly OperatorInput[]) =>
+    inputs.map(({ from, exchange }) => ({
       from,
       exchange: exchange.kind,
       key: exchange.kind === "hash" ? exchange.key.toString() : undefined,
-    })),
+    }));
+  const operators = job.operators.map(({ definition, inputs, feedback, parallelism, written }) => ({
+    id: definition.id,
+    kind: definition.kind,
+    parallelism,
+    inputs: exchanges(inputs),
+    feedback: feedback && exchanges(feedback),
     code: codeOf(written),
     states:
       definition.kind === "process"

@@ -2,8 +2,8 @@
  * From the author's operators to the graph that runs: parallelism settled, operators chained into vertices.
  *
  * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by
- * key when there is one subtask on both sides. An operator with several inputs always begins a vertex. Forward between
- * unequal parallelisms becomes rebalance. The same job and configuration give the same graph, ids included.
+ * key when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex. Forward between
+ * unequal parallelisms becomes rebalance, except on the way back of a loop. The same job and configuration give the same graph, ids included.
  */
 import type { JobConfig } from "../config/job-config.ts";
 import type {
@@ -22,7 +22,7 @@ export function buildGraph(job: Job, config: JobConfig): JobGraph {
   for (const operator of job.operators) checkParallelism(operator, config);
   checkTransactionsEnd(job, config);
   checkLastCheckpoint(job, config);
-  return chain(job, config);
+  return withLoops(chain(job, config));
 }
 
 function checkParallelism(operator: JobOperator, config: JobConfig): void {
@@ -77,6 +77,40 @@ function transactionalSinkOf(job: Job): OperatorDefinition | undefined {
 
 const definitionsOf = (job: Job): OperatorDefinition[] => job.operators.map(({ definition }) => definition);
 
+/**
+ * What a checkpoint of a job with loops can promise (P41). Of whoever hands the job in: a worker does as the job's record says.
+ *
+ * @throws ConfigurationError naming the option that has to change
+ */
+export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
+  const loop = job.operators.find(({ definition }) => definition.kind === "iterate")?.definition.id;
+  const { iterations, intervalMs, mode, maxConcurrent } = checkpointing;
+  if (loop === undefined || iterations === "force") return;
+  const refuse = (key: string, why: string) => {
+    throw new ConfigurationError(key, `${key}: ${why}`);
+  };
+  const force =
+    '"force" to take checkpoints without them, so that they are lost in a failure and with every stop';
+  if (iterations === "refuse" && intervalMs !== null)
+    refuse(
+      "checkpointing.iterations",
+      `is "refuse", and iterate "${loop}" makes a loop, whose records on their way back no ordinary checkpoint holds. ` +
+        `Set it to "exact" to store them with each checkpoint, or to ${force}; or set checkpointing.interval to "off"`,
+    );
+  if (mode === "at-least-once")
+    refuse(
+      "checkpointing.mode",
+      `is "at-least-once", where nobody waits for barriers: the records on their way back in loop "${loop}" cannot be told ` +
+        `from those of the next checkpoint. Use "exactly-once", or set checkpointing.iterations to ${force}`,
+    );
+  if (maxConcurrent > 1)
+    refuse(
+      "checkpointing.maxConcurrent",
+      `${maxConcurrent} checkpoints at a time, but the records on their way back in loop "${loop}" are stored for one at a ` +
+        `time; leave it at 1, or set checkpointing.iterations to ${force}`,
+    );
+}
+
 interface OperatorDraft {
   readonly definition: ChainedOperator["operator"];
   readonly next: number[];
@@ -104,10 +138,24 @@ function chain(job: Job, config: JobConfig): JobGraph {
     return place;
   };
 
+  const connect = (input: OperatorInput, to: VertexDraft, mark: Pick<Edge, "feedback"> = {}): void => {
+    const from = placeOf(input.from);
+    if (mark.feedback) checkFeedback(input, from.vertex, to);
+    const edge: Edge = {
+      id: edgeId(input.from, to.id, edges),
+      from: from.vertex.id,
+      to: to.id,
+      partitioner: partitionerOf(input, from.vertex.parallelism, to.parallelism),
+      ...mark,
+    };
+    edges.push(edge);
+    from.vertex.operators[from.index]!.edges.push(edge.id);
+  };
+
   for (const { definition, inputs, parallelism: own } of job.operators) {
     const parallelism = own ?? config.parallelism;
     const draft: OperatorDraft = { definition, next: [], edges: [] };
-    const upstream = chainableInput(inputs, parallelism, placeOf);
+    const upstream = definition.kind === "iterate" ? undefined : chainableInput(inputs, parallelism, placeOf);
     if (upstream !== undefined) {
       const index = upstream.vertex.operators.push(draft) - 1;
       upstream.vertex.operators[upstream.index]!.next.push(index);
@@ -117,18 +165,10 @@ function chain(job: Job, config: JobConfig): JobGraph {
     const vertex: VertexDraft = { id: definition.id, parallelism, operators: [draft] };
     vertices.push(vertex);
     places.set(definition.id, { vertex, index: 0 });
-    for (const input of inputs) {
-      const from = placeOf(input.from);
-      const edge: Edge = {
-        id: edgeId(input.from, definition.id, edges),
-        from: from.vertex.id,
-        to: vertex.id,
-        partitioner: partitionerOf(input, from.vertex.parallelism, parallelism),
-      };
-      edges.push(edge);
-      from.vertex.operators[from.index]!.edges.push(edge.id);
-    }
+    for (const input of inputs) connect(input, vertex);
   }
+  for (const { definition, feedback = [] } of job.operators)
+    for (const input of feedback) connect(input, placeOf(definition.id).vertex, { feedback: true });
   return { vertices: vertices.map(vertexOf), edges, maxParallelism: config.maxParallelism };
 }
 
@@ -143,6 +183,50 @@ function chainableInput(
   if (place.vertex.parallelism !== parallelism) return undefined;
   const stays = input.exchange.kind === "forward" || (input.exchange.kind === "hash" && parallelism === 1);
   return stays ? place : undefined;
+}
+
+/** Dealt out anew, records would change their subtask in each round without their author's knowing. */
+function checkFeedback({ from, exchange }: OperatorInput, tail: VertexDraft, head: VertexDraft): void {
+  if (exchange.kind !== "forward" || tail.parallelism === head.parallelism) return;
+  throw new ConfigurationError(
+    head.id,
+    `iterate "${head.id}": has parallelism ${head.parallelism}, and its feedback comes from operator "${from}" with ` +
+      `parallelism ${tail.parallelism}: give both the same, or say with keyBy or rebalance where each record goes back to`,
+  );
+}
+
+/** Marks the edges of each loop: those that lie on a way from its beginning back to it. */
+function withLoops(graph: JobGraph): JobGraph {
+  const { edges } = graph;
+  const loops = new Set(edges.filter(({ feedback }) => feedback).map(({ to }) => to));
+  if (loops.size === 0) return graph;
+  const ahead = edges.filter(({ feedback }) => !feedback);
+  const loopOf = new Map<string, string>();
+  for (const loop of loops) {
+    const behind = reached([loop], ahead, "from", "to");
+    const tails = edges.filter(({ feedback, to }) => feedback && to === loop).map(({ from }) => from);
+    const leadBack = reached(tails, ahead, "to", "from");
+    for (const { id, from, to, feedback } of edges)
+      if (feedback ? to === loop : behind.has(from) && leadBack.has(to)) loopOf.set(id, loop);
+  }
+  return {
+    ...graph,
+    edges: edges.map((edge) => {
+      const loop = loopOf.get(edge.id);
+      return loop === undefined ? edge : { ...edge, loop };
+    }),
+  };
+}
+
+function reached(
+  starts: readonly string[],
+  edges: readonly Edge[],
+  here: "from" | "to",
+  there: "from" | "to",
+): ReadonlySet<string> {
+  const found = new Set(starts);
+  for (const vertex of found) for (const edge of edges) if (edge[here] === vertex) found.add(edge[there]);
+  return found;
 }
 
 function partitionerOf(input: OperatorInput, from: number, to: number): Partitioner {

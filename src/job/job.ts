@@ -15,6 +15,8 @@ export interface JobOperator {
   readonly definition: OperatorDefinition;
   /** None for a source; several after a union. */
   readonly inputs: readonly OperatorInput[];
+  /** Of the beginning of a loop: what is fed back to it, by operators that are defined later. */
+  readonly feedback?: readonly OperatorInput[];
   /** undefined: the job's. */
   readonly parallelism: number | undefined;
   /** What the user wrote, before we wrapped it: function, source, sink, process definition. */

@@ -1,54 +1,65 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
 import type {
   CheckpointingConfig,
+  EdgePlan,
   GraphPlan,
   OperatorPlan,
   SubtaskName,
   VertexPlan,
 } from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
-import type { ChainedOperator, JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
+import type { JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
 
 export type { GraphPlan };
 
 const REGION_SUBTASKS_SHOWN = 8;
 
 export function planOf(graph: JobGraph): GraphPlan {
-  const readers = inputsOf(graph);
+  const inputs = inputsOf(graph);
   return {
     vertices: graph.vertices.map(({ id, parallelism, operators }) => ({
       id,
       parallelism,
-      operators: operators.map(({ operator }) => operatorPlan(operator, readers.get(operator.id) ?? [])),
+      operators: operators.map(({ operator }) => operatorPlan(operator, inputs(operator.id))),
     })),
-    edges: graph.edges.map(({ id, from, to, partitioner }) => ({
+    edges: graph.edges.map(({ id, from, to, partitioner, feedback }) => ({
       id,
       from,
       to,
       partitioner: partitioner.kind,
+      ...(feedback && { feedback }),
     })),
     maxParallelism: graph.maxParallelism,
   };
 }
 
-function inputsOf(graph: JobGraph): Map<string, string[]> {
-  const inputs = new Map<string, string[]>();
-  const join = (from: ChainedOperator, to: ChainedOperator | undefined) => {
-    if (to === undefined) return;
-    inputs.set(to.operator.id, [...(inputs.get(to.operator.id) ?? []), from.operator.id]);
-  };
-  const heads = new Map(graph.vertices.map((vertex) => [vertex.id, vertex.operators[0]]));
-  const targets = new Map(graph.edges.map((edge) => [edge.id, heads.get(edge.to)]));
-  for (const { operators } of graph.vertices) {
-    for (const operator of operators) {
-      for (const index of operator.next) join(operator, operators[index]);
-      for (const edge of operator.edges) join(operator, targets.get(edge));
-    }
-  }
-  return inputs;
+interface Inputs {
+  readonly inputs: readonly string[];
+  readonly feedback: readonly string[];
 }
 
-function operatorPlan(operator: OperatorDefinition, inputs: readonly string[]): OperatorPlan {
+function inputsOf(graph: JobGraph): (operator: string) => Inputs {
+  const all = new Map<string, { readonly inputs: string[]; readonly feedback: string[] }>();
+  const of = (id: string) => {
+    const known = all.get(id) ?? { inputs: [], feedback: [] };
+    all.set(id, known);
+    return known;
+  };
+  const heads = new Map(graph.vertices.map((vertex) => [vertex.id, vertex.operators[0]!.operator.id]));
+  const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
+  for (const { operators } of graph.vertices) {
+    for (const { operator, next, edges: out } of operators) {
+      for (const index of next) of(operators[index]!.operator.id).inputs.push(operator.id);
+      for (const id of out) {
+        const edge = edges.get(id)!;
+        of(heads.get(edge.to)!)[edge.feedback ? "feedback" : "inputs"].push(operator.id);
+      }
+    }
+  }
+  return of;
+}
+
+function operatorPlan(operator: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
   const common = { id: operator.id, kind: operator.kind, inputs };
   switch (operator.kind) {
     case "source": {
@@ -59,6 +70,8 @@ function operatorPlan(operator: OperatorDefinition, inputs: readonly string[]): 
       const { kind, guarantee } = operator.sink;
       return { ...common, connector: kind, guarantee, transactional: guarantee === "exactly-once" };
     }
+    case "iterate":
+      return { ...common, feedback };
     case "process": {
       return { ...common, states: Object.keys(operator.process.state).sort() };
     }
@@ -75,16 +88,20 @@ export interface SinkPromise {
   readonly because: string;
 }
 
-/** The guarantee that a job really has, sink by sink: the sink's own, lowered by its sources and by the mode. */
+/** The guarantee that a job really has, sink by sink: the sink's own, lowered by its sources, the mode, and loops. */
 export function promisesOf(
   plan: GraphPlan,
   mode: CheckpointingConfig["mode"] = "exactly-once",
+  iterations: CheckpointingConfig["iterations"] = "refuse",
 ): SinkPromise[] {
   const operators = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   return operatorsOf(plan)
     .filter((operator) => operator.kind === "sink")
     .map((sink) => {
-      const lossy = sourcesBehind(sink, operators).filter((source) => source.replayable === false);
+      const lossy = operatorsBefore(sink, operators).filter(
+        ({ replayable, feedback }) =>
+          replayable === false || (feedback !== undefined && iterations === "force"),
+      );
       return { sink: sink.id, ...promise(sink, lossy, mode) };
     });
 }
@@ -99,9 +116,7 @@ function promise(
     sink.guarantee === "exactly-once"
       ? 'with checkpointing.mode "at-least-once" a record may count again after a failure where several inputs meet'
       : `the ${sink.connector} sink may write a record again after a failure`;
-  const loses =
-    `${lossy.map(({ id, connector }) => `source "${id}" (${connector})`).join(" and ")} cannot replay: what was read ` +
-    "since the last completed checkpoint is lost in a failure";
+  const loses = lossy.map(loss).join(", and ");
   if (sink.guarantee === "none") {
     const alone = `the ${sink.connector} sink promises nothing: records may be lost or written again`;
     return { guarantee: "none", because: lossy.length === 0 ? alone : `${alone}, and ${loses}` };
@@ -116,7 +131,13 @@ function promise(
     : { guarantee: "at-least-once", because: repeats };
 }
 
-function sourcesBehind(sink: OperatorPlan, operators: ReadonlyMap<string, OperatorPlan>): OperatorPlan[] {
+function loss({ id, connector, feedback }: OperatorPlan): string {
+  if (feedback !== undefined)
+    return `checkpointing.iterations is "force": records on their way back in loop "${id}" are lost in a failure`;
+  return `source "${id}" (${connector}) cannot replay: what was read since the last completed checkpoint is lost in a failure`;
+}
+
+function operatorsBefore(sink: OperatorPlan, operators: ReadonlyMap<string, OperatorPlan>): OperatorPlan[] {
   const seen = new Set<OperatorPlan>();
   const visit = (operator: OperatorPlan | undefined) => {
     if (operator === undefined || seen.has(operator)) return;
@@ -124,7 +145,7 @@ function sourcesBehind(sink: OperatorPlan, operators: ReadonlyMap<string, Operat
     for (const id of operator.inputs) visit(operators.get(id));
   };
   visit(sink);
-  return [...seen].filter((operator) => operator.kind === "source");
+  return [...seen];
 }
 
 export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
@@ -133,7 +154,7 @@ export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
 
 /** The part of a configuration, or of a job's record, that says how far a failure sets the job back. */
 interface Checkpointed {
-  readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned">;
+  readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned" | "iterations">;
 }
 
 /** Which subtasks restart together. */
@@ -148,21 +169,28 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed, regions: Re
     ...plan.vertices.map(describeVertex),
   ];
   if (plan.edges.length > 0) {
-    const rows = plan.edges.map(({ id, from, to, partitioner }) => [id, `${from} -> ${to}`, partitioner]);
+    const rows = plan.edges.map((edge) => [edge.id, `${edge.from} -> ${edge.to}`, exchangeOf(edge)]);
     sections.push(`edges\n${table(rows)}`);
   }
   if (regions.length > 1)
     sections.push(
       `${count(regions.length, "region")}: each fails and starts again alone\n${table(regions.map(describeRegion))}`,
     );
-  const promises = promisesOf(plan, config?.checkpointing.mode).map(({ sink, guarantee, because }) => [
+  const { mode, iterations } = config?.checkpointing ?? {};
+  const promises = promisesOf(plan, mode, iterations).map(({ sink, guarantee, because }) => [
     sink,
     because === "" ? guarantee : `${guarantee}: ${because}`,
   ]);
   sections.push(`guarantees\n${table(promises)}`);
   if (config !== undefined) sections.push(describeCheckpoints(plan, config));
   if (config?.checkpointing.unaligned && plan.edges.length > 0) sections.push(describeOvertaking(plan));
+  if (iterations !== undefined && plan.edges.some(({ feedback }) => feedback))
+    sections.push(describeFeedback(plan, iterations));
   return sections.join("\n\n");
+}
+
+function exchangeOf({ partitioner, feedback }: EdgePlan): string {
+  return feedback ? `${partitioner}, feedback` : partitioner;
 }
 
 /**
@@ -171,7 +199,7 @@ export function describePlan(plan: GraphPlan, config?: Checkpointed, regions: Re
  * committables never travel over edges.
  */
 function describeOvertaking(plan: GraphPlan): string {
-  const rows = plan.edges.map(({ id, partitioner }) => [id, partitioner, "barriers may overtake records"]);
+  const rows = plan.edges.map((edge) => [edge.id, exchangeOf(edge), "barriers may overtake records"]);
   return `unaligned checkpoints\n${table(rows)}`;
 }
 
@@ -180,6 +208,16 @@ function describeRegion(subtasks: Regions[number]): string[] {
   const shown = subtasks.slice(0, REGION_SUBTASKS_SHOWN).join(", ");
   const more = subtasks.length - REGION_SUBTASKS_SHOWN;
   return [more > 0 ? `${shown} and ${more} more` : shown];
+}
+
+/** What becomes of the records on their way back when the barrier of an aligned checkpoint or savepoint passes. */
+function describeFeedback(plan: GraphPlan, iterations: CheckpointingConfig["iterations"]): string {
+  const fate =
+    iterations === "force"
+      ? "its records are lost in a failure"
+      : "its records are stored with each checkpoint";
+  const rows = plan.edges.filter(({ feedback }) => feedback).map(({ id }) => [id, fate]);
+  return `feedback\n${table(rows)}`;
 }
 
 function describeVertex(vertex: VertexPlan): string {
@@ -191,9 +229,11 @@ function describeVertex(vertex: VertexPlan): string {
   return `${vertex.id} (${count(vertex.parallelism, "subtask")})\n${table(rows)}`;
 }
 
-function describeOperator({ kind, connector, bounded, replayable, guarantee, states }: OperatorPlan): string {
+function describeOperator(operator: OperatorPlan): string {
+  const { kind, connector, bounded, replayable, guarantee, states, feedback } = operator;
   const details = [
     connector,
+    feedback === undefined ? undefined : `fed back by ${feedback.join(", ")}`,
     bounded === undefined ? undefined : bounded ? "bounded" : "unbounded",
     replayable === false ? "cannot replay" : undefined,
     guarantee === "none" ? "no guarantee" : guarantee,

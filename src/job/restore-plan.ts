@@ -69,8 +69,9 @@ export function planRestore(
   for (const { edge, records } of from.manifest.subtasks.flatMap((subtask) => subtask.channels))
     if (!edges.has(edge))
       problems.push(
-        `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned, so restore the former graph from it, and take a savepoint before you change the graph`,
+        `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
+    else problems.push(...movedEnds(edge, from.plan, to));
   for (const id of dropped)
     if (!stored.has(id))
       problems.push(
@@ -111,6 +112,21 @@ export function snapshotsFor(
       };
     }),
   );
+}
+
+/** Records on a channel belong to the two subtasks at its ends. */
+function movedEnds(edge: string, from: GraphPlan, to: GraphPlan): string[] {
+  const parallelism = (plan: GraphPlan, end: "from" | "to") => {
+    const vertex = plan.edges.find(({ id }) => id === edge)?.[end];
+    return plan.vertices.find(({ id }) => id === vertex)?.parallelism;
+  };
+  return (["from", "to"] as const).flatMap((end) => {
+    const [was, is] = [parallelism(from, end), parallelism(to, end)];
+    if (was === is) return [];
+    return [
+      `records lay on edge ${edge}, which leads ${end} ${is} subtasks now and ${was} then: they cannot be dealt out anew yet, set the parallelism to ${was}`,
+    ];
+  });
 }
 
 interface Placed {

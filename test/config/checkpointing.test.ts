@@ -142,11 +142,12 @@ const matrix: {
     ],
   },
   iterations: {
-    takes: [["refuse", "refuse"]],
-    refuses: [
-      ...refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
-      ...refused(["force", "exact"], /is not supported yet: jobs have no feedback edges/),
+    takes: [
+      ["refuse", "refuse"],
+      ["force", "force"],
+      ["exact", "exact"],
     ],
+    refuses: refused(["maybe", true, null], /must be "refuse" or "force" or "exact", got/),
   },
   incremental: notYet(false),
   localRecovery: notYet(false),

@@ -110,7 +110,7 @@ describe("Flink's keys", () => {
     "checkpointing.savepointDirectory": ["file:///flink/savepoints", "/flink/savepoints"],
     "checkpointing.inlineThreshold": ["20kb", 20_480],
     "checkpointing.writeBuffer": ["1 mb", 1_048_576],
-    "checkpointing.iterations": ["false", "refuse"],
+    "checkpointing.iterations": ["true", "force"],
     "checkpointing.incremental": ["false", false],
     "checkpointing.localRecovery": ["false", false],
     "checkpointing.async": ["true", true],

@@ -48,6 +48,8 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
           { kind: "endOfData" },
           barrierFrame(2 ** 40, "aligned-with-timeout", 250),
           { kind: "cancelMarker", checkpointId: 2 ** 40 + 1 },
+          { kind: "round", round: 2 ** 33, dirty: true },
+          { kind: "round", round: 2 ** 33 + 1, dirty: false },
         ];
         for (const frame of frames) output.send(frame);
         await settle();
@@ -65,6 +67,19 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(input.peek()).toEqual(records(1));
         expect(input.take()).toEqual(records(1));
         expect(input.peek()).toEqual(records(2));
+      }));
+
+    it("knows how many records wait", () =>
+      withChannel(8, async ({ output, input, settle }) => {
+        output.send(records(1, 2));
+        output.send({ kind: "round", round: 1, dirty: true });
+        output.send(records(3));
+        await settle();
+        expect(input.waitingRecords).toBe(3);
+        input.take();
+        expect(input.waitingRecords).toBe(1);
+        takeAll(input);
+        expect(input.waitingRecords).toBe(0);
       }));
 
     it("has no credit when the window is full, and has it again when the reader took what was there", () =>

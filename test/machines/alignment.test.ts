@@ -7,7 +7,7 @@ const take = (event: AlignmentEvent) => ({ event });
 const barrier = (channel: number, checkpointId: number) =>
   take({ type: "barrier.received", channel, checkpointId });
 /** Its frame has arrived, with so much of its timeout left. */
-const announced = (channel: number, checkpointId: number, remainingMs = 0) =>
+const announced = (channel: number, checkpointId: number, remainingMs: number | null = 0) =>
   take({ type: "barrier.announced", channel, checkpointId, remainingMs });
 const marker = (channel: number, checkpointId: number) =>
   take({ type: "marker.received", channel, checkpointId });
@@ -22,6 +22,24 @@ const story = (title: string, channels: number, steps: Scenario["steps"]): Scena
   },
   steps,
 });
+
+/** Channels 0 and 1 come from outside, channel 2 leads back. */
+const loopStory = (title: string, kept: boolean, steps: Scenario["steps"]): Scenario => ({
+  title,
+  actors: {
+    alignment: {
+      machine: alignmentMachine,
+      input: {
+        generation: 3,
+        channels: 3,
+        feedback: { channels: [2], kept },
+        restoredCheckpointId: 4,
+      },
+    },
+  },
+  steps,
+});
+const cameBack = (checkpointId: number) => announced(2, checkpointId, null);
 
 describeTraces({
   machine: alignmentMachine,
@@ -190,5 +208,79 @@ describeTraces({
       "By a cancel marker.",
       marker(0, 8),
     ]),
+    feedback: loopStory(
+      "Where a loop begins: the records on their way back belong to the checkpoint, up to the barrier behind them.   (A9)",
+      true,
+      [
+        barrier(0, 5),
+        "Nothing can have come back yet. All that is on the way is collected from here on, and nobody waits.",
+        barrier(1, 5),
+        "The barrier has gone round the loop. Those in front of it are still to be processed.",
+        cameBack(5),
+        barrier(2, 5),
+        "The next one is aborted while it goes round: what was collected is dropped, the barrier is late.",
+        barrier(0, 6),
+        barrier(1, 6),
+        aborted(6),
+        cameBack(6),
+        "Another one is given up in the same place by a savepoint.",
+        barrier(0, 7),
+        barrier(1, 7),
+        barrier(0, 8),
+      ],
+    ),
+    "feedback-early": loopStory(
+      "The barrier comes back from a subtask that another head has brought to its barrier.   (A9)",
+      true,
+      [
+        "It arrives with records in front of it: they are processed, and no channel waits.",
+        cameBack(5),
+        "It is read: what follows lies beyond the cut.",
+        barrier(2, 5),
+        barrier(0, 5),
+        "Aligned: nothing is left to collect.",
+        barrier(1, 5),
+        "Again, but not all in front of it has been processed: that is collected.",
+        barrier(1, 6),
+        cameBack(6),
+        barrier(0, 6),
+        "7 was given up at the others, and 8 comes back first.",
+        cameBack(7),
+        cameBack(8),
+        "9 is aborted before anything of it is heard here.",
+        aborted(9),
+        cameBack(9),
+      ],
+    ),
+    "feedback-timed": loopStory("The same when barriers may overtake after a while.   (A8, A9)", true, [
+      announced(0, 5, 80),
+      barrier(0, 5),
+      announced(1, 5, 60),
+      barrier(1, 5),
+      "It was aligned in time, so its barriers overtake nothing. The one that comes back is late for that, and counts all the same.",
+      announced(2, 5, 0),
+      "Not in time: the channel that leads back is collected like the other ones.",
+      announced(0, 6, 80),
+      timeout,
+      announced(2, 6, 0),
+      announced(1, 6, 0),
+    ]),
+    "feedback-lost": loopStory(
+      "Feedback is not kept: what is on the way back belongs to no checkpoint, and nothing counts twice.   (A9)",
+      false,
+      [
+        barrier(0, 5),
+        barrier(1, 5),
+        barrier(2, 5),
+        "A barrier that comes first still blocks: records behind it would be sent again after a restore.",
+        barrier(2, 6),
+        barrier(0, 6),
+        barrier(1, 6),
+        "One that overtakes is the subtask's barrier; only what comes from outside is collected.",
+        announced(2, 7),
+        announced(0, 7),
+        announced(1, 7),
+      ],
+    ),
   },
 });

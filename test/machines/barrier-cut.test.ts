@@ -3,16 +3,22 @@
  *
  * - aligned: the state is that of exactly the records in front of the barrier on every channel;
  * - unaligned, and aligned until the timeout: the state and the stored records together are;
- * - at least once: the state holds at least those.
+ * - at least once: the state holds at least those;
+ * - over channels that lead back into a loop: state and stored records together are, whatever the alignment, or, where
+ *   they are not kept, the state is that of some of them, and never of one behind the barrier.
  *
  * And the subtask goes on as if no checkpoint had been taken, and from what was restored to the same end.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { FeedbackChannels } from "../../machines/alignment.ts";
 import type { BarrierAlignment } from "../../machines/protocol.ts";
 import { type Acknowledged, CutSubject, type Item } from "./cut-subject.ts";
 
 type Mode = BarrierAlignment;
+
+/** What becomes of records on their way back. */
+type Loop = "kept" | "lost";
 
 interface World {
   readonly scripts: readonly (readonly Item[])[];
@@ -20,6 +26,8 @@ interface World {
   readonly incomplete: readonly number[];
   readonly operations: readonly Operation[];
   readonly recordsPerSlice: number;
+  /** The last ones. */
+  readonly feedback: FeedbackChannels | undefined;
   /** The leader begins the next checkpoint when the last one is over. */
   readonly oneAtATime: boolean;
 }
@@ -35,10 +43,11 @@ const TIMEOUT_MS = 10;
 
 const perChannel = <T>(arbitrary: fc.Arbitrary<T>) => fc.array(arbitrary, { minLength: 4, maxLength: 4 });
 
-function worlds(mode: Mode): fc.Arbitrary<World> {
+function worlds(mode: Mode, loop?: Loop): fc.Arbitrary<World> {
   return fc
     .record({
-      channels: fc.integer({ min: 1, max: 4 }),
+      channels: fc.integer({ min: loop === undefined ? 1 : 2, max: 4 }),
+      feedback: fc.integer({ min: 1, max: 3 }),
       checkpoints: fc.array(
         fc.record({
           aborted: fc.boolean(),
@@ -80,9 +89,11 @@ function worlds(mode: Mode): fc.Arbitrary<World> {
         { maxLength: 150 },
       ),
       recordsPerSlice: fc.integer({ min: 1, max: 3 }),
-      oneAtATime: fc.boolean(),
+      // Records on their way back are kept for one checkpoint at a time.
+      oneAtATime: loop === undefined ? fc.boolean() : fc.constant(true),
     })
-    .map(({ channels, checkpoints, segments, ends, operations, recordsPerSlice, oneAtATime }) => {
+    .map((drawn) => {
+      const { channels, checkpoints, segments, ends, operations, recordsPerSlice, oneAtATime } = drawn;
       const missing = ({ aborted, missing: by }: (typeof checkpoints)[0], channel: number) =>
         aborted && by[channel] !== "barrier";
       const scripts = Array.from({ length: channels }, (_, channel) => {
@@ -106,7 +117,12 @@ function worlds(mode: Mode): fc.Arbitrary<World> {
       const incomplete = checkpoints.flatMap((checkpoint, i) =>
         scripts.some((_, channel) => missing(checkpoint, channel)) ? [i + 1] : [],
       );
-      return { scripts, incomplete, operations, recordsPerSlice, oneAtATime };
+      const first = Math.max(1, channels - drawn.feedback);
+      const feedback = loop && {
+        channels: [...scripts.keys()].filter((channel) => channel >= first),
+        kept: loop === "kept",
+      };
+      return { scripts, incomplete, operations, recordsPerSlice, oneAtATime, feedback };
     });
 }
 
@@ -160,17 +176,32 @@ function run(world: World): { readonly subject: CutSubject; readonly aborted: Re
 }
 
 /** The state at barrier `checkpointId`, channel by channel, is what the mode promises. */
-function expectCut(mode: Mode, { scripts }: World, checkpointId: number, taken: Acknowledged): void {
+function expectCut(
+  mode: Mode,
+  { scripts, feedback }: World,
+  checkpointId: number,
+  taken: Acknowledged,
+): void {
   for (const [channel, script] of scripts.entries()) {
     const at = placeOf(script, checkpointId);
-    expect(at).toBeGreaterThanOrEqual(0);
+    if (at < 0) {
+      // Nobody waits for the barrier of a channel whose records are lost.
+      expect(feedback?.kept === false && feedback.channels.includes(channel)).toBe(true);
+      continue;
+    }
     const before = recordsOf(script.slice(0, at));
     const own = new Set(recordsOf(script));
     const state = taken.state.filter((record) => own.has(record));
     const stored = taken.stored[channel]!;
+    const leadsBack = feedback?.channels.includes(channel) === true;
+    if (leadsBack && !feedback?.kept) {
+      expect(stored).toEqual([]);
+      if (mode !== "at-least-once") expect(before.slice(0, state.length)).toEqual(state);
+      continue;
+    }
     if (mode === "at-least-once") expect(state.slice(0, before.length)).toEqual(before);
     else expect([...state, ...stored]).toEqual(before);
-    if (taken.alignment !== "unaligned") expect(stored).toEqual([]);
+    if (taken.alignment !== "unaligned" && !leadsBack) expect(stored).toEqual([]);
   }
 }
 
@@ -221,35 +252,56 @@ function expectRestored(mode: Mode, world: World, checkpointId: number, taken: A
   for (const [id, again] of subject.acknowledged) expectCut(mode, world, id, again);
 }
 
+/** Any way that worlds can go: nobody is disturbed, and each checkpoint that completes is what it promises. */
+function check(mode: Mode, loop?: Loop) {
+  const seen = { acknowledged: 0, declined: 0, stored: 0, overtaken: 0 };
+  fc.assert(
+    fc.property(worlds(mode, loop), (world) => {
+      const { subject, aborted } = run(world);
+      expectUndisturbed(world, subject);
+      expectOrderDownstream(subject);
+      for (const [checkpointId, taken] of subject.acknowledged) {
+        expectCut(mode, world, checkpointId, taken);
+        if (loop !== "lost") expectRestored(mode, world, checkpointId, taken);
+        seen.acknowledged++;
+        if (taken.alignment === "unaligned") seen.overtaken++;
+        if (taken.stored.some((records) => records.length > 0)) seen.stored++;
+      }
+      seen.declined += subject.declined.size;
+      // What came everywhere and was given up by nobody is complete.
+      const last = Math.max(...world.scripts.flat().map((item) => ("barrier" in item ? item.barrier : 0)));
+      for (let id = 1; id <= last && world.oneAtATime; id++)
+        if (!aborted.has(id) && !world.incomplete.includes(id))
+          expect([id, subject.acknowledged.has(id)]).toEqual([id, true]);
+    }),
+    { numRuns: 300 },
+  );
+  // The worlds must not be so wild that hardly anything happens.
+  expect(seen.acknowledged).toBeGreaterThan(250);
+  expect(seen.declined).toBeGreaterThan(20);
+  return seen;
+}
+
+const overtakes = (mode: Mode) => mode === "unaligned" || mode === "aligned-with-timeout";
+
 describe.each<Mode>(["aligned", "at-least-once", "unaligned", "aligned-with-timeout"])("%s", (mode) => {
   test("the cut is what it promises, and nothing else is disturbed (C4, A1 - A8, B1 - B5)", () => {
-    const seen = { acknowledged: 0, declined: 0, stored: 0, overtaken: 0 };
-    fc.assert(
-      fc.property(worlds(mode), (world) => {
-        const { subject, aborted } = run(world);
-        expectUndisturbed(world, subject);
-        expectOrderDownstream(subject);
-        for (const [checkpointId, taken] of subject.acknowledged) {
-          expectCut(mode, world, checkpointId, taken);
-          expectRestored(mode, world, checkpointId, taken);
-          seen.acknowledged++;
-          if (taken.alignment === "unaligned") seen.overtaken++;
-          if (taken.stored.some((records) => records.length > 0)) seen.stored++;
-        }
-        seen.declined += subject.declined.size;
-        // What came everywhere and was given up by nobody is complete.
-        const last = Math.max(...world.scripts.flat().map((item) => ("barrier" in item ? item.barrier : 0)));
-        for (let id = 1; id <= last && world.oneAtATime; id++)
-          if (!aborted.has(id) && !world.incomplete.includes(id))
-            expect([id, subject.acknowledged.has(id)]).toEqual([id, true]);
-      }),
-      { numRuns: 300 },
-    );
-    // The worlds must not be so wild that hardly anything happens.
-    expect(seen.acknowledged).toBeGreaterThan(250);
-    expect(seen.declined).toBeGreaterThan(20);
-    if (mode === "unaligned" || mode === "aligned-with-timeout") expect(seen.stored).toBeGreaterThan(20);
+    const seen = check(mode);
+    if (overtakes(mode)) expect(seen.stored).toBeGreaterThan(20);
     else expect(seen.overtaken).toBe(0);
     if (mode === "aligned-with-timeout") expect(seen.acknowledged - seen.overtaken).toBeGreaterThan(20);
   });
+
+  test("where a loop begins that does not keep what is on the way back (A9)", () => {
+    check(mode, "lost");
+  });
 });
+
+test.each<Mode>(["aligned", "unaligned", "aligned-with-timeout"])(
+  "%s: where a loop begins, what is on the way back is part of the checkpoint (A9)",
+  (mode) => {
+    const seen = check(mode, "kept");
+    expect(seen.stored).toBeGreaterThan(20);
+    if (mode === "aligned-with-timeout") expect(seen.acknowledged - seen.overtaken).toBeGreaterThan(20);
+  },
+);

@@ -3,6 +3,7 @@
  * are scripts, the operator notes what it is given.
  */
 import { expect } from "vitest";
+import type { FeedbackChannels } from "../../machines/alignment.ts";
 import type { BarrierAlignment } from "../../machines/protocol.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../machines/subtask.ts";
 import type { Chain } from "../../src/dataflow/chain.ts";
@@ -34,6 +35,7 @@ export interface SubjectOptions {
   readonly scripts: readonly (readonly Item[])[];
   readonly alignedTimeoutMs: number;
   readonly recordsPerSlice: number;
+  readonly feedback?: FeedbackChannels | undefined;
   readonly restored?: Acknowledged & { readonly checkpointId: number };
 }
 
@@ -78,6 +80,7 @@ export class CutSubject {
       restoredCheckpointId: restored?.checkpointId ?? 0,
       gate: this.#gate,
       channels: scripts.map((_, from) => ({ edge: "in", from, to: 0 })),
+      feedback: options.feedback,
       atBorder: (run) => this.#requests.push(run),
       onCollected: (collection) => this.#keep(collection),
     });

@@ -186,6 +186,17 @@ describeTraces({
         channelsStored(7),
       ],
     ),
+    feedback: story(
+      "Where a loop begins: an aligned barrier, and what was on its way back has still to come.   (S2, A9)",
+      [
+        ...running,
+        take({ type: "barrier.aligned", checkpointId: 7, alignment: "aligned", feedback: true }),
+        cut(7),
+        stored(7),
+        "The barrier has come back, and all in front of it is durable.",
+        channelsStored(7),
+      ],
+    ),
     "late-barrier": story("A barrier comes twice: the second one is late.   (P3, S1)", [
       ...running,
       aligned(7),

@@ -1,7 +1,7 @@
 /** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
-import { newId, prepareJob, submissionOf } from "../../src/cli/assembly.ts";
+import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -38,6 +38,8 @@ export interface WorldOptions {
   /** Of checkpoints. Default 50 ms. */
   readonly interval?: string;
   readonly readyTimeout?: string;
+  /** Of jobs with loops. */
+  readonly iterations?: CheckpointingConfig["iterations"];
   /** Instead of what the options above come to. */
   readonly checkpointing?: Partial<CheckpointingConfig>;
   /** Whether the input ends where it is when the job is submitted. Default true. */
@@ -86,17 +88,17 @@ export class MemoryWorld {
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
     this.bounded = options.bounded ?? true;
-    const { build = countWords, interval = "50 ms", readyTimeout = "20 s" } = options;
+    const { build = countWords, interval = "50 ms", readyTimeout = "20 s", iterations } = options;
     const job = defineJob(
       "words",
       {
         parallelism: 2,
-        checkpointing: { interval, readyTimeout },
+        checkpointing: { interval, readyTimeout, iterations },
         restart: { strategy: "exponential-delay", initialBackoff: 20 },
       },
       (builder) => build(builder, this),
     );
-    this.#prepared = prepareJob(job, {
+    this.#prepared = prepareSubmission(job, {
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": 500 },
     });
   }
@@ -197,6 +199,10 @@ export class MemoryWorld {
 
   get firstWorker(): Worker {
     return [...this.#workers.keys()][0]!;
+  }
+
+  get lastWorker(): Worker {
+    return [...this.#workers.keys()].at(-1)!;
   }
 
   async record(): Promise<JobRecord> {

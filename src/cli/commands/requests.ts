@@ -6,7 +6,7 @@ import type { RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { loadJob } from "../../job/load.ts";
 import { describePlan } from "../../job/plan.ts";
-import { type PreparedJob, prepareJob, submissionOf } from "../assembly.ts";
+import { type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
@@ -52,7 +52,7 @@ export async function handIn(
   restore: RestoreRequest | null,
   say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
 ): Promise<void> {
-  const prepared = prepareJob(await loadJob(path), overridesOf(flags));
+  const prepared = prepareSubmission(await loadJob(path), overridesOf(flags));
   const logger = messagesOf(flags, "client");
   for (const warning of prepared.warnings) logger.warn({}, warning);
   await withView(

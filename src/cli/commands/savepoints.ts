@@ -8,7 +8,7 @@ import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
 import { jobKey } from "../../runtime/leader/coordinator.ts";
 import { readRestorable } from "../../runtime/leader/fork.ts";
 import { decodeRecord } from "../../runtime/leader/record-writer.ts";
-import { prepareJob } from "../assembly.ts";
+import { prepareSubmission } from "../assembly.ts";
 import { addConfigOptions, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
@@ -106,7 +106,7 @@ async function restore(path: string, flags: RestoreFlags): Promise<void> {
 }
 
 async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
-  const prepared = prepareJob(await loadJob(path), overridesOf(flags));
+  const prepared = prepareSubmission(await loadJob(path), overridesOf(flags));
   await withView(
     flags,
     async (view) => {

@@ -38,6 +38,8 @@ export interface OutputChannel {
 }
 
 export interface InputChannel {
+  /** Records that have arrived and were not taken. */
+  readonly waitingRecords: number;
   /** Next frame without taking it. */
   peek(): Frame | undefined;
   /** Takes the next frame: it counts as consumed and its credit goes back to the writer. */

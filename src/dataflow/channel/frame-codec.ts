@@ -5,13 +5,13 @@
  *
  *     0  version of this format (2)
  *     1  kind, see MESSAGE
- *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty
  *     3  0
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
  * then: records: if there are timestamps n of them, float64, then the values, as columns (state/columns.ts) or as msgpack of
- * their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint id, float64; grant:
+ * their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint id, float64; round: its number, float64; grant:
  * records frames taken, their bytes, two float64; all others nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
  * one received.
  *
@@ -43,6 +43,7 @@ export const MESSAGE = {
   /** Reader to writer: what was received and taken so far. */
   grant: 7,
   cancelMarker: 8,
+  round: 9,
 } as const;
 
 const TIMESTAMPS = 1;
@@ -97,6 +98,11 @@ export class FrameEncoder {
 
 export function encodeControl(sequence: number, frame: ControlFrame): Uint8Array {
   if (frame.kind === "endOfData") return header(MESSAGE.endOfData, HEADER_BYTES, sequence, 0, 0);
+  if (frame.kind === "round") {
+    const message = header(MESSAGE.round, HEADER_BYTES + 8, sequence, frame.dirty ? 1 : 0, 0);
+    message.writeDoubleBE(frame.round, HEADER_BYTES);
+    return message;
+  }
   const options = frame.kind === "barrier" ? encodeValue(frame.options) : undefined;
   const bytes = HEADER_BYTES + 8 + (options?.length ?? 0);
   const message = header(MESSAGE[frame.kind], bytes, sequence, 0, 0);
@@ -128,9 +134,12 @@ export function encodeGrant(lastReceived: number, framesTaken: number, bytesTake
 export function kindOf(message: Uint8Array): number | undefined {
   if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
   const kind = message[1]!;
-  const numbers =
-    kind === MESSAGE.grant ? 2 : kind === MESSAGE.barrier || kind === MESSAGE.cancelMarker ? 1 : 0;
-  return message.length < HEADER_BYTES + 8 * numbers ? undefined : kind;
+  return message.length < HEADER_BYTES + 8 * numbersOf(kind) ? undefined : kind;
+}
+
+function numbersOf(kind: number): number {
+  if (kind === MESSAGE.grant) return 2;
+  return kind === MESSAGE.barrier || kind === MESSAGE.cancelMarker || kind === MESSAGE.round ? 1 : 0;
 }
 
 /** Of a message that `kindOf` has accepted. */
@@ -166,13 +175,14 @@ function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
 }
 
 /**
- * Of a barrier, a cancel marker or an end.
+ * Of a barrier, a cancel marker, a round or an end.
  *
  * @throws Error when the body is not what the header says
  */
 export function decodeControl(message: Uint8Array): ControlFrame {
   if (message[1] === MESSAGE.endOfData) return { kind: "endOfData" };
   const checkpointId = viewOf(message).getFloat64(HEADER_BYTES);
+  if (message[1] === MESSAGE.round) return { kind: "round", round: checkpointId, dirty: message[2] === 1 };
   if (message[1] === MESSAGE.cancelMarker) return { kind: "cancelMarker", checkpointId };
   const options = decodeValue(message.subarray(HEADER_BYTES + 8)) as CheckpointOptions;
   return { kind: "barrier", checkpointId, options };

@@ -31,9 +31,20 @@ export interface EndOfDataFrame {
   readonly kind: "endOfData";
 }
 
+/** Travels round a loop behind its last records (machines/loop.ts). */
+export interface RoundFrame {
+  readonly kind: "round";
+  readonly round: number;
+  readonly dirty: boolean;
+}
+
 export type CheckpointFrame = BarrierFrame | CancelMarkerFrame;
-export type ControlFrame = CheckpointFrame | EndOfDataFrame;
+export type ControlFrame = CheckpointFrame | EndOfDataFrame | RoundFrame;
 export type Frame = RecordsFrame | ControlFrame;
+
+export function isCheckpointFrame(frame: Frame): frame is CheckpointFrame {
+  return frame.kind === "barrier" || frame.kind === "cancelMarker";
+}
 
 /** Records on their way, for whoever must store them: a frame, or the message that carries it (frame-codec.ts). */
 export type InFlightRecords = RecordsFrame | Uint8Array;

@@ -12,7 +12,14 @@ import { invariant } from "../../errors.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
 import { Collection } from "./collection.ts";
 import { Fifo } from "./fifo.ts";
-import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
+import {
+  type CheckpointFrame,
+  type ControlFrame,
+  type Frame,
+  type InFlightRecords,
+  isCheckpointFrame,
+  type RecordsFrame,
+} from "./frame.ts";
 
 export interface LocalWindow {
   /** Unconsumed records frames. Small frames, flushed by age, reach this one first. */
@@ -21,6 +28,13 @@ export interface LocalWindow {
   readonly recordsMax: number;
   readonly recordsPerFrame: number;
 }
+
+/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P41). */
+export const NO_LOCAL_WINDOW: LocalWindow = {
+  framesMax: Number.POSITIVE_INFINITY,
+  recordsMax: Number.POSITIVE_INFINITY,
+  recordsPerFrame: 1024,
+};
 
 export const DEFAULT_LOCAL_WINDOW: LocalWindow = {
   framesMax: 64,
@@ -51,6 +65,10 @@ class LocalPipe {
     this.#window = window;
   }
 
+  get waitingRecords(): number {
+    return this.#records;
+  }
+
   hasCredit(): boolean {
     return this.#recordsFrames < this.#window.framesMax && this.#records < this.#window.recordsMax;
   }
@@ -62,7 +80,7 @@ class LocalPipe {
       this.#recordsFrames++;
       this.#records += frame.values.length;
       if (this.collection.open) this.collection.records(frame);
-    } else if (frame.kind !== "endOfData") {
+    } else if (isCheckpointFrame(frame)) {
       this.collection.reached(frame);
       this.heard?.(frame);
     }
@@ -89,7 +107,7 @@ class LocalPipe {
     this.collection.begin(checkpointId, collect);
     for (const frame of this.#frames) {
       if (frame.kind === "records") this.collection.records(frame);
-      else if (frame.kind !== "endOfData") this.collection.reached(frame);
+      else if (isCheckpointFrame(frame)) this.collection.reached(frame);
       if (!this.collection.open) return;
     }
   }
@@ -144,6 +162,10 @@ class LocalInput implements InputChannel {
 
   constructor(pipe: LocalPipe) {
     this.#pipe = pipe;
+  }
+
+  get waitingRecords(): number {
+    return this.#pipe.waitingRecords;
   }
 
   peek(): Frame | undefined {

@@ -24,8 +24,16 @@ import type { Bus } from "./bus.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
 import { Collection } from "./collection.ts";
 import { Fifo } from "./fifo.ts";
-import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 import {
+  type CheckpointFrame,
+  type ControlFrame,
+  type Frame,
+  type InFlightRecords,
+  isCheckpointFrame,
+  type RecordsFrame,
+} from "./frame.ts";
+import {
+  countOf,
   decodeControl,
   decodeGrant,
   decodeRecords,
@@ -42,6 +50,12 @@ import {
 import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from "./remote-line.ts";
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
+
+/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P41). */
+export const NO_REMOTE_WINDOW: RemoteWindow = {
+  framesMax: Number.POSITIVE_INFINITY,
+  bytesMax: Number.POSITIVE_INFINITY,
+};
 
 export const FRAME_MISSING_MS = 2000;
 const HELLO_FIRST_MS = 25;
@@ -223,6 +237,7 @@ class RemoteInput implements InputChannel {
   /** The first of `#messages`, decoded. */
   #first: Frame | undefined;
   #lastSequence = 0;
+  #waitingRecords = 0;
   #framesTaken = 0;
   #bytesTaken = 0;
   #framesGranted = 0;
@@ -243,6 +258,10 @@ class RemoteInput implements InputChannel {
     });
   }
 
+  get waitingRecords(): number {
+    return this.#waitingRecords;
+  }
+
   peek(): Frame | undefined {
     if (this.#first === undefined) {
       const message = this.#messages.first();
@@ -258,6 +277,7 @@ class RemoteInput implements InputChannel {
     const message = this.#messages.shift()!;
     this.#first = undefined;
     if (frame.kind === "records") {
+      this.#waitingRecords -= frame.values.length;
       this.#framesTaken++;
       this.#bytesTaken += message.length;
       if (
@@ -300,6 +320,7 @@ class RemoteInput implements InputChannel {
       case MESSAGE.barrier:
       case MESSAGE.cancelMarker:
       case MESSAGE.endOfData:
+      case MESSAGE.round:
         this.#arrived(message);
         return true;
       case MESSAGE.hello:
@@ -325,6 +346,7 @@ class RemoteInput implements InputChannel {
   #stopped(): void {
     this.#cancelMissing?.();
     this.#messages.clear();
+    this.#waitingRecords = 0;
     this.#collection.end();
     this.#first = undefined;
     this.#wake = undefined;
@@ -341,6 +363,7 @@ class RemoteInput implements InputChannel {
     }
     this.#lastSequence = sequence;
     const reached = this.#pass(message);
+    if (kindOf(message) === MESSAGE.records) this.#waitingRecords += countOf(message);
     this.#messages.push(message);
     if (reached !== undefined) this.#heard?.(reached);
     if (this.#messages.length === 1) this.#wake?.();
@@ -353,7 +376,7 @@ class RemoteInput implements InputChannel {
       return undefined;
     }
     const frame = this.#decode(message);
-    if (frame === undefined || frame.kind === "endOfData" || frame.kind === "records") return undefined;
+    if (frame === undefined || !isCheckpointFrame(frame)) return undefined;
     this.#collection.reached(frame);
     return frame;
   }

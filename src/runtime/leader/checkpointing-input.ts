@@ -16,7 +16,7 @@ export function checkpointingInput(
     minPauseMs: config.minPauseMs,
     maxConcurrent: config.maxConcurrent,
     tolerableFailures: config.tolerableFailures,
-    forcesSavepoints: !config.unaligned,
+    forcesSavepoints: !config.unaligned && config.iterations !== "exact",
     afterTasksFinish: config.afterTasksFinish,
     readyTimeoutMs: config.readyTimeoutMs,
     retryMs: RETRY_MS,

@@ -97,6 +97,7 @@ export class RegionGenerations {
         restore,
         settle,
         maxParallelism: record.plan.maxParallelism,
+        iterations: record.checkpointing.iterations,
       };
       for (const worker of generation.workers())
         void generation.deploy(worker, deployment).then((reason) => {

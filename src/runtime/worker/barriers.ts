@@ -8,7 +8,12 @@
  *     barriers, and the timeout that lets them overtake.
  * X2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
  */
-import { type AlignmentEffects, alignmentMachine, missingChannels } from "../../../machines/alignment.ts";
+import {
+  type AlignmentEffects,
+  alignmentMachine,
+  type FeedbackChannels,
+  missingChannels,
+} from "../../../machines/alignment.ts";
 import {
   type BarrierTrackerEffects,
   barrierTrackerMachine,
@@ -31,6 +36,8 @@ export interface BarriersOptions {
   /** undefined: a source, whose triggers are its barriers. */
   readonly gate: InputGate | undefined;
   readonly channels: readonly ChannelId[];
+  /** Where a loop begins: the last ones of the gate's channels. */
+  readonly feedback?: FeedbackChannels | undefined;
   readonly atBorder: (run: () => void) => void;
   /** Everything in front of the barriers is there. */
   readonly onCollected: (collection: ChannelCollection) => void;
@@ -56,12 +63,17 @@ export class Barriers {
   }
 
   start(): void {
-    const { host, gate, generation, restoredCheckpointId, atBorder } = this.#options;
+    const { host, gate, generation, restoredCheckpointId, feedback, atBorder } = this.#options;
     if (gate === undefined) return;
     host.start({
       id: "alignment",
       machine: alignmentMachine,
-      input: { generation, channels: gate.channelCount, restoredCheckpointId },
+      input: {
+        generation,
+        channels: gate.channelCount,
+        restoredCheckpointId,
+        ...(feedback && { feedback }),
+      },
       handlers: this.#alignmentHandlers(gate),
       whenTimerFires: atBorder,
     });
@@ -77,11 +89,13 @@ export class Barriers {
     const { checkpointId } = frame;
     if (frame.kind === "cancelMarker") {
       this.#tell("alignment", { type: "marker.received", channel, checkpointId });
-      this.#tell("barrier-tracker", { type: "marker.received", channel, checkpointId });
+      if (!this.#leadsBack(channel))
+        this.#tell("barrier-tracker", { type: "marker.received", channel, checkpointId });
       return;
     }
     this.#know(checkpointId, frame.options);
     const atLeastOnce = frame.options.alignment === "at-least-once";
+    if (atLeastOnce && this.#leadsBack(channel)) return;
     if (atLeastOnce) this.#startTracker();
     this.#tell(atLeastOnce ? "barrier-tracker" : "alignment", {
       type: "barrier.received",
@@ -127,6 +141,10 @@ export class Barriers {
     this.#options.host.send(actor, event);
   }
 
+  #leadsBack(channel: number): boolean {
+    return this.#options.feedback?.channels.includes(channel) === true;
+  }
+
   #know(checkpointId: number, options: CheckpointOptions): void {
     if (!this.#checkpoints.has(checkpointId)) this.#checkpoints.set(checkpointId, options);
   }
@@ -134,10 +152,12 @@ export class Barriers {
   #arrived(channel: number, frame: CheckpointFrame): void {
     if (frame.kind !== "barrier") return;
     const { checkpointId, options } = frame;
-    if (options.alignment !== "unaligned" && options.alignment !== "aligned-with-timeout") return;
+    if (options.alignment === "at-least-once") return;
+    const overtakes = options.alignment !== "aligned";
+    if (!overtakes && !(this.#options.feedback?.kept && this.#leadsBack(channel))) return;
     this.#options.atBorder(() => {
       this.#know(checkpointId, options);
-      const remainingMs = this.#remainingMs(options);
+      const remainingMs = overtakes ? this.#remainingMs(options) : null;
       this.#tell("alignment", { type: "barrier.announced", channel, checkpointId, remainingMs });
     });
   }
@@ -150,12 +170,13 @@ export class Barriers {
   }
 
   #startTracker(): void {
-    const { host, gate, restoredCheckpointId } = this.#options;
+    const { host, gate, restoredCheckpointId, feedback } = this.#options;
     if (gate === undefined || host.has("barrier-tracker")) return;
+    const channels = gate.channelCount - (feedback?.channels.length ?? 0);
     host.start({
       id: "barrier-tracker",
       machine: barrierTrackerMachine,
-      input: { channels: gate.channelCount, restoredCheckpointId },
+      input: { channels, restoredCheckpointId },
       handlers: {} satisfies EffectHandlers<BarrierTrackerEffects>,
     });
   }

@@ -1,11 +1,12 @@
 /**
- * The records that the barriers of unaligned checkpoints overtake at one subtask: collected, stored, put back.
+ * The records that the barriers of unaligned checkpoints overtake at one subtask, and those on their way back where a loop begins:
+ * collected, stored, put back.
  *
  * Owns: what was collected for which checkpoint, and its way to the storage. Does not own: where collecting begins and ends
  * (machines/alignment.ts), the frames, which are processed as if nobody had looked (H5).
  *
  * V1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their order.
- * V2  Bounded by the windows of the channels, twice while it is encoded.
+ * V2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.
  * V3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
  */
 import type { ChannelStateHandle, ObjectHandle } from "../../../machines/protocol.ts";
@@ -79,16 +80,13 @@ export class ChannelStateUpload implements LoopWork {
   readonly #options: ChannelStateUploadOptions;
   readonly #abort = new AbortController();
   readonly #encoder = new FrameEncoder();
-  readonly #encoded: readonly EncodedChannel[];
-  readonly #work: readonly { readonly channel: EncodedChannel; readonly records: InFlightRecords }[];
+  readonly #encoded: EncodedChannel[] = [];
+  readonly #work: readonly { readonly id: ChannelId; readonly records: InFlightRecords }[];
   #at = 0;
 
   constructor(options: ChannelStateUploadOptions) {
     this.#options = options;
-    this.#encoded = options.collected.map(({ id }) => ({ id, chunks: [], records: 0, bytes: 0 }));
-    this.#work = options.collected.flatMap(({ records }, i) =>
-      records.map((one) => ({ channel: this.#encoded[i]!, records: one })),
-    );
+    this.#work = options.collected.flatMap(({ id, records }) => records.map((one) => ({ id, records: one })));
   }
 
   step(deadlineMs: number): "more" | "done" {
@@ -96,9 +94,11 @@ export class ChannelStateUpload implements LoopWork {
       for (let next = this.#work[this.#at]; next !== undefined; next = this.#work[++this.#at]) {
         if (performance.now() >= deadlineMs) return "more";
         const chunks = encodeStored(next.records, this.#encoder);
-        next.channel.chunks.push(...chunks);
-        next.channel.records += countRecords(next.records);
-        for (const chunk of chunks) next.channel.bytes += chunk.byteLength;
+        const bytes = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+        const channel = this.#channelFor(next.id, bytes);
+        channel.chunks.push(...chunks);
+        channel.records += countRecords(next.records);
+        channel.bytes += bytes;
       }
     } catch (error) {
       this.#options.onFailed(error);
@@ -110,6 +110,15 @@ export class ChannelStateUpload implements LoopWork {
 
   cancel(): void {
     this.#abort.abort(new Error("the checkpoint was given up"));
+  }
+
+  /** What waits in a loop can be more than one object should hold. */
+  #channelFor(id: ChannelId, bytes: number): EncodedChannel {
+    const last = this.#encoded.at(-1);
+    if (last?.id === id && last.bytes + bytes <= OBJECT_BYTES_MAX) return last;
+    const next = { id, chunks: [], records: 0, bytes: 0 };
+    this.#encoded.push(next);
+    return next;
   }
 
   async #store(): Promise<void> {
@@ -151,7 +160,7 @@ function withObject(channels: readonly EncodedChannel[], object: ObjectHandle): 
   });
 }
 
-/** Channels that share an object; a channel is never cut. */
+/** Channels that share an object. */
 function packed(channels: readonly EncodedChannel[]): EncodedChannel[][] {
   const objects: EncodedChannel[][] = [];
   let bytes = Number.POSITIVE_INFINITY;

@@ -4,23 +4,31 @@
  * Owns: wiring. Channels between two subtasks of this process pass frames by reference, all others go over the bus.
  * Does not own: when a generation begins and ends (worker.ts).
  */
+import type { FeedbackChannels } from "../../../machines/alignment.ts";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import { type RecoveryPlan, restoreOf } from "../../../machines/recovery.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import type { Bus } from "../../dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
 import type { ChannelId } from "../../dataflow/channel/frame.ts";
-import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../dataflow/channel/local-channel.ts";
+import {
+  createLocalChannel,
+  DEFAULT_LOCAL_WINDOW,
+  NO_LOCAL_WINDOW,
+} from "../../dataflow/channel/local-channel.ts";
 import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
+  NO_REMOTE_WINDOW,
 } from "../../dataflow/channel/remote-channel.ts";
 import { InputGate } from "../../dataflow/input-gate.ts";
+import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import type { Edge, JobGraph, Vertex } from "../../dataflow/operator.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
+import type { LoopPlace } from "./loop-rounds.ts";
 import { Subtask } from "./subtask.ts";
 
 export interface GenerationOptions extends WorkerSurroundings {
@@ -82,7 +90,7 @@ export class Generation {
     const origins: string[] = [];
     const outputs = new Map<string, EdgeOutput>();
     if (!deployment.settle) {
-      for (const edge of graph.edges.filter((one) => one.to === vertex.id))
+      for (const edge of edgesInto(vertex, graph))
         for (const from of this.#sendersOf(edge, index)) {
           const id = { edge: edge.id, from, to: index };
           inputs.push(this.#input(edge, id, fail));
@@ -107,7 +115,10 @@ export class Generation {
       vertex,
       index,
       restore: restoreOf(plan, `${vertex.id}/${index}`),
-      gate: inputs.length === 0 ? undefined : new InputGate(inputs),
+      gate:
+        inputs.length === 0 ? undefined : new InputGate(inputs, entranceOf(vertex, channels, inputs, graph)),
+      loop: placeInLoop(vertex, channels, outputs, graph),
+      feedback: this.#feedbackOf(channels),
       channels,
       origins,
       outputs,
@@ -115,6 +126,13 @@ export class Generation {
       send: (message) => send(message, this.#life.signal),
     });
     return subtask;
+  }
+
+  #feedbackOf(channels: readonly ChannelId[]): FeedbackChannels | undefined {
+    const { graph, deployment } = this.#options;
+    const leadingBack = channelsOf(channels, graph, ({ feedback }) => feedback === true);
+    if (leadingBack.length === 0) return undefined;
+    return { channels: leadingBack, kept: deployment.iterations !== "force" };
   }
 
   #parallelismOf(vertex: string): number {
@@ -132,16 +150,16 @@ export class Generation {
   }
 
   #input(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void): InputChannel {
-    if (this.#isHere(`${edge.from}/${id.from}`)) return this.#localChannel(id).input;
-    return createRemoteInput(this.#remote(id, onFailure));
+    if (this.#isHere(`${edge.from}/${id.from}`)) return this.#localChannel(edge, id).input;
+    return createRemoteInput(this.#remote(edge, id, onFailure));
   }
 
   #output(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void): OutputChannel {
-    if (this.#isHere(`${edge.to}/${id.to}`)) return this.#localChannel(id).output;
-    return createRemoteOutput(this.#remote(id, onFailure));
+    if (this.#isHere(`${edge.to}/${id.to}`)) return this.#localChannel(edge, id).output;
+    return createRemoteOutput(this.#remote(edge, id, onFailure));
   }
 
-  #remote(id: ChannelId, onFailure: (error: unknown) => void) {
+  #remote(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void) {
     const { bus, subjects, deployment, clock } = this.#options;
     return {
       bus,
@@ -154,19 +172,69 @@ export class Generation {
         },
       },
       onFailure,
-      window: { ...DEFAULT_REMOTE_WINDOW, framesMax: this.#options.windowFrames },
+      window: edge.feedback
+        ? NO_REMOTE_WINDOW
+        : { ...DEFAULT_REMOTE_WINDOW, framesMax: this.#options.windowFrames },
     };
   }
 
   /** Both ends ask for it; the second one gets the other half. */
-  #localChannel(id: ChannelId): { readonly output: OutputChannel; readonly input: InputChannel } {
+  #localChannel(edge: Edge, id: ChannelId): { readonly output: OutputChannel; readonly input: InputChannel } {
     const key = `${id.edge}.${id.from}.${id.to}`;
     const known = this.#local.get(key);
     if (known !== undefined) return known;
-    const channel = createLocalChannel({ ...DEFAULT_LOCAL_WINDOW, framesMax: this.#options.windowFrames });
+    const channel = createLocalChannel(
+      edge.feedback ? NO_LOCAL_WINDOW : { ...DEFAULT_LOCAL_WINDOW, framesMax: this.#options.windowFrames },
+    );
     this.#local.set(key, channel);
     return channel;
   }
+}
+
+/** Those that lead back into a loop come last. */
+function edgesInto(vertex: Vertex, { edges }: JobGraph): Edge[] {
+  const into = edges.filter((edge) => edge.to === vertex.id);
+  return [...into.filter(({ feedback }) => !feedback), ...into.filter(({ feedback }) => feedback)];
+}
+
+function channelsOf(
+  channels: readonly ChannelId[],
+  { edges }: JobGraph,
+  isWanted: (edge: Edge) => boolean,
+): number[] {
+  const wanted = new Set(edges.filter(isWanted).map(({ id }) => id));
+  return [...channels.keys()].filter((channel) => wanted.has(channels[channel]!.edge));
+}
+
+function entranceOf(
+  vertex: Vertex,
+  channels: readonly ChannelId[],
+  inputs: readonly InputChannel[],
+  graph: JobGraph,
+): LoopEntrance | undefined {
+  const first = vertex.operators[0]!.operator;
+  if (first.kind !== "iterate") return undefined;
+  const [firstChannel = channels.length] = channelsOf(channels, graph, ({ feedback }) => feedback === true);
+  const { id: loop, waitingMax } = first;
+  return new LoopEntrance({ loop, waitingMax, channels: inputs.slice(firstChannel), firstChannel });
+}
+
+function placeInLoop(
+  vertex: Vertex,
+  channels: readonly ChannelId[],
+  outputs: ReadonlyMap<string, EdgeOutput>,
+  graph: JobGraph,
+): LoopPlace | undefined {
+  const inside = channelsOf(channels, graph, ({ loop }) => loop !== undefined);
+  if (inside.length === 0) return undefined;
+  return {
+    head: vertex.operators[0]!.operator.kind === "iterate",
+    inside,
+    outside: [...channels.keys()].filter((channel) => !inside.includes(channel)),
+    outputs: graph.edges.flatMap(({ id, from, loop }) =>
+      from === vertex.id && loop !== undefined ? [outputs.get(id)!] : [],
+    ),
+  };
 }
 
 export function planOfDeployment(deployment: Deployment, manifest: Manifest | undefined): RecoveryPlan {

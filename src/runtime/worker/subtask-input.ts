@@ -4,6 +4,7 @@ import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { SourceReader } from "../../dataflow/source.ts";
 import { OperatorError } from "../../errors.ts";
+import type { LoopRounds } from "./loop-rounds.ts";
 import type { LoopInput } from "./subtask-loop.ts";
 
 /** Records taken from a source between two looks at credit and clock. */
@@ -65,6 +66,8 @@ export interface GateInputOptions {
   /** Where each channel comes from, for error messages. */
   readonly origins: readonly string[];
   readonly onCheckpointFrame: (channelIndex: number, frame: CheckpointFrame) => void;
+  /** Of a subtask in a loop. */
+  readonly rounds?: LoopRounds | undefined;
   /** Records taken from a frame between two looks at credit and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
@@ -88,20 +91,19 @@ export class GateInput implements LoopInput {
 
   take(): "more" | "idle" | "ended" {
     if (this.#frame !== undefined) return this.#slice(this.#frame);
-    const { gate, onCheckpointFrame } = this.#options;
+    const { gate, rounds, onCheckpointFrame } = this.#options;
     const next = gate.nextFrame();
     if (next === undefined) return "idle";
     const { frame, channelIndex } = next;
     if (frame.kind === "records") {
       this.#channelIndex = channelIndex;
       this.#done = 0;
+      rounds?.took(channelIndex);
       return this.#slice(frame);
     }
-    if (frame.kind !== "endOfData") onCheckpointFrame(channelIndex, frame);
-    else if (gate.allEnded() && !this.#ended) {
-      this.#ended = true;
-      return "ended";
-    }
+    if (frame.kind === "endOfData") return this.#endOf(channelIndex);
+    if (frame.kind === "round") rounds?.received(channelIndex, frame);
+    else onCheckpointFrame(channelIndex, frame);
     return "more";
   }
 
@@ -118,6 +120,15 @@ export class GateInput implements LoopInput {
 
   onAvailable(wake: () => void): void {
     this.#options.gate.onFrame(wake);
+  }
+
+  /** A loop ends with its rounds, long before the channels that lead back to its beginning. */
+  #endOf(channelIndex: number): "more" | "ended" {
+    const { gate, rounds } = this.#options;
+    rounds?.ended(channelIndex);
+    if (rounds?.decideTheEnd || this.#ended || !gate.allEnded()) return "more";
+    this.#ended = true;
+    return "ended";
   }
 
   #slice(frame: RecordsFrame): "more" {

@@ -37,7 +37,8 @@ export interface SubtaskSnapshotsOptions {
 
 export interface Cut {
   readonly checkpointId: number;
-  readonly states: readonly StateCut[];
+  /** Called when no older cut is being encoded any more (W1). */
+  readonly cutStates: () => readonly StateCut[];
   /** State that is small and there at once. */
   readonly inline: readonly StateHandle[];
   /** What must be durable at the target before the acknowledgement. */
@@ -81,7 +82,7 @@ export class SubtaskSnapshots {
     this.#giveUpEncoding();
     const { subtaskIndex, storage, inlineBytesMax } = this.#options;
     const upload = new SnapshotUpload({
-      cuts: cut.states,
+      cuts: cut.cutStates(),
       subtaskIndex,
       storage,
       inlineBytesMax,

@@ -5,6 +5,7 @@
  * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
  * (machines/subtask.ts).
  */
+import type { FeedbackChannels } from "../../../machines/alignment.ts";
 import type {
   CheckpointOptions,
   DeclineReason,
@@ -33,6 +34,7 @@ import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { Barriers } from "./barriers.ts";
 import { restoreChannels } from "./channel-state.ts";
+import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
 import { createStagingArea } from "./staging.ts";
 import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
@@ -50,6 +52,8 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly channels: readonly ChannelId[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
+  readonly loop: LoopPlace | undefined;
+  readonly feedback: FeedbackChannels | undefined;
   /** The generation ends: whatever is still repeated stops. */
   readonly signal: AbortSignal;
   /** To the generation's leader, until it is answered or the generation ends. */
@@ -62,6 +66,7 @@ export class Subtask {
   readonly #host: Host;
   readonly #sinks: SinkTransactions;
   readonly #barriers: Barriers;
+  readonly #rounds: LoopRounds | undefined;
   readonly #snapshots: SubtaskSnapshots;
   readonly #counter: InputCounter = { records: 0 };
   #chain: Chain | undefined;
@@ -97,6 +102,7 @@ export class Subtask {
         logger.debug({ subtask: this.name, actor, event: event.type, state }, "event has no meaning here"),
       onCrash: (error) => this.#crash(error),
     });
+    this.#rounds = options.loop && new LoopRounds(this.#host, options.loop);
     this.#sinks = new SinkTransactions({
       host: this.#host,
       incarnation: deployment.incarnation,
@@ -133,6 +139,7 @@ export class Subtask {
     const { deployment, restore } = this.#options;
     const restoredCheckpointId = deployment.restore?.checkpointId ?? 0;
     this.#barriers.start();
+    if (!restore.finished) this.#rounds?.start();
     this.#host.start({
       id: "subtask",
       machine: subtaskMachine,
@@ -380,6 +387,7 @@ export class Subtask {
       chain,
       counter: this.#counter,
       origins,
+      rounds: this.#rounds,
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
     });
     this.#barriers.readFrom(input);
@@ -401,12 +409,13 @@ export class Subtask {
 
   #takeSnapshot(checkpointId: number): void {
     const startedMs = performance.now();
-    invariant(this.#chain !== undefined, "a snapshot before the restore");
+    const chain = this.#chain;
+    invariant(chain !== undefined, "a snapshot before the restore");
     const positions = this.#reader?.snapshot() ?? [];
     this.#positions.set(checkpointId, positions);
     this.#snapshots.take({
       checkpointId,
-      states: this.#chain.snapshot(),
+      cutStates: () => chain.snapshot(),
       inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
       flushed: this.#sinks.writers.map((writer) => writer.flush()),
       alignmentMs: this.#barriers.alignmentMs,

@@ -1,0 +1,199 @@
+/**
+ * A job while its author writes it: the operators so far, the streams that somebody has still to read, the loop that is open.
+ *
+ * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams (builder.ts).
+ */
+import { show } from "../config/quantity.ts";
+import { didYouMean } from "../config/suggestion.ts";
+import type { OperatorDefinition } from "../dataflow/operator.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { JobOperator, OperatorInput } from "./job.ts";
+import { checkName } from "./name.ts";
+
+export interface OperatorOptions {
+  /** Subtasks of this operator. Default: the job's parallelism; limit 1 to maxParallelism. */
+  readonly parallelism?: number | undefined;
+}
+
+export interface IterateOptions extends OperatorOptions {
+  /**
+   * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. What is fed back never
+   * waits for room, because whoever makes room may be waiting for it; so only a loop that multiplies its records comes
+   * near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
+   */
+  readonly waitingMax?: number | undefined;
+}
+
+/** A stream that somebody has still to read. */
+export interface OpenEnd {
+  /** The operator it comes from. */
+  readonly key: string;
+  readonly what: string;
+  readonly needs: string;
+  used: boolean;
+}
+
+/** What is known of a stream. */
+interface Described {
+  readonly inputs: readonly OperatorInput[];
+  readonly end: OpenEnd;
+  readonly keyed: boolean;
+}
+
+export class JobDraft {
+  readonly #job: string;
+  readonly #operators = new Map<string, JobOperator>();
+  readonly #streams = new Map<object, Described>();
+  #openLoop: string | undefined;
+  #finished = false;
+
+  constructor(job: string) {
+    this.#job = job;
+  }
+
+  add(
+    definition: OperatorDefinition,
+    inputs: readonly OperatorInput[],
+    written: unknown,
+    options: OperatorOptions = {},
+  ): void {
+    const { id } = definition;
+    checkName(id, "operator id");
+    if (this.#finished) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": job "${this.#job}" is already defined; add it inside defineJob`,
+      );
+    }
+    if (this.#operators.has(id)) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": used twice in job "${this.#job}"; each operator needs an id of its own, its state is found by it`,
+      );
+    }
+    checkOptions(id, definition.kind, options);
+    this.#operators.set(id, { definition, inputs, parallelism: options.parallelism, written });
+  }
+
+  opened(stream: object, described: Described): void {
+    this.#streams.set(stream, described);
+  }
+
+  /** Defines the operators of a loop, whose first one was added. */
+  inLoop<T>(id: string, define: () => T): T {
+    if (this.#openLoop !== undefined) {
+      throw new ConfigurationError(
+        id,
+        `iterate "${id}": loops cannot be nested, and loop "${this.#openLoop}" is not closed yet; let one begin behind ` +
+          "the other's output, or feed the records of both back to one loop",
+      );
+    }
+    this.#openLoop = id;
+    const answer = define();
+    this.#openLoop = undefined;
+    if (answer instanceof Promise) {
+      throw new ConfigurationError(
+        id,
+        `iterate "${id}": the function that builds the loop must not be async`,
+      );
+    }
+    return answer;
+  }
+
+  /** Closes the loop. `answered`: what its author gave as feedback and output. */
+  feedBack(id: string, answered: unknown): void {
+    const { feedback, output } = (answered ?? {}) as { readonly feedback?: object; readonly output?: object };
+    const back = this.#streamOf(id, feedback, "feedback");
+    const out = this.#streamOf(id, output, "output");
+    if (out.keyed) {
+      throw new ConfigurationError(id, `iterate "${id}": output must be a stream, not one that keyBy gave`);
+    }
+    for (const { from } of back.inputs) this.#checkFeedback(id, from);
+    for (const { definition } of this.#operators.values()) {
+      const emitsAtEnd = definition.kind === "process" && definition.process.onEnd !== undefined;
+      const { id: inside } = definition;
+      if (!emitsAtEnd || !this.#leadsTo(id, inside)) continue;
+      if (!back.inputs.some(({ from }) => this.#leadsTo(inside, from))) continue;
+      throw new ConfigurationError(
+        inside,
+        `operator "${inside}": has onEnd and lies inside loop "${id}": what it emits at the end would be fed back to a ` +
+          "loop that has ended; put it behind the loop's output",
+      );
+    }
+    back.end.used = true;
+    this.#operators.set(id, { ...this.#operators.get(id)!, feedback: back.inputs });
+  }
+
+  #checkFeedback(loop: string, from: string): void {
+    if (from === loop) {
+      throw new ConfigurationError(
+        loop,
+        `iterate "${loop}": the feedback is the loop itself, every record would come back for ever; feed back what an ` +
+          "operator in between lets through",
+      );
+    }
+    if (this.#leadsTo(loop, from)) return;
+    throw new ConfigurationError(
+      loop,
+      `iterate "${loop}": the feedback comes from operator "${from}", which gets no record from this loop; join it with ` +
+        "the stream in front of the loop (union) instead",
+    );
+  }
+
+  #streamOf(loop: string, stream: object | undefined, what: string): Described {
+    const described = stream === undefined ? undefined : this.#streams.get(stream);
+    if (described !== undefined) return described;
+    throw new ConfigurationError(
+      loop,
+      `iterate "${loop}": the function must answer { feedback, output }, two streams of this job; ${what} is ${show(stream)}`,
+    );
+  }
+
+  /** Whether records of operator `from` reach operator `to`; those of `from` itself do. */
+  #leadsTo(from: string, to: string): boolean {
+    const behind = new Set([to]);
+    for (const id of behind)
+      for (const input of this.#operators.get(id)?.inputs ?? []) behind.add(input.from);
+    return behind.has(from);
+  }
+
+  finish(): readonly JobOperator[] {
+    this.#finished = true;
+    const operators = [...this.#operators.values()];
+    const has = (kind: OperatorDefinition["kind"]) =>
+      operators.some((operator) => operator.definition.kind === kind);
+    if (!has("source")) {
+      throw new ConfigurationError(
+        this.#job,
+        `job "${this.#job}" has no source; begin with job.source(id, source)`,
+      );
+    }
+    if (!has("sink")) {
+      throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
+    }
+    const open = [...this.#streams.values()].map(({ end }) => end).find((end) => !end.used);
+    if (open !== undefined) {
+      throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
+    }
+    return operators;
+  }
+}
+
+function checkOptions(
+  id: string,
+  kind: OperatorDefinition["kind"],
+  options: OperatorOptions & IterateOptions,
+): void {
+  const known = kind === "iterate" ? ["parallelism", "waitingMax"] : ["parallelism"];
+  for (const [key, value] of Object.entries(options)) {
+    if (!known.includes(key)) {
+      throw new ConfigurationError(id, `operator "${id}": no option "${key}"${didYouMean(key, known)}`);
+    }
+    if (value !== undefined && !(Number.isInteger(value) && Number(value) >= 1)) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": ${key} must be a whole number of at least 1, got ${show(value)}`,
+      );
+    }
+  }
+}

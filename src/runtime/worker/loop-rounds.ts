@@ -1,0 +1,74 @@
+/**
+ * The rounds of a loop at one of its subtasks: hosts the machine that decides about them.
+ *
+ * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/loop.ts).
+ */
+import { type LoopEffects, loopMachine } from "../../../machines/loop.ts";
+import type { RoundFrame } from "../../dataflow/channel/frame.ts";
+import type { EdgeOutput } from "../../dataflow/output.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
+
+/** Where in a loop a subtask is. */
+export interface LoopPlace {
+  /** The loop begins here. */
+  readonly head: boolean;
+  /** The channels inside the loop; of a head those that lead back to it. */
+  readonly inside: readonly number[];
+  /** All others. */
+  readonly outside: readonly number[];
+  /** Edges inside the loop. */
+  readonly outputs: readonly EdgeOutput[];
+}
+
+export class LoopRounds {
+  readonly #host: Host;
+  readonly #place: LoopPlace;
+  readonly #openOutside: Set<number>;
+  /** From a channel that leads back, since the last round. */
+  #taken = false;
+
+  constructor(host: Host, place: LoopPlace) {
+    this.#host = host;
+    this.#place = place;
+    this.#openOutside = new Set(place.outside);
+  }
+
+  /** Not of a subtask that was restored as finished: its loop has ended. */
+  start(): void {
+    const { head, inside, outputs } = this.#place;
+    this.#host.start({
+      id: "loop",
+      machine: loopMachine,
+      input: { head, channels: inside.length },
+      handlers: {
+        "send.round": ({ round, dirty }) => {
+          this.#taken = false;
+          for (const output of outputs) output.broadcast({ kind: "round", round, dirty });
+        },
+      } satisfies EffectHandlers<LoopEffects>,
+    });
+    if (this.#openOutside.size === 0) this.#tell({ type: "inputs.ended" });
+  }
+
+  get decideTheEnd(): boolean {
+    return this.#place.head;
+  }
+
+  took(channel: number): void {
+    if (!this.#taken) this.#taken = this.#place.inside.includes(channel);
+  }
+
+  ended(channel: number): void {
+    if (this.#place.inside.includes(channel)) this.#tell({ type: "channel.ended", channel });
+    else if (this.#openOutside.delete(channel) && this.#openOutside.size === 0)
+      this.#tell({ type: "inputs.ended" });
+  }
+
+  received(channel: number, { round, dirty }: RoundFrame): void {
+    this.#tell({ type: "round.received", channel, round, dirty, taken: this.#taken });
+  }
+
+  #tell(event: MachineEvent & Readonly<Record<string, unknown>>): void {
+    this.#host.send("loop", event);
+  }
+}

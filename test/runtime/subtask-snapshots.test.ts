@@ -1,0 +1,69 @@
+/** Snapshots of one subtask that come faster than they are encoded. */
+import { expect, test } from "vitest";
+import type { Deployment } from "../../src/control/messages.ts";
+import { buildChain } from "../../src/dataflow/chain.ts";
+import { MemoryStorage } from "../../src/memory/storage.ts";
+import type { LoopWork, SubtaskLoop } from "../../src/runtime/worker/subtask-loop.ts";
+import { SubtaskSnapshots } from "../../src/runtime/worker/subtask-snapshots.ts";
+import { until } from "../support/until.ts";
+
+const vertex = {
+  id: "sum",
+  parallelism: 1,
+  operators: [
+    {
+      operator: {
+        kind: "reduce",
+        id: "sum",
+        key: (value: unknown) => value as number,
+        reduce: (a: unknown) => a,
+      },
+      next: [],
+      edges: [],
+    },
+  ],
+} as const;
+
+test("a cut that comes while an older one is being encoded gives that one up, and is stored itself (W1)", async () => {
+  const chain = buildChain(vertex, {
+    subtaskIndex: 0,
+    maxParallelism: 8,
+    output: () => () => {},
+    writer: () => {
+      throw new Error("there is no sink");
+    },
+  });
+  for (let i = 0; i < 1000; i++) chain.head(i, 0);
+  const told: { readonly type: string; readonly checkpointId: number }[] = [];
+  const snapshots = new SubtaskSnapshots({
+    subtask: "sum/0",
+    subtaskIndex: 0,
+    deployment: { job: "j", incarnation: "i", generation: 1 } as Deployment,
+    storage: new MemoryStorage(),
+    inlineBytesMax: 100,
+    tell: (event) => told.push(event),
+  });
+  const works = new Set<LoopWork>();
+  snapshots.workIn({
+    beginWork: (work: LoopWork) => works.add(work),
+    dropWork: (work: LoopWork) => works.delete(work),
+    wake: () => {},
+  } as unknown as SubtaskLoop);
+  const take = (checkpointId: number) =>
+    snapshots.take({
+      checkpointId,
+      cutStates: () => chain.snapshot(),
+      inline: [],
+      flushed: [],
+      alignmentMs: 0,
+      startedMs: performance.now(),
+    });
+  take(1);
+  take(2);
+  expect(told).toEqual([{ type: "snapshot.failed", checkpointId: 1, reason: "declined-subsumed" }]);
+  expect(works.size).toBe(1);
+  for (const work of works) while (work.step(Number.POSITIVE_INFINITY) === "more");
+  await until("it is stored", () => told.length === 2 || undefined, { withinMs: 5000, everyMs: 1 });
+  expect(told[1]).toEqual({ type: "snapshot.stored", checkpointId: 2 });
+  expect(snapshots.acknowledgement(2, false, []).states.length).toBeGreaterThan(0);
+});
