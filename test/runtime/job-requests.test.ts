@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from "vitest";
 import type { JobRecord, JobStatus, SavepointEntry } from "../../machines/protocol.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../src/control/messages.ts";
-import { JobRequests } from "../../src/runtime/leader/job-requests.ts";
+import { JobRequests } from "../../src/runtime/leader/checkpoints/job-requests.ts";
 import { checkpointingConfig, jobRecord } from "../support/job-record.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

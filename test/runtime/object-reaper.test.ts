@@ -3,7 +3,7 @@ import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../
 import { changeRecord } from "../../machines/record.ts";
 import { objectNames } from "../../src/checkpoint/storage.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
-import { ObjectReaper } from "../../src/runtime/leader/object-reaper.ts";
+import { ObjectReaper } from "../../src/runtime/leader/checkpoints/object-reaper.ts";
 import { encodeValue } from "../../src/state/codec.ts";
 import { checkpointingConfig, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 import { latch } from "../support/latch.ts";

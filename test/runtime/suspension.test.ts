@@ -1,7 +1,7 @@
 /** When a job may be suspended, phase by phase. */
 import { describe, expect, test } from "vitest";
 import type { JobRecord } from "../../machines/protocol.ts";
-import { JobRequests } from "../../src/runtime/leader/job-requests.ts";
+import { JobRequests } from "../../src/runtime/leader/checkpoints/job-requests.ts";
 import { jobRecord } from "../support/job-record.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

@@ -4,7 +4,7 @@ import type { ControlLink } from "../../src/control/link.ts";
 import type { PingAnswer, WorkerRegistration } from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { NoRespondersError, RequestTimeoutError } from "../../src/errors.ts";
-import { WorkerRegistry } from "../../src/runtime/leader/worker-registry.ts";
+import { WorkerRegistry } from "../../src/runtime/leader/generations/worker-registry.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const subjects = createSubjects();

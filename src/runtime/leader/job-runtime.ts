@@ -28,16 +28,16 @@ import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
-import { checkpointingInput } from "./checkpointing-input.ts";
-import { Collections } from "./collections.ts";
-import { JobCheckpoints } from "./job-checkpoints.ts";
-import { JobRequests } from "./job-requests.ts";
-import { ObjectReaper } from "./object-reaper.ts";
+import { checkpointingInput } from "./checkpoints/checkpointing-input.ts";
+import { Collections } from "./checkpoints/collections.ts";
+import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
+import { JobRequests } from "./checkpoints/job-requests.ts";
+import { ObjectReaper } from "./checkpoints/object-reaper.ts";
+import { RegionGenerations } from "./generations/region-generations.ts";
+import { refusalOf } from "./generations/registration.ts";
+import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { RegionGenerations } from "./region-generations.ts";
-import { refusalOf } from "./registration.ts";
 import { keepsState } from "./submission.ts";
-import { WorkerRegistry } from "./worker-registry.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;

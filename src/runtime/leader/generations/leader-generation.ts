@@ -7,13 +7,13 @@
  * B1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
  *     while, because workers may have to be told that it is.
  */
-import type { SubtaskName } from "../../../machines/protocol.ts";
-import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import type { ControlLink } from "../../control/link.ts";
-import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../control/messages.ts";
-import type { Subscription } from "../../dataflow/channel/bus.ts";
-import type { Subjects } from "../../dataflow/channel/subjects.ts";
-import type { Clock } from "../clock.ts";
+import type { SubtaskName } from "../../../../machines/protocol.ts";
+import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import type { ControlLink } from "../../../control/link.ts";
+import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
+import type { Subscription } from "../../../dataflow/channel/bus.ts";
+import type { Subjects } from "../../../dataflow/channel/subjects.ts";
+import type { Clock } from "../../clock.ts";
 
 export interface LeaderGenerationOptions {
   readonly job: string;

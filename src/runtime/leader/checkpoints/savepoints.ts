@@ -11,8 +11,8 @@
  *     leader that is cut off while it copies may go on with objects: so a location stays in the record until a sweep has
  *     found nothing there.
  */
-import type { JobRecord, Manifest, SavepointEntry } from "../../../machines/protocol.ts";
-import type { RecordChange } from "../../../machines/record.ts";
+import type { JobRecord, Manifest, SavepointEntry } from "../../../../machines/protocol.ts";
+import type { RecordChange } from "../../../../machines/record.ts";
 import {
   disposeSavepoint,
   isCompleteSavepoint,
@@ -20,13 +20,13 @@ import {
   savepointLocation,
   splitLocation,
   writeSavepoint,
-} from "../../checkpoint/savepoint.ts";
-import { type CheckpointStorage, neededObjects } from "../../checkpoint/storage.ts";
-import type { Logger } from "../../dataflow/connector.ts";
-import { DisconnectedError, describeError } from "../../errors.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
-import type { MachineEvent } from "../actor.ts";
-import type { Clock } from "../clock.ts";
+} from "../../../checkpoint/savepoint.ts";
+import { type CheckpointStorage, neededObjects } from "../../../checkpoint/storage.ts";
+import type { Logger } from "../../../dataflow/connector.ts";
+import { DisconnectedError, describeError } from "../../../errors.ts";
+import { decodeValue, encodeValue } from "../../../state/codec.ts";
+import type { MachineEvent } from "../../actor.ts";
+import type { Clock } from "../../clock.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface SavepointsOptions {

@@ -4,13 +4,13 @@
  * Owns: which generation each region has, and whether it is over. Does not own: when one is raised or fails
  * (machines/job.ts), delivery (leader-generation.ts).
  */
-import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
-import { latestCheckpoint } from "../../../machines/record.ts";
-import type { Region } from "../../../machines/regions.ts";
-import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../control/messages.ts";
-import type { Logger } from "../../dataflow/connector.ts";
-import { describeError } from "../../errors.ts";
-import type { Timings } from "../timings.ts";
+import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
+import { latestCheckpoint } from "../../../../machines/record.ts";
+import type { Region } from "../../../../machines/regions.ts";
+import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
+import type { Logger } from "../../../dataflow/connector.ts";
+import { describeError } from "../../../errors.ts";
+import type { Timings } from "../../timings.ts";
 import { LeaderGeneration, type LeaderGenerationOptions } from "./leader-generation.ts";
 
 export interface RegionGenerationsOptions

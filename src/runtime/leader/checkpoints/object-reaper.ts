@@ -9,14 +9,14 @@
  * O3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
  *     new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
  */
-import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
-import { droppedBy } from "../../../machines/record.ts";
-import { hasEnded, objectsOf, unreachable } from "../../checkpoint/reachability.ts";
-import { type CheckpointStorage, objectNames, type StoredObject } from "../../checkpoint/storage.ts";
-import type { CollectionReport } from "../../control/messages.ts";
-import type { Logger } from "../../dataflow/connector.ts";
-import { describeError } from "../../errors.ts";
-import { readManifest } from "../manifest.ts";
+import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../../machines/protocol.ts";
+import { droppedBy } from "../../../../machines/record.ts";
+import { hasEnded, objectsOf, unreachable } from "../../../checkpoint/reachability.ts";
+import { type CheckpointStorage, objectNames, type StoredObject } from "../../../checkpoint/storage.ts";
+import type { CollectionReport } from "../../../control/messages.ts";
+import type { Logger } from "../../../dataflow/connector.ts";
+import { describeError } from "../../../errors.ts";
+import { readManifest } from "../../manifest.ts";
 
 /** Longer than any put takes. */
 const UNFINISHED_MS = 3_600_000;

@@ -4,12 +4,12 @@
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
  */
-import type { RecordFacts } from "../../../machines/job-events.ts";
-import type { JobRecord } from "../../../machines/protocol.ts";
-import { savepointLocation, splitLocation } from "../../checkpoint/savepoint.ts";
-import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../control/messages.ts";
-import type { Host, MachineEvent } from "../actor.ts";
-import type { Clock } from "../clock.ts";
+import type { RecordFacts } from "../../../../machines/job-events.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import { savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
+import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
+import type { Host, MachineEvent } from "../../actor.ts";
+import type { Clock } from "../../clock.ts";
 
 /** Of those that are over: enough for whoever asks late. */
 const REMEMBERED = 100;

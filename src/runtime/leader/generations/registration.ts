@@ -1,6 +1,6 @@
 /** Whether a worker may run a job: a pure function of what was submitted and what the worker has loaded. */
-import type { JobRecord } from "../../../machines/protocol.ts";
-import type { WorkerRegistration } from "../../control/messages.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { WorkerRegistration } from "../../../control/messages.ts";
 
 type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism" | "storage">;
 type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "plan">;

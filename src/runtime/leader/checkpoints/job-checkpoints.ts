@@ -4,9 +4,9 @@
  * Owns: acknowledgements, manifests, the decision as a change of the record. Does not own: when a checkpoint is taken
  * and what it waits for (machines/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
  */
-import { type CheckpointEffects, checkpointMachine } from "../../../machines/checkpoint.ts";
-import { checkpointOptionsOf } from "../../../machines/checkpoint-options.ts";
-import type { CheckpointingEffects, Hold } from "../../../machines/checkpointing.ts";
+import { type CheckpointEffects, checkpointMachine } from "../../../../machines/checkpoint.ts";
+import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
+import type { CheckpointingEffects, Hold } from "../../../../machines/checkpointing.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
@@ -18,22 +18,22 @@ import type {
   SavepointEntry,
   SubtaskName,
   SubtaskSnapshot,
-} from "../../../machines/protocol.ts";
-import { factsOf } from "../../../machines/record.ts";
-import { subtasksOf } from "../../../machines/regions.ts";
-import { objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
+} from "../../../../machines/protocol.ts";
+import { factsOf } from "../../../../machines/record.ts";
+import { subtasksOf } from "../../../../machines/regions.ts";
+import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
   JobReport,
   PendingReport,
   SubtaskMessage,
-} from "../../control/messages.ts";
-import { describeError } from "../../errors.ts";
-import type { EventFeed } from "../../observe/feed.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
-import { encodeManifest } from "../manifest.ts";
-import { abortedEvent, completedEvent } from "../step-event.ts";
+} from "../../../control/messages.ts";
+import { describeError } from "../../../errors.ts";
+import type { EventFeed } from "../../../observe/feed.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import { encodeManifest } from "../../manifest.ts";
+import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { JobRequests } from "./job-requests.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 

@@ -7,13 +7,13 @@
  *     it has not answered for the heartbeat timeout (P28).
  * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
  */
-import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../machines/protocol.ts";
-import type { ControlLink } from "../../control/link.ts";
-import type { PingAnswer, WorkerRegistration } from "../../control/messages.ts";
-import type { Subjects } from "../../dataflow/channel/subjects.ts";
-import { NoRespondersError } from "../../errors.ts";
-import type { Clock, Timer } from "../clock.ts";
-import type { Timings } from "../timings.ts";
+import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
+import type { ControlLink } from "../../../control/link.ts";
+import type { PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
+import type { Subjects } from "../../../dataflow/channel/subjects.ts";
+import { NoRespondersError } from "../../../errors.ts";
+import type { Clock, Timer } from "../../clock.ts";
+import type { Timings } from "../../timings.ts";
 
 interface Worker {
   readonly registration: WorkerRegistration;

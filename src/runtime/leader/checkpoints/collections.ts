@@ -9,10 +9,10 @@
  * G2  A request may take longer than anybody waits for an answer. So it is answered "collecting" until it is over, and
  *     whoever repeats it meets the collection that it began, not a second one that finds nothing left.
  */
-import type { CollectionReport, LeaderAnswer } from "../../control/messages.ts";
-import { describeError, InvariantError } from "../../errors.ts";
-import type { Clock } from "../clock.ts";
-import type { WriteOutcome } from "./record-writer.ts";
+import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
+import { describeError, InvariantError } from "../../../errors.ts";
+import type { Clock } from "../../clock.ts";
+import type { WriteOutcome } from "../record-writer.ts";
 
 export interface CollectionsOptions {
   readonly clock: Clock;
