@@ -51,9 +51,9 @@ const report = async (): Promise<JobReport> => {
   if (found === undefined) throw new Error("the job is unknown");
   return found;
 };
-const comesTo = (met: (now: JobReport) => boolean, what: string) => {
-  let last: JobReport;
-  return until(
+const comesTo = async (met: (now: JobReport) => boolean, what: string): Promise<JobReport> => {
+  let last = await report();
+  await until(
     async () => {
       last = await report();
       return met(last);
@@ -61,7 +61,13 @@ const comesTo = (met: (now: JobReport) => boolean, what: string) => {
     40_000,
     () => `${what}; at last ${JSON.stringify(last)}`,
   );
+  return last;
 };
+/** Its workers have said so: the leader asks them a few times a second. */
+const isThere = (now: JobReport) =>
+  now.phase.startsWith("running") &&
+  now.checkpoints.completed > 0 &&
+  now.subtasks.some(({ subtask }) => subtask === "count/1");
 const ends = (status: string) => comesTo((now) => now.status === status, status);
 const stop = async (command: Command) => {
   command.kill("SIGTERM");
@@ -89,7 +95,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
 
   const workerPort = await freePort();
   const workers = [worker("--health-port", String(workerPort)), worker()];
-  await comesTo((now) => now.phase.startsWith("running") && now.checkpoints.completed > 0, "running");
+  await comesTo(isThere, "running");
   expect(await health(workerPort)).toMatchObject({ healthy: true, registered: true });
   const text = (await workspace.run(here("status", "counting"))).stdout;
   for (const line of [
@@ -138,12 +144,7 @@ test("kill -9 of leader, worker and client: the job ends, and its output is exac
     15_000,
     () => "the standby to lead",
   );
-  await comesTo(
-    (now) => now.checkpoints.completed > 0 && now.phase.startsWith("running"),
-    "a checkpoint under the new leader",
-  );
-
-  const before = await report();
+  const before = await comesTo(isThere, "a checkpoint under the new leader");
   const used = before.subtasks[0]!.worker;
   const { processId } = before.workers.find((one) => one.worker === used)!;
   workers.find(({ pid }) => pid === processId)!.kill("SIGKILL");
