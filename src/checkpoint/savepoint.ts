@@ -10,6 +10,8 @@
  * A location is `<root>/<name>`. The root is a directory (a path or a file: URL) or `nats:<bucket>`, a JetStream object
  * store. Below the name: `metadata.<sha256>` and the numbered objects.
  */
+import { isAbsolute } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
 import { digestText, newDigest } from "./content.ts";
@@ -37,6 +39,23 @@ export function savepointLocation(
   of: { readonly job: string; readonly incarnation: string; readonly checkpointId: number },
 ): string {
   return `${root.replace(/\/+$/, "")}/${of.job}-savepoint-${of.checkpointId}-${of.incarnation.slice(0, 8)}`;
+}
+
+export type SavepointRoot = { readonly bucket: string } | { readonly directory: string };
+
+/** @throws ConfigurationError for what is no root */
+export function parseRoot(root: string): SavepointRoot {
+  if (root.startsWith("nats:")) {
+    const bucket = root.slice("nats:".length);
+    if (/^[A-Za-z0-9_-]+$/.test(bucket)) return { bucket };
+    throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
+  }
+  const directory = root.startsWith("file:") ? fileURLToPath(root) : root;
+  if (isAbsolute(directory)) return { directory };
+  throw new ConfigurationError(
+    "savepoint",
+    `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
+  );
 }
 
 /** @throws ConfigurationError */

@@ -5,10 +5,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { isAbsolute } from "node:path";
-import { fileURLToPath } from "node:url";
 import { FileStorage } from "../checkpoint/file-storage.ts";
-import type { OpenStorage } from "../checkpoint/savepoint.ts";
+import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { StorageConfig } from "../config/checkpointing.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
@@ -122,21 +120,13 @@ export function viewCluster(
 /** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
 function storageOpener(nats: NatsEnvironment, replicas?: number): OpenStorage {
   return async (root, access) => {
-    if (root.startsWith("nats:")) {
-      const bucket = root.slice("nats:".length);
-      if (!/^[A-Za-z0-9_-]+$/.test(bucket))
-        throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
+    const place = parseRoot(root);
+    if ("bucket" in place)
       return openNatsObjectStorage(
         nats,
-        access === "find" ? { bucket, readOnly: true } : { bucket, replicas },
+        access === "find" ? { ...place, readOnly: true } : { ...place, replicas },
       );
-    }
-    const directory = root.startsWith("file:") ? fileURLToPath(root) : root;
-    if (!isAbsolute(directory))
-      throw new ConfigurationError(
-        "savepoint",
-        `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
-      );
+    const { directory } = place;
     if (access === "find" && !existsSync(directory))
       throw new EnvironmentError(`there is no directory ${directory}`);
     return new FileStorage(directory, { configurationKey: "savepoint" });

@@ -128,6 +128,22 @@ describe("refused at once, in words, and nobody is told", () => {
       "running.processing",
       /--to.*savepointDirectory/,
     ],
+    [
+      "a relative path",
+      "go-on",
+      { directory: "here" },
+      "running",
+      "running.processing",
+      /nor an absolute path/,
+    ],
+    [
+      "a stop into what is no bucket",
+      "stop",
+      { directory: "nats:a b" },
+      "running",
+      "running.processing",
+      /name of a bucket/,
+    ],
     ["a stop that has nowhere to go", "stop", { directory: null }, "running", "running.processing", /--to/],
     [
       "a stop of a job that ends",

@@ -6,8 +6,9 @@
  */
 import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
-import { savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
+import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
+import { describeError } from "../../../errors.ts";
 import type { Host, MachineEvent } from "../../actor.ts";
 import type { Clock } from "../../clock.ts";
 
@@ -136,6 +137,10 @@ export class JobRequests {
         `nobody says where the savepoint of job ${job} is to be kept: give a directory or nats:<bucket> with --to, or ` +
         "set checkpointing.savepointDirectory"
       );
+    if (kind === "savepoint") {
+      const unusable = whyUnusable(directory ?? record.checkpointing.savepointDirectory ?? "");
+      if (unusable !== undefined) return `the savepoint of job ${job} cannot be kept there: ${unusable}`;
+    }
     if ((then === "stop" || then === "drain") && phase !== "running.processing")
       return phase.startsWith("running.")
         ? `job ${job} is ending already (${phase})`
@@ -205,5 +210,15 @@ export class JobRequests {
     if (this.#outcomes.size <= REMEMBERED) return;
     const oldest = [...this.#outcomes.keys()].find((known) => !this.#isPending(known));
     if (oldest !== undefined) this.#outcomes.delete(oldest);
+  }
+}
+
+/** Before anything is taken that could then not be kept. */
+function whyUnusable(root: string): string | undefined {
+  try {
+    parseRoot(root);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
   }
 }
