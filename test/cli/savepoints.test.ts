@@ -13,7 +13,7 @@ import { type Command, until, Workspace } from "./workspace.ts";
 // Real processes on a machine that others use too.
 vi.setConfig({ testTimeout: 120_000 });
 
-const COUNT = 24_000;
+const COUNT = 40_000;
 
 let server: TestServer;
 let workspace: Workspace;
@@ -125,6 +125,8 @@ describe("stop with a savepoint, and go on from it", () => {
   });
 
   test("--drain: everything that was read is in the output, and nobody goes on from it", async () => {
+    // Longer than the test: it is drained before its end.
+    write({ count: 100 * COUNT, ratePerSecond: 4_000 });
     await started();
     const { location, drained } = await json("stop", "counting", "--drain", "--to", savepoints);
     expect(drained).toBe(true);
