@@ -1,7 +1,7 @@
 /** A throw-away nats-server on a free port of 127.0.0.1. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort, startNatsServer } from "../../src/nats/server/server.ts";
@@ -33,6 +33,7 @@ export const freePort = findFreePort;
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { path: binary } = await provideNatsServer();
   const storeDir = await mkdtemp(join(tmpdir(), "tidemark-nats-"));
+  await keepsItsStreams(storeDir);
   const start = async (port: number) => {
     const pidFile = join(storeDir, "nats-server.pid");
     // The last server's pid may be somebody else's by now.
@@ -103,4 +104,12 @@ function killWhenThisProcessEnds(pidFile: string): ChildProcess {
   });
   watch.unref();
   return watch;
+}
+
+/**
+ * Some time after the last stream was deleted nats-server removes the directory of all streams, if it is empty, and so pulls
+ * it away under whoever creates one just then: "error creating store for stream" (stream.stop in server/stream.go).
+ */
+async function keepsItsStreams(storeDir: string): Promise<void> {
+  await mkdir(join(storeDir, "jetstream", "$G", "streams", "kept"), { recursive: true });
 }
