@@ -43,7 +43,9 @@ beforeEach(() => {
   staging = new MemoryStaging();
 });
 afterEach(async () => {
+  await server.forgotten();
   await manager.streams.delete(stream).catch(() => {});
+  await server.forgotten();
 });
 
 const add = (config: Partial<StreamConfig> = {}) =>

@@ -55,7 +55,9 @@ describe.each([
   });
   afterAll(() => connection?.close());
   beforeEach(async () => {
+    await server.forgotten();
     await manager.streams.delete(stream).catch(() => {});
+    await server.forgotten();
     await manager.streams.add({ name: stream, subjects: ["out.>", "mark.>"], ...settings });
   });
 

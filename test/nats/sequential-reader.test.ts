@@ -43,7 +43,9 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const reader of opened.splice(0)) await reader.close();
+  await server.forgotten();
   for await (const stream of manager.streams.list()) await manager.streams.delete(stream.config.name);
+  await server.forgotten();
   await connection.close();
 });
 

@@ -17,6 +17,11 @@ export interface TestServer {
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port and store. */
   restart(): Promise<void>;
+  /**
+   * Resolves when the streams that were deleted are gone from its disk. One that is deleted again before that comes back
+   * with its messages (fileStore.Delete in server/filestore.go).
+   */
+  forgotten(): Promise<void>;
   /** Ends it and removes the store. */
   stop(): Promise<void>;
 }
@@ -72,6 +77,12 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await server.exited;
       server = await start(server.port);
     },
+    async forgotten() {
+      const deleted = () => readdirSync(streamsOf(storeDir)).filter((name) => name.startsWith("."));
+      await until("deleted streams are gone", async () => deleted().length === 0 || undefined, {
+        withinMs: 20_000,
+      });
+    },
     async stop() {
       server.kill();
       await server.exited;
@@ -111,5 +122,7 @@ function killWhenThisProcessEnds(pidFile: string): ChildProcess {
  * it away under whoever creates one just then: "error creating store for stream" (stream.stop in server/stream.go).
  */
 async function keepsItsStreams(storeDir: string): Promise<void> {
-  await mkdir(join(storeDir, "jetstream", "$G", "streams", "kept"), { recursive: true });
+  await mkdir(join(streamsOf(storeDir), "kept"), { recursive: true });
 }
+
+const streamsOf = (storeDir: string): string => join(storeDir, "jetstream", "$G", "streams");
