@@ -131,6 +131,21 @@ describe("the outsider is not blind", () => {
     expect(outsidersView(events).wrong).toEqual([]);
   });
 
+  test("a restored generation may commit again what the one before has committed", () => {
+    const twice = [
+      decided(1),
+      due(1),
+      done(1),
+      decided(2),
+      due(2),
+      done(2),
+      restored(2, 2),
+      done(1),
+      done(2),
+    ];
+    expect(outsidersView(twice).wrong).toEqual([]);
+  });
+
   test.each([
     [
       "a transaction that is decided, by a leader that could not say so, and that nobody commits",
