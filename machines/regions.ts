@@ -20,16 +20,24 @@ export function subtasksOf({ vertices }: GraphPlan): SubtaskName[] {
 export function regionsOf(plan: GraphPlan): readonly Region[] {
   const subtasks = subtasksOf(plan);
   const chiefs = new Map(subtasks.map((subtask) => [subtask, subtask]));
+  // Each look shortens the way of the next one: a wide edge makes long ones.
   const chiefOf = (subtask: SubtaskName): SubtaskName => {
-    const above = chiefs.get(subtask) ?? subtask;
-    return above === subtask ? subtask : chiefOf(above);
+    for (let at = subtask; ; ) {
+      const above = chiefs.get(at) ?? at;
+      if (above === at) return at;
+      const next = chiefs.get(above) ?? above;
+      chiefs.set(at, next);
+      at = next;
+    }
   };
   for (const [from, to] of plan.edges.flatMap((edge) => channelsOf(plan, edge)))
     chiefs.set(chiefOf(from), chiefOf(to));
   const regions = new Map<SubtaskName, SubtaskName[]>();
   for (const subtask of subtasks) {
     const chief = chiefOf(subtask);
-    regions.set(chief, [...(regions.get(chief) ?? []), subtask]);
+    const known = regions.get(chief);
+    if (known === undefined) regions.set(chief, [subtask]);
+    else known.push(subtask);
   }
   return [...regions.values()];
 }

@@ -48,6 +48,11 @@ describe("regions (F1)", () => {
     expect(one).toEqual([["even/0", "even/1", "in/0", "in/1", "odd/0", "odd/1", "out/0"]]);
   });
 
+  it("are found in a job as wide as there are key groups", () => {
+    expect(regions({ in: 32_768, out: 32_768 }, ["in", "out", "hash"])).toHaveLength(1);
+    expect(regions({ in: 32_768, out: 32_768 }, ["in", "out", "forward"])).toHaveLength(32_768);
+  });
+
   it("of a vertex that exchanges nothing are its subtasks", () => {
     expect(regions({ lone: 3 })).toEqual([["lone/0"], ["lone/1"], ["lone/2"]]);
   });

@@ -31,6 +31,8 @@ const ONE: Bounds = {
 const END = { bounded: true, triggers: 0, periodic: false } as const;
 const FAILING = { losses: 1, expiries: 1 } as const;
 const BESIDE = { coordinators: ["A", "B"], subtasks: ALONE, triggers: 0, periodic: false } as const;
+/** Only what somebody asks for is taken, and whoever asked is told. */
+const ASKED = { triggers: 0, periodic: false, goal: "quiet" } as const;
 const NEVER_AGAIN = { strategy: "none" } as const;
 
 export const brief: readonly Scenario[] = [
@@ -251,6 +253,16 @@ export const thorough: readonly Scenario[] = [
     name: "regions, objects",
     about: "what a sweep deletes beside a region that goes on (P21)",
     bounds: { ...ONE, ...REGIONS, triggers: 2, losses: 1, objects: true },
+  },
+  {
+    name: "regions and a stop",
+    about: "a region fails while the sources of the other one hold behind the savepoint's barrier (J6, P38)",
+    bounds: { ...ONE, ...REGIONS, ...FAILING, ...ASKED, requests: ["stop"] },
+  },
+  {
+    name: "regions and a drain",
+    about: "a region fails while the other one's sources have ended as if their input did (J6, P19)",
+    bounds: { ...ONE, ...REGIONS, ...ASKED, records: 0, requests: ["drain"], losses: 1 },
   },
   {
     name: "regions at the end",
