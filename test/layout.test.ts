@@ -68,6 +68,7 @@ const running = [
   "src/config/",
   "src/errors.ts",
   "src/observe/feed.ts",
+  "src/observe/troubles.ts",
   "xstate",
   "node:",
 ];

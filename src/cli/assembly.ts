@@ -28,6 +28,7 @@ import { natsEventFeed } from "../nats/connection/feed.ts";
 import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-storage.ts";
 import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
+import { Troubles } from "../observe/troubles.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { Coordinator } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
@@ -51,6 +52,7 @@ export interface Cluster {
   readonly storage: CheckpointStorage;
   readonly openStorage: OpenStorage;
   readonly feed: EventFeed;
+  readonly troubles: Troubles;
   openRecords(): Promise<RecordStore>;
 }
 
@@ -58,6 +60,7 @@ export interface Cluster {
 export interface ClusterView {
   readonly nats: NatsEnvironment;
   readonly bus: Bus;
+  readonly troubles: Troubles;
   readonly subjects: Subjects;
   readonly openStorage: OpenStorage;
   /** Of checkpoints, as the storage itself would say it. */
@@ -90,6 +93,7 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     ),
     openStorage: storageOpener(nats, replicas),
     feed: natsEventFeed(nats, subjects),
+    troubles: new Troubles(systemClock),
     openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
   };
 }
@@ -109,6 +113,7 @@ export function viewCluster(
         ? FileStorage.describe(storage.directory)
         : describeBucket(buckets.checkpoints),
     bus: new NatsBus(nats),
+    troubles: new Troubles(systemClock),
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: async () =>
       storage?.kind === "filesystem"

@@ -101,7 +101,8 @@ export class RunSession {
   ): Promise<RunSession> {
     const { flags } = options;
     await options.beforeSubmit?.(cluster);
-    const environment = { job: prepared.job.name, logger: options.logger, nats: cluster.nats };
+    const { nats, troubles } = cluster;
+    const environment = { job: prepared.job.name, logger: options.logger, troubles, nats };
     const submission = await submissionOf(prepared, environment, cluster.storage.description);
     let hopeless: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {

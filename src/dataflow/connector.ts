@@ -1,4 +1,5 @@
 /** What a source or sink gets from the process it runs in. */
+import type { TroubleWatcher } from "./trouble.ts";
 
 /** Minimal structured logger; pino's own shape, so that a pino logger is one. */
 export interface Logger {
@@ -11,6 +12,8 @@ export interface Logger {
 export interface ConnectorEnvironment {
   readonly job: string;
   readonly logger: Logger;
+  /** A connector that tries again after a failure tells of it here, so that the user sees what the job waits for. */
+  readonly troubles: TroubleWatcher;
   /** The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory. */
   readonly nats: unknown;
 }

@@ -4,6 +4,7 @@ import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { EventFeed } from "../observe/feed.ts";
+import type { Troubles } from "../observe/troubles.ts";
 import type { Clock } from "./clock.ts";
 import type { Timings } from "./timings.ts";
 
@@ -16,6 +17,8 @@ export interface Surroundings {
   readonly timings: Timings;
   readonly logger: Logger;
   readonly feed: EventFeed;
+  /** Code that tries again after a failure tells of it here. */
+  readonly troubles: Troubles;
 }
 
 /** Of worker, generation and subtask: how the subtasks of a process run. */

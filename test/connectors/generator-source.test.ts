@@ -9,10 +9,13 @@ import {
   type SplitPosition,
 } from "../../src/dataflow/source.ts";
 import { ConfigurationError, OperatorError } from "../../src/errors.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 
 const environment: SubtaskEnvironment = {
   job: "j",
   logger: { debug() {}, info() {}, warn() {}, error() {} },
+  troubles: new Troubles(systemClock),
   nats: undefined,
   incarnation: "i",
   generation: 1,

@@ -7,6 +7,8 @@ import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/sou
 import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -56,6 +58,7 @@ function environment(): SubtaskEnvironment {
   return {
     job: "word-count",
     logger,
+    troubles: new Troubles(systemClock),
     nats,
     incarnation: "i",
     generation: 1,

@@ -15,6 +15,8 @@ import {
   RecordRefusedError,
   retryOf,
 } from "../../src/errors.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 
 /** What happens to one call to the target. */
 export type Fault =
@@ -124,6 +126,7 @@ export function sinkEnvironment(at: Partial<SinkEnvironment>): SinkEnvironment {
   return {
     job: "contract",
     logger: silent,
+    troubles: new Troubles(systemClock),
     nats: undefined,
     incarnation: "life1",
     generation,

@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import { type Source, type SourceReader, type SplitPosition, splitsOf } from "../../src/dataflow/source.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 
 /** Two splits with the records `0:0 … 0:<count-1>` and `1:0 … 1:<count-1>`. */
 export interface SourceWorld {
@@ -34,6 +36,7 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
     const environment = (): SubtaskEnvironment => ({
       job: "contract",
       logger: { debug() {}, info() {}, warn() {}, error() {} },
+      troubles: new Troubles(systemClock),
       nats: world.nats,
       incarnation: "i",
       generation: 1,

@@ -104,7 +104,7 @@ async function worker(cluster: Cluster, place: Place, slots = 1) {
 async function submit(place: Place): Promise<void> {
   const cluster = await open(place, "client");
   const prepared = prepareJob(keyedCountJob(place.job), {});
-  const environment = { job: place.job.name, logger, nats: cluster.nats };
+  const environment = { job: place.job.name, logger, troubles: cluster.troubles, nats: cluster.nats };
   const submission: JobSubmission = await submissionOf(prepared, environment, cluster.storage.description);
   await createClient(cluster).submit(submission, false);
   await cluster.nats.connection.close();

@@ -15,6 +15,7 @@ import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Coordinator, jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
@@ -121,6 +122,7 @@ export class MemoryWorld {
       link: new ControlLink({ bus, id, storage }),
       clock: systemClock,
       logger: quiet,
+      troubles: new Troubles(systemClock),
       feed: {
         publish: (event: FeedEvent) => {
           this.events.push(event);
@@ -186,7 +188,8 @@ export class MemoryWorld {
 
   async submit(restore: RestoreRequest | null = null): Promise<void> {
     const { job } = this.#prepared;
-    const environment = { job: job.name, logger: quiet, nats: undefined };
+    const troubles = new Troubles(systemClock);
+    const environment = { job: job.name, logger: quiet, troubles, nats: undefined };
     const submission = await submissionOf(this.#prepared, environment, this.storage.description);
     const checkpointing = { ...submission.checkpointing, ...this.#checkpointing };
     await this.client().submit({ ...submission, checkpointing }, false, restore);

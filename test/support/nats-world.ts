@@ -109,7 +109,8 @@ export class NatsWorld {
   }
 
   async submit(job: Job, restore: RestoreRequest | null = null, fresh = false): Promise<void> {
-    const environment = { job: job.name, logger: quiet, nats: this.cluster.nats };
+    const { nats, troubles } = this.cluster;
+    const environment = { job: job.name, logger: quiet, troubles, nats };
     const prepared = this.#prepare(job);
     const submission = await submissionOf(prepared, environment, this.cluster.storage.description);
     await createClient(this.cluster).submit(submission, fresh, restore);

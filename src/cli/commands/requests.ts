@@ -58,7 +58,7 @@ export async function handIn(
   await withView(
     flags,
     async (view) => {
-      const environment = { job: prepared.job.name, logger, nats: view.nats };
+      const environment = { job: prepared.job.name, logger, troubles: view.troubles, nats: view.nats };
       const submission = await submissionOf(prepared, environment, view.storageDescription);
       await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
       const { value, text } = say(prepared);

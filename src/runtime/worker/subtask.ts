@@ -241,7 +241,7 @@ export class Subtask {
   }
 
   #environment(operator: string): SubtaskEnvironment {
-    const { deployment, vertex, index, logger, nats } = this.#options;
+    const { deployment, vertex, index, logger, troubles, nats } = this.#options;
     return {
       job: deployment.job,
       incarnation: deployment.incarnation,
@@ -251,6 +251,7 @@ export class Subtask {
       subtaskIndex: index,
       parallelism: vertex.parallelism,
       logger,
+      troubles,
       nats,
       fail: (error) => this.fail(error),
     };

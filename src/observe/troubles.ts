@@ -1,0 +1,135 @@
+/**
+ * The troubles of one process: acts that have been failing for a few seconds, each with the reason of its latest try.
+ *
+ * Owns: when a trouble becomes visible and when it is over. Does not own: who retries, how it is shown (the log, the
+ * event feed, `status` and the terminal each read it from here).
+ *
+ * - T1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, also when its next
+ *   try hangs.
+ * - T2 Watches of one act, by its words, are one trouble. It passes when the act fails for none of them.
+ * - T3 What is shown is bounded in number and in length.
+ */
+import type { Trouble, TroubleWatch, TroubleWatcher } from "../dataflow/trouble.ts";
+import { describeError } from "../errors.ts";
+
+/** The part of the runtime's clock that is needed here. */
+export interface TroubleClock {
+  nowMs(): number;
+  after(ms: number, run: () => void): { cancel(): void };
+}
+
+export type TroubleChange =
+  | { readonly change: "began"; readonly trouble: Trouble }
+  /** Its reason is another one. */
+  | { readonly change: "changed"; readonly trouble: Trouble }
+  | { readonly change: "passed"; readonly trouble: Trouble };
+
+export type TroubleListener = (change: TroubleChange) => void;
+
+/** Shorter outages are everyday: an election, a reconnect, a server that restarts. */
+const VISIBLE_AFTER_MS = 3000;
+const SHOWN_MAX = 20;
+const WHAT_CHARS_MAX = 200;
+const REASON_CHARS_MAX = 500;
+
+interface Failing {
+  trouble: Trouble;
+  visible: boolean;
+  readonly timer: { cancel(): void };
+  /** Those for which it fails. */
+  readonly watches: Set<TroubleWatch>;
+}
+
+export class Troubles implements TroubleWatcher {
+  readonly #clock: TroubleClock;
+  readonly #failing = new Map<string, Failing>();
+  readonly #listeners = new Set<TroubleListener>();
+  #closed = false;
+
+  constructor(clock: TroubleClock) {
+    this.#clock = clock;
+  }
+
+  watch(what: string): TroubleWatch {
+    const words = oneLine(what, WHAT_CHARS_MAX);
+    let failing = false;
+    const pass = () => {
+      if (!failing) return;
+      failing = false;
+      this.#passed(words, watch);
+    };
+    const watch: TroubleWatch = {
+      failed: (error) => {
+        failing = true;
+        this.#failed(words, oneLine(describeError(error), REASON_CHARS_MAX), watch);
+      },
+      passed: pass,
+      forget: pass,
+    };
+    return watch;
+  }
+
+  /** The visible ones, oldest first; at most 20. */
+  list(): Trouble[] {
+    return [...this.#failing.values()]
+      .filter(({ visible }) => visible)
+      .map(({ trouble }) => trouble)
+      .sort((a, b) => a.sinceMs - b.sinceMs)
+      .slice(0, SHOWN_MAX);
+  }
+
+  /** `listener` is called when a trouble becomes visible, and of a visible one when its reason changes and when it passes. Returns its removal. */
+  onChange(listener: TroubleListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Nothing becomes visible any more. */
+  close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#failing.values()) timer.cancel();
+    this.#failing.clear();
+    this.#listeners.clear();
+  }
+
+  #failed(what: string, reason: string, watch: TroubleWatch): void {
+    if (this.#closed) return;
+    const known = this.#failing.get(what);
+    if (known === undefined) {
+      const failing: Failing = {
+        trouble: { what, reason, sinceMs: this.#clock.nowMs() },
+        visible: false,
+        timer: this.#clock.after(VISIBLE_AFTER_MS, () => {
+          failing.visible = true;
+          this.#tell({ change: "began", trouble: failing.trouble });
+        }),
+        watches: new Set([watch]),
+      };
+      this.#failing.set(what, failing);
+      return;
+    }
+    known.watches.add(watch);
+    if (known.trouble.reason === reason) return;
+    known.trouble = { ...known.trouble, reason };
+    if (known.visible) this.#tell({ change: "changed", trouble: known.trouble });
+  }
+
+  #passed(what: string, watch: TroubleWatch): void {
+    const failing = this.#failing.get(what);
+    if (failing === undefined) return;
+    failing.watches.delete(watch);
+    if (failing.watches.size > 0) return;
+    failing.timer.cancel();
+    this.#failing.delete(what);
+    if (failing.visible) this.#tell({ change: "passed", trouble: failing.trouble });
+  }
+
+  #tell(change: TroubleChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}
+
+function oneLine(text: string, charsMax: number): string {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length <= charsMax ? line : `${line.slice(0, charsMax - 1)}…`;
+}
