@@ -22,6 +22,8 @@ export interface ConnectionFlags {
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly domain?: string;
+  readonly apiPrefix?: string;
   readonly connectTimeout: number;
 }
 
@@ -78,6 +80,17 @@ export function addClusterOptions(command: Command, server: "required" | "option
     )
     .addOption(new Option("--tls-cert <file>", "our own certificate (PEM)").env("TIDEMARK_TLS_CERT"))
     .addOption(new Option("--tls-key <file>", "its key (PEM)").env("TIDEMARK_TLS_KEY"))
+    .addOption(
+      new Option("--domain <name>", "JetStream domain, when it is not the server's own").env(
+        "TIDEMARK_DOMAIN",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--api-prefix <tokens>",
+        'instead of --domain: prefix of the JetStream API that the account imports, such as "JS.acme.API"',
+      ).env("TIDEMARK_API_PREFIX"),
+    )
     .addOption(
       new Option(
         "--connect-timeout <seconds>",
@@ -188,6 +201,8 @@ function connectOptionsOf(
     name,
     logger,
     connectTimeoutMs: flags.connectTimeout * 1000,
+    ...(flags.domain ? { domain: flags.domain } : {}),
+    ...(flags.apiPrefix ? { apiPrefix: flags.apiPrefix } : {}),
     ...(flags.creds === undefined ? {} : { credentialsFile: flags.creds }),
     ...(flags.nkey === undefined ? {} : { nkeyFile: flags.nkey }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
@@ -218,6 +233,8 @@ export function connectionEnvironment(flags: ClusterFlags, server: string): Reco
     ["TIDEMARK_TLS_CA", flags.tlsCa],
     ["TIDEMARK_TLS_CERT", flags.tlsCert],
     ["TIDEMARK_TLS_KEY", flags.tlsKey],
+    ["TIDEMARK_DOMAIN", flags.domain],
+    ["TIDEMARK_API_PREFIX", flags.apiPrefix],
     ["TIDEMARK_PREFIX", flags.prefix],
     ["TIDEMARK_CONFIG_FILE", flags.configFile],
     ["TIDEMARK_REPLICAS", flags.replicas?.toString()],
@@ -260,6 +277,8 @@ const FLAG_OF: Readonly<Record<string, string>> = {
   "tls.caFile": "--tls-ca",
   "tls.certFile": "--tls-cert",
   "tls.keyFile": "--tls-key",
+  domain: "--domain",
+  apiPrefix: "--api-prefix",
 };
 
 /** Says the flag where the message says the option that it becomes. */
@@ -280,6 +299,7 @@ function flagsIn(message: string): string {
     .replace(/\b(tls\.)?keyFile\b/g, "--tls-key")
     .replace(/\bcredentialsFile\b/g, "--creds")
     .replace(/\bnkeyFile\b/g, "--nkey")
+    .replace("apiPrefix and domain", "--api-prefix and --domain")
     .replace('the certificate files in "tls"', "--tls-ca, --tls-cert and --tls-key")
     .replace('leave out "tls" and "tls://"', 'leave out --tls and "tls://"');
 }

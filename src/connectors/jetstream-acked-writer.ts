@@ -26,7 +26,7 @@ export class AckedWriter<T> implements SinkWriter<T> {
     const { incarnation, generation, operator, subtaskIndex } = environment;
     const idPrefix = `${incarnation}.${generation}.${operator}.${subtaskIndex}`;
     this.#messageBytesMax = messageBytesMax - idPrefix.length - MESSAGE_ID_BYTES_MAX;
-    this.#publisher = new AckedPublisher(nats.connection, idPrefix, ACK_WINDOW, {
+    this.#publisher = new AckedPublisher(nats, idPrefix, ACK_WINDOW, {
       onAcknowledged: () => this.#wake(),
       onFailed: (error) => environment.fail(error),
     });

@@ -28,6 +28,7 @@ import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/re
 import { SequentialReader } from "../nats/reader/sequential-reader.ts";
 import { filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
+import { shellCommand } from "../shell-command.ts";
 
 export interface JetstreamSourceOptions {
   /** Name of an existing stream. */
@@ -188,9 +189,10 @@ async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions
     return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
   } catch (error) {
     if (!isStreamMissing(error)) throw error;
-    const subjects = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
+    const wanted = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
+    const subjects = wanted ?? `${stream.toLowerCase()}.>`;
     throw new EnvironmentError(
-      `stream "${stream}" does not exist; create it: nats stream add ${stream} --subjects "${subjects ?? `${stream.toLowerCase()}.>`}"`,
+      `stream "${stream}" does not exist; create it: ${shellCommand("nats", "stream", "add", stream, `--subjects=${subjects}`, "--defaults")}`,
       { cause: error },
     );
   }
@@ -207,7 +209,7 @@ function checkStream(
   const named = `stream "${options.stream}"`;
   if (retention === "workqueue") {
     throw new EnvironmentError(
-      `${named} is a work queue, which is not supported yet: read it from a stream with limits retention that sources it (nats stream add ${options.stream}_LOG --source ${options.stream})`,
+      `${named} is a work queue, which is not supported yet: read it from a stream with limits retention that sources it (${shellCommand("nats", "stream", "add", `${options.stream}_LOG`, `--source=${options.stream}`)})`,
     );
   }
   if (retention === "interest" && options.progress === false) {

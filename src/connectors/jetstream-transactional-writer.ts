@@ -32,6 +32,7 @@ import {
   subjectMatcher,
   unsuitable,
 } from "../nats/publisher/sink-target.ts";
+import { shellCommand } from "../shell-command.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 import {
   countParts,
@@ -108,8 +109,7 @@ export class MarkedTarget {
   #newMarker(writer: number, incarnation: string): SinkMarker {
     return new SinkMarker(
       {
-        connection: this.#nats.connection,
-        sendCommands: this.#nats.sendCommands,
+        nats: this.#nats,
         manager: this.#manager,
         stream: this.#options.stream,
         subject: this.#subjectOf(writer, incarnation),
@@ -148,9 +148,10 @@ export class MarkedTarget {
       throw new CommitRefusedError(`${unsuitable(stream, found)}, then start the job again`);
     const lost = messages && firstSubjectOutside(messages, [...config.subjects]);
     if (lost === undefined) return;
+    const subjects = [...config.subjects, lost].join(",");
     throw new CommitRefusedError(
       `stream ${stream} does not take subject ${lost} any more, and a transaction of writer ${writer} holds a record ` +
-        `for it. Run: nats stream edit ${stream} --subjects="${[...config.subjects, lost].join(",")}" --force, then ` +
+        `for it. Run: ${shellCommand("nats", "stream", "edit", stream, `--subjects=${subjects}`, "--force")}, then ` +
         "start the job again",
     );
   }

@@ -77,7 +77,7 @@ describe("check", () => {
   test("a stream that does not exist: prints the command that creates it", async () => {
     await expect(check()).rejects.toThrow(EnvironmentError);
     await expect(check()).rejects.toThrow(
-      `nats stream add ${stream} --subjects="out.data,${markers}" --storage=file --retention=limits --allow-batch`,
+      `nats stream add ${stream} --subjects='out.data,${markers}' --storage=file --retention=limits --allow-batch`,
     );
   });
 
@@ -89,7 +89,7 @@ describe("check", () => {
     expect(refusal).toContain("allow_msg_ttl is off");
     expect(refusal).toContain(`do not contain ${markers}`);
     expect(refusal).toContain(
-      `nats stream edit ${stream} --allow-batch --allow-rollup --allow-msg-ttl --subjects="out.>,${markers}" --force`,
+      `nats stream edit ${stream} --allow-batch --allow-rollup --allow-msg-ttl --subjects='out.>,${markers}' --force`,
     );
   });
 
@@ -276,7 +276,7 @@ describe("exactly once", () => {
     [
       "without the record's subject",
       () => manager.streams.update(stream, { subjects: ["other.>", markers] }),
-      /does not take subject out\.data any more.*--subjects="other\.>,.*,out\.data"/,
+      /does not take subject out\.data any more.*--subjects='other\.>,.*,out\.data'/,
     ],
     [
       "without the markers' subject",

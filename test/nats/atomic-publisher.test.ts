@@ -51,7 +51,7 @@ describe.each([
     expect(nats.sendCommands !== undefined).toBe(divert);
     connection = nats.connection;
     manager = await jetstreamManager(connection, { checkAPI: false });
-    publisher = new AtomicPublisher(connection, nats.sendCommands);
+    publisher = new AtomicPublisher(nats);
   });
   afterAll(() => connection?.close());
   beforeEach(async () => {
@@ -148,7 +148,7 @@ describe.each([
   test("a closed connection: unknown", async () => {
     const closed = await connectNats({ servers: server.url, name: "test", divert });
     await closed.connection.close();
-    const unconnected = new AtomicPublisher(closed.connection, closed.sendCommands);
+    const unconnected = new AtomicPublisher(closed);
     expect(await unconnected.publish(many(3), mark(0), 1_000)).toMatchObject({ kind: "unknown" });
     expect(await lastSequence()).toBe(0);
   });

@@ -15,8 +15,8 @@ export interface TestServer {
   readonly storeDir: string;
   /** Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend (it answers nothing more) and resume it. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts it again on the same port and store. */
-  restart(): Promise<void>;
+  /** Starts it again on the same port and store; with other settings when some are given. */
+  restart(options?: Pick<TestServerOptions, "configuration" | "jetStream">): Promise<void>;
   /**
    * Resolves when the streams that were deleted are gone from its disk. One that is deleted again before that comes back
    * with its messages (fileStore.Delete in server/filestore.go).
@@ -29,6 +29,8 @@ export interface TestServer {
 export interface TestServerOptions {
   /** Further lines of nats-server configuration. */
   readonly configuration?: string;
+  /** Further settings of its JetStream: "domain: hub", "limits { … }"; "disabled": it has none. */
+  readonly jetStream?: string;
   /** Default false: no fsync, for speed. */
   readonly syncAlways?: boolean;
 }
@@ -39,6 +41,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const { path: binary } = await provideNatsServer();
   const storeDir = await mkdtemp(join(tmpdir(), "tidemark-nats-"));
   await keepsItsStreams(storeDir);
+  let settings: Pick<TestServerOptions, "configuration" | "jetStream"> = options;
   const start = async (port: number) => {
     const pidFile = join(storeDir, "nats-server.pid");
     // The last server's pid may be somebody else's by now.
@@ -49,7 +52,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         binary,
         storeDir,
         port,
-        configuration: options.configuration ?? "",
+        configuration: `${jetStreamBlock(storeDir, settings.jetStream)}\n${settings.configuration ?? ""}`,
         syncInterval: options.syncAlways ? "always" : "2m",
       });
       void server.exited.then(() => watch.kill("SIGKILL"));
@@ -72,7 +75,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       if (signal === "SIGSTOP") await isSuspended(server.pid);
       else if (signal !== "SIGCONT") await server.exited;
     },
-    async restart() {
+    async restart(changed = settings) {
+      settings = changed;
       server.kill();
       await server.exited;
       server = await start(server.port);
@@ -89,6 +93,13 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await rm(storeDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Takes the place of the block that stands above it in the configuration. */
+function jetStreamBlock(storeDir: string, more: string | undefined): string {
+  if (more === undefined) return "";
+  if (more === "disabled") return "jetstream: disabled";
+  return `jetstream { store_dir: ${JSON.stringify(storeDir)}, sync_interval: 2m, ${more} }`;
 }
 
 /** On a busy machine the threads of a process run on for a while after its SIGSTOP. */

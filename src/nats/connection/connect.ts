@@ -35,6 +35,10 @@ export interface NatsConnectOptions extends CredentialOptions {
   readonly connectTimeoutMs?: number;
   /** Is told of lost and regained connections. Default none. */
   readonly logger?: Logger;
+  /** JetStream's domain ("hub"), when it is not that of the server at `servers`. Default: that server's. */
+  readonly domain?: string;
+  /** Instead of a domain: first tokens of requests to JetStream, "JS.acme.API", as an account imports them. */
+  readonly apiPrefix?: string;
   /** Whether messages can be taken before the library parses them (`diverting-transport.ts`). Default true. */
   readonly divert?: boolean;
 }
@@ -53,11 +57,12 @@ export interface TlsFiles {
  */
 export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvironment> {
   const servers = parseServers(options.servers);
+  const apiPrefix = apiPrefixOf(options);
   const credentials = resolveCredentials({ ...servers.credentials, ...options });
   const tls = options.tls ?? (servers.requireTls ? {} : undefined);
   if (tls) checkTlsFiles(tls);
 
-  const environment = await connectInTime(options, servers.addresses, credentials, {
+  const environment = await connectInTime(options, servers.addresses, credentials, apiPrefix, {
     servers: [...servers.addresses],
     name: options.name,
     ...(tls && { tls }),
@@ -87,6 +92,25 @@ export function requireServerVersion(environment: NatsEnvironment, minimum: stri
   if (isAtLeast(version, minimum)) return;
   throw new EnvironmentError(
     `nats-server ${version} at ${environment.connection.getServer()} is too old for ${what}: it needs ${minimum} or newer`,
+  );
+}
+
+/** undefined: JetStream's own. */
+function apiPrefixOf({ domain, apiPrefix }: NatsConnectOptions): string | undefined {
+  if (domain !== undefined && apiPrefix !== undefined) {
+    throw new ConfigurationError(
+      "apiPrefix",
+      "apiPrefix and domain say the same in two ways; give one of them",
+    );
+  }
+  if (domain !== undefined) {
+    if (/^[^\s.*>$]+$/.test(domain)) return `$JS.${domain}.API`;
+    throw new ConfigurationError("domain", `"${domain}" is no JetStream domain: one word such as "hub"`);
+  }
+  if (apiPrefix === undefined || /^[^\s.*>]+(\.[^\s.*>]+)*$/.test(apiPrefix)) return apiPrefix;
+  throw new ConfigurationError(
+    "apiPrefix",
+    `"${apiPrefix}" is no API prefix: tokens of a subject with dots between them, such as "JS.acme.API"`,
   );
 }
 
@@ -156,6 +180,7 @@ async function connectInTime(
   options: NatsConnectOptions,
   addresses: readonly string[],
   credentials: Credentials,
+  apiPrefix: string | undefined,
   connectionOptions: NodeConnectionOptions,
 ): Promise<NatsEnvironment> {
   const where = `NATS at ${addresses.join(", ")}`;
@@ -164,7 +189,7 @@ async function connectInTime(
   for (let attempt = 1; ; attempt++) {
     let failure: unknown;
     try {
-      return await openBefore(deadline, connectionOptions, options.divert ?? true);
+      return await openBefore(deadline, connectionOptions, options.divert ?? true, apiPrefix);
     } catch (error) {
       failure = error;
     }
@@ -197,8 +222,9 @@ async function openBefore(
   deadline: number,
   connectionOptions: NodeConnectionOptions,
   divert: boolean,
+  apiPrefix: string | undefined,
 ): Promise<NatsEnvironment> {
-  const opening = open(connectionOptions, divert);
+  const opening = open(connectionOptions, divert, apiPrefix);
   const timer = new AbortController();
   const late = sleep(deadline - Date.now(), undefined, { signal: timer.signal });
   const opened = await Promise.race([opening, late]).finally(() => {
@@ -213,10 +239,16 @@ async function openBefore(
   throw new errors.TimeoutError();
 }
 
-async function open(connectionOptions: NodeConnectionOptions, divert: boolean): Promise<NatsEnvironment> {
-  if (!divert) return new NatsEnvironment(await connect(connectionOptions));
+async function open(
+  connectionOptions: NodeConnectionOptions,
+  divert: boolean,
+  apiPrefix: string | undefined,
+): Promise<NatsEnvironment> {
+  if (!divert) {
+    return new NatsEnvironment(await connect(connectionOptions), undefined, undefined, apiPrefix);
+  }
   const { connection, diverter, sendCommands } = await connectDiverting(connectionOptions);
-  return new NatsEnvironment(connection, diverter, sendCommands);
+  return new NatsEnvironment(connection, diverter, sendCommands, apiPrefix);
 }
 
 /** Why waiting would not help, as the rest of a sentence; undefined when it might. */

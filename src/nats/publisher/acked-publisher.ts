@@ -8,6 +8,7 @@
  */
 import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { CommitRefusedError } from "../../errors.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
 
@@ -26,6 +27,7 @@ export interface AckedEvents {
 }
 
 export class AckedPublisher {
+  readonly #nats: NatsEnvironment;
   readonly #connection: NatsConnection;
   readonly #idPrefix: string;
   readonly #window: number;
@@ -40,7 +42,9 @@ export class AckedPublisher {
   #failed = false;
   #flushes: (() => void)[] = [];
 
-  constructor(connection: NatsConnection, idPrefix: string, window: number, events: AckedEvents) {
+  constructor(nats: NatsEnvironment, idPrefix: string, window: number, events: AckedEvents) {
+    const { connection } = nats;
+    this.#nats = nats;
     this.#connection = connection;
     this.#idPrefix = idPrefix;
     this.#window = window;
@@ -61,7 +65,14 @@ export class AckedPublisher {
 
   publish(subject: string, headerLines: string, payload: string | Uint8Array): void {
     this.#lastId += 1;
-    const message: Outstanding = { id: this.#lastId, subject, headerLines, payload, sentAt: Date.now() };
+    const publishedTo = this.#nats.publishSubject(subject);
+    const message: Outstanding = {
+      id: this.#lastId,
+      subject: publishedTo,
+      headerLines,
+      payload,
+      sentAt: Date.now(),
+    };
     this.#outstanding.set(message.id, message);
     this.#send(message);
   }

@@ -24,6 +24,7 @@ import {
 } from "@nats-io/transport-node";
 import { EnvironmentError } from "../../errors.ts";
 import type { SendCommands } from "../connection/diverting-transport.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 
 /** Messages in one batch, the last one included, unless the server is configured otherwise. */
@@ -57,12 +58,15 @@ export type BatchOutcome =
   | { readonly kind: "unknown"; readonly description: string; readonly cause: unknown };
 
 export class AtomicPublisher {
+  readonly #nats: NatsEnvironment;
   readonly #connection: NatsConnection;
   readonly #sendCommands: SendCommands | undefined;
 
-  constructor(connection: NatsConnection, sendCommands: SendCommands | undefined) {
-    this.#connection = connection;
-    this.#sendCommands = sendCommands;
+  constructor(nats: NatsEnvironment) {
+    this.#nats = nats;
+    this.#connection = nats.connection;
+    // A buffer of commands holds subjects as they are stored, which is not always where they are published.
+    this.#sendCommands = nats.isLocal ? nats.sendCommands : undefined;
   }
 
   /** @throws EnvironmentError when the server is too old (A2) */
@@ -78,7 +82,8 @@ export class AtomicPublisher {
         if (this.#sendCommands === undefined) this.#publishAllButLast(batchId, messages);
         else this.#sendAllButLast(batchId, messages, this.#sendCommands);
       }
-      const answer = await this.#connection.request(last.subject, last.payload, {
+      const subject = this.#nats.publishSubject(last.subject);
+      const answer = await this.#connection.request(subject, last.payload, {
         timeout: timeoutMs,
         headers: lastHeaders(batchId, count, last.headers),
       });
@@ -108,7 +113,7 @@ export class AtomicPublisher {
     while (reader.next()) {
       sequence += 1;
       block.moveTo(sequence, reader);
-      connection.publish(reader.subject, reader.payload, options);
+      connection.publish(this.#nats.publishSubject(reader.subject), reader.payload, options);
     }
     assertComplete(range, sequence);
   }

@@ -12,7 +12,7 @@
  * - S4 Refusals that pass are retried for as long as it takes (P17); the others stop the job with a name (P24).
  */
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { ClosedConnectionError, DrainingConnectionError, type NatsConnection } from "@nats-io/transport-node";
+import { ClosedConnectionError, DrainingConnectionError } from "@nats-io/transport-node";
 import {
   assertStillOwned,
   type MarkerExpectation,
@@ -25,14 +25,14 @@ import {
   takeOver,
 } from "../../dataflow/transaction-marker.ts";
 import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
-import type { SendCommands } from "../connection/diverting-transport.ts";
+import { shellCommand } from "../../shell-command.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
 import type { MessageRange } from "./message-block.ts";
 import { isStreamMissing } from "./sink-target.ts";
 
 export interface MarkerPlace {
-  readonly connection: NatsConnection;
-  readonly sendCommands: SendCommands | undefined;
+  readonly nats: NatsEnvironment;
   readonly manager: JetStreamManager;
   readonly stream: string;
   readonly subject: string;
@@ -78,7 +78,7 @@ export class SinkMarker {
   constructor(place: MarkerPlace, owner: MarkerOwner) {
     this.#place = place;
     this.#owner = owner;
-    this.#publisher = new AtomicPublisher(place.connection, place.sendCommands);
+    this.#publisher = new AtomicPublisher(place.nats);
     this.#name = `marker ${place.subject} in stream ${place.stream}`;
   }
 
@@ -217,8 +217,8 @@ export class SinkMarker {
   #refused(full: boolean, description: string): CommitRefusedError {
     const { stream } = this.#place;
     const mending = full
-      ? `Make room or raise the limits (nats stream edit ${stream} --max-bytes=… --max-msgs=…)`
-      : `Mend the stream (nats stream info ${stream})`;
+      ? `Make room or raise the limits (${shellCommand("nats", "stream", "edit", stream, "--max-bytes=…", "--max-msgs=…")})`
+      : `Mend the stream (${shellCommand("nats", "stream", "info", stream)})`;
     return new CommitRefusedError(
       `stream ${stream} refuses a transaction: ${description}. ${mending}, then start the job again: it goes on ` +
         "where it stopped",

@@ -12,6 +12,7 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
+import { shellCommand } from "../../shell-command.ts";
 
 /** What the server says about a stream that it does not know. */
 export function isStreamMissing(error: unknown): boolean {
@@ -63,7 +64,7 @@ export function shortcomings(config: StreamConfig, markerSubjects: string): Shor
   }
   if (!capturesAll(config.subjects, markerSubjects)) {
     const subjects = [...config.subjects, markerSubjects];
-    add(`its subjects do not contain ${markerSubjects}`, [`--subjects="${subjects.join(",")}"`], {
+    add(`its subjects do not contain ${markerSubjects}`, [`--subjects=${subjects.join(",")}`], {
       subjects,
     });
   }
@@ -95,13 +96,13 @@ export function unsuitable(stream: string, found: readonly Shortcoming[]): strin
 /** The command that mends what can be mended by editing; undefined when there is nothing of the kind. */
 function editCommand(stream: string, found: readonly Shortcoming[]): string | undefined {
   const flags = found.flatMap((each) => each.flags ?? []);
-  return flags.length === 0 ? undefined : `nats stream edit ${stream} ${flags.join(" ")} --force`;
+  return flags.length === 0 ? undefined : shellCommand("nats", "stream", "edit", stream, ...flags, "--force");
 }
 
 export function addCommand(stream: string, subjects: readonly string[]): string {
-  return (
-    `nats stream add ${stream} --subjects="${subjects.join(",")}" --storage=file --retention=limits ` +
-    "--allow-batch --allow-rollup --allow-msg-ttl --defaults"
+  return shellCommand(
+    ...["nats", "stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
+    ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],
   );
 }
 

@@ -22,7 +22,6 @@ import {
   DeliverPolicy,
   JetStreamApiError,
   type JetStreamManager,
-  jetstreamManager,
 } from "@nats-io/jetstream";
 import { createInbox, type Msg, nanos, nuid, type Subscription } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
@@ -147,10 +146,7 @@ export class SequentialReader<T> implements DivertedMessages {
       this.#state = "ended";
       return;
     }
-    this.#manager = await jetstreamManager(this.#options.nats.connection, {
-      checkAPI: false,
-      timeout: REQUEST_TIMEOUT_MS,
-    });
+    this.#manager = await this.#options.nats.patientManager(REQUEST_TIMEOUT_MS);
     this.#forgetLink = this.#link.onBack(() => this.#recreate("reconnected"));
     this.#watchdog = setInterval(() => this.#watch(), this.#heartbeatMs / 2);
     this.#watchdog.unref();
@@ -349,10 +345,10 @@ export class SequentialReader<T> implements DivertedMessages {
   }
 
   #pullIfRoom(): void {
-    const { connection } = this.#options.nats;
+    const { apiPrefix, connection } = this.#options.nats;
     const pull = this.#window.next(this.#buffer.length, this.#buffer.bytes);
     if (pull === undefined || connection.isClosed()) return;
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`;
+    const subject = `${apiPrefix}.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`;
     const request = {
       batch: pull.records,
       max_bytes: pull.bytes,
@@ -385,10 +381,10 @@ export class SequentialReader<T> implements DivertedMessages {
     if (this.#state !== "reading" && this.#state !== "creating") return;
     this.recreations++;
     this.#barren = this.#alive ? 0 : this.#barren + 1;
-    const { logger, stream } = this.#options;
+    const { logger, nats, stream } = this.#options;
     logger.debug({ stream, sequence: this.#received, why }, "the reader's consumer is made again");
     if (this.#barren === BARREN_WARNED) {
-      const hint = "may this NATS user publish to $JS.API.CONSUMER.MSG.NEXT.>?";
+      const hint = `may this NATS user publish to ${nats.apiPrefix}.CONSUMER.MSG.NEXT.>?`;
       logger.warn({ stream, why }, `the server takes no pull; ${hint}`);
     }
     void this.#create();

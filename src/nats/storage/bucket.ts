@@ -100,7 +100,11 @@ async function settled<T>(link: NatsLink, what: string, send: () => Promise<T>):
     return await link.call(what, send);
   } catch (error) {
     if (error instanceof NoRespondersError) {
-      throw new EnvironmentError(`${what}: JetStream is not enabled on this server`, { cause: error });
+      throw new EnvironmentError(
+        `${what}: JetStream is not enabled on this server; enable it there, or name its domain (--domain) or the ` +
+          "prefix of its API (--api-prefix)",
+        { cause: error },
+      );
     }
     if (error instanceof JetStreamApiError) {
       throw new EnvironmentError(`${what}: ${describeError(error)}`, { cause: error });

@@ -26,8 +26,6 @@ import {
   JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
-  jetstream,
-  jetstreamManager,
   type StoredMsg,
 } from "@nats-io/jetstream";
 import { headers, nanos, nuid } from "@nats-io/transport-node";
@@ -100,10 +98,7 @@ export async function openNatsObjectStorage(
   options: NatsObjectStorageOptions,
 ): Promise<NatsObjectStorage> {
   const { bucket, stallTimeoutMs = 10_000, readOnly = false } = options;
-  const manager = await jetstreamManager(environment.connection, {
-    checkAPI: false,
-    timeout: stallTimeoutMs,
-  });
+  const manager = await environment.patientManager(stallTimeoutMs);
   if (!readOnly)
     await openBucket(NatsLink.of(environment.connection), manager, `object store bucket ${bucket}`, options, {
       name: `OBJ_${bucket}`,
@@ -136,7 +131,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     this.description = describeBucket(bucket);
     this.#environment = environment;
     this.#link = NatsLink.of(environment.connection);
-    this.#client = jetstream(environment.connection, { timeout: stallTimeoutMs });
+    this.#client = environment.client(stallTimeoutMs);
     this.#manager = manager;
     this.#bucket = bucket;
     this.#stream = `OBJ_${bucket}`;

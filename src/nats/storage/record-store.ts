@@ -12,8 +12,6 @@ import {
   JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
-  jetstream,
-  jetstreamManager,
   type StoredMsg,
 } from "@nats-io/jetstream";
 import {
@@ -65,12 +63,13 @@ export async function findNatsRecordStore(
 }
 
 function managerOf(environment: NatsEnvironment): Promise<JetStreamManager> {
-  return jetstreamManager(environment.connection, { checkAPI: false, timeout: answerTimeoutMs });
+  return environment.patientManager(answerTimeoutMs);
 }
 
 const streamOf = (bucket: string): string => `KV_${bucket}`;
 
 export class NatsRecordStore implements RecordStore {
+  readonly #environment: NatsEnvironment;
   readonly #link: NatsLink;
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
@@ -79,8 +78,9 @@ export class NatsRecordStore implements RecordStore {
   readonly #subjectPrefix: string;
 
   constructor(environment: NatsEnvironment, manager: JetStreamManager, bucket: string) {
+    this.#environment = environment;
     this.#link = NatsLink.of(environment.connection);
-    this.#client = jetstream(environment.connection, { timeout: answerTimeoutMs });
+    this.#client = environment.client(answerTimeoutMs);
     this.#manager = manager;
     this.#bucket = bucket;
     this.#stream = streamOf(bucket);
@@ -131,7 +131,7 @@ export class NatsRecordStore implements RecordStore {
     const what = this.#named(key);
     try {
       const ack = await this.#link.call(what, () =>
-        this.#client.publish(this.#subject(key), value, {
+        this.#client.publish(this.#environment.publishSubject(this.#subject(key)), value, {
           expect: { lastSubjectSequence: expectedRevision },
         }),
       );

@@ -2,6 +2,7 @@
 import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { planDifferences } from "../../job/fingerprint.ts";
+import { shellCommand } from "../../shell-command.ts";
 
 export type Admission =
   | { readonly record: JobRecord }
@@ -134,7 +135,7 @@ function storageRefusal(
 function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string {
   const savepoint = savepoints.at(-1);
   if (status === "stopped" && savepoint !== undefined)
-    return `was stopped with savepoint ${savepoint.location}; go on with "tidemark restore FILE --from ${savepoint.location}", or `;
+    return `was stopped with savepoint ${savepoint.location}; go on with "${shellCommand("tidemark", "restore", "FILE", "--from", savepoint.location)}", or `;
   if (status === "canceled" && checkpoints.length > 0)
     return `was canceled; go on from its last checkpoint with "tidemark restore FILE --from checkpoint:${job}", or `;
   if (status === "failed")
