@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
-import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
+import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { Job, OperatorInput } from "./job.ts";
 import { operatorsOf } from "./plan.ts";
 
@@ -70,6 +70,35 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
   compare("feedback", feedbackOf(before), feedbackOf(after));
   compare("state", statesOf(before), statesOf(after));
   return lines;
+}
+
+/**
+ * What differs between two plans in how operators are chained and how records reach them, one line each. The graph fingerprint
+ * does not tell: state can move to other subtasks, but a resume leaves it where it is.
+ */
+export function layoutDifferences(before: GraphPlan, after: GraphPlan): string[] {
+  const lines: string[] = [];
+  const old = new Map(before.vertices.flatMap(headsOf));
+  for (const [id, head] of after.vertices.flatMap(headsOf)) {
+    const was = old.get(id);
+    if (was !== undefined && was !== head)
+      lines.push(`operator "${id}" ${chainedTo(id, head)}, it ${chainedTo(id, was, "was")}`);
+  }
+  const exchanges = new Map(before.edges.map(({ id, partitioner }) => [id, partitioner]));
+  for (const { id, partitioner } of after.edges) {
+    const was = exchanges.get(id);
+    if (was !== undefined && was !== partitioner)
+      lines.push(`records take edge "${id}" by ${partitioner}, they took it by ${was}`);
+  }
+  return lines;
+}
+
+const headsOf = ({ id, operators }: VertexPlan) => operators.map((operator) => [operator.id, id] as const);
+
+function chainedTo(operator: string, head: string, is: "is" | "was" = "is"): string {
+  return operator === head
+    ? `${is} chained to none in front of it`
+    : `${is} chained into the vertex of "${head}"`;
 }
 
 /**

@@ -5,11 +5,14 @@
  * is dropped only when its operator was named: never by a flag for all.
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
+import { finishedIn, finishedOperators, finishedProblems, isFinished } from "./finished-operators.ts";
 
 export interface RestoredOperator {
   readonly operator: string;
   /** `new`: it begins without state. `stateless`: in both, there is nothing to restore. */
   readonly fate: "matched" | "new" | "stateless" | "orphaned" | "dropped";
+  /** Subtasks that have processed all of their input: they run nothing any more. */
+  readonly finished: number;
   readonly states: readonly string[];
   readonly bytes: number;
 }
@@ -25,15 +28,19 @@ interface Stored {
   bytes: number;
 }
 
-export function planRestore(
-  from: { readonly plan: GraphPlan; readonly manifest: Manifest },
-  to: GraphPlan,
-  dropped: readonly string[],
-): RestorePlan {
+/** What is restored: the state, and the graph that it was taken of. */
+export interface RestoredFrom {
+  readonly plan: GraphPlan;
+  readonly manifest: Manifest;
+}
+
+export function planRestore(from: RestoredFrom, to: GraphPlan, dropped: readonly string[]): RestorePlan {
   const problems: string[] = [];
   const before = operatorsOf(from.plan);
   const after = operatorsOf(to);
   const stored = storedIn(from.manifest.subtasks);
+  const endedBefore = finishedOperators(from.plan, from.manifest.subtasks);
+  const ended = finishedIn(to, endedBefore, dropped);
   if (from.plan.maxParallelism !== to.maxParallelism)
     problems.push(
       `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: set maxParallelism to ${from.plan.maxParallelism}`,
@@ -44,22 +51,24 @@ export function planRestore(
     const found = stored.get(id);
     const states = found?.states ?? [];
     const bytes = found?.bytes ?? 0;
+    const finished = (ended.get(id) ?? []).filter(Boolean).length;
+    const tell = (fate: RestoredOperator["fate"]) =>
+      operators.push({ operator: id, fate, finished, states, bytes });
+    if (dropped.includes(id) && old !== undefined) {
+      tell("dropped");
+      continue;
+    }
     if (old === undefined || found === undefined) {
-      const fate = old === undefined && isStateful(operator) ? "new" : "stateless";
-      operators.push({ operator: id, fate, states, bytes });
+      tell(old === undefined && isStateful(operator) ? "new" : "stateless");
       continue;
     }
-    if (dropped.includes(id)) {
-      operators.push({ operator: id, fate: "dropped", states, bytes });
-      continue;
-    }
-    operators.push({ operator: id, fate: "matched", states, bytes });
+    tell("matched");
     problems.push(...differences(id, old, { operator, parallelism }, states));
   }
   for (const [id, { states, bytes }] of stored) {
     if (after.has(id)) continue;
     const fate = dropped.includes(id) ? "dropped" : "orphaned";
-    operators.push({ operator: id, fate, states, bytes });
+    operators.push({ operator: id, fate, finished: 0, states, bytes });
     if (fate === "orphaned")
       problems.push(
         `operator ${id} has state${states.length === 0 ? "" : ` (${states.join(", ")})`} and is not in the job: give it back its id, or drop its state with --drop ${id}`,
@@ -72,8 +81,11 @@ export function planRestore(
         `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
     else problems.push(...movedEnds(edge, from.plan, to));
+  // In at-least-once mode a subtask may have finished in front of a barrier that its predecessor finished behind.
+  const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
+  problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
   for (const id of dropped)
-    if (!stored.has(id))
+    if (!stored.has(id) && !endedBefore.get(id)?.includes(true))
       problems.push(
         `--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`,
       );
@@ -82,7 +94,7 @@ export function planRestore(
 
 /** The snapshots of `to`'s subtasks, of a plan without problems. */
 export function snapshotsFor(
-  manifest: Manifest,
+  { plan, manifest }: RestoredFrom,
   to: GraphPlan,
   dropped: readonly string[],
 ): SubtaskSnapshot[] {
@@ -90,10 +102,12 @@ export function snapshotsFor(
     !dropped.includes("operator" in one ? one.operator : one.sink);
   const states = manifest.subtasks.flatMap((subtask) => subtask.states).filter(kept);
   const transactions = manifest.subtasks.flatMap((subtask) => subtask.transactions).filter(kept);
-  return to.vertices.flatMap((vertex) =>
-    Array.from({ length: vertex.parallelism }, (_, index): SubtaskSnapshot => {
+  const channels = manifest.subtasks.flatMap((subtask) => subtask.channels);
+  const finished = finishedIn(to, finishedOperators(plan, manifest.subtasks), dropped);
+  return to.vertices.flatMap((vertex) => {
+    const inputs = new Set(to.edges.filter((edge) => edge.to === vertex.id).map(({ id }) => id));
+    return Array.from({ length: vertex.parallelism }, (_, index): SubtaskSnapshot => {
       const subtask = `${vertex.id}/${index}`;
-      const same = manifest.subtasks.find((one) => one.subtask === subtask);
       const mine = new Set(vertex.operators.map(({ id }) => id));
       return {
         subtask,
@@ -102,16 +116,16 @@ export function snapshotsFor(
           (state) => mine.has(state.operator) && state.subtaskIndex === index && state.kind !== "sink",
         ),
         transactions: transactions.filter(({ sink, writer }) => mine.has(sink) && writer === index),
-        channels: same?.channels ?? [],
-        finished: same?.finished ?? false,
+        channels: channels.filter((channel) => inputs.has(channel.edge) && channel.to === index),
+        finished: isFinished(vertex, index, finished),
         alignmentMs: 0,
         syncMs: 0,
         asyncMs: 0,
         bytes: 0,
         persistedInFlightBytes: 0,
       };
-    }),
-  );
+    });
+  });
 }
 
 /** Records on a channel belong to the two subtasks at its ends. */

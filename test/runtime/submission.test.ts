@@ -237,6 +237,29 @@ describe("a changed graph", () => {
     expect(refused).toContain("count has parallelism 3, it had 2");
   });
 
+  it("is refused when only the chains or the exchanges changed, and the way to go on is named", () => {
+    const map = { id: "map", kind: "map", inputs: ["count"] };
+    const vertex = (id: string, ...operators: readonly object[]) =>
+      ({ id, parallelism: 2, operators }) as GraphPlan["vertices"][number];
+    const [count] = planOf(2).vertices[0]!.operators;
+    const edge = { id: "count-map", from: "count", to: "map", partitioner: "rebalance" };
+    const plan = (vertices: GraphPlan["vertices"], edges: GraphPlan["edges"]) => ({
+      ...planOf(2),
+      vertices,
+      edges,
+    });
+    const apart = plan([vertex("count", count!), vertex("map", map)], [edge]);
+    const chained = plan([vertex("count", count!, map)], []);
+    const dealt = { ...apart, edges: [{ ...edge, partitioner: "hash" }] };
+    const refusalOf = (was: GraphPlan, is: GraphPlan) =>
+      (ask(existing("suspended", { plan: was }), false, { plan: is }) as { refused: string }).refused;
+    expect(refusalOf(apart, chained)).toContain('operator "map" is chained into the vertex of "count"');
+    expect(refusalOf(chained, apart)).toContain('operator "map" is chained to none in front of it');
+    expect(refusalOf(apart, dealt)).toContain('records take edge "count-map" by hash');
+    expect(refusalOf(apart, dealt)).toContain("restore FILE --from checkpoint:word-count --fresh");
+    expect(ask(existing("suspended", { plan: apart }), false, { plan: apart })).toHaveProperty("record");
+  });
+
   it("starts afresh", () => {
     expect(
       ask(existing("suspended"), true, { graphFingerprint: "g2", plan: planOf(3, ["total"]) }),

@@ -11,6 +11,7 @@ import { decodeRecord } from "../../runtime/leader/record-writer.ts";
 import { prepareSubmission } from "../assembly.ts";
 import { addConfigOptions, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
+import { counted } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
 import { handIn, type SubmitFlags } from "./requests.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
@@ -135,10 +136,11 @@ async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
 
 function describe({ operators }: RestorePlan): string {
   return table([
-    ["operator", "", "state", "bytes"],
-    ...operators.map(({ operator, fate, states, bytes }) => [
+    ["operator", "", "finished", "state", "bytes"],
+    ...operators.map(({ operator, fate, finished, states, bytes }) => [
       operator,
       fate,
+      finished === 0 ? "" : counted(finished, "subtask"),
       states.join(", "),
       String(bytes),
     ]),

@@ -111,7 +111,7 @@ export async function forkFrom(
   const { checkpointId } = source.manifest;
   const at = { job: submission.job, incarnation, generation: 0, checkpointId };
   const copied = await copyManifest(
-    { ...source.manifest, subtasks: snapshotsFor(source.manifest, submission.plan, drop) },
+    { ...source.manifest, subtasks: snapshotsFor(source, submission.plan, drop) },
     source.storage,
     sources.storage,
     (part) => objectNames.state({ ...at, subtask: "restored", part }),

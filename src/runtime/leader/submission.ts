@@ -1,7 +1,7 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
 import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
 import type { JobSubmission } from "../../control/messages.ts";
-import { planDifferences } from "../../job/fingerprint.ts";
+import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
 import { shellCommand } from "../../shell-command.ts";
 
 export type Admission =
@@ -176,7 +176,7 @@ function freshRecord(
 function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
   const differences = [
     ...(existing.graphFingerprint === submission.graphFingerprint
-      ? []
+      ? layoutDifferences(existing.plan, submission.plan)
       : planDifferences(existing.plan, submission.plan)),
     ...parallelismDifferences(existing, submission),
   ];
@@ -185,7 +185,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       refused:
         `the graph of job ${submission.job} has changed since it ran last, so its state cannot be restored into it:\n` +
         `${differences.map((difference) => `  - ${difference}`).join("\n")}\n` +
-        "Run the former version, or start over with --fresh, which drops the state",
+        `Run the former version${elsewhere(existing)}, or start over with --fresh, which drops the state`,
     };
   return {
     record: {
@@ -204,6 +204,13 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
   };
 }
 
+/** A restore deals the state out to other operators, chains and exchanges, and says what of it does not fit. */
+function elsewhere({ job, checkpoints, status }: JobRecord): string {
+  const ended = status === "suspended" || status === "failed";
+  if (!ended || checkpoints.length === 0) return "";
+  return `, look what fits the new one with "tidemark restore FILE --from checkpoint:${job} --fresh --dry-run" and go on without --dry-run`;
+}
+
 /**
  * What was being settled still has to be (P18). Only whoever wanted to suspend wants to go on now: recovered commits
  * finish before sources start anyway (P17).
@@ -216,10 +223,10 @@ function whatIsLeftToDo(existing: JobRecord): Pick<JobRecord, "status" | "settle
 
 function parallelismDifferences(existing: JobRecord, submission: JobSubmission): string[] {
   const before = new Map(existing.plan.vertices.map((vertex) => [vertex.id, vertex.parallelism]));
-  return submission.plan.vertices
-    .filter((vertex) => before.get(vertex.id) !== vertex.parallelism)
-    .map(
-      (vertex) =>
-        `${vertex.id} has parallelism ${vertex.parallelism}, it had ${before.get(vertex.id) ?? "none"}`,
-    );
+  return submission.plan.vertices.flatMap(({ id, parallelism }) => {
+    const was = before.get(id);
+    return was === undefined || was === parallelism
+      ? []
+      : [`${id} has parallelism ${parallelism}, it had ${was}`];
+  });
 }
