@@ -40,7 +40,7 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
   "machines/subtask.ts": { lines: 500, reason: "one machine is one definition" },
   "src/runtime/worker/subtask.ts": { lines: 470, reason: "every effect of two machines in one table" },
   "src/nats/storage/object-storage.ts": {
-    lines: 540,
+    lines: 560,
     reason: "reading and writing share the object store's layout",
   },
   "src/nats/reader/sequential-reader.ts": {

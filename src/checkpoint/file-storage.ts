@@ -102,7 +102,7 @@ export class FileStorage implements CheckpointStorage {
 
   async get(handle: ObjectHandle): Promise<Uint8Array> {
     const { name } = handle;
-    const bytes = await this.#read(name);
+    const bytes = await this.#found(name, readFile(this.#pathOf(name)));
     const digest = digestText(newDigest().update(bytes));
     if (digest !== handle.digest) {
       throw new ObjectCorruptError(
@@ -112,6 +112,15 @@ export class FileStorage implements CheckpointStorage {
       );
     }
     return bytes;
+  }
+
+  async assertPresent({ name, bytes }: ObjectHandle): Promise<void> {
+    const { size } = await this.#found(name, stat(this.#pathOf(name)));
+    if (size === bytes) return;
+    throw new ObjectCorruptError(
+      name,
+      `object "${name}" in ${this.description} is corrupt: ${size} bytes; expected ${bytes} bytes`,
+    );
   }
 
   async delete(name: string): Promise<void> {
@@ -161,9 +170,9 @@ export class FileStorage implements CheckpointStorage {
     }
   }
 
-  async #read(name: string): Promise<Uint8Array> {
+  async #found<T>(name: string, reading: Promise<T>): Promise<T> {
     try {
-      return await readFile(this.#pathOf(name));
+      return await reading;
     } catch (error) {
       if (!isSystemError(error)) throw error;
       const directory = await stat(this.#directory).catch(() => undefined);

@@ -27,6 +27,11 @@ export interface CheckpointStorage {
   ): Promise<ObjectHandle>;
   /** @throws ObjectMissingError, ObjectCorruptError, StorageStalledError */
   get(handle: ObjectHandle): Promise<Uint8Array>;
+  /**
+   * Is the object there, whole as far as that can be told without reading it: by its size, and its digest where the
+   * storage keeps one. @throws ObjectMissingError, ObjectCorruptError, StorageStalledError
+   */
+  assertPresent(handle: ObjectHandle): Promise<void>;
   /** Deleting what is not there is fine. */
   delete(name: string): Promise<void>;
   /** Every object whose name begins with `prefix`. */

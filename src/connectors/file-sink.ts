@@ -292,7 +292,9 @@ async function assertThere(
   const size = await folder.sizeOf(path);
   if (size === bytes) return;
   if (size !== undefined) {
-    throw new CommitRefusedError(`${what}: ${path} has ${size} bytes, and was prepared with ${bytes}`);
+    throw new CommitRefusedError(
+      `${what}: ${path} has ${size} bytes, and was prepared with ${bytes}. Put the whole file back, then start the job again`,
+    );
   }
   if ((await folder.sizeOf(finalPath)) === bytes) return;
   throw new CommitRefusedError(

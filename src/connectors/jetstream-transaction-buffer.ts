@@ -183,6 +183,25 @@ export function countParts(detail: TransactionDetail): number {
   return count;
 }
 
+/** In words: how much of a transaction is in the stream. @param committed parts, from the first one on */
+export function describeProgress(detail: TransactionDetail, committed: number): string {
+  let parts = 0;
+  let records = 0;
+  let recordsCommitted = 0;
+  for (const segment of detail.segments) {
+    for (let at = 0; at < segment.length; at += 2) {
+      records += segment[at]!;
+      if (parts < committed) recordsCommitted += segment[at]!;
+      parts += 1;
+    }
+  }
+  if (committed === 0) return `Nothing of its ${records} records is committed`;
+  return (
+    `Of its ${records} records the first ${recordsCommitted} are committed already (${committed} of ${parts} parts), ` +
+    `the other ${records - recordsCommitted} are not`
+  );
+}
+
 /** The parts of one segment, in order. */
 export function* rangesOf(bytes: Uint8Array, parts: readonly number[]): Generator<MessageRange> {
   let from = 0;

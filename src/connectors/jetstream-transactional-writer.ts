@@ -21,7 +21,13 @@ import {
   partsCommitted,
   signature,
 } from "../dataflow/transaction-marker.ts";
-import { CommitRefusedError, ConfigurationError, invariant } from "../errors.ts";
+import {
+  CommitRefusedError,
+  ConfigurationError,
+  invariant,
+  ObjectCorruptError,
+  ObjectMissingError,
+} from "../errors.ts";
 import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/connection/environment.ts";
 import { type MessageRange, MessageReader } from "../nats/publisher/message-block.ts";
 import { SinkMarker } from "../nats/publisher/sink-marker.ts";
@@ -36,12 +42,14 @@ import { shellCommand } from "../shell-command.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 import {
   countParts,
+  describeProgress,
   detailOf,
   type PartLimits,
   parseDetail,
   rangesOf,
   type Segment,
   TransactionBuffer,
+  type TransactionDetail,
 } from "./jetstream-transaction-buffer.ts";
 
 /** Decided transactions that may wait behind the one being committed before input stops (J4). */
@@ -269,11 +277,16 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     const parts = countParts(detail);
     // Asked again for each part: the other job may have committed several meanwhile.
     const committed = () => partsCommitted(marker.current, checkpointId, parts);
+    await this.#named(transaction, detail, committed, () =>
+      this.#assertPresent(transaction, detail, committed()),
+    );
     let part = 0;
     for (const [index, cuts] of detail.segments.entries()) {
       const end = part + cuts.length / 2;
       if (end > committed()) {
-        const bytes = await this.#bytesOf(transaction, detail.inline, index);
+        const bytes = await this.#named(transaction, detail, committed, () =>
+          this.#bytesOf(transaction, detail.inline, index),
+        );
         for (const range of rangesOf(bytes, cuts)) {
           part += 1;
           if (part > committed()) await marker.advance(range, { checkpointId, part, parts });
@@ -282,6 +295,43 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
       part = end;
     }
     this.#forget(transaction);
+  }
+
+  /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */
+  async #assertPresent(
+    transaction: Committable,
+    detail: TransactionDetail,
+    committed: number,
+  ): Promise<void> {
+    if (detail.inline !== undefined) return;
+    const own = this.#own(transaction);
+    let end = 0;
+    const needed = transaction.staged.filter((_, index) => {
+      end += detail.segments[index]!.length / 2;
+      return end > committed && own?.[index]?.bytes === undefined;
+    });
+    await this.#environment.staging.assertPresent(needed);
+  }
+
+  /** Says of a transaction whose bytes are gone what is committed of it and what is not. */
+  async #named<R>(
+    { checkpointId, writer }: Committable,
+    detail: TransactionDetail,
+    committed: () => number,
+    look: () => Promise<R>,
+  ): Promise<R> {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof ObjectMissingError || error instanceof ObjectCorruptError)) throw error;
+      const { operator } = this.#environment;
+      const message =
+        `transaction ${checkpointId} of writer ${writer} of sink ${operator} cannot be committed: ${error.message}. ` +
+        `${describeProgress(detail, committed())}. Bring the object back from a backup, then start the job again: it ` +
+        "goes on where it stopped; or start the job fresh";
+      const Kind = error instanceof ObjectMissingError ? ObjectMissingError : ObjectCorruptError;
+      throw new Kind(error.object, message, { cause: error });
+    }
   }
 
   async #bytesOf(transaction: Committable, inline: string | undefined, index: number): Promise<Uint8Array> {

@@ -33,6 +33,11 @@ export interface StagingArea {
   put(content: Uint8Array): Promise<ObjectHandle>;
   /** Also of objects that another writer or generation staged. @throws ObjectMissingError, ObjectCorruptError */
   get(handle: ObjectHandle): Promise<Uint8Array>;
+  /**
+   * Resolves when all of them are found with their sizes: before the first part of a transaction is committed (P45).
+   * @throws ObjectMissingError, ObjectCorruptError
+   */
+  assertPresent(handles: readonly ObjectHandle[]): Promise<void>;
 }
 
 export interface SinkEnvironment extends SubtaskEnvironment {

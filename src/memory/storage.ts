@@ -47,6 +47,14 @@ export class MemoryStorage implements CheckpointStorage {
   }
 
   async get(handle: ObjectHandle): Promise<Uint8Array> {
+    return this.#kept(handle).content.slice();
+  }
+
+  async assertPresent(handle: ObjectHandle): Promise<void> {
+    this.#kept(handle);
+  }
+
+  #kept(handle: ObjectHandle): Kept {
     const kept = this.#objects.get(handle.name);
     if (kept === undefined)
       throw new ObjectMissingError(handle.name, `object "${handle.name}" is not in memory`);
@@ -56,7 +64,7 @@ export class MemoryStorage implements CheckpointStorage {
         `object "${handle.name}" in memory is another one: ${kept.digest}, expected ${handle.digest}`,
       );
     }
-    return kept.content.slice();
+    return kept;
   }
 
   async delete(name: string): Promise<void> {

@@ -84,6 +84,8 @@ export interface SinkFixture {
   faulty(plan: FaultPlan): { sink: Sink<string>; nats?: unknown };
   /** What a reader of the target sees, in order. */
   committed(): Promise<string[]>;
+  /** Takes the last of what the transaction has staged away, and answers how to bring it back. undefined: it stages nothing. */
+  readonly loseStaged?: (transaction: Committable, staging: MemoryStaging) => Promise<() => Promise<void>>;
   loseMarkers(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -94,6 +96,8 @@ export interface SinkContract {
   fixture(): Promise<SinkFixture>;
   /** Records that `write` must refuse. */
   readonly refused: readonly string[];
+  /** Part of what a transaction has staged can be missing: it is more than one object that is more than one part. */
+  readonly stagesParts?: true;
   /** A commit of many records while the target goes away and comes back. undefined: the target cannot. */
   readonly outage?: () => Promise<void>;
 }
@@ -118,6 +122,17 @@ export class MemoryStaging implements StagingArea {
     const found = this.objects.get(handle.name);
     if (found === undefined) throw new ObjectMissingError(handle.name, `${handle.name} is missing`);
     return found;
+  }
+
+  async assertPresent(handles: readonly ObjectHandle[]): Promise<void> {
+    for (const handle of handles) await this.get(handle);
+  }
+
+  /** Answers how to bring it back. */
+  async lose(handle: ObjectHandle): Promise<() => Promise<void>> {
+    const content = await this.get(handle);
+    this.objects.delete(handle.name);
+    return async () => void this.objects.set(handle.name, content);
   }
 }
 
@@ -268,6 +283,66 @@ export function sinkContract(contract: SinkContract): void {
       expect(await fixture.committed()).toEqual([...records("a", 7), ...records("b", 7), ...records("c", 2)]);
       await second.close();
     });
+
+    /** Large enough to be staged as several objects. */
+    const large = (label: string) => records(label, 30).map((record) => `${record}-${"x".repeat(100_000)}`);
+
+    test("a transaction that has lost what it staged: nothing of it is committed, and the job stops by name (P45)", async (context) => {
+      const { loseStaged } = fixture;
+      if (loseStaged === undefined) return context.skip("it stages nothing");
+      const first = await open({});
+      const state = first.snapshot();
+      const transaction = await prepare(first, 1, large("a"));
+      await first.close();
+      const bringBack = await loseStaged(transaction, staging);
+      for (let generation = 2; generation < 4; generation++) {
+        const heir = await open({ generation, restoredCheckpointId: 1, restoredState: state });
+        const error = await heir.commit(transaction).catch((thrown: unknown) => thrown);
+        expect(retryOf(error)).toBe("never");
+        expect(String(error)).toMatch(/transaction 1 of writer 0 of sink out/);
+        expect(String(error)).toMatch(/start the job again/);
+        expect(await fixture.committed()).toEqual([]);
+        await heir.close();
+      }
+      await bringBack();
+      const heir = await open({ generation: 4, restoredCheckpointId: 1, restoredState: state });
+      await heir.commit(transaction);
+      expect(await fixture.committed()).toEqual(large("a"));
+      await heir.close();
+    });
+
+    test.skipIf(contract.stagesParts !== true)(
+      "one that was committed in part when it lost the rest: the job says how much, and goes on there (P45)",
+      async () => {
+        const first = await open({});
+        const state = first.snapshot();
+        const transaction = await prepare(first, 1, large("a"));
+        await first.close();
+        let generation = 2;
+        for (let calls = 1; (await fixture.committed()).length === 0; calls++) {
+          const plan = new FaultPlan([...Array<Fault>(calls).fill("none"), "crash after"]);
+          const { sink, nats } = fixture.faulty(plan);
+          const restored = { generation: generation++, restoredCheckpointId: 1, restoredState: state };
+          const environment = sinkEnvironment({ nats: nats ?? fixture.nats, staging, ...restored });
+          await Promise.race([restoreAndCommit(sink, environment, [transaction]), plan.crashed]);
+        }
+        const already = (await fixture.committed()).length;
+        expect(already).toBeLessThan(30);
+        const bringBack = await fixture.loseStaged!(transaction, staging);
+        const restored = { restoredCheckpointId: 1, restoredState: state };
+        const stopped = await open({ generation: generation++, ...restored });
+        await expect(stopped.commit(transaction)).rejects.toThrow(
+          `Of its 30 records the first ${already} are committed already`,
+        );
+        expect(await fixture.committed()).toEqual(large("a").slice(0, already));
+        await stopped.close();
+        await bringBack();
+        const heir = await open({ generation, ...restored });
+        await heir.commit(transaction);
+        expect(await fixture.committed()).toEqual(large("a"));
+        await heir.close();
+      },
+    );
 
     test("after a rescale another subtask commits the transactions of a writer that is gone (P23)", async () => {
       const gone = await open({ subtaskIndex: 1, parallelism: 2 });

@@ -62,6 +62,11 @@ contracts({
       nats: undefined,
       faulty: (plan) => ({ sink: fileSink<string>({ directory, encode: "text" }, faultyFiles(plan)) }),
       committed: () => linesIn(directory),
+      async loseStaged({ detail }) {
+        const path = join(directory, ".tidemark", (detail as { file: string }).file);
+        await nodeFiles.rename(path, `${path}.kept`);
+        return () => nodeFiles.rename(`${path}.kept`, path);
+      },
       loseMarkers: () => rm(join(directory, ".tidemark"), { recursive: true }),
       async stop() {
         for (const handle of opened.splice(0)) await handle.close().catch(() => {});
@@ -126,6 +131,7 @@ contracts({
     "x".repeat(1024 * 1024),
   ],
   fixture: jetstreamFixture,
+  stagesParts: true,
   async outage() {
     await server.kill("SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -164,6 +170,7 @@ async function jetstreamFixture(): Promise<SinkFixture> {
       }
       return found;
     },
+    loseStaged: ({ staged }, staging) => staging.lose(staged.at(-1)!),
     async loseMarkers() {
       await manager.streams.purge(stream, { filter: `tidemark-marker.${stream}.>` });
     },

@@ -107,6 +107,23 @@ export function describeStorageContract(name: string, open: () => Promise<Storag
       expect(failure).toMatchObject({ object: "missing", message: expect.stringContaining("missing") });
     });
 
+    it("finds what is there without reading it, and names what is missing or another one", async () => {
+      for (const size of [0, 10, 1_200_000]) {
+        const name = `present/${size}`;
+        const handle = await storage.put(name, [noise(size, 4)]);
+        await storage.assertPresent(handle);
+        const shorter = await storage
+          .assertPresent({ ...handle, bytes: size + 1 })
+          .catch((error: unknown) => error);
+        expect(shorter).toBeInstanceOf(ObjectCorruptError);
+        expect(shorter).toMatchObject({ object: name });
+        await storage.delete(name);
+        const missing = await storage.assertPresent(handle).catch((error: unknown) => error);
+        expect(missing).toBeInstanceOf(ObjectMissingError);
+        expect(missing).toMatchObject({ object: name });
+      }
+    });
+
     it("takes a name again after its object was deleted", async () => {
       await storage.put("again", [bytes("old")]);
       await storage.delete("again");

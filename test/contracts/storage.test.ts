@@ -155,9 +155,11 @@ describe("NATS object storage", () => {
       const handle = await storage.put(`lost/${size}`, [noise(size, 7)]);
       await replaceLastChunk(connection, "objects", handle.name, () => undefined);
       const started = performance.now();
-      const failure = await storage.get(handle).catch((error: unknown) => error);
-      expect(failure).toBeInstanceOf(ObjectMissingError);
-      expect((failure as Error).message).toContain("lost 1 of its");
+      for (const look of [() => storage.get(handle), () => storage.assertPresent(handle)]) {
+        const failure = await look().catch((error: unknown) => error);
+        expect(failure).toBeInstanceOf(ObjectMissingError);
+        expect((failure as Error).message).toContain("lost 1 of its");
+      }
       expect(performance.now() - started).toBeLessThan(2_000);
     }
     await vi.waitFor(async () => expect(await consumers()).toBeLessThanOrEqual(before));

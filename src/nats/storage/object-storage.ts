@@ -165,18 +165,7 @@ export class NatsObjectStorage implements CheckpointStorage {
   async get(handle: ObjectHandle): Promise<Uint8Array> {
     const { name } = handle;
     const what = `reading "${name}" from ${this.description}`;
-    const stored = await this.#untilStalled(what, () => this.#readInfo(name));
-    if (stored === undefined || stored.info.deleted === true) {
-      throw new ObjectMissingError(name, `object "${name}" is not in ${this.description}`);
-    }
-    const { info } = stored;
-    if (info.digest !== storedDigest(handle.digest) || info.size !== handle.bytes) {
-      throw new ObjectCorruptError(
-        name,
-        `object "${name}" in ${this.description} is another one: ${info.size} bytes, ${info.digest}; ` +
-          `expected ${handle.bytes} bytes, ${handle.digest}`,
-      );
-    }
+    const info = await this.#untilStalled(what, () => this.#infoOf(handle));
     const hash = newDigest();
     const bytes = await this.#readChunks(what, info, hash);
     const digest = digestText(hash);
@@ -187,6 +176,11 @@ export class NatsObjectStorage implements CheckpointStorage {
       );
     }
     return bytes;
+  }
+
+  async assertPresent(handle: ObjectHandle): Promise<void> {
+    const what = `looking for "${handle.name}" in ${this.description}`;
+    await this.#untilStalled(what, async () => this.#refuseMissingChunks(await this.#infoOf(handle)));
   }
 
   async delete(name: string): Promise<void> {
@@ -438,6 +432,21 @@ export class NatsObjectStorage implements CheckpointStorage {
     throw new ObjectMissingError(
       info.name,
       `object "${info.name}" in ${this.description} has lost ${info.chunks - present} of its ${info.chunks} chunks`,
+    );
+  }
+
+  /** @throws ObjectMissingError, ObjectCorruptError when the object of this name is another one */
+  async #infoOf({ name, bytes, digest }: ObjectHandle): Promise<ObjectInfo> {
+    const stored = await this.#readInfo(name);
+    if (stored === undefined || stored.info.deleted === true) {
+      throw new ObjectMissingError(name, `object "${name}" is not in ${this.description}`);
+    }
+    const { info } = stored;
+    if (info.digest === storedDigest(digest) && info.size === bytes) return info;
+    throw new ObjectCorruptError(
+      name,
+      `object "${name}" in ${this.description} is another one: ${info.size} bytes, ${info.digest}; ` +
+        `expected ${bytes} bytes, ${digest}`,
     );
   }
 

@@ -5,6 +5,8 @@ import type { StagingArea } from "../../dataflow/sink.ts";
 import { retryOf } from "../../errors.ts";
 
 const RETRY_MS = 250;
+/** Objects looked for at a time. */
+const LOOKUPS_MAX = 16;
 
 export interface StagingOptions {
   readonly storage: CheckpointStorage;
@@ -28,6 +30,12 @@ export function createStagingArea(options: StagingOptions): StagingArea {
       return untilItWorks(() => storage.put(name, [content], signal), signal);
     },
     get: (handle) => untilItWorks(() => storage.get(handle), signal),
+    async assertPresent(handles) {
+      for (let at = 0; at < handles.length; at += LOOKUPS_MAX) {
+        const some = handles.slice(at, at + LOOKUPS_MAX);
+        await Promise.all(some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal)));
+      }
+    },
   };
 }
 
