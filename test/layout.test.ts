@@ -49,7 +49,7 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
   },
 };
 
-const words = ["src/errors.ts", "src/shell-command.ts", "type machines/protocol.ts"];
+const words = ["src/errors.ts", "src/shell-command.ts", "src/timer.ts", "type machines/protocol.ts"];
 const contracts = [
   "src/dataflow/",
   "src/checkpoint/",
@@ -68,6 +68,7 @@ const running = [
   "src/config/",
   "src/errors.ts",
   "src/shell-command.ts",
+  "src/timer.ts",
   "src/observe/feed.ts",
   "src/observe/troubles.ts",
   "xstate",
@@ -78,7 +79,7 @@ const connecting = ["src/dataflow/", "src/state/codec.ts", "src/config/", ...wor
 /** What a room imports besides itself. The first rule that fits a file holds. */
 const RULES: readonly Rule[] = [
   { files: /^machines\//, mayImport: ["xstate"] },
-  { files: /^src\/(errors|shell-command)\.ts$/, mayImport: [] },
+  { files: /^src\/(errors|shell-command|timer)\.ts$/, mayImport: [] },
   { files: /^src\/config\//, mayImport: ["src/errors.ts", "yaml", "zod", "node:"] },
   {
     files: /^src\/job\//,
@@ -96,6 +97,24 @@ const RULES: readonly Rule[] = [
   { files: /^src\/(cli|examples)\/|^src\/index\.ts$/, mayImport: ["*"] },
 ];
 
+/** What uses the platform's timers: the one place for all, and files whose durations are constants of their own. */
+const OWN_TIMERS: readonly string[] = [
+  "src/timer.ts",
+  "src/cli/children.ts",
+  "src/cli/lifetime.ts",
+  "src/cli/progress.ts",
+  "src/cli/run-session.ts",
+  "src/examples/word-count/demo.ts",
+  "src/nats/connection/connect.ts",
+  "src/nats/publisher/acked-publisher.ts",
+  "src/nats/publisher/sink-marker.ts",
+  "src/nats/reader/progress.ts",
+  "src/nats/reader/sequential-reader.ts",
+  "src/nats/server/server-guardian.ts",
+  "src/nats/server/server.ts",
+  "src/nats/storage/object-storage.ts",
+];
+
 const tree = readTree();
 const code = only(tree, /^(src|machines)\/.*\.ts$/);
 
@@ -104,6 +123,7 @@ describe("the tree keeps the rules", () => {
   test("no cycle of imports between rooms", () => expect(roomCycles(code)).toEqual([]));
   test(`no file of code has more than ${FILE_LINES_MAX} lines`, () => expect(longFiles(code)).toEqual([]));
   test("no file is named after nothing", () => expect(emptyNames(only(tree, /\.ts$/))).toEqual([]));
+  test("no timer that fires at once when it is long", () => expect(shortTimers(code)).toEqual([]));
   test("no reminders in code", () => expect(reminders(only(tree, /\.ts$/))).toEqual([]));
   test("no path of a machine, no host of a registry", () => expect(privatePlaces(tree)).toEqual([]));
   test("packages are pinned and install without scripts", () => expect(loosePackages(tree)).toEqual([]));
@@ -158,6 +178,15 @@ describe("each rule fires", () => {
 
   test.each(["src/utils.ts", "test/common/a.ts", "src/state/lock-manager.ts"])("names: %s", (file) => {
     expect(emptyNames(spoiled(file, ""))).toHaveLength(1);
+  });
+
+  test.each([
+    "setTimeout(run, options.timeoutMs);",
+    "setInterval(run, everyMs);",
+    "AbortSignal.timeout(timeoutMs);",
+    'import { setTimeout as sleep } from "node:timers/promises";',
+  ])("timers: %s", (text) => {
+    expect(shortTimers(spoiled("src/runtime/a.ts", text))).toHaveLength(1);
   });
 
   test("reminders", () => {
@@ -302,6 +331,22 @@ function emptyNames(files: Tree): string[] {
       (file) =>
         `${file}: name it (${basename(file)}) after what it does, or move its content to where it belongs`,
     );
+}
+
+function shortTimers(files: Tree): string[] {
+  const others = new Map([...files].filter(([file]) => !OWN_TIMERS.includes(file)));
+  const found = linesWith(
+    others,
+    /\b(setTimeout|setInterval)\(|\bAbortSignal\.timeout\(|"(node:)?timers\/promises"/,
+    "use src/timer.ts or the clock: a duration that somebody can configure may be longer than 2^31-1 ms",
+  );
+  if (files !== code) return found;
+  return [
+    ...found,
+    ...OWN_TIMERS.filter((file) => !/\b(setTimeout|setInterval)\b/.test(files.get(file) ?? "")).map(
+      (file) => `${file}: has no timer of its own: remove it from OWN_TIMERS in test/layout.test.ts`,
+    ),
+  ];
 }
 
 function reminders(files: Tree): string[] {

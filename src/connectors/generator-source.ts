@@ -12,6 +12,7 @@ import {
   type SplitPosition,
 } from "../dataflow/source.ts";
 import { ConfigurationError, OperatorError } from "../errors.ts";
+import { startTimer } from "../timer.ts";
 
 /** A number from 0 up to and without 1. */
 export type Random = () => number;
@@ -113,7 +114,7 @@ class GeneratorReader<T> implements SourceReader<T> {
   #first = 0;
   #lastIndex: number | undefined;
   #wake: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelTimer: (() => void) | undefined;
 
   constructor(
     generate: (index: number, random: Random) => T,
@@ -166,7 +167,7 @@ class GeneratorReader<T> implements SourceReader<T> {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#cancelTimer?.();
   }
 
   #make(cursor: SplitCursor, collect: Collect<T>, share: number): number {
@@ -203,15 +204,12 @@ class GeneratorReader<T> implements SourceReader<T> {
   }
 
   #wakeWhenDue(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#cancelTimer !== undefined) return;
     const dueAt = this.#since + (this.#made + 1) / this.#ratePerMs;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#wake?.();
-      },
-      Math.max(1, Math.ceil(dueAt - performance.now())),
-    );
+    this.#cancelTimer = startTimer(Math.max(1, Math.ceil(dueAt - performance.now())), () => {
+      this.#cancelTimer = undefined;
+      this.#wake?.();
+    });
   }
 
   #ended(): boolean {

@@ -1,6 +1,7 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
+import { timeoutSignal } from "../timer.ts";
 import { type ControlLink, pause } from "./link.ts";
 import type {
   CollectionReport,
@@ -111,7 +112,7 @@ export class ControlClient {
     const { link, subjects } = this.#options;
     const leaderTimeoutMs = timeoutMs ?? this.#options.leaderTimeoutMs ?? 15_000;
     const subject = subjects.control(job);
-    const signal = AbortSignal.timeout(leaderTimeoutMs);
+    const signal = timeoutSignal(leaderTimeoutMs);
     let last: unknown;
     while (!signal.aborted) {
       try {

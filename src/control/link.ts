@@ -8,6 +8,7 @@ import { type CheckpointStorage, type ObjectHandle, objectNames } from "../check
 import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
 import { InvariantError, retryOf } from "../errors.ts";
 import { decodeValue, encodeValue } from "../state/codec.ts";
+import { startTimer } from "../timer.ts";
 
 /** Names the object that carries a message too large for the bus. */
 export interface Detour {
@@ -108,11 +109,11 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = () => {
-      clearTimeout(timer);
+      cancel();
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const cancel = startTimer(ms, done);
     signal.addEventListener("abort", done);
   });
 }

@@ -10,6 +10,7 @@
  */
 import type { Bus, MessageHandler, Subscription } from "../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant, NoRespondersError, RequestTimeoutError } from "../errors.ts";
+import { startTimer } from "../timer.ts";
 
 export interface MemoryBrokerOptions {
   /** Bytes, default 1 MiB as in nats-server. */
@@ -265,9 +266,4 @@ function matcher(pattern: string): Matcher {
     }
     return tokens.length === wanted.length;
   };
-}
-
-function startTimer(ms: number, fire: () => void): () => void {
-  const timer = setTimeout(fire, ms);
-  return () => clearTimeout(timer);
 }

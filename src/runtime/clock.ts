@@ -1,4 +1,5 @@
 /** Time, injected: production uses the process's own, tests move it by hand. */
+import { startTimer } from "../timer.ts";
 
 export interface Timer {
   cancel(): void;
@@ -9,14 +10,12 @@ export interface Clock {
   nowMs(): number;
   /** Monotonic, for durations. */
   elapsedMs(): number;
+  /** Calls `run` once, `ms` from now, however long that is. */
   after(ms: number, run: () => void): Timer;
 }
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   elapsedMs: () => performance.now(),
-  after(ms, run) {
-    const timer = setTimeout(run, ms);
-    return { cancel: () => clearTimeout(timer) };
-  },
+  after: (ms, run) => ({ cancel: startTimer(ms, run) }),
 };

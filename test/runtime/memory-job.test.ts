@@ -39,6 +39,20 @@ describe("a job over the memory twins", () => {
     world.expectExact();
   });
 
+  test("its checkpoints complete although they may take 30 days", async () => {
+    const month = 30 * 24 * 3_600_000;
+    const checkpointing = { timeoutMs: month, savepointTimeoutMs: month, minPauseMs: 1 };
+    world = new MemoryWorld({ checkpointing });
+    world.fill(20_000);
+    world.startCoordinator();
+    await world.startWorker();
+    await world.submit();
+    await world.startWorker();
+    const report = await world.finished();
+    expect(report.checkpoints.aborted).toBe(0);
+    world.expectExact();
+  });
+
   test("does so over a union, a rebalance and a reduce, with a worker lost on the way", async () => {
     world = new MemoryWorld({ build: countWordsTheLongWay });
     world.fill(200_000);

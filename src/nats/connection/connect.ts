@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, errors, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
+import { startTimer } from "../../timer.ts";
 import { isAtLeast } from "../server/server-version.ts";
 import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
 import { connectDiverting } from "./diverting-transport.ts";
@@ -225,12 +226,11 @@ async function openBefore(
   apiPrefix: string | undefined,
 ): Promise<NatsEnvironment> {
   const opening = open(connectionOptions, divert, apiPrefix);
-  const timer = new AbortController();
-  const late = sleep(deadline - Date.now(), undefined, { signal: timer.signal });
-  const opened = await Promise.race([opening, late]).finally(() => {
-    timer.abort();
-    late.catch(() => {});
+  let cancel = () => {};
+  const late = new Promise<undefined>((resolve) => {
+    cancel = startTimer(deadline - Date.now(), () => resolve(undefined));
   });
+  const opened = await Promise.race([opening, late]).finally(cancel);
   if (opened) return opened;
   opening.then(
     ({ connection }) => connection.close(),

@@ -22,6 +22,7 @@ import {
   TimeoutError,
 } from "@nats-io/transport-node";
 import { DisconnectedError, EnvironmentError, NoRespondersError, RequestTimeoutError } from "../../errors.ts";
+import { startTimer } from "../../timer.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -63,11 +64,11 @@ export class NatsLink {
     if (this.#upSinceMs !== undefined) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
-        clearTimeout(timer);
+        cancel();
         forget();
         resolve();
       };
-      const timer = setTimeout(done, timeoutMs);
+      const cancel = startTimer(timeoutMs, done);
       const forget = this.onBack(done);
     });
   }

@@ -17,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describeError, EnvironmentError } from "../../errors.ts";
+import { startTimer } from "../../timer.ts";
 import type { GuardianReport } from "./server-guardian.ts";
 
 const host = "127.0.0.1";
@@ -208,19 +209,19 @@ async function awaitReady(
   lines: LogLines,
 ): Promise<void> {
   const startTimeoutMs = options.startTimeoutMs ?? 60_000;
-  const timer = new AbortController();
-  const outcome = await Promise.race([
-    lines.ready.then(() => "ready" as const),
-    server.exited,
-    sleep(startTimeoutMs, "timeout" as const, { signal: timer.signal }),
-  ]);
+  let cancel = () => {};
+  const late = new Promise<"timeout">((resolve) => {
+    cancel = startTimer(startTimeoutMs, () => resolve("timeout"));
+  });
+  const outcome = await Promise.race([lines.ready.then(() => "ready" as const), server.exited, late]).finally(
+    cancel,
+  );
   if (outcome === "timeout") {
     throw new EnvironmentError(
       `nats-server (${options.binary}) was not ready after ${startTimeoutMs} ms with the store ${store.dir}; ` +
         `a large store needs a longer start timeout${lines.quote()}`,
     );
   }
-  timer.abort();
   if (outcome === "ready") return;
   if (outcome.lastLines.some((line) => line.includes("address already in use"))) {
     throw new PortTakenError(
@@ -234,10 +235,10 @@ async function awaitReady(
 }
 
 async function stopServer(server: ServerProcess, timeoutMs: number): Promise<void> {
-  const timer = setTimeout(() => server.signal("SIGKILL"), timeoutMs);
+  const cancel = startTimer(timeoutMs, () => server.signal("SIGKILL"));
   server.signal("SIGTERM");
   await server.exited;
-  clearTimeout(timer);
+  cancel();
 }
 
 /** What the server logs: handed on, watched for readiness, and the end of it kept for error messages. */

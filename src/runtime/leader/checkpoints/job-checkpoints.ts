@@ -31,6 +31,7 @@ import type {
 } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
+import { timeoutSignal } from "../../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 import { encodeManifest } from "../../manifest.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
@@ -237,7 +238,7 @@ export class JobCheckpoints {
       return { type: "manifest.refused", reason: "the generation is over" } as MachineEvent;
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
     try {
-      const bound = AbortSignal.any([signal, AbortSignal.timeout(manifestTimeoutMs)]);
+      const bound = AbortSignal.any([signal, timeoutSignal(manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
       pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
       return { type: "manifest.stored" };
