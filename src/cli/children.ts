@@ -8,8 +8,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Trouble } from "../dataflow/trouble.ts";
 import { EnvironmentError } from "../errors.ts";
-import { CHILD_VARIABLE } from "./lifetime.ts";
+import { CHILD_VARIABLE, type ChildMessage } from "./lifetime.ts";
 import { exitCodes } from "./report-error.ts";
 
 export interface ChildSpec {
@@ -23,6 +24,8 @@ export interface ChildrenOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** A child that cannot live: wrong job file, refused, or dying again and again. */
   readonly onHopeless: (error: Error) => void;
+  /** What a child has been trying in vain at present, as it says itself. */
+  readonly onTroubles?: (name: string, troubles: readonly Trouble[]) => void;
   readonly onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
 }
 
@@ -62,12 +65,14 @@ export class Children {
     });
     closeSync(log);
     let started = false;
-    child.on("message", () => {
-      started = true;
+    child.on("message", (message: ChildMessage) => {
+      if (message.type === "started") started = true;
+      else this.#options.onTroubles?.(spec.name, message.troubles);
     });
     this.#running.set(spec.name, child);
     child.once("exit", (code, signal) => {
       if (this.#running.get(spec.name) === child) this.#running.delete(spec.name);
+      this.#options.onTroubles?.(spec.name, []);
       this.#options.onExit?.(spec.name, code, signal);
       if (this.#ending) return;
       const failures = started ? 0 : failedStarts + 1;

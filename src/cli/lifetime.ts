@@ -4,9 +4,26 @@
  * Owns: signals, the parent that went away, the last word. A child of `tidemark run` has an IPC channel to it: when that
  * closes, the parent is gone, however it ended, and the child goes too.
  */
+import type { Trouble } from "../dataflow/trouble.ts";
+import type { Troubles } from "../observe/troubles.ts";
 
 /** Set for children of `tidemark run`, which shall not outlive it. */
 export const CHILD_VARIABLE = "TIDEMARK_CHILD";
+
+/** What such a child says to its parent. */
+export type ChildMessage =
+  | { readonly type: "started" }
+  /** All that it has been trying in vain at present. */
+  | { readonly type: "troubles"; readonly troubles: readonly Trouble[] };
+
+/** To a parent that listens; else nothing. */
+export function tellParent(message: ChildMessage): void {
+  if (process.connected) process.send?.(message, () => {});
+}
+
+export function tellParentOf(troubles: Troubles): void {
+  troubles.onChange(() => tellParent({ type: "troubles", troubles: troubles.list() }));
+}
 
 export interface Lifetime {
   /** Resolves when the process should end in good order. */

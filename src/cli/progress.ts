@@ -1,5 +1,6 @@
 /** What `tidemark run` shows while a job runs: on a terminal one line that changes, elsewhere a line now and then. */
 import type { JobReport } from "../control/messages.ts";
+import type { Trouble } from "../dataflow/trouble.ts";
 import { count, size } from "./text.ts";
 
 const TERMINAL_EVERY_MS = 250;
@@ -70,6 +71,35 @@ export class TroubleText {
     const aborted = report.checkpoints.latestAborted;
     if (aborted !== null && !["job-stopped", "superseded"].includes(aborted.reason))
       tell(`checkpoint ${aborted.checkpointId} aborted, the job goes on`, aborted.reason);
+    return lines;
+  }
+}
+
+/**
+ * What is tried in vain, one line when it begins, when its reason becomes another one, and when it passes. A trouble comes
+ * over several roads (a worker tells its parent and its leader): it has passed when none of them shows it any more.
+ */
+export class TroubleLines {
+  readonly #shown = new Map<string, Set<string>>();
+  readonly #bySource = new Map<string, readonly Trouble[]>();
+
+  /** @param source whose list this is; its next one takes its place */
+  news(source: string, troubles: readonly Trouble[]): string[] {
+    this.#bySource.set(source, troubles);
+    const lines: string[] = [];
+    const present = [...this.#bySource.values()].flat();
+    for (const { what, reason } of present) {
+      const reasons = this.#shown.get(what) ?? new Set();
+      this.#shown.set(what, reasons);
+      if (reasons.has(reason)) continue;
+      reasons.add(reason);
+      lines.push(`trouble: ${what}, still tried: ${reason}`);
+    }
+    for (const what of [...this.#shown.keys()]) {
+      if (present.some((trouble) => trouble.what === what)) continue;
+      this.#shown.delete(what);
+      lines.push(`trouble is over: ${what}`);
+    }
     return lines;
   }
 }

@@ -11,6 +11,7 @@ import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
+import type { Trouble } from "../dataflow/trouble.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
 import { loadJob } from "../job/load.ts";
 import { type NatsServer, startNatsServer } from "../nats/server/server.ts";
@@ -68,6 +69,8 @@ export class RunSession {
   /** Never resolves; rejects when server or children are gone for good. */
   readonly #broken: Promise<never>;
   readonly #listeners: ((report: JobReport) => void)[] = [];
+  readonly #troubles = new Map<string, readonly Trouble[]>();
+  #troubleListener: ((source: string, troubles: readonly Trouble[]) => void) | undefined;
   #latest: JobReport | undefined;
   #serverGone = false;
   #closed = false;
@@ -119,8 +122,9 @@ export class RunSession {
         ...storageEnvironment(prepared.config.checkpointing.storage),
       },
       onHopeless: (error) => hopeless(error),
+      onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
     });
-    const session = new RunSession(options, prepared, cluster, server, children, failure, events);
+    const session: RunSession = new RunSession(options, prepared, cluster, server, children, failure, events);
     try {
       // Whoever listens must be heard of before the first event.
       await cluster.bus.flush();
@@ -150,6 +154,8 @@ export class RunSession {
     this.#client = createClient(cluster, 30_000);
     this.#events = events;
     this.#listen(options.onEvent);
+    const { troubles } = cluster;
+    troubles.onChange(() => this.#tellTroubles("run", troubles.list()));
     const serverGone = server?.exited.then(({ lastLines }) => {
       if (this.#closed) return new Promise<never>(() => {});
       this.#serverGone = true;
@@ -169,6 +175,12 @@ export class RunSession {
   /** At every look at the job, a few times a second. */
   onReport(listener: (report: JobReport) => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** At every change of what this process, its children or the job's leader try in vain; those that there are at once. */
+  onTroubles(listener: (source: string, troubles: readonly Trouble[]) => void): void {
+    this.#troubleListener = listener;
+    for (const [source, troubles] of this.#troubles) listener(source, troubles);
   }
 
   get latest(): JobReport | undefined {
@@ -197,6 +209,13 @@ export class RunSession {
 
   async close(): Promise<void> {
     await this.#takeDown();
+  }
+
+  #tellTroubles(source: string, troubles: readonly Trouble[]): void {
+    // Children that are taken down have nothing more to try.
+    if (this.#closed) return;
+    this.#troubles.set(source, troubles);
+    this.#troubleListener?.(source, troubles);
   }
 
   #startWorkers(options: RunSessionOptions): void {
@@ -235,6 +254,7 @@ export class RunSession {
       if (report === undefined) continue;
       this.#latest = report;
       for (const listener of this.#listeners) listener(report);
+      this.#tellTroubles("leader", report.troubles);
       if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
       endedMs ??= performance.now();
       // Whoever has ended it from elsewhere still asks for its savepoint, and our server and leader answer that.

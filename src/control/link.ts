@@ -6,6 +6,7 @@
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
 import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
+import type { TroubleWatch } from "../dataflow/trouble.ts";
 import { InvariantError, retryOf } from "../errors.ts";
 import { decodeValue, encodeValue } from "../state/codec.ts";
 import { startTimer } from "../timer.ts";
@@ -25,6 +26,8 @@ export interface TellOptions {
   readonly timeoutMs?: number;
   readonly pauseMs?: number;
   readonly detour?: Detour;
+  /** Told of each try. */
+  readonly watch?: TroubleWatch;
 }
 
 export class ControlLink {
@@ -55,15 +58,19 @@ export class ControlLink {
    * again" are bugs and are thrown.
    */
   async tell<A>(subject: string, message: unknown, options: TellOptions): Promise<A | undefined> {
-    const { signal, timeoutMs = 1000, pauseMs = 100 } = options;
+    const { signal, timeoutMs = 1000, pauseMs = 100, watch } = options;
     while (!signal.aborted) {
       try {
-        return await this.ask<A>(subject, message, timeoutMs, options.detour);
+        const answer = await this.ask<A>(subject, message, timeoutMs, options.detour);
+        watch?.passed();
+        return answer;
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
+        watch?.failed(error);
         await pause(pauseMs, signal);
       }
     }
+    watch?.forget();
     return undefined;
   }
 

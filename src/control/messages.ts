@@ -19,6 +19,7 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
+import type { Trouble } from "../dataflow/trouble.ts";
 
 /* ------------------------------------------------------- to the leader, `<prefix>.<job>.control` */
 
@@ -152,6 +153,12 @@ export interface PendingReport {
   readonly missing: readonly MissingSubtask[];
 }
 
+/** What processes of the job have been trying for some seconds without success, and go on trying. */
+export interface JobTrouble extends Trouble {
+  /** Whose it is: "leader", "worker 5f…"; at most ten of them. */
+  readonly where: readonly string[];
+}
+
 /** What `status` shows. */
 export interface JobReport {
   readonly job: string;
@@ -188,6 +195,8 @@ export interface JobReport {
   readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
   /** What the job is waiting for, in words; empty when it is not. */
   readonly waitingFor: string;
+  /** At most twenty, oldest first. */
+  readonly troubles: readonly JobTrouble[];
   /** Somebody waits for the outcome of so many savepoints and checkpoints. */
   readonly unansweredRequests: number;
 }
@@ -230,6 +239,7 @@ export interface PingAnswer {
   /** The highest one seen of each region (P5). */
   readonly generations: readonly number[];
   readonly subtasks: readonly Omit<SubtaskReport, "worker">[];
+  readonly troubles: readonly Trouble[];
 }
 
 /* ------------------------------- to a generation's worker, `<prefix>.<job>.<generation>.worker.<worker>` */

@@ -1,6 +1,6 @@
 /** What `tidemark run` shows: words for a report, and where they go. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ProgressScreen, ProgressText, TroubleText } from "../../src/cli/progress.ts";
+import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../../src/cli/progress.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 
 type Changes = Partial<Omit<JobReport, "checkpoints">> & {
@@ -28,6 +28,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
     failures: [],
     waitingFor: "",
     unansweredRequests: 0,
+    troubles: [],
     ...changes,
     checkpoints: {
       completed: 0,
@@ -127,5 +128,30 @@ describe("the screen", () => {
     expect(written).toBe(
       "progress 2, however long the line may become\nprogress 3, however long the line may become\nnews\n",
     );
+  });
+});
+
+describe("what is tried in vain", () => {
+  const publishing = { what: "publishing to stream OUT", reason: "no permission", sinceMs: 0 };
+
+  test("one line when it begins and one when it is over, whichever roads it comes over", () => {
+    const lines = new TroubleLines();
+    expect(lines.news("worker-1", [publishing])).toEqual([
+      "trouble: publishing to stream OUT, still tried: no permission",
+    ]);
+    expect(lines.news("leader", [publishing])).toEqual([]);
+    expect(lines.news("worker-1", [])).toEqual([]);
+    expect(lines.news("leader", [])).toEqual(["trouble is over: publishing to stream OUT"]);
+    expect(lines.news("worker-1", [publishing])).toHaveLength(1);
+  });
+
+  test("a reason that is another one is told, one that comes again is not", () => {
+    const lines = new TroubleLines();
+    const silent = { ...publishing, reason: "no answer" };
+    lines.news("worker-1", [silent]);
+    expect(lines.news("worker-1", [publishing])).toEqual([
+      "trouble: publishing to stream OUT, still tried: no permission",
+    ]);
+    expect(lines.news("worker-1", [silent])).toEqual([]);
   });
 });

@@ -40,7 +40,7 @@ test("more of one channel than an object should hold goes into several, and come
   ]);
   expect(new Set(handles.map(({ object }) => object!.name)).size).toBe(3);
   const gate = new InputGate(ids.map(() => createLocalChannel().input));
-  await restoreChannels(gate, ids, handles, storage, new AbortController().signal);
+  await restoreChannels(gate, ids, handles, (object) => storage.get(object));
   const first: unknown[] = [];
   for (let next = gate.nextFrame(); next !== undefined; next = gate.nextFrame())
     first.push([next.channelIndex, ((next.frame as RecordsFrame).values[0] as string)[0]]);

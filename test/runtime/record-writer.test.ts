@@ -3,6 +3,8 @@ import type { JobRecord } from "../../machines/protocol.ts";
 import type { RecordChange } from "../../machines/record.ts";
 import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../src/errors.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { decodeRecord, encodeRecord, RecordWriter } from "../../src/runtime/leader/record-writer.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../src/runtime/record-store.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
@@ -85,6 +87,7 @@ describe("the one writer of a job's record", () => {
       record,
       revision: created.revision,
       signal: leadership.signal,
+      troubles: new Troubles(systemClock),
       nowMs: () => 1000,
       newId: () => `write-${++ids}`,
       onStored: (before, after) => stored.push([before, after]),

@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import type { Deployment } from "../../src/control/messages.ts";
 import { buildChain } from "../../src/dataflow/chain.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import type { LoopWork, SubtaskLoop } from "../../src/runtime/worker/subtask-loop.ts";
 import { SubtaskSnapshots } from "../../src/runtime/worker/subtask-snapshots.ts";
 import { until } from "../support/until.ts";
@@ -41,6 +43,7 @@ test("a cut that comes while an older one is being encoded gives that one up, an
     deployment: { job: "j", incarnation: "i", generation: 1 } as Deployment,
     storage: new MemoryStorage(),
     inlineBytesMax: 100,
+    troubles: new Troubles(systemClock),
     tell: (event) => told.push(event),
   });
   const works = new Set<LoopWork>();

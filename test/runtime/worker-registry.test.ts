@@ -65,7 +65,7 @@ class World {
       await new Promise<void>((resolve) => this.clock.after(timeoutMs, resolve));
       throw new RequestTimeoutError("no answer");
     }
-    return { worker, generations: [1], subtasks: [] };
+    return { worker, generations: [1], subtasks: [], troubles: [] };
   }
 }
 

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
 import { serveHealth } from "../health.ts";
-import { watchLifetime } from "../lifetime.ts";
+import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
 
 interface CoordinatorFlags extends ClusterFlags {
@@ -42,7 +42,8 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
         leading: coordinator.leading,
       })));
   coordinator.start();
-  process.send?.({ type: "started" });
+  tellParentOf(cluster.troubles);
+  tellParent({ type: "started" });
   await lifetime.ending;
   await coordinator.stop();
   health?.close();

@@ -6,6 +6,7 @@ import type { ClusterView } from "../assembly.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { describeJob, describeJobs, detailOf, summaryOf } from "../stored/job-detail.ts";
 import { readJob, readJobs } from "../stored/retained.ts";
+import { age } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
 export function jobCommands(program: Command): void {
@@ -80,6 +81,10 @@ function describeReport(report: JobReport): string {
     `restarts     ${report.restarts}`,
     `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId}, ${one.slots} slots)`).join(", ") || "none"}`,
     ...subtasks.map((one) => `  ${one.subtask}  ${one.state}  ${one.recordsIn} records in`),
+    ...report.troubles.map(
+      ({ what, reason, sinceMs, where }) =>
+        `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,
+    ),
     ...failures.map((one) => `failure      ${new Date(one.atMs).toISOString()} ${one.where}: ${one.reason}`),
   ].join("\n");
 }

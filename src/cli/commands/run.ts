@@ -6,7 +6,7 @@ import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
-import { ProgressScreen, ProgressText, TroubleText } from "../progress.ts";
+import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
 import { exitCodes } from "../report-error.ts";
 import { type RunFlags, RunSession } from "../run-session.ts";
 import { count } from "../text.ts";
@@ -106,9 +106,13 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   const { vertices } = session.prepared.plan;
   const sources = vertices.filter(({ operators }) => operators[0]?.kind === "source").map(({ id }) => id);
   const progress = new ProgressText(sources);
-  const trouble = new TroubleText();
+  const failures = new TroubleText();
+  const troubles = new TroubleLines();
   session.onReport((report) => {
-    for (const line of trouble.news(report)) if (report.status !== "failed") screen.say(line);
+    for (const line of failures.news(report)) if (report.status !== "failed") screen.say(line);
+  });
+  session.onTroubles((source, present) => {
+    for (const line of troubles.news(source, present)) screen.say(line);
   });
   screen.begin(() =>
     session.latest === undefined ? undefined : progress.describe(session.latest, performance.now()),

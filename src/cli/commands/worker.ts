@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { loadJob } from "../../job/load.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
 import { serveHealth } from "../health.ts";
-import { watchLifetime } from "../lifetime.ts";
+import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import {
   addClusterOptions,
   addConfigOptions,
@@ -69,7 +69,8 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
         registered: worker.registered,
       })));
   await worker.start();
-  process.send?.({ type: "started" });
+  tellParentOf(cluster.troubles);
+  tellParent({ type: "started" });
   await lifetime.ending;
   await worker.stop();
   health?.close();

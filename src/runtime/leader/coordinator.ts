@@ -17,10 +17,12 @@ import type {
   RestoreRequest,
 } from "../../control/messages.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { logTrouble } from "../trouble-report.ts";
 import { forkFrom } from "./fork.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { decodeRecord, encodeRecord } from "./record-writer.ts";
@@ -56,9 +58,15 @@ export class Coordinator {
   #adoption: Promise<void> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
   #ended: (() => void) | undefined;
+  readonly #lease: TroubleWatch;
+  readonly #adopting: TroubleWatch;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
+    const { troubles, logger } = options;
+    this.#lease = troubles.watch("reading or writing the lease of the leader");
+    this.#adopting = troubles.watch("reading the job records");
+    troubles.onChange((change) => logTrouble(logger, {}, change));
     this.#host = new Host({ clock: options.clock, onCrash: options.onCrash });
   }
 
@@ -85,6 +93,7 @@ export class Coordinator {
       await released;
     }
     this.#stepDown();
+    this.#options.troubles.close();
     this.#host.close();
   }
 
@@ -101,11 +110,13 @@ export class Coordinator {
   async #readLease(): Promise<MachineEvent> {
     try {
       const found = await this.#options.store.read(LEASE_KEY);
+      this.#lease.passed();
       if (found === undefined) return seen(0, "", true);
       const record = JSON.parse(decoder.decode(found.value)) as LeaseRecord;
       return seen(found.revision, record.holder, record.released);
     } catch (error) {
       if (retryOf(error) !== "now") throw error;
+      this.#lease.failed(error);
       return { type: "lease.unreadable" };
     }
   }
@@ -114,11 +125,13 @@ export class Coordinator {
     try {
       const value = encoder.encode(JSON.stringify(record));
       const answer = await this.#options.store.compareAndSet(LEASE_KEY, value, revision);
+      this.#lease.passed();
       return answer.outcome === "stored"
         ? ({ type: "lease.stored", revision: answer.revision } as MachineEvent)
         : { type: "lease.refused" };
     } catch (error) {
       if (retryOf(error) !== "now") throw error;
+      this.#lease.failed(error);
       return { type: "lease.unknown" };
     } finally {
       if (record.released) this.#ended?.();
@@ -153,6 +166,7 @@ export class Coordinator {
     while (this.#token === token) {
       try {
         const keys = await this.#options.store.keys(jobKey(""));
+        this.#adopting.passed();
         for (const key of keys) {
           const job = key.slice(jobKey("").length);
           await this.#inOrder(async () => {
@@ -162,10 +176,7 @@ export class Coordinator {
         return;
       } catch (error) {
         if (retryOf(error) !== "now") return this.#options.onCrash(error);
-        this.#options.logger.warn(
-          { error: describeError(error) },
-          "job records cannot be read; trying again",
-        );
+        this.#adopting.failed(error);
         await new Promise<void>((resolve) => this.#options.clock.after(250, resolve));
       }
     }

@@ -9,11 +9,11 @@ import { checkpointingMachine } from "../../../machines/checkpointing.ts";
 import { jobMachine } from "../../../machines/job.ts";
 import type { JobEffects } from "../../../machines/job-events.ts";
 import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
-import { factsOf, latestCheckpoint, type RecordChange } from "../../../machines/record.ts";
+import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import { regionsOf } from "../../../machines/regions.ts";
 import { restartMachine } from "../../../machines/restart.ts";
-import { type ControlLink, pause } from "../../control/link.ts";
+import type { ControlLink } from "../../control/link.ts";
 import type {
   JobReport,
   LeaderAnswer,
@@ -22,20 +22,23 @@ import type {
   SubtaskMessage,
   WorkerRegistration,
 } from "../../control/messages.ts";
-import { ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
+import { Troubles } from "../../observe/troubles.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
-import { readManifest } from "../manifest.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { tellTroubles } from "../trouble-report.ts";
 import { checkpointingInput } from "./checkpoints/checkpointing-input.ts";
 import { Collections } from "./checkpoints/collections.ts";
 import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
 import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
+import { findManifest } from "./found-manifest.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { refusalOf } from "./generations/registration.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
+import { jobTroubles } from "./job-troubles.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { keepsState } from "./submission.ts";
 
@@ -55,8 +58,6 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
 }
 
-const READ_RETRY_MS = 250;
-
 export class JobRuntime {
   readonly #options: JobRuntimeOptions;
   readonly #host: Host;
@@ -70,11 +71,22 @@ export class JobRuntime {
   readonly #generations: RegionGenerations;
   #placement: { [subtask: SubtaskName]: string } = {};
   #awaitingSlots = false;
+  /** Of this job alone; the process has others of its own. */
+  readonly #troubles: Troubles;
+  readonly #slots: TroubleWatch;
   #restarts = 0;
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
     const { clock, link, subjects, timings } = options;
+    const troubles = new Troubles(clock);
+    this.#troubles = troubles;
+    this.#slots = troubles.watch("waiting for slots");
+    tellTroubles(troubles, options, {
+      job: options.job,
+      id: "leader",
+      generation: () => this.record.generation,
+    });
     this.#host = new Host({
       clock,
       observe: (step) => this.#observe(step),
@@ -92,6 +104,7 @@ export class JobRuntime {
       record: options.record,
       revision: options.revision,
       signal: this.#life.signal,
+      troubles,
       nowMs: () => clock.nowMs(),
       newId: options.newId,
       onStored: (before, after) => this.#reaper.stored(before, after),
@@ -117,6 +130,7 @@ export class JobRuntime {
     });
     this.#checkpoints = new JobCheckpoints({
       ...options,
+      troubles,
       host: this.#host,
       reaper: this.#reaper,
       requests: this.#requests,
@@ -129,6 +143,7 @@ export class JobRuntime {
     });
     this.#generations = new RegionGenerations({
       ...options,
+      troubles,
       regions: regionsOf(options.record.plan),
       signal: this.#life.signal,
       receive: (message) => this.#receive(message),
@@ -163,6 +178,7 @@ export class JobRuntime {
   /** The leader has stepped down, or the process ends: nothing is sent or deleted from here on (P9). */
   close(): void {
     this.#life.abort();
+    this.#troubles.close();
     this.#generations.end();
     this.#workers.close();
     this.#host.close();
@@ -239,12 +255,23 @@ export class JobRuntime {
       keepsState: keepsState(record),
       failures: record.failures,
       waitingFor: this.#waitingFor(phase),
+      troubles: jobTroubles([
+        { where: "leader", troubles: [...this.#options.troubles.list(), ...this.#troubles.list()] },
+        ...workers.map(({ registration, answer }) => ({
+          where: `worker ${registration.worker}`,
+          troubles: answer?.troubles ?? [],
+        })),
+      ]),
       unansweredRequests: this.#requests.unanswered,
     };
   }
 
   #waitingFor(phase: string): string {
     if (phase !== "waiting") return "";
+    return this.#neededSlots();
+  }
+
+  #neededSlots(): string {
     const needed = Math.max(...this.record.plan.vertices.map((vertex) => vertex.parallelism));
     return `${needed} slots; the workers offer ${this.#workers.slots}`;
   }
@@ -274,6 +301,7 @@ export class JobRuntime {
         this.#reaper.releaseJob(this.record);
         this.#checkpoints.sweep();
         this.#workers.close();
+        this.#troubles.close();
       },
       "report.recovery": ({ generation }) => {
         logger.info({ job, generation }, "job is running");
@@ -328,20 +356,9 @@ export class JobRuntime {
 
   async #planRecovery(): Promise<void> {
     const { record } = this;
-    const latest = latestCheckpoint(record);
-    let found: Parameters<typeof planRecovery>[1];
-    while (latest !== undefined && found === undefined && !this.#life.signal.aborted) {
-      try {
-        found = { found: "manifest", manifest: await readManifest(this.#options.storage, latest.manifest) };
-      } catch (error) {
-        const object = latest.manifest.name;
-        if (error instanceof ObjectMissingError) found = { found: "missing", object };
-        else if (error instanceof ObjectCorruptError) found = { found: "corrupt", object };
-        else if (retryOf(error) !== "now") throw error;
-        else await pause(READ_RETRY_MS, this.#life.signal);
-      }
-    }
-    if (this.#life.signal.aborted) return;
+    const { signal } = this.#life;
+    const found = await findManifest(record, { ...this.#options, troubles: this.#troubles, signal });
+    if (signal.aborted) return;
     const plan = planRecovery(record, found);
     if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
     this.#host.send(
@@ -355,7 +372,11 @@ export class JobRuntime {
   #offerSlots(): void {
     if (!this.#awaitingSlots) return;
     const placement = this.#workers.place(this.record.plan.vertices, this.#generations.placement());
-    if (placement === undefined) return;
+    if (placement === undefined) {
+      this.#slots.failed(this.#neededSlots());
+      return;
+    }
+    this.#slots.passed();
     this.#awaitingSlots = false;
     this.#placement = placement;
     this.#host.send("job", { type: "slots.available" });

@@ -11,6 +11,7 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
 import { pause } from "../../control/link.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
 import type { RecordStore } from "../record-store.ts";
 
@@ -27,6 +28,7 @@ export interface RecordWriterOptions {
   readonly revision: number;
   /** Aborts when leadership has ended. */
   readonly signal: AbortSignal;
+  readonly troubles: TroubleWatcher;
   readonly nowMs: () => number;
   /** Random, for write ids. */
   readonly newId: () => string;
@@ -46,6 +48,7 @@ export function decodeRecord(value: Uint8Array): JobRecord {
 
 export class RecordWriter {
   readonly #options: RecordWriterOptions;
+  readonly #writing: TroubleWatch;
   #record: JobRecord;
   #revision: number;
   #queue: Promise<unknown> = Promise.resolve();
@@ -53,6 +56,7 @@ export class RecordWriter {
 
   constructor(options: RecordWriterOptions) {
     this.#options = options;
+    this.#writing = options.troubles.watch("writing the job record");
     this.#record = options.record;
     this.#revision = options.revision;
   }
@@ -95,6 +99,7 @@ export class RecordWriter {
   /** Writes this very value until it is known to be stored, or never to be. */
   async #store(record: JobRecord): Promise<"stored" | "lost" | "moved"> {
     const { store, key, token, signal } = this.#options;
+    const writing = this.#writing;
     const value = encodeRecord(record);
     const revision = this.#revision;
     while (!signal.aborted) {
@@ -103,6 +108,7 @@ export class RecordWriter {
         if (answer.outcome === "stored") {
           this.#record = record;
           this.#revision = answer.revision;
+          writing.passed();
           return "stored";
         }
         const now = await store.read(key);
@@ -116,10 +122,12 @@ export class RecordWriter {
         if (settled !== "open") {
           this.#record = found;
           this.#revision = now.revision;
+          writing.passed();
           return settled;
         }
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
+        writing.failed(error);
       }
       await pause(RETRY_MS, signal);
     }

@@ -16,7 +16,6 @@ import { FrameEncoder } from "../../dataflow/channel/frame-codec.ts";
 import { countRecords, decodeStored, encodeStored } from "../../dataflow/channel/stored-records.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../errors.ts";
-import { untilItWorks } from "./staging.ts";
 import type { GateInput } from "./subtask-input.ts";
 import type { LoopWork } from "./subtask-loop.ts";
 
@@ -180,8 +179,7 @@ export async function restoreChannels(
   gate: InputGate,
   ids: readonly ChannelId[],
   handles: readonly ChannelStateHandle[],
-  storage: CheckpointStorage,
-  signal: AbortSignal,
+  read: (object: ObjectHandle) => Promise<Uint8Array>,
 ): Promise<void> {
   const objects = new Map<string, Uint8Array>();
   for (const handle of handles) {
@@ -195,7 +193,7 @@ export async function restoreChannels(
     const { object } = handle;
     let bytes = handle.inline;
     if (object !== null) {
-      const whole = objects.get(object.name) ?? (await untilItWorks(() => storage.get(object), signal));
+      const whole = objects.get(object.name) ?? (await read(object));
       objects.set(object.name, whole);
       bytes = whole.subarray(handle.offset, handle.offset + handle.bytes);
     }

@@ -1,7 +1,8 @@
 /** Durable bytes of one sink subtask's transactions (P15): named by sink, writer and a counter of this generation. */
-import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, type ObjectHandle, objectNames } from "../../checkpoint/storage.ts";
 import { pause } from "../../control/link.ts";
 import type { StagingArea } from "../../dataflow/sink.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
 
 const RETRY_MS = 250;
@@ -17,35 +18,61 @@ export interface StagingOptions {
     readonly sink: string;
     readonly writer: number;
   };
+  readonly troubles: TroubleWatcher;
   /** Ends the repetition: the generation is over. */
   readonly signal: AbortSignal;
 }
 
 export function createStagingArea(options: StagingOptions): StagingArea {
-  const { storage, at, signal } = options;
+  const { storage, at, signal, troubles } = options;
+  // Each act has a watch of its own: several may be under way, and one that works says nothing of the others.
+  const staging = () => troubles.watch(`staging output of ${at.sink} in ${storage.description}`);
+  const reading = () => troubles.watch(`reading staged output of ${at.sink} from ${storage.description}`);
   let part = 0;
   return {
     put(content) {
       const name = objectNames.transaction({ ...at, part: part++ });
-      return untilItWorks(() => storage.put(name, [content], signal), signal);
+      return untilItWorks(() => storage.put(name, [content], signal), signal, staging());
     },
-    get: (handle) => untilItWorks(() => storage.get(handle), signal),
+    get: (handle) => untilItWorks(() => storage.get(handle), signal, reading()),
     async assertPresent(handles) {
       for (let at = 0; at < handles.length; at += LOOKUPS_MAX) {
         const some = handles.slice(at, at + LOOKUPS_MAX);
-        await Promise.all(some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal)));
+        await Promise.all(
+          some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal, reading())),
+        );
       }
     },
   };
 }
 
+/** Reads objects of checkpoints for as long as it takes, until the generation ends. */
+export function readerOf({
+  storage,
+  troubles,
+  signal,
+}: Pick<StagingOptions, "storage" | "troubles" | "signal">): (object: ObjectHandle) => Promise<Uint8Array> {
+  const watch = () => troubles.watch(`reading checkpoints from ${storage.description}`);
+  return (object) => untilItWorks(() => storage.get(object), signal, watch());
+}
+
 /** Repeats what fails in passing; the generation's end makes the last error final. */
-export async function untilItWorks<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function untilItWorks<T>(
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  watch: TroubleWatch,
+): Promise<T> {
   for (;;) {
     try {
-      return await work();
+      const result = await work();
+      watch.passed();
+      return result;
     } catch (error) {
-      if (signal.aborted || retryOf(error) !== "now") throw error;
+      if (signal.aborted || retryOf(error) !== "now") {
+        watch.forget();
+        throw error;
+      }
+      watch.failed(error);
       await pause(RETRY_MS, signal);
     }
   }

@@ -17,7 +17,8 @@ import type {
 import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
 import type { Deployment } from "../../control/messages.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
-import { describeError, invariant } from "../../errors.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
+import { describeError, invariant, retryOf } from "../../errors.ts";
 import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
 import { SnapshotUpload } from "./snapshot-upload.ts";
 import type { LoopWork, SubtaskLoop } from "./subtask-loop.ts";
@@ -28,6 +29,7 @@ export interface SubtaskSnapshotsOptions {
   readonly deployment: Deployment;
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
+  readonly troubles: TroubleWatcher;
   readonly tell: (
     event:
       | { readonly type: "snapshot.stored" | "channels.stored"; readonly checkpointId: number }
@@ -61,10 +63,12 @@ export class SubtaskSnapshots {
   readonly #taken = new Map<number, TakenSnapshot>();
   readonly #channelUploads = new Map<number, ChannelStateUpload>();
   readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
+  readonly #writing: TroubleWatch;
   #loop: SubtaskLoop | undefined;
 
   constructor(options: SubtaskSnapshotsOptions) {
     this.#options = options;
+    this.#writing = options.troubles.watch(`writing checkpoints to ${options.storage.description}`);
   }
 
   /** Before the first cut. */
@@ -159,6 +163,7 @@ export class SubtaskSnapshots {
   }
 
   close(): void {
+    this.#writing.forget();
     for (const id of [...this.#taken.keys(), ...this.#channelUploads.keys()]) this.cancel(id);
   }
 
@@ -178,10 +183,13 @@ export class SubtaskSnapshots {
     try {
       await Promise.all(flushed);
       taken.states = [...inline, ...(await taken.upload.stored())];
-      if (this.#taken.get(checkpointId) === taken)
-        this.#options.tell({ type: "snapshot.stored", checkpointId });
+      if (this.#taken.get(checkpointId) !== taken) return;
+      this.#writing.passed();
+      this.#options.tell({ type: "snapshot.stored", checkpointId });
     } catch (error) {
-      if (this.#taken.get(checkpointId) === taken) this.#fail(checkpointId, describeError(error));
+      if (this.#taken.get(checkpointId) !== taken) return;
+      if (retryOf(error) === "now") this.#writing.failed(error);
+      this.#fail(checkpointId, describeError(error));
     }
   }
 

@@ -1,17 +1,14 @@
 /** Loads the keyed state of one subtask from what its manifest names, in slices, so that the process stays alive. */
-import type { StateHandle } from "../../../machines/protocol.ts";
-import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import type { ObjectHandle, StateHandle } from "../../../machines/protocol.ts";
 import type { Chain } from "../../dataflow/chain.ts";
 import type { KeyedStateDetail } from "./snapshot-upload.ts";
-import { untilItWorks } from "./staging.ts";
 
 const SLICE_MS = 4;
 
 export async function restoreKeyedState(
   chain: Chain,
   states: readonly StateHandle[],
-  storage: CheckpointStorage,
-  signal: AbortSignal,
+  read: (object: ObjectHandle) => Promise<Uint8Array>,
 ): Promise<void> {
   for (const handle of states) {
     if (handle.kind !== "keyed") continue;
@@ -25,7 +22,7 @@ export async function restoreKeyedState(
       continue;
     }
     for (const object of handle.objects) {
-      const bytes = await untilItWorks(() => storage.get(object), signal);
+      const bytes = await read(object);
       await load(chain, address, { object: object.name, bytes });
     }
   }

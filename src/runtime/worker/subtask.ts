@@ -36,7 +36,7 @@ import { Barriers } from "./barriers.ts";
 import { restoreChannels } from "./channel-state.ts";
 import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
-import { createStagingArea } from "./staging.ts";
+import { createStagingArea, readerOf } from "./staging.ts";
 import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
 import { SubtaskLoop } from "./subtask-loop.ts";
 import { SubtaskSnapshots } from "./subtask-snapshots.ts";
@@ -115,6 +115,7 @@ export class Subtask {
         staging: createStagingArea({
           storage: options.storage,
           at: { ...deployment, sink: operator, writer: index },
+          troubles: options.troubles,
           signal: options.signal,
         }),
       }),
@@ -325,7 +326,7 @@ export class Subtask {
   }
 
   async #restore(): Promise<void> {
-    const { vertex, index, restore, deployment, outputs, gate, storage, signal } = this.#options;
+    const { vertex, index, restore, deployment, outputs, gate, signal } = this.#options;
     try {
       const transactions = await this.#sinks.open(vertex.operators, restore);
       if (!deployment.settle) {
@@ -339,7 +340,7 @@ export class Subtask {
           },
           writer: (operator) => this.#sinks.writer(operator),
         });
-        await restoreKeyedState(chain, restore.states, storage, signal);
+        await restoreKeyedState(chain, restore.states, readerOf(this.#options));
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
         this.#chain = chain;
         this.#loop = new SubtaskLoop({
@@ -381,8 +382,8 @@ export class Subtask {
   }
 
   async #openGate(gate: InputGate, chain: Chain) {
-    const { channels, origins, restore, storage, signal } = this.#options;
-    await restoreChannels(gate, channels, restore.channels, storage, signal);
+    const { channels, origins, restore } = this.#options;
+    await restoreChannels(gate, channels, restore.channels, readerOf(this.#options));
     const input = new GateInput({
       gate,
       chain,

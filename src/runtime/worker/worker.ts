@@ -21,9 +21,11 @@ import type {
 } from "../../control/messages.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/operator.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
+import { tellTroubles } from "../trouble-report.ts";
 import { Generation, planOfDeployment } from "./generation.ts";
 import { untilItWorks } from "./staging.ts";
 
@@ -58,9 +60,16 @@ export class Worker {
   /** Highest generation that was deployed or ended here. */
   readonly #highest: number[] = [];
   #deploying: Promise<unknown> = Promise.resolve();
+  readonly #leader: TroubleWatch;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#leader = options.troubles.watch("reaching the leading coordinator");
+    tellTroubles(options.troubles, options, {
+      job: options.job,
+      id: `worker ${options.id}`,
+      generation: () => Math.max(0, ...this.#ping().generations),
+    });
   }
 
   get registered(): boolean {
@@ -79,6 +88,7 @@ export class Worker {
 
   async stop(): Promise<void> {
     this.#life.abort();
+    this.#options.troubles.close();
     for (const subscription of this.#subscriptions) subscription.close();
     await Promise.all([...this.#running.keys()].map((region) => this.#tearDown(region)));
   }
@@ -109,10 +119,13 @@ export class Worker {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "refused") this.#options.onRefused(new RequestRefusedError(answer.reason));
+        if (answer.answer === "unknown") this.#leader.failed(`job ${job} is not submitted, or has ended`);
+        else this.#leader.passed();
         if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? []);
       } catch (error) {
         this.#registered = false;
         if (retryOf(error) !== "now") throw error;
+        this.#leader.failed(error);
       }
       await pause(timings.registerIntervalMs, signal);
     }
@@ -137,6 +150,7 @@ export class Worker {
       worker: this.#options.id,
       generations: Array.from(this.#highest, (generation) => generation ?? 0),
       subtasks: [...this.#running.values()].flatMap(({ generation }) => generation.report()),
+      troubles: this.#options.troubles.list(),
     };
   }
 
@@ -200,7 +214,9 @@ export class Worker {
   async #readManifest(deployment: Deployment): Promise<Manifest | undefined> {
     const { restore } = deployment;
     if (restore === null) return undefined;
-    return await untilItWorks(() => readManifest(this.#options.storage, restore.manifest), this.#life.signal);
+    const { storage, troubles } = this.#options;
+    const watch = troubles.watch(`reading checkpoints from ${storage.description}`);
+    return await untilItWorks(() => readManifest(storage, restore.manifest), this.#life.signal, watch);
   }
 
   #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {

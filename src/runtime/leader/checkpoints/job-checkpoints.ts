@@ -29,7 +29,8 @@ import type {
   PendingReport,
   SubtaskMessage,
 } from "../../../control/messages.ts";
-import { describeError } from "../../../errors.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
+import { describeError, retryOf } from "../../../errors.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
 import { timeoutSignal } from "../../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
@@ -43,6 +44,7 @@ export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly requests: JobRequests;
   readonly feed: EventFeed;
   readonly manifestTimeoutMs: number;
+  readonly troubles: TroubleWatcher;
   /** To every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
   /** How far a subtask is, as its worker said last. */
@@ -72,6 +74,7 @@ export class JobCheckpoints {
   readonly #pending = new Map<number, Pending>();
   /** Requests whose checkpoint has begun and not ended. */
   readonly #begun = new Set<string>();
+  readonly #writing: TroubleWatch;
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
@@ -79,6 +82,7 @@ export class JobCheckpoints {
 
   constructor(options: JobCheckpointsOptions) {
     this.#options = options;
+    this.#writing = options.troubles.watch(`writing checkpoints to ${options.storage.description}`);
     this.#savepoints = new Savepoints(options);
   }
 
@@ -241,9 +245,11 @@ export class JobCheckpoints {
       const bound = AbortSignal.any([signal, timeoutSignal(manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
       pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
+      this.#writing.passed();
       return { type: "manifest.stored" };
     } catch (error) {
       const reason = describeError(error);
+      if (retryOf(error) === "now") this.#writing.failed(error);
       pending.trouble ??= `its manifest could not be written: ${reason}`;
       logger.warn({ job: record.job, checkpointId, reason }, "manifest could not be written");
       return { type: "manifest.refused", reason } as MachineEvent;

@@ -13,6 +13,7 @@ import type { ControlLink } from "../../../control/link.ts";
 import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
 import type { Subscription } from "../../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import type { Clock } from "../../clock.ts";
 
 export interface LeaderGenerationOptions {
@@ -26,6 +27,7 @@ export interface LeaderGenerationOptions {
   readonly clock: Clock;
   /** A worker may take this long to tear down what ran before. */
   readonly deployTimeoutMs: number;
+  readonly troubles: TroubleWatcher;
   readonly receive: (message: SubtaskMessage) => { readonly answer: string };
   readonly onError: (error: unknown) => void;
 }
@@ -84,7 +86,12 @@ export class LeaderGeneration {
     const answer = await link.tell<{ readonly answer: string; readonly reason?: string }>(
       subjects.workers(worker),
       { type: "generation.deploy", deployment },
-      { signal: this.#over.signal, timeoutMs: deployTimeoutMs, detour: { storage, at: deployment } },
+      {
+        signal: this.#over.signal,
+        timeoutMs: deployTimeoutMs,
+        detour: { storage, at: deployment },
+        watch: this.#watch(worker),
+      },
     );
     if (answer?.answer !== "refused") return undefined;
     return answer.reason ?? `worker ${worker} refused the deployment`;
@@ -94,7 +101,14 @@ export class LeaderGeneration {
   tell(message: GenerationRequest): void {
     const { link, subjects, job, id } = this.#options;
     for (const worker of this.workers())
-      void link.tell(subjects.worker(job, id, worker), message, { signal: this.#over.signal });
+      void link.tell(subjects.worker(job, id, worker), message, {
+        signal: this.#over.signal,
+        watch: this.#watch(worker),
+      });
+  }
+
+  #watch(worker: string): TroubleWatch {
+    return this.#options.troubles.watch(`reaching worker ${worker}`);
   }
 
   end(): void {

@@ -14,7 +14,7 @@ import type { Timings } from "../../timings.ts";
 import { LeaderGeneration, type LeaderGenerationOptions } from "./leader-generation.ts";
 
 export interface RegionGenerationsOptions
-  extends Pick<LeaderGenerationOptions, "job" | "link" | "subjects" | "storage" | "clock"> {
+  extends Pick<LeaderGenerationOptions, "job" | "link" | "subjects" | "storage" | "clock" | "troubles"> {
   readonly regions: readonly Region[];
   readonly logger: Logger;
   readonly timings: Timings;
