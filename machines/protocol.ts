@@ -241,7 +241,10 @@ export interface JobRecord {
   readonly begunSavepoints: readonly string[];
   /** The latest ones. */
   readonly aborted: readonly AbortedCheckpoint[];
-  /** Since the last completed checkpoint: the first failure of this streak, then the latest ones; bounded. */
+  /**
+   * The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, whose failures stay until
+   * the next one.
+   */
   readonly failures: readonly Failure[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;

@@ -22,6 +22,7 @@ import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph, checkIterations } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
+import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
@@ -194,7 +195,7 @@ export interface PreparedJob {
 }
 
 export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
-  const { config, warnings } = resolveJobConfig(job.options, overrides);
+  const { config, warnings } = resolveJobConfig(job.options, overrides, { repeats: repeatedByRestart(job) });
   const graph = buildGraph(job, config);
   return { job, config, warnings, graph, plan: planOf(graph), codeFingerprint: codeFingerprint(job) };
 }

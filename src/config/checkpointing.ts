@@ -48,7 +48,7 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     maxConcurrent: maxConcurrentOf(settings, minPauseMs, unaligned),
     tolerableFailures: tolerableFailuresOf(settings),
     retention: settings.get("checkpointing.retention"),
-    retained: settings.get("checkpointing.retained"),
+    retained: retainedOf(settings),
     unaligned,
     alignedTimeoutMs: settings.get("checkpointing.alignedTimeout"),
     forceUnaligned: settings.get("checkpointing.forceUnaligned"),
@@ -61,6 +61,19 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     inlineThresholdBytes: settings.get("checkpointing.inlineThreshold"),
     storage: storageOf(settings),
   };
+}
+
+/** The job's record names each of them, and is written anew with every checkpoint (P10). */
+const RETAINED_MAX = 1_000;
+
+function retainedOf(settings: Settings): number {
+  const asked = settings.get("checkpointing.retained");
+  if (asked <= RETAINED_MAX) return asked;
+  return settings.overrule(
+    "checkpointing.retained",
+    RETAINED_MAX,
+    "the record of a job, which names each of them, holds no more",
+  );
 }
 
 function savepointTimeoutOf(settings: Settings, timeoutMs: number): number {

@@ -102,7 +102,9 @@ export function readFlinkKey(spelling: string, value: unknown): FlinkReading | u
   if (key !== undefined) return { key, value: inOurWords(key, value) };
   if (!Object.hasOwn(withoutOption, spelling)) return undefined;
   const { allowed, because } = withoutOption[spelling]!;
-  return allowed !== undefined && value === allowed ? { settled: true } : { unsupported: because };
+  // Flink reads these words in any case.
+  const isAllowed = allowed !== undefined && typeof value === "string" && value.toLowerCase() === allowed;
+  return isAllowed ? { settled: true } : { unsupported: because };
 }
 
 /** The strategy whose detail this is; undefined for our own spellings, which several strategies share. */

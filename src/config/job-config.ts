@@ -34,6 +34,12 @@ export interface ConfigOverrides {
   readonly flags?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** What the options depend on that is not an option. */
+export interface JobFacts {
+  /** What a restart from the beginning would do again or lose, in words; undefined: nothing. */
+  readonly repeats?: string | undefined;
+}
+
 export interface Resolution {
   readonly config: JobConfig;
   /** What was written and will not hold as it was written, one sentence each. */
@@ -43,13 +49,18 @@ export interface Resolution {
 }
 
 /** @throws ConfigurationError naming the key as it was written, and its place */
-export function resolveJobConfig(options: JobOptions, overrides: ConfigOverrides = {}): Resolution {
+export function resolveJobConfig(
+  options: JobOptions,
+  overrides: ConfigOverrides = {},
+  { repeats }: JobFacts = {},
+): Resolution {
   const settings = new Settings(layersOf(options, overrides));
+  const checkpointing = checkpointingOf(settings);
   const config: JobConfig = {
     parallelism: settings.get("parallelism"),
     maxParallelism: settings.get("maxParallelism"),
-    checkpointing: checkpointingOf(settings),
-    restart: restartOf(settings),
+    checkpointing,
+    restart: restartOf(settings, checkpointing.intervalMs, repeats),
     heartbeat: {
       pingIntervalMs: settings.get("heartbeat.pingInterval"),
       timeoutMs: settings.get("heartbeat.timeout"),

@@ -52,7 +52,7 @@ export interface CheckpointingOptions {
    * makes `maxConcurrent` 1.
    */
   readonly minPause?: Duration | undefined;
-  /** Checkpoints that may be under way at a time. Default 1, limit 1 to 1000; 1 with `minPause` and with `unaligned`. */
+  /** Checkpoints that may be under way at a time. Default 1, limit 1 to 2147483647; 1 with `minPause` and with `unaligned`. */
   readonly maxConcurrent?: number | undefined;
   /**
    * Failed checkpoints in a row that a job bears; one more fails the generation, and `restart` decides. Default
@@ -67,7 +67,7 @@ export interface CheckpointingOptions {
    * needs none. Default "delete-on-cancellation".
    */
   readonly retention?: "delete" | "delete-on-cancellation" | "retain-on-cancellation" | undefined;
-  /** Completed checkpoints that are kept. Default 1, limit 1 to 100. */
+  /** Completed checkpoints that are kept. Default 1, limit 1 to 2147483647; more than 1000 becomes 1000, with a warning. */
   readonly retained?: number | undefined;
   /**
    * Barriers overtake waiting records, which become part of the checkpoint: its duration no longer depends on
@@ -139,7 +139,7 @@ export type RestartOptions =
     }
   | {
       readonly strategy: "fixed-delay";
-      /** Restarts before the job fails for good; never counted anew. Default 1, least 1. */
+      /** Restarts before the job fails for good; never counted anew. Default 1, least 0: as strategy "none". */
       readonly attempts?: number | "unlimited" | undefined;
       /** Before each restart. Default 1 s, limit 0 to 1 d. */
       readonly delay?: Duration | undefined;
@@ -188,7 +188,7 @@ export const jobOptions = {
   "checkpointing.interval": option(orNone("off", duration(10, YEAR)), null),
   "checkpointing.timeout": option(duration(10, YEAR), 10 * MINUTE),
   "checkpointing.minPause": option(duration(0, YEAR), 0),
-  "checkpointing.maxConcurrent": option(whole(1, 1_000), 1),
+  "checkpointing.maxConcurrent": option(whole(1, COUNT_MAX), 1),
   "checkpointing.tolerableFailures": option(orNone("unlimited", whole(0, COUNT_MAX)), null),
   "checkpointing.failOnErrors": derived(truth, "not set"),
   "checkpointing.retention": option(
@@ -197,7 +197,7 @@ export const jobOptions = {
     }),
     "delete-on-cancellation",
   ),
-  "checkpointing.retained": option(whole(1, 100), 1),
+  "checkpointing.retained": option(whole(1, COUNT_MAX), 1),
   "checkpointing.unaligned": option(truth, false),
   "checkpointing.alignedTimeout": option(duration(0, YEAR), 0),
   "checkpointing.forceUnaligned": option(truth, false),
@@ -236,7 +236,7 @@ export const jobOptions = {
   "restart.jitterFactor": option(fraction(0, 1), 0.1),
   "restart.resetBackoffThreshold": option(duration(1, YEAR), HOUR),
   "restart.attemptsBeforeResetBackoff": option(orNone("unlimited", whole(1, COUNT_MAX)), null),
-  "restart.attempts": option(orNone("unlimited", whole(1, COUNT_MAX)), 1),
+  "restart.attempts": option(orNone("unlimited", whole(0, COUNT_MAX)), 1),
   "restart.delay": option(duration(0, DAY), SECOND),
   "restart.maxFailuresPerInterval": option(whole(1, 1_000), 1),
   "restart.failureRateInterval": option(duration(1, YEAR), MINUTE),

@@ -1,4 +1,5 @@
 /** The restart strategy and its options, as `machines/restart.ts` takes them. */
+import { isRestartDetail, optionKeys } from "./options.ts";
 import type { Settings } from "./settings.ts";
 
 export type RestartConfig =
@@ -22,8 +23,16 @@ export type RestartConfig =
     }
   | { readonly strategy: "none" };
 
-export function restartOf(settings: Settings): RestartConfig {
-  const strategy = settings.get("restart.strategy");
+/**
+ * @param intervalMs of checkpoints; null: there are none
+ * @param repeats what a restart without checkpoints would do again or lose, in words; undefined: nothing
+ */
+export function restartOf(
+  settings: Settings,
+  intervalMs: number | null,
+  repeats: string | undefined,
+): RestartConfig {
+  const strategy = strategyOf(settings, intervalMs, repeats);
   settings.refuseOptionsOfOtherStrategies(strategy);
   switch (strategy) {
     case "exponential-delay": {
@@ -54,6 +63,27 @@ export function restartOf(settings: Settings): RestartConfig {
     case "none":
       return { strategy };
   }
+}
+
+/**
+ * Flink restarts no job without checkpoints unless a strategy is set. Here one whose output waits for its last checkpoint
+ * may begin again: nothing of it was written. An option of a strategy asks for that strategy.
+ */
+function strategyOf(
+  settings: Settings,
+  intervalMs: number | null,
+  repeats: string | undefined,
+): RestartConfig["strategy"] {
+  const asked = settings.get("restart.strategy");
+  const isChosen =
+    settings.isSet("restart.strategy") ||
+    optionKeys.some((key) => isRestartDetail(key) && settings.isSet(key));
+  if (isChosen || intervalMs !== null || repeats === undefined) return asked;
+  return settings.settle(
+    "restart.strategy",
+    "none",
+    `there are no checkpoints, and a restart would ${repeats}`,
+  );
 }
 
 const MAX_BACKOFF_MS = 60_000;

@@ -93,7 +93,8 @@ export class Settings {
 
   /** Every option that holds; the other restart strategies' own do not. */
   effective(): EffectiveOption[] {
-    const applying = restartOptionsOf[this.get("restart.strategy")];
+    const strategy = this.#changed.get("restart.strategy")?.value ?? this.get("restart.strategy");
+    const applying = restartOptionsOf[strategy as OptionValue<"restart.strategy">];
     return optionKeys
       .filter((key) => !isRestartDetail(key) || applying.includes(key))
       .map((key) => this.#effectiveOption(key));

@@ -188,11 +188,21 @@ export interface JobReport {
     /** Why none begins at present although one may be due, in words; empty when nothing is in the way. */
     readonly hold: string;
   };
+  /**
+   * How often the present leader has deployed the job, or some of its regions, anew after failures. Several failures before one
+   * deployment, and several regions in one, are one restart; a failure that no restart follows is none; nor is a change of leader.
+   */
   readonly restarts: number;
   /** false: it has failed, and what it would need to be resumed was deleted, as its retention says. */
   readonly keepsState: boolean;
-  /** First failure of the present streak, then the latest. */
-  readonly failures: readonly { readonly atMs: number; readonly where: string; readonly reason: string }[];
+  /** The first failure of the latest streak, then its latest ones, also when the job has recovered from them. */
+  readonly failures: readonly {
+    readonly atMs: number;
+    readonly where: string;
+    readonly reason: string;
+    /** The whole job has run since. */
+    readonly recovered: boolean;
+  }[];
   /** What the job is waiting for, in words; empty when it is not. */
   readonly waitingFor: string;
   /** At most twenty, oldest first. */

@@ -4,11 +4,13 @@ import type {
   EdgePlan,
   GraphPlan,
   OperatorPlan,
+  RestartStrategy,
   SubtaskName,
   VertexPlan,
 } from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
 import type { JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
+import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
 
@@ -154,6 +156,7 @@ export function operatorsOf(plan: GraphPlan): OperatorPlan[] {
 
 /** The part of a configuration, or of a job's record, that says how far a failure sets the job back. */
 interface Checkpointed {
+  readonly restart: Pick<RestartStrategy, "strategy">;
   readonly checkpointing: Pick<CheckpointingConfig, "intervalMs" | "mode" | "unaligned" | "iterations">;
 }
 
@@ -247,7 +250,15 @@ function describeCheckpoints(plan: GraphPlan, config: Checkpointed): string {
   const kind = unaligned ? ", unaligned" : mode === "at-least-once" ? ", at-least-once" : "";
   if (intervalMs !== null) return `checkpoints every ${formatDuration(intervalMs)}${kind}`;
   const bounded = operatorsOf(plan).every((operator) => operator.bounded !== false);
-  return `checkpoints off: after a failure the job begins again at its start${bounded ? "; one is taken at its end" : ""}`;
+  const end = bounded ? "; one is taken at its end" : "";
+  const repeats = repeatedByRestartOf(plan);
+  if (config.restart.strategy === "none")
+    return (
+      `checkpoints off: the first failure ends the job${repeats === undefined ? "" : `, since a restart would ${repeats}`}` +
+      `${end}. Set checkpointing.interval to go on after failures, or restart.strategy to begin again at the start`
+    );
+  const again = "after a failure the job begins again at its start";
+  return `checkpoints off: ${again}${repeats === undefined ? "" : `: that will ${repeats}`}${end}`;
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

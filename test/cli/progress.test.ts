@@ -81,7 +81,7 @@ describe("one line for a report", () => {
 
 test("each failure and each reason of an abort is told once", () => {
   const text = new TroubleText();
-  const failures = [{ atMs: 1, where: "in/0", reason: "broken" }];
+  const failures = [{ atMs: 1, where: "in/0", reason: "broken", recovered: false }];
   expect(text.news(report({ failures }))).toEqual(["failure: in/0: broken"]);
   const aborted = { checkpointId: 9, reason: "the bucket is full" };
   const now = report({

@@ -139,7 +139,9 @@ describe("restarts", () => {
     const { code, stdout } = await workspace.run(here("run", "job.mjs", "--json"));
     expect(code).toBe(1);
     const report = JSON.parse(stdout) as JobReport;
-    expect(report.failures).toHaveLength(3);
+    expect(report.failures.map(({ recovered }) => recovered)).toEqual([true, true, false]);
+    // The third failure is not followed by one.
+    expect(report.restarts).toBe(2);
     for (const { where, reason } of report.failures) {
       expect(where).toBe("numbers/0");
       expect(reason).toBe('operator "halve" failed: 42 is odd (at generated record 42)');
@@ -247,4 +249,35 @@ test("a directory that may not be written", async () => {
   const ended = await workspace.run(here("run", "job.mjs"));
   expect(ended).toMatchObject({ code: 3, stdout: "" });
   expect(ended.stderr).toMatch(/^tidemark: the file sink cannot write to .* \((EPERM|EROFS|EACCES)\)/);
+});
+
+describe("a job without checkpoints that fails", () => {
+  const written = async () => {
+    const { state } = await manager.streams.info(`OUT-${id}`, { subjects_filter: ">" });
+    return state.messages;
+  };
+  const body = (input: string) => `
+    job
+      .source("in", jetstreamSource({ stream: "${input}", subjects: ["in.${id}"], decode: "text", until: "end" }))
+      .map("check", (text) => { if (text === "bad") throw new Error("bad record"); return text; })
+      .sink("out", jetstreamSink({ stream: "OUT-${id}", subject: () => "out.${id}.all", guarantee: "at-least-once" }));`;
+
+  test("is not started again by itself where it would write twice, and is when a strategy says so", async () => {
+    const stream = await input(["1", "2", "bad"]);
+    await sinkStream();
+    job(body(stream), 'checkpointing: { interval: "off" }');
+    const ended = await workspace.run(here("run", "job.mjs"));
+    expect(ended.stdout).toMatch(
+      'checkpoints off: the first failure ends the job, since a restart would write everything again to sink "out"',
+    );
+    expect(ended.stderr).toMatch(/bad record/);
+    expect(ended.code).toBe(1);
+    expect(await written()).toBeLessThanOrEqual(2);
+    expect(ended.stdout).not.toMatch("restart  ");
+
+    const strategy = ["--config", "restart.strategy=fixed-delay", "--config", "restart.delay=10ms"];
+    const again = await workspace.run(here("run", "job.mjs", "--fresh", "--json", ...strategy));
+    expect(again.code).toBe(1);
+    expect(JSON.parse(again.stdout)).toMatchObject({ status: "failed", restarts: 1 });
+  });
 });

@@ -68,8 +68,9 @@ const matrix: {
       ["2 d", /to 1 d/],
     ],
   },
-  maxConcurrent: counting(1, 1_000),
-  retained: counting(1, 100),
+  maxConcurrent: counting(1, 2_147_483_647),
+  // What a job's record does not hold is cut down, with a warning.
+  retained: counting(1, 2_147_483_647, 1_000),
   tolerableFailures: {
     takes: [
       [0, 0],
@@ -176,11 +177,11 @@ function lasting(least: number, limits: string) {
   };
 }
 
-function counting(min: number, max: number) {
+function counting(min: number, max: number, most = max) {
   return {
     takes: [
       [min, min],
-      [max, max],
+      [max, most],
     ] as const,
     refuses: refused(
       [min - 1, -1, 1.5, max + 1, "1", true, null, Number.NaN],

@@ -213,7 +213,7 @@ describe("what is refused names the file, the line and the key as it is written"
     ],
     [
       "checkpointing:\n  retained:\n    - 1\n",
-      "checkpointing.retained (from FILE:2): must be a whole number from 1 to 100, got an array",
+      "checkpointing.retained (from FILE:2): must be a whole number from 1 to 2147483647, got an array",
     ],
     [
       "checkpointing.interval:\n",

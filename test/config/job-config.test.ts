@@ -84,6 +84,70 @@ describe("defaults", () => {
   });
 });
 
+describe("without checkpoints", () => {
+  const repeats = 'write everything again to sink "out"';
+  const strategyOf = (options: JobOptions, overrides?: ConfigOverrides, what: string | undefined = repeats) =>
+    resolve(options, overrides, { repeats: what }).config.restart.strategy;
+
+  test("no restart by default where it would write or lose something again", () => {
+    expect(strategyOf({})).toBe("none");
+    expect(strategyOf({ checkpointing: { interval: "off" } })).toBe("none");
+    const shown = resolve({}, {}, { repeats }).options;
+    expect(shown.find(({ key }) => key === "restart.strategy")).toMatchObject({
+      text: "none",
+      origin: { layer: "default" },
+      because: `there are no checkpoints, and a restart would ${repeats}`,
+    });
+    expect(shown.some(({ key }) => key.startsWith("restart.") && key !== "restart.strategy")).toBe(false);
+  });
+
+  test("a restart where it repeats nothing, and with checkpoints", () => {
+    expect(resolve({}, {}, {}).config.restart.strategy).toBe("exponential-delay");
+    expect(strategyOf({ checkpointing: { interval: "1 s" } })).toBe("exponential-delay");
+  });
+
+  test("a restart when a strategy is asked for, in any layer, by any of its options", () => {
+    expect(strategyOf({ restart: { strategy: "exponential-delay" } })).toBe("exponential-delay");
+    expect(strategyOf({ restart: { initialBackoff: "1 s" } })).toBe("exponential-delay");
+    expect(strategyOf({ restart: { strategy: "fixed-delay" } })).toBe("fixed-delay");
+    expect(strategyOf({}, { flags: { "restart-strategy.type": "failure-rate" } })).toBe("failure-rate");
+    expect(strategyOf({}, { environment: { TIDEMARK_RESTART_STRATEGY: "fixed-delay" } })).toBe("fixed-delay");
+  });
+});
+
+describe("what Flink takes is taken", () => {
+  test("a number of retained checkpoints beyond what a record holds, with a warning", () => {
+    const flags = (n: number) => resolve({}, { flags: { "execution.checkpointing.num-retained": n } });
+    expect(flags(101)).toMatchObject({ config: { checkpointing: { retained: 101 } }, warnings: [] });
+    expect(flags(1_000)).toMatchObject({ config: { checkpointing: { retained: 1_000 } }, warnings: [] });
+    expect(flags(2_147_483_647)).toMatchObject({
+      config: { checkpointing: { retained: 1_000 } },
+      warnings: [expect.stringMatching(/num-retained.*2147483647 becomes 1000: /)],
+    });
+  });
+
+  test("no attempt at all, and more checkpoints at a time than anybody takes", () => {
+    const flags = {
+      "restart-strategy.type": "fixed-delay",
+      "restart-strategy.fixed-delay.attempts": 0,
+      "execution.checkpointing.max-concurrent-checkpoints": 2_147_483_647,
+    };
+    expect(resolveJobConfig({}, { flags })).toMatchObject({
+      restart: { strategy: "fixed-delay", attempts: 0 },
+      checkpointing: { maxConcurrent: 2_147_483_647 },
+    });
+  });
+
+  test.each(["state.backend.type", "state.backend"])("%s: hashmap in any case, and nothing else", (key) => {
+    for (const word of ["hashmap", "HashMap", "HASHMAP"])
+      expect(resolve({}, { flags: { [key]: word } }).warnings).toEqual([]);
+    for (const word of ["rocksdb", "forst", "jobmanager", "filesystem", "org.example.Backend", 1])
+      expect(() => resolve({}, { flags: { [key]: word } })).toThrow(
+        /is not supported yet: state is kept in memory/,
+      );
+  });
+});
+
 describe("limits", () => {
   test("an interval of 10 ms is the shortest; a longer pause raises it", () => {
     expect(resolveJobConfig({ checkpointing: { interval: 10 } }).checkpointing.intervalMs).toBe(10);
@@ -111,12 +175,12 @@ describe("limits", () => {
     [
       { checkpointing: { retained: 0 } },
       "checkpointing.retained",
-      "must be a whole number from 1 to 100, got 0",
+      "must be a whole number from 1 to 2147483647, got 0",
     ],
     [
       { checkpointing: { retained: 1.5 } },
       "checkpointing.retained",
-      "must be a whole number from 1 to 100, got 1.5",
+      "must be a whole number from 1 to 2147483647, got 1.5",
     ],
     [
       { checkpointing: { inlineThreshold: "2 MiB" } },

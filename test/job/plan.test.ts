@@ -8,6 +8,7 @@ import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { codeFingerprint, graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, type GraphPlan, planOf, promisesOf } from "../../src/job/plan.ts";
+import { repeatedByRestart } from "../../src/job/repeats.ts";
 import { valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
@@ -192,8 +193,34 @@ ticks (1 subtask)
 guarantees
   out   none: the test sink may write a record again after a failure, and source "ticks" (clock) cannot replay: what was read since the last completed checkpoint is lost in a failure
 
-checkpoints off: after a failure the job begins again at its start; one is taken at its end
+checkpoints off: after a failure the job begins again at its start: that will write everything again to sink "out" and lose what source "ticks" has given and cannot replay; one is taken at its end
 `);
+  });
+
+  test("says what becomes of a job without checkpoints", () => {
+    const last = (sink: "exactly-once" | "at-least-once", strategy?: "none" | "fixed-delay") => {
+      const job = defineJob("j", {}, (draft) => {
+        draft.source("in", testSource()).sink("out", testSink({ guarantee: sink }));
+        draft.source("more", testSource()).sink("kept", testSink({ guarantee: "exactly-once" }));
+      });
+      const flags = strategy === undefined ? {} : { "restart.strategy": strategy };
+      const { config } = resolveJobConfig({}, { flags }, { repeats: repeatedByRestart(job) });
+      return describePlan(planOf(buildGraph(job, config)), config)
+        .split("\n")
+        .at(-1);
+    };
+    const mend =
+      "one is taken at its end. Set checkpointing.interval to go on after failures, or restart.strategy to begin again at the start";
+    expect(last("at-least-once")).toBe(
+      `checkpoints off: the first failure ends the job, since a restart would write everything again to sink "out"; ${mend}`,
+    );
+    expect(last("at-least-once", "fixed-delay")).toBe(
+      'checkpoints off: after a failure the job begins again at its start: that will write everything again to sink "out"; one is taken at its end',
+    );
+    expect(last("exactly-once")).toBe(
+      "checkpoints off: after a failure the job begins again at its start; one is taken at its end",
+    );
+    expect(last("exactly-once", "none")).toBe(`checkpoints off: the first failure ends the job; ${mend}`);
   });
 });
 

@@ -37,6 +37,11 @@ describeTraces({
     none: story("none: the first failure is final.   (Flink's restart strategies)", { strategy: "none" }, [
       failed(0),
     ]),
+    "no-attempt": story(
+      "fixed-delay, no attempts: the first failure is final.   (Flink's restart strategies)",
+      { strategy: "fixed-delay", attempts: 0, delayMs: 1000 },
+      [failed(0)],
+    ),
     "fixed-delay": story(
       "fixed-delay, 2 attempts: two failures restart, the third is final.   (Flink's restart strategies)",
       { strategy: "fixed-delay", attempts: 2, delayMs: 1000 },

@@ -105,7 +105,11 @@ describe("a job over the memory twins", () => {
     await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
     const report = await world.finished();
-    expect(report.failures.map(({ reason }) => reason)).toEqual([expect.stringMatching("of the right one")]);
+    // It stays to be seen, although checkpoints have completed since.
+    expect(report.failures).toEqual([
+      { ...report.failures[0], reason: expect.stringMatching("of the right one"), recovered: true },
+    ]);
+    expect(report.restarts).toBe(1);
     expect(report.generations).toEqual([1, 3]);
     world.expectExact();
   });

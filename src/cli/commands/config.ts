@@ -4,6 +4,7 @@ import { resolveJobConfig } from "../../config/job-config.ts";
 import type { EffectiveOption } from "../../config/settings.ts";
 import { loadJob } from "../../job/load.ts";
 import { table } from "../../job/plan.ts";
+import { repeatedByRestart } from "../../job/repeats.ts";
 import { checkShared } from "../assembly.ts";
 import {
   addConfigOptions,
@@ -28,7 +29,8 @@ export function configCommand(program: Command): void {
 
 async function print(path: string | undefined, flags: PrintFlags): Promise<void> {
   const job = path === undefined ? undefined : await loadJob(path);
-  const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags));
+  const repeats = job === undefined ? undefined : repeatedByRestart(job);
+  const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
   checkShared(config.checkpointing.storage);
   if (flags.json === true) {
     process.stdout.write(`${JSON.stringify({ job: job?.name ?? null, options, warnings })}\n`);

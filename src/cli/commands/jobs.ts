@@ -85,6 +85,9 @@ function describeReport(report: JobReport): string {
       ({ what, reason, sinceMs, where }) =>
         `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,
     ),
-    ...failures.map((one) => `failure      ${new Date(one.atMs).toISOString()} ${one.where}: ${one.reason}`),
+    ...failures.map(
+      ({ atMs, where, reason, recovered }) =>
+        `failure      ${new Date(atMs).toISOString()}${recovered ? " (recovered)" : ""} ${where}: ${reason}`,
+    ),
   ].join("\n");
 }

@@ -38,6 +38,7 @@ import { findManifest } from "./found-manifest.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { refusalOf } from "./generations/registration.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
+import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { keepsState } from "./submission.ts";
@@ -74,7 +75,7 @@ export class JobRuntime {
   /** Of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
   readonly #slots: TroubleWatch;
-  #restarts = 0;
+  readonly #failures = new JobFailures();
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
@@ -251,9 +252,9 @@ export class JobRuntime {
           .map((subtask) => ({ ...subtask, worker: registration.worker })),
       ),
       checkpoints: this.#checkpoints.report(),
-      restarts: this.#restarts,
+      restarts: this.#failures.restarts,
       keepsState: keepsState(record),
-      failures: record.failures,
+      failures: this.#failures.report(record),
       waitingFor: this.#waitingFor(phase),
       troubles: jobTroubles([
         { where: "leader", troubles: [...this.#options.troubles.list(), ...this.#troubles.list()] },
@@ -305,14 +306,16 @@ export class JobRuntime {
       },
       "report.recovery": ({ generation }) => {
         logger.info({ job, generation }, "job is running");
-        this.#host.send("restart", { type: "job.recovered", atMs: clock.nowMs() } as MachineEvent);
+        const atMs = clock.nowMs();
+        this.#failures.recovered(atMs);
+        this.#host.send("restart", { type: "job.recovered", atMs } as MachineEvent);
         this.#reaper.sweep(this.record);
         this.#checkpoints.sweep();
       },
       "report.failure": ({ where, reason, recoverable }) => {
         const { generation } = this.record;
         logger.error({ job, generation, where, reason }, "job failed");
-        this.#restarts++;
+        this.#failures.failed();
         // A savepoint that has begun is told of by its own end.
         if (!this.#checkpoints.serves(this.#requests.stop)) this.#requests.failStop(`${where}: ${reason}`);
         const atMs = clock.nowMs();
@@ -393,6 +396,7 @@ export class JobRuntime {
   }
 
   #deploy(generations: readonly number[], settle: boolean): void {
+    this.#failures.deployed(settle);
     for (const worker of this.#generations.workers(generations))
       if (!this.#workers.has(worker)) this.#workerLost(worker, "lost while its generation was being raised");
     this.#generations.deploy(generations, this.record, settle);
