@@ -31,7 +31,24 @@ export class ConfigurationError extends TidemarkError {
 
 /** The world lacks something the job needs: a stream, a setting, a permission, a server version. */
 export class EnvironmentError extends TidemarkError {
-  readonly retry = "never";
+  readonly retry: Retry = "never";
+}
+
+/** The NATS user may not do this. It may be allowed at any time, without a new connection: who can wait tries again. */
+export class PermissionDeniedError extends EnvironmentError {
+  override readonly retry = "now";
+  readonly subject: string;
+
+  constructor(
+    operation: "publish" | "subscription",
+    subject: string,
+    options?: { what?: string; cause?: unknown },
+  ) {
+    const act = operation === "publish" ? "publish to" : "subscribe to";
+    const prefix = options?.what === undefined ? "" : `${options.what}: `;
+    super(`${prefix}this NATS user may not ${act} "${subject}"; allow it`, options);
+    this.subject = subject;
+  }
 }
 
 /** The server cannot be reached, or the connection was lost while a call was under way and nothing was sent. */
@@ -167,7 +184,8 @@ export function describeError(error: unknown): string {
   for (let at: unknown = error; at !== undefined && parts.length < 5; ) {
     const text = at instanceof Error ? at.message : String(at);
     if (!parts.some((part) => part.includes(text))) parts.push(text);
-    at = at instanceof Error ? at.cause : undefined;
+    // NATS says the same in its own words below a denial.
+    at = at instanceof Error && !(at instanceof PermissionDeniedError) ? at.cause : undefined;
   }
   return parts.join(": ");
 }

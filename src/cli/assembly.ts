@@ -26,6 +26,7 @@ import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
+import { NatsLink } from "../nats/connection/link.ts";
 import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-storage.ts";
 import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
@@ -94,7 +95,7 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     ),
     openStorage: storageOpener(nats, replicas),
     feed: natsEventFeed(nats, subjects),
-    troubles: new Troubles(systemClock),
+    troubles: troublesOf(nats),
     openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
   };
 }
@@ -114,13 +115,20 @@ export function viewCluster(
         ? FileStorage.describe(storage.directory)
         : describeBucket(buckets.checkpoints),
     bus: new NatsBus(nats),
-    troubles: new Troubles(systemClock),
+    troubles: troublesOf(nats),
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: async () =>
       storage?.kind === "filesystem"
         ? FileStorage.existing(storage.directory, DIRECTORY_KEY)
         : await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true }),
   };
+}
+
+/** The process's, with those of its connection. */
+function troublesOf(nats: NatsEnvironment): Troubles {
+  const troubles = new Troubles(systemClock);
+  NatsLink.of(nats.connection).watchWith(troubles);
+  return troubles;
 }
 
 /** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */

@@ -1,5 +1,6 @@
 /** The at-least-once writer of the JetStream sink: records are sent at once, barriers wait for the acknowledgements. */
 import type { SinkEnvironment, SinkWriter } from "../dataflow/sink.ts";
+import type { TroubleWatch } from "../dataflow/trouble.ts";
 import { CommitRefusedError } from "../errors.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { AckedPublisher } from "../nats/publisher/acked-publisher.ts";
@@ -14,21 +15,26 @@ export class AckedWriter<T> implements SinkWriter<T> {
   readonly #form: RecordForm<T>;
   readonly #publisher: AckedPublisher;
   readonly #messageBytesMax: number;
+  readonly #publishing: TroubleWatch;
   #wake: () => void = () => {};
 
   constructor(
     form: RecordForm<T>,
     nats: NatsEnvironment,
+    stream: string,
     environment: SinkEnvironment,
     messageBytesMax: number,
   ) {
     this.#form = form;
+    this.#publishing = environment.troubles.watch(`publishing to stream ${stream}`);
     const { incarnation, generation, operator, subtaskIndex } = environment;
     const idPrefix = `${incarnation}.${generation}.${operator}.${subtaskIndex}`;
     this.#messageBytesMax = messageBytesMax - idPrefix.length - MESSAGE_ID_BYTES_MAX;
     this.#publisher = new AckedPublisher(nats, idPrefix, ACK_WINDOW, {
       onAcknowledged: () => this.#wake(),
       onFailed: (error) => environment.fail(error),
+      onRetry: (reason) => this.#publishing.failed(reason),
+      onRecovered: () => this.#publishing.passed(),
     });
   }
 
@@ -75,5 +81,6 @@ export class AckedWriter<T> implements SinkWriter<T> {
 
   async close(): Promise<void> {
     this.#publisher.close();
+    this.#publishing.forget();
   }
 }

@@ -114,7 +114,7 @@ class JetStreamSink<T> implements Sink<T> {
     const form = this.#recordForm(config);
     const messageBytesMax = messageLimit(nats, config);
     if (this.guarantee === "at-least-once") {
-      return new AckedWriter(form, nats, environment, messageBytesMax);
+      return new AckedWriter(form, nats, config.name, environment, messageBytesMax);
     }
     this.#assertServer(nats);
     const { partMessagesMax, partBytesMax } = this.#options;

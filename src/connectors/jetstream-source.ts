@@ -299,7 +299,7 @@ function openedSplit<T>(
   split: JetstreamSplit,
   position: number | undefined,
 ): OpenSplit<T> {
-  const { logger, job, operator } = environment;
+  const { logger, job, operator, troubles, signal } = environment;
   const { stream, created, filters, retention, start, end } = split;
   const reader = new SequentialReader<T>({
     nats,
@@ -313,7 +313,10 @@ function openedSplit<T>(
     end,
     decode,
     mode: options.reader,
+    reading: troubles.watch(`reading stream ${stream}`),
   });
+  // Also while it is still being opened.
+  signal.addEventListener("abort", () => void reader.close());
   if (options.progress === false) return { split, reader, progress: undefined };
   const prefix = typeof options.progress === "string" ? [options.progress] : ["tidemark", job, operator];
   const name = progressName([...prefix, split.id]);

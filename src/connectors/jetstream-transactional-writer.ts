@@ -21,6 +21,7 @@ import {
   partsCommitted,
   signature,
 } from "../dataflow/transaction-marker.ts";
+import type { TroubleWatch } from "../dataflow/trouble.ts";
 import {
   CommitRefusedError,
   ConfigurationError,
@@ -69,6 +70,7 @@ export class MarkedTarget {
   readonly #owner: MarkerOwner;
   readonly #markers = new Map<number, SinkMarker>();
   readonly #adopted = new Map<string, SinkMarker>();
+  readonly #committing: TroubleWatch;
 
   constructor(
     options: TargetOptions,
@@ -87,6 +89,7 @@ export class MarkedTarget {
     this.#manager = manager;
     this.#environment = environment;
     this.#owner = signature(environment);
+    this.#committing = environment.troubles.watch(`committing to stream ${options.stream}`);
   }
 
   /** @throws what `SinkMarker.takeOver` throws */
@@ -95,6 +98,7 @@ export class MarkedTarget {
     if (known !== undefined) return known;
     const marker = this.#newMarker(writer, this.#environment.incarnation);
     await marker.takeOver(expected);
+    this.#committing.passed();
     this.#markers.set(writer, marker);
     return marker;
   }
@@ -110,12 +114,18 @@ export class MarkedTarget {
     return marker;
   }
 
+  /** A transaction is committed. */
+  works(): void {
+    this.#committing.passed();
+  }
+
   close(): void {
+    this.#committing.forget();
     for (const marker of [...this.#markers.values(), ...this.#adopted.values()]) marker.close();
   }
 
   #newMarker(writer: number, incarnation: string): SinkMarker {
-    return new SinkMarker(
+    const marker = new SinkMarker(
       {
         nats: this.#nats,
         manager: this.#manager,
@@ -126,6 +136,9 @@ export class MarkedTarget {
       },
       this.#owner,
     );
+    // Also while it is still being taken over.
+    this.#environment.signal.addEventListener("abort", () => marker.close());
+    return marker;
   }
 
   #subjectOf(writer: number, incarnation: string): string {
@@ -135,9 +148,8 @@ export class MarkedTarget {
 
   #logRetry(description: string, attempts: number): void {
     const fields = { stream: this.#options.stream, attempts };
-    const { logger } = this.#environment;
-    if (attempts % 8 === 0) logger.warn(fields, `commit is still retried: ${description}`);
-    else logger.debug(fields, `commit is retried: ${description}`);
+    this.#committing.failed(description);
+    this.#environment.logger.debug(fields, `commit is retried: ${description}`);
   }
 
   /** Somebody may have changed the stream since `open` (P24). */
@@ -295,6 +307,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
       part = end;
     }
     this.#forget(transaction);
+    this.#target.works();
   }
 
   /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */

@@ -27,6 +27,8 @@ export interface SubtaskEnvironment extends ConnectorEnvironment {
   readonly operator: string;
   readonly subtaskIndex: number;
   readonly parallelism: number;
+  /** Aborts when the generation is over: what is still repeated then, an opening included, ends. */
+  readonly signal: AbortSignal;
   /** The subtask cannot go on; the generation fails with this error. */
   fail(error: unknown): void;
 }

@@ -16,6 +16,7 @@ const environment: SubtaskEnvironment = {
   job: "j",
   logger: { debug() {}, info() {}, warn() {}, error() {} },
   troubles: new Troubles(systemClock),
+  signal: new AbortController().signal,
   nats: undefined,
   incarnation: "i",
   generation: 1,

@@ -59,6 +59,7 @@ function environment(): SubtaskEnvironment {
     job: "word-count",
     logger,
     troubles: new Troubles(systemClock),
+    signal: new AbortController().signal,
     nats,
     incarnation: "i",
     generation: 1,

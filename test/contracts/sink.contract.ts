@@ -142,6 +142,7 @@ export function sinkEnvironment(at: Partial<SinkEnvironment>): SinkEnvironment {
     job: "contract",
     logger: silent,
     troubles: new Troubles(systemClock),
+    signal: new AbortController().signal,
     nats: undefined,
     incarnation: "life1",
     generation,

@@ -37,6 +37,7 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
       job: "contract",
       logger: { debug() {}, info() {}, warn() {}, error() {} },
       troubles: new Troubles(systemClock),
+      signal: new AbortController().signal,
       nats: world.nats,
       incarnation: "i",
       generation: 1,

@@ -2,7 +2,7 @@ import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig }
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Logger } from "../../src/dataflow/connector.ts";
-import { OperatorError, SourcePositionError } from "../../src/errors.ts";
+import { describeError, OperatorError, SourcePositionError } from "../../src/errors.ts";
 import {
   connectDiverting,
   type DivertedMessages,
@@ -10,6 +10,8 @@ import {
 } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
+import { Troubles } from "../../src/observe/troubles.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -81,6 +83,7 @@ function makeReader<T = string>(
     resumed: false,
     decode: "text",
     heartbeatMs: 300,
+    reading: new Troubles(systemClock).watch("reading stream S"),
     ...options,
   });
   opened.push(reader as SequentialReader<unknown>);
@@ -492,28 +495,45 @@ describe("a stream that is not what it was stops reading by name", () => {
   });
 });
 
-test("a server that refuses every pull is not asked in a tight loop, and the log says so", async () => {
-  const limited = await startTestServer({
+test("a server that refuses every pull is not asked in a tight loop; the trouble names the subject, and passes", async () => {
+  const users = (denied: string) => ({
     configuration: `
       authorization { users: [
-        { user: ann, password: a, permissions: { publish: { deny: ["$JS.API.CONSUMER.MSG.NEXT.>"] } } }
+        { user: ann, password: a, permissions: { publish: { deny: ["${denied}"] } } }
         { user: bob, password: b } ] }`,
   });
-  const made = await connectDiverting({ servers: limited.url, user: "ann", pass: "a" });
+  const limited = await startTestServer(users("$JS.API.CONSUMER.MSG.NEXT.>"));
+  const made = await connectDiverting({
+    servers: limited.url,
+    user: "ann",
+    pass: "a",
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+  });
   try {
     const { created } = await (await jetstreamManager(made.connection)).streams.add({ name: "S" });
-    const warnings: string[] = [];
+    const reasons: string[] = [];
+    let passed = 0;
     const reader = makeReader({
       nats: new NatsEnvironment(made.connection, made.diverter),
-      logger: { ...silent, warn: (_fields, message) => warnings.push(message) },
+      reading: {
+        failed: (error) => reasons.push(describeError(error)),
+        passed: () => passed++,
+        forget() {},
+      },
       created,
       heartbeatMs: 50,
     });
     await reader.open();
-    await expect
-      .poll(() => warnings, { timeout: 5000 })
-      .toEqual([expect.stringContaining("CONSUMER.MSG.NEXT")]);
+    await expect.poll(() => reasons.length, { timeout: 20_000 }).toBeGreaterThan(3);
+    for (const reason of reasons)
+      expect(reason).toMatch(
+        /^this NATS user may not publish to "\$JS\.API\.CONSUMER\.MSG\.NEXT\.S\..*"; allow it$/,
+      );
     expect(reader.recreations).toBeLessThan(20);
+    expect(passed).toBe(0);
+    await limited.restart(users("elsewhere"));
+    await expect.poll(() => passed, { timeout: 20_000 }).toBeGreaterThan(0);
     await reader.close();
   } finally {
     await made.connection.close();

@@ -2,6 +2,7 @@
 import type { NatsConnection, Subscription as NatsSubscription } from "@nats-io/transport-node";
 import type { Bus, MessageHandler, Subscription } from "../../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant } from "../../errors.ts";
+import { denialIn } from "./denials.ts";
 import type { NatsEnvironment } from "./environment.ts";
 import { NatsLink } from "./link.ts";
 
@@ -108,7 +109,7 @@ export class NatsBus implements Bus {
   /** The server refused the subscription (permissions). Whoever waits on it would wait for ever. */
   #subscriptionFailed(subscription: NatsSubscription, error: Error): void {
     this.#subscriptions.delete(subscription);
-    crash(error);
+    crash(denialIn(error) ?? error);
   }
 }
 

@@ -21,6 +21,9 @@ const defaultConnectTimeoutMs = 30_000;
 /** One attempt with one server, at start and when reconnecting; then the next one is tried. */
 const dialTimeoutMs = 5_000;
 const retryPauseMs = 200;
+/** An error that is reported again in the same words is logged again after so long. */
+const REPEATED_MS = 60_000;
+const TEXTS_MAX = 100;
 
 export interface NatsConnectOptions extends CredentialOptions {
   /**
@@ -273,6 +276,7 @@ function refusalOf(failure: unknown, credentials: Credentials): string | undefin
 
 /** Ends when the connection is closed. */
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
+  const isNews = onceInAWhile();
   for await (const status of connection.status()) {
     switch (status.type) {
       case "disconnect":
@@ -288,8 +292,22 @@ async function logStatus(connection: NatsConnection, logger: Logger): Promise<vo
         logger.info({ server: status.server }, "this NATS server is going away; moving to another one");
         break;
       case "error":
-        logger.error({ error: status.error.message }, "NATS reports an error");
+        if (isNews(status.error.message))
+          logger.error({ error: status.error.message }, "NATS reports an error");
         break;
     }
   }
+}
+
+/** Of what repeats itself word for word, as the refusal of each message of a batch does, one a minute is news. */
+function onceInAWhile(): (text: string) => boolean {
+  const told = new Map<string, number>();
+  return (text) => {
+    const nowMs = performance.now();
+    const toldMs = told.get(text);
+    if (toldMs !== undefined && nowMs - toldMs < REPEATED_MS) return false;
+    if (told.size >= TEXTS_MAX) told.clear();
+    told.set(text, nowMs);
+    return true;
+  };
 }

@@ -9,6 +9,8 @@
  * - L2 RequestTimeoutError: it may have been received; also when the connection was lost before the answer.
  * - L3 NoRespondersError: the server says that nobody listens.
  *
+ * - L4 PermissionDeniedError: the server does not let this user do it.
+ *
  * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
  * iterator that nobody reads grows.
  */
@@ -17,12 +19,18 @@ import {
   ClosedConnectionError,
   DrainingConnectionError,
   type NatsConnection,
-  PermissionViolationError,
   RequestError,
   TimeoutError,
 } from "@nats-io/transport-node";
-import { DisconnectedError, EnvironmentError, NoRespondersError, RequestTimeoutError } from "../../errors.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
+import {
+  DisconnectedError,
+  NoRespondersError,
+  PermissionDeniedError,
+  RequestTimeoutError,
+} from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
+import { Denials, denialIn } from "./denials.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -39,6 +47,8 @@ export class NatsLink {
   readonly #connection: NatsConnection;
   readonly #whenLost = new Set<() => void>();
   readonly #whenBack = new Set<() => void>();
+  readonly denials = new Denials();
+  #connecting: TroubleWatch | undefined;
   /** On the clock of `performance.now()`; undefined while there is no connection. */
   #upSinceMs: number | undefined;
 
@@ -46,6 +56,12 @@ export class NatsLink {
     this.#connection = connection;
     this.#upSinceMs = connection.isClosed() || connection.info === undefined ? undefined : performance.now();
     void this.#follow();
+  }
+
+  /** A lost connection and refused publications are troubles of this process. */
+  watchWith(troubles: TroubleWatcher): void {
+    this.#connecting = troubles.watch("connecting to NATS");
+    this.denials.watchWith(troubles);
   }
 
   /** How long the present connection has been up, or has been known to be; 0 while there is none. */
@@ -75,7 +91,7 @@ export class NatsLink {
 
   /**
    * Makes a call to the server. `what` begins the message of an error.
-   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, EnvironmentError when it is not permitted; what
+   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError; what
    * the call itself throws (JetStreamApiError) as it is
    */
   async call<T>(what: string, send: () => Promise<T>): Promise<T> {
@@ -88,7 +104,9 @@ export class NatsLink {
     try {
       return await Promise.race([send(), lose]);
     } catch (error) {
-      throw translated(what, error);
+      const said = translated(what, error);
+      if (said instanceof PermissionDeniedError) this.denials.answered(said.subject);
+      throw said;
     } finally {
       this.#whenLost.delete(lost as () => void);
     }
@@ -97,9 +115,14 @@ export class NatsLink {
   async #follow(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type === "disconnect" || status.type === "close") this.#down();
+      if (status.type === "disconnect")
+        this.#connecting?.failed("the connection was lost; it is being made again");
+      if (status.type === "error") this.denials.reported(status.error);
       if (status.type === "reconnect") void this.#up();
     }
     this.#down();
+    this.#connecting?.forget();
+    this.denials.close();
   }
 
   #down(): void {
@@ -108,6 +131,7 @@ export class NatsLink {
   }
 
   async #up(): Promise<void> {
+    this.#connecting?.passed();
     this.#upSinceMs = performance.now();
     const since = this.#upSinceMs;
     // The subscriptions were sent again, not yet processed. A flush that fails is followed by the next reconnect.
@@ -128,12 +152,8 @@ function translated(what: string, error: unknown): unknown {
   if (error instanceof ClosedConnectionError || error instanceof DrainingConnectionError) {
     return new DisconnectedError(`${what}: ${error.message}`, { cause: error });
   }
-  if (inner instanceof PermissionViolationError) {
-    const act = inner.operation === "publish" ? "publish to" : "subscribe to";
-    return new EnvironmentError(`${what}: this NATS user may not ${act} "${inner.subject}"; allow it`, {
-      cause: error,
-    });
-  }
+  const denied = denialIn(error, what);
+  if (denied !== undefined) return denied;
   // Every other end of a request comes from the client giving it up: the connection closed or broke under it.
   if (error instanceof RequestError) {
     return new RequestTimeoutError(`${what}: ${error.message}`, { cause: error });

@@ -9,6 +9,7 @@
 import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { CommitRefusedError } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
+import { NatsLink } from "../connection/link.ts";
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
 
@@ -18,12 +19,18 @@ interface Outstanding {
   readonly headerLines: string;
   readonly payload: string | Uint8Array;
   sentAt: number;
+  /** It was refused, or not acknowledged in time. */
+  troubled: boolean;
 }
 
 export interface AckedEvents {
   /** Room in the window again, or everything acknowledged. */
   onAcknowledged(): void;
   onFailed(error: unknown): void;
+  /** A message will be sent again, and why. */
+  onRetry(reason: unknown): void;
+  /** No message waits to be sent again any more. */
+  onRecovered(): void;
 }
 
 export class AckedPublisher {
@@ -40,6 +47,9 @@ export class AckedPublisher {
   readonly #headers = new HeaderLines();
   #resending = false;
   #failed = false;
+  /** How many of the outstanding ones are troubled. */
+  #troubled = 0;
+  readonly #forgetDenials: () => void;
   #flushes: (() => void)[] = [];
 
   constructor(nats: NatsEnvironment, idPrefix: string, window: number, events: AckedEvents) {
@@ -55,6 +65,10 @@ export class AckedPublisher {
         if (error === null) this.#answered(message.subject, message.data);
       },
     });
+    this.#forgetDenials = NatsLink.of(connection).denials.onPublish(
+      (subject) => this.#denied(subject) !== undefined,
+      (error) => this.#retried(this.#denied(error.subject), error),
+    );
     this.#sweep = setInterval(() => void this.#resend(), ackedTiming.sweepMs);
     this.#sweep.unref();
   }
@@ -72,6 +86,7 @@ export class AckedPublisher {
       headerLines,
       payload,
       sentAt: Date.now(),
+      troubled: false,
     };
     this.#outstanding.set(message.id, message);
     this.#send(message);
@@ -85,6 +100,7 @@ export class AckedPublisher {
 
   close(): void {
     clearInterval(this.#sweep);
+    this.#forgetDenials();
     if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
   }
 
@@ -101,6 +117,7 @@ export class AckedPublisher {
     const refusal = refusalIn(data);
     if (refusal === undefined) {
       this.#outstanding.delete(id);
+      if (message.troubled && --this.#troubled === 0) this.#events.onRecovered();
       this.#told();
     } else if (!refusal.passes && !this.#failed) {
       this.#failed = true;
@@ -109,6 +126,25 @@ export class AckedPublisher {
       );
     }
     // What passes is sent again by the sweep.
+    else this.#retried(message, `${message.subject}: ${refusal.description}`);
+  }
+
+  /** The oldest message to this subject that was not refused before. */
+  #denied(subject: string): Outstanding | undefined {
+    let refused: Outstanding | undefined;
+    for (const message of this.#outstanding.values()) {
+      if (message.subject !== subject) continue;
+      if (!message.troubled) return message;
+      refused ??= message;
+    }
+    return refused;
+  }
+
+  #retried(message: Outstanding | undefined, reason: unknown): void {
+    if (message === undefined) return;
+    if (!message.troubled) this.#troubled++;
+    message.troubled = true;
+    this.#events.onRetry(reason);
   }
 
   #told(): void {
@@ -131,6 +167,11 @@ export class AckedPublisher {
       for (const message of this.#outstanding.values()) {
         if (now - message.sentAt < ackedTiming.ackTimeoutMs) continue;
         message.sentAt = now;
+        if (!message.troubled)
+          this.#retried(
+            message,
+            `${message.subject}: no acknowledgement within ${ackedTiming.ackTimeoutMs} ms`,
+          );
         this.#send(message);
       }
     } catch {

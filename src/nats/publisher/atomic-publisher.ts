@@ -22,9 +22,11 @@ import {
   type NatsConnection,
   nuid,
 } from "@nats-io/transport-node";
-import { EnvironmentError } from "../../errors.ts";
+import { EnvironmentError, type PermissionDeniedError } from "../../errors.ts";
+import { denialIn } from "../connection/denials.ts";
 import type { SendCommands } from "../connection/diverting-transport.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
+import { NatsLink } from "../connection/link.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 
 /** Messages in one batch, the last one included, unless the server is configured otherwise. */
@@ -77,6 +79,14 @@ export class AtomicPublisher {
   ): Promise<BatchOutcome> {
     const batchId = nuid.next();
     const count = (messages?.messages ?? 0) + 1;
+    let denied: PermissionDeniedError | undefined;
+    const subjects = new LazySubjects(this.#nats, messages);
+    const forget = NatsLink.of(this.#connection).denials.onPublish(
+      (subject) => subjects.has(subject),
+      (error) => {
+        denied ??= error;
+      },
+    );
     try {
       if (messages !== undefined) {
         if (this.#sendCommands === undefined) this.#publishAllButLast(batchId, messages);
@@ -87,14 +97,21 @@ export class AtomicPublisher {
         timeout: timeoutMs,
         headers: lastHeaders(batchId, count, last.headers),
       });
-      return parseAnswer(answer.string(), batchId, count);
+      const outcome = parseAnswer(answer.string(), batchId, count);
+      if (outcome.kind === "stored" || outcome.kind === "conflict") return outcome;
+      // What the server has refused before it answered is told in the same turn of the event loop.
+      await new Promise(setImmediate);
+      return denied === undefined ? outcome : { kind: "retryable", description: denied.message };
     } catch (error) {
       if (error instanceof EnvironmentError || error instanceof RangeError) throw error;
       // The client itself refuses what is larger than the server's max_payload.
       if (error instanceof InvalidArgumentError) {
         return { kind: "refused", code: 0, description: error.message };
       }
-      return { kind: "unknown", description: describe(error), cause: error };
+      const description = denied?.message ?? describe(error);
+      return { kind: "unknown", description, cause: error };
+    } finally {
+      forget();
     }
   }
 
@@ -116,6 +133,31 @@ export class AtomicPublisher {
       connection.publish(this.#nats.publishSubject(reader.subject), reader.payload, options);
     }
     assertComplete(range, sequence);
+  }
+}
+
+/** Where the messages of a batch are published; read only when somebody asks. */
+class LazySubjects {
+  readonly #nats: NatsEnvironment;
+  readonly #range: MessageRange | undefined;
+  #subjects: Set<string> | undefined;
+
+  constructor(nats: NatsEnvironment, range: MessageRange | undefined) {
+    this.#nats = nats;
+    this.#range = range;
+  }
+
+  has(subject: string): boolean {
+    this.#subjects ??= this.#read();
+    return this.#subjects.has(subject);
+  }
+
+  #read(): Set<string> {
+    const subjects = new Set<string>();
+    if (this.#range === undefined) return subjects;
+    const reader = new MessageReader(this.#range);
+    while (reader.next()) subjects.add(this.#nats.publishSubject(reader.subject));
+    return subjects;
   }
 }
 
@@ -238,5 +280,7 @@ function parseError(error: NonNullable<Answer["error"]>): BatchOutcome {
 }
 
 function describe(error: unknown): string {
+  const denied = denialIn(error);
+  if (denied !== undefined) return denied.message;
   return error instanceof Error ? error.message || error.name : String(error);
 }

@@ -26,6 +26,7 @@ import {
 } from "../../dataflow/transaction-marker.ts";
 import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
+import { denialIn } from "../connection/denials.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
 import type { MessageRange } from "./message-block.ts";
@@ -191,7 +192,7 @@ export class SinkMarker {
           if (missing >= markerTiming.confirmations) throw this.#streamGone(error);
           await this.#sleep(markerTiming.confirmDelayMs);
         } else {
-          this.#place.onRetry(`reading ${this.#name}: ${describeError(error)}`, attempts);
+          this.#place.onRetry(`reading ${this.#name}: ${describeError(denialIn(error) ?? error)}`, attempts);
           await this.#sleep(retryDelayMs(attempts));
         }
       }

@@ -26,7 +26,8 @@ import {
 import { createInbox, type Msg, nanos, nuid, type Subscription } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Collect, PollStatus } from "../../dataflow/source.ts";
-import { DisconnectedError, EnvironmentError, OperatorError } from "../../errors.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
+import { DisconnectedError, EnvironmentError, OperatorError, PermissionDeniedError } from "../../errors.ts";
 import type { DivertedMessages } from "../connection/diverting-transport.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
@@ -40,6 +41,8 @@ import { filterConfig } from "./subject-filter.ts";
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;
   readonly logger: Logger;
+  /** Told of consumers that cannot be made, and of those that bring nothing. */
+  readonly reading: TroubleWatch;
   /** Named in errors of `decode`. */
   readonly operator: string;
   readonly stream: string;
@@ -78,9 +81,7 @@ const CONSUMER_INACTIVE_MS = 60_000;
 const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_WAIT_FIRST_MS = 20;
 const RETRY_WAIT_MAX_MS = 500;
-const WARN_AFTER_MS = 3000;
 const CLOSE_WAIT_MS = 500;
-const BARREN_WARNED = 3;
 /** A server that has just started may answer before it knows all of its streams. */
 const MISSING_STREAM_CONFIRMED_MS = 1000;
 /** JetStream error codes. */
@@ -122,9 +123,12 @@ export class SequentialReader<T> implements DivertedMessages {
   #silentTicks = 0;
   /** Consumers in a row that were lost before they had shown any life. */
   #barren = 0;
+  /** Why the consumer at hand brings nothing, as the server says. */
+  #denied: PermissionDeniedError | undefined;
   #alive = false;
   #checkingEnd = false;
   #forgetLink: (() => void) | undefined;
+  #forgetDenials: (() => void) | undefined;
 
   constructor(options: SequentialReaderOptions<T>) {
     this.#options = options;
@@ -147,6 +151,10 @@ export class SequentialReader<T> implements DivertedMessages {
       return;
     }
     this.#manager = await this.#options.nats.patientManager(REQUEST_TIMEOUT_MS);
+    this.#forgetDenials = this.#link.denials.onPublish(
+      (subject) => subject.startsWith(this.#pullSubjects),
+      (error) => this.#pullDenied(error),
+    );
     this.#forgetLink = this.#link.onBack(() => this.#recreate("reconnected"));
     this.#watchdog = setInterval(() => this.#watch(), this.#heartbeatMs / 2);
     this.#watchdog.unref();
@@ -256,7 +264,7 @@ export class SequentialReader<T> implements DivertedMessages {
   /** Is the delivery at hand to be buffered (R1, R5)? */
   #isNext(): boolean {
     this.#silentTicks = 0;
-    this.#alive = true;
+    if (!this.#alive) this.#showsLife();
     if (this.#state !== "reading") return false;
     if (this.#delivery.deliverySequence !== this.#window.delivered + 1) {
       this.#recreate("messages were lost on the way");
@@ -294,7 +302,7 @@ export class SequentialReader<T> implements DivertedMessages {
     const code = headers?.code ?? 0;
     if (headers === undefined || code === 0) return;
     if (code === 100) {
-      this.#alive = true;
+      if (!this.#alive) this.#showsLife();
       this.#onHeartbeat(Number(headers.get("Nats-Last-Consumer")), Number(headers.get("Nats-Last-Stream")));
       return;
     }
@@ -345,10 +353,10 @@ export class SequentialReader<T> implements DivertedMessages {
   }
 
   #pullIfRoom(): void {
-    const { apiPrefix, connection } = this.#options.nats;
+    const { connection } = this.#options.nats;
     const pull = this.#window.next(this.#buffer.length, this.#buffer.bytes);
     if (pull === undefined || connection.isClosed()) return;
-    const subject = `${apiPrefix}.CONSUMER.MSG.NEXT.${this.#options.stream}.${this.#consumer}`;
+    const subject = `${this.#pullSubjects}${this.#consumer}`;
     const request = {
       batch: pull.records,
       max_bytes: pull.bytes,
@@ -377,16 +385,30 @@ export class SequentialReader<T> implements DivertedMessages {
     if (this.#silentTicks > 5) this.#recreate("the consumer is silent");
   }
 
+  #showsLife(): void {
+    this.#alive = true;
+    this.#denied = undefined;
+    this.#options.reading.passed();
+  }
+
+  /** The consumer is made again when it has been silent for long enough. */
+  #pullDenied(error: PermissionDeniedError): void {
+    this.#denied = error;
+    this.#options.reading.failed(error);
+  }
+
+  /** Before the name of a consumer. */
+  get #pullSubjects(): string {
+    return `${this.#options.nats.apiPrefix}.CONSUMER.MSG.NEXT.${this.#options.stream}.`;
+  }
+
   #recreate(why: string): void {
     if (this.#state !== "reading" && this.#state !== "creating") return;
     this.recreations++;
     this.#barren = this.#alive ? 0 : this.#barren + 1;
-    const { logger, nats, stream } = this.#options;
+    const { logger, reading, stream } = this.#options;
     logger.debug({ stream, sequence: this.#received, why }, "the reader's consumer is made again");
-    if (this.#barren === BARREN_WARNED) {
-      const hint = `may this NATS user publish to ${nats.apiPrefix}.CONSUMER.MSG.NEXT.>?`;
-      logger.warn({ stream, why }, `the server takes no pull; ${hint}`);
-    }
+    if (this.#barren > 0) reading.failed(this.#denied ?? why);
     void this.#create();
   }
 
@@ -395,8 +417,6 @@ export class SequentialReader<T> implements DivertedMessages {
     this.#dropConsumer();
     this.#state = "creating";
     const attempt = this.#attempt;
-    const since = performance.now();
-    let warned = false;
     let missingSince: number | undefined;
     // At once, but not in a tight loop with a server that lets consumers be made and then refuses every pull.
     if (this.#barren > 1) await delay(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#barren, RETRY_WAIT_MAX_MS));
@@ -415,11 +435,7 @@ export class SequentialReader<T> implements DivertedMessages {
           this.#fail(failure);
           return;
         }
-        if (!warned && now - since > WARN_AFTER_MS) {
-          warned = true;
-          const { stream } = this.#options;
-          this.#options.logger.warn({ stream, error }, "no consumer can be made on the stream; trying on");
-        }
+        this.#options.reading.failed(error);
         await delay(waitMs);
         if (attempt !== this.#attempt) return;
       }
@@ -497,7 +513,7 @@ export class SequentialReader<T> implements DivertedMessages {
     if (nats.connection.isClosed()) {
       return new DisconnectedError(`stream "${stream}": the NATS connection was closed`, { cause: error });
     }
-    if (isPassing(error)) return undefined;
+    if (isPassing(error) || error instanceof PermissionDeniedError) return undefined;
     if (error instanceof EnvironmentError) return error;
     if (
       error instanceof JetStreamApiError &&
@@ -530,6 +546,8 @@ export class SequentialReader<T> implements DivertedMessages {
   #release(): void {
     clearInterval(this.#watchdog);
     this.#forgetLink?.();
+    this.#forgetDenials?.();
+    this.#options.reading.forget();
     this.#dropConsumer();
   }
 

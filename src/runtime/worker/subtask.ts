@@ -242,7 +242,7 @@ export class Subtask {
   }
 
   #environment(operator: string): SubtaskEnvironment {
-    const { deployment, vertex, index, logger, troubles, nats } = this.#options;
+    const { deployment, vertex, index, logger, troubles, nats, signal } = this.#options;
     return {
       job: deployment.job,
       incarnation: deployment.incarnation,
@@ -254,6 +254,7 @@ export class Subtask {
       logger,
       troubles,
       nats,
+      signal,
       fail: (error) => this.fail(error),
     };
   }

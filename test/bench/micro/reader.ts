@@ -14,6 +14,8 @@ import type { Logger } from "../../../src/dataflow/connector.ts";
 import { connectDiverting } from "../../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { SequentialReader } from "../../../src/nats/reader/sequential-reader.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { startTestServer } from "../../support/nats.ts";
 
 interface Bid {
@@ -103,6 +105,7 @@ async function readByReader(
     after: 0,
     resumed: false,
     end: messages,
+    reading: new Troubles(systemClock).watch("reading stream S"),
     ...how,
   });
   await new Promise<void>((resolve, reject) => {
