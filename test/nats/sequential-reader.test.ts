@@ -333,7 +333,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     await two.open();
     expect((await read(two, { enough: 50 })).sequences.length).toBe(50);
     await fill(10, () => "s.2", String);
-    await expect.poll(() => two.position, { timeout: 3000 }).toBe(110);
+    await expect.poll(() => two.position).toBe(110);
     await fill(1, () => "s.0", String);
     expect((await read(two, { enough: 1 })).sequences).toEqual([111]);
   });
@@ -525,7 +525,7 @@ test("a server that refuses every pull is not asked in a tight loop; the trouble
       heartbeatMs: 50,
     });
     await reader.open();
-    await expect.poll(() => reasons.length, { timeout: 20_000 }).toBeGreaterThan(3);
+    await expect.poll(() => reasons.length).toBeGreaterThan(3);
     for (const reason of reasons)
       expect(reason).toMatch(
         /^this NATS user may not publish to "\$JS\.API\.CONSUMER\.MSG\.NEXT\.S\..*"; allow it$/,
@@ -533,7 +533,7 @@ test("a server that refuses every pull is not asked in a tight loop; the trouble
     expect(reader.recreations).toBeLessThan(20);
     expect(passed).toBe(0);
     await limited.restart(users("elsewhere"));
-    await expect.poll(() => passed, { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(() => passed).toBeGreaterThan(0);
     await reader.close();
   } finally {
     await made.connection.close();
