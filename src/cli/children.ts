@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Trouble } from "../dataflow/trouble.ts";
+import type { Trouble, TroubleWatch, TroubleWatcher } from "../dataflow/trouble.ts";
 import { EnvironmentError } from "../errors.ts";
 import { CHILD_VARIABLE, type ChildMessage } from "./lifetime.ts";
 import { exitCodes } from "./report-error.ts";
@@ -24,6 +24,7 @@ export interface ChildrenOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** A child that cannot live: wrong job file, refused, or dying again and again. */
   readonly onHopeless: (error: Error) => void;
+  readonly troubles: TroubleWatcher;
   /** What a child has been trying in vain at present, as it says itself. */
   readonly onTroubles?: (name: string, troubles: readonly Trouble[]) => void;
   readonly onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
@@ -32,12 +33,17 @@ export interface ChildrenOptions {
 const RESTART_PAUSE_MS = 100;
 /** A child that dies this often in a row before it has started is given up. */
 const FAILED_STARTS_MAX = 5;
+/** A child that lives for so long has got over what killed it before. */
+const SETTLED_MS = 10_000;
 const STOP_BOUND_MS = 10_000;
 const HOPELESS: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
 
 export class Children {
   readonly #options: ChildrenOptions;
   readonly #running = new Map<string, ChildProcess>();
+  /** In a row, of those that have not lived long enough since. */
+  readonly #deaths = new Map<string, number>();
+  readonly #watches = new Map<string, TroubleWatch>();
   #ending = false;
 
   constructor(options: ChildrenOptions) {
@@ -65,8 +71,12 @@ export class Children {
     });
     closeSync(log);
     let started = false;
+    let lastWord: string | undefined;
     child.on("message", (message: ChildMessage) => {
-      if (message.type === "started") started = true;
+      if (message.type === "started") {
+        started = true;
+        this.#lives(spec.name, child);
+      } else if (message.type === "crashed") lastWord = message.reason;
       else this.#options.onTroubles?.(spec.name, message.troubles);
     });
     this.#running.set(spec.name, child);
@@ -75,11 +85,34 @@ export class Children {
       this.#options.onTroubles?.(spec.name, []);
       this.#options.onExit?.(spec.name, code, signal);
       if (this.#ending) return;
+      this.#died(spec.name, lastWord ?? obituary(code, signal, this.#logFile(spec.name)));
       const failures = started ? 0 : failedStarts + 1;
       if ((code !== null && HOPELESS.has(code)) || failures >= FAILED_STARTS_MAX)
-        this.#options.onHopeless(this.#obituary(spec.name));
+        this.#options.onHopeless(this.#lastLines(spec.name));
       else setTimeout(() => this.start(spec, failures), failures === 0 ? 0 : RESTART_PAUSE_MS);
     });
+  }
+
+  /** It has got over what killed it before when it lives for long enough. */
+  #lives(name: string, child: ChildProcess): void {
+    setTimeout(() => {
+      if (this.#running.get(name) !== child) return;
+      this.#deaths.delete(name);
+      this.#watchOf(name).passed();
+    }, SETTLED_MS).unref();
+  }
+
+  /** Once is no news: the job's failure says it. Again and again is what a user should know. */
+  #died(name: string, reason: string): void {
+    const deaths = (this.#deaths.get(name) ?? 0) + 1;
+    this.#deaths.set(name, deaths);
+    if (deaths > 1) this.#watchOf(name).failed(`it ends again and again: ${reason}`);
+  }
+
+  #watchOf(name: string): TroubleWatch {
+    const watch = this.#watches.get(name) ?? this.#options.troubles.watch(`keeping ${name} alive`);
+    this.#watches.set(name, watch);
+    return watch;
   }
 
   /** Process id, while it runs. */
@@ -108,11 +141,16 @@ export class Children {
     return join(this.#options.logDir, `${name}.log`);
   }
 
-  #obituary(name: string): EnvironmentError {
+  #lastLines(name: string): EnvironmentError {
     const file = this.#logFile(name);
     const lines = readFileSync(file, "utf8").trimEnd().split("\n").slice(-5);
     return new EnvironmentError(`${name} cannot start; the end of ${file}:\n${lines.join("\n")}`);
   }
+}
+
+function obituary(code: number | null, signal: NodeJS.Signals | null, logFile: string): string {
+  const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
+  return `${how}; its log is ${logFile}`;
 }
 
 function stopChild(child: ChildProcess): Promise<void> {

@@ -13,6 +13,8 @@ export const CHILD_VARIABLE = "TIDEMARK_CHILD";
 /** What such a child says to its parent. */
 export type ChildMessage =
   | { readonly type: "started" }
+  /** It ends, and why. */
+  | { readonly type: "crashed"; readonly reason: string }
   /** All that it has been trying in vain at present. */
   | { readonly type: "troubles"; readonly troubles: readonly Trouble[] };
 

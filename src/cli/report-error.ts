@@ -23,6 +23,8 @@ export const exitCodes = {
   refused: 4,
   /** A retained checkpoint is not whole. */
   damaged: 5,
+  /** The job's code ended its worker: a rejection that it does not handle, an exception outside of a record. */
+  jobCrashed: 6,
   /** A bug in Tidemark. */
   bug: 70,
   /** A second Ctrl-C, or one before the job was submitted. */
@@ -38,6 +40,7 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   environment: "server, stream, permission, directory: something outside has to be mended",
   refused: "the coordinator refused, and said why; or there is no such job or checkpoint",
   damaged: "an object of a retained checkpoint is missing or corrupt",
+  jobCrashed: "the job's code ended this worker: an unhandled rejection or an uncaught exception",
   bug: "a bug in Tidemark",
   interrupted: "interrupted before an orderly end; nothing is lost",
 };
@@ -53,7 +56,7 @@ export function exitCodeHelp(
   return `\nExit codes:\n${lines.join("\n")}`;
 }
 
-function exitCodeOf(error: unknown): number {
+export function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigurationError) return exitCodes.usage;
   if (error instanceof RequestRefusedError) return exitCodes.refused;
   if (error instanceof ObjectMissingError || error instanceof ObjectCorruptError) return exitCodes.damaged;

@@ -122,6 +122,7 @@ export class RunSession {
         ...storageEnvironment(prepared.config.checkpointing.storage),
       },
       onHopeless: (error) => hopeless(error),
+      troubles: cluster.troubles,
       onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
     });
     const session: RunSession = new RunSession(options, prepared, cluster, server, children, failure, events);

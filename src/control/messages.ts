@@ -61,6 +61,13 @@ export type LeaderRequest =
       readonly fresh: boolean;
       readonly restore: RestoreRequest | null;
     }
+  /** The last word of a worker whose process ends because it cannot go on. */
+  | {
+      readonly type: "worker.crashed";
+      readonly job: string;
+      readonly worker: string;
+      readonly reason: string;
+    }
   | { readonly type: "job.status"; readonly job: string }
   | { readonly type: "job.cancel"; readonly job: string }
   | { readonly type: "job.suspend"; readonly job: string }

@@ -90,7 +90,8 @@ async function placeOf(error: Error, file: string): Promise<string | undefined> 
   );
 }
 
-function placeIn(text: string, file: string): string | undefined {
+/** `jobs/count.ts:12`: the first line of a stack that is in the job file, or in a module of its own folder. */
+export function placeIn(text: string, file: string): string | undefined {
   const isTheirs = (source: string) =>
     source === file ||
     (source.startsWith(dirname(file) + sep) &&

@@ -161,6 +161,50 @@ describe("restarts", () => {
   });
 });
 
+describe("a worker that the job's code ends", () => {
+  const rejecting = (when: string) => `
+      const notify = async (n) => { if (${when}) throw new Error("the webhook of " + n + " answered 503"); };
+      job.source("numbers", numbers(100)).map("tell", (n) => { void notify(n); return n; })
+        .sink("s", fileSink({ directory: "out" }));`;
+  const said =
+    /unhandled rejection in the job's code: Error: the webhook of 42 answered 503 \(at job\.mjs:\d+\)/;
+
+  test("the terminal and status say which error it was; it counts as any failure does", async () => {
+    job(rejecting("n === 42"), 'restart: { strategy: "fixed-delay", attempts: 2, delay: "50ms" }');
+    const ended = await workspace.run(here("run", "job.mjs"));
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/^tidemark: job job-t\d+ failed: worker \w+: its process has ended: /);
+    expect(ended.stderr).toMatch(said);
+    expect(ended.stdout).toMatch(/^failure: worker \w+: its process has ended: /m);
+    const json = JSON.parse((await workspace.run(here("run", "job.mjs", "--json"))).stdout) as JobReport;
+    expect(json.status).toBe("failed");
+    for (const { where, reason } of json.failures) {
+      expect(where).toMatch(/^worker /);
+      expect(reason).toMatch(said);
+    }
+  });
+
+  test("one that was started by itself says so, and ends with exit code 6", async () => {
+    job(rejecting("n === 42"));
+    workspace.start(here("coordinator"));
+    expect(await workspace.run(here("submit", "job.mjs"))).toMatchObject({ code: 0 });
+    const { code, stderr } = await workspace.run(
+      here("worker", "job.mjs", "--slots", "1", "--log-level", "error"),
+    );
+    expect(stderr).toMatch(said);
+    expect(code).toBe(6);
+    const shown = await workspace.run(here("status", `job-${id}`));
+    expect(shown.stdout).toMatch(said);
+  });
+
+  test("an exception outside of a record does so too", async () => {
+    job(`job.source("numbers", numbers(10)).map("later", (n) => { setTimeout(() => { throw new TypeError("too late"); }); return n; })
+      .sink("s", fileSink({ directory: "out" }));`);
+    const { stderr } = await workspace.run(here("run", "job.mjs"));
+    expect(stderr).toMatch(/uncaught exception in the job's code: TypeError: too late \(at job\.mjs:\d+\)/);
+  });
+});
+
 test("a job that failed and was to keep nothing starts only afresh, and says so when it fails", async () => {
   job(
     `job.source("numbers", generatorSource({ count: 1000, ratePerSecond: 1000, generate: (index) => index }))

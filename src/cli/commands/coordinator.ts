@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
+import { watchCrashes } from "../crash.ts";
 import { serveHealth } from "../health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
@@ -26,6 +27,7 @@ export function coordinatorCommand(program: Command): void {
 
 async function coordinate(flags: CoordinatorFlags): Promise<void> {
   const lifetime = watchLifetime(STOP_BOUND_MS);
+  watchCrashes(undefined, async ({ reason }) => tellParent({ type: "crashed", reason }));
   const logger = loggerOf(flags, "coordinator");
   const cluster = await connectCluster(flags, flags.server, "coordinator", logger);
   const coordinator = await createCoordinator(cluster, {

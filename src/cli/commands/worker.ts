@@ -2,7 +2,9 @@
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { loadJob } from "../../job/load.ts";
+import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
+import { watchCrashes } from "../crash.ts";
 import { serveHealth } from "../health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import {
@@ -15,7 +17,7 @@ import {
   overridesOf,
   wholeNumber,
 } from "../options.ts";
-import { exitCodes } from "../report-error.ts";
+import { exitCodeHelp, exitCodes } from "../report-error.ts";
 
 interface WorkerFlags extends ClusterFlags, ConfigFlags {
   readonly server: string;
@@ -40,11 +42,23 @@ export function workerCommand(program: Command): void {
         .env("TIDEMARK_HEALTH_PORT")
         .argParser(wholeNumber(1, 65_535)),
     )
+    .addHelpText(
+      "after",
+      exitCodeHelp(
+        ["ok", "usage", "environment", "refused", "jobCrashed", "bug"],
+        "ended as SIGTERM asked: its subtasks were torn down",
+      ),
+    )
     .action(work);
 }
 
 async function work(path: string, flags: WorkerFlags): Promise<void> {
   const lifetime = watchLifetime(STOP_BOUND_MS);
+  let running: Worker | undefined;
+  watchCrashes(path, async ({ reason }) => {
+    tellParent({ type: "crashed", reason });
+    await running?.crashed(reason);
+  });
   const logger = loggerOf(flags, "worker");
   const prepared = prepareJob(await loadJob(path), overridesOf(flags));
   const { storage } = prepared.config.checkpointing;
@@ -62,6 +76,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
       process.exit(70);
     },
   });
+  running = worker;
   const health = await (flags.healthPort === undefined
     ? undefined
     : serveHealth(flags.healthPort, () => ({

@@ -218,6 +218,8 @@ export class Coordinator {
     switch (request.type) {
       case "worker.register":
         return runtime.register(request);
+      case "worker.crashed":
+        return runtime.workerCrashed(request.worker, request.reason);
       case "job.status":
         return { answer: "status", status: runtime.report() satisfies JobReport };
       case "job.cancel":

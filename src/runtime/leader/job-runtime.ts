@@ -208,6 +208,11 @@ export class JobRuntime {
     return { answer: "accepted", generations: record.generations };
   }
 
+  workerCrashed(worker: string, reason: string): LeaderAnswer {
+    this.#workers.lose(worker, `its process has ended: ${reason}`);
+    return { answer: "accepted" };
+  }
+
   cancel(): LeaderAnswer {
     this.#host.send("job", { type: "cancel.requested" });
     return { answer: "accepted" };

@@ -45,6 +45,8 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly onStuck: (error: Error) => void;
 }
 
+const LAST_WORD_MS = 1000;
+
 /** What one region runs here, and the wire that it is spoken to over. */
 interface Running {
   readonly generation: Generation;
@@ -91,6 +93,13 @@ export class Worker {
     this.#options.troubles.close();
     for (const subscription of this.#subscriptions) subscription.close();
     await Promise.all([...this.#running.keys()].map((region) => this.#tearDown(region)));
+  }
+
+  /** The process cannot go on: the leader need not find that out. Resolves when it has heard, or does not answer. */
+  async crashed(reason: string): Promise<void> {
+    const { link, subjects, job, id } = this.#options;
+    this.#life.abort();
+    await link.ask(subjects.control(job), { type: "worker.crashed", job, worker: id, reason }, LAST_WORD_MS);
   }
 
   readonly #complain = (error: unknown): void =>

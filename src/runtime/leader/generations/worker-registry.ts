@@ -171,7 +171,7 @@ export class WorkerRegistry {
     worker.silentOnce = nobody;
     if (!connected) worker.lastAnswerMs = clock.elapsedMs();
     if (lost === undefined) this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
-    else this.#lose(worker, lost);
+    else this.lose(worker.registration.worker, lost);
   }
 
   /** V1: is it gone, or does it hang? */
@@ -183,8 +183,9 @@ export class WorkerRegistry {
       : undefined;
   }
 
-  #lose(worker: Worker, reason: string): void {
-    const id = worker.registration.worker;
+  /** It is gone, as a ping has found or as it says itself. */
+  lose(id: string, reason: string): void {
+    this.#workers.get(id)?.timer?.cancel();
     if (this.#closed || !this.#workers.delete(id)) return;
     this.#options.onLost(id, reason);
     this.#options.onChange();
