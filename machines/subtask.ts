@@ -14,11 +14,22 @@
  * S5  Messages of another generation change nothing (P2).
  * S6  Where barrier n would have been forwarded and n was given up, a cancel marker is, once. What the leader does not know
  *     yet is declined.
+ * S7  A state is cut when the older cuts of it are encoded. A barrier that comes earlier is forwarded and its transactions are
+ *     cut at once; no record is taken until its cut, or until it is given up (P47).
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
 import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
-import { acknowledgeable, beginSnapshot, isOpen, markSnapshot, type OpenSnapshot } from "./open-snapshots.ts";
+import {
+  acknowledgeable,
+  beginSnapshot,
+  cutDue,
+  isOpen,
+  isReadingState,
+  isWaiting,
+  markSnapshot,
+  type OpenSnapshot,
+} from "./open-snapshots.ts";
 import type { BarrierAlignment, BarrierDecline, SubtaskName, TransactionName } from "./protocol.ts";
 import type { SinkTransactionEvent } from "./sink-transaction.ts";
 
@@ -66,6 +77,8 @@ export type SubtaskEvent =
     }
   | { readonly type: "transaction.prepared"; readonly transaction: TransactionName }
   | { readonly type: "transaction.committed"; readonly transaction: TransactionName }
+  /** Nothing of the state at its barrier is read any more. */
+  | { readonly type: "snapshot.encoded"; readonly checkpointId: number }
   | { readonly type: "snapshot.stored"; readonly checkpointId: number }
   | { readonly type: "channels.stored"; readonly checkpointId: number }
   | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string }
@@ -85,7 +98,13 @@ export interface SubtaskEffects {
   "cut.transactions": { readonly checkpointId: number };
   "emit.barrier": { readonly checkpointId: number; readonly alignment: BarrierAlignment };
   "emit.cancelMarker": { readonly checkpointId: number };
-  /** Synchronous part now, the rest beside the records. Answered by `snapshot.stored` or `snapshot.failed`. */
+  /** No record is taken until `release.input` names it, too. Barriers are heard meanwhile. */
+  "hold.input": { readonly checkpointId: number };
+  "release.input": { readonly checkpointId: number };
+  /**
+   * Synchronous part now, the rest beside the records. Answered by `snapshot.encoded` and `snapshot.stored`, or by
+   * `snapshot.failed`.
+   */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
   "send.acknowledgement": {
@@ -126,7 +145,13 @@ interface Context extends SubtaskInput {
   readonly givenUp: GivenUp;
   /** Oldest first. */
   readonly snapshots: readonly OpenSnapshot[];
+  /** Checkpoints whose barrier holds the input (S7). */
+  readonly holding: readonly number[];
 }
+
+/** The first one that has no reason to hold the input any more. */
+const holdOver = (context: Context): number | undefined =>
+  context.holding.find((checkpointId) => !isWaiting(context, checkpointId));
 
 const machine = setup({
   types: {} as { context: Context; events: SubtaskEvent; input: SubtaskInput },
@@ -138,6 +163,8 @@ const machine = setup({
       "cut.transactions": true,
       "emit.barrier": true,
       "emit.cancelMarker": true,
+      "hold.input": true,
+      "release.input": true,
       "take.snapshot": true,
       "cancel.snapshot": true,
       "send.acknowledgement": true,
@@ -164,9 +191,26 @@ const machine = setup({
         : {
             lastBarrier: event.checkpointId,
             givenUp: forgetUpTo(context.givenUp, event.checkpointId),
-            snapshots: [...context.snapshots, beginSnapshot(event, context.finished)],
+            snapshots: [...context.snapshots, beginSnapshot(event, "encoding", context.finished)],
           },
     ),
+    beginWaiting: assign(({ context, event }) =>
+      event.type !== "barrier.aligned"
+        ? {}
+        : {
+            lastBarrier: event.checkpointId,
+            givenUp: forgetUpTo(context.givenUp, event.checkpointId),
+            snapshots: [...context.snapshots, beginSnapshot(event, "waiting", context.finished)],
+            holding: [...context.holding, event.checkpointId],
+          },
+    ),
+    beginCut: assign(({ context }) => ({
+      snapshots: markSnapshot(context, cutDue(context) ?? {}, { stage: "encoding" }),
+    })),
+    endHold: assign(({ context }) => {
+      const over = holdOver(context);
+      return { holding: context.holding.filter((checkpointId) => checkpointId !== over) };
+    }),
     passBarrier: assign(({ context, event }) =>
       "checkpointId" in event
         ? { lastBarrier: event.checkpointId, givenUp: forgetUpTo(context.givenUp, event.checkpointId) }
@@ -208,8 +252,11 @@ const machine = setup({
             ),
           },
     ),
+    markEncoded: assign(({ context, event }) => ({
+      snapshots: markSnapshot(context, event, { stage: "storing" }),
+    })),
     markStored: assign(({ context, event }) => ({
-      snapshots: markSnapshot(context, event, { stored: true }),
+      snapshots: markSnapshot(context, event, { stage: "stored" }),
     })),
     markChannelsStored: assign(({ context, event }) => ({
       snapshots: markSnapshot(context, event, { channelsStored: true }),
@@ -237,6 +284,9 @@ const machine = setup({
       "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
     snapshotOpen: ({ context, event }) => isOpen(context, event),
     otherSnapshot: ({ context, event }) => !isOpen(context, event),
+    readingState: ({ context }) => isReadingState(context),
+    cutDue: ({ context }) => cutDue(context) !== undefined,
+    holdOver: ({ context }) => holdOver(context) !== undefined,
     acknowledgeable: ({ context }) => acknowledgeable(context) !== undefined,
     noSnapshotOpen: ({ context }) => context.snapshots.length === 0,
     commitDue: ({ context }) => {
@@ -263,9 +313,7 @@ interface AboutCheckpoint {
 }
 const ofCheckpoint = ({ event }: AboutCheckpoint) => ({ checkpointId: event.checkpointId });
 
-/** S1 */
-const snapshotAtBarrier = [
-  "beginSnapshot",
+const cutAndForward = [
   { type: "cut.transactions", params: ofCheckpoint },
   {
     type: "emit.barrier",
@@ -274,7 +322,34 @@ const snapshotAtBarrier = [
       alignment: event.alignment,
     }),
   },
+] as const;
+/** S1 */
+const snapshotAtBarrier = [
+  "beginSnapshot",
+  ...cutAndForward,
   { type: "take.snapshot", params: ofCheckpoint },
+] as const;
+/** S7 */
+const waitAtBarrier = [
+  "beginWaiting",
+  ...cutAndForward,
+  { type: "hold.input", params: ofCheckpoint },
+] as const;
+const takeDue = [
+  {
+    type: "take.snapshot",
+    params: ({ context }: { readonly context: Context }) => ({
+      checkpointId: cutDue(context)?.checkpointId ?? 0,
+    }),
+  },
+  "beginCut",
+] as const;
+const releaseInput = [
+  {
+    type: "release.input",
+    params: ({ context }: { readonly context: Context }) => ({ checkpointId: holdOver(context) ?? 0 }),
+  },
+  "endHold",
 ] as const;
 const emitMarker = { type: "emit.cancelMarker", params: ofCheckpoint } as const;
 const cancelSnapshot = [{ type: "cancel.snapshot", params: ofCheckpoint }, "closeSnapshot"] as const;
@@ -302,6 +377,7 @@ export const subtaskMachine = machine.createMachine({
     lastBarrier: input.restoredCheckpointId,
     givenUp: [],
     snapshots: [],
+    holding: [],
   }),
   initial: "restoring",
   on: {
@@ -379,6 +455,7 @@ export const subtaskMachine = machine.createMachine({
             "barrier.aligned": [
               { guard: "lateBarrier" },
               { guard: "aborted", actions: ["passBarrier", emitMarker] },
+              { guard: "readingState", actions: waitAtBarrier },
               { target: ".snapshotting", actions: snapshotAtBarrier },
             ],
             "barrier.canceled": [{ guard: "lateBarrier" }, { actions: ["passBarrier", emitMarker] }],
@@ -389,6 +466,7 @@ export const subtaskMachine = machine.createMachine({
             ],
             "transactions.cut": { actions: "addTransactions" },
             "transaction.prepared": { actions: "markPrepared" },
+            "snapshot.encoded": [{ guard: "otherSnapshot" }, { actions: "markEncoded" }],
             "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
             "channels.stored": [{ guard: "otherSnapshot" }, { actions: "markChannelsStored" }],
             "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", decline] }],
@@ -404,6 +482,8 @@ export const subtaskMachine = machine.createMachine({
             snapshotting: {
               description: "Snapshots are being uploaded, the cut transactions are becoming durable.",
               always: [
+                { guard: "cutDue", actions: takeDue },
+                { guard: "holdOver", actions: releaseInput },
                 {
                   guard: "acknowledgeable",
                   actions: [

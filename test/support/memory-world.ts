@@ -81,6 +81,8 @@ export class MemoryWorld {
   beforeStore: (record: JobRecord) => Promise<void> = async () => {};
   /** Before each object that goes into a savepoint. */
   beforeSave: () => Promise<void> = async () => {};
+  /** Before each object of a checkpoint that is written, manifests included. */
+  beforePut: (name: string) => Promise<void> = async () => {};
   /** Before each object of a checkpoint that is deleted. */
   beforeDelete: () => Promise<void> = async () => {};
   afterStore: (record: JobRecord) => void = () => {};
@@ -112,7 +114,8 @@ export class MemoryWorld {
   /** As what a process shares, over a connection of its own. */
   #process(bus: MemoryBus) {
     const id = `p${++this.#ids}`;
-    const storage = delayed(this.storage, "delete", () => this.beforeDelete());
+    const deleting = delayed(this.storage, "delete", () => this.beforeDelete());
+    const storage = delayed(deleting, "put", (name) => this.beforePut(name));
     return {
       id,
       bus,
@@ -289,7 +292,7 @@ export class MemoryWorld {
   }
 }
 
-function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
+export function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
   builder
     .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
     .keyBy((word) => word)
@@ -308,16 +311,20 @@ function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld)
 function delayed(
   storage: MemoryStorage,
   method: keyof MemoryStorage,
-  before: () => Promise<void>,
+  before: (name: string) => Promise<void>,
 ): MemoryStorage {
   return new Proxy(storage, {
     get(target, name) {
       const found: unknown = Reflect.get(target, name);
       if (typeof found !== "function") return found;
       if (name !== method) return found.bind(target);
-      return async (...args: unknown[]) => {
-        await before();
-        return found.apply(target, args);
+      return async (name: string, ...more: unknown[]) => {
+        const signal = more.find((one) => one instanceof AbortSignal);
+        const aborted = new Promise<void>((resolve) => {
+          signal?.addEventListener("abort", () => resolve());
+        });
+        await Promise.race([before(name), aborted]);
+        return found.apply(target, [name, ...more]);
       };
     },
   });

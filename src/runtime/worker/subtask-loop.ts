@@ -8,7 +8,8 @@
  * Y2  A turn ends after about 2 ms (`setImmediate`), so that pings, timers and uploads live.
  * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
- * Y4  Whatever throws in here ends the subtask; nothing is processed afterwards.
+ * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
+ * Y5  Whatever throws in here ends the subtask; nothing is processed afterwards.
  */
 import type { EdgeOutput } from "../../dataflow/output.ts";
 import type { SinkWriter } from "../../dataflow/sink.ts";
@@ -47,7 +48,8 @@ export class SubtaskLoop {
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
-  #held = false;
+  /** Who holds the input (Y4). */
+  readonly #holders = new Set<string>();
   #scheduled = false;
   #closed = false;
   /** In the order in which they were begun; the first that is not waiting gets the slice. */
@@ -69,14 +71,13 @@ export class SubtaskLoop {
     this.wake();
   }
 
-  /** No input is taken until `resume`; barriers and snapshots go on. */
-  hold(): void {
-    this.#held = true;
+  /** No input is taken until each holder has released it. */
+  hold(holder: string): void {
+    this.#holders.add(holder);
   }
 
-  resume(): void {
-    this.#held = false;
-    this.wake();
+  release(holder: string): void {
+    if (this.#holders.delete(holder)) this.wake();
   }
 
   wake(): void {
@@ -156,7 +157,7 @@ export class SubtaskLoop {
           return true;
         }
       } else {
-        if (!this.#started || this.#held) return false;
+        if (!this.#started || this.#holders.size > 0) return false;
         if (this.#requests.length > 0) return true;
         if (!this.#mayProcess()) return false;
         const status = this.#options.input.take();

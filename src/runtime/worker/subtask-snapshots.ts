@@ -4,8 +4,8 @@
  * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
  * when it is acknowledged (machines/subtask.ts), what is collected from channels (barriers.ts).
  *
- * W1  A keyed state has one cursor at a time: a cut that comes while the older one is still being encoded gives that one up.
- *     Once encoded, several may be on their way.
+ * W1  A keyed state has one cursor at a time: the machine takes the next snapshot only after `encoded` was told of the older
+ *     one, or that one was canceled. Once encoded, several may be on their way.
  */
 import type {
   ChannelStateHandle,
@@ -32,7 +32,10 @@ export interface SubtaskSnapshotsOptions {
   readonly troubles: TroubleWatcher;
   readonly tell: (
     event:
-      | { readonly type: "snapshot.stored" | "channels.stored"; readonly checkpointId: number }
+      | {
+          readonly type: "snapshot.encoded" | "snapshot.stored" | "channels.stored";
+          readonly checkpointId: number;
+        }
       | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string },
   ) => void;
 }
@@ -83,7 +86,6 @@ export class SubtaskSnapshots {
   take(cut: Cut): void {
     const loop = this.#loop;
     invariant(loop !== undefined, "a snapshot before the restore");
-    this.#giveUpEncoding();
     const { subtaskIndex, storage, inlineBytesMax } = this.#options;
     const upload = new SnapshotUpload({
       cuts: cut.cutStates(),
@@ -97,7 +99,7 @@ export class SubtaskSnapshots {
       step: (deadlineMs) => {
         const more = upload.step(deadlineMs);
         if (!upload.encoded) return more ? "more" : "waiting";
-        void this.#awaitStored(taken);
+        this.#encoded(taken);
         return "done";
       },
     };
@@ -105,7 +107,9 @@ export class SubtaskSnapshots {
     const taken: TakenSnapshot = { cut, upload, work, syncMs, states: [] };
     this.#taken.set(cut.checkpointId, taken);
     for (const flush of cut.flushed) flush.catch(() => undefined);
-    loop.beginWork(work);
+    // Without keyed state there is nothing to wait for.
+    if (upload.encoded) this.#encoded(taken);
+    else loop.beginWork(work);
   }
 
   /** The records that its barrier has overtaken are complete. */
@@ -173,9 +177,9 @@ export class SubtaskSnapshots {
   }
 
   /** W1 */
-  #giveUpEncoding(): void {
-    for (const [checkpointId, { upload }] of this.#taken)
-      if (!upload.encoded) this.#fail(checkpointId, "declined-subsumed");
+  #encoded(taken: TakenSnapshot): void {
+    this.#options.tell({ type: "snapshot.encoded", checkpointId: taken.cut.checkpointId });
+    void this.#awaitStored(taken);
   }
 
   async #awaitStored(taken: TakenSnapshot): Promise<void> {

@@ -60,6 +60,10 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly send: (message: SubtaskMessage) => void;
 }
 
+/** Who holds the input: the barrier that the job stops with, or a cut that waits. */
+const STOP = "stop";
+const cutOf = (checkpointId: number): string => `cut ${checkpointId}`;
+
 export class Subtask {
   readonly name: SubtaskName;
   readonly #options: SubtaskOptions;
@@ -77,6 +81,8 @@ export class Subtask {
   /** The job stops with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
   #stoppingAt = 0;
   #abortedUpTo = 0;
+  /** Checkpoints whose cut waits for an older one (S7 of the machine). */
+  readonly #waiting = new Set<number>();
   #drain: () => void = () => {};
   /** The newest checkpoint that was triggered and is not over. */
   #checkpointId: number | undefined;
@@ -179,7 +185,7 @@ export class Subtask {
       case "checkpoint.aborted":
         this.#positions.delete(message.checkpointId);
         this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
-        if (this.#stoppingAt === message.checkpointId) this.#loop?.resume();
+        if (this.#stoppingAt === message.checkpointId) this.#loop?.release(STOP);
         this.#endCheckpoint(message.checkpointId);
         this.#barriers.aborted(message);
         this.#host.send("subtask", message);
@@ -215,6 +221,9 @@ export class Subtask {
     if (this.#snapshots.has(checkpointId)) return { checkpointId, phase: "uploading", missingChannels: [] };
     if (this.#acknowledged >= checkpointId)
       return { checkpointId, phase: "acknowledged", missingChannels: [] };
+    // Its own barrier, or one in front of it.
+    if (this.#waiting.size > 0)
+      return { checkpointId, phase: "waiting-for-older-snapshot", missingChannels: [] };
     return { checkpointId, phase: "waiting-for-barrier", missingChannels: origins };
   }
 
@@ -304,6 +313,14 @@ export class Subtask {
         this.#broadcast({ kind: "barrier", checkpointId, options });
       },
       "emit.cancelMarker": ({ checkpointId }) => this.#broadcast({ kind: "cancelMarker", checkpointId }),
+      "hold.input": ({ checkpointId }) => {
+        this.#waiting.add(checkpointId);
+        this.#loop?.hold(cutOf(checkpointId));
+      },
+      "release.input": ({ checkpointId }) => {
+        this.#waiting.delete(checkpointId);
+        this.#loop?.release(cutOf(checkpointId));
+      },
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
       "cancel.snapshot": ({ checkpointId }) => this.#snapshots.cancel(checkpointId),
       "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
@@ -403,7 +420,7 @@ export class Subtask {
       this.#loop?.atBorder(() => {
         if (checkpointId <= this.#abortedUpTo) return;
         this.#stoppingAt = checkpointId;
-        this.#loop?.hold();
+        this.#loop?.hold(STOP);
       });
     this.#barriers.triggerSource(checkpointId, options);
   }

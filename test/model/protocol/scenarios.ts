@@ -93,6 +93,20 @@ export const brief: readonly Scenario[] = [
     bounds: { ...ONE, subtasks: ALONE, triggers: 2, maxConcurrent: 2, losses: 1, objects: true },
   },
   {
+    name: "cuts that wait",
+    about:
+      "a barrier comes while the state at an older one is being read; either is given up, or its generation fails (P47)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      records: 2,
+      triggers: 2,
+      maxConcurrent: 2,
+      ...FAILING,
+      slowEncoding: true,
+    },
+  },
+  {
     name: "savepoint",
     about:
       "beside periodic checkpoints, written or refused: it decides nothing, and whoever asked is told (K5)",

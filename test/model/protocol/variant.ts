@@ -48,6 +48,8 @@ export interface HostFaults {
   readonly readsOn?: boolean;
   /** Sources stay held when the savepoint that the job was to stop with is given up. */
   readonly staysHeld?: boolean;
+  /** P47: records are taken while the cut at a barrier waits. */
+  readonly readsPastWaitingCut?: boolean;
   /** Requests of a generation that is over are not answered. */
   readonly forgetsRequests?: boolean;
   /** P21: a sweep takes what generations that are not over have left, too. */

@@ -28,6 +28,8 @@ export interface WorkerMemory {
   readonly stoppingAt: number;
   readonly abortedUpTo: number;
   readonly drained: boolean;
+  /** Checkpoints whose cut waits: no record is taken meanwhile. */
+  readonly held: readonly number[];
 }
 
 const NOTHING: WorkerMemory = {
@@ -43,6 +45,7 @@ const NOTHING: WorkerMemory = {
   stoppingAt: 0,
   abortedUpTo: 0,
   drained: false,
+  held: [],
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */

@@ -5,6 +5,7 @@
  * worker that was killed is one that does nothing any more. Its slot never takes a generation again that it has seen: a
  * process started anew has another name (P5).
  */
+import type { OpenSnapshot } from "../../../machines/open-snapshots.ts";
 import type { CompositionState } from "../composition.ts";
 import { composeProcess, type ProcessOutcome } from "../machine-process.ts";
 import type { Event, ProcessModel } from "../process.ts";
@@ -91,9 +92,16 @@ function route(
       const stored: Event = { type: "snapshot.stored", checkpointId } as Event;
       return [
         change<WorkerMemory>(({ snapshots }) => ({ snapshots: { ...snapshots, [checkpointId]: position } })),
-        ...(bounds.slowSnapshots ? [] : [{ kind: "tell", actor: "subtask", event: stored } as const]),
+        ...(bounds.slowSnapshots || bounds.slowEncoding
+          ? []
+          : [{ kind: "tell", actor: "subtask", event: stored } as const]),
       ];
     }
+    case "hold.input":
+      if (variant.faults.readsPastWaitingCut) return [];
+      return [change<WorkerMemory>(({ held }) => ({ held: [...held, checkpointId] }))];
+    case "release.input":
+      return [change<WorkerMemory>(({ held }) => ({ held: held.filter((id) => id !== checkpointId) }))];
     case "cancel.snapshot":
       return [dropSnapshot(checkpointId)];
     case "send.acknowledgement": {
@@ -375,10 +383,10 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, stoppingAt, drained } = memoryOf<WorkerMemory>(state);
+  const { position, stoppingAt, drained, held } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
-  if (at.includes("running.input.processing") && stoppingAt === 0) {
+  if (at.includes("running.input.processing") && stoppingAt === 0 && held.length === 0) {
     if (drained) events.push({ type: "input.ended" });
     else if (position < bounds.records) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
@@ -395,11 +403,17 @@ function environment(state: CompositionState, bounds: Bounds): Event[] {
       events.push({ type: "commit.failed", actor } as Event);
   }
   const { snapshots } = subtask.snapshot.context as {
-    snapshots: readonly { readonly checkpointId: number; readonly stored: boolean }[];
+    snapshots: readonly OpenSnapshot[];
   };
-  for (const { checkpointId, stored } of snapshots) {
-    if (bounds.slowSnapshots && !stored) events.push({ type: "snapshot.stored", checkpointId } as Event);
-    if (bounds.declines && !stored)
+  for (const { checkpointId, stage } of snapshots) {
+    if (bounds.slowEncoding && stage === "encoding")
+      events.push({ type: "snapshot.encoded", checkpointId } as Event);
+    else if (
+      (bounds.slowSnapshots && stage === "encoding") ||
+      ((bounds.slowSnapshots || bounds.slowEncoding) && stage === "storing")
+    )
+      events.push({ type: "snapshot.stored", checkpointId } as Event);
+    if (bounds.declines && stage !== "stored" && stage !== "waiting")
       events.push({ type: "snapshot.failed", checkpointId, reason: "upload failed" } as Event);
   }
   return events;

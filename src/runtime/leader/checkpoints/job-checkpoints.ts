@@ -323,7 +323,10 @@ export class JobCheckpoints {
     const waitedFor = missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ");
     const detail = pending.trouble ?? (missing.length === 0 ? reason : `waited for ${waitedFor}`);
     this.#begun.delete(request.request);
-    requests.fail(request.request, `${reason}: ${detail}`);
+    const { completed } = factsOf(this.#options.record());
+    // The newer one holds all that this one would have held (P47).
+    if (reason === "subsumed") requests.complete(request.request, completed, null);
+    else requests.fail(request.request, `${reason}: ${detail}`);
     const aborted: AbortedCheckpoint = {
       checkpointId,
       generation,

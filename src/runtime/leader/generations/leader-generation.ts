@@ -6,6 +6,7 @@
  *
  * B1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
  *     while, because workers may have to be told that it is.
+ * B2  A worker gets the triggers in their order: a barrier that is overtaken by a newer one comes too late (P47).
  */
 import type { SubtaskName } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
@@ -38,6 +39,8 @@ export class LeaderGeneration {
   readonly #options: LeaderGenerationOptions;
   readonly #over = new AbortController();
   readonly #wire: Subscription;
+  /** Per worker: its last trigger has been answered (B2). */
+  readonly #triggered = new Map<string, Promise<unknown>>();
 
   constructor(options: LeaderGenerationOptions) {
     this.#options = options;
@@ -100,11 +103,12 @@ export class LeaderGeneration {
   /** To every worker, until each has answered or the generation is over (B1). */
   tell(message: GenerationRequest): void {
     const { link, subjects, job, id } = this.#options;
-    for (const worker of this.workers())
-      void link.tell(subjects.worker(job, id, worker), message, {
-        signal: this.#over.signal,
-        watch: this.#watch(worker),
-      });
+    for (const worker of this.workers()) {
+      const options = { signal: this.#over.signal, watch: this.#watch(worker) };
+      const tell = () => link.tell(subjects.worker(job, id, worker), message, options);
+      if (message.type !== "checkpoint.trigger") void tell();
+      else this.#triggered.set(worker, (this.#triggered.get(worker) ?? Promise.resolve()).then(tell));
+    }
   }
 
   #watch(worker: string): TroubleWatch {
