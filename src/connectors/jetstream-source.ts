@@ -10,6 +10,7 @@
  *   the barrier. For a split with subjects it may be later, where nothing of these subjects lies between.
  * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
+import { checkMembers } from "../config/members.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
@@ -95,7 +96,10 @@ export function jetstreamSource<T>(
   };
 }
 
+const OPTIONS = ["stream", "subjects", "decode", "until", "startAt", "progress", "reader"];
+
 function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unknown }): void {
+  checkMembers(options, OPTIONS, "jetstreamSource", "option");
   const { stream, subjects, decode, until, startAt, progress, reader } = options;
   if (typeof stream !== "string" || !/^[^\s.*>/\\]+$/.test(stream)) {
     throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);

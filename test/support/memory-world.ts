@@ -169,6 +169,7 @@ export class MemoryWorld {
       inlineBytesMax: 100,
       flushMs: 2,
       windowFrames: 16,
+      checks: true,
       onRefused: (error) => this.crashes.push(error),
       onStuck: (error) => this.crashes.push(error),
     });
