@@ -29,3 +29,14 @@ export function timeoutSignal(ms: number): AbortSignal {
   startTimer(ms, () => controller.abort(new DOMException(`${ms} ms have passed`, "TimeoutError")), false);
   return controller.signal;
 }
+
+/** Resolves after `ms`, or when `signal` aborts. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = startTimer(ms, resolve);
+    signal?.addEventListener("abort", () => {
+      cancel();
+      resolve();
+    });
+  });
+}

@@ -36,6 +36,7 @@ import { Coordinator } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
+import { withSkippedGaps } from "./gaps.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
@@ -225,6 +226,8 @@ export async function submissionOf(
   environment: ConnectorEnvironment,
   /** Of the checkpoints' storage. */
   storageDescription: string,
+  /** Sources that go on where input may have gone unread. */
+  skipGaps: readonly string[] = [],
 ): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly { readonly id: string }[]> = {};
@@ -243,7 +246,7 @@ export async function submissionOf(
     checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
-    splits,
+    splits: withSkippedGaps(splits, skipGaps),
     storage: askedFor === null ? null : storageDescription,
   };
 }
@@ -271,7 +274,6 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,
     flushMs: config.channels.flushMs,
     windowFrames: config.channels.windowFrames,
-    checks: config.checks ?? false,
     clock: systemClock,
     timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs, ...options.timings },
   });

@@ -19,6 +19,7 @@ import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import { type Cluster, createClient, type PreparedJob, prepareSubmission, submissionOf } from "./assembly.ts";
 import { Children } from "./children.ts";
+import { describeGaps, type GapFlags } from "./gaps.ts";
 import {
   type ClusterFlags,
   type ConfigFlags,
@@ -29,7 +30,7 @@ import {
   storageEnvironment,
 } from "./options.ts";
 
-export interface RunFlags extends ClusterFlags, ConfigFlags {
+export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
   readonly events?: string;
   readonly workers?: number;
@@ -62,6 +63,8 @@ const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
 export class RunSession {
   readonly prepared: PreparedJob;
   readonly cluster: Cluster;
+  /** What was decided about input that may go unread, a line for each source. */
+  readonly gaps: readonly string[];
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
@@ -106,7 +109,7 @@ export class RunSession {
     await options.beforeSubmit?.(cluster);
     const { nats, troubles } = cluster;
     const environment = { job: prepared.job.name, logger: options.logger, troubles, nats };
-    const submission = await submissionOf(prepared, environment, cluster.storage.description);
+    const submission = await submissionOf(prepared, environment, cluster.storage.description, flags.skipGaps);
     let hopeless: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {
       hopeless = reject;
@@ -125,7 +128,16 @@ export class RunSession {
       troubles: cluster.troubles,
       onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
     });
-    const session: RunSession = new RunSession(options, prepared, cluster, server, children, failure, events);
+    const session: RunSession = new RunSession(
+      options,
+      prepared,
+      describeGaps(submission.splits),
+      cluster,
+      server,
+      children,
+      failure,
+      events,
+    );
     try {
       // Whoever listens must be heard of before the first event.
       await cluster.bus.flush();
@@ -142,6 +154,7 @@ export class RunSession {
   private constructor(
     options: RunSessionOptions,
     prepared: PreparedJob,
+    gaps: readonly string[],
     cluster: Cluster,
     server: NatsServer | undefined,
     children: Children,
@@ -149,6 +162,7 @@ export class RunSession {
     events: EventFile | undefined,
   ) {
     this.prepared = prepared;
+    this.gaps = gaps;
     this.cluster = cluster;
     this.#server = server;
     this.#children = children;
@@ -220,7 +234,7 @@ export class RunSession {
   }
 
   #startWorkers(options: RunSessionOptions): void {
-    const { parallelism, checks } = this.prepared.config;
+    const { parallelism } = this.prepared.config;
     const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
     const workers = options.flags.workers ?? most;
     for (let i = 1; i <= workers; i++)
@@ -232,7 +246,6 @@ export class RunSession {
           "--slots",
           String(Math.ceil(most / workers)),
           ...configArguments(options.flags),
-          ...(checks === undefined ? ["--config", "checks=true"] : []),
         ],
       });
   }

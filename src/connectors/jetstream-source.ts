@@ -6,15 +6,16 @@
  *
  * - J1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
  *   the first read, so every generation reads the same input (P31, P32).
- * - J2 The position of a split is the sequence of the last record given out: exactly the records up to it are before
- *   the barrier. For a split with subjects it may be later, where nothing of these subjects lies between.
+ * - J2 The position of a split holds two sequences. `read`: exactly the records up to it are before the barrier.
+ *   `accounted`: nothing of the split up to it can be lost any more (P42).
  * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
-import { checkMembers } from "../config/members.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
+  Gaps,
   PollStatus,
+  Skipped,
   Source,
   SourceReader,
   SourceSplit,
@@ -26,7 +27,8 @@ import { NatsLink } from "../nats/connection/link.ts";
 import { isStreamMissing } from "../nats/publisher/sink-target.ts";
 import type { Decode, Decoder } from "../nats/reader/decoding.ts";
 import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
-import { SequentialReader } from "../nats/reader/sequential-reader.ts";
+import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
+import { goesAwayByDesign } from "../nats/reader/stream-position.ts";
 import { filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { shellCommand } from "../shell-command.ts";
@@ -48,6 +50,13 @@ export interface JetstreamSourceOptions {
    * beginning with the name given here. Interest streams need it. Default true.
    */
   readonly progress?: boolean | string;
+  /**
+   * What happens where messages have gone from the stream and the job may not have read them: by its limits, by a purge.
+   * "fail": the job stops in front of them, with its state, and says how it goes on. "skip": it goes on, counts them and
+   * says so. Default "skip" where the messages of the stream go away by design: a KV bucket, a limit per subject, rollups,
+   * a time to live of messages, and some subjects of an interest stream; else "fail". `--skip-gaps` overrules it.
+   */
+  readonly gaps?: Gaps;
   /** "public": read by the NATS library's public interface only; slower. Default "diverting". */
   readonly reader?: "diverting" | "public";
 }
@@ -59,6 +68,7 @@ interface JetstreamSplit extends SourceSplit {
   readonly retention: StreamInfo["config"]["retention"];
   /** Empty: every message. */
   readonly filters: readonly string[];
+  readonly gaps: Gaps;
   /** First sequence wanted; undefined: whatever the stream begins with. */
   readonly start?: number;
   /** Last sequence wanted; undefined: never ends. */
@@ -96,11 +106,8 @@ export function jetstreamSource<T>(
   };
 }
 
-const OPTIONS = ["stream", "subjects", "decode", "until", "startAt", "progress", "reader"];
-
 function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unknown }): void {
-  checkMembers(options, OPTIONS, "jetstreamSource", "option");
-  const { stream, subjects, decode, until, startAt, progress, reader } = options;
+  const { stream, subjects, decode, until, startAt, progress, gaps, reader } = options;
   if (typeof stream !== "string" || !/^[^\s.*>/\\]+$/.test(stream)) {
     throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);
   }
@@ -126,6 +133,8 @@ function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unkn
   if (typeof progress === "string" ? !/^[A-Za-z0-9_-]+$/.test(progress) : !isOptionalBoolean(progress)) {
     throw wrong("progress", `must be true, false or a name of letters, digits, "-" and "_"`);
   }
+  if (gaps !== undefined && gaps !== "fail" && gaps !== "skip")
+    throw wrong("gaps", `must be "fail" or "skip"`);
   if (reader !== undefined && reader !== "diverting" && reader !== "public") {
     throw wrong("reader", `must be "diverting" or "public"`);
   }
@@ -181,9 +190,21 @@ async function discover(
     created: info.created,
     retention: info.config.retention,
     filters,
+    ...decisionAboutGaps(options, info, filters),
     ...(start === undefined ? {} : { start }),
     ...(end === undefined ? {} : { end }),
   }));
+}
+
+function decisionAboutGaps(
+  { gaps, stream }: JetstreamSourceOptions,
+  { config }: StreamInfo,
+  filters: readonly string[],
+): { readonly gaps: Gaps; readonly gapsReason: string } {
+  if (gaps !== undefined) return { gaps, gapsReason: "as the source says" };
+  const reason = goesAwayByDesign(config, filters);
+  if (reason === undefined) return { gaps: "fail", gapsReason: "the default" };
+  return { gaps: "skip", gapsReason: `because messages of stream ${stream} go away by design: ${reason}` };
 }
 
 async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions): Promise<StreamInfo> {
@@ -272,7 +293,14 @@ async function open<T>(
 ): Promise<SourceReader<T>> {
   const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
   const splits = positions.map(({ split, position }) =>
-    openedSplit(options, decode, environment, nats, split as JetstreamSplit, position as number | undefined),
+    openedSplit(
+      options,
+      decode,
+      environment,
+      nats,
+      split as JetstreamSplit,
+      position as ReadPosition | undefined,
+    ),
   );
   const reader = new JetstreamReader<T>(splits, options.until === "end");
   try {
@@ -301,10 +329,10 @@ function openedSplit<T>(
   environment: SubtaskEnvironment,
   nats: NatsEnvironment,
   split: JetstreamSplit,
-  position: number | undefined,
+  position: ReadPosition | undefined,
 ): OpenSplit<T> {
   const { logger, job, operator, troubles, signal } = environment;
-  const { stream, created, filters, retention, start, end } = split;
+  const { stream, created, filters, retention, gaps, start, end } = split;
   const reader = new SequentialReader<T>({
     nats,
     logger,
@@ -312,9 +340,10 @@ function openedSplit<T>(
     stream,
     created,
     filters,
-    after: position ?? (start ?? 1) - 1,
-    resumed: position !== undefined || start !== undefined,
+    position,
+    start,
     end,
+    gaps,
     decode,
     mode: options.reader,
     reading: troubles.watch(`reading stream ${stream}`),
@@ -383,16 +412,24 @@ class JetstreamReader<T> implements SourceReader<T> {
   }
 
   snapshot(): SplitPosition[] {
-    return this.#splits.map(({ split, reader }) => ({
-      split,
-      position: reader.position === 0 ? undefined : reader.position,
-    }));
+    return this.#splits.map(({ split, reader }) => ({ split, position: reader.position }));
+  }
+
+  skipped(): Skipped {
+    let ranges = 0;
+    let sequences = 0;
+    for (const { reader } of this.#splits) {
+      const { skipped } = reader;
+      ranges += skipped.ranges;
+      sequences += skipped.sequences;
+    }
+    return { ranges, sequences };
   }
 
   checkpointCompleted(positions: readonly SplitPosition[]): void {
     for (const { split, position } of positions) {
-      if (typeof position !== "number") continue;
-      this.#splits.find((it) => it.split.id === split.id)?.progress?.completed(position);
+      const { accounted } = position as ReadPosition;
+      this.#splits.find((it) => it.split.id === split.id)?.progress?.completed(accounted);
     }
   }
 

@@ -19,6 +19,7 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
+import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 
 /* ------------------------------------------------------- to the leader, `<prefix>.<job>.control` */
@@ -131,6 +132,8 @@ export interface SubtaskReport {
   readonly state: string;
   /** Records taken from the source or the input channels in this generation. */
   readonly recordsIn: number;
+  /** Of a source: input that was gone before it was read and was skipped, since the job began; null: none. */
+  readonly skipped: Skipped | null;
   /** The newest checkpoint that was triggered and is neither completed nor aborted; null: there is none. */
   readonly checkpoint: SubtaskProgress | null;
 }

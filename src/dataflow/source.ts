@@ -6,9 +6,24 @@
  */
 import type { ConnectorEnvironment, SubtaskEnvironment } from "./connector.ts";
 
+export type Gaps = "fail" | "skip";
+
+/** Ranges of input that were skipped, and how long they are together. They may have held nothing for the job. */
+export interface Skipped {
+  readonly ranges: number;
+  readonly sequences: number;
+}
+
 /** Plain data. `id` is unique within the source and stable over restarts. */
 export interface SourceSplit {
   readonly id: string;
+  /**
+   * What the source does where input has gone that the job may not have read (P42): stop in front of it, or count it and
+   * go on. Left out by sources whose input cannot go. The newest submission decides.
+   */
+  readonly gaps?: Gaps;
+  /** Why so, in words. */
+  readonly gapsReason?: string;
   readonly [field: string]: unknown;
 }
 
@@ -49,9 +64,35 @@ export interface SourceReader<T> {
   describePosition(): string;
   /** At the barrier, synchronously: positions such that exactly the records emitted so far are before them. */
   snapshot(): SplitPosition[];
+  /** What was skipped since the job began, for all splits; counted in their positions. Left out: nothing ever is. */
+  skipped?(): Skipped;
   /** The checkpoint that holds `positions` is decided; best effort, may be skipped. */
   checkpointCompleted(positions: readonly SplitPosition[]): void;
   close(): Promise<void>;
+}
+
+/** The same splits with the decisions about gaps of others of the same id. */
+export function withGapsOf<S extends { readonly id: string }>(
+  splits: readonly S[],
+  deciding: readonly { readonly id: string }[],
+): S[] {
+  const decisions = new Map(deciding.map((split) => [split.id, split as SourceSplit]));
+  return splits.map((split) => {
+    const { gaps, gapsReason } = decisions.get(split.id) ?? {};
+    return gaps === undefined
+      ? split
+      : { ...split, gaps, ...(gapsReason === undefined ? {} : { gapsReason }) };
+  });
+}
+
+/** Where a subtask begins: at the positions of the restored checkpoint, or at the beginning of what it is dealt. */
+export function positionsOf(
+  restored: readonly SplitPosition[] | undefined,
+  dealt: readonly SourceSplit[],
+  deciding: readonly { readonly id: string }[],
+): SplitPosition[] {
+  const splits = restored?.map(({ split }) => split) ?? dealt;
+  return withGapsOf(splits, deciding).map((split, i) => ({ split, position: restored?.[i]?.position }));
 }
 
 /** The splits of one subtask: dealt round robin, so that every generation deals alike. */

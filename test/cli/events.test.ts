@@ -1,10 +1,13 @@
 /** An outsider reads nothing but the file of --events, of a run with a killed worker, and checks the protocol from it. */
 import { readdirSync, readFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type OutsidersView, outsidersView } from "./outsider.ts";
 import { kill, until, Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 120_000 });
 
 let workspace: Workspace;
 beforeEach(async () => {
@@ -19,12 +22,7 @@ const CLOCKS_MS = 3;
 async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   workspace.write(
     "job.mjs",
-    countingJob({
-      count: COUNT,
-      ratePerSecond: 4_000,
-      held: true,
-      options: 'restart: { initialBackoff: "100ms" }',
-    }),
+    countingJob({ count: COUNT, ratePerSecond: 4_000, options: 'restart: { initialBackoff: "100ms" }' }),
   );
   const running = workspace.start(["run", "job.mjs", "--events", "events.jsonl"]);
   await running.says("checkpoints every");
@@ -37,13 +35,6 @@ async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   );
   const victim = workspace.processes().find(({ commandLine }) => commandLine.includes(" worker "))!;
   kill(victim.pid);
-  const before = completed();
-  await until(
-    () => completed() >= before + 10,
-    30_000,
-    () => `ten more checkpoints than ${before}: ${completed()}`,
-  );
-  workspace.release();
   const ended = await running.ended;
   expect(ended).toMatchObject({ code: 0, stderr: "" });
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);

@@ -20,8 +20,8 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
     leader: "l",
     workers: [],
     subtasks: [
-      { ...subtask, subtask: "in/0", recordsIn: read },
-      { ...subtask, subtask: "count/0", recordsIn: 7 },
+      { ...subtask, subtask: "in/0", recordsIn: read, skipped: null },
+      { ...subtask, subtask: "count/0", recordsIn: 7, skipped: null },
     ],
     restarts: 0,
     keepsState: true,

@@ -156,7 +156,6 @@ describe("Flink's keys", () => {
       "channels.window",
       "channels.flush",
       "cancelTimeout",
-      "checks",
     ];
     expect(Object.keys(jobOptions).filter((key) => !(key in flinkSpellings))).toEqual(ours);
   });

@@ -16,7 +16,6 @@ import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
-import { eventually } from "../support/until.ts";
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -201,7 +200,7 @@ describe("exactly once", () => {
     const written = records(`${"x".repeat(900)}`, 4_000);
     const transaction = await prepare(writer, 1, written);
     const committing = writer.commit(transaction).catch(() => {});
-    await eventually(async () => expect((await texts()).length).toBeGreaterThan(500));
+    await vi.waitFor(async () => expect((await texts()).length).toBeGreaterThan(500), { timeout: 20_000 });
     await writer.close();
     await committing;
     const heir = await jetstreamSink<string>(options).open(
@@ -227,7 +226,7 @@ describe("exactly once", () => {
     expect(written * record.length).toBeLessThan(
       (bufferLimits.stagingMax + 1) * 1.1 * bufferLimits.segmentBytesMax,
     );
-    await eventually(() => expect(wake).toHaveBeenCalled());
+    await vi.waitFor(() => expect(wake).toHaveBeenCalled());
     expect(writer.blocked()).toBe(false);
     await writer.close();
   });
@@ -323,7 +322,7 @@ describe("exactly once", () => {
     await add({ max_age: 100_000_000 });
     const writer = await jetstreamSink<string>(options).open(environment());
     await writer.commit(await prepare(writer, 1, ["a"]));
-    await eventually(async () => expect(await texts()).toEqual([]));
+    await vi.waitFor(async () => expect(await texts()).toEqual([]), { timeout: 5_000 });
     await writer.commit(await prepare(writer, 2, ["b"]));
     await writer.close();
   });
@@ -386,7 +385,7 @@ describe("at least once", () => {
     const writer = await open(fail);
     await manager.streams.update(stream, { max_msg_size: 10 });
     writer.write("x".repeat(100), 0);
-    await eventually(() => expect(fail).toHaveBeenCalled());
+    await vi.waitFor(() => expect(fail).toHaveBeenCalled());
     expect(fail.mock.calls[0]![0]).toBeInstanceOf(CommitRefusedError);
     await writer.close();
   });

@@ -11,6 +11,8 @@ import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
+/** Of a split of which everything up to `read` was given out. */
+const at = (read: number) => ({ read, accounted: read, skipped: { ranges: 0, sequences: 0 } });
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const warnings: string[] = [];
 const logger: Logger = {
@@ -127,6 +129,7 @@ describe("options", () => {
     ["startAt", { stream: "S", startAt: "new", until: "end" }],
     ["progress", { stream: "S", progress: "a.b" }],
     ["reader", { stream: "S", reader: "fast" }],
+    ["gaps", { stream: "S", gaps: "maybe" }],
   ])("a wrong %s is refused by name: %j", (key, options) => {
     const make = () => jetstreamSource(options as JetstreamSourceOptions);
     expect(make).toThrow(ConfigurationError);
@@ -170,7 +173,7 @@ describe("discovery", () => {
   test("fixes stream, subjects, first and last sequence as plain data", async () => {
     await makeStream(10);
     const { created } = await manager.streams.info("LINES");
-    const common = { stream: "LINES", created, retention: "limits" };
+    const common = { stream: "LINES", created, retention: "limits", gaps: "fail", gapsReason: "the default" };
     const discover = (options: Partial<JetstreamSourceOptions>) =>
       jetstreamSource({ stream: "LINES", ...options }).discover(environment());
     expect(await discover({})).toEqual([{ id: "all", filters: [], ...common }]);
@@ -184,6 +187,29 @@ describe("discovery", () => {
     expect(warnings).toEqual([]);
     await discover({ subjects: ["orders.>"] });
     expect(warnings).toEqual(["the stream has no such subject; nothing will be read"]);
+  });
+
+  test("decides by the stream what to do where messages are missing, unless the source says it", async () => {
+    const decided: [Partial<StreamConfig>, readonly string[] | undefined, "fail" | "skip"][] = [
+      [{}, undefined, "fail"],
+      [{ max_msgs: 10, max_age: 1e12 }, ["lines.1"], "fail"],
+      [{ max_msgs_per_subject: 1 }, undefined, "skip"],
+      [{ allow_rollup_hdrs: true }, undefined, "skip"],
+      [{ allow_msg_ttl: true }, undefined, "skip"],
+      [{ retention: "interest" }, undefined, "fail"],
+      [{ retention: "interest" }, ["lines.1"], "skip"],
+    ];
+    for (const [config, subjects, gaps] of decided) {
+      await makeStream(0, config);
+      const options = { stream: "LINES", ...(subjects === undefined ? {} : { subjects }) };
+      expect(await jetstreamSource(options).discover(environment())).toMatchObject([{ gaps }]);
+      const other = gaps === "fail" ? "skip" : "fail";
+      expect(await jetstreamSource({ ...options, gaps: other }).discover(environment())).toMatchObject([
+        { gaps: other },
+      ]);
+      await manager.streams.delete("LINES");
+      await server.forgotten();
+    }
   });
 
   test("refuses what it cannot read", async () => {
@@ -285,7 +311,7 @@ describe("reading", () => {
       /operator "lines" failed: .*JSON.*\(at|operator "lines" failed/,
     );
     expect(reader.describePosition()).toBe("stream LINES sequence 6");
-    expect(reader.snapshot()).toMatchObject([{ position: 5 }]);
+    expect(reader.snapshot()).toMatchObject([{ position: at(5) }]);
   });
 
   test("does not open on a stream that is not the discovered one", async () => {
@@ -297,7 +323,7 @@ describe("reading", () => {
     await expect(
       openAll(
         source,
-        splits.map((split) => ({ split, position: 3 })),
+        splits.map((split) => ({ split, position: at(3) })),
       ),
     ).rejects.toThrow(SourcePositionError);
   });
@@ -318,7 +344,7 @@ describe("progress", () => {
       .toMatchObject({ ack_floor: { stream_seq: 40 }, num_pending: 60, num_ack_pending: 0 });
     // Rate limited, but the last one is shown in the end.
     for (const position of [45, 50, 60])
-      reader.checkpointCompleted(positions.map(({ split }) => ({ split, position })));
+      reader.checkpointCompleted(positions.map(({ split }) => ({ split, position: at(position) })));
     await reader.close();
     expect(await info("tidemark-word-count-lines-all")).toMatchObject({ ack_floor: { stream_seq: 60 } });
   });
@@ -333,7 +359,11 @@ describe("progress", () => {
     const reader = await openAll(source);
     await read(reader, 50);
     await expect
-      .poll(() => read(reader, 1, 1).then(() => reader.snapshot().every((it) => it.position !== undefined)))
+      .poll(() =>
+        read(reader, 1, 1).then(() =>
+          reader.snapshot().every((it) => (it.position as { read: number }).read > 0),
+        ),
+      )
       .toBe(true);
     reader.checkpointCompleted(reader.snapshot());
     await reader.close();
@@ -352,7 +382,7 @@ describe("progress", () => {
     expect((await manager.streams.info("LINES")).state.consumer_count).toBe(0);
     const other = await openAll(jetstreamSource({ stream: "LINES" }));
     await manager.streams.delete("LINES");
-    other.checkpointCompleted(other.snapshot().map(({ split }) => ({ split, position: 10 })));
+    other.checkpointCompleted(other.snapshot().map(({ split }) => ({ split, position: at(10) })));
     await other.close();
   });
 
@@ -366,7 +396,7 @@ describe("progress", () => {
     );
     await publish(1, 100);
     expect((await read(first, 70)).length).toBe(70);
-    const at50 = splits.map((split) => ({ split, position: 50 }));
+    const at50 = splits.map((split) => ({ split, position: at(50) }));
     expect((await manager.streams.info("LINES")).state.messages).toBe(100);
     first.checkpointCompleted(at50);
     await expect.poll(async () => (await manager.streams.info("LINES")).state.messages).toBe(50);

@@ -19,6 +19,7 @@ import { startTestServer, type TestServer } from "../support/nats.ts";
 interface Received {
   readonly subject: string;
   readonly reply: string;
+  readonly header: string;
   readonly data: string;
 }
 
@@ -33,12 +34,14 @@ class Recorder implements DivertedMessages {
     subjectEnd: number,
     replyStart: number,
     replyEnd: number,
+    headerStart: number,
     dataStart: number,
     dataEnd: number,
   ): void {
     this.received.push({
       subject: bytes.toString("latin1", subjectStart, subjectEnd),
       reply: bytes.toString("latin1", replyStart, replyEnd),
+      header: bytes.toString("latin1", headerStart, dataStart),
       data: bytes.toString("latin1", dataStart, dataEnd),
     });
   }
@@ -77,7 +80,7 @@ describe("splitting the bytes of the protocol", () => {
       const text = `${line}\r\n${it.header ?? ""}${it.payload}\r\n`;
       const diverted =
         it.sid === DIVERTED_SID && it.reply !== undefined
-          ? { subject: it.subject, reply: it.reply, data: it.payload }
+          ? { subject: it.subject, reply: it.reply, header: it.header ?? "", data: it.payload }
           : undefined;
       return { text, diverted };
     });
@@ -223,7 +226,12 @@ describe("a diverting connection", () => {
     expect(recorder.received.map((it) => it.data)).toEqual(
       Array.from({ length: 100 }, (_, i) => `record ${i}`),
     );
-    expect(recorder.received[3]).toEqual({ subject: "orders.1", reply: "reply.3", data: "record 3" });
+    expect(recorder.received[3]).toEqual({
+      subject: "orders.1",
+      reply: "reply.3",
+      header: "NATS/1.0\r\nA: b\r\n\r\n",
+      data: "record 3",
+    });
     expect(recorder.chunks).toBeGreaterThan(0);
     expect(other.length).toBe(10);
     expect(left).toEqual(["no reply 0", "no reply 25", "no reply 50", "no reply 75"]);

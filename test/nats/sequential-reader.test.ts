@@ -9,13 +9,22 @@ import {
   Diverter,
 } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
+import {
+  type ReadPosition,
+  SequentialReader,
+  type SequentialReaderOptions,
+} from "../../src/nats/reader/sequential-reader.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const at = (read: number): ReadPosition => ({
+  read,
+  accounted: read,
+  skipped: { ranges: 0, sequences: 0 },
+});
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 let server: TestServer;
@@ -79,8 +88,7 @@ function makeReader<T = string>(
     operator: "lines",
     stream: "S",
     filters: [],
-    after: 0,
-    resumed: false,
+    gaps: "fail",
     decode: "text",
     heartbeatMs: 300,
     reading: new Troubles(systemClock).watch("reading stream S"),
@@ -115,7 +123,7 @@ async function read<T>(
       const now = performance.now();
       result.stallMs = Math.max(result.stallMs, now - last);
       last = now;
-      result.sequences.push(reader.position);
+      result.sequences.push(reader.read);
       result.values.push(value);
       result.timestamps.push(timestamp);
     }, options.recordsMax ?? 256);
@@ -145,10 +153,10 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
 
   test("goes on after a position, and does not give what came after the end", async () => {
     const created = await makeStream(100);
-    const reader = makeReader({ created, mode, after: 40, resumed: true, end: 90 });
+    const reader = makeReader({ created, mode, position: at(40), end: 90 });
     await reader.open();
     expect((await read(reader)).sequences).toEqual(range(41, 90));
-    expect(reader.position).toBe(90);
+    expect(reader.read).toBe(90);
   });
 
   test("reads JSON, bytes and custom values; headers do not matter", async () => {
@@ -204,7 +212,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
       recordsMax: 100,
       async eachTurn() {
         const next = kills[0];
-        if (next !== undefined && reader.position >= next && killing === undefined) {
+        if (next !== undefined && reader.read >= next && killing === undefined) {
           kills.shift();
           killing = (async () => {
             await server.kill();
@@ -241,7 +249,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
       recordsMax: 100,
       async eachTurn() {
         const next = troubles[0];
-        if (next !== undefined && reader.position >= next[0]) {
+        if (next !== undefined && reader.read >= next[0]) {
           troubles.shift();
           await next[1]().catch(() => troubles.unshift(next));
         }
@@ -273,7 +281,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     const { sequences } = await read(reader, {
       recordsMax: 100,
       async eachTurn() {
-        if (hung || reader.position < 1000) return;
+        if (hung || reader.read < 1000) return;
         hung = true;
         await server.kill("SIGSTOP");
         setTimeout(() => void server.kill("SIGCONT"), 1500);
@@ -333,7 +341,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     await two.open();
     expect((await read(two, { enough: 50 })).sequences.length).toBe(50);
     await fill(10, () => "s.2", String);
-    await expect.poll(() => two.position).toBe(110);
+    await expect.poll(() => two.position.accounted).toBe(110);
     await fill(1, () => "s.0", String);
     expect((await read(two, { enough: 1 })).sequences).toEqual([111]);
   });
@@ -353,7 +361,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     const beyond = makeReader({ created, mode, end: 100 });
     await beyond.open();
     expect((await read(beyond)).sequences).toEqual(range(1, 90));
-    const resumed = makeReader({ created, mode, after: 90, resumed: true, filters: ["s.0"], end: 100 });
+    const resumed = makeReader({ created, mode, position: at(90), filters: ["s.0"], end: 100 });
     await resumed.open();
     expect((await read(resumed)).sequences).toEqual([]);
 
@@ -370,7 +378,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
 
   test("ends at once where the end has been reached, or the stream was purged", async () => {
     const created = await makeStream(20);
-    const done = makeReader({ created, mode, after: 20, resumed: true, end: 20 });
+    const done = makeReader({ created, mode, position: at(20), end: 20 });
     await done.open();
     expect((await read(done)).sequences).toEqual([]);
     await manager.streams.purge("S");
@@ -420,7 +428,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     expect(failure).toBeInstanceOf(OperatorError);
     expect(failure).toMatchObject({ operator: "lines", message: expect.stringContaining("no JSON") });
     expect(reader.describePosition()).toBe("stream S sequence 11");
-    expect(reader.position).toBe(10);
+    expect(reader.read).toBe(10);
   });
 });
 
@@ -436,7 +444,7 @@ describe("a stream that is not what it was stops reading by name", () => {
     const created = await makeStream(10);
     await manager.streams.delete("S");
     await makeStream(20);
-    const failure = await failureOf(makeReader({ created, after: 5, resumed: true }));
+    const failure = await failureOf(makeReader({ created, position: at(5) }));
     expect(failure).toBeInstanceOf(SourcePositionError);
     expect(failure).toMatchObject({ message: expect.stringContaining('stream "S" is not the one') });
   });
@@ -444,27 +452,25 @@ describe("a stream that is not what it was stops reading by name", () => {
   test("trimmed, purged", async () => {
     const created = await makeStream(50);
     await manager.streams.purge("S", { seq: 30 });
-    const failure = await failureOf(makeReader({ created, after: 10, resumed: true }));
+    const failure = await failureOf(makeReader({ created, position: at(10) }));
     expect(failure).toMatchObject({
       name: "SourcePositionError",
       message: expect.stringContaining("begins at sequence 30, but the job goes on at sequence 11"),
     });
     await manager.streams.purge("S");
-    expect(await failureOf(makeReader({ created, after: 49, resumed: true }))).toBeInstanceOf(
-      SourcePositionError,
-    );
-    const complete = makeReader({ created, after: 50, resumed: true });
+    expect(await failureOf(makeReader({ created, position: at(49) }))).toBeInstanceOf(SourcePositionError);
+    const complete = makeReader({ created, position: at(50) });
     await complete.open();
     expect(complete.poll(() => expect.unreachable(), 10)).toBe("idle");
   });
 
   test("set back", async () => {
     const created = await makeStream(10);
-    expect(await failureOf(makeReader({ created, after: 11, resumed: true }))).toMatchObject({
+    expect(await failureOf(makeReader({ created, position: at(11) }))).toMatchObject({
       name: "SourcePositionError",
       message: expect.stringContaining("ends at sequence 10"),
     });
-    expect(await failureOf(makeReader({ created, after: 5, resumed: true, end: 12 }))).toBeInstanceOf(
+    expect(await failureOf(makeReader({ created, position: at(5), end: 12 }))).toBeInstanceOf(
       SourcePositionError,
     );
   });

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { JobReport } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import type { ClusterView } from "../assembly.ts";
+import { describeSkipped } from "../gaps.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { describeJob, describeJobs, detailOf, summaryOf } from "../stored/job-detail.ts";
 import { readJob, readJobs } from "../stored/retained.ts";
@@ -80,7 +81,10 @@ function describeReport(report: JobReport): string {
         ]),
     `restarts     ${report.restarts}`,
     `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId}, ${one.slots} slots)`).join(", ") || "none"}`,
-    ...subtasks.map((one) => `  ${one.subtask}  ${one.state}  ${one.recordsIn} records in`),
+    ...subtasks.map(
+      (one) =>
+        `  ${one.subtask}  ${one.state}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,
+    ),
     ...report.troubles.map(
       ({ what, reason, sinceMs, where }) =>
         `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,

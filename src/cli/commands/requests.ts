@@ -7,13 +7,14 @@ import { ConfigurationError } from "../../errors.ts";
 import { loadJob } from "../../job/load.ts";
 import { describePlan } from "../../job/plan.ts";
 import { type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
+import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
 
 export function requestCommands(program: Command): void {
-  addConfigOptions(addClientOptions(program.command("submit")))
+  addGapOptions(addConfigOptions(addClientOptions(program.command("submit"))))
     .description("hand a job to the leading coordinator; workers for it are started apart")
     .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
     .option("--fresh", "start over: drop the state of an earlier run")
@@ -41,7 +42,7 @@ async function submit(path: string, flags: SubmitFlags): Promise<void> {
   }));
 }
 
-export interface SubmitFlags extends ClientFlags, ConfigFlags {
+export interface SubmitFlags extends ClientFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
 }
 
@@ -59,10 +60,10 @@ export async function handIn(
     flags,
     async (view) => {
       const environment = { job: prepared.job.name, logger, troubles: view.troubles, nats: view.nats };
-      const submission = await submissionOf(prepared, environment, view.storageDescription);
+      const submission = await submissionOf(prepared, environment, view.storageDescription, flags.skipGaps);
       await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
       const { value, text } = say(prepared);
-      print(flags, value, text);
+      print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
     },
     prepared.config.checkpointing.storage,
   );

@@ -5,6 +5,7 @@ import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
+import { addGapOptions, SkippedLines } from "../gaps.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
 import { exitCodes } from "../report-error.ts";
@@ -16,7 +17,7 @@ interface RunCommandFlags extends RunFlags {
 }
 
 export function runCommand(program: Command): void {
-  addConfigOptions(addClusterOptions(program.command("run"), "optional"))
+  addGapOptions(addConfigOptions(addClusterOptions(program.command("run"), "optional")))
     .description("run a job here: workers, coordinator and, without --server, a nats-server")
     .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
     .addOption(
@@ -42,7 +43,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const interruption = new Interruption(say);
   const session = await RunSession.start({ jobPath, flags, logger: messagesOf(flags, "run"), say });
   const { plan, config } = session.prepared;
-  say(`${describePlan(plan, config, regionsOf(plan))}\n`);
+  say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps].join("\n")}\n`);
   interruption.suspends(session);
   showProgress(screen, session);
   let report: JobReport;
@@ -108,8 +109,10 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   const progress = new ProgressText(sources);
   const failures = new TroubleText();
   const troubles = new TroubleLines();
+  const skipped = new SkippedLines();
   session.onReport((report) => {
     for (const line of failures.news(report)) if (report.status !== "failed") screen.say(line);
+    for (const line of skipped.news(report, performance.now())) screen.say(line);
   });
   session.onTroubles((source, present) => {
     for (const line of troubles.news(source, present)) screen.say(line);

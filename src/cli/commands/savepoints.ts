@@ -9,6 +9,7 @@ import { jobKey } from "../../runtime/leader/coordinator.ts";
 import { readRestorable } from "../../runtime/leader/fork.ts";
 import { decodeRecord } from "../../runtime/leader/record-writer.ts";
 import { prepareSubmission } from "../assembly.ts";
+import { addGapOptions } from "../gaps.ts";
 import { addConfigOptions, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { counted } from "../text.ts";
@@ -55,7 +56,7 @@ export function savepointCommands(program: Command): void {
     .action((job: string, flags: SavepointFlags) =>
       take(job, flags, flags.drain === true ? "drain" : "stop"),
     );
-  addConfigOptions(addClientOptions(program.command("restore")))
+  addGapOptions(addConfigOptions(addClientOptions(program.command("restore"))))
     .description("start a job with the state of a savepoint or of a checkpoint that a job has left")
     .argument("<job>", "TypeScript or JavaScript file that exports a job by default")
     .requiredOption("--from <location>", "what savepoint or stop has printed, or checkpoint:<job>[/<id>]")

@@ -21,6 +21,8 @@ export interface DivertedMessages {
     subjectEnd: number,
     replyStart: number,
     replyEnd: number,
+    /** Where the header block begins; `dataStart` when there is none. */
+    headerStart: number,
     dataStart: number,
     dataEnd: number,
   ): void;
@@ -115,6 +117,7 @@ export class MessageSplitter {
             subjectEnd,
             sidEnd + 1,
             replyEnd,
+            newline + 1,
             newline + 1 + headerSize,
             dataEnd,
           );

@@ -29,6 +29,7 @@ import { shellCommand } from "../../shell-command.ts";
 import { denialIn } from "../connection/denials.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
+import { MARKER_HEADER } from "./marker-header.ts";
 import type { MessageRange } from "./message-block.ts";
 import { isStreamMissing } from "./sink-target.ts";
 
@@ -160,6 +161,7 @@ export class SinkMarker {
       subject: this.#place.subject,
       payload: JSON.stringify(marker),
       headers: {
+        [MARKER_HEADER]: marker.incarnation,
         "Nats-Expected-Last-Subject-Sequence": String(sequence),
         "Nats-Rollup": "sub",
         "Nats-TTL": "never",

@@ -17,7 +17,7 @@ export class PullWindow {
   /** Delivery sequence of the consumer: how many records it has delivered. */
   delivered = 0;
   readonly #capacity: number;
-  readonly #pullRecords: number;
+  #pullRecords: number;
   readonly #pullBytesUsual: number;
   #pullBytes: number;
   /** Records that were pulled and have not come. */
@@ -36,6 +36,11 @@ export class PullWindow {
   /** The server owes something: records or a sign of life. */
   get open(): boolean {
     return this.#requested > 0;
+  }
+
+  /** The server allows at most so many records in a pull; 0: any number. */
+  limit(recordsMax: number): void {
+    if (recordsMax > 0) this.#pullRecords = Math.min(this.#pullRecords, recordsMax);
   }
 
   /** A new consumer knows nothing of the pulls of the old one. */

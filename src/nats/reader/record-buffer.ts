@@ -1,22 +1,29 @@
 /**
  * Records that were read ahead: a ring, so that their number is bounded by construction and nothing is allocated.
  * Columns instead of objects: a record costs the value that its decoder made and three numbers.
+ *
+ * A record is pushed, later released, then given out: what is not released yet waits for a judgement on the hole in front
+ * of it (gap-judge.ts). Nothing behind it is given out before.
  */
 import type { Collect } from "../../dataflow/source.ts";
 import { invariant } from "../../errors.ts";
+
+/** In place of a value: a message that is none of the split's records. It has a sequence and is not given out. */
+export const NO_RECORD: unique symbol = Symbol("no record");
 
 export class RecordBuffer<T> {
   readonly capacity: number;
   /** Sequence of the record last given out; readable while `collect` runs. */
   position: number;
   readonly #mask: number;
-  readonly #values: (T | undefined)[];
+  readonly #values: (T | typeof NO_RECORD | undefined)[];
   readonly #sequences: Float64Array;
   readonly #timestamps: Float64Array;
   /** `#bytesIn` as it was after the record. */
   readonly #bytesAfter: Float64Array;
-  /** Both count for ever; their difference is what is buffered. */
+  /** All three count for ever; the difference of the outer two is what is buffered. */
   #recordsIn = 0;
+  #recordsReleased = 0;
   #recordsOut = 0;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -37,12 +44,37 @@ export class RecordBuffer<T> {
     return this.#recordsIn - this.#recordsOut;
   }
 
+  /** How many of them may be given out. */
+  get released(): number {
+    return this.#recordsReleased - this.#recordsOut;
+  }
+
   /** Payload bytes of the buffered records, as they were on the wire. */
   get bytes(): number {
     return this.#bytesIn - this.#bytesOut;
   }
 
-  push(value: T, sequence: number, timestamp: number, bytes: number): void {
+  /** Counts records for ever: the number of the next one. */
+  get recordsIn(): number {
+    return this.#recordsIn;
+  }
+
+  /** The number of the first record that is not released; `recordsIn` when all are. */
+  get recordsReleased(): number {
+    return this.#recordsReleased;
+  }
+
+  /** Of a buffered record, by its number. */
+  sequenceOf(record: number): number {
+    return this.#sequences[record & this.#mask]!;
+  }
+
+  /** Sequence of the record that `take` gives out next; undefined when it would give none. */
+  get next(): number | undefined {
+    return this.#recordsOut < this.#recordsReleased ? this.sequenceOf(this.#recordsOut) : undefined;
+  }
+
+  push(value: T | typeof NO_RECORD, sequence: number, timestamp: number, bytes: number): void {
     invariant(this.#recordsIn - this.#recordsOut < this.capacity, "no more is pulled than the buffer takes");
     const at = this.#recordsIn & this.#mask;
     this.#bytesIn += bytes;
@@ -53,20 +85,35 @@ export class RecordBuffer<T> {
     this.#recordsIn++;
   }
 
+  /** Records below this number may be given out. */
+  release(record: number): void {
+    this.#recordsReleased = record;
+  }
+
+  /** Forgets what is not released. */
+  dropUnreleased(): void {
+    for (let record = this.#recordsReleased; record < this.#recordsIn; record++)
+      this.#values[record & this.#mask] = undefined;
+    this.#recordsIn = this.#recordsReleased;
+    const last = (this.#recordsIn - 1) & this.#mask;
+    this.#bytesIn = this.length === 0 ? this.#bytesOut : this.#bytesAfter[last]!;
+  }
+
   /** Gives out up to `recordsMax` records, oldest first. What `collect` throws passes; its record counts as given. */
   take(collect: Collect<T>, recordsMax: number): void {
     const values = this.#values;
     const sequences = this.#sequences;
     const timestamps = this.#timestamps;
-    const until = Math.min(this.#recordsIn, this.#recordsOut + recordsMax);
+    const until = Math.min(this.#recordsReleased, this.#recordsOut + recordsMax);
     while (this.#recordsOut < until) {
       const at = this.#recordsOut & this.#mask;
-      const value = values[at] as T;
+      const value = values[at];
       values[at] = undefined;
-      this.position = sequences[at]!;
       this.#bytesOut = this.#bytesAfter[at]!;
       this.#recordsOut++;
-      collect(value, timestamps[at]!);
+      if (value === NO_RECORD) continue;
+      this.position = sequences[at]!;
+      collect(value as T, timestamps[at]!);
     }
   }
 }

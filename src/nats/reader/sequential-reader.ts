@@ -2,46 +2,51 @@
  * Reads one JetStream stream, or the messages of some subjects in it, from a sequence onwards: each message once, in
  * order, whatever happens to the server, the connection or the consumer in between.
  *
- * Owns: an ephemeral pull consumer that is thrown away and made again at the first sign of trouble, its inbox, its
- * pulls, the records read ahead. Does not own: the connection, the positions in checkpoints, the splits.
+ * Owns: the records read ahead, the end of a bounded input, the questions to the server about what is missing. Does not
+ * own: the consumer (ephemeral-consumer.ts), what is a gap (gap-judge.ts), the positions in checkpoints, the splits.
  *
- * - R1 What is buffered is exactly the messages after `position`, without a gap: a delivery sequence that does not go
- *   up by one throws the consumer away, and a new one starts after the last record in the buffer.
- * - R2 Nothing that a consumer sent counts after it was thrown away: each has its own inbox, and so its own
- *   subscription id.
- * - R3 Memory is bounded: the server sends only what was pulled; pulls in flight and buffered records together are at
- *   most `recordsBufferedMax` records and `bytesBufferedMax` bytes, but always at least one record of any size.
- * - R4 Each time a consumer is made, the stream must still be the one that was discovered, and must still have what
- *   comes next (P32); else reading ends with a SourcePositionError.
- * - R5 A bounded input ends (P31) at `end`, at any later sequence (not emitted), or when nothing is pending. `end` was
- *   the stream's last sequence, so whatever is to come is there already.
+ * - Q1 What is given out is exactly the messages after the position; what is missing between two of them was judged
+ *   before the second is given out (P42).
+ * - Q2 Memory is bounded: pulls in flight and buffered records together are at most `recordsBufferedMax` records and
+ *   `bytesBufferedMax` bytes, but always at least one record of any size.
+ * - Q3 Each time a consumer is made, and each time something is missing, the stream must still be the one that was
+ *   discovered (P32); else reading ends with a SourcePositionError.
+ * - Q4 A bounded input ends (P31) at `end`, at any later sequence (not emitted), or when nothing is pending. `end` was
+ *   the stream's last sequence, so whatever is to come is there already. What is missing before it is judged, too.
+ * - Q5 Markers of sinks are no records (P43): the position goes over them.
  */
-import {
-  AckPolicy,
-  type ConsumerConfig,
-  DeliverPolicy,
-  JetStreamApiError,
-  type JetStreamManager,
-} from "@nats-io/jetstream";
-import { createInbox, type Msg, nanos, nuid, type Subscription } from "@nats-io/transport-node";
+import type { ConsumerInfo, StreamInfo } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
-import type { Collect, PollStatus } from "../../dataflow/source.ts";
+import type { Collect, Gaps, PollStatus, Skipped } from "../../dataflow/source.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { DisconnectedError, EnvironmentError, OperatorError, PermissionDeniedError } from "../../errors.ts";
-import type { DivertedMessages } from "../connection/diverting-transport.ts";
+import { OperatorError } from "../../errors.ts";
+import { pause } from "../../timer.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
-import { isPassing, NatsLink } from "../connection/link.ts";
+import { isMarker, MARKER_HEADER } from "../publisher/marker-header.ts";
+import { isStreamNotFound, MISSING_STREAM_CONFIRMED_MS } from "./consumer-maker.ts";
 import { type Decode, type DecodeRange, decodeMessage, decodeRange, type ParsedMessage } from "./decoding.ts";
-import { Delivery, endsWithRandomToken } from "./delivery.ts";
-import { PullWindow } from "./pull-window.ts";
-import { RecordBuffer } from "./record-buffer.ts";
-import { missingStream, positionProblem } from "./stream-identity.ts";
-import { filterConfig } from "./subject-filter.ts";
+import type { Delivery } from "./delivery.ts";
+import { type ConsumerReader, EphemeralConsumer } from "./ephemeral-consumer.ts";
+import { GapJudge, NOTHING_SKIPPED } from "./gap-judge.ts";
+import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
+import { missingStream, type SequenceRange } from "./stream-position.ts";
+import { StreamState } from "./stream-state.ts";
+
+/** How far a split was read. Plain data, kept in checkpoints. */
+export interface ReadPosition {
+  /** Sequence of the record last given out; 0: none yet. */
+  readonly read: number;
+  /** Nothing of the split up to here can be lost any more (G1). At least `read`. */
+  readonly accounted: number;
+  /** What was skipped before it. */
+  readonly skipped: Skipped;
+}
 
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;
   readonly logger: Logger;
-  /** Told of consumers that cannot be made, and of those that bring nothing. */
+  /** Told of consumers that cannot be made, of those that bring nothing, and of questions without an answer. */
   readonly reading: TroubleWatch;
   /** Named in errors of `decode`. */
   readonly operator: string;
@@ -50,12 +55,14 @@ export interface SequentialReaderOptions<T> {
   readonly created: string;
   /** Subject filters that do not overlap; empty: all messages. */
   readonly filters: readonly string[];
-  /** Reading begins with the first message after this sequence. */
-  readonly after: number;
-  /** true: the message after `after` must still be there if it ever was. false: begin with whatever there is. */
-  readonly resumed: boolean;
+  /** Where reading goes on; its messages must still be there if they ever were. undefined: at `start`. */
+  readonly position?: ReadPosition | undefined;
+  /** First sequence wanted, if there is no position; it must still be there. undefined: begin with whatever there is. */
+  readonly start?: number | undefined;
   /** Last sequence of a bounded input; undefined: never ends. */
   readonly end?: number | undefined;
+  /** Where messages may have gone unread: "fail" stops in front of them, "skip" counts them and goes on. */
+  readonly gaps: Gaps;
   readonly decode: Decode<T>;
   /** "public": the library's callback even where the connection could divert. Default "diverting". */
   readonly mode?: "diverting" | "public" | undefined;
@@ -68,103 +75,105 @@ export interface SequentialReaderOptions<T> {
 }
 
 /**
- * creating: no consumer, one is being made; reading: there is one; ended: all of a bounded input is buffered or given
- * out; failed: `#failure` is thrown when the buffer is empty.
+ * reading: more may come; ending: all of a bounded input has come, something that is missing in it is being judged;
+ * ended: all of it is buffered or given out; failed: `#failure` is thrown when what is released is given out.
  */
-type ReaderState = "creating" | "reading" | "ended" | "failed" | "closed";
+type ReaderState = "reading" | "ending" | "ended" | "failed" | "closed";
 
 const RECORDS_BUFFERED_MAX = 8192;
 const BYTES_BUFFERED_MAX = 16 * 1024 * 1024;
 const HEARTBEAT_MS = 1000;
-const PULL_EXPIRES_MS = 30_000;
-const CONSUMER_INACTIVE_MS = 60_000;
-const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_WAIT_FIRST_MS = 20;
 const RETRY_WAIT_MAX_MS = 500;
-const CLOSE_WAIT_MS = 500;
-/** A server that has just started may answer before it knows all of its streams. */
-const MISSING_STREAM_CONFIRMED_MS = 1000;
-/** JetStream error codes. */
-const CONSUMERS_LIMIT_REACHED = 10026;
-const STREAM_NOT_FOUND = 10059;
+const SKIPPED_LOGGED_EVERY_MS = 10_000;
 
-export class SequentialReader<T> implements DivertedMessages {
-  /** How often a consumer was made again. */
-  recreations = 0;
+export class SequentialReader<T> implements ConsumerReader {
   readonly #options: SequentialReaderOptions<T>;
-  readonly #link: NatsLink;
+  readonly #consumer: EphemeralConsumer;
   readonly #buffer: RecordBuffer<T>;
-  readonly #delivery = new Delivery();
+  readonly #judge: GapJudge<T>;
+  readonly #streamState: StreamState;
   readonly #decodeRange: DecodeRange<T>;
   readonly #decodeMessage: (message: ParsedMessage) => T;
   readonly #end: number;
-  readonly #window: PullWindow;
-  readonly #heartbeatMs: number;
-  #manager: JetStreamManager | undefined;
-  #state: ReaderState = "creating";
+  #state: ReaderState = "reading";
   #failure: Error | undefined;
   /** Sequence of the record that could not be decoded; it is the next after the buffer. */
   #undecodable: number | undefined;
-  /** Last sequence that needs no reading any more: buffered, given out, or not ours. */
-  #received: number;
-  #resumed: boolean;
   #wake: (() => void) | undefined;
   #idle = false;
-
-  // The consumer at hand.
-  /** Counts consumers: what belongs to an older one is dropped (R2). */
-  #attempt = 0;
-  #consumer: string | undefined;
-  #subscription: Subscription | undefined;
-  #inbox = "";
-  #hasRandomToken: boolean | undefined;
-
-  #watchdog: NodeJS.Timeout | undefined;
-  #silentTicks = 0;
-  /** Consumers in a row that were lost before they had shown any life. */
-  #barren = 0;
-  /** Why the consumer at hand brings nothing, as the server says. */
-  #denied: PermissionDeniedError | undefined;
-  #alive = false;
+  #judging = false;
   #checkingEnd = false;
-  #forgetLink: (() => void) | undefined;
-  #forgetDenials: (() => void) | undefined;
+  #skippedLoggedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SequentialReaderOptions<T>) {
+    const { nats, logger, reading, stream, filters, position, start, end, mode } = options;
     this.#options = options;
-    this.#link = NatsLink.of(options.nats.connection);
-    const recordsMax = options.recordsBufferedMax ?? RECORDS_BUFFERED_MAX;
-    this.#buffer = new RecordBuffer(recordsMax, options.after);
-    this.#window = new PullWindow(recordsMax, options.bytesBufferedMax ?? BYTES_BUFFERED_MAX);
-    this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
+    const recordsBufferedMax = options.recordsBufferedMax ?? RECORDS_BUFFERED_MAX;
+    const accounted = position?.accounted ?? (start ?? 1) - 1;
+    this.#buffer = new RecordBuffer(recordsBufferedMax, position?.read ?? 0);
+    this.#judge = new GapJudge(
+      {
+        ...options,
+        end,
+        accounted,
+        resumed: position !== undefined || start !== undefined,
+        skipped: position?.skipped ?? NOTHING_SKIPPED,
+        onSkipped: (range) => this.#logSkipped(range),
+      },
+      this.#buffer,
+    );
+    this.#streamState = StreamState.of(nats, stream);
+    this.#consumer = new EphemeralConsumer(
+      {
+        nats,
+        logger,
+        reading,
+        stream,
+        filters,
+        mode: mode ?? "diverting",
+        recordsBufferedMax,
+        bytesBufferedMax: options.bytesBufferedMax ?? BYTES_BUFFERED_MAX,
+        heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
+      },
+      this,
+    );
     this.#decodeRange = decodeRange(options.decode);
     this.#decodeMessage = decodeMessage(options.decode);
-    this.#received = options.after;
-    this.#resumed = options.resumed;
-    this.#end = options.end ?? Number.POSITIVE_INFINITY;
+    this.#end = end ?? Number.POSITIVE_INFINITY;
   }
 
   /** Resolves when reading has begun, however long the server is away. @throws SourcePositionError, EnvironmentError */
   async open(): Promise<void> {
-    if (this.#received >= this.#end) {
+    if (this.#judge.accounted >= this.#end) {
       this.#state = "ended";
       return;
     }
-    this.#manager = await this.#options.nats.patientManager(REQUEST_TIMEOUT_MS);
-    this.#forgetDenials = this.#link.denials.onPublish(
-      (subject) => subject.startsWith(this.#pullSubjects),
-      (error) => this.#pullDenied(error),
-    );
-    this.#forgetLink = this.#link.onBack(() => this.#recreate("reconnected"));
-    this.#watchdog = setInterval(() => this.#watch(), this.#heartbeatMs / 2);
-    this.#watchdog.unref();
-    await this.#create();
-    if (this.#failure !== undefined) throw this.#failure;
+    await this.#consumer.open();
+    if (this.#failure !== undefined && this.#buffer.released === 0) throw this.#failure;
   }
 
-  /** All records up to this sequence were given out, and none after it. 0: none yet, from the stream's beginning. */
-  get position(): number {
+  /** Sequence of the record last given out. 0: none yet. */
+  get read(): number {
     return this.#buffer.position;
+  }
+
+  get position(): ReadPosition {
+    const { read } = this;
+    return {
+      read,
+      accounted: Math.max(read, this.#judge.accountedOut),
+      skipped: this.#judge.skippedOut,
+    };
+  }
+
+  /** All that was skipped, also before records that are still buffered. */
+  get skipped(): Skipped {
+    return this.#judge.skipped;
+  }
+
+  get reached(): number {
+    return this.#judge.reached;
   }
 
   get recordsBuffered(): number {
@@ -175,9 +184,14 @@ export class SequentialReader<T> implements DivertedMessages {
     return this.#buffer.bytes;
   }
 
+  /** How often the consumer was made again. */
+  get recreations(): number {
+    return this.#consumer.recreations;
+  }
+
   /** "stream LINES sequence 42": the record last given out, or the one that could not be. */
   describePosition(): string {
-    return this.#describe(this.#undecodable ?? this.position);
+    return this.#describe(this.#undecodable ?? this.read);
   }
 
   onAvailable(wake: () => void): void {
@@ -187,10 +201,12 @@ export class SequentialReader<T> implements DivertedMessages {
   /** @throws what ended reading, when everything before it was given out; what `collect` throws */
   poll(collect: Collect<T>, recordsMax: number): PollStatus {
     const buffer = this.#buffer;
-    if (buffer.length === 0 && this.#failure !== undefined) throw this.#failure;
+    // What is in front of a record that could not be decoded is judged and given out first.
+    const failed = this.#failure !== undefined && !this.#judges;
+    if (failed && buffer.released === 0) throw this.#failure;
     buffer.take(collect, recordsMax);
-    if (this.#state === "reading") this.#pullIfRoom();
-    if (buffer.length > 0 || this.#failure !== undefined) return "more";
+    if (this.#state === "reading") this.#consumer.pullIfRoom();
+    if (failed || buffer.released > 0) return "more";
     if (this.#state === "ended") return "ended";
     this.#idle = true;
     return "idle";
@@ -200,151 +216,119 @@ export class SequentialReader<T> implements DivertedMessages {
   async close(): Promise<void> {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    const consumer = this.#consumer;
-    this.#release();
-    if (consumer === undefined) return;
-    const wait = new AbortController();
-    await Promise.race([this.#deleteConsumer(consumer), delay(CLOSE_WAIT_MS, wait.signal)]);
-    wait.abort();
+    this.#options.reading.forget();
+    await this.#consumer.close();
   }
 
-  // Messages
+  // What the consumer tells
 
-  onMessage(
+  onCreated(stream: StreamInfo, consumer: ConsumerInfo): void {
+    const problem = this.#judge.begins(stream);
+    if (problem !== undefined) this.onFailed(problem);
+    else if (this.#judge.accounted >= this.#end) this.#allHasCome();
+    else if (this.#end !== Number.POSITIVE_INFINITY && consumer.num_pending === 0) this.#allHasCome();
+    this.#wakeIfReleased();
+  }
+
+  onDelivered(
+    delivery: Delivery,
     bytes: Buffer,
     subjectStart: number,
     subjectEnd: number,
-    replyStart: number,
-    replyEnd: number,
+    headerStart: number,
     dataStart: number,
     dataEnd: number,
   ): void {
-    this.#hasRandomToken ??= endsWithRandomToken(bytes, replyStart, replyEnd);
-    this.#delivery.read(bytes, replyStart, replyEnd, this.#hasRandomToken);
-    if (!this.#isNext()) return;
+    if (delivery.streamSequence > this.#end) {
+      this.#allHasCome();
+      return;
+    }
+    if (headerStart < dataStart && isMarker(bytes, headerStart, dataStart)) {
+      this.#passOver(delivery);
+      return;
+    }
     let value: T;
     try {
       value = this.#decodeRange(bytes, dataStart, dataEnd, subjectStart, subjectEnd);
     } catch (error) {
-      this.#decodeFailed(error);
+      this.#decodeFailed(error, delivery.streamSequence);
       return;
     }
-    this.#accept(value, dataEnd - dataStart);
+    this.#accept(value, delivery, dataEnd - dataStart);
   }
 
-  onChunkEnd(): void {
-    if (this.#state === "reading") this.#pullIfRoom();
-    if (this.#idle && this.#buffer.length > 0) this.#wakeUp();
-  }
-
-  /** A message that the library has parsed: a status message, or anything in the public mode. */
-  #onLibraryMessage(message: Msg): void {
-    const reply = message.reply;
-    if (reply === undefined || reply === "") {
-      this.#onStatus(message);
+  onDeliveredMessage(delivery: Delivery, message: Msg): void {
+    if (delivery.streamSequence > this.#end) {
+      this.#allHasCome();
       return;
     }
-    if (this.#hasRandomToken === undefined) {
-      const bytes = Buffer.from(reply, "latin1");
-      this.#hasRandomToken = endsWithRandomToken(bytes, 0, bytes.length);
+    if (message.headers?.has(MARKER_HEADER)) {
+      this.#passOver(delivery);
+      return;
     }
-    this.#delivery.readText(reply, this.#hasRandomToken);
-    if (!this.#isNext()) return;
     let value: T;
     try {
       value = this.#decodeMessage(message);
     } catch (error) {
-      this.#decodeFailed(error);
+      this.#decodeFailed(error, delivery.streamSequence);
       return;
     }
-    this.#accept(value, message.data.length);
-    this.onChunkEnd();
+    this.#accept(value, delivery, message.data.length);
   }
 
-  /** Is the delivery at hand to be buffered (R1, R5)? */
-  #isNext(): boolean {
-    this.#silentTicks = 0;
-    if (!this.#alive) this.#showsLife();
-    if (this.#state !== "reading") return false;
-    if (this.#delivery.deliverySequence !== this.#window.delivered + 1) {
-      this.#recreate("messages were lost on the way");
-      return false;
-    }
-    this.#window.arrived();
-    if (this.#delivery.streamSequence > this.#end) {
-      this.#finish();
-      return false;
-    }
-    return true;
+  onChunkEnd(): void {
+    if (!this.#judge.settled) this.#askWhatIsMissing();
+    this.#wakeIfReleased();
   }
 
-  #accept(value: T, bytes: number): void {
-    const { streamSequence, timestampMs, pending } = this.#delivery;
-    this.#buffer.push(value, streamSequence, timestampMs, bytes);
-    this.#received = streamSequence;
-    this.#resumed = true;
-    if (this.#end !== Number.POSITIVE_INFINITY && (pending === 0 || streamSequence >= this.#end))
-      this.#finish();
-  }
-
-  #decodeFailed(error: unknown): void {
-    const { streamSequence } = this.#delivery;
-    this.#undecodable = streamSequence;
-    this.#fail(new OperatorError(this.#options.operator, error, this.#describe(streamSequence)));
-  }
-
-  // Status messages
-
-  #onStatus(message: Msg): void {
-    this.#silentTicks = 0;
-    if (this.#state !== "reading") return;
-    const headers = message.headers;
-    const code = headers?.code ?? 0;
-    if (headers === undefined || code === 0) return;
-    if (code === 100) {
-      if (!this.#alive) this.#showsLife();
-      this.#onHeartbeat(Number(headers.get("Nats-Last-Consumer")), Number(headers.get("Nats-Last-Stream")));
-      return;
-    }
-    // The end of a pull says how much of it is left; where it does not, the consumer itself has a problem.
-    const left = headers.get("Nats-Pending-Messages");
-    if (code === 503 || left === "") {
-      this.#recreate(`the server answered ${code} ${headers.description}`);
-      return;
-    }
-    this.#window.ended(Number(left), code === 409 && /maxbytes/i.test(headers.description));
-    this.#pullIfRoom();
-  }
-
-  /** Nothing was sent for a while. `delivered`: the consumer's count; `examined`: stream sequence it has come to. */
-  #onHeartbeat(delivered: number, examined: number): void {
-    if (delivered > this.#window.delivered) {
-      this.#recreate("messages were lost on the way");
-      return;
-    }
-    // An older heartbeat that was overtaken by messages says nothing.
-    if (delivered < this.#window.delivered) return;
+  onHeartbeat(examined: number): void {
     if (this.#end !== Number.POSITIVE_INFINITY) void this.#checkEnd();
-    // Else a rare subject's position would stay behind until the stream has dropped what comes after it (R4).
-    if (this.#options.filters.length > 0 && this.#buffer.length === 0 && examined > this.#received) {
-      this.#received = Math.min(examined, this.#end);
-      this.#buffer.position = this.#received;
-      this.#resumed = true;
-    }
+    const { reached } = this.#judge;
+    const to = Math.min(examined, this.#end);
+    // Else a rare subject's position would stay behind until the stream has dropped what comes after it.
+    if (to > reached) this.#judge.reached = to;
+    if (!this.#judge.settled) this.#askWhatIsMissing();
   }
+
+  onFailed(error: Error): void {
+    if (this.#state !== "reading" && this.#state !== "ending") return;
+    this.#state = "failed";
+    this.#failure = error;
+    this.#consumer.release();
+    this.#wakeUp();
+  }
+
+  #accept(value: T, { streamSequence, timestampMs, pending }: Delivery, bytes: number): void {
+    this.#buffer.push(value, streamSequence, timestampMs, bytes);
+    this.#judge.arrived(streamSequence);
+    if (this.#end !== Number.POSITIVE_INFINITY && (pending === 0 || streamSequence >= this.#end))
+      this.#allHasCome();
+  }
+
+  #passOver({ streamSequence, timestampMs, pending }: Delivery): void {
+    // Where there is nothing to judge in front of it, nothing has to remember it.
+    if (streamSequence !== this.#judge.accounted + 1)
+      this.#buffer.push(NO_RECORD, streamSequence, timestampMs, 0);
+    this.#judge.arrived(streamSequence);
+    if (this.#end !== Number.POSITIVE_INFINITY && (pending === 0 || streamSequence >= this.#end))
+      this.#allHasCome();
+  }
+
+  #decodeFailed(error: unknown, sequence: number): void {
+    this.#undecodable = sequence;
+    this.#judge.reached = sequence - 1;
+    this.onFailed(new OperatorError(this.#options.operator, error, this.#describe(sequence)));
+    if (!this.#judge.settled) this.#askWhatIsMissing();
+  }
+
+  // The end of a bounded input
 
   /** The last messages of a bounded input may have been deleted while we waited for them. */
   async #checkEnd(): Promise<void> {
-    const attempt = this.#attempt;
-    const consumer = this.#consumer;
-    if (this.#checkingEnd || consumer === undefined) return;
+    if (this.#checkingEnd) return;
     this.#checkingEnd = true;
     try {
-      const info = await this.#call("read a consumer's state", (manager) =>
-        manager.consumers.info(this.#options.stream, consumer),
-      );
-      const upToDate = attempt === this.#attempt && info.delivered.consumer_seq === this.#window.delivered;
-      if (upToDate && info.num_pending === 0) this.#finish();
+      if ((await this.#consumer.pending()) === 0) this.#allHasCome();
     } catch {
       // The next heartbeat asks again, and no heartbeat is a loss.
     } finally {
@@ -352,257 +336,98 @@ export class SequentialReader<T> implements DivertedMessages {
     }
   }
 
-  #pullIfRoom(): void {
-    const { connection } = this.#options.nats;
-    const pull = this.#window.next(this.#buffer.length, this.#buffer.bytes);
-    if (pull === undefined || connection.isClosed()) return;
-    const subject = `${this.#pullSubjects}${this.#consumer}`;
-    const request = {
-      batch: pull.records,
-      max_bytes: pull.bytes,
-      expires: nanos(PULL_EXPIRES_MS),
-      idle_heartbeat: nanos(this.#heartbeatMs),
-    };
-    connection.publish(subject, JSON.stringify(request), { reply: this.#inbox });
+  #allHasCome(): void {
+    if (this.#state !== "reading") return;
+    this.#state = "ending";
+    this.#judge.reached = this.#end;
+    this.#consumer.release();
+    if (this.#judge.settled) this.#finish();
+    else this.#askWhatIsMissing();
   }
 
-  // The consumer's life
-
-  /**
-   * Ticks are counted instead of milliseconds: while this process itself hangs, neither ticks nor messages come, and
-   * that is no loss.
-   */
-  #watch(): void {
-    if (this.#options.nats.connection.isClosed()) {
-      this.#fail(new DisconnectedError(`${this.#describe(this.#received)}: the NATS connection was closed`));
-      return;
-    }
-    if (this.#state !== "reading" || !this.#window.open || this.#link.connectedForMs() === 0) {
-      this.#silentTicks = 0;
-      return;
-    }
-    this.#silentTicks++;
-    if (this.#silentTicks > 5) this.#recreate("the consumer is silent");
-  }
-
-  #showsLife(): void {
-    this.#alive = true;
-    this.#denied = undefined;
-    this.#options.reading.passed();
-  }
-
-  /** The consumer is made again when it has been silent for long enough. */
-  #pullDenied(error: PermissionDeniedError): void {
-    this.#denied = error;
-    this.#options.reading.failed(error);
-  }
-
-  /** Before the name of a consumer. */
-  get #pullSubjects(): string {
-    return `${this.#options.nats.apiPrefix}.CONSUMER.MSG.NEXT.${this.#options.stream}.`;
-  }
-
-  #recreate(why: string): void {
-    if (this.#state !== "reading" && this.#state !== "creating") return;
-    this.recreations++;
-    this.#barren = this.#alive ? 0 : this.#barren + 1;
-    const { logger, reading, stream } = this.#options;
-    logger.debug({ stream, sequence: this.#received, why }, "the reader's consumer is made again");
-    if (this.#barren > 0) reading.failed(this.#denied ?? why);
-    void this.#create();
-  }
-
-  /** Ends as soon as a newer call has taken over. */
-  async #create(): Promise<void> {
-    this.#dropConsumer();
-    this.#state = "creating";
-    const attempt = this.#attempt;
-    let missingSince: number | undefined;
-    // At once, but not in a tight loop with a server that lets consumers be made and then refuses every pull.
-    if (this.#barren > 1) await delay(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#barren, RETRY_WAIT_MAX_MS));
-    if (attempt !== this.#attempt) return;
-    for (let waitMs = RETRY_WAIT_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS)) {
-      try {
-        await this.#createOnce(attempt);
-        return;
-      } catch (error) {
-        if (attempt !== this.#attempt) return;
-        const now = performance.now();
-        if (isStreamNotFound(error)) missingSince ??= now;
-        else missingSince = undefined;
-        const failure = this.#permanentFailure(error, missingSince !== undefined ? now - missingSince : 0);
-        if (failure !== undefined) {
-          this.#fail(failure);
-          return;
-        }
-        this.#options.reading.failed(error);
-        await delay(waitMs);
-        if (attempt !== this.#attempt) return;
-      }
-    }
-  }
-
-  async #createOnce(attempt: number): Promise<void> {
-    const { stream, nats, created, end } = this.#options;
-    const name = `tidemark_${nuid.next()}`;
-    const consumer = await this.#call("make a consumer", (manager) =>
-      manager.consumers.add(stream, this.#consumerConfig(name)),
-    );
-    // After the consumer: were the stream made anew in between, the consumer would be gone (R4).
-    const info = await this.#call("read the stream's state", (manager) => manager.streams.info(stream)).catch(
-      (error: unknown) => {
-        void this.#deleteConsumer(name);
-        throw error;
-      },
-    );
-    if (attempt !== this.#attempt) {
-      void this.#deleteConsumer(name);
-      return;
-    }
-    this.#consumer = name;
-    const problem = positionProblem(
-      { stream, created, received: this.#received, end, resumed: this.#resumed },
-      info,
-    );
-    if (problem !== undefined) {
-      this.#fail(problem);
-      return;
-    }
-    if (this.#end !== Number.POSITIVE_INFINITY && consumer.num_pending === 0) {
-      this.#finish();
-      return;
-    }
-    this.#inbox = createInbox(inboxPrefix(nats.connection));
-    const subscription = nats.connection.subscribe(this.#inbox, {
-      callback: (error, message) => {
-        if (attempt !== this.#attempt) return;
-        if (error) this.#fail(new EnvironmentError(`stream "${stream}": ${error.message}`, { cause: error }));
-        else this.#onLibraryMessage(message);
-      },
-    });
-    this.#subscription = subscription;
-    if (this.#options.mode !== "public") nats.diverter?.divert(subscription.getID(), this);
-    this.#state = "reading";
-    this.#pullIfRoom();
-  }
-
-  #consumerConfig(name: string): Partial<ConsumerConfig> {
-    const { filters } = this.#options;
-    const fromBeginning = this.#received === 0;
-    return {
-      name,
-      description: "tidemark source; reads ahead, positions are in the job's checkpoints",
-      ack_policy: AckPolicy.None,
-      ...(fromBeginning
-        ? { deliver_policy: DeliverPolicy.All }
-        : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#received + 1 }),
-      ...filterConfig(filters),
-      inactive_threshold: nanos(CONSUMER_INACTIVE_MS),
-      mem_storage: true,
-      num_replicas: 1,
-    };
-  }
-
-  /** What it means when no consumer can be made; undefined: try again. */
-  #permanentFailure(error: unknown, missingMs: number): Error | undefined {
-    const { stream, nats } = this.#options;
-    if (isStreamNotFound(error)) {
-      if (missingMs < MISSING_STREAM_CONFIRMED_MS) return undefined;
-      return missingStream(stream, this.#received, error);
-    }
-    if (nats.connection.isClosed()) {
-      return new DisconnectedError(`stream "${stream}": the NATS connection was closed`, { cause: error });
-    }
-    if (isPassing(error) || error instanceof PermissionDeniedError) return undefined;
-    if (error instanceof EnvironmentError) return error;
-    if (
-      error instanceof JetStreamApiError &&
-      error.status === 400 &&
-      error.code !== CONSUMERS_LIMIT_REACHED
-    ) {
-      return new EnvironmentError(`stream "${stream}": the server refuses a consumer: ${error.message}`, {
-        cause: error,
-      });
-    }
-    return undefined;
-  }
-
-  /** All that is to be read is buffered. */
   #finish(): void {
     this.#state = "ended";
-    this.#release();
     this.#wakeUp();
   }
 
-  #fail(error: Error): void {
-    if (this.#state !== "creating" && this.#state !== "reading") return;
-    this.#state = "failed";
-    this.#failure = error;
-    this.#release();
-    this.#wakeUp();
+  // What is missing
+
+  /** Something is missing in front of what has come, and its judgement matters. */
+  get #judges(): boolean {
+    if (this.#judge.settled || this.#state === "ended" || this.#state === "closed") return false;
+    return this.#state !== "failed" || this.#undecodable !== undefined;
   }
 
-  /** Nothing more will be read. */
-  #release(): void {
-    clearInterval(this.#watchdog);
-    this.#forgetLink?.();
-    this.#forgetDenials?.();
-    this.#options.reading.forget();
-    this.#dropConsumer();
+  #askWhatIsMissing(): void {
+    if (this.#judging || !this.#judges) return;
+    this.#judging = true;
+    void this.#judgeWhatIsMissing().finally(() => {
+      this.#judging = false;
+    });
   }
 
-  /** From here on nothing counts that comes from the consumer at hand (R2). */
-  #dropConsumer(): void {
-    this.#attempt++;
-    if (this.#subscription !== undefined) {
-      this.#options.nats.diverter?.release(this.#subscription.getID());
-      if (!this.#options.nats.connection.isClosed()) this.#subscription.unsubscribe();
-      this.#subscription = undefined;
+  async #judgeWhatIsMissing(): Promise<void> {
+    let waitMs = RETRY_WAIT_FIRST_MS;
+    let missingSince: number | undefined;
+    let failed = false;
+    while (this.#judges) {
+      const asked = this.#judge.ask();
+      let info: StreamInfo;
+      try {
+        info = await this.#streamState.read();
+      } catch (error) {
+        const now = performance.now();
+        missingSince = isStreamNotFound(error) ? (missingSince ?? now) : undefined;
+        if (missingSince !== undefined && now - missingSince >= MISSING_STREAM_CONFIRMED_MS)
+          return this.#failInFront(missingStream(this.#options.stream, this.#judge.reached, error));
+        if (this.#options.nats.connection.isClosed()) return;
+        failed = true;
+        this.#options.reading.failed(error);
+        await pause(waitMs);
+        waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS);
+        continue;
+      }
+      if (failed) this.#options.reading.passed();
+      failed = false;
+      if (!this.#judges) return;
+      const problem = this.#judge.answered(info, asked);
+      if (problem !== undefined) return this.#failInFront(problem);
+      if (this.#state === "ending" && this.#judge.settled) return this.#finish();
+      if (this.#failure !== undefined && this.#judge.settled) return this.#wakeUp();
+      this.#wakeIfReleased();
     }
-    if (this.#consumer !== undefined && this.#state !== "closed") void this.#deleteConsumer(this.#consumer);
-    this.#consumer = undefined;
-    this.#hasRandomToken = undefined;
-    this.#window.reset();
-    this.#silentTicks = 0;
-    this.#alive = false;
   }
 
-  async #deleteConsumer(name: string): Promise<void> {
-    await this.#call("delete a consumer", (manager) =>
-      manager.consumers.delete(this.#options.stream, name),
-    ).catch(() => undefined);
+  /** In front of whatever else has failed meanwhile. */
+  #failInFront(problem: Error): void {
+    this.onFailed(problem);
+    this.#failure = problem;
+    this.#undecodable = undefined;
+    this.#wakeUp();
   }
 
-  async #call<R>(what: string, send: (manager: JetStreamManager) => Promise<R>): Promise<R> {
-    const manager = this.#manager as JetStreamManager;
-    return await this.#link.call(`stream "${this.#options.stream}": ${what}`, () => send(manager));
+  #logSkipped({ from, to }: SequenceRange): void {
+    const now = performance.now();
+    if (now - this.#skippedLoggedAtMs < SKIPPED_LOGGED_EVERY_MS) return;
+    this.#skippedLoggedAtMs = now;
+    const { logger, stream, operator } = this.#options;
+    const { ranges, sequences } = this.#judge.skipped;
+    logger.warn(
+      { stream, operator, from, to, rangesSkipped: ranges, sequencesSkipped: sequences },
+      `stream "${stream}" no longer has the sequences ${from} to ${to}, which were not read; skipped, as gaps: "skip" says`,
+    );
   }
 
   #describe(sequence: number): string {
     return `stream ${this.#options.stream} sequence ${sequence}`;
   }
 
+  #wakeIfReleased(): void {
+    if (this.#idle && this.#buffer.released > 0) this.#wakeUp();
+  }
+
   #wakeUp(): void {
     this.#idle = false;
     this.#wake?.();
   }
-}
-
-function isStreamNotFound(error: unknown): boolean {
-  return error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND;
-}
-
-/** A user with narrow permissions has an inbox of their own; the library's interface does not tell it. */
-function inboxPrefix(connection: unknown): string | undefined {
-  return (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-}
-
-function delay(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -1,6 +1,7 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
 import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
 import type { JobSubmission } from "../../control/messages.ts";
+import { withGapsOf } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
 import { shellCommand } from "../../shell-command.ts";
 
@@ -172,7 +173,10 @@ function freshRecord(
   };
 }
 
-/** The input stays what was discovered at the first submission (P31); code and options are the new ones. */
+/**
+ * The input stays what was discovered at the first submission (P31); code and options are the new ones, and so is what
+ * happens where input is missing (P42).
+ */
 function resume(existing: JobRecord, submission: JobSubmission, facts: AdmissionFacts): Admission {
   const differences = [
     ...(existing.graphFingerprint === submission.graphFingerprint
@@ -195,6 +199,12 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       checkpointing: submission.checkpointing,
       restart: submission.restart,
       heartbeat: submission.heartbeat,
+      splits: Object.fromEntries(
+        Object.entries(existing.splits).map(([source, splits]) => [
+          source,
+          withGapsOf(splits, submission.splits[source] ?? []),
+        ]),
+      ),
       token: facts.token,
       writeId: facts.newId(),
       ...whatIsLeftToDo(existing),

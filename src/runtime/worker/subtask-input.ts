@@ -3,7 +3,7 @@ import type { Chain } from "../../dataflow/chain.ts";
 import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { SourceReader } from "../../dataflow/source.ts";
-import { OperatorError } from "../../errors.ts";
+import { OperatorError, SourcePositionError } from "../../errors.ts";
 import type { LoopRounds } from "./loop-rounds.ts";
 import type { LoopInput } from "./subtask-loop.ts";
 
@@ -42,6 +42,8 @@ export function sourceInput(
         ended = status === "ended";
         return status;
       } catch (error) {
+        // It is no failure of user code, and names its place itself.
+        if (error instanceof SourcePositionError) throw error;
         const located = error instanceof OperatorError ? error : new OperatorError(operator, error);
         throw located.at(reader.describePosition());
       }

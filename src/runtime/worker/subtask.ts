@@ -27,7 +27,13 @@ import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { Vertex } from "../../dataflow/operator.ts";
 import type { EdgeOutput } from "../../dataflow/output.ts";
-import { type SourceReader, type SourceSplit, type SplitPosition, splitsOf } from "../../dataflow/source.ts";
+import {
+  positionsOf,
+  type SourceReader,
+  type SourceSplit,
+  type SplitPosition,
+  splitsOf,
+} from "../../dataflow/source.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import { stepEvent } from "../step-event.ts";
@@ -36,6 +42,7 @@ import { Barriers } from "./barriers.ts";
 import { restoreChannels } from "./channel-state.ts";
 import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
+import { SkippedInput } from "./skipped-input.ts";
 import { createStagingArea, readerOf } from "./staging.ts";
 import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
 import { SubtaskLoop } from "./subtask-loop.ts";
@@ -52,7 +59,6 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly channels: readonly ChannelId[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
-  readonly checks: boolean;
   readonly loop: LoopPlace | undefined;
   readonly feedback: FeedbackChannels | undefined;
   /** The generation ends: whatever is still repeated stops. */
@@ -88,6 +94,7 @@ export class Subtask {
   /** The newest checkpoint that was triggered and is not over. */
   #checkpointId: number | undefined;
   #acknowledged = 0;
+  #skippedInput: SkippedInput | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: SubtaskOptions) {
@@ -204,6 +211,7 @@ export class Subtask {
       generation: this.#options.deployment.generation,
       state: this.#host.state("subtask"),
       recordsIn: this.#counter.records,
+      skipped: this.#skippedInput?.report() ?? null,
       checkpoint: this.#checkpointId === undefined ? null : this.#progress(this.#checkpointId),
     };
   }
@@ -358,7 +366,6 @@ export class Subtask {
             return output.collect;
           },
           writer: (operator) => this.#sinks.writer(operator),
-          checks: this.#options.checks,
         });
         await restoreKeyedState(chain, restore.states, readerOf(this.#options));
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
@@ -389,10 +396,10 @@ export class Subtask {
       (state) => state.kind === "splits" && state.operator === operator.id,
     );
     const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
-    const positions =
-      (restored?.inline as readonly SplitPosition[] | undefined) ??
-      dealt.map((split) => ({ split: split as SourceSplit, position: undefined }));
+    const read = restored?.inline as readonly SplitPosition[] | undefined;
+    const positions = positionsOf(read, dealt as SourceSplit[], deployment.splits[operator.id] ?? []);
     this.#reader = await operator.source.open(this.#environment(operator.id), positions);
+    this.#skippedInput = new SkippedInput(this.#reader, this.name, this.#options);
     const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
     this.#drain = () => {
       input.drain();

@@ -14,8 +14,6 @@ import type { Logger } from "../../../src/dataflow/connector.ts";
 import { connectDiverting } from "../../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { SequentialReader } from "../../../src/nats/reader/sequential-reader.ts";
-import { Troubles } from "../../../src/observe/troubles.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
 import { startTestServer } from "../../support/nats.ts";
 
 interface Bid {
@@ -102,10 +100,9 @@ async function readByReader(
     stream: STREAM,
     created,
     filters: [],
-    after: 0,
-    resumed: false,
+    reading: { failed() {}, passed() {}, forget() {} },
     end: messages,
-    reading: new Troubles(systemClock).watch("reading stream S"),
+    gaps: "fail",
     ...how,
   });
   await new Promise<void>((resolve, reject) => {

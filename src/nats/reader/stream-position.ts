@@ -1,0 +1,108 @@
+/** Whether a stream is still the one a job has read (P32), and what became of messages that it no longer has (P42). */
+import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import { SourcePositionError } from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
+
+/** Sequences, both included. */
+export interface SequenceRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+interface ReadSoFar {
+  readonly stream: string;
+  /** `created` of the stream at discovery. */
+  readonly created: string;
+  /** Last sequence that needs no reading any more. */
+  readonly received: number;
+  /** Last sequence of a bounded input. */
+  readonly end: number | undefined;
+}
+
+const START_OVER = "start the job afresh, or from a savepoint that fits";
+
+export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositionError | undefined {
+  const { stream, created, received, end } = read;
+  if (info.created !== created) {
+    return new SourcePositionError(
+      `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${START_OVER}`,
+    );
+  }
+  const last = info.state.last_seq;
+  const seen = Math.max(received, end ?? 0);
+  if (last < seen) {
+    return new SourcePositionError(
+      `stream "${stream}" ends at sequence ${last}, but the job knows it up to sequence ${seen}: it was set back to an older copy; restore the stream, or ${START_OVER}`,
+    );
+  }
+  return undefined;
+}
+
+export function missingStream(stream: string, received: number, cause: unknown): SourcePositionError {
+  return new SourcePositionError(
+    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: restore the stream, or ${START_OVER}`,
+    { cause },
+  );
+}
+
+/**
+ * Everything below this sequence is gone, and may have gone unread. What is missing above it was deleted singly: by a
+ * deletion or purge of some subjects, a newer message of its subject, a rollup, or its time to live. That is no loss.
+ */
+export function firstSequence({ config, state }: StreamInfo, filters: readonly string[]): number {
+  // What nobody is interested in leaves an interest stream at once; the progress consumer keeps what is ours.
+  if (config.retention === "interest" && filters.length > 0 && !hasLimits(config)) return 0;
+  return state.first_seq;
+}
+
+function hasLimits({ max_msgs, max_bytes, max_age }: StreamConfig): boolean {
+  return max_msgs > 0 || max_bytes > 0 || max_age > 0;
+}
+
+/** Why the messages of a stream go away by design, in words; undefined: they do not. */
+export function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): string | undefined {
+  if (config.max_msgs_per_subject > 0) {
+    const most = config.max_msgs_per_subject;
+    return `it keeps ${most === 1 ? "the last message" : `the last ${most} messages`} of each subject`;
+  }
+  if (config.allow_rollup_hdrs) return "it allows rollups, by which a message replaces earlier ones";
+  if (config.allow_msg_ttl) return "its messages may have a time to live";
+  if (config.retention === "interest" && filters.length > 0)
+    return "it drops the messages of other subjects when their consumers have them";
+  return undefined;
+}
+
+/** What stops a job with `gaps: "fail"`. */
+export function gapProblem(
+  { stream, operator, filters }: { stream: string; operator: string; filters: readonly string[] },
+  { from, to }: SequenceRange,
+  info: StreamInfo,
+): SourcePositionError {
+  const range = from === to ? `sequence ${from} is` : `sequences ${from} to ${to} are`;
+  const held =
+    filters.length === 0
+      ? "the job has not read"
+      : `may have held messages of ${filters.map((filter) => `"${filter}"`).join(", ")} that the job has not read, or none: the server cannot tell any more`;
+  const limits = limitsOf(info.config);
+  const cause =
+    limits === ""
+      ? "a purge or a deletion took them"
+      : `a limit of the stream (${limits}), a purge or a deletion took them`;
+  const keep =
+    limits === ""
+      ? ""
+      : `; so that it does not happen again, raise the limits: ${shellCommand("nats", "stream", "edit", stream)}`;
+  return new SourcePositionError(
+    `stream "${stream}" begins at sequence ${info.state.first_seq}, but the job goes on at sequence ${from}: ${range} gone, which ${held}; ${cause}. ` +
+      `The job stops in front of them. To go on without them, with its state: ${shellCommand("tidemark", "run", "FILE", "--skip-gaps", operator)} ` +
+      `(submit and restore take it, too; or set gaps: "skip" on the source)${keep}`,
+  );
+}
+
+function limitsOf({ max_msgs, max_bytes, max_age }: StreamConfig): string {
+  return [
+    ...(max_msgs > 0 ? [`max_msgs ${max_msgs}`] : []),
+    ...(max_bytes > 0 ? [`max_bytes ${max_bytes}`] : []),
+    ...(max_age > 0 ? [`max_age ${max_age / 1e9} s`] : []),
+  ].join(", ");
+}
