@@ -202,6 +202,7 @@ export const checkpointMachine = machine.createMachine({
         "subtask.declined": [
           { guard: "otherGeneration" },
           { guard: "otherCheckpoint" },
+          { guard: "stranger" },
           { target: "aborting", actions: "abortDeclined" },
         ],
         "timer.fired": { target: "aborting", actions: "abortExpired" },
@@ -282,7 +283,11 @@ export const checkpointMachine = machine.createMachine({
         {
           type: "tell.checkpointing",
           params: ({ context }) => ({
-            event: { type: "checkpoint.completed", checkpointId: context.checkpointId },
+            event: {
+              type: "checkpoint.completed",
+              checkpointId: context.checkpointId,
+              allFinished: !context.unfinished,
+            },
           }),
         },
         {
@@ -315,7 +320,7 @@ export const checkpointMachine = machine.createMachine({
       entry: {
         type: "tell.checkpointing",
         params: ({ context }) => ({
-          event: { type: "checkpoint.completed", checkpointId: context.checkpointId },
+          event: { type: "checkpoint.completed", checkpointId: context.checkpointId, allFinished: false },
         }),
       },
       always: { target: "completed" },

@@ -5,7 +5,8 @@
  * are too many. Does not own: the life of one checkpoint (checkpoint.ts), who waits for a request (the host).
  *
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
- * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19).
+ * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19): any in which
+ *     every subtask has finished is the final one.
  * G3  Nothing is triggered unless the whole generation runs. A request that somebody waits for waits for that, bounded.
  * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
  * G5  Savepoints go first, then other requests in their order, the interval's last; of those at most one waits.
@@ -61,7 +62,8 @@ export type CheckpointingEvent =
   | { readonly type: "generation.running" }
   | { readonly type: "generation.stopped" }
   | { readonly type: "checkpoint.requested"; readonly request: CheckpointRequest }
-  | { readonly type: "checkpoint.completed"; readonly checkpointId: number }
+  /** `allFinished`: decided, and every subtask had finished before it, so it is the last one of the job. */
+  | { readonly type: "checkpoint.completed"; readonly checkpointId: number; readonly allFinished: boolean }
   | { readonly type: "checkpoint.aborted"; readonly checkpointId: number; readonly reason: AbortReason }
   /** One more subtask has processed all of its input. */
   | { readonly type: "subtask.ended"; readonly all: boolean }
@@ -205,10 +207,12 @@ const machine = setup({
     reserve: assign(({ context }) => ({
       reservedCheckpointId: context.reservedCheckpointId + context.block,
     })),
-    noteEnd: assign(({ context: { pending }, event }) => {
+    noteEnd: assign(({ context: { pending, queue }, event }) => {
       if (event.type !== "checkpoint.completed" && event.type !== "checkpoint.aborted") return {};
       const { checkpointId } = event;
+      const isFinal = event.type === "checkpoint.completed" && event.allFinished;
       return {
+        queue: isFinal ? queue.filter(({ reason }) => reason !== "final") : queue,
         ended: pending.find((one) => one.checkpointId === checkpointId) ?? null,
         pending: pending.filter((one) => one.checkpointId !== checkpointId),
         ...(event.type === "checkpoint.aborted" ? { abortReason: event.reason } : {}),

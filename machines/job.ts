@@ -16,6 +16,7 @@ import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
 import type { JobEffects, JobEvent, JobInput, RecordFacts } from "./job-events.ts";
 import type { CheckpointRequest, SubtaskName } from "./protocol.ts";
+import { reasonInWords } from "./words.ts";
 
 interface Context extends JobInput, RecordFacts {
   readonly restored: readonly SubtaskName[];
@@ -129,13 +130,13 @@ const machine = setup({
         case "checkpoints.failed":
           return {
             where: "checkpointing",
-            reason: `checkpoint ${event.checkpointId} was given up (${event.reason}), one more in a row than are tolerated`,
+            reason: `checkpoint ${event.checkpointId} was given up, one more in a row than are tolerated: ${reasonInWords(event.reason)}`,
             recoverable: true,
           };
         case "stop.failed":
           return {
             where: "stop",
-            reason: `the savepoint of the drained job was given up (${event.reason}): the job goes on from its last checkpoint`,
+            reason: `the savepoint of the drained job was given up, so the job goes on from its last checkpoint: ${reasonInWords(event.reason)}`,
             recoverable: true,
           };
         case "timer.fired":
@@ -163,8 +164,11 @@ const machine = setup({
     strand: assign({ stranded: true }),
   },
   guards: {
-    /** Of another generation than the present one of any region that is not down. */
-    stale: ({ context, event }) => hitBy(context, event).length === 0,
+    /** Of another generation than the present one of any region that is not down, or of a subtask that this region does not have. */
+    stale: ({ context, event }) =>
+      hitBy(context, event).length === 0 ||
+      ("subtask" in event &&
+        !context.regions[context.generations.indexOf(event.generation)]?.includes(event.subtask)),
     /** A report may come again; by then more may be decided than it knew of (P16). */
     restoredBefore: ({ context, event }) =>
       event.type === "subtask.restored" && context.restored.includes(event.subtask),

@@ -55,7 +55,7 @@ export interface AbortedCheckpoint {
   readonly generation: number;
   readonly requested: CheckpointReason;
   readonly reason: AbortReason;
-  /** In words, as the one said it who could not go on. */
+  /** Why, in words, and as the one said it who could not go on. */
   readonly detail: string;
   readonly startedAtMs: number;
   readonly abortedAtMs: number;

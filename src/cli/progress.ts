@@ -1,4 +1,5 @@
 /** What `tidemark run` shows while a job runs: on a terminal one line that changes, elsewhere a line now and then. */
+import { phaseInWords, reasonInWords } from "../../machines/words.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import { count, size } from "./text.ts";
@@ -31,7 +32,7 @@ export class ProgressText {
       .filter(({ subtask }) => this.#sources.has(subtask.slice(0, subtask.lastIndexOf("/"))))
       .reduce((sum, { recordsIn }) => sum + recordsIn, 0);
     const rate = this.#rate({ atMs: nowMs, generation, read });
-    const phase = report.phase.split(".")[0] ?? report.status;
+    const phase = phaseInWords(report.phase);
     const { latest } = checkpoints;
     return [
       waitingFor === "" ? phase : `waiting for ${waitingFor}`,
@@ -56,6 +57,9 @@ export class ProgressText {
   }
 }
 
+/** A failure that is told anyway, or a newer checkpoint, has made an end of it. */
+const UNREMARKABLE: ReadonlySet<string> = new Set([reasonInWords("job-stopped"), reasonInWords("subsumed")]);
+
 /** Failures and aborted checkpoints that have not been told yet; what repeats itself word for word is told once. */
 export class TroubleText {
   readonly #told = new Set<string>();
@@ -69,7 +73,7 @@ export class TroubleText {
     };
     for (const { where, reason } of report.failures) tell("failure", `${where}: ${reason}`);
     const aborted = report.checkpoints.latestAborted;
-    if (aborted !== null && !["job-stopped", "superseded"].includes(aborted.reason))
+    if (aborted !== null && !UNREMARKABLE.has(aborted.reason))
       tell(`checkpoint ${aborted.checkpointId} aborted, the job goes on`, aborted.reason);
     return lines;
   }

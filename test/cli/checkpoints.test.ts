@@ -310,7 +310,7 @@ test("show says whom those waited for that were given up, and which channel bloc
     generation: 3,
     requested: "periodic",
     reason: "expired",
-    detail: "waited for count/1 (aligning)",
+    detail: "it was not complete within its timeout; it waited for count/1",
     startedAtMs: Date.now() - 70_000,
     abortedAtMs: Date.now() - 10_000,
     acknowledged: 1,
@@ -318,7 +318,7 @@ test("show says whom those waited for that were given up, and which channel bloc
   } as const;
   await write({ ...record, checkpoints: [nine], aborted: [aborted] });
   const words = [
-    /checkpoint 10 \(periodic\) was given up at .* after 60000 ms, expired: waited for count\/1/,
+    /checkpoint 10 \(periodic\) was given up at .* after 60000 ms: it was not complete within its timeout; it waited for count\/1;/,
     /count\/1 +aligning +waits for lines\/0 over edge lines-count/,
   ];
   for (const command of [

@@ -1,5 +1,7 @@
 /** What `tidemark run` shows: words for a report, and where they go. */
+
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { reasonInWords } from "../../machines/words.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../../src/cli/progress.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 
@@ -46,13 +48,15 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
 describe("one line for a report", () => {
   test("counts what the sources have read, and how fast", () => {
     const text = new ProgressText(["in"]);
-    expect(text.describe(report(), 0)).toBe("running  generation 1: 0 records read, 0/s  no checkpoint yet");
+    expect(text.describe(report(), 0)).toBe(
+      "processing records  generation 1: 0 records read, 0/s  no checkpoint yet",
+    );
     expect(text.describe(report({ read: 2_000 }), 1_000)).toMatch("2,000 records read, 2,000/s");
     const latest = { checkpointId: 3, completedAtMs: 0, durationMs: 12.4, bytes: 2_560 };
     expect(
       text.describe(report({ read: 6_000, checkpoints: { latest, aborted: 2 }, restarts: 1 }), 2_000),
     ).toBe(
-      "running  generation 1: 6,000 records read, 3,000/s  checkpoint 3 (12 ms, 2.5 KiB)  2 aborted  1 restart",
+      "processing records  generation 1: 6,000 records read, 3,000/s  checkpoint 3 (12 ms, 2.5 KiB)  2 aborted  1 restart",
     );
   });
 
@@ -90,7 +94,9 @@ test("each failure and each reason of an abort is told once", () => {
   });
   expect(text.news(now)).toEqual(["checkpoint 9 aborted, the job goes on: the bucket is full"]);
   expect(text.news(now)).toEqual([]);
-  const ended = report({ checkpoints: { latestAborted: { checkpointId: 10, reason: "job-stopped" } } });
+  const ended = report({
+    checkpoints: { latestAborted: { checkpointId: 10, reason: reasonInWords("job-stopped") } },
+  });
   expect(text.news(ended)).toEqual([]);
 });
 

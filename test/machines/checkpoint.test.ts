@@ -95,6 +95,7 @@ describeTraces({
         "Declines are held to the same.",
         declined("count/0", 7, 2),
         declined("count/0", 6),
+        declined("ghost/0"),
         acknowledged("count/0"),
       ],
     ),

@@ -15,7 +15,8 @@ const requested = (reason: CheckpointReason, request = "") => {
   const savepoint = ["savepoint", "stop", "cancel"].includes(reason) ? "/savepoints" : null;
   return take({ type: "checkpoint.requested", request: { request, reason, savepoint } });
 };
-const completed = (checkpointId: number) => take({ type: "checkpoint.completed", checkpointId });
+const completed = (checkpointId: number, allFinished = false) =>
+  take({ type: "checkpoint.completed", checkpointId, allFinished });
 const aborted = (checkpointId: number, reason: AbortReason = "expired") =>
   take({ type: "checkpoint.aborted", checkpointId, reason });
 const stored = take({ type: "record.stored" });
@@ -183,6 +184,10 @@ describeTraces({
         interval,
         completed(2),
       ],
+    ),
+    "final-not-needed": story(
+      "One that was under way holds the end of every subtask: it is the final one, and no other begins.   (G2, P19)",
+      [running, interval, stored, requested("final"), completed(1, true), retry],
     ),
     "suspend-after-final": story(
       "Each request of the job's end is served by a checkpoint of its own.   (G2, P30)",

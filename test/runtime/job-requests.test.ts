@@ -151,9 +151,16 @@ describe("refused at once, in words, and nobody is told", () => {
       {},
       "running",
       "running.finishing",
-      /ending already \(running.finishing\)/,
+      /ending already: it is taking its last checkpoint/,
     ],
-    ["a second stop", "drain", {}, "running", "running.stopping", /ending already \(running.stopping\)/],
+    [
+      "a second stop",
+      "drain",
+      {},
+      "running",
+      "running.stopping",
+      /ending already: it is taking the savepoint that it stops with/,
+    ],
     [
       "a stop while it backs off",
       "stop",
@@ -162,7 +169,14 @@ describe("refused at once, in words, and nobody is told", () => {
       "backingOff",
       /does not run.*try again.*tidemark cancel/,
     ],
-    ["a drain before it runs", "drain", {}, "created", "waiting", /does not run at present \(waiting\)/],
+    [
+      "a drain before it runs",
+      "drain",
+      {},
+      "created",
+      "waiting",
+      /does not run at present \(it is waiting for workers\)/,
+    ],
   ])("%s", (_, then, some, status, phase, words) => {
     const leader = new Leader({ status, checkpointing: checkpointingConfig() });
     leader.phase = phase;
@@ -231,6 +245,7 @@ describe("the outcome", () => {
     leader.ask("go-on", { request: "waits" });
     leader.ask("go-on", { request: "oldest" });
     leader.requests.fail("oldest", "expired");
+    leader.clock.advance(60_000);
     for (let i = 0; i < 200; i++) {
       leader.ask("go-on", { request: `r${i}` });
       leader.requests.fail(`r${i}`, "expired");
@@ -242,6 +257,23 @@ describe("the outcome", () => {
     expect(leader.told).toHaveLength(told);
     // Those that are over are not kept for ever.
     expect(leader.ask("go-on", { request: "oldest" })).toEqual(pending);
+  });
+
+  it("comes to each of those that were refused because too many waited, however many do", () => {
+    const leader = new Leader();
+    for (let i = 0; i < 1_000; i++) leader.ask("go-on", { request: `waits${i}` });
+    for (let i = 0; i < 300; i++) {
+      leader.ask("go-on", { request: `refused${i}` });
+      leader.requests.fail(`refused${i}`, "too many requests wait already");
+    }
+    const told = leader.told.length;
+    for (let again = 0; again < 2; again++)
+      for (let i = 0; i < 300; i++)
+        expect(leader.ask("go-on", { request: `refused${i}` })).toEqual(failed(/^too many requests/));
+    for (let i = 0; i < 1_000; i++) leader.requests.complete(`waits${i}`, i, null);
+    for (let i = 0; i < 1_000; i++)
+      expect(outcomeOf(leader.ask("go-on", { request: `waits${i}` }))).toBe("completed");
+    expect(leader.told).toHaveLength(told);
   });
 });
 

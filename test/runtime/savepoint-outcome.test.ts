@@ -106,7 +106,7 @@ describe("a stop", () => {
       const suspended = world.client().suspend("words");
       await expect(suspended).rejects.toThrow(RequestRefusedError);
       await expect(suspended).rejects.toThrow(
-        'job words is stopping with a savepoint already (running.stopping): wait for that, or end it with "tidemark cancel words"',
+        'job words is stopping with a savepoint already: wait for that, or end it with "tidemark cancel words"',
       );
       go();
       await taken;

@@ -1,5 +1,6 @@
 /** `tidemark list`, `status`, `describe`: which jobs there are, how one is doing, what one is. */
 import type { Command } from "commander";
+import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import type { ClusterView } from "../assembly.ts";
@@ -60,6 +61,11 @@ async function describe(job: string, flags: ClientFlags): Promise<void> {
   });
 }
 
+/** Finer than the status; nothing more of a job that has ended. */
+function phaseOf({ status, phase }: JobReport): string {
+  return phase === status ? "" : ` (${phaseInWords(phase)})`;
+}
+
 function describeReport(report: JobReport): string {
   const { checkpoints, subtasks, workers, failures } = report;
   const latest =
@@ -68,7 +74,7 @@ function describeReport(report: JobReport): string {
       : `${checkpoints.latest.checkpointId} (${Math.round(checkpoints.latest.durationMs)} ms, ${checkpoints.latest.bytes} bytes)`;
   return [
     `job          ${report.job}`,
-    `status       ${report.status} (${report.phase})${report.waitingFor === "" ? "" : `, waiting for ${report.waitingFor}`}`,
+    `status       ${report.status}${phaseOf(report)}${report.waitingFor === "" ? "" : `, waiting for ${report.waitingFor}`}`,
     `generation   ${report.generation}, incarnation ${report.incarnation}`,
     ...(report.generations.length < 2
       ? []
@@ -83,7 +89,7 @@ function describeReport(report: JobReport): string {
     `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId}, ${one.slots} slots)`).join(", ") || "none"}`,
     ...subtasks.map(
       (one) =>
-        `  ${one.subtask}  ${one.state}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,
+        `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,
     ),
     ...report.troubles.map(
       ({ what, reason, sinceMs, where }) =>

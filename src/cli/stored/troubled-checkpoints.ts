@@ -28,9 +28,9 @@ function describePending(pending: readonly PendingReport[]): string[] {
 
 function describeAborted(aborted: readonly AbortedCheckpoint[], nowMs: number): string[] {
   return aborted.map(
-    ({ checkpointId, requested, reason, detail, startedAtMs, abortedAtMs, acknowledged, missing }) =>
+    ({ checkpointId, requested, detail, startedAtMs, abortedAtMs, acknowledged, missing }) =>
       `checkpoint ${checkpointId} (${requested}) was given up at ${moment(abortedAtMs)} (${age(abortedAtMs, nowMs)} ago) after ` +
-      `${abortedAtMs - startedAtMs} ms, ${reason}: ${detail}; ${acknowledged} had acknowledged it${describeMissing(missing)}`,
+      `${abortedAtMs - startedAtMs} ms: ${detail}; ${acknowledged} had acknowledged it${describeMissing(missing)}`,
   );
 }
 

@@ -246,16 +246,7 @@ export class JobRuntime {
       status: record.status,
       phase,
       leader: this.#options.leader,
-      workers: workers.map(({ registration }) => ({
-        worker: registration.worker,
-        slots: registration.slots,
-        processId: registration.processId,
-      })),
-      subtasks: workers.flatMap(({ registration, answer }) =>
-        (answer?.subtasks ?? [])
-          .filter(({ generation }) => record.generations.includes(generation))
-          .map((subtask) => ({ ...subtask, worker: registration.worker })),
-      ),
+      ...this.#workers.report(record.generations),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#failures.restarts,
       keepsState: keepsState(record),
@@ -424,7 +415,8 @@ export class JobRuntime {
 
   /** What the generation's subtasks say. */
   #receive(message: SubtaskMessage): { readonly answer: string } {
-    if (!this.#generations.has(message.generation)) return { answer: "stale" };
+    const refused = this.#generations.refusalOf(message);
+    if (refused !== undefined) return { answer: refused };
     switch (message.type) {
       case "subtask.acknowledged":
         return { answer: this.#checkpoints.acknowledged(message) };

@@ -7,6 +7,7 @@
 import { type CheckpointEffects, checkpointMachine } from "../../../../machines/checkpoint.ts";
 import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
 import type { CheckpointingEffects, Hold } from "../../../../machines/checkpointing.ts";
+import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
@@ -21,6 +22,7 @@ import type {
 } from "../../../../machines/protocol.ts";
 import { factsOf } from "../../../../machines/record.ts";
 import { subtasksOf } from "../../../../machines/regions.ts";
+import { reasonInWords } from "../../../../machines/words.ts";
 import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import type {
   CheckpointReport,
@@ -155,7 +157,7 @@ export class JobCheckpoints {
       },
       "refuse.requests": ({ requests, reason }) => {
         for (const request of requests) {
-          this.#options.requests.fail(request, REFUSALS[reason]);
+          this.#options.requests.fail(request, reasonInWords(reason));
           this.#options.host.send("job", { type: "stop.failed", request, reason } as MachineEvent);
         }
       },
@@ -168,6 +170,8 @@ export class JobCheckpoints {
     if (pending === undefined)
       return checkpointId <= factsOf(this.#options.record()).completed ? "duplicate" : "unknown";
     if (pending.snapshots.has(subtask)) return "duplicate";
+    // The manifest would name a subtask that was not asked.
+    if (snapshot.subtask !== subtask) return "unknown";
     pending.snapshots.set(subtask, snapshot);
     const { finished } = snapshot;
     this.#send(checkpointId, { type, generation, checkpointId, subtask, finished } as MachineEvent);
@@ -178,8 +182,9 @@ export class JobCheckpoints {
     const pending = this.#pending.get(message.checkpointId);
     // Aborted already: whoever finds a cancel marker cannot know.
     if (pending === undefined) return;
-    pending.trouble ??= `${message.subtask} declined it: ${message.detail}`;
-    this.#options.logger.warn({ ...message }, "checkpoint declined");
+    const why = reasonInWords(message.detail);
+    pending.trouble ??= `${message.subtask} declined it: ${why}`;
+    this.#options.logger.warn({ ...message, why }, "checkpoint declined");
     this.#send(message.checkpointId, message);
   }
 
@@ -320,13 +325,12 @@ export class JobCheckpoints {
     const { clock, change, requests } = this.#options;
     const { request, snapshots, startedAtMs } = pending;
     const missing = this.#missing(snapshots);
-    const waitedFor = missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ");
-    const detail = pending.trouble ?? (missing.length === 0 ? reason : `waited for ${waitedFor}`);
+    const detail = detailOf(reason, pending, missing);
     this.#begun.delete(request.request);
     const { completed } = factsOf(this.#options.record());
     // The newer one holds all that this one would have held (P47).
     if (reason === "subsumed") requests.complete(request.request, completed, null);
-    else requests.fail(request.request, `${reason}: ${detail}`);
+    else requests.fail(request.request, detail);
     const aborted: AbortedCheckpoint = {
       checkpointId,
       generation,
@@ -341,31 +345,38 @@ export class JobCheckpoints {
     const { job } = this.#options.record();
     const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
     this.#options.feed.publish(abortedEvent(place, aborted));
-    void change({ change: "abort", aborted });
+    if (!this.#endsInOrder) void change({ change: "abort", aborted });
+  }
+
+  /** What is pending then was not needed any more: nothing has gone wrong. */
+  get #endsInOrder(): boolean {
+    const record = this.#options.record();
+    const job = this.#options.host.context("job") as Pick<RecordFacts, "settleTo"> | undefined;
+    const end = job?.settleTo ?? record.settleTo;
+    return factsOf(record).allFinished || end === "finished" || end === "stopped" || end === "suspended";
   }
 
   /** Aborted: its own objects may go, its transactions stay (P14, P16). */
   #release(checkpointId: number, pending: Pending): void {
-    this.#aborted++;
+    if (!this.#endsInOrder) this.#aborted++;
     this.#pending.delete(checkpointId);
     this.#options.reaper.afterNextWrite(uploadedBy(pending));
     if (pending.savepoint !== undefined) void this.#savepoints.dispose(pending.savepoint.location);
   }
 }
 
-const PARTLY_ENDED =
-  "some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false";
-
-const REFUSALS = {
-  "not-all-subtasks-running": "the job was not running in time",
-  "some-subtasks-ended": PARTLY_ENDED,
-  "too-many-requests": "too many requests wait already",
-} as const;
-
 const HOLDS: Readonly<Record<Hold, string>> = {
-  "some-subtasks-ended": `${PARTLY_ENDED}: the next checkpoint is the one that the job ends with`,
+  "some-subtasks-ended": `${reasonInWords("some-subtasks-ended")}: the next checkpoint is the one that the job ends with`,
   cleanup: "too many older ones are still being deleted",
 };
+
+/** What the one said who could not go on says it all; else the reason, and of a timeout for whom it waited. */
+function detailOf(reason: AbortReason, { trouble }: Pending, missing: readonly MissingSubtask[]): string {
+  if (trouble !== undefined) return trouble;
+  const why = reasonInWords(reason);
+  if (reason !== "expired" || missing.length === 0) return why;
+  return `${why}; it waited for ${missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ")}`;
+}
 
 /** Of its own: snapshots and manifest, not what transactions have staged (P15). */
 function uploadedBy({ snapshots, stored }: Pending): string[] {

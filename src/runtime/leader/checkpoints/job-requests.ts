@@ -3,16 +3,22 @@
  *
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
+ *
+ * Q1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many others wait:
+ *     one that is forgotten would be taken for new, and begun once more.
  */
 import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
+import { phaseInWords } from "../../../../machines/words.ts";
 import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
 import type { Host, MachineEvent } from "../../actor.ts";
 import type { Clock } from "../../clock.ts";
 
-/** Of those that are over: enough for whoever asks late. */
+/** An outcome is kept for so long at least: many times the pause between two questions of a client. */
+const REMEMBERED_MS = 60_000;
+/** So many of them are kept for longer, for a client that asks late. */
 const REMEMBERED = 100;
 /** Who has not asked again for so long has given up. */
 const PATIENCE_MS = 10_000;
@@ -32,6 +38,8 @@ export interface JobRequestsOptions {
 export class JobRequests {
   readonly #options: JobRequestsOptions;
   readonly #outcomes = new Map<string, RequestOutcome>();
+  /** Of requests that are over, the oldest first: since when. */
+  readonly #endedMs = new Map<string, number>();
   readonly #followUps = new Map<string, () => void>();
   /** When those last asked that have not had their outcome. */
   readonly #askedMs = new Map<string, number>();
@@ -143,8 +151,8 @@ export class JobRequests {
     }
     if ((then === "stop" || then === "drain") && phase !== "running.processing")
       return phase.startsWith("running.")
-        ? `job ${job} is ending already (${phase})`
-        : `job ${job} does not run at present (${phase}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
+        ? `job ${job} is ending already: it is ${phaseInWords(phase)}`
+        : `job ${job} does not run at present (it is ${phaseInWords(phase)}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
     return undefined;
   }
 
@@ -156,11 +164,11 @@ export class JobRequests {
     const phase = this.#options.host.state("job");
     const instead = `wait for that, or end it with "tidemark cancel ${job}"`;
     if (phase === "running.draining" || phase === "running.stopping")
-      return `job ${job} is stopping with a savepoint already (${phase}): ${instead}`;
+      return `job ${job} is stopping with a savepoint already: ${instead}`;
     if (phase === "running.finishing")
-      return `job ${job} has processed all of its input and takes its last checkpoint (${phase}): ${instead}`;
+      return `job ${job} has processed all of its input and takes its last checkpoint: ${instead}`;
     if (status === "settling" || (phase.startsWith("settling.") && !this.#suspending))
-      return `job ${job} is ending already (${phase}): wait for that`;
+      return `job ${job} is ending already: wait for that`;
     return undefined;
   }
 
@@ -171,6 +179,7 @@ export class JobRequests {
 
   /** `onCompleted` is what follows its success. */
   #begin(request: string, onCompleted?: () => void): void {
+    this.#endedMs.delete(request);
     this.#outcomes.set(request, { state: "pending" });
     if (onCompleted !== undefined) this.#followUps.set(request, onCompleted);
   }
@@ -204,12 +213,16 @@ export class JobRequests {
 
   #end(request: string, outcome: RequestOutcome): void {
     if (request === "") return;
-    this.#outcomes.delete(request);
-    this.#followUps.delete(request);
     this.#outcomes.set(request, outcome);
-    if (this.#outcomes.size <= REMEMBERED) return;
-    const oldest = [...this.#outcomes.keys()].find((known) => !this.#isPending(known));
-    if (oldest !== undefined) this.#outcomes.delete(oldest);
+    this.#followUps.delete(request);
+    const nowMs = this.#options.clock.elapsedMs();
+    this.#endedMs.delete(request);
+    this.#endedMs.set(request, nowMs);
+    for (const [ended, endedMs] of this.#endedMs) {
+      if (this.#endedMs.size <= REMEMBERED || nowMs - endedMs < REMEMBERED_MS) return;
+      this.#endedMs.delete(ended);
+      this.#outcomes.delete(ended);
+    }
   }
 }
 

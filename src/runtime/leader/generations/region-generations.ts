@@ -49,8 +49,14 @@ export class RegionGenerations {
     });
   }
 
-  has(generation: number): boolean {
-    return this.#live([generation]).length > 0;
+  /** What is not taken: of a generation that is over, or of a subtask that it does not have. undefined: it is. */
+  refusalOf({ type, generation, subtask }: SubtaskMessage): "stale" | "unknown" | undefined {
+    const [found] = this.#live([generation]);
+    if (found === undefined) return "stale";
+    if (Object.hasOwn(found.placement, subtask)) return undefined;
+    const { logger, job } = this.#options;
+    logger.warn({ job, type, generation, subtask }, "no such subtask");
+    return "unknown";
   }
 
   /** Where the subtasks run that do. */

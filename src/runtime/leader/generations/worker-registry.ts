@@ -8,8 +8,9 @@
  * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
  */
 import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
+import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
 import type { ControlLink } from "../../../control/link.ts";
-import type { PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
+import type { JobReport, PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import { NoRespondersError } from "../../../errors.ts";
 import type { Clock, Timer } from "../../clock.ts";
@@ -75,13 +76,31 @@ export class WorkerRegistry {
     return [...this.#workers.values()];
   }
 
+  /** Of subtasks those of these generations. */
+  report(generations: readonly number[]): Pick<JobReport, "workers" | "subtasks"> {
+    const workers = this.list();
+    return {
+      workers: workers.map(({ registration: { worker, slots, processId } }) => ({
+        worker,
+        slots,
+        processId,
+      })),
+      subtasks: workers.flatMap(({ registration: { worker }, answer }) =>
+        (answer?.subtasks ?? [])
+          .filter(({ generation }) => generations.includes(generation))
+          .map((subtask) => ({ ...subtask, worker })),
+      ),
+    };
+  }
+
   /** How far a subtask is with the checkpoint under way, as its worker has said last. */
   progressOf(subtask: SubtaskName): { readonly phase: string; readonly channels: readonly string[] } {
     for (const { answer } of this.#workers.values()) {
       const found = answer?.subtasks.find((one) => one.subtask === subtask);
       if (found === undefined) continue;
-      const { phase, missingChannels } = found.checkpoint ?? { phase: found.state, missingChannels: [] };
-      return { phase, channels: missingChannels };
+      const { checkpoint, state } = found;
+      if (checkpoint === null) return { phase: subtaskStateInWords(state), channels: [] };
+      return { phase: progressInWords[checkpoint.phase], channels: checkpoint.missingChannels };
     }
     return { phase: "not heard of", channels: [] };
   }
