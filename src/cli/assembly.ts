@@ -45,6 +45,8 @@ export interface ClusterOptions {
   readonly storage?: StorageConfig | null;
   /** Replicas of the buckets. Default: as they are, 1 for those that are made. */
   readonly replicas?: number | undefined;
+  /** Size limit of the buckets with checkpoints and savepoints, in bytes. Default: as they are, none for new ones. */
+  readonly maxBytes?: number | undefined;
 }
 
 /** What every process of a cluster shares. */
@@ -84,7 +86,7 @@ const bucketsOf = (prefix: string) => ({
 });
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
-  const { prefix = "tidemark", storage = null, replicas } = options;
+  const { prefix = "tidemark", storage = null, replicas, maxBytes } = options;
   const subjects = createSubjects(prefix);
   const buckets = bucketsOf(prefix);
   return {
@@ -92,9 +94,9 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     subjects,
     bus: new NatsBus(nats),
     storage: await openCheckpointStorage(storage, () =>
-      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas }),
+      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas, maxBytes }),
     ),
-    openStorage: storageOpener(nats, replicas),
+    openStorage: storageOpener(nats, { replicas, maxBytes }),
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
     openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
@@ -103,7 +105,7 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
 
 export function viewCluster(
   nats: NatsEnvironment,
-  options: Omit<ClusterOptions, "replicas"> = {},
+  options: Omit<ClusterOptions, "replicas" | "maxBytes"> = {},
 ): ClusterView {
   const { prefix = "tidemark", storage = null } = options;
   const buckets = bucketsOf(prefix);
@@ -133,13 +135,16 @@ function troublesOf(nats: NatsEnvironment): Troubles {
 }
 
 /** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
-function storageOpener(nats: NatsEnvironment, replicas?: number): OpenStorage {
+function storageOpener(
+  nats: NatsEnvironment,
+  settings: Pick<ClusterOptions, "replicas" | "maxBytes"> = {},
+): OpenStorage {
   return async (root, access) => {
     const place = parseRoot(root);
     if ("bucket" in place)
       return openNatsObjectStorage(
         nats,
-        access === "find" ? { ...place, readOnly: true } : { ...place, replicas },
+        access === "find" ? { ...place, readOnly: true } : { ...place, ...settings },
       );
     const { directory } = place;
     if (access === "find" && !existsSync(directory))

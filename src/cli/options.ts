@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { StorageConfig } from "../config/checkpointing.ts";
 import { readConfigFile } from "../config/config-file.ts";
 import { type ConfigOverrides, resolveStorage } from "../config/job-config.ts";
+import { readSize } from "../config/quantity.ts";
 import { isSubjectToken } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
@@ -36,6 +37,7 @@ export interface StorageFlags {
 export interface ClusterFlags extends ConnectionFlags, StorageFlags {
   readonly prefix: string;
   readonly replicas?: number;
+  readonly bucketMaxBytes?: number;
   readonly logLevel: LogLevel;
   readonly logFile?: string;
 }
@@ -54,6 +56,15 @@ export function wholeNumber(min: number, max?: number): (text: string) => number
     throw new InvalidArgumentError(`It must be a whole number ${range}.`);
   };
 }
+
+function bucketSize(text: string): number {
+  const size = readSize(/^\d+$/.test(text) ? Number(text) : text);
+  if ("problem" in size) throw new InvalidArgumentError(`It ${size.problem}.`);
+  if (size.value >= BUCKET_BYTES_MIN) return size.value;
+  throw new InvalidArgumentError("It must be at least 1 MiB.");
+}
+
+const BUCKET_BYTES_MIN = 1024 * 1024;
 
 function prefixTokens(text: string): string {
   if (text.split(".").every(isSubjectToken) && !text.startsWith("$")) return text;
@@ -112,6 +123,14 @@ export function addClusterOptions(command: Command, server: "required" | "option
       )
         .env("TIDEMARK_REPLICAS")
         .argParser(wholeNumber(1, 5)),
+    )
+    .addOption(
+      new Option(
+        "--bucket-max-bytes <size>",
+        'size limit of the buckets with checkpoints and savepoints, "10 GiB" (default: as they are, none for new ones)',
+      )
+        .env("TIDEMARK_BUCKET_MAX_BYTES")
+        .argParser(bucketSize),
     )
     .addOption(
       new Option("--log-level <level>", "least important lines to log")
@@ -238,6 +257,7 @@ export function connectionEnvironment(flags: ClusterFlags, server: string): Reco
     ["TIDEMARK_PREFIX", flags.prefix],
     ["TIDEMARK_CONFIG_FILE", flags.configFile],
     ["TIDEMARK_REPLICAS", flags.replicas?.toString()],
+    ["TIDEMARK_BUCKET_MAX_BYTES", flags.bucketMaxBytes?.toString()],
     ["TIDEMARK_LOG_LEVEL", flags.logLevel],
   ];
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
@@ -316,8 +336,9 @@ export async function connectCluster(
   logger: Logger,
   storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
 ): Promise<Cluster> {
-  const { prefix, replicas } = flags;
-  return openCluster(await connect(flags, server, role, logger), { prefix, replicas, storage });
+  const { prefix, replicas, bucketMaxBytes: maxBytes } = flags;
+  const nats = await connect(flags, server, role, logger);
+  return openCluster(nats, { prefix, replicas, maxBytes, storage });
 }
 
 /** Connects, and neither makes nor changes anything. The caller closes the connection. */

@@ -9,6 +9,7 @@ import {
   RequestRefusedError,
   TidemarkError,
 } from "../errors.ts";
+import { inOneSentence } from "../nats/connection/jetstream-refusal.ts";
 
 /** Documented in the README. */
 export const exitCodes = {
@@ -66,7 +67,9 @@ export function exitCodeOf(error: unknown): number {
   return outside ? exitCodes.environment : exitCodes.jobFailed;
 }
 
-export function reportError(error: unknown): number {
+export function reportError(thrown: unknown): number {
+  // What JetStream refuses is never a bug of ours, wherever it comes from.
+  const error = inOneSentence("NATS", thrown);
   const code = exitCodeOf(error);
   process.stderr.write(`tidemark: ${describeError(error)}\n`);
   if (code === exitCodes.bug && error instanceof Error) process.stderr.write(`${error.stack}\n`);

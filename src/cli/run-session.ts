@@ -106,6 +106,8 @@ export class RunSession {
     events: EventFile | undefined,
   ): Promise<RunSession> {
     const { flags } = options;
+    // What the coordinator could not open either is said here, once.
+    await cluster.openRecords();
     await options.beforeSubmit?.(cluster);
     const { nats, troubles } = cluster;
     const environment = { job: prepared.job.name, logger: options.logger, troubles, nats };

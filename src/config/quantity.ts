@@ -19,8 +19,10 @@ const sizeUnits: Units = unitTable([
   [1, "b", "byte", "bytes"],
   [1_000, "kb"],
   [1_000_000, "mb"],
+  [1_000_000_000, "gb"],
   [1_024, "k", "kib", "kibibytes"],
   [1_048_576, "m", "mib", "mebibytes"],
+  [1_073_741_824, "g", "gib", "gibibytes"],
 ]);
 
 type Units = ReadonlyMap<string, number>;
@@ -46,7 +48,7 @@ export function readSize(input: unknown): Reading {
     article: "a size",
     whole: "bytes",
     examples: `"20 KiB" or a number of bytes`,
-    units: "B, kB, KiB, MB, MiB",
+    units: "B, kB, KiB, MB, MiB, GB, GiB",
   });
 }
 

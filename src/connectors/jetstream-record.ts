@@ -1,7 +1,7 @@
 /** Turns a value into subject, header lines and payload, and refuses what a stream could never take (P24). */
 import { ConfigurationError, RecordRefusedError } from "../errors.ts";
 import { HEADER_LINES_BYTES_MAX } from "../nats/publisher/message-block.ts";
-import { isLiteralSubject, subjectMatcher } from "../nats/publisher/sink-target.ts";
+import { isLiteralSubject, subjectMatcher } from "../nats/publisher/stream-subjects.ts";
 
 export type Encode<T> = "json" | "text" | "bytes" | ((value: T) => Uint8Array | string);
 

@@ -8,18 +8,24 @@ import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
-import { type JetStreamManager, NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
-import { BATCH_HEADER_BYTES_MAX, BATCH_MESSAGES_MAX } from "../nats/publisher/atomic-publisher.ts";
+import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
+import {
+  AtomicPublisher,
+  BATCH_HEADER_BYTES_MAX,
+  BATCH_MESSAGES_MAX,
+} from "../nats/publisher/atomic-publisher.ts";
 import {
   addCommand,
   createStream,
-  isLiteralSubject,
-  isSubjectToken,
+  fittingParts,
   readStream,
   risks,
+  type Shortcoming,
   shortcomings,
   unsuitable,
+  updateStream,
 } from "../nats/publisher/sink-target.ts";
+import { isLiteralSubject, isSubjectToken } from "../nats/publisher/stream-subjects.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { AckedWriter } from "./jetstream-acked-writer.ts";
 import { RecordForm, type RecordShape } from "./jetstream-record.ts";
@@ -35,7 +41,10 @@ export interface JetStreamSinkOptions<T> extends RecordShape<T> {
   readonly provision?: boolean;
   /** With `provision`: the subjects of a stream that has to be created. Default: `subject`, when it is a text. */
   readonly subjects?: readonly string[];
-  /** Messages in one atomic batch beside the marker, 1 to 999 (the server's limit is 1000). Default 999. */
+  /**
+   * Messages in one atomic batch beside the marker, 1 to 999. Default 999, or what server (limits.batch.max_msgs, 1000
+   * unless configured otherwise) and stream take, when that is less.
+   */
   readonly partMessagesMax?: number;
   /** Bytes after which a part ends, 1 KiB to 32 MiB. Default 1 MiB. */
   readonly partBytesMax?: number;
@@ -53,6 +62,8 @@ interface Resolved<T> {
 }
 
 const SERVER_VERSION_MIN = "2.12.0";
+/** Of the question how large a batch may be, at submission. */
+const PROBE_TIMEOUT_MS = 5_000;
 
 /** @throws ConfigurationError */
 export function jetstreamSink<T>(options: JetStreamSinkOptions<T>): Sink<T> {
@@ -95,38 +106,49 @@ class JetStreamSink<T> implements Sink<T> {
 
   async check(environment: ConnectorEnvironment): Promise<void> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
-    const manager = await nats.manager();
-    if (this.guarantee === "exactly-once") this.#assertServer(nats);
-    const config = await this.#providedStream(manager);
-    if (this.guarantee === "exactly-once") {
-      for (const risk of risks(config)) {
-        environment.logger.warn({ stream: config.name }, `stream ${config.name}: ${risk}`);
-      }
+    const transactional = this.guarantee === "exactly-once";
+    if (transactional) this.#assertServer(nats);
+    const config = await this.#providedStream(nats);
+    for (const risk of risks(config, transactional)) {
+      environment.logger.warn({ stream: config.name }, `stream ${config.name}: ${risk}`);
     }
+    if (transactional) await this.#assertBatches(nats);
     // A constant subject that the stream does not take is a mistake in the job, and shows here.
     this.#recordForm(config);
   }
 
   async open(environment: SinkEnvironment): Promise<SinkWriter<T>> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
-    const manager = await nats.manager();
-    const config = await this.#existingStream(manager);
+    const config = await this.#existingStream(nats);
     const form = this.#recordForm(config);
     const messageBytesMax = messageLimit(nats, config);
     if (this.guarantee === "at-least-once") {
       return new AckedWriter(form, nats, config.name, environment, messageBytesMax);
     }
     this.#assertServer(nats);
-    const { partMessagesMax, partBytesMax } = this.#options;
-    const target = new MarkedTarget(this.#options, nats, manager, environment);
+    const target = new MarkedTarget(this.#options, nats, await nats.manager(), environment);
+    const marker = await target.markerOf(environment.subtaskIndex, {
+      restoredCheckpointId: environment.restoredCheckpointId,
+      memory: asMarkerMemory(environment.restoredState),
+    });
+    const batchMessagesMax = await marker.batchMessagesMax();
     const limits = {
       messageBytesMax: messageBytesMax - BATCH_HEADER_BYTES_MAX,
-      partMessagesMax,
-      partBytesMax,
+      ...fittingParts(this.#options, config, batchMessagesMax, environment.parallelism),
     };
-    const writer = new TransactionalWriter(form, limits, target, environment);
-    await writer.takeOver(asMarkerMemory(environment.restoredState));
-    return writer;
+    return new TransactionalWriter(form, limits, target, marker, environment);
+  }
+
+  /** Whoever submits a job may have no leave to publish: no answer says nothing, the writers ask again. */
+  async #assertBatches(nats: NatsEnvironment): Promise<void> {
+    const subject = `${this.#options.markerPrefix}.probe`;
+    const most = await new AtomicPublisher(nats).batchMessagesMax(subject, PROBE_TIMEOUT_MS);
+    if (typeof most === "string" || most >= 2) return;
+    throw new EnvironmentError(
+      `stream ${this.#options.stream} cannot take exactly-once output: nats-server allows ${most} messages in an atomic ` +
+        "batch, and a record and its marker are 2. Raise limits { batch { max_msgs: 1000 } } in the jetstream block of " +
+        "its configuration and restart it",
+    );
   }
 
   #recordForm(config: StreamConfig): RecordForm<T> {
@@ -134,7 +156,7 @@ class JetStreamSink<T> implements Sink<T> {
     const withMarkers = this.guarantee === "exactly-once";
     return new RecordForm(shape, {
       stream,
-      subjects: config.subjects,
+      subjects: config.subjects ?? [],
       markerPrefix: withMarkers ? markerPrefix : undefined,
     });
   }
@@ -148,27 +170,28 @@ class JetStreamSink<T> implements Sink<T> {
     );
   }
 
-  async #existingStream(manager: JetStreamManager): Promise<StreamConfig> {
-    const { stream } = this.#options;
-    const config = await readStream(manager, stream);
+  async #existingStream(nats: NatsEnvironment): Promise<StreamConfig> {
+    const { stream, guarantee } = this.#options;
+    const config = await readStream(nats, stream);
     if (config === undefined) throw this.#streamMissing();
-    if (this.guarantee === "exactly-once") this.#assertSuitable(config);
+    const found = this.#shortcomings(config);
+    if (found.length > 0) throw new EnvironmentError(unsuitable(stream, found, guarantee));
     return config;
   }
 
-  async #providedStream(manager: JetStreamManager): Promise<StreamConfig> {
+  async #providedStream(nats: NatsEnvironment): Promise<StreamConfig> {
     const { stream, provision } = this.#options;
-    if (!provision) return this.#existingStream(manager);
-    const config = await readStream(manager, stream);
-    if (config === undefined) return this.#create(manager);
-    if (this.guarantee === "at-least-once") return config;
-    const found = shortcomings(config, this.#markerSubjects);
+    if (!provision) return this.#existingStream(nats);
+    const config = await readStream(nats, stream);
+    if (config === undefined) return this.#create(nats);
+    const found = this.#shortcomings(config);
+    const mendable = found.every((each) => Object.keys(each.update).length > 0);
     const update = Object.assign({}, ...found.map((each) => each.update)) as Partial<StreamConfig>;
-    if (Object.keys(update).length > 0) await manager.streams.update(stream, update);
-    return this.#existingStream(manager);
+    if (mendable && found.length > 0) await updateStream(nats, stream, update);
+    return this.#existingStream(nats);
   }
 
-  #create(manager: JetStreamManager): Promise<StreamConfig> {
+  #create(nats: NatsEnvironment): Promise<StreamConfig> {
     const { stream, subjects } = this.#options;
     if (subjects.length === 0) {
       throw new ConfigurationError(
@@ -176,7 +199,7 @@ class JetStreamSink<T> implements Sink<T> {
         `stream ${stream} does not exist, and creating it needs its subjects: name them in option subjects`,
       );
     }
-    return createStream(manager, stream, this.#allSubjects());
+    return createStream(nats, stream, this.#allSubjects());
   }
 
   #streamMissing(): EnvironmentError {
@@ -194,10 +217,8 @@ class JetStreamSink<T> implements Sink<T> {
     return this.guarantee === "exactly-once" ? [...own, this.#markerSubjects] : [...own];
   }
 
-  #assertSuitable(config: StreamConfig): void {
-    const found = shortcomings(config, this.#markerSubjects);
-    if (found.length === 0) return;
-    throw new EnvironmentError(unsuitable(this.#options.stream, found));
+  #shortcomings(config: StreamConfig): Shortcoming[] {
+    return shortcomings(config, this.guarantee === "exactly-once" ? this.#markerSubjects : undefined);
   }
 
   get #markerSubjects(): string {

@@ -23,6 +23,7 @@ import type {
 } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { NatsEnvironment, type StreamInfo } from "../nats/connection/environment.ts";
+import { inOneSentence } from "../nats/connection/jetstream-refusal.ts";
 import { NatsLink } from "../nats/connection/link.ts";
 import { isStreamMissing } from "../nats/publisher/sink-target.ts";
 import type { Decode, Decoder } from "../nats/reader/decoding.ts";
@@ -213,7 +214,7 @@ async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions
   try {
     return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
   } catch (error) {
-    if (!isStreamMissing(error)) throw error;
+    if (!isStreamMissing(error)) throw inOneSentence(`stream "${stream}"`, error);
     const wanted = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
     const subjects = wanted ?? `${stream.toLowerCase()}.>`;
     throw new EnvironmentError(

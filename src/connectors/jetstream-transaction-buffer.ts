@@ -183,6 +183,14 @@ export function countParts(detail: TransactionDetail): number {
   return count;
 }
 
+/** Records in the largest part. */
+export function largestPart(detail: TransactionDetail): number {
+  let largest = 0;
+  for (const segment of detail.segments)
+    for (let at = 0; at < segment.length; at += 2) largest = Math.max(largest, segment[at]!);
+  return largest;
+}
+
 /** In words: how much of a transaction is in the stream. @param committed parts, from the first one on */
 export function describeProgress(detail: TransactionDetail, committed: number): string {
   let parts = 0;

@@ -30,21 +30,18 @@ import {
   ObjectMissingError,
 } from "../errors.ts";
 import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/connection/environment.ts";
+import { messageRefusal, type RefusedBatch } from "../nats/publisher/commit-refusal.ts";
 import { type MessageRange, MessageReader } from "../nats/publisher/message-block.ts";
 import { SinkMarker } from "../nats/publisher/sink-marker.ts";
-import {
-  isSubjectToken,
-  readStream,
-  shortcomings,
-  subjectMatcher,
-  unsuitable,
-} from "../nats/publisher/sink-target.ts";
+import { readStream, shortcomings, unsuitable } from "../nats/publisher/sink-target.ts";
+import { isSubjectToken, subjectMatcher } from "../nats/publisher/stream-subjects.ts";
 import { shellCommand } from "../shell-command.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 import {
   countParts,
   describeProgress,
   detailOf,
+  largestPart,
   type PartLimits,
   parseDetail,
   rangesOf,
@@ -114,11 +111,6 @@ export class MarkedTarget {
     return marker;
   }
 
-  /** A transaction is committed. */
-  works(): void {
-    this.#committing.passed();
-  }
-
   close(): void {
     this.#committing.forget();
     for (const marker of [...this.#markers.values(), ...this.#adopted.values()]) marker.close();
@@ -131,8 +123,9 @@ export class MarkedTarget {
         manager: this.#manager,
         stream: this.#options.stream,
         subject: this.#subjectOf(writer, incarnation),
-        diagnose: (messages) => this.#diagnose(writer, messages),
-        onRetry: (description, attempts) => this.#logRetry(description, attempts),
+        diagnose: (batch) => this.#diagnose(writer, batch),
+        onRetry: (description, attempts) => this.#retries(description, attempts),
+        onPassed: () => this.#committing.passed(),
       },
       this.#owner,
     );
@@ -146,18 +139,18 @@ export class MarkedTarget {
     return `${this.#options.markerPrefix}.${incarnation}.${operator}.${writer}`;
   }
 
-  #logRetry(description: string, attempts: number): void {
+  #retries(description: string, attempts: number): void {
     const fields = { stream: this.#options.stream, attempts };
     this.#committing.failed(description);
     this.#environment.logger.debug(fields, `commit is retried: ${description}`);
   }
 
   /** Somebody may have changed the stream since `open` (P24). */
-  async #diagnose(writer: number, messages: MessageRange | undefined): Promise<void> {
+  async #diagnose(writer: number, batch: RefusedBatch): Promise<void> {
     const { stream, markerPrefix } = this.#options;
     let config: StreamConfig | undefined;
     try {
-      config = await readStream(this.#manager, stream);
+      config = await readStream(this.#nats, stream);
     } catch {
       return; // Not answered: nothing is known, the commit is tried again.
     }
@@ -165,10 +158,12 @@ export class MarkedTarget {
     if (config === undefined) return;
     const found = shortcomings(config, `${markerPrefix}.>`);
     if (found.length > 0)
-      throw new CommitRefusedError(`${unsuitable(stream, found)}, then start the job again`);
-    const lost = messages && firstSubjectOutside(messages, [...config.subjects]);
+      throw new CommitRefusedError(`${unsuitable(stream, found, "exactly-once")}, then start the job again`);
+    const tooLarge = messageRefusal(batch, config.max_msg_size);
+    if (tooLarge !== undefined) throw tooLarge;
+    const lost = batch.messages && firstSubjectOutside(batch.messages, config.subjects ?? []);
     if (lost === undefined) return;
-    const subjects = [...config.subjects, lost].join(",");
+    const subjects = [...(config.subjects ?? []), lost].join(",");
     throw new CommitRefusedError(
       `stream ${stream} does not take subject ${lost} any more, and a transaction of writer ${writer} holds a record ` +
         `for it. Run: ${shellCommand("nats", "stream", "edit", stream, `--subjects=${subjects}`, "--force")}, then ` +
@@ -187,19 +182,27 @@ function firstSubjectOutside(messages: MessageRange, subjects: readonly string[]
 export class TransactionalWriter<T> implements SinkWriter<T> {
   readonly #form: RecordForm<T>;
   readonly #buffer: TransactionBuffer;
-  readonly #limits: PartLimits;
+  readonly #messageBytesMax: number;
   readonly #target: MarkedTarget;
   readonly #environment: SinkEnvironment;
   /** Cut by this writer in this generation, not yet committed. */
   readonly #uncommitted = new Map<number, readonly Segment[]>();
-  #marker: SinkMarker | undefined;
+  readonly #marker: SinkMarker;
   #committing = false;
   #closed = false;
   #wake: () => void = () => {};
 
-  constructor(form: RecordForm<T>, limits: PartLimits, target: MarkedTarget, environment: SinkEnvironment) {
+  /** @param marker of this subtask, taken over */
+  constructor(
+    form: RecordForm<T>,
+    limits: PartLimits,
+    target: MarkedTarget,
+    marker: SinkMarker,
+    environment: SinkEnvironment,
+  ) {
     this.#form = form;
-    this.#limits = limits;
+    this.#marker = marker;
+    this.#messageBytesMax = limits.messageBytesMax;
     this.#target = target;
     this.#environment = environment;
     this.#buffer = new TransactionBuffer(environment.staging, limits, {
@@ -211,16 +214,11 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     });
   }
 
-  async takeOver(memory: MarkerMemory | undefined): Promise<void> {
-    const { restoredCheckpointId, subtaskIndex } = this.#environment;
-    this.#marker = await this.#target.markerOf(subtaskIndex, { restoredCheckpointId, memory });
-  }
-
   write(value: T): void {
     const form = this.#form;
     form.prepare(value);
     if (!this.#buffer.append(form.subject, form.headerLines, form.payload)) {
-      throw form.refusal(`is refused: larger than ${this.#limits.messageBytesMax} bytes with its headers`);
+      throw form.refusal(`is refused: larger than ${this.#messageBytesMax} bytes with its headers`);
     }
   }
 
@@ -240,7 +238,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   }
 
   snapshot(): MarkerMemory {
-    return memoryOf(this.#marker!.current);
+    return memoryOf(this.#marker.current);
   }
 
   async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
@@ -287,6 +285,8 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     if (inheritedFrom === undefined) this.#assertOldest(transaction);
     const detail = parseDetail(transaction.detail);
     const parts = countParts(detail);
+    // The marker ends each of them.
+    const largest = largestPart(detail) + 1;
     // Asked again for each part: the other job may have committed several meanwhile.
     const committed = () => partsCommitted(marker.current, checkpointId, parts);
     await this.#named(transaction, detail, committed, () =>
@@ -301,13 +301,12 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
         );
         for (const range of rangesOf(bytes, cuts)) {
           part += 1;
-          if (part > committed()) await marker.advance(range, { checkpointId, part, parts });
+          if (part > committed()) await marker.advance(range, { checkpointId, part, parts }, largest);
         }
       }
       part = end;
     }
     this.#forget(transaction);
-    this.#target.works();
   }
 
   /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */

@@ -254,9 +254,9 @@ describe("storage that refuses", () => {
     );
     const { state } = await manager.streams.info(bucket);
     await manager.streams.update(bucket, { max_bytes: Math.max(1, state.bytes) });
-    await running.says(/checkpoint \d+ aborted, the job goes on: .*raise its maxBytes/);
+    await running.says(/checkpoint \d+ aborted, the job goes on: .*raise its limit/);
     const asked = await workspace.run(here("status", `job-${id}`));
-    expect(asked.stdout).toMatch(/aborted +checkpoint \d+: .*raise its maxBytes/);
+    expect(asked.stdout).toMatch(/aborted +checkpoint \d+: .*raise its limit/);
     await manager.streams.update(bucket, { max_bytes: -1 });
     expect(await running.ended).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), 8_000)).toEqual([]);

@@ -125,7 +125,7 @@ const matrix: {
     ],
     refuses: [
       ...refused(["large", true, null], /must be a size \("20 KiB" or a number of bytes\), got/),
-      ["1 GB", /unknown unit "GB" in "1 GB"; units are B, kB, KiB, MB, MiB/],
+      ["1 TB", /unknown unit "TB" in "1 TB"; units are B, kB, KiB, MB, MiB, GB, GiB/],
       [-2, /must not be negative, got -2/],
       [1.5, /must come to whole bytes/],
       [1_048_577, /must be from 0 bytes to 1 MiB, got 1048577/],

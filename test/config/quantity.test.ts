@@ -60,6 +60,10 @@ test("sizes", () => {
   expect(readSize("20 KiB")).toEqual({ value: 20_480 });
   expect(readSize("64kB")).toEqual({ value: 64_000 });
   expect(readSize("1.5 MiB")).toEqual({ value: 1_572_864 });
+  expect(readSize("10 GiB")).toEqual({ value: 10_737_418_240 });
+  expect(readSize("2 GB")).toEqual({ value: 2_000_000_000 });
   expect(readSize(100)).toEqual({ value: 100 });
-  expect(readSize("1 GB")).toEqual({ problem: 'unknown unit "GB" in "1 GB"; units are B, kB, KiB, MB, MiB' });
+  expect(readSize("1 TB")).toEqual({
+    problem: 'unknown unit "TB" in "1 TB"; units are B, kB, KiB, MB, MiB, GB, GiB',
+  });
 });

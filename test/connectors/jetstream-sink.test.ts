@@ -3,7 +3,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
 import { bufferLimits } from "../../src/connectors/jetstream-transaction-buffer.ts";
-import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
+import type { SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
 import {
   CommitRefusedError,
   ConfigurationError,
@@ -171,10 +171,10 @@ describe("exactly once", () => {
   });
 
   test("max_msg_size of the stream counts with the batch headers", async () => {
-    await add({ max_msg_size: 400 });
+    await add({ max_msg_size: 600 });
     const writer = await jetstreamSink<string>(options).open(environment());
-    expect(() => writer.write("x".repeat(305), 0)).toThrow(/larger than 304 bytes/);
-    await writer.commit(await prepare(writer, 1, ["x".repeat(304)]));
+    expect(() => writer.write("x".repeat(505), 0)).toThrow(/larger than 504 bytes/);
+    await writer.commit(await prepare(writer, 1, ["x".repeat(504)]));
     expect(await texts()).toHaveLength(1);
   });
 
@@ -266,7 +266,7 @@ describe("exactly once", () => {
     [
       "full",
       () => manager.streams.update(stream, { discard: "new" as never, max_msgs: 2 }),
-      /maximum messages exceeded.*nats stream edit RESULTS --max-bytes/,
+      /maximum messages exceeded.*room for 6 messages.*nats stream edit RESULTS --max-msgs/,
     ],
     [
       "no more atomic",
@@ -338,6 +338,37 @@ describe("exactly once", () => {
     await server.kill("SIGCONT");
     expect(String(await commit)).toMatch(/closed|undefined/);
   });
+});
+
+test("a fork that commits while the job takes its marker over leaves it to the newer generation", async () => {
+  await add();
+  const sink = jetstreamSink<string>(options);
+  const original = await sink.open(environment());
+  const state = original.snapshot();
+  const transaction = await prepare(original, 1, records("a", 4));
+  await original.close();
+  let heir: SinkWriter<string> | undefined;
+  /** The job's next generation begins right after the fork has read the marker. */
+  class Interrupted extends NatsEnvironment {
+    override async manager(): Promise<JetStreamManager> {
+      const getMessage: JetStreamManager["streams"]["getMessage"] = async (...args) => {
+        const found = await manager.streams.getMessage(...args);
+        const restored = { generation: 2, restoredCheckpointId: 1, restoredState: state };
+        if (JSON.stringify(args).includes(".life1.")) heir ??= await sink.open(environment(restored));
+        return found;
+      };
+      return { ...manager, streams: Object.assign(Object.create(manager.streams), { getMessage }) };
+    }
+  }
+  const fork = await sink.open(
+    environment({ nats: new Interrupted(connection), incarnation: "life2", restoredCheckpointId: 1 }),
+  );
+  await fork.commit(transaction, "life1");
+  await heir!.commit(transaction);
+  await heir!.commit(await prepare(heir!, 2, records("b", 2)));
+  expect(await texts()).toEqual([...records("a", 4), ...records("b", 2)]);
+  await fork.close();
+  await heir!.close();
 });
 
 describe("at least once", () => {

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   DisconnectedError,
   EnvironmentError,
-  InvariantError,
   RequestTimeoutError,
   UnknownOutcomeError,
 } from "../../src/errors.ts";
@@ -116,9 +115,20 @@ describe("NATS record store", () => {
     ["in memory", { name: "KV_bad", subjects: ["$KV.bad.>"], storage: "memory" as const }],
     ["time-to-live", { name: "KV_bad", subjects: ["$KV.bad.>"], max_age: 1e12, discard: "new" as const }],
     ["delete old data", { name: "KV_bad", subjects: ["$KV.bad.>"], discard: "old" as const }],
-  ])("refuses a bucket that would lose records: %s", async (why, config) => {
+    ["no_ack", { no_ack: true }],
+    ["subject_transform", { subject_transform: { src: "$KV.bad.>", dest: "x.>" } }],
+    ["does not take $KV.bad.>", { subjects: ["$KV.other.>"] }],
+    ["deletes what consumers have read", { retention: "workqueue" as const }],
+    ["discard_new_per_subject", { discard_new_per_subject: true }],
+  ])("refuses a bucket that would lose or refuse records: %s", async (why, config) => {
     const manager = await jetstreamManager(connection);
-    await manager.streams.add({ max_msgs_per_subject: 1, ...config });
+    const usual = {
+      name: "KV_bad",
+      subjects: ["$KV.bad.>"],
+      max_msgs_per_subject: 1,
+      discard: "new" as const,
+    };
+    await manager.streams.add({ ...usual, ...config });
     await expect(openNatsRecordStore(environment, { bucket: "bad" })).rejects.toThrow(why);
     await manager.streams.delete("KV_bad");
   });
@@ -136,7 +146,11 @@ describe("NATS record store", () => {
     await expect(gone.read("k")).rejects.toThrow(EnvironmentError);
     await expect(gone.compareAndSet("k", bytes("x"), 0)).rejects.toThrow(UnknownOutcomeError);
     const large = new Uint8Array(2 * 1024 * 1024);
-    await expect(store.compareAndSet("large", large, 0)).rejects.toThrow(InvariantError);
+    const refused = store.compareAndSet("large", large, 0);
+    await expect(refused).rejects.toThrow(EnvironmentError);
+    await expect(refused).rejects.toThrow(
+      /record "large".* 2097152 bytes.*at most 1048576; raise max_payload/,
+    );
   });
 
   it("settles unknown outcomes by sending again, while the server is killed over and over (P8)", async () => {

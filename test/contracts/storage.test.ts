@@ -130,6 +130,24 @@ describe("NATS object storage", () => {
     await storage.delete("elsewhere");
   });
 
+  it.each([
+    ["does not let objects be replaced and deleted", { deny_purge: true }],
+    ["drop pieces of objects", { max_msgs_per_subject: 1 }],
+    ["max_msg_size", { max_msg_size: 1000 }],
+    ["sealed", { sealed: true }],
+  ])("refuses a bucket that would not take or keep objects: %s", async (why, config) => {
+    const manager = await jetstreamManager(connection);
+    const { sealed, ...created } = { sealed: false, ...config };
+    await manager.streams.add({
+      ...{ name: "OBJ_bad", subjects: ["$O.bad.C.>", "$O.bad.M.>"], discard: "new" as never },
+      ...{ allow_rollup_hdrs: !("deny_purge" in config) },
+      ...created,
+    });
+    if (sealed) await manager.streams.update("OBJ_bad", { sealed } as never);
+    await expect(openNatsObjectStorage(environment, { bucket: "bad" })).rejects.toThrow(why);
+    await manager.streams.delete("OBJ_bad");
+  });
+
   it("makes a bucket on disk, without time-to-live, that refuses when it is full", async () => {
     expect((await streamState()).config).toMatchObject({
       storage: "file",
@@ -179,7 +197,7 @@ describe("NATS object storage", () => {
     const kept = await small.put("kept", [noise(1_000_000, 1)]);
     const failure = await small.put("more", [noise(3_000_000, 2)]).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(StorageRefusedError);
-    expect((failure as Error).message).toMatch(/maximum bytes exceeded.*raise its maxBytes/);
+    expect((failure as Error).message).toMatch(/maximum bytes exceeded.*raise its limit/);
     expect((await small.get(kept)).length).toBe(1_000_000);
     // The chunks of the refused put are gone again, and a larger limit is taken over by the next one to open.
     await vi.waitFor(() => small.put("little", [noise(500_000, 3)]));

@@ -24,6 +24,7 @@ const retryPauseMs = 200;
 /** An error that is reported again in the same words is logged again after so long. */
 const REPEATED_MS = 60_000;
 const TEXTS_MAX = 100;
+const PAYLOAD_BYTES_MIN = 4096;
 
 export interface NatsConnectOptions extends CredentialOptions {
   /**
@@ -83,6 +84,7 @@ export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvi
     // Tracing asynchronous calls costs up to half of the publishing rate.
     noAsyncTraces: true,
   });
+  await assertPayloads(environment.connection);
   if (options.logger) void logStatus(environment.connection, options.logger);
   return environment;
 }
@@ -96,6 +98,18 @@ export function requireServerVersion(environment: NatsEnvironment, minimum: stri
   if (isAtLeast(version, minimum)) return;
   throw new EnvironmentError(
     `nats-server ${version} at ${environment.connection.getServer()} is too old for ${what}: it needs ${minimum} or newer`,
+  );
+}
+
+/** Less than what requests, heartbeats and pieces of objects need together with their headers. */
+async function assertPayloads(connection: NatsConnection): Promise<void> {
+  const most = connection.info?.max_payload ?? PAYLOAD_BYTES_MIN;
+  if (most >= PAYLOAD_BYTES_MIN) return;
+  const server = connection.getServer();
+  await connection.close();
+  throw new EnvironmentError(
+    `nats-server at ${server} takes messages of at most ${most} bytes, and ${PAYLOAD_BYTES_MIN} are needed; raise ` +
+      "max_payload in its configuration and reload it",
   );
 }
 

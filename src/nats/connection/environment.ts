@@ -19,6 +19,7 @@ export class NatsEnvironment {
   readonly sendCommands: SendCommands | undefined;
   /** First tokens of every request to JetStream, "$JS.API" or "$JS.hub.API". */
   readonly apiPrefix: string;
+  #serverVersion: string;
   #manager: Promise<JetStreamManager> | undefined;
 
   constructor(
@@ -31,6 +32,7 @@ export class NatsEnvironment {
     this.diverter = diverter;
     this.sendCommands = sendCommands;
     this.apiPrefix = apiPrefix;
+    this.#serverVersion = connection.info?.version ?? "unknown";
   }
 
   /** Connectors get `unknown`: a job that runs in memory has no NATS. */
@@ -73,8 +75,9 @@ export class NatsEnvironment {
     return this.isLocal || !subject.startsWith(KV_START) ? subject : `${this.apiPrefix}.${subject}`;
   }
 
-  /** Of the server that this process is connected to, "2.15.1". */
+  /** Of the server that this process is connected to, or was connected to last: "2.15.1". */
   get serverVersion(): string {
-    return this.connection.info?.version ?? "unknown";
+    this.#serverVersion = this.connection.info?.version ?? this.#serverVersion;
+    return this.#serverVersion;
   }
 }

@@ -31,6 +31,7 @@ import {
 } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
 import { Denials, denialIn } from "./denials.ts";
+import { inOneSentence, TEMPORARILY_UNAVAILABLE } from "./jetstream-refusal.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -92,7 +93,7 @@ export class NatsLink {
   /**
    * Makes a call to the server. `what` begins the message of an error.
    * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError; what
-   * the call itself throws (JetStreamApiError) as it is
+   * the call itself throws (JetStreamApiError) as it is, for callers that look at its code
    */
   async call<T>(what: string, send: () => Promise<T>): Promise<T> {
     if (this.#upSinceMs === undefined) throw new DisconnectedError(`${what}: not connected to NATS`);
@@ -109,6 +110,18 @@ export class NatsLink {
       throw said;
     } finally {
       this.#whenLost.delete(lost as () => void);
+    }
+  }
+
+  /**
+   * The same for whoever looks at no codes: what JetStream's API refuses is an EnvironmentError, in one sentence.
+   * @param advice next steps by error code of JetStream, where the caller knows better ones
+   */
+  async ask<T>(what: string, send: () => Promise<T>, advice?: Readonly<Record<number, string>>): Promise<T> {
+    try {
+      return await this.call(what, send);
+    } catch (error) {
+      throw inOneSentence(what, error, advice);
     }
   }
 
@@ -165,9 +178,6 @@ function isNoResponders(error: unknown): boolean {
   return error instanceof RequestError && error.isNoResponders();
 }
 
-/** JetStream's error code for "temporarily unavailable": an election. */
-const temporarilyUnavailable = 10008;
-
 /** An outage, a restart, an election, an earlier write under way: asking again may be answered. */
 export function isPassing(error: unknown): boolean {
   return (
@@ -175,7 +185,7 @@ export function isPassing(error: unknown): boolean {
     error instanceof RequestTimeoutError ||
     error instanceof NoRespondersError ||
     (error instanceof JetStreamApiError &&
-      (error.code === temporarilyUnavailable ||
+      (error.code === TEMPORARILY_UNAVAILABLE ||
         error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown))
   );
 }

@@ -35,6 +35,9 @@ export const BATCH_MESSAGES_MAX = 1000;
 /** What the batch headers add to each message, at most; servers count it into the size of a message. */
 export const BATCH_HEADER_BYTES_MAX = 96;
 
+/** And at least. */
+export const BATCH_HEADER_BYTES_MIN = 75;
+
 /** "HPUB", two lengths, blanks and line ends. */
 const COMMAND_BYTES_MAX = 48;
 
@@ -112,6 +115,30 @@ export class AtomicPublisher {
       return { kind: "unknown", description, cause: error };
     } finally {
       forget();
+    }
+  }
+
+  /**
+   * How many messages the server takes in one batch. No API tells it, but the refusal of a batch that begins with a
+   * message far beyond it does; nothing is stored. In words: why there was no answer.
+   */
+  async batchMessagesMax(subject: string, timeoutMs: number): Promise<number | string> {
+    const all = headers();
+    all.set("Nats-Batch-Id", nuid.next());
+    all.set("Nats-Batch-Sequence", String(SEQUENCE_BEYOND_LIMITS));
+    all.set("Nats-Batch-Commit", "1");
+    // A server that knows no batches refuses it for this one.
+    all.set("Nats-Expected-Last-Subject-Sequence", String(SEQUENCE_BEYOND_LIMITS));
+    try {
+      const options = { timeout: timeoutMs, headers: all };
+      const answer = await this.#connection.request(this.#nats.publishSubject(subject), "", options);
+      const text = answer.string();
+      if (text === "") return NO_STREAM;
+      const { error } = JSON.parse(text) as Answer;
+      const said = error?.err_code === TOO_LARGE_CODE ? /\d+/.exec(error.description ?? "") : null;
+      return said === null ? BATCH_MESSAGES_MAX : Number(said[0]);
+    } catch (error) {
+      return describe(error);
     }
   }
 
@@ -245,7 +272,11 @@ interface Answer {
   readonly count?: number;
 }
 
+const NO_STREAM = "no stream answers on the marker's subject";
+const SEQUENCE_BEYOND_LIMITS = 1_000_000_000;
+
 /** err_code values of the server (server/errors.json). */
+const TOO_LARGE_CODE = 10199;
 const CONFLICT_CODES = new Set([10071, 10164]);
 /** Insufficient resources, account limits, storage limits, a store that refuses (discard new, full disk). */
 const FULL_CODES = new Set([10002, 10023, 10028, 10047, 10077]);
@@ -257,7 +288,7 @@ const FULL_CODES = new Set([10002, 10023, 10028, 10047, 10077]);
 const RETRYABLE_CODES = new Set([10167, 10176, 10210]);
 
 function parseAnswer(text: string, batchId: string, count: number): BatchOutcome {
-  if (text === "") return { kind: "retryable", description: "no stream answers on the marker's subject" };
+  if (text === "") return { kind: "retryable", description: NO_STREAM };
   const answer = JSON.parse(text) as Answer;
   if (answer.error !== undefined) return parseError(answer.error);
   if (answer.batch !== batchId || answer.count !== count || answer.seq === undefined) {

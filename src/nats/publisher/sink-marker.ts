@@ -25,10 +25,10 @@ import {
   takeOver,
 } from "../../dataflow/transaction-marker.ts";
 import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
-import { shellCommand } from "../../shell-command.ts";
 import { denialIn } from "../connection/denials.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
+import { commitRefusal, type RefusedBatch } from "./commit-refusal.ts";
 import { MARKER_HEADER } from "./marker-header.ts";
 import type { MessageRange } from "./message-block.ts";
 import { isStreamMissing } from "./sink-target.ts";
@@ -39,9 +39,11 @@ export interface MarkerPlace {
   readonly stream: string;
   readonly subject: string;
   /** What could make a batch fail again and again? Throws CommitRefusedError when it finds it, else returns. */
-  diagnose(messages: MessageRange | undefined): Promise<void>;
+  diagnose(batch: RefusedBatch): Promise<void>;
   /** Told before each wait, with the reason in words. */
   onRetry(description: string, attempts: number): void;
+  /** Told when an attempt has worked. */
+  onPassed(): void;
 }
 
 export const markerTiming = {
@@ -96,13 +98,33 @@ export class SinkMarker {
    * @throws what `takeOver` in transaction-marker.ts throws; CommitRefusedError when the stream refuses the marker
    */
   async takeOver(expected: MarkerExpectation): Promise<void> {
+    await this.#takeOver(expected);
+    this.#place.onPassed();
+  }
+
+  /** How many messages the server takes in one batch; asked until it is answered. */
+  async batchMessagesMax(): Promise<number> {
+    for (let attempts = 1; ; attempts += 1) {
+      this.#assertOpen();
+      const { subject } = this.#place;
+      const answer = await this.#publisher.batchMessagesMax(subject, batchTimeoutMs(attempts));
+      if (typeof answer === "number") {
+        this.#place.onPassed();
+        return answer;
+      }
+      this.#place.onRetry(`asking how large a batch may be: ${answer}`, attempts);
+      await this.#sleep(retryDelayMs(attempts));
+    }
+  }
+
+  async #takeOver(expected: MarkerExpectation): Promise<void> {
     for (let attempts = 1; ; attempts += 1) {
       const found = await this.#read(expected.memory !== undefined);
       const wanted = takeOver(found?.marker, this.#owner, expected, this.#name);
       if (found !== undefined && wanted === found.marker) return this.#stand(wanted, found.sequence);
       const outcome = await this.#publish(undefined, wanted, found?.sequence ?? 0, attempts);
       if (outcome.kind === "stored") return this.#stand(wanted, outcome.sequence);
-      await this.#waitAfter(outcome, undefined, attempts);
+      await this.#waitAfter(outcome, undefined, 1, attempts);
     }
   }
 
@@ -120,16 +142,23 @@ export class SinkMarker {
   /**
    * Commits one part. Returns when part and marker are stored, by this call or by one before it.
    *
+   * @param largestPart messages in the largest part of the transaction, the marker included
    * @throws FencedError, CommitRefusedError, ObjectMissingError; DisconnectedError when closed
    */
-  async advance(messages: MessageRange, position: MarkerPosition): Promise<void> {
-    const wanted: TransactionMarker = { ...this.current, ...position };
+  async advance(messages: MessageRange, position: MarkerPosition, largestPart: number): Promise<void> {
+    await this.#advance(messages, position, largestPart);
+    this.#place.onPassed();
+  }
+
+  async #advance(messages: MessageRange, position: MarkerPosition, largestPart: number): Promise<void> {
     for (let attempts = 1; ; attempts += 1) {
+      // Anew each time: an adopted marker may have been taken over by a newer generation of its job meanwhile.
+      const wanted: TransactionMarker = { ...this.current, ...position };
       const outcome = await this.#publish(messages, wanted, this.#sequence, attempts);
       if (outcome.kind === "stored") return this.#stand(wanted, outcome.sequence);
       const marker = this.#believe(await this.#read(true));
       if (partsCommitted(marker, position.checkpointId, position.parts) >= position.part) return;
-      await this.#waitAfter(outcome, messages, attempts);
+      await this.#waitAfter(outcome, messages, largestPart, attempts);
     }
   }
 
@@ -205,27 +234,20 @@ export class SinkMarker {
   async #waitAfter(
     outcome: BatchOutcome,
     messages: MessageRange | undefined,
+    largestPart: number,
     attempts: number,
   ): Promise<void> {
     if (outcome.kind === "stored" || (outcome.kind === "conflict" && attempts === 1)) return;
     const description = outcome.kind === "conflict" ? "the marker moved meanwhile" : outcome.description;
     const hopeless =
       outcome.kind === "refused" || (outcome.kind === "full" && attempts >= markerTiming.fullAttempts);
-    if (hopeless || attempts % markerTiming.diagnoseEvery === 0) await this.#place.diagnose(messages);
-    if (hopeless) throw this.#refused(outcome.kind === "full", description);
+    const { nats, stream } = this.#place;
+    const payloadMax = nats.connection.info?.max_payload;
+    const batch: RefusedBatch = { stream, messages, largestPart, payloadMax };
+    if (hopeless || attempts % markerTiming.diagnoseEvery === 0) await this.#place.diagnose(batch);
+    if (hopeless) throw commitRefusal(batch, outcome);
     this.#place.onRetry(`${this.#name}: ${description}`, attempts);
     await this.#sleep(retryDelayMs(attempts));
-  }
-
-  #refused(full: boolean, description: string): CommitRefusedError {
-    const { stream } = this.#place;
-    const mending = full
-      ? `Make room or raise the limits (${shellCommand("nats", "stream", "edit", stream, "--max-bytes=…", "--max-msgs=…")})`
-      : `Mend the stream (${shellCommand("nats", "stream", "info", stream)})`;
-    return new CommitRefusedError(
-      `stream ${stream} refuses a transaction: ${description}. ${mending}, then start the job again: it goes on ` +
-        "where it stopped",
-    );
   }
 
   #streamGone(cause: unknown): CommitRefusedError {

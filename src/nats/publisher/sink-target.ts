@@ -1,5 +1,5 @@
 /**
- * The stream a sink writes to: what exactly-once asks of it, how to mend it, and which subjects it takes.
+ * The stream a sink writes to: what it has to allow, how to mend it, and what it takes in one batch.
  *
  * Facts in, words out; only `readStream`, `createStream` and `updateStream` talk to the server.
  */
@@ -11,69 +11,155 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamUpdateConfig,
 } from "@nats-io/jetstream";
 import { shellCommand } from "../../shell-command.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { NatsLink } from "../connection/link.ts";
+import { capturesAll, overlaps } from "./stream-subjects.ts";
+
+/** Of the message of a marker: its headers and its JSON. */
+const MARKER_BYTES_MAX = 512;
 
 /** What the server says about a stream that it does not know. */
 export function isStreamMissing(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
 }
 
-/** undefined: the stream does not exist. */
-export async function readStream(
-  manager: JetStreamManager,
-  stream: string,
-): Promise<StreamConfig | undefined> {
-  try {
-    return (await manager.streams.info(stream)).config;
-  } catch (error) {
-    if (isStreamMissing(error)) return undefined;
-    throw error;
-  }
+/** undefined: the stream does not exist. @throws EnvironmentError, or what passes (`isPassing`) */
+export async function readStream(nats: NatsEnvironment, stream: string): Promise<StreamConfig | undefined> {
+  const manager = await nats.manager();
+  return await NatsLink.of(nats.connection).ask(`stream ${stream}`, async () => {
+    try {
+      return (await manager.streams.info(stream)).config;
+    } catch (error) {
+      if (isStreamMissing(error)) return undefined;
+      throw error;
+    }
+  });
 }
 
+const SUBJECTS_OVERLAP = 10065;
+const MAX_BYTES_REQUIRED = 10113;
+
+/** @throws EnvironmentError that says what the server refuses, and what to do */
 export async function createStream(
-  manager: JetStreamManager,
+  nats: NatsEnvironment,
   stream: string,
   subjects: readonly string[],
 ): Promise<StreamConfig> {
+  const manager = await nats.manager();
   const settings = { allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true };
-  return (await manager.streams.add({ name: stream, subjects: [...subjects], ...settings })).config;
+  const owners = await ownersOf(manager, subjects);
+  const advice = {
+    [SUBJECTS_OVERLAP]:
+      `the subjects ${subjects.join(", ")} belong in part to ${owners}, and each subject belongs to one stream: write ` +
+      "to that stream, or choose other subjects",
+    [MAX_BYTES_REQUIRED]:
+      "this account wants a size limit for every stream: create it by hand, " +
+      shellCommand(...addWords(stream, subjects), "--max-bytes=…"),
+  };
+  return await NatsLink.of(nats.connection).ask(
+    `stream ${stream} cannot be created`,
+    async () => (await manager.streams.add({ name: stream, subjects: [...subjects], ...settings })).config,
+    advice,
+  );
 }
 
-/** What an exactly-once sink misses in a stream. */
+/** Names of the streams that have some of the subjects. */
+async function ownersOf(manager: JetStreamManager, subjects: readonly string[]): Promise<string> {
+  const names = new Set<string>();
+  try {
+    for (const subject of subjects)
+      for await (const name of manager.streams.names(subject)) names.add(`stream ${name}`);
+  } catch {
+    // Only for a better message.
+  }
+  return names.size === 0 ? "another stream" : [...names].join(" and ");
+}
+
+export async function updateStream(
+  nats: NatsEnvironment,
+  stream: string,
+  change: Partial<StreamUpdateConfig>,
+): Promise<void> {
+  const manager = await nats.manager();
+  const settings = Object.keys(change).join(", ");
+  await NatsLink.of(nats.connection).ask(`stream ${stream} cannot be changed (${settings})`, () =>
+    manager.streams.update(stream, change),
+  );
+}
+
+/** What a sink misses in a stream. */
 export interface Shortcoming {
   readonly text: string;
   /** Flags of `nats stream edit` that mend it; undefined: only a new stream does. */
   readonly flags: readonly string[] | undefined;
+  /** What `provision` changes; nothing that a limit was meant for. */
   readonly update: Partial<StreamConfig>;
 }
 
-export function shortcomings(config: StreamConfig, markerSubjects: string): Shortcoming[] {
+/** Settings that the client's types do not know yet. */
+interface NewerConfig {
+  readonly persist_mode?: string;
+  readonly allow_msg_counter?: boolean;
+}
+
+/** @param markerSubjects of an exactly-once sink; undefined: there are no transactions */
+export function shortcomings(config: StreamConfig, markerSubjects: string | undefined): Shortcoming[] {
   const found: Shortcoming[] = [];
   const add = (text: string, flags: string[] | undefined, update: Partial<StreamConfig> = {}) =>
     found.push({ text, flags, update });
-  if (config.allow_atomic !== true) {
+  if (config.sealed) add("it is sealed", undefined);
+  if (config.mirror !== undefined) add("it is a mirror, which only copies", undefined);
+  if ((config as NewerConfig).allow_msg_counter) add("it is a counter and takes only increments", undefined);
+  if (config.no_ack) add("no_ack is on: nothing written would ever be acknowledged", ["--ack"]);
+  if (config.max_msg_size > 0 && config.max_msg_size < MARKER_BYTES_MAX) {
+    add(
+      `max_msg_size is ${config.max_msg_size}, and ${MARKER_BYTES_MAX} bytes are needed beside any record`,
+      ["--max-msg-size=-1"],
+    );
+  }
+  if (markerSubjects !== undefined && config.mirror === undefined) {
+    found.push(...transactionalShortcomings(config, markerSubjects));
+  }
+  return found;
+}
+
+function transactionalShortcomings(config: StreamConfig, markerSubjects: string): Shortcoming[] {
+  const found: Shortcoming[] = [];
+  const add = (text: string, flags: string[] | undefined, update: Partial<StreamConfig> = {}) =>
+    found.push({ text, flags, update });
+  if ((config as NewerConfig).persist_mode === "async") {
+    add("persist_mode is async, which allows no atomic batches", undefined);
+  } else if (config.allow_atomic !== true) {
     add("allow_atomic is off", ["--allow-batch"], { allow_atomic: true });
   }
-  if (config.allow_rollup_hdrs !== true) {
+  if (config.deny_purge) {
+    add("deny_purge is on, which allows no rollups", undefined);
+  } else if (config.allow_rollup_hdrs !== true) {
     add("allow_rollup_hdrs is off", ["--allow-rollup"], { allow_rollup_hdrs: true });
   }
   if (config.allow_msg_ttl !== true) {
     add("allow_msg_ttl is off", ["--allow-msg-ttl"], { allow_msg_ttl: true });
   }
-  if (!capturesAll(config.subjects, markerSubjects)) {
-    const subjects = [...config.subjects, markerSubjects];
+  const own = config.subjects ?? [];
+  if (!capturesAll(own, markerSubjects)) {
+    const subjects = [...own, markerSubjects];
     add(`its subjects do not contain ${markerSubjects}`, [`--subjects=${subjects.join(",")}`], {
       subjects,
     });
+  }
+  if (config.discard_new_per_subject && config.max_msgs_per_subject === 1) {
+    add(
+      "discard_new_per_subject with max_msgs_per_subject 1 refuses to replace a message, the marker's too",
+      ["--no-discard-per-subject"],
+    );
   }
   if (config.retention === RetentionPolicy.Interest) {
     add("retention is interest: a marker that nobody consumes would vanish", undefined);
   }
   if (config.storage !== StorageType.File) add("storage is not file: a restart would lose output", undefined);
-  if (config.sealed) add("it is sealed", undefined);
-  if (config.mirror !== undefined) add("it is a mirror", undefined);
   if (config.subject_transform !== undefined) {
     const { src } = config.subject_transform;
     if (src === undefined || src === "" || overlaps(src, markerSubjects)) {
@@ -84,13 +170,18 @@ export function shortcomings(config: StreamConfig, markerSubjects: string): Shor
 }
 
 /** In one sentence: what is missing and what mends it. */
-export function unsuitable(stream: string, found: readonly Shortcoming[]): string {
+export function unsuitable(
+  stream: string,
+  found: readonly Shortcoming[],
+  guarantee: "exactly-once" | "at-least-once",
+): string {
   const reasons = found.map((each) => each.text).join("; ");
   const command = editCommand(stream, found);
+  const provided = found.every(({ flags, update }) => flags === undefined || Object.keys(update).length > 0);
   const mending = [];
-  if (command !== undefined) mending.push(`run: ${command} (or provision: true)`);
+  if (command !== undefined) mending.push(`run: ${command}${provided ? " (or provision: true)" : ""}`);
   if (found.some((each) => each.flags === undefined)) mending.push("write to a new stream");
-  return `stream ${stream} cannot take exactly-once output: ${reasons}. To mend it, ${mending.join(", and ")}`;
+  return `stream ${stream} cannot take ${guarantee} output: ${reasons}. To mend it, ${mending.join(", and ")}`;
 }
 
 /** The command that mends what can be mended by editing; undefined when there is nothing of the kind. */
@@ -100,16 +191,36 @@ function editCommand(stream: string, found: readonly Shortcoming[]): string | un
 }
 
 export function addCommand(stream: string, subjects: readonly string[]): string {
-  return shellCommand(
-    ...["nats", "stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
-    ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],
-  );
+  return shellCommand(...addWords(stream, subjects));
 }
 
-/** Settings under which the marker may be lost later; the job says so when it starts. */
-export function risks(config: StreamConfig): string[] {
+function addWords(stream: string, subjects: readonly string[]): string[] {
+  return [
+    ...["nats", "stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
+    ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],
+  ];
+}
+
+/**
+ * Settings under which output may be refused or a marker lost later; the job says so when it starts.
+ * @param transactional whether there are markers
+ */
+export function risks(config: StreamConfig, transactional: boolean): string[] {
   const found: string[] = [];
   const limited = config.max_msgs > 0 || config.max_bytes > 0;
+  const waits = transactional
+    ? "the job stops, resumably, until there is room"
+    : "records wait until there is room";
+  if (limited && config.discard === DiscardPolicy.New) {
+    found.push(`once it is full (max_msgs or max_bytes with discard new) ${waits}`);
+  }
+  if (config.discard_new_per_subject && config.max_msgs_per_subject > 0) {
+    found.push(
+      `it refuses further messages of a subject that has ${config.max_msgs_per_subject} (discard_new_per_subject), and ` +
+        `then ${waits}; to replace old ones instead: ${keepNewest(config.name)}`,
+    );
+  }
+  if (!transactional) return found;
   if (limited && config.discard === DiscardPolicy.Old) {
     found.push("max_msgs or max_bytes with discard old can evict the marker of a sink that is idle for long");
   }
@@ -121,88 +232,40 @@ export function risks(config: StreamConfig): string[] {
   return found;
 }
 
-/** Tests whether a subject is one of a stream's, made once for its subjects. Literal subjects only. */
-export function subjectMatcher(patterns: readonly string[]): (subject: string) => boolean {
-  const tests = patterns.map(patternTest);
-  const only = tests[0];
-  if (tests.length === 1 && only !== undefined) return only;
-  return (subject) => {
-    for (const test of tests) if (test(subject)) return true;
-    return false;
-  };
+/** The command that makes a stream replace the oldest message of a subject instead of refusing a new one. */
+export function keepNewest(stream: string): string {
+  return shellCommand("nats", "stream", "edit", stream, "--no-discard-per-subject", "--force");
 }
 
-function patternTest(pattern: string): (subject: string) => boolean {
-  if (pattern === ">") return () => true;
-  if (isLiteralSubject(pattern)) return (subject) => subject === pattern;
-  const prefix = pattern.slice(0, -1);
-  if (pattern.endsWith(".>") && !prefix.includes("*")) {
-    return (subject) => subject.length > prefix.length && subject.startsWith(prefix);
-  }
-  const wanted = pattern.split(".");
-  return (subject) => matchesTokens(wanted, subject.split("."));
+/** What a message costs a stream beside subject, headers and payload: its frame and the headers of the batch. */
+const STORED_OVERHEAD_BYTES = 160;
+
+export interface PartSize {
+  readonly partMessagesMax: number;
+  readonly partBytesMax: number;
 }
 
-function matchesTokens(pattern: readonly string[], subject: readonly string[]): boolean {
-  for (const [index, token] of pattern.entries()) {
-    if (token === ">") return subject.length > index;
-    if (index >= subject.length) return false;
-    if (token !== "*" && token !== subject[index]) return false;
-  }
-  return subject.length === pattern.length;
-}
-
-/** Does one of the patterns take every subject that `wanted` takes? */
-function capturesAll(patterns: readonly string[], wanted: string): boolean {
-  const tokens = wanted.split(".");
-  return patterns.some((pattern) => {
-    const own = pattern.split(".");
-    for (const [index, token] of own.entries()) {
-      if (token === ">") return tokens.length > index;
-      if (index >= tokens.length || tokens[index] === ">") return false;
-      if (token !== "*" && token !== tokens[index]) return false;
-    }
-    return own.length === tokens.length;
-  });
-}
-
-function overlaps(left: string, right: string): boolean {
-  const a = left.split(".");
-  const b = right.split(".");
-  for (let index = 0; ; index += 1) {
-    const x = a[index];
-    const y = b[index];
-    if (x === undefined || y === undefined) return x === y;
-    if (x === ">" || y === ">") return true;
-    if (x !== "*" && y !== "*" && x !== y) return false;
-  }
-}
-
-const DOT = 46;
-const STAR = 42;
-const GREATER = 62;
-const SPACE = 32;
-
-/** Can be published to: tokens that are not empty, no whitespace or control characters, no wildcard token. */
-export function isLiteralSubject(subject: string): boolean {
-  const length = subject.length;
-  let tokenStart = 0;
-  for (let at = 0; at < length; at += 1) {
-    const code = subject.charCodeAt(at);
-    if (code === DOT) {
-      if (at === tokenStart) return false;
-      tokenStart = at + 1;
-    } else if (code <= SPACE || code === 127) {
-      return false;
-    } else if (code === STAR || code === GREATER) {
-      const alone = at === tokenStart && (at + 1 === length || subject.charCodeAt(at + 1) === DOT);
-      if (alone) return false;
+/**
+ * Parts that an empty stream can take: one that is larger than a stream which discards nothing would never be committed.
+ *
+ * @param batchMessagesMax messages that the server takes in one batch
+ * @param writers how many markers lie in the stream
+ */
+export function fittingParts(
+  wanted: PartSize,
+  config: StreamConfig,
+  batchMessagesMax: number,
+  writers: number,
+): PartSize {
+  // One message of each batch is the marker.
+  let messages = Math.min(wanted.partMessagesMax, batchMessagesMax - 1);
+  let bytes = wanted.partBytesMax;
+  if (config.discard === DiscardPolicy.New) {
+    if (config.max_msgs > 0) messages = Math.min(messages, config.max_msgs - writers - 1);
+    if (config.max_bytes > 0) {
+      bytes = Math.min(bytes, Math.floor(config.max_bytes / 4));
+      messages = Math.min(messages, Math.floor(config.max_bytes / 4 / STORED_OVERHEAD_BYTES));
     }
   }
-  return length > tokenStart;
-}
-
-/** Can stand between two dots of a subject. */
-export function isSubjectToken(token: string): boolean {
-  return !token.includes(".") && isLiteralSubject(token);
+  return { partMessagesMax: Math.max(1, messages), partBytesMax: Math.max(1, bytes) };
 }

@@ -47,6 +47,7 @@ import {
   StorageStalledError,
   TidemarkError,
 } from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
@@ -100,9 +101,12 @@ export async function openNatsObjectStorage(
   const { bucket, stallTimeoutMs = 10_000, readOnly = false } = options;
   const manager = await environment.patientManager(stallTimeoutMs);
   if (!readOnly)
-    await openBucket(NatsLink.of(environment.connection), manager, `object store bucket ${bucket}`, options, {
-      name: `OBJ_${bucket}`,
-      subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`],
+    await openBucket(NatsLink.of(environment.connection), manager, options, {
+      what: describeBucket(bucket),
+      stream: { name: `OBJ_${bucket}`, subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`] },
+      addCommand: shellCommand("nats", "object", "add", bucket, "--max-bucket-size=…"),
+      purges: true,
+      messageBytesMax: chunkBytesOf(environment) + headerBytesMax,
     });
   return new NatsObjectStorage(environment, manager, bucket, stallTimeoutMs);
 }
@@ -150,7 +154,7 @@ export class NatsObjectStorage implements CheckpointStorage {
       digest: storedDigest(written.digest),
       mtime: new Date().toISOString(),
       deleted: false,
-      options: { max_chunk_size: this.#chunkBytes() },
+      options: { max_chunk_size: chunkBytesOf(this.#environment) },
     };
     const publishing = this.#publishInfo(info);
     try {
@@ -248,7 +252,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     let bytes = 0;
     let chunks = 0;
     try {
-      for await (const chunk of inPieces(untilAborted(content, signal), this.#chunkBytes())) {
+      for await (const chunk of inPieces(untilAborted(content, signal), chunkBytesOf(this.#environment))) {
         hash.update(chunk);
         bytes += chunk.length;
         chunks++;
@@ -507,15 +511,12 @@ export class NatsObjectStorage implements CheckpointStorage {
       return new StorageStalledError(`${what}: ${describeError(error)}`, { cause: error });
     }
     if (error instanceof JetStreamApiError) {
-      const full = hasCode(error, storeFailed) ? "; raise its maxBytes or keep fewer checkpoints" : "";
+      const full = hasCode(error, storeFailed)
+        ? "; raise its limit (--bucket-max-bytes) or keep fewer checkpoints"
+        : "";
       return new StorageRefusedError(`${what}: the server says "${error.message}"${full}`, { cause: error });
     }
     return error;
-  }
-
-  #chunkBytes(): number {
-    const payloadBytesMax = this.#environment.connection.info?.max_payload ?? chunkBytesMax;
-    return Math.min(chunkBytesMax, payloadBytesMax - headerBytesMax);
   }
 
   #chunkSubject(id: string): string {
@@ -525,6 +526,10 @@ export class NatsObjectStorage implements CheckpointStorage {
   #infoSubject(name: string): string {
     return `$O.${this.#bucket}.M.${base64Url(Buffer.from(name))}`;
   }
+}
+
+function chunkBytesOf({ connection }: NatsEnvironment): number {
+  return Math.min(chunkBytesMax, (connection.info?.max_payload ?? chunkBytesMax) - headerBytesMax);
 }
 
 /** The object store writes base64url with padding. */

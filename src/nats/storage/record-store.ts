@@ -25,6 +25,7 @@ import {
   UnknownOutcomeError,
 } from "../../errors.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../runtime/record-store.ts";
+import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasBucket, hasCode, openBucket } from "./bucket.ts";
@@ -33,6 +34,10 @@ export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
 
 /** Short, because an answer that an election has swallowed never comes and the question may be asked again. */
 const answerTimeoutMs = 2_000;
+/** Of the compare-and-set. */
+const HEADER_BYTES_MAX = 128;
+/** Ample for the records of all jobs: each has one, mostly of a few KiB. */
+const maxBytesIfRequired = 32 * 1024 * 1024;
 const legalKey = /^[-/=\w]+(\.[-/=\w]+)*$/;
 
 /** @throws EnvironmentError when JetStream is not there or the bucket cannot be trusted with records */
@@ -43,10 +48,13 @@ export async function openNatsRecordStore(
   const { bucket } = options;
   const manager = await managerOf(environment);
   const link = NatsLink.of(environment.connection);
-  await openBucket(link, manager, `KV bucket ${bucket}`, options, {
-    name: streamOf(bucket),
-    subjects: [`$KV.${bucket}.>`],
-    max_msgs_per_subject: 1,
+  await openBucket(link, manager, options, {
+    what: `KV bucket ${bucket}`,
+    stream: { name: streamOf(bucket), subjects: [`$KV.${bucket}.>`], max_msgs_per_subject: 1 },
+    maxBytesIfRequired,
+    addCommand: shellCommand("nats", "kv", "add", bucket, "--max-bucket-size=…"),
+    purges: false,
+    messageBytesMax: 0,
   });
   return new NatsRecordStore(environment, manager, bucket);
 }
@@ -147,6 +155,14 @@ export class NatsRecordStore implements RecordStore {
       if (error instanceof TidemarkError) throw error;
       if (error instanceof JetStreamApiError) {
         throw new EnvironmentError(`${what}: ${error.message}`, { cause: error });
+      }
+      const payloadMax = this.#environment.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+      if (value.length + HEADER_BYTES_MAX > payloadMax) {
+        throw new EnvironmentError(
+          `${what} has ${value.length} bytes, and nats-server takes messages of at most ${payloadMax}; raise max_payload ` +
+            "in its configuration and reload it",
+          { cause: error },
+        );
       }
       throw new InvariantError(`${what}, ${value.length} bytes: ${describeError(error)}`, { cause: error });
     }

@@ -1,0 +1,95 @@
+/** Why a stream takes no batch, in words: the limit, what the stored messages need, and the next step. */
+import { CommitRefusedError } from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
+import { BATCH_HEADER_BYTES_MAX, BATCH_HEADER_BYTES_MIN, type BatchOutcome } from "./atomic-publisher.ts";
+import { type MessageRange, MessageReader } from "./message-block.ts";
+import { keepNewest } from "./sink-target.ts";
+
+export interface RefusedBatch {
+  readonly stream: string;
+  /** Beside the marker. undefined: the marker alone. */
+  readonly messages: MessageRange | undefined;
+  /** Messages in the largest part of the transaction, the marker included. */
+  readonly largestPart: number;
+  /** Of the server, in bytes. */
+  readonly payloadMax: number | undefined;
+}
+
+type Refusal = Extract<BatchOutcome, { kind: "full" | "refused" }>;
+
+/** err_code values of the server (server/errors.json). */
+const BATCH_TOO_LARGE = 10199;
+const MESSAGE_TOO_LARGE = 10054;
+/** Refused by the client itself: larger than the server's max_payload. */
+const PAYLOAD_TOO_LARGE = 0;
+
+/**
+ * Of a message in the middle of a batch the server says only that the batch is incomplete.
+ *
+ * @param messageBytesMax of the stream; not positive: no limit
+ */
+export function messageRefusal(batch: RefusedBatch, messageBytesMax: number): CommitRefusedError | undefined {
+  if (messageBytesMax <= 0 || largestMessage(batch.messages) + BATCH_HEADER_BYTES_MIN <= messageBytesMax) {
+    return undefined;
+  }
+  const description = `a message is larger than the stream's max_msg_size ${messageBytesMax}`;
+  return commitRefusal(batch, { kind: "refused", code: MESSAGE_TOO_LARGE, description });
+}
+
+export function commitRefusal(batch: RefusedBatch, outcome: Refusal): CommitRefusedError {
+  const { stream } = batch;
+  return new CommitRefusedError(
+    `stream ${stream} refuses a transaction: ${outcome.description}. ${mending(batch, outcome)}, then start the job ` +
+      "again: it goes on where it stopped",
+  );
+}
+
+function mending(batch: RefusedBatch, outcome: Refusal): string {
+  const { stream, largestPart, messages, payloadMax } = batch;
+  const edit = (...flags: string[]) => shellCommand("nats", "stream", "edit", stream, ...flags, "--force");
+  if (outcome.kind === "full") return roomFor(batch, outcome.description);
+  switch (outcome.code) {
+    case BATCH_TOO_LARGE:
+      return (
+        `What is stored needs batches of ${largestPart} messages, and parts are never cut again. Raise the limit in the ` +
+        `jetstream block of nats-server's configuration, limits { batch { max_msgs: ${largestPart} } } or more, and ` +
+        "restart the server"
+      );
+    case MESSAGE_TOO_LARGE: {
+      const bytes = largestMessage(messages) + BATCH_HEADER_BYTES_MAX;
+      return `What is stored needs messages of ${bytes} bytes. Raise the limit (${edit(`--max-msg-size=${bytes}`)})`;
+    }
+    case PAYLOAD_TOO_LARGE:
+      return (
+        `What is stored needs messages of ${largestMessage(messages) + BATCH_HEADER_BYTES_MAX} bytes, and nats-server takes ${payloadMax ?? "less"}. ` +
+        "Raise max_payload in its configuration and reload it"
+      );
+    default:
+      return `Mend the stream (${shellCommand("nats", "stream", "info", stream)})`;
+  }
+}
+
+/** The server says only in words which limit it is. */
+function roomFor({ stream, messages }: RefusedBatch, description: string): string {
+  const edit = (flag: string) => shellCommand("nats", "stream", "edit", stream, flag, "--force");
+  const count = (messages?.messages ?? 0) + 1;
+  if (/per subject/.test(description)) {
+    return `Its subjects are full (discard_new_per_subject): let it replace old messages (${keepNewest(stream)}), or raise the limit (${edit("--max-msgs-per-subject=…")})`;
+  }
+  if (/maximum messages/.test(description)) {
+    return `Make room for ${count} messages, or raise the limit (${edit("--max-msgs=…")})`;
+  }
+  if (/maximum bytes/.test(description)) {
+    const bytes = messages === undefined ? 0 : messages.to - messages.from;
+    return `Make room for about ${bytes + count * BATCH_HEADER_BYTES_MAX} bytes, or raise the limit (${edit("--max-bytes=…")})`;
+  }
+  return `Make room, or raise the limits of stream and account (${edit("--max-bytes=…")}; nats account info)`;
+}
+
+/** Header lines and payload, in bytes. */
+function largestMessage(range: MessageRange | undefined): number {
+  let largest = 0;
+  const reader = range && new MessageReader(range);
+  while (reader?.next()) largest = Math.max(largest, reader.headersLength + reader.payloadLength);
+  return largest;
+}
