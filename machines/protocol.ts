@@ -246,6 +246,11 @@ export interface JobRecord {
    * the next one.
    */
   readonly failures: readonly Failure[];
+  /**
+   * What a user has deleted of the ended job, where that matters: its last checkpoint ("state": it starts only afresh), or all of it
+   * ("job": a tombstone, which keeps the counters of P1 and shows nowhere).
+   */
+  readonly disposed?: "state" | "job";
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }

@@ -51,7 +51,12 @@ export type RecordChange =
   /** Nothing of it is left. */
   | { readonly change: "savepoint-over"; readonly location: string }
   | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
+  /** Of an ended job: one retained checkpoint, all of them, or everything but its counters. */
+  | { readonly change: "dispose"; readonly what: DisposalTarget }
   | { readonly change: "failure"; readonly failure: Failure };
+
+/** A number: that checkpoint. */
+export type DisposalTarget = "job" | "checkpoints" | number;
 
 export type Changed = { readonly record: JobRecord } | { readonly refused: string };
 
@@ -120,6 +125,8 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
       return { record: { ...record, begunSavepoints: without(record, change.location) } };
     case "abort":
       return { record: { ...record, aborted: [...record.aborted, change.aborted].slice(-ABORTED_KEPT) } };
+    case "dispose":
+      return dispose(record, change.what);
     case "failure":
       return { record: { ...record, failures: remember(record, change.failure) } };
   }
@@ -182,6 +189,53 @@ function decide(
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
       origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },
+  };
+}
+
+/** Only of a job that has ended: what a living one needs nobody deletes. */
+function dispose(record: JobRecord, what: DisposalTarget): Changed {
+  const { job, status, checkpoints } = record;
+  if (isTombstone(record)) return { refused: `there is no job ${job}; "tidemark list" lists the jobs` };
+  if (status === "created" || status === "running" || status === "settling")
+    return { refused: `job ${job} is ${status}: end it first, for example with "tidemark cancel ${job}"` };
+  if (what === "job") return { record: tombstoneOf(record) };
+  const retained = checkpoints.map(({ checkpointId }) => checkpointId);
+  if (retained.length === 0) return { refused: `job ${job} (${status}) has no retained checkpoint` };
+  if (what !== "checkpoints" && !retained.includes(what))
+    return { refused: `job ${job} (${status}) has no checkpoint ${what}; it retains ${retained.join(", ")}` };
+  // Whoever went on from an older one would write again what the latest has committed (P20).
+  if (what === retained.at(-1) && retained.length > 1)
+    return {
+      refused:
+        `checkpoint ${what} is the latest one of job ${job}, and what it holds is committed: who went on from an older one would ` +
+        `write it again. Dispose of the older ones, or of all of them with checkpoint:${job}`,
+    };
+  const kept = checkpoints.filter(({ checkpointId }) => what !== "checkpoints" && checkpointId !== what);
+  return {
+    record: { ...record, checkpoints: kept, ...(kept.length === 0 && { disposed: "state" as const }) },
+  };
+}
+
+/** All that shows of a job which was disposed of is that its counters go on. */
+export function isTombstone({ disposed }: Pick<JobRecord, "disposed">): boolean {
+  return disposed === "job";
+}
+
+function tombstoneOf(record: JobRecord): JobRecord {
+  const { maxParallelism } = record.plan;
+  return {
+    ...record,
+    plan: { vertices: [], edges: [], maxParallelism },
+    ...{
+      generations: [],
+      splits: {},
+      checkpoints: [],
+      origin: null,
+      savepoints: [],
+      aborted: [],
+      failures: [],
+    },
+    disposed: "job",
   };
 }
 

@@ -37,7 +37,12 @@ export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): 
 }
 
 /** For good: nobody resumes it, nothing of it is under way. */
-export function hasEnded({ status, checkpoints }: Pick<JobRecord, "status" | "checkpoints">): boolean {
+export function hasEnded({
+  status,
+  checkpoints,
+  disposed,
+}: Pick<JobRecord, "status" | "checkpoints" | "disposed">): boolean {
+  if (disposed !== undefined) return true;
   if (status === "failed") return checkpoints.length === 0;
   return status === "finished" || status === "stopped" || status === "canceled";
 }
@@ -58,7 +63,7 @@ export interface UnreachableObject extends StoredObject {
 
 /** @param reached every name that the record and its manifests name: all of them, or what is needed may be collected */
 export function unreachable(
-  record: Pick<JobRecord, "generation" | "generations" | "status" | "checkpoints">,
+  record: Pick<JobRecord, "generation" | "generations" | "status" | "checkpoints" | "disposed">,
   reached: ReadonlySet<string>,
   objects: readonly StoredObject[],
 ): UnreachableObject[] {

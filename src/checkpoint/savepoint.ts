@@ -178,14 +178,19 @@ export async function isCompleteSavepoint(
  * where neither metadata nor the name says that this was a savepoint. Answers how many objects there were.
  */
 export async function disposeSavepoint(location: string, storage: CheckpointStorage): Promise<number> {
+  const names = await savepointObjects(location, storage);
+  for (const each of names) await storage.delete(each);
+  return names.length;
+}
+
+/** Names of what lies there as ours, the metadata first; none where nothing says that this was a savepoint. */
+export async function savepointObjects(location: string, storage: CheckpointStorage): Promise<string[]> {
   const { name } = splitLocation(location);
   const names: string[] = [];
   for await (const object of storage.list(`${name}/`))
     if (OURS.test(object.name.slice(name.length + 1))) names.push(object.name);
-  if (!GIVEN_NAME.test(name) && !names.some((each) => each.includes(METADATA))) return 0;
-  names.sort((a, b) => Number(b.includes(METADATA)) - Number(a.includes(METADATA)));
-  for (const each of names) await storage.delete(each);
-  return names.length;
+  if (!GIVEN_NAME.test(name) && !names.some((each) => each.includes(METADATA))) return [];
+  return names.sort((a, b) => Number(b.includes(METADATA)) - Number(a.includes(METADATA)));
 }
 
 function bytesOf(manifest: Manifest): number {

@@ -1,10 +1,12 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
+import type { DisposalTarget } from "../../machines/record.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
 import { timeoutSignal } from "../timer.ts";
 import { type ControlLink, pause } from "./link.ts";
 import type {
   CollectionReport,
+  DisposalReport,
   JobReport,
   JobSubmission,
   LeaderAnswer,
@@ -99,6 +101,18 @@ export class ControlClient {
     for (;;) {
       const answer = await this.#known(job, { type: "job.gc", job, requestId });
       if (answer.answer === "collected") return answer.report;
+    }
+  }
+
+  /**
+   * Resolves when what an ended job has left is deleted, however long that takes.
+   * @param requestId random: repetitions are recognised by it
+   * @throws RequestRefusedError when the job lives, or has no such checkpoint
+   */
+  async dispose(job: string, what: DisposalTarget, requestId: string): Promise<DisposalReport> {
+    for (;;) {
+      const answer = await this.#known(job, { type: "job.dispose", job, requestId, what });
+      if (answer.answer === "disposed") return answer.report;
     }
   }
 

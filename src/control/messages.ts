@@ -19,6 +19,7 @@ import type {
   SubtaskName,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
+import type { DisposalTarget } from "../../machines/record.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 
@@ -74,7 +75,14 @@ export type LeaderRequest =
   | { readonly type: "job.suspend"; readonly job: string }
   | SnapshotRequest
   /** Deletes what older generations have left behind. A repetition carries the same id. */
-  | { readonly type: "job.gc"; readonly job: string; readonly requestId: string };
+  | { readonly type: "job.gc"; readonly job: string; readonly requestId: string }
+  /** Deletes what an ended job has left. A repetition carries the same id. */
+  | {
+      readonly type: "job.dispose";
+      readonly job: string;
+      readonly requestId: string;
+      readonly what: DisposalTarget;
+    };
 
 /**
  * A checkpoint or savepoint that somebody waits for: sent again until the answer is its outcome. `request` is random and
@@ -113,7 +121,18 @@ export type LeaderAnswer =
   | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
   /** The deleting goes on: ask again with the same request id. */
   | { readonly answer: "collecting" }
-  | { readonly answer: "collected"; readonly report: CollectionReport };
+  | { readonly answer: "collected"; readonly report: CollectionReport }
+  | { readonly answer: "disposed"; readonly report: DisposalReport };
+
+/** What `job.dispose` has deleted. */
+export interface DisposalReport {
+  /** Retained ones that are gone. */
+  readonly checkpoints: readonly number[];
+  readonly objects: number;
+  readonly bytes: number;
+  /** Of the objects: the first hundred. */
+  readonly names: readonly string[];
+}
 
 /** What `job.gc` has deleted. */
 export interface CollectionReport {

@@ -342,3 +342,42 @@ describe("a write of unknown outcome (P8)", () => {
     expect(settleWrite(mine, now)).toBe(settled);
   });
 });
+
+describe("what a user disposes of", () => {
+  const retained = [checkpointOf(5), checkpointOf(7)];
+  const ended = (status: JobStatus) =>
+    recordWith({ status, checkpoints: retained, reservedCheckpointId: 2000 });
+  const idsAfter = (record: JobRecord, what: "checkpoints" | "job" | number) =>
+    changed(record, { change: "dispose", what }).checkpoints.map(({ checkpointId }) => checkpointId);
+
+  it("is an older checkpoint, all of them, or everything but the counters", () => {
+    for (const status of ["failed", "suspended", "canceled"] as const) {
+      expect(idsAfter(ended(status), 5)).toEqual([7]);
+      expect(changed(ended(status), { change: "dispose", what: 5 }).disposed).toBeUndefined();
+      expect(changed(ended(status), { change: "dispose", what: "checkpoints" })).toMatchObject({
+        ...{ status, checkpoints: [], disposed: "state" },
+      });
+      const tombstone = changed(ended(status), { change: "dispose", what: "job" });
+      expect(tombstone).toMatchObject({
+        disposed: "job",
+        checkpoints: [],
+        reservedCheckpointId: 2000,
+        generation: 1,
+      });
+      expect(refusal(tombstone, { change: "dispose", what: "job" })).toMatch("there is no job");
+    }
+  });
+
+  it("is not the latest one while older ones stay: it is committed (P20)", () => {
+    expect(refusal(ended("failed"), { change: "dispose", what: 7 })).toMatch(
+      "checkpoint 7 is the latest one",
+    );
+    expect(idsAfter(recordWith({ status: "failed", checkpoints: [checkpointOf(7)] }), 7)).toEqual([]);
+  });
+
+  it("is nothing of a job that lives", () => {
+    for (const status of ["created", "running", "settling"] as const)
+      for (const what of ["job", "checkpoints", 5] as const)
+        expect(refusal(ended(status), { change: "dispose", what })).toMatch(`is ${status}: end it first`);
+  });
+});

@@ -223,6 +223,25 @@ describe("a job that has ended", () => {
   );
 });
 
+describe("a job that was disposed of", () => {
+  it("is started as if it had never been, with counters that go on (P1)", () => {
+    const tombstone = existing("failed", { disposed: "job", checkpoints: [] });
+    const { record } = ask(tombstone, false) as { record: JobRecord };
+    expect(record).toMatchObject({ incarnation: "random-1", generation: 4, reservedCheckpointId: 2000 });
+    expect(record.disposed).toBeUndefined();
+  });
+
+  it("starts only afresh when its checkpoints are gone", () => {
+    for (const status of ["failed", "suspended"] as const) {
+      const answer = ask(existing(status, { disposed: "state", checkpoints: [] }), false);
+      expect(answer).toEqual({
+        refused: expect.stringMatching(`is ${status}, and its checkpoints were disposed of; .*--fresh`),
+      });
+      expect(ask(existing(status, { disposed: "state", checkpoints: [] }), true)).toHaveProperty("record");
+    }
+  });
+});
+
 describe("a changed graph", () => {
   it("is refused, naming what changed and the way out", () => {
     const answer = ask(existing("suspended"), false, { graphFingerprint: "g2", plan: planOf(2, ["total"]) });

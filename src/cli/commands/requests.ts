@@ -6,10 +6,11 @@ import type { RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { loadJob } from "../../job/load.ts";
 import { describePlan } from "../../job/plan.ts";
-import { type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
+import { type ClusterView, type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
+import { readJob } from "../stored/retained.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
 
@@ -76,12 +77,22 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
       await clientOf(view, flags).cancel(job);
-      return print(flags, { job, canceling: true }, `job ${job} is being canceled`);
+      const dispose = await disposalOf(view, job);
+      const text = `job ${job} is being canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
+      return print(flags, { job, canceling: true, dispose }, text);
     }
     const { checkpointId, location } = await takeSavepoint(view, flags, job, "cancel");
-    const text = `job ${job} is canceled; its savepoint is ${location}`;
-    print(flags, { job, canceled: true, checkpointId, location }, text);
+    const dispose = await disposalOf(view, job);
+    const stays = dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`;
+    const text = `job ${job} is canceled; its savepoint is ${location}${stays}`;
+    print(flags, { job, canceled: true, checkpointId, location, dispose }, text);
   });
+}
+
+/** The command that deletes what the canceled job keeps; null: it keeps nothing. */
+async function disposalOf(view: ClusterView, job: string): Promise<string | null> {
+  const { checkpointing } = await readJob(await view.findRecords(), job);
+  return checkpointing.retention === "retain-on-cancellation" ? `tidemark dispose checkpoint:${job}` : null;
 }
 
 interface CancelFlags extends ClientFlags {

@@ -1,7 +1,6 @@
-/** `tidemark savepoint`, `stop`, `restore`, `dispose`: snapshots that belong to their users. */
+/** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
 import type { Command } from "commander";
-import { disposeSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
-import { EnvironmentError, RequestRefusedError } from "../../errors.ts";
+import { RequestRefusedError } from "../../errors.ts";
 import { loadJob } from "../../job/load.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
@@ -77,11 +76,6 @@ export function savepointCommands(program: Command): void {
       exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is submitted"),
     )
     .action(restore);
-  addClientOptions(program.command("dispose"))
-    .description("delete a savepoint")
-    .argument("<location>", "what savepoint or stop has printed")
-    .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "it is deleted"))
-    .action(dispose);
 }
 
 async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" | "drain"): Promise<void> {
@@ -146,13 +140,4 @@ function describe({ operators }: RestorePlan): string {
       String(bytes),
     ]),
   ]);
-}
-
-async function dispose(location: string, flags: ClientFlags): Promise<void> {
-  const { root } = splitLocation(location);
-  await withView(flags, async (view) => {
-    const objects = await disposeSavepoint(location, await view.openStorage(root, "find"));
-    if (objects === 0) throw new EnvironmentError(`there is no savepoint at ${location}`);
-    print(flags, { location, disposed: true, objects }, `savepoint ${location} is deleted`);
-  });
 }

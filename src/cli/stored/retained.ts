@@ -5,6 +5,7 @@
  * missing looks at the record once more before saying so (`whileRetained`).
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
+import { isTombstone } from "../../../machines/record.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import {
   EnvironmentError,
@@ -23,15 +24,17 @@ const LOOKS = 10;
 export async function readJobs(records: RecordStore | undefined): Promise<JobRecord[]> {
   const keys = (await records?.keys(jobKey(""))) ?? [];
   const found = await Promise.all(keys.map((key) => records?.read(key)));
-  return found.flatMap((one) => (one === undefined ? [] : [decodeRecord(one.value)]));
+  const all = found.flatMap((one) => (one === undefined ? [] : [decodeRecord(one.value)]));
+  return all.filter((record) => !isTombstone(record));
 }
 
 /** @throws RequestRefusedError when there is no such job */
 export async function readJob(records: RecordStore | undefined, job: string): Promise<JobRecord> {
   const found = await records?.read(jobKey(job));
-  if (found === undefined)
+  const record = found === undefined ? undefined : decodeRecord(found.value);
+  if (record === undefined || isTombstone(record))
     throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
-  return decodeRecord(found.value);
+  return record;
 }
 
 /** A retained checkpoint, and what lies under the name of its manifest. */

@@ -16,7 +16,7 @@ import {
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
-import { describeError } from "../../errors.ts";
+import { describeError, EnvironmentError } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
 import { isAtLeast } from "../server/server-version.ts";
@@ -42,6 +42,7 @@ const CLOSE_WAIT_MS = 500;
 const ACK_WAIT_MS = 7 * 24 * 3600 * 1000;
 /** JetStream error codes. */
 const CONSUMER_NOT_FOUND = 10014;
+const STREAM_NOT_FOUND = 10059;
 const CONSUMER_EXISTS = 10148;
 
 export class ProgressConsumer {
@@ -178,6 +179,53 @@ export function progressName(parts: readonly string[]): string {
   const text = parts.join("-");
   const legal = text.replace(/[^A-Za-z0-9_-]+/g, "_").slice(0, 200);
   return legal === text ? legal : `${legal}-${fingerprint(text)}`;
+}
+
+/** A consumer that shows the progress of a job. */
+export interface ProgressOf {
+  readonly stream: string;
+  readonly name: string;
+}
+
+/** Of a job's sources, as far as its record names their streams, and under the names that are given by default. */
+export async function findProgress(
+  nats: NatsEnvironment,
+  {
+    job,
+    splits,
+  }: { readonly job: string; readonly splits: { readonly [source: string]: readonly object[] } },
+): Promise<ProgressOf[]> {
+  const manager = await nats.manager();
+  const found: ProgressOf[] = [];
+  for (const [source, some] of Object.entries(splits))
+    for (const split of some) {
+      const { id, stream } = split as { readonly id: string; readonly stream?: unknown };
+      if (typeof stream !== "string") continue;
+      const name = progressName(["tidemark", job, source, id]);
+      if (await isThere(manager.consumers.info(stream, name))) found.push({ stream, name });
+    }
+  return found;
+}
+
+export async function deleteProgress(nats: NatsEnvironment, { stream, name }: ProgressOf): Promise<void> {
+  const manager = await nats.manager();
+  await isThere(manager.consumers.delete(stream, name));
+}
+
+/** Neither a missing consumer nor a missing stream is an error. */
+async function isThere(asked: Promise<unknown>): Promise<boolean> {
+  try {
+    await asked;
+    return true;
+  } catch (error) {
+    if (isApiError(error, CONSUMER_NOT_FOUND) || isApiError(error, STREAM_NOT_FOUND)) return false;
+    throw new EnvironmentError(
+      `a progress consumer cannot be looked up or deleted: ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function fingerprint(text: string): string {

@@ -8,6 +8,7 @@
  */
 import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
 import type { JobRecord, LeaseRecord } from "../../../machines/protocol.ts";
+import { isTombstone } from "../../../machines/record.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   JobReport,
@@ -215,6 +216,8 @@ export class Coordinator {
     if (!this.#jobs.has(request.job)) await this.#adoption;
     const runtime = this.#jobs.get(request.job);
     if (runtime === undefined) return { answer: "unknown" };
+    if (request.type === "job.dispose") return runtime.disposals.request(request.requestId, request.what);
+    if (isTombstone(runtime.record)) return { answer: "unknown" };
     switch (request.type) {
       case "worker.register":
         return runtime.register(request);
@@ -281,7 +284,9 @@ export class Coordinator {
     if (this.#jobs.get(submission.job)?.ended === false) await this.#untilWorkersHaveRegistered();
     const running = this.#jobs.get(submission.job);
     const found = await store.read(key);
-    const existing = running?.record ?? (found === undefined ? undefined : decodeRecord(found.value));
+    // What has ended may have been disposed of behind the back of its leader.
+    const living = running?.ended === false ? running.record : undefined;
+    const existing = living ?? (found === undefined ? undefined : decodeRecord(found.value));
     const facts = {
       token: this.#token,
       newId,

@@ -9,6 +9,7 @@
  * delete it.
  */
 import type { JobRecord, SavepointMetadata } from "../../../machines/protocol.ts";
+import { isTombstone } from "../../../machines/record.ts";
 import { copyManifest, type OpenStorage, readSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
 import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
 import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
@@ -63,7 +64,7 @@ function refusalOf(location: string, cause: unknown): unknown {
 async function readRetained(location: string, sources: RestoreSources): Promise<RestorableState> {
   const [job = "", id] = location.slice(CHECKPOINT.length).split("/");
   const record = await sources.recordOf(job);
-  if (record === undefined)
+  if (record === undefined || isTombstone(record))
     throw new RequestRefusedError(`cannot restore from ${location}: there is no job ${job}`);
   const found =
     id === undefined

@@ -31,6 +31,7 @@ import type { Surroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
 import { checkpointingInput } from "./checkpoints/checkpointing-input.ts";
 import { Collections } from "./checkpoints/collections.ts";
+import { Disposals } from "./checkpoints/disposal.ts";
 import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
 import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
@@ -66,6 +67,7 @@ export class JobRuntime {
   readonly #workers: WorkerRegistry;
   readonly #reaper: ObjectReaper;
   readonly #collections: Collections;
+  readonly disposals: Disposals;
   readonly #life = new AbortController();
   readonly #checkpoints: JobCheckpoints;
   readonly #requests: JobRequests;
@@ -121,6 +123,12 @@ export class JobRuntime {
       clock,
       prove: () => this.#writer.change({ change: "claim", token: options.token }),
       collect: () => this.#reaper.collect(() => this.record),
+    });
+    this.disposals = new Disposals({
+      ...options,
+      signal: this.#life.signal,
+      record: () => this.record,
+      change: (change) => this.#writer.change(change),
     });
     this.#requests = new JobRequests({
       host: this.#host,

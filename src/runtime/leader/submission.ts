@@ -1,5 +1,6 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
 import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
+import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { withGapsOf } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
@@ -91,7 +92,8 @@ export function admit(
   if (existing?.submissionId === submission.submissionId) return { duplicate: true };
   const otherStorage = storageRefusal(submission, facts);
   if (otherStorage !== undefined) return { refused: otherStorage };
-  if (existing === undefined) return { record: freshRecord(undefined, submission, facts) };
+  if (existing === undefined || isTombstone(existing))
+    return { record: freshRecord(existing, submission, facts) };
   switch (existing.status) {
     case "created":
     case "running":
@@ -117,8 +119,9 @@ export function admit(
   }
 }
 
-/** false: what a failed job needs to be resumed was deleted with its end. Its sinks would not let it begin again in their place. */
-export function keepsState({ status, checkpointing, checkpoints }: JobRecord): boolean {
+/** false: what the job needs to be resumed was disposed of, or deleted when it failed. Its sinks would not let it begin again in their place. */
+export function keepsState({ status, checkpointing, checkpoints, disposed }: JobRecord): boolean {
+  if (disposed !== undefined) return false;
   return status !== "failed" || checkpointing.retention !== "delete" || checkpoints.length > 0;
 }
 
@@ -133,7 +136,9 @@ function storageRefusal(
   );
 }
 
-function howItEnded({ status, savepoints, checkpoints, job }: JobRecord): string {
+function howItEnded({ status, savepoints, checkpoints, job, disposed }: JobRecord): string {
+  if (disposed !== undefined && (status === "suspended" || status === "failed"))
+    return `is ${status}, and its checkpoints were disposed of; `;
   const savepoint = savepoints.at(-1);
   if (status === "stopped" && savepoint !== undefined)
     return `was stopped with savepoint ${savepoint.location}; go on with "${shellCommand("tidemark", "restore", "FILE", "--from", savepoint.location)}", or `;

@@ -34,11 +34,7 @@ export class Collections {
 
   async request(requestId: string): Promise<LeaderAnswer> {
     if (this.#latest?.requestId !== requestId) this.#latest = { requestId, answer: this.#collect() };
-    const { answer } = this.#latest;
-    return await new Promise<LeaderAnswer>((resolve, reject) => {
-      const timer = this.#options.clock.after(ANSWER_WITHIN_MS, () => resolve({ answer: "collecting" }));
-      answer.then(resolve, reject).finally(() => timer.cancel());
-    });
+    return await answerInTime(this.#options.clock, this.#latest.answer);
   }
 
   async #collect(): Promise<LeaderAnswer> {
@@ -52,4 +48,12 @@ export class Collections {
       return { answer: "refused", reason: `the collection did not come to its end: ${describeError(error)}` };
     }
   }
+}
+
+/** "collecting" when the answer takes longer than its client waits: it asks again. */
+export function answerInTime(clock: Clock, answer: Promise<LeaderAnswer>): Promise<LeaderAnswer> {
+  return new Promise<LeaderAnswer>((resolve, reject) => {
+    const timer = clock.after(ANSWER_WITHIN_MS, () => resolve({ answer: "collecting" }));
+    answer.then(resolve, reject).finally(() => timer.cancel());
+  });
 }

@@ -1,0 +1,149 @@
+/** `tidemark dispose LOCATION`: deletes a savepoint, or what a job has left that has ended. */
+import type { Command } from "commander";
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { DisposalTarget } from "../../../machines/record.ts";
+import { disposeSavepoint, savepointObjects, splitLocation } from "../../checkpoint/savepoint.ts";
+import type { DisposalReport } from "../../control/messages.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  NoRespondersError,
+  RequestRefusedError,
+  UnknownOutcomeError,
+} from "../../errors.ts";
+import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
+import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
+import { jobKey } from "../../runtime/leader/coordinator.ts";
+import { decodeRecord, encodeRecord } from "../../runtime/leader/record-writer.ts";
+import type { RecordStore } from "../../runtime/record-store.ts";
+import { type ClusterView, createClient, newId } from "../assembly.ts";
+import { exitCodeHelp } from "../report-error.ts";
+import { readJob } from "../stored/retained.ts";
+import { counted, size } from "../text.ts";
+import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
+
+interface DisposeFlags extends ClientFlags {
+  readonly dryRun?: boolean;
+}
+
+/** Longer than a standby needs to take the lead. */
+const LEADER_MS = 3000;
+/** A record that goes on changing so often is being used. */
+const TRIES = 5;
+
+export function disposeCommand(program: Command): void {
+  addClientOptions(program.command("dispose"))
+    .description("delete a savepoint, checkpoints that an ended job has left, or all that it has left")
+    .argument(
+      "<location>",
+      "what savepoint or stop has printed; checkpoint:<job> or checkpoint:<job>/<id>; or job:<job>",
+    )
+    .option("--dry-run", "only list what would be deleted")
+    .addHelpText(
+      "after",
+      exitCodeHelp(["ok", "usage", "environment", "refused", "damaged", "bug"], "it is deleted, or listed"),
+    )
+    .action(dispose);
+}
+
+async function dispose(location: string, flags: DisposeFlags): Promise<void> {
+  const left = leftByJob(location);
+  if (left === undefined) return disposeOfSavepoint(location, flags);
+  const { job, what } = left;
+  const dryRun = flags.dryRun === true;
+  await withView(flags, async (view) => {
+    const record = await readJob(await view.findRecords(), job);
+    const plan = await planDisposal(record, what, await view.findStorage());
+    const consumers = what === "job" ? await findProgress(view.nats, record) : [];
+    // While the record still tells of them.
+    if (!dryRun) for (const consumer of consumers) await deleteProgress(view.nats, consumer);
+    const report = dryRun ? reportOf(plan) : await disposeOf(view, job, what);
+    const value = { location, disposed: !dryRun, dryRun, ...report, consumers };
+    print(flags, value, describe(location, value));
+  });
+}
+
+function describe(
+  location: string,
+  disposed: DisposalReport & { readonly dryRun: boolean; readonly consumers: readonly ProgressOf[] },
+): string {
+  const { dryRun, checkpoints, objects, bytes, names, consumers } = disposed;
+  const what = location.startsWith("job:")
+    ? `all that job ${location.slice("job:".length)} has left`
+    : `${checkpoints.length === 1 ? "checkpoint" : "checkpoints"} ${checkpoints.join(", ")}`;
+  return [
+    `${what} ${dryRun ? "would be" : "is"} deleted: ${counted(objects, "object")}, ${size(bytes)}`,
+    ...names.map((name) => `  ${name}`),
+    ...(names.length < objects ? [`  … and ${objects - names.length} more`] : []),
+    ...consumers.map(({ stream, name }) => `  consumer ${name} of stream ${stream}`),
+  ].join("\n");
+}
+
+/** undefined: a savepoint. @throws ConfigurationError */
+function leftByJob(location: string): { readonly job: string; readonly what: DisposalTarget } | undefined {
+  const [, kind, job = "", id] = /^(checkpoint|job):([^/]*)(?:\/(.*))?$/s.exec(location) ?? [];
+  if (kind === undefined) return undefined;
+  checkJobName(job);
+  if (id === undefined) return { job, what: kind === "job" ? "job" : "checkpoints" };
+  const checkpointId = Number(id);
+  if (kind === "job" || !/^[1-9]\d*$/.test(id) || !Number.isSafeInteger(checkpointId))
+    throw new ConfigurationError(
+      "location",
+      `"${location}" is none: write checkpoint:${job} or checkpoint:${job}/7 for checkpoints, job:${job} for all that the job has left`,
+    );
+  return { job, what: checkpointId };
+}
+
+async function disposeOfSavepoint(location: string, flags: DisposeFlags): Promise<void> {
+  const { root } = splitLocation(location);
+  const dryRun = flags.dryRun === true;
+  await withView(flags, async (view) => {
+    const storage = await view.openStorage(root, "find");
+    const objects = dryRun
+      ? (await savepointObjects(location, storage)).length
+      : await disposeSavepoint(location, storage);
+    if (objects === 0) throw new EnvironmentError(`there is no savepoint at ${location}`);
+    const text = dryRun
+      ? `savepoint ${location} would be deleted: ${counted(objects, "object")}`
+      : `savepoint ${location} is deleted`;
+    print(flags, { location, disposed: !dryRun, dryRun, objects }, text);
+  });
+}
+
+/** By the leader; where no coordinator leads, the compare-and-set of the record is fence enough. */
+async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
+  try {
+    return await createClient(view, LEADER_MS).dispose(job, what, newId());
+  } catch (error) {
+    const leaderless = error instanceof EnvironmentError && error.cause instanceof NoRespondersError;
+    if (!leaderless) throw error;
+    return await disposeAlone(view, job, what);
+  }
+}
+
+async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
+  const records = await view.findRecords();
+  const storage = await view.findStorage();
+  for (let tries = 0; records !== undefined && tries < TRIES; tries++) {
+    const found = await records.read(jobKey(job));
+    if (found === undefined) break;
+    const plan = await planDisposal(decodeRecord(found.value), what, storage);
+    const record = { ...plan.record, writeId: newId(), updatedAtMs: Date.now() };
+    if (!(await isStored(records, record, found.revision))) continue;
+    await deleteDisposed(plan, storage);
+    return reportOf(plan);
+  }
+  throw new RequestRefusedError(`job ${job} is being changed at this moment: try again`);
+}
+
+/** Its outcome is settled, never guessed (P8). */
+async function isStored(records: RecordStore, record: JobRecord, revision: number): Promise<boolean> {
+  const key = jobKey(record.job);
+  try {
+    return (await records.compareAndSet(key, encodeRecord(record), revision)).outcome === "stored";
+  } catch (error) {
+    if (!(error instanceof UnknownOutcomeError)) throw error;
+    const now = await records.read(key);
+    return now !== undefined && decodeRecord(now.value).writeId === record.writeId;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * What a user has deleted of a job that has ended: on its leader, or by the command itself where no coordinator leads.
+ *
+ * Owns: the order in which it goes. Does not own: what may go (machines/record.ts, checkpoint/reachability.ts).
+ *
+ * V1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
+ *     or restored under this name meanwhile is touched: its own write of the record and this one exclude each other.
+ * V2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where nobody leads, too.
+ */
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import { changeRecord, type DisposalTarget, type RecordChange } from "../../../../machines/record.ts";
+import { objectsOf } from "../../../checkpoint/reachability.ts";
+import {
+  type CheckpointStorage,
+  generationIn,
+  objectNames,
+  type StoredObject,
+} from "../../../checkpoint/storage.ts";
+import type { DisposalReport, LeaderAnswer } from "../../../control/messages.ts";
+import { describeError, InvariantError, RequestRefusedError } from "../../../errors.ts";
+import type { Clock } from "../../clock.ts";
+import { readManifest } from "../../manifest.ts";
+import type { WriteOutcome } from "../record-writer.ts";
+import { answerInTime } from "./collections.ts";
+
+/** A report is one message, however much there was (P10). */
+const NAMES_REPORTED = 100;
+
+export interface DisposalPlan {
+  /** What the record becomes. */
+  readonly record: JobRecord;
+  /** Checkpoints that it names no more. */
+  readonly checkpoints: readonly number[];
+  readonly objects: readonly StoredObject[];
+}
+
+/**
+ * @throws RequestRefusedError when the job lives or has no such checkpoint; ObjectMissingError, ObjectCorruptError: what a checkpoint
+ * needs that stays cannot be told
+ */
+export async function planDisposal(
+  before: JobRecord,
+  what: DisposalTarget,
+  storage: CheckpointStorage,
+): Promise<DisposalPlan> {
+  const changed = changeRecord(before, { change: "dispose", what });
+  if ("refused" in changed) throw new RequestRefusedError(changed.refused);
+  const { record } = changed;
+  const reached = new Set<string>();
+  for (const checkpoint of record.checkpoints) {
+    const manifest = await readManifest(storage, checkpoint.manifest);
+    for (const { handle } of objectsOf(checkpoint, manifest)) reached.add(handle.name);
+  }
+  const objects: StoredObject[] = [];
+  for await (const object of storage.list(objectNames.job(before.job))) {
+    const generation = generationIn(object.name);
+    // Of no other name than ours, and of nothing that is newer than the record.
+    if (generation !== undefined && generation <= before.generation && !reached.has(object.name))
+      objects.push(object);
+  }
+  const kept = new Set(record.checkpoints.map(({ checkpointId }) => checkpointId));
+  const gone = before.checkpoints.filter(({ checkpointId }) => !kept.has(checkpointId));
+  return { record, checkpoints: gone.map(({ checkpointId }) => checkpointId), objects };
+}
+
+export async function deleteDisposed(
+  { objects }: DisposalPlan,
+  storage: CheckpointStorage,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { name } of objects) {
+    signal?.throwIfAborted();
+    await storage.delete(name);
+  }
+}
+
+export function reportOf({ checkpoints, objects }: DisposalPlan): DisposalReport {
+  return {
+    checkpoints,
+    objects: objects.length,
+    bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
+    names: objects.slice(0, NAMES_REPORTED).map(({ name }) => name),
+  };
+}
+
+export interface DisposalsOptions {
+  readonly clock: Clock;
+  readonly storage: CheckpointStorage;
+  /** Leadership (P9). */
+  readonly signal: AbortSignal;
+  readonly record: () => JobRecord;
+  readonly change: (change: RecordChange) => Promise<WriteOutcome>;
+}
+
+/** On the leader: a repeated request meets the disposal that it began. */
+export class Disposals {
+  readonly #options: DisposalsOptions;
+  #latest: { readonly requestId: string; readonly answer: Promise<LeaderAnswer> } | undefined;
+
+  constructor(options: DisposalsOptions) {
+    this.#options = options;
+  }
+
+  request(requestId: string, what: DisposalTarget): Promise<LeaderAnswer> {
+    if (this.#latest?.requestId !== requestId) this.#latest = { requestId, answer: this.#dispose(what) };
+    return answerInTime(this.#options.clock, this.#latest.answer);
+  }
+
+  async #dispose(what: DisposalTarget): Promise<LeaderAnswer> {
+    const { storage, record, change, signal } = this.#options;
+    try {
+      const plan = await planDisposal(record(), what, storage);
+      const written = await change({ change: "dispose", what });
+      if (written.outcome === "refused") return { answer: "refused", reason: written.reason };
+      if (written.outcome === "lost")
+        return { answer: "refused", reason: "the job was started, or another coordinator leads; ask again" };
+      await deleteDisposed(plan, storage, signal);
+      return { answer: "disposed", report: reportOf(plan) };
+    } catch (error) {
+      if (error instanceof InvariantError) throw error;
+      if (error instanceof RequestRefusedError) return { answer: "refused", reason: error.message };
+      return { answer: "refused", reason: `the disposal did not come to its end: ${describeError(error)}` };
+    }
+  }
+}

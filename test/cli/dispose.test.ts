@@ -1,0 +1,206 @@
+/** What an ended job has left is deleted by `dispose`, with a coordinator and without one; of a living job nothing is. */
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
+import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
+import { jobKey } from "../../src/runtime/leader/coordinator.ts";
+import { decodeRecord, encodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import type { RecordStore } from "../../src/runtime/record-store.ts";
+import { jobRecord } from "../support/job-record.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+import { countingJob, wrongCounts } from "./jobs.ts";
+import { storeCheckpoint } from "./stored-jobs.ts";
+import { until, Workspace } from "./workspace.ts";
+
+// Real processes on a machine that others use too.
+vi.setConfig({ testTimeout: 240_000 });
+
+const JOB = "word-count";
+
+let server: TestServer;
+let workspace: Workspace;
+let cluster: Cluster;
+let records: RecordStore;
+let prefix: string;
+let tests = 0;
+
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  prefix = `dispose${++tests}`;
+  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
+  records = await cluster.openRecords();
+  workspace = await Workspace.create();
+});
+afterEach(async () => {
+  await workspace.remove();
+  await cluster.nats.connection.close();
+});
+
+const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
+const asks = (...args: string[]) => workspace.run(here(...args));
+const json = async (...args: string[]) => {
+  const { code, stdout, stderr } = await asks(...args, "--json");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return JSON.parse(stdout) as Record<string, unknown>;
+};
+async function refused(words: RegExp, ...args: string[]): Promise<void> {
+  const answer = await asks(...args);
+  expect(answer.stderr).toMatch(words);
+  expect(answer).toMatchObject({ code: 4, stdout: "" });
+}
+const objects = async () => {
+  const names: string[] = [];
+  for await (const { name } of cluster.storage.list(`${JOB}/`)) names.push(name);
+  return names.sort();
+};
+const read = async (): Promise<JobRecord> => decodeRecord((await records.read(jobKey(JOB)))!.value);
+const write = async (record: JobRecord) => {
+  const found = await records.read(jobKey(JOB));
+  await records.compareAndSet(jobKey(JOB), encodeRecord(record), found?.revision ?? 0);
+};
+
+/** With two retained checkpoints and one object that nothing names. */
+async function stored(status: JobStatus, some: Partial<JobRecord> = {}) {
+  const base = jobRecord({
+    job: JOB,
+    status,
+    generation: 3,
+    generations: [3],
+    reservedCheckpointId: 2000,
+    ...some,
+  });
+  const [one, two] = [
+    await storeCheckpoint(cluster.storage, base, 1),
+    await storeCheckpoint(cluster.storage, base, 2),
+  ];
+  await cluster.storage.put(`${JOB}/${base.incarnation}/2/checkpoint-9/old`, [new Uint8Array(3)]);
+  await write({ ...base, checkpoints: [one, two] });
+  return { one, two };
+}
+
+describe("where no coordinator leads", () => {
+  test("one checkpoint, all of them, the whole job; each shown before by --dry-run", async () => {
+    const { one, two } = await stored("failed");
+    await refused(/checkpoint 2 is the latest one of job word-count/, "dispose", `checkpoint:${JOB}/2`);
+    await refused(/has no checkpoint 7; it retains 1, 2/, "dispose", `checkpoint:${JOB}/7`);
+    for (const wrong of [`checkpoint:${JOB}/x`, `job:${JOB}/1`, "job:", "checkpoint:a b"])
+      expect(await asks("dispose", wrong)).toMatchObject({ code: 2, stdout: "" });
+    await refused(/there is no job nobody/, "dispose", "job:nobody");
+    const before = await objects();
+
+    const shown = await json("dispose", `checkpoint:${JOB}/1`, "--dry-run");
+    expect(shown).toMatchObject({ disposed: false, dryRun: true, checkpoints: [1], objects: 4 });
+    expect(await objects()).toEqual(before);
+    expect(await json("dispose", `checkpoint:${JOB}/1`)).toMatchObject({
+      ...{ disposed: true, dryRun: false, checkpoints: [1], objects: 4 },
+      names: expect.arrayContaining([...one.objects]),
+    });
+    expect(await objects()).toEqual([...two.objects].sort());
+    expect((await read()).checkpoints.map(({ checkpointId }) => checkpointId)).toEqual([2]);
+
+    expect(await json("dispose", `checkpoint:${JOB}`)).toMatchObject({ checkpoints: [2], objects: 3 });
+    expect(await objects()).toEqual([]);
+    await refused(/has no retained checkpoint/, "dispose", `checkpoint:${JOB}`);
+    expect(await read()).toMatchObject({ status: "failed", disposed: "state", checkpoints: [] });
+
+    expect(await json("dispose", `job:${JOB}`)).toMatchObject({
+      disposed: true,
+      checkpoints: [],
+      objects: 0,
+    });
+    // The counters go on, nothing else shows.
+    expect(await read()).toMatchObject({ disposed: "job", generation: 3, reservedCheckpointId: 2000 });
+    expect(await json("list")).toEqual({ jobs: [] });
+    for (const command of [
+      ["describe", JOB],
+      ["status", JOB],
+      ["dispose", `job:${JOB}`],
+      ["checkpoints", "ls", JOB],
+    ])
+      await refused(/there is no job word-count/, ...command);
+  });
+
+  test("what lives is left alone", async () => {
+    for (const status of ["created", "running", "settling"] as const) {
+      await stored(status);
+      const before = [await objects(), await read()];
+      for (const location of [`job:${JOB}`, `checkpoint:${JOB}`, `checkpoint:${JOB}/1`])
+        await refused(new RegExp(`job word-count is ${status}: end it first`), "dispose", location);
+      expect([await objects(), await read()]).toEqual(before);
+    }
+  });
+});
+
+test("by its leader, which starts the job anew afterwards with counters that go on", async () => {
+  const connection = cluster.nats.connection;
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ name: `IN-${prefix}`, subjects: [`in.${prefix}`] });
+  await jetstream(connection).publish(`in.${prefix}`, "1");
+  const progress = `tidemark-${JOB}-in-in_${prefix}`;
+  const options =
+    'checkpointing: { interval: "100ms", retention: "retain-on-cancellation", inlineThreshold: 0 }';
+  const job = countingJob({
+    name: JOB,
+    count: 2_000_000,
+    ratePerSecond: 2_000,
+    options,
+    parallelism: 1,
+  }).replace(
+    "  job\n",
+    `  job.source("in", jetstreamSource({ stream: "IN-${prefix}", decode: "text" })).sink("seen", fileSink({ directory: "seen" }));\n  job\n`,
+  );
+  workspace.write("job.js", job.replace("fileSink, ", "fileSink, jetstreamSource, "));
+  const leader = workspace.start(here("coordinator"));
+  expect(await asks("submit", "job.js")).toMatchObject({ code: 0 });
+  const worker = workspace.start(here("worker", "job.js", "--slots", "1"));
+  const client = createClient(cluster);
+  const comesTo = (what: string, met: (status: string, completed: number) => boolean) =>
+    until(
+      async () => {
+        const report = await client.status(JOB);
+        return report !== undefined && met(report.status, report.checkpoints.completed);
+      },
+      100_000,
+      () => what,
+    );
+  await comesTo("checkpoints", (_, completed) => completed > 1);
+  await refused(/job word-count is running: end it first/, "dispose", `job:${JOB}`);
+  const consumers = async () =>
+    (await manager.consumers.list(`IN-${prefix}`).next())
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("tidemark-"));
+  await until(
+    async () => (await consumers()).length === 1,
+    100_000,
+    () => progress,
+  );
+  const canceled = await asks("cancel", JOB);
+  expect(canceled.stdout).toMatch(`its last checkpoints stay until "tidemark dispose checkpoint:${JOB}"`);
+  await comesTo("canceled", (status) => status === "canceled");
+  worker.kill("SIGKILL");
+  const ended = await read();
+  expect(ended.checkpoints).toHaveLength(1);
+  expect(await objects()).not.toEqual([]);
+
+  const disposed = await json("dispose", `job:${JOB}`);
+  expect(disposed).toMatchObject({ disposed: true, checkpoints: [ended.checkpoints[0]!.checkpointId] });
+  expect(await objects()).toEqual([]);
+  expect(await consumers()).toEqual([]);
+  await refused(/there is no job word-count/, "cancel", JOB);
+  expect(await json("list")).toEqual({ jobs: [] });
+
+  workspace.write("job.js", countingJob({ name: JOB, count: 1_000, directory: "again" }));
+  expect(await asks("submit", "job.js")).toMatchObject({ code: 0 });
+  workspace.start(here("worker", "job.js", "--slots", "2"));
+  await comesTo("finished", (status) => status === "finished");
+  expect(wrongCounts(workspace.lines("again"), 1_000)).toEqual([]);
+  const again = await read();
+  expect(again.generation).toBeGreaterThan(ended.generation);
+  expect(again.reservedCheckpointId).toBeGreaterThanOrEqual(ended.reservedCheckpointId);
+  expect(again.disposed).toBeUndefined();
+  leader.kill("SIGKILL");
+});
