@@ -71,7 +71,8 @@ export type JobEvent =
   | { readonly type: "restart.granted"; readonly delayMs: number }
   | { readonly type: "restart.denied" }
   | { readonly type: "cancel.requested" }
-  | { readonly type: "suspend.requested" }
+  /** Its checkpoint is given up after `boundMs`: the job ends all the same, and goes on from the last completed one. */
+  | { readonly type: "suspend.requested"; readonly boundMs: number }
   | {
       readonly type: "stop.requested";
       readonly request: string;

@@ -11,6 +11,8 @@
  * J5  Whoever lost the record sends nothing and deletes nothing (P9).
  * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
  *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
+ * J7  No end waits for what only hangs (P49): a suspension gives its checkpoint up after a bound, and a job that is ended
+ *     while it restores does not wait for its subtasks, but has another generation commit.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
@@ -26,6 +28,7 @@ interface Context extends JobInput, RecordFacts {
   /** Places of the regions that have no generation, or one that has failed. */
   readonly down: readonly number[];
   readonly suspending: boolean;
+  readonly suspendBoundMs: number;
   readonly stop: CheckpointRequest | null;
   readonly draining: boolean;
   readonly stranded: boolean;
@@ -151,7 +154,9 @@ const machine = setup({
     settleToCanceled: assign({ settleTo: "canceled" }),
     settleToSuspended: assign({ settleTo: "suspended" }),
     settleToFailed: assign({ settleTo: "failed" }),
-    wantSuspend: assign({ suspending: true }),
+    wantSuspend: assign(({ event }) =>
+      event.type !== "suspend.requested" ? {} : { suspending: true, suspendBoundMs: event.boundMs },
+    ),
     wantStop: assign(({ event }) =>
       event.type !== "stop.requested"
         ? {}
@@ -188,7 +193,9 @@ const machine = setup({
     allEnded: ({ context }) => context.ended.length === context.regions.flat().length,
     allCommitted: ({ context }) =>
       context.completed === 0 || context.committed.length === context.regions.flat().length,
-    alive: ({ context }) => context.down.length === 0,
+    /** Each committer is there and has said that it is. */
+    ableToCommit: ({ context }) =>
+      context.down.length === 0 && context.restored.length === context.regions.flat().length,
     dead: ({ context }) => context.down.length === context.regions.length,
     suspending: ({ context }) => context.suspending,
     stopping: ({ context }) => context.stop !== null,
@@ -236,7 +243,7 @@ const stopped = {
   actions: ["noteCompleted", "settleToStopped"],
 } as const;
 const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
-/** Nothing runs: what the last checkpoint holds is all there is to keep. */
+/** What the last completed checkpoint holds is what is kept. */
 const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
 
 export const jobMachine = machine.createMachine({
@@ -256,6 +263,7 @@ export const jobMachine = machine.createMachine({
     committed: [],
     down: everyRegion(input),
     suspending: false,
+    suspendBoundMs: 0,
     stop: null,
     draining: false,
     stranded: false,
@@ -361,7 +369,7 @@ export const jobMachine = machine.createMachine({
               [resettlingIfSettling],
             ),
             "cancel.requested": [{ guard: "settling" }, canceled],
-            "suspend.requested": { actions: "wantSuspend" },
+            "suspend.requested": [{ guard: "settling" }, suspended],
           },
         },
         restored: {
@@ -448,10 +456,21 @@ export const jobMachine = machine.createMachine({
           },
         },
         suspending: {
-          description: "One more checkpoint, then stop; the job can be resumed from it (P30).",
-          entry: {
-            type: "tell.checkpointing",
-            params: { event: { type: "checkpoint.requested", request: SUSPEND } },
+          description:
+            "One more checkpoint, then stop; the job can be resumed from it (P30). One that does not complete in time is given up (J7).",
+          entry: [
+            {
+              type: "tell.checkpointing",
+              params: { event: { type: "checkpoint.requested", request: SUSPEND } },
+            },
+            {
+              type: "timer.start",
+              params: ({ context }) => ({ timer: "suspend", ms: context.suspendBoundMs }),
+            },
+          ],
+          exit: { type: "timer.cancel", params: { timer: "suspend" } },
+          on: {
+            "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "suspend" } } }, suspended],
           },
         },
         finishing: {
@@ -521,7 +540,7 @@ export const jobMachine = machine.createMachine({
           description: "Is anything decided still uncommitted, and is anybody there to commit it?",
           always: [
             { guard: "allCommitted", target: "#job.ending" },
-            { guard: "alive", target: "committing" },
+            { guard: "ableToCommit", target: "committing" },
             { guard: "dead", target: "#job.recovering" },
             { target: "#job.resettling" },
           ],
@@ -536,7 +555,7 @@ export const jobMachine = machine.createMachine({
       },
     },
     resettling: {
-      description: "Not every committer lives while settling: another generation, only to commit (P18).",
+      description: "Not every committer is there while settling: another generation, only to commit (P18).",
       entry: [
         "takeAllDown",
         { type: "send.teardown", params: ({ context }) => ({ generations: context.generations }) },

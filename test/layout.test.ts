@@ -33,7 +33,7 @@ const FILE_LINES_MAX = 450;
 /** Files that are longer for a reason: how long they may be. */
 const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason: string }>> = {
   "machines/job.ts": {
-    lines: 590,
+    lines: 610,
     reason: "one machine is one definition, or it cannot be read beside its diagram",
   },
   "machines/checkpointing.ts": { lines: 580, reason: "one machine is one definition" },

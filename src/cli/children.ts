@@ -35,7 +35,6 @@ const RESTART_PAUSE_MS = 100;
 const FAILED_STARTS_MAX = 5;
 /** A child that lives for so long has got over what killed it before. */
 const SETTLED_MS = 10_000;
-const STOP_BOUND_MS = 10_000;
 const HOPELESS: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
 
 export class Children {
@@ -125,10 +124,10 @@ export class Children {
   }
 
   /** SIGTERM to those whose name begins so, SIGKILL when they take too long. */
-  async stop(prefix: string): Promise<void> {
+  async stop(prefix: string, boundMs: number): Promise<void> {
     this.#ending = true;
     const children = [...this.#running].filter(([name]) => name.startsWith(prefix)).map(([, child]) => child);
-    await Promise.all(children.map(stopChild));
+    await Promise.all(children.map((child) => stopChild(child, boundMs)));
   }
 
   /** All of them, at once. */
@@ -153,10 +152,10 @@ function obituary(code: number | null, signal: NodeJS.Signals | null, logFile: s
   return `${how}; its log is ${logFile}`;
 }
 
-function stopChild(child: ChildProcess): Promise<void> {
+function stopChild(child: ChildProcess, boundMs: number): Promise<void> {
   return new Promise((resolve) => {
     if (child.exitCode !== null || child.signalCode !== null) return resolve();
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_BOUND_MS);
+    const timer = setTimeout(() => child.kill("SIGKILL"), boundMs);
     child.once("exit", () => {
       clearTimeout(timer);
       resolve();

@@ -19,6 +19,7 @@ import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import { type Cluster, createClient, type PreparedJob, prepareSubmission, submissionOf } from "./assembly.ts";
 import { Children } from "./children.ts";
+import { EndingPatience, unendedText } from "./ending.ts";
 import { describeGaps, type GapFlags } from "./gaps.ts";
 import {
   type ClusterFlags,
@@ -42,6 +43,8 @@ export interface RunSessionOptions {
   /** Directory for logs and the provided server's store. Default: `.tidemark` beside the job file. */
   readonly home?: string;
   readonly logger: Logger;
+  /** The job file is loaded, and nothing is started yet. */
+  readonly onLoaded?: () => void;
   /** Slow steps, for people. */
   readonly say: (line: string) => void;
   /** After the server is there and before the job is submitted: time to fill streams. */
@@ -50,6 +53,10 @@ export interface RunSessionOptions {
 }
 
 const POLL_MS = 200;
+/** A child that has not ended by then is killed. */
+const STOP_MS = 10_000;
+/** The same when the job has not ended in time either. */
+const HURRIED_STOP_MS = 3000;
 const LAST_WORDS_MS = 2000;
 const LAST_ANSWERS_MS = 15_000;
 const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
@@ -75,12 +82,17 @@ export class RunSession {
   readonly #troubles = new Map<string, readonly Trouble[]>();
   #troubleListener: ((source: string, troubles: readonly Trouble[]) => void) | undefined;
   #latest: JobReport | undefined;
+  #patience: EndingPatience | undefined;
+  #completedBefore: number | undefined;
+  #hurry = false;
+  #unended: (error: Error) => void = () => {};
   #serverGone = false;
   #closed = false;
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const { flags, logger } = options;
     const prepared = prepareSubmission(await loadJob(options.jobPath), overridesOf(flags));
+    options.onLoaded?.();
     for (const warning of prepared.warnings) logger.warn({}, warning);
     const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
@@ -186,7 +198,10 @@ export class RunSession {
 
   /** Resolves when the job has reached a terminal status; rejects when it cannot go on. Called once. */
   ended(): Promise<JobReport> {
-    return Promise.race([this.#watch(), this.#broken]);
+    const unended = new Promise<never>((_, reject) => {
+      this.#unended = reject;
+    });
+    return Promise.race([this.#watch(), this.#broken, unended]);
   }
 
   /** At every look at the job, a few times a second. */
@@ -214,7 +229,31 @@ export class RunSession {
 
   /** One more checkpoint, then everything stops; `run` again goes on from there (P30). */
   suspend(): Promise<void> {
+    this.#completedBefore = this.#latest?.checkpoints.completed ?? 0;
+    this.#endInTime();
     return this.#client.suspend(this.prepared.job.name);
+  }
+
+  /** It was suspended, and no checkpoint has completed since that was asked for. */
+  withoutCheckpoint({ status, checkpoints }: JobReport): boolean {
+    return status === "suspended" && checkpoints.completed === this.#completedBefore;
+  }
+
+  /** From here on `ended` rejects when the job does not end within a bound. */
+  #endInTime(): void {
+    const patience = new EndingPatience(performance.now());
+    this.#patience = patience;
+    const timer = setInterval(() => {
+      const spentMs = patience.spentMs(performance.now());
+      if (spentMs === undefined) return;
+      clearInterval(timer);
+      this.#hurry = true;
+      const troubles = [...this.#troubles.values()].flat();
+      this.#unended(
+        new EnvironmentError(unendedText(this.prepared.job.name, this.#latest, troubles, spentMs)),
+      );
+    }, POLL_MS);
+    timer.unref();
   }
 
   /** At once; as safe as a crash. */
@@ -270,6 +309,7 @@ export class RunSession {
       const report = await this.#client.status(this.prepared.job.name);
       if (report === undefined) continue;
       this.#latest = report;
+      this.#patience?.heard(report, performance.now());
       for (const listener of this.#listeners) listener(report);
       this.#tellTroubles("leader", report.troubles);
       if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
@@ -283,8 +323,9 @@ export class RunSession {
     this.#closed = true;
     // Nothing can end in good order without it.
     if (this.#serverGone) this.#children.kill();
-    await this.#children.stop("worker");
-    await this.#children.stop("coordinator");
+    const boundMs = this.#hurry ? HURRIED_STOP_MS : STOP_MS;
+    await this.#children.stop("worker", boundMs);
+    await this.#children.stop("coordinator", boundMs);
     // What the children said last is on its way to us; a server that is gone says nothing more.
     await Promise.race([
       this.cluster.bus.flush().catch(() => undefined),

@@ -16,6 +16,13 @@ export interface Timings {
   readonly commitRetryMs: number;
   /** A worker whose old generation has not ended by then exits (P29). Default 10 000. */
   readonly cancelTimeoutMs: number;
+  /**
+   * The checkpoint of a suspension may take this long before the job ends without it, or three times as long as the
+   * last one took, if that is more. Default 10 000.
+   */
+  readonly suspendTimeoutMs: number;
+  /** The same while none has completed yet: the state may be large. Default 20 000. */
+  readonly firstSuspendTimeoutMs: number;
   /** Writing a manifest may take this long before its checkpoint is aborted. Default 60 000. */
   readonly manifestTimeoutMs: number;
 }
@@ -29,5 +36,7 @@ export const defaultTimings: Timings = {
   settleRetryMs: 500,
   commitRetryMs: 200,
   cancelTimeoutMs: 10_000,
+  suspendTimeoutMs: 10_000,
+  firstSuspendTimeoutMs: 20_000,
   manifestTimeoutMs: 60_000,
 };

@@ -46,7 +46,7 @@ export const completed = (
 export const granted = take({ type: "restart.granted", delayMs: 1000 });
 export const denied = take({ type: "restart.denied" });
 export const cancel = take({ type: "cancel.requested" });
-export const suspend = take({ type: "suspend.requested" });
+export const suspend = take({ type: "suspend.requested", boundMs: 20_000 });
 export const stop = (drain = false) =>
   take({ type: "stop.requested", request: "s1", savepoint: "/savepoints", drain });
 export const stopFailed = (request = "s1") => take({ type: "stop.failed", request, reason: "declined" });

@@ -273,7 +273,7 @@ describe("the leader of a job", () => {
       "leader.suspend",
       leader("Ctrl-C: one more checkpoint, settle, suspended.   (P18, P30)", [
         ...running,
-        to("job", "suspend.requested"),
+        to("job", "suspend.requested", { boundMs: 20_000 }),
         reserved,
         ...acknowledgements(1),
         manifest(1),

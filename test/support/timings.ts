@@ -11,4 +11,6 @@ export const shortTimings: Timings = {
   commitRetryMs: 20,
   cancelTimeoutMs: 5000,
   manifestTimeoutMs: 5000,
+  suspendTimeoutMs: 3_600_000,
+  firstSuspendTimeoutMs: 3_600_000,
 };

@@ -31,6 +31,8 @@ export function runCommand(program: Command): void {
     .addHelpText(
       "after",
       "\nCtrl-C suspends: one more checkpoint, then everything stops, and the same command goes on from there." +
+        "\nIf it cannot end in time, because decided output cannot be committed or nothing answers, the processes end all the" +
+        "\nsame (exit code 3), and the next start goes on there." +
         "\nA second Ctrl-C ends at once, as safely as a crash. State and logs are in .tidemark beside the job file.",
     )
     .action(run);
@@ -41,7 +43,13 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const screen = new ProgressScreen(flags.json === true ? { write: () => {} } : process.stdout);
   const say = (line: string) => screen.say(line);
   const interruption = new Interruption(say);
-  const session = await RunSession.start({ jobPath, flags, logger: messagesOf(flags, "run"), say });
+  const session = await RunSession.start({
+    jobPath,
+    flags,
+    logger: messagesOf(flags, "run"),
+    say,
+    onLoaded: () => interruption.listen(),
+  });
   const { plan, config } = session.prepared;
   say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps].join("\n")}\n`);
   interruption.suspends(session);
@@ -56,7 +64,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   }
   const seconds = (performance.now() - startedMs) / 1000;
   if (flags.json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
-  else if (report.status !== "failed") say(epitaph(report, seconds));
+  else if (report.status !== "failed") say(epitaph(report, seconds, session.withoutCheckpoint(report)));
   if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
   process.exit(
     report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok,
@@ -72,6 +80,10 @@ class Interruption {
 
   constructor(say: (line: string) => void) {
     this.#say = say;
+  }
+
+  /** Not while the job file is loaded: it may never return, and then no handler runs. */
+  listen(): void {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => this.#interrupt());
   }
@@ -122,7 +134,7 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   );
 }
 
-function epitaph(report: JobReport, seconds: number): string {
+function epitaph(report: JobReport, seconds: number, withoutCheckpoint: boolean): string {
   const { completed, aborted } = report.checkpoints;
   const facts =
     `${count(completed)} checkpoints completed, ${count(aborted)} aborted, ` +
@@ -133,12 +145,19 @@ function epitaph(report: JobReport, seconds: number): string {
     case "stopped":
       return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark restore" goes on from it`;
     case "suspended":
-      return `job ${report.job} is suspended (${facts}); run it again to go on, or with --fresh to start over`;
+      return `job ${report.job} is suspended (${facts}); run it again to go on${withoutCheckpoint ? fallback(report) : ""}, or with --fresh to start over`;
     case "canceled":
       return `job ${report.job} was canceled (${facts})`;
     default:
       return `job ${report.job} is ${report.status} (${facts})`;
   }
+}
+
+/** Its last checkpoint was given up, or there was nothing to take one of. */
+function fallback({ checkpoints: { latest } }: JobReport): string {
+  return latest === null
+    ? " from where it began, because no checkpoint has completed since"
+    : ` from checkpoint ${latest.checkpointId}, because none has completed since`;
 }
 
 /** The first failure is the cause; what came later may be its consequence. */

@@ -144,7 +144,6 @@ export class JobRuntime {
       reaper: this.#reaper,
       requests: this.#requests,
       signal: this.#life.signal,
-      manifestTimeoutMs: timings.manifestTimeoutMs,
       record: () => this.record,
       change: (change) => this.#change(change),
       tell: (message) => this.#generations.tell(message),
@@ -234,7 +233,8 @@ export class JobRuntime {
   suspend(): LeaderAnswer {
     const reason = this.#requests.suspendRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
-    this.#host.send("job", { type: "suspend.requested" });
+    const boundMs = this.#checkpoints.suspendBoundMs();
+    this.#host.send("job", { type: "suspend.requested", boundMs } as MachineEvent);
     return { answer: "accepted" };
   }
 

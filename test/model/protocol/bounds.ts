@@ -29,6 +29,8 @@ export interface Bounds {
   readonly deployTimeouts?: number;
   readonly cancels?: number;
   readonly suspends?: number;
+  /** Checkpoints of a suspension that are given up. */
+  readonly suspendTimeouts?: number;
   /** Asked for once of each leader that does not know them yet, as their clients do. */
   readonly requests?: readonly RequestKind[];
   /** Savepoints that cannot be written. */

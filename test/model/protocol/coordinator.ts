@@ -215,7 +215,7 @@ function environment(state: CompositionState, bounds: Bounds, variant: Variant):
       events.push({ type: "worker.lost", generations, worker: "w", reason: "silent" } as Event);
   events.push(...requestsFor(state, bounds));
   if (bounds.cancels) events.push({ type: "cancel.requested" });
-  if (bounds.suspends) events.push({ type: "suspend.requested" });
+  if (bounds.suspends) events.push({ type: "suspend.requested", boundMs: 1 } as Event);
   if (variant.faults.trustsTimeouts && isDeciding(state)) events.push({ type: "write.timedOut" });
   return events;
 }
@@ -230,6 +230,7 @@ const PAID_TIMERS: Readonly<Record<string, string>> = {
   trigger: "triggers",
   expiry: "expiries",
   deploy: "deployTimeouts",
+  suspend: "suspendTimeouts",
 };
 
 function cost(event: Event): string | undefined {

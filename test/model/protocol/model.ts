@@ -72,6 +72,7 @@ const BUDGETS = [
   "deployTimeouts",
   "cancels",
   "suspends",
+  "suspendTimeouts",
   "savepointFailures",
 ] as const satisfies readonly (keyof Bounds)[];
 

@@ -64,7 +64,7 @@ export const brief: readonly Scenario[] = [
   {
     name: "suspend",
     about: "suspend at any time, with its own checkpoint (P30)",
-    bounds: { ...ONE, triggers: 1, losses: 1, suspends: 1, goal: "ended" },
+    bounds: { ...ONE, triggers: 1, losses: 1, suspends: 1, suspendTimeouts: 1, goal: "ended" },
   },
   {
     name: "failed for good",
@@ -187,6 +187,7 @@ export const thorough: readonly Scenario[] = [
       losses: 1,
       expiries: 1,
       suspends: 1,
+      suspendTimeouts: 1,
       reportsOnce: true,
       goal: "ended",
     },

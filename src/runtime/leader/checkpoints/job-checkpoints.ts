@@ -38,6 +38,7 @@ import { timeoutSignal } from "../../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 import { encodeManifest } from "../../manifest.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
+import type { Timings } from "../../timings.ts";
 import type { JobRequests } from "./job-requests.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 
@@ -45,7 +46,7 @@ export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly host: Host;
   readonly requests: JobRequests;
   readonly feed: EventFeed;
-  readonly manifestTimeoutMs: number;
+  readonly timings: Timings;
   readonly troubles: TroubleWatcher;
   /** To every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
@@ -65,6 +66,8 @@ interface Pending {
   savepoint: SavepointEntry | undefined;
 }
 
+/** Of the last checkpoint's duration, before the one of a suspension is given up. */
+const LONGER_THAN_LAST = 3;
 /** Of a failed checkpoint at most so many subtasks are remembered (P10). */
 const MISSING_MAX = 8;
 
@@ -128,6 +131,13 @@ export class JobCheckpoints {
       .filter((subtask) => !snapshots.has(subtask))
       .slice(0, MISSING_MAX)
       .map((subtask) => ({ subtask, ...this.#options.progressOf(subtask) }));
+  }
+
+  /** How long the checkpoint of a suspension may take. */
+  suspendBoundMs(): number {
+    const { suspendTimeoutMs, firstSuspendTimeoutMs } = this.#options.timings;
+    if (this.#latest === null) return firstSuspendTimeoutMs;
+    return Math.max(suspendTimeoutMs, LONGER_THAN_LAST * this.#latest.durationMs);
   }
 
   /** Which actors a `tell.checkpoints` reaches. */
@@ -241,13 +251,13 @@ export class JobCheckpoints {
   }
 
   async #storeManifest(checkpointId: number, pending: Pending): Promise<MachineEvent> {
-    const { storage, signal, manifestTimeoutMs, logger } = this.#options;
+    const { storage, signal, timings, logger } = this.#options;
     const record = this.#options.record();
     if (this.#pending.get(checkpointId) !== pending)
       return { type: "manifest.refused", reason: "the generation is over" } as MachineEvent;
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
     try {
-      const bound = AbortSignal.any([signal, timeoutSignal(manifestTimeoutMs)]);
+      const bound = AbortSignal.any([signal, timeoutSignal(timings.manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
       pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
       this.#writing.passed();
