@@ -41,7 +41,8 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   environment: "server, stream, permission, directory: something outside has to be mended",
   refused: "the coordinator refused, and said why; or there is no such job or checkpoint",
   damaged: "an object of a retained checkpoint is missing or corrupt",
-  jobCrashed: "the job's code ended this worker: an unhandled rejection or an uncaught exception",
+  jobCrashed:
+    "the job's code ended this worker: an unhandled rejection, an uncaught exception, or a function that does not end",
   bug: "a bug in Tidemark",
   interrupted: "interrupted before an orderly end; nothing is lost",
 };

@@ -21,10 +21,13 @@ export interface ControlClientOptions {
   readonly subjects: Subjects;
   /** How long to look for a leader, in ms. Default 15 000. */
   readonly leaderTimeoutMs?: number;
+  /** How long the commit of a job's last output may take before a command that waits for its end gives up, in ms. Default 10 000. */
+  readonly settlingTimeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_MS = 200;
+const SETTLING_TIMEOUT_MS = 10_000;
 /** The leader copies what the job starts from before it answers. */
 const RESTORE_TIMEOUT_MS = 600_000;
 const NEVER = new AbortController().signal;
@@ -76,10 +79,12 @@ export class ControlClient {
 
   /**
    * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included.
-   * @throws RequestRefusedError with the reason when it was refused or given up
+   * @throws RequestRefusedError with the reason when it was refused or given up; EnvironmentError when the job is to end
+   *   with it and its last output cannot be committed: that is decided, and still tried (P49)
    */
   async snapshot(asked: Omit<SnapshotRequest, "type">, signal?: AbortSignal): Promise<CompletedSnapshot> {
     const { job } = asked;
+    let settlingMs: number | undefined;
     for (;;) {
       const answer = await this.#request(job, { type: "job.snapshot", ...asked });
       if (answer.answer === "unknown") throw unknownJob(job);
@@ -89,6 +94,7 @@ export class ControlClient {
           `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
+      if (asked.then !== "go-on") settlingMs = await this.#settlingSince(job, settlingMs);
       await pause(RETRY_MS, signal ?? NEVER);
     }
   }
@@ -114,6 +120,21 @@ export class ControlClient {
       const answer = await this.#known(job, { type: "job.dispose", job, requestId, what });
       if (answer.answer === "disposed") return answer.report;
     }
+  }
+
+  /** @throws EnvironmentError when that is too long ago */
+  async #settlingSince(job: string, sinceMs: number | undefined): Promise<number | undefined> {
+    const report = await this.status(job);
+    if (report?.status !== "settling") return undefined;
+    const { settlingTimeoutMs = SETTLING_TIMEOUT_MS } = this.#options;
+    const nowMs = performance.now();
+    if (sinceMs === undefined || nowMs - sinceMs < settlingTimeoutMs) return sinceMs ?? nowMs;
+    const reasons = report.troubles.map(({ what, reason }) => `${what} (${reason})`);
+    throw new EnvironmentError(
+      `job ${job} has its savepoint and is settling, but its last output has not been committed within ` +
+        `${settlingTimeoutMs / 1000} s; it waits for: ${reasons.join("; ") || report.phase}. It stays decided and is tried on, ` +
+        `also by the next start; "tidemark status ${job}" shows it`,
+    );
   }
 
   async #known(job: string, request: LeaderRequest): Promise<LeaderAnswer> {

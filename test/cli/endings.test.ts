@@ -146,6 +146,16 @@ test("the checkpoint of a suspension cannot be written: it goes on from the last
   expect(ended.code).toBe(0);
 });
 
+test("a worker that ends again and again: told with its last word; Ctrl-C suspends", async () => {
+  await outputStream();
+  copy('.map("leave", (r) => { process.exit(9); })');
+  const running = workspace.start(as("admin", "run", "job.mjs"));
+  await running.says(
+    /trouble: keeping worker-1 alive, still tried: it ends again and again: with exit code 9/,
+  );
+  expect(await interrupted(running)).toMatchObject({ code: 0, stderr: "" });
+});
+
 test("a job file that never comes to its end: Ctrl-C ends the command", async () => {
   workspace.write(
     "job.mjs",

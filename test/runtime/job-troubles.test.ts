@@ -1,8 +1,8 @@
 /** What a job tries in vain shows in its status and in its events, with the reason, and goes when it works again. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { StorageRefusedError } from "../../src/errors.ts";
+import { RequestTimeoutError, StorageRefusedError } from "../../src/errors.ts";
 import { jobTroubles } from "../../src/runtime/leader/job-troubles.ts";
-import { MemoryWorld } from "../support/memory-world.ts";
+import { MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
 
 describe("one job", () => {
   let world: MemoryWorld;
@@ -59,6 +59,34 @@ describe("one job", () => {
     expect(events(what).at(-1)).toMatchObject({ event: "trouble.passed", to: "working" });
     await world.allCommitted();
   });
+});
+
+test("whoever stops a job whose last output cannot be committed is told what it waits for; it stays decided (P49)", async () => {
+  const world = new MemoryWorld({ bounded: false });
+  const append = world.target.append.bind(world.target);
+  world.fill(200);
+  world.startCoordinator();
+  await world.startWorker();
+  await world.startWorker();
+  await world.submit();
+  await world.runs();
+  const silent = new RequestTimeoutError("the target does not answer");
+  world.target.append = (...args) => (args[3].length > 0 ? Promise.reject(silent) : append(...args));
+  world.fill(200);
+  const [key, value] = ["then", "stop"] as const;
+  const stop = snapshotRequest({
+    request: "stop",
+    kind: "savepoint",
+    directory: "/savepoints",
+    [key]: value,
+  });
+  await expect(world.client(6000).snapshot(stop)).rejects.toThrow(
+    /job words has its savepoint and is settling, .* committing output of counts \(the target does not answer\)\. It stays decided/,
+  );
+  world.target.append = append;
+  await world.ends("stopped");
+  expect((await world.client().snapshot(stop)).location).toMatch("/savepoints");
+  await world.close();
 });
 
 describe("the troubles of all processes of a job", () => {

@@ -182,8 +182,9 @@ export class MemoryWorld {
     (this.#workers.get(what as Worker) ?? this.#coordinators.get(what as Coordinator))?.disconnect();
   }
 
-  client(): ControlClient {
+  client(settlingTimeoutMs?: number): ControlClient {
     return new ControlClient({
+      ...(settlingTimeoutMs === undefined ? {} : { settlingTimeoutMs }),
       link: new ControlLink({ bus: this.broker.connect(), id: "client" }),
       subjects: this.#subjects,
     });

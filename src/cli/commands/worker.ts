@@ -73,7 +73,8 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
     },
     onStuck(error) {
       logger.error({ job: prepared.job.name, error: error.message }, "generation is stuck");
-      process.exit(70);
+      process.stderr.write(`tidemark: ${error.message}: this process ends, so that a new one can go on\n`);
+      process.exit(exitCodes.jobCrashed);
     },
   });
   running = worker;

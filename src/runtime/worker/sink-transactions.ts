@@ -9,6 +9,7 @@ import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
 import type { ChainedOperator } from "../../dataflow/operator.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 
@@ -22,6 +23,7 @@ export interface SinkTransactionsOptions {
   readonly incarnation: string;
   readonly subtaskIndex: number;
   readonly retryMs: number;
+  readonly troubles: TroubleWatcher;
   readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
 }
 
@@ -37,6 +39,9 @@ export class SinkTransactions {
   /** Durable and not committed: what an acknowledgement lists (P13). */
   readonly #committables = new Map<TransactionName, CommittableHandle>();
   #count = 0;
+  #closed = false;
+  /** One per sink: its transactions are committed one after the other. */
+  readonly #committing = new Map<string, TroubleWatch>();
 
   constructor(options: SinkTransactionsOptions) {
     this.#options = options;
@@ -116,6 +121,8 @@ export class SinkTransactions {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    for (const watch of this.#committing.values()) watch.forget();
     for (const actor of this.#options.host.ids("transaction/"))
       this.#options.host.send(actor, { type: "generation.ended" });
     await Promise.allSettled(this.#sinks.map((sink) => sink.writer.close()));
@@ -133,7 +140,9 @@ export class SinkTransactions {
   }
 
   #handlers(actor: string, operator: string): EffectHandlers<SinkTransactionEffects> {
-    const { host } = this.#options;
+    const { host, troubles } = this.#options;
+    const committing = this.#committing.get(operator) ?? troubles.watch(`committing output of ${operator}`);
+    this.#committing.set(operator, committing);
     const send = (type: string, reason?: string) => host.send(actor, { type, reason } as MachineEvent);
     return {
       "stage.transaction": ({ transaction }) => {
@@ -157,12 +166,17 @@ export class SinkTransactions {
           .commit(committable, incarnation === this.#options.incarnation ? undefined : incarnation)
           .then(
             () => {
+              committing.passed();
               this.#committables.delete(transaction);
               this.#actors.delete(transaction);
               send("transaction.committed");
             },
-            (error: unknown) =>
-              send(retryOf(error) === "never" ? "commit.refused" : "commit.failed", describeError(error)),
+            (error: unknown) => {
+              const refused = retryOf(error) === "never";
+              if (refused || this.#closed) committing.forget();
+              else committing.failed(error);
+              send(refused ? "commit.refused" : "commit.failed", describeError(error));
+            },
           );
       },
       "abort.transaction": () => send("transaction.aborted"),

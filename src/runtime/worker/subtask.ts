@@ -122,6 +122,7 @@ export class Subtask {
       incarnation: deployment.incarnation,
       subtaskIndex: index,
       retryMs: options.timings.commitRetryMs,
+      troubles: options.troubles,
       environmentOf: (operator, restoredState) => ({
         ...this.#environment(operator),
         restoredState,
