@@ -134,6 +134,11 @@ export class RecordRefusedError extends TidemarkError {
   readonly retry = "restart";
 }
 
+/** A record, or a value of state, is none that could come back as it is (state/plain-value.ts). */
+export class ValueRefusedError extends TidemarkError {
+  readonly retry = "restart";
+}
+
 /** A commit that can never succeed: a person has to mend the target first. The job stops resumably. */
 export class CommitRefusedError extends TidemarkError {
   readonly retry = "never";

@@ -279,6 +279,7 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,
     flushMs: config.channels.flushMs,
     windowFrames: config.channels.windowFrames,
+    checks: config.checks ?? false,
     clock: systemClock,
     timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs, ...options.timings },
   });

@@ -275,7 +275,7 @@ export class RunSession {
   }
 
   #startWorkers(options: RunSessionOptions): void {
-    const { parallelism } = this.prepared.config;
+    const { parallelism, checks } = this.prepared.config;
     const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
     const workers = options.flags.workers ?? most;
     for (let i = 1; i <= workers; i++)
@@ -287,6 +287,7 @@ export class RunSession {
           "--slots",
           String(Math.ceil(most / workers)),
           ...configArguments(options.flags),
+          ...(checks === undefined ? ["--config", "checks=true"] : []),
         ],
       });
   }

@@ -23,6 +23,8 @@ export interface JobConfig {
   readonly heartbeat: { readonly pingIntervalMs: number; readonly timeoutMs: number };
   readonly channels: { readonly windowFrames: number; readonly flushMs: number };
   readonly cancelTimeoutMs: number;
+  /** undefined: as the command has it that runs the job. */
+  readonly checks?: boolean | undefined;
 }
 
 export interface ConfigOverrides {
@@ -70,6 +72,7 @@ export function resolveJobConfig(
       flushMs: settings.get("channels.flush"),
     },
     cancelTimeoutMs: settings.get("cancelTimeout"),
+    ...(settings.isSet("checks") && { checks: settings.get("checks") }),
   };
   checkTogether(config, settings);
   return { config, warnings: settings.warnings, options: settings.effective() };

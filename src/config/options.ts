@@ -32,6 +32,12 @@ export interface JobOptions {
   readonly channels?: ChannelOptions | undefined;
   /** A worker whose subtasks are not torn down after this ends its process. Default 10 s, limit 100 ms to 1 h. */
   readonly cancelTimeout?: Duration | undefined;
+  /**
+   * Finds mistakes where they are made: what is set as state or handed on by an operator is frozen, so that a later change in
+   * place throws there; it is looked at closely for what is no plain value; selectors of keys are asked twice. Costs time for each
+   * record. Default: true in `tidemark run`, false in `tidemark worker`.
+   */
+  readonly checks?: boolean | undefined;
 }
 
 export interface CheckpointingOptions {
@@ -245,6 +251,7 @@ export const jobOptions = {
   "channels.window": option(whole(2, 4_096), 64),
   "channels.flush": option(duration(1, SECOND), 5),
   cancelTimeout: option(duration(100, HOUR), 10 * SECOND),
+  checks: derived(truth, "true in tidemark run, else false"),
 } as const;
 
 export type OptionKey = keyof typeof jobOptions;

@@ -20,6 +20,8 @@
  *   go back behind it.
  */
 import * as nodeFiles from "node:fs/promises";
+import { checkMembers } from "../config/members.ts";
+import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type {
   Committable,
@@ -44,6 +46,8 @@ import {
   RecordRefusedError,
   StorageRefusedError,
 } from "../errors.ts";
+import { describeValue, silence } from "../state/described.ts";
+import { jsonText } from "./json-text.ts";
 import { codeOf, type SinkFiles, SinkFolder, TransactionFile, type WriterName } from "./sink-folder.ts";
 
 export interface FileSinkOptions<T> {
@@ -60,7 +64,14 @@ const DECIDED_MAX = 2;
 
 /** @throws ConfigurationError */
 export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = nodeFiles): Sink<T> {
+  checkMembers(options, ["directory", "encode", "name"], "fileSink", "option");
   const { directory, encode = "json", name = "part" } = options;
+  if (encode !== "json" && encode !== "text" && typeof encode !== "function") {
+    throw new ConfigurationError(
+      "encode",
+      `fileSink: encode must be "json", "text" or a function, got ${show(encode)}`,
+    );
+  }
   if (directory === "") throw new ConfigurationError("directory", "directory is empty");
   if (!/^\w+$/.test(name)) {
     throw new ConfigurationError("name", `name "${name}" must be letters, digits and underscores`);
@@ -81,7 +92,7 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
 
 function lineOf<T>(encode: NonNullable<FileSinkOptions<T>["encode"]>): (value: T) => string {
   if (typeof encode === "function") return encode;
-  return encode === "json" ? (value) => JSON.stringify(value) : (value) => value as string;
+  return encode === "json" ? jsonText : (value) => value as string;
 }
 
 interface FileDetail {
@@ -133,7 +144,15 @@ class FileWriter<T> implements SinkWriter<T> {
   write(value: T): void {
     const line = this.#lineOf(value);
     if (typeof line !== "string") {
-      throw new RecordRefusedError(`a record cannot be written as a line: got ${typeof line}, wanted text`);
+      silence(line);
+      throw new RecordRefusedError(
+        `a record cannot be written as a line: encode answered ${describeValue(line)}, and text is needed`,
+      );
+    }
+    if (!line.isWellFormed()) {
+      throw new RecordRefusedError(
+        "a record cannot be written as a line: its text holds half a surrogate pair",
+      );
     }
     if (line.includes("\n")) {
       throw new RecordRefusedError(

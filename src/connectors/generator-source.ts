@@ -2,6 +2,8 @@
  * Makes records from a seed: for examples, tests and measurements. Replays exactly, because record number `index` is a
  * function of (seed, index) alone: neither the splits nor the parallelism nor a restart change it.
  */
+import { checkMembers } from "../config/members.ts";
+import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
 import {
   type Collect,
   NO_TIMESTAMP,
@@ -33,8 +35,11 @@ export interface GeneratorSourceOptions<T> {
   readonly splits?: number;
 }
 
+const OPTIONS = ["seed", "count", "generate", "ratePerSecond", "splits"];
+
 /** @throws ConfigurationError naming the option */
 export function generatorSource<T>(options: GeneratorSourceOptions<T>): Source<T> {
+  checkMembers(options, OPTIONS, "generatorSource", "option");
   const { seed = 1, count, generate, ratePerSecond, splits = 1 } = options;
   if (!Number.isSafeInteger(seed)) throw wrong("seed", "must be a whole number");
   if (count !== undefined && !isWhole(count, 0)) throw wrong("count", "must be a whole number from 0 on");
@@ -183,6 +188,7 @@ class GeneratorReader<T> implements SourceReader<T> {
       } catch (error) {
         throw new OperatorError(this.#operator, error, this.describePosition());
       }
+      if (!isAnswer(value)) refuseAnswer(this.#operator, "generate answered", value);
       cursor.next += cursor.stride;
       made++;
       this.#made++;

@@ -2,7 +2,13 @@
 import { ConfigurationError, RecordRefusedError } from "../errors.ts";
 import { HEADER_LINES_BYTES_MAX } from "../nats/publisher/message-block.ts";
 import { isLiteralSubject, subjectMatcher } from "../nats/publisher/stream-subjects.ts";
+import { describeValue, silence } from "../state/described.ts";
+import { jsonText } from "./json-text.ts";
 
+/**
+ * "json": JSON.stringify, except that what JSON would lose in silence (a Map, NaN, undefined in an array, a function, an instance of a
+ * class without `toJSON`) is refused. "text": the record is a text. "bytes": it is a Uint8Array.
+ */
 export type Encode<T> = "json" | "text" | "bytes" | ((value: T) => Uint8Array | string);
 
 export interface RecordShape<T> {
@@ -56,13 +62,16 @@ export class RecordForm<T> {
     if (this.#subjectOf !== undefined) {
       const subject = this.#subjectOf(value);
       const reason = this.#subjectRefusal(subject);
-      if (reason !== undefined) throw new RecordRefusedError(`a record for subject "${subject}" ${reason}`);
+      if (reason !== undefined) {
+        const shown = typeof subject === "string" ? `a record for subject "${subject}"` : "a record";
+        throw new RecordRefusedError(`${shown} ${reason}`);
+      }
       this.subject = subject;
     }
     if (this.#headersOf !== undefined) this.headerLines = this.#linesOf(this.#headersOf(value));
     const payload = this.#encode(value);
-    if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
-      throw this.refusal(`cannot be encoded: got ${typeof payload}, wanted text or bytes`);
+    if (typeof payload === "string" ? !payload.isWellFormed() : !(payload instanceof Uint8Array)) {
+      throw this.#payloadRefusal(payload);
     }
     this.payload = payload;
   }
@@ -71,8 +80,21 @@ export class RecordForm<T> {
     return new RecordRefusedError(`a record for subject "${this.subject}" ${reason}`);
   }
 
+  #payloadRefusal(payload: unknown): RecordRefusedError {
+    silence(payload);
+    return this.refusal(
+      typeof payload === "string"
+        ? "cannot be encoded: its text holds half a surrogate pair, which UTF-8 does not know; cut texts between characters"
+        : `cannot be encoded: encode answered ${describeValue(payload)}, and text or bytes are needed`,
+    );
+  }
+
   #subjectRefusal(subject: string): string | undefined {
-    if (typeof subject !== "string") return "is refused: the subject is no text";
+    if (typeof subject !== "string") {
+      silence(subject);
+      return `is refused: the subject is ${describeValue(subject)}, and text is needed`;
+    }
+    if (!subject.isWellFormed()) return "is refused: the subject holds half a surrogate pair";
     if (subject.length > SUBJECT_LENGTH_MAX) return `is refused: it is longer than ${SUBJECT_LENGTH_MAX}`;
     if (!isLiteralSubject(subject)) {
       return "is refused: tokens must not be empty, be a wildcard, or hold whitespace";
@@ -88,6 +110,14 @@ export class RecordForm<T> {
   }
 
   #linesOf(headers: Readonly<Record<string, string>>): string {
+    const prototype: unknown =
+      headers === null || typeof headers !== "object" || Object.getPrototypeOf(headers);
+    if (prototype !== Object.prototype && prototype !== null) {
+      silence(headers);
+      throw this.refusal(
+        `is refused: headers answered ${describeValue(headers)}, and a plain object is needed; {} for none`,
+      );
+    }
     let lines = "";
     for (const name in headers) {
       const value = headers[name];
@@ -106,13 +136,22 @@ export class RecordForm<T> {
 
 /** Printable ASCII without the colon. */
 const HEADER_NAME = /^[!-9;-~]+$/;
-const HEADER_VALUE_ILLEGAL = /[\r\n]/;
+const HEADER_VALUE_ILLEGAL = /[\r\n]|\p{Surrogate}/u;
 /** They steer batches, guards and rollups. */
 const RESERVED_NAME = /^nats-/i;
 
 function encoderOf<T>(encode: Encode<T>): (value: T) => Uint8Array | string {
   if (typeof encode === "function") return encode;
-  // JSON.stringify gives undefined for what JSON does not know; `prepare` refuses that.
-  if (encode === "json") return (value) => JSON.stringify(value);
-  return (value) => value as Uint8Array | string;
+  switch (encode) {
+    case "json":
+      return jsonText;
+    case "text":
+    case "bytes":
+      return (value) => value as Uint8Array | string;
+    default:
+      throw new ConfigurationError(
+        "encode",
+        `encode must be "json", "text", "bytes" or a function, got ${describeValue(encode)}`,
+      );
+  }
 }

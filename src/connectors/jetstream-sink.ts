@@ -4,6 +4,8 @@
  * Owns: the user's options, and what is asked of server and stream before anything is written.
  * Does not own: writing; see jetstream-transactional-writer.ts and, for at-least-once, jetstream-acked-writer.ts.
  */
+import { checkMembers } from "../config/members.ts";
+import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
@@ -70,8 +72,28 @@ export function jetstreamSink<T>(options: JetStreamSinkOptions<T>): Sink<T> {
   return new JetStreamSink(resolve(options));
 }
 
+const OPTIONS = [
+  "stream",
+  "subject",
+  "encode",
+  "headers",
+  "guarantee",
+  "markerPrefix",
+  "provision",
+  "subjects",
+  "partMessagesMax",
+  "partBytesMax",
+];
+
 function resolve<T>(options: JetStreamSinkOptions<T>): Resolved<T> {
+  checkMembers(options, OPTIONS, "jetstreamSink", "option");
   const { stream, subject, guarantee = "exactly-once" } = options;
+  if (guarantee !== "exactly-once" && guarantee !== "at-least-once") {
+    throw new ConfigurationError(
+      "guarantee",
+      `guarantee must be "exactly-once" or "at-least-once", got ${show(guarantee)}`,
+    );
+  }
   if (!isSubjectToken(stream)) throw new ConfigurationError("stream", `"${stream}" is no name of a stream`);
   const markerPrefix = options.markerPrefix ?? `tidemark-marker.${stream}`;
   if (!isLiteralSubject(markerPrefix)) {

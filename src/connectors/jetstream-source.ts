@@ -10,6 +10,7 @@
  *   `accounted`: nothing of the split up to it can be lost any more (P42).
  * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
+import { checkMembers } from "../config/members.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
@@ -107,7 +108,10 @@ export function jetstreamSource<T>(
   };
 }
 
+const OPTIONS = ["stream", "subjects", "decode", "until", "startAt", "progress", "gaps", "reader"];
+
 function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unknown }): void {
+  checkMembers(options, OPTIONS, "jetstreamSource", "option");
   const { stream, subjects, decode, until, startAt, progress, gaps, reader } = options;
   if (typeof stream !== "string" || !/^[^\s.*>/\\]+$/.test(stream)) {
     throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);

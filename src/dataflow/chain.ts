@@ -8,17 +8,24 @@
  * - O2 A failure names the operator whose function failed. What an operator throws while another one emits to it passes
  *   through unchanged, and cannot be swallowed by the emitting function.
  * - O3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside `head`.
- * - O4 `onEnd` runs upstream first, once for each key that holds state then, and no cut falls between (P19).
+ * - O4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in this process:
+ *   so a job does the same with one worker and with many.
+ * - O5 `onEnd` runs upstream first, once for each key that holds state then, and no cut falls between (P19).
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
  */
-import { InvariantError, invariant, OperatorError } from "../errors.ts";
+import { invariant, OperatorError } from "../errors.ts";
+import { describeValue, silence } from "../state/described.ts";
 import { type Key, type StateDescriptors, valueState } from "../state/descriptor.ts";
+import { freeze, settle } from "../state/frozen.ts";
 import { HeapKeyedState } from "../state/heap.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
+import { isCarried, refuseValue } from "../state/plain-value.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/snapshot.ts";
-import type { ChainedOperator, OperatorDefinition, ProcessContext, Vertex } from "./operator.ts";
+import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
+import type { ChainedOperator, KeySelector, OperatorDefinition, Vertex } from "./operator.ts";
+import { failureOf, RecordContext } from "./record-context.ts";
 import type { SinkWriter } from "./sink.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
@@ -29,6 +36,11 @@ export interface ChainServices {
   output(edge: string): Collect<unknown>;
   /** The opened writer of a sink of this vertex. */
   writer(operator: string): SinkWriter<unknown>;
+  /**
+   * What is set and handed on is frozen, and what leaves by an edge or is set is looked at closely. Default false: only what can be
+   * seen in passing is refused (state/plain-value.ts).
+   */
+  readonly checks?: boolean;
 }
 
 /** The address of a keyed state within a job. */
@@ -77,6 +89,7 @@ type OperatorOf<K extends OperatorDefinition["kind"]> = Extract<OperatorDefiniti
 
 export function buildChain(vertex: Vertex, services: ChainServices): Chain {
   const { operators } = vertex;
+  const { checks = false } = services;
   const collectors: Collect<unknown>[] = new Array(operators.length);
   const keyed: KeyedOperator[] = [];
   const keyedState = (operator: string, descriptors: StateDescriptors): HeapKeyedState =>
@@ -85,13 +98,14 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
       descriptors,
       keyGroups: keyGroupRangeOf(services.subtaskIndex, vertex.parallelism, services.maxParallelism),
       maxParallelism: services.maxParallelism,
+      checks,
     });
 
   // From the tail, because a closure needs the ones that it calls.
   for (let i = operators.length - 1; i >= 0; i--) {
     const chained = operators[i]!;
     const { operator } = chained;
-    const downstream = collectAll(downstreamOf(chained, i, collectors, services));
+    const downstream = handingOn(chained, downstreamOf(chained, i, operators, collectors, services), checks);
     switch (operator.kind) {
       case "source":
         invariant(i === 0, `source "${operator.id}" is not the first operator of its vertex`);
@@ -111,7 +125,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
         break;
       case "process": {
         const state = keyedState(operator.id, operator.process.state);
-        const { collect, end } = processing(operator, state, downstream);
+        const { collect, end } = processing(withStableKey(operator, checks), state, downstream);
         keyed.push({ id: operator.id, state, end });
         collectors[i] = collect;
         break;
@@ -119,7 +133,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
       case "reduce": {
         const state = keyedState(operator.id, { [REDUCE_STATE]: valueState<unknown>(NOTHING) });
         keyed.push({ id: operator.id, state, end: undefined });
-        collectors[i] = reducing(operator, state, downstream);
+        collectors[i] = reducing(withStableKey(operator, checks), state, downstream);
         break;
       }
       case "sink":
@@ -188,16 +202,52 @@ function* endInSlices(operators: readonly KeyedOperator[], keysPerStep: number):
 function downstreamOf(
   chained: ChainedOperator,
   index: number,
+  operators: readonly ChainedOperator[],
   collectors: readonly Collect<unknown>[],
   services: ChainServices,
 ): Collect<unknown>[] {
+  const { id } = chained.operator;
+  const { checks = false } = services;
   const targets: Collect<unknown>[] = [];
   for (const next of chained.next) {
-    invariant(next > index, `operator "${chained.operator.id}" is not before the operator that it feeds`);
-    targets.push(collectors[next]!);
+    invariant(next > index, `operator "${id}" is not before the operator that it feeds`);
+    const { kind } = operators[next]!.operator;
+    const target = collectors[next]!;
+    targets.push(kind === "process" || kind === "reduce" ? crossing(id, target, checks) : target);
   }
-  for (const edge of chained.edges) targets.push(services.output(edge));
+  for (const edge of chained.edges) targets.push(crossing(id, services.output(edge), checks));
   return targets;
+}
+
+/** The way out of operator `id`, for plain values (O4). */
+function crossing(id: string, target: Collect<unknown>, checks: boolean): Collect<unknown> {
+  const isPlain = checks ? settle : isCarried;
+  return (value, timestamp) => {
+    if (!isPlain(value)) refuseRecord(id, value);
+    target(value, timestamp);
+  };
+}
+
+function refuseRecord(id: string, value: unknown): never {
+  try {
+    return refuseValue(value, "a record that it hands on");
+  } catch (error) {
+    throw new OperatorError(id, error);
+  }
+}
+
+/** To all of `targets`. A record of a source that only one operator reads is its own: that one may change it. */
+function handingOn(
+  { operator }: ChainedOperator,
+  targets: readonly Collect<unknown>[],
+  checks: boolean,
+): Collect<unknown> {
+  const all = collectAll(targets);
+  if (!checks || (operator.kind === "source" && targets.length === 1)) return all;
+  return (value, timestamp) => {
+    freeze(value);
+    all(value, timestamp);
+  };
 }
 
 /** One record to all of `targets`, in order; they share the value, records are immutable. */
@@ -225,6 +275,7 @@ function mapping({ id, map }: OperatorOf<"map">, downstream: Collect<unknown>): 
     } catch (error) {
       throw failureOf(id, error);
     }
+    if (!isAnswer(mapped)) refuseAnswer(id, "map answered", mapped);
     downstream(mapped, timestamp);
   };
 }
@@ -237,7 +288,8 @@ function filtering({ id, filter }: OperatorOf<"filter">, downstream: Collect<unk
     } catch (error) {
       throw failureOf(id, error);
     }
-    if (passes) downstream(value, timestamp);
+    if (passes === true) downstream(value, timestamp);
+    else if (passes !== false) refuseAnswer(id, "filter answered", passes, wanted.boolean);
   };
 }
 
@@ -250,13 +302,16 @@ function flatMapping({ id, flatMap }: OperatorOf<"flatMap">, downstream: Collect
       throw failureOf(id, error);
     }
     if (Array.isArray(results)) {
+      for (let i = 0; i < results.length; i++) if (!isAnswer(results[i])) refuseAll(id, results);
       for (let i = 0; i < results.length; i++) downstream(results[i], timestamp);
       return;
     }
+    if (!isIterable(results)) refuseAnswer(id, "flatMap answered", results, wanted.iterable);
     // A lazy iterable runs user code between the records that it yields.
     let emitting = false;
     try {
       for (const result of results) {
+        if (!isAnswer(result)) refuseAnswer(id, "flatMap answered with", result);
         emitting = true;
         downstream(result, timestamp);
         emitting = false;
@@ -265,6 +320,46 @@ function flatMapping({ id, flatMap }: OperatorOf<"flatMap">, downstream: Collect
       throw emitting ? error : failureOf(id, error);
     }
   };
+}
+
+function isIterable(value: unknown): boolean {
+  return (
+    value !== undefined &&
+    value !== null &&
+    typeof (value as { readonly [Symbol.iterator]?: unknown })[Symbol.iterator] === "function"
+  );
+}
+
+/** Each of them may be a promise that is rejected later. */
+function refuseAll(id: string, results: readonly unknown[]): never {
+  for (const result of results) silence(result);
+  refuseAnswer(
+    id,
+    "flatMap answered with",
+    results.find((result) => !isAnswer(result)),
+  );
+}
+
+/** With `checks` a selector is asked twice: one that answers another key would send a record elsewhere after a failure. */
+function withStableKey<T extends { readonly id: string; readonly key: KeySelector }>(
+  operator: T,
+  checks: boolean,
+): T {
+  if (!checks) return operator;
+  const { id, key } = operator;
+  const stable: KeySelector = (value) => {
+    const first = key(value);
+    const second = key(value);
+    if (Object.is(first, second) || typeof first === "object") return first;
+    throw new OperatorError(
+      id,
+      new Error(
+        `its keyBy answers ${describeValue(first)} and then ${describeValue(second)} for the same record. A key must follow ` +
+          "from the record alone: no random numbers, no clock",
+      ),
+    );
+  };
+  return { ...operator, key: stable };
 }
 
 function processing(
@@ -298,72 +393,6 @@ function processing(
   return { collect, end: process.onEnd === undefined ? undefined : end };
 }
 
-/** "idle": no record is being processed; "running": inside the user's function; "emitting": inside what is downstream. */
-type ContextStage = "idle" | "running" | "emitting";
-
-/** The one context of a process operator, and what it takes to tell whose failure an error is (O2). */
-class RecordContext implements ProcessContext {
-  key: Key = "";
-  timestamp: number = NO_TIMESTAMP;
-  readonly state: ProcessContext["state"];
-  readonly emit: (value: unknown) => void;
-  private readonly operator: string;
-  private stage: ContextStage = "idle";
-
-  constructor(operator: string, state: HeapKeyedState, downstream: Collect<unknown>) {
-    this.operator = operator;
-    this.state = state.handles;
-    this.emit = (value) => {
-      if (this.stage !== "running") this.refuseEmit();
-      this.stage = "emitting";
-      downstream(value, this.timestamp);
-      this.stage = "running";
-    };
-  }
-
-  begin(key: Key, timestamp: number): void {
-    this.key = key;
-    this.timestamp = timestamp;
-    this.stage = "running";
-  }
-
-  /** `result`: what the user's function returned. */
-  finish(result: unknown): void {
-    if (this.stage !== "running" || result !== undefined) this.refuseReturn(result);
-    this.stage = "idle";
-  }
-
-  failureOf(error: unknown): unknown {
-    const downstreamFailed = this.stage === "emitting";
-    this.stage = "idle";
-    return downstreamFailed ? error : failureOf(this.operator, error);
-  }
-
-  private refuseEmit(): never {
-    throw new OperatorError(
-      this.operator,
-      this.stage === "idle"
-        ? new Error("emit was called after the record was processed; operators are synchronous")
-        : new Error("emit was called again after it had failed"),
-    );
-  }
-
-  private refuseReturn(result: unknown): void {
-    if (this.stage === "emitting") {
-      throw new OperatorError(
-        this.operator,
-        new Error("the function caught an error of emit; a record that failed downstream must fail the job"),
-      );
-    }
-    if (typeof (result as { then?: unknown } | null)?.then === "function") {
-      throw new OperatorError(
-        this.operator,
-        new Error("the function returned a promise; operators are synchronous"),
-      );
-    }
-  }
-}
-
 function reducing(
   { id, key: keyOf, reduce }: OperatorOf<"reduce">,
   state: HeapKeyedState,
@@ -376,6 +405,7 @@ function reducing(
       state.setCurrentKey(keyOf(value));
       const before = aggregate.get();
       reduced = before === NOTHING ? value : reduce(before, value);
+      if (!isAnswer(reduced)) refuseAnswer(id, "reduce answered", reduced);
       aggregate.set(reduced);
     } catch (error) {
       throw failureOf(id, error);
@@ -387,14 +417,11 @@ function reducing(
 function writing({ id }: OperatorOf<"sink">, writer: SinkWriter<unknown>): Collect<unknown> {
   return (value, timestamp) => {
     try {
-      writer.write(value, timestamp);
+      const answer: unknown = writer.write(value, timestamp);
+      if (answer !== undefined && !isAnswer(answer))
+        refuseAnswer(id, "write answered", answer, wanted.nothing);
     } catch (error) {
       throw failureOf(id, error);
     }
   };
-}
-
-function failureOf(operator: string, error: unknown): unknown {
-  if (error instanceof OperatorError || error instanceof InvariantError) return error;
-  return new OperatorError(operator, error);
 }

@@ -12,7 +12,7 @@
  * - O3 A control frame does not wait for credit: what its channel still holds is overdrawn first. So a barrier adds
  *   at most those frames to a channel's window, two for a caller as in O2 whose last record made few.
  */
-import { invariant } from "../errors.ts";
+import { invariant, OperatorError } from "../errors.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
 import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
@@ -28,6 +28,8 @@ export interface EdgeOutputOptions {
   readonly subtaskIndex: number;
   /** Number of key groups of the job. */
   readonly maxParallelism: number;
+  /** Id of the operator that the edge leads to, which a keyBy belongs to. Default: "keyBy". */
+  readonly receiver?: string;
 }
 
 export interface EdgeOutput {
@@ -116,8 +118,17 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
         { length: maxParallelism },
         (_, keyGroup) => buffers[ownerOf(keyGroup, count, maxParallelism)]!,
       );
-      return (value, timestamp) =>
-        bufferOfKeyGroup[keyGroupOf(key(value), maxParallelism)]!.add(value, timestamp);
+      const { receiver = "keyBy" } = options;
+      return (value, timestamp) => {
+        let keyGroup: number;
+        try {
+          keyGroup = keyGroupOf(key(value), maxParallelism);
+        } catch (error) {
+          // The selector is the receiver's, which runs it again; else the sender would be blamed for it.
+          throw error instanceof OperatorError ? error : new OperatorError(receiver, error);
+        }
+        bufferOfKeyGroup[keyGroup]!.add(value, timestamp);
+      };
     }
   }
 }

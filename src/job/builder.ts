@@ -8,13 +8,22 @@
 import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
+import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
 import { isJobName } from "../dataflow/channel/subjects.ts";
 import type { KeySelector, OperatorDefinition, ProcessFunction } from "../dataflow/operator.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
+import { isThenable, silence } from "../state/described.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
-import { type IterateOptions, JobDraft, type OpenEnd, type OperatorOptions } from "./draft.ts";
+import {
+  checkFunction,
+  checkProcess,
+  type IterateOptions,
+  type OperatorOptions,
+  refuseDeferred,
+} from "./definition.ts";
+import { JobDraft, type OpenEnd } from "./draft.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import type { Emitted, Nothing, ProcessDefinition } from "./process.ts";
@@ -49,9 +58,7 @@ export function defineJob(name: string, options: JobOptions, build: (job: JobBui
   checkJobOptions(options);
   const draft = new JobDraft(name);
   const built: unknown = build(new JobBuilder(draft));
-  if (built instanceof Promise) {
-    throw new ConfigurationError(name, `job "${name}": the function that builds the job must not be async`);
-  }
+  refuseDeferred(built, name, `job "${name}": the function that builds the job`);
   return new Job(name, options, draft.finish(), build.toString());
 }
 
@@ -254,9 +261,7 @@ export class KeyedStream<T, K extends Key> {
     options?: OperatorOptions,
   ): Stream<Emitted<Out, Returned | ReturnedAtEnd>> {
     checkName(id, "operator id");
-    checkFunction(id, "onRecord", definition?.onRecord);
-    if (definition.onEnd !== undefined) checkFunction(id, "onEnd", definition.onEnd);
-    checkStates(id, definition.state);
+    checkProcess(id, definition);
     this.#end.used = true;
     this.#draft.add(
       { kind: "process", id, key: this.#key, process: emitReturned(id, definition) },
@@ -315,7 +320,8 @@ function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returne
     unknown
   >;
   const { state } = written;
-  const refuseAsync = (name: string): never => {
+  const refuseAsync = (name: string, returned: unknown): never => {
+    silence(returned);
     throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
   };
   return {
@@ -323,41 +329,18 @@ function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returne
     onRecord(value, context) {
       const returned = written.onRecord(value, context);
       if (returned === undefined) return;
-      if (returned instanceof Promise) refuseAsync("onRecord");
+      if (isThenable(returned)) refuseAsync("onRecord", returned);
+      if (!isAnswer(returned)) refuseAnswer(id, "onRecord answered", returned);
       context.emit(returned);
     },
     ...(written.onEnd !== undefined && {
       onEnd(context) {
         const returned = written.onEnd?.(context);
         if (returned === undefined) return;
-        if (returned instanceof Promise) refuseAsync("onEnd");
+        if (isThenable(returned)) refuseAsync("onEnd", returned);
+        if (!isAnswer(returned)) refuseAnswer(id, "onEnd answered", returned);
         context.emit(returned);
       },
     }),
   };
-}
-
-function checkFunction(id: unknown, what: string, given: unknown): void {
-  checkName(id, "operator id");
-  if (typeof given !== "function") {
-    throw new ConfigurationError(id, `operator "${id}": ${what} must be a function, got ${show(given)}`);
-  }
-}
-
-function checkStates(id: string, states: unknown): void {
-  if (typeof states !== "object" || states === null) {
-    throw new ConfigurationError(
-      id,
-      `operator "${id}": state must be an object like { count: valueState(0) }, got ${show(states)}`,
-    );
-  }
-  for (const [name, descriptor] of Object.entries(states)) {
-    checkName(name, `operator "${id}": state`);
-    if (typeof (descriptor as { kind?: unknown } | null)?.kind !== "string") {
-      throw new ConfigurationError(
-        id,
-        `operator "${id}": state "${name}" must be made by valueState(initial), got ${show(descriptor)}`,
-      );
-    }
-  }
 }

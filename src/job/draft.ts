@@ -3,26 +3,13 @@
  *
  * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams (builder.ts).
  */
+import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
-import { didYouMean } from "../config/suggestion.ts";
 import type { OperatorDefinition } from "../dataflow/operator.ts";
 import { ConfigurationError } from "../errors.ts";
+import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
-
-export interface OperatorOptions {
-  /** Subtasks of this operator. Default: the job's parallelism; limit 1 to maxParallelism. */
-  readonly parallelism?: number | undefined;
-}
-
-export interface IterateOptions extends OperatorOptions {
-  /**
-   * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. What is fed back never
-   * waits for room, because whoever makes room may be waiting for it; so only a loop that multiplies its records comes
-   * near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
-   */
-  readonly waitingMax?: number | undefined;
-}
 
 /** A stream that somebody has still to read. */
 export interface OpenEnd {
@@ -71,6 +58,14 @@ export class JobDraft {
         `operator "${id}": used twice in job "${this.#job}"; each operator needs an id of its own, its state is found by it`,
       );
     }
+    const alike = twinOf([...this.#operators.keys(), id]);
+    if (alike !== undefined) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": differs from operator "${alike[0]}" only in upper and lower case, which some file systems do ` +
+          "not tell apart; give it another id",
+      );
+    }
     checkOptions(id, definition.kind, options);
     this.#operators.set(id, { definition, inputs, parallelism: options.parallelism, written });
   }
@@ -91,17 +86,14 @@ export class JobDraft {
     this.#openLoop = id;
     const answer = define();
     this.#openLoop = undefined;
-    if (answer instanceof Promise) {
-      throw new ConfigurationError(
-        id,
-        `iterate "${id}": the function that builds the loop must not be async`,
-      );
-    }
+    refuseDeferred(answer, id, `iterate "${id}": the function that builds the loop`);
     return answer;
   }
 
   /** Closes the loop. `answered`: what its author gave as feedback and output. */
   feedBack(id: string, answered: unknown): void {
+    if (typeof answered === "object" && answered !== null)
+      checkMembers(answered, ["feedback", "output"], `iterate "${id}"`, "member", id);
     const { feedback, output } = (answered ?? {}) as { readonly feedback?: object; readonly output?: object };
     const back = this.#streamOf(id, feedback, "feedback");
     const out = this.#streamOf(id, output, "output");
@@ -176,24 +168,5 @@ export class JobDraft {
       throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
     }
     return operators;
-  }
-}
-
-function checkOptions(
-  id: string,
-  kind: OperatorDefinition["kind"],
-  options: OperatorOptions & IterateOptions,
-): void {
-  const known = kind === "iterate" ? ["parallelism", "waitingMax"] : ["parallelism"];
-  for (const [key, value] of Object.entries(options)) {
-    if (!known.includes(key)) {
-      throw new ConfigurationError(id, `operator "${id}": no option "${key}"${didYouMean(key, known)}`);
-    }
-    if (value !== undefined && !(Number.isInteger(value) && Number(value) >= 1)) {
-      throw new ConfigurationError(
-        id,
-        `operator "${id}": ${key} must be a whole number of at least 1, got ${show(value)}`,
-      );
-    }
   }
 }

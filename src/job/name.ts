@@ -25,5 +25,7 @@ function problemOf(name: unknown): string | undefined {
   if (!/^[A-Za-z0-9_][A-Za-z0-9_-]*$/.test(name)) {
     return "may contain letters A to Z, digits, underscore and dash, and must not begin with a dash";
   }
+  // "__proto__", "constructor", …: as a key of an object it would be something else, or nothing.
+  if (name in Object.prototype) return "is a name that JavaScript keeps for itself; choose another one";
   return undefined;
 }

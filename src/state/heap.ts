@@ -2,7 +2,8 @@
  * Keyed state in the heap: one Map per key group and state, and snapshots of it that stop nothing.
  *
  * Owns: the entries of one operator's keyed states in one subtask, their copy-on-write while a cursor reads a cut,
- * and putting them back. Does not own: which key a record has (chain.ts), the bytes of a chunk (snapshot.ts).
+ * and putting them back. Does not own: which key a record has (chain.ts), the walk of a cursor (heap-cursor.ts), the bytes of a
+ * chunk (snapshot.ts).
  *
  * - H1 Taking a cut does not depend on the number of keys: it raises a number and makes a cursor.
  * - H2 A cursor gives exactly the keys and values at its cut, whatever is set or cleared meanwhile.
@@ -18,14 +19,16 @@
  */
 import { InvariantError, invariant, OperatorError } from "../errors.ts";
 import { ColumnEncoder } from "./columns.ts";
+import { describeValue } from "./described.ts";
 import type { Key, StateDescriptors, StateHandles, ValueState } from "./descriptor.ts";
+import { holdsBytes, settle } from "./frozen.ts";
+import { Entry, type Group, HeapCursor } from "./heap-cursor.ts";
 import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "./key-groups.ts";
 import { ownKey } from "./own-key.ts";
+import { refuseValue } from "./plain-value.ts";
 import {
   type ChunkGroup,
   corrupt,
-  type EncodedChunk,
-  encodeChunk,
   readChunkHeader,
   readChunkKeys,
   readChunkValues,
@@ -34,39 +37,14 @@ import {
   type StateRestorer,
 } from "./snapshot.ts";
 
-/** A chunk is cut so that it has about this size and takes well under a millisecond. */
-const CHUNK_BYTES = 32_768;
-const CHUNK_ENTRIES_MIN = 16;
-const CHUNK_ENTRIES_FIRST = 256;
-const CHUNK_ENTRIES_MAX = 1024;
-
-class Entry {
-  readonly key: Key;
-  value: unknown;
-  /** Number of the cut after which `value` was last set. */
-  changedAfter: number;
-  /** The last cut that needs nothing from this entry any more: it is written there, or was born later. */
-  settledAt: number;
-  /** The value at the running cut, if `changedAfter` says that it has changed and `settledAt` that it is needed. */
-  old: unknown;
-
-  constructor(key: Key, value: unknown, cut: number) {
-    this.key = key;
-    this.value = value;
-    this.changedAfter = cut;
-    this.settledAt = cut;
-    this.old = undefined;
-  }
-}
-
-type Group = Map<Key, Entry>;
-
 export interface HeapKeyedStateOptions {
   /** For error messages. */
   readonly operator: string;
   readonly descriptors: StateDescriptors;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
+  /** What is set is looked at closely, and frozen. Default false. */
+  readonly checks?: boolean;
 }
 
 export interface NamedCursor {
@@ -85,12 +63,12 @@ export class HeapKeyedState {
   private readonly states: readonly HeapValueState<unknown>[];
 
   constructor(options: HeapKeyedStateOptions) {
-    const { operator, descriptors, keyGroups, maxParallelism } = options;
+    const { operator, descriptors, keyGroups, maxParallelism, checks = false } = options;
     this.operator = operator;
     this.maxParallelism = maxParallelism;
     this.keyGroups = keyGroups;
     this.groupCount = keyGroups.last - keyGroups.first + 1;
-    const handles: Record<string, HeapValueState<unknown>> = {};
+    const handles: Record<string, HeapValueState<unknown>> = Object.create(null);
     for (const [name, descriptor] of Object.entries(descriptors)) {
       handles[name] = new HeapValueState({
         operator,
@@ -98,6 +76,7 @@ export class HeapKeyedState {
         initial: descriptor.initial,
         keyGroups,
         maxParallelism,
+        checks,
       });
     }
     this.handles = handles;
@@ -108,7 +87,12 @@ export class HeapKeyedState {
     return this.states.map((state) => state.name);
   }
 
-  /** @throws ConfigurationError for a key of a type that cannot be one */
+  /** The states that were read or set for the current key, and hold an object. For messages. */
+  get statesInUse(): string[] {
+    return this.states.filter((state) => state.holdsObject).map((state) => state.name);
+  }
+
+  /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void {
     const group = keyGroupOf(key, this.maxParallelism) - this.keyGroups.first;
     if (group < 0 || group >= this.groupCount) this.refuseForeign(key);
@@ -139,10 +123,14 @@ export class HeapKeyedState {
     }
   }
 
+  /** The sender has picked this subtask by the same selector: it must have answered another key there. */
   private refuseForeign(key: Key): never {
-    throw new InvariantError(
-      `broken invariant: operator "${this.operator}" got key ${String(key)} of key group ` +
-        `${keyGroupOf(key, this.maxParallelism)} but holds ${this.keyGroups.first} to ${this.keyGroups.last}`,
+    throw new OperatorError(
+      this.operator,
+      new Error(
+        `its keyBy answers ${describeValue(key)} here, and answered another key where the record came from. A key must ` +
+          "follow from the record alone: no random numbers, no clock, nothing that differs from one worker to the next",
+      ),
     );
   }
 }
@@ -153,6 +141,7 @@ interface HeapValueStateOptions<T> {
   readonly initial: T;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
+  readonly checks: boolean;
 }
 
 /** One named state: users see `ValueState`, the rest is for `HeapKeyedState`. */
@@ -162,6 +151,8 @@ class HeapValueState<T> implements ValueState<T> {
   private readonly columns = new ColumnEncoder();
   private readonly operator: string;
   private readonly initial: T;
+  private readonly initialIsCopied: boolean;
+  private readonly checks: boolean;
   private readonly keyGroups: KeyGroupRange;
   private readonly maxParallelism: number;
   private readonly groups: readonly Group[];
@@ -178,6 +169,8 @@ class HeapValueState<T> implements ValueState<T> {
     this.name = options.name;
     this.operator = options.operator;
     this.initial = options.initial;
+    this.initialIsCopied = holdsBytes(options.initial);
+    this.checks = options.checks;
     this.keyGroups = options.keyGroups;
     this.maxParallelism = options.maxParallelism;
     const groupCount = options.keyGroups.last - options.keyGroups.first + 1;
@@ -192,10 +185,12 @@ class HeapValueState<T> implements ValueState<T> {
 
   get(): T {
     const entry = this.lookedUp ? this.entry : this.lookUp();
-    return entry === undefined ? this.initial : (entry.value as T);
+    if (entry !== undefined) return entry.value as T;
+    return this.initialIsCopied ? structuredClone(this.initial) : this.initial;
   }
 
   set(value: T): void {
+    if (this.checks && !settle(value)) refuseValue(value, `what is set as state "${this.name}"`);
     const entry = this.lookedUp ? this.entry : this.lookUp();
     const cut = this.cut;
     if (entry === undefined) {
@@ -218,6 +213,12 @@ class HeapValueState<T> implements ValueState<T> {
     this.entry = undefined;
     if (this.cursor === undefined || entry.settledAt === this.cut) return;
     this.cursor.keep(this.group, entry);
+  }
+
+  get holdsObject(): boolean {
+    if (!this.lookedUp) return false;
+    const value: unknown = this.entry === undefined ? this.initial : this.entry.value;
+    return typeof value === "object" && value !== null;
   }
 
   snapshot(): SnapshotCursor {
@@ -270,127 +271,6 @@ class HeapValueState<T> implements ValueState<T> {
     throw new InvariantError(
       `broken invariant: state "${this.name}" of "${this.operator}" was used before any record`,
     );
-  }
-}
-
-interface HeapCursorOptions {
-  readonly operator: string;
-  readonly state: string;
-  readonly firstKeyGroup: number;
-  readonly groups: readonly Group[];
-  readonly cut: number;
-  readonly columns: ColumnEncoder;
-  readonly closed: () => void;
-}
-
-class HeapCursor implements SnapshotCursor {
-  private readonly options: HeapCursorOptions;
-  /** Entries of the cut that were cleared before they were written, by group (H4). */
-  private readonly cleared = new Map<number, Entry[]>();
-  private open = true;
-  private group = 0;
-  /** Walk of the current group; undefined until it has begun. */
-  private walk: Iterator<Entry> | undefined = undefined;
-  private entriesMax = CHUNK_ENTRIES_FIRST;
-
-  constructor(options: HeapCursorOptions) {
-    this.options = options;
-  }
-
-  keep(group: number, entry: Entry): void {
-    const list = this.cleared.get(group);
-    if (list === undefined) this.cleared.set(group, [entry]);
-    else list.push(entry);
-  }
-
-  next(): EncodedChunk | undefined {
-    if (!this.open) return undefined;
-    const keys: Key[] = [];
-    const values: unknown[] = [];
-    const groups = this.collect(keys, values);
-    if (groups.length === 0) {
-      this.cancel();
-      return undefined;
-    }
-    const chunk = this.encode(keys, values, groups);
-    const entriesWanted = Math.floor((CHUNK_BYTES * chunk.entries) / chunk.bytes.byteLength);
-    this.entriesMax = Math.min(CHUNK_ENTRIES_MAX, Math.max(CHUNK_ENTRIES_MIN, entriesWanted));
-    return chunk;
-  }
-
-  cancel(): void {
-    if (!this.open) return;
-    this.open = false;
-    this.walk = undefined;
-    this.cleared.clear();
-    this.options.closed();
-  }
-
-  /** Whole groups while they fit, or as much of one as fits (F2). */
-  private collect(keys: Key[], values: unknown[]): ChunkGroup[] {
-    const { groups, firstKeyGroup } = this.options;
-    const collected: ChunkGroup[] = [];
-    for (; this.group < groups.length; this.group++) {
-      const group = groups[this.group]!;
-      const begun = this.walk !== undefined;
-      if (this.walk === undefined) {
-        const size = group.size + (this.cleared.get(this.group)?.length ?? 0);
-        if (size === 0) continue;
-        if (keys.length > 0 && keys.length + size > this.entriesMax) break;
-        this.walk = group.values();
-      }
-      const before = keys.length;
-      const ended = this.collectGroup(this.walk, keys, values);
-      const entries = keys.length - before;
-      if (entries > 0) collected.push({ keyGroup: firstKeyGroup + this.group, entries });
-      if (!ended) break;
-      this.walk = undefined;
-      if (begun && entries > 0) {
-        this.group++;
-        break;
-      }
-    }
-    return collected;
-  }
-
-  /** false: the chunk is full before the group has ended. */
-  private collectGroup(walk: Iterator<Entry>, keys: Key[], values: unknown[]): boolean {
-    const cut = this.options.cut;
-    for (;;) {
-      if (keys.length >= this.entriesMax) return false;
-      const step = walk.next();
-      if (step.done === true) break;
-      const entry = step.value;
-      if (entry.settledAt === cut) break;
-      keys.push(entry.key);
-      values.push(entry.changedAfter === cut ? entry.old : entry.value);
-      entry.settledAt = cut;
-      entry.old = undefined;
-    }
-    const cleared = this.cleared.get(this.group);
-    while (cleared !== undefined && cleared.length > 0) {
-      if (keys.length >= this.entriesMax) return false;
-      const entry = cleared.pop()!;
-      keys.push(entry.key);
-      values.push(entry.changedAfter === cut ? entry.old : entry.value);
-    }
-    return true;
-  }
-
-  private encode(
-    keys: readonly Key[],
-    values: readonly unknown[],
-    groups: readonly ChunkGroup[],
-  ): EncodedChunk {
-    try {
-      return encodeChunk(keys, values, groups, this.options.columns);
-    } catch (error) {
-      const { operator, state } = this.options;
-      throw new OperatorError(
-        operator,
-        new Error(`state "${state}" holds a value that cannot be stored`, { cause: error }),
-      );
-    }
   }
 }
 

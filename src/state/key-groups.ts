@@ -9,6 +9,7 @@
  * - K3 Every key group is in the range of exactly one subtask, which is its owner.
  */
 import { ConfigurationError, invariant } from "../errors.ts";
+import { describeValue, silence } from "./described.ts";
 import type { Key } from "./descriptor.ts";
 
 const MAX_PARALLELISM_MIN = 128;
@@ -76,9 +77,10 @@ export function hashOf(key: Key): number {
     case "boolean":
       return finish(mixBlock(SEED_BOOLEAN, key ? 1 : 0), 4);
     default:
+      silence(key);
       throw new ConfigurationError(
         "keyBy",
-        `a key selector returned ${describe(key)}; keys are strings, numbers, booleans or bigints: select a field, or join several into one string`,
+        `a key selector returned ${describeValue(key)}; keys are strings, numbers, booleans or bigints: select a field, or join several into one string`,
       );
   }
 }
@@ -120,11 +122,4 @@ function finish(hash: number, bytes: number): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;
-}
-
-function describe(key: unknown): string {
-  if (key === null) return "null";
-  if (Array.isArray(key)) return "an array";
-  if (typeof key === "object") return "an object";
-  return key === undefined ? "undefined" : `a ${typeof key}`;
 }

@@ -6,7 +6,7 @@
  *
  * - F1 A chunk can be read without any other chunk, and says its own length.
  * - F2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
- * - F3 Keys come back exactly. Values come back as codec.ts says, numbers exactly when a chunk's values are all numbers.
+ * - F3 Keys and values come back equal; what could not (plain-value.ts) is refused before it is written.
  *
  * Layout, little endian:
  *
@@ -20,7 +20,7 @@
  * letter in front. Values that are not all numbers are columns (columns.ts) or one array of codec.ts.
  */
 import { ObjectCorruptError } from "../errors.ts";
-import { decodeValue, encodeValue } from "./codec.ts";
+import { decodeValue, encodePlain } from "./codec.ts";
 import { type ColumnEncoder, decodeColumns } from "./columns.ts";
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
@@ -141,7 +141,9 @@ export function encodeChunk(
   const keyColumn = encodeKeys(keys);
   const numbers = allOf("number", values);
   const inColumns = numbers ? undefined : columns.encode(values);
-  const packed = numbers ? undefined : (inColumns ?? encodeValue(values));
+  const packed = numbers
+    ? undefined
+    : (inColumns ?? encodePlain(values, (index) => `the value of key ${String(keys[index])}`));
   const keysAt = HEADER_BYTES + groups.length * GROUP_BYTES;
   const valuesAt = keysAt + keyColumn.bytes;
   const bytes = Buffer.allocUnsafeSlow(valuesAt + (packed === undefined ? entries * 8 : packed.byteLength));

@@ -5,7 +5,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import type { RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/index.ts";
@@ -13,8 +13,6 @@ import { startTestServer, type TestServer } from "../support/nats.ts";
 import { NatsWorld, PartGate } from "../support/nats-world.ts";
 import { readAll } from "../support/streams.ts";
 import { until } from "../support/until.ts";
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const BOUND_MS = 30_000;
 const WORDS = 10;

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames } from "../../src/checkpoint/storage.ts";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
@@ -15,9 +15,6 @@ import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.t
 import { countingJob } from "./jobs.ts";
 import { type StoredCheckpoint, storeCheckpoint } from "./stored-jobs.ts";
 import { type Ended, until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 const REFUSED = 4;
 const DAMAGED = 5;
@@ -342,7 +339,7 @@ test("show says why no checkpoint begins, and a savepoint is refused for that re
     `import { defineJob, fileSink, generatorSource } from "tidemark";
 export default defineJob("${JOB}", { checkpointing: { interval: "100ms", afterTasksFinish: false } }, (job) => {
   job.source("short", generatorSource({ count: 1, generate: (index) => index }))
-    .union(job.source("long", generatorSource({ count: 100_000, ratePerSecond: 100, generate: (index) => index })))
+    .union(job.source("long", generatorSource({ ratePerSecond: 100, generate: (index) => index })))
     .map("text", String).sink("lines", fileSink({ directory: "out" }));
 });\n`,
   );
@@ -363,7 +360,10 @@ export default defineJob("${JOB}", { checkpointing: { interval: "100ms", afterTa
 test("of a running job they show what it retains at that moment, and collect nothing of it", async () => {
   await open();
   const options = 'checkpointing: { interval: "200ms", retained: 1, inlineThreshold: 1 }';
-  workspace.write("job.js", countingJob({ name: JOB, count: 400_000, ratePerSecond: 2_000, options }));
+  workspace.write(
+    "job.js",
+    countingJob({ name: JOB, count: 400_000, ratePerSecond: 2_000, held: true, options }),
+  );
   workspace.start(here("coordinator"));
   expect((await asks("submit", "job.js")).code).toBe(0);
   workspace.start(here("worker", "job.js", "--slots", "2"));

@@ -1,12 +1,9 @@
 /** Where options come from: config files, `config print`, and a checkpoint storage that is the same for all. */
 import { existsSync, mkdirSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let workspace: Workspace;
 let server: TestServer;

@@ -4,14 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/transport-node";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { userOfAnAccount } from "./credentials.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type Process, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 const directory = mkdtempSync(join(tmpdir(), "tidemark-tls-"));
 const file = (name: string) => join(directory, name);
@@ -89,7 +86,7 @@ test.each(ways)("$title", ({ configuration, args, env }) =>
   withServer(configuration(), async (server) => {
     const workspace = await Workspace.create();
     try {
-      workspace.write("job.mjs", countingJob({ count: 4_000, ratePerSecond: 4_000 }));
+      workspace.write("job.mjs", countingJob({ count: 4_000, ratePerSecond: 4_000, held: true }));
       const running = workspace.start(
         ["run", "job.mjs", "--server", server.url.replace("127.0.0.1", "localhost"), ...args(workspace)],
         env && { env },
@@ -98,6 +95,7 @@ test.each(ways)("$title", ({ configuration, args, env }) =>
       const children: Process[] = workspace.processes().filter(({ pid }) => pid !== running.pid);
       expect(children.length).toBeGreaterThan(0);
       for (const { commandLine } of children) expect(commandLine).not.toContain("hidden-word");
+      workspace.release();
       const ended = await running.ended;
       expect(ended).toMatchObject({ code: 0, stderr: "" });
       expect(ended.stdout).not.toContain("hidden-word");

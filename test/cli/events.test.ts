@@ -1,13 +1,10 @@
 /** An outsider reads nothing but the file of --events, of a run with a killed worker, and checks the protocol from it. */
 import { readdirSync, readFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type OutsidersView, outsidersView } from "./outsider.ts";
 import { kill, until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let workspace: Workspace;
 beforeEach(async () => {
@@ -22,7 +19,12 @@ const CLOCKS_MS = 3;
 async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   workspace.write(
     "job.mjs",
-    countingJob({ count: COUNT, ratePerSecond: 4_000, options: 'restart: { initialBackoff: "100ms" }' }),
+    countingJob({
+      count: COUNT,
+      ratePerSecond: 4_000,
+      held: true,
+      options: 'restart: { initialBackoff: "100ms" }',
+    }),
   );
   const running = workspace.start(["run", "job.mjs", "--events", "events.jsonl"]);
   await running.says("checkpoints every");
@@ -35,6 +37,13 @@ async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   );
   const victim = workspace.processes().find(({ commandLine }) => commandLine.includes(" worker "))!;
   kill(victim.pid);
+  const before = completed();
+  await until(
+    () => completed() >= before + 10,
+    30_000,
+    () => `ten more checkpoints than ${before}: ${completed()}`,
+  );
+  workspace.release();
   const ended = await running.ended;
   expect(ended).toMatchObject({ code: 0, stderr: "" });
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);

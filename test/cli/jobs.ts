@@ -1,9 +1,12 @@
 /** Job files as a user would write them, and what their output must be. */
+import { compiled } from "../support/compiled.ts";
 
 export interface CountingJob {
   readonly name?: string;
   readonly count: number;
   readonly ratePerSecond?: number;
+  /** It gives out `ratePerSecond`, and does not end, until the workspace releases it. */
+  readonly held?: boolean;
   readonly parallelism?: number;
   readonly directory?: string;
   /** Further options of the job, as code. */
@@ -15,18 +18,25 @@ export interface CountingJob {
 }
 
 const KEYS = 10;
+/** In the directory of the job file: the sources of held jobs look for it. */
+export const RELEASE_FILE = "released";
 
 /** Counts numbers by their last digit; one line for each record: `<key> <count> <number>`. */
 export function countingJob(job: CountingJob, language: "ts" | "js" = "js"): string {
   const { name = "counting", count, ratePerSecond, parallelism = 2, directory = "out", options = "" } = job;
-  const { checkpointing = "", operator = "count" } = job;
-  const rate = ratePerSecond === undefined ? "" : `ratePerSecond: ${ratePerSecond}, `;
+  const { checkpointing = "", operator = "count", held = false } = job;
+  const rate = ratePerSecond === undefined || held ? "" : `ratePerSecond: ${ratePerSecond}, `;
   const typed = (text: string) => (language === "ts" ? text : "");
-  return `import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
+  const generator = `generatorSource({ count: ${count}, ${rate}splits: 2, generate: (index${typed(": number")})${typed(": Seen")} => ({ number: index }) })`;
+  const source = held ? `throttled(${generator}, ${heldPace(job)})` : generator;
+  const imported = held
+    ? `import { fileURLToPath } from "node:url";\nimport { throttled } from "${compiled("test/support/throttled-source.ts")}";\n`
+    : "";
+  return `${imported}import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
 ${typed("\ninterface Seen {\n  readonly number: number;\n}\n")}
 export default defineJob("${name}", { parallelism: ${parallelism}, checkpointing: { interval: "200ms", ${checkpointing} }, ${options} }, (job) => {
   job
-    .source("numbers", generatorSource({ count: ${count}, ${rate}splits: 2, generate: (index)${typed(": Seen")} => ({ number: index }) }))
+    .source("numbers", ${source})
     .keyBy((seen) => seen.number % ${KEYS})
     .process("${operator}", {
       state: { count: valueState(0) },
@@ -39,6 +49,13 @@ export default defineJob("${name}", { parallelism: ${parallelism}, checkpointing
     .sink("lines", fileSink({ directory: "${directory}" }));
 });
 `;
+}
+
+/** Each generation of a subtask gives out an eighth of its records before it is released. */
+function heldPace({ count, ratePerSecond = count, parallelism = 2 }: CountingJob): string {
+  const records = Math.ceil(count / parallelism / 8);
+  const file = `fileURLToPath(new URL("${RELEASE_FILE}", import.meta.url))`;
+  return `{ recordsPerSecond: ${ratePerSecond / parallelism}, heldUntil: { file: ${file}, records: ${records} } }`;
 }
 
 /**

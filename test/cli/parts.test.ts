@@ -1,5 +1,5 @@
 /** Coordinators, workers and clients as processes of their own, against one server; any of them may be killed. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
@@ -7,10 +7,7 @@ import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
 
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
-
-/** Long enough for what happens to it meanwhile. */
+/** Of a job that ends when the test lets it. */
 const COUNT = 30_000;
 const RATE = 3_000;
 
@@ -30,7 +27,10 @@ beforeEach(async () => {
   workspace = await Workspace.create();
   workspace.write(
     "job.ts",
-    countingJob({ count: COUNT, ratePerSecond: RATE, options: 'restart: { initialBackoff: "100ms" }' }, "ts"),
+    countingJob(
+      { count: COUNT, ratePerSecond: RATE, held: true, options: 'restart: { initialBackoff: "100ms" }' },
+      "ts",
+    ),
   );
 });
 afterEach(async () => {
@@ -68,15 +68,16 @@ const isThere = (now: JobReport) =>
   now.phase.startsWith("running") &&
   now.checkpoints.completed > 0 &&
   now.subtasks.some(({ subtask }) => subtask === "count/1");
-const ends = (status: string) => comesTo((now) => now.status === status, status);
+const ends = (status: string) => {
+  if (status === "finished") workspace.release();
+  return comesTo((now) => now.status === status, status);
+};
 const stop = async (command: Command) => {
   command.kill("SIGTERM");
   expect(await command.ended).toMatchObject({ code: 0, stdout: "" });
 };
 
 test("one leads and one stands by; submit, status, cancel", async () => {
-  // Longer than the test: it is canceled.
-  workspace.write("job.ts", countingJob({ count: 400_000, ratePerSecond: 4_000 }, "ts"));
   const ports = [await freePort(), await freePort()] as const;
   const [first, second] = ports.map((port) => coordinator("--health-port", String(port)));
   const leads = async () => (await Promise.all(ports.map(health))).map(({ leading }) => leading);

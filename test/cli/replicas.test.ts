@@ -1,11 +1,8 @@
 /** How many replicas the buckets have: whoever does not say leaves those alone that are there. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type PretendingServer, startPretendingServer } from "./pretending-server.ts";
 import { Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let server: TestServer;
 /** One server alone keeps one copy of everything. This one says that it is three. */

@@ -1,12 +1,9 @@
 /** `tidemark run` as its user knows it: real processes, real signals. */
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { type Command, kill, until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let workspace: Workspace;
 beforeEach(async () => {
@@ -14,7 +11,8 @@ beforeEach(async () => {
 });
 afterEach(() => workspace.remove());
 
-const LONG = { count: 16_000, ratePerSecond: 4_000 };
+/** It ends when the test lets it. */
+const LONG = { count: 16_000, ratePerSecond: 2_000, held: true };
 
 /** Until output has been committed at least once, so that a checkpoint is behind us. */
 const committed = () =>
@@ -87,6 +85,7 @@ describe("signals", () => {
     expect(workspace.lines().length).toBeLessThan(LONG.count);
     await nobodyLeft();
 
+    workspace.release();
     const second = await workspace.run(["run", "job.mjs"]);
     expect(second).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
@@ -105,6 +104,7 @@ describe("signals", () => {
     expect(await first.ended).toMatchObject({ code: 130 });
     await nobodyLeft();
 
+    workspace.release();
     expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
   });
@@ -118,6 +118,7 @@ describe("signals", () => {
     await first.ended;
     await nobodyLeft();
 
+    workspace.release();
     const second = await workspace.run(["run", "job.mjs"]);
     expect(second).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
@@ -133,6 +134,7 @@ describe("signals", () => {
       await command.ended;
       await nobodyLeft();
     }
+    workspace.release();
     expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
   });
@@ -144,6 +146,7 @@ describe("signals", () => {
     first.kill("SIGKILL");
     await first.ended;
     const before = new Set(workspace.files());
+    workspace.release();
     expect(await workspace.run(["run", "job.mjs", "--fresh"])).toMatchObject({ code: 0, stderr: "" });
     const fresh = workspace.files().filter((file) => !before.has(file));
     expect(wrongCounts(workspace.lines("out", fresh), LONG.count)).toEqual([]);
@@ -157,6 +160,7 @@ describe("signals", () => {
     const { code } = await command.ended;
     expect([0, 130]).toContain(code);
     await nobodyLeft();
+    workspace.release();
     expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
   });
@@ -174,6 +178,7 @@ describe("signals", () => {
     expect(ended.stderr).toMatch(/^tidemark: nats-server ended by itself; run it again to go on/m);
     await nobodyLeft();
 
+    workspace.release();
     expect(await workspace.run(["run", "job.mjs"])).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
   });
@@ -211,7 +216,7 @@ describe("signals", () => {
   });
 
   test("a second run in the same directory waits, and says for whom", async () => {
-    workspace.write("job.mjs", countingJob({ count: 1_000_000, ratePerSecond: 1_000 }));
+    workspace.write("job.mjs", countingJob(LONG));
     const running = workspace.start(["run", "job.mjs"]);
     await started(running);
     const second = await workspace.run(["run", "job.mjs"]);
@@ -239,6 +244,7 @@ describe("signals", () => {
         () => `output after the ${part} was killed`,
       );
     }
+    workspace.release();
     expect(await command.ended).toMatchObject({ code: 0 });
     expect(wrongCounts(workspace.lines(), LONG.count)).toEqual([]);
     await nobodyLeft();

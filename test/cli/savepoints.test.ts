@@ -1,7 +1,7 @@
 /** Savepoints with real processes: taken, stopped with, restored from, in every way a person may go wrong. */
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
@@ -9,9 +9,6 @@ import type { FeedEvent } from "../../src/observe/feed.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type CountingJob, countingJob, wrongCounts } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 const COUNT = 40_000;
 
@@ -32,7 +29,7 @@ beforeEach(async () => {
   cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
   workspace = await Workspace.create();
   savepoints = workspace.path("savepoints");
-  write({ count: COUNT, ratePerSecond: 4_000 });
+  write({ count: COUNT });
   parts = [workspace.start(here("coordinator"))];
 });
 afterEach(async () => {
@@ -49,8 +46,15 @@ const json = async (...args: string[]) => {
   expect(code).toBe(0);
   return JSON.parse(stdout) as Record<string, unknown>;
 };
+/** A job that ends when the test lets it. */
 const write = (job: Partial<CountingJob> & { count: number }, file = "job.ts") =>
-  workspace.write(file, countingJob({ options: 'restart: { initialBackoff: "100ms" }', ...job }, "ts"));
+  workspace.write(
+    file,
+    countingJob(
+      { options: 'restart: { initialBackoff: "100ms" }', ratePerSecond: 2_000, held: true, ...job },
+      "ts",
+    ),
+  );
 const startWorkers = (file = "job.ts") => {
   for (let i = 0; i < 2; i++) parts.push(workspace.start(here("worker", file, "--slots", "1")));
 };
@@ -68,7 +72,10 @@ const comesTo = async (met: (now: JobReport) => boolean, what: string, job?: str
 };
 const runs = (job?: string) =>
   comesTo((now) => now.phase === "running.processing" && now.checkpoints.completed > 1, "running", job);
-const ends = (status: string, job?: string) => comesTo((now) => now.status === status, status, job);
+const ends = (status: string, job?: string) => {
+  if (status === "finished") workspace.release();
+  return comesTo((now) => now.status === status, status, job);
+};
 const lines = () => workspace.lines("out");
 
 async function started(file = "job.ts"): Promise<void> {
@@ -125,8 +132,6 @@ describe("stop with a savepoint, and go on from it", () => {
   });
 
   test("--drain: everything that was read is in the output, and nobody goes on from it", async () => {
-    // Longer than the test: it is drained before its end.
-    write({ count: 100 * COUNT, ratePerSecond: 4_000 });
     await started();
     const { location, drained } = await json("stop", "counting", "--drain", "--to", savepoints);
     expect(drained).toBe(true);
@@ -165,7 +170,7 @@ test("a savepoint beside checkpoints; two at once; the job goes on; dispose", as
 });
 
 test("a fork under another name begins where the savepoint was taken", async () => {
-  write({ count: COUNT, ratePerSecond: 4_000, name: "fork", directory: "out-fork" }, "fork.ts");
+  write({ count: COUNT, name: "fork", directory: "out-fork" }, "fork.ts");
   await started();
   const { location } = await json("savepoint", "counting", "--to", savepoints);
   expect(await asks("restore", "fork.ts", "--from", String(location))).toMatchObject({ code: 0 });
@@ -185,7 +190,7 @@ test("a fork under another name begins where the savepoint was taken", async () 
 });
 
 test("a retained checkpoint of a canceled job can be restored", async () => {
-  write({ count: COUNT, ratePerSecond: 4_000, checkpointing: 'retention: "retain-on-cancellation"' });
+  write({ count: COUNT, checkpointing: 'retention: "retain-on-cancellation"' });
   await started();
   expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
   await ends("canceled");
@@ -200,8 +205,6 @@ test("a retained checkpoint of a canceled job can be restored", async () => {
 });
 
 describe("the leading coordinator is killed while somebody waits, and another one stands by", () => {
-  const LONG = 100_000;
-
   /** As soon as the feed tells of this effect, or the leader of somebody who waits for his savepoint. */
   async function killAt(moment: string, leader: Command): Promise<void> {
     if (moment === "request")
@@ -228,17 +231,14 @@ describe("the leading coordinator is killed while somebody waits, and another on
     const [leader] = parts;
     await leader!.says("leading");
     parts.push(workspace.start(here("coordinator")));
-    write({ count: LONG, ratePerSecond: 4_000 });
     await started();
     return leader!;
   }
 
-  /** Without a brake, to its end. */
   async function goesOn(location: string): Promise<void> {
-    write({ count: LONG });
     await restored("--from", location);
     await ends("finished");
-    expect(wrongCounts(lines(), LONG)).toEqual([]);
+    expect(wrongCounts(lines(), COUNT)).toEqual([]);
   }
 
   test.each(["request", "store.savepointEntry"])(
@@ -279,7 +279,6 @@ describe("the leading coordinator is killed while somebody waits, and another on
 
 describe("what cannot work is refused in words, and changes nothing", () => {
   test("of a running job", async () => {
-    write({ count: 100 * COUNT, ratePerSecond: 4_000 });
     await started();
     const refused = async (args: string[], code: number, words: string | RegExp) => {
       const answer = await asks(...args);
@@ -319,7 +318,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     await refused(at, "--drop nobody: there is no state of an operator nobody", "--drop", "nobody");
     await refused("checkpoint:nobody", "there is no job nobody");
 
-    write({ count: COUNT, ratePerSecond: 4_000, operator: "tally" });
+    write({ count: COUNT, operator: "tally" });
     await refused(at, /operator count has state \(count\) and is not in the job.*--drop count/s);
     const shown = await asks("restore", "job.ts", "--from", at, "--drop", "count", "--dry-run");
     expect(shown).toMatchObject({ code: 0, stderr: "" });
@@ -327,10 +326,10 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     expect(shown.stdout).toMatch(/^ *tally +new/m);
     expect(shown.stdout).toMatch(/^ *numbers +matched/m);
 
-    write({ count: COUNT, ratePerSecond: 4_000, parallelism: 1 });
+    write({ count: COUNT, parallelism: 1 });
     await refused(at, "operator count has parallelism 1, its state 2");
 
-    write({ count: COUNT, ratePerSecond: 4_000 });
+    write({ count: COUNT });
     const [metadata = ""] = readdirSync(at).filter((name) => name.startsWith("metadata."));
     writeFileSync(join(at, metadata), "torn");
     await refused(at, "is corrupt");

@@ -2,14 +2,11 @@
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { DiscardPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobReport } from "../../src/control/messages.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -246,7 +243,10 @@ describe("storage that refuses", () => {
   });
 
   test("the checkpoint bucket is full: checkpoints are aborted, the job goes on and says why", async () => {
-    workspace.write("job.mjs", countingJob({ name: `job-${id}`, count: 8_000, ratePerSecond: 2_000 }));
+    workspace.write(
+      "job.mjs",
+      countingJob({ name: `job-${id}`, count: 8_000, ratePerSecond: 2_000, held: true }),
+    );
     const running = workspace.start(here("run", "job.mjs"));
     await running.says("checkpoints every");
     const bucket = `OBJ_${id}-checkpoints`;
@@ -261,12 +261,16 @@ describe("storage that refuses", () => {
     const asked = await workspace.run(here("status", `job-${id}`));
     expect(asked.stdout).toMatch(/aborted +checkpoint \d+: .*raise its limit/);
     await manager.streams.update(bucket, { max_bytes: -1 });
+    workspace.release();
     expect(await running.ended).toMatchObject({ code: 0, stderr: "" });
     expect(wrongCounts(workspace.lines(), 8_000)).toEqual([]);
   });
 
   test("the checkpoint directory goes away: checkpoints are aborted, the job goes on and says why", async () => {
-    workspace.write("job.mjs", countingJob({ name: `job-${id}`, count: 8_000, ratePerSecond: 2_000 }));
+    workspace.write(
+      "job.mjs",
+      countingJob({ name: `job-${id}`, count: 8_000, ratePerSecond: 2_000, held: true }),
+    );
     const running = workspace.start(here("run", "job.mjs", "--checkpoint-dir", "checkpoints"));
     await running.says("checkpoints every");
     await until(
@@ -279,6 +283,7 @@ describe("storage that refuses", () => {
     await running.says(/checkpoint \d+ aborted, the job goes on: /);
     renameSync(workspace.path("checkpoints"), workspace.path("was-in-the-way"));
     renameSync(workspace.path("elsewhere"), workspace.path("checkpoints"));
+    workspace.release();
     expect(await running.ended).toMatchObject({ code: 0 });
     expect(wrongCounts(workspace.lines(), 8_000)).toEqual([]);
   });

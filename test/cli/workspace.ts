@@ -4,12 +4,13 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeF
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { until as waitUntil } from "../support/until.ts";
+import { RELEASE_FILE } from "./jobs.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 export const mainFile = join(root, "dist/src/cli/main.js");
-const POLL_MS = 20;
 
 export interface Ended {
   readonly code: number | null;
@@ -20,7 +21,7 @@ export interface Ended {
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** It is killed after this, so that no test waits for ever. Default 110,000. */
+  /** It is killed after this, so that no test waits for ever. Default: as long as a test waits. */
   readonly timeoutMs?: number;
   /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
   readonly ownGroup?: boolean;
@@ -61,13 +62,11 @@ export class Command {
   }
 
   /** Until standard output (or error) holds this. */
-  async says(text: string | RegExp, timeoutMs = 30_000): Promise<string> {
+  async says(text: string | RegExp, _timeoutMs?: number): Promise<string> {
     const found = () => [this.stdout, this.stderr].find((said) => new RegExp(text).test(said));
-    await until(
-      () => found() !== undefined || this.#over,
-      timeoutMs,
-      () => `"${text}"; it said:\n${this.#said}`,
-    );
+    await waitUntil(`it says "${text}"`, () => found() !== undefined || this.#over, {
+      describe: () => `it said:\n${this.#said}`,
+    });
     const said = found();
     if (said === undefined) throw new Error(`ended without saying "${text}"; it said:\n${this.#said}`);
     return said;
@@ -80,14 +79,10 @@ export class Command {
 
 export async function until(
   met: () => boolean | Promise<boolean>,
-  timeoutMs: number,
+  _timeoutMs: number,
   what: () => string,
 ): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await met())) {
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what()}`);
-    await sleep(POLL_MS);
-  }
+  await waitUntil("it comes to that", met, { describe: what });
 }
 
 export class Workspace {
@@ -115,6 +110,11 @@ export class Workspace {
     return this.path(name);
   }
 
+  /** Jobs that are held (`jobs.ts`) go on to their end, as fast as they can. */
+  release(): void {
+    this.write(RELEASE_FILE, "");
+  }
+
   read(name: string): string {
     return readFileSync(this.path(name), "utf8");
   }
@@ -126,7 +126,7 @@ export class Workspace {
       stdio: ["ignore", "pipe", "pipe"],
       detached: options.ownGroup === true,
     });
-    const command = new Command(child, options.timeoutMs ?? 110_000);
+    const command = new Command(child, options.timeoutMs ?? WAIT_BOUND_MS);
     this.#commands.push(command);
     return command;
   }

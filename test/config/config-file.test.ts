@@ -156,6 +156,7 @@ describe("Flink's keys", () => {
       "channels.window",
       "channels.flush",
       "cancelTimeout",
+      "checks",
     ];
     expect(Object.keys(jobOptions).filter((key) => !(key in flinkSpellings))).toEqual(ours);
   });

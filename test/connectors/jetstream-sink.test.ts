@@ -16,6 +16,7 @@ import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { eventually } from "../support/until.ts";
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -200,7 +201,7 @@ describe("exactly once", () => {
     const written = records(`${"x".repeat(900)}`, 4_000);
     const transaction = await prepare(writer, 1, written);
     const committing = writer.commit(transaction).catch(() => {});
-    await vi.waitFor(async () => expect((await texts()).length).toBeGreaterThan(500), { timeout: 20_000 });
+    await eventually(async () => expect((await texts()).length).toBeGreaterThan(500));
     await writer.close();
     await committing;
     const heir = await jetstreamSink<string>(options).open(
@@ -226,7 +227,7 @@ describe("exactly once", () => {
     expect(written * record.length).toBeLessThan(
       (bufferLimits.stagingMax + 1) * 1.1 * bufferLimits.segmentBytesMax,
     );
-    await vi.waitFor(() => expect(wake).toHaveBeenCalled());
+    await eventually(() => expect(wake).toHaveBeenCalled());
     expect(writer.blocked()).toBe(false);
     await writer.close();
   });
@@ -322,7 +323,7 @@ describe("exactly once", () => {
     await add({ max_age: 100_000_000 });
     const writer = await jetstreamSink<string>(options).open(environment());
     await writer.commit(await prepare(writer, 1, ["a"]));
-    await vi.waitFor(async () => expect(await texts()).toEqual([]), { timeout: 5_000 });
+    await eventually(async () => expect(await texts()).toEqual([]));
     await writer.commit(await prepare(writer, 2, ["b"]));
     await writer.close();
   });
@@ -416,7 +417,7 @@ describe("at least once", () => {
     const writer = await open(fail);
     await manager.streams.update(stream, { max_msg_size: 10 });
     writer.write("x".repeat(100), 0);
-    await vi.waitFor(() => expect(fail).toHaveBeenCalled());
+    await eventually(() => expect(fail).toHaveBeenCalled());
     expect(fail.mock.calls[0]![0]).toBeInstanceOf(CommitRefusedError);
     await writer.close();
   });

@@ -1,5 +1,5 @@
 /** What every message bus does (`src/dataflow/channel/bus.ts`). */
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Bus } from "../../src/dataflow/channel/bus.ts";
 import {
   DisconnectedError,
@@ -7,6 +7,7 @@ import {
   NoRespondersError,
   RequestTimeoutError,
 } from "../../src/errors.ts";
+import { eventually } from "../support/until.ts";
 
 export interface BusesUnderTest {
   connect(): Promise<Bus>;
@@ -48,7 +49,7 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       for (let i = 0; i < 100; i++) near.publish("order.a", bytes(String(i)));
       expect(two.received).toEqual([]);
       const all = Array.from({ length: 100 }, (_, i) => `order.a=${i}`);
-      await vi.waitFor(() => expect(one.received).toEqual(all));
+      await eventually(() => expect(one.received).toEqual(all));
       expect(two.received).toEqual(all);
       one.close();
       two.close();
@@ -59,7 +60,7 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       const rest = await collect(far, "wild.>");
       for (const subject of ["wild", "wild.1.x", "wild.1.2.x", "wild.1.y"]) near.publish(subject, bytes("m"));
       await near.flush();
-      await vi.waitFor(() => expect(rest.received).toHaveLength(3));
+      await eventually(() => expect(rest.received).toHaveLength(3));
       expect(rest.received).toEqual(["wild.1.x=m", "wild.1.2.x=m", "wild.1.y=m"]);
       expect(star.received).toEqual(["wild.1.x=m"]);
       star.close();
@@ -69,13 +70,13 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
     it("gives a subscription nothing that was published before it, or after its end", async () => {
       const here = await collect(far, "span");
       near.publish("span", bytes("1"));
-      await vi.waitFor(() => expect(here.received).toHaveLength(1));
+      await eventually(() => expect(here.received).toHaveLength(1));
       here.close();
       near.publish("span", bytes("2"));
       await near.flush();
       const late = await collect(far, "span");
       near.publish("span", bytes("3"));
-      await vi.waitFor(() => expect(late.received).toEqual(["span=3"]));
+      await eventually(() => expect(late.received).toEqual(["span=3"]));
       expect(here.received).toEqual(["span=1"]);
       late.close();
     });
@@ -86,7 +87,7 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       await far.flush();
       near.publish("size", new Uint8Array(0));
       near.publish("size", new Uint8Array(near.payloadBytesMax));
-      await vi.waitFor(() => expect(sizes).toEqual([0, near.payloadBytesMax]));
+      await eventually(() => expect(sizes).toEqual([0, near.payloadBytesMax]));
       expect(() => near.publish("size", new Uint8Array(near.payloadBytesMax + 1))).toThrow(InvariantError);
       subscription.close();
     });
@@ -109,7 +110,7 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       const subscription = far.subscribe("tell", (_body, reply) => replies.push(reply));
       await far.flush();
       near.publish("tell", bytes("x"));
-      await vi.waitFor(() => expect(replies).toEqual([undefined]));
+      await eventually(() => expect(replies).toEqual([undefined]));
       subscription.close();
     });
 
@@ -147,10 +148,10 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       near.publish("after", bytes("may be lost"));
 
       await buses.endOutage();
-      await vi.waitFor(() => expect([...reconnects].sort()).toEqual(["far", "near"]), 10_000);
+      await eventually(() => expect([...reconnects].sort()).toEqual(["far", "near"]));
       expect(near.connectedForMs()).toBeLessThan(10_000);
       near.publish("after", bytes("back"));
-      await vi.waitFor(() => expect(here.received).toContain("after=back"));
+      await eventually(() => expect(here.received).toContain("after=back"));
       here.close();
       silent.close();
     });

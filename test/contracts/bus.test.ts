@@ -1,10 +1,11 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { RequestTimeoutError } from "../../src/errors.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer } from "../support/nats.ts";
+import { eventually } from "../support/until.ts";
 import { bytes, describeBusContract, text } from "./bus.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
@@ -75,7 +76,7 @@ describe("NATS bus", () => {
         throw new Error("handler");
       });
       second.publish("bad", bytes(""));
-      await vi.waitFor(() => expect(thrown).toHaveLength(1));
+      await eventually(() => expect(thrown).toHaveLength(1));
     } finally {
       process.off("uncaughtException", caught);
       for (const listener of others) process.on("uncaughtException", listener);

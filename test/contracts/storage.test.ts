@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { gathered } from "../../src/checkpoint/content.ts";
 import { FileStorage } from "../../src/checkpoint/file-storage.ts";
 import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/storage.ts";
@@ -21,6 +21,7 @@ import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
+import { eventually } from "../support/until.ts";
 import { all, bytes, describeStorageContract, noise, same } from "./storage.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
@@ -164,7 +165,7 @@ describe("NATS object storage", () => {
     const failed = storage.put("free/1", [bytes("other")]);
     await expect(failed).rejects.toThrow(InvariantError);
     await storage.delete("free/1");
-    await vi.waitFor(async () => expect((await streamState()).state.messages).toBe(0));
+    await eventually(async () => expect((await streamState()).state.messages).toBe(0));
   });
 
   it("names an object that has lost a chunk, at once and without leaving a consumer", async () => {
@@ -180,7 +181,7 @@ describe("NATS object storage", () => {
       }
       expect(performance.now() - started).toBeLessThan(2_000);
     }
-    await vi.waitFor(async () => expect(await consumers()).toBeLessThanOrEqual(before));
+    await eventually(async () => expect(await consumers()).toBeLessThanOrEqual(before));
   });
 
   it("puts again what a broken delete left half", async () => {
@@ -200,7 +201,7 @@ describe("NATS object storage", () => {
     expect((failure as Error).message).toMatch(/maximum bytes exceeded.*raise its limit/);
     expect((await small.get(kept)).length).toBe(1_000_000);
     // The chunks of the refused put are gone again, and a larger limit is taken over by the next one to open.
-    await vi.waitFor(() => small.put("little", [noise(500_000, 3)]));
+    await eventually(() => small.put("little", [noise(500_000, 3)]));
     await (await open(20_000_000)).put("more", [noise(3_000_000, 2)]);
   });
 
@@ -237,7 +238,7 @@ describe("NATS object storage", () => {
         (error) => expect(error).toMatchObject({ message: "late" }),
       );
     }
-    await vi.waitFor(async () => expect(await all(storage.list("late/"))).toEqual([]));
+    await eventually(async () => expect(await all(storage.list("late/"))).toEqual([]));
   });
 
   it("reads on after a restart of the server, and says that a broken put has to be made again", async () => {

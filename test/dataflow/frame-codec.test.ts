@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -50,12 +51,11 @@ describe("records", () => {
       withMap: true,
       withSet: true,
       withTypedArray: true,
-      // msgpackr renames it
-      key: fc.string({ unit: "grapheme" }).filter((key) => key !== "__proto__" && key !== "toJSON"),
+      key: fc.string(),
     });
     fc.assert(
       fc.property(fc.array(value, { minLength: 1, maxLength: 20 }), (values) => {
-        expect(withoutNegativeZero(roundTrip(values).frame.values)).toEqual(withoutNegativeZero(values));
+        expect(roundTrip(values).frame.values).toEqual(values);
       }),
       { numRuns: 300 },
     );
@@ -97,15 +97,12 @@ describe("records with ever new shapes", () => {
   });
 
   it("never lose what plain maps cannot carry (F2)", () => {
-    class Point {
-      x = 1;
-    }
     const extras = [new Map([["k", 1]]), new Set([new Map()]), [[new Map()]], { deep: { map: new Map() } }];
-    for (const extra of [...extras, new Point(), new Error("e"), Object.create(null)]) {
+    for (const extra of [...extras, -0, "\ud83d", Buffer.from("ab")]) {
       const values = [...many, extra];
       const { message, frame } = roundTrip(values);
       expect(message[2]! & PLAIN_MAPS).toBe(0);
-      expect(frame.values.slice(0, -1)).toEqual(many);
+      expect(isDeepStrictEqual(frame.values, values)).toBe(true);
     }
     const dates = [...many, new Date(7), new Uint8Array([1]), 12n, undefined];
     const { message, frame } = roundTrip(dates);
@@ -151,16 +148,3 @@ describe("control messages", () => {
     expect(kindOf(encodeGrant(1, 1, 1).subarray(0, 24))).toBeUndefined();
   });
 });
-
-/** msgpack writes -0 as 0; `toEqual` tells them apart. */
-function withoutNegativeZero(value: unknown): unknown {
-  if (Object.is(value, -0)) return 0;
-  if (Array.isArray(value)) return value.map(withoutNegativeZero);
-  if (value instanceof Map)
-    return new Map([...value].map(([k, v]) => [withoutNegativeZero(k), withoutNegativeZero(v)]));
-  if (value instanceof Set) return new Set([...value].map(withoutNegativeZero));
-  if (value !== null && typeof value === "object" && value.constructor === Object) {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, withoutNegativeZero(v)]));
-  }
-  return value;
-}

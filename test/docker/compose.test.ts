@@ -142,13 +142,12 @@ describe("the composition, as processes", () => {
     await connection.close();
 
     for (const name of ["worker-1", "worker-2", "coordinator-1", "coordinator-2", "nats"]) {
-      const { code, signal, withinMs, output } = await container(name).stop();
+      const { code, signal, output } = await container(name).stop();
       expect({ name, code, signal }, output).toEqual({
         name,
         code: name === "nats" ? expect.any(Number) : 0,
         signal: null,
       });
-      expect(withinMs).toBeLessThan(milliseconds(container(name).service.stop_grace_period) / 2);
     }
-  }, 180_000);
+  });
 });

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { mainFile, until, type Workspace } from "../cli/workspace.ts";
 import { freePort } from "../support/nats.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 
 export const dockerDirectory = fileURLToPath(new URL("../../docker/", import.meta.url));
 
@@ -78,20 +79,15 @@ export class Container {
   healthy(): boolean {
     const [kind, program = "", ...args] = this.service.healthcheck!.test;
     if (kind !== "CMD") throw new Error(`a health check of kind ${kind}`);
-    return spawnSync(program, args.map(this.#adapt), { cwd: this.#directory, timeout: 5_000 }).status === 0;
+    return (
+      spawnSync(program, args.map(this.#adapt), { cwd: this.#directory, timeout: WAIT_BOUND_MS }).status === 0
+    );
   }
 
-  /** As `docker stop` does. */
-  async stop(): Promise<Exit & { readonly withinMs: number }> {
-    const startedMs = performance.now();
+  /** As `docker stop` does, with endless patience. */
+  stop(): Promise<Exit> {
     this.process.kill(this.service.stop_signal ?? "SIGTERM");
-    const timer = setTimeout(
-      () => this.process.kill("SIGKILL"),
-      milliseconds(this.service.stop_grace_period),
-    );
-    const exit = await this.exited;
-    clearTimeout(timer);
-    return { ...exit, withinMs: performance.now() - startedMs };
+    return this.exited;
   }
 }
 

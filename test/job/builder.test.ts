@@ -115,7 +115,80 @@ describe("process", () => {
     expect(emit).not.toHaveBeenCalled();
   });
 
+  class Counter {
+    readonly state = { count: valueState(0) };
+    readonly step = 1;
+    helper() {
+      return this.step;
+    }
+    onRecord() {
+      return this.helper();
+    }
+  }
+  class Ticking extends Counter {
+    onTimer() {}
+  }
+  class Remembering extends Counter {
+    onRecrod() {}
+  }
+
+  test.each<[string, unknown, string]>([
+    [
+      "onTimer",
+      { state: {}, onRecord() {}, onTimer() {} },
+      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, onRecord, onEnd',
+    ],
+    ["onTimer of a class", new Ticking(), 'operator "p": has onTimer'],
+    [
+      "a mistyped member",
+      { state: {}, onRecord() {}, onend() {} },
+      'operator "p": no member "onend"; did you mean "onEnd"?',
+    ],
+    ["a mistyped handler of a class", new Remembering(), 'no member "onRecrod"; did you mean "onRecord"?'],
+    ["states for state", { states: {}, onRecord() {} }, 'no member "states"; did you mean "state"?'],
+    [
+      "nothing",
+      undefined,
+      'operator "p": an object with state, output, onRecord, onEnd is needed, got undefined',
+    ],
+    ["a function", () => {}, "is needed, got a function"],
+  ])("refuses as definition: %s", (_, definition, message) => {
+    expect(refusal(() => processOf(definition as never)).message).toContain(message);
+  });
+
+  test("may be an instance of a class, with fields and helpers of its own", () => {
+    const emit = vi.fn();
+    processOf(new Counter() as never).onRecord("a", contextWith(emit));
+    expect(emit).toHaveBeenCalledWith(1);
+  });
+
+  class Money {
+    readonly cents = 0;
+  }
+
   test.each([
+    ["an unknown kind", { a: { kind: "list" } }, 'state "a": no kind of state "list"; known: value'],
+    [
+      "an unknown option",
+      { a: { kind: "value", initial: 0, ttl: 5 } },
+      'state "a": no option "ttl"; known: kind, initial',
+    ],
+    [
+      "a reserved name",
+      { valueOf: valueState(0) },
+      'state "valueOf": is a name that JavaScript keeps for itself',
+    ],
+    ["a prototype", { __proto__: valueState(0) }, 'no state can be named "__proto__"'],
+    [
+      "names that differ by case",
+      { a: valueState(0), A: valueState(0) },
+      'states "a" and "A" differ only in',
+    ],
+    [
+      "an initial value that cannot be stored",
+      { total: valueState({ sum: new Money() }) },
+      'state "total": its initial value cannot be stored: field "sum" is an object of class Money',
+    ],
     ["no state", undefined, "state must be an object like { count: valueState(0) }, got undefined"],
     ["a plain value", { count: 0 }, 'state "count" must be made by valueState(initial), got 0'],
     ["an illegal name", { "a.b": valueState(0) }, 'operator "p": state "a.b": may contain letters'],
@@ -186,6 +259,41 @@ describe("refused by id", () => {
       (job) => words(job).sink("s", testSink(), { paralelism: 2 } as never),
       "s",
       'operator "s": no option "paralelism"; did you mean "parallelism"?',
+    ],
+    [
+      "options that are no object",
+      (job) => words(job).sink("s", testSink(), null as never),
+      "s",
+      'operator "s": an object with parallelism is needed, got null',
+    ],
+    [
+      "a name that JavaScript keeps for itself",
+      (job) => words(job).sink("constructor", testSink()),
+      "constructor",
+      'operator id "constructor": is a name that JavaScript keeps for itself; choose another one',
+    ],
+    [
+      "two ids that differ only by case",
+      (job) => words(job).sink("Words", testSink()),
+      "Words",
+      'operator "Words": differs from operator "words" only in upper and lower case, which some file systems do not tell ' +
+        "apart; give it another id",
+    ],
+    [
+      "an unknown member of a loop",
+      (job) => {
+        words(job)
+          .iterate("loop", (loop) => ({ feedback: loop.filter("back", () => false), outputs: loop }) as never)
+          .sink("out", testSink());
+      },
+      "loop",
+      'iterate "loop": no member "outputs"; did you mean "output"?',
+    ],
+    [
+      "an async loop",
+      (job) => void words(job).iterate("loop", (async () => {}) as never),
+      "loop",
+      'iterate "loop": the function that builds the loop must not be async',
     ],
     [
       "a parallelism below one",
@@ -276,6 +384,24 @@ describe("refused as a whole", () => {
     });
     expect(refusal(() => defineJob("a", { paralelism: 2 } as never, build)).message).toBe(
       'paralelism: no such option; did you mean "parallelism"?',
+    );
+  });
+
+  test("a generator", () => {
+    expect(
+      refusal(() =>
+        defineJob("a", {}, function* (job) {
+          yield build(job);
+        }),
+      ).message,
+    ).toBe(
+      'job "a": the function that builds the job must not be a generator (function*): nothing of it has run',
+    );
+  });
+
+  test("further arguments of valueState", () => {
+    expect(refusal(() => valueState(0, { ttl: "1 h" } as never)).message).toContain(
+      "there are no options yet, such as a time to live",
     );
   });
 

@@ -118,7 +118,7 @@ test("a lost connection comes back by itself and both are logged", async () => {
   const { connection } = await connected({ servers: restarted.url, logger });
   await restarted.restart();
   await expect
-    .poll(() => logger.lines, { timeout: 10_000 })
+    .poll(() => logger.lines)
     .toEqual(["warn connection to NATS lost; reconnecting", "info connected to NATS again"]);
   await connection.flush();
 });

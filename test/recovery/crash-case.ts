@@ -43,9 +43,13 @@ export interface CrashCase {
 const RECORDS = 1200;
 const KEYS = 24;
 const SPLITS = 2;
-/** Less than any timeout of the engine that would heal a stuck job. */
-const BOUND_MS = 12_000;
-const SOON = { withinMs: BOUND_MS, everyMs: 10 };
+/** Of each generation, with records in each: what the latest crash points need, and some. */
+const CHECKPOINTS_MIN = 8;
+const OFTEN = { everyMs: 10 };
+/** Of timeouts of the engine that would heal a stuck job behind the back of the test. */
+const NEVER_MS = 3_600_000;
+/** Of a worker that sleeps: nothing but the heartbeat tells. */
+const SLEEP_NOTICED_MS = 3000;
 
 /** What the cases of one test file share: a server with the input, and a process for everything that is not killed. */
 export class CrashBench {
@@ -136,7 +140,7 @@ export class CrashBench {
       const victim = this.#takeSpare();
       await victim.ask({ start: "worker", id: `${place.prefix}-victim`, place });
       await this.#host.ask({ submit: place });
-      await until("the generation is being raised", () => existsSync(hitFile) || undefined, SOON);
+      await until("the generation is being raised", () => existsSync(hitFile), OFTEN);
       await victim.process.kill();
       await this.#host.ask({ start: "worker", id: second, place });
       const outcome = await this.#outcome(cluster, place, 1);
@@ -159,18 +163,17 @@ export class CrashBench {
     { wakesEarly = false }: CrashCase,
     replace: () => Promise<void>,
   ): Promise<void> {
-    await until("the process falls asleep", () => existsSync(hitFile) || undefined, SOON);
-    const { generation } = await cluster.awaitRecord("the record is there", () => true, BOUND_MS);
+    await until("the process falls asleep", () => existsSync(hitFile), OFTEN);
+    const { generation } = await cluster.awaitRecord("the record is there", () => true);
     await replace();
     await cluster.awaitRecord(
       "the job goes on without it",
       (record) =>
         record.status === "finished" ||
         (wakesEarly ? record.generation : (record.checkpoints.at(-1)?.generation ?? 0)) > generation,
-      BOUND_MS,
     );
     sleeper.process.resume();
-    await until("the process has done it after all", () => existsSync(wokenFile(hitFile)) || undefined, SOON);
+    await until("the process has done it after all", () => existsSync(wokenFile(hitFile)), OFTEN);
   }
 
   #openCluster(place: Place): Promise<TestCluster> {
@@ -187,7 +190,6 @@ export class CrashBench {
     const { generation, failures } = await cluster.awaitRecord(
       "the job finishes",
       ({ status }) => status === "finished",
-      BOUND_MS,
     );
     const reasons = failures.map(({ where, reason }) => `${where}: ${reason}`).join(" | ");
     const output = await this.#outputOf(place);
@@ -220,7 +222,9 @@ export class CrashBench {
     );
   }
 
-  #placeOf(number: number, { transactions = "inline", finalOnly = false }: Partial<CrashCase> = {}): Place {
+  #placeOf(number: number, crashCase: Partial<CrashCase> = {}): Place {
+    const { transactions = "inline", finalOnly = false, victim, faults = [] } = crashCase;
+    const sleeps = victim === "worker" && faults.some(({ when }) => when === "asleep");
     const prefix = `case${number}`;
     return {
       url: this.#url,
@@ -231,13 +235,14 @@ export class CrashBench {
         output: `OUT${number}`,
         splits: SPLITS,
         recordsPerSecond: 1200,
-        intervalMs: finalOnly ? 3_600_000 : 60,
+        ...(finalOnly ? {} : { recordsPerCheckpoint: RECORDS / SPLITS / CHECKPOINTS_MIN }),
+        intervalMs: finalOnly ? NEVER_MS : 60,
         partMessagesMax: 15,
         ballastBytes: 200,
         paddingBytes: transactions === "staged" ? 4000 : 0,
         pingIntervalMs: 50,
-        heartbeatTimeoutMs: 2000,
-        checkpointTimeoutMs: 60_000,
+        heartbeatTimeoutMs: sleeps ? SLEEP_NOTICED_MS : NEVER_MS,
+        checkpointTimeoutMs: NEVER_MS,
       },
     };
   }
@@ -283,5 +288,5 @@ async function within<T>(promise: Promise<T>, what: string): Promise<T> {
     },
     () => undefined,
   );
-  return (await until(what, () => value, SOON)).of;
+  return (await until(what, () => value, OFTEN)).of;
 }

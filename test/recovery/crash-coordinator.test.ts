@@ -1,6 +1,6 @@
 /** A coordinator that is killed at any step of a checkpoint, or robbed of an answer there: the output stays exact. */
 import { describe, expect, test } from "vitest";
-import { CASE_BOUND_MS, expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
+import { expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
 
 const bench = useBench();
 
@@ -37,7 +37,7 @@ const atCoordinator: readonly Row[] = [
   ["after", "store lease"],
 ];
 
-test.for(named(atCoordinator))("%s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+test.for(named(atCoordinator))("%s", async ([, row]) =>
   expectSurvival(bench(), { victim: "coordinator" }, [row], generationsOf([row])),
 );
 
@@ -51,7 +51,7 @@ describe("a second crash while the first is being mended", () => {
       ["after", "store generation"],
       ["before", "send generation.start"],
     ]),
-  )("coordinator, killed after a decision: %s", { timeout: CASE_BOUND_MS }, async ([, row]) => {
+  )("coordinator, killed after a decision: %s", async ([, row]) => {
     const first: Row = ["after", "store decision"];
     await expectSurvival(bench(), { victim: "coordinator" }, [first, row], generationsOf([first, row]));
   });
@@ -69,7 +69,7 @@ describe("at the final checkpoint, while the job settles", () => {
       ["after", "store settling"],
       ["before", "store terminal"],
     ]),
-  )("coordinator: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("coordinator: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "coordinator", finalOnly: true }, [row], 3),
   );
 });
@@ -85,9 +85,7 @@ describe("a zombie that wakes up after its successor has gone on", () => {
       ["asleep", "store lease"],
       ["asleep", "store settling"],
     ]),
-  )("coordinator: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
-    expectSurvival(bench(), { victim: "coordinator" }, [row], 3),
-  );
+  )("coordinator: %s", async ([, row]) => expectSurvival(bench(), { victim: "coordinator" }, [row], 3));
 
   test.for(
     named([
@@ -95,15 +93,13 @@ describe("a zombie that wakes up after its successor has gone on", () => {
       ["asleep", "store decision"],
       ["asleep", "send checkpoint.completed"],
     ]),
-  )("coordinator, early: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("coordinator, early: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "coordinator", wakesEarly: true }, [row], 3),
   );
 });
 
 describe("placement", () => {
-  test("a worker that dies before its deployment is durable is noticed", {
-    timeout: CASE_BOUND_MS,
-  }, async () => {
+  test("a worker that dies before its deployment is durable is noticed", async () => {
     const outcome = await bench().runPlacedOnTheDead();
     expect(outcome.problems).toEqual([]);
     expect(outcome.generations, `generations; failures: ${outcome.failures}`).toBeLessThanOrEqual(2);

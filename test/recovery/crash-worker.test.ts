@@ -1,6 +1,6 @@
 /** A worker that is killed at any step of a checkpoint, or robbed of an answer there: the output stays exact. */
 import { describe, test } from "vitest";
-import { CASE_BOUND_MS, expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
+import { expectSurvival, generationsOf, named, type Row, useBench } from "./survival.ts";
 
 const bench = useBench();
 
@@ -40,7 +40,7 @@ const atWorker: readonly Row[] = [
   ["lost", "send subtask.ended"],
 ];
 
-test.for(named(atWorker))("%s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+test.for(named(atWorker))("%s", async ([, row]) =>
   expectSurvival(bench(), { victim: "worker" }, [row], generationsOf([row])),
 );
 
@@ -58,7 +58,7 @@ describe("a second crash while the first is being mended", () => {
       ["before", "send subtask.restored"],
       ["before", "batch part", { fromCheckpoint: 1, fromGeneration: 2 }],
     ]),
-  )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("worker: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "worker", alone: true }, [firstAt, row], generationsOf([firstAt, row])),
   );
 
@@ -69,7 +69,7 @@ describe("a second crash while the first is being mended", () => {
       ["lost", "get transaction"],
       ["never", "get transaction"],
     ]),
-  )("the only worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("the only worker: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "worker", alone: true }, [firstAt, row], generationsOf([firstAt, row])),
   );
 });
@@ -85,7 +85,7 @@ describe("at the final checkpoint, while the job settles", () => {
       ["lost", "send subtask.committed", final],
       ["asleep", "batch part", final],
     ]),
-  )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("worker: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "worker", finalOnly: true }, [row], 3),
   );
 });
@@ -100,16 +100,14 @@ describe("a zombie that wakes up after its successor has gone on", () => {
       ["asleep", "send subtask.acknowledged"],
       ["asleep", "send subtask.committed"],
     ]),
-  )("worker: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
-    expectSurvival(bench(), { victim: "worker" }, [row], 3),
-  );
+  )("worker: %s", async ([, row]) => expectSurvival(bench(), { victim: "worker" }, [row], 3));
 
   test.for(
     named([
       ["asleep", "batch part"],
       ["asleep", "send subtask.acknowledged"],
     ]),
-  )("worker, early: %s", { timeout: CASE_BOUND_MS }, async ([, row]) =>
+  )("worker, early: %s", async ([, row]) =>
     expectSurvival(bench(), { victim: "worker", wakesEarly: true }, [row], 3),
   );
 });

@@ -19,7 +19,6 @@ import { publishAll, readAll } from "../support/streams.ts";
 
 const NUMBERS = Array.from({ length: 8000 }, (_, i) => i + 2);
 const KILLS = 3;
-const BOUND_MS = 60_000;
 
 let server: TestServer;
 let cluster: TestCluster;
@@ -67,15 +66,15 @@ async function runWithKills(...flags: string[]): Promise<number[]> {
   await cluster.submit(...flags);
   const restored: number[] = [];
   for (let kill = 1; kill <= KILLS; kill++) {
-    await cluster.awaitRecord("a checkpoint is decided", decidedIn(kill), BOUND_MS);
+    await cluster.awaitRecord("a checkpoint is decided", decidedIn(kill));
     await worker.kill();
     worker = cluster.start("worker", `replacement-${kill}`);
     const isNext = ({ generation }: JobRecord) => generation > kill;
-    const found = await inFlight(await cluster.awaitRecord("the job goes on", isNext, BOUND_MS));
+    const found = await inFlight(await cluster.awaitRecord("the job goes on", isNext));
     expect([...found.keys()].filter((edge) => edge !== "more-loop")).toEqual([]);
     restored.push(found.get("more-loop") ?? 0);
   }
-  await cluster.awaitRecord("the job finishes", ({ status }) => status === "finished", BOUND_MS);
+  await cluster.awaitRecord("the job finishes", ({ status }) => status === "finished");
   return restored;
 }
 
@@ -93,7 +92,7 @@ test("exact: a worker is killed three times, and nothing is lost or comes twice"
   const restored = await runWithKills("--config", "checkpointing.iterations=exact");
   expect(Math.max(...restored)).toBeGreaterThan(0);
   expect(await output()).toEqual(expected());
-}, 120_000);
+});
 
 test("force: only records on their way back are missing, and nothing comes twice", async () => {
   const restored = await runWithKills("--config", "checkpointing.iterations=force");
@@ -102,7 +101,7 @@ test("force: only records on their way back are missing, and nothing comes twice
   const present = new Set(steps.map(({ start }) => start));
   expect(steps).toEqual(expected().filter(({ start }) => present.has(start)));
   expect(present.size).toBeGreaterThan(0);
-}, 120_000);
+});
 
 test("by default it is refused before it begins, with what to do", async () => {
   const args = [compiled("src/cli/main.ts"), "submit", jobFile, "--server", server.url];
@@ -112,4 +111,4 @@ test("by default it is refused before it begins, with what to do", async () => {
   expect(stderr).toContain("checkpointing.iterations");
   expect(stderr).toMatch(/"exact".*"force"/s);
   expect(await cluster.record()).toBeUndefined();
-}, 60_000);
+});

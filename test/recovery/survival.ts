@@ -12,8 +12,6 @@ import type { FaultSpec, When } from "./fault-points.ts";
 
 export type Row = readonly [when: When, point: string, more?: Omit<FaultSpec, "when" | "point">];
 
-export const CASE_BOUND_MS = 60_000;
-
 const specOf = ([when, point, more]: Row): FaultSpec => ({ when, point, ...more });
 
 /** Every killed process costs one generation; an answer that is lost or late costs none. */

@@ -1,5 +1,5 @@
 /** Every way in which a barrier may pass a subtask, on the whole engine, behind a slow operator and with a worker lost. */
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import type { CheckpointingConfig } from "../../machines/protocol.ts";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
@@ -7,9 +7,6 @@ import { type } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { valueState } from "../../src/state/descriptor.ts";
 import { type Count, MemoryWorld } from "../support/memory-world.ts";
-
-// Operators that take their time, on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 const SLOW_MS = 0.05;
 const RECORDS = 40_000;

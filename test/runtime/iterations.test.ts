@@ -1,5 +1,5 @@
 /** Jobs with loops on the whole engine, over the memory twins: every way back, every kind of checkpoint, workers lost. */
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import type { CheckpointingConfig } from "../../machines/protocol.ts";
 import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
@@ -10,9 +10,6 @@ import { type Key, valueState } from "../../src/state/descriptor.ts";
 import { collatz, stepsOf } from "../support/collatz.ts";
 import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { until } from "../support/until.ts";
-
-// A loop of a hundred rounds over frames that are flushed by age, on a machine that others use too.
-vi.setConfig({ testTimeout: 60_000 });
 
 interface Walk {
   readonly start: number;

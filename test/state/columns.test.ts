@@ -1,17 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { encodeValue } from "../../src/state/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../src/state/columns.ts";
-
-/** What the ordinary encoding makes of them: columns must not bring back anything else (K1). */
-const ordinary = (values: readonly unknown[]) => decodeValue(encodeValue(values));
 
 function roundTrip(values: readonly unknown[], strings: "sliced" | "own" = "sliced"): unknown {
   const bytes = new ColumnEncoder().encode(values);
   return bytes === undefined ? "not in columns" : decodeColumns(bytes, values.length, strings);
 }
 
-const text = fc.string({ unit: "grapheme", maxLength: 20 });
+const text = fc.oneof(
+  fc.string({ unit: "grapheme", maxLength: 20 }),
+  fc.string({ unit: fc.constantFrom("a", "\ud83d", "\ude00"), maxLength: 5 }),
+);
 const column = fc.oneof(
   fc.constant(fc.nat(255)),
   fc.constant(fc.integer()),
@@ -21,7 +21,9 @@ const column = fc.oneof(
   fc.constant(fc.string({ unit: "binary-ascii", minLength: 250, maxLength: 300 })),
   fc.constant(fc.oneof(text, fc.boolean(), fc.constantFrom(null, undefined), fc.bigInt(), fc.double())),
 );
-const fieldName = text.filter((name) => name !== "__proto__" && name !== "toJSON");
+const fieldName = fc
+  .string({ unit: "grapheme", maxLength: 20 })
+  .filter((name) => name !== "__proto__" && name !== "toJSON");
 const sameShape = fc
   .tuple(
     fc.uniqueArray(fieldName, { minLength: 1, maxLength: 8 }),
@@ -35,10 +37,10 @@ const sameShape = fc
   );
 
 describe("values of one shape go as columns", () => {
-  test("and come back as from the ordinary encoding", () => {
+  test("and come back equal (K1)", () => {
     fc.assert(
       fc.property(sameShape, fc.constantFrom("sliced" as const, "own" as const), (values, strings) => {
-        expect(roundTrip(values, strings)).toEqual(ordinary(values));
+        expect(roundTrip(values, strings)).toEqual(values);
       }),
       { numRuns: 300 },
     );

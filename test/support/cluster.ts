@@ -18,6 +18,7 @@ import { jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { compiled } from "./compiled.ts";
+import { WAIT_BOUND_MS } from "./patience.ts";
 import { Processes, type TestProcess } from "./processes.ts";
 import { GiveUpError, until } from "./until.ts";
 
@@ -63,7 +64,7 @@ export class TestCluster {
     const client = new ControlClient({
       link: new ControlLink({ bus: new NatsBus(nats), id: `test-${process.pid}` }),
       subjects: createSubjects(prefix),
-      leaderTimeoutMs: 5000,
+      leaderTimeoutMs: WAIT_BOUND_MS,
     });
     return new TestCluster(options, nats, records, client);
   }
@@ -98,7 +99,11 @@ export class TestCluster {
   }
 
   /** Waits until the record is as wanted. A job that has failed for good ends the waiting. */
-  awaitRecord(what: string, isWanted: (record: JobRecord) => boolean, withinMs: number): Promise<JobRecord> {
+  awaitRecord(
+    what: string,
+    isWanted: (record: JobRecord) => boolean,
+    _withinMs?: number,
+  ): Promise<JobRecord> {
     let last: JobRecord | undefined;
     return until(
       what,
@@ -109,7 +114,7 @@ export class TestCluster {
         if (last.status === "failed") throw new GiveUpError(`${what}: the job has failed: ${describe(last)}`);
         return undefined;
       },
-      { withinMs, describe: () => (last === undefined ? "no record" : describe(last)) },
+      { describe: () => (last === undefined ? "no record" : describe(last)) },
     );
   }
 

@@ -31,6 +31,8 @@ export interface KeyedCountOptions {
   readonly splits: number;
   /** Of each source subtask. */
   readonly recordsPerSecond: number;
+  /** Of each source subtask, too: the input lasts for so many checkpoints at least. Default: no limit. */
+  readonly recordsPerCheckpoint?: number;
   readonly intervalMs: number;
   readonly partMessagesMax: number;
   /** State beside the count, so that a snapshot is more than a few bytes. */
@@ -53,6 +55,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
   const { name, input, output, splits, recordsPerSecond, intervalMs, partMessagesMax, ballastBytes } =
     options;
   const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes, slowMs = 0 } = options;
+  const { recordsPerCheckpoint } = options;
   const ballast = "x".repeat(ballastBytes);
   const padding = "y".repeat(paddingBytes);
   return defineJob(
@@ -73,7 +76,7 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
               subjects: Array.from({ length: splits }, (_, split) => inputSubject(input, split)),
               until: "end",
             }),
-            recordsPerSecond,
+            { recordsPerSecond, recordsPerCheckpoint },
           ),
         )
         .keyBy((record) => record.key)

@@ -20,9 +20,10 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { Coordinator, jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
-import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
-import { until } from "./until.ts";
+import { WAIT_BOUND_MS } from "./patience.ts";
+import { shortTimings } from "./timings.ts";
+import { GiveUpError, until } from "./until.ts";
 
 export interface Count {
   readonly word: string;
@@ -31,7 +32,6 @@ export interface Count {
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const WORDS = 500;
-const BOUND_MS = 30_000;
 
 export interface WorldOptions {
   readonly drop?: (subject: string) => boolean;
@@ -91,7 +91,7 @@ export class MemoryWorld {
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
     this.bounded = options.bounded ?? true;
-    const { build = countWords, interval = "50 ms", readyTimeout = "20 s", iterations } = options;
+    const { build = countWords, interval = "50 ms", readyTimeout = "1 h", iterations } = options;
     const job = defineJob(
       "words",
       {
@@ -102,7 +102,8 @@ export class MemoryWorld {
       (builder) => build(builder, this),
     );
     this.#prepared = prepareSubmission(job, {
-      flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": 500 },
+      // A worker that is cut off is noticed because nobody answers for it.
+      flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": "1 h" },
     });
   }
 
@@ -134,10 +135,9 @@ export class MemoryWorld {
       },
       nats: undefined,
       timings: {
-        ...defaultTimings,
+        ...shortTimings,
         connectionSettledMs: 0,
         secondProbeMs: 20,
-        registerIntervalMs: 50,
         leaseMs: 200,
       },
     };
@@ -169,6 +169,7 @@ export class MemoryWorld {
       inlineBytesMax: 100,
       flushMs: 2,
       windowFrames: 16,
+      checks: true,
       onRefused: (error) => this.crashes.push(error),
       onStuck: (error) => this.crashes.push(error),
     });
@@ -187,6 +188,7 @@ export class MemoryWorld {
       ...(settlingTimeoutMs === undefined ? {} : { settlingTimeoutMs }),
       link: new ControlLink({ bus: this.broker.connect(), id: "client" }),
       subjects: this.#subjects,
+      leaderTimeoutMs: WAIT_BOUND_MS,
     });
   }
 
@@ -218,7 +220,7 @@ export class MemoryWorld {
     return decodeRecord(found.value);
   }
 
-  /** Bounded; a job that fails for good meanwhile shows in the message. */
+  /** A job that has failed for good ends the waiting, unless that is what is waited for. */
   comesTo(what: string, isThere: (report: JobReport) => boolean): Promise<JobReport> {
     const client = this.client();
     let last: JobReport | undefined;
@@ -226,9 +228,11 @@ export class MemoryWorld {
       what,
       async () => {
         last = await client.status("words");
-        return last !== undefined && isThere(last) ? last : undefined;
+        if (last === undefined || isThere(last)) return last;
+        if (last.status === "failed") throw new GiveUpError(`${what}: ${JSON.stringify(last)}`);
+        return undefined;
       },
-      { withinMs: BOUND_MS, everyMs: 5, describe: () => JSON.stringify(last) },
+      { everyMs: 5, describe: () => `${JSON.stringify(last)} ${this.crashes}` },
     );
   }
 
@@ -251,30 +255,22 @@ export class MemoryWorld {
         await client.snapshot(snapshotRequest({ request, kind: "checkpoint" }));
         return this.target.committed.length >= wanted || undefined;
       },
-      { withinMs: BOUND_MS, everyMs: 5, describe: () => `${this.target.committed.length}` },
+      { everyMs: 5, describe: () => `${this.target.committed.length}` },
     );
     this.expectExact();
   }
 
-  async finished(): Promise<JobReport> {
-    const client = this.client();
-    const endMs = performance.now() + BOUND_MS;
-    for (;;) {
-      const report = await client.status("words");
-      if (report?.status === "finished") return report;
-      if (report?.status === "failed" || performance.now() > endMs)
-        throw new Error(`not finished: ${JSON.stringify(report)} ${this.crashes}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+  finished(): Promise<JobReport> {
+    return this.comesTo("finished", ({ status }) => status === "finished");
   }
 
   /** Resolves when the feed has this many completed checkpoints. */
   async checkpoints(count: number): Promise<void> {
-    const endMs = performance.now() + BOUND_MS;
-    while (this.events.filter((event) => event.role === "coordinator").length < count) {
-      if (performance.now() > endMs) throw new Error("checkpoints do not complete");
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const completed = () => this.events.filter((event) => event.role === "coordinator").length;
+    await until(`${count} checkpoints are completed`, () => completed() >= count, {
+      everyMs: 5,
+      describe: () => `${completed()}`,
+    });
   }
 
   /** Each word's counts are 1, 2, 3 …, in order: nothing lost, nothing twice. */

@@ -22,10 +22,10 @@ import type { SendCommands } from "../../src/nats/connection/diverting-transport
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import { patientSignal, WAIT_BOUND_MS } from "./patience.ts";
 import { shortTimings } from "./timings.ts";
 import { GiveUpError, until } from "./until.ts";
 
-const BOUND_MS = 30_000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Lets so many parts of transactions through; the others do not leave the process, and are tried again. */
@@ -113,7 +113,7 @@ export class NatsWorld {
     const environment = { job: job.name, logger: quiet, troubles, nats };
     const prepared = this.#prepare(job);
     const submission = await submissionOf(prepared, environment, this.cluster.storage.description);
-    await createClient(this.cluster).submit(submission, fresh, restore);
+    await createClient(this.cluster, WAIT_BOUND_MS).submit(submission, fresh, restore);
   }
 
   restore(
@@ -126,16 +126,16 @@ export class NatsWorld {
   }
 
   client() {
-    return createClient(this.cluster);
+    return createClient(this.cluster, WAIT_BOUND_MS);
   }
 
-  /** Of a checkpoint, or of a savepoint into a directory. Bounded. */
+  /** Of a checkpoint, or of a savepoint into a directory. */
   snapshot(job: string, kind: SnapshotRequest["kind"], more: Partial<SnapshotRequest> = {}) {
     // A literal with a key "then" would look like a promise to the linter.
     const [key, value] = ["then", "go-on"] as const;
     const request = `r${++this.#requests}`;
     const asked = { job, request, kind, directory: null, [key]: value, ...more } as SnapshotRequest;
-    return this.client().snapshot(asked, AbortSignal.timeout(BOUND_MS));
+    return this.client().snapshot(asked, patientSignal());
   }
 
   async record(job: string): Promise<JobRecord> {
@@ -162,7 +162,7 @@ export class NatsWorld {
         if (last?.status === "failed") throw new GiveUpError(`${job}: ${JSON.stringify(last)}`);
         return undefined;
       },
-      { withinMs: BOUND_MS, everyMs: 10, describe: () => `${JSON.stringify(last)} ${this.crashes}` },
+      { everyMs: 10, describe: () => `${JSON.stringify(last)} ${this.crashes}` },
     );
   }
 

@@ -83,9 +83,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     },
     async forgotten() {
       const deleted = () => readdirSync(streamsOf(storeDir)).filter((name) => name.startsWith("."));
-      await until("deleted streams are gone", async () => deleted().length === 0 || undefined, {
-        withinMs: 20_000,
-      });
+      await until("deleted streams are gone", async () => deleted().length === 0);
     },
     async stop() {
       server.kill();
@@ -109,8 +107,8 @@ async function isSuspended(pid: number): Promise<void> {
     readFileSync(`${threads}/${thread}/stat`, "utf8").split(") ").at(-1)?.[0];
   await until(
     "every thread of the server is suspended",
-    async () => (readdirSync(threads).every((thread) => stateOf(thread) === "T") ? true : undefined),
-    { withinMs: 10_000, everyMs: 1 },
+    async () => readdirSync(threads).every((thread) => stateOf(thread) === "T"),
+    { everyMs: 1 },
   );
 }
 

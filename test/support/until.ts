@@ -1,38 +1,49 @@
-/** Waits for what a test expects to happen, with a bound and without fixed sleeps. */
+/** Waits for what a test expects to happen, for as long as it takes (`patience.ts`) and without fixed sleeps. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { Patience } from "./patience.ts";
 
 export interface UntilOptions {
-  readonly withinMs: number;
+  /** Not used any more: how long to wait is the matter of `patience.ts`. */
+  readonly withinMs?: number;
+  /** Between two looks. Default 20. */
   readonly everyMs?: number;
-  /** Added to the message of the failure. */
+  /** What there is to see meanwhile: its change is progress, and the message of a failure ends with it. */
   readonly describe?: () => string;
 }
 
-/** Asks again and again until the answer is not undefined. What the question throws counts as "not yet". */
+/** Asks again and again until the answer is neither undefined nor false. What the question throws counts as "not yet". */
 export async function until<T>(
   what: string,
-  ask: () => Promise<T | undefined> | T | undefined,
-  options: UntilOptions,
+  ask: () => Promise<T | undefined | false> | T | undefined | false,
+  options: UntilOptions = {},
 ): Promise<T> {
-  const deadline = performance.now() + options.withinMs;
+  const patience = new Patience();
   let last: unknown;
   for (;;) {
     try {
       const answer = await ask();
-      if (answer !== undefined) return answer;
+      if (answer !== undefined && answer !== false) return answer;
     } catch (error) {
       if (error instanceof GiveUpError) throw error;
       last = error;
     }
-    if (performance.now() > deadline) {
-      const details = [options.describe?.(), last === undefined ? undefined : `last error: ${String(last)}`];
+    const seen = options.describe?.();
+    const reason = patience.isOver(seen);
+    if (reason !== undefined) {
+      const details = [seen, last === undefined ? undefined : `last error: ${String(last)}`];
       const text = details.filter((detail) => detail !== undefined).join("; ");
-      throw new Error(`${what}: not within ${options.withinMs} ms${text === "" ? "" : ` (${text})`}`, {
-        cause: last,
-      });
+      throw new Error(`${what}: ${reason}${text === "" ? "" : ` (${text})`}`, { cause: last });
     }
-    await sleep(options.everyMs ?? 50);
+    await sleep(options.everyMs ?? 20);
   }
+}
+
+/** Until what it asserts holds: `await eventually(() => expect(received).toHaveLength(3))`. */
+export async function eventually(assert: () => unknown): Promise<void> {
+  await until("what is asserted", async () => {
+    await assert();
+    return true;
+  });
 }
 
 /** Thrown by a question that can never be answered any more. */

@@ -16,14 +16,14 @@
  * one received.
  *
  * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
- * F2 Whatever survives one encoding survives the others: a frame goes as columns or as plain maps only when nothing in
- *    it would come back changed.
+ * F2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes; others are refused.
  * F3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
 import type { CheckpointOptions } from "../../../machines/protocol.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { aRecord, decodeValue, encodeClone, encodeValue } from "../../state/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../state/columns.ts";
+import { isOrdinary } from "../../state/plain-value.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;
@@ -71,7 +71,7 @@ export class FrameEncoder {
   #framesUntilSample = 0;
   #framesSeen = 0;
 
-  /** @throws what msgpackr throws for symbols and cycles */
+  /** @throws ValueRefusedError for what is no plain value (state/plain-value.ts) */
   records(
     sequence: number,
     values: readonly unknown[],
@@ -79,6 +79,9 @@ export class FrameEncoder {
   ): Uint8Array {
     const columns = this.#columns.encode(values);
     if (columns !== undefined) return recordsMessage(sequence, COLUMNS, values.length, timestamps, columns);
+    if (!isOrdinary(values)) {
+      return recordsMessage(sequence, 0, values.length, timestamps, encodeClone(values, aRecord));
+    }
     this.#sample(values);
     const plain = this.#plainMaps && survivesPlain(values, 0);
     const body = plain ? plainPackr.pack(values) : encodeValue(values);

@@ -11,7 +11,7 @@ export function countRecords(records: InFlightRecords): number {
   return records instanceof Uint8Array ? countOf(records) : records.values.length;
 }
 
-/** @throws what msgpackr throws for symbols and cycles */
+/** @throws ValueRefusedError for what is no plain value (state/plain-value.ts) */
 export function encodeStored(records: InFlightRecords, encoder: FrameEncoder): Uint8Array[] {
   const message =
     records instanceof Uint8Array ? records : encoder.records(0, records.values, records.timestamps);

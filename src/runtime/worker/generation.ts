@@ -39,6 +39,8 @@ export interface GenerationOptions extends WorkerSurroundings {
   readonly bus: Bus;
   /** Records frames of one channel that were sent and not yet taken. */
   readonly windowFrames: number;
+  /** The option of that name. */
+  readonly checks: boolean;
   readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
 }
 
@@ -107,6 +109,7 @@ export class Generation {
             ),
             subtaskIndex: index,
             maxParallelism: deployment.maxParallelism,
+            receiver: edge.to,
           }),
         );
     }

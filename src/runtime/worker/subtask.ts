@@ -59,6 +59,7 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly channels: readonly ChannelId[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
+  readonly checks: boolean;
   readonly loop: LoopPlace | undefined;
   readonly feedback: FeedbackChannels | undefined;
   /** The generation ends: whatever is still repeated stops. */
@@ -367,6 +368,7 @@ export class Subtask {
             return output.collect;
           },
           writer: (operator) => this.#sinks.writer(operator),
+          checks: this.#options.checks,
         });
         await restoreKeyedState(chain, restore.states, readerOf(this.#options));
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);

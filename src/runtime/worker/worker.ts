@@ -39,6 +39,8 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly processId: number;
   readonly link: ControlLink;
   readonly windowFrames: number;
+  /** What users hand on and set is looked at closely, and frozen. */
+  readonly checks: boolean;
   /** The leader refuses this worker: another version of the job. */
   readonly onRefused: (error: RequestRefusedError) => void;
   /** A generation did not end in time: the process must (P29). */

@@ -2,6 +2,7 @@
 import { defineJob, jetstreamSink, jetstreamSource, type, valueState } from "../../../src/index.ts";
 import { collatz, type Steps } from "../../support/collatz.ts";
 import { throttled } from "../../support/throttled-source.ts";
+import { patientHeartbeat } from "../../support/timings.ts";
 
 interface Walk {
   readonly start: number;
@@ -12,8 +13,8 @@ export default defineJob(
   "collatz",
   {
     parallelism: 2,
-    checkpointing: { interval: "100 ms", timeout: "1 m", inlineThreshold: 512 },
-    heartbeat: { pingInterval: "50 ms", timeout: "5 s" },
+    checkpointing: { interval: "100 ms", timeout: "1 h", inlineThreshold: 512 },
+    heartbeat: patientHeartbeat,
     restart: { initialBackoff: "100 ms", maxBackoff: "1 s", resetBackoffThreshold: "2 s" },
   },
   (job) => {
@@ -22,7 +23,7 @@ export default defineJob(
         "numbers",
         throttled(
           jetstreamSource<number>({ stream: "IN", subjects: ["in.0", "in.1"], decode: "json", until: "end" }),
-          1000,
+          { recordsPerSecond: 1000, recordsPerCheckpoint: 500 },
         ),
       )
       .map("walk", (start): Walk => ({ start, value: start }))

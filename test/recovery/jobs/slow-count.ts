@@ -13,6 +13,6 @@ export default keyedCountJob({
   ballastBytes: 0,
   paddingBytes: 0,
   pingIntervalMs: 50,
-  heartbeatTimeoutMs: 5000,
-  checkpointTimeoutMs: 120_000,
+  heartbeatTimeoutMs: 3_600_000,
+  checkpointTimeoutMs: 3_600_000,
 });

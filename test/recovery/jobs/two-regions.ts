@@ -1,6 +1,7 @@
 /** A job that only copies: each subtask reads its split and writes it, and nothing passes from one to the other. */
 import { defineJob, jetstreamSink, jetstreamSource } from "../../../src/index.ts";
 import { throttled } from "../../support/throttled-source.ts";
+import { patientHeartbeat } from "../../support/timings.ts";
 
 export interface CopiedRecord {
   readonly split: number;
@@ -13,7 +14,7 @@ export default defineJob(
   {
     parallelism: 2,
     checkpointing: { interval: 200 },
-    heartbeat: { pingInterval: 100, timeout: 5000 },
+    heartbeat: patientHeartbeat,
     // Long enough to look at what goes on meanwhile.
     restart: { strategy: "fixed-delay", attempts: 5, delay: "3 s" },
   },
@@ -21,10 +22,9 @@ export default defineJob(
     job
       .source(
         "read",
-        throttled(
-          jetstreamSource<CopiedRecord>({ stream: "IN", subjects: ["in.0", "in.1"], until: "end" }),
-          400,
-        ),
+        throttled(jetstreamSource<CopiedRecord>({ stream: "IN", subjects: ["in.0", "in.1"], until: "end" }), {
+          recordsPerSecond: 400,
+        }),
       )
       .map("copy", (record) => record)
       .sink(

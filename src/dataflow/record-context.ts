@@ -1,0 +1,89 @@
+/**
+ * The context that a process operator's functions get, and what it takes to tell whose failure an error is.
+ *
+ * Owns: O2 of chain.ts. Does not own: state (HeapKeyedState), where records go.
+ */
+import { InvariantError, OperatorError } from "../errors.ts";
+import type { Key } from "../state/descriptor.ts";
+import { isChangeRefused } from "../state/frozen.ts";
+import type { HeapKeyedState } from "../state/heap.ts";
+import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
+import type { ProcessContext } from "./operator.ts";
+import { type Collect, NO_TIMESTAMP } from "./source.ts";
+
+/** "idle": no record is being processed; "running": inside the user's function; "emitting": inside what is downstream. */
+type ContextStage = "idle" | "running" | "emitting";
+
+/** The one context of a process operator, and what it takes to tell whose failure an error is (O2). */
+export class RecordContext implements ProcessContext {
+  key: Key = "";
+  timestamp: number = NO_TIMESTAMP;
+  readonly state: ProcessContext["state"];
+  readonly emit: (value: unknown) => void;
+  private readonly operator: string;
+  private readonly states: HeapKeyedState;
+  private stage: ContextStage = "idle";
+
+  constructor(operator: string, state: HeapKeyedState, downstream: Collect<unknown>) {
+    this.operator = operator;
+    this.states = state;
+    this.state = state.handles;
+    this.emit = (value) => {
+      if (this.stage !== "running") this.refuseEmit();
+      if (!isAnswer(value)) refuseAnswer(operator, "emit was given", value);
+      this.stage = "emitting";
+      downstream(value, this.timestamp);
+      this.stage = "running";
+    };
+  }
+
+  begin(key: Key, timestamp: number): void {
+    this.key = key;
+    this.timestamp = timestamp;
+    this.stage = "running";
+  }
+
+  /** `result`: what the user's function returned. */
+  finish(result: unknown): void {
+    if (this.stage !== "running" || result !== undefined) this.refuseReturn(result);
+    this.stage = "idle";
+  }
+
+  failureOf(error: unknown): unknown {
+    const downstreamFailed = this.stage === "emitting";
+    this.stage = "idle";
+    return downstreamFailed ? error : failureOf(this.operator, error, this.states.statesInUse);
+  }
+
+  private refuseEmit(): never {
+    throw new OperatorError(
+      this.operator,
+      this.stage === "idle"
+        ? new Error("emit was called after the record was processed; operators are synchronous")
+        : new Error("emit was called again after it had failed"),
+    );
+  }
+
+  private refuseReturn(result: unknown): void {
+    if (this.stage === "emitting") {
+      throw new OperatorError(
+        this.operator,
+        new Error("the function caught an error of emit; a record that failed downstream must fail the job"),
+      );
+    }
+    if (!isAnswer(result)) refuseAnswer(this.operator, "the function answered", result, wanted.nothing);
+  }
+}
+
+/** `states`: those that the function has had in its hands. */
+export function failureOf(operator: string, error: unknown, states: readonly string[] = []): unknown {
+  if (error instanceof OperatorError || error instanceof InvariantError) return error;
+  if (!isChangeRefused(error)) return new OperatorError(operator, error);
+  const of = states.length === 0 ? "" : ` (here: state ${states.map((name) => `"${name}"`).join(" or ")})`;
+  const explained = new Error(
+    `${error.message}. Records and values of state are never changed in place${of}: make a new one, such as ` +
+      "{ ...value, field } or [...items, item], and set or emit that",
+    { cause: error },
+  );
+  return new OperatorError(operator, explained);
+}

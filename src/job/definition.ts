@@ -1,0 +1,130 @@
+/** What is checked of one operator's definition, before anything runs: its functions, its states, its options. */
+import { checkMembers } from "../config/members.ts";
+import { show } from "../config/quantity.ts";
+import { didYouMean } from "../config/suggestion.ts";
+import type { OperatorDefinition } from "../dataflow/operator.ts";
+import { ConfigurationError } from "../errors.ts";
+import { describeValue, isThenable, silence } from "../state/described.ts";
+import { refusalIn } from "../state/plain-value.ts";
+import { checkName } from "./name.ts";
+
+/** What a user may say of one operator, besides its name and its function. */
+export interface OperatorOptions {
+  /** Subtasks of this operator. Default: the job's parallelism; limit 1 to maxParallelism. */
+  readonly parallelism?: number | undefined;
+}
+
+export interface IterateOptions extends OperatorOptions {
+  /**
+   * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. What is fed back never
+   * waits for room, because whoever makes room may be waiting for it; so only a loop that multiplies its records comes
+   * near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
+   */
+  readonly waitingMax?: number | undefined;
+}
+
+export function checkFunction(id: unknown, what: string, given: unknown): void {
+  checkName(id, "operator id");
+  if (typeof given !== "function") {
+    throw new ConfigurationError(id, `operator "${id}": ${what} must be a function, got ${show(given)}`);
+  }
+}
+
+/** @throws ConfigurationError: whoever writes a function that describes something must do so at once */
+export function refuseDeferred(answered: unknown, key: string, what: string): void {
+  if (isThenable(answered)) {
+    silence(answered);
+    throw new ConfigurationError(key, `${what} must not be async`);
+  }
+  const described = describeValue(answered);
+  if (described.endsWith("generator")) {
+    throw new ConfigurationError(key, `${what} must not be a generator (function*): nothing of it has run`);
+  }
+}
+
+const PROCESS_MEMBERS = ["state", "output", "onRecord", "onEnd"];
+
+export function checkProcess(id: string, definition: unknown): void {
+  const what = `operator "${id}"`;
+  if (typeof (definition as { readonly onTimer?: unknown } | null)?.onTimer === "function") {
+    throw new ConfigurationError(
+      id,
+      `${what}: has onTimer, and there are no timers yet: it would never be called; known: ${PROCESS_MEMBERS.join(", ")}`,
+    );
+  }
+  checkMembers(definition, PROCESS_MEMBERS, what, "member", id);
+  const { onRecord, onEnd, state } = definition as Readonly<Record<string, unknown>>;
+  checkFunction(id, "onRecord", onRecord);
+  if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
+  checkStates(id, state);
+}
+
+const STATE_KINDS = ["value"];
+
+function checkStates(id: string, states: unknown): void {
+  if (typeof states !== "object" || states === null) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": state must be an object like { count: valueState(0) }, got ${show(states)}`,
+    );
+  }
+  const prototype: unknown = Object.getPrototypeOf(states);
+  if (prototype !== Object.prototype && prototype !== null) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": state must be a plain object like { count: valueState(0) }, got ${describeValue(states)}; ` +
+        'no state can be named "__proto__"',
+    );
+  }
+  const names = Object.entries(states);
+  for (const [name, descriptor] of names) {
+    checkName(name, `operator "${id}": state`);
+    const what = `operator "${id}": state "${name}"`;
+    const kind: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
+    if (typeof kind !== "string") {
+      throw new ConfigurationError(
+        id,
+        `${what} must be made by valueState(initial), got ${show(descriptor)}`,
+      );
+    }
+    if (!STATE_KINDS.includes(kind)) {
+      throw new ConfigurationError(id, `${what}: no kind of state "${kind}"${didYouMean(kind, STATE_KINDS)}`);
+    }
+    checkMembers(descriptor, ["kind", "initial"], what, "option", id);
+    const refusal = refusalIn((descriptor as { readonly initial?: unknown }).initial);
+    if (refusal !== undefined) {
+      throw new ConfigurationError(id, `${what}: its initial value cannot be stored: ${refusal}`);
+    }
+  }
+  const alike = twinOf(names.map(([name]) => name));
+  if (alike !== undefined) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": states "${alike[0]}" and "${alike[1]}" differ only in upper and lower case`,
+    );
+  }
+}
+
+/** Names become file names, and some file systems do not tell upper from lower case. */
+export function twinOf(names: readonly string[]): readonly [string, string] | undefined {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const other = seen.get(name.toLowerCase());
+    if (other !== undefined && other !== name) return [other, name];
+    seen.set(name.toLowerCase(), name);
+  }
+  return undefined;
+}
+
+export function checkOptions(id: string, kind: OperatorDefinition["kind"], options: unknown): void {
+  const known = kind === "iterate" ? ["parallelism", "waitingMax"] : ["parallelism"];
+  checkMembers(options, known, `operator "${id}"`, "option", id);
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined && !(Number.isInteger(value) && Number(value) >= 1)) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": ${key} must be a whole number of at least 1, got ${show(value)}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Values that nobody changes any more: initial values of state, and, with the option `checks`, what was set and handed on.
+ *
+ * Owns: freezing in depth, the words for those who change a frozen value. Plain objects and arrays are frozen; Map, Set and Date, which
+ * cannot be, get methods that refuse. The bytes of views and buffers stay as they are: nothing can keep them from being changed.
+ */
+import { types } from "node:util";
+import { DEPTH_MAX, problemOf } from "./plain-value.ts";
+
+/** What was frozen and found to be plain, all the way down. */
+const settled = new WeakSet<object>();
+
+/** Freezes plain objects and arrays in depth; ends at what is frozen already, and at instances of classes. */
+export function freeze(value: unknown): void {
+  freezeBelow(value, 0);
+}
+
+function freezeBelow(value: unknown, depth: number): void {
+  if (typeof value !== "object" || value === null || depth > DEPTH_MAX) return;
+  if (Object.isFrozen(value) || !freezeOne(value)) return;
+  for (const held of contentsOf(value)) freezeBelow(held, depth + 1);
+}
+
+/** As `freeze`, and looks at everything closely. false: it is no plain value, and `refusalIn` says why. */
+export function settle(value: unknown): boolean {
+  return settleBelow(value, 0);
+}
+
+function settleBelow(value: unknown, depth: number): boolean {
+  if (typeof value !== "object") return typeof value !== "function" && typeof value !== "symbol";
+  if (value === null || settled.has(value)) return true;
+  if (depth >= DEPTH_MAX || problemOf(value) !== undefined) return false;
+  for (const held of contentsOf(value)) if (!settleBelow(held, depth + 1)) return false;
+  if (freezeOne(value)) settled.add(value);
+  return true;
+}
+
+/** false: it cannot be frozen. */
+function freezeOne(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Map.prototype || prototype === Set.prototype || prototype === Date.prototype) {
+    guard(value);
+  } else if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
+    return false;
+  }
+  Object.freeze(value);
+  return true;
+}
+
+function contentsOf(value: object): Iterable<unknown> {
+  if (types.isMap(value)) return [...value.keys(), ...value.values()];
+  if (types.isSet(value)) return value;
+  if (Array.isArray(value)) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null ? Object.values(value) : [];
+}
+
+function guard(value: object): void {
+  if (!Object.isExtensible(value)) return;
+  for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(value))) {
+    if (!/^(set|add$|delete$|clear$)/.test(name)) continue;
+    Object.defineProperty(value, name, {
+      value: () => {
+        throw new TypeError(`Cannot ${name}: ${FROZEN}`);
+      },
+    });
+  }
+}
+
+const FROZEN = "the object is frozen";
+
+/** Does it hold bytes, which cannot be frozen? */
+export function holdsBytes(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return true;
+  for (const held of contentsOf(value)) if (holdsBytes(held)) return true;
+  return false;
+}
+
+/** Of V8, and of `guard`. */
+const CHANGE_REFUSED =
+  /object is not extensible|Cannot assign to read only property|Cannot delete property|Cannot redefine property|the object is frozen/;
+
+/** Whether the error says that somebody tried to change a frozen value. */
+export function isChangeRefused(error: unknown): error is TypeError {
+  return error instanceof TypeError && CHANGE_REFUSED.test(error.message);
+}
