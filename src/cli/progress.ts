@@ -66,12 +66,14 @@ export class TroubleText {
 
   news(report: JobReport): string[] {
     const lines: string[] = [];
-    const tell = (what: string, text: string) => {
-      if (this.#told.has(text)) return;
-      this.#told.add(text);
+    const tell = (what: string, text: string, same = text) => {
+      if (this.#told.has(same)) return;
+      this.#told.add(same);
       lines.push(`${what}: ${text}`);
     };
-    for (const { where, reason } of report.failures) tell("failure", `${where}: ${reason}`);
+    // A worker that is started again has another name.
+    for (const { where, reason } of report.failures)
+      tell("failure", `${where}: ${reason}`, `${where.replace(/^worker .*/, "worker")}: ${reason}`);
     const aborted = report.checkpoints.latestAborted;
     if (aborted !== null && !UNREMARKABLE.has(aborted.reason))
       tell(`checkpoint ${aborted.checkpointId} aborted, the job goes on`, aborted.reason);

@@ -98,6 +98,11 @@ test("each failure and each reason of an abort is told once", () => {
     checkpoints: { latestAborted: { checkpointId: 10, reason: reasonInWords("job-stopped") } },
   });
   expect(text.news(ended)).toEqual([]);
+  const ofWorker = (worker: string, reason: string) =>
+    report({ failures: [{ ...failures[0]!, where: `worker ${worker}`, reason }] });
+  expect(text.news(ofWorker("5f", "no answer"))).toEqual(["failure: worker 5f: no answer"]);
+  expect(text.news(ofWorker("6a", "no answer"))).toEqual([]);
+  expect(text.news(ofWorker("6a", "it ended"))).toEqual(["failure: worker 6a: it ended"]);
 });
 
 describe("the screen", () => {
