@@ -2,6 +2,9 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { UnknownOutcomeError } from "../../src/errors.ts";
+import { connectNats } from "../../src/nats/connection/connect.ts";
+import { openNatsRecordStore } from "../../src/nats/storage/record-store.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
 import { Workspace } from "./workspace.ts";
@@ -21,6 +24,7 @@ beforeAll(async () => {
     configuration: `accounts {
   SIZED { users [{ user: sized, password: x }], jetstream { max_bytes_required: true, max_file: 200MB } }
   FULL { users [{ user: full, password: x }], jetstream { max_streams: 1 } }
+  DISK { users [{ user: disk, password: x }], jetstream { max_file: 20KB } }
   NONE { users [{ user: none, password: x }] }
   MAIN { users [{ user: main, password: x }], jetstream: enabled }
 }`,
@@ -94,6 +98,22 @@ test("an account that may have no more streams", async () => {
     /KV bucket tidemark-jobs: .*maximum number of streams/,
     /max_streams/,
   );
+});
+
+test("an account without room: a record is written when there is some, and the reason says what helps", async () => {
+  const nats = await connectNats({ servers: server.url, name: "test", user: "disk", password: "x" });
+  const store = await openNatsRecordStore(nats, { bucket: "records" });
+  const write = () => store.compareAndSet("job.large", new Uint8Array(15_000), 0);
+  const other = await nats.manager();
+  await other.streams.add({ name: "INPUT", subjects: ["input"] });
+  await nats.connection.request("input", new Uint8Array(10_000));
+  await expect(write()).rejects.toThrow(UnknownOutcomeError);
+  await expect(write()).rejects.toThrow(
+    /record "job.large" of KV bucket records: .*exceeded.*nats account info/,
+  );
+  await other.streams.delete("INPUT");
+  expect(await write()).toMatchObject({ outcome: "stored" });
+  await nats.connection.close();
 });
 
 test("an account without JetStream", async () => {

@@ -31,10 +31,16 @@ const ADVICE: Readonly<Record<number, string>> = {
   10122: `give a smaller size limit: the account limits the size of one stream (${ACCOUNT})`,
 };
 
+/** Account, server, store or stream has no room: nothing was stored, and the same write may be taken later. */
+const NO_ROOM: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
+
+export function lacksRoom(error: unknown): boolean {
+  return NO_ROOM.has(refusalCode(error) ?? 0);
+}
+
 /** The code of the API for which `error` stands; undefined: it is something else. */
 export function refusalCode(error: unknown): number | undefined {
-  const found = apiErrorIn(error);
-  return found?.code;
+  return apiErrorIn(error)?.code;
 }
 
 /**

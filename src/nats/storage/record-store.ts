@@ -27,6 +27,7 @@ import {
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../runtime/record-store.ts";
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
+import { inOneSentence, lacksRoom } from "../connection/jetstream-refusal.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasBucket, hasCode, openBucket } from "./bucket.ts";
 
@@ -148,14 +149,11 @@ export class NatsRecordStore implements RecordStore {
       if (hasCode(error, JetStreamApiCodes.StreamWrongLastSequence)) return { outcome: "refused" };
       // The server's own failures (5xx: a full disk, an election) do not say how far the write came.
       const serverFailed = error instanceof JetStreamApiError && error.status >= 500;
-      if (isPassing(error) || serverFailed) {
-        const why = describeError(error);
-        throw new UnknownOutcomeError(serverFailed ? `${what}: ${why}` : why, { cause: error });
+      if (isPassing(error) || serverFailed || lacksRoom(error)) {
+        throw new UnknownOutcomeError(describeError(inOneSentence(what, error)), { cause: error });
       }
       if (error instanceof TidemarkError) throw error;
-      if (error instanceof JetStreamApiError) {
-        throw new EnvironmentError(`${what}: ${error.message}`, { cause: error });
-      }
+      if (error instanceof JetStreamApiError) throw inOneSentence(what, error);
       const payloadMax = this.#environment.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
       if (value.length + HEADER_BYTES_MAX > payloadMax) {
         throw new EnvironmentError(
@@ -181,9 +179,7 @@ export class NatsRecordStore implements RecordStore {
     try {
       return await this.#link.call(what, send);
     } catch (error) {
-      if (error instanceof JetStreamApiError && !isPassing(error)) {
-        throw new EnvironmentError(`${what}: ${error.message}`, { cause: error });
-      }
+      if (error instanceof JetStreamApiError && !isPassing(error)) throw inOneSentence(what, error);
       if (!isPassing(error) || error instanceof DisconnectedError) throw error;
       throw new RequestTimeoutError(describeError(error), { cause: error });
     }
