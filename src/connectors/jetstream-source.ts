@@ -31,7 +31,7 @@ import type { Decode, Decoder } from "../nats/reader/decoding.ts";
 import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
 import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
 import { goesAwayByDesign } from "../nats/reader/stream-position.ts";
-import { filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
+import { FilterSet, filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { shellCommand } from "../shell-command.ts";
 
@@ -149,16 +149,16 @@ function checkSubjects(subjects: readonly (string | readonly string[])[]): void 
   if (!Array.isArray(subjects) || subjects.length === 0) {
     throw wrong("subjects", "must name at least one subject filter; leave it out to read the whole stream");
   }
-  const seen: string[] = [];
+  const seen = new FilterSet();
   for (const filter of subjects.flatMap((entry) => filtersOf(entry))) {
     if (typeof filter !== "string" || !isSubjectFilter(filter)) {
       throw wrong("subjects", `"${filter}" is not a subject filter such as "orders.eu.>"`);
     }
-    const other = seen.find((it) => filtersOverlap(it, filter));
+    const other = seen.overlapping(filter);
     if (other !== undefined) {
       throw wrong("subjects", `"${other}" and "${filter}" overlap: records would be read twice`);
     }
-    seen.push(filter);
+    seen.add(filter);
   }
   if (subjects.some((entry) => filtersOf(entry).length === 0)) throw wrong("subjects", "has an empty group");
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Delivery, endsWithRandomToken } from "../../src/nats/reader/delivery.ts";
 import { PullWindow } from "../../src/nats/reader/pull-window.ts";
-import { filtersOverlap, isSubjectFilter } from "../../src/nats/reader/subject-filter.ts";
+import { FilterSet, filtersOverlap, isSubjectFilter } from "../../src/nats/reader/subject-filter.ts";
 
 describe("what a reply subject says", () => {
   const number = fc.integer({ min: 0, max: 2 ** 45 });
@@ -106,4 +106,21 @@ test("subject filters", () => {
   expect(filtersOverlap("a.>", "a")).toBe(false);
   expect(filtersOverlap("a.*", "a.b.c")).toBe(false);
   expect(filtersOverlap("a.b", "a.c")).toBe(false);
+});
+
+test("a set of filters finds an overlap exactly where a comparison of all pairs does", () => {
+  const token = fc.constantFrom("a", "b", "c", "*");
+  const filter = fc
+    .tuple(fc.array(token, { minLength: 1, maxLength: 3 }), fc.boolean())
+    .map(([tokens, open]) => [...tokens, ...(open ? [">"] : [])].join("."));
+  fc.assert(
+    fc.property(fc.array(filter, { maxLength: 8 }), filter, (some, one) => {
+      const set = new FilterSet();
+      for (const it of some) set.add(it);
+      const found = set.overlapping(one);
+      expect(found !== undefined).toBe(some.some((it) => filtersOverlap(it, one)));
+      if (found !== undefined) expect(filtersOverlap(found, one)).toBe(true);
+    }),
+    { numRuns: 2000 },
+  );
 });

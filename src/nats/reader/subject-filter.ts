@@ -24,6 +24,57 @@ export function filtersOverlap(one: string, other: string): boolean {
   }
 }
 
+interface FilterNode {
+  /** The filter that ends here. */
+  filter: string | undefined;
+  readonly next: Map<string, FilterNode>;
+}
+
+/** Filters by their tokens: whether a further one overlaps with one of thousands takes a walk down its own tokens. */
+export class FilterSet {
+  readonly #root: FilterNode = { filter: undefined, next: new Map() };
+
+  add(filter: string): void {
+    let node = this.#root;
+    for (const token of filter.split(".")) {
+      let next = node.next.get(token);
+      if (next === undefined) {
+        next = { filter: undefined, next: new Map() };
+        node.next.set(token, next);
+      }
+      node = next;
+    }
+    node.filter = filter;
+  }
+
+  /** One that some subject is matched by together with `filter`; undefined: there is none. */
+  overlapping(filter: string): string | undefined {
+    return overlapBelow(this.#root, filter.split("."), 0);
+  }
+}
+
+function overlapBelow(node: FilterNode, tokens: readonly string[], at: number): string | undefined {
+  const token = tokens[at];
+  if (token === undefined) return node.filter;
+  const rest = node.next.get(">");
+  if (rest !== undefined) return rest.filter;
+  if (token === ">") return firstBelow(node);
+  const branches = token === "*" ? node.next.values() : [node.next.get(token), node.next.get("*")];
+  for (const branch of branches) {
+    const found = branch && overlapBelow(branch, tokens, at + 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function firstBelow(node: FilterNode): string | undefined {
+  for (const next of node.next.values()) {
+    const found = next.filter ?? firstBelow(next);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** As a consumer's configuration says it; servers before 2.10 know one filter only. */
 export function filterConfig(filters: readonly string[]): Partial<ConsumerConfig> {
   if (filters.length === 0) return {};
