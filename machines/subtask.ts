@@ -107,6 +107,15 @@ export interface SubtaskEffects {
    */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
+  /**
+   * The same for good, if there is one: when nothing of it is under way any more, the leader is told what it has left in the
+   * storage, unless it was acknowledged (P48).
+   */
+  "discard.snapshot": {
+    readonly subtask: SubtaskName;
+    readonly generation: number;
+    readonly checkpointId: number;
+  };
   "send.acknowledgement": {
     readonly subtask: SubtaskName;
     readonly generation: number;
@@ -167,6 +176,7 @@ const machine = setup({
       "release.input": true,
       "take.snapshot": true,
       "cancel.snapshot": true,
+      "discard.snapshot": true,
       "send.acknowledgement": true,
       "send.decline": true,
       "tell.transaction": true,
@@ -353,6 +363,14 @@ const releaseInput = [
 ] as const;
 const emitMarker = { type: "emit.cancelMarker", params: ofCheckpoint } as const;
 const cancelSnapshot = [{ type: "cancel.snapshot", params: ofCheckpoint }, "closeSnapshot"] as const;
+const discard = {
+  type: "discard.snapshot",
+  params: ({ context, event }: AboutCheckpoint & { readonly context: Context }) => ({
+    subtask: context.subtask,
+    generation: context.generation,
+    checkpointId: event.checkpointId,
+  }),
+} as const;
 const decline = {
   type: "send.decline",
   params: ({
@@ -472,9 +490,9 @@ export const subtaskMachine = machine.createMachine({
             "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", decline] }],
             "checkpoint.aborted": [
               { guard: "otherGeneration" },
-              { guard: "snapshotOpen", actions: cancelSnapshot },
-              { guard: "lateBarrier" },
-              { actions: "rememberAbort" },
+              { guard: "snapshotOpen", actions: [discard, "closeSnapshot"] },
+              { guard: "lateBarrier", actions: discard },
+              { actions: ["rememberAbort", discard] },
             ],
           },
           states: {

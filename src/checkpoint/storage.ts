@@ -49,8 +49,11 @@ export const objectNames = {
   incarnation: (at: { job: string; incarnation: string }): string => `${at.job}/${at.incarnation}/`,
   generation: (at: { job: string; incarnation: string; generation: number }): string =>
     `${at.job}/${at.incarnation}/${at.generation}/`,
+  /** Of what belongs to one checkpoint and to nothing else. */
+  checkpoint: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
+    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/`,
   manifest: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
-    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/manifest`,
+    `${objectNames.checkpoint(at)}manifest`,
   state: (at: {
     job: string;
     incarnation: string;
@@ -58,8 +61,7 @@ export const objectNames = {
     checkpointId: number;
     subtask: string;
     part: number;
-  }): string =>
-    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.${at.part}`,
+  }): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.${at.part}`,
   /** Records that the barriers of one subtask have overtaken. */
   channels: (at: {
     job: string;
@@ -68,8 +70,7 @@ export const objectNames = {
     checkpointId: number;
     subtask: string;
     part: number;
-  }): string =>
-    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/${at.subtask.replace("/", "-")}.channels.${at.part}`,
+  }): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.channels.${at.part}`,
   /** Parts are staged before anybody knows at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;

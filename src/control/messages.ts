@@ -327,6 +327,14 @@ export type SubtaskMessage =
       /** In words. */
       readonly detail: string;
     }
+  /** Of an aborted checkpoint: nothing is under way any more, and this may be in the storage (P48). */
+  | {
+      readonly type: "subtask.discarded";
+      readonly generation: number;
+      readonly checkpointId: number;
+      readonly subtask: SubtaskName;
+      readonly objects: readonly string[];
+    }
   | {
       readonly type: "subtask.committed";
       readonly generation: number;

@@ -185,6 +185,7 @@ export class CutSubject {
         this.#tell({ type: "snapshot.stored", checkpointId });
       },
       "cancel.snapshot": nothing,
+      "discard.snapshot": nothing,
       "send.acknowledgement": ({ checkpointId }) => {
         expect(this.acknowledged.has(checkpointId)).toBe(false);
         const stored = this.#stored.get(checkpointId) ?? this.#sent.map(() => []);

@@ -1,5 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
+import type {
+  AbortedCheckpoint,
+  CompletedCheckpoint,
+  JobRecord,
+  Manifest,
+  ObjectHandle,
+} from "../../machines/protocol.ts";
 import { changeRecord } from "../../machines/record.ts";
 import { objectNames } from "../../src/checkpoint/storage.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
@@ -14,6 +20,12 @@ const stateName = (generation: number, checkpointId: number) =>
   objectNames.state({ ...at, generation, checkpointId, subtask: "count/0", part: 0 });
 const stagedName = (generation: number, part: number) =>
   objectNames.transaction({ ...at, generation, sink: "out", writer: 0, part });
+
+/** The record says that it is given up. */
+const aborting = (record: JobRecord, checkpointId: number): JobRecord => ({
+  ...record,
+  aborted: [...record.aborted, { checkpointId } as AbortedCheckpoint],
+});
 
 class World {
   readonly storage = new MemoryStorage();
@@ -133,22 +145,38 @@ describe("what a write of the record lets go (P15, P16)", () => {
     expect(await world.names()).toEqual(names);
   });
 
-  it("includes the uploads of an aborted checkpoint, but only after the next write has succeeded (P16)", async () => {
+  it("includes the uploads of an aborted checkpoint, but only after a write that says so (P16)", async () => {
     const uploads = [stateName(1, 5), objectNames.manifest({ ...at, generation: 1, checkpointId: 5 })];
     for (const name of uploads) await world.put(name);
-    world.reaper.afterNextWrite(uploads);
-    expect(await world.names()).toEqual([...uploads].sort());
+    world.reaper.giveUp(5, uploads, []);
     const record = retaining(1, []);
+    // This one was under way already.
     world.reaper.stored(record, { ...record, reservedCheckpointId: 2000 });
+    expect(await world.names()).toEqual([...uploads].sort());
+    world.reaper.stored(record, aborting(record, 5));
     expect(await world.names()).toEqual([]);
+  });
+
+  it("includes what is named late, at once and however often, and nothing of any other checkpoint (P48)", async () => {
+    const record = retaining(1, []);
+    world.reaper.giveUp(5, [], ["count/0"]);
+    world.reaper.stored(record, aborting(record, 5));
+    for (const id of [5, 6]) await world.put(stateName(1, id));
+    world.reaper.named(5, [stateName(1, 5)]);
+    world.reaper.named(6, [stateName(1, 6)]);
+    world.reaper.named(5, [stateName(1, 5)], "count/0");
+    expect(await world.names()).toEqual([stateName(1, 6)]);
+    await world.put(stateName(1, 5));
+    world.reaper.named(5, [stateName(1, 5)]);
+    expect(await world.names()).toEqual([stateName(1, 6)]);
   });
 
   it("never includes what the record still names, whatever was said to be due (C6)", async () => {
     const one = await world.checkpoint(1, 1, [stagedName(1, 0)]);
     const names = await world.names();
-    world.reaper.afterNextWrite([stateName(1, 1), stagedName(1, 0), one.checkpoint.manifest.name]);
+    world.reaper.giveUp(5, [stateName(1, 1), stagedName(1, 0), one.checkpoint.manifest.name], []);
     const record = retaining(1, [one.checkpoint]);
-    world.reaper.stored(record, record);
+    world.reaper.stored(record, aborting(record, 5));
     expect(await world.names()).toEqual(names);
   });
 
@@ -157,9 +185,9 @@ describe("what a write of the record lets go (P15, P16)", () => {
     await world.storage.delete(one.checkpoint.manifest.name);
     await world.put(stateName(1, 5));
     const names = await world.names();
-    world.reaper.afterNextWrite([stateName(1, 5)]);
+    world.reaper.giveUp(5, [stateName(1, 5)], []);
     const record = retaining(1, [one.checkpoint]);
-    world.reaper.stored(record, record);
+    world.reaper.stored(record, aborting(record, 5));
     expect(await world.names()).toEqual(names);
     expect(world.warnings).toHaveLength(1);
   });
@@ -197,14 +225,24 @@ describe("how many checkpoints are still being deleted (O3)", () => {
       await gate.opened;
       await remove(name);
     };
-    world.reaper.afterNextWrite([stateName(1, 7)]);
-    expect(world.cleaning).toEqual([]);
-    world.reaper.stored(first, second);
+    world.reaper.giveUp(7, [stateName(1, 7)], ["count/0"]);
+    expect(world.cleaning).toEqual([1]);
+    world.reaper.stored(first, aborting(second, 7));
     await settled();
-    expect(world.cleaning).toEqual([2]);
+    expect(world.cleaning).toEqual([1, 2]);
     gate.open();
     await settled();
-    expect(world.cleaning).toEqual([2, 0]);
+    expect(world.cleaning).toEqual([1, 2, 1]);
+    world.reaper.named(7, [], "count/0");
+    await settled();
+    expect(world.cleaning).toEqual([1, 2, 1, 0]);
+  });
+
+  it("does not wait for reports of a generation that is over", async () => {
+    world.reaper.giveUp(7, [], ["count/0"]);
+    world.reaper.stored(first, aborting(first, 7));
+    world.reaper.stopWaiting();
+    expect(world.cleaning).toEqual([1, 0]);
   });
 
   it("is none when they cannot be deleted: the next sweep finds them", async () => {

@@ -431,11 +431,10 @@ export class JobRuntime {
       case "subtask.declined":
         this.#checkpoints.declined(message);
         return { answer: "accepted" };
+      case "subtask.discarded":
+        return { answer: this.#checkpoints.discarded(message) };
       case "subtask.committed":
         this.#checkpoints.committed(message);
-        break;
-      default:
-        break;
     }
     this.#host.send("job", message);
     return { answer: "accepted" };

@@ -59,7 +59,7 @@ export class ChannelCollection {
 
 export interface ChannelStateUploadOptions {
   readonly collected: readonly CollectedChannel[];
-  readonly storage: CheckpointStorage;
+  readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
   readonly objectName: (part: number) => string;
   /** Called once; not when it was canceled. */

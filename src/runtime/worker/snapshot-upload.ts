@@ -29,7 +29,7 @@ export interface KeyedStateDetail {
 export interface SnapshotUploadOptions {
   readonly cuts: readonly StateCut[];
   readonly subtaskIndex: number;
-  readonly storage: CheckpointStorage;
+  readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
   /** Name of the object that holds the given part of this snapshot. */
   readonly objectName: (part: number) => string;

@@ -6,6 +6,8 @@
  *
  * W1  A keyed state has one cursor at a time: the machine takes the next snapshot only after `encoded` was told of the older
  *     one, or that one was canceled. Once encoded, several may be on their way.
+ * W2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader deletes
+ *     what it knows by name (P48).
  */
 import type {
   ChannelStateHandle,
@@ -61,12 +63,19 @@ interface TakenSnapshot {
   states: readonly StateHandle[];
 }
 
+interface Begun {
+  readonly name: string;
+  readonly put: Promise<unknown>;
+}
+
 export class SubtaskSnapshots {
   readonly #options: SubtaskSnapshotsOptions;
   readonly #taken = new Map<number, TakenSnapshot>();
   readonly #channelUploads = new Map<number, ChannelStateUpload>();
   readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
   readonly #writing: TroubleWatch;
+  /** Of what is not acknowledged: every put that was begun, canceled ones included (W2). */
+  readonly #puts = new Map<number, Begun[]>();
   #loop: SubtaskLoop | undefined;
 
   constructor(options: SubtaskSnapshotsOptions) {
@@ -86,11 +95,11 @@ export class SubtaskSnapshots {
   take(cut: Cut): void {
     const loop = this.#loop;
     invariant(loop !== undefined, "a snapshot before the restore");
-    const { subtaskIndex, storage, inlineBytesMax } = this.#options;
+    const { subtaskIndex, inlineBytesMax } = this.#options;
     const upload = new SnapshotUpload({
       cuts: cut.cutStates(),
       subtaskIndex,
-      storage,
+      storage: this.#remembering(cut.checkpointId),
       inlineBytesMax,
       objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),
       onRoom: () => loop.wake(),
@@ -115,10 +124,10 @@ export class SubtaskSnapshots {
   /** The records that its barrier has overtaken are complete. */
   storeChannels(collection: ChannelCollection): void {
     const { checkpointId } = collection;
-    const { storage, inlineBytesMax, tell } = this.#options;
+    const { inlineBytesMax, tell } = this.#options;
     const upload = new ChannelStateUpload({
       collected: collection.filled(),
-      storage,
+      storage: this.#remembering(checkpointId),
       inlineBytesMax,
       objectName: (part) => objectNames.channels({ ...this.#place(checkpointId), part }),
       onStored: (handles) => {
@@ -141,6 +150,15 @@ export class SubtaskSnapshots {
     if (channels !== undefined) this.#loop?.dropWork(channels);
   }
 
+  /** Answers the names of what may be in the storage, when nothing is under way any more. */
+  async discard(checkpointId: number): Promise<readonly string[]> {
+    this.cancel(checkpointId);
+    const puts = this.#puts.get(checkpointId) ?? [];
+    this.#puts.delete(checkpointId);
+    await Promise.allSettled(puts.map(({ put }) => put));
+    return puts.map(({ name }) => name);
+  }
+
   /** What the subtask hands over; afterwards nothing of it is kept here. */
   acknowledgement(
     checkpointId: number,
@@ -151,6 +169,7 @@ export class SubtaskSnapshots {
     invariant(taken !== undefined, `no snapshot of checkpoint ${checkpointId}`);
     const channels = this.#channels.get(checkpointId) ?? [];
     this.#forget(checkpointId);
+    this.#puts.delete(checkpointId);
     const { states, syncMs, cut } = taken;
     return {
       subtask: this.#options.subtask,
@@ -169,6 +188,18 @@ export class SubtaskSnapshots {
   close(): void {
     this.#writing.forget();
     for (const id of [...this.#taken.keys(), ...this.#channelUploads.keys()]) this.cancel(id);
+  }
+
+  /** W2 */
+  #remembering(checkpointId: number): Pick<CheckpointStorage, "put"> {
+    return {
+      put: (name, content, signal) => {
+        const put = this.#options.storage.put(name, content, signal);
+        const begun = this.#puts.get(checkpointId) ?? [];
+        this.#puts.set(checkpointId, [...begun, { name, put }]);
+        return put;
+      },
+    };
   }
 
   #place(checkpointId: number) {

@@ -180,12 +180,7 @@ export class Subtask {
         this.#host.send("subtask", { ...message, type: "generation.started" });
         return;
       case "checkpoint.trigger":
-        // A trigger says that the whole generation runs: it may overtake the start that said so.
-        if (this.#host.state("subtask") === "restored")
-          this.#host.send("subtask", {
-            type: "generation.started",
-            generation: message.generation,
-          } as MachineEvent);
+        this.#startIfOvertaken(message.generation);
         this.#checkpointId = Math.max(this.#checkpointId ?? 0, message.checkpointId);
         if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.options);
         return;
@@ -193,6 +188,7 @@ export class Subtask {
         this.#drain();
         return;
       case "checkpoint.aborted":
+        this.#startIfOvertaken(message.generation);
         this.#positions.delete(message.checkpointId);
         this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
         if (this.#stoppingAt === message.checkpointId) this.#loop?.release(STOP);
@@ -205,6 +201,12 @@ export class Subtask {
         this.#host.send("subtask", message);
         return;
     }
+  }
+
+  /** A checkpoint says that the whole generation runs: its messages may overtake the start that said so. */
+  #startIfOvertaken(generation: number): void {
+    if (this.#host.state("subtask") === "restored")
+      this.#host.send("subtask", { type: "generation.started", generation } as MachineEvent);
   }
 
   report(): Omit<SubtaskReport, "worker"> {
@@ -334,6 +336,10 @@ export class Subtask {
       },
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
       "cancel.snapshot": ({ checkpointId }) => this.#snapshots.cancel(checkpointId),
+      "discard.snapshot": (message) =>
+        void this.#snapshots
+          .discard(message.checkpointId)
+          .then((objects) => send({ type: "subtask.discarded", ...message, objects })),
       "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
         const transactions = this.#sinks.committables(checkpointId);
         const snapshot = this.#snapshots.acknowledgement(checkpointId, finished, transactions);

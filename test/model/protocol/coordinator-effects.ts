@@ -466,8 +466,9 @@ export class Routing {
     if (snapshots === undefined) return [];
     const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
     return [
-      change<Memory>(({ due, pending, written }) => ({
+      change<Memory>(({ due, givenUp, pending, written }) => ({
         due: this.bounds.objects ? [...due, ...names] : due,
+        givenUp: this.bounds.objects ? [...givenUp, checkpointId] : givenUp,
         pending: without(pending, checkpointId),
         written: written.filter((id) => id !== checkpointId),
       })),

@@ -30,6 +30,8 @@ export interface Memory {
   /** May go after the next stored write. */
   readonly due: readonly string[];
   readonly deletable: readonly string[];
+  /** Checkpoints that this leader has given up, where objects are looked at (P48). */
+  readonly givenUp: readonly number[];
   /** For the invariants, where failed checkpoints are not all tolerated. */
   readonly streak: FailureStreak;
   /** Seeded bug only: what recovery was planned with. */

@@ -61,6 +61,7 @@ export function coordinatorProcess(
           deferred: {},
           due: [],
           deletable: [],
+          givenUp: [],
           planned: null,
         } satisfies Memory,
       },
@@ -143,7 +144,7 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
 
 /** As `#receive` of the job runtime. */
 function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bounds, variant: Variant) {
-  const { live, pending } = memoryOf<Memory>(state);
+  const { live, pending, givenUp } = memoryOf<Memory>(state);
   if (live.length === 0 || (!live.includes(event.generation) && !variant.faults.ignoresGenerations))
     return [];
   const letter = (actor: string, told: Event) => {
@@ -154,7 +155,8 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
   switch (type) {
     case "subtask.acknowledged": {
       const known = pending[checkpointId];
-      if (known === undefined) return variant.faults.deletesOnUnknown ? [dropLate(event)] : [];
+      if (known === undefined)
+        return variant.faults.deletesOnUnknown ? [dropLate(event)] : leftOver(event, givenUp);
       if (subtask in known) return [];
       const told = { type, generation, checkpointId, subtask, finished: snapshot.finished };
       return [
@@ -167,6 +169,8 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
         ...letter(checkpointActor(checkpointId), told),
       ];
     }
+    case "subtask.discarded":
+      return (event as SubtaskReport & { readonly left: boolean }).left ? leftOver(event, givenUp) : [];
     case "subtask.declined":
       return letter(checkpointActor(checkpointId), event);
     case "subtask.committed":
@@ -174,6 +178,13 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
     default:
       return letter("job", event);
   }
+}
+
+/** Its own state, never what its transactions have staged; after a write that proves it (P15, P16, P48). */
+function leftOver({ checkpointId, subtask }: SubtaskReport, givenUp: readonly number[]) {
+  if (!givenUp.includes(checkpointId)) return [];
+  const name = objectName.state(checkpointId, subtask);
+  return [changed<Memory>(({ due }) => ({ due: unique([...due, name]) }))];
 }
 
 function dropLate({ checkpointId, subtask, snapshot }: SubtaskReport) {

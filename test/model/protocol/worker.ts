@@ -104,6 +104,11 @@ function route(
       return [change<WorkerMemory>(({ held }) => ({ held: held.filter((id) => id !== checkpointId) }))];
     case "cancel.snapshot":
       return [dropSnapshot(checkpointId)];
+    case "discard.snapshot": {
+      if (!bounds.objects) return [dropSnapshot(checkpointId)];
+      const message = { ...params, type: "subtask.discarded", left: checkpointId in memory.snapshots };
+      return [{ kind: "send", to: leader, message }, dropSnapshot(checkpointId)];
+    }
     case "send.acknowledgement": {
       const snapshot = acknowledged(memory, checkpointId, params.finished === true);
       const message = { type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot };

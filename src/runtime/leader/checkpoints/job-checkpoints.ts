@@ -11,6 +11,7 @@ import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
+  Answer,
   CheckpointRequest,
   JobRecord,
   Manifest,
@@ -62,6 +63,8 @@ interface Pending {
   readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
   /** Who said first that it cannot complete, and why. */
   trouble: string | undefined;
+  /** It may be in the storage, whatever became of the put. */
+  manifestName: string | undefined;
   stored: { readonly manifest: Manifest; readonly handle: ObjectHandle } | undefined;
   savepoint: SavepointEntry | undefined;
 }
@@ -149,6 +152,7 @@ export class JobCheckpoints {
   clear(): void {
     this.#pending.clear();
     this.#hold = null;
+    this.#options.reaper.stopWaiting();
   }
 
   /** A checkpoint has begun for this request: it tells of its own end. */
@@ -177,8 +181,11 @@ export class JobCheckpoints {
   acknowledged(message: Extract<SubtaskMessage, { type: "subtask.acknowledged" }>): string {
     const { checkpointId, subtask, snapshot, type, generation } = message;
     const pending = this.#pending.get(checkpointId);
-    if (pending === undefined)
+    if (pending === undefined) {
+      const names = snapshotObjects(snapshot).map(({ name }) => name);
+      this.#leftOver({ checkpointId, generation }, names);
       return checkpointId <= factsOf(this.#options.record()).completed ? "duplicate" : "unknown";
+    }
     if (pending.snapshots.has(subtask)) return "duplicate";
     // The manifest would name a subtask that was not asked.
     if (snapshot.subtask !== subtask) return "unknown";
@@ -198,6 +205,22 @@ export class JobCheckpoints {
     this.#send(message.checkpointId, message);
   }
 
+  discarded(message: Extract<SubtaskMessage, { type: "subtask.discarded" }>): Answer {
+    this.#leftOver(message, message.objects, message.subtask);
+    return "accepted";
+  }
+
+  /** Of a checkpoint that was given up, and of none that was decided; never what transactions have staged (P15, P48). */
+  #leftOver(
+    { checkpointId, generation }: { readonly checkpointId: number; readonly generation: number },
+    names: readonly string[],
+    reporter?: SubtaskName,
+  ): void {
+    const place = objectNames.checkpoint({ ...this.#options.record(), generation, checkpointId });
+    const own = names.filter((name) => name.startsWith(place));
+    this.#options.reaper.named(checkpointId, own, reporter);
+  }
+
   committed(message: Extract<SubtaskMessage, { type: "subtask.committed" }>): void {
     for (const actor of this.actors()) this.#options.host.send(actor, message);
   }
@@ -215,6 +238,7 @@ export class JobCheckpoints {
       request,
       snapshots: new Map(),
       trouble: undefined,
+      manifestName: undefined,
       stored: undefined,
       savepoint: undefined,
     };
@@ -259,6 +283,7 @@ export class JobCheckpoints {
     try {
       const bound = AbortSignal.any([signal, timeoutSignal(timings.manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
+      pending.manifestName = name;
       pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };
       this.#writing.passed();
       return { type: "manifest.stored" };
@@ -290,7 +315,7 @@ export class JobCheckpoints {
     if (answer.type !== "record.stored") return answer;
     this.#pending.delete(checkpointId);
     // What the subtasks uploaded was copied.
-    this.#options.reaper.afterNextWrite(uploadedBy(pending));
+    this.#options.reaper.release(uploadedBy(pending));
     this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
     return answer;
   }
@@ -370,7 +395,8 @@ export class JobCheckpoints {
   #release(checkpointId: number, pending: Pending): void {
     if (!this.#endsInOrder) this.#aborted++;
     this.#pending.delete(checkpointId);
-    this.#options.reaper.afterNextWrite(uploadedBy(pending));
+    const subtasks = subtasksOf(this.#options.record().plan);
+    this.#options.reaper.giveUp(checkpointId, uploadedBy(pending), subtasks);
     if (pending.savepoint !== undefined) void this.#savepoints.dispose(pending.savepoint.location);
   }
 }
@@ -389,9 +415,9 @@ function detailOf(reason: AbortReason, { trouble }: Pending, missing: readonly M
 }
 
 /** Of its own: snapshots and manifest, not what transactions have staged (P15). */
-function uploadedBy({ snapshots, stored }: Pending): string[] {
-  const objects = [...snapshots.values()].flatMap(snapshotObjects);
-  return [...objects, ...(stored === undefined ? [] : [stored.handle])].map(({ name }) => name);
+function uploadedBy({ snapshots, manifestName }: Pending): string[] {
+  const names = [...snapshots.values()].flatMap(snapshotObjects).map(({ name }) => name);
+  return manifestName === undefined ? names : [...names, manifestName];
 }
 
 function manifestOf(record: JobRecord, checkpointId: number, snapshots: SubtaskSnapshot[]): Manifest {

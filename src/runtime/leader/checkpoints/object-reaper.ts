@@ -9,7 +9,7 @@
  * O3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
  *     new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
  */
-import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../../machines/protocol.ts";
+import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../../../../machines/protocol.ts";
 import { droppedBy } from "../../../../machines/record.ts";
 import { hasEnded, objectsOf, unreachable } from "../../../checkpoint/reachability.ts";
 import { type CheckpointStorage, objectNames, type StoredObject } from "../../../checkpoint/storage.ts";
@@ -17,6 +17,7 @@ import type { CollectionReport } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
+import { GivenUpCheckpoints } from "./given-up-checkpoints.ts";
 
 /** Longer than any put takes. */
 const UNFINISHED_MS = 3_600_000;
@@ -36,16 +37,22 @@ export class ObjectReaper {
   readonly #options: ObjectReaperOptions;
   /** Names that each known checkpoint reaches. */
   readonly #names = new Map<number, readonly string[]>();
+  readonly #givenUp: GivenUpCheckpoints;
+  /** They were held when their turn came: the next write takes them. */
   #due: string[] = [];
-  /** Whose objects are due. */
-  #dueCheckpoints = 0;
   #cleaning = 0;
+  /** As it was stored last. */
+  #record: Pick<JobRecord, "checkpoints"> = { checkpoints: [] };
   readonly #held = new Set<readonly string[]>();
   readonly #deletions = new Queue();
   readonly #sweeps = new Queue();
 
   constructor(options: ObjectReaperOptions) {
     this.#options = options;
+    this.#givenUp = new GivenUpCheckpoints({
+      remove: (names) => this.#remove(() => names, this.#record),
+      onCount: (more) => this.#count(more),
+    });
   }
 
   knowManifest(checkpoint: CompletedCheckpoint, manifest: Manifest): void {
@@ -53,10 +60,24 @@ export class ObjectReaper {
     this.#names.set(checkpoint.checkpointId, names);
   }
 
-  /** Of a checkpoint that was aborted: they go once a later write has proved that we still lead. */
-  afterNextWrite(names: readonly string[]): void {
-    this.#due.push(...names);
-    this.#dueCheckpoints++;
+  /** The checkpoint was aborted: its own objects go, those too that its subtasks still have to report (P48). */
+  giveUp(checkpointId: number, names: readonly string[], subtasks: readonly SubtaskName[]): void {
+    this.#givenUp.add(checkpointId, names, subtasks);
+  }
+
+  /** What a subtask names of a checkpoint that was given up; of any other one nothing happens. */
+  named(checkpointId: number, names: readonly string[], reporter?: SubtaskName): void {
+    this.#givenUp.named(checkpointId, names, reporter);
+  }
+
+  stopWaiting(): void {
+    this.#givenUp.stopWaiting();
+  }
+
+  /** What the write that has just been stored does not need any more. */
+  release(names: readonly string[]): void {
+    this.#count(1);
+    void this.#remove(() => names, this.#record).then(() => this.#count(-1));
   }
 
   /** A savepoint copies them: until what this answers is called they stay, reachable or not. */
@@ -67,20 +88,28 @@ export class ObjectReaper {
 
   /** After each stored write of the record, in order. */
   stored(before: JobRecord, after: JobRecord): void {
+    this.#record = after;
+    this.#givenUp.stored(after);
     const due = this.#due;
     const dropped = droppedBy(before, after);
-    const checkpoints = this.#dueCheckpoints + dropped.length;
     this.#due = [];
-    this.#dueCheckpoints = 0;
     if (due.length === 0 && dropped.length === 0) return;
-    this.#count(checkpoints);
-    const deleted = this.#deletions.add(async () => {
-      const kept = await this.#reachable(after);
-      const gone = dropped.flatMap((checkpoint) => this.#names.get(checkpoint.checkpointId) ?? []);
-      for (const checkpoint of dropped) this.#names.delete(checkpoint.checkpointId);
-      await this.#delete([...due, ...gone].filter((name) => !kept.has(name)));
+    this.#count(dropped.length);
+    const gone = () => {
+      const names = dropped.flatMap(({ checkpointId }) => this.#names.get(checkpointId) ?? []);
+      for (const { checkpointId } of dropped) this.#names.delete(checkpointId);
+      return [...due, ...names];
+    };
+    void this.#remove(gone, after).then(() => this.#count(-dropped.length));
+  }
+
+  /** Never rejects. */
+  #remove(names: () => readonly string[], record: Pick<JobRecord, "checkpoints">): Promise<unknown> {
+    const removed = this.#deletions.add(async () => {
+      const kept = await this.#reachable(record);
+      await this.#delete(names().filter((name) => !kept.has(name)));
     });
-    void this.#byTheWay(deleted).then(() => this.#count(-checkpoints));
+    return this.#byTheWay(removed);
   }
 
   #count(more: number): void {
@@ -126,7 +155,7 @@ export class ObjectReaper {
     };
   }
 
-  async #reachable(record: JobRecord): Promise<Set<string>> {
+  async #reachable(record: Pick<JobRecord, "checkpoints">): Promise<Set<string>> {
     const names = new Set<string>();
     for (const checkpoint of record.checkpoints) {
       if (!this.#names.has(checkpoint.checkpointId))
