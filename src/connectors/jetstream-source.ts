@@ -10,7 +10,6 @@
  *   `accounted`: nothing of the split up to it can be lost any more (P42).
  * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
-import { checkMembers } from "../config/members.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
@@ -22,46 +21,22 @@ import type {
   SourceSplit,
   SplitPosition,
 } from "../dataflow/source.ts";
-import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { EnvironmentError } from "../errors.ts";
 import { NatsEnvironment, type StreamInfo } from "../nats/connection/environment.ts";
 import { inOneSentence } from "../nats/connection/jetstream-refusal.ts";
 import { NatsLink } from "../nats/connection/link.ts";
 import { isStreamMissing } from "../nats/publisher/sink-target.ts";
-import type { Decode, Decoder } from "../nats/reader/decoding.ts";
+import { type Decode, type Decoder, exactJson } from "../nats/reader/decoding.ts";
+import type { Integers } from "../nats/reader/json-integers.ts";
 import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
 import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
 import { goesAwayByDesign } from "../nats/reader/stream-position.ts";
-import { FilterSet, filtersOverlap, isSubjectFilter } from "../nats/reader/subject-filter.ts";
+import { filtersOverlap } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { shellCommand } from "../shell-command.ts";
+import { checkOptions, filtersOf, type JetstreamSourceOptions, wrong } from "./jetstream-source-options.ts";
 
-export interface JetstreamSourceOptions {
-  /** Name of an existing stream. */
-  readonly stream: string;
-  /**
-   * One split for each entry: a subject filter ("orders.eu.>"), or several. They must not overlap. Splits are what is
-   * dealt out to the source's subtasks. Default: one split, the whole stream.
-   */
-  readonly subjects?: readonly (string | readonly string[])[];
-  /** "end": a bounded input, up to what is there when the job is submitted. Default: never ends. */
-  readonly until?: "end";
-  /** Where a new job begins. "new": after what is there when it is submitted. Default "first". */
-  readonly startAt?: "first" | "new" | { readonly sequence: number };
-  /**
-   * A durable consumer shows progress after each completed checkpoint, named `tidemark-<job>-<operator>-<split>`, or
-   * beginning with the name given here. Interest streams need it. Default true.
-   */
-  readonly progress?: boolean | string;
-  /**
-   * What happens where messages have gone from the stream and the job may not have read them: by its limits, by a purge.
-   * "fail": the job stops in front of them, with its state, and says how it goes on. "skip": it goes on, counts them and
-   * says so. Default "skip" where the messages of the stream go away by design: a KV bucket, a limit per subject, rollups,
-   * a time to live of messages, and some subjects of an interest stream; else "fail". `--skip-gaps` overrules it.
-   */
-  readonly gaps?: Gaps;
-  /** "public": read by the NATS library's public interface only; slower. Default "diverting". */
-  readonly reader?: "diverting" | "public";
-}
+export type { JetstreamSourceOptions };
 
 /** Plain data, stored in the job record (J1). */
 interface JetstreamSplit extends SourceSplit {
@@ -77,9 +52,15 @@ interface JetstreamSplit extends SourceSplit {
   readonly end?: number;
 }
 
-/** Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`. */
+/**
+ * Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`.
+ *
+ * JSON.parse rounds whole numbers beyond 2^53: 64-bit ids that differ in their last digits become one. `integers` says what
+ * becomes of such numbers instead: "bigint", "text" (a string of their digits), or "refuse" (the job fails). Numbers that are exact
+ * stay numbers, whatever it says.
+ */
 export function jetstreamSource<T = unknown>(
-  options: JetstreamSourceOptions & { readonly decode?: "json" },
+  options: JetstreamSourceOptions & { readonly decode?: "json"; readonly integers?: Integers },
 ): Source<T>;
 /** Records are UTF-8 text. */
 export function jetstreamSource(
@@ -95,10 +76,11 @@ export function jetstreamSource<T>(
 ): Source<T>;
 /** @throws ConfigurationError naming the option */
 export function jetstreamSource<T>(
-  options: JetstreamSourceOptions & { readonly decode?: Decode<T> },
+  options: JetstreamSourceOptions & { readonly decode?: Decode<T>; readonly integers?: Integers },
 ): Source<T> {
   checkOptions(options);
-  const decode: Decode<T> = options.decode ?? "json";
+  const { integers } = options;
+  const decode = integers === undefined ? (options.decode ?? "json") : (exactJson(integers) as Decoder<T>);
   return {
     kind: "jetstream",
     replayable: true,
@@ -106,76 +88,6 @@ export function jetstreamSource<T>(
     discover: (environment) => discover(options, environment),
     open: (environment, splits) => open(options, decode, environment, splits),
   };
-}
-
-const OPTIONS = ["stream", "subjects", "decode", "until", "startAt", "progress", "gaps", "reader"];
-
-function checkOptions(options: JetstreamSourceOptions & { readonly decode?: unknown }): void {
-  checkMembers(options, OPTIONS, "jetstreamSource", "option");
-  const { stream, subjects, decode, until, startAt, progress, gaps, reader } = options;
-  if (typeof stream !== "string" || !/^[^\s.*>/\\]+$/.test(stream)) {
-    throw wrong("stream", `"${stream}" is not the name of a stream: no spaces, dots, "*", ">", "/" or "\\"`);
-  }
-  if (subjects !== undefined) checkSubjects(subjects);
-  if (
-    decode !== undefined &&
-    typeof decode !== "function" &&
-    !["text", "json", "bytes"].includes(String(decode))
-  ) {
-    throw wrong("decode", `must be "text", "json", "bytes" or a function (data, subject) => value`);
-  }
-  if (until !== undefined && until !== "end") throw wrong("until", `must be "end" or left out`);
-  if (typeof startAt === "object") {
-    if (!Number.isSafeInteger(startAt.sequence) || startAt.sequence < 1) {
-      throw wrong("startAt", `its sequence must be a whole number from 1 on, not ${startAt.sequence}`);
-    }
-  } else if (startAt !== undefined && startAt !== "first" && startAt !== "new") {
-    throw wrong("startAt", `must be "first", "new" or { sequence }`);
-  }
-  if (until === "end" && startAt === "new") {
-    throw wrong("startAt", `"new" together with until: "end" would read nothing`);
-  }
-  if (typeof progress === "string" ? !/^[A-Za-z0-9_-]+$/.test(progress) : !isOptionalBoolean(progress)) {
-    throw wrong("progress", `must be true, false or a name of letters, digits, "-" and "_"`);
-  }
-  if (gaps !== undefined && gaps !== "fail" && gaps !== "skip")
-    throw wrong("gaps", `must be "fail" or "skip"`);
-  if (reader !== undefined && reader !== "diverting" && reader !== "public") {
-    throw wrong("reader", `must be "diverting" or "public"`);
-  }
-}
-
-function checkSubjects(subjects: readonly (string | readonly string[])[]): void {
-  if (!Array.isArray(subjects) || subjects.length === 0) {
-    throw wrong("subjects", "must name at least one subject filter; leave it out to read the whole stream");
-  }
-  const seen = new FilterSet();
-  for (const filter of subjects.flatMap((entry) => filtersOf(entry))) {
-    if (typeof filter !== "string" || !isSubjectFilter(filter)) {
-      throw wrong("subjects", `"${filter}" is not a subject filter such as "orders.eu.>"`);
-    }
-    const other = seen.overlapping(filter);
-    if (other !== undefined) {
-      throw wrong("subjects", `"${other}" and "${filter}" overlap: records would be read twice`);
-    }
-    seen.add(filter);
-  }
-  if (subjects.some((entry) => filtersOf(entry).length === 0)) throw wrong("subjects", "has an empty group");
-}
-
-function filtersOf(entry: string | readonly string[]): readonly string[] {
-  return typeof entry === "string" ? [entry] : entry;
-}
-
-function isOptionalBoolean(value: unknown): boolean {
-  return value === undefined || typeof value === "boolean";
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(
-    `jetstreamSource.${option}`,
-    `jetstreamSource: option "${option}": ${problem}`,
-  );
 }
 
 async function discover(

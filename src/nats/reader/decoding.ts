@@ -5,13 +5,21 @@
  * kept alive cost more than the values themselves.
  */
 
+import { isUtf8 } from "node:buffer";
+import { isAnswer } from "../../dataflow/answers.ts";
+import { describeValue, silence } from "../../state/described.ts";
+import { type Integers, parseExact } from "./json-integers.ts";
+
 /**
  * Called once per message, synchronously. `data` is a view that may be overwritten or keeps a large buffer alive: copy
  * what is to be kept of it.
  */
 export type Decoder<T> = (data: Uint8Array, subject: string) => T;
 
-/** "text": UTF-8. "json": JSON.parse of it. "bytes": a copy of the payload. Headers are never part of it. */
+/**
+ * "text": UTF-8. "json": JSON.parse of it, which rounds whole numbers beyond 2^53 (json-integers.ts does not). "bytes": a copy of the
+ * payload. Headers are never part of it. What is no UTF-8 is refused by the first two: mended, two payloads could become one.
+ */
 export type Decode<T> = "text" | "json" | "bytes" | Decoder<T>;
 
 /** Decodes from positions in a larger buffer. */
@@ -26,10 +34,16 @@ export type DecodeRange<T> = (
 export function decodeRange<T>(decode: Decode<T>): DecodeRange<T> {
   switch (decode) {
     case "text":
-      return ((bytes, start, end) =>
-        bytes.toString("utf8", start, end)) as DecodeRange<unknown> as DecodeRange<T>;
+      return textOf as DecodeRange<unknown> as DecodeRange<T>;
     case "json":
-      return (bytes, start, end) => JSON.parse(bytes.toString("utf8", start, end)) as T;
+      return (bytes, start, end) => {
+        const text = textOf(bytes, start, end);
+        try {
+          return JSON.parse(text) as T;
+        } catch (error) {
+          throw noJson(text, error);
+        }
+      };
     case "bytes":
       return ((bytes, start, end) => {
         const copy = new Uint8Array(end - start);
@@ -38,8 +52,59 @@ export function decodeRange<T>(decode: Decode<T>): DecodeRange<T> {
       }) as DecodeRange<unknown> as DecodeRange<T>;
     default:
       return (bytes, start, end, subjectStart, subjectEnd) =>
-        decode(bytes.subarray(start, end), bytes.toString("utf8", subjectStart, subjectEnd));
+        answered(decode(bytes.subarray(start, end), bytes.toString("utf8", subjectStart, subjectEnd)));
   }
+}
+
+/** The decoder of `decode: "json"` with the option `integers`. */
+export function exactJson(integers: Integers): Decoder<unknown> {
+  return (data) => {
+    const text = textOf(Buffer.from(data.buffer, data.byteOffset, data.byteLength), 0, data.byteLength);
+    try {
+      return parseExact(text, integers);
+    } catch (error) {
+      throw error instanceof SyntaxError ? noJson(text, error) : error;
+    }
+  };
+}
+
+function textOf(bytes: Buffer, start: number, end: number): string {
+  const text = bytes.toString("utf8", start, end);
+  // Free for most texts: one of plain Latin letters cannot hold it.
+  if (text.includes("\ufffd") && !isUtf8(bytes.subarray(start, end))) {
+    throw new Error('the payload is no UTF-8; read it with decode: "bytes", or with a function of your own');
+  }
+  return text;
+}
+
+/** Without its cause, whose message shows the text as it is. */
+function noJson(text: string, cause: unknown): Error {
+  if (text === "") {
+    return new Error(
+      "the payload is empty, which is no JSON: a deletion marker, as of a KV bucket, or a message without payload",
+    );
+  }
+  const reason = cause instanceof Error ? visible(cause.message) : String(cause);
+  const mark = text.startsWith("\ufeff")
+    ? "the payload begins with a byte order mark, which is no JSON: "
+    : "the payload is no JSON: ";
+  return new Error(`${mark}${reason}`);
+}
+
+/** What cannot be seen, and what would move the cursor, as \u{…}. */
+function visible(text: string): string {
+  return text.replace(
+    /[^\P{C}\u{ad}]|[\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+function answered<T>(value: T): T {
+  if (isAnswer(value)) return value;
+  silence(value);
+  throw new Error(
+    `decode answered ${describeValue(value)}, and a value is needed; decode is synchronous and cannot wait`,
+  );
 }
 
 /** A message that is already an object of the library, which decodes the subject when somebody asks for it. */
@@ -49,7 +114,7 @@ export interface ParsedMessage {
 }
 
 export function decodeMessage<T>(decode: Decode<T>): (message: ParsedMessage) => T {
-  if (typeof decode === "function") return (message) => decode(message.data, message.subject);
+  if (typeof decode === "function") return (message) => answered(decode(message.data, message.subject));
   const range = decodeRange<T>(decode);
   return ({ data }) => {
     const bytes = data instanceof Buffer ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
