@@ -101,11 +101,6 @@ const outdatedCount = checkpointing.provide({
   actions: { noteSuccess: assign({ failures: 0 }) },
 } as never);
 
-const restoredUnheard = [
-  ["settling", "storing"],
-  ["settling", "committing"],
-].reduce((machine, path) => deaf(machine, path, "subtask.restored"), job);
-
 const ALONE = { subtasks: { s: ["X"] }, records: 1 };
 const never = { otherGeneration: () => false };
 
@@ -164,18 +159,10 @@ export const machineBugs: readonly SeededBug[] = [
     foundBy: "P18 terminal only when settled",
   }),
   seeded({
-    name: "restored-unheard-while-settling",
-    rule: "P18",
-    what: "A job that is canceled while it is restored does not hear that its subtasks have committed.",
-    alters: { job: restoredUnheard },
-    bounds: { subtasks: { s: ["X"] }, triggers: 1, records: 1, losses: 1, cancels: 1, goal: "ended" },
-    foundBy: "goal",
-  }),
-  seeded({
     name: "dead-committers-awaited",
     rule: "P18",
     what: "The settling job waits for committers that are gone, instead of deploying others.",
-    alters: { job: withGuards(job, { alive: () => true }) },
+    alters: { job: withGuards(job, { ableToCommit: () => true }) },
     bounds: {
       subtasks: { s: ["X"] },
       triggers: 1,
@@ -183,7 +170,6 @@ export const machineBugs: readonly SeededBug[] = [
       losses: 1,
       restart: { strategy: "none" },
       bounded: true,
-      crashes: { X: 1 },
       goal: "ended",
     },
     foundBy: "goal",
