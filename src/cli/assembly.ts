@@ -17,6 +17,8 @@ import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
+import type { SinkTarget } from "../dataflow/sink.ts";
+import type { SourceSplit } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph, checkIterations } from "../job/graph.ts";
@@ -37,6 +39,7 @@ import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
 import { withSkippedGaps } from "./gaps.ts";
+import { checkOwnOutput } from "./own-output.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
@@ -235,12 +238,16 @@ export async function submissionOf(
   skipGaps: readonly string[] = [],
 ): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
-  const splits: Record<string, readonly { readonly id: string }[]> = {};
+  const splits: Record<string, readonly SourceSplit[]> = {};
+  const targets: Record<string, SinkTarget> = {};
   for (const vertex of graph.vertices)
     for (const { operator } of vertex.operators) {
       if (operator.kind === "source") splits[operator.id] = await operator.source.discover(environment);
-      if (operator.kind === "sink") await operator.sink.check(environment);
+      if (operator.kind !== "sink") continue;
+      await operator.sink.check(environment);
+      if (operator.sink.target !== undefined) targets[operator.id] = operator.sink.target;
     }
+  checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));
   const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
   return {
     job: job.name,

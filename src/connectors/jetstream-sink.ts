@@ -7,7 +7,7 @@
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
-import type { Sink, SinkEnvironment, SinkGuarantee, SinkWriter } from "../dataflow/sink.ts";
+import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
@@ -119,11 +119,14 @@ function within(value: number, key: string, min: number, max: number): number {
 class JetStreamSink<T> implements Sink<T> {
   readonly kind = "jetstream";
   readonly guarantee: SinkGuarantee;
+  readonly target: SinkTarget;
   readonly #options: Resolved<T>;
 
   constructor(options: Resolved<T>) {
     this.#options = options;
     this.guarantee = options.guarantee;
+    const { subject } = options.shape;
+    this.target = { stream: options.stream, subject: typeof subject === "string" ? subject : undefined };
   }
 
   async check(environment: ConnectorEnvironment): Promise<void> {

@@ -28,6 +28,8 @@ export interface JetstreamSourceOptions {
    * a time to live of messages, and some subjects of an interest stream; else "fail". `--skip-gaps` overrules it.
    */
   readonly gaps?: Gaps;
+  /** true: it may read what a sink of the same job writes; the job feeds itself. Default: refused at submission. */
+  readonly readsOwnOutput?: true;
   /** "public": read by the NATS library's public interface only; slower. Default "diverting". */
   readonly reader?: "diverting" | "public";
 }
@@ -41,6 +43,7 @@ const OPTIONS = [
   "startAt",
   "progress",
   "gaps",
+  "readsOwnOutput",
   "reader",
 ];
 
@@ -86,6 +89,8 @@ export function checkOptions(
   }
   if (gaps !== undefined && gaps !== "fail" && gaps !== "skip")
     throw wrong("gaps", `must be "fail" or "skip"`);
+  if (options.readsOwnOutput !== undefined && options.readsOwnOutput !== true)
+    throw wrong("readsOwnOutput", "must be true or left out");
   if (reader !== undefined && reader !== "diverting" && reader !== "public") {
     throw wrong("reader", `must be "diverting" or "public"`);
   }

@@ -30,7 +30,7 @@ import { type Decode, type Decoder, exactJson } from "../nats/reader/decoding.ts
 import type { Integers } from "../nats/reader/json-integers.ts";
 import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
 import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
-import { goesAwayByDesign } from "../nats/reader/stream-position.ts";
+import { decisionAboutGaps } from "../nats/reader/stream-position.ts";
 import { filtersOverlap } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { shellCommand } from "../shell-command.ts";
@@ -107,21 +107,11 @@ async function discover(
     created: info.created,
     retention: info.config.retention,
     filters,
-    ...decisionAboutGaps(options, info, filters),
+    ...decisionAboutGaps(options.gaps, info.config, filters),
+    ...(options.readsOwnOutput && { readsOwnOutput: options.readsOwnOutput }),
     ...(start === undefined ? {} : { start }),
     ...(end === undefined ? {} : { end }),
   }));
-}
-
-function decisionAboutGaps(
-  { gaps, stream }: JetstreamSourceOptions,
-  { config }: StreamInfo,
-  filters: readonly string[],
-): { readonly gaps: Gaps; readonly gapsReason: string } {
-  if (gaps !== undefined) return { gaps, gapsReason: "as the source says" };
-  const reason = goesAwayByDesign(config, filters);
-  if (reason === undefined) return { gaps: "fail", gapsReason: "the default" };
-  return { gaps: "skip", gapsReason: `because messages of stream ${stream} go away by design: ${reason}` };
 }
 
 async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions): Promise<StreamInfo> {

@@ -48,9 +48,18 @@ export interface SinkEnvironment extends SubtaskEnvironment {
   readonly restoredState: unknown;
 }
 
+/** What a sink writes to, as far as a source could read it. */
+export interface SinkTarget {
+  readonly stream: string;
+  /** undefined: it depends on the record. */
+  readonly subject: string | undefined;
+}
+
 export interface Sink<T> {
   readonly kind: string;
   readonly guarantee: SinkGuarantee;
+  /** Left out: no source can read it. */
+  readonly target?: SinkTarget;
   /** At submission: is everything there that commits will need? @throws EnvironmentError saying what mends it */
   check(environment: ConnectorEnvironment): Promise<void>;
   /** In each generation, before anything is written; fences older generations at the target (P23). */

@@ -151,3 +151,34 @@ export default defineJob("changes", { checkpointing: { interval: "100ms" } }, (j
   await suspend(second);
   expect(lines().sort()).toEqual(["1", "1", "1", "3", "3", "3"]);
 });
+
+test("a job that would read what it writes is refused by source and sink, unless it says that it wants to", async () => {
+  await manager.streams.add({ name: "RING", subjects: ["ring.>"] });
+  const job = (source: string, subject: string) =>
+    workspace.write(
+      "job.mjs",
+      `import { defineJob, jetstreamSink, jetstreamSource } from "tidemark";
+export default defineJob("ring", { checkpointing: { interval: "100ms" } }, (job) => {
+  job.source("in", jetstreamSource({ stream: "RING", ${source} })).sink("out", jetstreamSink({ stream: "RING", subject: ${subject}, provision: true }));
+});
+`,
+    );
+  const own = /source "in" reads what sink "out" of the same job writes to stream "RING"/;
+  for (const source of ["", 'subjects: ["ring.*"]']) {
+    job(source, '"ring.x"');
+    expect(await workspace.run(onServer("run", "job.mjs"))).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(own),
+    });
+  }
+  // Where it depends on the records it is said; what is bounded, apart or wanted is no loop.
+  job('subjects: ["ring.a"]', "(it) => it");
+  const warned = workspace.start(onServer("run", "job.mjs"));
+  await warned.says(
+    /the sink's subjects depend on the records: where they match ring\.a, the job feeds itself/,
+  );
+  await warned.says(/checkpoints every/);
+  await suspend(warned);
+  job('until: "end"', '"ring.x"');
+  expect(await workspace.run(onServer("run", "job.mjs", "--fresh"))).toMatchObject({ code: 0 });
+});

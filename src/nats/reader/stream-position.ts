@@ -1,5 +1,6 @@
 /** Whether a stream is still the one a job has read (P32), and what became of messages that it no longer has (P42). */
 import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { Gaps } from "../../dataflow/source.ts";
 import { SourcePositionError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 
@@ -60,7 +61,7 @@ function hasLimits({ max_msgs, max_bytes, max_age }: StreamConfig): boolean {
 }
 
 /** Why the messages of a stream go away by design, in words; undefined: they do not. */
-export function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): string | undefined {
+function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): string | undefined {
   if (config.max_msgs_per_subject > 0) {
     const most = config.max_msgs_per_subject;
     return `it keeps ${most === 1 ? "the last message" : `the last ${most} messages`} of each subject`;
@@ -70,6 +71,21 @@ export function goesAwayByDesign(config: StreamConfig, filters: readonly string[
   if (config.retention === "interest" && filters.length > 0)
     return "it drops the messages of other subjects when their consumers have them";
   return undefined;
+}
+
+/** What happens where input of a split is missing, and why so. */
+export function decisionAboutGaps(
+  asked: Gaps | undefined,
+  config: StreamConfig,
+  filters: readonly string[],
+): { readonly gaps: Gaps; readonly gapsReason: string } {
+  if (asked !== undefined) return { gaps: asked, gapsReason: "as the source says" };
+  const reason = goesAwayByDesign(config, filters);
+  if (reason === undefined) return { gaps: "fail", gapsReason: "the default" };
+  return {
+    gaps: "skip",
+    gapsReason: `because messages of stream ${config.name} go away by design: ${reason}`,
+  };
 }
 
 /** What stops a job with `gaps: "fail"`. */
