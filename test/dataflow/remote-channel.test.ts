@@ -288,11 +288,43 @@ describe("size of frames", () => {
     expect(failures).toEqual([]);
   });
 
-  it("fails with the edge's name when one record alone is too large", () => {
-    const { output, failures } = open({ payloadBytesMax: 1000 });
-    output.send(records("small", "z".repeat(2000), "small"));
+  it("sends a record in pieces that is larger than the server takes, and keeps its credit", () => {
+    const { writer, input, output, failures, settle } = open({ payloadBytesMax: 1000 });
+    const large = { text: "z".repeat(5000) };
+    for (let round = 0; round < 100; round++) {
+      output.send(records("small", large, "small"));
+      output.send(barrierFrame(round + 1));
+      expect(writer.outbox.every(({ body }) => body.length <= 1000)).toBe(true);
+      settle();
+      const frames = takeAll(input);
+      expect(frames.at(-1)).toEqual(barrierFrame(round + 1));
+      expect(frames.flatMap((frame) => (frame.kind === "records" ? frame.values : []))).toEqual([
+        "small",
+        large,
+        "small",
+      ]);
+      settle();
+    }
+    expect(output.hasCredit()).toBe(true);
+    expect(failures).toEqual([]);
+  });
+
+  it("notices a piece that was lost", () => {
+    const { writer, input, output, failures, settle } = open({ payloadBytesMax: 1000 });
+    output.send(records("z".repeat(5000)));
+    writer.outbox.splice(2, 1);
+    settle();
+    expect(takeAll(input)).toEqual([]);
+    expect(failures[0]!.message).toContain("were lost");
+  });
+
+  it("fails with the edge's name when one record is larger than any that can be sent", () => {
+    const { output, failures } = open({ payloadBytesMax: 1_000_000 });
+    output.send(records("small", "z".repeat(33 * 1024 * 1024), "small"));
     expect(failures).toHaveLength(1);
-    expect(failures[0]!.message).toMatch(/edge "words-count".*one record takes 20\d\d bytes.*max_payload/);
+    expect(failures[0]!.message).toMatch(
+      /edge "words-count".*one record takes \d+ bytes, and at most 33554432/,
+    );
   });
 
   it("fails, and does not throw into user code, when a record cannot be encoded", () => {

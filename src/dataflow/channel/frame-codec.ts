@@ -5,7 +5,7 @@
  *
  *     0  version of this format (2)
  *     1  kind, see MESSAGE
- *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if it is the last
  *     3  0
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
@@ -44,6 +44,8 @@ export const MESSAGE = {
   grant: 7,
   cancelMarker: 8,
   round: 9,
+  /** A piece of a records message that the server would not take in one. */
+  piece: 10,
 } as const;
 
 const TIMESTAMPS = 1;
@@ -143,6 +145,25 @@ export function kindOf(message: Uint8Array): number | undefined {
 function numbersOf(kind: number): number {
   if (kind === MESSAGE.grant) return 2;
   return kind === MESSAGE.barrier || kind === MESSAGE.cancelMarker || kind === MESSAGE.round ? 1 : 0;
+}
+
+/** A records message in pieces of at most `bytesMax`, numbered from `sequence`. */
+export function encodePieces(sequence: number, message: Uint8Array, bytesMax: number): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < message.length; ) {
+    const end = Math.min(message.length, at + bytesMax - HEADER_BYTES);
+    const last = end === message.length ? 1 : 0;
+    const piece = header(MESSAGE.piece, HEADER_BYTES + end - at, sequence + pieces.length, last, 0);
+    piece.set(message.subarray(at, end), HEADER_BYTES);
+    pieces.push(piece);
+    at = end;
+  }
+  return pieces;
+}
+
+/** Of a piece: its part of the records message, and whether that ends with it. */
+export function decodePiece(piece: Uint8Array): { readonly content: Uint8Array; readonly last: boolean } {
+  return { content: piece.subarray(HEADER_BYTES), last: piece[2] === 1 };
 }
 
 /** Of a message that `kindOf` has accepted. */

@@ -15,6 +15,8 @@
  * - R5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
  *   of the window was taken, every second, and after a reconnect.
  * - R6 Control frames need no credit and keep their place.
+ * - R7 A record that is larger than a message may be goes in pieces, each numbered (R1), and counts as one frame. So whether a record is
+ *   too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
  *
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
  * falls into the subtask's turn, which is measured.
@@ -36,11 +38,13 @@ import {
   countOf,
   decodeControl,
   decodeGrant,
+  decodePiece,
   decodeRecords,
   encodeControl,
   encodeEcho,
   encodeGrant,
   encodeHello,
+  encodePieces,
   encodeTotal,
   FrameEncoder,
   kindOf,
@@ -64,6 +68,8 @@ const HELLO_EVERY_MS = 250;
 /** Frames of about this size cost little per record and still spread over the subtasks' turns. */
 const FRAME_BYTES = 32 * 1024;
 const RECORDS_PER_FRAME_MAX = 1024;
+/** A record that is larger than the server's max_payload goes in pieces, up to here: all of them are on their way at once. */
+const RECORD_BYTES_MAX = 32 * 1024 * 1024;
 /** Until the first frame has shown how large the records are. */
 const RECORDS_PER_FRAME_FIRST = 128;
 
@@ -173,7 +179,8 @@ class RemoteOutput implements OutputChannel {
       return;
     }
     if (message.length > this.#bus.payloadBytesMax) {
-      this.#sendHalves(values, timestamps, message.length);
+      if (values.length === 1) this.#sendPieces(message);
+      else this.#sendHalves(values, timestamps);
       return;
     }
     this.#lastSequence++;
@@ -184,13 +191,24 @@ class RemoteOutput implements OutputChannel {
     this.recordsPerFrame = Math.max(1, Math.min(RECORDS_PER_FRAME_MAX, wanted));
   }
 
-  #sendHalves(values: readonly unknown[], timestamps: readonly number[] | undefined, bytes: number): void {
-    if (values.length === 1) {
+  /** One record, which counts as one frame. */
+  #sendPieces(message: Uint8Array): void {
+    if (message.length > RECORD_BYTES_MAX) {
       this.#line.fail(
-        `one record takes ${bytes} bytes, the server takes ${this.#bus.payloadBytesMax}: send less, or raise max_payload`,
+        `one record takes ${message.length} bytes, and at most ${RECORD_BYTES_MAX} can be sent to another worker: send less`,
       );
       return;
     }
+    this.#framesSent++;
+    this.#bytesSent += message.length;
+    this.recordsPerFrame = 1;
+    for (const piece of encodePieces(this.#lastSequence + 1, message, this.#bus.payloadBytesMax)) {
+      this.#lastSequence++;
+      this.#bus.publish(this.#subject, piece);
+    }
+  }
+
+  #sendHalves(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
     const half = values.length >>> 1;
     this.#sendRecords(values.slice(0, half), timestamps?.slice(0, half));
     if (!this.#line.over) this.#sendRecords(values.slice(half), timestamps?.slice(half));
@@ -234,6 +252,8 @@ class RemoteInput implements InputChannel {
   readonly #creditSubject: string;
   readonly #messages = new Fifo<Uint8Array>();
   readonly #collection = new Collection();
+  /** Of the records message that has begun to arrive. */
+  #pieces: Uint8Array[] = [];
   /** The first of `#messages`, decoded. */
   #first: Frame | undefined;
   #lastSequence = 0;
@@ -317,6 +337,7 @@ class RemoteInput implements InputChannel {
   #receive(kind: number, message: Uint8Array): boolean {
     switch (kind) {
       case MESSAGE.records:
+      case MESSAGE.piece:
       case MESSAGE.barrier:
       case MESSAGE.cancelMarker:
       case MESSAGE.endOfData:
@@ -346,6 +367,7 @@ class RemoteInput implements InputChannel {
   #stopped(): void {
     this.#cancelMissing?.();
     this.#messages.clear();
+    this.#pieces = [];
     this.#waitingRecords = 0;
     this.#collection.end();
     this.#first = undefined;
@@ -362,6 +384,19 @@ class RemoteInput implements InputChannel {
       return;
     }
     this.#lastSequence = sequence;
+    if (kindOf(message) !== MESSAGE.piece) {
+      this.#deliver(message);
+      return;
+    }
+    const { content, last } = decodePiece(message);
+    this.#pieces.push(content);
+    if (!last) return;
+    const whole = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#deliver(whole);
+  }
+
+  #deliver(message: Uint8Array): void {
     const reached = this.#pass(message);
     if (kindOf(message) === MESSAGE.records) this.#waitingRecords += countOf(message);
     this.#messages.push(message);
