@@ -12,9 +12,9 @@ import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { NatsWorld, PartGate } from "../support/nats-world.ts";
 import { readAll } from "../support/streams.ts";
+import { patientHeartbeat } from "../support/timings.ts";
 import { until } from "../support/until.ts";
 
-const BOUND_MS = 30_000;
 const WORDS = 10;
 const PART = 20;
 /** Transactions are too large to travel in the manifest. */
@@ -67,7 +67,7 @@ function counting(name: string): Job {
     parallelism: 2,
     checkpointing: { interval: "1 h", inlineThreshold: 0 },
     restart: { strategy: "exponential-delay", initialBackoff: "50 ms" },
-    heartbeat: { pingInterval: 50, timeout: 1000 },
+    heartbeat: patientHeartbeat,
   } as const;
   return defineJob(name, options, (builder) => {
     builder
@@ -143,7 +143,7 @@ async function allCommitted(job: Job, problems: (seen: readonly Output[]) => str
       last = problems(await output());
       return last.length === 0 ? true : undefined;
     },
-    { withinMs: BOUND_MS, describe: () => last.slice(0, 5).join("; ") },
+    { describe: () => last.slice(0, 5).join("; ") },
   );
 }
 
@@ -154,9 +154,7 @@ async function allCommitted(job: Job, problems: (seen: readonly Output[]) => str
 async function leavePending(): Promise<void> {
   gate.allowed = 3;
   await world.snapshot(original.name, "checkpoint");
-  await until("some parts are committed, others refused", () => (gate.refused > 0 ? true : undefined), {
-    withinMs: BOUND_MS,
-  });
+  await until("some parts are committed, others refused", () => (gate.refused > 0 ? true : undefined));
   const committed = (await output()).length;
   expect(committed).toBeGreaterThan(0);
   expect(committed).toBeLessThan(total());
@@ -178,7 +176,6 @@ async function stopping(): Promise<{ readonly location: string; readonly stopped
   const { location } = await until(
     "the stop is decided",
     async () => (await world.record(original.name)).savepoints[before.length],
-    { withinMs: BOUND_MS },
   );
   expect((await world.record(original.name)).status).toBe("settling");
   return { location, stopped };
@@ -203,9 +200,7 @@ describe.each(["no-claim", "claim"] as const)("restored with %s", (mode) => {
     await restored(fork, location, mode);
     fill(200);
     await allCommitted(fork, wrong);
-    await until("the savepoint", () => (existsSync(location) === isThere ? true : undefined), {
-      withinMs: BOUND_MS,
-    });
+    await until("the savepoint", () => (existsSync(location) === isThere ? true : undefined));
   });
 
   test("while the stopped job cannot commit: the fork does, and the job finds it done", async () => {

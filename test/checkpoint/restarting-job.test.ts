@@ -63,7 +63,7 @@ async function backingOff(delay: string, readyTimeout: string): Promise<Job> {
 }
 
 test("a savepoint waits until the job runs again", async () => {
-  const job = await backingOff("500 ms", "20 s");
+  const job = await backingOff("500 ms", "1 h");
   const { location } = await takes(job, "go-on", "a");
   expect(existsSync(String(location))).toBe(true);
   expect((await world.record(job.name)).generation).toBe(2);

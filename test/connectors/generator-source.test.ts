@@ -98,19 +98,19 @@ describe("a generator source", () => {
     expect(source.bounded).toBe(false);
     const reader = await open(source);
     const records: number[] = [];
-    const until = performance.now() + 500;
+    const begunMs = performance.now();
     let wakes = 0;
-    while (performance.now() < until) {
+    while (records.length < 400) {
       const status = reader.poll((record) => records.push(record), 100);
       if (status === "idle") {
         await new Promise<void>((resolve) => reader.onAvailable(resolve));
         wakes++;
       }
     }
+    const allowed = performance.now() - begunMs + 20;
     await reader.close();
-    expect(records.length).toBeGreaterThan(300);
-    expect(records.length).toBeLessThanOrEqual(520);
-    expect(wakes).toBeGreaterThan(10);
+    expect(records.length).toBeLessThanOrEqual(allowed);
+    expect(wakes).toBeGreaterThan(0);
   });
 
   test("a subtask without splits is idle, or has ended where the input is bounded", async () => {

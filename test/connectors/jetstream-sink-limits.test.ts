@@ -9,7 +9,7 @@ import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
-import { until } from "../support/until.ts";
+import { eventually, until } from "../support/until.ts";
 
 const batches = (most: number) =>
   `limits { batch { max_msgs: ${most}, max_inflight_per_stream: 1, max_inflight_total: 1 } }`;
@@ -316,7 +316,7 @@ test("at least once: what the stream refuses in passing is a trouble until it is
   const watch = () => ({ failed, passed, forget() {} });
   const writer = await sink({ guarantee: "at-least-once" }).open(environment({ troubles: { watch } }));
   for (const record of records("a", 3)) writer.write(record, 0);
-  await vi.waitFor(() => expect(failed).toHaveBeenCalled());
+  await eventually(() => expect(failed).toHaveBeenCalled());
   expect(String(failed.mock.calls[0]![0])).toMatch(/maximum messages exceeded/);
   await manager.streams.update(stream, { max_msgs: 10 });
   await writer.flush();

@@ -16,6 +16,7 @@ import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { eventually } from "../support/until.ts";
 
 let server: TestServer;
@@ -380,6 +381,9 @@ describe("at least once", () => {
     await manager.streams.add({ name: stream, subjects: ["out.>"] });
     const writer = await open();
     const written = records("a", 5_000);
+    // What is not acknowledged in time is sent again.
+    const timing = { ...ackedTiming };
+    ackedTiming.ackTimeoutMs = WAIT_BOUND_MS;
     for (const record of written) {
       while (writer.blocked()) await new Promise((resolve) => setImmediate(resolve));
       writer.write(record, 0);
@@ -389,6 +393,7 @@ describe("at least once", () => {
     expect((await manager.streams.info(stream)).state.messages).toBe(5_000);
     expect(await texts()).toEqual(written);
     await writer.close();
+    Object.assign(ackedTiming, timing);
   });
 
   test("nothing is lost when the server is killed meanwhile", async () => {

@@ -5,6 +5,7 @@ import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTestServer } from "../support/nats.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { eventually } from "../support/until.ts";
 import { bytes, describeBusContract, text } from "./bus.contract.ts";
 
@@ -82,7 +83,7 @@ describe("NATS bus", () => {
       for (const listener of others) process.on("uncaughtException", listener);
     }
     second.subscribe("good", (body, reply) => reply?.(body));
-    expect(text(await second.request("good", bytes("still here"), 1_000))).toBe("still here");
+    expect(text(await second.request("good", bytes("still here"), WAIT_BOUND_MS))).toBe("still here");
   });
 });
 

@@ -14,6 +14,7 @@ import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { FaultyNetwork, ManualTimers } from "../dataflow/faulty-bus.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { channelContract, type OpenedChannel, records } from "./channel.contract.ts";
 
 channelContract("local", async (framesMax) => {
@@ -88,7 +89,7 @@ describe("remote over NATS", () => {
     let sent = 0;
     let taken = 0;
     const until = async (end: () => boolean) => {
-      const giveUp = performance.now() + 20_000;
+      const giveUp = performance.now() + WAIT_BOUND_MS;
       while (!end() && failures.length === 0 && performance.now() < giveUp) {
         if (output.hasCredit() && sent < 100_000) output.send(records(sent++));
         const frame = input.take();

@@ -207,7 +207,7 @@ export function inheritedContract(contract: SinkContract): void {
         expect(written).toEqual(counts.flatMap((count, index) => records(`${label}t${index + 1}`, count)));
       });
       await fc.assert(property, { numRuns: contract.runs });
-    }, 120_000);
+    });
 
     /** Until it is done, or the plan has it crash. */
     async function livesOnce(

@@ -467,7 +467,7 @@ export function sinkContract(contract: SinkContract): void {
         expect(written).toEqual(counts.flatMap((count, index) => records(`${label}t${index + 1}`, count)));
       });
       await fc.assert(property, { numRuns: contract.runs });
-    }, 120_000);
+    });
   });
 }
 

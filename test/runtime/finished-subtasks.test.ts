@@ -5,8 +5,7 @@ import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { type Count, MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
-
-const BOUND_MS = 20_000;
+import { patientSignal } from "../support/patience.ts";
 
 /** Gives nothing out before it is opened. */
 class Gate {
@@ -72,7 +71,7 @@ const takes = (some: Partial<SnapshotRequest> = {}) =>
     .client()
     .snapshot(
       snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", ...some }),
-      AbortSignal.timeout(BOUND_MS),
+      patientSignal(),
     );
 
 const shortHasEnded = () =>

@@ -9,6 +9,7 @@ import { decodeValue, encodeValue } from "../../src/state/codec.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
 import { collatz, stepsOf } from "../support/collatz.ts";
 import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
+import { patientSignal } from "../support/patience.ts";
 import { until } from "../support/until.ts";
 
 interface Walk {
@@ -137,8 +138,6 @@ function multiplyForEver(builder: JobBuilder, { logs, target }: MemoryWorld): vo
     .sink("counts", memorySink(target));
 }
 
-const BOUND_MS = 30_000;
-
 describe("a loop on the engine", () => {
   let world: MemoryWorld;
   let asked = 0;
@@ -201,7 +200,7 @@ describe("a loop on the engine", () => {
       "all is committed",
       () =>
         world.target.committed.length >= world.logs.reduce((sum, log) => sum + log.length, 0) || undefined,
-      { withinMs: BOUND_MS, everyMs: 5, describe: () => `${world.target.committed.length}` },
+      { everyMs: 5, describe: () => `${world.target.committed.length}` },
     );
 
   describe.each(Object.keys(waysBack))("exact, with workers lost: %s", (wayBack) => {
@@ -269,7 +268,7 @@ describe("a loop on the engine", () => {
     await until(
       "what came after the failures is committed",
       () => later.every((n) => numbers().has(n)) || undefined,
-      { withinMs: BOUND_MS, describe: () => `${numbers().size}` },
+      { describe: () => `${numbers().size}` },
     );
     await takes("drain");
     await world.ends("stopped");
@@ -321,7 +320,7 @@ describe("a loop on the engine", () => {
       .client()
       .snapshot(
         snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
-        AbortSignal.timeout(BOUND_MS),
+        patientSignal(),
       );
 
   test("stopped with a savepoint: it holds what was in the loop, and the next job goes on with it", async () => {

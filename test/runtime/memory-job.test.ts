@@ -7,9 +7,9 @@ import type { JobBuilder } from "../../src/job/builder.ts";
 import { type Count, MemoryWorld } from "../support/memory-world.ts";
 
 /** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
-function countWordsTheLongWay(builder: JobBuilder, { logs, target }: MemoryWorld): void {
-  const [first, second] = logs.map((log, i) =>
-    builder.source(`log-${i}`, memorySource([log], { until: "end" }), { parallelism: 1 }),
+function countWordsTheLongWay(builder: JobBuilder, world: MemoryWorld): void {
+  const [first, second] = world.logs.map((log, i) =>
+    builder.source(`log-${i}`, world.paced(memorySource([log], { until: "end" })), { parallelism: 1 }),
   );
   first!
     .union(second!)
@@ -19,8 +19,11 @@ function countWordsTheLongWay(builder: JobBuilder, { logs, target }: MemoryWorld
     .map("one", (word): Count => ({ word, count: 1 }))
     .keyBy(({ word }) => word)
     .reduce("sum", (sum, one) => ({ word: sum.word, count: sum.count + one.count }))
-    .sink("counts", memorySink(target));
+    .sink("counts", memorySink(world.target));
 }
+
+/** An input of 40,000 records lasts for five checkpoints at least. */
+const PACE = { recordsPerCheckpoint: 4000 };
 
 describe("a job over the memory twins", () => {
   let world: MemoryWorld;
@@ -42,8 +45,8 @@ describe("a job over the memory twins", () => {
   test("its checkpoints complete although they may take 30 days", async () => {
     const month = 30 * 24 * 3_600_000;
     const checkpointing = { timeoutMs: month, savepointTimeoutMs: month, minPauseMs: 1 };
-    world = new MemoryWorld({ checkpointing });
-    world.fill(20_000);
+    world = new MemoryWorld({ ...PACE, checkpointing });
+    world.fill(40_000);
     world.startCoordinator();
     await world.startWorker();
     await world.submit();
@@ -55,8 +58,8 @@ describe("a job over the memory twins", () => {
   });
 
   test("does so over a union, a rebalance and a reduce, with a worker lost on the way", async () => {
-    world = new MemoryWorld({ build: countWordsTheLongWay });
-    world.fill(200_000);
+    world = new MemoryWorld({ ...PACE, build: countWordsTheLongWay });
+    world.fill(40_000);
     world.startCoordinator();
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
@@ -68,8 +71,8 @@ describe("a job over the memory twins", () => {
   });
 
   test("recovers from a worker that is cut off and goes on as a zombie", async () => {
-    world = new MemoryWorld();
-    world.fill(400_000);
+    world = new MemoryWorld(PACE);
+    world.fill(40_000);
     world.startCoordinator();
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
@@ -92,7 +95,7 @@ describe("a job over the memory twins", () => {
             state: { count: valueState(0) },
             output: type<Count>(),
             onRecord(word, { state, emit }) {
-              if (name === "right" && state.count.get() === 200 && failures++ === 0)
+              if (name === "right" && state.count.get() === 20 && failures++ === 0)
                 throw new Error("of the right one");
               state.count.set(state.count.get() + 1);
               emit({ word, count: state.count.get() });
@@ -101,7 +104,7 @@ describe("a job over the memory twins", () => {
           .sink(`write-${name}`, memorySink(target));
     };
     world = new MemoryWorld({ build: unconnected });
-    world.fill(400_000);
+    world.fill(40_000);
     world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
@@ -116,8 +119,8 @@ describe("a job over the memory twins", () => {
   });
 
   test("a standby takes over from a leader that is cut off", async () => {
-    world = new MemoryWorld();
-    world.fill(400_000);
+    world = new MemoryWorld(PACE);
+    world.fill(40_000);
     const leader = world.startCoordinator();
     await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();

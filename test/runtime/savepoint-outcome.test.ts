@@ -1,14 +1,13 @@
 /** Whoever asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails meanwhile. */
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
 import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
+import { patientSignal } from "../support/patience.ts";
 import { until } from "../support/until.ts";
-
-const BOUND_MS = 20_000;
 
 let world: MemoryWorld;
 let asked = 0;
@@ -30,7 +29,7 @@ const takes = (then: SnapshotRequest["then"]) =>
     .client()
     .snapshot(
       snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
-      AbortSignal.timeout(BOUND_MS),
+      patientSignal(),
     );
 
 /** What it holds can be read: it is complete. */
@@ -134,9 +133,7 @@ describe("a stop", () => {
     await world.runs();
     go();
     await expect(first).rejects.toThrow(/did not succeed/);
-    await until("nothing is left", async () => ((await namesOf()).length === 0 ? true : undefined), {
-      withinMs: BOUND_MS,
-    });
+    await until("nothing is left", async () => ((await namesOf()).length === 0 ? true : undefined));
     const { location } = await takes("stop");
     await world.ends("stopped");
     await goesOn(location);
@@ -210,7 +207,6 @@ describe("a savepoint", () => {
         "nothing is left of it",
         async () =>
           !(await namesOf()).some((name) => name.startsWith(splitLocation(begun).name)) || undefined,
-        { withinMs: BOUND_MS },
       );
 
     test("while it copied leaves nothing of it: the next one takes another", async () => {
@@ -221,7 +217,6 @@ describe("a savepoint", () => {
       await until(
         "the record forgets it",
         async () => (await world.record()).begunSavepoints.length === 0 || undefined,
-        { withinMs: BOUND_MS },
       );
       const [left = ""] = (await world.record()).savepoints.map(({ location }) => location);
       expect((await savepoint(left)).location).toBe(left);
@@ -258,7 +253,6 @@ describe("a savepoint", () => {
       await until(
         "the next leader has looked at it",
         async () => (await world.record()).begunSavepoints.length === 0 || undefined,
-        { withinMs: BOUND_MS },
       );
       const names = (await namesOf()).filter((name) => name.includes("metadata"));
       const places = names.map((name) => `/savepoints/${name.slice(0, name.lastIndexOf("/"))}`);
@@ -287,18 +281,20 @@ describe("a savepoint", () => {
   });
 
   describe("of a job that does not run", () => {
-    beforeEach(async () => {
-      world = new MemoryWorld({ interval: "1 h", bounded: false, readyTimeout: "500 ms" });
+    async function submitted(readyTimeout: string): Promise<void> {
+      world = new MemoryWorld({ interval: "1 h", bounded: false, readyTimeout });
       world.fill(2000);
       world.startCoordinator();
       await world.submit();
-    });
+    }
 
     test("is refused in words when it does not run in time", async () => {
+      await submitted("500 ms");
       await expect(takes("go-on")).rejects.toThrow("the job was not running in time");
     });
 
     test("is taken when it runs in time", async () => {
+      await submitted("1 h");
       await Promise.all([world.startWorker(), world.startWorker()]);
       const { location } = await takes("go-on");
       expect((await savepoint(location)).manifest.subtasks.length).toBeGreaterThan(0);
@@ -316,7 +312,6 @@ describe("a savepoint", () => {
       "nothing is left",
       async () =>
         ((await namesOf()).length === 0 && (await world.record()).begunSavepoints.length === 0) || undefined,
-      { withinMs: BOUND_MS },
     );
     await takes("go-on");
   });

@@ -8,6 +8,7 @@ import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport, RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
+import type { Source } from "../../src/dataflow/source.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
@@ -22,6 +23,7 @@ import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { WAIT_BOUND_MS } from "./patience.ts";
+import { throttled } from "./throttled-source.ts";
 import { shortTimings } from "./timings.ts";
 import { GiveUpError, until } from "./until.ts";
 
@@ -43,6 +45,8 @@ export interface WorldOptions {
   readonly iterations?: CheckpointingConfig["iterations"];
   /** Instead of what the options above come to. */
   readonly checkpointing?: Partial<CheckpointingConfig>;
+  /** Of each subtask of `paced` sources: the input lasts for so many checkpoints at least. Default: no limit. */
+  readonly recordsPerCheckpoint?: number;
   /** Whether the input ends where it is when the job is submitted. Default true. */
   readonly bounded?: boolean;
 }
@@ -73,6 +77,7 @@ export class MemoryWorld {
 
   readonly #checkpointing: Partial<CheckpointingConfig>;
   readonly bounded: boolean;
+  readonly #recordsPerCheckpoint: number | undefined;
   /** Of savepoints, whatever their root. */
   readonly savepoints = new MemoryStorage();
   /** Told of each event that any process publishes. */
@@ -91,6 +96,7 @@ export class MemoryWorld {
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
     this.bounded = options.bounded ?? true;
+    this.#recordsPerCheckpoint = options.recordsPerCheckpoint;
     const { build = countWords, interval = "50 ms", readyTimeout = "1 h", iterations } = options;
     const job = defineJob(
       "words",
@@ -104,6 +110,14 @@ export class MemoryWorld {
     this.#prepared = prepareSubmission(job, {
       // A worker that is cut off is noticed because nobody answers for it.
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": "1 h" },
+    });
+  }
+
+  paced<T>(source: Source<T>): Source<T> {
+    if (this.#recordsPerCheckpoint === undefined) return source;
+    return throttled(source, {
+      recordsPerSecond: Number.MAX_SAFE_INTEGER,
+      recordsPerCheckpoint: this.#recordsPerCheckpoint,
     });
   }
 
@@ -294,9 +308,10 @@ export class MemoryWorld {
   }
 }
 
-export function countWords(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
+export function countWords(builder: JobBuilder, world: MemoryWorld): void {
+  const { logs, target, bounded } = world;
   builder
-    .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
+    .source("log", world.paced(memorySource(logs, bounded ? { until: "end" } : {})))
     .keyBy((word) => word)
     .process("count", {
       state: { count: valueState(0) },

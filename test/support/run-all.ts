@@ -1,5 +1,6 @@
 /**
- * `npm test`: every check of the repository, and a last line that counts them.
+ * `npm test`: every check of the repository, and a last line that counts them. `npm run test:quick` leaves out what starts
+ * servers, processes or whole engines (`quick-tests.ts`).
  *
  * A check is the script `check:<name>` of package.json and counts as one test; of vitest each test counts. All of them
  * run even when one fails. The import table and the lint over the machines are tests too.
@@ -8,8 +9,10 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { quickTests } from "./quick-tests.ts";
 
-const checks = ["format", "lint", "types", "unused"];
+const isQuick = process.argv.includes("--quick");
+const checks = ["format", "lint", "types", ...(isQuick ? [] : ["unused"])];
 
 interface Count {
   readonly passed: number;
@@ -47,7 +50,9 @@ function tests(): Count {
   const folder = mkdtempSync(join(tmpdir(), "tidemark-report-"));
   const file = join(folder, "vitest.json");
   try {
-    const succeeded = run("tests", ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`]);
+    const reporters = ["--reporter=./test/support/progress-reporter.ts", "--reporter=json"];
+    const files = isQuick ? quickTests() : [];
+    const succeeded = run("tests", [...reporters, `--outputFile.json=${file}`, ...files]);
     return countTests(JSON.parse(readFileSync(file, "utf8")) as Report, succeeded);
   } catch (error) {
     console.error("vitest left no report:", error);
