@@ -26,7 +26,7 @@ import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
-import type { NatsEnvironment } from "../nats/connection/environment.ts";
+import { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { NatsLink } from "../nats/connection/link.ts";
 import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-storage.ts";
@@ -40,6 +40,7 @@ import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
 import { withSkippedGaps } from "./gaps.ts";
 import { checkOwnOutput } from "./own-output.ts";
+import { checkSize } from "./submission-size.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
@@ -249,7 +250,7 @@ export async function submissionOf(
     }
   checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));
   const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
-  return {
+  const submission: JobSubmission = {
     job: job.name,
     submissionId: newId(),
     plan,
@@ -261,6 +262,9 @@ export async function submissionOf(
     splits: withSkippedGaps(splits, skipGaps),
     storage: askedFor === null ? null : storageDescription,
   };
+  const { nats } = environment;
+  if (nats instanceof NatsEnvironment) checkSize(submission, nats.connection.info?.max_payload ?? 1024 ** 2);
+  return submission;
 }
 
 export interface WorkerAssembly {
