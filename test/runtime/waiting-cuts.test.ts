@@ -76,7 +76,7 @@ const takesSavepoint = (then: SnapshotRequest["then"] = "go-on") =>
 const waits = () =>
   world.comesTo("a cut waits for an older one", ({ checkpoints }) =>
     checkpoints.pending.some(({ missing }) =>
-      missing.some(({ phase }) => phase === "waiting-for-older-snapshot"),
+      missing.some(({ phase }) => /the state at an older checkpoint/.test(phase)),
     ),
   );
 
@@ -196,7 +196,8 @@ test("a cut that waits for ever is over with its own checkpoint: records flow ag
   const savepoint = takesSavepoint();
   savepoint.catch(() => {});
   const held = await waits();
-  await expect(savepoint).rejects.toThrow(/expired/);
+  await expect(savepoint).rejects.toThrow(/did not succeed/);
+  expect((await world.record()).aborted.map(({ reason }) => reason)).toEqual(["expired"]);
   world.fill(500);
   const records = ({ subtasks }: typeof held) =>
     subtasks.reduce(
