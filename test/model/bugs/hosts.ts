@@ -27,7 +27,7 @@ const completeEarly: Reroute = (effect, proceed, _actor, state) => {
 };
 
 const abortDiscards: Reroute = (effect, proceed) => {
-  if (effect.type !== "cancel.snapshot") return proceed();
+  if (effect.type !== "discard.snapshot") return proceed();
   const name = transactionName(Number(effect.params.checkpointId));
   const discard = change<WorkerMemory>(({ cuts }) => {
     const cut = cuts[name];
