@@ -214,6 +214,8 @@ export interface JobRecord {
   readonly nonce: string;
   /** Fencing token of the leader that wrote last. */
   readonly token: number;
+  /** Whose lease covers it (P50). */
+  readonly scope: LeadershipScope;
   /** Random per write: recognises my own write after an unknown outcome (P8). */
   readonly writeId: string;
   readonly status: JobStatus;
@@ -255,9 +257,17 @@ export interface JobRecord {
   readonly updatedAtMs: number;
 }
 
-/** The lease of the coordinators (P11). Its revision at take-over is the fencing token. */
+/**
+ * Who leads a job (P50): the coordinators of the cluster, over one lease for all their jobs; or the coordinator of one
+ * `tidemark run`, over a lease for this job alone.
+ */
+export type LeadershipScope = "cluster" | "job";
+
+/** A lease of coordinators (P11, P50). Its revision at take-over is the fencing token. */
 export interface LeaseRecord {
   readonly holder: string;
+  /** The holder's process and machine, for messages. */
+  readonly place: string;
   /** 0 in the write that takes over: the token is that write's own revision. */
   readonly token: number;
   readonly renewals: number;

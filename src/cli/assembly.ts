@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
+import { hostname } from "node:os";
 import { FileStorage } from "../checkpoint/file-storage.ts";
 import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
@@ -34,7 +35,7 @@ import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record
 import type { EventFeed } from "../observe/feed.ts";
 import { Troubles } from "../observe/troubles.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { Coordinator } from "../runtime/leader/coordinator.ts";
+import { Coordinator, type OwnJob } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
@@ -184,6 +185,8 @@ export async function createCoordinator(
   options: {
     readonly logger: Logger;
     readonly timings?: Partial<Timings>;
+    /** It leads this job only. */
+    readonly own?: OwnJob | undefined;
     readonly onCrash: (error: unknown) => void;
   },
 ): Promise<Coordinator> {
@@ -192,6 +195,7 @@ export async function createCoordinator(
     ...cluster,
     ...options,
     id,
+    place: `pid ${process.pid} on ${hostname()}`,
     store: await cluster.openRecords(),
     link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage }),
     clock: systemClock,
@@ -299,10 +303,12 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
 export function createClient(
   cluster: Pick<ClusterView, "bus" | "subjects">,
   leaderTimeoutMs?: number,
+  session?: string,
 ): ControlClient {
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId() }),
     subjects: cluster.subjects,
     ...(leaderTimeoutMs === undefined ? {} : { leaderTimeoutMs }),
+    ...(session === undefined ? {} : { session }),
   });
 }

@@ -17,7 +17,14 @@ import { loadJob } from "../job/load.ts";
 import { type NatsServer, startNatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
-import { type Cluster, createClient, type PreparedJob, prepareSubmission, submissionOf } from "./assembly.ts";
+import {
+  type Cluster,
+  createClient,
+  newId,
+  type PreparedJob,
+  prepareSubmission,
+  submissionOf,
+} from "./assembly.ts";
 import { Children } from "./children.ts";
 import { EndingPatience, unendedText } from "./ending.ts";
 import { describeGaps, type GapFlags } from "./gaps.ts";
@@ -75,6 +82,8 @@ export class RunSession {
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
+  /** Random: its coordinator answers to it, and leads no other job than this one (P50). */
+  readonly #id = newId();
   readonly #events: EventFile | undefined;
   /** Never resolves; rejects when server or children are gone for good. */
   readonly #broken: Promise<never>;
@@ -130,7 +139,8 @@ export class RunSession {
     });
     failure.catch(() => undefined);
     const children = new Children({
-      logDir: join(home, "logs"),
+      // Runs of different jobs may share a directory.
+      logDir: join(home, "logs", prepared.job.name),
       // One health port cannot serve them all.
       environment: {
         ...process.env,
@@ -155,7 +165,10 @@ export class RunSession {
     try {
       // Whoever listens must be heard of before the first event.
       await cluster.bus.flush();
-      children.start({ name: "coordinator", args: ["coordinator"] });
+      children.start({
+        name: "coordinator",
+        args: ["coordinator", "--job", prepared.job.name, "--session", session.#id],
+      });
       await Promise.race([session.#client.submit(submission, flags.fresh === true), session.#broken]);
       session.#startWorkers(options);
     } catch (error) {
@@ -180,7 +193,7 @@ export class RunSession {
     this.cluster = cluster;
     this.#server = server;
     this.#children = children;
-    this.#client = createClient(cluster, 30_000);
+    this.#client = createClient(cluster, 30_000, this.#id);
     this.#events = events;
     this.#listen(options.onEvent);
     const { troubles } = cluster;

@@ -23,6 +23,8 @@ export interface ControlClientOptions {
   readonly leaderTimeoutMs?: number;
   /** How long the commit of a job's last output may take before a command that waits for its end gives up, in ms. Default 10 000. */
   readonly settlingTimeoutMs?: number;
+  /** Name of the session of a `tidemark run`: it hands its job to its own coordinator. Default: to the cluster's. */
+  readonly session?: string;
 }
 
 const REQUEST_TIMEOUT_MS = 2000;
@@ -146,7 +148,11 @@ export class ControlClient {
   async #request(job: string, request: LeaderRequest, timeoutMs?: number): Promise<LeaderAnswer> {
     const { link, subjects } = this.#options;
     const leaderTimeoutMs = timeoutMs ?? this.#options.leaderTimeoutMs ?? 15_000;
-    const subject = subjects.control(job);
+    const { session } = this.#options;
+    const subject =
+      request.type === "job.submit" && session !== undefined
+        ? subjects.runControl(job, session)
+        : subjects.control(job);
     const signal = timeoutSignal(leaderTimeoutMs);
     let last: unknown;
     while (!signal.aborted) {

@@ -74,7 +74,10 @@ export class ControlLink {
     return undefined;
   }
 
-  /** `handle` may answer at once or later; what it throws is its own bug and is passed to `onError`. */
+  /**
+   * `handle` may answer at once or later; undefined is no answer, because another one may be asked. What it throws is its
+   * own bug and is passed to `onError`.
+   */
   serve(
     subject: string,
     handle: (message: unknown, subject: string) => unknown,
@@ -84,7 +87,7 @@ export class ControlLink {
       this.#decode(body)
         .then((message) => handle(message, at))
         .then(async (answer) => {
-          if (reply !== undefined) reply(await this.#encode(answer, undefined));
+          if (reply !== undefined && answer !== undefined) reply(await this.#encode(answer, undefined));
         })
         .catch(onError);
     });

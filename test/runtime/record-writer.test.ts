@@ -83,6 +83,7 @@ describe("the one writer of a job's record", () => {
     writer = new RecordWriter({
       store,
       key: KEY,
+      scope: "cluster",
       token: 5,
       record,
       revision: created.revision,

@@ -61,6 +61,7 @@ function facts(): AdmissionFacts {
   let ids = 0;
   return {
     token: 9,
+    scope: "cluster",
     newId: () => `random-${++ids}`,
     nowMs: 1234,
     orphaned: false,
@@ -79,6 +80,7 @@ describe("a first submission", () => {
         generations: [],
         nonce: "",
         token: 9,
+        scope: "cluster",
         writeId: "random-2",
         status: "created",
         settleTo: null,

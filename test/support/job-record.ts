@@ -41,6 +41,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     generation: 1,
     generations: [some.generation ?? 1],
     nonce: "n1",
+    scope: "cluster",
     token: 5,
     writeId: "w1",
     status: "running",

@@ -18,7 +18,7 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Coordinator, jobKey } from "../../src/runtime/leader/coordinator.ts";
+import { Coordinator, jobKey, type OwnJob } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
@@ -71,6 +71,7 @@ export class MemoryWorld {
   readonly crashes: unknown[] = [];
   readonly #workers = new Map<Worker, MemoryBus>();
   readonly #coordinators = new Map<Coordinator, MemoryBus>();
+  readonly #coordinatorIds = new Map<Coordinator, string>();
   readonly #prepared;
   readonly #subjects = createSubjects();
   #ids = 0;
@@ -157,15 +158,20 @@ export class MemoryWorld {
     };
   }
 
-  startCoordinator(): Coordinator {
+  /** @param own the coordinator of a `tidemark run`, which leads this job alone */
+  startCoordinator(own?: OwnJob): Coordinator {
     const bus = this.broker.connect();
+    const shared = this.#process(bus);
     const coordinator = new Coordinator({
-      ...this.#process(bus),
+      ...shared,
+      own,
+      place: `process ${shared.id}`,
       newId,
       chance: () => 0,
       onCrash: (error) => this.crashes.push(error),
     });
     this.#coordinators.set(coordinator, bus);
+    this.#coordinatorIds.set(coordinator, shared.id);
     coordinator.start();
     return coordinator;
   }
@@ -197,22 +203,34 @@ export class MemoryWorld {
     (this.#workers.get(what as Worker) ?? this.#coordinators.get(what as Coordinator))?.disconnect();
   }
 
-  client(settlingTimeoutMs?: number): ControlClient {
+  /** What was cut off is connected again. */
+  reconnect(what: Coordinator): void {
+    this.#coordinators.get(what)?.reconnect();
+  }
+
+  idOf(what: Coordinator): string {
+    return this.#coordinatorIds.get(what) ?? "";
+  }
+
+  /** @param session of a run */
+  client(settlingTimeoutMs?: number, session?: string): ControlClient {
     return new ControlClient({
       ...(settlingTimeoutMs === undefined ? {} : { settlingTimeoutMs }),
       link: new ControlLink({ bus: this.broker.connect(), id: "client" }),
       subjects: this.#subjects,
       leaderTimeoutMs: WAIT_BOUND_MS,
+      ...(session === undefined ? {} : { session }),
     });
   }
 
-  async submit(restore: RestoreRequest | null = null): Promise<void> {
+  /** @param session of the run that hands it in, rather than a client of the cluster */
+  async submit(restore: RestoreRequest | null = null, session?: string): Promise<void> {
     const { job } = this.#prepared;
     const troubles = new Troubles(systemClock);
     const environment = { job: job.name, logger: quiet, troubles, nats: undefined };
     const submission = await submissionOf(this.#prepared, environment, this.storage.description);
     const checkpointing = { ...submission.checkpointing, ...this.#checkpointing };
-    await this.client().submit({ ...submission, checkpointing }, false, restore);
+    await this.client(undefined, session).submit({ ...submission, checkpointing }, false, restore);
   }
 
   /** The first that was started. */

@@ -10,6 +10,8 @@ import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNu
 interface CoordinatorFlags extends ClusterFlags {
   readonly server: string;
   readonly healthPort?: number;
+  readonly job?: string;
+  readonly session?: string;
 }
 
 const STOP_BOUND_MS = 10_000;
@@ -22,6 +24,9 @@ export function coordinatorCommand(program: Command): void {
         .env("TIDEMARK_HEALTH_PORT")
         .argParser(wholeNumber(1, 65_535)),
     )
+    // How `tidemark run` starts its own.
+    .addOption(new Option("--job <name>", "lead this job only").hideHelp())
+    .addOption(new Option("--session <id>", "of the run that this job belongs to").hideHelp())
     .action(coordinate);
 }
 
@@ -30,8 +35,10 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   watchCrashes(undefined, async ({ reason }) => tellParent({ type: "crashed", reason }));
   const logger = loggerOf(flags, "coordinator");
   const cluster = await connectCluster(flags, flags.server, "coordinator", logger);
+  const { job, session } = flags;
   const coordinator = await createCoordinator(cluster, {
     logger,
+    own: job === undefined || session === undefined ? undefined : { job, session },
     onCrash(error) {
       logger.error({ error: describeError(error), stack: (error as Error).stack }, "coordinator crashed");
       process.exit(70);

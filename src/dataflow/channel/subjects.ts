@@ -7,6 +7,7 @@
  *
  *     <prefix>.workers.<workerId>                                       a process, whatever it runs
  *     <prefix>.<job>.control                                            the leader
+ *     <prefix>.<job>.control.<session>                                  the coordinator of one `tidemark run`, for that run
  *     <prefix>.<job>.events                                             the event feed
  *     <prefix>.<job>.<generation>.coordinator                           the leader, for this generation's workers
  *     <prefix>.<job>.<generation>.worker.<workerId>                     a worker, for this generation's coordinator
@@ -25,7 +26,9 @@ export interface Subjects {
   readonly prefix: string;
   channel(job: string, generation: number, id: ChannelId): ChannelSubjects;
   control(job: string): string;
-  /** Control subjects of all jobs: what the leader listens on. */
+  /** What a `tidemark run` asks its own coordinator on. */
+  runControl(job: string, session: string): string;
+  /** Control subjects of all jobs: what the leader of a cluster listens on. */
   allControl(): string;
   events(job: string): string;
   /** Event feeds of all jobs. */
@@ -67,6 +70,7 @@ export function createSubjects(prefix = "tidemark"): Subjects {
       return { data: `${base}.channel.${name}`, credit: `${base}.channel-credit.${name}` };
     },
     control: (job) => `${ofJob(job)}.control`,
+    runControl: (job, session) => `${ofJob(job)}.control.${token(session, "session")}`,
     allControl: () => `${prefix}.*.control`,
     events: (job) => `${ofJob(job)}.events`,
     allEvents: () => `${prefix}.*.events`,

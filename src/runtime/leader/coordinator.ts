@@ -1,13 +1,17 @@
 /**
- * A coordinator process: competes for the lease; while it leads, runs every job of its record store.
+ * A coordinator process: competes for a lease; while it leads, runs the jobs that this lease covers.
  *
- * Owns: leadership, the jobs' control subjects, submission. Does not own: a job's life (job-runtime.ts).
+ * Owns: which jobs it leads, their control subjects, submission. Does not own: the lease (lease.ts), a job's life
+ * (job-runtime.ts).
  *
- * X1  Only the leader listens on control subjects; a standby is silent.
+ * X1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells that
+ *     run who leads its job instead.
  * X2  When leadership ends every job runtime is closed before anything else happens (P9).
+ * X3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
+ *     job: requests for those are not answered (P50).
+ * X4  A runtime whose record was taken over by the other scope is closed, and forgotten.
  */
-import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
-import type { JobRecord, LeaseRecord } from "../../../machines/protocol.ts";
+import type { JobRecord, JobStatus, LeadershipScope, TerminalStatus } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
@@ -20,18 +24,29 @@ import type {
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RequestRefusedError, retryOf } from "../../errors.ts";
-import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
 import { forkFrom } from "./fork.ts";
 import { JobRuntime } from "./job-runtime.ts";
+import { Lease, leaseKey } from "./lease.ts";
+import { LeaseWatch } from "./lease-watch.ts";
 import { decodeRecord, encodeRecord } from "./record-writer.ts";
 import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
+
+/** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
+export interface OwnJob {
+  readonly job: string;
+  readonly session: string;
+}
 
 export interface CoordinatorOptions extends Surroundings {
   /** Random per process start. */
   readonly id: string;
+  /** This process and its machine, for messages to others. */
+  readonly place: string;
+  /** It leads this job only; undefined: the jobs of the cluster. */
+  readonly own?: OwnJob | undefined;
   readonly store: RecordStore;
   readonly link: ControlLink;
   readonly newId: () => string;
@@ -42,165 +57,147 @@ export interface CoordinatorOptions extends Surroundings {
 }
 
 const NEVER = new AbortController().signal;
-const LEASE_KEY = "lease";
 export const jobKey = (job: string): string => `job.${job}`;
-
-const decoder = new TextDecoder();
-const encoder = new TextEncoder();
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
-  readonly #host: Host;
+  readonly #scope: LeadershipScope;
+  readonly #lease: Lease;
+  readonly #watch: LeaseWatch;
   readonly #jobs = new Map<string, JobRuntime>();
+  /** When a worker offered itself last for a job that is not led here. */
+  readonly #offersMs = new Map<string, number>();
   #control: Subscription | undefined;
-  #token = 0;
+  #session: Subscription | undefined;
   #leadingSinceMs = 0;
   /** Until it is over, a job that is not here may still come. */
   #adoption: Promise<void> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
-  #ended: (() => void) | undefined;
-  readonly #lease: TroubleWatch;
   readonly #adopting: TroubleWatch;
 
   constructor(options: CoordinatorOptions) {
+    const { id, place, own, store, clock, timings, logger, onCrash } = options;
+    const { leaseMs } = timings;
     this.#options = options;
-    const { troubles, logger } = options;
-    this.#lease = troubles.watch("reading or writing the lease of the leader");
+    const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
-    this.#host = new Host({ clock: options.clock, onCrash: options.onCrash });
+    this.#scope = own === undefined ? "cluster" : "job";
+    this.#watch = new LeaseWatch({ store, clock, leaseMs });
+    this.#lease = new Lease({
+      holder: id,
+      place,
+      key: leaseKey(own?.job),
+      leaseMs,
+      store,
+      clock,
+      logger,
+      troubles,
+      onBegun: (token) => this.#lead(token),
+      onEnded: () => this.#stepDown(),
+      onCrash,
+    });
   }
 
   get leading(): boolean {
-    return this.#token !== 0;
+    return this.#lease.token !== 0;
   }
 
   start(): void {
-    this.#host.start({
-      id: "lease",
-      machine: leaseMachine,
-      input: { holder: this.#options.id, leaseMs: this.#options.timings.leaseMs },
-      handlers: this.#leaseHandlers(),
-    });
+    const { own, link, subjects } = this.#options;
+    if (own !== undefined)
+      this.#session = link.serve(
+        subjects.runControl(own.job, own.session),
+        (message) => this.#receiveFromRun(message as LeaderRequest),
+        this.#complain,
+      );
+    this.#lease.start();
   }
 
   /** Gives the lease back, so that a standby takes over at once. The jobs go on under it. */
   async stop(): Promise<void> {
-    if (this.#token !== 0) {
-      const released = new Promise<void>((resolve) => {
-        this.#ended = resolve;
-      });
-      this.#host.send("lease", { type: "release.requested" });
-      await released;
-    }
-    this.#stepDown();
+    this.#session?.close();
+    await this.#lease.stop();
     this.#options.troubles.close();
-    this.#host.close();
   }
 
-  #leaseHandlers(): EffectHandlers<LeaseEffects> {
-    return {
-      "read.lease": () => this.#readLease(),
-      "store.lease": ({ holder, token, revision, released }) =>
-        this.#storeLease({ holder, token, renewals: 0, released }, revision),
-      "begin.leadership": ({ token }) => this.#lead(token),
-      "end.leadership": () => this.#stepDown(),
-    };
-  }
-
-  async #readLease(): Promise<MachineEvent> {
-    try {
-      const found = await this.#options.store.read(LEASE_KEY);
-      this.#lease.passed();
-      if (found === undefined) return seen(0, "", true);
-      const record = JSON.parse(decoder.decode(found.value)) as LeaseRecord;
-      return seen(found.revision, record.holder, record.released);
-    } catch (error) {
-      if (retryOf(error) !== "now") throw error;
-      this.#lease.failed(error);
-      return { type: "lease.unreadable" };
-    }
-  }
-
-  async #storeLease(record: LeaseRecord, revision: number): Promise<MachineEvent> {
-    try {
-      const value = encoder.encode(JSON.stringify(record));
-      const answer = await this.#options.store.compareAndSet(LEASE_KEY, value, revision);
-      this.#lease.passed();
-      return answer.outcome === "stored"
-        ? ({ type: "lease.stored", revision: answer.revision } as MachineEvent)
-        : { type: "lease.refused" };
-    } catch (error) {
-      if (retryOf(error) !== "now") throw error;
-      this.#lease.failed(error);
-      return { type: "lease.unknown" };
-    } finally {
-      if (record.released) this.#ended?.();
-    }
-  }
+  readonly #complain = (error: unknown): void =>
+    this.#options.logger.warn({ error: describeError(error) }, "request could not be handled");
 
   #lead(token: number): void {
-    const { id, link, subjects, logger } = this.#options;
-    this.#token = token;
-    this.#leadingSinceMs = this.#options.clock.elapsedMs();
-    logger.info({ coordinator: id, token }, "leading");
+    const { id, own, link, subjects, logger, clock } = this.#options;
+    this.#leadingSinceMs = clock.elapsedMs();
+    logger.info({ coordinator: id, token, ...(own === undefined ? {} : { job: own.job }) }, "leading");
     this.#control = link.serve(
-      subjects.allControl(),
+      own === undefined ? subjects.allControl() : subjects.control(own.job),
       (message) => this.#receive(message as LeaderRequest),
-      (error) => logger.warn({ error: describeError(error) }, "request could not be handled"),
+      this.#complain,
     );
     this.#adoption = this.#adoptJobs(token);
   }
 
   #stepDown(): void {
-    if (this.#token === 0) return;
-    this.#options.logger.info({ coordinator: this.#options.id, token: this.#token }, "leading no more");
-    this.#token = 0;
+    this.#options.logger.info({ coordinator: this.#options.id }, "leading no more");
     this.#control?.close();
     this.#control = undefined;
     for (const job of this.#jobs.values()) job.close();
     this.#jobs.clear();
   }
 
-  /** Every job whose record is in the store, ended ones included: their clean-up may be unfinished. */
+  /** Every job of this scope whose record is in the store, ended ones included: their clean-up may be unfinished. */
   async #adoptJobs(token: number): Promise<void> {
-    while (this.#token === token) {
+    const { own, store, clock, onCrash } = this.#options;
+    while (this.#lease.token === token) {
       try {
-        const keys = await this.#options.store.keys(jobKey(""));
+        const keys = own === undefined ? await store.keys(jobKey("")) : [jobKey(own.job)];
         this.#adopting.passed();
         for (const key of keys) {
           const job = key.slice(jobKey("").length);
           await this.#inOrder(async () => {
-            if (this.#token === token && !this.#jobs.has(job)) await this.#adopt(job);
+            if (this.#lease.token === token && !this.#jobs.has(job)) await this.#adopt(job, this.#scope);
           });
         }
         return;
       } catch (error) {
-        if (retryOf(error) !== "now") return this.#options.onCrash(error);
+        if (retryOf(error) !== "now") return onCrash(error);
         this.#adopting.failed(error);
-        await new Promise<void>((resolve) => this.#options.clock.after(250, resolve));
+        await new Promise<void>((resolve) => clock.after(250, resolve));
       }
     }
   }
 
-  async #adopt(job: string): Promise<void> {
+  /** Leads the job from its record on, if the record is of this scope. */
+  async #adopt(job: string, scope: LeadershipScope): Promise<void> {
     const found = await this.#options.store.read(jobKey(job));
-    if (found !== undefined) this.#run(job, decodeRecord(found.value), found.revision);
+    if (found === undefined) return;
+    const record = decodeRecord(found.value);
+    if (record.scope !== scope) return;
+    const token = await this.#lease.tokenAbove(record.token);
+    if (token !== undefined) this.#run(job, record, found.revision, token);
   }
 
-  #run(job: string, record: JobRecord, revision: number): void {
+  #run(job: string, record: JobRecord, revision: number, token: number): void {
     this.#jobs.get(job)?.close();
-    const runtime = new JobRuntime({
+    const runtime: JobRuntime = new JobRuntime({
       ...this.#options,
       job,
       leader: this.#options.id,
-      token: this.#token,
+      token,
+      scope: this.#scope,
       record,
       revision,
       key: jobKey(job),
+      onLost: () => {
+        if (this.#jobs.get(job) === runtime) this.#forget(job);
+      },
     });
     this.#jobs.set(job, runtime);
     runtime.start();
+  }
+
+  #forget(job: string): void {
+    this.#jobs.get(job)?.close();
+    this.#jobs.delete(job);
   }
 
   /** Submissions and adoptions one at a time: each reads a record and then decides. */
@@ -210,12 +207,15 @@ export class Coordinator {
     return result;
   }
 
-  async #receive(request: LeaderRequest): Promise<LeaderAnswer> {
-    if (request.type === "job.submit")
-      return this.#inOrder(() => this.#submit(request.submission, request.fresh, request.restore));
-    if (!this.#jobs.has(request.job)) await this.#adoption;
-    const runtime = this.#jobs.get(request.job);
-    if (runtime === undefined) return { answer: "unknown" };
+  /** undefined: not ours to answer. */
+  async #receive(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
+    const job = request.type === "job.submit" ? request.submission.job : request.job;
+    if (request.type === "job.submit") return this.#receiveSubmission(request);
+    if (request.type === "worker.register") this.#offersMs.set(job, this.#options.clock.elapsedMs());
+    if (!this.#jobs.has(job)) await this.#adoption;
+    if (await this.#isLedApart(job)) return undefined;
+    const runtime = await this.#upToDate(job);
+    if (runtime === undefined) return await this.#answerForOther(request);
     if (request.type === "job.dispose") return runtime.disposals.request(request.requestId, request.what);
     if (isTombstone(runtime.record)) return { answer: "unknown" };
     switch (request.type) {
@@ -234,6 +234,79 @@ export class Coordinator {
       case "job.gc":
         return runtime.collect(request.requestId);
     }
+  }
+
+  /** From whoever hands jobs to the cluster. */
+  async #receiveSubmission(
+    request: Extract<LeaderRequest, { readonly type: "job.submit" }>,
+  ): Promise<LeaderAnswer | undefined> {
+    const { own, place } = this.#options;
+    const { job } = request.submission;
+    const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
+    if (other === undefined) return await this.#inOrder(() => this.#submit(request));
+    if (this.#leads(job) && own === undefined) return await this.#inOrder(() => this.#submit(request));
+    return {
+      answer: "refused",
+      reason:
+        `job ${job} is led by the "tidemark run" of ${other} alone: ` +
+        `end that one with Ctrl-C or "tidemark cancel ${job}", then submit the job again`,
+    };
+  }
+
+  /** From the `tidemark run` that has started this process. */
+  async #receiveFromRun(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
+    if (request.type !== "job.submit") return undefined;
+    const { job } = request.submission;
+    const rival = await this.#lease.rival();
+    if (rival !== undefined)
+      return {
+        answer: "refused",
+        reason:
+          `job ${job} is running already, by the "tidemark run" of ${rival}: ` +
+          `watch it with "tidemark status ${job}", or end that one with Ctrl-C and run the job again`,
+      };
+    await this.#adoption;
+    return await this.#inOrder(() => this.#submit(request));
+  }
+
+  #leads(job: string): boolean {
+    return this.#jobs.get(job)?.ended === false;
+  }
+
+  /** By the coordinator of a run: one that leads the job now, or did a moment ago. */
+  async #isLedApart(job: string): Promise<boolean> {
+    if (this.#options.own !== undefined || this.#leads(job)) return false;
+    return (await this.#watch.holder(leaseKey(job))) !== undefined;
+  }
+
+  /** The runtime of a job, unless the other scope has taken an ended job over meanwhile. */
+  async #upToDate(job: string): Promise<JobRuntime | undefined> {
+    const runtime = this.#jobs.get(job);
+    if (runtime?.ended !== true) return runtime;
+    const found = await this.#recordOf(job);
+    if (found?.scope !== this.#scope) this.#forget(job);
+    return this.#jobs.get(job);
+  }
+
+  /** For a job that is not led here. */
+  async #answerForOther(
+    request: Exclude<LeaderRequest, { readonly type: "job.submit" }>,
+  ): Promise<LeaderAnswer | undefined> {
+    // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job.
+    if (this.#options.own !== undefined) return undefined;
+    const { job } = request;
+    const record = await this.#recordOf(job);
+    if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
+    if (record.scope === "job" && !hasEnded(record))
+      return {
+        answer: "refused",
+        reason:
+          `job ${job} was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit" ` +
+          "and its job file; with --fresh it starts over",
+      };
+    // What has ended only waits to be looked at, deleted, or handed in again.
+    await this.#inOrder(() => (this.#jobs.has(job) ? Promise.resolve() : this.#adopt(job, record.scope)));
+    return this.#jobs.has(job) ? await this.#receive(request) : undefined;
   }
 
   /** The job begins with what it is restored from, copied into its own storage. */
@@ -274,25 +347,32 @@ export class Coordinator {
     if (missingMs > 0) await new Promise<void>((resolve) => clock.after(missingMs, resolve));
   }
 
-  async #submit(
-    submission: JobSubmission,
-    fresh: boolean,
-    restore: RestoreRequest | null,
-  ): Promise<LeaderAnswer> {
-    const { store, newId, clock } = this.#options;
-    const key = jobKey(submission.job);
-    if (this.#jobs.get(submission.job)?.ended === false) await this.#untilWorkersHaveRegistered();
-    const running = this.#jobs.get(submission.job);
+  async #submit({
+    submission,
+    fresh,
+    restore,
+  }: Extract<LeaderRequest, { readonly type: "job.submit" }>): Promise<LeaderAnswer> {
+    const { store, newId, clock, storage } = this.#options;
+    const { job } = submission;
+    const key = jobKey(job);
     const found = await store.read(key);
+    const stored = found === undefined ? undefined : decodeRecord(found.value);
+    const running = await this.#upToDate(job);
     // What has ended may have been disposed of behind the back of its leader.
-    const living = running?.ended === false ? running.record : undefined;
-    const existing = living ?? (found === undefined ? undefined : decodeRecord(found.value));
+    const existing = running?.ended === false ? running.record : stored;
+    const led = await this.#ledByCluster(existing, submission);
+    if (led !== undefined) return { answer: "refused", reason: led };
+    if (existing !== undefined && !hasEnded(existing)) await this.#untilWorkersHaveRegistered();
+    const lease = this.#lease.token;
+    const token = await this.#lease.tokenAbove(existing?.token ?? 0);
+    if (token === undefined) throw new DisconnectedError(`job ${job}: leading no more`);
     const facts = {
-      token: this.#token,
+      token,
+      scope: this.#scope,
       newId,
       nowMs: clock.nowMs(),
-      orphaned: running?.orphaned ?? true,
-      storage: this.#options.storage.description,
+      orphaned: running?.orphaned ?? !this.#isOffered(job),
+      storage: storage.description,
     };
     const admitted =
       restore === null || existing?.submissionId === submission.submissionId
@@ -300,24 +380,51 @@ export class Coordinator {
         : await this.#fork(existing, submission, fresh, restore, facts);
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
-      if (running === undefined) await this.#adopt(submission.job);
+      if (running === undefined) await this.#adopt(job, this.#scope);
       return { answer: "duplicate" };
     }
     // Copying takes its time: who leads now shall not find a record of ours (P9). The client asks again.
-    if (this.#token !== facts.token) throw new DisconnectedError(`job ${submission.job}: leading no more`);
-    running?.close();
-    this.#jobs.delete(submission.job);
+    if (this.#lease.token !== lease) throw new DisconnectedError(`job ${job}: leading no more`);
+    this.#forget(job);
     const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);
     if (answer.outcome === "refused")
-      return {
-        answer: "refused",
-        reason: `job ${submission.job} is being changed by somebody else; try again`,
-      };
-    if (this.#token !== 0) this.#run(submission.job, admitted.record, answer.revision);
+      return { answer: "refused", reason: `job ${job} is being changed by somebody else; try again` };
+    if (this.#lease.token === lease) this.#run(job, admitted.record, answer.revision, token);
     return { answer: "accepted", generations: admitted.record.generations };
+  }
+
+  /** Why a run may not have a job: coordinators of the cluster lead it. */
+  async #ledByCluster(
+    existing: JobRecord | undefined,
+    { job, submissionId }: JobSubmission,
+  ): Promise<string | undefined> {
+    const concerns =
+      this.#scope === "job" && existing?.scope === "cluster" && existing.submissionId !== submissionId;
+    if (!concerns || hasEnded(existing)) return undefined;
+    const leader = await this.#watch.livingHolder(leaseKey());
+    if (leader === undefined) return undefined;
+    return (
+      `job ${job} is ${existing.status} already, led by the coordinator of ${leader}: watch it with "tidemark status ${job}"; ` +
+      `to change it, end it with "tidemark cancel ${job}" or "tidemark stop ${job}" first, or hand it in there with "tidemark submit"`
+    );
+  }
+
+  /** A worker has offered itself for a job that is not led here. */
+  #isOffered(job: string): boolean {
+    const { clock, timings } = this.#options;
+    const sinceMs = clock.elapsedMs() - (this.#offersMs.get(job) ?? Number.NEGATIVE_INFINITY);
+    return sinceMs < 2 * timings.registerIntervalMs;
   }
 }
 
-function seen(revision: number, holder: string, released: boolean): MachineEvent {
-  return { type: "lease.seen", seen: { revision, holder, released } } as MachineEvent;
+const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
+  "finished",
+  "stopped",
+  "failed",
+  "canceled",
+  "suspended",
+]);
+
+function hasEnded({ status }: JobRecord): boolean {
+  return ENDED.has(status);
 }

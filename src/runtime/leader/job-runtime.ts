@@ -8,7 +8,7 @@
 import { checkpointingMachine } from "../../../machines/checkpointing.ts";
 import { jobMachine } from "../../../machines/job.ts";
 import type { JobEffects } from "../../../machines/job-events.ts";
-import type { JobRecord, SubtaskName } from "../../../machines/protocol.ts";
+import type { JobRecord, LeadershipScope, SubtaskName } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import { regionsOf } from "../../../machines/regions.ts";
@@ -48,6 +48,7 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;
   readonly leader: string;
   readonly token: number;
+  readonly scope: LeadershipScope;
   readonly record: JobRecord;
   readonly revision: number;
   readonly key: string;
@@ -58,6 +59,8 @@ export interface JobRuntimeOptions extends Surroundings {
   /** Uniform in [-1, 1). */
   readonly chance: () => number;
   readonly onCrash: (error: unknown) => void;
+  /** Another leader has taken the job over: this runtime is to be closed. */
+  readonly onLost: () => void;
 }
 
 export class JobRuntime {
@@ -101,15 +104,9 @@ export class JobRuntime {
       onCrash: options.onCrash,
     });
     this.#writer = new RecordWriter({
-      store: options.store,
-      key: options.key,
-      token: options.token,
-      record: options.record,
-      revision: options.revision,
+      ...options,
       signal: this.#life.signal,
-      troubles,
       nowMs: () => clock.nowMs(),
-      newId: options.newId,
       onStored: (before, after) => this.#reaper.stored(before, after),
     });
     this.#reaper = new ObjectReaper({

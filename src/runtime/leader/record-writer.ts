@@ -8,7 +8,7 @@
  *     the same revision, never by guessing.
  * W2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
  */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
 import { pause } from "../../control/link.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
@@ -24,6 +24,7 @@ export interface RecordWriterOptions {
   readonly store: RecordStore;
   readonly key: string;
   readonly token: number;
+  readonly scope: LeadershipScope;
   readonly record: JobRecord;
   readonly revision: number;
   /** Aborts when leadership has ended. */
@@ -34,6 +35,8 @@ export interface RecordWriterOptions {
   readonly newId: () => string;
   /** After each stored change, in order. */
   readonly onStored?: (before: JobRecord, after: JobRecord) => void;
+  /** Once, when another leader's token is in the record. */
+  readonly onLost?: () => void;
 }
 
 const RETRY_MS = 100;
@@ -81,12 +84,14 @@ export class RecordWriter {
       const record: JobRecord = {
         ...changed.record,
         token: this.#options.token,
+        scope: this.#options.scope,
         writeId: this.#options.newId(),
         updatedAtMs: this.#options.nowMs(),
       };
       const settled = await this.#store(record);
       if (settled === "lost") {
         this.#lost = true;
+        if (!this.#options.signal.aborted) this.#options.onLost?.();
         return { outcome: "lost" };
       }
       if (settled === "stored") {

@@ -1,5 +1,10 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
-import type { CompletedCheckpoint, JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
+import type {
+  CompletedCheckpoint,
+  JobRecord,
+  LeadershipScope,
+  RestoreOrigin,
+} from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { withGapsOf } from "../../dataflow/source.ts";
@@ -14,6 +19,7 @@ export type Admission =
 
 export interface AdmissionFacts {
   readonly token: number;
+  readonly scope: LeadershipScope;
   /** Random. */
   readonly newId: () => string;
   readonly nowMs: number;
@@ -163,6 +169,7 @@ function freshRecord(
     generations: [],
     nonce: "",
     token: facts.token,
+    scope: facts.scope,
     writeId: facts.newId(),
     status: "created",
     settleTo: null,
@@ -211,6 +218,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
         ]),
       ),
       token: facts.token,
+      scope: facts.scope,
       writeId: facts.newId(),
       ...whatIsLeftToDo(existing),
       failures: [],

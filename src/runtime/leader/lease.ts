@@ -1,0 +1,197 @@
+/**
+ * A lease that this coordinator competes for, and the fencing tokens that come with it.
+ *
+ * Owns: reading and writing the lease's record. Does not own: when to take it over (machines/lease.ts), what is done
+ * while it is held (coordinator.ts).
+ *
+ * K1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
+ *     different leases differ, and the later one is higher (P50).
+ * K2  A lease record that cannot be read as one counts as held until it has not changed for the length of a lease.
+ */
+import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
+import type { LeaseRecord } from "../../../machines/protocol.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
+import { retryOf } from "../../errors.ts";
+import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
+import type { Clock } from "../clock.ts";
+import type { RecordStore } from "../record-store.ts";
+
+export interface LeaseOptions {
+  /** Random per process start. */
+  readonly holder: string;
+  /** The holder's process and machine, for messages. */
+  readonly place: string;
+  readonly key: string;
+  readonly leaseMs: number;
+  readonly store: RecordStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly troubles: TroubleWatcher;
+  readonly onBegun: (token: number) => void;
+  readonly onEnded: () => void;
+  readonly onCrash: (error: unknown) => void;
+}
+
+/** The lease of all jobs of the cluster, or of one job alone. */
+export const leaseKey = (job?: string): string => (job === undefined ? "lease" : `lease.${job}`);
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** undefined: these bytes are no lease. */
+export function decodeLease(
+  value: Uint8Array,
+): Pick<LeaseRecord, "holder" | "place" | "released"> | undefined {
+  try {
+    const { holder, place, released } = JSON.parse(decoder.decode(value)) as Record<string, unknown>;
+    const isLease = typeof holder === "string" && typeof place === "string" && typeof released === "boolean";
+    return isLease ? { holder, place, released } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #host: Host;
+  readonly #trouble: TroubleWatch;
+  /** 0 while following. */
+  #token = 0;
+  /** Of my latest write. */
+  #revision = 0;
+  #seen = { revision: -1, holder: "" };
+  #rival: string | undefined;
+  #released: (() => void) | undefined;
+  /** Those that wait for something to change here. */
+  #waiting: (() => void)[] = [];
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#trouble = options.troubles.watch("reading or writing the lease of the leader");
+    this.#host = new Host({ clock: options.clock, onCrash: options.onCrash });
+  }
+
+  /** 0 while another one leads. */
+  get token(): number {
+    return this.#token;
+  }
+
+  start(): void {
+    const { holder, leaseMs } = this.#options;
+    this.#host.start({
+      id: "lease",
+      machine: leaseMachine,
+      input: { holder, leaseMs },
+      handlers: this.#handlers(),
+    });
+  }
+
+  /** Gives it back, so that a standby takes over at once. */
+  async stop(): Promise<void> {
+    if (this.#token !== 0) {
+      const released = new Promise<void>((resolve) => {
+        this.#released = resolve;
+      });
+      this.#host.send("lease", { type: "release.requested" });
+      await released;
+    }
+    this.#end();
+    this.#host.close();
+  }
+
+  /** A token of this lease above `token`; undefined when it is not held any more. */
+  async tokenAbove(token: number): Promise<number | undefined> {
+    while (this.#token !== 0) {
+      if (this.#token > token) return this.#token;
+      if (this.#revision > token) return this.#revision;
+      await this.#change();
+    }
+    return undefined;
+  }
+
+  /** Where it is held by another coordinator that has been seen to renew it; undefined once it is held here. */
+  async rival(): Promise<string | undefined> {
+    while (this.#token === 0 && this.#rival === undefined) await this.#change();
+    return this.#token === 0 ? this.#rival : undefined;
+  }
+
+  #handlers(): EffectHandlers<LeaseEffects> {
+    return {
+      "read.lease": () => this.#read(),
+      "store.lease": ({ token, revision, released }) => this.#store(token, revision, released),
+      "begin.leadership": ({ token }) => {
+        this.#token = token;
+        this.#rival = undefined;
+        this.#options.onBegun(token);
+        this.#changed();
+      },
+      "end.leadership": () => this.#end(),
+    };
+  }
+
+  async #read(): Promise<MachineEvent> {
+    const { store, key, holder, logger } = this.#options;
+    try {
+      const found = await store.read(key);
+      this.#trouble.passed();
+      if (found === undefined) return this.#saw(0, "", true, "");
+      const record = decodeLease(found.value);
+      if (record === undefined)
+        logger.warn(
+          { key, revision: found.revision },
+          "the lease holds something that is none; waiting as if it were held",
+        );
+      const { holder: other, place, released } = record ?? { holder: "?", place: "?", released: false };
+      if (other === holder) this.#revision = found.revision;
+      return this.#saw(found.revision, other, released, place);
+    } catch (error) {
+      if (retryOf(error) !== "now") throw error;
+      this.#trouble.failed(error);
+      return { type: "lease.unreadable" };
+    }
+  }
+
+  #saw(revision: number, holder: string, released: boolean, place: string): MachineEvent {
+    const renewed = this.#seen.holder === holder && this.#seen.revision !== revision;
+    this.#seen = { revision, holder };
+    this.#rival = renewed && !released && holder !== this.#options.holder ? place : undefined;
+    this.#changed();
+    return { type: "lease.seen", seen: { revision, holder, released } } as MachineEvent;
+  }
+
+  async #store(token: number, revision: number, released: boolean): Promise<MachineEvent> {
+    const { store, key, holder, place } = this.#options;
+    try {
+      const record: LeaseRecord = { holder, place, token, renewals: 0, released };
+      const answer = await store.compareAndSet(key, encoder.encode(JSON.stringify(record)), revision);
+      this.#trouble.passed();
+      if (answer.outcome === "refused") return { type: "lease.refused" };
+      this.#revision = answer.revision;
+      this.#changed();
+      return { type: "lease.stored", revision: answer.revision } as MachineEvent;
+    } catch (error) {
+      if (retryOf(error) !== "now") throw error;
+      this.#trouble.failed(error);
+      return { type: "lease.unknown" };
+    } finally {
+      if (released) this.#released?.();
+    }
+  }
+
+  #end(): void {
+    if (this.#token !== 0) {
+      this.#token = 0;
+      this.#options.onEnded();
+    }
+    this.#changed();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #changed(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
+  }
+}
