@@ -349,7 +349,6 @@ export default defineJob("${JOB}", { checkpointing: { interval: "100ms", afterTa
   const why = /some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false/;
   await until(
     async () => why.test((await asks("checkpoints", "show", JOB)).stdout),
-    60_000,
     () => "the reason",
   );
   const { code, stderr } = await asks("savepoint", JOB, "--to", workspace.path("savepoints"));
@@ -369,7 +368,6 @@ test("of a running job they show what it retains at that moment, and collect not
   workspace.start(here("worker", "job.js", "--slots", "2"));
   await until(
     async () => ((await createClient(cluster).status(JOB))?.checkpoints.completed ?? 0) > 2,
-    40_000,
     () => "checkpoints",
   );
   for (const command of [

@@ -27,7 +27,6 @@ const here = (...args: string[]) => [...args, "--server", server.url];
 const checkpointsIn = (directory: string) =>
   until(
     () => existsSync(workspace.path(directory)),
-    30_000,
     () => directory,
   );
 

@@ -1,6 +1,6 @@
 /** What an ended job has left is deleted by `dispose`, with a coordinator and without one; of a living job nothing is. */
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
@@ -14,7 +14,6 @@ import { storeCheckpoint } from "./stored-jobs.ts";
 import { until, Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 240_000 });
 
 const JOB = "word-count";
 
@@ -164,7 +163,6 @@ test("by its leader, which starts the job anew afterwards with counters that go 
         const report = await client.status(JOB);
         return report !== undefined && met(report.status, report.checkpoints.completed);
       },
-      100_000,
       () => what,
     );
   await comesTo("checkpoints", (_, completed) => completed > 1);
@@ -175,7 +173,6 @@ test("by its leader, which starts the job anew afterwards with counters that go 
       .filter((name) => name.startsWith("tidemark-"));
   await until(
     async () => (await consumers()).length === 1,
-    100_000,
     () => progress,
   );
   const canceled = await asks("cancel", JOB);

@@ -1,13 +1,12 @@
 /** JetStream in another domain: a leaf node without one of its own, and every command that needs it. */
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
 import { until } from "../support/until.ts";
 import { Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let hub: TestServer;
 let leaf: TestServer;
@@ -27,7 +26,7 @@ beforeAll(async () => {
   });
   connection = await connect({ servers: leaf.url });
   manager = await jetstreamManager(connection, { domain: "hub", checkAPI: false });
-  await until("the leaf node is connected", () => manager.getAccountInfo(), { withinMs: 30_000 });
+  await until("the leaf node is connected", () => manager.getAccountInfo());
   await manager.streams.add({ name: "IN", subjects: ["in"] });
   const client = jetstream(connection, { domain: "hub" });
   for (let n = 0; n < 20; n++) await client.publish("in", JSON.stringify({ n }));

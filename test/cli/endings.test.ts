@@ -2,14 +2,13 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { EndingPatience, unendedText } from "../../src/cli/ending.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
 
 // Real processes, and bounds of the run itself, on a machine that others use too.
-vi.setConfig({ testTimeout: 300_000 });
 
 const RECORDS = 5;
 let server: TestServer;
@@ -105,7 +104,6 @@ test("no permission to publish: told with the subject; Ctrl-C ends with exit cod
   const again = workspace.start(as("admin", "run", "job.mjs"));
   await until(
     async () => (await written()) >= RECORDS,
-    60_000,
     () => "the decided output",
   );
   expect(await interrupted(again)).toMatchObject({ code: 0, stderr: "" });
@@ -170,7 +168,6 @@ test("a job file that never comes to its end: Ctrl-C ends the command", async ()
         return false;
       }
     },
-    60_000,
     () => "the job file is loaded",
   );
   expect(await interrupted(running)).toMatchObject({ signal: "SIGINT" });

@@ -32,7 +32,6 @@ async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   const completed = () => read().split('"checkpoint.completed","from":"persisting"').length - 1;
   await until(
     () => completed() >= 3,
-    30_000,
     () => "three checkpoints",
   );
   const victim = workspace.processes().find(({ commandLine }) => commandLine.includes(" worker "))!;
@@ -40,7 +39,6 @@ async function eventsOfARunWithAKilledWorker(): Promise<FeedEvent[]> {
   const before = completed();
   await until(
     () => completed() >= before + 10,
-    30_000,
     () => `ten more checkpoints than ${before}: ${completed()}`,
   );
   workspace.release();

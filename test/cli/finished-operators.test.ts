@@ -1,5 +1,5 @@
 /** What has finished stays finished in a restored job, and is not put behind what has not (P46): with real processes. */
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
@@ -7,7 +7,6 @@ import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 240_000 });
 
 const PREFIX = "finished";
 const KEYS = 5;
@@ -64,7 +63,6 @@ async function comesTo(name: string, met: (now: JobReport) => boolean, what: str
       last = await createClient(cluster).status(name);
       return last !== undefined && met(last);
     },
-    100_000,
     () => `${what}; at last ${JSON.stringify(last)}`,
   );
 }
@@ -91,7 +89,6 @@ test("a savepoint in which a branch has finished", async () => {
   };
   await until(
     () => written("first").length === KEYS,
-    100_000,
     () => `the tallies; there are ${JSON.stringify(written("first"))}`,
   );
   const { stdout } = await asks("savepoint", "first", "--to", workspace.path("savepoints"), "--json");

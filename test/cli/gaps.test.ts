@@ -1,13 +1,12 @@
 /** Input that goes away unread, as the user of a job meets it (P42). */
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobReport } from "../../src/control/messages.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type Command, kill, until, Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 180_000 });
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -45,7 +44,6 @@ const lines = () => {
 const counted = (least: number, command: Command) =>
   until(
     () => lines().length >= least,
-    90_000,
     () => `${least} lines; there are ${lines().length}; it said ${command.stdout}${command.stderr}`,
   );
 

@@ -58,7 +58,6 @@ const comesTo = async (met: (now: JobReport) => boolean, what: string): Promise<
       last = await report();
       return met(last);
     },
-    40_000,
     () => `${what}; at last ${JSON.stringify(last)}`,
   );
   return last;
@@ -83,7 +82,6 @@ test("one leads and one stands by; submit, status, cancel", async () => {
   const leads = async () => (await Promise.all(ports.map(health))).map(({ leading }) => leading);
   await until(
     async () => (await leads()).sort().join() === "false,true",
-    15_000,
     () => "one leader and one standby",
   );
 
@@ -142,7 +140,6 @@ test("kill -9 of leader, worker and client: the job ends, and its output is exac
   const other = ports[1 - leader]!;
   await until(
     async () => (await health(other)).leading === true,
-    15_000,
     () => "the standby to lead",
   );
   const before = await comesTo(isThere, "a checkpoint under the new leader");

@@ -18,13 +18,11 @@ const LONG = { count: 16_000, ratePerSecond: 2_000, held: true };
 const committed = () =>
   until(
     () => existsSync(workspace.path("out")) && workspace.lines().length > 0,
-    30_000,
     () => "committed output",
   );
 const nobodyLeft = () =>
   until(
     () => workspace.processes().length === 0,
-    20_000,
     () => `the end of ${JSON.stringify(workspace.processes(), undefined, 1)}`,
   );
 const started = async (command: Command) => {
@@ -240,7 +238,6 @@ describe("signals", () => {
       kill(victim!.pid);
       await until(
         () => workspace.lines().length > lines,
-        30_000,
         () => `output after the ${part} was killed`,
       );
     }

@@ -66,7 +66,6 @@ const comesTo = async (met: (now: JobReport) => boolean, what: string, job?: str
       last = await report(job);
       return last !== undefined && met(last);
     },
-    60_000,
     () => `${what}; at last ${JSON.stringify(last)}`,
   );
 };

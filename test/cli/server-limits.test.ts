@@ -1,7 +1,7 @@
 /** What server and account do not allow: one sentence with the next step and exit 3, never a stack; or a way to work within it. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { UnknownOutcomeError } from "../../src/errors.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { openNatsRecordStore } from "../../src/nats/storage/record-store.ts";
@@ -10,7 +10,6 @@ import { countingJob, wrongCounts } from "./jobs.ts";
 import { Workspace } from "./workspace.ts";
 
 // Real processes on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
 
 let server: TestServer;
 let tight: TestServer;

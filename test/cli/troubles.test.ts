@@ -252,7 +252,6 @@ describe("storage that refuses", () => {
     const bucket = `OBJ_${id}-checkpoints`;
     await until(
       () => existsSync(workspace.path("out")) && workspace.lines().length > 0,
-      20_000,
       () => "output",
     );
     const { state } = await manager.streams.info(bucket);
@@ -275,7 +274,6 @@ describe("storage that refuses", () => {
     await running.says("checkpoints every");
     await until(
       () => existsSync(workspace.path("out")) && workspace.lines().length > 0,
-      20_000,
       () => "output",
     );
     renameSync(workspace.path("checkpoints"), workspace.path("elsewhere"));

@@ -62,7 +62,7 @@ export class Command {
   }
 
   /** Until standard output (or error) holds this. */
-  async says(text: string | RegExp, _timeoutMs?: number): Promise<string> {
+  async says(text: string | RegExp): Promise<string> {
     const found = () => [this.stdout, this.stderr].find((said) => new RegExp(text).test(said));
     await waitUntil(`it says "${text}"`, () => found() !== undefined || this.#over, {
       describe: () => `it said:\n${this.#said}`,
@@ -77,11 +77,7 @@ export class Command {
   }
 }
 
-export async function until(
-  met: () => boolean | Promise<boolean>,
-  _timeoutMs: number,
-  what: () => string,
-): Promise<void> {
+export async function until(met: () => boolean | Promise<boolean>, what: () => string): Promise<void> {
   await waitUntil("it comes to that", met, { describe: what });
 }
 

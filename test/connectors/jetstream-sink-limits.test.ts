@@ -63,7 +63,7 @@ const committed = async (name = stream) =>
   0;
 const restarted = async (changed: Parameters<TestServer["restart"]>[0]) => {
   await server.restart(changed);
-  await until("the connection is back", async () => (await connection.flush()) ?? true, { withinMs: 20_000 });
+  await until("the connection is back", async () => (await connection.flush()) ?? true);
 };
 const refusalOf = async (checked: Promise<void>) => {
   const error = await checked.then(

@@ -110,12 +110,11 @@ describe("the composition, as processes", () => {
         last = found?.state.messages ?? last;
         return last > before;
       };
-      await until(grown, 40_000, () => `output ${why}`);
+      await until(grown, () => `output ${why}`);
       // What had been on its way before does not count.
       const now = last;
       await until(
         async () => (await grown()) && last > now,
-        40_000,
         () => `more output ${why}`,
       );
     };
@@ -123,7 +122,6 @@ describe("the composition, as processes", () => {
     for (const [name] of ours.filter(([one]) => one !== "submit"))
       await until(
         () => container(name).healthy(),
-        20_000,
         () => `${name} to be healthy`,
       );
 

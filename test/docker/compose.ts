@@ -151,7 +151,6 @@ export class Machine {
     const container = this.containers.get(name)!;
     await until(
       () => container.healthy() || container.process.exitCode !== null,
-      30_000,
       () => `${name} to be healthy; it said:\n${container.output}`,
     );
     if (container.process.exitCode !== null) throw new Error(`${name} ended:\n${container.output}`);

@@ -189,7 +189,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
         const { recreations } = reader;
         for await (const { name } of manager.consumers.list(stream))
           await manager.consumers.delete(stream, name);
-        await expect.poll(() => reader.recreations, { timeout: 20_000 }).toBeGreaterThan(recreations);
+        await expect.poll(() => reader.recreations).toBeGreaterThan(recreations);
       },
     ]) {
       await makeStream();
@@ -238,7 +238,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     await read(reader, 1);
     for (let turn = 1; turn <= 3; turn++) {
       await publish(40, "other");
-      await expect.poll(() => reader.position.accounted, { timeout: 20_000 }).toBe(1 + 40 * turn);
+      await expect.poll(() => reader.position.accounted).toBe(1 + 40 * turn);
     }
     await publish(1, "rare");
     expect(await read(reader, 1)).toEqual([122]);
@@ -445,5 +445,5 @@ describe("against a model", () => {
       }),
       { numRuns: 60 },
     );
-  }, 120_000);
+  });
 });

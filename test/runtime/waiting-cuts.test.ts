@@ -1,5 +1,5 @@
 /** Checkpoints that come while the state at an older barrier is still being read: all of them complete (P47). */
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
@@ -14,10 +14,9 @@ import {
   snapshotRequest,
   type WorldOptions,
 } from "../support/memory-world.ts";
+import { patientSignal } from "../support/patience.ts";
 
-// State of 20 MB, on a machine that others use too.
-vi.setConfig({ testTimeout: 120_000 });
-
+/** State of 20 MB: takes several turns to encode. */
 const BALLAST = "x".repeat(40_000);
 
 /** As the usual job, and each key has much state: more than may wait for the storage. */
@@ -60,16 +59,14 @@ function slowStorage(isSlow: (name: string) => boolean = isState) {
 }
 
 const takesCheckpoint = () =>
-  world
-    .client()
-    .snapshot(snapshotRequest({ request: `w${++asked}`, kind: "checkpoint" }), AbortSignal.timeout(60_000));
+  world.client().snapshot(snapshotRequest({ request: `w${++asked}`, kind: "checkpoint" }), patientSignal());
 
 const takesSavepoint = (then: SnapshotRequest["then"] = "go-on") =>
   world
     .client()
     .snapshot(
       snapshotRequest({ request: `w${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
-      AbortSignal.timeout(60_000),
+      patientSignal(),
     );
 
 /** The counts wait for an older snapshot with one of the pending checkpoints, and take no record. */

@@ -99,11 +99,7 @@ export class TestCluster {
   }
 
   /** Waits until the record is as wanted. A job that has failed for good ends the waiting. */
-  awaitRecord(
-    what: string,
-    isWanted: (record: JobRecord) => boolean,
-    _withinMs?: number,
-  ): Promise<JobRecord> {
+  awaitRecord(what: string, isWanted: (record: JobRecord) => boolean): Promise<JobRecord> {
     let last: JobRecord | undefined;
     return until(
       what,

@@ -3,8 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Patience } from "./patience.ts";
 
 export interface UntilOptions {
-  /** Not used any more: how long to wait is the matter of `patience.ts`. */
-  readonly withinMs?: number;
   /** Between two looks. Default 20. */
   readonly everyMs?: number;
   /** What there is to see meanwhile: its change is progress, and the message of a failure ends with it. */
