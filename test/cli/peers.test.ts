@@ -1,14 +1,11 @@
 /** Several `tidemark run` and a cluster on one server: each leads its own jobs, and no other's. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
-
-vi.setConfig({ testTimeout: 240_000 });
-const BOUND_MS = 100_000;
 
 let server: TestServer;
 let workspace: Workspace;
@@ -47,7 +44,6 @@ async function comesTo(job: string, what: string, met: (report: JobReport) => bo
         .catch(() => undefined);
       return last !== undefined && met(last);
     },
-    BOUND_MS,
     () => `${what}; at last ${JSON.stringify(last)}`,
   );
   return last!;

@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 function leads(coordinator: Coordinator): Promise<true> {
-  return until("leadership", () => coordinator.leading || undefined, { withinMs: 60_000, everyMs: 5 });
+  return until("leadership", () => coordinator.leading || undefined, { everyMs: 5 });
 }
 
 async function workers(): Promise<void> {

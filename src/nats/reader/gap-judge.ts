@@ -127,7 +127,7 @@ export class GapJudge<T> {
   /** @returns what ends reading; records up to there are released, the others are gone */
   answered(info: StreamInfo, asked: Asked): SourcePositionError | undefined {
     const { filters } = this.#options;
-    const problem = identityProblem({ ...this.#options, received: this.reached }, info);
+    const problem = identityProblem({ ...this.#options, received: asked.reached }, info);
     if (problem !== undefined) return problem;
     const first = firstSequence(info, filters);
     const buffer = this.#buffer;
