@@ -339,7 +339,7 @@ test("show says why no checkpoint begins, and a savepoint is refused for that re
     `import { defineJob, fileSink, generatorSource } from "tidemark";
 export default defineJob("${JOB}", { checkpointing: { interval: "100ms", afterTasksFinish: false } }, (job) => {
   job.source("short", generatorSource({ count: 1, generate: (index) => index }))
-    .union(job.source("long", generatorSource({ ratePerSecond: 100, generate: (index) => index })))
+    .union(job.source("long", generatorSource({ count: 1_000_000, ratePerSecond: 100, generate: (index) => index })))
     .map("text", String).sink("lines", fileSink({ directory: "out" }));
 });\n`,
   );
