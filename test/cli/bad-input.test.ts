@@ -1,6 +1,7 @@
 /** What goes wrong before a job runs: one message that names the thing and the next step, and the documented exit code. */
 import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { resolve } from "node:path";
 import { AckPolicy, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -409,6 +410,22 @@ const cases: readonly Case[] = [
 ];
 
 describe("each is told in one message", () => {
+  test.each([
+    ["savepoint", "counting", "--to", "kept"],
+    ["stop", "counting", "--to", "./kept"],
+    ["cancel", "counting", "--with-savepoint", "--to", "../nearby/kept"],
+    ["restore", "good.mjs", "--from", "kept/a-savepoint-1-01234567"],
+    ["restore", "good.mjs", "--dry-run", "--from", "kept/a-savepoint-1-01234567"],
+    ["dispose", "kept/a-savepoint-1-01234567"],
+  ])("a relative place, known before anything is connected: %s %s %s %s", async (...args) => {
+    const place = args.at(-1)!;
+    const closed = `nats://127.0.0.1:${closedPort}`;
+    const ended = await workspace.run([...args, "--server", closed]);
+    expect(ended).toMatchObject({ code: USAGE, stdout: "" });
+    expect(ended.stderr).toContain(`"${place}" is a relative path`);
+    expect(ended.stderr).toContain(`give the absolute form, ${resolve(workspace.path("."), place)}`);
+  });
+
   test.each(cases)("$title", async ({ args, env, code, says }) => {
     const ended = await workspace.run(args(), env && { env });
     for (const text of says) expect(ended.stderr).toMatch(text);

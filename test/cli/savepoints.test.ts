@@ -285,11 +285,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
       expect(answer).toMatchObject({ code, stdout: "" });
     };
     await refused(["savepoint", "counting"], 4, "give a directory or nats:<bucket> with --to");
-    await refused(
-      ["savepoint", "counting", "--to", "savepoints"],
-      4,
-      "neither nats:<bucket> nor an absolute path",
-    );
+    await refused(["savepoint", "counting", "--to", "savepoints"], 2, workspace.path("savepoints"));
     await refused(["savepoint", "counting", "--to", "nats:a b"], 4, "cannot be the name of a bucket");
     await refused(["savepoint", "nobody", "--to", savepoints], 4, "there is no job nobody");
     await refused(["cancel", "counting", "--to", savepoints], 2, "it needs --with-savepoint");
@@ -312,7 +308,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
       }
     };
     const at = String(location);
-    await refused("savepoint", "is no savepoint");
+    await refused("nats:kept", "is no savepoint");
     await refused(join(savepoints, "other"), "there is no savepoint at");
     await refused(at, "--drop nobody: there is no state of an operator nobody", "--drop", "nobody");
     await refused("checkpoint:nobody", "there is no job nobody");

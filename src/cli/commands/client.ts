@@ -2,12 +2,15 @@
  * What the commands that ask or look have in common: a connection that makes and changes nothing, names checked before
  * anybody is asked, answers as text or as one JSON object.
  */
+import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";
 import type { StorageConfig } from "../../config/checkpointing.ts";
+import { show } from "../../config/quantity.ts";
 import type { ControlClient } from "../../control/client.ts";
 import { isJobName } from "../../dataflow/channel/subjects.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { isName } from "../../job/name.ts";
+import { shellCommand } from "../../shell-command.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectView, messagesOf } from "../options.ts";
 
@@ -49,6 +52,20 @@ export function checkJobName(job: string): void {
   throw new ConfigurationError(
     "job",
     `"${job}" cannot be the name of a job${hint}; "tidemark list" lists the jobs`,
+  );
+}
+
+/**
+ * A directory travels to a coordinator that works in another one, so it must be absolute.
+ *
+ * @param name of the option or argument, as its user writes it
+ * @throws ConfigurationError for a relative path; its message names the absolute form
+ */
+export function checkPlace(name: string, place: string): void {
+  if (isAbsolute(place) || /^[a-z][a-z\d+.-]*:/i.test(place)) return;
+  throw new ConfigurationError(
+    name,
+    `${name} ${show(place)} is a relative path, but the coordinator may work in another directory: give the absolute form, ${shellCommand(resolve(place))}`,
   );
 }
 

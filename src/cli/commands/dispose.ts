@@ -20,7 +20,7 @@ import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
 import { counted, size } from "../text.ts";
-import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
+import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
 interface DisposeFlags extends ClientFlags {
   readonly dryRun?: boolean;
@@ -95,6 +95,7 @@ function leftByJob(location: string): { readonly job: string; readonly what: Dis
 }
 
 async function disposeOfSavepoint(location: string, flags: DisposeFlags): Promise<void> {
+  checkPlace("location", location);
   const { root } = splitLocation(location);
   const dryRun = flags.dryRun === true;
   await withView(flags, async (view) => {

@@ -11,7 +11,15 @@ import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
-import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+import {
+  addClientOptions,
+  type ClientFlags,
+  checkJobName,
+  checkPlace,
+  clientOf,
+  print,
+  withView,
+} from "./client.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
 
 export function requestCommands(program: Command): void {
@@ -28,7 +36,7 @@ export function requestCommands(program: Command): void {
     .description("end a job: what was decided is committed, its state is dropped")
     .argument("<job>", "name of the job")
     .option("--with-savepoint", "take a savepoint first; if that fails, the job goes on")
-    .option("--to <place>", "where the savepoint goes")
+    .option("--to <place>", "where the savepoint goes: a directory (an absolute path) or nats:<bucket>")
     .addHelpText(
       "after",
       exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is being canceled"),
@@ -74,6 +82,7 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   checkJobName(job);
   if (flags.to !== undefined && flags.withSavepoint !== true)
     throw new ConfigurationError("to", "--to says where a savepoint goes: it needs --with-savepoint");
+  if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
       await clientOf(view, flags).cancel(job);

@@ -12,7 +12,7 @@ import { addGapOptions } from "../gaps.ts";
 import { addConfigOptions, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { counted } from "../text.ts";
-import { addClientOptions, type ClientFlags, checkJobName, print, withView } from "./client.ts";
+import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 import { handIn, type SubmitFlags } from "./requests.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
 
@@ -80,6 +80,7 @@ export function savepointCommands(program: Command): void {
 
 async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" | "drain"): Promise<void> {
   checkJobName(job);
+  if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
     const { checkpointId, location } = await takeSavepoint(view, flags, job, then);
     const stopped = then !== "go-on";
@@ -89,6 +90,7 @@ async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" |
 }
 
 async function restore(path: string, flags: RestoreFlags): Promise<void> {
+  checkPlace("--from", flags.from);
   if (flags.dryRun === true) return showRestore(path, flags);
   const request = {
     location: flags.from,
