@@ -9,10 +9,10 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { createJiti } from "jiti";
+import { createJiti, type Jiti } from "jiti";
 import { show } from "../config/quantity.ts";
 import { nearest } from "../config/suggestion.ts";
-import { ConfigurationError } from "../errors.ts";
+import { ConfigurationError, describeError } from "../errors.ts";
 import { isJobOfAnotherCopy, Job } from "./job.ts";
 
 const typeScript = [".ts", ".mts", ".cts"];
@@ -61,8 +61,28 @@ async function similarFile(path: string, file: string): Promise<string> {
 async function importFile(file: string): Promise<Record<string, unknown>> {
   if (javaScript.includes(extname(file))) return await import(pathToFileURL(file).href);
   // No cache on disk: compiling one file takes milliseconds, and containers are often read-only.
-  const jiti = createJiti(import.meta.url, { interopDefault: false, fsCache: false });
-  return await jiti.import<Record<string, unknown>>(file);
+  const options = { interopDefault: false, fsCache: false };
+  let unread: unknown;
+  let jiti: Jiti;
+  try {
+    // The parent is the job file: the tsconfig.json whose "paths" count is the nearest one above it.
+    jiti = createJiti(file, { ...options, tsconfigPaths: true });
+  } catch (error) {
+    // What it extends may be a development dependency, and not installed here. Without aliases nothing is missing.
+    unread = error;
+    jiti = createJiti(file, options);
+  }
+  try {
+    return await jiti.import<Record<string, unknown>>(file);
+  } catch (error) {
+    if (unread === undefined || !isMissingModule(error)) throw error;
+    const note = `${error.message} (path aliases do not hold: tsconfig.json cannot be read: ${describeError(unread)})`;
+    throw new Error(note, { cause: error });
+  }
+}
+
+function isMissingModule(error: unknown): error is Error {
+  return error instanceof Error && /^Cannot find (module|package) /.test(error.message);
 }
 
 async function loadError(path: string, file: string, error: unknown): Promise<ConfigurationError> {

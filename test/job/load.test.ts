@@ -98,6 +98,43 @@ describe("a job file", () => {
     expect(await load("typed.mts", content)).toEqual(loaded);
   });
 
+  test("in TypeScript, with the path aliases of the nearest tsconfig.json and of what that extends", async () => {
+    await mkdir(join(project, "aliased/jobs"), { recursive: true });
+    await mkdir(join(project, "aliased/library"), { recursive: true });
+    const at = (name: string) => join(project, "aliased", name);
+    await writeFile(
+      at("base.json"),
+      `{ // comments are allowed there
+        "compilerOptions": { "paths": { "@library/*": ["./library/*"], "#name": ["./library/name.ts"] } },
+      }`,
+    );
+    await writeFile(at("tsconfig.json"), `{ "extends": "./base.json" }`);
+    await writeFile(at("library/name.ts"), `export const name: string = "loaded";\n`);
+    await writeFile(at("library/again.ts"), `export { name as again } from "#name";\n`);
+    const content = `
+      import { defineJob } from "tidemark";
+      import { again } from "@library/again";
+      import { name } from "#name";
+      ${connectors.replaceAll(" = {", ": any = {")}
+      if (again !== name) throw new Error("two modules");
+      export default defineJob(name, {}, ${build.replace("(job)", "(job: any)")});
+    `;
+    expect(await load("aliased/jobs/job.ts", content)).toEqual(loaded);
+  });
+
+  test("in TypeScript, under a tsconfig.json that extends what is not installed", async () => {
+    await mkdir(join(project, "extending"), { recursive: true });
+    await writeFile(join(project, "extending/tsconfig.json"), `{ "extends": "@absent/tsconfig" }`);
+    const content = (imported: string) => `
+      import { defineJob } from "tidemark"; ${imported}
+      ${connectors.replaceAll(" = {", ": any = {")}
+      export default defineJob("loaded", {}, ${build.replace("(job)", "(job: any)")});
+    `;
+    expect(await load("extending/plain.ts", content(""))).toEqual(loaded);
+    const found = await load("extending/aliased.ts", content(`import "@library/a";`));
+    expect(found.message).toMatch(/Cannot find .*@library.*tsconfig\.json cannot be read: .*@absent/s);
+  });
+
   test.each([
     [
       "mjs",
