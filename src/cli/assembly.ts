@@ -30,6 +30,7 @@ import { NatsBus } from "../nats/connection/bus.ts";
 import { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { NatsLink } from "../nats/connection/link.ts";
+import { releaseProgress } from "../nats/reader/progress.ts";
 import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-storage.ts";
 import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
@@ -201,6 +202,7 @@ export async function createCoordinator(
     clock: systemClock,
     timings: { ...defaultTimings, ...options.timings },
     newId,
+    releaseInput: (record, signal) => releaseProgress(cluster.nats, record, signal),
     chance: () => Math.random() * 2 - 1,
   });
 }

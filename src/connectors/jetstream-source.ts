@@ -152,6 +152,12 @@ function checkStream(
       `${named} has interest retention: freeing what was read needs nats-server ${CONSUMER_RESET_SINCE}, this is ${serverVersion}; use limits retention`,
     );
   }
+  const inactiveNs = info.config.consumer_limits?.inactive_threshold ?? 0;
+  if (retention === "interest" && inactiveNs > 0) {
+    throw new EnvironmentError(
+      `${named} has interest retention and consumer_limits.inactive_threshold ${inactiveNs / 1e6} ms: the server would delete the progress consumer, which is never pulled from, after that time, and the messages that it holds; take inactive_threshold out of consumer_limits: ${shellCommand("nats", "stream", "edit", options.stream, "--interactive")}`,
+    );
+  }
   if (groups.some((filters) => filters.length > 1) && !isAtLeast(serverVersion, "2.10.0")) {
     throw new EnvironmentError(
       `several subjects in one split need nats-server 2.10.0, this is ${serverVersion}; make them splits of their own`,

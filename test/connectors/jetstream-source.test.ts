@@ -222,6 +222,15 @@ describe("discovery", () => {
     await expect(
       jetstreamSource({ stream: "LINES", progress: false }).discover(environment()),
     ).rejects.toThrow(ConfigurationError);
+    await manager.streams.update("LINES", { consumer_limits: { inactive_threshold: 60e9 } });
+    // The server puts the limit on every consumer that names none.
+    const durable = await manager.consumers.add("LINES", { durable_name: "d" });
+    expect(durable.config.inactive_threshold).toBe(60e9);
+    await expect(jetstreamSource({ stream: "LINES" }).discover(environment())).rejects.toThrow(
+      /stream "LINES" has interest retention and consumer_limits.inactive_threshold 60000 ms.*nats stream edit LINES/,
+    );
+    await manager.streams.update("LINES", { consumer_limits: { inactive_threshold: 0 } });
+    expect(await jetstreamSource({ stream: "LINES" }).discover(environment())).toHaveLength(1);
   });
 });
 

@@ -166,6 +166,7 @@ export class MemoryWorld {
       ...shared,
       own,
       place: `process ${shared.id}`,
+      releaseInput: async () => {},
       newId,
       chance: () => 0,
       onCrash: (error) => this.crashes.push(error),

@@ -4,7 +4,8 @@
  *
  * Positions in checkpoints are what counts; this is display. Moving it is best effort: rate limited, never throws, and
  * what is missed comes with the next checkpoint. Only `ensure` on an interest stream matters, because there the
- * consumer holds the messages until they are read: it is made before reading begins, and never deleted.
+ * consumer holds the messages until they are read: it is made before reading begins, and is deleted only by the leader or
+ * `tidemark dispose`, once the job has ended for good.
  */
 import {
   AckPolicy,
@@ -210,6 +211,16 @@ export async function findProgress(
 export async function deleteProgress(nats: NatsEnvironment, { stream, name }: ProgressOf): Promise<void> {
   const manager = await nats.manager();
   await isThere(manager.consumers.delete(stream, name));
+}
+
+/** Deletes what `findProgress` finds. Once `signal` is aborted nothing more is deleted: the job may begin again. */
+export async function releaseProgress(
+  nats: NatsEnvironment,
+  record: Parameters<typeof findProgress>[1],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const consumer of await findProgress(nats, record))
+    if (!signal.aborted) await deleteProgress(nats, consumer);
 }
 
 /** Neither a missing consumer nor a missing stream is an error. */

@@ -28,6 +28,7 @@ import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
 import { forkFrom } from "./fork.ts";
+import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
@@ -50,6 +51,7 @@ export interface CoordinatorOptions extends Surroundings {
   readonly store: RecordStore;
   readonly link: ControlLink;
   readonly newId: () => string;
+  readonly releaseInput: ReleaseInput;
   /** Uniform in [-1, 1). */
   readonly chance: () => number;
   /** A broken invariant: the process must end. */
@@ -74,11 +76,13 @@ export class Coordinator {
   #adoption: Promise<void> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
   readonly #adopting: TroubleWatch;
+  readonly #releases: InputReleases;
 
   constructor(options: CoordinatorOptions) {
     const { id, place, own, store, clock, timings, logger, onCrash } = options;
     const { leaseMs } = timings;
     this.#options = options;
+    this.#releases = new InputReleases(options);
     const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
@@ -117,6 +121,7 @@ export class Coordinator {
   /** Gives the lease back, so that a standby takes over at once. The jobs go on under it. */
   async stop(): Promise<void> {
     this.#session?.close();
+    await this.#releases.settle();
     await this.#lease.stop();
     this.#options.troubles.close();
   }
@@ -187,6 +192,7 @@ export class Coordinator {
       record,
       revision,
       key: jobKey(job),
+      onEnded: (ended, signal) => this.#releases.ended(ended, signal),
       onLost: () => {
         if (this.#jobs.get(job) === runtime) this.#forget(job);
       },
@@ -358,6 +364,8 @@ export class Coordinator {
     const found = await store.read(key);
     const stored = found === undefined ? undefined : decodeRecord(found.value);
     const running = await this.#upToDate(job);
+    // The consumers of the next run have the same names.
+    await this.#releases.released(job);
     // What has ended may have been disposed of behind the back of its leader.
     const existing = running?.ended === false ? running.record : stored;
     const led = await this.#ledByCluster(existing, submission);

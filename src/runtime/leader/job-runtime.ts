@@ -59,6 +59,8 @@ export interface JobRuntimeOptions extends Surroundings {
   /** Uniform in [-1, 1). */
   readonly chance: () => number;
   readonly onCrash: (error: unknown) => void;
+  /** The terminal status is durable. The signal is aborted when this runtime is closed. */
+  readonly onEnded: (record: JobRecord, signal: AbortSignal) => void;
   /** Another leader has taken the job over: this runtime is to be closed. */
   readonly onLost: () => void;
 }
@@ -269,8 +271,7 @@ export class JobRuntime {
   }
 
   #waitingFor(phase: string): string {
-    if (phase !== "waiting") return "";
-    return this.#neededSlots();
+    return phase === "waiting" ? this.#neededSlots() : "";
   }
 
   #neededSlots(): string {
@@ -281,8 +282,7 @@ export class JobRuntime {
   /* ------------------------------------------------------------------ effects of the job machine */
 
   #jobHandlers(): EffectHandlers<JobEffects> {
-    const { clock, logger } = this.#options;
-    const { job } = this.#options;
+    const { clock, logger, job } = this.#options;
     return {
       "store.claim": () => this.#change({ change: "claim", token: this.#options.token }),
       "start.policies": ({ reservedCheckpointId }) => this.#startPolicies(reservedCheckpointId),
@@ -302,6 +302,7 @@ export class JobRuntime {
         this.#requests.failAll(`the job is ${status}`);
         this.#reaper.releaseJob(this.record);
         this.#checkpoints.sweep();
+        this.#options.onEnded(this.record, this.#life.signal);
         this.#workers.close();
         this.#troubles.close();
       },

@@ -131,6 +131,13 @@ export function keepsState({ status, checkpointing, checkpoints, disposed }: Job
   return status !== "failed" || checkpointing.retention !== "delete" || checkpoints.length > 0;
 }
 
+/** false: the job has ended for good, so nothing will read on from where it stopped. */
+export function goesOn(record: JobRecord): boolean {
+  const { status, checkpoints } = record;
+  if (status === "finished") return false;
+  return status === "canceled" ? checkpoints.length > 0 : keepsState(record);
+}
+
 function storageRefusal(
   { job, storage }: JobSubmission,
   facts: Pick<AdmissionFacts, "storage">,

@@ -1,0 +1,64 @@
+/** Takes from the input what jobs have put there to show their progress, once they have ended for good. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { describeError } from "../../errors.ts";
+import type { Clock } from "../clock.ts";
+import { goesOn } from "./submission.ts";
+
+/** Harmless where nothing is left. Once `signal` is aborted it deletes nothing more. */
+export type ReleaseInput = (record: JobRecord, signal: AbortSignal) => Promise<void>;
+
+interface InputReleasesOptions {
+  readonly releaseInput: ReleaseInput;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** So long a coordinator that stops waits. */
+const WAIT_MS = 2000;
+
+export class InputReleases {
+  readonly #options: InputReleasesOptions;
+  /** Under way, by job. */
+  readonly #underWay = new Map<string, Promise<void>>();
+
+  constructor(options: InputReleasesOptions) {
+    this.#options = options;
+  }
+
+  /** Best effort: the next leader tries again, and so does `tidemark dispose`. */
+  ended(record: JobRecord, signal: AbortSignal): void {
+    const { job } = record;
+    if (goesOn(record)) return;
+    const release = this.#release(record, signal).finally(() => this.#underWay.delete(job));
+    this.#underWay.set(job, release);
+  }
+
+  /** The consumers of the job's next run have the same names. */
+  async released(job: string): Promise<void> {
+    await this.#underWay.get(job);
+  }
+
+  /** A `tidemark run` ends its coordinator as soon as its job has ended. */
+  async settle(): Promise<void> {
+    const released = Promise.all(this.#underWay.values());
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(WAIT_MS, resolve);
+      void released.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Never rejects. */
+  async #release(record: JobRecord, signal: AbortSignal): Promise<void> {
+    const { releaseInput, logger } = this.#options;
+    try {
+      await releaseInput(record, signal);
+    } catch (error) {
+      const fields = { job: record.job, error: describeError(error) };
+      logger.warn(fields, "progress consumers of the ended job are left on its input");
+    }
+  }
+}
