@@ -12,6 +12,7 @@ import { runCommand } from "./commands/run.ts";
 import { savepointCommands } from "./commands/savepoints.ts";
 import { workerCommand } from "./commands/worker.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./report-error.ts";
+import { commandOutput, reserveStdout } from "./stdout.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
@@ -32,12 +33,19 @@ jobCommands(program);
 checkpointCommands(program);
 configCommand(program);
 complainInOurForm(program, "tidemark");
+// The output of a worker is its log.
+program.hook("preAction", (_, command) => {
+  if (command.name() !== "worker") reserveStdout();
+});
 
 // Whoever read our output has gone: that ends the output, not the job.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 try {
   await program.parseAsync();
+  await commandOutput.flushed();
+  // At once: a job file may have left a timer or a server open.
+  process.exit();
 } catch (error) {
   if (error instanceof CommanderError)
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;

@@ -13,7 +13,6 @@ import type { JobReport } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
-import { loadJob } from "../job/load.ts";
 import { type NatsServer, startNatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
@@ -28,6 +27,7 @@ import {
 import { Children } from "./children.ts";
 import { EndingPatience, unendedText } from "./ending.ts";
 import { describeGaps, type GapFlags } from "./gaps.ts";
+import { loadJobFile } from "./job-file.ts";
 import {
   type ClusterFlags,
   type ConfigFlags,
@@ -100,7 +100,7 @@ export class RunSession {
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const { flags, logger } = options;
-    const prepared = prepareSubmission(await loadJob(options.jobPath), overridesOf(flags));
+    const prepared = prepareSubmission(await loadJobFile(options.jobPath), overridesOf(flags));
     options.onLoaded?.();
     for (const warning of prepared.warnings) logger.warn({}, warning);
     const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);

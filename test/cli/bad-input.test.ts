@@ -435,6 +435,37 @@ describe("each is told in one message", () => {
     expect(ended).toMatchObject({ code, stdout: "" });
   });
 
+  test("what a job file does while it is loaded changes neither output nor end of a command", async () => {
+    const busy = `import { createServer } from "node:net";
+console.log("from console"); process.stdout.write("from stdout\\n"); process.exitCode = 9;
+setInterval(() => {}, 1000); createServer().listen(0);\n`;
+    workspace.write("busy.mjs", busy + countingJob({ count: 10 }));
+    const printed = await workspace.run(["config", "print", "busy.mjs", "--json"]);
+    expect(printed.code).toBe(0);
+    expect(JSON.parse(printed.stdout)).toHaveProperty("options");
+    expect(printed.stderr).toContain("from console\nfrom stdout\n");
+    const ran = await workspace.run(here("run", "busy.mjs", "--json"));
+    expect(ran.code).toBe(0);
+    expect(JSON.parse(ran.stdout)).toMatchObject({ status: "finished" });
+  });
+
+  test.each([
+    ["process.exit(0);", "exits.mjs:2: called process.exit(0) while it was loaded"],
+    ["try { process.exit(7); } catch {}", "exits.mjs:2: called process.exit(7) while it was loaded"],
+    ["await new Promise(() => {});", "exits.mjs: awaits something at its top level that never comes"],
+  ])("a job file that ends the process or keeps it from going on: %s", async (line, words) => {
+    workspace.write("exits.mjs", `\n${line}\n${countingJob({ count: 10 })}`);
+    for (const args of [
+      ["config", "print", "exits.mjs", "--json"],
+      ["run", "exits.mjs"],
+    ]) {
+      const ended = await workspace.run(args);
+      expect(ended).toMatchObject({ code: USAGE, stdout: "" });
+      expect(ended.stderr).toMatch(/^tidemark: job file exits\.mjs/m);
+      expect(ended.stderr).toContain(words);
+    }
+  });
+
   test("--json changes nothing about it: standard output stays empty", async () => {
     const ended = await workspace.run(here("run", "no-sink-stream.mjs", "--json"));
     expect(ended).toMatchObject({ code: ENVIRONMENT, stdout: "" });

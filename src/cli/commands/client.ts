@@ -13,6 +13,7 @@ import { isName } from "../../job/name.ts";
 import { shellCommand } from "../../shell-command.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectView, messagesOf } from "../options.ts";
+import { commandOutput } from "../stdout.ts";
 
 export interface ClientFlags extends ClusterFlags {
   readonly server: string;
@@ -70,5 +71,5 @@ export function checkPlace(name: string, place: string): void {
 }
 
 export function print(flags: ClientFlags, value: unknown, text: string): void {
-  process.stdout.write(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
+  commandOutput.write(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
 }

@@ -2,10 +2,10 @@
 import type { Command } from "commander";
 import { resolveJobConfig } from "../../config/job-config.ts";
 import type { EffectiveOption } from "../../config/settings.ts";
-import { loadJob } from "../../job/load.ts";
 import { table } from "../../job/plan.ts";
 import { repeatedByRestart } from "../../job/repeats.ts";
 import { checkShared } from "../assembly.ts";
+import { loadJobFile } from "../job-file.ts";
 import {
   addConfigOptions,
   addStorageOptions,
@@ -13,6 +13,7 @@ import {
   overridesOf,
   type StorageFlags,
 } from "../options.ts";
+import { commandOutput } from "../stdout.ts";
 
 interface PrintFlags extends ConfigFlags, StorageFlags {
   readonly json?: boolean;
@@ -28,15 +29,15 @@ export function configCommand(program: Command): void {
 }
 
 async function print(path: string | undefined, flags: PrintFlags): Promise<void> {
-  const job = path === undefined ? undefined : await loadJob(path);
+  const job = path === undefined ? undefined : await loadJobFile(path);
   const repeats = job === undefined ? undefined : repeatedByRestart(job);
   const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
   checkShared(config.checkpointing.storage);
   if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify({ job: job?.name ?? null, options, warnings })}\n`);
+    commandOutput.write(`${JSON.stringify({ job: job?.name ?? null, options, warnings })}\n`);
     return;
   }
-  process.stdout.write(`${table(options.map((option) => [option.key, option.text, originOf(option)]))}\n`);
+  commandOutput.write(`${table(options.map((option) => [option.key, option.text, originOf(option)]))}\n`);
   for (const warning of warnings) process.stderr.write(`tidemark: warning: ${warning}\n`);
 }
 

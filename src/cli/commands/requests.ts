@@ -4,10 +4,10 @@ import type { Command } from "commander";
 import { regionsOf } from "../../../machines/regions.ts";
 import type { RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError } from "../../errors.ts";
-import { loadJob } from "../../job/load.ts";
 import { describePlan } from "../../job/plan.ts";
 import { type ClusterView, type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
+import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
@@ -62,7 +62,7 @@ export async function handIn(
   restore: RestoreRequest | null,
   say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
 ): Promise<void> {
-  const prepared = prepareSubmission(await loadJob(path), overridesOf(flags));
+  const prepared = prepareSubmission(await loadJobFile(path), overridesOf(flags));
   const logger = messagesOf(flags, "client");
   for (const warning of prepared.warnings) logger.warn({}, warning);
   await withView(

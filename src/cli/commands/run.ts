@@ -10,6 +10,7 @@ import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "..
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
 import { exitCodes } from "../report-error.ts";
 import { type RunFlags, RunSession } from "../run-session.ts";
+import { commandOutput } from "../stdout.ts";
 import { count } from "../text.ts";
 
 interface RunCommandFlags extends RunFlags {
@@ -40,7 +41,7 @@ export function runCommand(program: Command): void {
 
 async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const startedMs = performance.now();
-  const screen = new ProgressScreen(flags.json === true ? { write: () => {} } : process.stdout);
+  const screen = new ProgressScreen(flags.json === true ? { write: () => {} } : commandOutput);
   const say = (line: string) => screen.say(line);
   const interruption = new Interruption(say);
   const session = await RunSession.start({
@@ -63,7 +64,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     await session.close();
   }
   const seconds = (performance.now() - startedMs) / 1000;
-  if (flags.json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
+  if (flags.json === true) commandOutput.write(`${JSON.stringify(report)}\n`);
   else if (report.status !== "failed") say(epitaph(report, seconds, session.withoutCheckpoint(report)));
   if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
   process.exit(

@@ -1,7 +1,6 @@
 /** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
 import type { Command } from "commander";
 import { RequestRefusedError } from "../../errors.ts";
-import { loadJob } from "../../job/load.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
 import { jobKey } from "../../runtime/leader/coordinator.ts";
@@ -9,6 +8,7 @@ import { readRestorable } from "../../runtime/leader/fork.ts";
 import { decodeRecord } from "../../runtime/leader/record-writer.ts";
 import { prepareSubmission } from "../assembly.ts";
 import { addGapOptions } from "../gaps.ts";
+import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { counted } from "../text.ts";
@@ -104,7 +104,7 @@ async function restore(path: string, flags: RestoreFlags): Promise<void> {
 }
 
 async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
-  const prepared = prepareSubmission(await loadJob(path), overridesOf(flags));
+  const prepared = prepareSubmission(await loadJobFile(path), overridesOf(flags));
   await withView(
     flags,
     async (view) => {
