@@ -19,6 +19,7 @@ import {
 import {
   addCommand,
   createStream,
+  defaultMarkerPrefix,
   fittingParts,
   readStream,
   risks,
@@ -95,7 +96,7 @@ function resolve<T>(options: JetStreamSinkOptions<T>): Resolved<T> {
     );
   }
   if (!isSubjectToken(stream)) throw new ConfigurationError("stream", `"${stream}" is no name of a stream`);
-  const markerPrefix = options.markerPrefix ?? `tidemark-marker.${stream}`;
+  const markerPrefix = options.markerPrefix ?? defaultMarkerPrefix(stream);
   if (!isLiteralSubject(markerPrefix)) {
     throw new ConfigurationError("markerPrefix", `markerPrefix "${markerPrefix}" is no literal subject`);
   }

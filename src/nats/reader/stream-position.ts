@@ -3,6 +3,7 @@ import type { StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { Gaps } from "../../dataflow/source.ts";
 import { SourcePositionError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
+import { defaultMarkerPrefix } from "../publisher/sink-target.ts";
 
 /** Sequences, both included. */
 export interface SequenceRange {
@@ -66,11 +67,19 @@ function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): str
     const most = config.max_msgs_per_subject;
     return `it keeps ${most === 1 ? "the last message" : `the last ${most} messages`} of each subject`;
   }
-  if (config.allow_rollup_hdrs) return "it allows rollups, by which a message replaces earlier ones";
-  if (config.allow_msg_ttl) return "its messages may have a time to live";
+  // A sink needs both in its target, for its marker alone.
+  if (!isTargetOfSink(config)) {
+    if (config.allow_rollup_hdrs) return "it allows rollups, by which a message replaces earlier ones";
+    if (config.allow_msg_ttl) return "its messages may have a time to live";
+  }
   if (config.retention === "interest" && filters.length > 0)
     return "it drops the messages of other subjects when their consumers have them";
   return undefined;
+}
+
+/** By the subject of its markers; one with a prefix of the user's own is not recognised. */
+function isTargetOfSink({ name, subjects }: StreamConfig): boolean {
+  return subjects?.includes(`${defaultMarkerPrefix(name)}.>`) ?? false;
 }
 
 /** What happens where input of a split is missing, and why so. */
