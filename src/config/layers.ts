@@ -166,6 +166,8 @@ export function flagEntries(flags: Readonly<Record<string, unknown>>): Entry[] {
     .map(([spelling, value]) => ({ spelling, value, origin: { layer: "command line" } }));
 }
 
+const VARIABLE_PREFIX = "TIDEMARK_";
+
 /**
  * The engine has other variables that begin with TIDEMARK_, so an unknown one is an error only where it can be
  * nothing but an option: in a section, or a letter away from one.
@@ -176,15 +178,17 @@ export function environmentEntries(environment: Readonly<Record<string, string |
     ...variableNames,
   ]);
   const names = [...keys.keys()];
+  // Without what is common to all of them: the longer a name, the more letters of it may be wrong.
+  const bareNames = names.map((name) => name.slice(VARIABLE_PREFIX.length));
   const entries: Entry[] = [];
   for (const [name, value] of Object.entries(environment)) {
-    if (!name.startsWith("TIDEMARK_") || value === undefined || value.trim() === "") continue;
+    if (!name.startsWith(VARIABLE_PREFIX) || value === undefined || value.trim() === "") continue;
     const key = keys.get(name);
     if (key !== undefined) {
       entries.push({ spelling: key, value, origin: { layer: "environment", place: name } });
     } else if (
       optionSections.some((section) => name.startsWith(`TIDEMARK_${section.toUpperCase()}_`)) ||
-      nearest(name, names) !== undefined
+      nearest(name.slice(VARIABLE_PREFIX.length), bareNames) !== undefined
     ) {
       throw new ConfigurationError(name, `${name}: no such option${didYouMean(name, names)}`);
     }

@@ -339,6 +339,24 @@ describe("environment", () => {
     expect(resolveJobConfig({}, { environment })).toEqual(defaults);
   });
 
+  test("variables of the connection are none, whatever they resemble", () => {
+    const others = [
+      "CREDS",
+      "NKEY",
+      "USER",
+      "PASSWORD",
+      "TOKEN",
+      "TLS",
+      "TLS_KEY",
+      "DOMAIN",
+      "SERVER",
+      "SLOTS",
+      "PREFIX",
+    ];
+    const environment = Object.fromEntries(others.map((name) => [`TIDEMARK_${name}`, "x"]));
+    expect(() => resolveJobConfig({}, { environment })).not.toThrow();
+  });
+
   test("what can only be a misspelt option is refused", () => {
     expect(refusal({}, { environment: { TIDEMARK_CHECKPOINTING_INTERVALL: "1s" } })).toEqual({
       key: "TIDEMARK_CHECKPOINTING_INTERVALL",
