@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
 import { StorageRefusedError } from "../../src/errors.ts";
-import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
+import { MemoryStorage } from "../../src/memory/storage.ts";
+import { type KeyedStateDetail, SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
 import type { EncodedChunk } from "../../src/state/snapshot.ts";
 
 const unhandled: unknown[] = [];
@@ -44,4 +45,32 @@ test("an upload that is refused while slices are still encoded fails the snapsho
   await new Promise((resolve) => setTimeout(resolve, 5));
   expect(unhandled).toEqual([]);
   await expect(upload.stored()).rejects.toThrow("the bucket is full");
+});
+
+test("state up to the inline threshold stays in the handle, one byte more makes an object", async () => {
+  const uploaded = async (inlineBytesMax: number) => {
+    const storage = new MemoryStorage();
+    const upload = new SnapshotUpload({
+      cuts: [cutOf(3)],
+      subtaskIndex: 0,
+      storage,
+      inlineBytesMax,
+      objectName: (part) => `part-${part}`,
+      onRoom() {},
+    });
+    while (!upload.encoded) {
+      upload.step(Number.POSITIVE_INFINITY);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const state = (await upload.stored())[0]!;
+    return {
+      inline: (state.inline as KeyedStateDetail).bytes?.byteLength ?? 0,
+      objects: state.objects.map(({ name }) => name),
+    };
+  };
+  const { inline: bytes, objects } = await uploaded(1000);
+  expect(bytes).toBeGreaterThanOrEqual(300);
+  expect(objects).toEqual([]);
+  expect(await uploaded(bytes)).toEqual({ inline: bytes, objects: [] });
+  expect(await uploaded(bytes - 1)).toEqual({ inline: 0, objects: ["part-0"] });
 });
