@@ -100,7 +100,7 @@ test("runs of different jobs and a cluster on one server leave each other alone"
   await interrupt(resumed);
 });
 
-test("the job of a run that has ended is resumed by submit", async () => {
+test("the job of a run that has ended is resumed by submit, and back by run", async () => {
   const first = run("first");
   const one = await processes("first");
   await interrupt(first);
@@ -120,6 +120,12 @@ test("the job of a run that has ended is resumed by submit", async () => {
   await goesOn(two);
   await createClient(cluster).suspend("first");
   await comesTo("first", "suspended", (now) => now.status === "suspended");
+
+  const last = run("first");
+  const three = await processes("first");
+  expect(three.incarnation).toBe(one.incarnation);
+  expect(three.leader).not.toBe(two.leader);
+  await interrupt(last);
   for (const part of parts) {
     part.kill("SIGTERM");
     expect((await part.ended).code).toBe(0);

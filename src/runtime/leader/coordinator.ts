@@ -303,6 +303,8 @@ export class Coordinator {
     const { job } = request;
     const record = await this.#recordOf(job);
     if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
+    // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.
+    if ((await this.#watch.presentHolder(leaseKey(job))) !== undefined) return undefined;
     if (record.scope === "job" && !hasEnded(record))
       return {
         answer: "refused",

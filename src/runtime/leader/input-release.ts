@@ -5,7 +5,7 @@ import { describeError } from "../../errors.ts";
 import type { Clock } from "../clock.ts";
 import { goesOn } from "./submission.ts";
 
-/** Harmless where nothing is left. Once `signal` is aborted it deletes nothing more. */
+/** The deletion of the progress consumers of an ended job; harmless where none is left. Once `signal` is aborted it deletes nothing more. */
 export type ReleaseInput = (record: JobRecord, signal: AbortSignal) => Promise<void>;
 
 interface InputReleasesOptions {
@@ -14,7 +14,7 @@ interface InputReleasesOptions {
   readonly logger: Logger;
 }
 
-/** So long a coordinator that stops waits. */
+/** The longest wait of a coordinator that stops. */
 const WAIT_MS = 2000;
 
 export class InputReleases {

@@ -39,6 +39,12 @@ export class LeaseWatch {
     return this.#isOver(look) ? undefined : look.place;
   }
 
+  /** As `holder`, but reads the lease anew: a process that took it before this call is seen. */
+  async presentHolder(key: string): Promise<string | undefined> {
+    const look = await this.#readAgain(key);
+    return this.#isOver(look) ? undefined : look.place;
+  }
+
   /** As `holder`, but waits until the lease was renewed or is over: as long as a lease lasts. */
   async livingHolder(key: string): Promise<string | undefined> {
     const { clock, leaseMs } = this.#options;
