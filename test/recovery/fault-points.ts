@@ -251,7 +251,8 @@ function disturbBatches(cluster: Cluster, fault: FaultPoint): void {
   const request = connection.request.bind(connection);
   connection.request = (subject, payload, options) => {
     const send = () => request(subject, payload, options);
-    if (!subject.startsWith("tidemark-marker.")) return send();
+    // What asks how large a batch may be holds no marker.
+    if (!subject.startsWith("tidemark-marker.") || String(payload) === "") return send();
     const marker = JSON.parse(String(payload)) as { checkpointId: number; generation: number };
     const isTakeOver = options?.headers?.get("Nats-Batch-Sequence") === "1";
     return fault.around(
