@@ -153,8 +153,8 @@ export interface SubtaskReport {
   readonly recordsIn: number;
   /** Of a source: input that was gone before it was read and was skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
-  /** The newest checkpoint that was triggered and is neither completed nor aborted; null: there is none. */
-  readonly checkpoint: SubtaskProgress | null;
+  /** The checkpoints that were triggered and are neither completed nor aborted, oldest first; of many the newest ones. */
+  readonly checkpoints: readonly SubtaskProgress[];
 }
 
 /** How far one subtask has got with a checkpoint: what shows the channel that blocks it. */

@@ -11,7 +11,7 @@ type Changes = Partial<Omit<JobReport, "checkpoints">> & {
 };
 
 function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport {
-  const subtask = { worker: "w", generation: 1, state: "running", checkpoint: null };
+  const subtask = { worker: "w", generation: 1, state: "running", checkpoints: [] };
   return {
     job: "j",
     incarnation: "i",

@@ -79,10 +79,12 @@ test("an aligned checkpoint waits behind the backlog, and says where", async () 
   await until("the fuller channel is named", async () => {
     const subtasks = (await cluster.report())?.subtasks ?? [];
     return subtasks.find(
-      ({ subtask, checkpoint }) =>
+      ({ subtask, checkpoints }) =>
         subtask.startsWith("count/") &&
-        checkpoint?.phase === "aligning" &&
-        checkpoint.missingChannels.join() === "read/0 over edge read-count",
+        checkpoints.some(
+          ({ phase, missingChannels }) =>
+            phase === "aligning" && missingChannels.join() === "read/0 over edge read-count",
+        ),
     );
   });
   await checkpointThatTook((ms) => ms > 1000);

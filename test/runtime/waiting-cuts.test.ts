@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
-import type { SnapshotRequest } from "../../src/control/messages.ts";
+import type { JobReport, SnapshotRequest } from "../../src/control/messages.ts";
 import { type } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { valueState } from "../../src/state/descriptor.ts";
@@ -77,6 +77,12 @@ const waits = () =>
     ),
   );
 
+/** What is said of one subtask, for each pending checkpoint. */
+const phasesOfCounts = ({ pending }: JobReport["checkpoints"]): string[] =>
+  pending.flatMap(({ missing }) =>
+    missing.filter(({ subtask }) => subtask === "count/0").map(({ phase }) => phase),
+  );
+
 const OVER = new Set<string>(["subsumed", "job-stopped"]);
 
 async function nothingDeclined(): Promise<void> {
@@ -136,7 +142,17 @@ describe("a savepoint", () => {
     await world.comesTo("it is under way", ({ checkpoints }) => checkpoints.pending.length === 1);
     const second = takesSavepoint();
     const third = takesSavepoint();
-    await waits();
+    const held = await world.comesTo(
+      "two wait for the first",
+      ({ checkpoints }) =>
+        phasesOfCounts(checkpoints).filter((phase) => /older checkpoint/.test(phase)).length === 2,
+    );
+    // Each pending one says how far the subtask is with it, and not with the newest one.
+    expect(phasesOfCounts(held.checkpoints)).toEqual([
+      "storing its state",
+      "waiting until the state at an older checkpoint is encoded",
+      "waiting until the state at an older checkpoint is encoded",
+    ]);
     storage.open();
     const locations = await Promise.all([first, second, third]);
     expect(new Set(locations.map(({ location }) => location)).size).toBe(3);

@@ -146,7 +146,7 @@ export class JobRuntime {
       record: () => this.record,
       change: (change) => this.#change(change),
       tell: (message) => this.#generations.tell(message),
-      progressOf: (subtask) => this.#workers.progressOf(subtask),
+      progressOf: (subtask, checkpointId) => this.#workers.progressOf(subtask, checkpointId),
     });
     this.#generations = new RegionGenerations({
       ...options,

@@ -14,13 +14,7 @@ import type {
 } from "../../../machines/protocol.ts";
 import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../../machines/subtask.ts";
-import type {
-  Deployment,
-  GenerationRequest,
-  SubtaskMessage,
-  SubtaskProgress,
-  SubtaskReport,
-} from "../../control/messages.ts";
+import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
 import type { ChannelId, ControlFrame } from "../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
@@ -40,6 +34,7 @@ import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { Barriers } from "./barriers.ts";
 import { restoreChannels } from "./channel-state.ts";
+import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
 import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
 import { SinkTransactions } from "./sink-transactions.ts";
 import { SkippedInput } from "./skipped-input.ts";
@@ -89,12 +84,8 @@ export class Subtask {
   /** The job stops with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
   #stoppingAt = 0;
   #abortedUpTo = 0;
-  /** Checkpoints whose cut waits for an older one (S7 of the machine). */
-  readonly #waiting = new Set<number>();
   #drain: () => void = () => {};
-  /** The newest checkpoint that was triggered and is not over. */
-  #checkpointId: number | undefined;
-  #acknowledged = 0;
+  readonly #underWay: CheckpointsUnderWay;
   #skippedInput: SkippedInput | undefined;
   #closing: Promise<void> | undefined;
 
@@ -150,6 +141,11 @@ export class Subtask {
       atBorder: (run) => this.#loop?.atBorder(run),
       onCollected: (collection) => this.#snapshots.storeChannels(collection),
     });
+    this.#underWay = new CheckpointsUnderWay({
+      origins: options.origins,
+      missingChannels: (checkpointId) => this.#barriers.missing(checkpointId),
+      isTaken: (checkpointId) => this.#snapshots.has(checkpointId),
+    });
   }
 
   start(): void {
@@ -181,7 +177,7 @@ export class Subtask {
         return;
       case "checkpoint.trigger":
         this.#startIfOvertaken(message.generation);
-        this.#checkpointId = Math.max(this.#checkpointId ?? 0, message.checkpointId);
+        this.#underWay.begin(message.checkpointId);
         if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.options);
         return;
       case "generation.drain":
@@ -192,12 +188,12 @@ export class Subtask {
         this.#positions.delete(message.checkpointId);
         this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
         if (this.#stoppingAt === message.checkpointId) this.#loop?.release(STOP);
-        this.#endCheckpoint(message.checkpointId);
+        this.#underWay.abort(message.checkpointId);
         this.#barriers.aborted(message);
         this.#host.send("subtask", message);
         return;
       case "checkpoint.completed":
-        this.#endCheckpoint(message.checkpointId);
+        this.#underWay.complete(message.checkpointId);
         this.#host.send("subtask", message);
         return;
     }
@@ -216,28 +212,8 @@ export class Subtask {
       state: this.#host.state("subtask"),
       recordsIn: this.#counter.records,
       skipped: this.#skippedInput?.report() ?? null,
-      checkpoint: this.#checkpointId === undefined ? null : this.#progress(this.#checkpointId),
+      checkpoints: this.#underWay.report(),
     };
-  }
-
-  #endCheckpoint(checkpointId: number): void {
-    if (this.#checkpointId === checkpointId) this.#checkpointId = undefined;
-  }
-
-  #progress(checkpointId: number): SubtaskProgress {
-    const { origins } = this.#options;
-    const missing = this.#barriers.missing(checkpointId);
-    if (missing !== undefined) {
-      const missingChannels = missing.map((channel) => origins[channel] ?? "");
-      return { checkpointId, phase: "aligning", missingChannels };
-    }
-    if (this.#snapshots.has(checkpointId)) return { checkpointId, phase: "uploading", missingChannels: [] };
-    if (this.#acknowledged >= checkpointId)
-      return { checkpointId, phase: "acknowledged", missingChannels: [] };
-    // Its own barrier, or one in front of it.
-    if (this.#waiting.size > 0)
-      return { checkpointId, phase: "waiting-for-older-snapshot", missingChannels: [] };
-    return { checkpointId, phase: "waiting-for-barrier", missingChannels: origins };
   }
 
   /** Ends everything that this subtask does; afterwards it holds nothing. */
@@ -327,11 +303,11 @@ export class Subtask {
       },
       "emit.cancelMarker": ({ checkpointId }) => this.#broadcast({ kind: "cancelMarker", checkpointId }),
       "hold.input": ({ checkpointId }) => {
-        this.#waiting.add(checkpointId);
+        this.#underWay.hold(checkpointId);
         this.#loop?.hold(cutOf(checkpointId));
       },
       "release.input": ({ checkpointId }) => {
-        this.#waiting.delete(checkpointId);
+        this.#underWay.release(checkpointId);
         this.#loop?.release(cutOf(checkpointId));
       },
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
@@ -343,7 +319,7 @@ export class Subtask {
       "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
         const transactions = this.#sinks.committables(checkpointId);
         const snapshot = this.#snapshots.acknowledgement(checkpointId, finished, transactions);
-        this.#acknowledged = checkpointId;
+        this.#underWay.acknowledge(checkpointId);
         send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
       },
       "send.decline": ({ reason: detail, ...message }) =>

@@ -51,8 +51,8 @@ export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly troubles: TroubleWatcher;
   /** To every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
-  /** How far a subtask is, as its worker said last. */
-  readonly progressOf: (subtask: SubtaskName) => Omit<MissingSubtask, "subtask">;
+  /** How far a subtask is with a checkpoint, as its worker said last. */
+  readonly progressOf: (subtask: SubtaskName, checkpointId: number) => Omit<MissingSubtask, "subtask">;
 }
 
 /** A pending checkpoint's acknowledgements and times. */
@@ -125,15 +125,15 @@ export class JobCheckpoints {
       ageMs: this.#options.clock.elapsedMs() - startedMs,
       acknowledged: snapshots.size,
       subtasks: subtasks.length,
-      missing: this.#missing(snapshots),
+      missing: this.#missing(checkpointId, snapshots),
     };
   }
 
-  #missing(snapshots: ReadonlyMap<SubtaskName, SubtaskSnapshot>): MissingSubtask[] {
+  #missing(checkpointId: number, snapshots: ReadonlyMap<SubtaskName, SubtaskSnapshot>): MissingSubtask[] {
     return subtasksOf(this.#options.record().plan)
       .filter((subtask) => !snapshots.has(subtask))
       .slice(0, MISSING_MAX)
-      .map((subtask) => ({ subtask, ...this.#options.progressOf(subtask) }));
+      .map((subtask) => ({ subtask, ...this.#options.progressOf(subtask, checkpointId) }));
   }
 
   /** How long the checkpoint of a suspension may take. */
@@ -359,7 +359,7 @@ export class JobCheckpoints {
   #remember(checkpointId: number, pending: Pending, generation: number, reason: AbortReason): void {
     const { clock, change, requests } = this.#options;
     const { request, snapshots, startedAtMs } = pending;
-    const missing = this.#missing(snapshots);
+    const missing = this.#missing(checkpointId, snapshots);
     const detail = detailOf(reason, pending, missing);
     this.#begun.delete(request.request);
     const { completed } = factsOf(this.#options.record());

@@ -93,13 +93,18 @@ export class WorkerRegistry {
     };
   }
 
-  /** How far a subtask is with the checkpoint under way, as its worker has said last. */
-  progressOf(subtask: SubtaskName): { readonly phase: string; readonly channels: readonly string[] } {
+  /** How far a subtask is with a checkpoint under way, as its worker has said last. */
+  progressOf(
+    subtask: SubtaskName,
+    checkpointId: number,
+  ): { readonly phase: string; readonly channels: readonly string[] } {
     for (const { answer } of this.#workers.values()) {
       const found = answer?.subtasks.find((one) => one.subtask === subtask);
       if (found === undefined) continue;
-      const { checkpoint, state } = found;
-      if (checkpoint === null) return { phase: subtaskStateInWords(state), channels: [] };
+      const { checkpoints, state } = found;
+      const checkpoint = checkpoints.find((one) => one.checkpointId === checkpointId);
+      // Its trigger has not come yet.
+      if (checkpoint === undefined) return { phase: subtaskStateInWords(state), channels: [] };
       return { phase: progressInWords[checkpoint.phase], channels: checkpoint.missingChannels };
     }
     return { phase: "not heard of", channels: [] };

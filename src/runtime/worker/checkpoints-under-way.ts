@@ -1,0 +1,78 @@
+/** How far one subtask is with each checkpoint that is not over: what shows the channel that blocks it. */
+import type { SubtaskProgress } from "../../control/messages.ts";
+
+export interface CheckpointsUnderWayOptions {
+  /** Where its input comes from, in words, by channel. */
+  readonly origins: readonly string[];
+  /** Channels whose barrier has not come; undefined: none of it has come, or all have. */
+  readonly missingChannels: (checkpointId: number) => readonly number[] | undefined;
+  /** Its snapshot is taken, and not handed over. */
+  readonly isTaken: (checkpointId: number) => boolean;
+}
+
+/** A report is one message, however many there are (P10). */
+const REPORTED_MAX = 32;
+
+export class CheckpointsUnderWay {
+  readonly #options: CheckpointsUnderWayOptions;
+  /** Triggered and not over, as far as is known here: has this subtask acknowledged it? */
+  readonly #acknowledged = new Map<number, boolean>();
+  /** Their cuts wait for an older one (P47). */
+  readonly #waiting = new Set<number>();
+
+  constructor(options: CheckpointsUnderWayOptions) {
+    this.#options = options;
+  }
+
+  /** Messages are repeated: a repeated one changes nothing. */
+  begin(checkpointId: number): void {
+    const known = this.#acknowledged;
+    if (!known.has(checkpointId)) known.set(checkpointId, false);
+    const [oldest] = known.keys();
+    if (known.size > REPORTED_MAX) known.delete(oldest!);
+  }
+
+  hold(checkpointId: number): void {
+    this.#waiting.add(checkpointId);
+  }
+
+  release(checkpointId: number): void {
+    this.#waiting.delete(checkpointId);
+  }
+
+  acknowledge(checkpointId: number): void {
+    if (this.#acknowledged.has(checkpointId)) this.#acknowledged.set(checkpointId, true);
+  }
+
+  abort(checkpointId: number): void {
+    this.#acknowledged.delete(checkpointId);
+  }
+
+  /** Subtasks are not told of the end of a savepoint that the job goes on after: it was before this. */
+  complete(checkpointId: number): void {
+    for (const [id, acknowledged] of this.#acknowledged)
+      if (id === checkpointId || (id < checkpointId && acknowledged)) this.#acknowledged.delete(id);
+  }
+
+  /** Oldest first. */
+  report(): SubtaskProgress[] {
+    const ids = [...this.#acknowledged.keys()].sort((a, b) => a - b);
+    return ids.map((id) => this.#progress(id));
+  }
+
+  #progress(checkpointId: number): SubtaskProgress {
+    const { origins, missingChannels, isTaken } = this.#options;
+    const missing = missingChannels(checkpointId);
+    if (missing !== undefined) {
+      const from = missing.map((channel) => origins[channel] ?? "");
+      return { checkpointId, phase: "aligning", missingChannels: from };
+    }
+    if (isTaken(checkpointId)) return { checkpointId, phase: "uploading", missingChannels: [] };
+    if (this.#acknowledged.get(checkpointId) === true)
+      return { checkpointId, phase: "acknowledged", missingChannels: [] };
+    // Its own barrier, or one in front of it.
+    if ([...this.#waiting].some((id) => id <= checkpointId))
+      return { checkpointId, phase: "waiting-for-older-snapshot", missingChannels: [] };
+    return { checkpointId, phase: "waiting-for-barrier", missingChannels: origins };
+  }
+}
