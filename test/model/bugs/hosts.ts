@@ -1,12 +1,21 @@
 /** Rules taken out of the hosts, of what is written into the record, and of the targets. */
+
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
+import type { CompositionState } from "../composition.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
 import type { Memory } from "../protocol/coordinator-memory.ts";
+import { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "../protocol/record-writer.ts";
 import type { Reroute } from "../protocol/variant.ts";
-import { type ModelCheckpoint, objectName, objectsOf, transactionName } from "../protocol/words.ts";
+import {
+  type ModelCheckpoint,
+  objectName,
+  objectsOf,
+  snapshotObjects,
+  transactionName,
+} from "../protocol/words.ts";
 import type { WorkerMemory } from "../protocol/worker-host.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
@@ -71,11 +80,20 @@ const stagedGoesToo: Reroute = (effect, proceed, _actor, state) => {
   );
 };
 
+/** What an aborted checkpoint's acknowledgements have named, and its manifest. */
+function namesOf(state: CompositionState, checkpointId: number): string[] {
+  const snapshots = memoryOf<Memory>(state).pending[checkpointId] ?? {};
+  return [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
+}
+
 /** Does not wait for the write that would prove that nothing names them. */
-const deletesAtOnce: Reroute = (effect, proceed) => {
+const deletesAtOnce: Reroute = (effect, proceed, _actor, state) => {
   if (effect.type !== "release.snapshots") return proceed();
-  const atOnce = change<Memory>(({ due, deletable }) => ({ due: [], deletable: [...deletable, ...due] }));
-  return [atOnce, ...(proceed() ?? [])];
+  const names = namesOf(state, Number(effect.params.checkpointId));
+  return and(
+    proceed(),
+    change<Memory>(({ deletable }) => ({ deletable: [...deletable, ...names] })),
+  );
 };
 
 const forgetsFinish: Reroute = (effect, proceed) =>
@@ -122,7 +140,7 @@ export const hostBugs: readonly SeededBug[] = [
     what: "An acknowledgement that comes again after the decision makes the leader delete what it names.",
     alters: { faults: { deletesOnUnknown: true } },
     bounds: { ...ALONE, objects: true },
-    foundBy: "C6 what the record names is readable",
+    foundBy: DELETED_TOO_EARLY,
   }),
   seeded({
     name: "id-reused-after-restore",
@@ -163,6 +181,15 @@ export const hostBugs: readonly SeededBug[] = [
     alters: { faults: { trustsTimeouts: true }, coordinator: deletesAtOnce },
     bounds: { ...ALONE, objects: true, triggers: 1, records: 1 },
     foundBy: "C6 what the record names is readable",
+    leavesOut: DELETED_TOO_EARLY,
+  }),
+  seeded({
+    name: "deleted-before-the-abort-is-durable",
+    rule: "P16, P48",
+    what: "What a checkpoint has left that is given up is deleted before the record says that it is.",
+    alters: { coordinator: deletesAtOnce },
+    bounds: { ...ALONE, objects: true, triggers: 1, expiries: 1, records: 1 },
+    foundBy: DELETED_TOO_EARLY,
   }),
   seeded({
     name: "deposed-leader-deletes",
@@ -171,6 +198,7 @@ export const hostBugs: readonly SeededBug[] = [
     alters: { coordinator: deposedDeletes },
     bounds: { ...BESIDE, objects: true },
     foundBy: "C6 what the record names is readable",
+    leavesOut: DELETED_TOO_EARLY,
   }),
   seeded({
     name: "staged-goes-with-the-snapshot",
@@ -178,7 +206,7 @@ export const hostBugs: readonly SeededBug[] = [
     what: "What an aborted checkpoint's transactions have staged is deleted with its snapshots.",
     alters: { coordinator: stagedGoesToo },
     bounds: { subtasks: { s: ["X"], t: ["Z"] }, expiries: 1, objects: true, block: 1, records: 1 },
-    foundBy: "C6 what the record names is readable",
+    foundBy: DELETED_TOO_EARLY,
   }),
   seeded({
     name: "marker-not-taken-over",

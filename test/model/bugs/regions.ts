@@ -1,7 +1,9 @@
 /** Rules of regions that fail and start again alone taken out. */
+
 import { assign } from "xstate";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
+import { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
 import { theProtocol } from "../protocol/variant.ts";
 import { deaf } from "./machines.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
@@ -75,6 +77,6 @@ export const regionBugs: readonly SeededBug[] = [
     what: "A sweep takes what a region that goes on has staged and not yet had decided.",
     alters: { faults: { sweepsTheLiving: true } },
     bounds: { ...REGIONS, objects: true, expiries: 1 },
-    foundBy: "C6 what the record names is readable",
+    foundBy: DELETED_TOO_EARLY,
   }),
 ];

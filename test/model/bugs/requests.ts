@@ -1,8 +1,10 @@
 /** Rules of concurrent checkpoints, savepoints and stops taken out. */
+
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
 import type { Memory } from "../protocol/coordinator-memory.ts";
+import { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { type Reroute, theProtocol } from "../protocol/variant.ts";
 import { objectName } from "../protocol/words.ts";
@@ -116,6 +118,7 @@ export const requestBugs: readonly SeededBug[] = [
     alters: { coordinator: subsumedStagedGoes },
     bounds: { ...CONCURRENT, objects: true },
     foundBy: "C6 what the record names is readable",
+    leavesOut: DELETED_TOO_EARLY,
   }),
   seeded({
     name: "stop-settles-before-decision",

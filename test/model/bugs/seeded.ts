@@ -1,6 +1,7 @@
 /** A seeded bug: the real protocol with one rule taken out, the bounds within which it shows, and what must find it. */
 import type { CheckOptions, CheckResult } from "../checker.ts";
 import type { Bounds } from "../protocol/bounds.ts";
+import type { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
 import { checkProtocol } from "../protocol/model.ts";
 import { theProtocol, type Variant } from "../protocol/variant.ts";
 
@@ -17,6 +18,8 @@ export interface SeededBug {
 interface BugDescription extends Omit<SeededBug, "check"> {
   readonly alters: Partial<Variant>;
   readonly bounds?: Partial<Bounds>;
+  /** It would be found earlier by that: left out, so that `foundBy` is seen to find it, too. */
+  readonly leavesOut?: typeof DELETED_TOO_EARLY;
 }
 
 /** One leader, one subtask that may run on two workers, an endless input of two records, two checkpoints. */
@@ -29,9 +32,11 @@ const USUAL: Bounds = {
   triggers: 2,
 };
 
-export function seeded({ alters, bounds, ...bug }: BugDescription): SeededBug {
+export function seeded({ alters, bounds, leavesOut, ...bug }: BugDescription): SeededBug {
+  const checked = leavesOut === undefined ? {} : { stepInvariants: {} };
   return {
     ...bug,
-    check: (more) => checkProtocol({ ...USUAL, ...bounds }, { ...theProtocol, ...alters }, more),
+    check: (more) =>
+      checkProtocol({ ...USUAL, ...bounds }, { ...theProtocol, ...alters }, { ...checked, ...more }),
   };
 }

@@ -1,6 +1,7 @@
 /** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
 import type { CheckpointInput } from "../../../machines/checkpoint.ts";
-import type { CheckpointRequest, JobRecord } from "../../../machines/protocol.ts";
+import type { RecordFacts } from "../../../machines/job-events.ts";
+import type { AbortReason, CheckpointRequest, JobRecord } from "../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../machines/record.ts";
 import type { CompositionState } from "../composition.ts";
 import { canonical } from "../interner.ts";
@@ -125,6 +126,7 @@ export class Routing {
       case "send.aborted":
         return [
           ...this.tellUpTo(generation, "checkpoint.aborted", { checkpointId }),
+          ...this.recordAbort(actor, checkpointId, generation, params.reason as AbortReason),
           ...(this.memory.pending[checkpointId] === undefined
             ? []
             : this.failRequests([this.requestOf(actor).request])),
@@ -407,7 +409,11 @@ export class Routing {
   private startCheckpoint(checkpointId: number, request: CheckpointRequest): ProcessOutcome[] {
     const { generation, generations, checkpointing } = this.record;
     return [
-      { kind: "store", update: addTo("used", checkpointId), note: `triggers ${checkpointId}` },
+      {
+        kind: "store",
+        update: addTo("used", { checkpointId, generations }),
+        note: `triggers ${checkpointId}`,
+      },
       change<Memory>(({ pending }) => ({ pending: { ...pending, [checkpointId]: {} } })),
       {
         kind: "create",
@@ -466,9 +472,8 @@ export class Routing {
     if (snapshots === undefined) return [];
     const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
     return [
-      change<Memory>(({ due, givenUp, pending, written }) => ({
-        due: this.bounds.objects ? [...due, ...names] : due,
-        givenUp: this.bounds.objects ? [...givenUp, checkpointId] : givenUp,
+      change<Memory>(({ givenUp, pending, written }) => ({
+        givenUp: this.bounds.objects ? { ...givenUp, [checkpointId]: names } : givenUp,
         pending: without(pending, checkpointId),
         written: written.filter((id) => id !== checkpointId),
       })),
@@ -476,14 +481,41 @@ export class Routing {
     ];
   }
 
-  /** The write is stored: what it has made unreachable may go (P16). */
+  /** For whoever asks why, and before anything of it is deleted (P48); nothing of it can be told apart where objects are left out. */
+  private recordAbort(
+    actor: string,
+    checkpointId: number,
+    generation: number,
+    reason: AbortReason,
+  ): ProcessOutcome[] {
+    if (!this.bounds.objects || this.endsInOrder) return [];
+    const requested = this.requestOf(actor).reason;
+    const words = { requested, reason, detail: "", startedAtMs: 0, abortedAtMs: 0 };
+    const aborted = { checkpointId, generation, ...words, acknowledged: 0, missing: [] };
+    return this.request("", { change: "abort", aborted });
+  }
+
+  /** What is pending then was not needed any more. */
+  private get endsInOrder(): boolean {
+    const { settleTo } = this.state.actors.get("job")!.snapshot.context as Pick<RecordFacts, "settleTo">;
+    const end = settleTo ?? this.record.settleTo;
+    return factsOf(this.record).allFinished || end === "finished" || end === "stopped" || end === "suspended";
+  }
+
+  /** The write is stored: what it has made unreachable may go (P16), and what it says is given up (P48). */
   private reap(before: JobRecord, after: JobRecord): ProcessOutcome {
     const kept = reachable(after);
     const dropped = (droppedBy(before, after) as ModelCheckpoint[]).flatMap(objectsOf);
-    return change<Memory>(({ due, deletable }) => ({
-      due: [],
-      deletable: unique([...deletable, ...due, ...dropped].filter((name) => !kept.has(name))),
-    }));
+    return change<Memory>(({ due, deletable, givenUp }) => {
+      const recorded = after.aborted.filter(({ checkpointId }) => givenUp[checkpointId] !== undefined);
+      const names = recorded.flatMap(({ checkpointId }) => givenUp[checkpointId]!);
+      const emptied = recorded.map(({ checkpointId }) => [checkpointId, []] as const);
+      return {
+        due: [],
+        givenUp: { ...givenUp, ...Object.fromEntries(emptied) },
+        deletable: unique([...deletable, ...due, ...dropped, ...names].filter((name) => !kept.has(name))),
+      };
+    });
   }
 
   private free(names: readonly string[]): ProcessOutcome {

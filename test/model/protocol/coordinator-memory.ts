@@ -5,8 +5,8 @@ import type { ModelCheckpoint, Snapshots } from "./words.ts";
 
 export interface CoordinatorDurable {
   readonly booted: boolean;
-  /** Checkpoint ids that it has triggered. */
-  readonly used: readonly number[];
+  /** Checkpoints that it has triggered, and the generations that took them. */
+  readonly used: readonly { readonly checkpointId: number; readonly generations: readonly number[] }[];
   readonly manifests: readonly number[];
   readonly deleted: readonly string[];
   /** Savepoints that are complete in their own place. */
@@ -30,8 +30,11 @@ export interface Memory {
   /** May go after the next stored write. */
   readonly due: readonly string[];
   readonly deletable: readonly string[];
-  /** Checkpoints that this leader has given up, where objects are looked at (P48). */
-  readonly givenUp: readonly number[];
+  /**
+   * Checkpoints that this leader has given up, where objects are looked at, and what of them may go once the record says so
+   * (P48).
+   */
+  readonly givenUp: Readonly<Record<number, readonly string[]>>;
   /** For the invariants, where failed checkpoints are not all tolerated. */
   readonly streak: FailureStreak;
   /** Seeded bug only: what recovery was planned with. */

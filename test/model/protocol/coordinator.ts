@@ -61,7 +61,7 @@ export function coordinatorProcess(
           deferred: {},
           due: [],
           deletable: [],
-          givenUp: [],
+          givenUp: {},
           planned: null,
         } satisfies Memory,
       },
@@ -144,7 +144,7 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
 
 /** As `#receive` of the job runtime. */
 function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bounds, variant: Variant) {
-  const { live, pending, givenUp } = memoryOf<Memory>(state);
+  const { live, pending } = memoryOf<Memory>(state);
   if (live.length === 0 || (!live.includes(event.generation) && !variant.faults.ignoresGenerations))
     return [];
   const letter = (actor: string, told: Event) => {
@@ -156,7 +156,7 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
     case "subtask.acknowledged": {
       const known = pending[checkpointId];
       if (known === undefined)
-        return variant.faults.deletesOnUnknown ? [dropLate(event)] : leftOver(event, givenUp);
+        return variant.faults.deletesOnUnknown ? [dropLate(event)] : leftOver(event, state);
       if (subtask in known) return [];
       const told = { type, generation, checkpointId, subtask, finished: snapshot.finished };
       return [
@@ -170,7 +170,7 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
       ];
     }
     case "subtask.discarded":
-      return (event as SubtaskReport & { readonly left: boolean }).left ? leftOver(event, givenUp) : [];
+      return (event as SubtaskReport & { readonly left: boolean }).left ? leftOver(event, state) : [];
     case "subtask.declined":
       return letter(checkpointActor(checkpointId), event);
     case "subtask.committed":
@@ -180,11 +180,18 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
   }
 }
 
-/** Its own state, never what its transactions have staged; after a write that proves it (P15, P16, P48). */
-function leftOver({ checkpointId, subtask }: SubtaskReport, givenUp: readonly number[]) {
-  if (!givenUp.includes(checkpointId)) return [];
+/** Its own state, never what its transactions have staged; once the record says that it is given up (P15, P16, P48). */
+function leftOver({ checkpointId, subtask }: SubtaskReport, state: CompositionState) {
+  if (memoryOf<Memory>(state).givenUp[checkpointId] === undefined) return [];
   const name = objectName.state(checkpointId, subtask);
-  return [changed<Memory>(({ due }) => ({ due: unique([...due, name]) }))];
+  const { record } = state.actors.get(WRITER)!.snapshot.context as WriterContext;
+  if (record.aborted.some((one) => one.checkpointId === checkpointId))
+    return [changed<Memory>(({ deletable }) => ({ deletable: unique([...deletable, name]) }))];
+  return [
+    changed<Memory>(({ givenUp }) => ({
+      givenUp: { ...givenUp, [checkpointId]: unique([...(givenUp[checkpointId] ?? []), name]) },
+    })),
+  ];
 }
 
 function dropLate({ checkpointId, subtask, snapshot }: SubtaskReport) {

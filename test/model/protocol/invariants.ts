@@ -5,15 +5,17 @@ import type { CompositionState } from "../composition.ts";
 import { actorIn } from "../machine-process.ts";
 import type { View } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
-import type { Bounds, RequestKind } from "./bounds.ts";
+import { type Bounds, type RequestKind, regionsIn } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { memoryOf } from "./memory.ts";
 import type { RecordState } from "./record-server.ts";
 import { showContent, type TargetState } from "./target.ts";
-import { type Deployment, type ModelCheckpoint, objectsOf, RECORD, targetOf } from "./words.ts";
+import { type Deployment, type ModelCheckpoint, objectsOf, partsOf, RECORD, targetOf } from "./words.ts";
 import type { WorkerMemory } from "./worker-host.ts";
 
 const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
+
+export const DELETED_TOO_EARLY = "P16 what is deleted was durably useless before";
 
 /** Requests that end in a decision. */
 const STOPS: readonly string[] = ["stop", "drain"] satisfies RequestKind[];
@@ -63,7 +65,12 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "P19 finish runs once": perTarget(finishOnce),
       "P17 recovered commits come first": (view) => first(workers, (worker) => recoveredFirst(view, worker)),
     },
-    stepInvariants: { "C2 completion is told after the decision": toldAfterDecision },
+    stepInvariants: {
+      "C2 completion is told after the decision": toldAfterDecision,
+      ...(bounds.objects && {
+        [DELETED_TOO_EARLY]: (before, after, step) => deletedTooEarly(before, after, step.process, bounds),
+      }),
+    },
   };
 }
 
@@ -89,7 +96,7 @@ const completedIdsGrow: Invariant = (view) => {
 function noIdTwice(view: View, coordinators: readonly string[]): string | undefined {
   const seen = new Set<number>();
   for (const coordinator of coordinators) {
-    for (const checkpointId of view.durable<CoordinatorDurable>(coordinator).used) {
+    for (const { checkpointId } of view.durable<CoordinatorDurable>(coordinator).used) {
       if (seen.has(checkpointId)) return `checkpoint ${checkpointId} was triggered by two leaders`;
       seen.add(checkpointId);
     }
@@ -319,6 +326,45 @@ const toldAfterDecision: StepInvariant = (before, _after, { process, effects }) 
   }
   return undefined;
 };
+
+/**
+ * A deletion follows the write that makes its object useless: the checkpoint is given up, was dropped, was copied as a savepoint,
+ * or its generation is over, or the job is.
+ */
+function deletedTooEarly(before: View, after: View, process: string, bounds: Bounds): string | undefined {
+  if (!bounds.coordinators.includes(process)) return undefined;
+  const known = before.durable<CoordinatorDurable>(process).deleted;
+  const { deleted } = after.durable<CoordinatorDurable>(process);
+  if (deleted.length === known.length) return undefined;
+  const server = before.local<RecordState>(RECORD)!;
+  const used = bounds.coordinators.flatMap((id) => before.durable<CoordinatorDurable>(id).used);
+  const early = deleted.find(
+    (name) => !known.includes(name) && !isUseless(name, server, used, regionsIn(bounds)),
+  );
+  return early && `${process} deletes ${early}, and the record does not say yet that nobody needs it`;
+}
+
+function isUseless(
+  name: string,
+  { record, decided }: RecordState,
+  used: CoordinatorDurable["used"],
+  regions: readonly (readonly string[])[],
+): boolean {
+  const { kind, checkpointId, subtask } = partsOf(name);
+  if (["finished", "canceled", "stopped"].includes(record.status)) return true;
+  const taken = used.find((one) => one.checkpointId === checkpointId);
+  // Of an id that was reserved only there is nothing.
+  if (taken === undefined) return true;
+  const region = regions.findIndex((subtasks) => subtasks.includes(subtask));
+  const isOver = (at: number) => record.generations[at] !== taken.generations[at];
+  if (kind === "manifest" ? regions.some((_, at) => isOver(at)) : isOver(region)) return true;
+  const ids = record.checkpoints.map((one) => one.checkpointId);
+  const dropped = decided.filter((one) => !ids.includes(one.checkpointId));
+  if (dropped.some((one) => objectsOf(one).includes(name))) return true;
+  if (kind === "staged") return false;
+  const known = [...record.aborted, ...(kind === "state" ? record.savepoints : [])];
+  return known.some((one) => one.checkpointId === checkpointId);
+}
 
 /**
  * For the goal: the job has ended, or runs on, no source is held and whoever asked for something knows what became of it.

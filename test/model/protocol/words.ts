@@ -99,6 +99,16 @@ export const objectName = {
   staged: (content: Content, subtask: string): string => `staged/${content.checkpointId}/${subtask}`,
 };
 
+/** Of a name that was built here; a manifest has no subtask. */
+export function partsOf(name: string): {
+  readonly kind: string;
+  readonly checkpointId: number;
+  readonly subtask: string;
+} {
+  const [kind = "", checkpointId, subtask = ""] = name.split("/");
+  return { kind, checkpointId: Number(checkpointId), subtask };
+}
+
 /** Everything that a checkpoint's manifest reaches, itself included. */
 export function objectsOf({
   checkpointId,
