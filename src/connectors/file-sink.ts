@@ -7,17 +7,18 @@
  *
  * - F1 An open transaction is a hidden file named after incarnation, generation, writer and a counter; a cut closes it
  *   after fsync (P13); the commit renames it (C2). The committable names the file.
- * - F2 A marker file per (incarnation, sink, writer, generation) says which transaction is being renamed, durably
- *   before the rename. So a commit that is repeated after somebody took the finished file away still knows that it is
- *   done, and a missing file is told from a committed one.
+ * - F2 A marker file per (incarnation, sink, writer, generation) says which transaction may have been renamed (part 0 of 1),
+ *   durably before the rename, and that it has been (part 1 of 1), durably after it. Between the two what is there decides (P54):
+ *   the hidden file is renamed; where there is only the finished one, it was. Where there is neither, the job stops by name:
+ *   that a reader took the finished file away within this moment cannot be told from a loss, so the user says it.
  * - F3 Each generation writes only its own marker file; the newest one counts, and fences older generations (P23).
  *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
  *   same decided transaction to the same name.
  * - F4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
  *   has cut: all recovered ones of this writer were committed before it (P17).
- * - F5 A fork says in a file of its own which transaction of another job it is renaming, durably before the rename, and
- *   leaves that job's marker alone. Both read both, so that each finds done what the other has done, and that job cannot
- *   go back behind it.
+ * - F5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably and in the
+ *   same order, and leaves that job's marker alone. Both read both, so that each finds done what the other has done, and
+ *   that job cannot go back behind it.
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";
@@ -35,6 +36,7 @@ import {
   type MarkerMemory,
   memoryOf,
   missingMarker,
+  partsCommitted,
   signature,
   type TransactionMarker,
   takeOver,
@@ -46,6 +48,7 @@ import {
   RecordRefusedError,
   StorageRefusedError,
 } from "../errors.ts";
+import { shellCommand } from "../shell-command.ts";
 import { describeValue, silence } from "../state/described.ts";
 import { jsonText } from "./json-text.ts";
 import { codeOf, type SinkFiles, SinkFolder, TransactionFile, type WriterName } from "./sink-folder.ts";
@@ -221,18 +224,13 @@ class FileWriter<T> implements SinkWriter<T> {
     const marker =
       this.#markers.get(writer) ?? (await this.takeOver(writer, { markerExists: true, checkpointId: 0 }));
     await this.#assertNotFenced(at);
-    if (marker.checkpointId > checkpointId) return;
-    const finalPath = folder.finalPath(at, checkpointId);
-    const { file } = parseDetail(detail);
-    if (marker.checkpointId < checkpointId) {
-      if ((await folder.adopted(at)) < checkpointId)
-        await assertThere(folder, transactionName(at, checkpointId), parseDetail(detail), finalPath);
-      const next: TransactionMarker = { ...marker, checkpointId, part: 1, parts: 1 };
+    const say = async (part: number): Promise<void> => {
+      const next: TransactionMarker = { ...marker, checkpointId, part, parts: 1 };
       await folder.writeMarker(at, next);
       this.#markers.set(writer, next);
-    }
-    // From here on a file that is not there was renamed by an earlier attempt (F2).
-    await folder.publish(file, finalPath);
+    };
+    const standing = await withNotes(marker, at, folder);
+    await publish({ folder, at, checkpointId, standing, detail: parseDetail(detail), say });
   }
 
   /** In the directory of the other job, whose marker is left alone (F5). */
@@ -240,23 +238,15 @@ class FileWriter<T> implements SinkWriter<T> {
     const at = { ...this.#nameOf(writer), incarnation };
     const parsed = parseDetail(detail);
     const folder = new SinkFolder(parsed.directory, parsed.name, this.#folder.files);
-    const finalPath = folder.finalPath(at, checkpointId);
     const newest = (await folder.markerGenerations(at)).at(-1);
     if (newest === undefined) throw missingMarker(folder.describeMarker(at));
     const standing = await this.#standing(at, newest, folder);
-    if (standing.checkpointId > checkpointId) return;
-    if (standing.checkpointId < checkpointId) {
-      await assertThere(folder, transactionName(at, checkpointId), parsed, finalPath);
-      await folder.noteAdopted(at, checkpointId);
-    }
-    await folder.publish(parsed.file, finalPath);
+    const say = (part: number) => folder.note(at, checkpointId, part === 0 ? "publishing" : "published");
+    await publish({ folder, at, checkpointId, standing, detail: parsed, say });
   }
 
-  /** The marker, with what another job has committed of this writer's transactions (F5). */
   async #standing(at: WriterName, newest: number, folder = this.#folder): Promise<TransactionMarker> {
-    const marker = await folder.readMarker(at, newest);
-    const checkpointId = await folder.adopted(at);
-    return checkpointId > marker.checkpointId ? { ...marker, checkpointId, part: 1, parts: 1 } : marker;
+    return withNotes(await folder.readMarker(at, newest), at, folder);
   }
 
   async #assertNotFenced(at: WriterName): Promise<void> {
@@ -301,24 +291,76 @@ class FileWriter<T> implements SinkWriter<T> {
   }
 }
 
-async function assertThere(
+/** The marker, with what others have committed of this writer's transactions (F5). */
+async function withNotes(
+  marker: TransactionMarker,
+  at: WriterName,
   folder: SinkFolder,
-  what: string,
-  { file, bytes }: FileDetail,
+): Promise<TransactionMarker> {
+  const publishing = await folder.noted(at, "publishing");
+  const published = await folder.noted(at, "published");
+  let furthest = marker;
+  for (const [checkpointId, part] of [
+    [publishing, 0],
+    [published, 1],
+  ] as const) {
+    const isFurther =
+      checkpointId > furthest.checkpointId ||
+      (checkpointId === furthest.checkpointId && part > furthest.part);
+    if (checkpointId > 0 && isFurther) furthest = { ...furthest, checkpointId, part, parts: 1 };
+  }
+  return furthest;
+}
+
+interface Publication {
+  readonly folder: SinkFolder;
+  readonly at: WriterName;
+  readonly checkpointId: number;
+  readonly standing: TransactionMarker;
+  readonly detail: FileDetail;
+  /** Durably: it may be renamed (0), it is renamed (1). */
+  readonly say: (part: number) => Promise<void>;
+}
+
+/** F2 @throws CommitRefusedError */
+async function publish(publication: Publication): Promise<void> {
+  const { folder, at, checkpointId, standing, detail, say } = publication;
+  if (partsCommitted(standing, checkpointId, 1) === 1) return;
+  const finalPath = folder.finalPath(at, checkpointId);
+  let isHidden = await assertThere(publication, finalPath);
+  if (standing.checkpointId < checkpointId) await say(0);
+  // Who finds it gone was too late (F3), or it is lost.
+  while (isHidden && !(await folder.publish(detail.file, finalPath)))
+    isHidden = await assertThere(publication, finalPath);
+  if (!isHidden) await folder.syncVisible();
+  await say(1);
+}
+
+/** false: it is renamed already. @throws CommitRefusedError */
+async function assertThere(
+  { folder, at, checkpointId, standing, detail: { file, bytes } }: Publication,
   finalPath: string,
-): Promise<void> {
+): Promise<boolean> {
+  const what = transactionName(at, checkpointId);
   const path = folder.hiddenPath(file);
   const size = await folder.sizeOf(path);
-  if (size === bytes) return;
+  if (size === bytes) return true;
   if (size !== undefined) {
     throw new CommitRefusedError(
       `${what}: ${path} has ${size} bytes, and was prepared with ${bytes}. Put the whole file back, then start the job again`,
     );
   }
-  if ((await folder.sizeOf(finalPath)) === bytes) return;
+  if ((await folder.sizeOf(finalPath)) === bytes) return false;
+  const gone = `${what}: neither ${path} nor ${finalPath} exists, or it has another size`;
+  if (standing.checkpointId < checkpointId) {
+    throw new CommitRefusedError(
+      `${gone}. Was the directory cleaned, or does this process see another one? Put the file back, then start the job again`,
+    );
+  }
+  const say = shellCommand("touch", folder.notePath(at, checkpointId, "published"));
   throw new CommitRefusedError(
-    `${what}: neither ${path} nor ${finalPath} exists, or it has another size. Was the directory cleaned, or does ` +
-      "this process see another one? Put the file back, then start the job again",
+    `${gone}. The process died while it was given its name. If a reader of the directory has taken the finished file away, ` +
+      `say so with ${say}; else the file is lost: put it back. Then start the job again`,
   );
 }
 

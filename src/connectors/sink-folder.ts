@@ -4,7 +4,7 @@
  * Owns: every path, every fsync, and what an error of the file system means. Decides nothing; file-sink.ts does.
  */
 import type * as nodeFiles from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseMarker, type TransactionMarker } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 
@@ -16,6 +16,9 @@ export type SinkFiles = Pick<
 
 const CHUNK_BYTES = 256 * 1024;
 const LINE_FEED = 10;
+
+/** A transaction may have been renamed, or surely has been, by whom the marker does not know. */
+export type TransactionNote = "publishing" | "published";
 
 export interface WriterName {
   readonly incarnation: string;
@@ -42,7 +45,8 @@ export class SinkFolder {
   /** @throws ConfigurationError when it is no directory, EnvironmentError when it cannot be written */
   async provide(): Promise<void> {
     try {
-      await this.files.mkdir(this.#hidden, { recursive: true });
+      const made = await this.files.mkdir(this.#hidden, { recursive: true });
+      if (made !== undefined) await this.#syncDownFrom(dirname(made));
       const probe = join(this.#hidden, `probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
       await (await this.files.open(probe, "w")).close();
       await this.files.unlink(probe);
@@ -102,17 +106,22 @@ export class SinkFolder {
     return this.remove(this.#markerPath(at, generation));
   }
 
-  /** Another job, which has inherited transaction `checkpointId`, commits it. Durable; said again, nothing changes. */
-  async noteAdopted(at: WriterName, checkpointId: number): Promise<void> {
-    const file = await this.files.open(this.#adoptedPath(at, checkpointId), "w");
+  /** What is said of transaction `checkpointId` beside the marker (F5). Durable; said again, nothing changes. */
+  async note(at: WriterName, checkpointId: number, note: TransactionNote): Promise<void> {
+    const file = await this.files.open(this.notePath(at, checkpointId, note), "w");
     await file.close();
     await this.#syncFolder(this.#hidden);
   }
 
-  /** The newest transaction that another job has committed, 0 when none was. */
-  async adopted(at: WriterName): Promise<number> {
-    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".adopted");
-    return Math.max(0, ...found.map((file) => Number(file.split(",")[3]!.replace(".adopted", ""))));
+  /** The newest transaction of which this is said, 0 when of none. */
+  async noted(at: WriterName, note: TransactionNote): Promise<number> {
+    const end = `.${note}`;
+    const found = await this.#hiddenFiles(`${prefixOf(at)},`, end);
+    return Math.max(0, ...found.map((file) => Number(file.split(",")[3]!.slice(0, -end.length))));
+  }
+
+  notePath(at: WriterName, checkpointId: number, note: TransactionNote): string {
+    return this.hiddenPath(`${prefixOf(at)},${checkpointId}.${note}`);
   }
 
   /** false: `file` is not there. */
@@ -123,8 +132,12 @@ export class SinkFolder {
       if (codeOf(error) === "ENOENT") return false;
       throw error;
     }
-    await this.#syncFolder(this.directory);
+    await this.syncVisible();
     return true;
+  }
+
+  syncVisible(): Promise<void> {
+    return this.#syncFolder(this.directory);
   }
 
   syncHidden(): Promise<void> {
@@ -169,8 +182,12 @@ export class SinkFolder {
     return this.hiddenPath(`${prefixOf(at)},${generation}.marker`);
   }
 
-  #adoptedPath(at: WriterName, checkpointId: number): string {
-    return this.hiddenPath(`${prefixOf(at)},${checkpointId}.adopted`);
+  /** The names of folders that were made, each in the one above it. */
+  async #syncDownFrom(parent: string): Promise<void> {
+    for (let folder = dirname(this.#hidden); ; folder = dirname(folder)) {
+      await this.#syncFolder(folder);
+      if (folder === parent) return;
+    }
   }
 
   async #syncFolder(path: string): Promise<void> {

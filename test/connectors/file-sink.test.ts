@@ -2,10 +2,12 @@ import * as nodeFiles from "node:fs/promises";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
+import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
 import { CommitRefusedError, ConfigurationError, StorageRefusedError } from "../../src/errors.ts";
-import { prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
+import { closeFaultyFiles, faultyFiles } from "../contracts/faulty-files.ts";
+import { FaultPlan, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
 
 let directory: string;
 
@@ -13,6 +15,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "tidemark-file-"));
 });
 afterEach(() => rm(directory, { recursive: true }));
+afterAll(closeFaultyFiles);
 
 const visible = async () => (await readdir(directory)).filter((file) => !file.startsWith("."));
 const hidden = async (end: string) =>
@@ -122,4 +125,87 @@ test("a write that the file system refuses fails the generation and the preparat
   await expect(writer.cut(1)!.prepared()).rejects.toThrow("no space left");
   expect(fail.mock.calls[0]![0]).toBeInstanceOf(StorageRefusedError);
   expect(String(fail.mock.calls[0]![0])).toContain("ENOSPC");
+});
+
+describe("a process that dies in the middle of a commit (P54)", () => {
+  const sink = (files?: SinkFiles) => fileSink<string>({ directory, encode: "text" }, files);
+  const loseStaged = async () => {
+    for (const file of await hidden(".open")) await rm(join(directory, ".tidemark", file));
+  };
+  /** Answers how to bring the file back. */
+  const keepStaged = async () => {
+    const [file] = await hidden(".open");
+    const path = join(directory, ".tidemark", file!);
+    const content = await readFile(path);
+    return () => writeFile(path, content);
+  };
+
+  /** Commits as often as it takes: each time the process dies one call later. Answers where none of the calls was the last. */
+  async function* deaths(inheritedFrom?: string) {
+    for (let calls = 0; ; calls++) {
+      await rm(directory, { recursive: true });
+      await nodeFiles.mkdir(directory);
+      const first = await sink().open(sinkEnvironment({}));
+      const transaction = await prepare(first, 1, ["a", "b"]);
+      const plan = new FaultPlan([]);
+      const own = inheritedFrom === undefined ? {} : { incarnation: "life2" };
+      const dying = await sink(faultyFiles(plan)).open(
+        sinkEnvironment({ generation: 2, restoredCheckpointId: 1, ...own }),
+      );
+      const bringBack = await keepStaged();
+      plan.dieAfter(calls);
+      const end = await Promise.race([dying.commit(transaction, inheritedFrom), plan.crashed]);
+      const restore = async () => {
+        const heir = await sink().open(sinkEnvironment({ generation: 3, restoredCheckpointId: 1, ...own }));
+        await heir.commit(transaction, inheritedFrom);
+      };
+      yield { restore, bringBack };
+      if (end !== "crashed") return;
+    }
+  }
+
+  test.each([undefined, "life1"])(
+    "what it has staged is lost too: found, or refused by name; never left out (inherited from %s)",
+    async (inheritedFrom) => {
+      const outcomes = new Set<string>();
+      for await (const { restore, bringBack } of deaths(inheritedFrom)) {
+        await loseStaged();
+        const wasThere = (await visible()).length === 1;
+        outcomes.add(wasThere ? "renamed" : "lost");
+        if (!wasThere) {
+          await expect(restore()).rejects.toThrow(CommitRefusedError);
+          await expect(restore()).rejects.toThrow(/neither .*part-out-life1-000-0000000001 exists/);
+          await bringBack();
+        }
+        await restore();
+        expect(await visible()).toEqual(["part-out-life1-000-0000000001"]);
+        expect(await readFile(join(directory, (await visible())[0]!), "utf8")).toBe("a\nb\n");
+      }
+      expect(outcomes).toEqual(new Set(["renamed", "lost"]));
+    },
+  );
+
+  test("a reader has taken the finished file away: it is not written again, and where that cannot be told the user says it", async () => {
+    const outcomes = new Set<string>();
+    for await (const { restore } of deaths()) {
+      const [finished] = await visible();
+      if (finished === undefined) {
+        await restore();
+        continue;
+      }
+      await rm(join(directory, finished));
+      const refused = await restore().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      outcomes.add(refused === undefined ? "known" : "asked");
+      if (refused !== undefined) {
+        const [, note] = /say so with touch (\S+);/.exec(refused.message)!;
+        await writeFile(note!.replaceAll("'", ""), "");
+        await restore();
+      }
+      expect(await visible()).toEqual([]);
+    }
+    expect(outcomes).toEqual(new Set(["known", "asked"]));
+  });
 });

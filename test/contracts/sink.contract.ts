@@ -50,6 +50,11 @@ export class FaultPlan {
     });
   }
 
+  /** From now on: the call after these is the last one. */
+  dieAfter(calls: number): void {
+    this.#faults.push(...Array<Fault>(calls).fill("none"), "crash after");
+  }
+
   async call<R>(perform: () => Promise<R>): Promise<R> {
     if (this.#isDead) return new Promise(() => {});
     const fault = this.#faults.shift() ?? "none";

@@ -8,10 +8,10 @@ import { afterAll, beforeAll } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
 import { MemorySinkTarget, type MemoryTarget, memorySink } from "../../src/connectors/memory-sink.ts";
-import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { closeFaultyFiles, faultyFiles } from "./faulty-files.ts";
 import { inheritedContract } from "./inherited.contract.ts";
 import {
   type FaultPlan,
@@ -69,32 +69,12 @@ contracts({
       },
       loseMarkers: () => rm(join(directory, ".tidemark"), { recursive: true }),
       async stop() {
-        for (const handle of opened.splice(0)) await handle.close().catch(() => {});
+        await closeFaultyFiles();
         await rm(directory, { recursive: true });
       },
     };
   },
 });
-
-/** Files of writers that crashed in the middle; a process that ends would close them. */
-const opened: nodeFiles.FileHandle[] = [];
-
-function faultyFiles(plan: FaultPlan): SinkFiles {
-  const wrap =
-    <A extends unknown[], R>(perform: (...args: A) => Promise<R>) =>
-    (...args: A) =>
-      plan.call(() => perform(...args));
-  const { mkdir, readdir, readFile, rename, stat, unlink } = nodeFiles;
-  const open: typeof nodeFiles.open = async (...args) => {
-    const handle = await nodeFiles.open(...args);
-    opened.push(handle);
-    return handle;
-  };
-  const calls = { mkdir, open, readdir, readFile, rename, stat, unlink };
-  return Object.fromEntries(
-    Object.entries(calls).map(([name, call]) => [name, wrap(call as never)]),
-  ) as unknown as SinkFiles;
-}
 
 async function linesIn(directory: string): Promise<string[]> {
   const files = (await readdir(directory)).filter((file) => !file.startsWith(".")).sort();
