@@ -10,6 +10,7 @@ import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { until } from "../support/until.ts";
 
 /** Of a split of which everything up to `read` was given out. */
 const at = (read: number) => ({ read, accounted: read, skipped: { ranges: 0, sequences: 0 } });
@@ -278,8 +279,11 @@ describe("reading", () => {
     await makeStream(2000);
     const source = jetstreamSource<{ n: number }>({ stream: "LINES", subjects: ["lines.0", "lines.1"] });
     const reader = await openAll(source);
-    await expect.poll(() => read(reader, 1).then((records) => records.length)).toBe(1);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const begun = new Set<number>();
+    await until("both have begun", async () => {
+      for (const { n } of await read(reader, 1)) begun.add(n % 4);
+      return begun.size === 2;
+    });
     const records = await read(reader, 400, 20);
     expect(records.filter(({ n }) => n % 4 === 0).length).toBeGreaterThan(100);
     expect(records.filter(({ n }) => n % 4 === 1).length).toBeGreaterThan(100);

