@@ -95,15 +95,23 @@ export class ObjectCorruptError extends TidemarkError {
   }
 }
 
-/** A read or write made no progress within its stall timeout; the object may well be there (P20). */
-export class StorageStalledError extends TidemarkError {
+/** The storage does not do what it was asked for, at present. */
+abstract class StorageError extends TidemarkError {
   readonly retry = "now";
+  /** What is wrong, without the object that it happened to: the same for all of them. */
+  readonly reason: string;
+
+  constructor(message: string, options?: { readonly cause?: unknown; readonly reason?: string }) {
+    super(message, options);
+    this.reason = options?.reason ?? message;
+  }
 }
 
+/** A read or write made no progress within its stall timeout; the object may well be there (P20). */
+export class StorageStalledError extends StorageError {}
+
 /** The storage refused a write: full, read-only, no permission. */
-export class StorageRefusedError extends TidemarkError {
-  readonly retry = "now";
-}
+export class StorageRefusedError extends StorageError {}
 
 /** A user function or decoder threw. Names the operator and, where it is known, the position in the source. */
 export class OperatorError extends TidemarkError {
@@ -193,4 +201,9 @@ export function describeError(error: unknown): string {
     at = at instanceof Error && !(at instanceof PermissionDeniedError) ? at.cause : undefined;
   }
   return parts.join(": ");
+}
+
+/** The same without what is another one at each try: the name of an object. */
+export function describeReason(error: unknown): string {
+  return error instanceof StorageError ? error.reason : describeError(error);
 }

@@ -30,13 +30,16 @@ export function timeoutSignal(ms: number): AbortSignal {
   return controller.signal;
 }
 
-/** Resolves after `ms`, or when `signal` aborts. */
+/** Resolves after `ms`, or as soon as `signal` aborts. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const cancel = startTimer(ms, resolve);
-    signal?.addEventListener("abort", () => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
       cancel();
+      signal?.removeEventListener("abort", done);
       resolve();
-    });
+    };
+    const cancel = startTimer(ms, done);
+    signal?.addEventListener("abort", done);
   });
 }

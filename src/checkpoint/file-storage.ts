@@ -94,8 +94,10 @@ export class FileStorage implements CheckpointStorage {
       }
     } catch (error) {
       if (error instanceof TidemarkError || !isSystemError(error)) throw error;
-      throw new StorageRefusedError(`writing "${name}" to ${this.description}: ${describeError(error)}`, {
+      const reason = describeError(error);
+      throw new StorageRefusedError(`writing "${name}" to ${this.description}: ${reason}`, {
         cause: error,
+        reason,
       });
     }
   }
@@ -129,8 +131,10 @@ export class FileStorage implements CheckpointStorage {
       await rm(path, { force: true });
       await this.#removeEmpty(dirname(path));
     } catch (error) {
-      throw new StorageRefusedError(`deleting "${name}" from ${this.description}: ${describeError(error)}`, {
+      const reason = describeError(error);
+      throw new StorageRefusedError(`deleting "${name}" from ${this.description}: ${reason}`, {
         cause: error,
+        reason,
       });
     }
   }
@@ -181,8 +185,10 @@ export class FileStorage implements CheckpointStorage {
           cause: error,
         });
       }
-      throw new StorageStalledError(`reading "${name}" from ${this.description}: ${describeError(error)}`, {
+      const reason = describeError(error);
+      throw new StorageStalledError(`reading "${name}" from ${this.description}: ${reason}`, {
         cause: error,
+        reason,
       });
     }
   }

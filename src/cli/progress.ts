@@ -2,6 +2,7 @@
 import { phaseInWords, reasonInWords } from "../../machines/words.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import { kindOfReason } from "../observe/troubles.ts";
 import { count, size } from "./text.ts";
 
 const TERMINAL_EVERY_MS = 250;
@@ -60,7 +61,7 @@ export class ProgressText {
 /** A failure that is told anyway, or a newer checkpoint, has made an end of it. */
 const UNREMARKABLE: ReadonlySet<string> = new Set([reasonInWords("job-stopped"), reasonInWords("subsumed")]);
 
-/** Failures and aborted checkpoints that have not been told yet; what repeats itself word for word is told once. */
+/** Failures and aborted checkpoints that have not been told yet: a failure in the same words is told once, and so is an abort of the same kind. */
 export class TroubleText {
   readonly #told = new Set<string>();
 
@@ -76,13 +77,17 @@ export class TroubleText {
       tell("failure", `${where}: ${reason}`, `${where.replace(/^worker .*/, "worker")}: ${reason}`);
     const aborted = report.checkpoints.latestAborted;
     if (aborted !== null && !UNREMARKABLE.has(aborted.reason))
-      tell(`checkpoint ${aborted.checkpointId} aborted, the job goes on`, aborted.reason);
+      tell(
+        `checkpoint ${aborted.checkpointId} aborted, the job goes on`,
+        aborted.reason,
+        kindOfReason(aborted.reason),
+      );
     return lines;
   }
 }
 
 /**
- * What is tried in vain, one line when it begins, when its reason becomes another one, and when it passes. A trouble comes
+ * What is tried in vain, one line when it begins, when its reason becomes one of another kind, and when it passes. A trouble comes
  * over several roads (a worker tells its parent and its leader): it has passed when none of them shows it any more.
  */
 export class TroubleLines {
@@ -97,8 +102,9 @@ export class TroubleLines {
     for (const { what, reason } of present) {
       const reasons = this.#shown.get(what) ?? new Set();
       this.#shown.set(what, reasons);
-      if (reasons.has(reason)) continue;
-      reasons.add(reason);
+      const kind = kindOfReason(reason);
+      if (reasons.has(kind)) continue;
+      reasons.add(kind);
       lines.push(`trouble: ${what}, still tried: ${reason}`);
     }
     for (const what of [...this.#shown.keys()]) {

@@ -2,8 +2,8 @@
 import type { DisposalTarget } from "../../machines/record.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
-import { timeoutSignal } from "../timer.ts";
-import { type ControlLink, pause } from "./link.ts";
+import { pause, timeoutSignal } from "../timer.ts";
+import type { ControlLink } from "./link.ts";
 import type {
   CollectionReport,
   DisposalReport,

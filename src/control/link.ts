@@ -9,7 +9,7 @@ import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../dataflow/trouble.ts";
 import { InvariantError, retryOf } from "../errors.ts";
 import { decodeValue, encodeValue } from "../state/codec.ts";
-import { startTimer } from "../timer.ts";
+import { pause } from "../timer.ts";
 
 /** Names the object that carries a message too large for the bus. */
 export interface Detour {
@@ -112,18 +112,4 @@ export class ControlLink {
       throw new InvariantError("a large message came to a process without storage");
     return this.#decode(await this.#storage.get(envelope.object));
   }
-}
-
-/** Resolves after `ms`, or as soon as `signal` aborts. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = () => {
-      cancel();
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const cancel = startTimer(ms, done);
-    signal.addEventListener("abort", done);
-  });
 }

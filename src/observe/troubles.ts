@@ -4,13 +4,14 @@
  * Owns: when a trouble becomes visible and when it is over. Does not own: who retries, how it is shown (the log, the
  * event feed, `status` and the terminal each read it from here).
  *
- * - T1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, also when its next
- *   try hangs.
+ * - T1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the time
+ *   that its watch says, also when its next try hangs.
  * - T2 Watches of one act, by its words, are one trouble. It passes when the act fails for none of them.
  * - T3 What is shown is bounded in number and in length.
+ * - T4 A reason that differs in its numbers only is no other one: it is shown as it is now, and is no news.
  */
 import type { Trouble, TroubleWatch, TroubleWatcher } from "../dataflow/trouble.ts";
-import { describeError } from "../errors.ts";
+import { describeReason } from "../errors.ts";
 
 /** The part of the runtime's clock that is needed here. */
 export interface TroubleClock {
@@ -50,7 +51,8 @@ export class Troubles implements TroubleWatcher {
     this.#clock = clock;
   }
 
-  watch(what: string): TroubleWatch {
+  /** @param visibleAfterMs of an act that may take longer than others. Default 3000. */
+  watch(what: string, visibleAfterMs = VISIBLE_AFTER_MS): TroubleWatch {
     const words = oneLine(what, WHAT_CHARS_MAX);
     let failing = false;
     const pass = () => {
@@ -61,7 +63,7 @@ export class Troubles implements TroubleWatcher {
     const watch: TroubleWatch = {
       failed: (error) => {
         failing = true;
-        this.#failed(words, oneLine(describeError(error), REASON_CHARS_MAX), watch);
+        this.#failed(words, oneLine(describeReason(error), REASON_CHARS_MAX), watch, visibleAfterMs);
       },
       passed: pass,
       forget: pass,
@@ -92,14 +94,14 @@ export class Troubles implements TroubleWatcher {
     this.#listeners.clear();
   }
 
-  #failed(what: string, reason: string, watch: TroubleWatch): void {
+  #failed(what: string, reason: string, watch: TroubleWatch, visibleAfterMs: number): void {
     if (this.#closed) return;
     const known = this.#failing.get(what);
     if (known === undefined) {
       const failing: Failing = {
         trouble: { what, reason, sinceMs: this.#clock.nowMs() },
         visible: false,
-        timer: this.#clock.after(VISIBLE_AFTER_MS, () => {
+        timer: this.#clock.after(visibleAfterMs, () => {
           failing.visible = true;
           this.#tell({ change: "began", trouble: failing.trouble });
         }),
@@ -110,8 +112,9 @@ export class Troubles implements TroubleWatcher {
     }
     known.watches.add(watch);
     if (known.trouble.reason === reason) return;
+    const isNews = !isSameReason(known.trouble.reason, reason);
     known.trouble = { ...known.trouble, reason };
-    if (known.visible) this.#tell({ change: "changed", trouble: known.trouble });
+    if (known.visible && isNews) this.#tell({ change: "changed", trouble: known.trouble });
   }
 
   #passed(what: string, watch: TroubleWatch): void {
@@ -127,6 +130,15 @@ export class Troubles implements TroubleWatcher {
   #tell(change: TroubleChange): void {
     for (const listener of [...this.#listeners]) listener(change);
   }
+}
+
+/** What two reasons of one kind have in common: counts, ids of checkpoints and sequences are others at each try. */
+export function kindOfReason(reason: string): string {
+  return reason.replace(/\d+/g, "#");
+}
+
+function isSameReason(one: string, other: string): boolean {
+  return kindOfReason(one) === kindOfReason(other);
 }
 
 function oneLine(text: string, charsMax: number): string {

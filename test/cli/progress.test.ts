@@ -94,6 +94,10 @@ test("each failure and each reason of an abort is told once", () => {
   });
   expect(text.news(now)).toEqual(["checkpoint 9 aborted, the job goes on: the bucket is full"]);
   expect(text.news(now)).toEqual([]);
+  const nextOne = { checkpointId: 10, reason: 'writing "j/1/checkpoint-10": no room' };
+  expect(text.news(report({ checkpoints: { latestAborted: nextOne } }))).toHaveLength(1);
+  const sameAgain = { checkpointId: 11, reason: 'writing "j/1/checkpoint-11": no room' };
+  expect(text.news(report({ checkpoints: { latestAborted: sameAgain } }))).toEqual([]);
   const ended = report({
     checkpoints: { latestAborted: { checkpointId: 10, reason: reasonInWords("job-stopped") } },
   });
@@ -164,5 +168,12 @@ describe("what is tried in vain", () => {
       "trouble: publishing to stream OUT, still tried: no permission",
     ]);
     expect(lines.news("worker-1", [silent])).toEqual([]);
+  });
+
+  test("a reason that differs in its numbers only is told once", () => {
+    const lines = new TroubleLines();
+    const at = (id: number) => ({ ...publishing, reason: `checkpoint ${id}: no room` });
+    expect(lines.news("leader", [at(1)])).toHaveLength(1);
+    expect(lines.news("leader", [at(2)])).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { EnvironmentError, RequestTimeoutError } from "../../src/errors.ts";
+import { EnvironmentError, RequestTimeoutError, StorageRefusedError } from "../../src/errors.ts";
 import { type TroubleChange, Troubles } from "../../src/observe/troubles.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -67,6 +67,40 @@ describe("a trouble", () => {
     publishing.failed(silent);
     publishing.failed(silent);
     expect(said.slice(1)).toEqual([`changed: ${PUBLISHING}: ${silent.message}`]);
+  });
+
+  test("is no other one when only numbers of its reason are others, and shows the latest", () => {
+    const { clock, troubles, said } = watched();
+    const writing = troubles.watch("writing the job record");
+    for (const id of [7, 8, 9]) writing.failed(new Error(`"j/1/checkpoint-${id}": no room`));
+    clock.advance(3000);
+    writing.failed(new Error('"j/1/checkpoint-10": no room'));
+    expect(troubles.list()[0]?.reason).toBe('"j/1/checkpoint-10": no room');
+    writing.failed(new Error('"j/1/checkpoint-11": no permission'));
+    expect(said).toEqual([
+      'began: writing the job record: "j/1/checkpoint-9": no room',
+      'changed: writing the job record: "j/1/checkpoint-11": no permission',
+    ]);
+  });
+
+  test("of a storage has the same reason whichever object it happens to", () => {
+    const { clock, troubles, said } = watched();
+    const writing = troubles.watch("writing checkpoints to bucket b");
+    const refused = (object: string) =>
+      new StorageRefusedError(`writing "${object}" to bucket b: it is full`, { reason: "it is full" });
+    writing.failed(refused("count/0"));
+    clock.advance(3000);
+    writing.failed(refused("numbers/1"));
+    expect(said).toEqual(["began: writing checkpoints to bucket b: it is full"]);
+  });
+
+  test("becomes visible later when its watch says so", () => {
+    const { clock, troubles } = watched();
+    troubles.watch("waiting for slots", 15_000).failed("2 slots; the workers offer 0");
+    clock.advance(14_999);
+    expect(troubles.list()).toEqual([]);
+    clock.advance(1);
+    expect(troubles.list()).toHaveLength(1);
   });
 
   test("is one for all that watch the same act, until it passes for each of them", () => {

@@ -1,8 +1,9 @@
 /** Durations are as long as options allow: up to 365 d. */
+import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { startTimer, timeoutSignal } from "../../src/timer.ts";
+import { pause, startTimer, timeoutSignal } from "../../src/timer.ts";
 
 const DAY_MS = 24 * 3_600_000;
 /** What the platform's timers can wait at most. */
@@ -67,4 +68,14 @@ test("30 days do not pass at once on the real clock", async () => {
   expect(fired).toBe(false);
   expect(signal.aborted).toBe(false);
   timer.cancel();
+});
+
+test("a pause leaves no listener behind at its signal, and ends at once when that has aborted", async () => {
+  const controller = new AbortController();
+  for (let i = 0; i < 20; i++) await pause(0, controller.signal);
+  expect(getEventListeners(controller.signal, "abort")).toEqual([]);
+  const paused = pause(365 * DAY_MS, controller.signal);
+  controller.abort();
+  await paused;
+  await pause(365 * DAY_MS, controller.signal);
 });

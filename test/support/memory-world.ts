@@ -75,6 +75,11 @@ export class MemoryWorld {
   readonly #prepared;
   readonly #subjects = createSubjects();
   #ids = 0;
+  /** Of Node, about this process: listeners that are left behind. */
+  readonly #warnings: string[] = [];
+  readonly #warned = ({ name, message }: Error) => {
+    if (name === "MaxListenersExceededWarning") this.#warnings.push(message);
+  };
 
   readonly #checkpointing: Partial<CheckpointingConfig>;
   readonly bounded: boolean;
@@ -94,6 +99,7 @@ export class MemoryWorld {
   afterStore: (record: JobRecord) => void = () => {};
 
   constructor(options: WorldOptions = {}) {
+    process.on("warning", this.#warned);
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
     this.bounded = options.bounded ?? true;
@@ -324,6 +330,8 @@ export class MemoryWorld {
     for (const worker of this.#workers.keys()) await worker.stop();
     for (const [coordinator, bus] of this.#coordinators)
       if (bus.connectedForMs() > 0) await coordinator.stop();
+    process.off("warning", this.#warned);
+    expect(this.#warnings).toEqual([]);
   }
 }
 

@@ -27,6 +27,7 @@ const ADVICE: Readonly<Record<number, string>> = {
   10065: "each subject belongs to one stream: choose other subjects, or write to the stream that has them",
   10074: "one server alone keeps one replica: leave the number of replicas out, or use a cluster",
   10076: "enable JetStream in the server's configuration, or connect to a server that has it",
+  10077: "the stream or bucket is full: raise its max_bytes or max_msgs (nats stream edit)",
   10113: "this account wants a size limit for every stream: give one, within what the account may store",
   10122: `give a smaller size limit: the account limits the size of one stream (${ACCOUNT})`,
 };

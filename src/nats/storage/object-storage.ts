@@ -40,7 +40,9 @@ import {
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "../../checkpoint/storage.ts";
 import {
   describeError,
+  describeReason,
   InvariantError,
+  NoRespondersError,
   ObjectCorruptError,
   ObjectMissingError,
   StorageRefusedError,
@@ -299,7 +301,7 @@ export class NatsObjectStorage implements CheckpointStorage {
       if (present !== undefined && (await this.#isWhole(present.info))) return present.info;
       // A tombstone, or the rest of a delete that was cut short.
       replaced = present?.revision ?? 0;
-      throw new StorageStalledError(`${what}: the name is being freed`);
+      throw stalled(what, "a name is being freed");
     });
     if (winner === info) return;
     void this.#dropChunks(this.#chunkSubject(info.nuid), []);
@@ -359,7 +361,7 @@ export class NatsObjectStorage implements CheckpointStorage {
         } catch (error) {
           if (chunks === before || error instanceof ObjectCorruptError) throw error;
         }
-        if (chunks === before) throw new StorageStalledError(`${what}: no chunk came`);
+        if (chunks === before) throw stalled(what, "no chunk came");
       });
     }
     return bytes;
@@ -507,14 +509,15 @@ export class NatsObjectStorage implements CheckpointStorage {
   }
 
   #failure(what: string, error: unknown): unknown {
-    if (isPassing(error)) {
-      return new StorageStalledError(`${what}: ${describeError(error)}`, { cause: error });
-    }
+    if (error instanceof NoRespondersError)
+      return stalled(what, "nobody takes it: JetStream is not available, or the bucket was deleted", error);
+    if (isPassing(error)) return stalled(what, describeReason(error), error);
     if (error instanceof JetStreamApiError) {
       const full = hasCode(error, storeFailed)
         ? "; raise its limit (--bucket-max-bytes) or keep fewer checkpoints"
         : "";
-      return new StorageRefusedError(`${what}: the server says "${error.message}"${full}`, { cause: error });
+      const reason = `the server says "${error.message}"${full}`;
+      return new StorageRefusedError(`${what}: ${reason}`, { cause: error, reason });
     }
     return error;
   }
@@ -544,4 +547,8 @@ function nameOfSubject(infoSubject: string): string {
 /** `sha256:<hex>` as the object store writes it. */
 function storedDigest(digest: string): string {
   return `SHA-256=${base64Url(Buffer.from(digest.slice("sha256:".length), "hex"))}`;
+}
+
+function stalled(what: string, reason: string, cause?: unknown): StorageStalledError {
+  return new StorageStalledError(`${what}: ${reason}`, { cause, reason });
 }

@@ -3,9 +3,9 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
 import type { ManifestFound } from "../../../machines/recovery.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import { pause } from "../../control/link.ts";
 import type { TroubleWatcher } from "../../dataflow/trouble.ts";
 import { ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
+import { pause } from "../../timer.ts";
 import { readManifest } from "../manifest.ts";
 
 const RETRY_MS = 250;

@@ -8,7 +8,7 @@
 import { checkpointingMachine } from "../../../machines/checkpointing.ts";
 import { jobMachine } from "../../../machines/job.ts";
 import type { JobEffects } from "../../../machines/job-events.ts";
-import type { JobRecord, LeadershipScope, SubtaskName } from "../../../machines/protocol.ts";
+import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import { regionsOf } from "../../../machines/regions.ts";
@@ -22,9 +22,9 @@ import type {
   SubtaskMessage,
   WorkerRegistration,
 } from "../../control/messages.ts";
-import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
+import { newLife } from "../life.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -42,6 +42,7 @@ import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { type Placement, SlotWait } from "./slot-wait.ts";
 import { keepsState } from "./submission.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
@@ -73,15 +74,14 @@ export class JobRuntime {
   readonly #reaper: ObjectReaper;
   readonly #collections: Collections;
   readonly disposals: Disposals;
-  readonly #life = new AbortController();
+  readonly #life = newLife();
   readonly #checkpoints: JobCheckpoints;
   readonly #requests: JobRequests;
   readonly #generations: RegionGenerations;
-  #placement: { [subtask: SubtaskName]: string } = {};
-  #awaitingSlots = false;
+  #placement: Placement = {};
   /** Of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
-  readonly #slots: TroubleWatch;
+  readonly #slots: SlotWait;
   readonly #failures = new JobFailures();
 
   constructor(options: JobRuntimeOptions) {
@@ -89,7 +89,6 @@ export class JobRuntime {
     const { clock, link, subjects, timings } = options;
     const troubles = new Troubles(clock);
     this.#troubles = troubles;
-    this.#slots = troubles.watch("waiting for slots");
     tellTroubles(troubles, options, {
       job: options.job,
       id: "leader",
@@ -167,6 +166,7 @@ export class JobRuntime {
       onLost: (worker, reason) => this.#workerLost(worker, reason),
       onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
     });
+    this.#slots = new SlotWait(this.#workers, () => this.record.plan.vertices, troubles);
   }
 
   start(): void {
@@ -258,7 +258,7 @@ export class JobRuntime {
       restarts: this.#failures.restarts,
       keepsState: keepsState(record),
       failures: this.#failures.report(record),
-      waitingFor: this.#waitingFor(phase),
+      waitingFor: phase === "waiting" ? this.#slots.needed : "",
       troubles: jobTroubles([
         { where: "leader", troubles: [...this.#options.troubles.list(), ...this.#troubles.list()] },
         ...workers.map(({ registration, answer }) => ({
@@ -270,15 +270,6 @@ export class JobRuntime {
     };
   }
 
-  #waitingFor(phase: string): string {
-    return phase === "waiting" ? this.#neededSlots() : "";
-  }
-
-  #neededSlots(): string {
-    const needed = Math.max(...this.record.plan.vertices.map((vertex) => vertex.parallelism));
-    return `${needed} slots; the workers offer ${this.#workers.slots}`;
-  }
-
   /* ------------------------------------------------------------------ effects of the job machine */
 
   #jobHandlers(): EffectHandlers<JobEffects> {
@@ -288,7 +279,7 @@ export class JobRuntime {
       "start.policies": ({ reservedCheckpointId }) => this.#startPolicies(reservedCheckpointId),
       "plan.recovery": () => void this.#planRecovery(),
       "await.slots": () => {
-        this.#awaitingSlots = true;
+        this.#slots.begin();
         this.#offerSlots();
       },
       "store.generation": (raised) => this.#raiseGenerations(raised),
@@ -375,14 +366,8 @@ export class JobRuntime {
   }
 
   #offerSlots(): void {
-    if (!this.#awaitingSlots) return;
-    const placement = this.#workers.place(this.record.plan.vertices, this.#generations.placement());
-    if (placement === undefined) {
-      this.#slots.failed(this.#neededSlots());
-      return;
-    }
-    this.#slots.passed();
-    this.#awaitingSlots = false;
+    const placement = this.#slots.offered(this.#generations.placement());
+    if (placement === undefined) return;
     this.#placement = placement;
     this.#host.send("job", { type: "slots.available" });
   }

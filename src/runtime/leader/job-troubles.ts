@@ -1,13 +1,14 @@
 /** What the processes of one job have been trying in vain, as its leader knows it: its own troubles and those of the workers. */
 import type { JobTrouble } from "../../control/messages.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
+import { kindOfReason } from "../../observe/troubles.ts";
 
 /** A report is one message, however many workers there are (P10). */
 const SHOWN_MAX = 20;
 const PLACES_MAX = 10;
 
 /**
- * One entry for each act and reason, with the processes that have it; oldest first.
+ * One entry for each act and kind of reason, with the processes that have it; oldest first.
  * @param places "leader" or a worker's name, with the troubles there
  */
 export function jobTroubles(
@@ -16,7 +17,7 @@ export function jobTroubles(
   const found = new Map<string, JobTrouble>();
   for (const { where, troubles } of places)
     for (const { what, reason, sinceMs } of troubles) {
-      const key = `${what}\n${reason}`;
+      const key = `${what}\n${kindOfReason(reason)}`;
       const known = found.get(key);
       found.set(key, {
         what,

@@ -10,9 +10,9 @@
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
-import { pause } from "../../control/link.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
+import { pause } from "../../timer.ts";
 import type { RecordStore } from "../record-store.ts";
 
 export type WriteOutcome =

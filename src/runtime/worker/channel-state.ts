@@ -16,6 +16,7 @@ import { FrameEncoder } from "../../dataflow/channel/frame-codec.ts";
 import { countRecords, decodeStored, encodeStored } from "../../dataflow/channel/stored-records.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../errors.ts";
+import { newLife } from "../life.ts";
 import type { GateInput } from "./subtask-input.ts";
 import type { LoopWork } from "./subtask-loop.ts";
 
@@ -77,7 +78,7 @@ interface EncodedChannel {
 /** Encodes between records, then stores. */
 export class ChannelStateUpload implements LoopWork {
   readonly #options: ChannelStateUploadOptions;
-  readonly #abort = new AbortController();
+  readonly #abort = newLife();
   readonly #encoder = new FrameEncoder();
   readonly #encoded: EncodedChannel[] = [];
   readonly #work: readonly { readonly id: ChannelId; readonly records: InFlightRecords }[];

@@ -27,6 +27,7 @@ import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import type { Edge, JobGraph, Vertex } from "../../dataflow/operator.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
+import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import type { LoopPlace } from "./loop-rounds.ts";
 import { Subtask } from "./subtask.ts";
@@ -47,7 +48,7 @@ export interface GenerationOptions extends WorkerSurroundings {
 export class Generation {
   readonly deployment: Deployment;
   readonly #options: GenerationOptions;
-  readonly #life = new AbortController();
+  readonly #life = newLife();
   readonly #subtasks: Subtask[] = [];
   readonly #local = new Map<string, { readonly output: OutputChannel; readonly input: InputChannel }>();
 

@@ -12,6 +12,7 @@ import type { ObjectHandle, StateHandle } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
 import { SegmentIndex, type SnapshotSegment } from "../../state/snapshot.ts";
+import { newLife } from "../life.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
@@ -39,7 +40,7 @@ export interface SnapshotUploadOptions {
 
 export class SnapshotUpload {
   readonly #options: SnapshotUploadOptions;
-  readonly #abort = new AbortController();
+  readonly #abort = newLife();
   readonly #states: StateHandle[] = [];
   #index = 0;
   #object: OpenObject | undefined;

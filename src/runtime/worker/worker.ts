@@ -9,7 +9,7 @@
  * Z2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
  */
 import type { Manifest } from "../../../machines/protocol.ts";
-import { type ControlLink, pause } from "../../control/link.ts";
+import type { ControlLink } from "../../control/link.ts";
 import type {
   Deployment,
   GenerationRequest,
@@ -23,6 +23,8 @@ import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/operator.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { pause } from "../../timer.ts";
+import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
@@ -57,7 +59,7 @@ interface Running {
 
 export class Worker {
   readonly #options: WorkerOptions;
-  readonly #life = new AbortController();
+  readonly #life = newLife();
   readonly #subscriptions: Subscription[] = [];
   /** By region, as the next one. */
   readonly #running = new Map<number, Running>();

@@ -16,6 +16,7 @@ import type { Subscription } from "../../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import type { Clock } from "../../clock.ts";
+import { newLife } from "../../life.ts";
 
 export interface LeaderGenerationOptions {
   readonly job: string;
@@ -37,7 +38,7 @@ const TEARDOWN_BOUND_MS = 10_000;
 
 export class LeaderGeneration {
   readonly #options: LeaderGenerationOptions;
-  readonly #over = new AbortController();
+  readonly #over = newLife();
   readonly #wire: Subscription;
   /** Per worker: its last trigger has been answered (B2). */
   readonly #triggered = new Map<string, Promise<unknown>>();
