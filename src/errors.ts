@@ -34,6 +34,28 @@ export class EnvironmentError extends TidemarkError {
   readonly retry: Retry = "never";
 }
 
+/** A stream or bucket that the job needs is missing, or lacks a setting; a command mends it while the caller waits. */
+export class PrerequisiteError extends EnvironmentError {}
+
+/** A stream, as the operators that use it would have to find it. */
+export interface WantedStream {
+  readonly stream: string;
+  /** Empty: its user's functions know them. */
+  readonly subjects: readonly string[];
+  readonly usedBy: "source" | "sink" | "both";
+  /** Where an exactly-once sink writes its markers; undefined: none does. */
+  readonly markerSubjects: string | undefined;
+}
+
+export class StreamMissingError extends PrerequisiteError {
+  readonly wanted: WantedStream;
+
+  constructor(wanted: WantedStream, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.wanted = wanted;
+  }
+}
+
 /** The NATS user may not do this. It may be allowed at any time, without a new connection: who can wait tries again. */
 export class PermissionDeniedError extends EnvironmentError {
   override readonly retry = "now";

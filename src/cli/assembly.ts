@@ -42,6 +42,7 @@ import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
 import { withSkippedGaps } from "./gaps.ts";
 import { checkOwnOutput } from "./own-output.ts";
+import { Prerequisites } from "./prerequisites.ts";
 import { checkSize } from "./submission-size.ts";
 
 export interface ClusterOptions {
@@ -234,7 +235,7 @@ export function prepareSubmission(job: Job, overrides: ConfigOverrides): Prepare
 /**
  * Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded.
  *
- * @param storage as the job's configuration asks for it; only described, not used
+ * @throws PrerequisiteError that names all that is missing
  */
 export async function submissionOf(
   prepared: PreparedJob,
@@ -247,13 +248,16 @@ export async function submissionOf(
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly SourceSplit[]> = {};
   const targets: Record<string, SinkTarget> = {};
+  const prerequisites = new Prerequisites(environment.nats);
   for (const vertex of graph.vertices)
     for (const { operator } of vertex.operators) {
-      if (operator.kind === "source") splits[operator.id] = await operator.source.discover(environment);
+      if (operator.kind === "source")
+        splits[operator.id] = (await prerequisites.ask(() => operator.source.discover(environment))) ?? [];
       if (operator.kind !== "sink") continue;
-      await operator.sink.check(environment);
+      await prerequisites.ask(() => operator.sink.check(environment));
       if (operator.sink.target !== undefined) targets[operator.id] = operator.sink.target;
     }
+  prerequisites.assertMet();
   checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));
   const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
   const submission: JobSubmission = {

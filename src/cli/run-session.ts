@@ -9,11 +9,12 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
 import type { ControlClient } from "../control/client.ts";
-import type { JobReport } from "../control/messages.ts";
+import type { JobReport, JobSubmission } from "../control/messages.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
-import { type NatsServer, startNatsServer } from "../nats/server/server.ts";
+import { startLastingServer } from "../nats/server/lasting-server.ts";
+import type { NatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import {
@@ -37,11 +38,14 @@ import {
   overridesOf,
   storageEnvironment,
 } from "./options.ts";
+import { sayingOnce, untilMet } from "./prerequisites.ts";
 
 export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
   readonly events?: string;
   readonly workers?: number;
+  /** Of the provided server. */
+  readonly port?: number;
 }
 
 export interface RunSessionOptions {
@@ -54,6 +58,8 @@ export interface RunSessionOptions {
   readonly onLoaded?: () => void;
   /** Slow steps, for people. */
   readonly say: (line: string) => void;
+  /** What the job needs and the provided server does not have: said before the wait for it, and when that changes. */
+  readonly onMissing?: (missing: string) => void;
   /** After the server is there and before the job is submitted: time to fill streams. */
   readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
   readonly onEvent?: (event: FeedEvent) => void;
@@ -100,12 +106,17 @@ export class RunSession {
 
   static async start(options: RunSessionOptions): Promise<RunSession> {
     const { flags, logger } = options;
+    if (flags.server !== undefined && flags.port !== undefined)
+      throw new ConfigurationError(
+        "port",
+        `--port is that of the nats-server which run provides, and this run uses the one at ${flags.server}; leave --port out`,
+      );
     const prepared = prepareSubmission(await loadJobFile(options.jobPath), overridesOf(flags));
     options.onLoaded?.();
     for (const warning of prepared.warnings) logger.warn({}, warning);
     const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
-    const server = flags.server === undefined ? await provideServer(home, options.say) : undefined;
+    const server = flags.server === undefined ? await provideServer(home, flags, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
       const { storage } = prepared.config.checkpointing;
@@ -130,9 +141,7 @@ export class RunSession {
     // What the coordinator could not open either is said here, once.
     await cluster.openRecords();
     await options.beforeSubmit?.(cluster);
-    const { nats, troubles } = cluster;
-    const environment = { job: prepared.job.name, logger: options.logger, troubles, nats };
-    const submission = await submissionOf(prepared, environment, cluster.storage.description, flags.skipGaps);
+    const submission = await submissionWhenMet(options, prepared, cluster, server);
     let hopeless: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {
       hopeless = reject;
@@ -198,13 +207,13 @@ export class RunSession {
     this.#listen(options.onEvent);
     const { troubles } = cluster;
     troubles.onChange(() => this.#tellTroubles("run", troubles.list()));
-    const serverGone = server?.exited.then(({ lastLines }) => {
-      if (this.#closed) return new Promise<never>(() => {});
-      this.#serverGone = true;
-      throw new EnvironmentError(
-        `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
-      );
-    });
+    const serverGone =
+      server &&
+      goneServer(server).catch((error: unknown) => {
+        if (this.#closed) return new Promise<never>(() => {});
+        this.#serverGone = true;
+        throw error;
+      });
     this.#broken = Promise.race([failure, ...(serverGone === undefined ? [] : [serverGone])]);
     this.#broken.catch(() => undefined);
   }
@@ -389,10 +398,39 @@ class EventFile {
   }
 }
 
-async function provideServer(home: string, say: (line: string) => void): Promise<NatsServer> {
+/**
+ * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server of
+ * the user's the run ends with the command that makes it.
+ */
+async function submissionWhenMet(
+  { flags, logger, onMissing }: RunSessionOptions,
+  prepared: PreparedJob,
+  { nats, troubles, storage }: Cluster,
+  server: NatsServer | undefined,
+): Promise<JobSubmission> {
+  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats };
+  const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
+  if (server === undefined || onMissing === undefined) return await ask();
+  return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);
+}
+
+/** Never resolves. */
+async function goneServer(server: NatsServer): Promise<never> {
+  const { lastLines } = await server.exited;
+  throw new EnvironmentError(
+    `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
+  );
+}
+
+async function provideServer(
+  home: string,
+  { port }: RunFlags,
+  say: (line: string) => void,
+): Promise<NatsServer> {
   const { path, version, origin } = await provideNatsServer({ log: say });
-  const server = await startNatsServer({
+  const server = await startLastingServer({
     binary: path,
+    port,
     storeDir: join(home, "nats"),
     guarded: true,
     log: (line) => {

@@ -9,15 +9,15 @@ import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
-import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { ConfigurationError, EnvironmentError, PrerequisiteError } from "../errors.ts";
 import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
 import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
   BATCH_MESSAGES_MAX,
 } from "../nats/publisher/atomic-publisher.ts";
+import { streamMissing } from "../nats/publisher/missing-stream.ts";
 import {
-  addCommand,
   createStream,
   defaultMarkerPrefix,
   fittingParts,
@@ -199,9 +199,17 @@ class JetStreamSink<T> implements Sink<T> {
   async #existingStream(nats: NatsEnvironment): Promise<StreamConfig> {
     const { stream, guarantee } = this.#options;
     const config = await readStream(nats, stream);
-    if (config === undefined) throw this.#streamMissing();
+    if (config === undefined) {
+      const { subjects } = this.#options;
+      const markerSubjects = guarantee === "exactly-once" ? this.#markerSubjects : undefined;
+      throw streamMissing(nats, { stream, subjects, usedBy: "sink", markerSubjects });
+    }
     const found = this.#shortcomings(config);
-    if (found.length > 0) throw new EnvironmentError(unsuitable(stream, found, guarantee));
+    if (found.length > 0) {
+      const text = unsuitable(nats, stream, found, guarantee);
+      const mendable = found.every(({ flags }) => flags !== undefined);
+      throw mendable ? new PrerequisiteError(text) : new EnvironmentError(text);
+    }
     return config;
   }
 
@@ -225,22 +233,8 @@ class JetStreamSink<T> implements Sink<T> {
         `stream ${stream} does not exist, and creating it needs its subjects: name them in option subjects`,
       );
     }
-    return createStream(nats, stream, this.#allSubjects());
-  }
-
-  #streamMissing(): EnvironmentError {
-    const { stream } = this.#options;
-    return new EnvironmentError(
-      `stream ${stream} does not exist. Create it: ${addCommand(stream, this.#allSubjects())}; or let the job ` +
-        "do it with provision: true",
-    );
-  }
-
-  /** Of a stream that is to be created. */
-  #allSubjects(): string[] {
-    const { subjects } = this.#options;
-    const own = subjects.length === 0 ? ["<your subjects>"] : subjects;
-    return this.guarantee === "exactly-once" ? [...own, this.#markerSubjects] : [...own];
+    const all = this.guarantee === "exactly-once" ? [...subjects, this.#markerSubjects] : subjects;
+    return createStream(nats, stream, all);
   }
 
   #shortcomings(config: StreamConfig): Shortcoming[] {

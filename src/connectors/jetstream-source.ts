@@ -21,10 +21,12 @@ import type {
   SourceSplit,
   SplitPosition,
 } from "../dataflow/source.ts";
-import { EnvironmentError } from "../errors.ts";
+import { EnvironmentError, PrerequisiteError } from "../errors.ts";
 import { NatsEnvironment, type StreamInfo } from "../nats/connection/environment.ts";
 import { inOneSentence } from "../nats/connection/jetstream-refusal.ts";
 import { NatsLink } from "../nats/connection/link.ts";
+import { natsCommand } from "../nats/connection/nats-command.ts";
+import { streamMissing } from "../nats/publisher/missing-stream.ts";
 import { isStreamMissing } from "../nats/publisher/sink-target.ts";
 import { type Decode, type Decoder, exactJson } from "../nats/reader/decoding.ts";
 import type { Integers } from "../nats/reader/json-integers.ts";
@@ -33,7 +35,6 @@ import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-r
 import { decisionAboutGaps } from "../nats/reader/stream-position.ts";
 import { filtersOverlap } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
-import { shellCommand } from "../shell-command.ts";
 import { checkOptions, filtersOf, type JetstreamSourceOptions, wrong } from "./jetstream-source-options.ts";
 
 export type { JetstreamSourceOptions };
@@ -97,7 +98,7 @@ async function discover(
   const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
   const info = await streamInfo(nats, options);
   const groups = (options.subjects ?? [[]]).map(filtersOf);
-  checkStream(options, groups, info, nats.serverVersion);
+  checkStream(options, groups, info, nats);
   warnOfForeignSubjects(groups, info, environment);
   const start = firstSequence(options, info);
   const end = options.until === "end" ? info.state.last_seq : undefined;
@@ -121,12 +122,8 @@ async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions
     return await NatsLink.of(nats.connection).call(`stream "${stream}"`, () => manager.streams.info(stream));
   } catch (error) {
     if (!isStreamMissing(error)) throw inOneSentence(`stream "${stream}"`, error);
-    const wanted = options.subjects?.flatMap((entry) => filtersOf(entry)).join(",");
-    const subjects = wanted ?? `${stream.toLowerCase()}.>`;
-    throw new EnvironmentError(
-      `stream "${stream}" does not exist; create it: ${shellCommand("nats", "stream", "add", stream, `--subjects=${subjects}`, "--defaults")}`,
-      { cause: error },
-    );
+    const subjects = (options.subjects ?? []).flatMap((entry) => filtersOf(entry));
+    throw streamMissing(nats, { stream, subjects, usedBy: "source", markerSubjects: undefined }, error);
   }
 }
 
@@ -135,13 +132,14 @@ function checkStream(
   options: JetstreamSourceOptions,
   groups: readonly (readonly string[])[],
   info: StreamInfo,
-  serverVersion: string,
+  nats: NatsEnvironment,
 ): void {
+  const { serverVersion } = nats;
   const { retention } = info.config;
   const named = `stream "${options.stream}"`;
   if (retention === "workqueue") {
     throw new EnvironmentError(
-      `${named} is a work queue, which is not supported yet: read it from a stream with limits retention that sources it (${shellCommand("nats", "stream", "add", `${options.stream}_LOG`, `--source=${options.stream}`)})`,
+      `${named} is a work queue, which is not supported yet: read it from a stream with limits retention that sources it (${natsCommand(nats, "stream", "add", `${options.stream}_LOG`, `--source=${options.stream}`)})`,
     );
   }
   if (retention === "interest" && options.progress === false) {
@@ -154,8 +152,8 @@ function checkStream(
   }
   const inactiveNs = info.config.consumer_limits?.inactive_threshold ?? 0;
   if (retention === "interest" && inactiveNs > 0) {
-    throw new EnvironmentError(
-      `${named} has interest retention and consumer_limits.inactive_threshold ${inactiveNs / 1e6} ms: the server would delete the progress consumer, which is never pulled from, after that time, and the messages that it holds; take inactive_threshold out of consumer_limits: ${shellCommand("nats", "stream", "edit", options.stream, "--interactive")}`,
+    throw new PrerequisiteError(
+      `${named} has interest retention and consumer_limits.inactive_threshold ${inactiveNs / 1e6} ms: the server would delete the progress consumer, which is never pulled from, after that time, and the messages that it holds; take inactive_threshold out of consumer_limits: ${natsCommand(nats, "stream", "edit", options.stream, "--interactive")}`,
     );
   }
   if (groups.some((filters) => filters.length > 1) && !isAtLeast(serverVersion, "2.10.0")) {

@@ -158,7 +158,9 @@ export class MarkedTarget {
     if (config === undefined) return;
     const found = shortcomings(config, `${markerPrefix}.>`);
     if (found.length > 0)
-      throw new CommitRefusedError(`${unsuitable(stream, found, "exactly-once")}, then start the job again`);
+      throw new CommitRefusedError(
+        `${unsuitable(this.#nats, stream, found, "exactly-once")}, then start the job again`,
+      );
     const tooLarge = messageRefusal(batch, config.max_msg_size);
     if (tooLarge !== undefined) throw tooLarge;
     const lost = batch.messages && firstSubjectOutside(batch.messages, config.subjects ?? []);

@@ -221,7 +221,7 @@ describe("signals", () => {
     expect(second.code).toBe(3);
     expect(second.stdout).toMatch(/waiting for the nats-server with pid \d+/);
     expect(second.stderr).toMatch(
-      /^tidemark: the store directory .* is in use by the nats-server with pid \d+/,
+      /^tidemark: the store directory .* is in use by the nats-server with pid \d+; .* with --server nats:\/\/127.0.0.1:\d+/,
     );
     running.kill("SIGINT");
     expect(await running.ended).toMatchObject({ code: 0 });

@@ -1,5 +1,5 @@
 /** A directory of a user's own: job files in it, the `tidemark` command run in it as a real process. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -104,6 +104,18 @@ export class Workspace {
   write(name: string, text: string): string {
     writeFileSync(this.path(name), text);
     return this.path(name);
+  }
+
+  /** What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. */
+  shell(line: string): string {
+    const bin = this.path("bin");
+    mkdirSync(bin, { recursive: true });
+    const tool = join(root, "dist/test/support/nats-tool.js");
+    writeFileSync(join(bin, "nats"), `#!/bin/sh\nexec "${process.execPath}" "${tool}" "$@"\n`, {
+      mode: 0o755,
+    });
+    const env = { ...environment(), PATH: `${bin}:${process.env.PATH}` };
+    return execFileSync("/bin/sh", ["-ec", line], { cwd: this.dir, env, encoding: "utf8" });
   }
 
   /** Jobs that are held (`jobs.ts`) go on to their end, as fast as they can. */

@@ -26,6 +26,13 @@ export function runCommand(program: Command): void {
         wholeNumber(1),
       ),
     )
+    .addOption(
+      new Option(
+        "--port <n>",
+        "port of the provided nats-server on 127.0.0.1, kept for the next time (default: the one of the last time, at " +
+          "first one that follows from the directory)",
+      ).argParser(wholeNumber(1, 65_535)),
+    )
     .option("--fresh", "start over: drop the state of an earlier run")
     .option("--events <file>", "append every event of the job to this file, one JSON object a line")
     .option("--json", "one JSON object at the end instead of text")
@@ -44,13 +51,21 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const screen = new ProgressScreen(flags.json === true ? { write: () => {} } : commandOutput);
   const say = (line: string) => screen.say(line);
   const interruption = new Interruption(say);
+  let waited = false;
   const session = await RunSession.start({
     jobPath,
     flags,
     logger: messagesOf(flags, "run"),
     say,
     onLoaded: () => interruption.listen(),
+    onMissing: (missing) => {
+      waited = true;
+      const text = `waiting for what the job needs (Ctrl-C ends the wait):\n${missing.replace(/^/gm, "  ")}`;
+      if (flags.json === true) process.stderr.write(`tidemark: ${text}\n`);
+      else say(text);
+    },
   });
+  if (waited) say("everything that the job needs is there");
   const { plan, config } = session.prepared;
   say(`${[describePlan(plan, config, regionsOf(plan)), ...session.gaps].join("\n")}\n`);
   interruption.suspends(session);

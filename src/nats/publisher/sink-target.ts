@@ -16,6 +16,8 @@ import {
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
+import { natsCommand } from "../connection/nats-command.ts";
+import { targetWords } from "./missing-stream.ts";
 import { capturesAll, overlaps } from "./stream-subjects.ts";
 
 /** Of the message of a marker: its headers and its JSON. */
@@ -62,7 +64,7 @@ export async function createStream(
       "to that stream, or choose other subjects",
     [MAX_BYTES_REQUIRED]:
       "this account wants a size limit for every stream: create it by hand, " +
-      shellCommand(...addWords(stream, subjects), "--max-bytes=…"),
+      natsCommand(nats, ...targetWords(stream, subjects), "--max-bytes=…"),
   };
   return await NatsLink.of(nats.connection).ask(
     `stream ${stream} cannot be created`,
@@ -176,12 +178,13 @@ function transactionalShortcomings(config: StreamConfig, markerSubjects: string)
 
 /** In one sentence: what is missing and what mends it. */
 export function unsuitable(
+  nats: NatsEnvironment,
   stream: string,
   found: readonly Shortcoming[],
   guarantee: "exactly-once" | "at-least-once",
 ): string {
   const reasons = found.map((each) => each.text).join("; ");
-  const command = editCommand(stream, found);
+  const command = editCommand(nats, stream, found);
   const provided = found.every(({ flags, update }) => flags === undefined || Object.keys(update).length > 0);
   const mending = [];
   if (command !== undefined) mending.push(`run: ${command}${provided ? " (or provision: true)" : ""}`);
@@ -190,20 +193,13 @@ export function unsuitable(
 }
 
 /** The command that mends what can be mended by editing; undefined when there is nothing of the kind. */
-function editCommand(stream: string, found: readonly Shortcoming[]): string | undefined {
+function editCommand(
+  nats: NatsEnvironment,
+  stream: string,
+  found: readonly Shortcoming[],
+): string | undefined {
   const flags = found.flatMap((each) => each.flags ?? []);
-  return flags.length === 0 ? undefined : shellCommand("nats", "stream", "edit", stream, ...flags, "--force");
-}
-
-export function addCommand(stream: string, subjects: readonly string[]): string {
-  return shellCommand(...addWords(stream, subjects));
-}
-
-function addWords(stream: string, subjects: readonly string[]): string[] {
-  return [
-    ...["nats", "stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
-    ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],
-  ];
+  return flags.length === 0 ? undefined : natsCommand(nats, "stream", "edit", stream, ...flags, "--force");
 }
 
 /**

@@ -106,7 +106,9 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-class PortTakenError extends EnvironmentError {}
+export class PortTakenError extends EnvironmentError {}
+
+export class StoreInUseError extends EnvironmentError {}
 
 interface Store {
   readonly dir: string;
@@ -144,7 +146,7 @@ async function awaitEndOfPreviousServer(store: Store, options: NatsServerOptions
   const deadline = Date.now() + (options.storeTimeoutMs ?? defaultStoreTimeoutMs);
   while (await isRunning()) {
     if (Date.now() > deadline) {
-      throw new EnvironmentError(
+      throw new StoreInUseError(
         `the store directory ${store.dir} is in use by the nats-server with pid ${pid}; ` +
           `stop the run it belongs to, or name another directory`,
       );

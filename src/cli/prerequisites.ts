@@ -1,0 +1,85 @@
+/**
+ * Streams and buckets that a job needs and that are missing, or not as it needs them.
+ *
+ * Owns: that all of them are named at once, and the wait for them. Does not own: what each operator needs (its connector),
+ * or whether waiting makes sense (the command).
+ */
+import type { Logger } from "../dataflow/connector.ts";
+import { PrerequisiteError, StreamMissingError, type WantedStream } from "../errors.ts";
+import { NatsEnvironment } from "../nats/connection/environment.ts";
+import { streamMissing, wantedByAll } from "../nats/publisher/missing-stream.ts";
+import { pause } from "../timer.ts";
+
+const LOOK_EVERY_MS = 500;
+
+export class Prerequisites {
+  readonly #nats: unknown;
+  readonly #unmet: PrerequisiteError[] = [];
+
+  constructor(nats: unknown) {
+    this.#nats = nats;
+  }
+
+  /** undefined: something is missing, and is kept for `assertMet`. */
+  async ask<T>(question: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await question();
+    } catch (error) {
+      if (!(error instanceof PrerequisiteError)) throw error;
+      this.#unmet.push(error);
+      return undefined;
+    }
+  }
+
+  /** @throws PrerequisiteError that holds all of them, a line each; a stream that several operators miss is one */
+  assertMet(): void {
+    const wanted = new Map<string, WantedStream[]>();
+    const others: PrerequisiteError[] = [];
+    for (const error of this.#unmet) {
+      if (!(error instanceof StreamMissingError)) others.push(error);
+      else wanted.set(error.wanted.stream, [...(wanted.get(error.wanted.stream) ?? []), error.wanted]);
+    }
+    const missing = [...wanted.values()].map((all) =>
+      streamMissing(NatsEnvironment.of({ nats: this.#nats }, "the job"), wantedByAll(all)),
+    );
+    const unmet = [...missing, ...others];
+    if (unmet.length === 1) throw unmet[0];
+    if (unmet.length > 1) throw new PrerequisiteError(unmet.map(({ message }) => message).join("\n"));
+  }
+}
+
+/**
+ * Asks again and again until nothing is missing any more.
+ *
+ * @param ask throws PrerequisiteError while something is missing; whatever else it throws ends the wait
+ * @param say what is missing, at first and whenever that changes
+ */
+export async function untilMet<T>(ask: () => Promise<T>, say: (missing: string) => void): Promise<T> {
+  let said: string | undefined;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof PrerequisiteError)) throw error;
+      if (error.message !== said) say(error.message);
+      said = error.message;
+    }
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+/** Says a warning once, however often the same is looked at. */
+export function sayingOnce(logger: Logger): Logger {
+  const said = new Set<string>();
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => {
+      const line = JSON.stringify([fields, message]);
+      if (said.has(line)) return;
+      said.add(line);
+      logger.warn(fields, message);
+    },
+    error: (fields, message) => logger.error(fields, message),
+  };
+}

@@ -1,0 +1,9 @@
+/** Commands of the `nats` tool in messages, so that they reach the server and the JetStream that this process is connected to. */
+import { shellCommand } from "../../shell-command.ts";
+import type { NatsEnvironment } from "./environment.ts";
+
+/** Without credentials: those do not belong in messages. */
+export function natsCommand(nats: NatsEnvironment, ...words: readonly string[]): string {
+  const prefix = nats.isLocal ? [] : [`--js-api-prefix=${nats.apiPrefix}`];
+  return shellCommand("nats", ...words, `--server=nats://${nats.connection.getServer()}`, ...prefix);
+}

@@ -1,0 +1,72 @@
+/**
+ * A stream that does not exist: which command makes it as all of its users need it.
+ *
+ * "KV_totals" is the bucket totals, "OBJ_files" the object store files: other clients know them only as the `nats` tool makes them.
+ */
+import { StreamMissingError, type WantedStream } from "../../errors.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { natsCommand } from "../connection/nats-command.ts";
+
+export function streamMissing(
+  nats: NatsEnvironment,
+  wanted: WantedStream,
+  cause?: unknown,
+): StreamMissingError {
+  const { stream, usedBy } = wanted;
+  const text =
+    usedBy === "sink"
+      ? `stream ${stream} does not exist. Create it: ${creation(nats, wanted)}; or let the job do it with provision: true`
+      : `stream "${stream}" does not exist; create it: ${creation(nats, wanted)}`;
+  return new StreamMissingError(wanted, text, { cause });
+}
+
+/** One stream for all who want it. @param all of the same name, at least one */
+export function wantedByAll(all: readonly WantedStream[]): WantedStream {
+  const [first] = all;
+  const known = all.every(({ subjects }) => subjects.length > 0);
+  return {
+    stream: first!.stream,
+    subjects: known ? [...new Set(all.flatMap(({ subjects }) => subjects))] : [],
+    usedBy: all.every(({ usedBy }) => usedBy === first!.usedBy) ? first!.usedBy : "both",
+    markerSubjects: all.find(({ markerSubjects }) => markerSubjects !== undefined)?.markerSubjects,
+  };
+}
+
+function creation(nats: NatsEnvironment, wanted: WantedStream): string {
+  const { stream, subjects, usedBy, markerSubjects } = wanted;
+  const store = /^(KV|OBJ)_(.+)$/.exec(stream);
+  if (store !== null) return storeCreation(nats, wanted, store[1] === "KV" ? "kv" : "object", store[2]!);
+  const guess = `${stream.toLowerCase()}.>`;
+  const own = subjects.length > 0 ? subjects : [guess];
+  const words =
+    markerSubjects === undefined
+      ? ["stream", "add", stream, `--subjects=${own.join(",")}`, "--defaults"]
+      : targetWords(stream, [...own, markerSubjects]);
+  const command = natsCommand(nats, ...words);
+  // A source reads whatever is there; a sink fails at the first subject that the stream does not take.
+  return subjects.length > 0 || usedBy === "source"
+    ? command
+    : `${command} (in the place of ${guess} put the subjects of your records)`;
+}
+
+function storeCreation(
+  nats: NatsEnvironment,
+  { stream, markerSubjects }: WantedStream,
+  kind: "kv" | "object",
+  name: string,
+): string {
+  const add = natsCommand(nats, kind, "add", name);
+  if (markerSubjects === undefined) return add;
+  const own = kind === "kv" ? [`$KV.${name}.>`] : [`$O.${name}.C.>`, `$O.${name}.M.>`];
+  const subjects = `--subjects=${[...own, markerSubjects].join(",")}`;
+  const flags = ["--allow-batch", "--allow-rollup", "--allow-msg-ttl", subjects, "--force"];
+  return `${add} && ${natsCommand(nats, "stream", "edit", stream, ...flags)}`;
+}
+
+/** Words after `nats` that make a stream as an exactly-once sink needs it. */
+export function targetWords(stream: string, subjects: readonly string[]): string[] {
+  return [
+    ...["stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
+    ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],
+  ];
+}

@@ -1,0 +1,49 @@
+/**
+ * Those commands of the `nats` tool that messages and the README name, for tests that run them by a shell as a user would.
+ *
+ * It knows no flag beside those below, so a command that is quoted or put together wrongly fails.
+ */
+import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { connect } from "@nats-io/transport-node";
+
+const SETTINGS: Readonly<Record<string, Partial<StreamConfig>>> = {
+  "--allow-batch": { allow_atomic: true },
+  "--allow-rollup": { allow_rollup_hdrs: true },
+  "--allow-msg-ttl": { allow_msg_ttl: true },
+  "--storage=file": {},
+  "--retention=limits": {},
+  "--defaults": {},
+  "--force": {},
+};
+
+let servers = "";
+let config: Partial<StreamConfig> = {};
+const words: string[] = [];
+for (const word of process.argv.slice(2)) {
+  const [, flag, value] = /^(--[a-z]+)=(.*)$/.exec(word) ?? [];
+  if (flag === "--server") servers = value!;
+  else if (flag === "--subjects") config = { ...config, subjects: value!.split(",") };
+  else if (SETTINGS[word] !== undefined) config = { ...config, ...SETTINGS[word] };
+  else if (word.startsWith("-")) throw new Error(`no such flag: ${word}`);
+  else words.push(word);
+}
+
+const nats = await connect({ servers });
+const manager = await jetstreamManager(nats);
+const [noun, verb = "", name = ""] = words;
+switch (`${noun} ${verb}`) {
+  case "stream add":
+    await manager.streams.add({ name, ...config });
+    break;
+  case "stream edit":
+    await manager.streams.update(name, config);
+    break;
+  case "kv add":
+    await new Kvm(nats).create(name);
+    break;
+  default:
+    if (noun !== "pub") throw new Error(`no such command: ${words.join(" ")}`);
+    await jetstream(nats).publish(verb, name);
+}
+await nats.close();
