@@ -196,6 +196,16 @@ export interface HeartbeatConfig {
   readonly timeoutMs: number;
 }
 
+/** What a code fingerprint is made of, as far as it is listed: for the message that refuses a worker of other code (P51). */
+export interface CodeListing {
+  /** Paths in the job's project, with the first digits of their content's digest. */
+  readonly files: readonly (readonly [path: string, digest: string])[];
+  /** `name@version` */
+  readonly packages: readonly string[];
+  /** So many files and packages more count, and are not listed. */
+  readonly unlisted: number;
+}
+
 /**
  * The one durable record of a job (P7): one key, one writer, changed only by compare-and-set. A checkpoint is complete
  * when, and only when, this record names its manifest.
@@ -226,8 +236,9 @@ export interface JobRecord {
   readonly plan: GraphPlan;
   /** Topology and state names: what a resume must match. */
   readonly graphFingerprint: string;
-  /** Plan, options and user functions: what a worker must match. */
+  /** Files and packages of the job's project, plan, options and user functions: what a worker must match (P51). */
   readonly codeFingerprint: string;
+  readonly codeListing: CodeListing;
   readonly checkpointing: CheckpointingConfig;
   readonly restart: RestartStrategy;
   readonly heartbeat: HeartbeatConfig;

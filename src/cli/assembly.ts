@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
+import type { CodeListing } from "../../machines/protocol.ts";
 import { FileStorage } from "../checkpoint/file-storage.ts";
 import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
@@ -21,9 +22,11 @@ import type { JobGraph } from "../dataflow/operator.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
+import { listingOf } from "../job/code/code-listing.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph, checkIterations } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
+import type { LoadedJob } from "../job/load.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
@@ -217,18 +220,27 @@ export interface PreparedJob {
   readonly graph: JobGraph;
   readonly plan: GraphPlan;
   readonly codeFingerprint: string;
+  readonly codeListing: CodeListing;
 }
 
-export function prepareJob(job: Job, overrides: ConfigOverrides): PreparedJob {
+export function prepareJob({ job, code }: LoadedJob, overrides: ConfigOverrides): PreparedJob {
   const { config, warnings } = resolveJobConfig(job.options, overrides, { repeats: repeatedByRestart(job) });
   const graph = buildGraph(job, config);
-  return { job, config, warnings, graph, plan: planOf(graph), codeFingerprint: codeFingerprint(job) };
+  return {
+    job,
+    config,
+    warnings,
+    graph,
+    plan: planOf(graph),
+    codeFingerprint: codeFingerprint(job, code),
+    codeListing: listingOf(code),
+  };
 }
 
 /** Of whoever hands the job in: its configuration holds for all. */
-export function prepareSubmission(job: Job, overrides: ConfigOverrides): PreparedJob {
-  const prepared = prepareJob(job, overrides);
-  checkIterations(job, prepared.config);
+export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides): PreparedJob {
+  const prepared = prepareJob(loaded, overrides);
+  checkIterations(loaded.job, prepared.config);
   return prepared;
 }
 
@@ -266,6 +278,7 @@ export async function submissionOf(
     plan,
     graphFingerprint: graphFingerprint(plan),
     codeFingerprint: prepared.codeFingerprint,
+    codeListing: prepared.codeListing,
     checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
@@ -295,6 +308,7 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     job: job.name,
     graph,
     codeFingerprint: prepared.codeFingerprint,
+    codeListing: prepared.codeListing,
     processId: process.pid,
     link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage }),
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,

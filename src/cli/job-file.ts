@@ -1,17 +1,16 @@
 /** Loads a job file so that what it does meanwhile does not decide how the command ends. */
 import { resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
-import type { Job } from "../job/job.ts";
-import { loadJob, placeIn } from "../job/load.ts";
+import { type LoadedJob, loadJobWithCode, placeIn } from "../job/load.ts";
 import { exitCodes, reportError } from "./report-error.ts";
 
 /**
  * The job that the file at `path` exports. A process that ends meanwhile (the file calls `process.exit`, or awaits what
  * never comes) says so, and exits with code 2.
  *
- * @throws ConfigurationError as `loadJob`
+ * @throws ConfigurationError as `loadJobWithCode`
  */
-export async function loadJobFile(path: string): Promise<Job> {
+export async function loadJobFile(path: string): Promise<LoadedJob> {
   const { exitCode } = process;
   let idle = false;
   const onIdle = () => {
@@ -27,7 +26,7 @@ export async function loadJobFile(path: string): Promise<Job> {
   process.once("beforeExit", onIdle);
   process.once("exit", onExit);
   try {
-    return await loadJob(path);
+    return await loadJobWithCode(path);
   } finally {
     process.off("beforeExit", onIdle);
     process.off("exit", onExit);

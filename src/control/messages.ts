@@ -9,6 +9,7 @@ import type {
   CheckpointingConfig,
   CheckpointOptions,
   CheckpointReason,
+  CodeListing,
   DeclineReason,
   GraphPlan,
   HeartbeatConfig,
@@ -33,6 +34,7 @@ export interface JobSubmission {
   readonly plan: GraphPlan;
   readonly graphFingerprint: string;
   readonly codeFingerprint: string;
+  readonly codeListing: CodeListing;
   readonly checkpointing: CheckpointingConfig;
   readonly restart: RestartStrategy;
   readonly heartbeat: HeartbeatConfig;
@@ -116,7 +118,8 @@ export interface RestoreRequest {
 export type LeaderAnswer =
   /** `generations`: the present one of each region, for a worker that registers. */
   | { readonly answer: Answer; readonly generations?: readonly number[] }
-  | { readonly answer: "refused"; readonly reason: string }
+  /** `codeListing`: of the submitted job, for a worker that has other code. */
+  | { readonly answer: "refused"; readonly reason: string; readonly codeListing?: CodeListing }
   | { readonly answer: "status"; readonly status: JobReport }
   | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
   /** The deleting goes on: ask again with the same request id. */

@@ -59,7 +59,7 @@ export function defineJob(name: string, options: JobOptions, build: (job: JobBui
   const draft = new JobDraft(name);
   const built: unknown = build(new JobBuilder(draft));
   refuseDeferred(built, name, `job "${name}": the function that builds the job`);
-  return new Job(name, options, draft.finish(), build.toString());
+  return new Job(name, options, draft.finish());
 }
 
 /** Where a job begins. */
@@ -75,7 +75,7 @@ export class JobBuilder {
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
     }
-    this.#draft.add({ kind: "source", id, source }, [], source, options);
+    this.#draft.add({ kind: "source", id, source }, [], options);
     return streamOf<T>(this.#draft, id);
   }
 }
@@ -103,7 +103,7 @@ export class Stream<T> {
 
   map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
     checkFunction(id, "map", map);
-    this.#add({ kind: "map", id, map: map as (value: unknown) => unknown }, map, options);
+    this.#add({ kind: "map", id, map: map as (value: unknown) => unknown }, options);
     return streamOf<U>(this.#draft, id);
   }
 
@@ -112,18 +112,14 @@ export class Stream<T> {
   filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T>;
   filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T> {
     checkFunction(id, "filter", filter);
-    this.#add({ kind: "filter", id, filter: filter as (value: unknown) => boolean }, filter, options);
+    this.#add({ kind: "filter", id, filter: filter as (value: unknown) => boolean }, options);
     return streamOf<T>(this.#draft, id);
   }
 
   /** Any number of records for one: all that `flatMap` answers, in order. */
   flatMap<U>(id: string, flatMap: (value: T) => Iterable<U>, options?: OperatorOptions): Stream<U> {
     checkFunction(id, "flatMap", flatMap);
-    this.#add(
-      { kind: "flatMap", id, flatMap: flatMap as (value: unknown) => Iterable<unknown> },
-      flatMap,
-      options,
-    );
+    this.#add({ kind: "flatMap", id, flatMap: flatMap as (value: unknown) => Iterable<unknown> }, options);
     return streamOf<U>(this.#draft, id);
   }
 
@@ -205,7 +201,7 @@ export class Stream<T> {
   iterate<U>(id: string, step: (loop: Stream<T>) => Iteration<T, U>, options?: IterateOptions): Stream<U> {
     checkFunction(id, "iterate", step);
     const waitingMax = options?.waitingMax ?? WAITING_MAX;
-    this.#add({ kind: "iterate", id, waitingMax }, step, options);
+    this.#add({ kind: "iterate", id, waitingMax }, options);
     const loop = streamOf<T>(this.#draft, id);
     const iteration = this.#draft.inLoop(id, () => step(loop));
     this.#draft.feedBack(id, iteration);
@@ -217,16 +213,16 @@ export class Stream<T> {
     if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
       throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
     }
-    this.#add({ kind: "sink", id, sink: sink as Sink<unknown> }, sink, options);
+    this.#add({ kind: "sink", id, sink: sink as Sink<unknown> }, options);
   }
 
   get #name(): string {
     return `"${this.#end.key}"`;
   }
 
-  #add(definition: OperatorDefinition, written: unknown, options: OperatorOptions | undefined): void {
+  #add(definition: OperatorDefinition, options: OperatorOptions | undefined): void {
     this.#end.used = true;
-    this.#draft.add(definition, this.#inputs, written, options);
+    this.#draft.add(definition, this.#inputs, options);
   }
 }
 
@@ -266,7 +262,6 @@ export class KeyedStream<T, K extends Key> {
     this.#draft.add(
       { kind: "process", id, key: this.#key, process: emitReturned(id, definition) },
       this.#inputs,
-      definition,
       options,
     );
     return streamOf(this.#draft, id);
@@ -284,7 +279,6 @@ export class KeyedStream<T, K extends Key> {
         reduce: reduce as (aggregate: unknown, value: unknown) => unknown,
       },
       this.#inputs,
-      reduce,
       options,
     );
     return streamOf<T>(this.#draft, id);

@@ -38,12 +38,7 @@ export class JobDraft {
     this.#job = job;
   }
 
-  add(
-    definition: OperatorDefinition,
-    inputs: readonly OperatorInput[],
-    written: unknown,
-    options: OperatorOptions = {},
-  ): void {
+  add(definition: OperatorDefinition, inputs: readonly OperatorInput[], options: OperatorOptions = {}): void {
     const { id } = definition;
     checkName(id, "operator id");
     if (this.#finished) {
@@ -67,7 +62,7 @@ export class JobDraft {
       );
     }
     checkOptions(id, definition.kind, options);
-    this.#operators.set(id, { definition, inputs, parallelism: options.parallelism, written });
+    this.#operators.set(id, { definition, inputs, parallelism: options.parallelism });
   }
 
   opened(stream: object, described: Described): void {

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
+import type { ProjectCode } from "./code/project-code.ts";
 import type { Job, OperatorInput } from "./job.ts";
 import { operatorsOf } from "./plan.ts";
 
@@ -102,46 +103,28 @@ function chainedTo(operator: string, head: string, is: "is" | "was" = "is"): str
 }
 
 /**
- * Of the job's description, its options and initial states, the text of the function that builds it and of every
- * function that can be reached from an operator. Not seen: what functions close over, modules they import, functions
- * that a connector keeps private and that were written outside the building function. Left out on purpose: data inside
- * connectors, since a start time may be computed when the file loads.
+ * Of the files and packages that the job is made of (P51), and of what they describe, because that may depend on where they
+ * are loaded: options, operators, how they are joined, initial states. Functions are not in it: their text is that of the
+ * files, and holds paths of the machine once it is compiled. Nor is the data inside connectors, since a start time may be
+ * computed when the file loads.
  *
  * @returns `sha256:<hex>`
  */
-export function codeFingerprint(job: Job): string {
+export function codeFingerprint(job: Job, code: ProjectCode): string {
   const exchanges = (inputs: readonly OperatorInput[]) =>
-    inputs.map(({ from, exchange }) => ({
-      from,
-      exchange: exchange.kind,
-      key: exchange.kind === "hash" ? exchange.key.toString() : undefined,
-    }));
-  const operators = job.operators.map(({ definition, inputs, feedback, parallelism, written }) => ({
+    inputs.map(({ from, exchange }) => ({ from, exchange: exchange.kind }));
+  const operators = job.operators.map(({ definition, inputs, feedback, parallelism }) => ({
     id: definition.id,
     kind: definition.kind,
     parallelism,
     inputs: exchanges(inputs),
     feedback: feedback && exchanges(feedback),
-    code: codeOf(written),
     states:
       definition.kind === "process"
         ? inspect(definition.process.state, { depth: 6, sorted: true })
         : undefined,
   }));
-  return digest(JSON.stringify({ name: job.name, options: sorted(job.options), text: job.text, operators }));
-}
-
-/** The text of every function reachable through own properties, classes of instances included. */
-function codeOf(value: unknown, seen = new Set<unknown>()): unknown {
-  if (typeof value === "function") return value.toString();
-  if (typeof value !== "object" || value === null || seen.has(value)) return undefined;
-  seen.add(value);
-  const prototype: unknown = Object.getPrototypeOf(value);
-  const own = Object.entries(value)
-    .sort(([a], [b]) => byText(a, b))
-    .map(([key, inner]) => [key, codeOf(inner, seen)]);
-  const plain = prototype === Object.prototype || prototype === Array.prototype || prototype === null;
-  return plain ? own : [value.constructor.toString(), own];
+  return digest(JSON.stringify({ ...code, name: job.name, options: sorted(job.options), operators }));
 }
 
 /** Options say the same in whatever order they were written. */

@@ -19,8 +19,6 @@ export interface JobOperator {
   readonly feedback?: readonly OperatorInput[];
   /** undefined: the job's. */
   readonly parallelism: number | undefined;
-  /** What the user wrote, before we wrapped it: function, source, sink, process definition. */
-  readonly written: unknown;
 }
 
 /** Well known, so that a job made by another copy of this package can be told from something that is no job at all. */
@@ -33,14 +31,11 @@ export class Job {
   readonly options: JobOptions;
   /** In the order of definition: inputs come before the operators that read them. */
   readonly operators: readonly JobOperator[];
-  /** Text of the function that built it. */
-  readonly text: string;
 
-  constructor(name: string, options: JobOptions, operators: readonly JobOperator[], text: string) {
+  constructor(name: string, options: JobOptions, operators: readonly JobOperator[]) {
     this.name = name;
     this.options = options;
     this.operators = operators;
-    this.text = text;
   }
 }
 

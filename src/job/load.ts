@@ -13,6 +13,8 @@ import { createJiti, type Jiti } from "jiti";
 import { show } from "../config/quantity.ts";
 import { nearest } from "../config/suggestion.ts";
 import { ConfigurationError, describeError } from "../errors.ts";
+import { observeImports } from "./code/module-graph.ts";
+import { type ProjectCode, projectCodeOf } from "./code/project-code.ts";
 import { isJobOfAnotherCopy, Job } from "./job.ts";
 
 const typeScript = [".ts", ".mts", ".cts"];
@@ -40,6 +42,23 @@ export async function loadJob(path: string): Promise<Job> {
     throw await loadError(path, file, error);
   }
   return jobOf(path, exported);
+}
+
+/** A job, and what its code consists of (P51). */
+export interface LoadedJob {
+  readonly job: Job;
+  readonly code: ProjectCode;
+}
+
+/**
+ * As `loadJob`, and sees which files and packages it takes.
+ *
+ * @throws ConfigurationError as `loadJob`; EnvironmentError when a file that was loaded cannot be read
+ */
+export async function loadJobWithCode(path: string): Promise<LoadedJob> {
+  const stopObserving = observeImports();
+  const job = await loadJob(path).finally(stopObserving);
+  return { job, code: projectCodeOf(resolve(path)) };
 }
 
 async function checkFile(path: string, file: string): Promise<void> {

@@ -174,23 +174,36 @@ test("a worker with another checkpoint storage is turned away, and says so", asy
 });
 
 test("a worker with another version of the job is turned away, and says so", async () => {
+  const text = workspace.read("job.ts").replace("state.count.get() + 1", "state.count.get() + step");
+  const copy = async (step: number): Promise<Workspace> => {
+    const made = await Workspace.create();
+    made.write("job.ts", `import { step } from "./step.ts";\n${text}`);
+    made.write("step.ts", `export const step = ${step};\n`);
+    return made;
+  };
+  const [submitted, same, newer] = [await copy(1), await copy(1), await copy(2)];
   const leader = coordinator();
-  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
-  workspace.write("newer.ts", workspace.read("job.ts").replace("const count = ", "const count = 0 + "));
-  const newer = await workspace.run(here("worker", "newer.ts"));
-  expect(newer.code).toBe(4);
-  expect(newer.stderr).toMatch(/^tidemark: worker \w+ has loaded another version of job counting/m);
-  expect(newer.stderr).toMatch("start the workers from the submitted job file, or submit the job again");
+  expect((await submitted.run(here("submit", "job.ts"))).code).toBe(0);
+  const refused = await newer.run(here("worker", "job.ts"));
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toMatch(
+    /^tidemark: worker \w+ has loaded another version of job counting than the one submitted \(code sha256:\w+, submitted sha256:\w+\)/m,
+  );
+  expect(refused.stderr).toContain("other content than submitted: step.ts; start the workers from");
 
-  const wider = await workspace.run(here("worker", "job.ts", "--parallelism", "3"));
+  const wider = await submitted.run(here("worker", "job.ts", "--parallelism", "3"));
   expect(wider.code).toBe(4);
   expect(wider.stderr).toMatch(/numbers has 3 subtasks there, 2 submitted.*give both the same --parallelism/);
 
   expect(leader.child.exitCode).toBeNull();
-  const workers = [worker(), worker()];
+  const workers = [submitted, same].map((copied) => copied.start(here("worker", "job.ts", "--slots", "1")));
+  await comesTo((now) => now.workers.length === 2, "two workers");
+  for (const copied of [submitted, same]) copied.release();
   await ends("finished");
-  expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
+  const written = [submitted, same].flatMap((copied) => copied.lines());
+  expect(wrongCounts(written, COUNT)).toEqual([]);
   for (const part of [...workers, leader]) await stop(part);
+  for (const made of [submitted, same, newer]) await made.remove();
 });
 
 test("SIGTERM of one worker moves its work to the others", async () => {

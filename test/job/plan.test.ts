@@ -5,6 +5,7 @@ import { type JobConfig, resolveJobConfig } from "../../src/config/job-config.ts
 import type { JobOptions } from "../../src/config/options.ts";
 import type { SinkGuarantee } from "../../src/dataflow/sink.ts";
 import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
+import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { codeFingerprint, graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, type GraphPlan, planOf, promisesOf } from "../../src/job/plan.ts";
@@ -294,67 +295,43 @@ describe("graph fingerprint", () => {
 });
 
 describe("code fingerprint", () => {
-  const of = (options: JobOptions, build: (job: JobBuilder) => void) =>
-    codeFingerprint(defineJob("job", options, build));
-  const simple = (map: (x: string) => string, sink = testSink<string>()) =>
+  const of = (options: JobOptions, build: (job: JobBuilder) => void, code = NO_PROJECT) =>
+    codeFingerprint(defineJob("job", options, build), code);
+  const simple = (id = "m", sink = testSink<string>()) =>
     of({}, (job) => {
-      job.source("in", testSource<string>()).map("m", map).sink("out", sink);
+      job
+        .source("in", testSource<string>())
+        .map(id, (x) => x)
+        .sink("out", sink);
     });
 
-  test("is the same for the same text, in whatever order options are written", () => {
+  test("is the same for the same job, in whatever order options are written", () => {
     expect(of(everySecond, counting)).toBe(
       of({ checkpointing: { interval: "1s" }, parallelism: 2 }, counting),
     );
     expect(of(everySecond, counting)).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
-  test("differs with a function, an option, a function inside a sink", () => {
-    const plain = simple((x) => x);
-    expect(simple((x) => `${x}!`)).not.toBe(plain);
+  test("differs with a file, a package, an option, an operator", () => {
+    const file = { path: "job.ts", digest: "1" };
+    const code = { files: [file], packages: ["lodash@1.0.0"] };
+    const changed = [
+      { ...code, files: [{ ...file, digest: "2" }] },
+      { ...code, files: [{ ...file, path: "main.ts" }] },
+      { ...code, packages: ["lodash@1.0.1"] },
+    ].map((one) => of({}, counting, one));
+    expect(new Set([of({}, counting), of({}, counting, code), ...changed]).size).toBe(5);
     expect(of({ parallelism: 2 }, counting)).not.toBe(of({ parallelism: 3 }, counting));
-    expect(simple((x) => x, testSink({ subject: (r) => r }))).not.toBe(
-      simple((x) => x, testSink({ subject: (r) => `counts.${r}` })),
-    );
+    expect(simple("m")).not.toBe(simple("n"));
   });
 
-  test("sees the functions of process and of key selectors, not our wrapper around them", () => {
-    const process = (text: string) =>
+  test("leaves out functions: their text holds paths of the machine once it is compiled", () => {
+    const at = (path: string) =>
       of({}, (job) => {
-        const onRecord = new Function("word", text) as (word: string) => void;
-        job
-          .source("in", testSource<string>())
-          .keyBy((word) => word)
-          .process("p", { state: {}, onRecord })
-          .sink("out", testSink());
+        const map = new Function("x", `return x + ${JSON.stringify(path)}`) as (x: string) => string;
+        job.source("in", testSource<string>()).map("m", map).sink("out", testSink());
       });
-    expect(process("return 1")).toBe(process("return 1"));
-    expect(process("return 1")).not.toBe(process("return 2"));
-    const keyed = (key: (word: string) => string) =>
-      of({}, (job) => {
-        job
-          .source("in", testSource<string>())
-          .keyBy(key)
-          .reduce("r", (a) => a)
-          .sink("out", testSink());
-      });
-    expect(keyed((word) => word)).not.toBe(keyed((word) => word.slice(1)));
-  });
-
-  test("sees a callback that its connector keeps private, where the job is written", () => {
-    const hiding = (_subject: (r: string) => string) => testSink<string>();
-    const a = of({}, (job) => {
-      job.source("in", testSource<string>()).sink(
-        "out",
-        hiding((r) => `a.${r}`),
-      );
-    });
-    const b = of({}, (job) => {
-      job.source("in", testSource<string>()).sink(
-        "out",
-        hiding((r) => `b.${r}`),
-      );
-    });
-    expect(a).not.toBe(b);
+    expect(at("file:///a/job.ts")).toBe(at("file:///b/job.ts"));
   });
 
   test("sees initial states", () => {
@@ -372,8 +349,8 @@ describe("code fingerprint", () => {
   });
 
   test("leaves out data of connectors: a start time may be computed when the file loads", () => {
-    expect(simple((x) => x, { ...testSink(), since: Date.now() } as never)).toBe(
-      simple((x) => x, { ...testSink(), since: 1 } as never),
+    expect(simple("m", { ...testSink(), since: Date.now() } as never)).toBe(
+      simple("m", { ...testSink(), since: 1 } as never),
     );
   });
 });

@@ -14,6 +14,7 @@ import {
 } from "../../src/cli/assembly.ts";
 import type { JobSubmission } from "../../src/control/messages.ts";
 import { describeError } from "../../src/errors.ts";
+import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { createLogger } from "../../src/observe/logger.ts";
 import { type KeyedCountOptions, keyedCountJob } from "../support/keyed-count.ts";
@@ -89,7 +90,7 @@ async function coordinator(cluster: Cluster) {
 }
 
 async function worker(cluster: Cluster, place: Place, slots = 1) {
-  const prepared = prepareJob(keyedCountJob(place.job), {});
+  const prepared = prepareJob({ job: keyedCountJob(place.job), code: NO_PROJECT }, {});
   const made = createWorker(cluster, prepared, {
     slots,
     logger,
@@ -103,7 +104,7 @@ async function worker(cluster: Cluster, place: Place, slots = 1) {
 
 async function submit(place: Place): Promise<void> {
   const cluster = await open(place, "client");
-  const prepared = prepareJob(keyedCountJob(place.job), {});
+  const prepared = prepareJob({ job: keyedCountJob(place.job), code: NO_PROJECT }, {});
   const environment = { job: place.job.name, logger, troubles: cluster.troubles, nats: cluster.nats };
   const submission: JobSubmission = await submissionOf(prepared, environment, cluster.storage.description);
   await createClient(cluster).submit(submission, false);

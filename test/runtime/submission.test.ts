@@ -29,6 +29,7 @@ const kept = {
   plan: planOf(2),
   graphFingerprint: "g1",
   codeFingerprint: "c2",
+  codeListing: { files: [["job.ts", "d2"]], packages: [], unlisted: 0 },
   checkpointing: checkpointingConfig({ intervalMs: 500, timeoutMs: 1000, retained: 3 }),
   restart: { strategy: "fixed-delay", attempts: 1, delayMs: 1 },
   heartbeat: { pingIntervalMs: 100, timeoutMs: 1000 },
@@ -201,6 +202,7 @@ describe("a job that has ended", () => {
       record: {
         splits: { lines: [{ id: "old" }] },
         codeFingerprint: "c2",
+        codeListing: { files: [["job.ts", "d2"]] },
         checkpointing: submission.checkpointing,
         restart: submission.restart,
         heartbeat: submission.heartbeat,

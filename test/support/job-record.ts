@@ -50,6 +50,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     plan: { vertices: [], edges: [], maxParallelism: 128 },
     graphFingerprint: "g1",
     codeFingerprint: "c1",
+    codeListing: { files: [], packages: [], unlisted: 0 },
     checkpointing: checkpointingConfig({ retained: 2 }),
     restart: { strategy: "none" },
     heartbeat: { pingIntervalMs: 250, timeoutMs: 5000 },

@@ -1,4 +1,5 @@
 /** The whole engine without NATS: a cluster over the memory twins in one process, which a test disturbs. */
+
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
 import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
@@ -12,6 +13,7 @@ import type { Source } from "../../src/dataflow/source.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
+import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
@@ -114,10 +116,11 @@ export class MemoryWorld {
       },
       (builder) => build(builder, this),
     );
-    this.#prepared = prepareSubmission(job, {
+    const overrides = {
       // A worker that is cut off is noticed because nobody answers for it.
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": "1 h" },
-    });
+    };
+    this.#prepared = prepareSubmission({ job, code: NO_PROJECT }, overrides);
   }
 
   paced<T>(source: Source<T>): Source<T> {
@@ -185,12 +188,13 @@ export class MemoryWorld {
 
   async startWorker(): Promise<Worker> {
     const bus = this.broker.connect();
-    const { graph, codeFingerprint, job } = this.#prepared;
+    const { graph, codeFingerprint, codeListing, job } = this.#prepared;
     const worker = new Worker({
       ...this.#process(bus),
       job: job.name,
       graph,
       codeFingerprint,
+      codeListing,
       slots: 1,
       processId: this.#ids,
       inlineBytesMax: 100,

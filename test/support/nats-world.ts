@@ -4,6 +4,7 @@
  * Owns: which components there are, and a gate in front of the batches that a worker's sinks commit. Does not own: the
  * server, the jobs. For crashes of real processes see `cluster.ts`.
  */
+
 import type { JobRecord } from "../../machines/protocol.ts";
 import {
   type Cluster,
@@ -17,6 +18,7 @@ import {
 } from "../../src/cli/assembly.ts";
 import type { JobReport, RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import type { Job } from "../../src/index.ts";
+import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { SendCommands } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
@@ -183,7 +185,7 @@ export class NatsWorld {
   }
 
   #prepare(job: Job): PreparedJob {
-    const known = this.#prepared.get(job.name) ?? prepareJob(job, {});
+    const known = this.#prepared.get(job.name) ?? prepareJob({ job, code: NO_PROJECT }, {});
     this.#prepared.set(job.name, known);
     return known;
   }

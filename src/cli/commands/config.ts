@@ -29,7 +29,7 @@ export function configCommand(program: Command): void {
 }
 
 async function print(path: string | undefined, flags: PrintFlags): Promise<void> {
-  const job = path === undefined ? undefined : await loadJobFile(path);
+  const job = path === undefined ? undefined : (await loadJobFile(path)).job;
   const repeats = job === undefined ? undefined : repeatedByRestart(job);
   const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
   checkShared(config.checkpointing.storage);

@@ -37,7 +37,7 @@ import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
 import { findManifest } from "./found-manifest.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
-import { refusalOf } from "./generations/registration.ts";
+import { otherCode, refusalOf } from "./generations/registration.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
@@ -208,6 +208,8 @@ export class JobRuntime {
   register(registration: WorkerRegistration): LeaderAnswer {
     const { record } = this;
     if (this.ended) return { answer: "unknown" };
+    const other = otherCode(registration, record);
+    if (other !== undefined) return { answer: "refused", ...other };
     const reason = refusalOf(registration, record, this.#options.storage.description);
     if (reason !== undefined) return { answer: "refused", reason };
     this.#workers.register(registration);

@@ -215,6 +215,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       ...existing,
       submissionId: submission.submissionId,
       codeFingerprint: submission.codeFingerprint,
+      codeListing: submission.codeListing,
       checkpointing: submission.checkpointing,
       restart: submission.restart,
       heartbeat: submission.heartbeat,

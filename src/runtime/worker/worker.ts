@@ -8,7 +8,7 @@
  *     timeout the process exits (P29).
  * Z2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
  */
-import type { Manifest } from "../../../machines/protocol.ts";
+import type { CodeListing, Manifest } from "../../../machines/protocol.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   Deployment,
@@ -23,6 +23,7 @@ import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/operator.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { codeDifferences } from "../../job/code/code-listing.ts";
 import { pause } from "../../timer.ts";
 import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
@@ -37,6 +38,7 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly job: string;
   readonly graph: JobGraph;
   readonly codeFingerprint: string;
+  readonly codeListing: CodeListing;
   readonly slots: number;
   readonly processId: number;
   readonly link: ControlLink;
@@ -131,7 +133,8 @@ export class Worker {
       try {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
         this.#registered = answer.answer === "accepted";
-        if (answer.answer === "refused") this.#options.onRefused(new RequestRefusedError(answer.reason));
+        if (answer.answer === "refused")
+          this.#options.onRefused(new RequestRefusedError(this.#whyRefused(answer)));
         if (answer.answer === "unknown") this.#leader.failed(`job ${job} is not submitted, or has ended`);
         else this.#leader.passed();
         if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? []);
@@ -142,6 +145,12 @@ export class Worker {
       }
       await pause(timings.registerIntervalMs, signal);
     }
+  }
+
+  #whyRefused({ reason, codeListing }: LeaderAnswer & { readonly answer: "refused" }): string {
+    if (codeListing === undefined) return reason;
+    const differences = codeDifferences(codeListing, this.#options.codeListing);
+    return `${reason}: ${differences}; start the workers from the submitted files and packages, or submit the job again`;
   }
 
   #receive(request: WorkerRequest): unknown {

@@ -9,7 +9,7 @@ import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { createWorker, openCluster, prepareJob } from "../../../src/cli/assembly.ts";
-import { loadJob } from "../../../src/job/load.ts";
+import { loadJobWithCode } from "../../../src/job/load.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { createLogger } from "../../../src/observe/logger.ts";
@@ -33,7 +33,7 @@ let deploying = false;
 let snapshots = 0;
 measureNext();
 const logger = createLogger({ level: "error", fields: { role: "measured worker" } });
-const prepared = prepareJob(await loadJob(positionals[0]!), { environment: process.env, flags: {} });
+const prepared = prepareJob(await loadJobWithCode(positionals[0]!), { environment: process.env, flags: {} });
 const nats = await connectNats({ servers: values.server!, name: "measured worker", logger });
 const cluster = await openCluster(nats);
 const feed = {

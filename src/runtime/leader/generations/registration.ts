@@ -1,9 +1,26 @@
 /** Whether a worker may run a job: a pure function of what was submitted and what the worker has loaded. */
-import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { CodeListing, JobRecord } from "../../../../machines/protocol.ts";
 import type { WorkerRegistration } from "../../../control/messages.ts";
 
 type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism" | "storage">;
-type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "plan">;
+type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "codeListing" | "plan">;
+
+/** Of a job: for the worker to say what differs; it alone knows both (P51). */
+export interface OtherCode {
+  readonly reason: string;
+  readonly codeListing: CodeListing;
+}
+
+/**
+ * A worker with other code than the submitted one; undefined: it has the same.
+ */
+export function otherCode(offered: Offered, submitted: Submitted): OtherCode | undefined {
+  if (offered.codeFingerprint === submitted.codeFingerprint) return undefined;
+  const reason =
+    `worker ${offered.worker} has loaded another version of job ${submitted.job} than the one submitted ` +
+    `(code ${short(offered.codeFingerprint)}, submitted ${short(submitted.codeFingerprint)})`;
+  return { reason, codeListing: submitted.codeListing };
+}
 
 /**
  * undefined: it may. Else why not, in words, and what to do.
@@ -12,12 +29,6 @@ type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "plan">;
 export function refusalOf(offered: Offered, submitted: Submitted, storage: string): string | undefined {
   const { worker } = offered;
   const { job } = submitted;
-  if (offered.codeFingerprint !== submitted.codeFingerprint)
-    return (
-      `worker ${worker} has loaded another version of job ${job} than the one submitted ` +
-      `(code ${short(offered.codeFingerprint)}, submitted ${short(submitted.codeFingerprint)}); ` +
-      "start the workers from the submitted job file, or submit the job again"
-    );
   if (offered.storage !== storage)
     return (
       `worker ${worker} keeps checkpoints of job ${job} in ${offered.storage}, but the coordinator keeps them in ${storage}: ` +
@@ -43,4 +54,4 @@ function parallelismDifferences({ plan }: Submitted, { parallelism }: Offered): 
     );
 }
 
-const short = (fingerprint: string): string => fingerprint.slice(0, 12);
+const short = (fingerprint: string): string => fingerprint.slice(0, "sha256:".length + 10);
