@@ -16,8 +16,16 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream-sink.ts";
 export { jetstreamSink } from "./connectors/jetstream-sink.ts";
 export type { JetstreamSourceOptions } from "./connectors/jetstream-source.ts";
 export { jetstreamSource } from "./connectors/jetstream-source.ts";
-export type { Sink, SinkWriter } from "./dataflow/sink.ts";
-export type { Source, SourceReader, SourceSplit } from "./dataflow/source.ts";
+export type { Committable, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
+export type {
+  Collect,
+  PollStatus,
+  Source,
+  SourceReader,
+  SourceSplit,
+  SplitPosition,
+} from "./dataflow/source.ts";
+export { NO_TIMESTAMP } from "./dataflow/source.ts";
 export {
   ConfigurationError,
   EnvironmentError,

@@ -18,6 +18,8 @@ import type { JobSubmission } from "../control/messages.ts";
 import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
+import { checkSink } from "../dataflow/guarded-sink.ts";
+import { discoverSplits } from "../dataflow/guarded-source.ts";
 import type { JobGraph } from "../dataflow/operator.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
@@ -264,9 +266,10 @@ export async function submissionOf(
   for (const vertex of graph.vertices)
     for (const { operator } of vertex.operators) {
       if (operator.kind === "source")
-        splits[operator.id] = (await prerequisites.ask(() => operator.source.discover(environment))) ?? [];
+        splits[operator.id] =
+          (await prerequisites.ask(() => discoverSplits(operator.id, operator.source, environment))) ?? [];
       if (operator.kind !== "sink") continue;
-      await prerequisites.ask(() => operator.sink.check(environment));
+      await prerequisites.ask(() => checkSink(operator.id, operator.sink, environment));
       if (operator.sink.target !== undefined) targets[operator.id] = operator.sink.target;
     }
   prerequisites.assertMet();

@@ -19,6 +19,8 @@ import type { Key, StateDescriptors } from "../state/descriptor.ts";
 import {
   checkFunction,
   checkProcess,
+  checkSink,
+  checkSource,
   type IterateOptions,
   type OperatorOptions,
   refuseDeferred,
@@ -75,6 +77,7 @@ export class JobBuilder {
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
     }
+    checkSource(id, source);
     this.#draft.add({ kind: "source", id, source }, [], options);
     return streamOf<T>(this.#draft, id);
   }
@@ -213,6 +216,7 @@ export class Stream<T> {
     if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
       throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
     }
+    checkSink(id, sink);
     this.#add({ kind: "sink", id, sink: sink as Sink<unknown> }, options);
   }
 

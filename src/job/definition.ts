@@ -3,6 +3,8 @@ import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
 import type { OperatorDefinition } from "../dataflow/operator.ts";
+import type { Sink } from "../dataflow/sink.ts";
+import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
 import { describeValue, isThenable, silence } from "../state/described.ts";
 import { refusalIn } from "../state/plain-value.ts";
@@ -40,6 +42,47 @@ export function refuseDeferred(answered: unknown, key: string, what: string): vo
   if (described.endsWith("generator")) {
     throw new ConfigurationError(key, `${what} must not be a generator (function*): nothing of it has run`);
   }
+}
+
+/** What a source says of itself: a member that is missing would be taken for false. */
+export function checkSource(id: string, source: Source<unknown>): void {
+  checkKind(id, "source", source.kind);
+  for (const member of ["replayable", "bounded"] as const) {
+    const said: unknown = source[member];
+    if (typeof said === "boolean") continue;
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": ${member} of its source must be true or false, is ${describeValue(said)}`,
+    );
+  }
+}
+
+const GUARANTEES = ["exactly-once", "at-least-once", "none"];
+
+export function checkSink(id: string, sink: Sink<never>): void {
+  checkKind(id, "sink", sink.kind);
+  const { guarantee, target } = sink;
+  if (!GUARANTEES.includes(guarantee)) {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": guarantee of its sink must be one of ${GUARANTEES.join(", ")}, is ${describeValue(guarantee)}`,
+    );
+  }
+  const { stream, subject }: { readonly stream?: unknown; readonly subject?: unknown } = target ?? {};
+  const isTarget = typeof stream === "string" && (subject === undefined || typeof subject === "string");
+  if (target === undefined || isTarget) return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": target of its sink must be { stream, subject }, two texts, is ${describeValue(target)}`,
+  );
+}
+
+function checkKind(id: string, what: string, kind: unknown): void {
+  if (typeof kind === "string" && kind !== "") return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": kind of its ${what} must be a text that names it, is ${describeValue(kind)}`,
+  );
 }
 
 const PROCESS_MEMBERS = ["state", "output", "onRecord", "onEnd"];

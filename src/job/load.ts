@@ -16,6 +16,7 @@ import { ConfigurationError, describeError } from "../errors.ts";
 import { observeImports } from "./code/module-graph.ts";
 import { type ProjectCode, projectCodeOf } from "./code/project-code.ts";
 import { isJobOfAnotherCopy, Job } from "./job.ts";
+import { makeCommonJsStrict } from "./strict-code.ts";
 
 const typeScript = [".ts", ".mts", ".cts"];
 const javaScript = [".js", ".mjs", ".cjs"];
@@ -35,6 +36,7 @@ const twoLines = `  import { defineJob } from "tidemark";
 export async function loadJob(path: string): Promise<Job> {
   const file = resolve(path);
   await checkFile(path, file);
+  makeCommonJsStrict();
   let exported: Record<string, unknown>;
   try {
     exported = await importFile(file);

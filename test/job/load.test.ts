@@ -150,6 +150,21 @@ describe("a job file", () => {
     else expect(found.message).toContain("its default export is a promise");
   });
 
+  test("in CommonJS: its own code is strict, so that what it assigns to a frozen value is no silent loss", async () => {
+    const isStrict = "(function () { return this === undefined; })()";
+    await mkdir(join(project, "node_modules", "loose"), { recursive: true });
+    await writeFile(join(project, "node_modules", "loose", "index.js"), `module.exports = ${isStrict};`);
+    await writeFile(join(project, "helper.cjs"), `#!/usr/bin/env node\nmodule.exports = ${isStrict};`);
+    const found = await load(
+      "common.cjs",
+      `const { defineJob } = require("tidemark"); ${connectors}
+       const strict = { own: ${isStrict}, helper: require("./helper.cjs"), package: require("loose") };
+       const name = Object.keys(strict).filter((from) => strict[from]).join("-");
+       module.exports = defineJob(name, {}, ${build});`,
+    );
+    expect(found).toEqual({ ...loaded, name: "own-helper" });
+  });
+
   test("loaded from an absolute path", async () => {
     await load(
       "absolute.mjs",

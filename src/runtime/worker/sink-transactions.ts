@@ -7,6 +7,7 @@
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../machines/protocol.ts";
 import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
+import { openWriter } from "../../dataflow/guarded-sink.ts";
 import type { ChainedOperator } from "../../dataflow/operator.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
@@ -58,7 +59,10 @@ export class SinkTransactions {
         (state) => state.kind === "sink" && state.operator === operator.id,
       );
       const environment = this.#options.environmentOf(operator.id, restored?.inline);
-      this.#sinks.push({ operator: operator.id, writer: await operator.sink.open(environment) });
+      this.#sinks.push({
+        operator: operator.id,
+        writer: await openWriter(operator.id, operator.sink, environment),
+      });
     }
     const taken = restore.transactions.map((committable) => {
       const transaction = nameOf(committable.sink, committable.checkpointId);

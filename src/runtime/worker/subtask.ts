@@ -18,6 +18,7 @@ import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } fro
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
 import type { ChannelId, ControlFrame } from "../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
+import { openReader } from "../../dataflow/guarded-source.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import type { Vertex } from "../../dataflow/operator.ts";
 import type { EdgeOutput } from "../../dataflow/output.ts";
@@ -383,7 +384,7 @@ export class Subtask {
     const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
     const read = restored?.inline as readonly SplitPosition[] | undefined;
     const positions = positionsOf(read, dealt as SourceSplit[], deployment.splits[operator.id] ?? []);
-    this.#reader = await operator.source.open(this.#environment(operator.id), positions);
+    this.#reader = await openReader(operator.id, operator.source, this.#environment(operator.id), positions);
     this.#skippedInput = new SkippedInput(this.#reader, this.name, this.#options);
     const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
     this.#drain = () => {
