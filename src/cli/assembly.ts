@@ -208,7 +208,7 @@ export async function createCoordinator(
     clock: systemClock,
     timings: { ...defaultTimings, ...options.timings },
     newId,
-    releaseInput: (record, signal) => releaseProgress(cluster.nats, record, signal),
+    releaseInput: (record, signal, successor) => releaseProgress(cluster.nats, record, signal, successor),
     chance: () => Math.random() * 2 - 1,
   });
 }

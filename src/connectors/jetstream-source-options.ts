@@ -18,7 +18,8 @@ export interface JetstreamSourceOptions {
   readonly startAt?: "first" | "new" | { readonly sequence: number };
   /**
    * A durable consumer shows progress after each completed checkpoint, named `tidemark-<job>-<operator>-<split>`, or
-   * beginning with the name given here. Interest streams need it. Default true.
+   * beginning with the name given here. It goes when the job has ended for good. A consumer of that name that was not made for
+   * this job is left alone; if the name is given here, the job is refused. Interest streams need one. Default true.
    */
   readonly progress?: boolean | string;
   /**

@@ -30,7 +30,7 @@ import { streamMissing } from "../nats/publisher/missing-stream.ts";
 import { isStreamMissing } from "../nats/publisher/sink-target.ts";
 import { type Decode, type Decoder, exactJson } from "../nats/reader/decoding.ts";
 import type { Integers } from "../nats/reader/json-integers.ts";
-import { CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
+import { assertFree, CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
 import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
 import { decisionAboutGaps } from "../nats/reader/stream-position.ts";
 import { filtersOverlap } from "../nats/reader/subject-filter.ts";
@@ -102,8 +102,11 @@ async function discover(
   warnOfForeignSubjects(groups, info, environment);
   const start = firstSequence(options, info);
   const end = options.until === "end" ? info.state.last_seq : undefined;
-  return groups.map((filters) => ({
-    id: filters.length === 0 ? "all" : filters.join(","),
+  const splits = groups.map((filters) => ({
+    id: idOf(filters),
+    ...(typeof options.progress === "string" && {
+      progressConsumer: progressName([options.progress, idOf(filters)]),
+    }),
     stream: options.stream,
     created: info.created,
     retention: info.config.retention,
@@ -113,7 +116,12 @@ async function discover(
     ...(start === undefined ? {} : { start }),
     ...(end === undefined ? {} : { end }),
   }));
+  for (const { stream, progressConsumer: name } of splits)
+    if (name !== undefined) await assertFree(nats, environment.job, { stream, name });
+  return splits;
 }
+
+const idOf = (filters: readonly string[]): string => (filters.length === 0 ? "all" : filters.join(","));
 
 async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions): Promise<StreamInfo> {
   const { stream } = options;
@@ -262,12 +270,11 @@ function openedSplit<T>(
   // Also while it is still being opened.
   signal.addEventListener("abort", () => void reader.close());
   if (options.progress === false) return { split, reader, progress: undefined };
-  const prefix = typeof options.progress === "string" ? [options.progress] : ["tidemark", job, operator];
-  const name = progressName([...prefix, split.id]);
+  const name = split.progressConsumer ?? progressName(["tidemark", job, operator, split.id]);
   return {
     split,
     reader,
-    progress: new ProgressConsumer({ nats, logger, stream, retention, name, filters }),
+    progress: new ProgressConsumer({ nats, logger, job, stream, retention, name, filters }),
   };
 }
 

@@ -24,6 +24,8 @@ export interface SourceSplit {
   readonly gaps?: Gaps;
   /** Why so, in words. */
   readonly gapsReason?: string;
+  /** Name of the consumer that shows its progress in the broker, if the user has chosen one. The newest submission decides. */
+  readonly progressConsumer?: string;
   readonly [field: string]: unknown;
 }
 
@@ -71,17 +73,24 @@ export interface SourceReader<T> {
   close(): Promise<void>;
 }
 
-/** The same splits with the decisions about gaps of others of the same id. */
-export function withGapsOf<S extends { readonly id: string }>(
+/** The same splits, with what was decided anew for others of the same id: about gaps, and where progress is shown. */
+export function asDecided<S extends { readonly id: string }>(
   splits: readonly S[],
   deciding: readonly { readonly id: string }[],
 ): S[] {
   const decisions = new Map(deciding.map((split) => [split.id, split as SourceSplit]));
   return splits.map((split) => {
-    const { gaps, gapsReason } = decisions.get(split.id) ?? {};
-    return gaps === undefined
-      ? split
-      : { ...split, gaps, ...(gapsReason === undefined ? {} : { gapsReason }) };
+    const decision = decisions.get(split.id);
+    if (decision === undefined) return split;
+    const { gaps, gapsReason, progressConsumer } = decision;
+    const decided: S & { progressConsumer?: string } = {
+      ...split,
+      ...(gaps === undefined ? {} : { gaps }),
+      ...(gapsReason === undefined ? {} : { gapsReason }),
+      ...(progressConsumer === undefined ? {} : { progressConsumer }),
+    };
+    if (progressConsumer === undefined) delete decided.progressConsumer;
+    return decided;
   });
 }
 
@@ -92,7 +101,7 @@ export function positionsOf(
   deciding: readonly { readonly id: string }[],
 ): SplitPosition[] {
   const splits = restored?.map(({ split }) => split) ?? dealt;
-  return withGapsOf(splits, deciding).map((split, i) => ({ split, position: restored?.[i]?.position }));
+  return asDecided(splits, deciding).map((split, i) => ({ split, position: restored?.[i]?.position }));
 }
 
 /** The splits of one subtask: dealt round robin, so that every generation deals alike. */

@@ -6,10 +6,14 @@
  * what is missed comes with the next checkpoint. Only `ensure` on an interest stream matters, because there the
  * consumer holds the messages until they are read: it is made before reading begins, and is deleted only by the leader or
  * `tidemark dispose`, once the job has ended for good.
+ *
+ * A consumer says in its description whose progress it shows. One of the same name that says something else belongs to
+ * somebody else: it is neither moved nor changed nor deleted.
  */
 import {
   AckPolicy,
   type ConsumerConfig,
+  type ConsumerInfo,
   DeliverPolicy,
   JetStreamApiError,
   type JetStreamManager,
@@ -17,7 +21,9 @@ import {
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
+import type { SourceSplit } from "../../dataflow/source.ts";
 import { describeError, EnvironmentError } from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
 import { isAtLeast } from "../server/server-version.ts";
@@ -26,6 +32,8 @@ import { filterConfig } from "./subject-filter.ts";
 interface ProgressOptions {
   readonly nats: NatsEnvironment;
   readonly logger: Logger;
+  /** Name of the job whose progress it is. */
+  readonly job: string;
   readonly stream: string;
   readonly retention: RetentionPolicy;
   /** Name of the durable consumer. */
@@ -64,13 +72,14 @@ export class ProgressConsumer {
     this.#link = NatsLink.of(options.nats.connection);
   }
 
-  /** Makes the consumer if it is not there. @throws what the server answers */
+  /** Makes the consumer if it is not there. @throws EnvironmentError when it is somebody else's; what the server answers */
   async ensure(): Promise<void> {
     const { stream, name, filters } = this.#options;
     try {
       await this.#call((manager) => manager.consumers.add(stream, this.#config({ durable_name: name })));
     } catch (error) {
       if (!isApiError(error, CONSUMER_EXISTS)) throw error;
+      await this.#assertOwn();
       // Made by an earlier version of the job, with other subjects.
       const none = { filter_subject: undefined, filter_subjects: undefined } as unknown as ConsumerConfig;
       const subjects = { ...none, ...filterConfig(filters) };
@@ -144,6 +153,7 @@ export class ProgressConsumer {
     const { stream, name, retention } = this.#options;
     // Elsewhere messages go away with the consumer.
     if (retention !== "limits") return;
+    await this.#assertOwn();
     await this.#call((manager) => manager.consumers.delete(stream, name)).catch((error: unknown) => {
       if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
     });
@@ -153,11 +163,21 @@ export class ProgressConsumer {
     );
   }
 
+  async #assertOwn(): Promise<void> {
+    const { job, stream, name } = this.#options;
+    const found = await this.#call((manager) => manager.consumers.info(stream, name)).catch(
+      (error: unknown) => {
+        if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
+      },
+    );
+    if (found !== undefined) assertOwn(found, job, stream);
+  }
+
   /** From the beginning by default: a consumer cannot be moved to before its start. */
   #config(more: Partial<ConsumerConfig>): Partial<ConsumerConfig> {
-    const { filters } = this.#options;
+    const { filters, job } = this.#options;
     return {
-      description: "progress of a tidemark job; do not pull from it",
+      description: descriptionOf(job),
       ack_policy: AckPolicy.All,
       ack_wait: nanos(ACK_WAIT_MS),
       max_ack_pending: -1,
@@ -182,54 +202,97 @@ export function progressName(parts: readonly string[]): string {
   return legal === text ? legal : `${legal}-${fingerprint(text)}`;
 }
 
+const descriptionOf = (job: string): string => `progress of tidemark job ${job}; do not pull from it`;
+
+function assertOwn({ name, config }: ConsumerInfo, job: string, stream: string): void {
+  if (config.description === descriptionOf(job)) return;
+  throw new EnvironmentError(
+    `consumer "${name}" of stream "${stream}" was not made to show the progress of job ${job}, so it is left alone: give the source ` +
+      `another name in "progress", or delete the consumer: ${shellCommand("nats", "consumer", "rm", stream, name)}`,
+  );
+}
+
+/**
+ * Of a consumer that is to show the progress of `job`, before it does.
+ * @throws EnvironmentError when there is one of this name that belongs to somebody else
+ */
+export async function assertFree(
+  nats: NatsEnvironment,
+  job: string,
+  { stream, name }: ProgressOf,
+): Promise<void> {
+  const manager = await nats.manager();
+  const found = await unlessMissing(manager.consumers.info(stream, name));
+  if (found !== undefined) assertOwn(found, job, stream);
+}
+
 /** A consumer that shows the progress of a job. */
 export interface ProgressOf {
   readonly stream: string;
   readonly name: string;
 }
 
-/** Of a job's sources, as far as its record names their streams, and under the names that are given by default. */
+/** What a job's record says of its input. */
+interface RecordedInput {
+  readonly job: string;
+  readonly splits: { readonly [source: string]: readonly object[] };
+}
+
+/** Of a job's sources, as far as its record names their streams; there or not. */
+function progressOf({ job, splits }: RecordedInput): ProgressOf[] {
+  return Object.entries(splits).flatMap(([source, some]) =>
+    some.flatMap((split) => {
+      const { id, stream, progressConsumer } = split as SourceSplit;
+      if (typeof stream !== "string") return [];
+      return [{ stream, name: progressConsumer ?? progressName(["tidemark", job, source, id]) }];
+    }),
+  );
+}
+
+/**
+ * Those of them that are there, and say that they are the job's.
+ * @param successor the next run of the job: its consumers are left out
+ */
 export async function findProgress(
   nats: NatsEnvironment,
-  {
-    job,
-    splits,
-  }: { readonly job: string; readonly splits: { readonly [source: string]: readonly object[] } },
+  record: RecordedInput,
+  successor?: RecordedInput,
 ): Promise<ProgressOf[]> {
+  const kept = new Set((successor === undefined ? [] : progressOf(successor)).map(keyOf));
   const manager = await nats.manager();
   const found: ProgressOf[] = [];
-  for (const [source, some] of Object.entries(splits))
-    for (const split of some) {
-      const { id, stream } = split as { readonly id: string; readonly stream?: unknown };
-      if (typeof stream !== "string") continue;
-      const name = progressName(["tidemark", job, source, id]);
-      if (await isThere(manager.consumers.info(stream, name))) found.push({ stream, name });
-    }
+  for (const { stream, name } of progressOf(record)) {
+    if (kept.has(keyOf({ stream, name }))) continue;
+    const info = await unlessMissing(manager.consumers.info(stream, name));
+    if (info?.config.description === descriptionOf(record.job)) found.push({ stream, name });
+  }
   return found;
 }
 
+const keyOf = ({ stream, name }: ProgressOf): string => `${stream} ${name}`;
+
 export async function deleteProgress(nats: NatsEnvironment, { stream, name }: ProgressOf): Promise<void> {
   const manager = await nats.manager();
-  await isThere(manager.consumers.delete(stream, name));
+  await unlessMissing(manager.consumers.delete(stream, name));
 }
 
 /** Deletes what `findProgress` finds. Once `signal` is aborted nothing more is deleted: the job may begin again. */
 export async function releaseProgress(
   nats: NatsEnvironment,
-  record: Parameters<typeof findProgress>[1],
+  record: RecordedInput,
   signal: AbortSignal,
+  successor?: RecordedInput,
 ): Promise<void> {
-  for (const consumer of await findProgress(nats, record))
+  for (const consumer of await findProgress(nats, record, successor))
     if (!signal.aborted) await deleteProgress(nats, consumer);
 }
 
-/** Neither a missing consumer nor a missing stream is an error. */
-async function isThere(asked: Promise<unknown>): Promise<boolean> {
+/** undefined: there is no such consumer, or no such stream. */
+async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    await asked;
-    return true;
+    return await asked;
   } catch (error) {
-    if (isApiError(error, CONSUMER_NOT_FOUND) || isApiError(error, STREAM_NOT_FOUND)) return false;
+    if (isApiError(error, CONSUMER_NOT_FOUND) || isApiError(error, STREAM_NOT_FOUND)) return undefined;
     throw new EnvironmentError(
       `a progress consumer cannot be looked up or deleted: ${describeError(error)}`,
       {

@@ -400,6 +400,7 @@ export class Coordinator {
     if (answer.outcome === "refused")
       return { answer: "refused", reason: `job ${job} is being changed by somebody else; try again` };
     if (this.#lease.token === lease) this.#run(job, admitted.record, answer.revision, token);
+    if (existing !== undefined) this.#releases.replaced(existing, admitted.record);
     return { answer: "accepted", generations: admitted.record.generations };
   }
 

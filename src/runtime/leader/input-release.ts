@@ -5,8 +5,12 @@ import { describeError } from "../../errors.ts";
 import type { Clock } from "../clock.ts";
 import { goesOn } from "./submission.ts";
 
-/** The deletion of the progress consumers of an ended job; harmless where none is left. Once `signal` is aborted it deletes nothing more. */
-export type ReleaseInput = (record: JobRecord, signal: AbortSignal) => Promise<void>;
+/**
+ * The deletion of the progress consumers of a job that has ended; harmless where none is left. Once `signal` is aborted it deletes
+ * nothing more.
+ * @param successor the next run of the job, which keeps those that it has too; undefined: there is none
+ */
+export type ReleaseInput = (record: JobRecord, signal: AbortSignal, successor?: JobRecord) => Promise<void>;
 
 interface InputReleasesOptions {
   readonly releaseInput: ReleaseInput;
@@ -16,6 +20,7 @@ interface InputReleasesOptions {
 
 /** The longest wait of a coordinator that stops. */
 const WAIT_MS = 2000;
+const NEVER = new AbortController().signal;
 
 export class InputReleases {
   readonly #options: InputReleasesOptions;
@@ -28,10 +33,12 @@ export class InputReleases {
 
   /** Best effort: the next leader tries again, and so does `tidemark dispose`. */
   ended(record: JobRecord, signal: AbortSignal): void {
-    const { job } = record;
-    if (goesOn(record)) return;
-    const release = this.#release(record, signal).finally(() => this.#underWay.delete(job));
-    this.#underWay.set(job, release);
+    if (!goesOn(record)) this.#begin(record, signal);
+  }
+
+  /** The next run of the job may read other input, or show its progress under other names. */
+  replaced(record: JobRecord, successor: JobRecord): void {
+    this.#begin(record, NEVER, successor);
   }
 
   /** The consumers of the job's next run have the same names. */
@@ -51,11 +58,19 @@ export class InputReleases {
     });
   }
 
+  #begin(record: JobRecord, signal: AbortSignal, successor?: JobRecord): void {
+    const { job } = record;
+    const release = this.#release(record, signal, successor).finally(() => {
+      if (this.#underWay.get(job) === release) this.#underWay.delete(job);
+    });
+    this.#underWay.set(job, release);
+  }
+
   /** Never rejects. */
-  async #release(record: JobRecord, signal: AbortSignal): Promise<void> {
+  async #release(record: JobRecord, signal: AbortSignal, successor?: JobRecord): Promise<void> {
     const { releaseInput, logger } = this.#options;
     try {
-      await releaseInput(record, signal);
+      await releaseInput(record, signal, successor);
     } catch (error) {
       const fields = { job: record.job, error: describeError(error) };
       logger.warn(fields, "progress consumers of the ended job are left on its input");

@@ -7,7 +7,7 @@ import type {
 } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
-import { withGapsOf } from "../../dataflow/source.ts";
+import { asDecided } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
 import { shellCommand } from "../../shell-command.ts";
 
@@ -222,7 +222,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       splits: Object.fromEntries(
         Object.entries(existing.splits).map(([source, splits]) => [
           source,
-          withGapsOf(splits, submission.splits[source] ?? []),
+          asDecided(splits, submission.splits[source] ?? []),
         ]),
       ),
       token: facts.token,
