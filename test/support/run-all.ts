@@ -3,9 +3,10 @@
  * servers, processes or whole engines (`quick-tests.ts`).
  *
  * A check is the script `check:<name>` of package.json and counts as one test; of vitest each test counts. All of them
- * run even when one fails. The import table and the lint over the machines are tests too.
+ * run even when one fails, and when they are interrupted, the count of what was done is still the last line. The import table
+ * and the lint over the machines are tests too.
  */
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,26 +34,38 @@ interface Report {
 }
 
 const failures: string[] = [];
-const counts = [...checks.map(check), tests()];
+let running: ChildProcess | undefined;
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => {
+    interrupted = true;
+    running?.kill(signal);
+  });
+
+const counts: Count[] = [];
+for (const work of [...checks.map((name) => () => check(name)), tests])
+  if (!interrupted) counts.push(await work());
 const sum = (of: (count: Count) => number): number => counts.reduce((total, count) => total + of(count), 0);
 const [passed, failed, skipped] = [sum((c) => c.passed), sum((c) => c.failed), sum((c) => c.skipped)];
 
 if (failures.length > 0) console.log(`\nFailed: ${failures.join(", ")}; what each of them found is above.`);
-console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exitCode = failed > 0 ? 1 : 0;
+if (interrupted) console.log("\nInterrupted: the rest was not run.");
+if (skipped > 0) console.log(`\n${skipped} skipped`);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 || interrupted ? 1 : 0;
 
-function check(name: string): Count {
-  const succeeded = run(name, []);
+async function check(name: string): Promise<Count> {
+  const succeeded = await run(name, []);
   return { passed: succeeded ? 1 : 0, failed: succeeded ? 0 : 1, skipped: 0 };
 }
 
-function tests(): Count {
+async function tests(): Promise<Count> {
   const folder = mkdtempSync(join(tmpdir(), "tidemark-report-"));
   const file = join(folder, "vitest.json");
   try {
     const reporters = ["--reporter=./test/support/progress-reporter.ts", "--reporter=json"];
     const files = isQuick ? quickTests() : [];
-    const succeeded = run("tests", [...reporters, `--outputFile.json=${file}`, ...files]);
+    const succeeded = await run("tests", [...reporters, `--outputFile.json=${file}`, ...files]);
     return countTests(JSON.parse(readFileSync(file, "utf8")) as Report, succeeded);
   } catch (error) {
     console.error("vitest left no report:", error);
@@ -76,10 +89,18 @@ function countTests(report: Report, succeeded: boolean): Count {
   };
 }
 
-function run(name: string, args: readonly string[]): boolean {
+async function run(name: string, args: readonly string[]): Promise<boolean> {
   console.log(`\n— ${name}`);
   const npm = ["run", "--silent", `check:${name}`, ...(args.length > 0 ? ["--", ...args] : [])];
-  const { status } = spawnSync("npm", npm, { stdio: "inherit" });
-  if (status !== 0) failures.push(name);
-  return status === 0;
+  const child = spawn("npm", npm, { stdio: "inherit" });
+  running = child;
+  const succeeded = await new Promise<boolean>((resolve) => {
+    child.once("error", (error) => {
+      console.error(error);
+      resolve(false);
+    });
+    child.once("close", (code) => resolve(code === 0));
+  });
+  if (!succeeded) failures.push(name);
+  return succeeded;
 }
