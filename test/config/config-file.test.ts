@@ -188,6 +188,43 @@ describe("Flink's keys", () => {
   });
 });
 
+describe("what is not there yet is refused by each of its names, saying what is done instead", () => {
+  const refusedAs = (because: string, value: string, keys: readonly string[]): void => {
+    for (const key of keys)
+      expect(said(`${key}: ${value}`)).toBe(
+        `${key} (from FILE:1): ${value} is not supported yet: ${because}`,
+      );
+  };
+
+  test("incremental checkpoints", () => {
+    refusedAs("every checkpoint holds the whole state", "true", [
+      "checkpointing.incremental",
+      "execution.checkpointing.incremental",
+      "state.backend.incremental",
+    ]);
+  });
+
+  test("local recovery, and its directories", () => {
+    const because = "state is restored from the checkpoint storage";
+    refusedAs(because, "true", [
+      "checkpointing.localRecovery",
+      "execution.state-recovery.from-local",
+      "execution.checkpointing.local-backup.enabled",
+      "state.backend.local-recovery",
+    ]);
+    refusedAs(because, '"/tmp"', [
+      "execution.checkpointing.local-backup.dirs",
+      "taskmanager.state.local.root-dirs",
+    ]);
+  });
+
+  test("another interval during backlog", () => {
+    refusedAs("the interval is the same whether a source lags behind or not", "0", [
+      "execution.checkpointing.interval-during-backlog",
+    ]);
+  });
+});
+
 describe("what is refused names the file, the line and the key as it is written", () => {
   test.each([
     [

@@ -24,7 +24,7 @@ describe("a seeded bug is found", () => {
     expect(hunt(bug).result.violation?.invariant).toBe(bug.foundBy);
   });
 
-  test("and told as a story", () => {
+  test("that tells a completion before it is decided, and how is told as a story", () => {
     const early = seededBugs.find(({ name }) => name === "commit-before-decision")!;
     const story = storyOf(hunt(early).result.violation!).split("\n");
     expect(story[0]).toBe(

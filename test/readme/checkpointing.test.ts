@@ -84,6 +84,12 @@ describe("docs/checkpointing.md", () => {
     expect(shown(statement).filter(({ titles }) => titles.length === 0)).toEqual([]);
   });
 
+  it("names no title that says nothing without its parameters", () => {
+    const titles = rows.flatMap(({ shownBy }) => shown(shownBy).flatMap((each) => each.titles));
+    const wordsOf = (title: string) => title.replace(/%\w|\$\w+/g, "").match(/\w+/g) ?? [];
+    expect(titles.filter((title) => wordsOf(title).length < 2)).toEqual([]);
+  });
+
   it("names only titles that the named file has", () => {
     expect([
       ...rows.flatMap(({ name, shownBy }) => missingTitles(shownBy).map((what) => `${name}: ${what}`)),

@@ -37,7 +37,7 @@ const atCoordinator: readonly Row[] = [
   ["after", "store lease"],
 ];
 
-test.for(named(atCoordinator))("%s", async ([, row]) =>
+test.for(named(atCoordinator))("at one step of a checkpoint: %s", async ([, row]) =>
   expectSurvival(bench(), { victim: "coordinator" }, [row], generationsOf([row])),
 );
 

@@ -40,7 +40,7 @@ const atWorker: readonly Row[] = [
   ["lost", "send subtask.ended"],
 ];
 
-test.for(named(atWorker))("%s", async ([, row]) =>
+test.for(named(atWorker))("at one step of a checkpoint: %s", async ([, row]) =>
   expectSurvival(bench(), { victim: "worker" }, [row], generationsOf([row])),
 );
 

@@ -4,7 +4,8 @@ import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import { type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
-import { type Count, MemoryWorld } from "../support/memory-world.ts";
+import { type Count, MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
+import { patientSignal } from "../support/patience.ts";
 
 /** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
 function countWordsTheLongWay(builder: JobBuilder, world: MemoryWorld): void {
@@ -116,6 +117,47 @@ describe("a job over the memory twins", () => {
     expect(report.restarts).toBe(1);
     expect(report.generations).toEqual([1, 3]);
     world.expectExact();
+  });
+
+  test("what came while no worker was there is caught up with", async () => {
+    world = new MemoryWorld({ bounded: false });
+    world.fill(2000);
+    world.startCoordinator();
+    const workers = await Promise.all([world.startWorker(), world.startWorker()]);
+    await world.submit();
+    await world.checkpoints(1);
+    for (const worker of workers) world.cutOff(worker);
+    await world.comesTo("it waits for workers", ({ phase }) => phase === "waiting");
+    world.fill(20_000);
+    await Promise.all([world.startWorker(), world.startWorker()]);
+    await world.allCommitted();
+  });
+
+  test("falls back to its checkpoint although a savepoint is newer", async () => {
+    world = new MemoryWorld({ bounded: false, interval: "1 h" });
+    const reads = (records: number) =>
+      world.comesTo(`${records} records are read`, ({ subtasks }) => {
+        const sources = subtasks.filter(({ subtask }) => subtask.startsWith("log/"));
+        return sources.reduce((sum, { recordsIn }) => sum + recordsIn, 0) === records;
+      });
+    const takes = (kind: "checkpoint" | "savepoint") =>
+      world
+        .client()
+        .snapshot(snapshotRequest({ request: kind, kind, directory: "/savepoints" }), patientSignal());
+    world.fill(2000);
+    world.startCoordinator();
+    await Promise.all([world.startWorker(), world.startWorker()]);
+    await world.submit();
+    await reads(2000);
+    await takes("checkpoint");
+    world.fill(1000);
+    await reads(3000);
+    await takes("savepoint");
+    world.cutOff(world.firstWorker);
+    await world.startWorker();
+    // Again, by the next generation.
+    await reads(1000);
+    await world.allCommitted();
   });
 
   test("a standby takes over from a leader that is cut off", async () => {

@@ -1,4 +1,6 @@
 /** H1 to H5: keyed state in the heap against Maps that are copied at the cut. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigurationError, InvariantError, ObjectCorruptError, OperatorError } from "../../src/errors.ts";
@@ -69,6 +71,13 @@ function restoredFrom(
   const backend = backendOf(maxParallelism);
   restore(backend, name, bytesOf(chunks));
   return contentOf(backend, name);
+}
+
+async function collectGarbage(): Promise<void> {
+  // What a WeakRef was asked for stays until the turn ends.
+  await new Promise(setImmediate);
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
 }
 
 describe("values", () => {
@@ -266,6 +275,23 @@ describe("a snapshot", () => {
     const second = cut(backend);
     put(backend, "a", "k", 3);
     expect(restoredFrom(drain(second.a), "a", 128)).toEqual(new Map([["k", 2]]));
+  });
+
+  test("lets go of what it kept for its cut when that has been read", async () => {
+    const backend = backendOf();
+    const old = (() => {
+      const value = { text: "old" };
+      put(backend, "a", "k", value);
+      return new WeakRef(value);
+    })();
+    const { a, b } = cut(backend);
+    put(backend, "a", "k", { text: "new" });
+    await collectGarbage();
+    expect(old.deref()).toEqual({ text: "old" });
+    drain(a);
+    b.cancel();
+    await collectGarbage();
+    expect(old.deref()).toBeUndefined();
   });
 
   test("while one is open is a broken invariant (H5)", () => {
