@@ -23,6 +23,7 @@ import {
   TidemarkError,
 } from "../errors.ts";
 import { type Content, digestText, gathered, newDigest, untilAborted } from "./content.ts";
+import { DirectoryNotes } from "./directory-notes.ts";
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
 
 /** A directory that a delete has just emptied can go away between its making and its use. */
@@ -37,6 +38,7 @@ export interface FileStorageOptions {
 
 export class FileStorage implements CheckpointStorage {
   readonly description: string;
+  readonly notes: DirectoryNotes;
   readonly #directory: string;
   readonly #writeBufferBytes: number;
 
@@ -49,6 +51,7 @@ export class FileStorage implements CheckpointStorage {
     this.#directory = resolve(directory);
     this.#writeBufferBytes = writeBufferBytes;
     this.description = FileStorage.describe(directory);
+    this.notes = new DirectoryNotes(this.#directory);
     try {
       mkdirSync(this.#directory, { recursive: true });
     } catch (error) {

@@ -5,6 +5,7 @@
  * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
 import type { ObjectHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
+import type { DirectoryNotes } from "./directory-notes.ts";
 
 export type { ObjectHandle };
 
@@ -16,6 +17,8 @@ export interface StoredObject {
 export interface CheckpointStorage {
   /** For messages: "object store bucket tidemark-checkpoints", "directory /var/lib/…". */
   readonly description: string;
+  /** Of a directory, which two processes may mean by the same name or by different ones; undefined: the description says which storage it is. */
+  readonly notes?: DirectoryNotes;
   /**
    * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry).
    * @throws StorageRefusedError (full, read-only), StorageStalledError, the signal's reason when aborted

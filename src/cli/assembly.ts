@@ -160,7 +160,7 @@ function storageOpener(
       );
     const { directory } = place;
     if (access === "find" && !existsSync(directory))
-      throw new EnvironmentError(`there is no directory ${directory}`);
+      throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
     return new FileStorage(directory, { configurationKey: "savepoint" });
   };
 }
@@ -171,10 +171,16 @@ async function openCheckpointStorage(
 ): Promise<CheckpointStorage> {
   checkShared(storage);
   if (storage?.kind !== "filesystem") return await openObjectStore();
-  return new FileStorage(storage.directory, {
+  const directory = new FileStorage(storage.directory, {
     configurationKey: DIRECTORY_KEY,
     writeBufferBytes: storage.writeBufferBytes,
   });
+  const obstacle = await directory.notes.obstacle();
+  if (obstacle === undefined) return directory;
+  throw new ConfigurationError(
+    DIRECTORY_KEY,
+    `${DIRECTORY_KEY}: ${obstacle}; mount it so that this user may write there, or give another one`,
+  );
 }
 
 /** @throws ConfigurationError for a storage that the processes of a cluster cannot share */
@@ -203,6 +209,7 @@ export async function createCoordinator(
     ...options,
     id,
     place: `pid ${process.pid} on ${hostname()}`,
+    host: hostname(),
     store: await cluster.openRecords(),
     link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage }),
     clock: systemClock,

@@ -55,6 +55,23 @@ export interface WorkerRegistration {
   readonly processId: number;
   /** Description of the checkpoint storage that it uses. */
   readonly storage: string;
+  /** null: that storage is no directory. */
+  readonly directory: OfferedDirectory | null;
+}
+
+/** The checkpoint directory of a worker, and what proves that it is the leader's (P53). */
+export interface OfferedDirectory {
+  readonly host: string;
+  /** As the worker names it. */
+  readonly path: string;
+  /** Name of the note that the worker leaves there when it is asked for a proof. */
+  readonly note: string;
+  /** What that note says; "": it is not there yet. */
+  readonly secret: string;
+  /** What the leader's note says; "": the worker has not seen it. */
+  readonly read: string;
+  /** Why the worker cannot read or write there at present; null: it can. */
+  readonly obstacle: string | null;
 }
 
 export type LeaderRequest =
@@ -118,6 +135,8 @@ export interface RestoreRequest {
 export type LeaderAnswer =
   /** `generations`: the present one of each region, for a worker that registers. */
   | { readonly answer: Answer; readonly generations?: readonly number[] }
+  /** A worker that registers: the leader has left this note in its own checkpoint directory, and looks for the worker's. */
+  | { readonly answer: "unproven"; readonly note: string }
   /** `codeListing`: of the submitted job, for a worker that has other code. */
   | { readonly answer: "refused"; readonly reason: string; readonly codeListing?: CodeListing }
   | { readonly answer: "status"; readonly status: JobReport }

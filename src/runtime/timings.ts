@@ -25,6 +25,11 @@ export interface Timings {
   readonly firstSuspendTimeoutMs: number;
   /** Writing a manifest may take this long before its checkpoint is aborted. Default 60 000. */
   readonly manifestTimeoutMs: number;
+  /**
+   * A worker whose checkpoint directory is not seen to be the leader's for so long is refused (P53). Network file systems may show
+   * a new file late. Default 20 000.
+   */
+  readonly directoryProofMs: number;
 }
 
 export const defaultTimings: Timings = {
@@ -39,4 +44,5 @@ export const defaultTimings: Timings = {
   suspendTimeoutMs: 10_000,
   firstSuspendTimeoutMs: 20_000,
   manifestTimeoutMs: 60_000,
+  directoryProofMs: 20_000,
 };

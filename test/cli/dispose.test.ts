@@ -90,6 +90,11 @@ describe("where no coordinator leads", () => {
       expect(await asks("dispose", wrong)).toMatchObject({ code: 2, stdout: "" });
     await refused(/there is no job nobody/, "dispose", "job:nobody");
     const before = await objects();
+    await refused(
+      /nothing of job word-count lies in directory \S+, seen from host \S+: give the --checkpoint-dir that its coordinators have/,
+      ...["dispose", `job:${JOB}`, "--checkpoint-dir", workspace.dir],
+    );
+    expect((await read()).checkpoints).toHaveLength(2);
 
     const shown = await json("dispose", `checkpoint:${JOB}/1`, "--dry-run");
     expect(shown).toMatchObject({ disposed: false, dryRun: true, checkpoints: [1], objects: 4 });

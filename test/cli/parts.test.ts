@@ -1,4 +1,6 @@
 /** Coordinators, workers and clients as processes of their own, against one server; any of them may be killed. */
+import { readdirSync, symlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
@@ -156,21 +158,54 @@ test("kill -9 of leader, worker and client: the job ends, and its output is exac
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
 });
 
-test("a worker with another checkpoint storage is turned away, and says so", async () => {
-  const places = [workspace.path("checkpoints"), workspace.path("elsewhere")] as const;
-  const leader = workspace.start(here("coordinator", "--checkpoint-dir", places[0]));
+test("a worker with another checkpoint storage or directory is turned away; the same directory under another path is taken", async () => {
+  const place = workspace.path("checkpoints");
+  const elsewhere = workspace.path("elsewhere");
+  const leader = workspace.start(here("coordinator", "--checkpoint-dir", place));
   expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
-  for (const other of [["--checkpoint-dir", places[1]], []]) {
-    const strange = await workspace.run(here("worker", "job.ts", ...other));
-    expect(strange.code).toBe(4);
-    expect(strange.stderr).toMatch(/^tidemark: worker \w+ keeps checkpoints of job counting in /m);
-    expect(strange.stderr).toMatch(`the coordinator keeps them in directory ${places[0]}`);
-    expect(strange.stderr).toMatch("--checkpoint-dir");
+  symlinkSync(place, workspace.path("mounted"));
+  const workers = [place, workspace.path("mounted")].map((directory) =>
+    workspace.start(here("worker", "job.ts", "--slots", "1", "--checkpoint-dir", directory)),
+  );
+  await comesTo((now) => isThere(now) && now.workers.length === 2, "both workers");
+
+  const other = workspace.start(here("worker", "job.ts", "--checkpoint-dir", elsewhere));
+  await comesTo(
+    (now) => now.troubles.some(({ what }) => /worker \w+ has the same checkpoint directory/.test(what)),
+    "the trouble",
+  );
+  const without = await workspace.run(here("worker", "job.ts"));
+  expect(without.code).toBe(4);
+  expect(without.stderr).toMatch(
+    /^tidemark: worker \w+ keeps checkpoints of job counting in object store bucket/m,
+  );
+  expect(without.stderr).toMatch(`the coordinator keeps them in directory ${place}`);
+  // Where nobody can write, not even a superuser.
+  for (const role of [["coordinator"], ["worker", "job.ts"]]) {
+    const readOnly = await workspace.run(here(...role, "--checkpoint-dir", "/proc"));
+    expect(readOnly.code).toBe(2);
+    expect(readOnly.stderr).toMatch(
+      "checkpointing.directory (--checkpoint-dir): directory /proc cannot be written",
+    );
   }
-  const workers = [1, 2].map(() => workspace.start(here("worker", "job.ts", "--checkpoint-dir", places[0])));
+  const refused = await other.ended;
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toMatch(
+    `keeps checkpoints of job counting in ${elsewhere} on host ${hostname()}, ` +
+      `the coordinator in ${place} on host ${hostname()}, and neither sees a file that the other one writes`,
+  );
+  expect(refused.stderr).toMatch("--checkpoint-dir");
+  await comesTo((now) => now.troubles.length === 0, "no trouble");
+
+  leader.kill("SIGKILL");
+  await leader.ended;
+  const next = workspace.start(here("coordinator", "--checkpoint-dir", place));
+  await comesTo(isThere, "running again");
   await ends("finished");
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
-  for (const part of [...workers, leader]) await stop(part);
+  for (const part of [...workers, next]) await stop(part);
+  for (const directory of [place, elsewhere])
+    expect(readdirSync(directory).filter((name) => name.startsWith("."))).toEqual([]);
 });
 
 test("a worker with another version of the job is turned away, and says so", async () => {

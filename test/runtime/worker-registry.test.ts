@@ -51,6 +51,7 @@ class World {
       slots,
       processId: 1,
       storage: "memory",
+      directory: null,
     };
     this.registry.register(registration);
   }

@@ -175,6 +175,7 @@ export class MemoryWorld {
       ...shared,
       own,
       place: `process ${shared.id}`,
+      host: "here",
       releaseInput: async () => {},
       newId,
       chance: () => 0,

@@ -15,6 +15,7 @@ export const shortTimings: Timings = {
   commitRetryMs: 20,
   cancelTimeoutMs: 3_600_000,
   manifestTimeoutMs: 3_600_000,
+  directoryProofMs: 3_600_000,
   suspendTimeoutMs: 3_600_000,
   firstSuspendTimeoutMs: 3_600_000,
 };

@@ -1,4 +1,5 @@
 /** `tidemark dispose LOCATION`: deletes a savepoint, or what a job has left that has ended. */
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { DisposalTarget } from "../../../machines/record.ts";
@@ -54,6 +55,12 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
   await withView(flags, async (view) => {
     const record = await readJob(await view.findRecords(), job);
     const plan = await planDisposal(record, what, await view.findStorage());
+    // Each checkpoint has a manifest at least.
+    if (plan.checkpoints.length > 0 && plan.objects.length === 0)
+      throw new RequestRefusedError(
+        `nothing of job ${job} lies in ${view.storageDescription}, seen from host ${hostname()}: give the --checkpoint-dir that its ` +
+          "coordinators have, or none if they have none; if all of it is lost, start the job over with --fresh",
+      );
     const consumers = what === "job" ? await findProgress(view.nats, record) : [];
     // While the record still tells of them.
     if (!dryRun) for (const consumer of consumers) await deleteProgress(view.nats, consumer);
@@ -103,7 +110,8 @@ async function disposeOfSavepoint(location: string, flags: DisposeFlags): Promis
     const objects = dryRun
       ? (await savepointObjects(location, storage)).length
       : await disposeSavepoint(location, storage);
-    if (objects === 0) throw new EnvironmentError(`there is no savepoint at ${location}`);
+    if (objects === 0)
+      throw new EnvironmentError(`there is no savepoint at ${location}, seen from host ${hostname()}`);
     const text = dryRun
       ? `savepoint ${location} would be deleted: ${counted(objects, "object")}`
       : `savepoint ${location} is deleted`;

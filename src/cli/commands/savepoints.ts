@@ -1,4 +1,5 @@
 /** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import { RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
@@ -112,6 +113,7 @@ async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
       const source = await readRestorable(flags.from, {
         storage: await view.findStorage(),
         openStorage: view.openStorage,
+        host: hostname(),
         recordOf: async (job) => {
           const found = await records?.read(jobKey(job));
           return found === undefined ? undefined : decodeRecord(found.value);

@@ -46,6 +46,8 @@ export interface CoordinatorOptions extends Surroundings {
   readonly id: string;
   /** This process and its machine, for messages to others. */
   readonly place: string;
+  /** Its machine alone. */
+  readonly host: string;
   /** It leads this job only; undefined: the jobs of the cluster. */
   readonly own?: OwnJob | undefined;
   readonly store: RecordStore;
@@ -226,7 +228,7 @@ export class Coordinator {
     if (isTombstone(runtime.record)) return { answer: "unknown" };
     switch (request.type) {
       case "worker.register":
-        return runtime.register(request);
+        return runtime.admission.register(request);
       case "worker.crashed":
         return runtime.workerCrashed(request.worker, request.reason);
       case "job.status":

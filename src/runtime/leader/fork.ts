@@ -37,6 +37,8 @@ export interface RestoreSources {
   readonly storage: CheckpointStorage;
   readonly openStorage: OpenStorage;
   readonly recordOf: (job: string) => Promise<JobRecord | undefined>;
+  /** The machine whose directories are meant, for messages. */
+  readonly host: string;
 }
 
 /** @throws RequestRefusedError saying what is wrong with the location or with what lies there */
@@ -46,19 +48,23 @@ export async function readRestorable(location: string, sources: RestoreSources):
     const storage = await sources.openStorage(splitLocation(location).root, "find");
     return { ...(await readSavepoint(location, storage, codec)), storage };
   } catch (error) {
-    throw refusalOf(location, error);
+    throw refusalOf(location, error, sources.host);
   }
 }
 
 /** What is wrong with the location, said to whoever gave it. Anything else stays what it is. */
-function refusalOf(location: string, cause: unknown): unknown {
+function refusalOf(location: string, cause: unknown, host: string): unknown {
   const known =
     cause instanceof ObjectMissingError ||
     cause instanceof ObjectCorruptError ||
     cause instanceof ConfigurationError ||
     cause instanceof EnvironmentError;
   if (!known) return cause;
-  return new RequestRefusedError(`cannot restore from ${location}: ${describeError(cause)}`, { cause });
+  const absent = cause instanceof ObjectMissingError && !/^(checkpoint|nats):/.test(location);
+  const where = absent ? `; it was looked for on host ${host}, which must see this directory` : "";
+  return new RequestRefusedError(`cannot restore from ${location}: ${describeError(cause)}${where}`, {
+    cause,
+  });
 }
 
 async function readRetained(location: string, sources: RestoreSources): Promise<RestorableState> {
@@ -117,7 +123,7 @@ export async function forkFrom(
     sources.storage,
     (part) => objectNames.state({ ...at, subtask: "restored", part }),
     signal,
-  ).catch((error: unknown) => Promise.reject(refusalOf(location, error)));
+  ).catch((error: unknown) => Promise.reject(refusalOf(location, error, sources.host)));
   const manifest = {
     ...copied,
     job: submission.job,

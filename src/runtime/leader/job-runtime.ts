@@ -20,7 +20,6 @@ import type {
   PingAnswer,
   SnapshotRequest,
   SubtaskMessage,
-  WorkerRegistration,
 } from "../../control/messages.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
@@ -37,7 +36,7 @@ import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
 import { findManifest } from "./found-manifest.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
-import { otherCode, refusalOf } from "./generations/registration.ts";
+import { WorkerAdmission } from "./generations/worker-admission.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
@@ -48,6 +47,8 @@ import { keepsState } from "./submission.ts";
 export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;
   readonly leader: string;
+  /** The machine that this process runs on, for messages. */
+  readonly host: string;
   readonly token: number;
   readonly scope: LeadershipScope;
   readonly record: JobRecord;
@@ -71,6 +72,7 @@ export class JobRuntime {
   readonly #host: Host;
   readonly #writer: RecordWriter;
   readonly #workers: WorkerRegistry;
+  readonly admission: WorkerAdmission;
   readonly #reaper: ObjectReaper;
   readonly #collections: Collections;
   readonly disposals: Disposals;
@@ -167,6 +169,14 @@ export class JobRuntime {
       onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
     });
     this.#slots = new SlotWait(this.#workers, () => this.record.plan.vertices, troubles);
+    this.admission = new WorkerAdmission({
+      ...options,
+      troubles,
+      workers: this.#workers,
+      record: () => this.record,
+      ended: () => this.ended,
+      boundMs: timings.directoryProofMs,
+    });
   }
 
   start(): void {
@@ -188,6 +198,7 @@ export class JobRuntime {
     this.#troubles.close();
     this.#generations.end();
     this.#workers.close();
+    this.admission.close();
     this.#host.close();
   }
 
@@ -203,17 +214,6 @@ export class JobRuntime {
   /** No worker offers itself for the job. */
   get orphaned(): boolean {
     return this.#workers.list().length === 0;
-  }
-
-  register(registration: WorkerRegistration): LeaderAnswer {
-    const { record } = this;
-    if (this.ended) return { answer: "unknown" };
-    const other = otherCode(registration, record);
-    if (other !== undefined) return { answer: "refused", ...other };
-    const reason = refusalOf(registration, record, this.#options.storage.description);
-    if (reason !== undefined) return { answer: "refused", reason };
-    this.#workers.register(registration);
-    return { answer: "accepted", generations: record.generations };
   }
 
   workerCrashed(worker: string, reason: string): LeaderAnswer {

@@ -29,6 +29,7 @@ import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
+import { DirectoryClaim } from "./directory-claim.ts";
 import { Generation, planOfDeployment } from "./generation.ts";
 import { untilItWorks } from "./staging.ts";
 
@@ -69,9 +70,11 @@ export class Worker {
   readonly #highest: number[] = [];
   #deploying: Promise<unknown> = Promise.resolve();
   readonly #leader: TroubleWatch;
+  readonly #directory: DirectoryClaim;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#directory = new DirectoryClaim(options.storage, options.id);
     this.#leader = options.troubles.watch("reaching the leading coordinator");
     tellTroubles(options.troubles, options, {
       job: options.job,
@@ -98,6 +101,7 @@ export class Worker {
     this.#life.abort();
     this.#options.troubles.close();
     for (const subscription of this.#subscriptions) subscription.close();
+    void this.#directory.end();
     await Promise.all([...this.#running.keys()].map((region) => this.#tearDown(region)));
   }
 
@@ -129,10 +133,13 @@ export class Worker {
         slots,
         processId,
         storage: storage.description,
+        directory: this.#directory.present,
       };
       try {
         const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
         this.#registered = answer.answer === "accepted";
+        if (answer.answer === "unproven" && (await this.#directory.prove(answer.note))) continue;
+        if (answer.answer === "accepted" || answer.answer === "refused") await this.#directory.end();
         if (answer.answer === "refused")
           this.#options.onRefused(new RequestRefusedError(this.#whyRefused(answer)));
         if (answer.answer === "unknown") this.#leader.failed(`job ${job} is not submitted, or has ended`);

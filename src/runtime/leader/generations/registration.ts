@@ -1,8 +1,12 @@
 /** Whether a worker may run a job: a pure function of what was submitted and what the worker has loaded. */
 import type { CodeListing, JobRecord } from "../../../../machines/protocol.ts";
-import type { WorkerRegistration } from "../../../control/messages.ts";
+import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import type { OfferedDirectory, WorkerRegistration } from "../../../control/messages.ts";
 
-type Offered = Pick<WorkerRegistration, "worker" | "codeFingerprint" | "parallelism" | "storage">;
+type Offered = Pick<
+  WorkerRegistration,
+  "worker" | "codeFingerprint" | "parallelism" | "storage" | "directory"
+>;
 type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "codeListing" | "plan">;
 
 /** Of a job: for the worker to say what differs; it alone knows both (P51). */
@@ -24,22 +28,56 @@ export function otherCode(offered: Offered, submitted: Submitted): OtherCode | u
 
 /**
  * undefined: it may. Else why not, in words, and what to do.
- * @param storage description of the leader's checkpoint storage
+ * @param storage the leader's checkpoint storage. Whether two directories are one, their names do not say (P53).
  */
-export function refusalOf(offered: Offered, submitted: Submitted, storage: string): string | undefined {
+export function refusalOf(
+  offered: Offered,
+  submitted: Submitted,
+  storage: Pick<CheckpointStorage, "notes" | "description">,
+): string | undefined {
   const { worker } = offered;
   const { job } = submitted;
-  if (offered.storage !== storage)
+  const bothDirectories = offered.directory !== null && storage.notes !== undefined;
+  if (!bothDirectories && offered.storage !== storage.description)
     return (
-      `worker ${worker} keeps checkpoints of job ${job} in ${offered.storage}, but the coordinator keeps them in ${storage}: ` +
+      `worker ${worker} keeps checkpoints of job ${job} in ${offered.storage}, but the coordinator keeps them in ${storage.description}: ` +
       "neither could read what the other has written; give both the same checkpointing.storage and checkpointing.directory " +
-      "(--checkpoint-dir), written alike"
+      "(--checkpoint-dir)"
     );
   const differences = parallelismDifferences(submitted, offered);
   if (differences.length === 0) return undefined;
   return (
     `worker ${worker} was started with other options than job ${job} was submitted with: ` +
     `${differences.join("; ")}; give both the same --parallelism and --config`
+  );
+}
+
+/** Who has seen the note that the other one has left. */
+export interface NotesSeen {
+  readonly byLeader: boolean;
+  readonly byWorker: boolean;
+}
+
+/** In words, when the notes of one side, or of both, are not seen by the other one (P53). */
+export function directoryRefusal(what: {
+  readonly worker: string;
+  readonly job: string;
+  readonly offered: Pick<OfferedDirectory, "host" | "path">;
+  readonly own: Pick<OfferedDirectory, "host" | "path">;
+  readonly seen: NotesSeen;
+}): string {
+  const { worker, job, offered, own, seen } = what;
+  const theirs = `${offered.path} on host ${offered.host}`;
+  const ours = `${own.path} on host ${own.host}`;
+  const finding =
+    seen.byLeader || seen.byWorker
+      ? `a file that is written ${seen.byLeader ? "by the coordinator is not seen by the worker" : "by the worker is not seen by the coordinator"}: ` +
+        "one of the two mounts is stale, or a copy of the other"
+      : "neither sees a file that the other one writes: these are two directories";
+  return (
+    `worker ${worker} keeps checkpoints of job ${job} in ${theirs}, the coordinator in ${ours}, and ${finding}; ` +
+    "mount one directory that all processes share and give each its path there (--checkpoint-dir, checkpointing.directory), " +
+    "or give none, so that checkpoints lie in NATS"
   );
 }
 

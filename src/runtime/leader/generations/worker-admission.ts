@@ -1,0 +1,52 @@
+/**
+ * Admits the workers of one job: those that can run it, and whose checkpoint directory is the leader's.
+ *
+ * Owns: what a worker that registers is answered. Does not own: what is wrong with one (registration.ts), how a directory is
+ * proven (directory-proofs.ts), who is registered (worker-registry.ts).
+ */
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { LeaderAnswer, WorkerRegistration } from "../../../control/messages.ts";
+import type { Logger } from "../../../dataflow/connector.ts";
+import { DirectoryProofs, type DirectoryProofsOptions } from "./directory-proofs.ts";
+import { otherCode, refusalOf } from "./registration.ts";
+import type { WorkerRegistry } from "./worker-registry.ts";
+
+export interface WorkerAdmissionOptions extends DirectoryProofsOptions {
+  readonly logger: Logger;
+  readonly workers: WorkerRegistry;
+  readonly record: () => JobRecord;
+  /** No worker is wanted any more. */
+  readonly ended: () => boolean;
+}
+
+export class WorkerAdmission {
+  readonly #options: WorkerAdmissionOptions;
+  readonly #directories: DirectoryProofs;
+
+  constructor(options: WorkerAdmissionOptions) {
+    this.#options = options;
+    this.#directories = new DirectoryProofs(options);
+  }
+
+  async register(registration: WorkerRegistration): Promise<LeaderAnswer> {
+    const { storage, logger, workers, record, ended } = this.#options;
+    const { job, worker } = registration;
+    if (ended()) return { answer: "unknown" };
+    const other = otherCode(registration, record());
+    if (other !== undefined) return { answer: "refused", ...other };
+    const reason = refusalOf(registration, record(), storage);
+    if (reason !== undefined) return { answer: "refused", reason };
+    if (!workers.has(worker)) {
+      const objection = await this.#directories.judge(registration);
+      if (objection?.answer === "refused") logger.warn({ job, worker }, objection.reason);
+      if (objection !== undefined) return objection;
+      if (ended()) return { answer: "unknown" };
+    }
+    workers.register(registration);
+    return { answer: "accepted", generations: record().generations };
+  }
+
+  close(): void {
+    this.#directories.close();
+  }
+}

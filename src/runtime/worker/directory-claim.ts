@@ -1,0 +1,61 @@
+/**
+ * The worker's side of the proof that its checkpoint directory is the leader's (P53): leaves a note there, and reads the
+ * leader's. Both notes go when the proof is over.
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import type { WorkerRegistration } from "../../control/messages.ts";
+import { describeError } from "../../errors.ts";
+
+type Claim = NonNullable<WorkerRegistration["directory"]>;
+
+export class DirectoryClaim {
+  readonly #notes: CheckpointStorage["notes"];
+  readonly #note: string;
+  /** A process that knows it has read the note. */
+  readonly #secret = randomUUID();
+  #read = "";
+  #obstacle: string | null = null;
+  #left = false;
+
+  constructor(storage: Pick<CheckpointStorage, "notes">, worker: string) {
+    this.#notes = storage.notes;
+    this.#note = `proof-${worker}`;
+  }
+
+  /** For the next registration; null: the storage is no directory. */
+  get present(): Claim | null {
+    if (this.#notes === undefined) return null;
+    return {
+      host: hostname(),
+      path: this.#notes.path,
+      note: this.#note,
+      secret: this.#left ? this.#secret : "",
+      read: this.#read,
+      obstacle: this.#obstacle,
+    };
+  }
+
+  /** The leader asks for the proof, and has left this note. Answers whether there is something new to tell it. */
+  async prove(note: string): Promise<boolean> {
+    const before = this.#read;
+    try {
+      await this.#notes?.leave(this.#note, this.#secret);
+      this.#left = true;
+      this.#read = (await this.#notes?.read(note)) ?? "";
+      this.#obstacle = null;
+    } catch (error) {
+      this.#obstacle = describeError(error);
+    }
+    return this.#read !== before;
+  }
+
+  /** Accepted, refused, or the process ends. */
+  async end(): Promise<void> {
+    if (!this.#left) return;
+    this.#left = false;
+    this.#read = "";
+    await this.#notes?.remove(this.#note);
+  }
+}
