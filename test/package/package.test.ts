@@ -1,5 +1,5 @@
 /** The package as a stranger gets it: packed, installed into an empty project by npm, used from TypeScript. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import {
   cpSync,
   mkdirSync,
@@ -16,30 +16,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countingJob, wrongCounts } from "../cli/jobs.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { freePort } from "../support/nats.ts";
+import { until } from "../support/until.ts";
+import { install, run, Terminal } from "./stranger.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "tidemark-package-"));
 const copy = join(directory, "copy");
 const project = join(directory, "project");
 const PACKED_BYTES_MAX = 800_000;
-
-/** As someone who has none of our settings. */
-const environment = Object.fromEntries(
-  Object.entries(process.env).filter(
-    ([name]) => !/^npm_|^NODE_|^VITEST|^TIDEMARK_(?!NATS_SERVER)/.test(name),
-  ),
-);
-
-function run(cwd: string, command: string, ...args: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(command, args, {
-    cwd,
-    env: environment,
-    encoding: "utf8",
-    timeout: WAIT_BOUND_MS,
-  });
-  return { status, stdout, stderr };
-}
 
 let tarball = "";
 let packed: readonly string[] = [];
@@ -62,8 +47,7 @@ beforeAll(() => {
 
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), '{ "name": "stranger", "private": true, "type": "module" }\n');
-  const installed = run(project, "npm", "install", tarball);
-  expect(installed.status, installed.stderr).toBe(0);
+  install(project, tarball);
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
 
@@ -206,3 +190,101 @@ export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
     expect(run(project, "npx", "tidemark", "--version")).toMatchObject({ status: 0, stdout: `${version}\n` });
   });
 });
+
+describe("the README, followed in an empty folder", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const section = readme.slice(
+    readme.indexOf("\n## Write a job\n"),
+    readme.indexOf("\nThe first argument of every operator"),
+  );
+  const terminals: Terminal[] = [];
+  afterAll(async () => {
+    for (const terminal of terminals) terminal.signal("SIGKILL");
+    await Promise.all(terminals.map(({ ended }) => ended));
+  });
+
+  test("its job runs, is suspended, goes on, and counts each word once", async () => {
+    const empty = join(directory, "empty");
+    const folder = join(empty, "word-count");
+    mkdirSync(join(empty, "bin"), { recursive: true });
+    const tool = join(root, "dist/test/support/nats-tool.js");
+    writeFileSync(join(empty, "bin/nats"), `#!/bin/sh\nexec ${process.execPath} ${tool} "$@"\n`, {
+      mode: 0o755,
+    });
+    const port = String(await freePort());
+    const open = (line: string) => {
+      const terminal = new Terminal(folder, line);
+      terminals.push(terminal);
+      return terminal;
+    };
+    let job: Terminal | undefined;
+    let counts: Terminal | undefined;
+    const type = async (line: string, cwd: string) => {
+      if (line.startsWith("npm install tidemark ")) install(cwd, tarball, ...line.split(" ").slice(3));
+      else if (/^npx tidemark run \S+ --port/.test(line)) {
+        job = open(line);
+        await job.shows("waiting for what the job needs");
+      } else if (line === "node counts.js") {
+        await job!.shows("checkpoints every");
+        counts = open(line);
+      } else if (line.startsWith("nats ")) {
+        expect(job!.output).toContain(line);
+        const { status, stderr } = run(cwd, "/bin/sh", "-ec", `PATH=${empty}/bin:$PATH; ${line}`);
+        expect(status, stderr).toBe(0);
+      } else if (!line.includes("nats://host")) {
+        const { status, stderr } = run(cwd, "/bin/sh", "-ec", line);
+        expect(status, stderr).toBe(0);
+      }
+    };
+
+    const shown: unknown[] = [];
+    for (const [, language, text] of section.matchAll(/^```(\w+)\n(.*?)^```$/gms)) {
+      const body = text!.replaceAll("4222", port);
+      if (language === "json") shown.push(...jsonLines(body));
+      else if (language === "sh")
+        for (const line of body.trimEnd().split("\n"))
+          await type(line, line.startsWith("mkdir ") ? empty : folder);
+      else writeFileSync(join(folder, /^\/\/ (\S+)$/m.exec(body)![1]!), body);
+    }
+    const words = { to: 2, be: 2, or: 1, not: 1, that: 1, is: 1, the: 1, question: 1 };
+    const expected = Object.entries(words).flatMap(([word, times]) =>
+      Array.from({ length: times }, (_, i) => ({ word, count: i + 1 })),
+    );
+    const counted = async (all: readonly object[]) => {
+      await until("every word is counted", () => jsonLines(counts!.output).length >= all.length, {
+        describe: () => `${counts!.output}\n${job!.output}`,
+      });
+      expect(new Set(jsonLines(counts!.output).map((one) => JSON.stringify(one)))).toEqual(
+        new Set(all.map((one) => JSON.stringify(one))),
+      );
+      expect(jsonLines(counts!.output)).toHaveLength(all.length);
+    };
+    await counted(expected);
+    expect(expected).toEqual(expect.arrayContaining(shown));
+    expect(shown).toHaveLength(2);
+
+    const [resume, publish, result] = [
+      "`npx tidemark run ./my-job.ts`",
+      '`node publish.js "to"`',
+      '`{"word":"to","count":3}`',
+    ];
+    for (const written of [resume, publish, result]) expect(section).toContain(written);
+    job!.signal("SIGINT");
+    await job!.shows("job word-count is suspended");
+    await job!.ended;
+    job = open(resume!.replaceAll("`", ""));
+    await job.shows(`at nats://127.0.0.1:${port},`);
+    await job.shows("checkpoints every");
+    await type(publish!.replaceAll("`", ""), folder);
+    await counted([...expected, { word: "to", count: 3 }]);
+    job.signal("SIGINT");
+    await job.shows("job word-count is suspended");
+  });
+});
+
+function jsonLines(text: string): unknown[] {
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as unknown);
+}
