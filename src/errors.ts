@@ -88,6 +88,18 @@ export class RequestTimeoutError extends TidemarkError {
   readonly retry = "now";
 }
 
+/** A request was answered, but by none of our processes (P52): the real answer may still come another time. */
+export class ForeignAnswerError extends TidemarkError {
+  readonly retry = "now";
+  readonly subject: string;
+
+  /** @param heard who has answered, and what the user can do about it */
+  constructor(subject: string, heard: string, options?: { cause?: unknown }) {
+    super(`${subject}: ${heard}`, options);
+    this.subject = subject;
+  }
+}
+
 /**
  * A write whose outcome is unknown (P8). Never treat it as failed: send the same value again at the same revision.
  */

@@ -85,6 +85,11 @@ const RULES: readonly Rule[] = [
   { files: /^src\/dataflow\//, mayImport: ["src/state/", "src/checkpoint/", ...words, "msgpackr", "node:"] },
   { files: /^src\/state\//, mayImport: ["src/checkpoint/", ...words, "msgpackr", "node:"] },
   { files: /^src\/checkpoint\//, mayImport: [...words, "node:"] },
+  // Messages come from any connection, and job records from any writer of the bucket: their shapes are schemas.
+  {
+    files: /^src\/control\/shapes\.ts$|^src\/runtime\/leader\/stored-record\.ts$/,
+    mayImport: [...running, "zod"],
+  },
   { files: /^src\/(runtime|control)\//, mayImport: running },
   { files: /^src\/nats\//, mayImport: [...contracts, "@nats-io/", "node:"] },
   { files: /^src\/memory\//, mayImport: [...contracts, "node:"] },

@@ -10,13 +10,14 @@ import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport, JobSubmission } from "../control/messages.ts";
+import { Strangers } from "../control/strangers.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
 import { startLastingServer } from "../nats/server/lasting-server.ts";
 import type { NatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
-import type { FeedEvent } from "../observe/feed.ts";
+import { type FeedEvent, readFeedEvent } from "../observe/feed.ts";
 import {
   type Cluster,
   createClient,
@@ -204,7 +205,7 @@ export class RunSession {
     this.#children = children;
     this.#client = createClient(cluster, 30_000, this.#id);
     this.#events = events;
-    this.#listen(options.onEvent);
+    this.#listen(options);
     const { troubles } = cluster;
     troubles.onChange(() => this.#tellTroubles("run", troubles.list()));
     const serverGone =
@@ -314,14 +315,17 @@ export class RunSession {
       });
   }
 
-  #listen(onEvent: ((event: FeedEvent) => void) | undefined): void {
+  #listen({ onEvent, logger }: Pick<RunSessionOptions, "onEvent" | "logger">): void {
     if (this.#events === undefined && onEvent === undefined) return;
     const subject = this.cluster.subjects.events(this.prepared.job.name);
     const decoder = new TextDecoder();
+    const strangers = new Strangers(logger);
     this.cluster.bus.subscribe(subject, (body) => {
       const line = decoder.decode(body);
+      const event = readFeedEvent(line);
+      if (event === undefined) return strangers.met(subject, "an event of another kind was published there");
       this.#events?.append(line);
-      onEvent?.(JSON.parse(line) as FeedEvent);
+      onEvent?.(event);
     });
   }
 

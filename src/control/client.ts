@@ -1,7 +1,13 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { DisposalTarget } from "../../machines/record.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
-import { EnvironmentError, NoRespondersError, RequestRefusedError, retryOf } from "../errors.ts";
+import {
+  EnvironmentError,
+  ForeignAnswerError,
+  NoRespondersError,
+  RequestRefusedError,
+  retryOf,
+} from "../errors.ts";
 import { pause, timeoutSignal } from "../timer.ts";
 import type { ControlLink } from "./link.ts";
 import type {
@@ -15,6 +21,7 @@ import type {
   RestoreRequest,
   SnapshotRequest,
 } from "./messages.ts";
+import { shapes } from "./shapes.ts";
 
 export interface ControlClientOptions {
   readonly link: ControlLink;
@@ -157,7 +164,7 @@ export class ControlClient {
     let last: unknown;
     while (!signal.aborted) {
       try {
-        const answer = await link.ask<LeaderAnswer>(subject, request, REQUEST_TIMEOUT_MS);
+        const answer = await link.ask(subject, request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS);
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
         return answer;
       } catch (error) {
@@ -170,7 +177,9 @@ export class ControlClient {
     throw new EnvironmentError(
       last instanceof NoRespondersError
         ? `no coordinator leads (${tried}); start one with "tidemark coordinator", with the same --server and --prefix`
-        : `the leading coordinator does not answer (${tried})`,
+        : last instanceof ForeignAnswerError
+          ? `no coordinator answers (${tried}); if none leads, start one with "tidemark coordinator", with the same --server and --prefix`
+          : `the leading coordinator does not answer (${tried})`,
       { cause: last },
     );
   }

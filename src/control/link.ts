@@ -1,15 +1,30 @@
 /**
  * Requests between processes, over the bus.
  *
- * Owns: encoding, repetition until an answer comes, the detour of large messages through storage (P10). Does not own:
- * what is said (messages.ts) and what a repetition means to the handler, which must be idempotent.
+ * Owns: repetition until an answer comes, the detour of large messages through storage (P10), strangers: what none of our
+ * processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said (messages.ts,
+ * shapes.ts) and what a repetition means to the handler, which must be idempotent.
+ *
+ * - C1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else says
+ *   so at the end of its wait.
+ * - C2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
 import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
+import type { Logger } from "../dataflow/connector.ts";
 import type { TroubleWatch } from "../dataflow/trouble.ts";
-import { InvariantError, retryOf } from "../errors.ts";
-import { decodeValue, encodeValue } from "../state/codec.ts";
-import { pause } from "../timer.ts";
+import {
+  ForeignAnswerError,
+  InvariantError,
+  ObjectCorruptError,
+  ObjectMissingError,
+  RequestTimeoutError,
+  retryOf,
+} from "../errors.ts";
+import { startTimer } from "../timer.ts";
+import type { Shape } from "./shapes.ts";
+import { Strangers } from "./strangers.ts";
+import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
 
 /** Names the object that carries a message too large for the bus. */
 export interface Detour {
@@ -30,38 +45,84 @@ export interface TellOptions {
   readonly watch?: TroubleWatch;
 }
 
+export interface ControlLinkOptions {
+  readonly bus: Bus;
+  readonly id: string;
+  /** Incoming large messages are read from it. */
+  readonly storage?: CheckpointStorage;
+  /** Told of strangers. */
+  readonly logger?: Logger;
+}
+
+type Received<T> = { readonly message: T } | { readonly foreign: string };
+
 export class ControlLink {
   readonly #bus: Bus;
-  /** Storage that incoming large messages are read from. */
   readonly #storage: CheckpointStorage | undefined;
+  readonly #strangers: Strangers;
   #messages = 0;
   readonly #id: string;
 
-  constructor(options: { readonly bus: Bus; readonly id: string; readonly storage?: CheckpointStorage }) {
+  constructor(options: ControlLinkOptions) {
     this.#bus = options.bus;
     this.#id = options.id;
     this.#storage = options.storage;
+    this.#strangers = new Strangers(options.logger);
   }
 
   get bus(): Bus {
     return this.#bus;
   }
 
-  /** One try. @throws NoRespondersError, RequestTimeoutError, DisconnectedError */
-  async ask<A>(subject: string, message: unknown, timeoutMs: number, detour?: Detour): Promise<A> {
+  /** One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError */
+  async ask<A>(
+    subject: string,
+    message: unknown,
+    answers: Shape<A>,
+    timeoutMs: number,
+    detour?: Detour,
+  ): Promise<A> {
     const body = await this.#encode(message, detour);
-    return (await this.#decode(await this.#bus.request(subject, body, timeoutMs))) as A;
+    let answer: { readonly message: unknown } | undefined;
+    let heard: string | undefined;
+    try {
+      await this.#bus.request(subject, body, timeoutMs, (reply) => {
+        const envelope = decodeEnvelope(reply);
+        // An answer is never large.
+        const received = "object" in envelope ? { foreign: "an answer that lies elsewhere" } : envelope;
+        const found = checked(received, answers);
+        if ("message" in found) {
+          answer = found;
+          return true;
+        }
+        heard = found.foreign;
+        this.#strangers.met(subject, heard);
+        return false;
+      });
+    } catch (error) {
+      if (heard === undefined || !(error instanceof RequestTimeoutError)) throw error;
+      throw new ForeignAnswerError(subject, `no answer in time but that of a stranger: ${heard}`, {
+        cause: error,
+      });
+    }
+    if (answer === undefined) throw new InvariantError(`the answer on ${subject} was taken unseen`);
+    return answer.message as A;
   }
 
   /**
    * Again and again until an answer comes; undefined once `signal` has aborted. Failures of any other kind than "try
    * again" are bugs and are thrown.
    */
-  async tell<A>(subject: string, message: unknown, options: TellOptions): Promise<A | undefined> {
+  async tell<A>(
+    subject: string,
+    message: unknown,
+    answers: Shape<A>,
+    options: TellOptions,
+  ): Promise<A | undefined> {
     const { signal, timeoutMs = 1000, pauseMs = 100, watch } = options;
     while (!signal.aborted) {
       try {
-        const answer = await this.ask<A>(subject, message, timeoutMs, options.detour);
+        const answer = await this.ask(subject, message, answers, timeoutMs, options.detour);
         watch?.passed();
         return answer;
       } catch (error) {
@@ -78,38 +139,67 @@ export class ControlLink {
    * `handle` may answer at once or later; undefined is no answer, because another one may be asked. What it throws is its
    * own bug and is passed to `onError`.
    */
-  serve(
+  serve<R>(
     subject: string,
-    handle: (message: unknown, subject: string) => unknown,
+    requests: Shape<R>,
+    handle: (request: R) => unknown,
     onError: (error: unknown) => void,
   ): Subscription {
     return this.#bus.subscribe(subject, (body, reply, at) => {
-      this.#decode(body)
-        .then((message) => handle(message, at))
-        .then(async (answer) => {
-          if (reply !== undefined && answer !== undefined) reply(await this.#encode(answer, undefined));
+      const answer = async (): Promise<unknown> => {
+        const received = checked<R>(await this.#receive(body), requests);
+        if ("message" in received) return await handle(received.message);
+        const { foreign } = received;
+        this.#strangers.met(at, foreign);
+        return { answer: "refused", reason: `this is no request to a process of Tidemark: ${foreign}` };
+      };
+      answer()
+        .then(async (said) => {
+          if (reply !== undefined && said !== undefined) reply(await this.#encode(said, undefined));
         })
         .catch(onError);
     });
   }
 
   async #encode(message: unknown, detour: Detour | undefined): Promise<Uint8Array> {
-    const body = encodeValue({ message });
+    const body = encodeMessage(message);
     if (body.length <= this.#bus.payloadBytesMax / DETOUR_SHARE) return body;
     if (detour === undefined) {
       if (body.length <= this.#bus.payloadBytesMax) return body;
       throw new InvariantError(`a message of ${body.length} bytes has no way round the bus's limit`);
     }
     const id = `${this.#id}-${this.#messages++}`;
-    const object = await detour.storage.put(objectNames.message({ ...detour.at, id }), [body]);
-    return encodeValue({ object });
+    return encodeDetour(await detour.storage.put(objectNames.message({ ...detour.at, id }), [body]));
   }
 
-  async #decode(body: Uint8Array): Promise<unknown> {
-    const envelope = decodeValue(body) as { readonly message?: unknown; readonly object?: ObjectHandle };
-    if (envelope.object === undefined) return envelope.message;
-    if (this.#storage === undefined)
-      throw new InvariantError("a large message came to a process without storage");
-    return this.#decode(await this.#storage.get(envelope.object));
+  async #receive(body: Uint8Array): Promise<Received<unknown>> {
+    const envelope = decodeEnvelope(bare(body));
+    if (!("object" in envelope)) return envelope;
+    const content = await this.#read(envelope.object);
+    if (content === undefined) return { foreign: `it names an object that cannot be read` };
+    const inner = decodeEnvelope(bare(content));
+    return "object" in inner ? { foreign: "it names an object that names another one" } : inner;
   }
+
+  async #read(object: ObjectHandle): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#storage?.get(object);
+    } catch (error) {
+      if (error instanceof ObjectMissingError || error instanceof ObjectCorruptError) return undefined;
+      throw error;
+    }
+  }
+}
+
+function checked<T>(received: Received<unknown>, shape: Shape<T>): Received<T> {
+  if ("foreign" in received) return received;
+  const problem = shape.problem(received.message);
+  if (problem === undefined) return { message: received.message as T };
+  return { foreign: `a message that is not whole (${problem})${reasonIn(received.message)}` };
+}
+
+/** A peer that could not read us says why. */
+function reasonIn(message: unknown): string {
+  const { reason } = (message ?? {}) as { reason?: unknown };
+  return typeof reason === "string" ? `, which says: ${reason.slice(0, 300)}` : "";
 }

@@ -133,8 +133,8 @@ export interface RestoreRequest {
 }
 
 export type LeaderAnswer =
-  /** `generations`: the present one of each region, for a worker that registers. */
-  | { readonly answer: Answer; readonly generations?: readonly number[] }
+  /** `generations`: the present one of each region, for a worker that registers. `reason`: why it is unknown, if not for its absence. */
+  | { readonly answer: Answer; readonly generations?: readonly number[]; readonly reason?: string }
   /** A worker that registers: the leader has left this note in its own checkpoint directory, and looks for the worker's. */
   | { readonly answer: "unproven"; readonly note: string }
   /** `codeListing`: of the submitted job, for a worker that has other code. */

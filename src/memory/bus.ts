@@ -8,7 +8,7 @@
  *
  * Time and turns come from outside, so that a simulation can own both.
  */
-import type { Bus, MessageHandler, Subscription } from "../dataflow/channel/bus.ts";
+import type { Bus, MessageHandler, Reply, Subscription } from "../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant, NoRespondersError, RequestTimeoutError } from "../errors.ts";
 import { startTimer } from "../timer.ts";
 
@@ -146,7 +146,12 @@ export class MemoryBus implements Bus {
     if (this.connected) this.#broker.send(subject, body, undefined);
   }
 
-  async request(subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  async request(
+    subject: string,
+    body: Uint8Array,
+    timeoutMs: number,
+    isAnswer: (reply: Reply) => boolean = () => true,
+  ): Promise<Uint8Array> {
     this.#checkSize(subject, body);
     const what = `request to "${subject}"`;
     if (!this.connected) throw new DisconnectedError(`${what}: not connected`);
@@ -157,7 +162,10 @@ export class MemoryBus implements Bus {
         act();
       };
       const request: PendingRequest = {
-        answer: (answer) => settle(() => resolve(answer)),
+        answer: (answer) => {
+          if (!this.#requests.has(request) || !isAnswer({ body: answer, header: noHeader })) return;
+          settle(() => resolve(answer));
+        },
         fail: (error) => settle(() => reject(error)),
       };
       const cancelTimer = this.#broker.startTimer(timeoutMs, () =>
@@ -251,6 +259,8 @@ export class MemoryBus implements Bus {
     );
   }
 }
+
+const noHeader = (): string => "";
 
 type Matcher = (subject: string) => boolean;
 

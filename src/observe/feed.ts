@@ -21,6 +21,24 @@ export interface FeedEvent {
   readonly [detail: string]: unknown;
 }
 
+/** undefined: something else was published on the subject of the feed. Never throws. */
+export function readFeedEvent(line: string): FeedEvent | undefined {
+  try {
+    const event = JSON.parse(line) as Partial<FeedEvent> | null;
+    const isEvent =
+      typeof event?.t === "number" &&
+      typeof event.generation === "number" &&
+      [event.job, event.role, event.id, event.event, event.from, event.to].every(isText) &&
+      Array.isArray(event.effects) &&
+      event.effects.every(isText);
+    return isEvent ? (event as FeedEvent) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isText = (value: unknown): boolean => typeof value === "string";
+
 export interface EventFeed {
   /** Never blocks, never throws; events may be lost when nobody listens. */
   publish(event: FeedEvent): void;

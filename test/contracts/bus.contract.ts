@@ -1,6 +1,6 @@
 /** What every message bus does (`src/dataflow/channel/bus.ts`). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Bus } from "../../src/dataflow/channel/bus.ts";
+import type { Bus, Reply } from "../../src/dataflow/channel/bus.ts";
 import {
   DisconnectedError,
   InvariantError,
@@ -105,6 +105,27 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
         ),
       );
       expect(answers).toEqual(["a!", "b!", "c!"]);
+      subscription.close();
+    });
+
+    it("waits for the reply that is the answer, and gives up when none is in time", async () => {
+      const subscription = far.subscribe("pick", (_body, reply) => {
+        for (const said of ["ack", "", "answer", "late"]) reply?.(bytes(said));
+      });
+      await far.flush();
+      const heard: string[] = [];
+      const isAnswer = (wanted: string) => (reply: Reply) => {
+        heard.push(text(reply.body));
+        expect(reply.header("Nats-Service-Error")).toBe("");
+        return text(reply.body) === wanted;
+      };
+      const answer = await near.request("pick", bytes(""), WAIT_BOUND_MS, isAnswer("answer"));
+      expect(text(answer)).toBe("answer");
+      expect(heard).toEqual(["ack", "", "answer"]);
+      await expect(near.request("pick", bytes(""), 300, isAnswer("none"))).rejects.toThrow(
+        RequestTimeoutError,
+      );
+      expect(heard.slice(3)).toEqual(["ack", "", "answer", "late"]);
       subscription.close();
     });
 

@@ -2,6 +2,7 @@
 import { afterEach, expect, it } from "vitest";
 import type { SubtaskSnapshot } from "../../machines/protocol.ts";
 import { ControlLink } from "../../src/control/link.ts";
+import { shapes } from "../../src/control/shapes.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { readManifest } from "../../src/runtime/manifest.ts";
 import { subtaskSnapshot } from "../support/job-record.ts";
@@ -23,7 +24,7 @@ it("is answered with unknown, and is never in a manifest", async () => {
   const subject = createSubjects().coordinator("words", generation);
   const link = new ControlLink({ bus: world.broker.connect(), id: "stranger" });
   const tell = async (type: string, subtask: string, more: object = {}) =>
-    (await link.ask<{ answer: string }>(subject, { type, generation, subtask, ...more }, 10_000)).answer;
+    (await link.ask(subject, { type, generation, subtask, ...more }, shapes.shortAnswer, 10_000)).answer;
   const acknowledge = (checkpointId: number, subtask: string, snapshot: SubtaskSnapshot) =>
     tell("subtask.acknowledged", subtask, { checkpointId, snapshot });
 

@@ -26,7 +26,8 @@ class World {
   constructor() {
     const link = {
       bus: { connectedForMs: () => this.connectedForMs },
-      ask: (subject: string, message: unknown, timeoutMs: number) => this.#ask(subject, message, timeoutMs),
+      ask: (subject: string, message: unknown, _answers: unknown, timeoutMs: number) =>
+        this.#ask(subject, message, timeoutMs),
     } as unknown as ControlLink;
     this.registry = new WorkerRegistry({
       link,

@@ -17,15 +17,28 @@ export type MessageHandler = (
   subject: string,
 ) => void;
 
+/** What comes back to a request. Any connection may have sent it. */
+export interface Reply {
+  readonly body: Uint8Array;
+  /** "" when there is none of that name. */
+  header(name: string): string;
+}
+
 export interface Bus {
   /** Largest body that one message may carry. */
   readonly payloadBytesMax: number;
   /** Never blocks and never fails visibly: bounding what is in flight is the sender's job. */
   publish(subject: string, body: Uint8Array): void;
   /**
+   * @param isAnswer false: this reply is none, and the next one is waited for. Default: the first one is it
    * @throws NoRespondersError when nobody is subscribed, RequestTimeoutError, DisconnectedError
    */
-  request(subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  request(
+    subject: string,
+    body: Uint8Array,
+    timeoutMs: number,
+    isAnswer?: (reply: Reply) => boolean,
+  ): Promise<Uint8Array>;
   /** `subject` may hold the wildcards `*` (one token) and, last, `>` (all further tokens). */
   subscribe(subject: string, handler: MessageHandler): Subscription;
   /** Resolves when the server has processed all that was sent before, subscriptions included. */

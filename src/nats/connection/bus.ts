@@ -1,6 +1,10 @@
 /** The bus on core NATS. It borrows the connection: closing the bus ends its subscriptions, not the connection. */
-import type { NatsConnection, Subscription as NatsSubscription } from "@nats-io/transport-node";
-import type { Bus, MessageHandler, Subscription } from "../../dataflow/channel/bus.ts";
+import {
+  type NatsConnection,
+  type Subscription as NatsSubscription,
+  TimeoutError,
+} from "@nats-io/transport-node";
+import type { Bus, MessageHandler, Reply, Subscription } from "../../dataflow/channel/bus.ts";
 import { DisconnectedError, invariant } from "../../errors.ts";
 import { denialIn } from "./denials.ts";
 import type { NatsEnvironment } from "./environment.ts";
@@ -31,14 +35,24 @@ export class NatsBus implements Bus {
     if (this.#usable()) this.#connection.publish(subject, body);
   }
 
-  async request(subject: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  async request(
+    subject: string,
+    body: Uint8Array,
+    timeoutMs: number,
+    isAnswer: (reply: Reply) => boolean = () => true,
+  ): Promise<Uint8Array> {
     this.#checkSize(subject, body);
     const what = `request to "${subject}"`;
     if (!this.#usable()) throw new DisconnectedError(`${what}: the bus is closed`);
-    const answer = await this.#link.call(what, () =>
-      this.#connection.request(subject, body, { timeout: timeoutMs }),
-    );
-    return answer.data;
+    return await this.#link.call(what, async () => {
+      const replies = await this.#connection.requestMany(subject, body, {
+        maxWait: timeoutMs,
+        strategy: "timer",
+      });
+      for await (const { data, headers } of replies)
+        if (isAnswer({ body: data, header: (name) => headers?.get(name) ?? "" })) return data;
+      throw new TimeoutError();
+    });
   }
 
   subscribe(subject: string, handler: MessageHandler): Subscription {

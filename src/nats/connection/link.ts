@@ -19,6 +19,7 @@ import {
   ClosedConnectionError,
   DrainingConnectionError,
   type NatsConnection,
+  NoRespondersError as NatsNoRespondersError,
   RequestError,
   TimeoutError,
 } from "@nats-io/transport-node";
@@ -175,7 +176,7 @@ function translated(what: string, error: unknown): unknown {
 }
 
 function isNoResponders(error: unknown): boolean {
-  return error instanceof RequestError && error.isNoResponders();
+  return error instanceof NatsNoRespondersError || (error instanceof RequestError && error.isNoResponders());
 }
 
 /** An outage, a restart, an election, an earlier write under way: asking again may be answered. */

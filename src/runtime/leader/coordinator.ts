@@ -21,6 +21,7 @@ import type {
   LeaderRequest,
   RestoreRequest,
 } from "../../control/messages.ts";
+import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RequestRefusedError, retryOf } from "../../errors.ts";
@@ -114,7 +115,8 @@ export class Coordinator {
     if (own !== undefined)
       this.#session = link.serve(
         subjects.runControl(own.job, own.session),
-        (message) => this.#receiveFromRun(message as LeaderRequest),
+        shapes.leaderRequest,
+        (request) => this.#receiveFromRun(request),
         this.#complain,
       );
     this.#lease.start();
@@ -137,7 +139,8 @@ export class Coordinator {
     logger.info({ coordinator: id, token, ...(own === undefined ? {} : { job: own.job }) }, "leading");
     this.#control = link.serve(
       own === undefined ? subjects.allControl() : subjects.control(own.job),
-      (message) => this.#receive(message as LeaderRequest),
+      shapes.leaderRequest,
+      (request) => this.#receive(request),
       this.#complain,
     );
     this.#adoption = this.#adoptJobs(token);

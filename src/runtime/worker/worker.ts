@@ -13,12 +13,12 @@ import type { ControlLink } from "../../control/link.ts";
 import type {
   Deployment,
   GenerationRequest,
-  LeaderAnswer,
   PingAnswer,
   SubtaskMessage,
   WorkerRegistration,
   WorkerRequest,
 } from "../../control/messages.ts";
+import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/operator.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
@@ -91,7 +91,12 @@ export class Worker {
   async start(): Promise<void> {
     const { link, subjects, id } = this.#options;
     this.#subscriptions.push(
-      link.serve(subjects.workers(id), (message) => this.#receive(message as WorkerRequest), this.#complain),
+      link.serve(
+        subjects.workers(id),
+        shapes.workerRequest,
+        (request) => this.#receive(request),
+        this.#complain,
+      ),
     );
     await link.bus.flush();
     void this.#register();
@@ -109,7 +114,12 @@ export class Worker {
   async crashed(reason: string): Promise<void> {
     const { link, subjects, job, id } = this.#options;
     this.#life.abort();
-    await link.ask(subjects.control(job), { type: "worker.crashed", job, worker: id, reason }, LAST_WORD_MS);
+    await link.ask(
+      subjects.control(job),
+      { type: "worker.crashed", job, worker: id, reason },
+      shapes.leaderAnswer,
+      LAST_WORD_MS,
+    );
   }
 
   readonly #complain = (error: unknown): void =>
@@ -136,7 +146,7 @@ export class Worker {
         directory: this.#directory.present,
       };
       try {
-        const answer = await link.ask<LeaderAnswer>(subjects.control(job), registration, 1000);
+        const answer = await link.ask(subjects.control(job), registration, shapes.leaderAnswer, 1000);
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "unproven" && (await this.#directory.prove(answer.note))) continue;
         if (answer.answer === "accepted" || answer.answer === "refused") await this.#directory.end();
@@ -228,7 +238,8 @@ export class Worker {
       });
       const wire = link.serve(
         subjects.worker(job, generation.id, id),
-        (message) => this.#receiveForGeneration(generation, message as GenerationRequest),
+        shapes.generationRequest,
+        (message) => this.#receiveForGeneration(generation, message),
         this.#complain,
       );
       this.#running.set(region, { generation, wire });
@@ -258,7 +269,7 @@ export class Worker {
   async #tellLeader(deployment: Deployment, message: SubtaskMessage, signal: AbortSignal): Promise<void> {
     const { link, subjects, job, storage } = this.#options;
     await link
-      .tell(subjects.coordinator(job, message.generation), message, {
+      .tell(subjects.coordinator(job, message.generation), message, shapes.shortAnswer, {
         signal,
         timeoutMs: 2000,
         detour: { storage, at: deployment },

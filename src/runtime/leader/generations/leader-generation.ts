@@ -12,6 +12,7 @@ import type { SubtaskName } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
+import { shapes } from "../../../control/shapes.ts";
 import type { Subscription } from "../../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
@@ -48,7 +49,8 @@ export class LeaderGeneration {
     const { link, subjects, job, id, receive, onError } = options;
     this.#wire = link.serve(
       subjects.coordinator(job, id),
-      (message) => (this.#over.signal.aborted ? { answer: "stale" } : receive(message as SubtaskMessage)),
+      shapes.subtaskMessage,
+      (message) => (this.#over.signal.aborted ? { answer: "stale" } : receive(message)),
       onError,
     );
   }
@@ -87,9 +89,10 @@ export class LeaderGeneration {
   /** Resolves with the worker's reason when it refuses, with undefined when it accepts or the generation is over. */
   async deploy(worker: string, deployment: Deployment): Promise<string | undefined> {
     const { link, subjects, storage, deployTimeoutMs } = this.#options;
-    const answer = await link.tell<{ readonly answer: string; readonly reason?: string }>(
+    const answer = await link.tell(
       subjects.workers(worker),
       { type: "generation.deploy", deployment },
+      shapes.shortAnswer,
       {
         signal: this.#over.signal,
         timeoutMs: deployTimeoutMs,
@@ -106,7 +109,7 @@ export class LeaderGeneration {
     const { link, subjects, job, id } = this.#options;
     for (const worker of this.workers()) {
       const options = { signal: this.#over.signal, watch: this.#watch(worker) };
-      const tell = () => link.tell(subjects.worker(job, id, worker), message, options);
+      const tell = () => link.tell(subjects.worker(job, id, worker), message, shapes.shortAnswer, options);
       if (message.type !== "checkpoint.trigger") void tell();
       else this.#triggered.set(worker, (this.#triggered.get(worker) ?? Promise.resolve()).then(tell));
     }
@@ -130,6 +133,8 @@ export class LeaderGeneration {
     clock.after(TEARDOWN_BOUND_MS, () => bound.abort());
     const message = { type: "generation.teardown", job, region, generation: id };
     for (const worker of this.workers())
-      void link.tell(subjects.workers(worker), message, { signal: AbortSignal.any([bound.signal, signal]) });
+      void link.tell(subjects.workers(worker), message, shapes.shortAnswer, {
+        signal: AbortSignal.any([bound.signal, signal]),
+      });
   }
 }

@@ -11,6 +11,7 @@ import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machi
 import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { JobReport, PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
+import { shapes } from "../../../control/shapes.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import { NoRespondersError } from "../../../errors.ts";
 import type { Clock, Timer } from "../../clock.ts";
@@ -171,7 +172,12 @@ export class WorkerRegistry {
     let answer: PingAnswer | undefined;
     let error: unknown;
     try {
-      answer = await link.ask(subjects.workers(id), { type: "worker.ping" }, pingTimeoutMs(heartbeat));
+      answer = await link.ask(
+        subjects.workers(id),
+        { type: "worker.ping" },
+        shapes.pingAnswer,
+        pingTimeoutMs(heartbeat),
+      );
     } catch (caught) {
       error = caught;
     }

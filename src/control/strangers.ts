@@ -1,0 +1,46 @@
+/**
+ * What came over our subjects and was dropped, because none of our processes can have sent it (P52).
+ *
+ * Owns: counting it, and telling the log of it. Does not own: what is recognised (wire.ts).
+ *
+ * - N1 One line a minute for each subject, with the count; what comes in between is in the next line's count.
+ * - N2 Strangers choose subjects, so those that are remembered are bounded; the rest share one line.
+ */
+import type { Logger } from "../dataflow/connector.ts";
+
+const INTERVAL_MS = 60_000;
+const SUBJECTS_MAX = 100;
+const OTHERS = "other subjects";
+
+interface Met {
+  dropped: number;
+  toldMs: number;
+}
+
+export class Strangers {
+  readonly #logger: Logger | undefined;
+  readonly #elapsedMs: () => number;
+  readonly #met = new Map<string, Met>();
+
+  /** @param elapsedMs a clock that never goes back */
+  constructor(logger?: Logger, elapsedMs: () => number = () => performance.now()) {
+    this.#logger = logger;
+    this.#elapsedMs = elapsedMs;
+  }
+
+  /** @param why what it was, who seems to have sent it and what the user can do about it */
+  met(subject: string, why: string): void {
+    const known = this.#met.has(subject) || this.#met.size < SUBJECTS_MAX;
+    const at = known ? subject : OTHERS;
+    const nowMs = this.#elapsedMs();
+    const met = this.#met.get(at) ?? { dropped: 0, toldMs: Number.NEGATIVE_INFINITY };
+    this.#met.set(at, met);
+    met.dropped++;
+    if (nowMs - met.toldMs < INTERVAL_MS) return;
+    met.toldMs = nowMs;
+    this.#logger?.warn(
+      { subject, dropped: met.dropped },
+      `dropped what came on ${subject} and is none of our messages: ${why}`,
+    );
+  }
+}
