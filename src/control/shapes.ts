@@ -193,8 +193,8 @@ const subtaskReport = z.object({
   state: text,
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
-  checkpoint: z
-    .object({
+  checkpoints: z.array(
+    z.object({
       checkpointId: count,
       phase: z.enum([
         "waiting-for-barrier",
@@ -204,8 +204,8 @@ const subtaskReport = z.object({
         "acknowledged",
       ]),
       missingChannels: texts,
-    })
-    .nullable(),
+    }),
+  ),
 });
 const pingAnswer: z.ZodType<PingAnswer> = z.object({
   worker: text,
