@@ -21,7 +21,7 @@ import {
   RequestTimeoutError,
   retryOf,
 } from "../errors.ts";
-import { startTimer } from "../timer.ts";
+import { pause } from "../timer.ts";
 import type { Shape } from "./shapes.ts";
 import { Strangers } from "./strangers.ts";
 import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
