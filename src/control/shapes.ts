@@ -116,12 +116,19 @@ const checkpointing = z.object({
   readyTimeoutMs: ms,
 });
 
+const codeListing = z.object({
+  files: z.array(z.tuple([text, text])),
+  packages: texts,
+  unlisted: count,
+});
+
 const jobParts = {
   job: jobName,
   submissionId: text,
   plan: planShape,
   graphFingerprint: text,
   codeFingerprint: text,
+  codeListing,
   checkpointing,
   restart,
   heartbeat: z.object({ pingIntervalMs: ms, timeoutMs: ms }),
@@ -176,7 +183,11 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
 ]);
 
 const answerWord = z.enum(["accepted", "duplicate", "stale", "unknown"]);
-const refused = z.object({ answer: z.literal("refused"), reason: text });
+const refused = z.object({
+  answer: z.literal("refused"),
+  reason: text,
+  codeListing: codeListing.exactOptional(),
+});
 const outcome = z.discriminatedUnion("state", [
   z.object({ state: z.literal("pending") }),
   z.object({ state: z.literal("completed"), checkpointId: count, location: nullable.text }),

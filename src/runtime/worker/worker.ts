@@ -13,6 +13,7 @@ import type { ControlLink } from "../../control/link.ts";
 import type {
   Deployment,
   GenerationRequest,
+  LeaderAnswer,
   PingAnswer,
   SubtaskMessage,
   WorkerRegistration,
