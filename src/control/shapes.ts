@@ -135,9 +135,6 @@ const jobParts = {
   splits,
 };
 
-/** For whoever stores what was submitted (src/runtime/leader/stored-record.ts). */
-export const jobSchemas = { text, count, ms, texts, object, nullable, jobParts };
-
 const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nullable.text });
 
 /* ------------------------------------------------------------------ to the leader */
@@ -420,5 +417,3 @@ export const shapes = {
   subtaskMessage: shapeOf(subtaskMessage),
   shortAnswer: shapeOf(shortAnswer),
 };
-
-export { shapeOf };

@@ -70,7 +70,7 @@ function describeBytes(body: Uint8Array): string {
 }
 
 /** @param stream that has answered a request with its acknowledgement */
-export function capturedBy(stream: string): string {
+function capturedBy(stream: string): string {
   const edit = shellCommand("nats", "stream", "edit", stream, "--subjects=…");
   return (
     `stream ${stream} captures this subject and acknowledges what is published there; take our subjects out of it with ` +
