@@ -40,6 +40,7 @@ const count = z.int().nonnegative();
 const ms = z.number().nonnegative();
 const texts = z.array(text);
 const jobName = text.refine((name) => isName(name) && isJobName(name), "no name of a job");
+const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
 const workerId = text.refine(isSubjectToken, "no id of a worker");
 const nullable = { text: text.nullable(), count: count.nullable() };
 const object = z.object({ name: text, bytes: count, digest: text });
@@ -140,6 +141,14 @@ const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nu
 /* ------------------------------------------------------------------ to the leader */
 
 const job = jobName;
+const directory = z.object({
+  host: text,
+  path: text,
+  note: fileName,
+  secret: text,
+  read: text,
+  obstacle: nullable.text,
+});
 const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
@@ -150,6 +159,7 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     slots: z.int().positive(),
     processId: count,
     storage: text,
+    directory: directory.nullable(),
   }),
   z.object({
     type: z.literal("job.submit"),
@@ -253,6 +263,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
     generations: z.array(count).exactOptional(),
     reason: text.exactOptional(),
   }),
+  z.object({ answer: z.literal("unproven"), note: fileName }),
   refused,
   z.object({ answer: z.literal("status"), status: report }),
   z.object({ answer: z.literal("outcome"), outcome }),
