@@ -32,6 +32,7 @@ import type { LoadedJob } from "../job/load.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
+import { describeCaptures } from "../nats/connection/captures.ts";
 import { NatsEnvironment } from "../nats/connection/environment.ts";
 import { natsEventFeed } from "../nats/connection/feed.ts";
 import { NatsLink } from "../nats/connection/link.ts";
@@ -113,6 +114,15 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     troubles: troublesOf(nats),
     openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
   };
+}
+
+/** Says which streams capture the control subjects, if any do. Never rejects. */
+export async function warnOfCaptures(
+  { nats, subjects }: Pick<ClusterView, "nats" | "subjects">,
+  logger: Logger,
+): Promise<void> {
+  const described = await describeCaptures(nats, subjects.prefix, subjects.controlPatterns());
+  for (const one of described) logger.warn({}, one);
 }
 
 export function viewCluster(

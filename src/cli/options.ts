@@ -10,7 +10,7 @@ import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
-import { type Cluster, type ClusterView, openCluster, viewCluster } from "./assembly.ts";
+import { type Cluster, type ClusterView, openCluster, viewCluster, warnOfCaptures } from "./assembly.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;
@@ -338,7 +338,9 @@ export async function connectCluster(
 ): Promise<Cluster> {
   const { prefix, replicas, bucketMaxBytes: maxBytes } = flags;
   const nats = await connect(flags, server, role, logger);
-  return openCluster(nats, { prefix, replicas, maxBytes, storage });
+  const cluster = await openCluster(nats, { prefix, replicas, maxBytes, storage });
+  void warnOfCaptures(cluster, logger);
+  return cluster;
 }
 
 /** Connects, and neither makes nor changes anything. The caller closes the connection. */

@@ -94,9 +94,29 @@ describe("a stream that captures the control subjects", () => {
     );
     expect(after).toMatchObject({ generation: before.generation, restarts: 0, failures: [] });
     await endsExactly(processes);
-    for (const { stderr } of processes)
-      for (const named of stderr.split("\n").filter((line) => line.includes(`AUDIT${tests}`)))
-        expect(named).toContain(`nats stream edit AUDIT${tests} --subjects=…`);
+    // Said at the start by each of them, and by what hands jobs in.
+    const submitted = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "1"));
+    for (const { stderr } of [...processes, submitted]) {
+      expect(stderr).toContain(`stream AUDIT${tests} captures the control subjects of this cluster`);
+      expect(stderr).toContain(`nats stream rm AUDIT${tests}`);
+      expect(stderr).toContain("another --prefix");
+    }
+  });
+
+  test("is told from one that stores event feeds or lies beside, and keeps its other subjects", async () => {
+    const manager = await jetstreamManager(connection());
+    await manager.streams.delete(`AUDIT${tests}`);
+    const add = (name: string, ...subjects: string[]) =>
+      manager.streams.add({ name: `${name}${tests}`, subjects });
+    await add("FEEDS", `${prefix}.*.events`);
+    await add("BESIDE", `${prefix}.audit.log`, `${prefix}-2.>`);
+    await add("BOTH", `orders${tests}.>`, `${prefix}.*.control`);
+    const { stderr } = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "1"));
+    expect(stderr).not.toMatch(/FEEDS|BESIDE/);
+    expect(stderr).toContain(
+      `stream BOTH${tests} captures the control subjects of this cluster ("${prefix}.*.control")`,
+    );
+    expect(stderr).toContain(`nats stream edit BOTH${tests} --subjects='orders${tests}.>'`);
   });
 
   test("is named by a command that finds no coordinator", async () => {

@@ -5,7 +5,13 @@ import { regionsOf } from "../../../machines/regions.ts";
 import type { RestoreRequest } from "../../control/messages.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
-import { type ClusterView, type PreparedJob, prepareSubmission, submissionOf } from "../assembly.ts";
+import {
+  type ClusterView,
+  type PreparedJob,
+  prepareSubmission,
+  submissionOf,
+  warnOfCaptures,
+} from "../assembly.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
 import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
@@ -68,6 +74,7 @@ export async function handIn(
   await withView(
     flags,
     async (view) => {
+      await warnOfCaptures(view, logger);
       const environment = { job: prepared.job.name, logger, troubles: view.troubles, nats: view.nats };
       const submission = await submissionOf(prepared, environment, view.storageDescription, flags.skipGaps);
       await clientOf(view, flags).submit(submission, flags.fresh === true, restore);

@@ -31,6 +31,8 @@ export interface Subjects {
   /** Control subjects of all jobs: what the leader of a cluster listens on. */
   allControl(): string;
   events(job: string): string;
+  /** All of the above and below but the feeds, which anyone may store, as patterns. */
+  controlPatterns(): readonly string[];
   /** Event feeds of all jobs. */
   allEvents(): string;
   workers(workerId: string): string;
@@ -73,6 +75,15 @@ export function createSubjects(prefix = "tidemark"): Subjects {
     runControl: (job, session) => `${ofJob(job)}.control.${token(session, "session")}`,
     allControl: () => `${prefix}.*.control`,
     events: (job) => `${ofJob(job)}.events`,
+    controlPatterns: () => [
+      `${prefix}.workers.*`,
+      `${prefix}.*.control`,
+      `${prefix}.*.control.*`,
+      `${prefix}.*.*.coordinator`,
+      `${prefix}.*.*.worker.*`,
+      `${prefix}.*.*.channel.*.*.*`,
+      `${prefix}.*.*.channel-credit.*.*.*`,
+    ],
     allEvents: () => `${prefix}.*.events`,
     workers: (workerId) => `${prefix}.workers.${token(workerId, "worker id")}`,
     coordinator: (job, generation) => `${ofGeneration(job, generation)}.coordinator`,
