@@ -85,6 +85,31 @@ export default defineJob("counts", { checkpointing: { interval: "100ms" } }, (jo
   expect(stopped.stderr).toContain("tidemark run FILE --skip-gaps in");
   expect(stopped.stderr).toContain("Its state is kept");
 
+  // Who has to decide sees how far the job has come.
+  const described = await workspace.run(onServer("describe", "counts"));
+  expect(described.stdout).toMatch(/input of in +1 split of stream IN: all\n/);
+  expect(described.stdout).toContain('the job stops in front of it, with its state (gaps: "fail"');
+  const row =
+    /SUBTASK +STREAM +SUBJECTS +LAST READ +ACCOUNTED FOR +END +SKIPPED\nin\/0 +IN +all +100 +100 +nothing\n/;
+  expect(described.stdout).toMatch(row);
+  expect((await workspace.run(onServer("checkpoints", "show", "counts"))).stdout).toMatch(row);
+  for (const command of [["describe"], ["checkpoints", "show"]]) {
+    const { stdout } = await workspace.run(onServer(...command, "counts", "--json"));
+    const { splits, positions } = JSON.parse(stdout) as { splits: unknown; positions: unknown };
+    expect(command[0] === "describe" ? positions : splits).toEqual([
+      {
+        source: "in",
+        subtask: "in/0",
+        split: "all",
+        jetstream: {
+          ...{ stream: "IN", subjects: [], lastRead: 100, accounted: 100, end: null, gaps: "fail" },
+          skipped: { ranges: 0, sequences: 0 },
+        },
+        position: expect.stringContaining("read: 100"),
+      },
+    ]);
+  }
+
   const wrong = await workspace.run(onServer("run", "job.mjs", "--skip-gaps", "out"));
   expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("these can: in") });
 
@@ -106,6 +131,9 @@ export default defineJob("counts", { checkpointing: { interval: "100ms" } }, (jo
     /in\/0 .*1 range of 50 sequences skipped, which may have held unread input/,
   );
   await suspend(going);
+  expect((await workspace.run(onServer("checkpoints", "show", "counts"))).stdout).toMatch(
+    /in\/0 +IN +all +300 +300 +1 range of 50 sequences skipped/,
+  );
   const numbers = [
     ...Array.from({ length: 100 }, (_, i) => i + 1),
     ...Array.from({ length: 150 }, (_, i) => i + 151),

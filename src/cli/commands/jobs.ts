@@ -1,13 +1,16 @@
 /** `tidemark list`, `status`, `describe`: which jobs there are, how one is doing, what one is. */
 import type { Command } from "commander";
+import type { JobRecord } from "../../../machines/protocol.ts";
+import { latestCheckpoint } from "../../../machines/record.ts";
 import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
-import { RequestRefusedError } from "../../errors.ts";
+import { describeError, RequestRefusedError } from "../../errors.ts";
 import type { ClusterView } from "../assembly.ts";
 import { describeSkipped } from "../gaps.ts";
 import { exitCodeHelp } from "../report-error.ts";
-import { describeJob, describeJobs, detailOf, summaryOf } from "../stored/job-detail.ts";
-import { readJob, readJobs } from "../stored/retained.ts";
+import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
+import { readCheckpoint, readJob, readJobs, whileRetained } from "../stored/retained.ts";
+import { splitDetailsOf } from "../stored/split-positions.ts";
 import { age } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
@@ -25,7 +28,9 @@ export function jobCommands(program: Command): void {
     .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "shown"))
     .action(status);
   addClientOptions(program.command("describe"))
-    .description("show what a job is: graph, options, input, retained checkpoints; needs no coordinator")
+    .description(
+      "show what a job is: graph, options, input and how far it was read, retained checkpoints; needs no coordinator",
+    )
     .argument("<job>", "name of the job")
     .addHelpText("after", exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "shown"))
     .action(describe);
@@ -56,9 +61,24 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
 async function describe(job: string, flags: ClientFlags): Promise<void> {
   checkJobName(job);
   await withView(flags, async (view) => {
-    const record = await readJob(await view.findRecords(), job);
-    print(flags, detailOf(record), describeJob(record, Date.now()));
+    const records = await view.findRecords();
+    const record = await readJob(records, job);
+    const positions = await positionsOf(view, () => readJob(records, job)).catch(describeError);
+    print(flags, detailOf(record, positions), describeJob(record, positions, Date.now()));
   });
+}
+
+/** At the latest checkpoint. A job can be described without, so what it throws is shown. */
+async function positionsOf(view: ClusterView, read: () => Promise<JobRecord>): Promise<Positions> {
+  const { found } = await whileRetained(read, async (record) => {
+    const latest = latestCheckpoint(record);
+    if (latest === undefined) return { found: undefined, damagedCheckpoints: [] };
+    const retained = await readCheckpoint(latest, await view.findStorage());
+    return { found: retained, damagedCheckpoints: "damage" in retained ? [latest.checkpointId] : [] };
+  });
+  if (found === undefined) return { checkpointId: null, splits: [] };
+  if ("damage" in found) throw found.damage;
+  return { checkpointId: found.checkpoint.checkpointId, splits: splitDetailsOf(found.manifest) };
 }
 
 /** Finer than the status; nothing more of a job that has ended. */

@@ -12,6 +12,7 @@ import { objectsOf } from "../../checkpoint/reachability.ts";
 import { encodeValue } from "../../state/codec.ts";
 import { age, count, counted, moment, size, table } from "../text.ts";
 import type { Retained } from "./retained.ts";
+import { describeSplits, type SplitDetail, splitDetailsOf } from "./split-positions.ts";
 
 /** One line of `checkpoints ls`. */
 export interface CheckpointSummary {
@@ -96,6 +97,8 @@ export interface CheckpointDetail {
   readonly bytes: number;
   readonly allFinished: boolean;
   readonly manifest: ObjectHandle;
+  /** How far the input was read. */
+  readonly splits: readonly SplitDetail[];
   readonly subtasks: readonly SubtaskDetail[];
 }
 
@@ -109,6 +112,7 @@ export function detailOf(
     job,
     incarnation: manifest.incarnation,
     ...checkpoint,
+    splits: splitDetailsOf(manifest),
     subtasks: manifest.subtasks.map(subtaskDetailOf),
   };
 }
@@ -146,9 +150,12 @@ export function describeCheckpoint(checkpoint: CheckpointDetail, nowMs: number):
       ["manifest", `${manifest.name}  ${size(manifest.bytes)}`],
       ["finished", checkpoint.allFinished ? "every subtask: all input is processed" : "no"],
     ]),
+    describeSplits(checkpoint.splits),
     describeSubtasks(subtasks),
-    ...subtasks.map(describeHandles).filter((text) => text !== ""),
-  ].join("\n\n");
+    ...subtasks.map(describeHandles),
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n");
 }
 
 /** Who took how long, one line each. */

@@ -4,8 +4,11 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
 import { regionsOf } from "../../../machines/regions.ts";
 import { formatDuration } from "../../config/quantity.ts";
+import type { SourceSplit } from "../../dataflow/source.ts";
 import { describePlan } from "../../job/plan.ts";
+import { describeGaps } from "../gaps.ts";
 import { age, counted, moment, size, table } from "../text.ts";
+import { describeSplits, type SplitDetail } from "./split-positions.ts";
 
 /** One line of `list`. */
 export interface JobSummary {
@@ -52,13 +55,18 @@ export function describeJobs(jobs: readonly JobSummary[], nowMs: number): string
   return table([["JOB", "STATUS", "GENERATION", "CHECKPOINT", "AGE", "SIZE"], ...rows]);
 }
 
+/** How far the input was read at the latest checkpoint; a text: why that cannot be told. */
+export type Positions =
+  | { readonly checkpointId: number | null; readonly splits: readonly SplitDetail[] }
+  | string;
+
 /** All of the record that is about the job, and not about how it is written. */
-export function detailOf(record: JobRecord) {
+export function detailOf(record: JobRecord, positions: Positions) {
   const { format: _, token: __, writeId: ___, nonce: ____, ...detail } = record;
-  return detail;
+  return { ...detail, positions: typeof positions === "string" ? null : positions.splits };
 }
 
-export function describeJob(record: JobRecord, nowMs: number): string {
+export function describeJob(record: JobRecord, positions: Positions, nowMs: number): string {
   const { job, status, settleTo, checkpointing, restart, heartbeat, splits, checkpoints, failures } = record;
   const { strategy, ...restartSettings } = restart;
   return [
@@ -73,16 +81,32 @@ export function describeJob(record: JobRecord, nowMs: number): string {
       ["heartbeat", settings(heartbeat)],
       ...Object.entries(splits).map(([source, some]) => [
         `input of ${source}`,
-        `${counted(some.length, "split")}: ${some.map(({ id }) => id).join(", ")}`,
+        `${counted(some.length, "split")}${streamsOf(some)}: ${some.map(({ id }) => id).join(", ")}`,
       ]),
+      ...describeGaps(splits).map((line) => ["", line]),
       ...checkpoints.map((one) => [
         `checkpoint ${one.checkpointId}`,
         `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, generation ${one.generation}`,
       ]),
       ...failures.map(({ atMs, where, reason }) => ["failure", `${moment(atMs)} ${where}: ${reason}`]),
     ]),
+    describePositions(positions),
     describePlan(record.plan, record, regionsOf(record.plan)),
-  ].join("\n\n");
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n");
+}
+
+function streamsOf(splits: JobRecord["splits"][string]): string {
+  const streams = (splits as readonly SourceSplit[]).map(({ stream }) => stream);
+  const names = [...new Set(streams.filter((stream) => typeof stream === "string"))];
+  return names.length === 0 ? "" : ` of stream ${names.join(", ")}`;
+}
+
+function describePositions(positions: Positions): string {
+  if (typeof positions === "string") return `how far the input was read cannot be told: ${positions}`;
+  const text = describeSplits(positions.splits);
+  return text === "" ? "" : `read at checkpoint ${positions.checkpointId}\n${text}`;
 }
 
 /** What null means, where it is no missing limit. */
