@@ -7,7 +7,7 @@
  */
 import { RecordRefusedError } from "../errors.ts";
 import { describeValue } from "../state/described.ts";
-import { DEPTH_MAX, fieldPath, named } from "../state/plain-value.ts";
+import { DEPTH_MAX, fieldPath, hasOnlyElements, named } from "../state/plain-value.ts";
 
 interface WithToJson {
   readonly toJSON?: unknown;
@@ -40,7 +40,7 @@ function isJson(value: unknown, depth: number): boolean {
   if (typeof (value as WithToJson).toJSON === "function") return isJsonOfOwn(value, depth);
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) if (!isJson(value[i], depth + 1)) return false;
-    return true;
+    return hasOnlyElements(value);
   }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
@@ -48,7 +48,7 @@ function isJson(value: unknown, depth: number): boolean {
     const field: unknown = (value as Readonly<Record<string, unknown>>)[name];
     if (field !== undefined && !isJson(field, depth + 1)) return false;
   }
-  return true;
+  return Object.getOwnPropertySymbols(value).length === 0;
 }
 
 /** Buffer has a `toJSON`, too, which writes each byte as a number. An invalid Date answers null. */
@@ -81,7 +81,17 @@ function problemIn(value: unknown, path: string, above: readonly object[]): stri
     const at = typeof name === "number" ? `${path}[${name}]` : fieldPath(path, name);
     return problemIn(field, at, inside);
   }
-  return `${named(path)} changes while it is looked at`;
+  const extra = Reflect.ownKeys(value).find(
+    (name) => typeof name === "symbol" || (Array.isArray(value) && !isElement(name)),
+  );
+  if (extra === undefined) return `${named(path)} changes while it is looked at`;
+  return typeof extra === "symbol"
+    ? `${named(path)} has a field whose name is ${String(extra)}, which JSON does not know; give it a name that is text`
+    : `${named(path)} is an array with a field ${JSON.stringify(extra)}, which JSON does not know; copy it ([...value])`;
+}
+
+function isElement(name: string): boolean {
+  return name === "length" || /^\d+$/.test(name);
 }
 
 function otherwise(value: object): string {

@@ -37,8 +37,8 @@ export interface ChainServices {
   /** The opened writer of a sink of this vertex. */
   writer(operator: string): SinkWriter<unknown>;
   /**
-   * What is set and handed on is frozen, and what leaves by an edge or is set is looked at closely. Default false: only what can be
-   * seen in passing is refused (state/plain-value.ts).
+   * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false: what is set is
+   * refused by the next cut.
    */
   readonly checks?: boolean;
 }

@@ -10,7 +10,7 @@
  */
 import { ConfigurationError, OperatorError, TidemarkError } from "../errors.ts";
 import { describeValue, silence } from "../state/described.ts";
-import { isOrdinary, refusalIn } from "../state/plain-value.ts";
+import { isCarried, isOrdinary, refusalIn } from "../state/plain-value.ts";
 import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "./connector.ts";
 import type {
@@ -109,7 +109,7 @@ export function failureOfMember(operator: string, member: string, error: unknown
 
 /** undefined: msgpack stores it as it is. */
 export function storageProblemOf(value: unknown): string | undefined {
-  if (isOrdinary(value)) return undefined;
+  if (isCarried(value) && isOrdinary(value)) return undefined;
   return (
     refusalIn(value) ??
     "it holds -0, half a surrogate pair, a hole, a Buffer or a name that JavaScript keeps for itself; write texts and numbers"

@@ -4,7 +4,7 @@
  * Owns: the one configuration of msgpackr, and the second way. Every encoded value is self-contained: record shapes are
  * written inline, so nothing but the bytes is needed to read them again, in any process.
  *
- * - E1 `encodePlain` brings every plain value (plain-value.ts) back equal and refuses every other one. What msgpack would
+ * - E1 `encodePlain` brings every plain value (plain-value.ts) back equal; what an object hides is for the caller to refuse. What msgpack would
  *   change (-0, half a surrogate pair, holes, a field named `__proto__`, Buffer) goes in the format of the structured clone
  *   algorithm (`node:v8`), which begins with the bytes FF 0F and costs about three times as much.
  * - E2 `encodeValue` looks at nothing; it is for values of our own.

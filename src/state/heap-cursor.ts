@@ -7,7 +7,14 @@
 import { OperatorError } from "../errors.ts";
 import type { ColumnEncoder } from "./columns.ts";
 import type { Key } from "./descriptor.ts";
-import { type ChunkGroup, type EncodedChunk, encodeChunk, type SnapshotCursor } from "./snapshot.ts";
+import { isCarried, refuseValue } from "./plain-value.ts";
+import {
+  type ChunkGroup,
+  type EncodedChunk,
+  encodeChunk,
+  nameOfValue,
+  type SnapshotCursor,
+} from "./snapshot.ts";
 
 /** A chunk is cut so that it has about this size and takes well under a millisecond. */
 const CHUNK_BYTES = 32_768;
@@ -42,8 +49,11 @@ interface HeapCursorOptions {
   readonly firstKeyGroup: number;
   readonly groups: readonly Group[];
   readonly cut: number;
+  /** What was set before this cut has been found to be plain when an older one was read. */
+  readonly provenCut: number;
   readonly columns: ColumnEncoder;
-  readonly closed: () => void;
+  /** `whole`: all of the cut was read. */
+  readonly closed: (whole: boolean) => void;
 }
 
 export class HeapCursor implements SnapshotCursor {
@@ -72,7 +82,7 @@ export class HeapCursor implements SnapshotCursor {
     const values: unknown[] = [];
     const groups = this.collect(keys, values);
     if (groups.length === 0) {
-      this.cancel();
+      this.close(true);
       return undefined;
     }
     const chunk = this.encode(keys, values, groups);
@@ -82,11 +92,15 @@ export class HeapCursor implements SnapshotCursor {
   }
 
   cancel(): void {
+    this.close(false);
+  }
+
+  private close(whole: boolean): void {
     if (!this.open) return;
     this.open = false;
     this.walk = undefined;
     this.cleared.clear();
-    this.options.closed();
+    this.options.closed(whole);
   }
 
   /** Whole groups while they fit, or as much of one as fits (F2). */
@@ -126,7 +140,7 @@ export class HeapCursor implements SnapshotCursor {
       const entry = step.value;
       if (entry.settledAt === cut) break;
       keys.push(entry.key);
-      values.push(entry.changedAfter === cut ? entry.old : entry.value);
+      values.push(this.valueOf(entry));
       entry.settledAt = cut;
       entry.old = undefined;
     }
@@ -135,9 +149,18 @@ export class HeapCursor implements SnapshotCursor {
       if (keys.length >= this.entriesMax) return false;
       const entry = cleared.pop()!;
       keys.push(entry.key);
-      values.push(entry.changedAfter === cut ? entry.old : entry.value);
+      values.push(this.valueOf(entry));
     }
     return true;
+  }
+
+  /** At the cut. What has been set since the last one that was read is looked at closely (V2 of plain-value.ts). */
+  private valueOf(entry: Entry): unknown {
+    const { cut, provenCut } = this.options;
+    const value = entry.changedAfter === cut ? entry.old : entry.value;
+    if (typeof value === "object" && value !== null && entry.changedAfter >= provenCut && !isCarried(value))
+      this.storing(() => refuseValue(value, nameOfValue(entry.key)));
+    return value;
   }
 
   private encode(
@@ -145,8 +168,13 @@ export class HeapCursor implements SnapshotCursor {
     values: readonly unknown[],
     groups: readonly ChunkGroup[],
   ): EncodedChunk {
+    return this.storing(() => encodeChunk(keys, values, groups, this.options.columns));
+  }
+
+  /** What `act` refuses is a value of the operator's. */
+  private storing<T>(act: () => T): T {
     try {
-      return encodeChunk(keys, values, groups, this.options.columns);
+      return act();
     } catch (error) {
       const { operator, state } = this.options;
       const why = error instanceof Error ? `: ${error.message}` : "";

@@ -158,6 +158,8 @@ class HeapValueState<T> implements ValueState<T> {
   private readonly groups: readonly Group[];
   /** How many cuts were taken. */
   private cut = 0;
+  /** The last cut that was read to its end. */
+  private provenCut = 0;
   private cursor: HeapCursor | undefined = undefined;
   private key: Key = "";
   private group = -1;
@@ -226,16 +228,18 @@ class HeapValueState<T> implements ValueState<T> {
       this.cursor === undefined,
       `state "${this.name}" of "${this.operator}" was cut while a cursor is open`,
     );
-    this.cut++;
+    const cut = ++this.cut;
     const cursor = new HeapCursor({
       operator: this.operator,
       state: this.name,
       firstKeyGroup: this.keyGroups.first,
       groups: this.groups,
-      cut: this.cut,
+      cut,
+      provenCut: this.provenCut,
       columns: this.columns,
-      closed: () => {
+      closed: (whole) => {
         this.cursor = undefined;
+        if (whole) this.provenCut = cut;
       },
     });
     this.cursor = cursor;

@@ -12,10 +12,13 @@
  *
  * - V1 `isCarried` and `isOrdinary` are what is paid for every record; only when one of them answers false, `refusalIn` looks for
  *   the field and the words.
- * - V2 Getters, proxies, fields named by symbols and named fields of arrays cannot be seen in passing. The first three are looked
- *   for in the first object of each shape, all of them in every object where all is to be checked (`refusalIn`).
+ * - V2 `isCarried` sees all of an object, of every object: also getters, proxies, hidden fields, fields named by symbols, and named
+ *   fields of arrays. JavaScript tells two shapes apart by their names only, so that nothing can be learned from an earlier object.
+ * - V3 `isOrdinary` tells plain values apart; what is none may pass it.
+ *
+ * Measured: an object of seven fields 0.2 µs, an array of three elements 0.1 µs and what they hold.
  */
-import { types } from "node:util";
+import { inspect, types } from "node:util";
 import { ValueRefusedError } from "../errors.ts";
 import { describeValue, isThenable, silence } from "./described.ts";
 
@@ -44,13 +47,15 @@ const VIEWS: ReadonlySet<unknown> = new Set(
   ].map(({ prototype }) => prototype),
 );
 
+const LEAVES: ReadonlySet<unknown> = new Set([Date, RegExp, ArrayBuffer].map(({ prototype }) => prototype));
+
 /**
  * A shape: the names of an object's fields, in their order. Shapes form a tree by their names, so that walking the fields of an
  * object finds its shape by one comparison a field.
  */
 class Shape {
-  /** "unknown": no object of it was looked at closely. "special": msgpack would change a name. */
-  kind: "unknown" | "ordinary" | "special" = "unknown";
+  /** "special": msgpack would change a name. undefined: not asked yet. */
+  kind: "ordinary" | "special" | undefined;
   /** The child that was found last. */
   #name: string | undefined;
   #child: Shape | undefined;
@@ -89,29 +94,23 @@ function isSpecialName(name: string): boolean {
   return name === "__proto__" || name === "constructor" || name === "toJSON" || !name.isWellFormed();
 }
 
-function learn(shape: Shape, value: object): Shape["kind"] {
-  if (problemOfObject(value) !== undefined) return "unknown";
-  // What has no named fields may be anything: each is looked at.
-  if (shape === anyShape) return "ordinary";
-  shape.kind = Object.keys(value).some(isSpecialName) ? "special" : "ordinary";
-  return shape.kind;
-}
-
 /** false: the value cannot cross, and `refusalIn` says why. */
 export function isCarried(value: unknown, depth = 0): boolean {
   if (typeof value !== "object") return typeof value !== "function" && typeof value !== "symbol";
   if (value === null) return true;
-  if (depth >= DEPTH_MAX) return false;
+  if (depth >= DEPTH_MAX || types.isProxy(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === OBJECT) {
-    let shape = anyShape;
-    for (const name in value) {
-      shape = shape.with(name);
-      const field: unknown = (value as Readonly<Record<string, unknown>>)[name];
+    const names = Object.getOwnPropertyNames(value);
+    for (let i = 0; i < names.length; i++) {
+      const property = Object.getOwnPropertyDescriptor(value, names[i]!)!;
+      if (property.enumerable !== true || property.get !== undefined || property.set !== undefined)
+        return false;
+      const field: unknown = property.value;
       if (typeof field === "object" ? field !== null && !isCarried(field, depth + 1) : !isScalar(field))
         return false;
     }
-    return shape.kind !== "unknown" || learn(shape, value) !== "unknown";
+    return Object.getOwnPropertySymbols(value).length === 0;
   }
   if (prototype === ARRAY && Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) if (!isCarried(value[i], depth + 1)) return false;
@@ -124,12 +123,38 @@ function isScalar(value: unknown): boolean {
   return typeof value !== "function" && typeof value !== "symbol";
 }
 
-/** In passing only the named fields that a match of a regular expression has: to list all names would cost too much (V2). */
-function hasOnlyElements(array: readonly unknown[]): boolean {
-  return (array as { readonly index?: unknown }).index === undefined;
+/** Above this many elements it is cheaper to let `inspect` look for other names than to list those of all elements. */
+const ELEMENTS_LISTED_MAX = 100;
+const ELEMENTS_LEFT_OUT = {
+  maxArrayLength: 0,
+  depth: 0,
+  customInspect: false,
+  breakLength: Number.POSITIVE_INFINITY,
+};
+
+/** Of an array, or of bytes. */
+export function hasOnlyElements(value: { readonly length: number }): boolean {
+  const { length } = value;
+  if (length > ELEMENTS_LISTED_MAX)
+    return inspect(value, ELEMENTS_LEFT_OUT).endsWith(`[ ... ${length} more items ]`);
+  // With holes there are fewer names than elements. Names that are indices come first.
+  const names = Object.keys(value);
+  if (names.length > 0 && !isIndex(names[names.length - 1]!)) return false;
+  return Object.getOwnPropertySymbols(value).length === 0;
 }
 
-/** Would msgpack bring it back equal? false: it is special (codec.ts has another way for it), or it is not carried at all. */
+function isIndex(name: string): boolean {
+  const first = name.charCodeAt(0);
+  return (
+    first >= 48 &&
+    first <= 57 &&
+    /^\d+$/.test(name) &&
+    String(Number(name) >>> 0) === name &&
+    name !== "4294967295"
+  );
+}
+
+/** Of a plain value: would msgpack bring it back equal? Else codec.ts has another way for it. */
 export function isOrdinary(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case "string":
@@ -150,7 +175,8 @@ export function isOrdinary(value: unknown, depth = 0): boolean {
       shape = shape.with(name);
       if (!isOrdinary((value as Readonly<Record<string, unknown>>)[name], depth + 1)) return false;
     }
-    return (shape.kind === "unknown" ? learn(shape, value) : shape.kind) === "ordinary";
+    shape.kind ??= Object.keys(value).some(isSpecialName) ? "special" : "ordinary";
+    return shape.kind === "ordinary";
   }
   if (prototype === ARRAY && Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
@@ -158,7 +184,7 @@ export function isOrdinary(value: unknown, depth = 0): boolean {
       if (!isOrdinary(element, depth + 1) || (element === undefined && !Object.hasOwn(value, i)))
         return false;
     }
-    return hasOnlyElements(value);
+    return true;
   }
   if (prototype === Buffer.prototype) return false;
   return isCarriedBuiltIn(value, prototype, (held) => isOrdinary(held, depth + 1));
@@ -177,7 +203,11 @@ function isCarriedBuiltIn(value: object, prototype: unknown, holds: (held: unkno
 }
 
 function isCarriedLeaf(value: object, prototype: unknown): boolean {
-  if (VIEWS.has(prototype) && ArrayBuffer.isView(value)) return types.isArrayBuffer(value.buffer);
+  if (VIEWS.has(prototype) && ArrayBuffer.isView(value))
+    return (
+      types.isArrayBuffer(value.buffer) &&
+      (value instanceof DataView ? hasNoFields(value) : hasOnlyElements(value as Uint8Array))
+    );
   if (prototype === Date.prototype) return types.isDate(value) && hasNoFields(value);
   if (prototype === ArrayBuffer.prototype) return types.isArrayBuffer(value) && hasNoFields(value);
   if (prototype === RegExp.prototype)
@@ -187,7 +217,7 @@ function isCarriedLeaf(value: object, prototype: unknown): boolean {
 
 function hasNoFields(value: object): boolean {
   for (const _ in value) return false;
-  return true;
+  return Object.getOwnPropertySymbols(value).length === 0;
 }
 
 /** What of an object itself, whatever its fields hold, cannot be carried. */
@@ -196,15 +226,22 @@ function problemOfObject(value: object): string | undefined {
   if (Object.prototype.toString.call(value) !== "[object Object]") {
     return `is ${Object.prototype.toString.call(value)}; copy its fields to a plain object ({ ...value })`;
   }
-  for (const symbol of Object.getOwnPropertySymbols(value)) {
-    if (Object.prototype.propertyIsEnumerable.call(value, symbol))
-      return `has a field whose name is ${String(symbol)}; give it a name that is text`;
-  }
-  for (const name of Object.keys(value)) {
-    if (Object.getOwnPropertyDescriptor(value, name)?.get !== undefined)
-      return `has a getter, "${name}", which may answer something else elsewhere; copy the object ({ ...value })`;
+  const symbolic = problemOfSymbols(value);
+  if (symbolic !== undefined) return symbolic;
+  for (const name of Object.getOwnPropertyNames(value)) {
+    const property = Object.getOwnPropertyDescriptor(value, name);
+    const shown = JSON.stringify(name);
+    if (property?.get !== undefined || property?.set !== undefined)
+      return `has a ${property.get === undefined ? "setter" : "getter"}, ${shown}, which may answer something else elsewhere; copy the object ({ ...value })`;
+    if (property?.enumerable !== true)
+      return `has a hidden field (not enumerable), ${shown}, which would be lost; copy the object ({ ...value })`;
   }
   return undefined;
+}
+
+function problemOfSymbols(value: object): string | undefined {
+  const symbol = Object.getOwnPropertySymbols(value)[0];
+  return symbol && `has a field whose name is ${String(symbol)}; give it a name that is text`;
 }
 
 /**
@@ -257,18 +294,26 @@ export function problemOf(value: object): string | undefined {
     return "is a promise, and the functions of a job cannot wait";
   }
   if (types.isNativeError(value)) return "is an error; carry its message";
-  if (prototype === ARRAY && Array.isArray(value)) {
-    const extra = Object.keys(value).find((name) => !/^\d+$/.test(name));
-    return extra === undefined
-      ? undefined
-      : `is an array with a field "${extra}" beside its elements; copy it ([...value])`;
-  }
-  if (prototype === Map.prototype || prototype === Set.prototype || isCarriedLeaf(value, prototype)) {
-    const extra = ArrayBuffer.isView(value) ? undefined : Object.keys(value)[0];
-    return extra === undefined ? undefined : `is ${describeValue(value)} with a field "${extra}"; copy it`;
+  if (types.isProxy(value)) return "is a proxy; copy what it stands for";
+  const isArray = prototype === ARRAY && Array.isArray(value);
+  if (isArray || isHolder(value, prototype) || VIEWS.has(prototype) || LEAVES.has(prototype)) {
+    const hasElements = isArray || ArrayBuffer.isView(value);
+    const extra = Object.keys(value).find((name) => !(hasElements && isIndex(name)));
+    const beside = isArray ? " beside its elements; copy it ([...value])" : "; copy it";
+    if (extra !== undefined)
+      return `is ${describeValue(value)} with a field ${JSON.stringify(extra)}${beside}`;
+    const symbolic = problemOfSymbols(value);
+    if (symbolic !== undefined) return symbolic;
+    if (isArray || isHolder(value, prototype) || isCarriedLeaf(value, prototype)) return undefined;
   }
   if (types.isRegExp(value)) return "is a regular expression in the middle of a search (lastIndex); copy it";
   return `is ${describeValue(value)}, which would come back without its class; ${PLAIN}`;
+}
+
+function isHolder(value: object, prototype: unknown): boolean {
+  return (
+    (prototype === Map.prototype && types.isMap(value)) || (prototype === Set.prototype && types.isSet(value))
+  );
 }
 
 function* heldBy(value: object, path: string): Generator<readonly [unknown, string]> {

@@ -143,7 +143,7 @@ export function encodeChunk(
   const inColumns = numbers ? undefined : columns.encode(values);
   const packed = numbers
     ? undefined
-    : (inColumns ?? encodePlain(values, (index) => `the value of key ${String(keys[index])}`));
+    : (inColumns ?? encodePlain(values, (index) => nameOfValue(keys[index]!)));
   const keysAt = HEADER_BYTES + groups.length * GROUP_BYTES;
   const valuesAt = keysAt + keyColumn.bytes;
   const bytes = Buffer.allocUnsafeSlow(valuesAt + (packed === undefined ? entries * 8 : packed.byteLength));
@@ -168,6 +168,11 @@ export function encodeChunk(
   else bytes.set(packed, valuesAt);
   const keyGroups = { first: groups[0]!.keyGroup, last: groups[groups.length - 1]!.keyGroup };
   return { keyGroups, entries, bytes };
+}
+
+/** In a refusal. */
+export function nameOfValue(key: Key): string {
+  return `the value of key ${String(key)}`;
 }
 
 interface StringColumn {

@@ -77,6 +77,37 @@ const refused: readonly (readonly [string, unknown, string])[] = [
   ["a function", { a: [{ run: () => 1 }] }, 'field "a[0].run" is a function'],
   ["a method", { run() {} }, 'field "run" is a function'],
   ["a symbol", [Symbol("x")], 'field "[0]" is a symbol'],
+  ["a cycle", cyclic, 'field "list[0].back" leads back to an object that holds it'],
+  [
+    "a cycle through a Map",
+    (() => {
+      const map = new Map();
+      map.set("me", { map });
+      return map;
+    })(),
+    "cycle",
+  ],
+  ["too deep", { tree: nested(4000) }, `is nested too deeply (more than ${DEPTH_MAX} levels)`],
+  ["a promise", { when: Promise.resolve() }, 'field "when" is a promise'],
+  ["an error", { error: new TypeError("oops") }, 'field "error" is an error; carry its message'],
+  ["no prototype", { groups: Object.create(null) }, 'field "groups" is an object without prototype'],
+  ["a WeakMap", new WeakMap(), "it is a WeakMap"],
+  ["a boxed number", Object(1), "it is a Number"],
+  ["a generator", (function* () {})(), "it is a generator"],
+  ["shared memory", new Uint8Array(new SharedArrayBuffer(1)), "Uint8Array"],
+  ["a URL", { at: new URL("http://a") }, 'field "at" is an URL'],
+  ["a regular expression in the middle of a search", searching, "lastIndex"],
+  ["a Map with a field", detached, 'a field "extra"'],
+  ["the key of a Map", new Map([[{ m: new Money(1) }, 1]]), 'field "<key>.m"'],
+  ["the value of a Map", new Map([["k", new Money(1)]]), 'field ".get("k")"'],
+];
+
+const withHidden = (name: string) => Object.defineProperty({ shown: 1 }, name, { value: 2 });
+const withField = <T extends object>(value: T, name: string | symbol): T =>
+  Object.assign(value, { [name]: 1 });
+
+/** What an encoder cannot see in passing: the chain looks for it in front of it, and the cursor of a state. */
+const hidden: readonly (readonly [string, unknown, string])[] = [
   [
     "a name that is a symbol",
     { a: { named: 1, [Symbol("x")]: 1 } },
@@ -93,32 +124,41 @@ const refused: readonly (readonly [string, unknown, string])[] = [
     },
     'field "a" has a getter, "asked"',
   ],
-  ["a cycle", cyclic, 'field "list[0].back" leads back to an object that holds it'],
-  [
-    "a cycle through a Map",
-    (() => {
-      const map = new Map();
-      map.set("me", { map });
-      return map;
-    })(),
-    "cycle",
-  ],
-  ["too deep", { tree: nested(4000) }, `is nested too deeply (more than ${DEPTH_MAX} levels)`],
-  ["a promise", { when: Promise.resolve() }, 'field "when" is a promise'],
-  ["an error", { error: new TypeError("oops") }, 'field "error" is an error; carry its message'],
-  ["no prototype", { groups: Object.create(null) }, 'field "groups" is an object without prototype'],
   ["a match of a regular expression", "ab".match(/(a)/), 'it is an array with a field "index"'],
   ["a proxy", { p: new Proxy({}, {}) }, 'field "p" is a proxy'],
-  ["a WeakMap", new WeakMap(), "it is a WeakMap"],
-  ["a boxed number", Object(1), "it is a Number"],
-  ["a generator", (function* () {})(), "it is a generator"],
-  ["shared memory", new Uint8Array(new SharedArrayBuffer(1)), "Uint8Array"],
-  ["a URL", { at: new URL("http://a") }, 'field "at" is an URL'],
-  ["a regular expression in the middle of a search", searching, "lastIndex"],
-  ["a Map with a field", detached, 'a field "extra"'],
   ["arguments", new Function("return arguments")(), "[object Arguments]"],
-  ["the key of a Map", new Map([[{ m: new Money(1) }, 1]]), 'field "<key>.m"'],
-  ["the value of a Map", new Map([["k", new Money(1)]]), 'field ".get("k")"'],
+  ["a setter", { set a(_: number) {} }, 'has a setter, "a"'],
+  [
+    "a field that is not enumerable",
+    [withHidden("secret")],
+    'field "[0]" has a hidden field (not enumerable), "secret"',
+  ],
+  ["a long array with a name", withField(new Array(5000).fill(0), "sum"), 'an array with a field "sum"'],
+  ["a name like an index, but none", withField([1, 2], "01"), 'an array with a field "01"'],
+  ["a name beyond all indices", withField([1], "4294967295"), 'an array with a field "4294967295"'],
+  [
+    "an array with a symbol",
+    { list: withField([1], Symbol("s")) },
+    'field "list" has a field whose name is Symbol(s)',
+  ],
+  [
+    "a long array with a symbol",
+    withField(new Array(200).fill(1), Symbol("s")),
+    "it has a field whose name is Symbol(s)",
+  ],
+  ["a Map with a symbol", withField(new Map(), Symbol("s")), "it has a field whose name is Symbol(s)"],
+  [
+    "a date with a symbol",
+    { at: withField(new Date(1), Symbol("s")) },
+    'field "at" has a field whose name is Symbol(s)',
+  ],
+  [
+    "bytes with a name",
+    { raw: withField(new Uint8Array(3), "unit") },
+    'field "raw" is a Uint8Array with a field "unit"',
+  ],
+  ["a long Buffer with a name", withField(Buffer.alloc(500), "unit"), 'it is a Buffer with a field "unit"'],
+  ["a proxy of an array", { list: new Proxy([1], {}) }, 'field "list" is a proxy'],
 ];
 
 const padding = (value: unknown) => Array.from({ length: 9 }, () => value);
@@ -213,16 +253,20 @@ test("a value that is carried is not looked at twice to say so", () => {
   }
 });
 
-test("a getter is noticed although objects of its shape went before", () => {
-  const shape = { seldom: 1, seen: 2 };
-  expect(isCarried(shape)).toBe(true);
-  const sly = {
-    seldom: 1,
-    get seen() {
-      return 2;
-    },
-  };
-  expect(refusalIn(sly)).toContain('has a getter, "seen"');
+test.each(hidden)("%s is refused, wherever it shows first", (_, value, words) => {
+  expect(isCarried(value)).toBe(false);
+  expect(refusalIn(value)).toContain(words);
+  expect(isCarried({ held: [1, value] })).toBe(false);
+  expect(refusalIn({ held: [1, value] })).toContain("held[1]");
+});
+
+test("what is seldom odd is seen although many of its names and order went before", () => {
+  const shape = () => ({ seldom: 1, seen: 2 });
+  for (let i = 0; i < 10_000; i++) expect(isCarried(shape())).toBe(true);
+  expect(isCarried(Object.defineProperty(shape(), "seen", { get: () => 2, enumerable: true }))).toBe(false);
+  expect(isCarried(Object.defineProperty(shape(), "seen", { enumerable: false }))).toBe(false);
+  expect(isCarried(new Proxy(shape(), {}))).toBe(false);
+  expect(isCarried({ ...shape(), [Symbol("x")]: 1 })).toBe(false);
 });
 
 test("ever new names are forgotten, and looked at again", () => {

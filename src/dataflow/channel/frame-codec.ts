@@ -16,7 +16,8 @@
  * one received.
  *
  * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
- * F2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes; others are refused.
+ * F2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front of it (O4 of
+ *    chain.ts); what only its encoding shows is refused here, too.
  * F3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
@@ -79,12 +80,15 @@ export class FrameEncoder {
     values: readonly unknown[],
     timestamps: readonly number[] | undefined,
   ): Uint8Array {
-    const columns = this.#columns.encode(values);
+    let columns = this.#columns.encode(values);
+    if (columns === undefined) {
+      this.#sample(values);
+      if (!this.#plainMaps) columns = this.#columns.encode(values, true);
+    }
     if (columns !== undefined) return recordsMessage(sequence, COLUMNS, values.length, timestamps, columns);
     if (!isOrdinary(values)) {
       return recordsMessage(sequence, 0, values.length, timestamps, encodeClone(values, aRecord));
     }
-    this.#sample(values);
     const plain = this.#plainMaps && survivesPlain(values, 0);
     const body = plain ? plainPackr.pack(values) : encodeValue(values);
     return recordsMessage(sequence, plain ? PLAIN_MAPS : 0, values.length, timestamps, body);

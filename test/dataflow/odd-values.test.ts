@@ -1,0 +1,114 @@
+/** What an object hides is refused in every mode, on every way out of a function, also when many ordinary ones went before. */
+import { describe, expect, test } from "vitest";
+import { jsonText } from "../../src/connectors/json-text.ts";
+import { buildChain } from "../../src/dataflow/chain.ts";
+import type { ChainedOperator, OperatorDefinition } from "../../src/dataflow/operator.ts";
+import type { SinkWriter } from "../../src/dataflow/sink.ts";
+import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
+import { OperatorError } from "../../src/errors.ts";
+import { valueState } from "../../src/state/descriptor.ts";
+
+const ordinary = () => ({ id: 1, tags: ["a", "b"] });
+
+const odd: Readonly<Record<string, readonly [value: () => unknown, words: string, json: boolean]>> = {
+  "a getter": [
+    () => ({
+      ...ordinary(),
+      get id() {
+        return 1;
+      },
+    }),
+    'has a getter, "id"',
+    true,
+  ],
+  "a proxy": [() => new Proxy(ordinary(), {}), "is a proxy", true],
+  "a field named by a symbol": [() => ({ ...ordinary(), [Symbol("trace")]: 1 }), "Symbol(trace)", false],
+  "a hidden field": [() => Object.defineProperty(ordinary(), "secret", { value: 1 }), '"secret"', true],
+  "a hidden field of its shape": [
+    () => Object.defineProperty(ordinary(), "id", { enumerable: false }),
+    '"id"',
+    true,
+  ],
+  "an array with a name": [() => ({ id: 1, tags: Object.assign(["a", "b"], { sum: 1 }) }), '"sum"', false],
+  "a match": [() => ({ id: 1, tags: /(a)b/.exec("ab") }), '"index"', false],
+  "an instance of a class": [() => Object.assign(new (class Order {})(), ordinary()), "class Order", false],
+  "no prototype": [() => Object.assign(Object.create(null), ordinary()), "without prototype", true],
+};
+
+const row = (operators: readonly OperatorDefinition[], out: boolean): ChainedOperator[] =>
+  operators.map((operator, i) => {
+    const last = i === operators.length - 1;
+    return { operator, next: last ? [] : [i + 1], edges: last && out ? ["out"] : [] };
+  });
+
+const make: OperatorDefinition = { kind: "map", id: "make", map: (value) => (value as () => unknown)() };
+const keep: OperatorDefinition = {
+  kind: "process",
+  id: "keep",
+  key: () => "k",
+  process: {
+    state: { last: valueState<unknown>(null) },
+    onRecord: (value, { state }) => state.last!.set((value as () => unknown)()),
+  },
+};
+const latest: OperatorDefinition = {
+  kind: "reduce",
+  id: "latest",
+  key: () => "k",
+  reduce: (_, value) => value,
+};
+
+/** Each takes functions that make values; what it does at the end is what a checkpoint does. */
+const ways: Readonly<
+  Record<string, { operators: readonly OperatorDefinition[]; out: boolean; blamed: string }>
+> = {
+  "over an edge": { operators: [make], out: true, blamed: 'operator "make"' },
+  "to a keyed operator of the chain": { operators: [make, latest], out: false, blamed: 'operator "make"' },
+  "into state": { operators: [keep], out: false, blamed: 'operator "keep"' },
+};
+
+describe.each([false, true])("with checks: %s", (checks) => {
+  describe.each(Object.entries(ways))("%s", (_, { operators, out, blamed }) => {
+    test.each(Object.entries(odd))("%s is refused by name", (_, [value, words]) => {
+      const chain = buildChain(
+        { id: "vertex", parallelism: 1, operators: row(operators, out) },
+        {
+          subtaskIndex: 0,
+          maxParallelism: 128,
+          output: () => () => {},
+          writer: () => ({}) as SinkWriter<unknown>,
+          checks,
+        },
+      );
+      const checkpoint = () => {
+        for (const { cursor } of chain.snapshot()) while (cursor.next() !== undefined) {}
+      };
+      for (let i = 0; i < 50; i++) chain.head(ordinary, NO_TIMESTAMP);
+      checkpoint();
+      const act = () => {
+        chain.head(value, NO_TIMESTAMP);
+        checkpoint();
+      };
+      let refusal: unknown;
+      try {
+        act();
+      } catch (error) {
+        refusal = error;
+      }
+      expect(refusal).toBeInstanceOf(OperatorError);
+      expect(String(refusal)).toContain(blamed);
+      expect(String(refusal)).toContain(words);
+    });
+  });
+});
+
+describe("as JSON, by a sink", () => {
+  test.each(Object.entries(odd))(
+    "%s is written as JSON knows it, or refused",
+    (_, [value, words, isJson]) => {
+      expect(jsonText(ordinary())).toBe('{"id":1,"tags":["a","b"]}');
+      if (isJson) expect(jsonText(value())).toBe(JSON.stringify(value()));
+      else expect(() => jsonText(value())).toThrow(words);
+    },
+  );
+});
