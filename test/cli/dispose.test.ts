@@ -1,51 +1,31 @@
 /** What an ended job has left is deleted by `dispose`, with a coordinator and without one; of a living job nothing is. */
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
-import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
-import { connectNats } from "../../src/nats/connection/connect.ts";
+import { type Cluster, createClient } from "../../src/cli/assembly.ts";
 import { jobKey } from "../../src/runtime/leader/coordinator.ts";
 import { decodeRecord, encodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { jobRecord } from "../support/job-record.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
+import { SharedServer } from "./shared-server.ts";
 import { storeCheckpoint } from "./stored-jobs.ts";
-import { until, Workspace } from "./workspace.ts";
-
-// Real processes on a machine that others use too.
+import { until, type Workspace } from "./workspace.ts";
 
 const JOB = "word-count";
 
-let server: TestServer;
+const shared = new SharedServer("dispose");
+const { here, asks, json } = shared;
 let workspace: Workspace;
 let cluster: Cluster;
 let records: RecordStore;
 let prefix: string;
-let tests = 0;
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
 beforeEach(async () => {
-  prefix = `dispose${++tests}`;
-  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
+  ({ workspace, cluster, prefix } = shared);
   records = await cluster.openRecords();
-  workspace = await Workspace.create();
-});
-afterEach(async () => {
-  await workspace.remove();
-  await cluster.nats.connection.close();
 });
 
-const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
-const asks = (...args: string[]) => workspace.run(here(...args));
-const json = async (...args: string[]) => {
-  const { code, stdout, stderr } = await asks(...args, "--json");
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  return JSON.parse(stdout) as Record<string, unknown>;
-};
 async function refused(words: RegExp, ...args: string[]): Promise<void> {
   const answer = await asks(...args);
   expect(answer.stderr).toMatch(words);

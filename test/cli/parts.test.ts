@@ -1,32 +1,25 @@
 /** Coordinators, workers and clients as processes of their own, against one server; any of them may be killed. */
 import { readdirSync, symlinkSync } from "node:fs";
 import { hostname } from "node:os";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import { beforeEach, expect, test } from "vitest";
+import { type Cluster, createClient } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
-import { connectNats } from "../../src/nats/connection/connect.ts";
-import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
+import { freePort } from "../support/nats.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
+import { SharedServer } from "./shared-server.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
 
 /** Of a job that ends when the test lets it. */
 const COUNT = 30_000;
 const RATE = 3_000;
 
-let server: TestServer;
+const shared = new SharedServer("parts");
+const { here } = shared;
 let workspace: Workspace;
-let prefix: string;
 let cluster: Cluster;
-let tests = 0;
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
-  prefix = `parts${++tests}`;
-  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
-  workspace = await Workspace.create();
+beforeEach(() => {
+  ({ workspace, cluster } = shared);
   workspace.write(
     "job.ts",
     countingJob(
@@ -35,12 +28,7 @@ beforeEach(async () => {
     ),
   );
 });
-afterEach(async () => {
-  await workspace.remove();
-  await cluster.nats.connection.close();
-});
 
-const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
 const coordinator = (...more: string[]) => workspace.start(here("coordinator", ...more));
 const worker = (...more: string[]) => workspace.start(here("worker", "job.ts", "--slots", "1", ...more));
 const health = async (port: number): Promise<Record<string, unknown>> => {

@@ -1,26 +1,18 @@
 /** Several `tidemark run` and a cluster on one server: each leads its own jobs, and no other's. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import { beforeEach, expect, test } from "vitest";
+import { type Cluster, createClient } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
-import { connectNats } from "../../src/nats/connection/connect.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
 import { countingJob } from "./jobs.ts";
-import { type Command, until, Workspace } from "./workspace.ts";
+import { SharedServer } from "./shared-server.ts";
+import { type Command, until, type Workspace } from "./workspace.ts";
 
-let server: TestServer;
+const shared = new SharedServer("peers");
+const { here } = shared;
 let workspace: Workspace;
 let cluster: Cluster;
-let prefix: string;
-let tests = 0;
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
-  prefix = `peers${++tests}`;
-  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
-  workspace = await Workspace.create();
+beforeEach(() => {
+  ({ workspace, cluster } = shared);
   for (const name of ["first", "second"])
     workspace.write(
       `${name}.mjs`,
@@ -28,12 +20,7 @@ beforeEach(async () => {
       countingJob({ name, count: 10_000_000, ratePerSecond: 500, parallelism: 1, directory: `out-${name}` }),
     );
 });
-afterEach(async () => {
-  await workspace.remove();
-  await cluster.nats.connection.close();
-});
 
-const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
 const run = (name: string) => workspace.start(here("run", `${name}.mjs`), { timeoutMs: 230_000 });
 async function comesTo(job: string, what: string, met: (report: JobReport) => boolean): Promise<JobReport> {
   let last: JobReport | undefined;

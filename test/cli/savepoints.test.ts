@@ -1,51 +1,34 @@
 /** Savepoints with real processes: taken, stopped with, restored from, in every way a person may go wrong. */
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Cluster, createClient } from "../../src/cli/assembly.ts";
 import type { JobReport } from "../../src/control/messages.ts";
-import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
 import { type CountingJob, countingJob, wrongCounts } from "./jobs.ts";
-import { type Command, until, Workspace } from "./workspace.ts";
+import { SharedServer } from "./shared-server.ts";
+import { type Command, until, type Workspace } from "./workspace.ts";
 
 const COUNT = 40_000;
 
-let server: TestServer;
+const shared = new SharedServer("savepoints");
+const { here, asks, json } = shared;
 let workspace: Workspace;
 let prefix: string;
 let cluster: Cluster;
 let savepoints: string;
 let parts: Command[] = [];
-let tests = 0;
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
 beforeEach(async () => {
-  prefix = `savepoints${++tests}`;
-  cluster = await openCluster(await connectNats({ servers: server.url, name: "test" }), { prefix });
-  workspace = await Workspace.create();
+  ({ workspace, cluster, prefix } = shared);
   savepoints = workspace.path("savepoints");
   write({ count: COUNT });
   parts = [workspace.start(here("coordinator"))];
 });
 afterEach(async () => {
   for (const part of parts) part.kill("SIGKILL");
-  await workspace.remove();
-  await cluster.nats.connection.close();
 });
 
-const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
-const asks = (...args: string[]) => workspace.run(here(...args));
-const json = async (...args: string[]) => {
-  const { code, stdout, stderr } = await asks(...args, "--json");
-  expect(stderr).toBe("");
-  expect(code).toBe(0);
-  return JSON.parse(stdout) as Record<string, unknown>;
-};
 /** A job that ends when the test lets it. */
 const write = (job: Partial<CountingJob> & { count: number }, file = "job.ts") =>
   workspace.write(
