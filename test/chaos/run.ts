@@ -68,6 +68,8 @@ const RATE = 500;
 /** What a job that is torn down all the time still gets done of what it could. */
 const SHARE_DONE = 0.35;
 const UNDER_WAY_MS = 1000;
+/** A process that sleeps longer is taken for dead. So is one that is only slow: that costs a restart, and nothing else. */
+const SLEEP_NOTICED_MS = 3000;
 const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
 
 export function succeeded(report: ChaosReport): boolean {
@@ -105,7 +107,7 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
     directory,
     job: "chaos",
     jobFile: compiled("test/chaos/jobs/keyed-count.ts"),
-    environment: { CHAOS_RATE: String(RATE) },
+    environment: { CHAOS_RATE: String(RATE), CHAOS_HEARTBEAT_TIMEOUT_MS: String(SLEEP_NOTICED_MS) },
     logLevel: "debug",
   });
   const names = (role: string, count: number) => Array.from({ length: count }, (_, i) => `${role}-${i + 1}`);

@@ -142,7 +142,8 @@ describe("signals", () => {
     const first = workspace.start(["run", "job.mjs"]);
     await started(first);
     first.kill("SIGKILL");
-    await first.ended;
+    // Its workers commit what has been decided, as long as they live.
+    await nobodyLeft();
     const before = new Set(workspace.files());
     workspace.release();
     expect(await workspace.run(["run", "job.mjs", "--fresh"])).toMatchObject({ code: 0, stderr: "" });

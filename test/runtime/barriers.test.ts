@@ -8,7 +8,7 @@ import type { JobBuilder } from "../../src/job/builder.ts";
 import { valueState } from "../../src/state/descriptor.ts";
 import { type Count, MemoryWorld } from "../support/memory-world.ts";
 
-const SLOW_MS = 0.05;
+const SLOW_MS = 0.02;
 const RECORDS = 40_000;
 
 let counted = 0;

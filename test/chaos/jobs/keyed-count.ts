@@ -14,6 +14,6 @@ export default keyedCountJob({
   ballastBytes: 300,
   paddingBytes: 40,
   pingIntervalMs: 250,
-  heartbeatTimeoutMs: Number(process.env.CHAOS_HEARTBEAT_TIMEOUT_MS ?? 3000),
+  heartbeatTimeoutMs: Number(process.env.CHAOS_HEARTBEAT_TIMEOUT_MS ?? 3_600_000),
   checkpointTimeoutMs: 3_600_000,
 });
