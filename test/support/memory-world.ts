@@ -24,6 +24,7 @@ import { Coordinator, jobKey, type OwnJob } from "../../src/runtime/leader/coord
 import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { latch } from "./latch.ts";
 import { WAIT_BOUND_MS } from "./patience.ts";
 import { throttled } from "./throttled-source.ts";
 import { shortTimings } from "./timings.ts";
@@ -369,10 +370,10 @@ function delayed(
       if (name !== method) return found.bind(target);
       return async (name: string, ...more: unknown[]) => {
         const signal = more.find((one) => one instanceof AbortSignal);
-        const aborted = new Promise<void>((resolve) => {
-          signal?.addEventListener("abort", () => resolve());
-        });
+        const { opened: aborted, open: abort } = latch();
+        signal?.addEventListener("abort", abort);
         await Promise.race([before(name), aborted]);
+        signal?.removeEventListener("abort", abort);
         return found.apply(target, [name, ...more]);
       };
     },
