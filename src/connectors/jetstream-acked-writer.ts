@@ -30,7 +30,7 @@ export class AckedWriter<T> implements SinkWriter<T> {
     const { incarnation, generation, operator, subtaskIndex } = environment;
     const idPrefix = `${incarnation}.${generation}.${operator}.${subtaskIndex}`;
     this.#messageBytesMax = messageBytesMax - idPrefix.length - MESSAGE_ID_BYTES_MAX;
-    this.#publisher = new AckedPublisher(nats, idPrefix, ACK_WINDOW, {
+    this.#publisher = new AckedPublisher(nats, stream, idPrefix, ACK_WINDOW, {
       onAcknowledged: () => this.#wake(),
       onFailed: (error) => environment.fail(error),
       onRetry: (reason) => this.#publishing.failed(reason),

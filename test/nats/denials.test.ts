@@ -102,7 +102,7 @@ test("what has no owner is a trouble of the process, and so is a lost connection
 
 test("an at-least-once publisher tells of it at once, and that it has recovered when all is acknowledged", async () => {
   const said: string[] = [];
-  const publisher = new AckedPublisher(nats, "p", 100, {
+  const publisher = new AckedPublisher(nats, "S", "p", 100, {
     onAcknowledged: () => said.push("acknowledged"),
     onFailed: (error) => said.push(`failed: ${error}`),
     onRetry: (reason) => said.push(reason instanceof Error ? reason.message : String(reason)),

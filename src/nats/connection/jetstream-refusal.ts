@@ -36,7 +36,12 @@ const ADVICE: Readonly<Record<number, string>> = {
 const NO_ROOM: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
 
 export function lacksRoom(error: unknown): boolean {
-  return NO_ROOM.has(refusalCode(error) ?? 0);
+  return hasNoRoom(refusalCode(error));
+}
+
+/** @param code of an answer, undefined: it has none */
+export function hasNoRoom(code: number | undefined): boolean {
+  return code !== undefined && NO_ROOM.has(code);
 }
 
 /** The code of the API for which `error` stands; undefined: it is something else. */

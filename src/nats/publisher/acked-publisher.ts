@@ -6,9 +6,17 @@
  * - K2 Each carries a message id, so that inside the stream's duplicate window a repeated one is stored once.
  * - K3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
  */
-import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import {
+  createInbox,
+  InvalidArgumentError,
+  MsgHdrsImpl,
+  type NatsConnection,
+  type Subscription,
+} from "@nats-io/transport-node";
 import { CommitRefusedError } from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
+import { hasNoRoom } from "../connection/jetstream-refusal.ts";
 import { NatsLink } from "../connection/link.ts";
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
@@ -34,6 +42,7 @@ export interface AckedEvents {
 }
 
 export class AckedPublisher {
+  readonly #stream: string;
   readonly #nats: NatsEnvironment;
   readonly #connection: NatsConnection;
   readonly #idPrefix: string;
@@ -52,8 +61,10 @@ export class AckedPublisher {
   readonly #forgetDenials: () => void;
   #flushes: (() => void)[] = [];
 
-  constructor(nats: NatsEnvironment, idPrefix: string, window: number, events: AckedEvents) {
+  /** @param stream that the records are for */
+  constructor(nats: NatsEnvironment, stream: string, idPrefix: string, window: number, events: AckedEvents) {
     const { connection } = nats;
+    this.#stream = stream;
     this.#nats = nats;
     this.#connection = connection;
     this.#idPrefix = idPrefix;
@@ -104,10 +115,33 @@ export class AckedPublisher {
     if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
   }
 
+  /** What no repetition helps against. */
+  #fail(refusal: string): void {
+    this.#failed = true;
+    const stream = this.#stream;
+    this.#events.onFailed(
+      new CommitRefusedError(
+        `stream ${stream} ${refusal}. Mend the stream (${shellCommand("nats", "stream", "info", stream)}) or write to another ` +
+          "one, then start the job again",
+      ),
+    );
+  }
+
   #send(message: Outstanding): void {
     this.#headers.lines = `Nats-Msg-Id: ${this.#idPrefix}.${message.id}\r\n${message.headerLines}`;
     const reply = `${this.#inbox}.${message.id}`;
-    this.#connection.publish(message.subject, message.payload, { headers: this.#headers, reply });
+    try {
+      this.#connection.publish(message.subject, message.payload, { headers: this.#headers, reply });
+    } catch (error) {
+      // The client itself refuses what is larger than the server's max_payload, which was larger when it was measured.
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      const most = this.#connection.info?.max_payload ?? 0;
+      if (!this.#failed)
+        this.#fail(
+          `lies behind a nats-server that takes messages of ${most} bytes, and a record for ${message.subject} is larger: ` +
+            "raise max_payload in its configuration",
+        );
+    }
   }
 
   #answered(subject: string, data: Uint8Array): void {
@@ -120,10 +154,7 @@ export class AckedPublisher {
       if (message.troubled && --this.#troubled === 0) this.#events.onRecovered();
       this.#told();
     } else if (!refusal.passes && !this.#failed) {
-      this.#failed = true;
-      this.#events.onFailed(
-        new CommitRefusedError(`the stream refuses a record for ${message.subject}: ${refusal.description}`),
-      );
+      this.#fail(`refuses a record for ${message.subject}: ${refusal.description}`);
     }
     // What passes is sent again by the sweep.
     else this.#retried(message, `${message.subject}: ${refusal.description}`);
@@ -206,5 +237,6 @@ function refusalIn(data: Uint8Array): Refusal | undefined {
   const { error } = JSON.parse(text) as { error?: { code: number; err_code?: number; description?: string } };
   if (error === undefined) return undefined;
   const description = `${error.description ?? "no description"} (${error.err_code ?? error.code})`;
-  return { description, passes: error.code === 429 || error.code === 503 };
+  const passes = error.code === 429 || error.code === 503 || hasNoRoom(error.err_code);
+  return { description, passes };
 }
