@@ -47,6 +47,8 @@ interface JetstreamSplit extends SourceSplit {
   /** Empty: every message. */
   readonly filters: readonly string[];
   readonly gaps: Gaps;
+  /** false: stream or account takes too few consumers. */
+  readonly showsProgress?: false;
   /** First sequence wanted; undefined: whatever the stream begins with. */
   readonly start?: number;
   /** Last sequence wanted; undefined: never ends. */
@@ -99,6 +101,7 @@ async function discover(
   const info = await streamInfo(nats, options);
   const groups = (options.subjects ?? [[]]).map(filtersOf);
   checkStream(options, groups, info, nats);
+  const showsProgress = await hasRoomForProgress(options, groups.length, info, nats, environment);
   warnOfForeignSubjects(groups, info, environment);
   const start = firstSequence(options, info);
   const end = options.until === "end" ? info.state.last_seq : undefined;
@@ -112,6 +115,7 @@ async function discover(
     retention: info.config.retention,
     filters,
     ...decisionAboutGaps(options.gaps, info.config, filters),
+    ...(!showsProgress && { showsProgress: false as const }),
     ...(options.readsOwnOutput && { readsOwnOutput: options.readsOwnOutput }),
     ...(start === undefined ? {} : { start }),
     ...(end === undefined ? {} : { end }),
@@ -168,6 +172,51 @@ function checkStream(
     throw new EnvironmentError(
       `several subjects in one split need nats-server 2.10.0, this is ${serverVersion}; make them splits of their own`,
     );
+  }
+}
+
+/**
+ * Each split needs a consumer to be read by. One that shows its progress comes beside it where there is room: else it could take
+ * the place of a reader that makes its own anew. On interest streams both are needed.
+ */
+async function hasRoomForProgress(
+  { stream, progress }: JetstreamSourceOptions,
+  splits: number,
+  { config }: StreamInfo,
+  nats: NatsEnvironment,
+  { logger }: ConnectorEnvironment,
+): Promise<boolean> {
+  const most = await consumersMax(config, nats);
+  const needed = config.retention === "interest" ? 2 * splits : splits;
+  if (most < needed)
+    throw new EnvironmentError(
+      `stream "${stream}" takes at most ${most} consumers (max_consumers of the stream or the account), and reading ${splits} splits needs ${needed}: ` +
+        `read several subjects in one split, or raise the limit (${natsCommand(nats, "stream", "info", stream)}, ${natsCommand(nats, "account", "info")})`,
+    );
+  const shown = progress !== false && most >= 2 * splits;
+  if (progress !== false && !shown)
+    logger.warn(
+      { stream, consumersMax: most, splits },
+      "the stream takes too few consumers for one that shows progress beside each reader (max_consumers); progress and lag are not shown",
+    );
+  return shown;
+}
+
+/** Of the stream, or of its account, which counts the consumers of each stream for itself. */
+async function consumersMax(
+  { name, max_consumers }: StreamInfo["config"],
+  nats: NatsEnvironment,
+): Promise<number> {
+  if (max_consumers > 0) return max_consumers;
+  const manager = await nats.manager();
+  try {
+    const { limits } = await NatsLink.of(nats.connection).call(`the account of stream "${name}"`, () =>
+      manager.getAccountInfo(),
+    );
+    return limits.max_consumers > 0 ? limits.max_consumers : Number.POSITIVE_INFINITY;
+  } catch {
+    // A user who may not ask learns of the limit when a consumer is refused.
+    return Number.POSITIVE_INFINITY;
   }
 }
 
@@ -269,7 +318,8 @@ function openedSplit<T>(
   });
   // Also while it is still being opened.
   signal.addEventListener("abort", () => void reader.close());
-  if (options.progress === false) return { split, reader, progress: undefined };
+  if (options.progress === false || split.showsProgress === false)
+    return { split, reader, progress: undefined };
   const name = split.progressConsumer ?? progressName(["tidemark", job, operator, split.id]);
   return {
     split,
