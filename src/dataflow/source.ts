@@ -94,13 +94,18 @@ export function asDecided<S extends { readonly id: string }>(
   });
 }
 
-/** Where a subtask begins: at the positions of the restored checkpoint, or at the beginning of what it is dealt. */
+/**
+ * Where a subtask begins: at the positions of the restored checkpoint, and at the beginning of what else it is dealt: all of it
+ * without a checkpoint, else what has come to the source since.
+ */
 export function positionsOf(
   restored: readonly SplitPosition[] | undefined,
   dealt: readonly SourceSplit[],
   deciding: readonly { readonly id: string }[],
 ): SplitPosition[] {
-  const splits = restored?.map(({ split }) => split) ?? dealt;
+  const known = restored?.map(({ split }) => split) ?? [];
+  const ids = new Set(known.map(({ id }) => id));
+  const splits = [...known, ...dealt.filter(({ id }) => !ids.has(id))];
   return asDecided(splits, deciding).map((split, i) => ({ split, position: restored?.[i]?.position }));
 }
 

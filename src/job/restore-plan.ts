@@ -6,6 +6,7 @@
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
 import { finishedIn, finishedOperators, finishedProblems, isFinished } from "./finished-operators.ts";
+import { type Splits, unreadSplits } from "./restored-splits.ts";
 
 export interface RestoredOperator {
   readonly operator: string;
@@ -31,10 +32,17 @@ interface Stored {
 /** What is restored: the state, and the graph that it was taken of. */
 export interface RestoredFrom {
   readonly plan: GraphPlan;
+  readonly splits: Splits;
   readonly manifest: Manifest;
 }
 
-export function planRestore(from: RestoredFrom, to: GraphPlan, dropped: readonly string[]): RestorePlan {
+/** @param splits of the job's sources, where they are known */
+export function planRestore(
+  from: RestoredFrom,
+  to: GraphPlan,
+  dropped: readonly string[],
+  splits: Splits = {},
+): RestorePlan {
   const problems: string[] = [];
   const before = operatorsOf(from.plan);
   const after = operatorsOf(to);
@@ -84,6 +92,7 @@ export function planRestore(from: RestoredFrom, to: GraphPlan, dropped: readonly
   // In at-least-once mode a subtask may have finished in front of a barrier that its predecessor finished behind.
   const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
   problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
+  problems.push(...unreadSplits(from.splits, splits, to, ended));
   for (const id of dropped)
     if (!stored.has(id) && !endedBefore.get(id)?.includes(true))
       problems.push(
@@ -94,7 +103,7 @@ export function planRestore(from: RestoredFrom, to: GraphPlan, dropped: readonly
 
 /** The snapshots of `to`'s subtasks, of a plan without problems. */
 export function snapshotsFor(
-  { plan, manifest }: RestoredFrom,
+  { plan, manifest }: Pick<RestoredFrom, "plan" | "manifest">,
   to: GraphPlan,
   dropped: readonly string[],
 ): SubtaskSnapshot[] {
@@ -158,6 +167,10 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `operator ${id} is a ${now.operator.connector ?? now.operator.kind} now and was a ${old.operator.connector ?? old.operator.kind}: give it another id, and drop the state of the old one with --drop ${id}`,
     );
+  if (old.operator.bounded !== now.operator.bounded)
+    found.push(
+      `source ${id} is ${boundedness(now.operator)} now and was ${boundedness(old.operator)}, and its state says where its input ends: leave it as it was, or read all of it again with --drop ${id}`,
+    );
   const declared = now.operator.states ?? stored;
   for (const state of stored)
     if (!declared.includes(state))
@@ -166,6 +179,8 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
       );
   return found;
 }
+
+const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
 
 function isStateful({ kind, states = [] }: OperatorPlan): boolean {
   return kind === "source" || kind === "sink" || kind === "reduce" || states.length > 0;

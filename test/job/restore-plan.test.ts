@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { GraphPlan, OperatorPlan, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
+import { positionsOf, splitsOf } from "../../src/dataflow/source.ts";
 import { planRestore, snapshotsFor } from "../../src/job/restore-plan.ts";
+import { newSplits, restoredSplits, type Splits } from "../../src/job/restored-splits.ts";
 import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const source: OperatorPlan = { id: "log", kind: "source", inputs: [], connector: "memory" };
@@ -41,7 +43,8 @@ const subtasks: SubtaskSnapshot[] = [0, 1].flatMap((index) => [
 ]);
 const manifest = manifestOf(7, { subtasks });
 
-const restore = (to: GraphPlan, ...dropped: string[]) => planRestore({ plan: before, manifest }, to, dropped);
+const restore = (to: GraphPlan, ...dropped: string[]) =>
+  planRestore({ plan: before, splits: {}, manifest }, to, dropped);
 const fates = (to: GraphPlan, ...dropped: string[]) =>
   Object.fromEntries(restore(to, ...dropped).operators.map(({ operator, fate }) => [operator, fate]));
 
@@ -240,7 +243,7 @@ describe("operators that have finished", () => {
     to: GraphPlan,
     dropped: readonly string[] = [],
     from: GraphPlan = old,
-  ) => planRestore({ plan: from, manifest: state }, to, dropped).problems;
+  ) => planRestore({ plan: from, splits: {}, manifest: state }, to, dropped).problems;
   const finishedOf = (state: typeof manifest, to: GraphPlan, ...dropped: string[]) =>
     snapshotsFor({ plan: old, manifest: state }, to, dropped)
       .filter(({ finished }) => finished)
@@ -255,7 +258,7 @@ describe("operators that have finished", () => {
         ),
       );
     }
-    expect(planRestore({ plan: old, manifest: sources }, old, []).operators).toMatchObject([
+    expect(planRestore({ plan: old, splits: {}, manifest: sources }, old, []).operators).toMatchObject([
       { operator: "log", finished: 2 },
       { operator: "one", finished: 2 },
       { operator: "count", finished: 0 },
@@ -425,5 +428,53 @@ describe("records that lay on an edge", () => {
       (snapshot) => snapshot.channels,
     );
     expect(channels).toEqual([[], [], [], [handle]]);
+  });
+});
+
+describe("splits of sources", () => {
+  const known = { log: [{ id: "a" }, { id: "b" }, { id: "c" }] };
+  const more = { log: [{ id: "x" }, { id: "b" }, { id: "a" }, { id: "y" }] };
+  const finished = (...names: string[]) => ({
+    ...manifest,
+    subtasks: manifest.subtasks.map((one) => ({ ...one, finished: names.includes(one.subtask) })),
+  });
+  const problems = (state: typeof manifest, now: Splits, ...dropped: string[]) =>
+    planRestore({ plan: before, splits: known, manifest: state }, before, dropped, now).problems;
+
+  it("keep their places, so that each stays with its subtask; new ones come behind, and what is gone is read on", () => {
+    expect(restoredSplits(known, more, [])).toEqual({
+      log: [{ id: "a" }, { id: "b" }, { id: "c" }, { id: "x" }, { id: "y" }],
+    });
+    expect(restoredSplits(known, more, ["log"])).toEqual(more);
+    expect(restoredSplits({}, more, [])).toEqual(more);
+    expect(newSplits(known.log, more.log)).toEqual(["x", "y"]);
+    const at = (id: string) => ({ split: { id }, position: 7 });
+    const dealt = splitsOf(restoredSplits(known, more, []).log ?? [], 1, 2);
+    expect(positionsOf([at("b")], dealt, more.log)).toEqual([
+      at("b"),
+      { split: { id: "x" }, position: undefined },
+    ]);
+  });
+
+  it("that are new are refused where a finished subtask would have to read them", () => {
+    expect(problems(manifest, more)).toEqual([]);
+    expect(problems(finished("log/0", "log/1"), known)).toEqual([]);
+    expect(problems(finished("log/0"), more)).toEqual([
+      'source log has finished in the state, and "y" would never be read: give what is new to a source with another id, or read all of log again with --drop log',
+    ]);
+    expect(problems(finished("log/0", "log/1"), more)[0]).toMatch(/"x", "y" would never be read/);
+    expect(problems(finished("log/0"), more, "log", "one")).toEqual([]);
+  });
+
+  it("of a source that was bounded and is not, or the other way round, are refused", () => {
+    const bounded = (value: boolean): GraphPlan =>
+      plan([
+        [{ ...source, bounded: value }, one],
+        [count, sink],
+      ]);
+    for (const was of [true, false])
+      expect(
+        planRestore({ plan: bounded(was), splits: known, manifest }, bounded(!was), []).problems,
+      ).toEqual([expect.stringMatching(/^source log is (un)?bounded now and was (un)?bounded.*--drop log/)]);
   });
 });

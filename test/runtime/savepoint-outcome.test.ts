@@ -1,6 +1,7 @@
 /** Whoever asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails meanwhile. */
 import { afterEach, describe, expect, test } from "vitest";
 import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts";
+import { MemoryLog } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
@@ -334,3 +335,18 @@ async function namesOf(): Promise<string[]> {
   for await (const { name } of world.savepoints.list("")) names.push(name);
   return names;
 }
+
+test("a restored job reads a split that has come to its source since, from its beginning and once, also after a crash", async () => {
+  await started();
+  const { location } = await takes("stop");
+  await world.ends("stopped");
+  const added = new MemoryLog<string>();
+  for (let i = 0; i < 5000; i++) added.append(`w${i % 50}`);
+  world.logs.push(added);
+  await goesOn(location);
+  world.cutOff(world.firstWorker);
+  await world.startWorker();
+  world.fill(1000);
+  for (let i = 0; i < 1000; i++) added.append(`w${i % 50}`);
+  await world.allCommitted();
+});

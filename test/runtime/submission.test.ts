@@ -22,6 +22,8 @@ const planOf = (parallelism: number, states: readonly string[] = ["count"]): Gra
   maxParallelism: 128,
 });
 
+const allUpTo = (end: number) => ({ id: "all", end });
+
 /** What the record keeps. */
 const kept = {
   job: "word-count",
@@ -33,7 +35,7 @@ const kept = {
   checkpointing: checkpointingConfig({ intervalMs: 500, timeoutMs: 1000, retained: 3 }),
   restart: { strategy: "fixed-delay", attempts: 1, delayMs: 1 },
   heartbeat: { pingIntervalMs: 100, timeoutMs: 1000 },
-  splits: { lines: [{ id: "new" }] },
+  splits: { lines: [allUpTo(9)] },
 } as const;
 const submission: JobSubmission = { ...kept, storage: null };
 
@@ -43,7 +45,7 @@ const existing = (status: JobStatus, some: Partial<JobRecord> = {}): JobRecord =
     generation: 4,
     reservedCheckpointId: 2000,
     plan: planOf(2),
-    splits: { lines: [{ id: "old" }] },
+    splits: { lines: [allUpTo(5)] },
     checkpoints: [completedCheckpoint(7, 4)],
     failures: [{ atMs: 1, generation: 4, where: "job", reason: "x" }],
     ...some,
@@ -134,6 +136,16 @@ describe("a job that is alive", () => {
     }
   });
 
+  it("does not go on in silence without input that is new to it", () => {
+    const splits = { lines: [{ id: "all" }, { id: "orders.>" }] };
+    expect(ask(existing("suspended"), false, { splits })).toMatchObject({
+      refused: expect.stringMatching(
+        /would never read "orders\.>" of source lines: leave that out, go on with it, from its beginning, with "tidemark restore FILE --from checkpoint:word-count --fresh"/,
+      ),
+    });
+    expect(ask(existing("suspended"), true, { splits })).toMatchObject({ record: { splits } });
+  });
+
   it("but whose processes are gone goes on from its last checkpoint", () => {
     expect(ask(existing("running"), false, { orphaned: true })).toMatchObject({
       record: { incarnation: "i1", generation: 4, status: "created", token: 9 },
@@ -200,7 +212,7 @@ describe("a job that has ended", () => {
   it("keeps the input that was discovered first and takes the new code and options (P31)", () => {
     expect(ask(existing("suspended"), false)).toMatchObject({
       record: {
-        splits: { lines: [{ id: "old" }] },
+        splits: { lines: [allUpTo(5)] },
         codeFingerprint: "c2",
         codeListing: { files: [["job.ts", "d2"]] },
         checkpointing: submission.checkpointing,
@@ -219,7 +231,7 @@ describe("a job that has ended", () => {
           generation: 4,
           reservedCheckpointId: 2000,
           checkpoints: [],
-          splits: { lines: [{ id: "new" }] },
+          splits: { lines: [allUpTo(9)] },
           status: "created",
         },
       });
@@ -328,6 +340,7 @@ describe("a job that is restored from somewhere else", () => {
 
   const forkAt = (checkpointId: number): Fork => ({
     incarnation: "i2",
+    splits: submission.splits,
     origin: { location: "/to/other-savepoint-7-01234567", incarnation: "i1", checkpointId, mode: "claim" },
     checkpoint: { ...completedCheckpoint(checkpointId, 0), completedAtMs: 1234 },
   });

@@ -22,6 +22,7 @@ import {
   RequestRefusedError,
 } from "../../errors.ts";
 import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
+import { restoredSplits } from "../../job/restored-splits.ts";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
 import type { Fork } from "./submission.ts";
 
@@ -110,7 +111,7 @@ export async function forkFrom(
     throw new RequestRefusedError(
       `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; nobody can go on from it`,
     );
-  const { problems } = planRestore(source, submission.plan, drop);
+  const { problems } = planRestore(source, submission.plan, drop, submission.splits);
   if (problems.length > 0)
     throw new RequestRefusedError(
       `the state in ${location} does not fit job ${submission.job}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
@@ -135,6 +136,7 @@ export async function forkFrom(
   const handle = await sources.storage.put(objectNames.manifest(at), [content], signal);
   return {
     incarnation,
+    splits: restoredSplits(source.splits, submission.splits, drop),
     origin: {
       location,
       incarnation: source.manifest.incarnation,

@@ -9,6 +9,7 @@ import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { asDecided } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
+import { newSplits } from "../../job/restored-splits.ts";
 import { shellCommand } from "../../shell-command.ts";
 
 export type Admission =
@@ -32,6 +33,8 @@ export interface AdmissionFacts {
 /** What a job begins with that is restored from somewhere else. */
 export interface Fork {
   readonly incarnation: string;
+  /** The known ones of each source, and those that are new. */
+  readonly splits: JobRecord["splits"];
   readonly origin: RestoreOrigin;
   /** In the job's own storage. */
   readonly checkpoint: CompletedCheckpoint;
@@ -77,6 +80,7 @@ export function forkRecord(
   return {
     ...record,
     incarnation: fork.incarnation,
+    splits: fork.splits,
     reservedCheckpointId: Math.max(record.reservedCheckpointId, fork.checkpoint.checkpointId),
     checkpoints: [fork.checkpoint],
     origin: fork.origin,
@@ -210,6 +214,16 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
         `${differences.map((difference) => `  - ${difference}`).join("\n")}\n` +
         `Run the former version${elsewhere(existing)}, or start over with --fresh, which drops the state`,
     };
+  const added = Object.entries(submission.splits).flatMap(([source, splits]) =>
+    newSplits(existing.splits[source] ?? [], splits).map((id) => `"${id}" of source ${source}`),
+  );
+  if (added.length > 0)
+    return {
+      refused:
+        `job ${submission.job} goes on with the input that it was first submitted with, and would never read ${added.join(", ")}: ` +
+        `leave that out, ${restorable(existing) ? `go on with it, from its beginning, with "tidemark restore FILE --from checkpoint:${submission.job} --fresh", ` : ""}` +
+        "or start over with --fresh, which drops the state",
+    };
   return {
     record: {
       ...existing,
@@ -235,10 +249,15 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
   };
 }
 
-/** A restore deals the state out to other operators, chains and exchanges, and says what of it does not fit. */
-function elsewhere({ job, checkpoints, status }: JobRecord): string {
-  const ended = status === "suspended" || status === "failed";
-  if (!ended || checkpoints.length === 0) return "";
+/** A restore deals the state out to other operators, chains, exchanges and splits, and says what of it does not fit. */
+function restorable({ checkpoints, status }: JobRecord): boolean {
+  return (status === "suspended" || status === "failed") && checkpoints.length > 0;
+}
+
+/** The same, where the graph is another one. */
+function elsewhere(existing: JobRecord): string {
+  const { job } = existing;
+  if (!restorable(existing)) return "";
   return `, look what fits the new one with "tidemark restore FILE --from checkpoint:${job} --fresh --dry-run" and go on without --dry-run`;
 }
 
