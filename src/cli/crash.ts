@@ -9,12 +9,15 @@ import { fileURLToPath } from "node:url";
 import { describeError, TidemarkError } from "../errors.ts";
 import { placeIn } from "../job/load.ts";
 import { startTimer } from "../timer.ts";
+import { exitProcess } from "./exit.ts";
 import { exitCodeOf, exitCodes } from "./report-error.ts";
 
 interface Crash {
   /** One line. */
   readonly reason: string;
   readonly code: number;
+  /** A line of the job's own files is on its stack. */
+  readonly passesJob: boolean;
 }
 
 const OWN_MODULES = fileURLToPath(new URL("../", import.meta.url));
@@ -27,10 +30,11 @@ function describeCrash(error: unknown, kind: string, jobPath: string | undefined
   const what = error instanceof Error && !(error instanceof TidemarkError) ? `${error.name}: ` : "";
   const where = place === undefined ? "" : ` (at ${place})`;
   const cause = `${what}${describeError(error)}${where}`;
+  const passesJob = place !== undefined;
   if (error instanceof TidemarkError || (place === undefined && isOurs(stack)))
-    return { reason: `${kind}: ${cause}`, code: exitCodeOf(error) };
-  if (jobPath === undefined) return { reason: `${kind}: ${cause}`, code: exitCodes.bug };
-  return { reason: `${kind} in the job's code: ${cause}`, code: exitCodes.jobCrashed };
+    return { reason: `${kind}: ${cause}`, code: exitCodeOf(error), passesJob };
+  if (jobPath === undefined) return { reason: `${kind}: ${cause}`, code: exitCodes.bug, passesJob };
+  return { reason: `${kind} in the job's code: ${cause}`, code: exitCodes.jobCrashed, passesJob };
 }
 
 /** Every line of the stack that is not Node's own. */
@@ -49,12 +53,40 @@ export function watchCrashes(jobPath: string | undefined, tell: (crash: Crash) =
     if (crashed) return;
     crashed = true;
     const crash = describeCrash(error, kind, jobPath);
-    process.stderr.write(`tidemark: this process ends by an ${crash.reason}\n`);
-    if (crash.code === exitCodes.bug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    sayCrash(crash, error);
     startTimer(TELL_BOUND_MS, () => process.exit(crash.code));
     await tell(crash).catch(() => undefined);
     process.exit(crash.code);
   };
   process.on("uncaughtException", (error) => void end(error, "uncaught exception"));
   process.on("unhandledRejection", (error) => void end(error, "unhandled rejection"));
+}
+
+/** Of one command, of different faults. */
+const TOLD_MAX = 10;
+
+/**
+ * For a command in whose process the job's code is, but does not run: a fault of that code is said once, and changes
+ * nothing. One of ours ends the process.
+ */
+export function outliveJobFaults(jobPath: string): void {
+  const file = resolve(jobPath);
+  const told = new Set<string>();
+  const take = (error: unknown, kind: string): void => {
+    const crash = describeCrash(error, kind, file);
+    if (crash.code !== exitCodes.jobCrashed && !crash.passesJob) {
+      sayCrash(crash, error);
+      exitProcess(crash.code);
+    }
+    if (told.has(crash.reason) || told.size === TOLD_MAX) return;
+    told.add(crash.reason);
+    process.stderr.write(`tidemark: warning: ${crash.reason}; the command goes on without it\n`);
+  };
+  process.on("uncaughtException", (error) => take(error, "uncaught exception"));
+  process.on("unhandledRejection", (error) => take(error, "unhandled rejection"));
+}
+
+function sayCrash(crash: Crash, error: unknown): void {
+  process.stderr.write(`tidemark: this process ends by an ${crash.reason}\n`);
+  if (crash.code === exitCodes.bug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
 }

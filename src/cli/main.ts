@@ -11,6 +11,7 @@ import { requestCommands } from "./commands/requests.ts";
 import { runCommand } from "./commands/run.ts";
 import { savepointCommands } from "./commands/savepoints.ts";
 import { workerCommand } from "./commands/worker.ts";
+import { exitProcess } from "./exit.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./report-error.ts";
 import { commandOutput, reserveStdout } from "./stdout.ts";
 
@@ -45,11 +46,11 @@ try {
   await program.parseAsync();
   await commandOutput.flushed();
   // At once: a job file may have left a timer or a server open.
-  process.exit();
+  exitProcess();
 } catch (error) {
   if (error instanceof CommanderError)
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  else process.exit(reportError(error));
+  else exitProcess(reportError(error));
 }
 
 /** In the form of all our messages: one line, what is wrong and what helps. */

@@ -11,6 +11,7 @@ import { connectNats, type NatsConnectOptions } from "../nats/connection/connect
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, type ClusterView, openCluster, viewCluster, warnOfCaptures } from "./assembly.ts";
+import { startEnvironment } from "./process-state.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;
@@ -187,7 +188,7 @@ export function overridesOf(flags: StorageFlags & Partial<ConfigFlags>): ConfigO
   return {
     // A variable that is set to nothing is not set.
     file: flags.configFile ? readConfigFile(flags.configFile) : undefined,
-    environment: process.env,
+    environment: startEnvironment,
     flags: {
       ...values,
       "--parallelism": flags.parallelism,

@@ -40,6 +40,7 @@ import {
   storageEnvironment,
 } from "./options.ts";
 import { sayingOnce, untilMet } from "./prerequisites.ts";
+import { startEnvironment } from "./process-state.ts";
 
 export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
@@ -153,7 +154,7 @@ export class RunSession {
       logDir: join(home, "logs", prepared.job.name),
       // One health port cannot serve them all.
       environment: {
-        ...process.env,
+        ...startEnvironment,
         TIDEMARK_HEALTH_PORT: undefined,
         ...connectionEnvironment(flags, url),
         ...storageEnvironment(prepared.config.checkpointing.storage),

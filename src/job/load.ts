@@ -58,9 +58,11 @@ export interface LoadedJob {
  * @throws ConfigurationError as `loadJob`; EnvironmentError when a file that was loaded cannot be read
  */
 export async function loadJobWithCode(path: string): Promise<LoadedJob> {
+  // Before the job file can go to another directory.
+  const file = resolve(path);
   const stopObserving = observeImports();
   const job = await loadJob(path).finally(stopObserving);
-  return { job, code: projectCodeOf(resolve(path)) };
+  return { job, code: projectCodeOf(file) };
 }
 
 async function checkFile(path: string, file: string): Promise<void> {

@@ -4,6 +4,7 @@ import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
+import { setOutcome } from "../exit.ts";
 import { wholeNumber } from "../options.ts";
 import { exitCodeHelp, exitCodes } from "../report-error.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
@@ -81,7 +82,7 @@ async function list(job: string, flags: ClientFlags): Promise<void> {
       return { checkpoints: all, damagedCheckpoints: damaged.map(({ checkpointId }) => checkpointId) };
     });
     print(flags, { job, checkpoints }, describeSummaries(job, checkpoints, Date.now()));
-    if (damagedCheckpoints.length > 0) process.exitCode = exitCodes.damaged;
+    if (damagedCheckpoints.length > 0) setOutcome(exitCodes.damaged);
   });
 }
 
@@ -146,7 +147,7 @@ async function verifyAll(job: string, flags: ClientFlags & { readonly fast?: boo
   await withJob(job, flags, async ({ storage, read }) => {
     const found = await whileRetained(read, (record) => verify(record, storage, flags.fast === true));
     print(flags, found, describeVerification(found));
-    if (found.damage.length > 0) process.exitCode = exitCodes.damaged;
+    if (found.damage.length > 0) setOutcome(exitCodes.damaged);
   });
 }
 

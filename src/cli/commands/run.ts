@@ -5,6 +5,7 @@ import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
+import { exitProcess } from "../exit.ts";
 import { addGapOptions, SkippedLines } from "../gaps.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
@@ -82,7 +83,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   if (flags.json === true) commandOutput.write(`${JSON.stringify(report)}\n`);
   else if (report.status !== "failed") say(epitaph(report, seconds, session.withoutCheckpoint(report)));
   if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
-  process.exit(
+  exitProcess(
     report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok,
   );
 }
@@ -116,11 +117,11 @@ class Interruption {
   #interrupt(): void {
     if (this.#session === undefined) {
       this.#say("interrupted while starting; run it again to go on");
-      process.exit(exitCodes.interrupted);
+      exitProcess(exitCodes.interrupted);
     }
     if (this.#asked) {
       this.#session.kill();
-      process.exit(exitCodes.interrupted);
+      exitProcess(exitCodes.interrupted);
     }
     this.#asked = true;
     if (this.#ending) return;

@@ -5,7 +5,7 @@ import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
 import { watchCrashes } from "../crash.ts";
 import { serveHealth } from "../health.ts";
-import { loadJobFile } from "../job-file.ts";
+import { loadJobFileToRun } from "../job-file.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import {
   addClusterOptions,
@@ -60,7 +60,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
     await running?.crashed(reason);
   });
   const logger = loggerOf(flags, "worker");
-  const prepared = prepareJob(await loadJobFile(path), overridesOf(flags));
+  const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   const { storage } = prepared.config.checkpointing;
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, storage);
   const worker = createWorker(cluster, prepared, {
