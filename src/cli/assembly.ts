@@ -289,7 +289,7 @@ export async function submissionOf(
       await prerequisites.ask(() => checkSink(operator.id, operator.sink, environment));
       if (operator.sink.target !== undefined) targets[operator.id] = operator.sink.target;
     }
-  prerequisites.assertMet();
+  await prerequisites.assertMet();
   checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));
   const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
   const submission: JobSubmission = {

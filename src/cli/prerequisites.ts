@@ -4,6 +4,7 @@
  * Owns: that all of them are named at once, and the wait for them. Does not own: what each operator needs (its connector),
  * or whether waiting makes sense (the command).
  */
+import { nearest } from "../config/suggestion.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import { PrerequisiteError, StreamMissingError, type WantedStream } from "../errors.ts";
 import { NatsEnvironment } from "../nats/connection/environment.ts";
@@ -11,6 +12,7 @@ import { streamMissing, wantedByAll } from "../nats/publisher/missing-stream.ts"
 import { pause } from "../timer.ts";
 
 const LOOK_EVERY_MS = 500;
+const NAMES_MAX = 1000;
 
 export class Prerequisites {
   readonly #nats: unknown;
@@ -32,20 +34,40 @@ export class Prerequisites {
   }
 
   /** @throws PrerequisiteError that holds all of them, a line each; a stream that several operators miss is one */
-  assertMet(): void {
+  async assertMet(): Promise<void> {
     const wanted = new Map<string, WantedStream[]>();
     const others: PrerequisiteError[] = [];
     for (const error of this.#unmet) {
       if (!(error instanceof StreamMissingError)) others.push(error);
       else wanted.set(error.wanted.stream, [...(wanted.get(error.wanted.stream) ?? []), error.wanted]);
     }
-    const missing = [...wanted.values()].map((all) =>
-      streamMissing(NatsEnvironment.of({ nats: this.#nats }, "the job"), wantedByAll(all)),
-    );
-    const unmet = [...missing, ...others];
-    if (unmet.length === 1) throw unmet[0];
-    if (unmet.length > 1) throw new PrerequisiteError(unmet.map(({ message }) => message).join("\n"));
+    const messages = others.map(({ message }) => message);
+    if (wanted.size > 0) {
+      const nats = NatsEnvironment.of({ nats: this.#nats }, "the job");
+      const known = await streamNames(nats);
+      for (const [stream, all] of wanted) {
+        const near = nearest(stream, known);
+        const hint = near === undefined ? "" : `; or did you mean stream ${near}?`;
+        messages.push(`${streamMissing(nats, wantedByAll(all)).message}${hint}`);
+      }
+    }
+    if (messages.length > 0) throw new PrerequisiteError(messages.join("\n"));
   }
+}
+
+/** Only for a better message: empty when they cannot be read. */
+async function streamNames(nats: NatsEnvironment): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    const manager = await nats.manager();
+    for await (const name of manager.streams.names()) {
+      names.push(name);
+      if (names.length >= NAMES_MAX) break;
+    }
+  } catch {
+    return [];
+  }
+  return names;
 }
 
 /**

@@ -151,9 +151,11 @@ export function placeIn(text: string, file: string): string | undefined {
 }
 
 function hintFor(message: string): string {
-  return /Cannot find (module|package) 'tidemark'/.test(message)
-    ? "\nInstall it beside the job file: npm install tidemark"
-    : "";
+  if (/Cannot find (module|package) 'tidemark'/.test(message))
+    return "\nInstall it beside the job file: npm install tidemark";
+  if (/^(Cannot use import statement outside a module|Unexpected token 'export')/.test(message))
+    return `\nThis folder's package.json says that .js is CommonJS: set "type": "module" there (npm pkg set type=module), or name the file .mjs`;
+  return "";
 }
 
 function jobOf(path: string, exported: Record<string, unknown>): Job {

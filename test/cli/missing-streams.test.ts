@@ -99,7 +99,9 @@ describe("with a server of the user's", () => {
   afterAll(() => server.stop());
 
   test.each(["run", "submit"])("%s ends, and names all that is missing", async (command) => {
+    workspace.shell(`nats stream add LENGHTS --subjects=of.lines --server=${server.url}`);
     const { code, stderr } = await workspace.run([command, "job.mjs", "--server", server.url]);
+    expect(stderr).toMatch(/stream LENGTHS does not exist.*; or did you mean stream LENGHTS\?\n/);
     expect(code).toBe(3);
     expect(stderr).toContain('stream "LINES" does not exist; create it: nats stream add LINES');
     expect(stderr).toContain("stream LENGTHS does not exist. Create it: nats stream add LENGTHS");

@@ -260,6 +260,16 @@ export default defineJob("twice", {}, (job) => {
     expect((await loadOnly(file)).message).toContain("npm install tidemark");
   });
 
+  test("modules in a folder whose .js is CommonJS", async () => {
+    await mkdir(join(directory, "common"));
+    await writeFile(join(directory, "common/package.json"), '{ "type": "commonjs" }');
+    const file = join(directory, "common/job.js");
+    for (const text of ['import { defineJob } from "tidemark";\n', "export default {};\n"]) {
+      await writeFile(file, text);
+      expect((await loadOnly(file)).message).toMatch(/"type": "module".*npm pkg set type=module.*\.mjs/);
+    }
+  });
+
   test("no such file, a directory, another extension", async () => {
     const at = (name: string) => join(project, name);
     await writeFile(at("word-count.ts"), "");
