@@ -21,7 +21,7 @@ beforeEach(() => {
     );
 });
 
-const run = (name: string) => workspace.start(here("run", `${name}.mjs`), { timeoutMs: 230_000 });
+const run = (name: string) => workspace.start(here("run", `${name}.mjs`));
 async function comesTo(job: string, what: string, met: (report: JobReport) => boolean): Promise<JobReport> {
   let last: JobReport | undefined;
   await until(

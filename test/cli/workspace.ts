@@ -5,11 +5,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { SpareClock, WAIT_BOUND_MS } from "../support/patience.ts";
 import { until as waitUntil } from "../support/until.ts";
 import { RELEASE_FILE } from "./jobs.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+const LOOK_EVERY_MS = 1000;
 export const mainFile = join(root, "dist/src/cli/main.js");
 
 export interface Ended {
@@ -21,13 +22,11 @@ export interface Ended {
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** It is killed after this, so that no test waits for ever. Default: as long as a test waits. */
-  readonly timeoutMs?: number;
   /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
   readonly ownGroup?: boolean;
 }
 
-/** One `tidemark ...` that runs. */
+/** One `tidemark ...` that runs. It is killed when a test has waited for it long enough. */
 export class Command {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
@@ -35,7 +34,7 @@ export class Command {
   stderr = "";
   #over = false;
 
-  constructor(child: ChildProcess, timeoutMs: number) {
+  constructor(child: ChildProcess) {
     this.child = child;
     child.stdout!.on("data", (chunk: Buffer) => {
       this.stdout += chunk.toString();
@@ -43,10 +42,13 @@ export class Command {
     child.stderr!.on("data", (chunk: Buffer) => {
       this.stderr += chunk.toString();
     });
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    const clock = new SpareClock();
+    const timer = setInterval(() => {
+      if (clock.look() > WAIT_BOUND_MS) child.kill("SIGKILL");
+    }, LOOK_EVERY_MS);
     this.ended = new Promise((resolve) => {
       child.once("close", (code, signal) => {
-        clearTimeout(timer);
+        clearInterval(timer);
         this.#over = true;
         resolve({ code, signal, stdout: this.stdout, stderr: this.stderr });
       });
@@ -134,7 +136,7 @@ export class Workspace {
       stdio: ["ignore", "pipe", "pipe"],
       detached: options.ownGroup === true,
     });
-    const command = new Command(child, options.timeoutMs ?? WAIT_BOUND_MS);
+    const command = new Command(child);
     this.#commands.push(command);
     return command;
   }
