@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { SingleBar } from "cli-progress";
+import { exitProcess } from "../../cli/exit.ts";
 import { reportError } from "../../cli/report-error.ts";
 import { RunSession } from "../../cli/run-session.ts";
 import { createLogger } from "../../observe/logger.ts";
@@ -185,7 +186,7 @@ try {
   const exact = shown.lost === 0 && shown.duplicated === 0 && shown.words === shown.expected;
   if (!exact) say("\nNOT exactly once");
   else if (shown.kills === 0) say("\nthe job ended before a worker could be killed; nothing is shown");
-  process.exit(exact && shown.kills > 0 ? 0 : 1);
+  exitProcess(exact && shown.kills > 0 ? 0 : 1);
 } catch (error) {
-  process.exit(reportError(error));
+  exitProcess(reportError(error));
 }
