@@ -154,7 +154,7 @@ export class OperatorError extends TidemarkError {
   position: string | undefined;
 
   constructor(operator: string, cause: unknown, position?: string) {
-    super(`operator "${operator}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    super(`operator "${operator}" failed: ${saidBy(cause)}`, {
       cause,
     });
     this.operator = operator;
@@ -178,6 +178,11 @@ export class RecordRefusedError extends TidemarkError {
 
 /** A record, or a value of state, is none that could come back as it is (state/plain-value.ts). */
 export class ValueRefusedError extends TidemarkError {
+  readonly retry = "restart";
+}
+
+/** A record is larger than any that can be sent to another worker. */
+export class RecordTooLargeError extends TidemarkError {
   readonly retry = "restart";
 }
 
@@ -225,16 +230,38 @@ export function retryOf(error: unknown): Retry {
   return error instanceof TidemarkError ? error.retry : "restart";
 }
 
-/** One line for logs, failure histories and the wire: message plus the chain of causes. */
+/**
+ * For logs, failure histories, the wire and the terminal: message plus the chain of causes. What records hold may stand in it, so
+ * nothing in it steers a terminal or hides.
+ */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let at: unknown = error; at !== undefined && parts.length < 5; ) {
-    const text = at instanceof Error ? at.message : String(at);
+    const text = at instanceof TidemarkError ? at.message : saidBy(at);
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     // NATS says the same in its own words below a denial.
     at = at instanceof Error && !(at instanceof PermissionDeniedError) ? at.cause : undefined;
   }
-  return parts.join(": ");
+  return parts.join(": ").replace(INVISIBLE, escaped);
+}
+
+/** Control characters but the line feed, invisible and direction marks, halves of surrogate pairs. */
+const INVISIBLE = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+function escaped(one: string): string {
+  const code = one.codePointAt(0)!.toString(16);
+  return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
+}
+
+const BEGINNING_LENGTH = 3000;
+const END_LENGTH = 1000;
+
+/** A message that is not ours: it may hold a whole record, so that its middle is left out. */
+function saidBy(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const beyond = text.length - BEGINNING_LENGTH - END_LENGTH;
+  if (beyond <= 0) return text;
+  return `${text.slice(0, BEGINNING_LENGTH)}… (${beyond} more characters) …${text.slice(-END_LENGTH)}`;
 }
 
 /** The same without what is another one at each try: the name of an object. */

@@ -27,5 +27,8 @@ function problemOf(name: unknown): string | undefined {
   }
   // "__proto__", "constructor", …: as a key of an object it would be something else, or nothing.
   if (name in Object.prototype) return "is a name that JavaScript keeps for itself; choose another one";
+  if (/^(con|prn|aux|nul|(com|lpt)[0-9])$/i.test(name)) {
+    return "is the name of a device on Windows, where no file can have it; choose another one";
+  }
   return undefined;
 }

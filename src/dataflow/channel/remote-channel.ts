@@ -21,7 +21,7 @@
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
  * falls into the subtask's turn, which is measured.
  */
-import { invariant } from "../../errors.ts";
+import { invariant, RecordTooLargeError } from "../../errors.ts";
 import type { Bus } from "./bus.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
 import { Collection } from "./collection.ts";
@@ -194,9 +194,10 @@ class RemoteOutput implements OutputChannel {
   /** One record, which counts as one frame. */
   #sendPieces(message: Uint8Array): void {
     if (message.length > RECORD_BYTES_MAX) {
-      this.#line.fail(
-        `one record takes ${message.length} bytes, and at most ${RECORD_BYTES_MAX} can be sent to another worker: send less`,
-      );
+      const problem =
+        `one record takes ${message.length} bytes, and at most ${RECORD_BYTES_MAX} can be sent to another worker: ` +
+        "send less, or keep it in a store of your own and send its name";
+      this.#line.fail(problem, new RecordTooLargeError(problem));
       return;
     }
     this.#framesSent++;

@@ -106,7 +106,9 @@ export class Generation {
           createEdgeOutput({
             partitioner: edge.partitioner,
             channels: this.#receiversOf(edge, index).map((to) =>
-              this.#output(edge, { edge: edge.id, from: index, to }, fail),
+              this.#output(edge, { edge: edge.id, from: index, to }, (error) =>
+                subtask.failSending(edge.id, error),
+              ),
             ),
             subtaskIndex: index,
             maxParallelism: deployment.maxParallelism,

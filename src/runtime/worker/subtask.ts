@@ -29,7 +29,7 @@ import {
   type SplitPosition,
   splitsOf,
 } from "../../dataflow/source.ts";
-import { describeError, invariant, retryOf } from "../../errors.ts";
+import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../errors.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
@@ -256,6 +256,19 @@ export class Subtask {
       signal,
       fail: (error) => this.fail(error),
     };
+  }
+
+  /** A channel of this edge has failed. What is wrong with a record is told of the operator that handed it on. */
+  failSending(edge: string, error: unknown): void {
+    const cause = error instanceof Error ? error.cause : undefined;
+    const sender = this.#options.vertex.operators.find(({ edges }) => edges.includes(edge));
+    if (cause instanceof RecordTooLargeError && sender !== undefined) {
+      // It may have waited for its frame while a few more were read.
+      const read = this.#reader?.describePosition() ?? `a record from ${this.#options.origins.join(" or ")}`;
+      this.fail(new OperatorError(sender.operator.id, cause, `${read}, or shortly before it`));
+    } else {
+      this.fail(error);
+    }
   }
 
   /** The subtask cannot go on; the generation fails with this error. */
