@@ -373,13 +373,13 @@ const cases: readonly Case[] = [
   },
   {
     title: "cancel without a coordinator",
-    args: () => here("cancel", "counting", "--connect-timeout", "1", "--prefix", "nobody"),
+    args: () => here("cancel", "counting", "--connect-timeout", "5", "--prefix", "nobody"),
     code: ENVIRONMENT,
-    says: ["no coordinator leads (tried for 1 s", "tidemark coordinator", "--prefix"],
+    says: ["no coordinator leads (tried for 5 s", "tidemark coordinator", "--prefix"],
   },
   {
     title: "submit without a coordinator",
-    args: () => here("submit", "good.mjs", "--connect-timeout", "1", "--prefix", "nobody"),
+    args: () => here("submit", "good.mjs", "--connect-timeout", "5", "--prefix", "nobody"),
     code: ENVIRONMENT,
     says: ["no coordinator leads"],
   },

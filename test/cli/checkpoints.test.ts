@@ -182,7 +182,7 @@ test("without a coordinator they read what is stored", async () => {
     expect(verified.stdout).toContain("no unreachable object");
   }
 
-  const collecting = await asks("checkpoints", "gc", JOB, "--connect-timeout", "1");
+  const collecting = await asks("checkpoints", "gc", JOB, "--connect-timeout", "5");
   expect(collecting).toMatchObject({ code: 3, stdout: "" });
   expect(collecting.stderr).toContain("no coordinator leads");
 });

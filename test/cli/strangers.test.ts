@@ -95,7 +95,7 @@ describe("a stream that captures the control subjects", () => {
     expect(after).toMatchObject({ generation: before.generation, restarts: 0, failures: [] });
     await endsExactly(processes);
     // Said at the start by each of them, and by what hands jobs in.
-    const submitted = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "1"));
+    const submitted = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "5"));
     for (const { stderr } of [...processes, submitted]) {
       expect(stderr).toContain(`stream AUDIT${tests} captures the control subjects of this cluster`);
       expect(stderr).toContain(`nats stream rm AUDIT${tests}`);
@@ -111,7 +111,7 @@ describe("a stream that captures the control subjects", () => {
     await add("FEEDS", `${prefix}.*.events`);
     await add("BESIDE", `${prefix}.audit.log`, `${prefix}-2.>`);
     await add("BOTH", `orders${tests}.>`, `${prefix}.*.control`);
-    const { stderr } = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "1"));
+    const { stderr } = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "5"));
     expect(stderr).not.toMatch(/FEEDS|BESIDE/);
     expect(stderr).toContain(
       `stream BOTH${tests} captures the control subjects of this cluster ("${prefix}.*.control")`,
@@ -120,7 +120,7 @@ describe("a stream that captures the control subjects", () => {
   });
 
   test("is named by a command that finds no coordinator", async () => {
-    const ended = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "2"));
+    const ended = await workspace.run(here("submit", "job.mjs", "--connect-timeout", "5"));
     expect(ended.code).toBe(3);
     expect(ended.stderr).toContain("no coordinator answers");
     expect(ended.stderr).toContain(`stream AUDIT${tests} captures this subject`);
