@@ -56,6 +56,9 @@ export class StreamMissingError extends PrerequisiteError {
   }
 }
 
+/** What lies in the place of a job's record is none (P52): that job stands still until a user mends it, and the others go on. */
+export class RecordUnreadableError extends EnvironmentError {}
+
 /** The NATS user may not do this. It may be allowed at any time, without a new connection: who can wait tries again. */
 export class PermissionDeniedError extends EnvironmentError {
   override readonly retry = "now";

@@ -136,6 +136,27 @@ const jobParts = {
   splits,
 };
 
+const terminalStatus = z.enum(["finished", "stopped", "canceled", "suspended", "failed"]);
+const jobStatus = z.enum(["created", "running", "settling", ...terminalStatus.options]);
+const abortReason = z.enum([
+  "expired",
+  "declined",
+  "async-exception",
+  "declined-task-not-ready",
+  "declined-subsumed",
+  "declined-on-cancellation-barrier",
+  "io-exception",
+  "finalize-failure",
+  "subsumed",
+  "job-stopped",
+]);
+
+/** For what is stored of a job (src/runtime/leader/stored-record.ts). */
+export const jobSchemas = {
+  ...{ text, texts, count, object },
+  ...{ jobParts, terminalStatus, jobStatus, abortReason },
+};
+
 const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nullable.text });
 
 /* ------------------------------------------------------------------ to the leader */
@@ -236,16 +257,7 @@ const pingAnswer: z.ZodType<PingAnswer> = z.object({
 const report = z
   .looseObject({
     job: text,
-    status: z.enum([
-      "created",
-      "running",
-      "settling",
-      "finished",
-      "stopped",
-      "canceled",
-      "suspended",
-      "failed",
-    ]),
+    status: jobStatus,
     phase: text,
     generation: count,
     checkpoints: z.looseObject({ completed: count, aborted: count }),
@@ -301,18 +313,6 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
   z.object({ type: z.literal("generation.teardown"), job, region: count, generation: count }),
 ]);
 
-const abortReason = z.enum([
-  "expired",
-  "declined",
-  "async-exception",
-  "declined-task-not-ready",
-  "declined-subsumed",
-  "declined-on-cancellation-barrier",
-  "io-exception",
-  "finalize-failure",
-  "subsumed",
-  "job-stopped",
-]);
 const generation = count;
 const checkpointId = count;
 

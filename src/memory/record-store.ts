@@ -6,6 +6,7 @@ import type { CompareAndSet, RecordStore, StoredRecord } from "../runtime/record
 const legalKey = /^[-/=\w]+(\.[-/=\w]+)*$/;
 
 export class MemoryRecordStore implements RecordStore {
+  readonly bucket = "memory";
   readonly #records = new Map<string, StoredRecord>();
   #lastRevision = 0;
 

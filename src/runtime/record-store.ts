@@ -15,6 +15,8 @@ export type CompareAndSet =
   | { readonly outcome: "refused" };
 
 export interface RecordStore {
+  /** Name of the KV bucket, for commands in messages. */
+  readonly bucket: string;
   /** @throws DisconnectedError or RequestTimeoutError; `undefined` only when the leader says there is no such key */
   read(key: string): Promise<StoredRecord | undefined>;
   /**

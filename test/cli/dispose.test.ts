@@ -3,8 +3,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { type Cluster, createClient } from "../../src/cli/assembly.ts";
-import { jobKey } from "../../src/runtime/leader/coordinator.ts";
-import { decodeRecord, encodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import { encodeRecord, jobKey, readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { jobRecord } from "../support/job-record.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";
@@ -36,7 +35,7 @@ const objects = async () => {
   for await (const { name } of cluster.storage.list(`${JOB}/`)) names.push(name);
   return names.sort();
 };
-const read = async (): Promise<JobRecord> => decodeRecord((await records.read(jobKey(JOB)))!.value);
+const read = async (): Promise<JobRecord> => (await readRecord(records, JOB))!.record;
 const write = async (record: JobRecord) => {
   const found = await records.read(jobKey(JOB));
   await records.compareAndSet(jobKey(JOB), encodeRecord(record), found?.revision ?? 0);

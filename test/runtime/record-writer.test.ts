@@ -5,7 +5,8 @@ import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../sr
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { decodeRecord, encodeRecord, RecordWriter } from "../../src/runtime/leader/record-writer.ts";
+import { RecordWriter } from "../../src/runtime/leader/record-writer.ts";
+import { decodeRecord, encodeRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../src/runtime/record-store.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
@@ -23,6 +24,7 @@ type Fate =
 
 /** The store in memory, reached over a bad connection. */
 class FlakyStore implements RecordStore {
+  readonly bucket = "memory";
   readonly store = new MemoryRecordStore();
   readonly fates: Fate[] = [];
   readonly attempts: { readonly record: JobRecord; readonly revision: number }[] = [];
@@ -40,7 +42,7 @@ class FlakyStore implements RecordStore {
   }
 
   async compareAndSet(key: string, value: Uint8Array, revision: number): Promise<CompareAndSet> {
-    this.attempts.push({ record: decodeRecord(value), revision });
+    this.attempts.push({ record: decodeRecord(value, KEY, this.bucket), revision });
     this.inFlightMax = Math.max(this.inFlightMax, ++this.inFlight);
     try {
       await new Promise((resolve) => setImmediate(resolve));
@@ -70,12 +72,14 @@ describe("the one writer of a job's record", () => {
   let store: FlakyStore;
   let leadership: AbortController;
   let stored: (readonly [JobRecord, JobRecord])[];
+  let lost: (string | undefined)[];
   let writer: RecordWriter;
 
   beforeEach(async () => {
     store = new FlakyStore();
     leadership = new AbortController();
     stored = [];
+    lost = [];
     const record = jobRecord();
     const created = await store.store.compareAndSet(KEY, encodeRecord(record), 0);
     if (created.outcome !== "stored") throw new Error("the first write was refused");
@@ -92,14 +96,19 @@ describe("the one writer of a job's record", () => {
       nowMs: () => 1000,
       newId: () => `write-${++ids}`,
       onStored: (before, after) => stored.push([before, after]),
+      onLost: (why) => lost.push(why?.message),
     });
   });
 
-  const inStore = async () => decodeRecord((await store.store.read(KEY))!.value);
+  const inStore = async () => decodeRecord((await store.store.read(KEY))!.value, KEY, "memory");
   /** As another process would write, whatever is there. */
   const overwrite = (some: Partial<JobRecord>) => async (memory: MemoryRecordStore) => {
     const now = (await memory.read(KEY))!;
-    await memory.compareAndSet(KEY, encodeRecord({ ...decodeRecord(now.value), ...some }), now.revision);
+    await memory.compareAndSet(
+      KEY,
+      encodeRecord({ ...decodeRecord(now.value, KEY, "memory"), ...some }),
+      now.revision,
+    );
   };
 
   it("writes changes in order, one compare-and-set in flight (P7)", async () => {
@@ -115,6 +124,18 @@ describe("the one writer of a job's record", () => {
     ]);
     expect(await inStore()).toMatchObject({ reservedCheckpointId: 4000, token: 5, updatedAtMs: 1000 });
     expect(writer.record).toEqual(await inStore());
+  });
+
+  it("is lost, by name, when something that is no record lies there, and writes nothing over it", async () => {
+    const garbage = new TextEncoder().encode("{}");
+    const { revision } = (await store.store.read(KEY))!;
+    await store.store.compareAndSet(KEY, garbage, revision);
+    const outcomes = await Promise.all([writer.change(reserve(2000)), writer.change(reserve(3000))]);
+    expect(outcomes).toEqual([{ outcome: "lost" }, { outcome: "lost" }]);
+    expect(lost).toEqual([
+      expect.stringContaining(`record "${KEY}" of KV bucket memory is no record of a job`),
+    ]);
+    expect((await store.store.read(KEY))!.value).toEqual(garbage);
   });
 
   it("writes nothing for a change that the record refuses", async () => {

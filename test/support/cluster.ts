@@ -14,8 +14,7 @@ import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { openNatsRecordStore } from "../../src/nats/storage/record-store.ts";
-import { jobKey } from "../../src/runtime/leader/coordinator.ts";
-import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { compiled } from "./compiled.ts";
 import { WAIT_BOUND_MS } from "./patience.ts";
@@ -89,8 +88,7 @@ export class TestCluster {
 
   /** The durable record; undefined when there is none yet. */
   async record(): Promise<JobRecord | undefined> {
-    const found = await this.#records.read(jobKey(this.#options.job));
-    return found === undefined ? undefined : decodeRecord(found.value);
+    return (await readRecord(this.#records, this.#options.job))?.record;
   }
 
   /** As the leader tells it. */

@@ -20,8 +20,8 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Coordinator, jobKey, type OwnJob } from "../../src/runtime/leader/coordinator.ts";
-import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import { Coordinator, type OwnJob } from "../../src/runtime/leader/coordinator.ts";
+import { decodeRecord, jobKey, readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { latch } from "./latch.ts";
@@ -260,9 +260,9 @@ export class MemoryWorld {
   }
 
   async record(): Promise<JobRecord> {
-    const found = await this.store.read(jobKey("words"));
+    const found = await readRecord(this.store, "words");
     if (found === undefined) throw new Error("there is no record");
-    return decodeRecord(found.value);
+    return found.record;
   }
 
   /** A job that has failed for good ends the waiting, unless that is what is waited for. */
@@ -387,9 +387,10 @@ function reachedOver(bus: MemoryBus, store: RecordStore, world: MemoryWorld): Re
     return work();
   };
   return {
+    bucket: store.bucket,
     read: (key) => connected(() => store.read(key)),
     async compareAndSet(key, value, revision) {
-      const record = key === jobKey("words") ? decodeRecord(value) : undefined;
+      const record = key === jobKey("words") ? decodeRecord(value, key, store.bucket) : undefined;
       if (record !== undefined) await world.beforeStore(record);
       const answer = await connected(() => store.compareAndSet(key, value, revision));
       if (record !== undefined && answer.outcome === "stored") world.afterStore(record);

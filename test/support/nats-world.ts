@@ -22,8 +22,7 @@ import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { SendCommands } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { jobKey } from "../../src/runtime/leader/coordinator.ts";
-import { decodeRecord } from "../../src/runtime/leader/record-writer.ts";
+import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import { patientSignal, WAIT_BOUND_MS } from "./patience.ts";
 import { shortTimings } from "./timings.ts";
 import { GiveUpError, until } from "./until.ts";
@@ -141,9 +140,9 @@ export class NatsWorld {
   }
 
   async record(job: string): Promise<JobRecord> {
-    const found = await (await this.cluster.openRecords()).read(jobKey(job));
+    const found = await readRecord(await this.cluster.openRecords(), job);
     if (found === undefined) throw new Error(`there is no record of ${job}`);
-    return decodeRecord(found.value);
+    return found.record;
   }
 
   /** Names of the checkpoint objects of a job that are in the bucket now. */

@@ -14,8 +14,7 @@ import {
 } from "../../errors.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
-import { jobKey } from "../../runtime/leader/coordinator.ts";
-import { decodeRecord, encodeRecord } from "../../runtime/leader/record-writer.ts";
+import { encodeRecord, jobKey, readRecord } from "../../runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../report-error.ts";
@@ -134,9 +133,9 @@ async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget
   const records = await view.findRecords();
   const storage = await view.findStorage();
   for (let tries = 0; records !== undefined && tries < TRIES; tries++) {
-    const found = await records.read(jobKey(job));
+    const found = await readRecord(records, job);
     if (found === undefined) break;
-    const plan = await planDisposal(decodeRecord(found.value), what, storage);
+    const plan = await planDisposal(found.record, what, storage);
     const record = { ...plan.record, writeId: newId(), updatedAtMs: Date.now() };
     if (!(await isStored(records, record, found.revision))) continue;
     await deleteDisposed(plan, storage);
@@ -152,7 +151,6 @@ async function isStored(records: RecordStore, record: JobRecord, revision: numbe
     return (await records.compareAndSet(key, encodeRecord(record), revision)).outcome === "stored";
   } catch (error) {
     if (!(error instanceof UnknownOutcomeError)) throw error;
-    const now = await records.read(key);
-    return now !== undefined && decodeRecord(now.value).writeId === record.writeId;
+    return (await readRecord(records, record.job))?.record.writeId === record.writeId;
   }
 }

@@ -41,8 +41,10 @@ async function list(flags: ClientFlags): Promise<void> {
 }
 
 async function listJobs(view: ClusterView, flags: ClientFlags): Promise<void> {
-  const jobs = (await readJobs(await view.findRecords())).map(summaryOf);
-  print(flags, { jobs }, describeJobs(jobs, Date.now()));
+  const { jobs, unreadable } = await readJobs(await view.findRecords());
+  const summaries = jobs.map(summaryOf);
+  const text = [describeJobs(summaries, Date.now()), ...unreadable.map(({ reason }) => reason)].join("\n");
+  print(flags, { jobs: summaries, ...(unreadable.length === 0 ? {} : { unreadable }) }, text);
 }
 
 async function status(job: string | undefined, flags: ClientFlags): Promise<void> {

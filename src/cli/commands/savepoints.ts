@@ -4,9 +4,8 @@ import type { Command } from "commander";
 import { RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
-import { jobKey } from "../../runtime/leader/coordinator.ts";
 import { readRestorable } from "../../runtime/leader/fork.ts";
-import { decodeRecord } from "../../runtime/leader/record-writer.ts";
+import { readRecord } from "../../runtime/leader/stored-record.ts";
 import { prepareSubmission } from "../assembly.ts";
 import { addGapOptions } from "../gaps.ts";
 import { loadJobFile } from "../job-file.ts";
@@ -114,10 +113,7 @@ async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
         storage: await view.findStorage(),
         openStorage: view.openStorage,
         host: hostname(),
-        recordOf: async (job) => {
-          const found = await records?.read(jobKey(job));
-          return found === undefined ? undefined : decodeRecord(found.value);
-        },
+        recordOf: async (job) => (await readRecord(records, job))?.record,
       });
       const plan = planRestore(source, prepared.plan, flags.drop);
       const { checkpointId, job } = source.manifest;

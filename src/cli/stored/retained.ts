@@ -11,27 +11,45 @@ import {
   EnvironmentError,
   ObjectCorruptError,
   ObjectMissingError,
+  RecordUnreadableError,
   RequestRefusedError,
 } from "../../errors.ts";
-import { jobKey } from "../../runtime/leader/coordinator.ts";
-import { decodeRecord } from "../../runtime/leader/record-writer.ts";
+import { jobKey, readRecord } from "../../runtime/leader/stored-record.ts";
 import { readManifest } from "../../runtime/manifest.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 
 const LOOKS = 10;
 
+export interface StoredJobs {
+  readonly jobs: readonly JobRecord[];
+  /** What lies in the place of a job's record and is none. */
+  readonly unreadable: readonly { readonly job: string; readonly reason: string }[];
+}
+
 /** @param records undefined: there are none yet */
-export async function readJobs(records: RecordStore | undefined): Promise<JobRecord[]> {
+export async function readJobs(records: RecordStore | undefined): Promise<StoredJobs> {
   const keys = (await records?.keys(jobKey(""))) ?? [];
-  const found = await Promise.all(keys.map((key) => records?.read(key)));
-  const all = found.flatMap((one) => (one === undefined ? [] : [decodeRecord(one.value)]));
-  return all.filter((record) => !isTombstone(record));
+  const jobs: JobRecord[] = [];
+  const unreadable: { job: string; reason: string }[] = [];
+  await Promise.all(
+    keys.map(async (key) => {
+      const job = key.slice(jobKey("").length);
+      try {
+        const found = await readRecord(records, job);
+        if (found !== undefined && !isTombstone(found.record)) jobs.push(found.record);
+      } catch (error) {
+        if (!(error instanceof RecordUnreadableError)) throw error;
+        unreadable.push({ job, reason: error.message });
+      }
+    }),
+  );
+  const byName = (one: { job: string }, other: { job: string }) => (one.job < other.job ? -1 : 1);
+  return { jobs: jobs.sort(byName), unreadable: unreadable.sort(byName) };
 }
 
 /** @throws RequestRefusedError when there is no such job */
 export async function readJob(records: RecordStore | undefined, job: string): Promise<JobRecord> {
-  const found = await records?.read(jobKey(job));
-  const record = found === undefined ? undefined : decodeRecord(found.value);
+  const record = (await readRecord(records, job))?.record;
   if (record === undefined || isTombstone(record))
     throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
   return record;

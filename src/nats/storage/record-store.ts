@@ -82,7 +82,7 @@ export class NatsRecordStore implements RecordStore {
   readonly #link: NatsLink;
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
-  readonly #bucket: string;
+  readonly bucket: string;
   readonly #stream: string;
   readonly #subjectPrefix: string;
 
@@ -91,7 +91,7 @@ export class NatsRecordStore implements RecordStore {
     this.#link = NatsLink.of(environment.connection);
     this.#client = environment.client(answerTimeoutMs);
     this.#manager = manager;
-    this.#bucket = bucket;
+    this.bucket = bucket;
     this.#stream = streamOf(bucket);
     this.#subjectPrefix = `$KV.${bucket}.`;
   }
@@ -123,7 +123,7 @@ export class NatsRecordStore implements RecordStore {
   }
 
   async keys(prefix: string): Promise<string[]> {
-    const what = `keys of KV bucket ${this.#bucket}`;
+    const what = `keys of KV bucket ${this.bucket}`;
     // The server filters by whole tokens, the rest of the prefix is ours to compare.
     const tokens = prefix.slice(0, prefix.lastIndexOf(".") + 1);
     const info = await this.#ask(what, () =>
@@ -131,7 +131,8 @@ export class NatsRecordStore implements RecordStore {
     );
     const keys = Object.keys(info.state.subjects ?? {})
       .map((subject) => subject.slice(this.#subjectPrefix.length))
-      .filter((key) => key.startsWith(prefix));
+      // What another program has put there under a key that none of ours can have is nobody's record.
+      .filter((key) => key.startsWith(prefix) && legalKey.test(key));
     const records = await Promise.all(keys.map((key) => this.read(key)));
     return keys.filter((_, index) => records[index] !== undefined).sort();
   }
@@ -191,7 +192,7 @@ export class NatsRecordStore implements RecordStore {
   }
 
   #named(key: string): string {
-    return `record "${key}" of KV bucket ${this.#bucket}`;
+    return `record "${key}" of KV bucket ${this.bucket}`;
   }
 }
 

@@ -11,7 +11,7 @@
  *     job: requests for those are not answered (P50).
  * X4  A runtime whose record was taken over by the other scope is closed, and forgotten.
  */
-import type { JobRecord, JobStatus, LeadershipScope, TerminalStatus } from "../../../machines/protocol.ts";
+import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
@@ -24,7 +24,13 @@ import type {
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { DisconnectedError, describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import {
+  DisconnectedError,
+  describeError,
+  RecordUnreadableError,
+  RequestRefusedError,
+  retryOf,
+} from "../../errors.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
@@ -33,7 +39,8 @@ import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
-import { decodeRecord, encodeRecord } from "./record-writer.ts";
+import { answerOf, hasEnded, ledByCluster, ledByRun, leftBehindByRun, runningInRun } from "./refusals.ts";
+import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
 import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
@@ -62,7 +69,6 @@ export interface CoordinatorOptions extends Surroundings {
 }
 
 const NEVER = new AbortController().signal;
-export const jobKey = (job: string): string => `job.${job}`;
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -116,7 +122,7 @@ export class Coordinator {
       this.#session = link.serve(
         subjects.runControl(own.job, own.session),
         shapes.leaderRequest,
-        (request) => this.#receiveFromRun(request),
+        (request) => answerOf(this.#receiveFromRun(request), request),
         this.#complain,
       );
     this.#lease.start();
@@ -140,7 +146,7 @@ export class Coordinator {
     this.#control = link.serve(
       own === undefined ? subjects.allControl() : subjects.control(own.job),
       shapes.leaderRequest,
-      (request) => this.#receive(request),
+      (request) => answerOf(this.#receive(request), request),
       this.#complain,
     );
     this.#adoption = this.#adoptJobs(token);
@@ -164,7 +170,7 @@ export class Coordinator {
         for (const key of keys) {
           const job = key.slice(jobKey("").length);
           await this.#inOrder(async () => {
-            if (this.#lease.token === token && !this.#jobs.has(job)) await this.#adopt(job, this.#scope);
+            if (this.#lease.token === token && !this.#jobs.has(job)) await this.#adoptOrName(job);
           });
         }
         return;
@@ -176,12 +182,21 @@ export class Coordinator {
     }
   }
 
+  /** One job whose record is none does not keep the others from being led. */
+  async #adoptOrName(job: string): Promise<void> {
+    try {
+      await this.#adopt(job, this.#scope);
+    } catch (error) {
+      if (!(error instanceof RecordUnreadableError)) throw error;
+      this.#options.logger.error({ job }, error.message);
+    }
+  }
+
   /** Leads the job from its record on, if the record is of this scope. */
   async #adopt(job: string, scope: LeadershipScope): Promise<void> {
-    const found = await this.#options.store.read(jobKey(job));
-    if (found === undefined) return;
-    const record = decodeRecord(found.value);
-    if (record.scope !== scope) return;
+    const found = await readRecord(this.#options.store, job);
+    if (found === undefined || found.record.scope !== scope) return;
+    const { record } = found;
     const token = await this.#lease.tokenAbove(record.token);
     if (token !== undefined) this.#run(job, record, found.revision, token);
   }
@@ -198,7 +213,8 @@ export class Coordinator {
       revision,
       key: jobKey(job),
       onEnded: (ended, signal) => this.#releases.ended(ended, signal),
-      onLost: () => {
+      onLost: (why) => {
+        if (why !== undefined) this.#options.logger.error({ job }, why.message);
         if (this.#jobs.get(job) === runtime) this.#forget(job);
       },
     });
@@ -256,12 +272,7 @@ export class Coordinator {
     const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
     if (other === undefined) return await this.#inOrder(() => this.#submit(request));
     if (this.#leads(job) && own === undefined) return await this.#inOrder(() => this.#submit(request));
-    return {
-      answer: "refused",
-      reason:
-        `job ${job} is led by the "tidemark run" of ${other} alone: ` +
-        `end that one with Ctrl-C or "tidemark cancel ${job}", then submit the job again`,
-    };
+    return ledByRun(job, other);
   }
 
   /** From the `tidemark run` that has started this process. */
@@ -269,13 +280,7 @@ export class Coordinator {
     if (request.type !== "job.submit") return undefined;
     const { job } = request.submission;
     const rival = await this.#lease.rival();
-    if (rival !== undefined)
-      return {
-        answer: "refused",
-        reason:
-          `job ${job} is running already, by the "tidemark run" of ${rival}: ` +
-          `watch it with "tidemark status ${job}", or end that one with Ctrl-C and run the job again`,
-      };
+    if (rival !== undefined) return runningInRun(job, rival);
     await this.#adoption;
     return await this.#inOrder(() => this.#submit(request));
   }
@@ -310,13 +315,7 @@ export class Coordinator {
     if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
     // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.
     if ((await this.#watch.presentHolder(leaseKey(job))) !== undefined) return undefined;
-    if (record.scope === "job" && !hasEnded(record))
-      return {
-        answer: "refused",
-        reason:
-          `job ${job} was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit" ` +
-          "and its job file; with --fresh it starts over",
-      };
+    if (record.scope === "job" && !hasEnded(record)) return leftBehindByRun(job);
     // What has ended only waits to be looked at, deleted, or handed in again.
     await this.#inOrder(() => (this.#jobs.has(job) ? Promise.resolve() : this.#adopt(job, record.scope)));
     return this.#jobs.has(job) ? await this.#receive(request) : undefined;
@@ -349,8 +348,7 @@ export class Coordinator {
   }
 
   async #recordOf(job: string): Promise<JobRecord | undefined> {
-    const found = await this.#options.store.read(jobKey(job));
-    return found === undefined ? undefined : decodeRecord(found.value);
+    return (await readRecord(this.#options.store, job))?.record;
   }
 
   /** A leader that has just begun does not know yet who is there. */
@@ -368,8 +366,8 @@ export class Coordinator {
     const { store, newId, clock, storage } = this.#options;
     const { job } = submission;
     const key = jobKey(job);
-    const found = await store.read(key);
-    const stored = found === undefined ? undefined : decodeRecord(found.value);
+    const found = await readRecord(store, job);
+    const stored = found?.record;
     const running = await this.#upToDate(job);
     // The consumers of the next run have the same names.
     await this.#releases.released(job);
@@ -412,17 +410,13 @@ export class Coordinator {
   /** Why a run may not have a job: coordinators of the cluster lead it. */
   async #ledByCluster(
     existing: JobRecord | undefined,
-    { job, submissionId }: JobSubmission,
+    { submissionId }: JobSubmission,
   ): Promise<string | undefined> {
     const concerns =
       this.#scope === "job" && existing?.scope === "cluster" && existing.submissionId !== submissionId;
     if (!concerns || hasEnded(existing)) return undefined;
     const leader = await this.#watch.livingHolder(leaseKey());
-    if (leader === undefined) return undefined;
-    return (
-      `job ${job} is ${existing.status} already, led by the coordinator of ${leader}: watch it with "tidemark status ${job}"; ` +
-      `to change it, end it with "tidemark cancel ${job}" or "tidemark stop ${job}" first, or hand it in there with "tidemark submit"`
-    );
+    return leader === undefined ? undefined : ledByCluster(existing, leader);
   }
 
   /** A worker has offered itself for a job that is not led here. */
@@ -431,16 +425,4 @@ export class Coordinator {
     const sinceMs = clock.elapsedMs() - (this.#offersMs.get(job) ?? Number.NEGATIVE_INFINITY);
     return sinceMs < 2 * timings.registerIntervalMs;
   }
-}
-
-const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
-  "finished",
-  "stopped",
-  "failed",
-  "canceled",
-  "suspended",
-]);
-
-function hasEnded({ status }: JobRecord): boolean {
-  return ENDED.has(status);
 }

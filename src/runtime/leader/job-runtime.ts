@@ -21,6 +21,7 @@ import type {
   SnapshotRequest,
   SubtaskMessage,
 } from "../../control/messages.ts";
+import type { RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
 import { newLife } from "../life.ts";
@@ -63,8 +64,8 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
   /** The terminal status is durable. The signal is aborted when this runtime is closed. */
   readonly onEnded: (record: JobRecord, signal: AbortSignal) => void;
-  /** Another leader has taken the job over: this runtime is to be closed. */
-  readonly onLost: () => void;
+  /** Another leader has taken the job over, or its record is none any more: this runtime is to be closed. */
+  readonly onLost: (why?: RecordUnreadableError) => void;
 }
 
 export class JobRuntime {

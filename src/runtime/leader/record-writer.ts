@@ -7,13 +7,15 @@
  * W1  A change whose outcome is unknown blocks all later ones until it is settled: by sending the same value again at
  *     the same revision, never by guessing.
  * W2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
+ * W3  What is no record (P52) is never written over: it may have taken the place of a newer leader's.
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
-import { retryOf } from "../../errors.ts";
+import { RecordUnreadableError, retryOf } from "../../errors.ts";
 import { pause } from "../../timer.ts";
 import type { RecordStore } from "../record-store.ts";
+import { decodeRecord, encodeRecord } from "./stored-record.ts";
 
 export type WriteOutcome =
   | { readonly outcome: "stored"; readonly before: JobRecord; readonly record: JobRecord }
@@ -35,19 +37,11 @@ export interface RecordWriterOptions {
   readonly newId: () => string;
   /** After each stored change, in order. */
   readonly onStored?: (before: JobRecord, after: JobRecord) => void;
-  /** Once, when another leader's token is in the record. */
-  readonly onLost?: () => void;
+  /** Once, when another leader's token is in the record, or something that is no record lies there. */
+  readonly onLost?: (why?: RecordUnreadableError) => void;
 }
 
 const RETRY_MS = 100;
-
-export function encodeRecord(record: JobRecord): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(record));
-}
-
-export function decodeRecord(value: Uint8Array): JobRecord {
-  return JSON.parse(new TextDecoder().decode(value)) as JobRecord;
-}
 
 export class RecordWriter {
   readonly #options: RecordWriterOptions;
@@ -89,9 +83,9 @@ export class RecordWriter {
         updatedAtMs: this.#options.nowMs(),
       };
       const settled = await this.#store(record);
-      if (settled === "lost") {
+      if (settled === "lost" || settled instanceof RecordUnreadableError) {
         this.#lost = true;
-        if (!this.#options.signal.aborted) this.#options.onLost?.();
+        if (!this.#options.signal.aborted) this.#options.onLost?.(settled === "lost" ? undefined : settled);
         return { outcome: "lost" };
       }
       if (settled === "stored") {
@@ -102,7 +96,7 @@ export class RecordWriter {
   }
 
   /** Writes this very value until it is known to be stored, or never to be. */
-  async #store(record: JobRecord): Promise<"stored" | "lost" | "moved"> {
+  async #store(record: JobRecord): Promise<"stored" | "lost" | "moved" | RecordUnreadableError> {
     const { store, key, token, signal } = this.#options;
     const writing = this.#writing;
     const value = encodeRecord(record);
@@ -118,7 +112,7 @@ export class RecordWriter {
         }
         const now = await store.read(key);
         if (now === undefined) return "lost";
-        const found = decodeRecord(now.value);
+        const found = decodeRecord(now.value, key, store.bucket);
         const settled = settleWrite(
           { writeId: record.writeId, token, revision },
           { writeId: found.writeId, token: found.token, revision: now.revision },
@@ -131,6 +125,7 @@ export class RecordWriter {
           return settled;
         }
       } catch (error) {
+        if (error instanceof RecordUnreadableError) return error;
         if (retryOf(error) !== "now") throw error;
         writing.failed(error);
       }

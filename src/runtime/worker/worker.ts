@@ -153,7 +153,8 @@ export class Worker {
         if (answer.answer === "accepted" || answer.answer === "refused") await this.#directory.end();
         if (answer.answer === "refused")
           this.#options.onRefused(new RequestRefusedError(this.#whyRefused(answer)));
-        if (answer.answer === "unknown") this.#leader.failed(`job ${job} is not submitted, or has ended`);
+        if (answer.answer === "unknown")
+          this.#leader.failed(answer.reason ?? `job ${job} is not submitted, or has ended`);
         else this.#leader.passed();
         if (answer.answer === "accepted") this.#endOlderThan(answer.generations ?? []);
       } catch (error) {
