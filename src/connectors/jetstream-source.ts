@@ -273,8 +273,11 @@ async function open<T>(
   const reader = new JetstreamReader<T>(splits, options.until === "end");
   try {
     await Promise.all(
-      splits.map(async ({ split, progress, reader: it }) => {
-        if (split.retention === "interest") await progress?.ensure();
+      splits.map(async ({ split, progress, reader: it }, index) => {
+        const isResumed = positions[index]?.position !== undefined;
+        if (split.retention === "interest" && progress !== undefined)
+          // What the stream has dropped while the consumer was away may have been input of the split (P42).
+          it.wasUnheld(await progress.ensure(isResumed));
         await it.open();
       }),
     );

@@ -418,4 +418,37 @@ describe("progress", () => {
     const second = await openAll(source, at50);
     expect((await read(second, 70)).map(({ n }) => n)).toEqual(range(51, 120));
   });
+
+  test("an interest stream that dropped messages while the progress consumer was away has lost input, whoever asks next", async () => {
+    await makeStream(0, { retention: "interest" });
+    const source = jetstreamSource<{ n: number }>({ stream: "LINES", subjects: ["lines.1"] });
+    const [split] = await source.discover(environment());
+    const resumed = (gaps: "fail" | "skip") =>
+      openAll(source, [{ split: { ...split!, gaps }, position: at(49) }]);
+    const ours = (from: number, to: number) => range(from, to).filter((n) => n % 4 === 1);
+    const first = await openAll(source);
+    await publish(1, 60);
+    expect(await read(first, 15)).toHaveLength(15);
+    await first.close();
+    // It was there all the time: what is missing are other subjects.
+    const second = await resumed("fail");
+    await publish(61, 80);
+    expect((await read(second, 7)).map(({ n }) => n)).toEqual(ours(50, 80));
+    expect(second.skipped?.()).toEqual({ ranges: 0, sequences: 0 });
+    await second.close();
+    for await (const { name } of manager.consumers.list("LINES"))
+      await manager.consumers.delete("LINES", name);
+    await publish(81, 100);
+    for (const _again of [1, 2]) {
+      const third = await resumed("fail");
+      await publish(101, 120);
+      await expect(read(third, 1)).rejects.toThrow(
+        /sequences 50 to 100 are gone.*may have held messages of "lines\.1".*the progress consumer of the source.*was away.*--skip-gaps/s,
+      );
+      await third.close();
+    }
+    const last = await resumed("skip");
+    expect((await read(last, 10)).map(({ n }) => n)).toEqual([...ours(101, 120), ...ours(101, 120)]);
+    expect(last.skipped?.()).toEqual({ ranges: 1, sequences: 51 });
+  });
 });

@@ -46,6 +46,8 @@ export interface Asked {
 export class GapJudge<T> {
   accounted: number;
   reached: number;
+  /** Up to here nothing held the split's messages in an interest stream. */
+  unheld = 0;
   readonly #options: GapJudgeOptions;
   readonly #buffer: RecordBuffer<T>;
   #resumed: boolean;
@@ -70,6 +72,10 @@ export class GapJudge<T> {
     this.accounted = sequence;
     this.#buffer.release(this.#buffer.recordsIn);
     return true;
+  }
+
+  get #held(): { readonly filters: readonly string[]; readonly unheld: number } {
+    return { filters: this.#options.filters, unheld: this.unheld };
   }
 
   get settled(): boolean {
@@ -109,7 +115,8 @@ export class GapJudge<T> {
   begins(info: StreamInfo): SourcePositionError | undefined {
     const problem = this.answered(info, this.ask());
     if (problem !== undefined) return problem;
-    const before = firstSequence(info, this.#options.filters) - 1;
+    // What was not held may be there all the same: it is judged when it comes, or does not.
+    const before = firstSequence(info, { ...this.#held, unheld: 0 }) - 1;
     const resumed = this.#resumed;
     this.#resumed = true;
     if (before <= this.reached) return undefined;
@@ -126,10 +133,9 @@ export class GapJudge<T> {
 
   /** @returns what ends reading; records up to there are released, the others are gone */
   answered(info: StreamInfo, asked: Asked): SourcePositionError | undefined {
-    const { filters } = this.#options;
     const problem = identityProblem({ ...this.#options, received: asked.reached }, info);
     if (problem !== undefined) return problem;
-    const first = firstSequence(info, filters);
+    const first = firstSequence(info, this.#held);
     const buffer = this.#buffer;
     for (let record = buffer.recordsReleased; record < asked.records; record++) {
       const sequence = buffer.sequenceOf(record);
@@ -154,7 +160,7 @@ export class GapJudge<T> {
   #gap(range: SequenceRange, info: StreamInfo): SourcePositionError | undefined {
     if (this.#options.gaps === "fail") {
       this.#buffer.dropUnreleased();
-      return gapProblem(this.#options, range, info);
+      return gapProblem({ ...this.#options, unheld: this.unheld }, range, info);
     }
     this.#ahead.push(range);
     this.#options.onSkipped(range);

@@ -53,6 +53,8 @@ const ACK_WAIT_MS = 7 * 24 * 3600 * 1000;
 const CONSUMER_NOT_FOUND = 10014;
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_EXISTS = 10148;
+/** In the consumer's metadata: it was made when the stream had come to this sequence, after its job had begun to read. */
+const UNHELD = "tidemark-unheld";
 
 export class ProgressConsumer {
   readonly #options: ProgressOptions;
@@ -72,20 +74,35 @@ export class ProgressConsumer {
     this.#link = NatsLink.of(options.nats.connection);
   }
 
-  /** Makes the consumer if it is not there. @throws EnvironmentError when it is somebody else's; what the server answers */
-  async ensure(): Promise<void> {
-    const { stream, name, filters } = this.#options;
+  /**
+   * Makes the consumer if it is not there.
+   * @param isResumed whether the job has read before: then what an interest stream has dropped meanwhile may have been input
+   * @returns up to which sequence that is so; 0: the consumer has been there since the job began
+   * @throws EnvironmentError when it is somebody else's; what the server answers
+   */
+  async ensure(isResumed: boolean): Promise<number> {
+    const { stream, name, filters, retention } = this.#options;
+    const unheld =
+      isResumed && retention === "interest"
+        ? (await this.#call((manager) => manager.streams.info(stream))).state.last_seq
+        : 0;
+    const held = retention === "interest" ? { metadata: { [UNHELD]: String(unheld) } } : {};
     try {
-      await this.#call((manager) => manager.consumers.add(stream, this.#config({ durable_name: name })));
+      await this.#call((manager) =>
+        manager.consumers.add(stream, this.#config({ durable_name: name, ...held })),
+      );
+      this.#isThere = true;
+      return unheld;
     } catch (error) {
       if (!isApiError(error, CONSUMER_EXISTS)) throw error;
-      await this.#assertOwn();
-      // Made by an earlier version of the job, with other subjects.
-      const none = { filter_subject: undefined, filter_subjects: undefined } as unknown as ConsumerConfig;
-      const subjects = { ...none, ...filterConfig(filters) };
-      await this.#call((manager) => manager.consumers.update(stream, name, subjects));
     }
+    const found = await this.#assertOwn();
+    // Made by an earlier version of the job, with other subjects.
+    const none = { filter_subject: undefined, filter_subjects: undefined } as unknown as ConsumerConfig;
+    const subjects = { ...none, ...filterConfig(filters) };
+    await this.#call((manager) => manager.consumers.update(stream, name, subjects));
     this.#isThere = true;
+    return Number(found?.config.metadata?.[UNHELD] ?? 0);
   }
 
   /** A completed checkpoint holds everything up to `sequence`. Returns at once. */
@@ -143,7 +160,7 @@ export class ProgressConsumer {
   async #reset(nextSequence: number): Promise<void> {
     const { stream, name } = this.#options;
     // The server does not answer at all when the consumer to move is not there.
-    if (!this.#isThere) await this.ensure();
+    if (!this.#isThere) await this.ensure(true);
     this.#isThere = false;
     await this.#call((manager) => manager.consumers.reset(stream, name, nextSequence));
     this.#isThere = true;
@@ -163,14 +180,17 @@ export class ProgressConsumer {
     );
   }
 
-  async #assertOwn(): Promise<void> {
+  /** undefined: it is not there. */
+  async #assertOwn(): Promise<ConsumerInfo | undefined> {
     const { job, stream, name } = this.#options;
     const found = await this.#call((manager) => manager.consumers.info(stream, name)).catch(
       (error: unknown) => {
         if (!isApiError(error, CONSUMER_NOT_FOUND)) throw error;
+        return undefined;
       },
     );
     if (found !== undefined) assertOwn(found, job, stream);
+    return found;
   }
 
   /** From the beginning by default: a consumer cannot be moved to before its start. */

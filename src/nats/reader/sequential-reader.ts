@@ -143,6 +143,11 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#end = end ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Before `open`: the consumer that holds the messages of an interest stream was away until the stream had come to this sequence. */
+  wasUnheld(upTo: number): void {
+    this.#judge.unheld = upTo;
+  }
+
   /** Resolves when reading has begun, however long the server is away. @throws SourcePositionError, EnvironmentError */
   async open(): Promise<void> {
     if (this.#judge.accounted >= this.#end) {

@@ -50,10 +50,15 @@ export function missingStream(stream: string, received: number, cause: unknown):
 /**
  * Everything below this sequence is gone, and may have gone unread. What is missing above it was deleted singly: by a
  * deletion or purge of some subjects, a newer message of its subject, a rollup, or its time to live. That is no loss.
+ *
+ * @param unheld up to here an interest stream may have dropped messages, because the progress consumer was away
  */
-export function firstSequence({ config, state }: StreamInfo, filters: readonly string[]): number {
-  // What nobody is interested in leaves an interest stream at once; the progress consumer keeps what is ours.
-  if (config.retention === "interest" && filters.length > 0 && !hasLimits(config)) return 0;
+export function firstSequence(
+  { config, state }: StreamInfo,
+  { filters, unheld }: { readonly filters: readonly string[]; readonly unheld: number },
+): number {
+  // What no consumer waits for leaves an interest stream at once; the progress consumer keeps what is ours, while it is there.
+  if (config.retention === "interest" && filters.length > 0 && !hasLimits(config)) return unheld + 1;
   return state.first_seq;
 }
 
@@ -73,7 +78,7 @@ function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): str
     if (config.allow_msg_ttl) return "its messages may have a time to live";
   }
   if (config.retention === "interest" && filters.length > 0)
-    return "it drops the messages of other subjects when their consumers have them";
+    return "it drops the messages of other subjects when their consumers have them, and those of this source only while its progress consumer is away";
   return undefined;
 }
 
@@ -99,7 +104,12 @@ export function decisionAboutGaps(
 
 /** What stops a job with `gaps: "fail"`. */
 export function gapProblem(
-  { stream, operator, filters }: { stream: string; operator: string; filters: readonly string[] },
+  {
+    stream,
+    operator,
+    filters,
+    unheld,
+  }: { stream: string; operator: string; filters: readonly string[]; unheld: number },
   { from, to }: SequenceRange,
   info: StreamInfo,
 ): SourcePositionError {
@@ -109,8 +119,10 @@ export function gapProblem(
       ? "the job has not read"
       : `may have held messages of ${filters.map((filter) => `"${filter}"`).join(", ")} that the job has not read, or none: the server cannot tell any more`;
   const limits = limitsOf(info.config);
-  const cause =
-    limits === ""
+  const wasUnheld = from <= unheld;
+  const cause = wasUnheld
+    ? "the progress consumer of the source, which holds what is not read yet, was away, and an interest stream drops what no consumer waits for"
+    : limits === ""
       ? "a purge or a deletion took them"
       : `a limit of the stream (${limits}), a purge or a deletion took them`;
   const keep =
@@ -118,7 +130,7 @@ export function gapProblem(
       ? ""
       : `; so that it does not happen again, raise the limits: ${shellCommand("nats", "stream", "edit", stream)}`;
   return new SourcePositionError(
-    `stream "${stream}" begins at sequence ${info.state.first_seq}, but the job goes on at sequence ${from}: ${range} gone, which ${held}; ${cause}. ` +
+    `stream "${stream}" ${wasUnheld ? "has lost messages" : `begins at sequence ${info.state.first_seq}`}, but the job goes on at sequence ${from}: ${range} gone, which ${held}; ${cause}. ` +
       `The job stops in front of them. To go on without them, with its state: ${shellCommand("tidemark", "run", "FILE", "--skip-gaps", operator)} ` +
       `(submit and restore take it, too; or set gaps: "skip" on the source)${keep}`,
   );
