@@ -1,5 +1,5 @@
 /**
- * How long `tidemark run` waits for the end that its user has asked for (P49).
+ * How long `tidemark run` and `tidemark cancel` wait for the end that their user has asked for (P49).
  *
  * Owns: when waiting is over, and what is said then. Does not own: the job's own end; a suspension that cannot take its
  * checkpoint is ended by the leader. What ends here is the process: a decided transaction stays decided, the record
@@ -39,22 +39,26 @@ export class EndingPatience {
   }
 }
 
-/** What a job that has not ended still waits for, and what comes of it. */
+/**
+ * What a job that has not ended still waits for, and what comes of it.
+ * @param next what its user can do
+ */
 export function unendedText(
   job: string,
   latest: Pick<JobReport, "status" | "phase" | "waitingFor"> | undefined,
   troubles: readonly Trouble[],
   spentMs: number,
+  next = AGAIN,
 ): string {
   const seconds = Math.round(spentMs / 1000);
   const reasons = [...new Map(troubles.map(({ what, reason }) => [what, `${what} (${reason})`])).values()];
   if (latest?.waitingFor) reasons.push(latest.waitingFor);
   const waits = reasons.length === 0 ? "" : `; it waits for: ${reasons.join("; ")}`;
   if (latest === undefined)
-    return `job ${job} has not ended, and its coordinator has said nothing for ${seconds} s${waits}. ${AGAIN}`;
+    return `job ${job} has not ended, and its coordinator has said nothing for ${seconds} s${waits}. ${next}`;
   if (latest.status === "settling")
-    return `job ${job} is settling: output that is decided has not been committed within ${seconds} s${waits}. It stays decided. ${AGAIN}`;
-  return `job ${job} has not ended within ${seconds} s (${latest.phase})${waits}. It is as if it had crashed: nothing is lost. ${AGAIN}`;
+    return `job ${job} is settling: output that is decided has not been committed within ${seconds} s${waits}. It stays decided. ${next}`;
+  return `job ${job} has not ended within ${seconds} s (${latest.phase})${waits}. It is as if it had crashed: nothing is lost. ${next}`;
 }
 
 const AGAIN = "Run it again, and it goes on there";

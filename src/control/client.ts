@@ -37,6 +37,8 @@ export interface ControlClientOptions {
 const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_MS = 200;
 const SETTLING_TIMEOUT_MS = 10_000;
+/** While a snapshot is waited for, how the job is doing. */
+const LOOK_EVERY_MS = 2000;
 /** The leader copies what the job starts from before it answers. */
 const RESTORE_TIMEOUT_MS = 600_000;
 const NEVER = new AbortController().signal;
@@ -73,7 +75,10 @@ export class ControlClient {
     return answer.answer === "status" ? answer.status : undefined;
   }
 
-  /** Resolves when the request has been taken; the job ends by and by. */
+  /**
+   * Resolves when the request has been taken; the job ends by and by.
+   * @throws RequestRefusedError when it has ended, or is ending, in another way
+   */
   async cancel(job: string): Promise<void> {
     await this.#known(job, { type: "job.cancel", job });
   }
@@ -87,13 +92,19 @@ export class ControlClient {
   }
 
   /**
-   * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included.
+   * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included. `onWaiting` is
+   * told meanwhile how the job is doing, every few seconds.
    * @throws RequestRefusedError with the reason when it was refused or given up; EnvironmentError when the job is to end
    *   with it and its last output cannot be committed: that is decided, and still tried (P49)
    */
-  async snapshot(asked: Omit<SnapshotRequest, "type">, signal?: AbortSignal): Promise<CompletedSnapshot> {
+  async snapshot(
+    asked: Omit<SnapshotRequest, "type">,
+    signal?: AbortSignal,
+    onWaiting?: (report: JobReport) => void,
+  ): Promise<CompletedSnapshot> {
     const { job } = asked;
     let settlingMs: number | undefined;
+    let lookMs = performance.now() + LOOK_EVERY_MS;
     for (;;) {
       const answer = await this.#request(job, { type: "job.snapshot", ...asked });
       if (answer.answer === "unknown") throw unknownJob(job);
@@ -103,7 +114,12 @@ export class ControlClient {
           `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
-      if (asked.then !== "go-on") settlingMs = await this.#settlingSince(job, settlingMs);
+      if (asked.then !== "go-on" || performance.now() >= lookMs) {
+        lookMs = performance.now() + LOOK_EVERY_MS;
+        const report = await this.status(job);
+        if (report !== undefined) onWaiting?.(report);
+        if (asked.then !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
+      }
       await pause(RETRY_MS, signal ?? NEVER);
     }
   }
@@ -132,9 +148,9 @@ export class ControlClient {
   }
 
   /** @throws EnvironmentError when that is too long ago */
-  async #settlingSince(job: string, sinceMs: number | undefined): Promise<number | undefined> {
-    const report = await this.status(job);
+  #settlingSince(report: JobReport | undefined, sinceMs: number | undefined): number | undefined {
     if (report?.status !== "settling") return undefined;
+    const { job } = report;
     const { settlingTimeoutMs = SETTLING_TIMEOUT_MS } = this.#options;
     const nowMs = performance.now();
     if (sinceMs === undefined || nowMs - sinceMs < settlingTimeoutMs) return sinceMs ?? nowMs;

@@ -110,6 +110,26 @@ test("no permission to publish: told with the subject; Ctrl-C ends with exit cod
   expect(await written()).toBe(RECORDS);
 });
 
+test("cancel where decided output cannot be committed: exit code 3 and the reason; it stays canceled, and the next start commits", async () => {
+  await outputStream();
+  copy();
+  const running = workspace.start(as("nowrite", "run", "job.mjs"));
+  await running.says(`trouble: committing to stream OUT-${id}, still tried`);
+  const canceling = await workspace.run(as("admin", "cancel", `job-${id}`));
+  expect(canceling).toMatchObject({ code: 3, stdout: "" });
+  expect(canceling.stderr).toMatch(/is settling: output that is decided has not been committed/);
+  expect(canceling.stderr).toMatch(`this NATS user may not publish to "out.${id}"; allow it`);
+  expect(canceling.stderr).toMatch(
+    `It is canceled all the same, as soon as that is possible: "tidemark status job-${id}" shows it`,
+  );
+  expect(await interrupted(running)).toMatchObject({ code: 3 });
+  expect(await written()).toBe(0);
+
+  const again = await workspace.run(as("admin", "run", "job.mjs"));
+  expect(again.stdout).toMatch(`job job-${id} was canceled`);
+  expect(await written()).toBe(RECORDS);
+});
+
 test("no consumer can be made: told with the subject; Ctrl-C suspends while it restores", async () => {
   await outputStream();
   copy();

@@ -109,7 +109,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
   expect(runAgain.stderr.match(/^tidemark: /gm)).toHaveLength(1);
 
   const canceled = await workspace.run(here("cancel", "counting"));
-  expect(canceled).toMatchObject({ code: 0, stdout: "job counting is being canceled\n", stderr: "" });
+  expect(canceled).toMatchObject({ code: 0, stdout: "job counting is canceled\n", stderr: "" });
   await ends("canceled");
   const resubmitted = await workspace.run(here("submit", "job.ts"));
   expect(resubmitted.code).toBe(4);

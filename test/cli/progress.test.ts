@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { reasonInWords } from "../../machines/words.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../../src/cli/progress.ts";
+import { WaitingLines } from "../../src/cli/waiting.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 
 type Changes = Partial<Omit<JobReport, "checkpoints">> & {
@@ -176,4 +177,23 @@ describe("what is tried in vain", () => {
     expect(lines.news("leader", [at(1)])).toHaveLength(1);
     expect(lines.news("leader", [at(2)])).toEqual([]);
   });
+});
+
+test("a command that waits says every ten seconds what for", () => {
+  const lines = new WaitingLines(0);
+  const draining = report({ phase: "running.draining" });
+  expect(lines.news(draining, 9_999)).toBeUndefined();
+  expect(lines.news(draining, 10_000)).toBe(
+    "waiting for 10 s; job j is ending its sources to be drained. Ctrl-C ends this command, not what it has asked for",
+  );
+  expect(lines.news(draining, 19_999)).toBeUndefined();
+  const trouble = { what: "publishing to OUT", reason: "no permission", sinceMs: 0, where: ["leader"] };
+  const waiting = report({
+    phase: "waiting",
+    waitingFor: "2 slots; the workers offer 0",
+    troubles: [trouble],
+  });
+  expect(lines.news(waiting, 20_000)).toMatch(
+    "job j is waiting for workers: 2 slots; the workers offer 0; publishing to OUT (no permission).",
+  );
 });

@@ -389,3 +389,29 @@ describe("whoever is about to ask again", () => {
     expect(leader.requests.unanswered).toBe(0);
   });
 });
+
+describe("a cancel", () => {
+  test.each([
+    ["finished", null, "job word-count is finished: there is nothing to cancel"],
+    ["stopped", null, "job word-count is stopped: there is nothing to cancel"],
+    [
+      "suspended",
+      null,
+      'there is nothing to cancel; "tidemark dispose job:word-count" deletes what it keeps',
+    ],
+    ["failed", null, 'there is nothing to cancel; "tidemark dispose job:word-count" deletes what it keeps'],
+    ["settling", "suspended", "job word-count is ending already, and will be suspended"],
+    ["settling", "finished", "job word-count is ending already, and will be finished"],
+  ] as const)("of a job that is %s (%s) is refused", (status, settleTo, words) => {
+    expect(new Leader({ status, settleTo }).requests.cancelRefusal()).toMatch(words);
+  });
+
+  test.each([
+    ["running", null],
+    ["created", null],
+    ["settling", "canceled"],
+    ["canceled", null],
+  ] as const)("of a job that is %s (%s) is taken", (status, settleTo) => {
+    expect(new Leader({ status, settleTo }).requests.cancelRefusal()).toBeUndefined();
+  });
+});

@@ -17,6 +17,7 @@ import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
+import { untilCanceled } from "./canceled.ts";
 import {
   addClientOptions,
   type ClientFlags,
@@ -45,7 +46,10 @@ export function requestCommands(program: Command): void {
     .option("--to <place>", "where the savepoint goes: a directory (an absolute path) or nats:<bucket>")
     .addHelpText(
       "after",
-      exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job is being canceled"),
+      exitCodeHelp(
+        ["ok", "usage", "environment", "refused", "bug"],
+        "the job is canceled, and what was decided is committed",
+      ),
     )
     .action(cancel);
 }
@@ -93,9 +97,10 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
       await clientOf(view, flags).cancel(job);
+      await untilCanceled(view, job);
       const dispose = await disposalOf(view, job);
-      const text = `job ${job} is being canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
-      return print(flags, { job, canceling: true, dispose }, text);
+      const text = `job ${job} is canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
+      return print(flags, { job, canceled: true, dispose }, text);
     }
     const { checkpointId, location } = await takeSavepoint(view, flags, job, "cancel");
     const dispose = await disposalOf(view, job);

@@ -2,6 +2,7 @@
 import type { CompletedSnapshot } from "../../control/client.ts";
 import type { SnapshotRequest } from "../../control/messages.ts";
 import { type ClusterView, newId } from "../assembly.ts";
+import { sayWhileWaiting } from "../waiting.ts";
 import { type ClientFlags, clientOf } from "./client.ts";
 
 /** Waits until the savepoint is complete and, when the job was to end with it, until it has ended. */
@@ -11,11 +12,12 @@ export function takeSavepoint(
   job: string,
   then: SnapshotRequest["then"],
 ): Promise<CompletedSnapshot> {
-  return clientOf(view, flags).snapshot({
+  const asked = {
     job,
     request: newId(),
     kind: "savepoint",
     directory: flags.to ?? null,
     then,
-  });
+  } as const;
+  return clientOf(view, flags).snapshot(asked, undefined, sayWhileWaiting());
 }

@@ -223,6 +223,8 @@ export class JobRuntime {
   }
 
   cancel(): LeaderAnswer {
+    const reason = this.#requests.cancelRefusal();
+    if (reason !== undefined) return { answer: "refused", reason };
     this.#host.send("job", { type: "cancel.requested" });
     return { answer: "accepted" };
   }

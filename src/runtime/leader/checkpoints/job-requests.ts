@@ -156,6 +156,20 @@ export class JobRequests {
     return undefined;
   }
 
+  /** Why the job cannot be canceled; undefined: it can, or it is or was already. */
+  cancelRefusal(): string | undefined {
+    const { job, status, settleTo } = this.#options.record();
+    if (this.#options.ended()) {
+      if (status === "canceled") return undefined;
+      const kept = status === "suspended" || status === "failed";
+      const disposal = kept ? `; "tidemark dispose job:${job}" deletes what it keeps` : "";
+      return `job ${job} is ${status}: there is nothing to cancel${disposal}`;
+    }
+    const settlesTo = settleTo ?? this.#settlesTo;
+    if (settlesTo === null || settlesTo === "canceled") return undefined;
+    return `job ${job} is ending already, and will be ${settlesTo}: "tidemark status ${job}" shows what that waits for`;
+  }
+
   /** Why the job cannot be suspended now; undefined: it can, or it is being suspended already. */
   suspendRefusal(): string | undefined {
     const { job, status, settleTo } = this.#options.record();
@@ -172,9 +186,13 @@ export class JobRequests {
     return undefined;
   }
 
-  /** Before the record says so, too. */
   get #suspending(): boolean {
-    return (this.#options.host.context("job") as JobContext | undefined)?.settleTo === "suspended";
+    return this.#settlesTo === "suspended";
+  }
+
+  /** Before the record says so, too. */
+  get #settlesTo(): JobRecord["settleTo"] {
+    return (this.#options.host.context("job") as JobContext | undefined)?.settleTo ?? null;
   }
 
   /** `onCompleted` is what follows its success. */
