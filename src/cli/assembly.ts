@@ -330,6 +330,7 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     codeFingerprint: prepared.codeFingerprint,
     codeListing: prepared.codeListing,
     processId: process.pid,
+    host: hostname(),
     link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage, logger: options.logger }),
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,
     flushMs: config.channels.flushMs,

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Trouble, TroubleWatch, TroubleWatcher } from "../dataflow/trouble.ts";
 import { EnvironmentError } from "../errors.ts";
-import { CHILD_VARIABLE, type ChildMessage } from "./lifetime.ts";
+import { CHILD_VARIABLE, type ChildMessage, type ParentMessage } from "./lifetime.ts";
 import { exitCodes } from "./report-error.ts";
 
 export interface ChildSpec {
@@ -28,6 +28,10 @@ export interface ChildrenOptions {
   /** What a child has been trying in vain at present, as it says itself. */
   readonly onTroubles?: (name: string, troubles: readonly Trouble[]) => void;
   readonly onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
+  /** A worker that had started has ended by itself. */
+  readonly onWorkerEnded?: (worker: string, reason: string) => void;
+  /** A child that has not answered for so long, in ms, is killed, so that another one can go on. */
+  readonly silenceMsMax: number;
 }
 
 const RESTART_PAUSE_MS = 100;
@@ -35,6 +39,8 @@ const RESTART_PAUSE_MS = 100;
 const FAILED_STARTS_MAX = 5;
 /** A child that lives for so long has got over what killed it before. */
 const SETTLED_MS = 10_000;
+/** So many in the time that a child may be silent: one that comes late because we were held up ourselves counts once. */
+const PINGS = 4;
 const HOPELESS: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
 
 export class Children {
@@ -70,21 +76,36 @@ export class Children {
     });
     closeSync(log);
     let started = false;
+    let worker: string | undefined;
     let lastWord: string | undefined;
+    let unanswered = 0;
+    const pinging = setInterval(() => {
+      if (!started) return;
+      if (++unanswered > PINGS) {
+        lastWord ??= `it has not answered for ${this.#options.silenceMsMax} ms: a function does not return, or the process is held up`;
+        child.kill("SIGKILL");
+      } else if (child.connected) child.send({ type: "ping" } satisfies ParentMessage, () => {});
+    }, this.#options.silenceMsMax / PINGS);
+    pinging.unref();
     child.on("message", (message: ChildMessage) => {
+      unanswered = 0;
       if (message.type === "started") {
         started = true;
+        worker = message.worker;
         this.#lives(spec.name, child);
       } else if (message.type === "crashed") lastWord = message.reason;
-      else this.#options.onTroubles?.(spec.name, message.troubles);
+      else if (message.type === "troubles") this.#options.onTroubles?.(spec.name, message.troubles);
     });
     this.#running.set(spec.name, child);
     child.once("exit", (code, signal) => {
+      clearInterval(pinging);
       if (this.#running.get(spec.name) === child) this.#running.delete(spec.name);
       this.#options.onTroubles?.(spec.name, []);
       this.#options.onExit?.(spec.name, code, signal);
       if (this.#ending) return;
-      this.#died(spec.name, lastWord ?? obituary(code, signal, this.#logFile(spec.name)));
+      const reason = lastWord ?? obituary(code, signal, this.#logFile(spec.name));
+      if (worker !== undefined) this.#options.onWorkerEnded?.(worker, reason);
+      this.#died(spec.name, reason);
       const failures = started ? 0 : failedStarts + 1;
       if ((code !== null && HOPELESS.has(code)) || failures >= FAILED_STARTS_MAX)
         this.#options.onHopeless(this.#lastLines(spec.name));
@@ -149,7 +170,21 @@ export class Children {
 
 function obituary(code: number | null, signal: NodeJS.Signals | null, logFile: string): string {
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-  return `${how}; its log is ${logFile}`;
+  return `${how}${likelyCause(signal, logFile)}; its log is ${logFile}`;
+}
+
+/** Node ends by a signal when its heap is full, and the system kills what takes too much memory. */
+function likelyCause(signal: NodeJS.Signals | null, logFile: string): string {
+  if (signal === "SIGKILL") return " from outside, as the system does when memory runs out";
+  if (signal !== null && tailOf(logFile).includes("heap out of memory"))
+    return ", because its heap was full: give it more with NODE_OPTIONS=--max-old-space-size=<MB>, or keep less in memory";
+  return "";
+}
+
+const TAIL_BYTES = 16_384;
+
+function tailOf(file: string): string {
+  return readFileSync(file).subarray(-TAIL_BYTES).toString();
 }
 
 function stopChild(child: ChildProcess, boundMs: number): Promise<void> {

@@ -90,3 +90,17 @@ function sayCrash(crash: Crash, error: unknown): void {
   process.stderr.write(`tidemark: this process ends by an ${crash.reason}\n`);
   if (crash.code === exitCodes.bug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
 }
+
+/**
+ * The job's code may end the process itself, by `process.exit`. Nobody can stop that; here it is said who did it.
+ * @param tell must not wait: the process is about to be gone
+ */
+export function watchExits(jobPath: string, tell: (reason: string) => void): void {
+  process.on("exit", (code) => {
+    const place = placeIn(new Error("exit").stack ?? "", resolve(jobPath));
+    if (place === undefined) return;
+    const reason = `process.exit(${code}) in the job's code (at ${place})`;
+    process.stderr.write(`tidemark: this process ends by ${reason}\n`);
+    tell(reason);
+  });
+}

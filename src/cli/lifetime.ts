@@ -12,11 +12,19 @@ export const CHILD_VARIABLE = "TIDEMARK_CHILD";
 
 /** What such a child says to its parent. */
 export type ChildMessage =
-  | { readonly type: "started" }
+  /** `worker`: its name, when it is one. */
+  | { readonly type: "started"; readonly worker?: string }
+  /** To each ping of its parent. */
+  | { readonly type: "alive" }
   /** It ends, and why. */
   | { readonly type: "crashed"; readonly reason: string }
   /** All that it has been trying in vain at present. */
   | { readonly type: "troubles"; readonly troubles: readonly Trouble[] };
+
+/** What its parent asks again and again: a process whose event loop is held up does not answer. */
+export interface ParentMessage {
+  readonly type: "ping";
+}
 
 /** To a parent that listens; else nothing. */
 export function tellParent(message: ChildMessage): void {
@@ -49,7 +57,10 @@ export function watchLifetime(boundMs: number): Lifetime {
   process.on("SIGTERM", () => end("SIGTERM"));
   process.on("SIGINT", () => end("SIGINT"));
   process.on("SIGHUP", () => end("SIGHUP"));
-  if (process.connected) process.on("disconnect", () => process.exit(1));
+  if (process.connected) {
+    process.on("disconnect", () => process.exit(1));
+    process.on("message", () => tellParent({ type: "alive" }));
+  }
   // The parent was gone before we could listen, and nobody will ever tell.
   else if (process.env[CHILD_VARIABLE] !== undefined) process.exit(1);
   // What a job starts is not our parent's child.

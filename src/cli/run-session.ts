@@ -5,7 +5,6 @@
  * shown (commands/run.ts, the examples).
  */
 
-import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
 import type { ControlClient } from "../control/client.ts";
@@ -13,7 +12,7 @@ import type { JobReport, JobSubmission } from "../control/messages.ts";
 import { Strangers } from "../control/strangers.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
-import { ConfigurationError, describeError, EnvironmentError } from "../errors.ts";
+import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import { startLastingServer } from "../nats/server/lasting-server.ts";
 import type { NatsServer } from "../nats/server/server.ts";
 import { provideNatsServer } from "../nats/server/server-binary.ts";
@@ -28,6 +27,7 @@ import {
 } from "./assembly.ts";
 import { Children } from "./children.ts";
 import { EndingPatience, unendedText } from "./ending.ts";
+import { EventFile } from "./event-file.ts";
 import { describeGaps, type GapFlags } from "./gaps.ts";
 import { loadJobFile } from "./job-file.ts";
 import {
@@ -68,6 +68,9 @@ export interface RunSessionOptions {
 }
 
 const POLL_MS = 200;
+/** A child that is silent for much longer than its leader waits for it will not come back by itself. */
+const SILENT_HEARTBEATS = 3;
+const SILENCE_MS_MIN = 10_000;
 /** A child that has not ended by then is killed. */
 const STOP_MS = 10_000;
 /** The same when the job has not ended in time either. */
@@ -162,6 +165,8 @@ export class RunSession {
       onHopeless: (error) => hopeless(error),
       troubles: cluster.troubles,
       onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
+      onWorkerEnded: (worker, reason) => session.#tellEnded(worker, reason),
+      silenceMsMax: Math.max(SILENCE_MS_MIN, SILENT_HEARTBEATS * prepared.config.heartbeat.timeoutMs),
     });
     const session: RunSession = new RunSession(
       options,
@@ -298,6 +303,11 @@ export class RunSession {
     this.#troubleListener?.(source, troubles);
   }
 
+  /** The leader finds out that it is gone, not why. */
+  #tellEnded(worker: string, reason: string): void {
+    this.#client.workerEnded(this.prepared.job.name, worker, reason).catch(() => undefined);
+  }
+
   #startWorkers(options: RunSessionOptions): void {
     const { parallelism, checks } = this.prepared.config;
     const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
@@ -362,44 +372,6 @@ export class RunSession {
     await this.cluster.nats.connection.close();
     this.#events?.close();
     await this.#server?.stop();
-  }
-}
-
-/** Events as they come, each written before the next one: what is in the file when the process dies is whole. */
-class EventFile {
-  readonly #path: string;
-  readonly #descriptor: number;
-  readonly #logger: Logger;
-  #refused = false;
-
-  constructor(path: string, logger: Logger) {
-    this.#path = path;
-    this.#logger = logger;
-    try {
-      this.#descriptor = openSync(path, "a");
-    } catch (cause) {
-      throw new ConfigurationError("events", `--events ${path} cannot be written; name another file`, {
-        cause,
-      });
-    }
-  }
-
-  append(line: string): void {
-    if (this.#refused) return;
-    try {
-      writeSync(this.#descriptor, `${line}\n`);
-    } catch (error) {
-      // The job is worth more than its events.
-      this.#refused = true;
-      this.#logger.warn(
-        {},
-        `--events ${this.#path} takes no more (${describeError(error)}); the job goes on without it`,
-      );
-    }
-  }
-
-  close(): void {
-    closeSync(this.#descriptor);
   }
 }
 

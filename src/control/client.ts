@@ -36,6 +36,8 @@ export interface ControlClientOptions {
 
 const REQUEST_TIMEOUT_MS = 2000;
 const RETRY_MS = 200;
+/** Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work. */
+const RETRY_MS_MAX = 2000;
 const SETTLING_TIMEOUT_MS = 10_000;
 /** While a snapshot is waited for, how the job is doing. */
 const LOOK_EVERY_MS = 2000;
@@ -83,6 +85,13 @@ export class ControlClient {
     await this.#known(job, { type: "job.cancel", job });
   }
 
+  /** Tells the leader that a worker's process has ended, before it finds that out. Asked once: it finds it out anyway. */
+  async workerEnded(job: string, worker: string, reason: string): Promise<void> {
+    const { link, subjects } = this.#options;
+    const request: LeaderRequest = { type: "worker.crashed", job, worker, reason };
+    await link.ask(subjects.control(job), request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS);
+  }
+
   /**
    * As `cancel`.
    * @throws RequestRefusedError when the job is ending in another way already
@@ -105,6 +114,7 @@ export class ControlClient {
     const { job } = asked;
     let settlingMs: number | undefined;
     let lookMs = performance.now() + LOOK_EVERY_MS;
+    let pauseMs = RETRY_MS;
     for (;;) {
       const answer = await this.#request(job, { type: "job.snapshot", ...asked });
       if (answer.answer === "unknown") throw unknownJob(job);
@@ -120,7 +130,8 @@ export class ControlClient {
         if (report !== undefined) onWaiting?.(report);
         if (asked.then !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
       }
-      await pause(RETRY_MS, signal ?? NEVER);
+      await pause(pauseMs, signal ?? NEVER);
+      pauseMs = longer(pauseMs);
     }
   }
 
@@ -178,6 +189,7 @@ export class ControlClient {
         : subjects.control(job);
     const signal = timeoutSignal(leaderTimeoutMs);
     let last: unknown;
+    let pauseMs = RETRY_MS;
     while (!signal.aborted) {
       try {
         const answer = await link.ask(subject, request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS);
@@ -186,7 +198,9 @@ export class ControlClient {
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
         last = error;
-        await pause(RETRY_MS, signal);
+        await pause(pauseMs, signal);
+        // Nobody there costs nobody anything, and somebody may come at any time.
+        if (!(error instanceof NoRespondersError)) pauseMs = longer(pauseMs);
       }
     }
     const tried = `tried for ${leaderTimeoutMs / 1000} s on ${subject}`;
@@ -200,3 +214,5 @@ export class ControlClient {
     );
   }
 }
+
+const longer = (pauseMs: number): number => Math.min(RETRY_MS_MAX, pauseMs * 1.5);

@@ -53,6 +53,8 @@ export interface WorkerRegistration {
   readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   readonly processId: number;
+  /** Name of its machine. */
+  readonly host: string;
   /** Description of the checkpoint storage that it uses. */
   readonly storage: string;
   /** null: that storage is no directory. */
@@ -230,6 +232,7 @@ export interface JobReport {
     readonly worker: string;
     readonly slots: number;
     readonly processId: number;
+    readonly host: string;
   }[];
   readonly subtasks: readonly SubtaskReport[];
   readonly checkpoints: {

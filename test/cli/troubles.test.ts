@@ -45,7 +45,7 @@ async function input(messages: readonly string[]): Promise<string> {
 const job = (body: string, options = NONE) =>
   workspace.write(
     "job.mjs",
-    `import { existsSync } from "node:fs";
+    `import { existsSync, writeFileSync } from "node:fs";
 import { defineJob, fileSink, generatorSource, jetstreamSink, jetstreamSource } from "tidemark";
 const numbers = (count) => generatorSource({ count, generate: (index) => index });
 export default defineJob("job-${id}", { checkpointing: { interval: "200ms" }, ${options} }, (job) => { ${body} });\n`,
@@ -173,9 +173,11 @@ describe("a worker that the job's code ends", () => {
     job(rejecting("n === 42"), 'restart: { strategy: "fixed-delay", attempts: 2, delay: "50ms" }');
     const ended = await workspace.run(here("run", "job.mjs"));
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toMatch(/^tidemark: job job-t\d+ failed: worker \w+: its process has ended: /);
+    expect(ended.stderr).toMatch(
+      /^tidemark: job job-t\d+ failed: worker \w+ \(pid \d+ on [^)]+\): its process has ended: /,
+    );
     expect(ended.stderr).toMatch(said);
-    expect(ended.stdout).toMatch(/^failure: worker \w+: its process has ended: /m);
+    expect(ended.stdout).toMatch(/^failure: worker \w+ \(pid \d+ on [^)]+\): its process has ended: /m);
     const json = JSON.parse((await workspace.run(here("run", "job.mjs", "--json"))).stdout) as JobReport;
     expect(json.status).toBe("failed");
     for (const { where, reason } of json.failures) {
@@ -195,6 +197,40 @@ describe("a worker that the job's code ends", () => {
     expect(code).toBe(6);
     const shown = await workspace.run(here("status", `job-${id}`));
     expect(shown.stdout).toMatch(said);
+  });
+
+  test.each([
+    ["process.exit", "process.exit(9)", /process\.exit\(9\) in the job's code \(at job\.mjs:\d+\)/],
+    [
+      "a full heap",
+      "for (;;) kept.push(new Array(1_000_000).fill(n + 0.5))",
+      /because its heap was full: give it more/,
+    ],
+    ["a kill from outside", 'process.kill(process.pid, "SIGKILL")', /by SIGKILL from outside/],
+  ])("%s is the cause that is told, with the worker and its machine", async (_, body, cause) => {
+    job(`const kept = []; job.source("numbers", numbers(100)).map("end", (n) => { if (n === 42) { ${body}; } return n; })
+      .sink("s", fileSink({ directory: "out" }));`);
+    const env = { NODE_OPTIONS: "--max-old-space-size=100" };
+    const ended = await workspace.run(here("run", "job.mjs", "--json"), { env });
+    expect(ended.code).toBe(1);
+    const [failure] = (JSON.parse(ended.stdout) as JobReport).failures;
+    expect(failure?.reason).toMatch(/^its process has ended: /);
+    expect(failure?.reason).toMatch(cause);
+    expect(failure?.where).toMatch(/^worker \w+ \(pid \d+ on [^)]+\)$/);
+  });
+
+  test("one that hangs is lost by its name, and is replaced", async () => {
+    const body = `if (n === 42 && !existsSync("hung")) { writeFileSync("hung", ""); for (;;); }`;
+    job(
+      `job.source("numbers", numbers(100)).map("hang", (n) => { ${body} return n; }).sink("s", fileSink({ directory: "out" }));`,
+      'heartbeat: { timeout: "1s" }, restart: { strategy: "fixed-delay", attempts: 100, delay: "50ms" }',
+    );
+    const ended = await workspace.run(here("run", "job.mjs"));
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(
+      /^failure: worker \w+ \(pid \d+ on [^)]+\): no answer for 1000 ms: the process hangs or is cut off/m,
+    );
+    expect(workspace.lines()).toHaveLength(100);
   });
 
   test("an exception outside of a record does so too", async () => {

@@ -49,6 +49,7 @@ const registration = (claim: DirectoryClaim): WorkerRegistration => ({
   parallelism: {},
   slots: 1,
   processId: 1,
+  host: "here",
   storage: "",
   directory: claim.present,
 });

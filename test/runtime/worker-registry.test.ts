@@ -51,6 +51,7 @@ class World {
       parallelism: {},
       slots,
       processId: 1,
+      host: "here",
       storage: "memory",
       directory: null,
     };

@@ -199,6 +199,7 @@ export class MemoryWorld {
       codeListing,
       slots: 1,
       processId: this.#ids,
+      host: "memory",
       inlineBytesMax: 100,
       flushMs: 2,
       windowFrames: 16,

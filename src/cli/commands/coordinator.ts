@@ -15,6 +15,8 @@ interface CoordinatorFlags extends ClusterFlags {
 }
 
 const STOP_BOUND_MS = 10_000;
+/** A `tidemark run` tells at once why a worker of its own has ended, which a probe cannot tell. */
+const SECOND_PROBE_MS = 1500;
 
 export function coordinatorCommand(program: Command): void {
   addClusterOptions(program.command("coordinator"))
@@ -39,6 +41,7 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   const coordinator = await createCoordinator(cluster, {
     logger,
     own: job === undefined || session === undefined ? undefined : { job, session },
+    ...(job === undefined ? {} : { timings: { secondProbeMs: SECOND_PROBE_MS } }),
     onCrash(error) {
       logger.error({ error: describeError(error), stack: (error as Error).stack }, "coordinator crashed");
       process.exit(70);

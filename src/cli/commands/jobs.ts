@@ -108,7 +108,7 @@ function describeReport(report: JobReport): string {
           `aborted      checkpoint ${checkpoints.latestAborted.checkpointId}: ${checkpoints.latestAborted.reason}`,
         ]),
     `restarts     ${report.restarts}`,
-    `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId}, ${one.slots} slots)`).join(", ") || "none"}`,
+    `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId} on ${one.host}, ${one.slots} slots)`).join(", ") || "none"}`,
     ...subtasks.map(
       (one) =>
         `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,

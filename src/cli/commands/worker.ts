@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
-import { watchCrashes } from "../crash.ts";
+import { watchCrashes, watchExits } from "../crash.ts";
 import { serveHealth } from "../health.ts";
 import { loadJobFileToRun } from "../job-file.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
@@ -61,6 +61,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   });
   const logger = loggerOf(flags, "worker");
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
+  watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
   const { storage } = prepared.config.checkpointing;
   const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, storage);
   const worker = createWorker(cluster, prepared, {
@@ -86,7 +87,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
       })));
   await worker.start();
   tellParentOf(cluster.troubles);
-  tellParent({ type: "started" });
+  tellParent({ type: "started", worker: worker.id });
   await lifetime.ending;
   await worker.stop();
   health?.close();

@@ -400,8 +400,9 @@ export class JobRuntime {
   }
 
   #reportLost(worker: string, reason: string, generations = this.#generations.on(worker)): void {
-    if (generations.length > 0)
-      this.#host.send("job", { type: "worker.lost", generations, worker, reason } as MachineEvent);
+    if (generations.length === 0) return;
+    const name = this.#workers.describe(worker);
+    this.#host.send("job", { type: "worker.lost", generations, worker: name, reason } as MachineEvent);
   }
 
   #checkSubtasks(worker: string, answer: PingAnswer): void {

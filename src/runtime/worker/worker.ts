@@ -43,6 +43,8 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly codeListing: CodeListing;
   readonly slots: number;
   readonly processId: number;
+  /** Name of its machine. */
+  readonly host: string;
   readonly link: ControlLink;
   readonly windowFrames: number;
   /** What users hand on and set is looked at closely, and frozen. */
@@ -82,6 +84,10 @@ export class Worker {
       id: `worker ${options.id}`,
       generation: () => Math.max(0, ...this.#ping().generations),
     });
+  }
+
+  get id(): string {
+    return this.#options.id;
   }
 
   get registered(): boolean {
@@ -128,7 +134,8 @@ export class Worker {
 
   /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
   async #register(): Promise<void> {
-    const { link, subjects, job, id, codeFingerprint, slots, processId, timings, storage } = this.#options;
+    const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage } =
+      this.#options;
     const { signal } = this.#life;
     const vertices = this.#options.graph.vertices.map(
       ({ id: vertex, parallelism: of }) => [vertex, of] as const,
@@ -143,6 +150,7 @@ export class Worker {
         parallelism,
         slots,
         processId,
+        host,
         storage: storage.description,
         directory: this.#directory.present,
       };

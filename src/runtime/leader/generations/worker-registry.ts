@@ -45,10 +45,13 @@ function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
 }
 
 const PING_TIMEOUT_MS_MIN = 250;
+const PLACES_MAX = 10_000;
 
 export class WorkerRegistry {
   readonly #options: WorkerRegistryOptions;
   readonly #workers = new Map<string, Worker>();
+  /** Of those that are lost, too. */
+  readonly #places = new Map<string, string>();
   #closed = false;
 
   constructor(options: WorkerRegistryOptions) {
@@ -69,6 +72,8 @@ export class WorkerRegistry {
       timer: undefined,
     };
     this.#workers.set(registration.worker, worker);
+    if (this.#places.size >= PLACES_MAX) this.#places.clear();
+    this.#places.set(registration.worker, `pid ${registration.processId} on ${registration.host}`);
     this.#schedule(worker, 0);
     this.#options.onChange();
   }
@@ -81,10 +86,11 @@ export class WorkerRegistry {
   report(generations: readonly number[]): Pick<JobReport, "workers" | "subtasks"> {
     const workers = this.list();
     return {
-      workers: workers.map(({ registration: { worker, slots, processId } }) => ({
+      workers: workers.map(({ registration: { worker, slots, processId, host } }) => ({
         worker,
         slots,
         processId,
+        host,
       })),
       subtasks: workers.flatMap(({ registration: { worker }, answer }) =>
         (answer?.subtasks ?? [])
@@ -109,6 +115,12 @@ export class WorkerRegistry {
       return { phase: progressInWords[checkpoint.phase], channels: checkpoint.missingChannels };
     }
     return { phase: "not heard of", channels: [] };
+  }
+
+  /** Its name, process and machine, also when it is lost: for people. */
+  describe(worker: string): string {
+    const place = this.#places.get(worker);
+    return place === undefined ? worker : `${worker} (${place})`;
   }
 
   has(worker: string): boolean {
