@@ -64,6 +64,19 @@ export interface AbortedCheckpoint {
   readonly missing: readonly MissingSubtask[];
 }
 
+/**
+ * A decided checkpoint that a user has given up, by a disposal or a fresh start, while its output may not have been committed in
+ * full: what was not, never will be. The audit record of P17.
+ */
+export interface AbandonedCheckpoint {
+  readonly checkpointId: number;
+  readonly incarnation: string;
+  /** Of the job, then. */
+  readonly status: JobStatus;
+  readonly by: "dispose" | "fresh-start";
+  readonly atMs: number;
+}
+
 /** What a job was restored from: copied into its own storage before it began, so that nothing depends on it. */
 export interface RestoreOrigin {
   readonly location: string;
@@ -264,6 +277,8 @@ export interface JobRecord {
    * ("job": a tombstone, which keeps the counters of P1 and shows nowhere).
    */
   readonly disposed?: "state" | "job";
+  /** Checkpoints whose output a user has given up (P17), the latest ones; they outlive disposals and new lives of the job. */
+  readonly abandoned: readonly AbandonedCheckpoint[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }

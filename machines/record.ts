@@ -12,6 +12,7 @@
  */
 import type { RecordFacts } from "./job-events.ts";
 import type {
+  AbandonedCheckpoint,
   AbortedCheckpoint,
   CheckpointRetention,
   CompletedCheckpoint,
@@ -25,6 +26,7 @@ const FAILURES_KEPT = 10;
 const SAVEPOINTS_KEPT = 10;
 const ABORTED_KEPT = 10;
 const BEGUN_KEPT = 20;
+const ABANDONED_KEPT = 10;
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }
@@ -52,7 +54,7 @@ export type RecordChange =
   | { readonly change: "savepoint-over"; readonly location: string }
   | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
   /** Of an ended job: one retained checkpoint, all of them, or everything but its counters. */
-  | { readonly change: "dispose"; readonly what: DisposalTarget }
+  | { readonly change: "dispose"; readonly what: DisposalTarget; readonly atMs: number }
   | { readonly change: "failure"; readonly failure: Failure };
 
 /** A number: that checkpoint. */
@@ -126,7 +128,7 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
     case "abort":
       return { record: { ...record, aborted: [...record.aborted, change.aborted].slice(-ABORTED_KEPT) } };
     case "dispose":
-      return dispose(record, change.what);
+      return dispose(record, change);
     case "failure":
       return { record: { ...record, failures: remember(record, change.failure) } };
   }
@@ -193,12 +195,16 @@ function decide(
 }
 
 /** Only of a job that has ended: what a living one needs nobody deletes. */
-function dispose(record: JobRecord, what: DisposalTarget): Changed {
+function dispose(
+  record: JobRecord,
+  { what, atMs }: Extract<RecordChange, { readonly change: "dispose" }>,
+): Changed {
   const { job, status, checkpoints } = record;
   if (isTombstone(record)) return { refused: `there is no job ${job}; "tidemark list" lists the jobs` };
   if (status === "created" || status === "running" || status === "settling")
     return { refused: `job ${job} is ${status}: end it first, for example with "tidemark cancel ${job}"` };
-  if (what === "job") return { record: tombstoneOf(record) };
+  const abandoned = abandonedWith(record, "dispose", atMs);
+  if (what === "job") return { record: { ...tombstoneOf(record), abandoned } };
   const retained = checkpoints.map(({ checkpointId }) => checkpointId);
   if (retained.length === 0) return { refused: `job ${job} (${status}) has no retained checkpoint` };
   if (what !== "checkpoints" && !retained.includes(what))
@@ -212,8 +218,27 @@ function dispose(record: JobRecord, what: DisposalTarget): Changed {
     };
   const kept = checkpoints.filter(({ checkpointId }) => what !== "checkpoints" && checkpointId !== what);
   return {
-    record: { ...record, checkpoints: kept, ...(kept.length === 0 && { disposed: "state" as const }) },
+    record: {
+      ...record,
+      checkpoints: kept,
+      ...(kept.length === 0 && { disposed: "state" as const, abandoned }),
+    },
   };
+}
+
+/** Of a job that ended in order all that was decided is committed (P18); of any other one the user gives up what is not (P17). */
+export function abandonedWith(
+  record: JobRecord,
+  by: AbandonedCheckpoint["by"],
+  atMs: number,
+): readonly AbandonedCheckpoint[] {
+  const { status, incarnation, abandoned } = record;
+  const latest = latestCheckpoint(record);
+  const isSettled =
+    status === "finished" || status === "stopped" || status === "canceled" || status === "suspended";
+  if (latest === undefined || isSettled) return abandoned;
+  const { checkpointId } = latest;
+  return [...abandoned, { checkpointId, incarnation, status, by, atMs }].slice(-ABANDONED_KEPT);
 }
 
 /** All that shows of a job which was disposed of is that its counters go on. */

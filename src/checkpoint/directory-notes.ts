@@ -3,14 +3,17 @@
  * the same for all (P53): two hosts may call different directories by one name, and one directory by different names.
  *
  * A note is no object: its name begins with a dot, so `list` never shows it, and what a killed process has left is swept
- * as an unfinished put is.
+ * by who leaves the next one, once it is old.
  */
-import { open, readdir, readFile, rm } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, StorageRefusedError, StorageStalledError } from "../errors.ts";
 
 /** The disk is full or does not answer: that passes, and says nothing about where the directory is. */
 const PASSING = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "EAGAIN", "EINTR"];
+
+/** Longer than any proof takes. */
+const OLD_MS = 3_600_000;
 
 export class DirectoryNotes {
   /** Of the directory, absolute, as this process names it. */
@@ -25,6 +28,7 @@ export class DirectoryNotes {
    * @throws StorageRefusedError
    */
   async leave(name: string, text: string): Promise<void> {
+    await this.sweep(OLD_MS);
     try {
       const file = await open(this.#fileOf(name), "w");
       try {
@@ -62,6 +66,18 @@ export class DirectoryNotes {
   /** Never rejects: what stays is swept later. */
   async remove(name: string): Promise<void> {
     await rm(this.#fileOf(name), { force: true }).catch(() => undefined);
+  }
+
+  /** What processes that are gone have left. Never rejects. */
+  async sweep(olderThanMs: number): Promise<void> {
+    const files = await readdir(this.path, { withFileTypes: true }).catch(() => []);
+    for (const file of files) {
+      if (!file.isFile() || !file.name.startsWith(".")) continue;
+      const path = join(this.path, file.name);
+      const found = await stat(path).catch(() => undefined);
+      if (found !== undefined && Date.now() - found.mtimeMs > olderThanMs)
+        await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 
   /** Why nothing can be written there at all; undefined: it can, or what is in the way passes. */

@@ -4,13 +4,13 @@
  * - F1 An object is written beside its place, synced, then renamed into it, and the directory synced: it is there as
  *   a whole or not at all, also after a power loss.
  * - F2 `a/b/c` is the file `c` in the directory `a/b`. No part of a name begins with a dot, so unfinished files, which
- *   do, are never taken for objects, and no name leads out of the directory.
+ *   do, are never taken for objects, and no name leads out of the directory. An unfinished one tells whose it is.
  * - F3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
-import { dirname, join, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import {
   ConfigurationError,
   describeError,
@@ -81,7 +81,7 @@ export class FileStorage implements CheckpointStorage {
 
   async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
     const path = this.#pathOf(name);
-    const unfinished = join(dirname(path), `.${randomUUID()}`);
+    const unfinished = unfinishedPathOf(path);
     try {
       const { file, madeDirectories } = await this.#create(unfinished);
       try {
@@ -132,6 +132,7 @@ export class FileStorage implements CheckpointStorage {
     const path = this.#pathOf(name);
     try {
       await rm(path, { force: true });
+      for (const left of await unfinishedIn(dirname(path), basename(path))) await rm(left, { force: true });
       await this.#removeEmpty(dirname(path));
     } catch (error) {
       const reason = describeError(error);
@@ -143,37 +144,34 @@ export class FileStorage implements CheckpointStorage {
   }
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
-    const start = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-    if (start !== "") this.#pathOf(start.slice(0, -1));
-    yield* this.#listIn(start, prefix);
+    yield* this.#listIn(this.#startOf(prefix), prefix, "objects");
   }
 
-  async removeUnfinished(olderThanMs: number): Promise<number> {
-    const entries = await readdir(this.#directory, { withFileTypes: true, recursive: true });
-    let removed = 0;
-    for (const entry of entries) {
-      if (!entry.isFile() || !entry.name.startsWith(".")) continue;
-      const path = join(entry.parentPath, entry.name);
-      const found = await stat(path).catch(absentIf("ENOENT"));
-      if (found === undefined || Date.now() - found.mtimeMs < olderThanMs) continue;
-      await rm(path, { force: true });
-      removed++;
-    }
-    return removed;
+  async *listUnfinished(prefix: string): AsyncGenerator<StoredObject> {
+    yield* this.#listIn(this.#startOf(prefix), prefix, "unfinished");
   }
 
-  async *#listIn(start: string, prefix: string): AsyncGenerator<StoredObject> {
+  async *#listIn(
+    start: string,
+    prefix: string,
+    wanted: "objects" | "unfinished",
+  ): AsyncGenerator<StoredObject> {
     const directory = join(this.#directory, start);
     const entries = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));
     for (const entry of entries ?? []) {
-      const name = start + entry.name;
-      if (entry.name.startsWith(".")) continue;
       if (entry.isDirectory()) {
-        if (name.startsWith(prefix)) yield* this.#listIn(`${name}/`, prefix);
-      } else if (name.startsWith(prefix)) {
-        const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT"));
-        if (found !== undefined) yield { name, bytes: found.size };
+        const below = `${start}${entry.name}/`;
+        const leads = below.startsWith(prefix) && !entry.name.startsWith(".");
+        if (leads) yield* this.#listIn(below, prefix, wanted);
+        continue;
       }
+      const unfinished = UNFINISHED.exec(entry.name)?.[1];
+      if (entry.name.startsWith(".") && (wanted === "objects" || unfinished === undefined)) continue;
+      if (!entry.name.startsWith(".") && wanted === "unfinished") continue;
+      const name = start + (unfinished ?? entry.name);
+      if (!name.startsWith(prefix)) continue;
+      const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT"));
+      if (found !== undefined) yield { name, bytes: found.size };
     }
   }
 
@@ -237,11 +235,30 @@ export class FileStorage implements CheckpointStorage {
     await this.#removeEmpty(dirname(directory));
   }
 
+  /** The directory that a listing begins in, with a slash at the end where it is not the whole one. */
+  #startOf(prefix: string): string {
+    const start = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    if (start !== "") this.#pathOf(start.slice(0, -1));
+    return start;
+  }
+
   #pathOf(name: string): string {
     const legal = name.split("/").every((part) => /^[^.\0\\/][^\0\\/]*$/.test(part));
     invariant(legal, `"${name}" is no name of an object in a directory`);
     return join(this.#directory, name.split("/").join(sep));
   }
+}
+
+/** `.<last part of the name>.<random>` */
+const UNFINISHED = /^\.(.+)\.[0-9a-f]{8}$/;
+
+function unfinishedPathOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}`);
+}
+
+async function unfinishedIn(directory: string, base: string): Promise<string[]> {
+  const files = (await readdir(directory).catch(absentIf("ENOENT", "ENOTDIR"))) ?? [];
+  return files.filter((file) => UNFINISHED.exec(file)?.[1] === base).map((file) => join(directory, file));
 }
 
 async function writeAll(

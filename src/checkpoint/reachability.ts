@@ -55,18 +55,18 @@ export type Standing =
   /** Its name is not one that we give. */
   | "foreign";
 
-export interface UnreachableObject extends StoredObject {
+export type UnreachableObject<Found extends StoredObject> = Found & {
   /** null: foreign. */
   readonly generation: number | null;
   readonly standing: Standing;
-}
+};
 
 /** @param reached every name that the record and its manifests name: all of them, or what is needed may be collected */
-export function unreachable(
+export function unreachable<Found extends StoredObject>(
   record: Pick<JobRecord, "generation" | "generations" | "status" | "checkpoints" | "disposed">,
   reached: ReadonlySet<string>,
-  objects: readonly StoredObject[],
-): UnreachableObject[] {
+  objects: readonly Found[],
+): UnreachableObject<Found>[] {
   // Of a job that has ended for good nothing is under way any more (P18).
   const ended = hasEnded(record);
   const isOver = (generation: number): boolean =>

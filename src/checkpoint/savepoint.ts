@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
 import { digestText, newDigest } from "./content.ts";
-import { type CheckpointStorage, neededObjects } from "./storage.ts";
+import { type CheckpointStorage, listAll, neededObjects } from "./storage.ts";
 
 /**
  * Opens the storage behind a root. Only `make` makes the directory or the bucket.
@@ -187,7 +187,7 @@ export async function disposeSavepoint(location: string, storage: CheckpointStor
 export async function savepointObjects(location: string, storage: CheckpointStorage): Promise<string[]> {
   const { name } = splitLocation(location);
   const names: string[] = [];
-  for await (const object of storage.list(`${name}/`))
+  for (const object of await listAll(storage, `${name}/`))
     if (OURS.test(object.name.slice(name.length + 1))) names.push(object.name);
   if (!GIVEN_NAME.test(name) && !names.some((each) => each.includes(METADATA))) return [];
   return names.sort((a, b) => Number(b.includes(METADATA)) - Number(a.includes(METADATA)));

@@ -20,7 +20,8 @@ export interface CheckpointStorage {
   /** Of a directory, which two processes may mean by the same name or by different ones; undefined: the description says which storage it is. */
   readonly notes?: DirectoryNotes;
   /**
-   * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry).
+   * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry). When it rejects,
+   * nothing of it is on its way any more, as far as a server that does not answer lets this be told.
    * @throws StorageRefusedError (full, read-only), StorageStalledError, the signal's reason when aborted
    */
   put(
@@ -35,15 +36,31 @@ export interface CheckpointStorage {
    * storage keeps one. @throws ObjectMissingError, ObjectCorruptError, StorageStalledError
    */
   assertPresent(handle: ObjectHandle): Promise<void>;
-  /** Deleting what is not there is fine. */
+  /** The object, and what puts of this name have left that never ended. Deleting what is not there is fine. */
   delete(name: string): Promise<void>;
   /** Every object whose name begins with `prefix`. */
   list(prefix: string): AsyncIterable<StoredObject>;
   /**
-   * Frees what puts that never ended have left behind, if it is older than any put may take. `get` and `list` never
-   * show it. Answers how much there was.
+   * What puts that are under way or never ended have left so far, by the name that their object would have; `get` and `list`
+   * never show it. `bytes` is what it takes at most.
    */
-  removeUnfinished(olderThanMs: number): Promise<number>;
+  listUnfinished(prefix: string): AsyncIterable<StoredObject>;
+}
+
+/** An object, or what is left of one whose put never ended. */
+export interface FoundObject extends StoredObject {
+  readonly unfinished: boolean;
+}
+
+/** All that is stored under names that begin with `prefix`, each name once. */
+export async function listAll(storage: CheckpointStorage, prefix: string): Promise<FoundObject[]> {
+  const found = new Map<string, FoundObject>();
+  // First, so that a put which ends meanwhile is seen.
+  for await (const object of storage.listUnfinished(prefix))
+    found.set(object.name, { ...object, unfinished: true });
+  for await (const { name, bytes } of storage.list(prefix))
+    found.set(name, { name, bytes: bytes + (found.get(name)?.bytes ?? 0), unfinished: false });
+  return [...found.values()];
 }
 
 /** Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`. */

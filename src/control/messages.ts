@@ -152,6 +152,8 @@ export type LeaderAnswer =
 export interface DisposalReport {
   /** Retained ones that are gone. */
   readonly checkpoints: readonly number[];
+  /** The one among them whose output may not be committed in full: what is not, never will be. */
+  readonly abandoned: number | null;
   readonly objects: number;
   readonly bytes: number;
   /** Of the objects: the first hundred. */
@@ -164,7 +166,7 @@ export interface CollectionReport {
   readonly bytes: number;
   /** Of the objects: the first hundred. */
   readonly names: readonly string[];
-  /** Puts that never ended, and what they had left. */
+  /** So many of them are what puts had left that never ended. */
   readonly unfinished: number;
 }
 

@@ -287,7 +287,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
   }),
   z.object({
     answer: z.literal("disposed"),
-    report: z.object({ ...deleted, checkpoints: z.array(count) }),
+    report: z.object({ ...deleted, checkpoints: z.array(count), abandoned: count.nullable() }),
   }),
 ]);
 

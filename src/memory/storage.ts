@@ -71,9 +71,7 @@ export class MemoryStorage implements CheckpointStorage {
     this.#objects.delete(name);
   }
 
-  async removeUnfinished(): Promise<number> {
-    return 0;
-  }
+  async *listUnfinished(): AsyncGenerator<StoredObject> {}
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
     for (const [name, { content }] of [...this.#objects]) {

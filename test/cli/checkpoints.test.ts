@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames } from "../../src/checkpoint/storage.ts";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import type { Verification } from "../../src/cli/stored/verification.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { encodeRecord, jobKey } from "../../src/runtime/leader/stored-record.ts";
 import { jobRecord } from "../support/job-record.ts";
@@ -280,17 +281,43 @@ describe.each(ways)("$title", ({ directory }) => {
       "unreachable, of generation 3, in use or too young to tell: kept: 1 object",
     );
 
-    const before = await names(storage);
     const dry = await checkpoints("gc", JOB, "--dry-run");
     expect(dry).toMatchObject({ code: 0, stdout: `1 object would be deleted, 7 B\n  ${old}\n` });
+    // As of a worker that was killed in the middle of an upload: neither listed nor readable, but it takes room.
+    const half = objectNames.state({ ...at, generation: 2, checkpointId: 6, subtask: "count/1", part: 0 });
+    async function* endless() {
+      yield new Uint8Array(700_000);
+      await new Promise(() => {});
+    }
+    storage.put(half, endless()).catch(() => {});
+    const collectable = async () => {
+      const { unreachable } = JSON.parse((await checkpoints("verify", JOB, "--json")).stdout) as Verification;
+      return unreachable
+        .filter(({ standing }) => standing === "collectable")
+        .map(({ name }) => name)
+        .sort();
+    };
+    await until(
+      async () => (await collectable()).length === 2,
+      () => "the upload that never ends has begun",
+    );
+    expect(await collectable()).toEqual([old, half].sort());
+    const before = await names(storage);
+    expect(JSON.parse((await checkpoints("gc", JOB, "--dry-run", "--json")).stdout)).toMatchObject({
+      names: expect.arrayContaining([old, half]),
+      objects: 2,
+    });
+    expect((await checkpoints("verify", JOB)).stdout).toMatch(new RegExp(`${half} .*never finished`));
     expect(await names(storage)).toEqual(before);
 
     const leader = workspace.start([...here("coordinator"), ...place()]);
     const collected = await checkpoints("gc", JOB, "--json");
     expect(collected).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(collected.stdout)).toEqual({
-      ...{ job: JOB, dryRun: false, objects: 1, bytes: 7, names: [old], unfinished: 0 },
+      ...{ job: JOB, dryRun: false, objects: 2, bytes: expect.any(Number), unfinished: 1 },
+      names: expect.arrayContaining([old, half]),
     });
+    expect(await collectable()).toEqual([]);
     expect(await names(storage)).toEqual(before.filter((name) => name !== old));
     expect(before).toContain(own);
     expect(before).toContain(newer);

@@ -85,7 +85,14 @@ describe("where no coordinator leads", () => {
     expect(await objects()).toEqual([...two.objects].sort());
     expect((await read()).checkpoints.map(({ checkpointId }) => checkpointId)).toEqual([2]);
 
-    expect(await json("dispose", `checkpoint:${JOB}`)).toMatchObject({ checkpoints: [2], objects: 3 });
+    const warning = /what checkpoint 2 had decided may not be committed in full: what is not, never will be/;
+    expect((await asks("dispose", `checkpoint:${JOB}`, "--dry-run")).stdout).toMatch(warning);
+    expect(await json("dispose", `checkpoint:${JOB}`)).toMatchObject({
+      ...{ checkpoints: [2], objects: 3, abandoned: 2 },
+    });
+    expect((await asks("describe", JOB)).stdout).toMatch(
+      /given up .* by dispose: checkpoint 2 of incarnation/,
+    );
     expect(await objects()).toEqual([]);
     await refused(/has no retained checkpoint/, "dispose", `checkpoint:${JOB}`);
     expect(await read()).toMatchObject({ status: "failed", disposed: "state", checkpoints: [] });
@@ -96,7 +103,10 @@ describe("where no coordinator leads", () => {
       objects: 0,
     });
     // The counters go on, nothing else shows.
-    expect(await read()).toMatchObject({ disposed: "job", generation: 3, reservedCheckpointId: 2000 });
+    expect(await read()).toMatchObject({
+      ...{ disposed: "job", generation: 3, reservedCheckpointId: 2000 },
+      abandoned: [{ checkpointId: 2, status: "failed", by: "dispose" }],
+    });
     expect(await json("list")).toEqual({ jobs: [] });
     for (const command of [
       ["describe", JOB],

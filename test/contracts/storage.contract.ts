@@ -4,12 +4,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CheckpointStorage, StoredObject } from "../../src/checkpoint/storage.ts";
 import { InvariantError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
+import { latch } from "../support/latch.ts";
+import { eventually } from "../support/until.ts";
 
 export interface StorageUnderTest {
   readonly storage: CheckpointStorage;
   /** Changes the stored bytes of an object, not its name or size. */
   corrupt(name: string): Promise<void>;
   close(): Promise<void>;
+  /** A put leaves nothing before it ends. */
+  readonly putsAtOnce?: true;
 }
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -45,9 +49,9 @@ export function describeStorageContract(name: string, open: () => Promise<Storag
     });
     afterAll(() => opened.close());
 
-    it("removes nothing that was put whole", async () => {
+    it("counts nothing as unfinished that was put whole", async () => {
       const handle = await storage.put("kept/whole", [bytes("whole")]);
-      expect(await storage.removeUnfinished(0)).toBe(0);
+      expect(await all(storage.listUnfinished(""))).toEqual([]);
       expect(same(await storage.get(handle), bytes("whole"))).toBe(true);
     });
 
@@ -194,6 +198,7 @@ export function describeStorageContract(name: string, open: () => Promise<Storag
       setTimeout(() => silent.abort(reason), 20);
       await expect(waiting).rejects.toBe(reason);
       expect(await all(storage.list("aborted/"))).toEqual([]);
+      expect(await all(storage.listUnfinished(""))).toEqual([]);
     });
 
     it("passes on the error of a producer, and leaves nothing behind", async () => {
@@ -203,6 +208,39 @@ export function describeStorageContract(name: string, open: () => Promise<Storag
       }
       await expect(storage.put("failing", failing())).rejects.toThrow(RangeError);
       expect(await all(storage.list("failing"))).toEqual([]);
+      expect(await all(storage.listUnfinished(""))).toEqual([]);
+    });
+
+    it("finds what a put under way has left by its name, and a delete frees it", async (context) => {
+      if (opened.putsAtOnce) context.skip("a put is one step");
+      const halfway = latch();
+      const goOn = latch();
+      async function* slow() {
+        yield noise(700_000, 1);
+        yield noise(700_000, 2);
+        halfway.open();
+        await goOn.opened;
+      }
+      const whole = await storage.put("halves/1/whole", [noise(700_000, 4)]);
+      const putting = storage.put("halves/1/half", slow());
+      putting.catch(() => {});
+      await halfway.opened;
+      await eventually(async () => {
+        const left = await all(storage.listUnfinished("halves/1/"));
+        expect(left).toEqual([{ name: "halves/1/half", bytes: expect.any(Number) }]);
+        expect(left[0]!.bytes).toBeGreaterThan(500_000);
+      });
+      expect(await all(storage.listUnfinished("halves/2/"))).toEqual([]);
+      expect((await all(storage.list("halves/"))).map(({ name }) => name)).toEqual(["halves/1/whole"]);
+      await storage.delete("halves/1/half");
+      expect(await all(storage.listUnfinished(""))).toEqual([]);
+      expect((await storage.get(whole)).length).toBe(700_000);
+      goOn.open();
+      await putting.catch(() => {});
+      await storage.delete("halves/1/half");
+      expect(
+        (await all(storage.list("halves/1/half"))).concat(await all(storage.listUnfinished(""))),
+      ).toEqual([]);
     });
   });
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, TimeoutError } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { gathered } from "../../src/checkpoint/content.ts";
 import { FileStorage } from "../../src/checkpoint/file-storage.ts";
@@ -19,6 +19,7 @@ import {
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
+import { latch } from "../support/latch.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
 import { eventually } from "../support/until.ts";
@@ -37,6 +38,7 @@ describeStorageContract("memory", async () => {
       await storage.put(name, [new Uint8Array(object?.bytes ?? 0)]);
     },
     close: async () => undefined,
+    putsAtOnce: true,
   };
 });
 
@@ -78,6 +80,32 @@ describeStorageContract("NATS object store", async () => {
     },
   };
 });
+
+/** How many chunks wait in `holdingChunks`. */
+let heldChunks = 0;
+
+/** Chunks reach the server only once `released`, as on a disk that is busy; of the first `lost` ones their sender has given up hope by then. */
+function holdingChunks(real: NatsConnection, released: Promise<void>, lost = 0): NatsConnection {
+  let given = lost;
+  const late = async (args: Parameters<NatsConnection["request"]>) => {
+    heldChunks++;
+    await released;
+    heldChunks--;
+    return await real.request(...args);
+  };
+  return new Proxy(real, {
+    get(target, property) {
+      const value = Reflect.get(target, property, target) as unknown;
+      if (property !== "request") return typeof value === "function" ? value.bind(target) : value;
+      return async (...args: Parameters<NatsConnection["request"]>) => {
+        if (!args[0].startsWith("$O.objects.C.")) return await target.request(...args);
+        const answer = late(args);
+        if (given-- <= 0) return await answer;
+        throw new TimeoutError();
+      };
+    },
+  });
+}
 
 describe("NATS object storage", () => {
   let server: TestServer;
@@ -283,13 +311,46 @@ describe("NATS object storage", () => {
     for (const handle of handles) await storage.delete(handle.name);
   });
 
-  it("frees the orphans of broken puts, and nothing else", async () => {
+  it.each([
+    ["canceled", 0],
+    ["failed", 3],
+  ] as const)(
+    "leaves no chunk of a put that is %s, however late the server takes them",
+    async (how, lost) => {
+      const { messages } = (await streamState()).state;
+      const slow = latch();
+      const held = new NatsEnvironment(holdingChunks(connection, slow.opened, lost), undefined);
+      const holding = await openNatsObjectStorage(held, { bucket: "objects" });
+      const controller = new AbortController();
+      const putting = holding.put(`${how}/late`, [noise(6_000_000, 1)], controller.signal);
+      let over = false;
+      putting.catch(() => {
+        over = true;
+      });
+      await eventually(() => expect(heldChunks).toBeGreaterThan(lost));
+      if (how === "canceled") controller.abort(new Error("the checkpoint was given up"));
+      await sleep(50);
+      // While something of it is on its way it is not over.
+      expect(over).toBe(false);
+      slow.open();
+      await expect(putting).rejects.toThrow(how === "canceled" ? "given up" : StorageStalledError);
+      expect(heldChunks).toBe(0);
+      expect((await streamState()).state.messages).toBe(messages);
+    },
+  );
+
+  it("frees the chunks of a put whose process died, and nothing else", async () => {
     const handle = await storage.put("orphans/kept", [noise(1_000_000, 1)]);
-    await (await jetstreamManager(connection)).jetstream().publish("$O.objects.C.brokenPut", bytes("chunk"));
-    expect(await storage.removeUnfinished(60_000)).toBe(0);
-    expect(await storage.removeUnfinished(0)).toBeGreaterThan(0);
-    expect(await storage.removeUnfinished(0)).toBe(0);
+    const { messages } = (await streamState()).state;
+    const token = Buffer.from("orphans/half").toString("base64url");
+    const js = (await jetstreamManager(connection)).jetstream();
+    for (let i = 0; i < 3; i++) await js.publish(`$O.objects.C.${token}.dead${i}`, bytes("chunk"));
+    const left = await all(storage.listUnfinished("orphans/"));
+    expect(new Set(left.map(({ name }) => name))).toEqual(new Set(["orphans/half"]));
+    await storage.delete("orphans/half");
+    expect(await all(storage.listUnfinished("orphans/"))).toEqual([]);
     expect((await storage.get(handle)).length).toBe(1_000_000);
+    expect((await streamState()).state.messages).toBe(messages);
   });
 
   it("says that an object is missing when its bucket is gone", async () => {
@@ -317,11 +378,11 @@ describe("file storage", () => {
     expect(await readdir(join(directory, "made/by/it"))).toEqual([]);
   });
 
-  it("frees what a process that died in the middle of a put has left, once it is old", async () => {
+  it("frees what a process that died in the middle of a put has left", async () => {
     await storage.put("a/whole", [bytes("x")]);
-    await writeFile(join(directory, "made/by/it/a/.half"), "half");
-    expect(await storage.removeUnfinished(60_000)).toBe(0);
-    expect(await storage.removeUnfinished(0)).toBe(1);
+    await writeFile(join(directory, "made/by/it/a/.half.0123abcd"), "half");
+    expect(await all(storage.listUnfinished("a/"))).toEqual([{ name: "a/half", bytes: 4 }]);
+    await storage.delete("a/half");
     expect(await readdir(join(directory, "made/by/it/a"))).toEqual(["whole"]);
   });
 

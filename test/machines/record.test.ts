@@ -348,36 +348,52 @@ describe("what a user disposes of", () => {
   const ended = (status: JobStatus) =>
     recordWith({ status, checkpoints: retained, reservedCheckpointId: 2000 });
   const idsAfter = (record: JobRecord, what: "checkpoints" | "job" | number) =>
-    changed(record, { change: "dispose", what }).checkpoints.map(({ checkpointId }) => checkpointId);
+    changed(record, { change: "dispose", what, atMs: 9 }).checkpoints.map(({ checkpointId }) => checkpointId);
 
   it("is an older checkpoint, all of them, or everything but the counters", () => {
     for (const status of ["failed", "suspended", "canceled"] as const) {
       expect(idsAfter(ended(status), 5)).toEqual([7]);
-      expect(changed(ended(status), { change: "dispose", what: 5 }).disposed).toBeUndefined();
-      expect(changed(ended(status), { change: "dispose", what: "checkpoints" })).toMatchObject({
+      expect(changed(ended(status), { change: "dispose", what: 5, atMs: 9 }).disposed).toBeUndefined();
+      expect(changed(ended(status), { change: "dispose", what: "checkpoints", atMs: 9 })).toMatchObject({
         ...{ status, checkpoints: [], disposed: "state" },
       });
-      const tombstone = changed(ended(status), { change: "dispose", what: "job" });
+      const tombstone = changed(ended(status), { change: "dispose", what: "job", atMs: 9 });
       expect(tombstone).toMatchObject({
         disposed: "job",
         checkpoints: [],
         reservedCheckpointId: 2000,
         generation: 1,
       });
-      expect(refusal(tombstone, { change: "dispose", what: "job" })).toMatch("there is no job");
+      expect(refusal(tombstone, { change: "dispose", what: "job", atMs: 9 })).toMatch("there is no job");
     }
   });
 
   it("is not the latest one while older ones stay: it is committed (P20)", () => {
-    expect(refusal(ended("failed"), { change: "dispose", what: 7 })).toMatch(
+    expect(refusal(ended("failed"), { change: "dispose", what: 7, atMs: 9 })).toMatch(
       "checkpoint 7 is the latest one",
     );
     expect(idsAfter(recordWith({ status: "failed", checkpoints: [checkpointOf(7)] }), 7)).toEqual([]);
   });
 
+  it("leaves word of a decided checkpoint whose output may be given up with it, and of no other one (P17)", () => {
+    const word = { checkpointId: 7, incarnation: "i1", status: "failed", by: "dispose", atMs: 9 };
+    for (const what of ["job", "checkpoints"] as const) {
+      const left = changed(ended("failed"), { change: "dispose", what, atMs: 9 });
+      expect(left.abandoned).toEqual([word]);
+      expect(left.checkpoints).toEqual([]);
+      for (const status of ["suspended", "canceled"] as const)
+        expect(changed(ended(status), { change: "dispose", what, atMs: 9 }).abandoned).toEqual([]);
+    }
+    expect(changed(ended("failed"), { change: "dispose", what: 5, atMs: 9 }).abandoned).toEqual([]);
+    const twice = changed(ended("failed"), { change: "dispose", what: "checkpoints", atMs: 9 });
+    expect(changed(twice, { change: "dispose", what: "job", atMs: 10 }).abandoned).toEqual([word]);
+  });
+
   it("is nothing of a job that lives", () => {
     for (const status of ["created", "running", "settling"] as const)
       for (const what of ["job", "checkpoints", 5] as const)
-        expect(refusal(ended(status), { change: "dispose", what })).toMatch(`is ${status}: end it first`);
+        expect(refusal(ended(status), { change: "dispose", what, atMs: 9 })).toMatch(
+          `is ${status}: end it first`,
+        );
   });
 });

@@ -92,6 +92,7 @@ describe("a first submission", () => {
         origin: null,
         savepoints: [],
         begunSavepoints: [],
+        abandoned: [],
         aborted: [],
         failures: [],
         createdAtMs: 1234,
@@ -237,6 +238,17 @@ describe("a job that has ended", () => {
       });
     },
   );
+});
+
+it("a fresh start over a killed run or a failed job leaves word of the decided checkpoint that it gives up (P17)", () => {
+  for (const status of ["running", "settling", "failed"] as const)
+    expect(ask(existing(status), true, { orphaned: true })).toMatchObject({
+      record: {
+        checkpoints: [],
+        abandoned: [{ checkpointId: 7, status, by: "fresh-start", atMs: 1234 }],
+      },
+    });
+  expect(ask(existing("suspended"), true)).toMatchObject({ record: { abandoned: [] } });
 });
 
 describe("a job that was disposed of", () => {

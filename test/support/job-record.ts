@@ -59,6 +59,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     origin: null,
     savepoints: [],
     begunSavepoints: [],
+    abandoned: [],
     aborted: [],
     failures: [],
     createdAtMs: 0,

@@ -162,7 +162,7 @@ async function collect(job: string, flags: ClientFlags & { readonly dryRun?: boo
       `${counted(objects, "object")} deleted, ${size(bytes)}`,
       ...names.map((name) => `  ${name}`),
       ...(names.length < objects ? [`  … and ${objects - names.length} more`] : []),
-      ...(unfinished === 0 ? [] : [`${counted(unfinished, "unfinished upload")} removed`]),
+      ...(unfinished === 0 ? [] : [`of these ${counted(unfinished, "upload")} that never ended`]),
     ];
     print(flags, { job, dryRun: false, ...report }, lines.join("\n"));
   });

@@ -53,7 +53,7 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
   const dryRun = flags.dryRun === true;
   await withView(flags, async (view) => {
     const record = await readJob(await view.findRecords(), job);
-    const plan = await planDisposal(record, what, await view.findStorage());
+    const plan = await planDisposal(record, what, await view.findStorage(), Date.now());
     // Each checkpoint has a manifest at least.
     if (plan.checkpoints.length > 0 && plan.objects.length === 0)
       throw new RequestRefusedError(
@@ -73,12 +73,18 @@ function describe(
   location: string,
   disposed: DisposalReport & { readonly dryRun: boolean; readonly consumers: readonly ProgressOf[] },
 ): string {
-  const { dryRun, checkpoints, objects, bytes, names, consumers } = disposed;
+  const { dryRun, checkpoints, abandoned, objects, bytes, names, consumers } = disposed;
   const what = location.startsWith("job:")
     ? `all that job ${location.slice("job:".length)} has left`
     : `${checkpoints.length === 1 ? "checkpoint" : "checkpoints"} ${checkpoints.join(", ")}`;
   return [
     `${what} ${dryRun ? "would be" : "is"} deleted: ${counted(objects, "object")}, ${size(bytes)}`,
+    ...(abandoned === null
+      ? []
+      : [
+          `what checkpoint ${abandoned} had decided may not be committed in full: what is not, never will be` +
+            (dryRun ? "" : "; the record keeps that it was given up"),
+        ]),
     ...names.map((name) => `  ${name}`),
     ...(names.length < objects ? [`  … and ${objects - names.length} more`] : []),
     ...consumers.map(({ stream, name }) => `  consumer ${name} of stream ${stream}`),
@@ -135,7 +141,7 @@ async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget
   for (let tries = 0; records !== undefined && tries < TRIES; tries++) {
     const found = await readRecord(records, job);
     if (found === undefined) break;
-    const plan = await planDisposal(found.record, what, storage);
+    const plan = await planDisposal(found.record, what, storage, Date.now());
     const record = { ...plan.record, writeId: newId(), updatedAtMs: Date.now() };
     if (!(await isStored(records, record, found.revision))) continue;
     await deleteDisposed(plan, storage);

@@ -1,12 +1,12 @@
 /** What a collection would delete, found by reading alone (P21). */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { objectsOf, unreachable } from "../../checkpoint/reachability.ts";
-import { type CheckpointStorage, objectNames, type StoredObject } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, type FoundObject, listAll, objectNames } from "../../checkpoint/storage.ts";
 import type { ObjectCorruptError, ObjectMissingError } from "../../errors.ts";
 import { type Look, readRetained } from "./retained.ts";
 
 export interface Garbage extends Look {
-  readonly objects: readonly StoredObject[];
+  readonly objects: readonly FoundObject[];
   /** Of a manifest: without it nobody knows what may go, and nothing may. */
   readonly damage: ObjectMissingError | ObjectCorruptError | undefined;
 }
@@ -18,8 +18,7 @@ export async function garbageOf(record: JobRecord, storage: CheckpointStorage): 
     if ("damage" in one) damaged.push(one);
     else for (const { handle } of objectsOf(one.checkpoint, one.manifest)) reached.add(handle.name);
   }
-  const stored: StoredObject[] = [];
-  for await (const object of storage.list(objectNames.job(record.job))) stored.push(object);
+  const stored = await listAll(storage, objectNames.job(record.job));
   return {
     objects: unreachable(record, reached, stored).filter(({ standing }) => standing === "collectable"),
     damage: damaged[0]?.damage,

@@ -67,7 +67,18 @@ export function detailOf(record: JobRecord, positions: Positions) {
 }
 
 export function describeJob(record: JobRecord, positions: Positions, nowMs: number): string {
-  const { job, status, settleTo, checkpointing, restart, heartbeat, splits, checkpoints, failures } = record;
+  const {
+    job,
+    status,
+    settleTo,
+    checkpointing,
+    restart,
+    heartbeat,
+    splits,
+    checkpoints,
+    failures,
+    abandoned,
+  } = record;
   const { strategy, ...restartSettings } = restart;
   return [
     table([
@@ -87,6 +98,11 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
       ...checkpoints.map((one) => [
         `checkpoint ${one.checkpointId}`,
         `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, generation ${one.generation}`,
+      ]),
+      ...abandoned.map(({ checkpointId, by, atMs, status, incarnation }) => [
+        "given up",
+        `${moment(atMs)} by ${by === "dispose" ? "dispose" : "a fresh start"}: checkpoint ${checkpointId} of incarnation ${incarnation}, when the job was ` +
+          `${status}; what of its output was not committed by then never will be`,
       ]),
       ...failures.map(({ atMs, where, reason }) => ["failure", `${moment(atMs)} ${where}: ${reason}`]),
     ]),

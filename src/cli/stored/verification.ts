@@ -1,7 +1,13 @@
 /** Whether the retained checkpoints of a job are whole, and what else lies in its storage (C6, P20, P21). */
 import type { JobRecord, ObjectHandle } from "../../../machines/protocol.ts";
 import { objectsOf, type Standing, unreachable } from "../../checkpoint/reachability.ts";
-import { type CheckpointStorage, objectNames, type StoredObject } from "../../checkpoint/storage.ts";
+import {
+  type CheckpointStorage,
+  type FoundObject,
+  listAll,
+  objectNames,
+  type StoredObject,
+} from "../../checkpoint/storage.ts";
 import { ObjectMissingError } from "../../errors.ts";
 import { counted, size, table } from "../text.ts";
 import { isDamage, type Look, type Retained, readRetained } from "./retained.ts";
@@ -17,7 +23,7 @@ export interface DamagedObject {
   readonly reason: string;
 }
 
-export interface ExtraObject extends StoredObject {
+export interface ExtraObject extends FoundObject {
   /** null: its name is not one that we give. */
   readonly generation: number | null;
   /** `unknown`: a manifest that cannot be read may name it. */
@@ -50,8 +56,8 @@ export async function verify(
   fast: boolean,
 ): Promise<Verification> {
   const retained = await readRetained(record, storage);
-  const stored: StoredObject[] = [];
-  for await (const object of storage.list(objectNames.job(record.job))) stored.push(object);
+  const found = await listAll(storage, objectNames.job(record.job));
+  const stored = found.filter(({ unfinished }) => !unfinished);
 
   const needed = neededBy(retained);
   const check = fast ? sizeCheck(stored) : byteCheck(storage);
@@ -79,7 +85,7 @@ export async function verify(
     }),
     damage,
     stored: stored.length,
-    unreachable: unreachable(record, reached, stored).map((object) =>
+    unreachable: unreachable(record, reached, found).map((object) =>
       object.standing === "collectable" && !manifestsRead ? { ...object, standing: "unknown" } : object,
     ),
     damagedCheckpoints,
@@ -176,7 +182,9 @@ function describeUnreachable(objects: readonly ExtraObject[]): string[] {
   }
   return [...kinds].map(([kind, found]) => {
     const bytes = found.reduce((sum, object) => sum + object.bytes, 0);
-    const rows = found.slice(0, NAMES_SHOWN).map((object) => [object.name, size(object.bytes)]);
+    const rows = found
+      .slice(0, NAMES_SHOWN)
+      .map((object) => [object.name, size(object.bytes) + (object.unfinished ? ", never finished" : "")]);
     const more = found.length > NAMES_SHOWN ? `\n  … and ${found.length - NAMES_SHOWN} more` : "";
     return `${kind}: ${counted(found.length, "object")}, ${size(bytes)}\n${table(rows, "  ")}${more}`;
   });

@@ -4,9 +4,10 @@
  * The layout is the object store's own, so that every NATS tool can list and read what is here: chunks on
  * `$O.<bucket>.C.<nuid>`, then one info message on `$O.<bucket>.M.<name in base64url>`. Reading and writing are ours:
  * the client library waits for each chunk, cannot be aborted, and its get waits for ever when chunks are missing.
+ * Our nuids begin with the name, `<name in base64url>.<random>`, so that chunks tell whose they are.
  *
  * - O1 An object exists from the moment its info message is stored, and that happens only after the acknowledgement of
- *   all its chunks. A broken put leaves chunks that no get can see; `removeUnfinished` frees them.
+ *   all its chunks. A broken put leaves chunks that no get can see; `listUnfinished` finds them, `delete` frees them.
  * - O2 A name is written once: the info message is created by compare-and-set. When the name is there already, the
  *   put succeeds if content and chunks are those of the object, and fails as a bug if the content is another one.
  * - O3 Chunks are thrown away only while their info message cannot have been stored.
@@ -15,6 +16,8 @@
  * - O5 A read or the last step of a write that makes no progress for `stallTimeoutMs` ends as StorageStalledError. A
  *   lost connection in the middle of the chunks ends a put at once: only the caller can give its content again.
  * - O6 A delete removes the chunks first. Cut short, it leaves an object that is listed and can be deleted again.
+ * - O7 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk that nobody
+ *   has acknowledged is behind us once the stream has answered what was sent after it.
  */
 import type { Hash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -145,7 +148,7 @@ export class NatsObjectStorage implements CheckpointStorage {
   }
 
   async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
-    const id = nuid.next();
+    const id = `${tokenOf(name)}.${nuid.next()}`;
     const written = await this.#writeChunks(name, id, content, signal);
     const info: ObjectInfo = {
       name,
@@ -162,7 +165,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     try {
       await abortable(publishing, signal);
     } catch (error) {
-      if (signal?.aborted) void this.#undo(info, publishing);
+      if (signal?.aborted) await this.#undo(info, publishing);
       throw error;
     }
     return { name, bytes: written.bytes, digest: written.digest };
@@ -193,6 +196,8 @@ export class NatsObjectStorage implements CheckpointStorage {
     const what = `deleting "${name}" from ${this.description}`;
     await this.#untilStalled(what, async () => {
       const stored = await this.#readInfo(name);
+      // Of every put of this name; what other tools have written has a nuid of their own.
+      await this.#purge(this.#chunkSubject(`${tokenOf(name)}.>`));
       if (stored === undefined) return;
       await this.#purge(this.#chunkSubject(stored.info.nuid));
       await this.#purge(this.#infoSubject(name));
@@ -215,31 +220,26 @@ export class NatsObjectStorage implements CheckpointStorage {
     }
   }
 
-  /**
-   * Frees what broken puts left behind (O1).
-   * @param olderThanMs spares puts that are still under way; by the server's clock
-   * @returns how many of them
-   */
-  async removeUnfinished(olderThanMs: number): Promise<number> {
-    const what = `removing unfinished objects from ${this.description}`;
-    return await this.#untilStalled(what, async () => {
-      // Chunks first: the info message of a put that ends meanwhile is then seen.
-      const chunkSubjects = await this.#subjects(`$O.${this.#bucket}.C.>`);
-      for (const subject of (await this.#subjects(`$O.${this.#bucket}.M.>`)).keys()) {
-        const stored = await this.#readInfo(nameOfSubject(subject));
-        if (stored !== undefined) chunkSubjects.delete(this.#chunkSubject(stored.info.nuid));
-      }
-      const { ts } = await this.#call(() => this.#manager.streams.info(this.#stream));
-      const youngest = Date.parse(String(ts)) - olderThanMs;
-      let removed = 0;
-      for (const subject of chunkSubjects.keys()) {
-        const last = await this.#lastMessage(subject);
-        if (last === undefined || last.time.getTime() > youngest) continue;
-        await this.#purge(subject);
-        removed++;
-      }
-      return removed;
+  async *listUnfinished(prefix: string): AsyncGenerator<StoredObject> {
+    const what = `listing unfinished objects of ${this.description}`;
+    // Chunks first: the info message of a put that ends meanwhile is then seen.
+    const chunks = await this.#untilStalled(what, () => this.#subjects(this.#chunkSubject(">")));
+    const found = [...chunks].flatMap(([subject, count]) => {
+      const [token, random] = subject.slice(this.#chunkSubject("").length).split(".");
+      const name = random === undefined ? undefined : nameOfToken(token!);
+      return name?.startsWith(prefix) ? [{ name, subject, count }] : [];
     });
+    for (let at = 0; at < found.length; at += listConcurrency) {
+      const some = found.slice(at, at + listConcurrency);
+      const infos = await Promise.all(
+        some.map(({ name }) => this.#untilStalled(what, () => this.#readInfo(name))),
+      );
+      for (const [index, { name, subject, count }] of some.entries()) {
+        const stored = infos[index];
+        if (stored !== undefined && this.#chunkSubject(stored.info.nuid) === subject) continue;
+        yield { name, bytes: count * chunkBytesOf(this.#environment) };
+      }
+    }
   }
 
   async #writeChunks(
@@ -269,7 +269,7 @@ export class NatsObjectStorage implements CheckpointStorage {
       }
       await abortable(Promise.all(inFlight), signal);
     } catch (error) {
-      void this.#dropChunks(subject, inFlight);
+      await this.#dropChunks(subject, inFlight);
       throw this.#failure(`writing "${name}" to ${this.description}`, error);
     }
     return { bytes, chunks, digest: digestText(hash) };
@@ -329,10 +329,25 @@ export class NatsObjectStorage implements CheckpointStorage {
     return ((await this.#subjects(subject)).get(subject) ?? 0) === info.chunks;
   }
 
-  /** Best effort: what stays is an orphan. Waits for chunks under way, which the purge would miss. */
+  /** O7. Best effort: what stays is found by its name. */
   async #dropChunks(subject: string, inFlight: Iterable<Promise<unknown>>): Promise<void> {
-    await Promise.allSettled(inFlight);
-    await this.#purge(subject).catch(() => undefined);
+    const sent = await Promise.allSettled(inFlight);
+    try {
+      if (sent.some(({ status }) => status === "rejected")) await this.#untilBehind(subject);
+      await this.#purge(subject);
+    } catch {
+      // The server is away, or does not answer.
+    }
+  }
+
+  /** Nothing that was sent to this subject before is on its way any more. */
+  async #untilBehind(subject: string): Promise<void> {
+    try {
+      const never = { lastSequence: Number.MAX_SAFE_INTEGER };
+      await this.#call(() => this.#client.publish(subject, undefined, { expect: never }));
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError)) throw error;
+    }
   }
 
   async #readChunks(what: string, info: ObjectInfo, hash: Hash): Promise<Uint8Array> {
@@ -527,7 +542,7 @@ export class NatsObjectStorage implements CheckpointStorage {
   }
 
   #infoSubject(name: string): string {
-    return `$O.${this.#bucket}.M.${base64Url(Buffer.from(name))}`;
+    return `$O.${this.#bucket}.M.${tokenOf(name)}`;
   }
 }
 
@@ -541,7 +556,15 @@ function base64Url(bytes: Buffer): string {
 }
 
 function nameOfSubject(infoSubject: string): string {
-  return Buffer.from(infoSubject.slice(infoSubject.lastIndexOf(".") + 1), "base64url").toString();
+  return nameOfToken(infoSubject.slice(infoSubject.lastIndexOf(".") + 1));
+}
+
+function tokenOf(name: string): string {
+  return base64Url(Buffer.from(name));
+}
+
+function nameOfToken(token: string): string {
+  return Buffer.from(token, "base64url").toString();
 }
 
 /** `sha256:<hex>` as the object store writes it. */

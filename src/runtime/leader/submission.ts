@@ -5,7 +5,7 @@ import type {
   LeadershipScope,
   RestoreOrigin,
 } from "../../../machines/protocol.ts";
-import { isTombstone } from "../../../machines/record.ts";
+import { abandonedWith, isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { asDecided } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
@@ -189,6 +189,7 @@ function freshRecord(
     origin: null,
     savepoints: existing?.savepoints ?? [],
     begunSavepoints: existing?.begunSavepoints ?? [],
+    abandoned: existing === undefined ? [] : abandonedWith(existing, "fresh-start", facts.nowMs),
     aborted: [],
     failures: [],
     createdAtMs: facts.nowMs,

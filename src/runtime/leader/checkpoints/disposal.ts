@@ -13,6 +13,7 @@ import { objectsOf } from "../../../checkpoint/reachability.ts";
 import {
   type CheckpointStorage,
   generationIn,
+  listAll,
   objectNames,
   type StoredObject,
 } from "../../../checkpoint/storage.ts";
@@ -32,6 +33,8 @@ export interface DisposalPlan {
   /** Checkpoints that it names no more. */
   readonly checkpoints: readonly number[];
   readonly objects: readonly StoredObject[];
+  /** Given up although its output may not be committed in full (P17); null: none. */
+  readonly abandoned: number | null;
 }
 
 /**
@@ -42,8 +45,9 @@ export async function planDisposal(
   before: JobRecord,
   what: DisposalTarget,
   storage: CheckpointStorage,
+  nowMs: number,
 ): Promise<DisposalPlan> {
-  const changed = changeRecord(before, { change: "dispose", what });
+  const changed = changeRecord(before, { change: "dispose", what, atMs: nowMs });
   if ("refused" in changed) throw new RequestRefusedError(changed.refused);
   const { record } = changed;
   const reached = new Set<string>();
@@ -52,7 +56,7 @@ export async function planDisposal(
     for (const { handle } of objectsOf(checkpoint, manifest)) reached.add(handle.name);
   }
   const objects: StoredObject[] = [];
-  for await (const object of storage.list(objectNames.job(before.job))) {
+  for (const object of await listAll(storage, objectNames.job(before.job))) {
     const generation = generationIn(object.name);
     // Of no other name than ours, and of nothing that is newer than the record.
     if (generation !== undefined && generation <= before.generation && !reached.has(object.name))
@@ -60,7 +64,12 @@ export async function planDisposal(
   }
   const kept = new Set(record.checkpoints.map(({ checkpointId }) => checkpointId));
   const gone = before.checkpoints.filter(({ checkpointId }) => !kept.has(checkpointId));
-  return { record, checkpoints: gone.map(({ checkpointId }) => checkpointId), objects };
+  return {
+    record,
+    checkpoints: gone.map(({ checkpointId }) => checkpointId),
+    objects,
+    abandoned: record.abandoned === before.abandoned ? null : record.abandoned.at(-1)!.checkpointId,
+  };
 }
 
 export async function deleteDisposed(
@@ -74,9 +83,10 @@ export async function deleteDisposed(
   }
 }
 
-export function reportOf({ checkpoints, objects }: DisposalPlan): DisposalReport {
+export function reportOf({ checkpoints, objects, abandoned }: DisposalPlan): DisposalReport {
   return {
     checkpoints,
+    abandoned,
     objects: objects.length,
     bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
     names: objects.slice(0, NAMES_REPORTED).map(({ name }) => name),
@@ -107,10 +117,11 @@ export class Disposals {
   }
 
   async #dispose(what: DisposalTarget): Promise<LeaderAnswer> {
-    const { storage, record, change, signal } = this.#options;
+    const { storage, record, change, signal, clock } = this.#options;
     try {
-      const plan = await planDisposal(record(), what, storage);
-      const written = await change({ change: "dispose", what });
+      const nowMs = clock.nowMs();
+      const plan = await planDisposal(record(), what, storage, nowMs);
+      const written = await change({ change: "dispose", what, atMs: nowMs });
       if (written.outcome === "refused") return { answer: "refused", reason: written.reason };
       if (written.outcome === "lost")
         return { answer: "refused", reason: "the job was started, or another coordinator leads; ask again" };

@@ -12,15 +12,13 @@
 import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../../../../machines/protocol.ts";
 import { droppedBy } from "../../../../machines/record.ts";
 import { hasEnded, objectsOf, unreachable } from "../../../checkpoint/reachability.ts";
-import { type CheckpointStorage, objectNames, type StoredObject } from "../../../checkpoint/storage.ts";
+import { type CheckpointStorage, listAll, objectNames } from "../../../checkpoint/storage.ts";
 import type { CollectionReport } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
 import { GivenUpCheckpoints } from "./given-up-checkpoints.ts";
 
-/** Longer than any put takes. */
-const UNFINISHED_MS = 3_600_000;
 /** A report is one message, however much there was (P10). */
 const NAMES_REPORTED = 100;
 
@@ -139,8 +137,7 @@ export class ObjectReaper {
   async #collect(record: JobRecord): Promise<CollectionReport> {
     const { storage } = this.#options;
     const kept = await this.#reachable(record);
-    const objects: StoredObject[] = [];
-    for await (const object of storage.list(objectNames.job(record.job))) objects.push(object);
+    const objects = await listAll(storage, objectNames.job(record.job));
     const held = new Set([...this.#held].flat());
     const gone = unreachable(record, kept, objects).filter(
       ({ standing, name }) => standing === "collectable" && !held.has(name),
@@ -151,7 +148,7 @@ export class ObjectReaper {
       objects: gone.length,
       bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
       names: names.slice(0, NAMES_REPORTED),
-      unfinished: await storage.removeUnfinished(UNFINISHED_MS),
+      unfinished: gone.filter(({ unfinished }) => unfinished).length,
     };
   }
 
