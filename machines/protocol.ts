@@ -7,6 +7,7 @@
  * Ids (P1 to P5): an `incarnation` is one life of a job; a `generation` is one deployment of one of its regions, raised
  * durably; a `checkpointId` grows for ever and is never used twice. All three travel in every message.
  */
+import type { AbandonedCheckpoint } from "./abandoned.ts";
 
 /** `<vertex>/<index>`: one parallel instance of a vertex. */
 export type SubtaskName = string;
@@ -62,19 +63,6 @@ export interface AbortedCheckpoint {
   readonly acknowledged: number;
   /** Who had not acknowledged it; the first few of them. */
   readonly missing: readonly MissingSubtask[];
-}
-
-/**
- * A decided checkpoint that a user has given up, by a disposal or a fresh start, while its output may not have been committed in
- * full: what was not, never will be. The audit record of P17.
- */
-export interface AbandonedCheckpoint {
-  readonly checkpointId: number;
-  readonly incarnation: string;
-  /** Of the job, then. */
-  readonly status: JobStatus;
-  readonly by: "dispose" | "fresh-start";
-  readonly atMs: number;
 }
 
 /** What a job was restored from: copied into its own storage before it began, so that nothing depends on it. */

@@ -10,9 +10,9 @@
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
+import { abandonedWith } from "./abandoned.ts";
 import type { RecordFacts } from "./job-events.ts";
 import type {
-  AbandonedCheckpoint,
   AbortedCheckpoint,
   CheckpointRetention,
   CompletedCheckpoint,
@@ -26,7 +26,6 @@ const FAILURES_KEPT = 10;
 const SAVEPOINTS_KEPT = 10;
 const ABORTED_KEPT = 10;
 const BEGUN_KEPT = 20;
-const ABANDONED_KEPT = 10;
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }
@@ -224,21 +223,6 @@ function dispose(
       ...(kept.length === 0 && { disposed: "state" as const, abandoned }),
     },
   };
-}
-
-/** Of a job that ended in order all that was decided is committed (P18); of any other one the user gives up what is not (P17). */
-export function abandonedWith(
-  record: JobRecord,
-  by: AbandonedCheckpoint["by"],
-  atMs: number,
-): readonly AbandonedCheckpoint[] {
-  const { status, incarnation, abandoned } = record;
-  const latest = latestCheckpoint(record);
-  const isSettled =
-    status === "finished" || status === "stopped" || status === "canceled" || status === "suspended";
-  if (latest === undefined || isSettled) return abandoned;
-  const { checkpointId } = latest;
-  return [...abandoned, { checkpointId, incarnation, status, by, atMs }].slice(-ABANDONED_KEPT);
 }
 
 /** All that shows of a job which was disposed of is that its counters go on. */

@@ -56,6 +56,7 @@ import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
 import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
+import { nameOfSubject, nameOfToken, storedDigest, tokenOf } from "./object-names.ts";
 
 export interface NatsObjectStorageOptions extends BucketSettings {
   /** How long a read or write may make no progress, in milliseconds. Default 10,000. */
@@ -548,28 +549,6 @@ export class NatsObjectStorage implements CheckpointStorage {
 
 function chunkBytesOf({ connection }: NatsEnvironment): number {
   return Math.min(chunkBytesMax, (connection.info?.max_payload ?? chunkBytesMax) - headerBytesMax);
-}
-
-/** The object store writes base64url with padding. */
-function base64Url(bytes: Buffer): string {
-  return bytes.toString("base64").replaceAll("+", "-").replaceAll("/", "_");
-}
-
-function nameOfSubject(infoSubject: string): string {
-  return nameOfToken(infoSubject.slice(infoSubject.lastIndexOf(".") + 1));
-}
-
-function tokenOf(name: string): string {
-  return base64Url(Buffer.from(name));
-}
-
-function nameOfToken(token: string): string {
-  return Buffer.from(token, "base64url").toString();
-}
-
-/** `sha256:<hex>` as the object store writes it. */
-function storedDigest(digest: string): string {
-  return `SHA-256=${base64Url(Buffer.from(digest.slice("sha256:".length), "hex"))}`;
 }
 
 function stalled(what: string, reason: string, cause?: unknown): StorageStalledError {

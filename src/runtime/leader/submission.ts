@@ -1,11 +1,13 @@
 /** Whether a submitted job may start, and with which record: a pure function. */
+
+import { abandonedWith } from "../../../machines/abandoned.ts";
 import type {
   CompletedCheckpoint,
   JobRecord,
   LeadershipScope,
   RestoreOrigin,
 } from "../../../machines/protocol.ts";
-import { abandonedWith, isTombstone } from "../../../machines/record.ts";
+import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { asDecided } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
