@@ -66,6 +66,12 @@ const schema: z.ZodType<JobRecord> = z.object({
   ),
   failures: z.array(z.object({ atMs: timeMs, generation: count, where: text, reason: text })),
   disposed: z.enum(["state", "job"]).exactOptional(),
+  abandoned: z.array(
+    z.object({
+      ...{ checkpointId: count, incarnation: text, status: jobStatus },
+      ...{ by: z.enum(["dispose", "fresh-start"]), atMs: timeMs },
+    }),
+  ),
   createdAtMs: timeMs,
   updatedAtMs: timeMs,
 });
