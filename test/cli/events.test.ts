@@ -60,7 +60,9 @@ describe("from the events alone", () => {
     expect(view.wrong).toEqual([]);
     expect(view.generations).toEqual([1, 2]);
     expect(view.failures).toHaveLength(1);
-    expect(view.failures[0]).toMatch(/^worker .*the process is gone/);
+    expect(view.failures[0]).toMatch(
+      /^worker \w+ \(pid \d+ on .*its process has ended: by SIGKILL from outside/,
+    );
     expect(view.restartMs).toHaveLength(1);
     expect(view.checkpoints.length).toBeGreaterThan(10);
     for (const checkpoint of view.checkpoints) {
