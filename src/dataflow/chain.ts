@@ -21,7 +21,7 @@ import { type Key, type StateDescriptors, valueState } from "../state/descriptor
 import { freeze, settle } from "../state/frozen.ts";
 import { HeapKeyedState } from "../state/heap.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
-import { isCarried, refuseValue } from "../state/plain-value.ts";
+import { isCarried, refuseValue, seemsCarried } from "../state/plain-value.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/snapshot.ts";
 import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
 import type { ChainedOperator, KeySelector, OperatorDefinition, Vertex } from "./operator.ts";
@@ -38,7 +38,7 @@ export interface ChainServices {
   writer(operator: string): SinkWriter<unknown>;
   /**
    * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false: what is set is
-   * refused by the next cut.
+   * refused by the next cut, and what an object hides is looked for in the first records of an operator and in a sample of the later ones.
    */
   readonly checks?: boolean;
 }
@@ -74,6 +74,10 @@ export interface Chain {
 /** Name of the one state of a reduce operator. */
 export const REDUCE_STATE = "aggregate";
 const KEYS_PER_STEP = 64;
+
+/** Without `checks`: the first records of each way out, and then one in so many, are searched for what objects hide. */
+const LOOKED_AT_CLOSELY = 1000;
+const SAMPLED_EVERY = 64;
 
 /** What a reduce answers for a key without an aggregate; every value of the user's is possible as one. */
 const NOTHING = Symbol("nothing");
@@ -221,9 +225,17 @@ function downstreamOf(
 
 /** The way out of operator `id`, for plain values (O4). */
 function crossing(id: string, target: Collect<unknown>, checks: boolean): Collect<unknown> {
-  const isPlain = checks ? settle : isCarried;
+  if (checks)
+    return (value, timestamp) => {
+      if (!settle(value)) refuseRecord(id, value);
+      target(value, timestamp);
+    };
+  let records = 0;
   return (value, timestamp) => {
-    if (!isPlain(value)) refuseRecord(id, value);
+    const isPlain =
+      records < LOOKED_AT_CLOSELY || records % SAMPLED_EVERY === 0 ? isCarried(value) : seemsCarried(value);
+    if (!isPlain) refuseRecord(id, value);
+    records++;
     target(value, timestamp);
   };
 }

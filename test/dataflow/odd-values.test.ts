@@ -1,4 +1,4 @@
-/** What an object hides is refused in every mode, on every way out of a function, also when many ordinary ones went before. */
+/** What an object hides is refused in every mode, on every way out of a function, also when some ordinary ones went before. */
 import { describe, expect, test } from "vitest";
 import { jsonText } from "../../src/connectors/json-text.ts";
 import { buildChain } from "../../src/dataflow/chain.ts";
@@ -100,6 +100,23 @@ describe.each([false, true])("with checks: %s", (checks) => {
       expect(String(refusal)).toContain(words);
     });
   });
+});
+
+test("a stream of odd records is found out soon, also behind very many ordinary ones and without checks", () => {
+  const chain = buildChain(
+    { id: "vertex", parallelism: 1, operators: row([make], true) },
+    {
+      subtaskIndex: 0,
+      maxParallelism: 128,
+      output: () => () => {},
+      writer: () => ({}) as SinkWriter<unknown>,
+    },
+  );
+  for (let i = 0; i < 100_000; i++) chain.head(ordinary, NO_TIMESTAMP);
+  const [getter] = odd["a getter"]!;
+  expect(() => {
+    for (let i = 0; i < 64; i++) chain.head(getter, NO_TIMESTAMP);
+  }).toThrow('has a getter, "id"');
 });
 
 describe("as JSON, by a sink", () => {

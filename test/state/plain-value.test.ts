@@ -7,7 +7,7 @@ import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-re
 import { ValueRefusedError } from "../../src/errors.ts";
 import { decodeValue, encodePlain } from "../../src/state/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../src/state/columns.ts";
-import { DEPTH_MAX, isCarried, refusalIn } from "../../src/state/plain-value.ts";
+import { DEPTH_MAX, isCarried, refusalIn, seemsCarried } from "../../src/state/plain-value.ts";
 import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot.ts";
 
 class Money {
@@ -251,6 +251,15 @@ test("a value that is carried is not looked at twice to say so", () => {
     expect(isCarried(value)).toBe(true);
     expect(refusalIn(value)).toBeUndefined();
   }
+});
+
+test.each(carried)("%s passes the quick look", (_, value) => {
+  expect(seemsCarried(value)).toBe(true);
+});
+
+test.each(refused)("%s does not pass the quick look either", (_, value) => {
+  expect(seemsCarried(value)).toBe(false);
+  expect(seemsCarried({ held: [value] })).toBe(false);
 });
 
 test.each(hidden)("%s is refused, wherever it shows first", (_, value, words) => {
