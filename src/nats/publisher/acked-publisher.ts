@@ -5,6 +5,7 @@
  * - K1 A message is kept until its acknowledgement, and published again when none comes in time (at least once).
  * - K2 Each carries a message id, so that inside the stream's duplicate window a repeated one is stored once.
  * - K3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
+ * - K4 Only what names a stream and a sequence is an acknowledgement. A service may answer on the same subject.
  */
 import {
   createInbox,
@@ -15,6 +16,7 @@ import {
 } from "@nats-io/transport-node";
 import { CommitRefusedError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
+import { describeValue } from "../../state/described.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { hasNoRoom } from "../connection/jetstream-refusal.ts";
 import { NatsLink } from "../connection/link.ts";
@@ -233,10 +235,28 @@ function refusalIn(data: Uint8Array): Refusal | undefined {
   if (data.length === 0) return { description: "no stream answers", passes: true };
   // Acknowledgements are by far most of the answers and need no parsing.
   const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1");
-  if (!text.includes('"error"')) return undefined;
-  const { error } = JSON.parse(text) as { error?: { code: number; err_code?: number; description?: string } };
-  if (error === undefined) return undefined;
+  const isError = text.includes('"error"');
+  if (!isError && text.includes('"stream"') && text.includes('"seq"')) return undefined;
+  const error = isError ? errorOf(text) : undefined;
+  if (error === undefined)
+    return { description: `a service that is no stream answers: ${describeValue(text)}`, passes: true };
   const description = `${error.description ?? "no description"} (${error.err_code ?? error.code})`;
   const passes = error.code === 429 || error.code === 503 || hasNoRoom(error.err_code);
   return { description, passes };
+}
+
+interface PublishError {
+  readonly code: number;
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+/** undefined: it is none of JetStream's. */
+function errorOf(text: string): PublishError | undefined {
+  try {
+    const { error } = JSON.parse(text) as { readonly error?: Partial<PublishError> | null };
+    return typeof error?.code === "number" ? (error as PublishError) : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -267,6 +267,7 @@ function lastHeaders(batchId: string, sequence: number, own: Readonly<Record<str
 
 interface Answer {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
+  readonly stream?: string;
   readonly seq?: number;
   readonly batch?: string;
   readonly count?: number;
@@ -290,7 +291,10 @@ const RETRYABLE_CODES = new Set([10167, 10176, 10210]);
 function parseAnswer(text: string, batchId: string, count: number): BatchOutcome {
   if (text === "") return { kind: "retryable", description: NO_STREAM };
   const answer = JSON.parse(text) as Answer;
-  if (answer.error !== undefined) return parseError(answer.error);
+  if (typeof answer.error?.code === "number") return parseError(answer.error);
+  // A service listens on the subject of the marker, too. What the stream has done is for the marker to tell.
+  if (answer.stream === undefined)
+    return { kind: "unknown", description: `a service that is no stream answers: ${text}`, cause: undefined };
   if (answer.batch !== batchId || answer.count !== count || answer.seq === undefined) {
     throw new EnvironmentError(
       `the server stored an atomic batch as plain messages: it is older than 2.12 (answer: ${text}). Upgrade every ` +
