@@ -244,7 +244,7 @@ export interface JobRecord {
   readonly restart: RestartStrategy;
   readonly heartbeat: HeartbeatConfig;
   /** Splits of each source as discovered at submission, ends of bounded input included (P31). */
-  readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
+  readonly splits: { readonly [source: string]: readonly { readonly id: string; readonly input?: string }[] };
   /** Retained completed checkpoints, oldest first. */
   readonly checkpoints: readonly CompletedCheckpoint[];
   /** null: it began at the beginning. */

@@ -111,6 +111,7 @@ async function discover(
       progressConsumer: progressName([options.progress, idOf(filters)]),
     }),
     stream: options.stream,
+    input: `stream ${options.stream}`,
     created: info.created,
     retention: info.config.retention,
     filters,

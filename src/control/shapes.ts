@@ -44,7 +44,7 @@ const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
 const workerId = text.refine(isSubjectToken, "no id of a worker");
 const nullable = { text: text.nullable(), count: count.nullable() };
 const object = z.object({ name: text, bytes: count, digest: text });
-const splits = z.record(text, z.array(z.object({ id: text })));
+const splits = z.record(text, z.array(z.object({ id: text, input: z.exactOptional(text) })));
 
 /* ------------------------------------------------------------------ a job, as submitted and as stored */
 

@@ -17,6 +17,8 @@ export interface Skipped {
 /** Plain data. `id` is unique within the source and stable over restarts. */
 export interface SourceSplit {
   readonly id: string;
+  /** What it is read from, in words: "stream ORDERS". A position means nothing in another input, so a state is not restored to one. */
+  readonly input?: string;
   /**
    * What the source does where input has gone that the job may not have read (P42): stop in front of it, or count it and
    * go on. Left out by sources whose input cannot go. The newest submission decides.

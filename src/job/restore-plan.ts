@@ -6,7 +6,7 @@
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
 import { finishedIn, finishedOperators, finishedProblems, isFinished } from "./finished-operators.ts";
-import { type Splits, unreadSplits } from "./restored-splits.ts";
+import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
 
 export interface RestoredOperator {
   readonly operator: string;
@@ -92,6 +92,9 @@ export function planRestore(
   // In at-least-once mode a subtask may have finished in front of a barrier that its predecessor finished behind.
   const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
   problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
+  for (const { source, problem } of exchangedInputs(from.splits, splits))
+    if (!dropped.includes(source))
+      problems.push(`${problem}: give the source another id, or begin anew with --drop ${source}`);
   problems.push(...unreadSplits(from.splits, splits, to, ended));
   for (const id of dropped)
     if (!stored.has(id) && !endedBefore.get(id)?.includes(true))

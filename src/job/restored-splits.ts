@@ -18,6 +18,22 @@ export function newSplits(before: readonly Split[], now: readonly Split[]): stri
   return now.filter(({ id }) => !known.has(id)).map(({ id }) => id);
 }
 
+/** Sources whose known splits are to be read from another input than before, in words. */
+export function exchangedInputs(before: Splits, now: Splits): { source: string; problem: string }[] {
+  return Object.entries(now).flatMap(([source, splits]) => {
+    const inputs = new Map(before[source]?.map(({ id, input }) => [id, input]));
+    const other = splits.find(({ id, input }) => inputs.get(id) !== undefined && inputs.get(id) !== input);
+    if (other === undefined) return [];
+    const was = inputs.get(other.id);
+    return [
+      {
+        source,
+        problem: `source ${source} has read ${was}, and its positions mean nothing in ${other.input}`,
+      },
+    ];
+  });
+}
+
 /** @param dropped sources that begin anew */
 export function restoredSplits(before: Splits, now: Splits, dropped: readonly string[]): Splits {
   return Object.fromEntries(

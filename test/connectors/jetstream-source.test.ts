@@ -174,7 +174,15 @@ describe("discovery", () => {
   test("fixes stream, subjects, first and last sequence as plain data", async () => {
     await makeStream(10);
     const { created } = await manager.streams.info("LINES");
-    const common = { stream: "LINES", created, retention: "limits", gaps: "fail", gapsReason: "the default" };
+    const input = "stream LINES";
+    const common = {
+      stream: "LINES",
+      input,
+      created,
+      retention: "limits",
+      gaps: "fail",
+      gapsReason: "the default",
+    };
     const discover = (options: Partial<JetstreamSourceOptions>) =>
       jetstreamSource({ stream: "LINES", ...options }).discover(environment());
     expect(await discover({})).toEqual([{ id: "all", filters: [], ...common }]);

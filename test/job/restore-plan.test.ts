@@ -466,6 +466,17 @@ describe("splits of sources", () => {
     expect(problems(finished("log/0"), more, "log", "one")).toEqual([]);
   });
 
+  it("of one id are not read from another input than before", () => {
+    const read = (input: string): Splits => ({ log: [{ id: "all", input }] });
+    const restored = (now: Splits, ...dropped: string[]) =>
+      planRestore({ plan: before, splits: read("stream ORDERS"), manifest }, before, dropped, now).problems;
+    expect(restored(read("stream ORDERS"))).toEqual([]);
+    expect(restored(read("stream BIDS"))).toEqual([
+      "source log has read stream ORDERS, and its positions mean nothing in stream BIDS: give the source another id, or begin anew with --drop log",
+    ]);
+    expect(restored(read("stream BIDS"), "log")).toEqual([]);
+  });
+
   it("of a source that was bounded and is not, or the other way round, are refused", () => {
     const bounded = (value: boolean): GraphPlan =>
       plan([

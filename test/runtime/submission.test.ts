@@ -147,6 +147,16 @@ describe("a job that is alive", () => {
     expect(ask(existing("suspended"), true, { splits })).toMatchObject({ record: { splits } });
   });
 
+  it("does not go on with another input under the id of the former one", () => {
+    const read = (input: string) => ({ lines: [{ id: "all", input }] });
+    const before = { ...existing("suspended"), splits: read("stream ORDERS") };
+    expect(ask(before, false, { splits: read("stream BIDS") })).toMatchObject({
+      refused: expect.stringMatching(/source lines has read stream ORDERS, .* stream BIDS.*--fresh/),
+    });
+    expect(ask(before, false, { splits: read("stream ORDERS") })).toHaveProperty("record");
+    expect(ask(before, true, { splits: read("stream BIDS") })).toHaveProperty("record");
+  });
+
   it("but whose processes are gone goes on from its last checkpoint", () => {
     expect(ask(existing("running"), false, { orphaned: true })).toMatchObject({
       record: { incarnation: "i1", generation: 4, status: "created", token: 9 },

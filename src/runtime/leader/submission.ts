@@ -11,7 +11,7 @@ import { isTombstone } from "../../../machines/record.ts";
 import type { JobSubmission } from "../../control/messages.ts";
 import { asDecided } from "../../dataflow/source.ts";
 import { layoutDifferences, planDifferences } from "../../job/fingerprint.ts";
-import { newSplits } from "../../job/restored-splits.ts";
+import { exchangedInputs, newSplits } from "../../job/restored-splits.ts";
 import { shellCommand } from "../../shell-command.ts";
 
 export type Admission =
@@ -216,6 +216,13 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
         `the graph of job ${submission.job} has changed since it ran last, so its state cannot be restored into it:\n` +
         `${differences.map((difference) => `  - ${difference}`).join("\n")}\n` +
         `Run the former version${elsewhere(existing)}, or start over with --fresh, which drops the state`,
+    };
+  const exchanged = exchangedInputs(existing.splits, submission.splits);
+  if (exchanged.length > 0)
+    return {
+      refused:
+        `job ${submission.job} goes on where it ended, but ${exchanged.map(({ problem }) => problem).join("; ")}. Read the former input again, or ` +
+        "start over with --fresh, which drops the state",
     };
   const added = Object.entries(submission.splits).flatMap(([source, splits]) =>
     newSplits(existing.splits[source] ?? [], splits).map((id) => `"${id}" of source ${source}`),
