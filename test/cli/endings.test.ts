@@ -169,7 +169,7 @@ test("a worker that ends again and again: told with its last word; Ctrl-C suspen
   copy('.map("leave", (r) => { process.exit(9); })');
   const running = workspace.start(as("admin", "run", "job.mjs"));
   await running.says(
-    /trouble: keeping worker-1 alive, still tried: it ends again and again: with exit code 9/,
+    /trouble: keeping worker-1 alive, still tried: it ends again and again: process\.exit\(9\) in the job.s code/,
   );
   expect(await interrupted(running)).toMatchObject({ code: 0, stderr: "" });
 });

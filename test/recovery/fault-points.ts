@@ -175,7 +175,7 @@ function faultyBus(bus: Bus, fault: FaultPoint): Bus {
       fault.muted = true;
       void bus.flush().then(() => fault.crash({ point: "barrier" }));
     },
-    request: (subject, body, timeoutMs) => {
+    request: (subject, body, timeoutMs, isAnswer) => {
       const { message } = decodeValue(body) as { readonly message?: Partial<Message> };
       return fault.around(
         {
@@ -183,7 +183,7 @@ function faultyBus(bus: Bus, fault: FaultPoint): Bus {
           checkpointId: message?.checkpointId,
           generation: message?.generation,
         },
-        () => bus.request(subject, body, timeoutMs),
+        () => bus.request(subject, body, timeoutMs, isAnswer),
         () => new RequestTimeoutError(`request to ${subject}: no answer`),
       );
     },
