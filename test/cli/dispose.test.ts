@@ -172,7 +172,6 @@ test("by its leader, which starts the job anew afterwards with counters that go 
   const canceled = await asks("cancel", JOB);
   expect(canceled.stdout).toMatch(`its last checkpoints stay until "tidemark dispose checkpoint:${JOB}"`);
   await comesTo("canceled", (status) => status === "canceled");
-  worker.kill("SIGKILL");
   const ended = await read();
   expect(ended.checkpoints).toHaveLength(1);
   expect(await objects()).not.toEqual([]);
@@ -186,12 +185,19 @@ test("by its leader, which starts the job anew afterwards with counters that go 
 
   workspace.write("job.js", countingJob({ name: JOB, count: 1_000, directory: "again" }));
   expect(await asks("submit", "job.js")).toMatchObject({ code: 0 });
-  workspace.start(here("worker", "job.js", "--slots", "2"));
+  // It has waited for its job to be submitted again, and this is another version of it.
+  const refusal = /has loaded another version of job word-count.*other content than submitted: job\.js/;
+  expect(await worker.ended).toMatchObject({ code: 4, stderr: expect.stringMatching(refusal) });
+  const next = workspace.start(here("worker", "job.js", "--slots", "2"));
   await comesTo("finished", (status) => status === "finished");
   expect(wrongCounts(workspace.lines("again"), 1_000)).toEqual([]);
   const again = await read();
   expect(again.generation).toBeGreaterThan(ended.generation);
   expect(again.reservedCheckpointId).toBeGreaterThanOrEqual(ended.reservedCheckpointId);
   expect(again.disposed).toBeUndefined();
+
+  await next.says("job word-count is not submitted, or has ended");
+  next.kill("SIGTERM");
+  expect(await next.ended).toMatchObject({ code: 0 });
   leader.kill("SIGKILL");
 });
