@@ -9,13 +9,14 @@ import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
-import { ConfigurationError, EnvironmentError, PrerequisiteError } from "../errors.ts";
+import { ConfigurationError, EnvironmentError, PrerequisiteError, type WantedStream } from "../errors.ts";
 import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
 import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
   BATCH_MESSAGES_MAX,
 } from "../nats/publisher/atomic-publisher.ts";
+import { bucketStream } from "../nats/publisher/bucket-stream.ts";
 import { streamMissing } from "../nats/publisher/missing-stream.ts";
 import {
   createStream,
@@ -28,7 +29,7 @@ import {
   unsuitable,
   updateStream,
 } from "../nats/publisher/sink-target.ts";
-import { isLiteralSubject, isSubjectToken } from "../nats/publisher/stream-subjects.ts";
+import { capturesAll, isLiteralSubject, isSubjectToken } from "../nats/publisher/stream-subjects.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { AckedWriter } from "./jetstream-acked-writer.ts";
 import { RecordForm, type RecordShape } from "./jetstream-record.ts";
@@ -40,9 +41,9 @@ export interface JetStreamSinkOptions<T> extends RecordShape<T> {
   readonly guarantee?: "exactly-once" | "at-least-once";
   /** Default `tidemark-marker.<stream>`; the stream's subjects must contain `<markerPrefix>.>`. */
   readonly markerPrefix?: string;
-  /** true: create the stream, or switch on what it lacks, when the job is submitted. Default false. */
+  /** true: create the stream, `KV_x` as the KV bucket x, or switch on what it lacks, when the job is submitted. Default false. */
   readonly provision?: boolean;
-  /** With `provision`: the subjects of a stream that has to be created. Default: `subject`, when it is a text. */
+  /** With `provision`: the subjects of a stream that has to be created. Default: `subject`, when it is a text; a bucket's own. */
   readonly subjects?: readonly string[];
   /**
    * Messages in one atomic batch beside the marker, 1 to 999. Default 999, or what server (limits.batch.max_msgs, 1000
@@ -199,11 +200,7 @@ class JetStreamSink<T> implements Sink<T> {
   async #existingStream(nats: NatsEnvironment): Promise<StreamConfig> {
     const { stream, guarantee } = this.#options;
     const config = await readStream(nats, stream);
-    if (config === undefined) {
-      const { subjects } = this.#options;
-      const markerSubjects = guarantee === "exactly-once" ? this.#markerSubjects : undefined;
-      throw streamMissing(nats, { stream, subjects, usedBy: "sink", markerSubjects });
-    }
+    if (config === undefined) throw streamMissing(nats, this.#wanted);
     const found = this.#shortcomings(config);
     if (found.length > 0) {
       const text = unsuitable(nats, stream, found, guarantee);
@@ -227,14 +224,28 @@ class JetStreamSink<T> implements Sink<T> {
 
   #create(nats: NatsEnvironment): Promise<StreamConfig> {
     const { stream, subjects } = this.#options;
-    if (subjects.length === 0) {
+    const bucket = bucketStream(stream);
+    if (bucket === undefined && subjects.length === 0) {
       throw new ConfigurationError(
         "subjects",
         `stream ${stream} does not exist, and creating it needs its subjects: name them in option subjects`,
       );
     }
-    const all = this.guarantee === "exactly-once" ? [...subjects, this.#markerSubjects] : subjects;
-    return createStream(nats, stream, all);
+    const outside = subjects.find((one) => bucket !== undefined && !capturesAll(bucket.subjects, one));
+    if (bucket !== undefined && outside !== undefined) {
+      throw new ConfigurationError(
+        "subjects",
+        `stream ${stream} is the ${bucket.kind === "kv" ? "KV bucket" : "object store"} ${bucket.bucket}, which takes only ` +
+          `${bucket.subjects.join(", ")}, and not ${outside}: correct the subject, or write to a stream with another name`,
+      );
+    }
+    return createStream(nats, this.#wanted);
+  }
+
+  get #wanted(): WantedStream {
+    const { stream, subjects, guarantee } = this.#options;
+    const markerSubjects = guarantee === "exactly-once" ? this.#markerSubjects : undefined;
+    return { stream, subjects, usedBy: "sink", markerSubjects };
   }
 
   #shortcomings(config: StreamConfig): Shortcoming[] {

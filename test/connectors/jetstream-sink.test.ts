@@ -1,4 +1,6 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
@@ -115,6 +117,43 @@ describe("check", () => {
       subjects: ["out.>", markers],
       ...suitable,
     });
+  });
+
+  test("provision creates a bucket as the bucket's own clients do", async () => {
+    const key = (record: string) => `$KV.totals.${record}`;
+    const bucket = { stream: "KV_totals", subject: key, provision: true };
+    for (const wrong of [{ subject: "totals.a" }, { subjects: ["$KV.totals.>", "$KV.total.>"] }])
+      await expect(check({ ...bucket, ...wrong })).rejects.toThrow(
+        /stream KV_totals is the KV bucket totals, which takes only \$KV\.totals\.>, and not (totals\.a|\$KV\.total\.>)/,
+      );
+    await expect(manager.streams.info("KV_totals")).rejects.toThrow(/not found/);
+
+    const likeAClient = async (name: string, other: string, more: readonly string[]) => {
+      const [made, theirs] = [await manager.streams.info(name), await manager.streams.info(other)];
+      const subjects = theirs.config.subjects.map((subject) => subject.replace("theirs", "totals"));
+      const { name: _, metadata, ...settings } = theirs.config;
+      // ADR-8 wants it, and other clients set it; this one does not.
+      const deny_delete = other.startsWith("KV_");
+      const wanted = { ...settings, ...suitable, deny_delete, subjects: [...subjects, ...more] };
+      expect(made.config).toMatchObject(wanted);
+    };
+    await new Kvm(connection).create("theirs");
+    await check(bucket);
+    await likeAClient("KV_totals", "KV_theirs", ["tidemark-marker.KV_totals.>"]);
+    const writer = await jetstreamSink<string>({ ...options, ...bucket }).open(environment());
+    for (const checkpointId of [1, 2]) await writer.commit(await prepare(writer, checkpointId, ["a", "b"]));
+    const values = await new Kvm(connection).open("totals");
+    expect((await values.get("a"))?.string()).toBe("a");
+    expect((await manager.streams.info("KV_totals")).state.messages).toBe(3);
+    await manager.streams.delete("KV_totals");
+    await check({ ...bucket, guarantee: "at-least-once" });
+    await likeAClient("KV_totals", "KV_theirs", []);
+
+    await new Objm(connection).create("theirs");
+    await check({ ...bucket, stream: "OBJ_totals" });
+    await likeAClient("OBJ_totals", "OBJ_theirs", ["tidemark-marker.OBJ_totals.>"]);
+    for (const name of ["KV_totals", "KV_theirs", "OBJ_totals", "OBJ_theirs"])
+      await manager.streams.delete(name);
   });
 
   test("provision needs to be told the subjects when they are computed", async () => {

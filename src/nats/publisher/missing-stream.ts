@@ -1,11 +1,8 @@
-/**
- * A stream that does not exist: which command makes it as all of its users need it.
- *
- * "KV_totals" is the bucket totals, "OBJ_files" the object store files: other clients know them only as the `nats` tool makes them.
- */
+/** A stream that does not exist: which command makes it as all of its users need it; a bucket as the `nats` tool makes it. */
 import { StreamMissingError, type WantedStream } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { natsCommand } from "../connection/nats-command.ts";
+import { type BucketStream, bucketStream } from "./bucket-stream.ts";
 
 export function streamMissing(
   nats: NatsEnvironment,
@@ -32,39 +29,39 @@ export function wantedByAll(all: readonly WantedStream[]): WantedStream {
   };
 }
 
-function creation(nats: NatsEnvironment, wanted: WantedStream): string {
+/** @param isLimited where the account wants a size limit for every stream: the user has to fill it in */
+export function creation(nats: NatsEnvironment, wanted: WantedStream, isLimited = false): string {
   const { stream, subjects, usedBy, markerSubjects } = wanted;
-  const store = /^(KV|OBJ)_(.+)$/.exec(stream);
-  if (store !== null) return storeCreation(nats, wanted, store[1] === "KV" ? "kv" : "object", store[2]!);
+  const bucket = bucketStream(stream);
+  if (bucket !== undefined) return bucketCreation(nats, wanted, bucket, isLimited);
   const guess = `${stream.toLowerCase()}.>`;
   const own = subjects.length > 0 ? subjects : [guess];
   const words =
     markerSubjects === undefined
       ? ["stream", "add", stream, `--subjects=${own.join(",")}`, "--defaults"]
       : targetWords(stream, [...own, markerSubjects]);
-  const command = natsCommand(nats, ...words);
+  const command = natsCommand(nats, ...words, ...(isLimited ? ["--max-bytes=…"] : []));
   // A source reads whatever is there; a sink fails at the first subject that the stream does not take.
   return subjects.length > 0 || usedBy === "source"
     ? command
     : `${command} (in the place of ${guess} put the subjects of your records)`;
 }
 
-function storeCreation(
+function bucketCreation(
   nats: NatsEnvironment,
   { stream, markerSubjects }: WantedStream,
-  kind: "kv" | "object",
-  name: string,
+  { kind, bucket, subjects: own }: BucketStream,
+  isLimited: boolean,
 ): string {
-  const add = natsCommand(nats, kind, "add", name);
+  const add = natsCommand(nats, kind, "add", bucket, ...(isLimited ? ["--max-bucket-size=…"] : []));
   if (markerSubjects === undefined) return add;
-  const own = kind === "kv" ? [`$KV.${name}.>`] : [`$O.${name}.C.>`, `$O.${name}.M.>`];
   const subjects = `--subjects=${[...own, markerSubjects].join(",")}`;
   const flags = ["--allow-batch", "--allow-rollup", "--allow-msg-ttl", subjects, "--force"];
   return `${add} && ${natsCommand(nats, "stream", "edit", stream, ...flags)}`;
 }
 
 /** Words after `nats` that make a stream as an exactly-once sink needs it. */
-export function targetWords(stream: string, subjects: readonly string[]): string[] {
+function targetWords(stream: string, subjects: readonly string[]): string[] {
   return [
     ...["stream", "add", stream, `--subjects=${subjects.join(",")}`, "--storage=file"],
     ...["--retention=limits", "--allow-batch", "--allow-rollup", "--allow-msg-ttl", "--defaults"],

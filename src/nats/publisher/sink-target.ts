@@ -13,11 +13,13 @@ import {
   type StreamConfig,
   type StreamUpdateConfig,
 } from "@nats-io/jetstream";
+import type { WantedStream } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
 import { natsCommand } from "../connection/nats-command.ts";
-import { targetWords } from "./missing-stream.ts";
+import { bucketStream } from "./bucket-stream.ts";
+import { creation } from "./missing-stream.ts";
 import { capturesAll, overlaps } from "./stream-subjects.ts";
 
 /** Of the message of a marker: its headers and its JSON. */
@@ -50,21 +52,22 @@ const SUBJECTS_OVERLAP = 10065;
 const MAX_BYTES_REQUIRED = 10113;
 
 /** @throws EnvironmentError that says what the server refuses, and what to do */
-export async function createStream(
-  nats: NatsEnvironment,
-  stream: string,
-  subjects: readonly string[],
-): Promise<StreamConfig> {
+export async function createStream(nats: NatsEnvironment, wanted: WantedStream): Promise<StreamConfig> {
   const manager = await nats.manager();
-  const settings = { allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true };
+  const { stream, markerSubjects } = wanted;
+  const bucket = bucketStream(stream);
+  const own = bucket?.subjects ?? wanted.subjects;
+  const subjects = markerSubjects === undefined ? own : [...own, markerSubjects];
+  const settings = {
+    ...bucket?.settings,
+    ...{ allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true },
+  };
   const owners = await ownersOf(manager, subjects);
   const advice = {
     [SUBJECTS_OVERLAP]:
       `the subjects ${subjects.join(", ")} belong in part to ${owners}, and each subject belongs to one stream: write ` +
       "to that stream, or choose other subjects",
-    [MAX_BYTES_REQUIRED]:
-      "this account wants a size limit for every stream: create it by hand, " +
-      natsCommand(nats, ...targetWords(stream, subjects), "--max-bytes=…"),
+    [MAX_BYTES_REQUIRED]: `this account wants a size limit for every stream: create it by hand, ${creation(nats, wanted, true)}`,
   };
   return await NatsLink.of(nats.connection).ask(
     `stream ${stream} cannot be created`,
