@@ -19,6 +19,9 @@
  * - F5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably and in the
  *   same order, and leaves that job's marker alone. Both read both, so that each finds done what the other has done, and
  *   that job cannot go back behind it.
+ * - F6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden file, and a job
+ *   that is restored from it asks the marker what is committed. A later life of the job cannot sweep it either, for an
+ *   incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the command that does.
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";

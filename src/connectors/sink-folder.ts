@@ -7,6 +7,7 @@ import type * as nodeFiles from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { parseMarker, type TransactionMarker } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { shellCommand } from "../shell-command.ts";
 
 /** The calls that the sink makes; tests put faults in between. */
 export type SinkFiles = Pick<
@@ -198,6 +199,15 @@ export class SinkFolder {
       await folder.close();
     }
   }
+}
+
+/**
+ * Deletes what a sink has kept in `.tidemark` in one life of its job; to be run in the sink's directory. Transactions of savepoints are
+ * among it, and what says that they are committed (F5), so the user says when nothing more is restored from them.
+ */
+export function sweepCommand({ operator, incarnation }: Omit<WriterName, "writer">): string {
+  const names = `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},*`;
+  return shellCommand("find", ".tidemark", "-name", names, "-delete");
 }
 
 /** Encoded names hold no comma, so the fields of a hidden file's name can be told apart. */

@@ -178,6 +178,16 @@ test("by its leader, which starts the job anew afterwards with counters that go 
 
   const disposed = await json("dispose", `job:${JOB}`);
   expect(disposed).toMatchObject({ disposed: true, checkpoints: [ended.checkpoints[0]!.checkpointId] });
+  const directories: Readonly<Record<string, string>> = { lines: "out", seen: "seen" };
+  const fileSinks = disposed.fileSinks as { sink: string; sweep: string }[];
+  expect(fileSinks.map(({ sink }) => sink).sort()).toEqual(Object.keys(directories));
+  for (const { sink, sweep } of fileSinks) {
+    const hidden = `${directories[sink]}/.tidemark`;
+    workspace.write(`${hidden}/${sink},another,0,1.marker`, "");
+    expect(workspace.files(hidden).length).toBeGreaterThan(1);
+    workspace.shell(`cd ${directories[sink]} && ${sweep}`);
+    expect(workspace.files(hidden)).toEqual([`${sink},another,0,1.marker`]);
+  }
   expect(await objects()).toEqual([]);
   expect(await consumers()).toEqual([]);
   await refused(/there is no job word-count/, "cancel", JOB);

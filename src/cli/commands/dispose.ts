@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { DisposalTarget } from "../../../machines/record.ts";
 import { disposeSavepoint, savepointObjects, splitLocation } from "../../checkpoint/savepoint.ts";
+import { sweepCommand } from "../../connectors/sink-folder.ts";
 import type { DisposalReport } from "../../control/messages.ts";
 import {
   ConfigurationError,
@@ -64,16 +65,33 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
     // While the record still tells of them.
     if (!dryRun) for (const consumer of consumers) await deleteProgress(view.nats, consumer);
     const report = dryRun ? reportOf(plan) : await disposeOf(view, job, what);
-    const value = { location, disposed: !dryRun, dryRun, ...report, consumers };
+    const fileSinks = what === "job" ? fileSinksOf(record) : [];
+    const value = { location, disposed: !dryRun, dryRun, ...report, consumers, fileSinks };
     print(flags, value, describe(location, value));
   });
 }
 
-function describe(
-  location: string,
-  disposed: DisposalReport & { readonly dryRun: boolean; readonly consumers: readonly ProgressOf[] },
-): string {
-  const { dryRun, checkpoints, abandoned, objects, bytes, names, consumers } = disposed;
+interface KeptBySink {
+  readonly sink: string;
+  readonly sweep: string;
+}
+
+/** What they keep lies where no leader can see it, and savepoints may need it. */
+function fileSinksOf({ plan, incarnation }: JobRecord): KeptBySink[] {
+  const operators = plan.vertices.flatMap((vertex) => vertex.operators);
+  return operators
+    .filter(({ kind, connector }) => kind === "sink" && connector === "file")
+    .map(({ id }) => ({ sink: id, sweep: sweepCommand({ operator: id, incarnation }) }));
+}
+
+interface Disposed extends DisposalReport {
+  readonly dryRun: boolean;
+  readonly consumers: readonly ProgressOf[];
+  readonly fileSinks: readonly KeptBySink[];
+}
+
+function describe(location: string, disposed: Disposed): string {
+  const { dryRun, checkpoints, abandoned, objects, bytes, names, consumers, fileSinks } = disposed;
   const what = location.startsWith("job:")
     ? `all that job ${location.slice("job:".length)} has left`
     : `${checkpoints.length === 1 ? "checkpoint" : "checkpoints"} ${checkpoints.join(", ")}`;
@@ -88,6 +106,10 @@ function describe(
     ...names.map((name) => `  ${name}`),
     ...(names.length < objects ? [`  … and ${objects - names.length} more`] : []),
     ...consumers.map(({ stream, name }) => `  consumer ${name} of stream ${stream}`),
+    ...fileSinks.map(
+      ({ sink, sweep }) =>
+        `sink ${sink} keeps hidden files in its directory, which savepoints of the job may need; without those run there: ${sweep}`,
+    ),
   ].join("\n");
 }
 
