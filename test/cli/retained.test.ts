@@ -67,11 +67,17 @@ describe("while a manifest cannot be read", () => {
     await storage.put(old, [new Uint8Array(1)]);
     await storage.delete(one.manifest.name);
     const found = await verify(record([one, two]), storage, false);
-    expect(found.unreachable).toContainEqual({ name: old, bytes: 1, generation: 1, standing: "unknown" });
+    expect(found.unreachable).toContainEqual({
+      name: old,
+      bytes: 1,
+      generation: 1,
+      unfinished: false,
+      standing: "unknown",
+    });
     expect(describeVerification(found)).toContain("a manifest that cannot be read may name it: kept");
     expect((await garbageOf(record([one, two]), storage)).damage?.object).toBe(one.manifest.name);
     expect((await verify(record([two]), storage, false)).unreachable).toContainEqual({
-      ...{ name: old, bytes: 1, generation: 1 },
+      ...{ name: old, bytes: 1, generation: 1, unfinished: false },
       standing: "collectable",
     });
   });
