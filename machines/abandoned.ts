@@ -10,7 +10,7 @@ const ABANDONED_KEPT = 10;
 export interface AbandonedCheckpoint {
   readonly checkpointId: number;
   readonly incarnation: string;
-  /** Of the job, then. */
+  /** Status of the job at that moment. */
   readonly status: JobStatus;
   readonly by: "dispose" | "fresh-start";
   readonly atMs: number;

@@ -62,7 +62,7 @@ export function watchCrashes(jobPath: string | undefined, tell: (crash: Crash) =
   process.on("unhandledRejection", (error) => void end(error, "unhandled rejection"));
 }
 
-/** Of one command, of different faults. */
+/** Faults that one command may meet. */
 const TOLD_MAX = 10;
 
 /**
@@ -92,7 +92,7 @@ function sayCrash(crash: Crash, error: unknown): void {
 }
 
 /**
- * The job's code may end the process itself, by `process.exit`. Nobody can stop that; here it is said who did it.
+ * The job's code may end the process itself, by `process.exit`. That cannot be prevented; here it is said which line did it.
  * @param tell must not wait: the process is about to be gone
  */
 export function watchExits(jobPath: string, tell: (reason: string) => void): void {

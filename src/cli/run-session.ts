@@ -46,7 +46,7 @@ export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
   readonly events?: string;
   readonly workers?: number;
-  /** Of the provided server. */
+  /** Port of the provided server. */
   readonly port?: number;
 }
 

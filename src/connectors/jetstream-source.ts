@@ -203,7 +203,7 @@ async function hasRoomForProgress(
   return shown;
 }
 
-/** Of the stream, or of its account, which counts the consumers of each stream for itself. */
+/** The limit of the stream, or of its account, which counts the consumers of each stream for itself. */
 async function consumersMax(
   { name, max_consumers }: StreamInfo["config"],
   nats: NatsEnvironment,

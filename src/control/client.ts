@@ -199,7 +199,7 @@ export class ControlClient {
         if (retryOf(error) !== "now") throw error;
         last = error;
         await pause(pauseMs, signal);
-        // Nobody there costs nobody anything, and somebody may come at any time.
+        // An absent coordinator costs nothing to ask for, and one may start at any time.
         if (!(error instanceof NoRespondersError)) pauseMs = longer(pauseMs);
       }
     }

@@ -1,6 +1,6 @@
 /**
  * What a message has to look like before anyone acts on it, as schemas: any connection of the account may publish on our
- * subjects, so the types of messages.ts are promises of nobody.
+ * subjects, so the types of messages.ts alone promise nothing.
  *
  * - S1 A value that passes is read as it came: nothing is filled in, converted or dropped. Fields of a later version pass.
  * - S2 Names that become a part of a subject or a key are checked as such, and numbers as whole ones: what passes breaks no
@@ -199,7 +199,7 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     request: text,
     kind: z.enum(["checkpoint", "savepoint"]),
     directory: nullable.text,
-    // biome-ignore lint/suspicious/noThenProperty: the request's own word; nobody awaits a schema
+    // biome-ignore lint/suspicious/noThenProperty: the request's own word; a schema is never awaited
     then: z.enum(["go-on", "stop", "drain", "cancel"]),
   }),
   z.object({ type: z.literal("job.gc"), job, requestId: text }),

@@ -154,7 +154,7 @@ const ELEMENTS_LEFT_OUT = {
   breakLength: Number.POSITIVE_INFINITY,
 };
 
-/** Of an array, or of bytes. */
+/** Has an array, or bytes, nothing but elements? */
 export function hasOnlyElements(value: { readonly length: number }): boolean {
   const { length } = value;
   if (length > ELEMENTS_LISTED_MAX)
@@ -176,7 +176,7 @@ function isIndex(name: string): boolean {
   );
 }
 
-/** Of a plain value: would msgpack bring it back equal? Else codec.ts has another way for it. */
+/** Would msgpack bring this plain value back equal? Else codec.ts has another way for it. */
 export function isOrdinary(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case "string":

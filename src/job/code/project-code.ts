@@ -26,7 +26,7 @@ export interface ProjectCode {
   readonly packages: readonly string[];
 }
 
-/** Of a job that was not loaded from a file. */
+/** The code of a job that was not loaded from a file. */
 export const NO_PROJECT: ProjectCode = { files: [], packages: [] };
 
 /** Modules of this package that are loaded natively, dist/src/. */

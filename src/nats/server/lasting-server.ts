@@ -98,7 +98,7 @@ async function takenBy(port: number, cause: unknown): Promise<EnvironmentError> 
   );
 }
 
-/** What a nats-server says to whoever connects; undefined: nothing of the kind is said. */
+/** What a nats-server says to each client that connects; undefined: nothing of the kind is said. */
 function greetingOf(
   port: number,
 ): Promise<{ readonly server_name?: string; readonly version?: string } | undefined> {

@@ -131,7 +131,7 @@ export class NatsRecordStore implements RecordStore {
     );
     const keys = Object.keys(info.state.subjects ?? {})
       .map((subject) => subject.slice(this.#subjectPrefix.length))
-      // What another program has put there under a key that none of ours can have is nobody's record.
+      // What another program has put there under a key that none of ours can have is no record.
       .filter((key) => key.startsWith(prefix) && legalKey.test(key));
     const records = await Promise.all(keys.map((key) => this.read(key)));
     return keys.filter((_, index) => records[index] !== undefined).sort();
