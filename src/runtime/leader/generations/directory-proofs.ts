@@ -19,7 +19,7 @@ export interface DirectoryProofsOptions {
   readonly storage: Pick<CheckpointStorage, "notes" | "description">;
   readonly job: string;
   readonly leader: string;
-  /** Host and name of this process, for messages. */
+  /** Host of this process, for messages. */
   readonly host: string;
   readonly clock: Clock;
   readonly troubles: TroubleWatcher;
