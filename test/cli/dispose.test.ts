@@ -117,6 +117,40 @@ describe("where no coordinator leads", () => {
       await refused(/there is no job word-count/, ...command);
   });
 
+  test("also where a stream captures its subject, or somebody listens or answers there (P52)", async () => {
+    const { connection } = cluster.nats;
+    const manager = await jetstreamManager(connection);
+    const strangers: Readonly<Record<string, () => Promise<() => unknown>>> = {
+      "a capturing stream": async () => {
+        await manager.streams.add({ name: `AUDIT-${prefix}`, subjects: [`${prefix}.>`] });
+        return () => manager.streams.delete(`AUDIT-${prefix}`);
+      },
+      "an onlooker": async () => {
+        const watching = connection.subscribe(`${prefix}.>`, { callback: () => {} });
+        await connection.flush();
+        return () => watching.unsubscribe();
+      },
+      "a service": async () => {
+        const answering = connection.subscribe(`${prefix}.>`, {
+          callback: (_error, message) => void message.respond("no"),
+        });
+        await connection.flush();
+        return () => answering.unsubscribe();
+      },
+    };
+    // The lease of a leader that has gone without giving it back.
+    const lease = { holder: "x", place: "gone", token: 1, released: false };
+    await records.compareAndSet("lease", new TextEncoder().encode(JSON.stringify(lease)), 0);
+    for (const [what, come] of Object.entries(strangers)) {
+      await stored("failed");
+      const go = await come();
+      const { code, stdout, stderr } = await asks("dispose", `job:${JOB}`, "--json");
+      expect({ what, code, stderr }).toEqual({ what, code: 0, stderr: "" });
+      expect(JSON.parse(stdout)).toMatchObject({ disposed: true, checkpoints: [1, 2] });
+      await go();
+    }
+  });
+
   test("what lives is left alone", async () => {
     for (const status of ["created", "running", "settling"] as const) {
       await stored(status);

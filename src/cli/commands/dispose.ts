@@ -9,14 +9,20 @@ import type { DisposalReport } from "../../control/messages.ts";
 import {
   ConfigurationError,
   EnvironmentError,
+  ForeignAnswerError,
   NoRespondersError,
   RequestRefusedError,
+  RequestTimeoutError,
   UnknownOutcomeError,
 } from "../../errors.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
+import { systemClock } from "../../runtime/clock.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
+import { leaseKey } from "../../runtime/leader/lease.ts";
+import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
 import { encodeRecord, jobKey, readRecord } from "../../runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
+import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
@@ -151,10 +157,20 @@ async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): 
   try {
     return await createClient(view, LEADER_MS).dispose(job, what, newId());
   } catch (error) {
-    const leaderless = error instanceof EnvironmentError && error.cause instanceof NoRespondersError;
-    if (!leaderless) throw error;
+    if (!(error instanceof EnvironmentError) || !(await isLeaderless(view, job, error))) throw error;
     return await disposeAlone(view, job, what);
   }
+}
+
+/** A stranger that listens or answers on the subject hides that no leader does (P52): the leases tell then. */
+async function isLeaderless(view: ClusterView, job: string, { cause }: EnvironmentError): Promise<boolean> {
+  if (cause instanceof NoRespondersError) return true;
+  if (!(cause instanceof ForeignAnswerError || cause instanceof RequestTimeoutError)) return false;
+  const store = await view.findRecords();
+  if (store === undefined) return false;
+  const watch = new LeaseWatch({ store, clock: systemClock, leaseMs: defaultTimings.leaseMs });
+  const holders = await Promise.all([leaseKey(), leaseKey(job)].map((key) => watch.livingHolder(key)));
+  return holders.every((holder) => holder === undefined);
 }
 
 async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
