@@ -2,8 +2,8 @@
  * Notes that the processes of a job leave for each other in the checkpoint directory, to find out whether it is one and
  * the same for all (P53): two hosts may call different directories by one name, and one directory by different names.
  *
- * A note is no object: its name begins with a dot, so `list` never shows it, and what a killed process has left is swept
- * by who leaves the next one, once it is old.
+ * A note is no object: its name begins with a dot, so `list` never shows it. A killed process leaves its notes, and the next
+ * process that leaves one deletes them, once they are old. Other files that begin with a dot are the user's.
  */
 import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,9 @@ import { describeError, StorageRefusedError, StorageStalledError } from "../erro
 
 /** The disk is full or does not answer: that passes, and says nothing about where the directory is. */
 const PASSING = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "EAGAIN", "EINTR"];
+
+/** Of every note's file. The directory may also be the home of other files. */
+const START = ".tidemark-note-";
 
 /** Longer than any proof takes. */
 const OLD_MS = 3_600_000;
@@ -28,7 +31,7 @@ export class DirectoryNotes {
    * @throws StorageRefusedError
    */
   async leave(name: string, text: string): Promise<void> {
-    await this.sweep(OLD_MS);
+    await this.#sweep();
     try {
       const file = await open(this.#fileOf(name), "w");
       try {
@@ -68,18 +71,6 @@ export class DirectoryNotes {
     await rm(this.#fileOf(name), { force: true }).catch(() => undefined);
   }
 
-  /** What processes that are gone have left. Never rejects. */
-  async sweep(olderThanMs: number): Promise<void> {
-    const files = await readdir(this.path, { withFileTypes: true }).catch(() => []);
-    for (const file of files) {
-      if (!file.isFile() || !file.name.startsWith(".")) continue;
-      const path = join(this.path, file.name);
-      const found = await stat(path).catch(() => undefined);
-      if (found !== undefined && Date.now() - found.mtimeMs > olderThanMs)
-        await rm(path, { force: true }).catch(() => undefined);
-    }
-  }
-
   /** Why nothing can be written there at all; undefined: it can, or what is in the way passes. */
   async obstacle(): Promise<string | undefined> {
     const name = `writable-${process.pid}`;
@@ -94,7 +85,19 @@ export class DirectoryNotes {
     }
   }
 
+  /** Deletes the notes that processes have left that are gone. Never rejects. */
+  async #sweep(): Promise<void> {
+    const files = await readdir(this.path, { withFileTypes: true }).catch(() => []);
+    for (const file of files) {
+      if (!file.isFile() || !file.name.startsWith(START)) continue;
+      const path = join(this.path, file.name);
+      const found = await stat(path).catch(() => undefined);
+      if (found !== undefined && Date.now() - found.mtimeMs > OLD_MS)
+        await rm(path, { force: true }).catch(() => undefined);
+    }
+  }
+
   #fileOf(name: string): string {
-    return join(this.path, `.${name}`);
+    return join(this.path, `${START}${name}`);
   }
 }

@@ -1,5 +1,14 @@
 /** Whether a worker's checkpoint directory is its leader's, found out by real files in real directories. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -155,10 +164,18 @@ test("a worker that is gone before its proof leaves no trouble and no file of th
   clock.advance(10_000);
   expect(troubles.list()).toEqual([]);
   await until("the leader's note is gone", () => filesIn(at("here")).length === 0);
-  // As of a process that was killed.
-  expect(filesIn(at("there"))).toHaveLength(1);
-  await new FileStorage(at("there")).notes.sweep(-1);
-  expect(filesIn(at("there"))).toEqual([]);
+});
+
+test("what a killed process has left goes with the next proof, once it is old; files of the user that begin with a dot stay", async () => {
+  await ask(leaderOf(at("here")), workerIn(at("here")));
+  const left = filesIn(at("here"));
+  expect(left).toHaveLength(2);
+  const own = [".bashrc", ".gitkeep", ".nfs0000000000001", ".tidemark"];
+  for (const name of own) writeFileSync(join(at("here"), name), "");
+  const aDayAgo = Date.now() / 1000 - 86_400;
+  for (const name of filesIn(at("here"))) utimesSync(join(at("here"), name), aDayAgo, aDayAgo);
+  expect(await new FileStorage(at("here")).notes.obstacle()).toBeUndefined();
+  expect(filesIn(at("here")).sort()).toEqual([...own].sort());
 });
 
 test("a storage that is no directory needs no proof", async () => {
