@@ -11,9 +11,9 @@ import { requestCommands } from "./commands/requests.ts";
 import { runCommand } from "./commands/run.ts";
 import { savepointCommands } from "./commands/savepoints.ts";
 import { workerCommand } from "./commands/worker.ts";
-import { exitProcess } from "./exit.ts";
+import { endProcess } from "./exit.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./report-error.ts";
-import { commandOutput, reserveStdout } from "./stdout.ts";
+import { commandOutput, prepareOutput, reserveStdout } from "./stdout.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
@@ -39,23 +39,22 @@ program.hook("preAction", (_, command) => {
   if (command.name() !== "worker") reserveStdout();
 });
 
-// Whoever read our output has gone: that ends the output, not the job.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+prepareOutput();
 
 try {
   await program.parseAsync();
-  await commandOutput.flushed();
-  // At once: a job file may have left a timer or a server open.
-  exitProcess();
+  // Not when nothing is left to do: a job file may have left a timer or a server open.
+  await endProcess();
 } catch (error) {
   if (error instanceof CommanderError)
-    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  else exitProcess(reportError(error));
+    await endProcess(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
+  await endProcess(reportError(error));
 }
 
 /** In the form of all our messages: one line, what is wrong and what helps. */
 function complainInOurForm(command: Command, name: string): void {
   command.exitOverride().configureOutput({
+    writeOut: (text) => commandOutput.write(text),
     outputError: (text, write) => {
       const said = text
         .trim()

@@ -119,14 +119,17 @@ export class TroubleLines {
 export interface Screen {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  /** Its reader has not taken what was written before. */
+  readonly isBehind?: boolean;
   write(text: string): unknown;
 }
 
-/** Lines that stay, and below them, on a terminal, one that is replaced. */
+/** Lines that stay, and below them, on a terminal, one that is replaced. What nobody reads is left out, and counted. */
 export class ProgressScreen {
   readonly #screen: Screen;
   readonly #everyMs: number;
   #shown = "";
+  #leftOut = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(screen: Screen) {
@@ -135,7 +138,13 @@ export class ProgressScreen {
   }
 
   say(line: string): void {
-    this.#screen.write(`${this.#cleared()}${line}\n${this.#shown}`);
+    if (this.#screen.isBehind === true) {
+      this.#leftOut++;
+      return;
+    }
+    const gap = this.#leftOut === 0 ? "" : `(not shown while nobody read this: ${this.#leftOut})\n`;
+    this.#leftOut = 0;
+    this.#screen.write(`${this.#cleared()}${gap}${line}\n${this.#shown}`);
   }
 
   /** @param line undefined: nothing to say yet */
@@ -144,6 +153,7 @@ export class ProgressScreen {
       const text = line();
       if (text === undefined) return;
       if (this.#screen.isTTY !== true) return this.say(text);
+      if (this.#screen.isBehind === true) return;
       const fitting = text.slice(0, Math.max(20, (this.#screen.columns || 80) - 1));
       this.#screen.write(`${this.#cleared()}${fitting}`);
       this.#shown = fitting;

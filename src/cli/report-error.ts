@@ -18,7 +18,7 @@ export const exitCodes = {
   jobFailed: 1,
   /** Wrong options, or a job file that cannot work. */
   usage: 2,
-  /** Server, stream, permission: something outside has to be mended. */
+  /** Server, stream, permission, standard output: something outside has to be mended. */
   environment: 3,
   /** The coordinator refused, and said why; or there is no such job or checkpoint. */
   refused: 4,
@@ -38,7 +38,7 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   ok: "done: finished, suspended, stopped with a savepoint, or the request was taken",
   jobFailed: "the job failed or was canceled",
   usage: "wrong options, or a job file that cannot work",
-  environment: "server, stream, permission, directory: something outside has to be mended",
+  environment: "server, stream, permission, directory, standard output: something outside has to be mended",
   refused: "the coordinator refused, and said why; or there is no such job or checkpoint",
   damaged: "an object of a retained checkpoint is missing or corrupt",
   jobCrashed:

@@ -1,13 +1,25 @@
 /**
  * Standard output belongs to the command: its answer must stay readable for a program (`--json`). What the job's code
  * prints goes to standard error.
+ *
+ * Owns: that no write holds the process up, and that an answer which could not be written is known. Does not own: how the
+ * command ends then (exit.ts).
+ *
+ * - O1 A write never waits. What the reader does not take is kept in this process, so whoever writes what may be left out asks
+ *   `isBehind` first.
+ * - O2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */
 const write = process.stdout.write.bind(process.stdout);
+const writeError = process.stderr.write.bind(process.stderr);
+const READER_GONE: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_DESTROYED"]);
+let lost = false;
 
 /** What the command itself says. */
 export const commandOutput = {
   write(text: string): void {
-    write(text);
+    write(text, (error?: NodeJS.ErrnoException | null) => {
+      if (error && !READER_GONE.has(error.code)) lose(error.message);
+    });
   },
   get isTTY(): boolean {
     return process.stdout.isTTY;
@@ -15,11 +27,49 @@ export const commandOutput = {
   get columns(): number {
     return process.stdout.columns;
   },
-  /** Resolves once everything that was written has left the process, or can no longer. */
-  flushed: (): Promise<void> => new Promise((resolve) => write("", () => resolve())),
+  /** So much waits for the reader that more would only heap up. */
+  get isBehind(): boolean {
+    return process.stdout.writableNeedDrain;
+  },
+  /** Something could not be written, which was said. */
+  get isLost(): boolean {
+    return lost;
+  },
+  /** Nothing more is waited for. What has not left the process is lost. */
+  giveUp(): void {
+    if (process.stdout.writableLength > 0) lose("it is full, and its reader takes nothing");
+  },
+  /** Resolves once everything that was written, to standard error as well, has left the process or can no longer. */
+  async flushed(): Promise<void> {
+    await Promise.all(
+      [write, writeError].map((last) => new Promise<void>((resolve) => last("", () => resolve()))),
+    );
+  },
 };
+
+function lose(reason: string): void {
+  if (lost) return;
+  lost = true;
+  writeError(
+    `tidemark: standard output cannot be written (${reason}): what the command says is lost, what it does is not\n`,
+  );
+}
 
 /** From now on `console.log` and `process.stdout.write` of other code go to standard error. */
 export function reserveStdout(): void {
   process.stdout.write = process.stderr.write.bind(process.stderr);
+}
+
+/**
+ * Before anything is written. Node writes to a terminal until that has taken everything: one that stands still (Ctrl-S, a
+ * connection that hangs) would stop the whole process, its signals and heartbeats included.
+ */
+export function prepareOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    // It ends the output, not what the process is there for.
+    stream.on("error", () => {});
+    if (!stream.isTTY) continue;
+    const { _handle: handle } = stream as unknown as { _handle?: { setBlocking?(on: boolean): unknown } };
+    handle?.setBlocking?.(false);
+  }
 }

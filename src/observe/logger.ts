@@ -1,6 +1,7 @@
 /** Logs as JSON lines (pino), to standard error or a file. */
-import { type DestinationStream, destination, pino } from "pino";
+import { pino } from "pino";
 import type { Logger } from "../dataflow/connector.ts";
+import { LogOutput, logToFile, logToStandardError } from "./log-output.ts";
 
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -13,11 +14,15 @@ export interface LoggerOptions {
   readonly file?: string;
 }
 
-export function createLogger(options: LoggerOptions): Logger {
-  const to: DestinationStream = destination(
-    options.file === undefined ? { dest: 2, sync: true } : { dest: options.file, sync: true, mkdir: true },
-  );
-  return pino({ level: options.level, base: options.fields }, to);
+/** @throws ConfigurationError for a file that cannot be written */
+export function createLogger({ level, fields, file }: LoggerOptions): Logger {
+  const gap = (missing: number, reason: string) =>
+    JSON.stringify({
+      ...{ level: pino.levels.values.warn, time: Date.now(), ...fields },
+      msg: `${missing} lines of this log are missing here: ${reason}`,
+    });
+  const write = file === undefined ? logToStandardError() : logToFile(file);
+  return pino({ level, base: fields }, new LogOutput(write, gap));
 }
 
 /** Messages for the person who waits for a command: one line of text each, to standard error. */

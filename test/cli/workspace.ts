@@ -24,6 +24,9 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
   readonly ownGroup?: boolean;
+  /** Descriptors in the place of the pipes that the test reads. */
+  readonly stdout?: number;
+  readonly stderr?: number;
 }
 
 /** One `tidemark ...` that runs. It is killed when a test has waited for it long enough. */
@@ -36,10 +39,10 @@ export class Command {
 
   constructor(child: ChildProcess) {
     this.child = child;
-    child.stdout!.on("data", (chunk: Buffer) => {
+    child.stdout?.on("data", (chunk: Buffer) => {
       this.stdout += chunk.toString();
     });
-    child.stderr!.on("data", (chunk: Buffer) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
       this.stderr += chunk.toString();
     });
     const clock = new SpareClock();
@@ -133,7 +136,7 @@ export class Workspace {
     const child = spawn(process.execPath, [mainFile, ...args], {
       cwd: this.dir,
       env: { ...environment(), ...options.env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", options.stdout ?? "pipe", options.stderr ?? "pipe"],
       detached: options.ownGroup === true,
     });
     const command = new Command(child);

@@ -5,7 +5,7 @@ import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
-import { exitProcess } from "../exit.ts";
+import { endSoon, exitProcess, setOutcome } from "../exit.ts";
 import { addGapOptions, SkippedLines } from "../gaps.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
@@ -81,11 +81,10 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   }
   const seconds = (performance.now() - startedMs) / 1000;
   if (flags.json === true) commandOutput.write(`${JSON.stringify(report)}\n`);
-  else if (report.status !== "failed") say(epitaph(report, seconds, session.withoutCheckpoint(report)));
+  else if (report.status !== "failed")
+    commandOutput.write(`${epitaph(report, seconds, session.withoutCheckpoint(report))}\n`);
   if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
-  exitProcess(
-    report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok,
-  );
+  setOutcome(report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok);
 }
 
 /** First signal: suspend, always resumable. Second: end at once, as safe as a crash (P30). */
@@ -124,6 +123,7 @@ class Interruption {
       exitProcess(exitCodes.interrupted);
     }
     this.#asked = true;
+    endSoon();
     if (this.#ending) return;
     this.#say("suspending: one more checkpoint; press Ctrl-C again to end at once");
     this.#session.suspend().catch((error: unknown) => {

@@ -5,9 +5,10 @@
 import { fileURLToPath } from "node:url";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { SingleBar } from "cli-progress";
-import { exitProcess } from "../../cli/exit.ts";
+import { endProcess } from "../../cli/exit.ts";
 import { reportError } from "../../cli/report-error.ts";
 import { RunSession } from "../../cli/run-session.ts";
+import { commandOutput, prepareOutput } from "../../cli/stdout.ts";
 import { createLogger } from "../../observe/logger.ts";
 import { type Input, LINES, loadInput, readInput } from "./input.ts";
 import { checkOutput, type Outcome, watchOutput } from "./outcome.ts";
@@ -15,7 +16,7 @@ import { checkOutput, type Outcome, watchOutput } from "./outcome.ts";
 const KILL_AFTER_CHECKPOINTS = 3;
 const SHOW_EVERY_MS = 200;
 const json = process.argv.includes("--json");
-const say = (line: string): void => void (json || process.stdout.write(`${line}\n`));
+const say = (line: string): void => void (json || commandOutput.write(`${line}\n`));
 
 interface Show extends Outcome {
   readonly kills: number;
@@ -158,7 +159,7 @@ async function showProgress(manager: JetStreamManager, input: Input): Promise<()
 function print(shown: Show): void {
   if (json) {
     const { top: _, ...line } = shown;
-    process.stdout.write(`${JSON.stringify(line)}\n`);
+    commandOutput.write(`${JSON.stringify(line)}\n`);
     return;
   }
   say("\nthe ten most frequent words");
@@ -180,13 +181,14 @@ function print(shown: Show): void {
   for (const [name, value] of rows) say(`${name.padEnd(26)}${value}`);
 }
 
+prepareOutput();
 try {
   const shown = await show();
   print(shown);
   const exact = shown.lost === 0 && shown.duplicated === 0 && shown.words === shown.expected;
   if (!exact) say("\nNOT exactly once");
   else if (shown.kills === 0) say("\nthe job ended before a worker could be killed; nothing is shown");
-  exitProcess(exact && shown.kills > 0 ? 0 : 1);
+  await endProcess(exact && shown.kills > 0 ? 0 : 1);
 } catch (error) {
-  exitProcess(reportError(error));
+  await endProcess(reportError(error));
 }
