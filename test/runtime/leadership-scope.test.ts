@@ -1,6 +1,7 @@
 /** Who leads a job that the cluster and a `tidemark run` could both lead (P50). */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Coordinator } from "../../src/runtime/leader/coordinator.ts";
+import { latch } from "../support/latch.ts";
 import { MemoryWorld } from "../support/memory-world.ts";
 import { until } from "../support/until.ts";
 
@@ -99,6 +100,31 @@ test("what a run has suspended is resumed by submit, and what the cluster has su
   const back = await world.record();
   expect(back).toMatchObject({ scope: "job", incarnation: suspended.incarnation });
   expect(back.token).toBeGreaterThan(resumed.token);
+  await world.allCommitted();
+});
+
+test("a run goes on though its coordinator is still claiming what it found when the job is handed in", async () => {
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  await world.client().suspend("words");
+  await world.ends("suspended");
+  await own.stop();
+
+  const submission = latch();
+  const claim = latch();
+  world.beforeStore = async ({ status }) => {
+    if (status === "suspended") return submission.opened;
+    submission.open();
+    await claim.opened;
+  };
+  world.afterStore = ({ status }) => {
+    if (status === "suspended") claim.open();
+  };
+  const again = world.startCoordinator(OTHER);
+  await world.submit(null, OTHER.session);
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(again) });
   await world.allCommitted();
 });
 

@@ -41,7 +41,14 @@ import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { answerOf, hasEnded, ledByCluster, ledByRun, leftBehindByRun, runningInRun } from "./refusals.ts";
 import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
-import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
+import {
+  type Admission,
+  type AdmissionFacts,
+  admit,
+  type Fork,
+  forkRecord,
+  forkRefusal,
+} from "./submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
 export interface OwnJob {
@@ -68,7 +75,16 @@ export interface CoordinatorOptions extends Surroundings {
   readonly onCrash: (error: unknown) => void;
 }
 
+type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
+
+/** What a submission has copied before it was tried again. */
+interface Copied {
+  fork?: Fork;
+}
+
 const NEVER = new AbortController().signal;
+/** A record that goes on changing so often is being used. */
+const SUBMIT_TRIES = 5;
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -264,9 +280,7 @@ export class Coordinator {
   }
 
   /** From whoever hands jobs to the cluster. */
-  async #receiveSubmission(
-    request: Extract<LeaderRequest, { readonly type: "job.submit" }>,
-  ): Promise<LeaderAnswer | undefined> {
+  async #receiveSubmission(request: Submit): Promise<LeaderAnswer | undefined> {
     const { own, place } = this.#options;
     const { job } = request.submission;
     const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
@@ -321,18 +335,18 @@ export class Coordinator {
     return this.#jobs.has(job) ? await this.#receive(request) : undefined;
   }
 
-  /** The job begins with what it is restored from, copied into its own storage. */
+  /** The job begins with what it is restored from, copied into its own storage once. */
   async #fork(
     existing: JobRecord | undefined,
-    submission: JobSubmission,
-    fresh: boolean,
+    { submission, fresh }: Submit,
     restore: RestoreRequest,
+    copied: Copied,
     facts: AdmissionFacts,
   ): Promise<Admission> {
     const refused = forkRefusal(existing, submission, fresh, facts);
     if (refused !== undefined) return { refused };
     try {
-      const fork = await forkFrom(
+      copied.fork ??= await forkFrom(
         restore,
         submission,
         facts.newId(),
@@ -340,7 +354,7 @@ export class Coordinator {
         facts.nowMs,
         NEVER,
       );
-      return { record: forkRecord(existing, submission, fork, facts) };
+      return { record: forkRecord(existing, submission, copied.fork, facts) };
     } catch (error) {
       if (error instanceof RequestRefusedError) return { refused: error.message };
       throw error;
@@ -358,11 +372,22 @@ export class Coordinator {
     if (missingMs > 0) await new Promise<void>((resolve) => clock.after(missingMs, resolve));
   }
 
-  async #submit({
-    submission,
-    fresh,
-    restore,
-  }: Extract<LeaderRequest, { readonly type: "job.submit" }>): Promise<LeaderAnswer> {
+  async #submit(request: Submit): Promise<LeaderAnswer> {
+    const copied: Copied = {};
+    for (let tries = 0; tries < SUBMIT_TRIES; tries++) {
+      const answer = await this.#trySubmit(request, copied);
+      if (answer !== undefined) return answer;
+    }
+    const { job } = request.submission;
+    return { answer: "refused", reason: `job ${job} is being changed by somebody else; try again` };
+  }
+
+  /**
+   * undefined: the record has changed since it was read. The runtime of an ended job writes, too: it claims what it adopts
+   * while the submission that takes its place is looked at.
+   */
+  async #trySubmit(request: Submit, copied: Copied): Promise<LeaderAnswer | undefined> {
+    const { submission, fresh, restore } = request;
     const { store, newId, clock, storage } = this.#options;
     const { job } = submission;
     const key = jobKey(job);
@@ -390,7 +415,7 @@ export class Coordinator {
     const admitted =
       restore === null || existing?.submissionId === submission.submissionId
         ? admit(existing, submission, fresh, facts)
-        : await this.#fork(existing, submission, fresh, restore, facts);
+        : await this.#fork(existing, request, restore, copied, facts);
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
       if (running === undefined) await this.#adopt(job, this.#scope);
@@ -400,8 +425,7 @@ export class Coordinator {
     if (this.#lease.token !== lease) throw new DisconnectedError(`job ${job}: leading no more`);
     this.#forget(job);
     const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);
-    if (answer.outcome === "refused")
-      return { answer: "refused", reason: `job ${job} is being changed by somebody else; try again` };
+    if (answer.outcome === "refused") return undefined;
     if (this.#lease.token === lease) this.#run(job, admitted.record, answer.revision, token);
     if (existing !== undefined) this.#releases.replaced(existing, admitted.record);
     return { answer: "accepted", generations: admitted.record.generations };
