@@ -39,16 +39,17 @@ import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
-import { answerOf, hasEnded, ledByCluster, ledByRun, leftBehindByRun, runningInRun } from "./refusals.ts";
-import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
 import {
-  type Admission,
-  type AdmissionFacts,
-  admit,
-  type Fork,
-  forkRecord,
-  forkRefusal,
-} from "./submission.ts";
+  answerOf,
+  beingChanged,
+  hasEnded,
+  ledByCluster,
+  ledByRun,
+  leftBehindByRun,
+  runningInRun,
+} from "./refusals.ts";
+import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
+import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
 export interface OwnJob {
@@ -76,11 +77,6 @@ export interface CoordinatorOptions extends Surroundings {
 }
 
 type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
-
-/** What a submission has copied before it was tried again. */
-interface Copied {
-  fork?: Fork;
-}
 
 const NEVER = new AbortController().signal;
 /** A record that goes on changing so often is being used. */
@@ -335,18 +331,17 @@ export class Coordinator {
     return this.#jobs.has(job) ? await this.#receive(request) : undefined;
   }
 
-  /** The job begins with what it is restored from, copied into its own storage once. */
+  /** The job begins with what it is restored from, copied into its own storage. */
   async #fork(
     existing: JobRecord | undefined,
     { submission, fresh }: Submit,
     restore: RestoreRequest,
-    copied: Copied,
     facts: AdmissionFacts,
   ): Promise<Admission> {
     const refused = forkRefusal(existing, submission, fresh, facts);
     if (refused !== undefined) return { refused };
     try {
-      copied.fork ??= await forkFrom(
+      const fork = await forkFrom(
         restore,
         submission,
         facts.newId(),
@@ -354,7 +349,7 @@ export class Coordinator {
         facts.nowMs,
         NEVER,
       );
-      return { record: forkRecord(existing, submission, copied.fork, facts) };
+      return { record: forkRecord(existing, submission, fork, facts) };
     } catch (error) {
       if (error instanceof RequestRefusedError) return { refused: error.message };
       throw error;
@@ -373,20 +368,18 @@ export class Coordinator {
   }
 
   async #submit(request: Submit): Promise<LeaderAnswer> {
-    const copied: Copied = {};
     for (let tries = 0; tries < SUBMIT_TRIES; tries++) {
-      const answer = await this.#trySubmit(request, copied);
+      const answer = await this.#trySubmit(request);
       if (answer !== undefined) return answer;
     }
-    const { job } = request.submission;
-    return { answer: "refused", reason: `job ${job} is being changed by somebody else; try again` };
+    return beingChanged(request.submission.job);
   }
 
   /**
    * undefined: the record has changed since it was read. The runtime of an ended job writes, too: it claims what it adopts
    * while the submission that takes its place is looked at.
    */
-  async #trySubmit(request: Submit, copied: Copied): Promise<LeaderAnswer | undefined> {
+  async #trySubmit(request: Submit): Promise<LeaderAnswer | undefined> {
     const { submission, fresh, restore } = request;
     const { store, newId, clock, storage } = this.#options;
     const { job } = submission;
@@ -415,7 +408,7 @@ export class Coordinator {
     const admitted =
       restore === null || existing?.submissionId === submission.submissionId
         ? admit(existing, submission, fresh, facts)
-        : await this.#fork(existing, request, restore, copied, facts);
+        : await this.#fork(existing, request, restore, facts);
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
       if (running === undefined) await this.#adopt(job, this.#scope);

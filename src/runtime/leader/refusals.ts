@@ -37,6 +37,10 @@ export function ledByCluster({ job, status }: JobRecord, place: string): string 
   );
 }
 
+export function beingChanged(job: string): Refusal {
+  return refused(`job ${job} is being changed by somebody else; try again`);
+}
+
 /** What a handler answers, also where the record of the job is none (P52). A worker waits until a user has mended that. */
 export async function answerOf(
   answer: Promise<LeaderAnswer | undefined>,
