@@ -26,6 +26,9 @@ export class WaitingLines {
     const facts = [
       ...(waitingFor === "" ? [] : [waitingFor]),
       ...pending,
+      ...(report.checkpoints.pendingMore === 0
+        ? []
+        : [`${report.checkpoints.pendingMore} more are under way`]),
       ...troubles.map(({ what, reason }) => `${what} (${reason})`),
     ];
     const details = facts.length === 0 ? "" : `: ${facts.join("; ")}`;

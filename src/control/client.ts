@@ -6,6 +6,7 @@ import {
   ForeignAnswerError,
   NoRespondersError,
   RequestRefusedError,
+  RequestTimeoutError,
   retryOf,
 } from "../errors.ts";
 import { pause, timeoutSignal } from "../timer.ts";
@@ -35,12 +36,15 @@ export interface ControlClientOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 2000;
+/** At last: a leader that is slow because many ask shall not work for those who have stopped listening, only to be asked again. */
+const REQUEST_TIMEOUT_MS_MAX = 10_000;
 const RETRY_MS = 200;
 /** Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work. */
 const RETRY_MS_MAX = 2000;
 const SETTLING_TIMEOUT_MS = 10_000;
-/** While a snapshot is waited for, how the job is doing. */
+/** While a snapshot is waited for, how the job is doing: where it is to end, and where it goes on. */
 const LOOK_EVERY_MS = 2000;
+const GOING_ON_LOOK_EVERY_MS = 10_000;
 /** The leader copies what the job starts from before it answers. */
 const RESTORE_TIMEOUT_MS = 600_000;
 const NEVER = new AbortController().signal;
@@ -113,7 +117,8 @@ export class ControlClient {
   ): Promise<CompletedSnapshot> {
     const { job } = asked;
     let settlingMs: number | undefined;
-    let lookMs = performance.now() + LOOK_EVERY_MS;
+    const lookEveryMs = asked.then === "go-on" ? GOING_ON_LOOK_EVERY_MS : LOOK_EVERY_MS;
+    let lookMs = performance.now() + lookEveryMs;
     let pauseMs = RETRY_MS;
     for (;;) {
       const answer = await this.#request(job, { type: "job.snapshot", ...asked });
@@ -124,8 +129,8 @@ export class ControlClient {
           `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
-      if (asked.then !== "go-on" || performance.now() >= lookMs) {
-        lookMs = performance.now() + LOOK_EVERY_MS;
+      if (performance.now() >= lookMs) {
+        lookMs = performance.now() + lookEveryMs;
         const report = await this.status(job);
         if (report !== undefined) onWaiting?.(report);
         if (asked.then !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
@@ -190,9 +195,10 @@ export class ControlClient {
     const signal = timeoutSignal(leaderTimeoutMs);
     let last: unknown;
     let pauseMs = RETRY_MS;
+    let answerMs = REQUEST_TIMEOUT_MS;
     while (!signal.aborted) {
       try {
-        const answer = await link.ask(subject, request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS);
+        const answer = await link.ask(subject, request, shapes.leaderAnswer, answerMs);
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
         return answer;
       } catch (error) {
@@ -201,6 +207,7 @@ export class ControlClient {
         await pause(pauseMs, signal);
         // An absent coordinator costs nothing to ask for, and one may start at any time.
         if (!(error instanceof NoRespondersError)) pauseMs = longer(pauseMs);
+        if (error instanceof RequestTimeoutError) answerMs = Math.min(REQUEST_TIMEOUT_MS_MAX, answerMs * 1.5);
       }
     }
     const tried = `tried for ${leaderTimeoutMs / 1000} s on ${subject}`;

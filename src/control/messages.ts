@@ -243,7 +243,10 @@ export interface JobReport {
     readonly latest: CheckpointReport | null;
     /** The last one that was aborted, and why, in words. */
     readonly latestAborted: { readonly checkpointId: number; readonly reason: string } | null;
+    /** The oldest ones. */
     readonly pending: readonly PendingReport[];
+    /** So many more are pending. */
+    readonly pendingMore: number;
     /** The latest ones that were given up, oldest first. */
     readonly failed: readonly AbortedCheckpoint[];
     /** Why none begins at present although one may be due, in words; empty when nothing is in the way. */

@@ -39,6 +39,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       latest: null,
       latestAborted: null,
       pending: [],
+      pendingMore: 0,
       failed: [],
       hold: "",
       ...checkpoints,

@@ -43,6 +43,7 @@ const story = (
         maxConcurrent: 1,
         tolerableFailures: null,
         forcesSavepoints: true,
+        savepointsMax: 8,
         afterTasksFinish: true,
         readyTimeoutMs: 30_000,
         retryMs: 200,
@@ -392,6 +393,18 @@ describeTraces({
         running,
       ],
       { intervalMs: null },
+    ),
+    "too-many-savepoints": story(
+      "Of savepoints not more than so many are begun at once; the next one begins when one is complete.   (G6)",
+      [
+        running,
+        requested("savepoint", "s1"),
+        stored,
+        requested("savepoint", "s2"),
+        requested("savepoint", "s3"),
+        completed(1),
+      ],
+      { intervalMs: null, savepointsMax: 2 },
     ),
     "too-many-while-stopped": story(
       "The queue is bounded for a job that does not run, too.   (G5)",

@@ -50,6 +50,7 @@ function leaderRoute(
             maxConcurrent: 1,
             tolerableFailures: null,
             forcesSavepoints: true,
+            savepointsMax: 8,
             afterTasksFinish: true,
             readyTimeoutMs: 30_000,
             retryMs: 200,

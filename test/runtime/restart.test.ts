@@ -195,6 +195,7 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
         maxConcurrent: 1,
         tolerableFailures: null,
         forcesSavepoints: true,
+        savepointsMax: 8,
         afterTasksFinish: true,
         readyTimeoutMs: 30_000,
         retryMs: 200,

@@ -124,6 +124,7 @@ async function troublesOf(view: ClusterView, record: JobRecord, id: number | und
     id === undefined || checkpointId === id;
   return {
     pending: (report?.checkpoints.pending ?? []).filter(asked),
+    pendingMore: id === undefined ? (report?.checkpoints.pendingMore ?? 0) : 0,
     aborted: aborted.filter(asked),
     hold: (id === undefined && report?.checkpoints.hold) || "",
   };

@@ -5,15 +5,18 @@ import { age, moment, table } from "../text.ts";
 
 export interface Troubles {
   readonly pending: readonly PendingReport[];
+  /** So many more are under way. */
+  readonly pendingMore: number;
   readonly aborted: readonly AbortedCheckpoint[];
   /** Why none begins at present, in words; empty when nothing is in the way. */
   readonly hold: string;
 }
 
-export function describeTroubles({ pending, aborted, hold }: Troubles, nowMs: number): string[] {
+export function describeTroubles({ pending, pendingMore, aborted, hold }: Troubles, nowMs: number): string[] {
   return [
     ...describeAborted(aborted, nowMs),
     ...describePending(pending),
+    ...(pendingMore === 0 ? [] : [`${pendingMore} more are under way`]),
     ...(hold === "" ? [] : [`no checkpoint begins at present: ${hold}`]),
   ];
 }

@@ -396,6 +396,7 @@ export class Routing {
         input: {
           ...checkpointing,
           forcesSavepoints: !checkpointing.unaligned,
+          savepointsMax: 8,
           retryMs: 1,
           queueMax: 10,
           reservedCheckpointId,

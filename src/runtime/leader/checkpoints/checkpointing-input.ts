@@ -5,6 +5,8 @@ import type { CheckpointingConfig } from "../../../../machines/protocol.ts";
 const RESERVED_IDS = 1000;
 /** Flink's CheckpointRequestDecider. */
 const QUEUE_MAX = 1000;
+/** A subtask reads its state for one after the other (P47), so that more of them at once are not sooner complete. */
+export const SAVEPOINTS_MAX = 8;
 const RETRY_MS = 200;
 
 export function checkpointingInput(
@@ -17,6 +19,7 @@ export function checkpointingInput(
     maxConcurrent: config.maxConcurrent,
     tolerableFailures: config.tolerableFailures,
     forcesSavepoints: !config.unaligned && config.iterations !== "exact",
+    savepointsMax: SAVEPOINTS_MAX,
     afterTasksFinish: config.afterTasksFinish,
     readyTimeoutMs: config.readyTimeoutMs,
     retryMs: RETRY_MS,

@@ -40,6 +40,7 @@ import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 import { encodeManifest } from "../../manifest.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
+import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";
 import type { JobRequests } from "./job-requests.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 
@@ -73,6 +74,8 @@ interface Pending {
 const LONGER_THAN_LAST = 3;
 /** Of a failed checkpoint at most so many subtasks are remembered (P10). */
 const MISSING_MAX = 8;
+/** A report tells of so many pending ones, the oldest: savepoints beside as many checkpoints as anybody sensibly allows. */
+const PENDING_SHOWN_MAX = 2 * SAVEPOINTS_MAX;
 
 const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
 
@@ -109,28 +112,38 @@ export class JobCheckpoints {
         latestAborted === undefined
           ? null
           : { checkpointId: latestAborted.checkpointId, reason: latestAborted.detail },
-      pending: [...this.#pending].map(([checkpointId, pending]) =>
-        this.#pendingReport(checkpointId, pending),
-      ),
+      pending: this.#pendingReports(),
+      pendingMore: Math.max(0, this.#pending.size - PENDING_SHOWN_MAX),
       failed: this.#options.record().aborted,
       hold: this.#hold === null ? "" : HOLDS[this.#hold],
     };
   }
 
-  #pendingReport(checkpointId: number, { request, startedMs, snapshots }: Pending): PendingReport {
+  /** Everybody who waits asks for them, so their number is bounded. */
+  #pendingReports(): PendingReport[] {
+    const nowMs = this.#options.clock.elapsedMs();
     const subtasks = subtasksOf(this.#options.record().plan);
-    return {
-      checkpointId,
-      requested: request.reason,
-      ageMs: this.#options.clock.elapsedMs() - startedMs,
-      acknowledged: snapshots.size,
-      subtasks: subtasks.length,
-      missing: this.#missing(checkpointId, snapshots),
-    };
+    const reports: PendingReport[] = [];
+    for (const [checkpointId, { request, startedMs, snapshots }] of this.#pending) {
+      if (reports.length === PENDING_SHOWN_MAX) break;
+      reports.push({
+        checkpointId,
+        requested: request.reason,
+        ageMs: nowMs - startedMs,
+        acknowledged: snapshots.size,
+        subtasks: subtasks.length,
+        missing: this.#missing(checkpointId, snapshots, subtasks),
+      });
+    }
+    return reports;
   }
 
-  #missing(checkpointId: number, snapshots: ReadonlyMap<SubtaskName, SubtaskSnapshot>): MissingSubtask[] {
-    return subtasksOf(this.#options.record().plan)
+  #missing(
+    checkpointId: number,
+    snapshots: ReadonlyMap<SubtaskName, SubtaskSnapshot>,
+    subtasks: readonly SubtaskName[] = subtasksOf(this.#options.record().plan),
+  ): MissingSubtask[] {
+    return subtasks
       .filter((subtask) => !snapshots.has(subtask))
       .slice(0, MISSING_MAX)
       .map((subtask) => ({ subtask, ...this.#options.progressOf(subtask, checkpointId) }));

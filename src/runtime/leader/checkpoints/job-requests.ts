@@ -93,7 +93,8 @@ export class JobRequests {
       const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
       host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
     }
-    return { answer: "outcome", outcome: { state: "pending" } };
+    // A full queue has refused it by now.
+    return { answer: "outcome", outcome: this.#outcomes.get(request) ?? { state: "pending" } };
   }
 
   /** Also of the leader before. */
