@@ -10,9 +10,9 @@
  * G3  Nothing is triggered unless the whole generation runs. A request that somebody waits for waits for that, bounded.
  * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
  * G5  Savepoints go first, then other requests in their order, the interval's last; of those at most one waits.
- * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored: of all together
- *     not more than `savepointsMax`, because the record names each one that was begun. None is started while more than
- *     `maxConcurrent` old ones are still being deleted.
+ * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored. Of savepoints no more
+ *     than `savepointsMax` are, the others wait in the queue. None is started while more than `maxConcurrent` old ones are still
+ *     being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job
@@ -43,7 +43,7 @@ export interface CheckpointingInput {
   readonly tolerableFailures: number | null;
   /** Savepoints do not wait for a free place: no barrier overtakes, and no loop's records are kept. */
   readonly forcesSavepoints: boolean;
-  /** Unless so many are pending already. Flink begins any number of them at once. */
+  /** So many savepoints are pending at most. Flink begins any number of them at once. */
   readonly savepointsMax: number;
   /** Checkpoints go on when some subtasks have ended. */
   readonly afterTasksFinish: boolean;
@@ -152,14 +152,14 @@ const isRefused = ({ partlyEnded }: Context, request: CheckpointRequest): boolea
   partlyEnded && !isOfTheEnd(request);
 
 function isStartable(context: Context): boolean {
-  const { queue, pending, maxConcurrent, cleaning, forcesSavepoints, savepointsMax } = context;
-  const { pausing, retrying } = context;
+  const { queue, pending, maxConcurrent, cleaning, pausing, retrying } = context;
   const [next] = queue;
   if (next === undefined || cleaning > maxConcurrent) return false;
   if (pending.some(({ request }) => request.reason === "stop")) return false;
   if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
-  if (pending.length < maxConcurrent) return true;
-  return isSavepoint(next) && forcesSavepoints && pending.length < savepointsMax;
+  if (!isSavepoint(next)) return pending.length < maxConcurrent;
+  const savepoints = pending.filter(({ request }) => isSavepoint(request)).length;
+  return savepoints < context.savepointsMax && (context.forcesSavepoints || pending.length < maxConcurrent);
 }
 
 function counts({ ended, abortReason, lastCompleted }: Context): boolean {

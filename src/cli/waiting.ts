@@ -1,6 +1,7 @@
 /** What a command says that waits for a job: now and then, what the job is doing and what is in its way. */
 import { phaseInWords } from "../../machines/words.ts";
 import type { JobReport } from "../control/messages.ts";
+import { describeOthers } from "./stored/troubled-checkpoints.ts";
 
 const EVERY_MS = 10_000;
 
@@ -26,9 +27,7 @@ export class WaitingLines {
     const facts = [
       ...(waitingFor === "" ? [] : [waitingFor]),
       ...pending,
-      ...(report.checkpoints.pendingMore === 0
-        ? []
-        : [`${report.checkpoints.pendingMore} more are under way`]),
+      ...describeOthers(report.checkpoints),
       ...troubles.map(({ what, reason }) => `${what} (${reason})`),
     ];
     const details = facts.length === 0 ? "" : `: ${facts.join("; ")}`;

@@ -243,10 +243,12 @@ export interface JobReport {
     readonly latest: CheckpointReport | null;
     /** The last one that was aborted, and why, in words. */
     readonly latestAborted: { readonly checkpointId: number; readonly reason: string } | null;
-    /** The oldest ones. */
+    /** The oldest sixteen of those that have begun. */
     readonly pending: readonly PendingReport[];
-    /** So many more are pending. */
+    /** So many more have begun. */
     readonly pendingMore: number;
+    /** So many are asked for and have not begun. */
+    readonly queued: number;
     /** The latest ones that were given up, oldest first. */
     readonly failed: readonly AbortedCheckpoint[];
     /** Why none begins at present although one may be due, in words; empty when nothing is in the way. */

@@ -354,7 +354,7 @@ test("show says whom those waited for that were given up, and which channel bloc
     expect(/checkpoint +9\b/.test(stdout)).toBe(command.length === 2);
   }
   expect(await json("checkpoints", "show", JOB, "10")).toEqual({
-    ...{ job: JOB, pending: [], pendingMore: 0, aborted: [aborted], hold: "" },
+    ...{ job: JOB, pending: [], pendingMore: 0, queued: 0, aborted: [aborted], hold: "" },
   });
 });
 

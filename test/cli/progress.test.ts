@@ -40,6 +40,7 @@ function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport 
       latestAborted: null,
       pending: [],
       pendingMore: 0,
+      queued: 0,
       failed: [],
       hold: "",
       ...checkpoints,

@@ -124,7 +124,8 @@ async function troublesOf(view: ClusterView, record: JobRecord, id: number | und
     id === undefined || checkpointId === id;
   return {
     pending: (report?.checkpoints.pending ?? []).filter(asked),
-    pendingMore: id === undefined ? (report?.checkpoints.pendingMore ?? 0) : 0,
+    pendingMore: (id === undefined && report?.checkpoints.pendingMore) || 0,
+    queued: (id === undefined && report?.checkpoints.queued) || 0,
     aborted: aborted.filter(asked),
     hold: (id === undefined && report?.checkpoints.hold) || "",
   };

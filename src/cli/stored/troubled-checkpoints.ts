@@ -7,17 +7,30 @@ export interface Troubles {
   readonly pending: readonly PendingReport[];
   /** So many more are under way. */
   readonly pendingMore: number;
+  /** So many are asked for and have not begun. */
+  readonly queued: number;
   readonly aborted: readonly AbortedCheckpoint[];
   /** Why none begins at present, in words; empty when nothing is in the way. */
   readonly hold: string;
 }
 
-export function describeTroubles({ pending, pendingMore, aborted, hold }: Troubles, nowMs: number): string[] {
+export function describeTroubles(
+  { pending, pendingMore, queued, aborted, hold }: Troubles,
+  nowMs: number,
+): string[] {
   return [
     ...describeAborted(aborted, nowMs),
     ...describePending(pending),
-    ...(pendingMore === 0 ? [] : [`${pendingMore} more are under way`]),
+    ...describeOthers({ pendingMore, queued }),
     ...(hold === "" ? [] : [`no checkpoint begins at present: ${hold}`]),
+  ];
+}
+
+/** Those that a report only counts. */
+export function describeOthers({ pendingMore, queued }: Pick<Troubles, "pendingMore" | "queued">): string[] {
+  return [
+    ...(pendingMore === 0 ? [] : [`checkpoints under way beside these: ${pendingMore}`]),
+    ...(queued === 0 ? [] : [`requests for checkpoints and savepoints that wait for their turn: ${queued}`]),
   ];
 }
 

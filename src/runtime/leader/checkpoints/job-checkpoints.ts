@@ -74,7 +74,7 @@ interface Pending {
 const LONGER_THAN_LAST = 3;
 /** Of a failed checkpoint at most so many subtasks are remembered (P10). */
 const MISSING_MAX = 8;
-/** A report tells of so many pending ones, the oldest: savepoints beside as many checkpoints as anybody sensibly allows. */
+/** A report tells of so many pending ones: all savepoints, and as many other checkpoints. */
 const PENDING_SHOWN_MAX = 2 * SAVEPOINTS_MAX;
 
 const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
@@ -114,12 +114,19 @@ export class JobCheckpoints {
           : { checkpointId: latestAborted.checkpointId, reason: latestAborted.detail },
       pending: this.#pendingReports(),
       pendingMore: Math.max(0, this.#pending.size - PENDING_SHOWN_MAX),
+      queued: this.#queued,
       failed: this.#options.record().aborted,
       hold: this.#hold === null ? "" : HOLDS[this.#hold],
     };
   }
 
-  /** Everybody who waits asks for them, so their number is bounded. */
+  /** Requests of clients. */
+  get #queued(): number {
+    const context = this.#options.host.context("checkpointing") as { queue: CheckpointRequest[] } | undefined;
+    return context?.queue.filter(({ request }) => request !== "").length ?? 0;
+  }
+
+  /** Every client that waits asks for them, so their number is bounded. */
   #pendingReports(): PendingReport[] {
     const nowMs = this.#options.clock.elapsedMs();
     const subtasks = subtasksOf(this.#options.record().plan);
