@@ -13,11 +13,7 @@ import type {
   AbortReason,
   Answer,
   CheckpointRequest,
-  JobRecord,
-  Manifest,
   MissingSubtask,
-  ObjectHandle,
-  SavepointEntry,
   SubtaskName,
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
@@ -42,6 +38,7 @@ import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
 import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";
 import type { JobRequests } from "./job-requests.ts";
+import { detailOf, manifestOf, type Pending, uploadedBy } from "./pending-checkpoint.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
 
 export interface JobCheckpointsOptions extends SavepointsOptions {
@@ -54,20 +51,6 @@ export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly tell: (message: GenerationRequest) => void;
   /** How far a subtask is with a checkpoint, as its worker said last. */
   readonly progressOf: (subtask: SubtaskName, checkpointId: number) => Omit<MissingSubtask, "subtask">;
-}
-
-/** A pending checkpoint's acknowledgements and times. */
-interface Pending {
-  readonly startedMs: number;
-  readonly startedAtMs: number;
-  readonly request: CheckpointRequest;
-  readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
-  /** Who said first that it cannot complete, and why. */
-  trouble: string | undefined;
-  /** It may be in the storage, whatever became of the put. */
-  manifestName: string | undefined;
-  stored: { readonly manifest: Manifest; readonly handle: ObjectHandle } | undefined;
-  savepoint: SavepointEntry | undefined;
 }
 
 /** Of the last checkpoint's duration, before the one of a suspension is given up. */
@@ -425,31 +408,3 @@ const HOLDS: Readonly<Record<Hold, string>> = {
   "some-subtasks-ended": `${reasonInWords("some-subtasks-ended")}: the next checkpoint is the one that the job ends with`,
   cleanup: "too many older ones are still being deleted",
 };
-
-/** What the one said who could not go on says it all; else the reason, and of a timeout for whom it waited. */
-function detailOf(reason: AbortReason, { trouble }: Pending, missing: readonly MissingSubtask[]): string {
-  if (trouble !== undefined) return trouble;
-  const why = reasonInWords(reason);
-  if (reason !== "expired" || missing.length === 0) return why;
-  return `${why}; it waited for ${missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ")}`;
-}
-
-/** Of its own: snapshots and manifest, not what transactions have staged (P15). */
-function uploadedBy({ snapshots, manifestName }: Pending): string[] {
-  const names = [...snapshots.values()].flatMap(snapshotObjects).map(({ name }) => name);
-  return manifestName === undefined ? names : [...names, manifestName];
-}
-
-function manifestOf(record: JobRecord, checkpointId: number, snapshots: SubtaskSnapshot[]): Manifest {
-  return {
-    format: 1,
-    job: record.job,
-    incarnation: record.incarnation,
-    generation: record.generation,
-    nonce: record.nonce,
-    checkpointId,
-    graphFingerprint: record.graphFingerprint,
-    maxParallelism: record.plan.maxParallelism,
-    subtasks: snapshots.sort((a, b) => (a.subtask < b.subtask ? -1 : 1)),
-  };
-}
