@@ -74,6 +74,27 @@ async function endsExactly(processes: readonly Command[]): Promise<void> {
   for (const process of processes) expect(await process.ended).toMatchObject({ code: 0 });
 }
 
+const publish = ({ body, headers: fields = {} }: Strange, subject: string, reply?: string) => {
+  const all = headers();
+  for (const [name, value] of Object.entries(fields)) all.set(name, value);
+  const options = { ...(reply === undefined ? {} : { reply }), headers: all };
+  connection().publish(subject, body, options);
+};
+
+/** Answers every request with what is none of our answers. @returns how many it was asked */
+async function answersFirst(): Promise<() => number> {
+  let asked = 0;
+  connection().subscribe(`${prefix}.>`, {
+    callback: (_error, { reply, subject }) => {
+      if (!reply || subject.includes(".channel")) return;
+      for (const strange of STRANGE.filter(({ body }) => body.length < 1000)) publish(strange, reply);
+      asked++;
+    },
+  });
+  await connection().flush();
+  return () => asked;
+}
+
 describe("a stream that captures the control subjects", () => {
   beforeEach(async () => {
     const manager = await jetstreamManager(connection());
@@ -129,27 +150,102 @@ describe("a stream that captures the control subjects", () => {
   });
 });
 
-describe("connections of other make", () => {
-  const publish = ({ body, headers: fields = {} }: Strange, subject: string, reply?: string) => {
-    const all = headers();
-    for (const [name, value] of Object.entries(fields)) all.set(name, value);
-    const options = { ...(reply === undefined ? {} : { reply }), headers: all };
-    connection().publish(subject, body, options);
-  };
+describe.each([
+  [
+    "a stream that captures the control subjects",
+    async () => {
+      const manager = await jetstreamManager(connection());
+      await manager.streams.add({ name: `AUDIT${tests}`, subjects: [`${prefix}.>`] });
+    },
+  ],
+  ["a service that answers there first", async () => answersFirst()],
+] as const)("every command beside %s", (stranger, appears) => {
+  beforeEach(appears);
 
-  test("that answer before our processes do are not taken for them", async () => {
-    let asked = 0;
-    connection().subscribe(`${prefix}.>`, {
-      callback: (_error, { reply, subject }) => {
-        if (!reply || subject.includes(".channel")) return;
-        for (const strange of STRANGE.filter(({ body }) => body.length < 1000)) publish(strange, reply);
-        asked++;
-      },
-    });
-    await connection().flush();
+  const succeeds = async (...args: string[]) => {
+    const { code, stderr } = await workspace.run(here(...args));
+    expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: "" });
+  };
+  const there = () => workspace.path("there");
+
+  test("does what it does without", async () => {
     const processes = await begin();
     await processing();
-    expect(asked).toBeGreaterThan(20);
+    for (const args of [
+      ["status", "counting"],
+      ["list", "--json"],
+      ["describe", "counting"],
+      ["checkpoints", "ls", "counting"],
+      ["checkpoints", "verify", "counting", "--fast"],
+      ["checkpoints", "gc", "counting"],
+      ["savepoint", "counting", "--to", there()],
+      ["stop", "counting", "--to", there()],
+      ["dispose", "job:counting"],
+    ])
+      await succeeds(...args);
+    expect((await workspace.run(here("submit", "job.mjs"))).code).toBe(0);
+    await processing();
+    const shown = await workspace.run(here("checkpoints", "show", "counting", "--json"));
+    expect({ ...shown, unknown: JSON.parse(shown.stdout).unknown }).toMatchObject({
+      code: 0,
+      unknown: undefined,
+    });
+    await succeeds("cancel", "counting", "--with-savepoint", "--to", there());
+    expect((await workspace.run(here("submit", "job.mjs", "--fresh"))).code).toBe(0);
+    await processing();
+    await succeeds("cancel", "counting");
+    for (const process of processes) process.kill("SIGTERM");
+    for (const process of processes) expect(await process.ended).toMatchObject({ code: 0 });
+  });
+
+  test("says that no coordinator answers, once there is none", async () => {
+    const processes = await begin();
+    await processing();
+    for (const process of processes) process.kill("SIGKILL");
+    for (const process of processes) await process.ended;
+    for (const args of [
+      ["status", "counting"],
+      ["savepoint", "counting", "--to", there()],
+      ["stop", "counting", "--to", there()],
+      ["cancel", "counting"],
+      ["checkpoints", "gc", "counting"],
+    ]) {
+      const { code, stdout, stderr } = await workspace.run(here(...args, "--connect-timeout", "1"));
+      expect({ args, code, stdout }).toEqual({ args, code: 3, stdout: "" });
+      expect(stderr).toMatch(/^tidemark: no coordinator answers .*"tidemark coordinator".*\n$/);
+    }
+    await succeeds("list");
+    await succeeds("describe", "counting");
+    const shown = await workspace.run(here("checkpoints", "show", "counting"));
+    expect(shown).toMatchObject({ code: 0, stderr: "" });
+    expect(shown.stdout).toMatch(
+      /^checkpoint +\d+[\s\S]*whether a checkpoint is under way is not known: no coordinator answers/,
+    );
+    const missing = await workspace.run(here("checkpoints", "show", "counting", "999999"));
+    expect(missing.code).toBe(4);
+    expect(missing.stderr).toMatch(
+      /has no checkpoint 999999; .*; whether a checkpoint is under way is not known: /,
+    );
+  });
+
+  test("run: leads its job to its end", async () => {
+    workspace.release();
+    const { code, stderr } = await workspace.run(here("run", "job.mjs"));
+    expect({ code, stderr: stderr.replaceAll(/^tidemark: warning: stream AUDIT.*\n/gm, "") }).toEqual({
+      code: 0,
+      stderr: "",
+    });
+    if (stranger.startsWith("a stream")) expect(stderr).toMatch(`nats stream rm AUDIT${tests}`);
+    expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
+  });
+});
+
+describe("connections of other make", () => {
+  test("that answer before our processes do are not taken for them", async () => {
+    const asked = await answersFirst();
+    const processes = await begin();
+    await processing();
+    expect(asked()).toBeGreaterThan(20);
     await endsExactly(processes);
   });
 

@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import { RequestRefusedError } from "../../errors.ts";
+import type { JobReport } from "../../control/messages.ts";
+import { describeError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { setOutcome } from "../exit.ts";
 import { wholeNumber } from "../options.ts";
@@ -10,7 +11,7 @@ import { exitCodeHelp, exitCodes } from "../report-error.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
 import { garbageOf } from "../stored/garbage.ts";
 import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../stored/retained.ts";
-import { describeTroubles, type Troubles } from "../stored/troubled-checkpoints.ts";
+import { describeTroubles, describeUnknown, type Troubles } from "../stored/troubled-checkpoints.ts";
 import { describeVerification, verify } from "../stored/verification.ts";
 import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
@@ -90,12 +91,13 @@ async function show(job: string, id: number | undefined, flags: ClientFlags): Pr
   await withJob(job, flags, async ({ view, storage, read }) => {
     const troubles = await troublesOf(view, await read(), id);
     const lines = describeTroubles(troubles, Date.now());
+    const unknown = describeUnknown(troubles);
     const isRetained = (record: JobRecord) =>
       record.checkpoints.some(({ checkpointId }) => id === undefined || checkpointId === id);
     if (lines.length > 0 && !isRetained(await read()))
-      return print(flags, { job, ...troubles }, lines.join("\n"));
+      return print(flags, { job, ...troubles }, [...lines, ...unknown].join("\n"));
     const { record, retained } = await whileRetained(read, async (now) => {
-      const checkpoint = chosen(now, id);
+      const checkpoint = chosen(now, id, unknown);
       const found = await readCheckpoint(checkpoint, storage);
       return {
         record: now,
@@ -106,7 +108,7 @@ async function show(job: string, id: number | undefined, flags: ClientFlags): Pr
     if ("damage" in retained)
       throw explained(retained.damage, job, `checkpoint ${retained.checkpoint.checkpointId} cannot be shown`);
     const detail = detailOf(record, retained.checkpoint, retained.manifest);
-    const text = [describeCheckpoint(detail, Date.now()), ...lines].join("\n\n");
+    const text = [describeCheckpoint(detail, Date.now()), ...lines, ...unknown].join("\n\n");
     print(flags, { ...detail, ...troubles }, text);
   });
 }
@@ -115,11 +117,13 @@ async function show(job: string, id: number | undefined, flags: ClientFlags): Pr
 async function troublesOf(view: ClusterView, record: JobRecord, id: number | undefined): Promise<Troubles> {
   const { job, status, aborted } = record;
   const runs = status === "created" || status === "running" || status === "settling";
-  const report = runs
-    ? await createClient(view, LOOK_MS)
-        .status(job)
-        .catch(() => undefined)
-    : undefined;
+  let report: JobReport | undefined;
+  let unknown: string | undefined;
+  try {
+    if (runs) report = await createClient(view, LOOK_MS).status(job);
+  } catch (error) {
+    unknown = describeError(error);
+  }
   const asked = ({ checkpointId }: { readonly checkpointId: number }) =>
     id === undefined || checkpointId === id;
   return {
@@ -128,21 +132,26 @@ async function troublesOf(view: ClusterView, record: JobRecord, id: number | und
     queued: (id === undefined && report?.checkpoints.queued) || 0,
     aborted: aborted.filter(asked),
     hold: (id === undefined && report?.checkpoints.hold) || "",
+    ...(unknown === undefined ? {} : { unknown }),
   };
 }
 
 /** @throws RequestRefusedError when it is not retained */
-function chosen({ job, checkpoints }: JobRecord, id: number | undefined): CompletedCheckpoint {
+function chosen(
+  { job, checkpoints }: JobRecord,
+  id: number | undefined,
+  unknown: readonly string[],
+): CompletedCheckpoint {
   const found =
     id === undefined ? checkpoints.at(-1) : checkpoints.find(({ checkpointId }) => checkpointId === id);
   if (found !== undefined) return found;
   const known = checkpoints.map(({ checkpointId }) => checkpointId).join(", ");
   const retained = known === "" ? "it retains none" : `it retains ${known}`;
-  throw new RequestRefusedError(
+  const problem =
     id === undefined
       ? `job ${job} has no retained checkpoint`
-      : `job ${job} has no checkpoint ${id}; ${retained}`,
-  );
+      : `job ${job} has no checkpoint ${id}; ${retained}`;
+  throw new RequestRefusedError([problem, ...unknown].join("; "));
 }
 
 async function verifyAll(job: string, flags: ClientFlags & { readonly fast?: boolean }): Promise<void> {

@@ -12,8 +12,11 @@ export interface Troubles {
   readonly aborted: readonly AbortedCheckpoint[];
   /** Why none begins at present, in words; empty when nothing is in the way. */
   readonly hold: string;
+  /** Why no leader could be asked what is under way. */
+  readonly unknown?: string;
 }
 
+/** What is known; `unknown` is apart, because it tells of no checkpoint. */
 export function describeTroubles(
   { pending, pendingMore, queued, aborted, hold }: Troubles,
   nowMs: number,
@@ -32,6 +35,10 @@ export function describeOthers({ pendingMore, queued }: Pick<Troubles, "pendingM
     ...(pendingMore === 0 ? [] : [`checkpoints under way beside these: ${pendingMore}`]),
     ...(queued === 0 ? [] : [`requests for checkpoints and savepoints that wait for their turn: ${queued}`]),
   ];
+}
+
+export function describeUnknown({ unknown }: Troubles): string[] {
+  return unknown === undefined ? [] : [`whether a checkpoint is under way is not known: ${unknown}`];
 }
 
 function describePending(pending: readonly PendingReport[]): string[] {
