@@ -86,7 +86,7 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
   return {
     kind: "file",
     guarantee: "exactly-once",
-    check: (_environment: ConnectorEnvironment) => folder.provide(),
+    check: ({ dryRun }: ConnectorEnvironment) => (dryRun ? folder.assertProvidable() : folder.provide()),
     async open(environment) {
       await folder.provide();
       const writer = new FileWriter(folder, lineOf(encode), environment);

@@ -19,7 +19,6 @@ import {
 import { bucketStream } from "../nats/publisher/bucket-stream.ts";
 import { streamMissing } from "../nats/publisher/missing-stream.ts";
 import {
-  createStream,
   defaultMarkerPrefix,
   fittingParts,
   readStream,
@@ -27,8 +26,14 @@ import {
   type Shortcoming,
   shortcomings,
   unsuitable,
-  updateStream,
 } from "../nats/publisher/sink-target.ts";
+import {
+  assertChangeable,
+  assertCreatable,
+  createStream,
+  newStream,
+  updateStream,
+} from "../nats/publisher/stream-provision.ts";
 import { capturesAll, isLiteralSubject, isSubjectToken } from "../nats/publisher/stream-subjects.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
 import { AckedWriter } from "./jetstream-acked-writer.ts";
@@ -135,13 +140,13 @@ class JetStreamSink<T> implements Sink<T> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
     const transactional = this.guarantee === "exactly-once";
     if (transactional) this.#assertServer(nats);
-    const config = await this.#providedStream(nats);
+    const { isThere, config } = await this.#target(nats, environment.dryRun === true);
     for (const risk of risks(config, transactional)) {
       environment.logger.warn({ stream: config.name }, `stream ${config.name}: ${risk}`);
     }
-    if (transactional) await this.#assertBatches(nats);
-    // A constant subject that the stream does not take is a mistake in the job, and shows here.
-    this.#recordForm(config);
+    // A stream that is not there cannot be asked.
+    if (transactional && isThere) await this.#assertBatches(nats);
+    this.#assertTakesSubject(config);
   }
 
   async open(environment: SinkEnvironment): Promise<SinkWriter<T>> {
@@ -210,19 +215,45 @@ class JetStreamSink<T> implements Sink<T> {
     return config;
   }
 
-  async #providedStream(nats: NatsEnvironment): Promise<StreamConfig> {
+  /**
+   * The stream as the sink needs it, made so with `provision`.
+   * @param dryRun nothing is made or changed: the answer is what it would be
+   */
+  async #target(
+    nats: NatsEnvironment,
+    dryRun: boolean,
+  ): Promise<{ readonly isThere: boolean; readonly config: StreamConfig }> {
     const { stream, provision } = this.#options;
-    if (!provision) return this.#existingStream(nats);
-    const config = await readStream(nats, stream);
-    if (config === undefined) return this.#create(nats);
-    const found = this.#shortcomings(config);
-    const mendable = found.every((each) => Object.keys(each.update).length > 0);
-    const update = Object.assign({}, ...found.map((each) => each.update)) as Partial<StreamConfig>;
-    if (mendable && found.length > 0) await updateStream(nats, stream, update);
-    return this.#existingStream(nats);
+    const found = provision ? await readStream(nats, stream) : await this.#existingStream(nats);
+    if (found === undefined) {
+      this.#assertSubjects();
+      const planned = newStream(this.#wanted) as StreamConfig;
+      this.#assertTakesSubject(planned);
+      if (!dryRun) return { isThere: true, config: await createStream(nats, this.#wanted) };
+      await assertCreatable(nats, this.#wanted);
+      return { isThere: false, config: planned };
+    }
+    const missing = this.#shortcomings(found);
+    const mendable = missing.every((each) => Object.keys(each.update).length > 0);
+    const update = Object.assign({}, ...missing.map((each) => each.update)) as Partial<StreamConfig>;
+    if (missing.length === 0 || !mendable) return { isThere: true, config: await this.#existingStream(nats) };
+    const planned = { ...found, ...update };
+    this.#assertTakesSubject(planned);
+    if (dryRun) {
+      await assertChangeable(nats, found, update);
+      return { isThere: true, config: planned };
+    }
+    await updateStream(nats, stream, update);
+    return { isThere: true, config: await this.#existingStream(nats) };
   }
 
-  #create(nats: NatsEnvironment): Promise<StreamConfig> {
+  /** A constant subject that the stream does not take is a mistake in the job: known before anything is made or changed. */
+  #assertTakesSubject(config: StreamConfig): void {
+    this.#recordForm(config);
+  }
+
+  /** @throws ConfigurationError when a stream that is to be made would not take what the job writes */
+  #assertSubjects(): void {
     const { stream, subjects } = this.#options;
     const bucket = bucketStream(stream);
     if (bucket === undefined && subjects.length === 0) {
@@ -239,7 +270,6 @@ class JetStreamSink<T> implements Sink<T> {
           `${bucket.subjects.join(", ")}, and not ${outside}: correct the subject, or write to a stream with another name`,
       );
     }
-    return createStream(nats, this.#wanted);
   }
 
   get #wanted(): WantedStream {

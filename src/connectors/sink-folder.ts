@@ -12,7 +12,7 @@ import { shellCommand } from "../shell-command.ts";
 /** The calls that the sink makes; tests put faults in between. */
 export type SinkFiles = Pick<
   typeof nodeFiles,
-  "mkdir" | "open" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
+  "mkdir" | "open" | "readdir" | "readFile" | "rename" | "rmdir" | "stat" | "unlink"
 >;
 
 const CHUNK_BYTES = 256 * 1024;
@@ -48,18 +48,37 @@ export class SinkFolder {
     try {
       const made = await this.files.mkdir(this.#hidden, { recursive: true });
       if (made !== undefined) await this.#syncDownFrom(dirname(made));
-      const probe = join(this.#hidden, `probe-${process.pid}-${Math.random().toString(36).slice(2)}`);
-      await (await this.files.open(probe, "w")).close();
-      await this.files.unlink(probe);
+      await this.#probe();
     } catch (cause) {
-      const code = codeOf(cause);
-      if (code === "EEXIST" || code === "ENOTDIR") {
-        throw new ConfigurationError("directory", `${this.directory} is a file, or lies below one`, {
-          cause,
-        });
-      }
-      throw new EnvironmentError(`the file sink cannot write to ${this.directory} (${code})`, { cause });
+      throw this.#unprovidable(cause);
     }
+  }
+
+  /** As `provide`, but nothing stays: what can be written is tried in the nearest directory that exists. */
+  async assertProvidable(): Promise<void> {
+    try {
+      let path = this.#hidden;
+      while ((await this.sizeOf(path)) === undefined) path = dirname(path);
+      if (path === this.#hidden) return await this.#probe();
+      const trial = join(path, `.tidemark-${probeName()}`);
+      await this.files.mkdir(trial);
+      await this.files.rmdir(trial);
+    } catch (cause) {
+      throw this.#unprovidable(cause);
+    }
+  }
+
+  async #probe(): Promise<void> {
+    const probe = this.hiddenPath(probeName());
+    await (await this.files.open(probe, "w")).close();
+    await this.files.unlink(probe);
+  }
+
+  #unprovidable(cause: unknown): ConfigurationError | EnvironmentError {
+    const code = codeOf(cause);
+    return code === "EEXIST" || code === "ENOTDIR"
+      ? new ConfigurationError("directory", `${this.directory} is a file, or lies below one`, { cause })
+      : new EnvironmentError(`the file sink cannot write to ${this.directory} (${code})`, { cause });
   }
 
   openPath(at: WriterName, generation: number, counter: number): string {
@@ -209,6 +228,8 @@ export function sweepCommand({ operator, incarnation }: Omit<WriterName, "writer
   const names = `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},*`;
   return shellCommand("find", ".tidemark", "-name", names, "-delete");
 }
+
+const probeName = (): string => `probe-${process.pid}-${Math.random().toString(36).slice(2)}`;
 
 /** Encoded names hold no comma, so the fields of a hidden file's name can be told apart. */
 function prefixOf({ operator, incarnation, writer }: WriterName): string {

@@ -45,8 +45,6 @@ const SETTLING_TIMEOUT_MS = 10_000;
 /** While a snapshot is waited for, how the job is doing: where it is to end, and where it goes on. */
 const LOOK_EVERY_MS = 2000;
 const GOING_ON_LOOK_EVERY_MS = 10_000;
-/** The leader copies what the job starts from before it answers. */
-const RESTORE_TIMEOUT_MS = 600_000;
 const NEVER = new AbortController().signal;
 
 export type CompletedSnapshot = Extract<RequestOutcome, { readonly state: "completed" }>;
@@ -71,8 +69,15 @@ export class ControlClient {
     fresh: boolean,
     restore: RestoreRequest | null = null,
   ): Promise<void> {
-    const timeoutMs = restore === null ? undefined : RESTORE_TIMEOUT_MS;
-    await this.#request(submission.job, { type: "job.submit", submission, fresh, restore }, timeoutMs);
+    await this.#untilDone(submission.job, { type: "job.submit", submission, fresh, restore });
+  }
+
+  /**
+   * Resolves when the leader would take the submission with this state, however long that takes to find out.
+   * @throws as `submit`, with the same words
+   */
+  async rehearse(submission: JobSubmission, fresh: boolean, restore: RestoreRequest): Promise<void> {
+    await this.#untilDone(submission.job, { type: "job.rehearse", submission, fresh, restore });
   }
 
   /** undefined: no such job. */
@@ -184,10 +189,13 @@ export class ControlClient {
     return answer;
   }
 
-  async #request(job: string, request: LeaderRequest, timeoutMs?: number): Promise<LeaderAnswer> {
-    const { link, subjects } = this.#options;
-    const leaderTimeoutMs = timeoutMs ?? this.#options.leaderTimeoutMs ?? 15_000;
-    const { session } = this.#options;
+  /** What the leader has to read or copy takes its time. */
+  async #untilDone(job: string, request: LeaderRequest): Promise<void> {
+    while ((await this.#request(job, request)).answer === "pending");
+  }
+
+  async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
+    const { link, subjects, session, leaderTimeoutMs = 15_000 } = this.#options;
     const subject =
       request.type === "job.submit" && session !== undefined
         ? subjects.runControl(job, session)

@@ -84,6 +84,13 @@ export type LeaderRequest =
       readonly fresh: boolean;
       readonly restore: RestoreRequest | null;
     }
+  /** Whether the submission would be taken with this state. Nothing begins, and nothing changes. A repetition carries the same submission. */
+  | {
+      readonly type: "job.rehearse";
+      readonly submission: JobSubmission;
+      readonly fresh: boolean;
+      readonly restore: RestoreRequest;
+    }
   /** The last word of a worker whose process ends because it cannot go on. */
   | {
       readonly type: "worker.crashed";
@@ -143,8 +150,10 @@ export type LeaderAnswer =
   | { readonly answer: "refused"; readonly reason: string; readonly codeListing?: CodeListing }
   | { readonly answer: "status"; readonly status: JobReport }
   | { readonly answer: "outcome"; readonly outcome: RequestOutcome }
-  /** The deleting goes on: ask again with the same request id. */
-  | { readonly answer: "collecting" }
+  /** The work goes on: ask again with the same id. */
+  | { readonly answer: "pending" }
+  /** The submission would be taken with the state that it names. */
+  | { readonly answer: "restorable" }
   | { readonly answer: "collected"; readonly report: CollectionReport }
   | { readonly answer: "disposed"; readonly report: DisposalReport };
 

@@ -170,6 +170,7 @@ const directory = z.object({
   read: text,
   obstacle: nullable.text,
 });
+const restore = z.object({ location: text, mode: z.enum(["claim", "no-claim"]), drop: texts });
 const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
@@ -187,8 +188,9 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     type: z.literal("job.submit"),
     submission,
     fresh: z.boolean(),
-    restore: z.object({ location: text, mode: z.enum(["claim", "no-claim"]), drop: texts }).nullable(),
+    restore: restore.nullable(),
   }),
+  z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
   z.object({ type: z.literal("worker.crashed"), job, worker: workerId, reason: text }),
   z.object({ type: z.literal("job.status"), job }),
   z.object({ type: z.literal("job.cancel"), job }),
@@ -280,7 +282,8 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
   refused,
   z.object({ answer: z.literal("status"), status: report }),
   z.object({ answer: z.literal("outcome"), outcome }),
-  z.object({ answer: z.literal("collecting") }),
+  z.object({ answer: z.literal("pending") }),
+  z.object({ answer: z.literal("restorable") }),
   z.object({
     answer: z.literal("collected"),
     report: z.object({ ...deleted, unfinished: count }),

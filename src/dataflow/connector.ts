@@ -16,6 +16,8 @@ export interface ConnectorEnvironment {
   readonly troubles: TroubleWatcher;
   /** The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory. */
   readonly nats: unknown;
+  /** The user only asks what would happen (`restore --dry-run`): look, but make and change nothing (P56). */
+  readonly dryRun?: true;
 }
 
 export interface SubtaskEnvironment extends ConnectorEnvironment {

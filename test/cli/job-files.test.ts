@@ -33,17 +33,16 @@ async function say(mischief: string): Promise<Said> {
   workspace.write(file, `${mischief}\n${countingJob({ name, count: 10 })}`);
   const commands = {
     print: ["config", "print", file, "--json"],
-    submit: ["submit", file, "--json", "--server", server.url],
     restore: ["restore", file, "--from", "checkpoint:nobody", "--dry-run", "--json", "--server", server.url],
+    // Last: a job that is there already is a reason to refuse the restore.
+    submit: ["submit", file, "--json", "--server", server.url],
   };
-  const ran = Object.entries(commands).map(async ([command, args]) => {
+  const said: Record<string, Said[string]> = {};
+  for (const [command, args] of Object.entries(commands)) {
     const { code, stdout, stderr } = await workspace.run(args);
-    return [
-      command,
-      { code, stdout: stdout.replaceAll(name, "job"), stderr: stderr.replaceAll(name, "job") },
-    ];
-  });
-  return Object.fromEntries(await Promise.all(ran));
+    said[command] = { code, stdout: stdout.replaceAll(name, "job"), stderr: stderr.replaceAll(name, "job") };
+  }
+  return said;
 }
 
 describe("describing it and handing it in", () => {

@@ -230,7 +230,8 @@ describe("the leading coordinator is killed while somebody waits, and another on
       const killed = killAt(moment, leader);
       const { location } = await json("savepoint", "counting", "--to", savepoints);
       await killed;
-      expect(await asks("restore", "job.ts", "--from", String(location), "--dry-run")).toMatchObject({
+      write({ count: COUNT, name: "fork" }, "fork.ts");
+      expect(await asks("restore", "fork.ts", "--from", String(location), "--dry-run")).toMatchObject({
         code: 0,
       });
       await runs();

@@ -46,7 +46,7 @@ it("answers a repetition with the collection that the request began, however lon
   const first = collections.request("a");
   await settled();
   clock.advance(1000);
-  expect(await first).toEqual({ answer: "collecting" });
+  expect(await first).toEqual({ answer: "pending" });
   const again = collections.request("a");
   running[0]!.resolve(report(3));
   expect(await again).toEqual({ answer: "collected", report: report(3) });

@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 import { regionsOf } from "../../../machines/regions.ts";
-import type { RestoreRequest } from "../../control/messages.ts";
+import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
+import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
 import {
@@ -72,6 +73,26 @@ export async function handIn(
   restore: RestoreRequest | null,
   say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
 ): Promise<void> {
+  await withSubmission(path, flags, {}, async ({ view, prepared, submission }) => {
+    await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
+    const { value, text } = say(prepared);
+    print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
+  });
+}
+
+/** All that the leader is told of the job in a file. */
+export interface MadeSubmission {
+  readonly view: ClusterView;
+  readonly prepared: PreparedJob;
+  readonly submission: JobSubmission;
+}
+
+export async function withSubmission(
+  path: string,
+  flags: SubmitFlags,
+  dryRun: Pick<ConnectorEnvironment, "dryRun">,
+  work: (made: MadeSubmission) => Promise<void>,
+): Promise<void> {
   const prepared = prepareSubmission(await loadJobFile(path), overridesOf(flags));
   const logger = messagesOf(flags, "client");
   for (const warning of prepared.warnings) logger.warn({}, warning);
@@ -79,11 +100,10 @@ export async function handIn(
     flags,
     async (view) => {
       await warnOfCaptures(view, logger);
-      const environment = { job: prepared.job.name, logger, troubles: view.troubles, nats: view.nats };
+      const { troubles, nats } = view;
+      const environment = { job: prepared.job.name, logger, troubles, nats, ...dryRun };
       const submission = await submissionOf(prepared, environment, view.storageDescription, flags.skipGaps);
-      await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
-      const { value, text } = say(prepared);
-      print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
+      await work({ view, prepared, submission });
     },
     prepared.config.checkpointing.storage,
   );

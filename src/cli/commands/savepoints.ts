@@ -1,19 +1,27 @@
 /** `tidemark savepoint`, `stop`, `restore`: snapshots that belong to their users. */
 import { hostname } from "node:os";
 import type { Command } from "commander";
+import type { RestoreRequest } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
-import { readRestorable } from "../../runtime/leader/fork.ts";
+import { type RestorableState, readRestorable } from "../../runtime/leader/fork.ts";
 import { readRecord } from "../../runtime/leader/stored-record.ts";
-import { prepareSubmission } from "../assembly.ts";
-import { addGapOptions } from "../gaps.ts";
-import { loadJobFile } from "../job-file.ts";
-import { addConfigOptions, overridesOf } from "../options.ts";
+import type { ClusterView } from "../assembly.ts";
+import { addGapOptions, describeGaps } from "../gaps.ts";
+import { addConfigOptions } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { counted } from "../text.ts";
-import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
-import { handIn, type SubmitFlags } from "./requests.ts";
+import {
+  addClientOptions,
+  type ClientFlags,
+  checkJobName,
+  checkPlace,
+  clientOf,
+  print,
+  withView,
+} from "./client.ts";
+import { handIn, type MadeSubmission, type SubmitFlags, withSubmission } from "./requests.ts";
 import { takeSavepoint } from "./take-savepoint.ts";
 
 interface SavepointFlags extends ClientFlags {
@@ -69,7 +77,7 @@ export function savepointCommands(program: Command): void {
       (operator: string, all: readonly string[]) => [...all, operator],
       [] as readonly string[],
     )
-    .option("--dry-run", "only show what would be restored")
+    .option("--dry-run", "only show what would be restored, or why it would be refused")
     .option("--fresh", "also when the job of this name could be resumed by itself")
     .addHelpText(
       "after",
@@ -91,42 +99,52 @@ async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" |
 
 async function restore(path: string, flags: RestoreFlags): Promise<void> {
   checkPlace("--from", flags.from);
-  if (flags.dryRun === true) return showRestore(path, flags);
   const request = {
     location: flags.from,
     mode: flags.claim === true ? "claim" : "no-claim",
     drop: flags.drop,
   } as const;
+  if (flags.dryRun === true)
+    return withSubmission(path, flags, { dryRun: true }, (made) => rehearse(made, flags, request));
   await handIn(path, flags, request, ({ job }) => ({
     value: { job: job.name, submitted: true, from: flags.from },
     text: `job ${job.name} is submitted, restored from ${flags.from}`,
   }));
 }
 
-async function showRestore(path: string, flags: RestoreFlags): Promise<void> {
-  const prepared = prepareSubmission(await loadJobFile(path), overridesOf(flags));
-  await withView(
-    flags,
-    async (view) => {
-      const records = await view.findRecords();
-      const source = await readRestorable(flags.from, {
-        storage: await view.findStorage(),
-        openStorage: view.openStorage,
-        host: hostname(),
-        recordOf: async (job) => (await readRecord(records, job))?.record,
-      });
-      const plan = planRestore(source, prepared.plan, flags.drop);
-      const { checkpointId, job } = source.manifest;
-      print(flags, { from: flags.from, job, checkpointId, drained: source.drained, ...plan }, describe(plan));
-      if (source.drained || plan.problems.length > 0)
-        throw new RequestRefusedError(
-          source.drained
-            ? `${flags.from} was taken of a drained job: nobody can go on from it`
-            : `the state in ${flags.from} does not fit job ${prepared.job.name}: ${plan.problems.join("; ")}`,
-        );
-    },
-    prepared.config.checkpointing.storage,
-  );
+/** The table is of what is seen from here; whether it would be restored, the leader says. */
+async function rehearse(made: MadeSubmission, flags: RestoreFlags, request: RestoreRequest): Promise<void> {
+  const { view, prepared, submission } = made;
+  const found = await look(view, flags.from);
+  if (typeof found !== "string") {
+    const plan = planRestore(found, prepared.plan, flags.drop, submission.splits);
+    const { checkpointId, job } = found.manifest;
+    const value = { from: flags.from, job, checkpointId, drained: found.drained, ...plan };
+    print(flags, value, [describe(plan), ...describeGaps(submission.splits)].join("\n"));
+  }
+  await clientOf(view, flags).rehearse(submission, flags.fresh === true, request);
+  if (typeof found === "string")
+    print(
+      flags,
+      { from: flags.from, unseen: found },
+      `job ${submission.job} would be restored; what of it cannot be shown here: ${found}`,
+    );
+}
+
+/** A text: why it cannot be read here. The coordinator may see more. */
+async function look(view: ClusterView, from: string): Promise<RestorableState | string> {
+  const records = await view.findRecords();
+  try {
+    return await readRestorable(from, {
+      findStorage: view.findStorage,
+      openStorage: view.openStorage,
+      host: hostname(),
+      recordOf: async (job) => (await readRecord(records, job))?.record,
+    });
+  } catch (error) {
+    if (error instanceof RequestRefusedError) return error.message;
+    throw error;
+  }
 }
 
 function describe({ operators }: RestorePlan): string {

@@ -1,25 +1,20 @@
 /**
  * The stream a sink writes to: what it has to allow, how to mend it, and what it takes in one batch.
  *
- * Facts in, words out; only `readStream`, `createStream` and `updateStream` talk to the server.
+ * Facts in, words out; only `readStream` talks to the server. Making and mending it: stream-provision.ts.
  */
 import {
   DiscardPolicy,
   JetStreamApiCodes,
   JetStreamApiError,
-  type JetStreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
-  type StreamUpdateConfig,
 } from "@nats-io/jetstream";
-import type { WantedStream } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
 import { natsCommand } from "../connection/nats-command.ts";
-import { bucketStream } from "./bucket-stream.ts";
-import { creation } from "./missing-stream.ts";
 import { capturesAll, overlaps } from "./stream-subjects.ts";
 
 /** Of the message of a marker: its headers and its JSON. */
@@ -46,58 +41,6 @@ export async function readStream(nats: NatsEnvironment, stream: string): Promise
       throw error;
     }
   });
-}
-
-const SUBJECTS_OVERLAP = 10065;
-const MAX_BYTES_REQUIRED = 10113;
-
-/** @throws EnvironmentError that says what the server refuses, and what to do */
-export async function createStream(nats: NatsEnvironment, wanted: WantedStream): Promise<StreamConfig> {
-  const manager = await nats.manager();
-  const { stream, markerSubjects } = wanted;
-  const bucket = bucketStream(stream);
-  const own = bucket?.subjects ?? wanted.subjects;
-  const subjects = markerSubjects === undefined ? own : [...own, markerSubjects];
-  const settings = {
-    ...bucket?.settings,
-    ...{ allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true },
-  };
-  const owners = await ownersOf(manager, subjects);
-  const advice = {
-    [SUBJECTS_OVERLAP]:
-      `the subjects ${subjects.join(", ")} belong in part to ${owners}, and each subject belongs to one stream: write ` +
-      "to that stream, or choose other subjects",
-    [MAX_BYTES_REQUIRED]: `this account wants a size limit for every stream: create it by hand, ${creation(nats, wanted, true)}`,
-  };
-  return await NatsLink.of(nats.connection).ask(
-    `stream ${stream} cannot be created`,
-    async () => (await manager.streams.add({ name: stream, subjects: [...subjects], ...settings })).config,
-    advice,
-  );
-}
-
-/** Names of the streams that have some of the subjects. */
-async function ownersOf(manager: JetStreamManager, subjects: readonly string[]): Promise<string> {
-  const names = new Set<string>();
-  try {
-    for (const subject of subjects)
-      for await (const name of manager.streams.names(subject)) names.add(`stream ${name}`);
-  } catch {
-    // Only for a better message.
-  }
-  return names.size === 0 ? "another stream" : [...names].join(" and ");
-}
-
-export async function updateStream(
-  nats: NatsEnvironment,
-  stream: string,
-  change: Partial<StreamUpdateConfig>,
-): Promise<void> {
-  const manager = await nats.manager();
-  const settings = Object.keys(change).join(", ");
-  await NatsLink.of(nats.connection).ask(`stream ${stream} cannot be changed (${settings})`, () =>
-    manager.streams.update(stream, change),
-  );
 }
 
 /** What a sink misses in a stream. */

@@ -14,27 +14,14 @@
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { ControlLink } from "../../control/link.ts";
-import type {
-  JobReport,
-  JobSubmission,
-  LeaderAnswer,
-  LeaderRequest,
-  RestoreRequest,
-} from "../../control/messages.ts";
+import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import {
-  DisconnectedError,
-  describeError,
-  RecordUnreadableError,
-  RequestRefusedError,
-  retryOf,
-} from "../../errors.ts";
+import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
-import { forkFrom } from "./fork.ts";
 import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
@@ -48,8 +35,10 @@ import {
   leftBehindByRun,
   runningInRun,
 } from "./refusals.ts";
+import { Repetitions } from "./repetitions.ts";
+import { Restores } from "./restores.ts";
 import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
-import { type Admission, type AdmissionFacts, admit, forkRecord, forkRefusal } from "./submission.ts";
+import { admit } from "./submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
 export interface OwnJob {
@@ -77,8 +66,8 @@ export interface CoordinatorOptions extends Surroundings {
 }
 
 type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
+type Rehearsal = Extract<LeaderRequest, { readonly type: "job.rehearse" }>;
 
-const NEVER = new AbortController().signal;
 /** A record that goes on changing so often is being used. */
 const SUBMIT_TRIES = 5;
 
@@ -98,12 +87,16 @@ export class Coordinator {
   #submitting: Promise<unknown> = Promise.resolve();
   readonly #adopting: TroubleWatch;
   readonly #releases: InputReleases;
+  readonly #restores: Restores;
+  readonly #repetitions: Repetitions;
 
   constructor(options: CoordinatorOptions) {
     const { id, place, own, store, clock, timings, logger, onCrash } = options;
     const { leaseMs } = timings;
     this.#options = options;
     this.#releases = new InputReleases(options);
+    this.#restores = new Restores({ ...options, recordOf: (job) => this.#recordOf(job) });
+    this.#repetitions = new Repetitions(clock);
     const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
@@ -248,8 +241,9 @@ export class Coordinator {
 
   /** undefined: not ours to answer. */
   async #receive(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
-    const job = request.type === "job.submit" ? request.submission.job : request.job;
-    if (request.type === "job.submit") return this.#receiveSubmission(request);
+    if (request.type === "job.submit" || request.type === "job.rehearse")
+      return this.#receiveSubmission(request);
+    const { job } = request;
     if (request.type === "worker.register") this.#offersMs.set(job, this.#options.clock.elapsedMs());
     if (!this.#jobs.has(job)) await this.#adoption;
     if (await this.#isLedApart(job)) return undefined;
@@ -276,13 +270,17 @@ export class Coordinator {
   }
 
   /** From whoever hands jobs to the cluster. */
-  async #receiveSubmission(request: Submit): Promise<LeaderAnswer | undefined> {
+  async #receiveSubmission(request: Submit | Rehearsal): Promise<LeaderAnswer | undefined> {
     const { own, place } = this.#options;
     const { job } = request.submission;
     const other = own === undefined ? await this.#watch.livingHolder(leaseKey(job)) : place;
-    if (other === undefined) return await this.#inOrder(() => this.#submit(request));
-    if (this.#leads(job) && own === undefined) return await this.#inOrder(() => this.#submit(request));
-    return ledByRun(job, other);
+    if (other !== undefined && (!this.#leads(job) || own !== undefined)) return ledByRun(job, other);
+    const { submissionId } = request.submission;
+    if (request.type === "job.rehearse")
+      return await this.#repetitions.request(submissionId, () => this.#rehearse(request));
+    const submit = () => this.#inOrder(() => this.#submit(request));
+    // Copying the state takes its time.
+    return request.restore === null ? await submit() : await this.#repetitions.request(submissionId, submit);
   }
 
   /** From the `tidemark run` that has started this process. */
@@ -316,7 +314,7 @@ export class Coordinator {
 
   /** For a job that is not led here. */
   async #answerForOther(
-    request: Exclude<LeaderRequest, { readonly type: "job.submit" }>,
+    request: Exclude<LeaderRequest, Submit | Rehearsal>,
   ): Promise<LeaderAnswer | undefined> {
     // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job.
     if (this.#options.own !== undefined) return undefined;
@@ -331,31 +329,6 @@ export class Coordinator {
     return this.#jobs.has(job) ? await this.#receive(request) : undefined;
   }
 
-  /** The job begins with what it is restored from, copied into its own storage. */
-  async #fork(
-    existing: JobRecord | undefined,
-    { submission, fresh }: Submit,
-    restore: RestoreRequest,
-    facts: AdmissionFacts,
-  ): Promise<Admission> {
-    const refused = forkRefusal(existing, submission, fresh, facts);
-    if (refused !== undefined) return { refused };
-    try {
-      const fork = await forkFrom(
-        restore,
-        submission,
-        facts.newId(),
-        { ...this.#options, recordOf: (job) => this.#recordOf(job) },
-        facts.nowMs,
-        NEVER,
-      );
-      return { record: forkRecord(existing, submission, fork, facts) };
-    } catch (error) {
-      if (error instanceof RequestRefusedError) return { refused: error.message };
-      throw error;
-    }
-  }
-
   async #recordOf(job: string): Promise<JobRecord | undefined> {
     return (await readRecord(this.#options.store, job))?.record;
   }
@@ -365,6 +338,13 @@ export class Coordinator {
     const { clock, timings } = this.#options;
     const missingMs = this.#leadingSinceMs + 2 * timings.registerIntervalMs - clock.elapsedMs();
     if (missingMs > 0) await new Promise<void>((resolve) => clock.after(missingMs, resolve));
+  }
+
+  async #rehearse(request: Rehearsal): Promise<LeaderAnswer> {
+    const { job } = request.submission;
+    const running = await this.#upToDate(job);
+    const existing = running?.ended === false ? running.record : await this.#recordOf(job);
+    return await this.#restores.rehearse(existing, request);
   }
 
   async #submit(request: Submit): Promise<LeaderAnswer> {
@@ -408,7 +388,7 @@ export class Coordinator {
     const admitted =
       restore === null || existing?.submissionId === submission.submissionId
         ? admit(existing, submission, fresh, facts)
-        : await this.#fork(existing, request, restore, facts);
+        : await this.#restores.admit(existing, { submission, fresh, restore }, facts);
     if ("refused" in admitted) return { answer: "refused", reason: admitted.refused };
     if ("duplicate" in admitted) {
       if (running === undefined) await this.#adopt(job, this.#scope);

@@ -8,18 +8,21 @@
  * first generation. So the new job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already can
  * delete it.
  */
-import type { JobRecord, SavepointMetadata } from "../../../machines/protocol.ts";
+import type { JobRecord, SavepointMetadata, SubtaskSnapshot } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import { copyManifest, type OpenStorage, readSavepoint, splitLocation } from "../../checkpoint/savepoint.ts";
-import { type CheckpointStorage, objectNames } from "../../checkpoint/storage.ts";
+import { type CheckpointStorage, listAll, neededObjects, objectNames } from "../../checkpoint/storage.ts";
 import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
 import {
   ConfigurationError,
   describeError,
   EnvironmentError,
+  InvariantError,
   ObjectCorruptError,
   ObjectMissingError,
   RequestRefusedError,
+  StorageRefusedError,
+  StorageStalledError,
 } from "../../errors.ts";
 import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
 import { restoredSplits } from "../../job/restored-splits.ts";
@@ -35,11 +38,17 @@ export interface RestorableState extends SavepointMetadata {
 }
 
 export interface RestoreSources {
-  readonly storage: CheckpointStorage;
+  /** Of checkpoints; asked for only where a retained one is meant. */
+  readonly findStorage: () => Promise<CheckpointStorage>;
   readonly openStorage: OpenStorage;
   readonly recordOf: (job: string) => Promise<JobRecord | undefined>;
   /** The machine whose directories are meant, for messages. */
   readonly host: string;
+}
+
+/** The leader's: what is restored is copied into its storage of checkpoints. */
+export interface LeaderSources extends Omit<RestoreSources, "findStorage"> {
+  readonly storage: CheckpointStorage;
 }
 
 /** @throws RequestRefusedError saying what is wrong with the location or with what lies there */
@@ -59,6 +68,8 @@ function refusalOf(location: string, cause: unknown, host: string): unknown {
     cause instanceof ObjectMissingError ||
     cause instanceof ObjectCorruptError ||
     cause instanceof ConfigurationError ||
+    cause instanceof StorageRefusedError ||
+    cause instanceof StorageStalledError ||
     cause instanceof EnvironmentError;
   if (!known) return cause;
   const absent = cause instanceof ObjectMissingError && !/^(checkpoint|nats):/.test(location);
@@ -83,7 +94,8 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
       `cannot restore from ${location}: job ${job} (${record.status}) keeps these checkpoints: ${kept}`,
     );
   }
-  const manifest = decodeValue(await sources.storage.get(found.manifest)) as SavepointMetadata["manifest"];
+  const storage = await sources.findStorage();
+  const manifest = decodeValue(await storage.get(found.manifest)) as SavepointMetadata["manifest"];
   return {
     format: 1,
     location,
@@ -92,21 +104,23 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
     plan: record.plan,
     splits: record.splits,
     manifest,
-    storage: sources.storage,
+    storage,
   };
 }
 
+interface Fitting {
+  readonly source: RestorableState;
+  /** Of the new job's subtasks. */
+  readonly subtasks: SubtaskSnapshot[];
+}
+
 /** @throws RequestRefusedError when it does not fit the job */
-export async function forkFrom(
-  restore: RestoreRequest,
+async function readFitting(
+  { location, drop }: RestoreRequest,
   submission: JobSubmission,
-  incarnation: string,
-  sources: RestoreSources,
-  nowMs: number,
-  signal: AbortSignal,
-): Promise<Fork> {
-  const { location, mode, drop } = restore;
-  const source = await readRestorable(location, sources);
+  sources: LeaderSources,
+): Promise<Fitting> {
+  const source = await readRestorable(location, { ...sources, findStorage: async () => sources.storage });
   if (source.drained)
     throw new RequestRefusedError(
       `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; nobody can go on from it`,
@@ -116,24 +130,75 @@ export async function forkFrom(
     throw new RequestRefusedError(
       `the state in ${location} does not fit job ${submission.job}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
     );
+  return { source, subtasks: snapshotsFor(source, submission.plan, drop) };
+}
+
+/**
+ * Everything that `forkFrom` does, but all that is copied is one byte, and that does not stay (P56).
+ * @throws RequestRefusedError as `forkFrom` does
+ */
+export async function assertForkable(
+  restore: RestoreRequest,
+  submission: JobSubmission,
+  incarnation: string,
+  sources: LeaderSources,
+  signal: AbortSignal,
+): Promise<void> {
+  const { source, subtasks } = await readFitting(restore, submission, sources);
+  const { checkpointId } = source.manifest;
+  const name = objectNames.manifest({ job: submission.job, incarnation, generation: 0, checkpointId });
+  try {
+    for (const object of subtasks.flatMap(neededObjects)) await source.storage.get(object);
+    await sources.storage.put(name, [new Uint8Array(1)], signal);
+  } catch (error) {
+    throw refusalOf(restore.location, error, sources.host);
+  } finally {
+    await removeAll({ job: submission.job, incarnation }, sources.storage);
+  }
+}
+
+/** Of an incarnation that no record has named yet. What cannot be deleted is swept by the job's first generation. */
+async function removeAll(
+  at: { readonly job: string; readonly incarnation: string },
+  storage: CheckpointStorage,
+): Promise<void> {
+  try {
+    for (const { name } of await listAll(storage, objectNames.incarnation(at))) await storage.delete(name);
+  } catch (error) {
+    if (error instanceof InvariantError) throw error;
+  }
+}
+
+/** @throws RequestRefusedError when it does not fit the job, or cannot be copied: then nothing of it stays */
+export async function forkFrom(
+  restore: RestoreRequest,
+  submission: JobSubmission,
+  incarnation: string,
+  sources: LeaderSources,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Fork> {
+  const { location, mode, drop } = restore;
+  const { source, subtasks } = await readFitting(restore, submission, sources);
   const { checkpointId } = source.manifest;
   const at = { job: submission.job, incarnation, generation: 0, checkpointId };
-  const copied = await copyManifest(
-    { ...source.manifest, subtasks: snapshotsFor(source, submission.plan, drop) },
-    source.storage,
-    sources.storage,
-    (part) => objectNames.state({ ...at, subtask: "restored", part }),
-    signal,
-  ).catch((error: unknown) => Promise.reject(refusalOf(location, error, sources.host)));
-  const manifest = {
-    ...copied,
-    job: submission.job,
-    incarnation,
-    generation: 0,
-    graphFingerprint: submission.graphFingerprint,
+  const copyInto = async (storage: CheckpointStorage) => {
+    const copied = await copyManifest(
+      { ...source.manifest, subtasks },
+      source.storage,
+      storage,
+      (part) => objectNames.state({ ...at, subtask: "restored", part }),
+      signal,
+    );
+    const { job, graphFingerprint } = submission;
+    const content = encodeValue({ ...copied, job, incarnation, generation: 0, graphFingerprint });
+    const handle = await storage.put(objectNames.manifest(at), [content], signal);
+    return { handle, bytes: content.length };
   };
-  const content = encodeValue(manifest);
-  const handle = await sources.storage.put(objectNames.manifest(at), [content], signal);
+  const { handle, bytes } = await copyInto(sources.storage).catch(async (error: unknown) => {
+    await removeAll({ job: submission.job, incarnation }, sources.storage);
+    throw refusalOf(location, error, sources.host);
+  });
   return {
     incarnation,
     splits: restoredSplits(source.splits, submission.splits, drop),
@@ -148,7 +213,7 @@ export async function forkFrom(
       generation: 0,
       manifest: handle,
       completedAtMs: nowMs,
-      bytes: content.length,
+      bytes,
       allFinished: false,
     },
   };

@@ -47,7 +47,7 @@ export function forkRefusal(
   existing: JobRecord | undefined,
   submission: JobSubmission,
   fresh: boolean,
-  facts: AdmissionFacts,
+  facts: Pick<AdmissionFacts, "storage">,
 ): string | undefined {
   const { job } = submission;
   const refused = storageRefusal(submission, facts);

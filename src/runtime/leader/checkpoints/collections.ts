@@ -6,13 +6,14 @@
  *
  * G1  A collection begins with a write of the record: only what has just been written by compare-and-set says what is
  *     unreachable (P21), and only a leader can write it (P16).
- * G2  A request may take longer than anybody waits for an answer. So it is answered "collecting" until it is over, and
+ * G2  A request may take longer than anybody waits for an answer. So it is answered "pending" until it is over, and
  *     whoever repeats it meets the collection that it began, not a second one that finds nothing left.
  */
 import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError } from "../../../errors.ts";
 import type { Clock } from "../../clock.ts";
 import type { WriteOutcome } from "../record-writer.ts";
+import { answerInTime } from "../repetitions.ts";
 
 export interface CollectionsOptions {
   readonly clock: Clock;
@@ -20,9 +21,6 @@ export interface CollectionsOptions {
   readonly prove: () => Promise<WriteOutcome>;
   readonly collect: () => Promise<CollectionReport>;
 }
-
-/** Shorter than a client waits for one answer. */
-const ANSWER_WITHIN_MS = 1000;
 
 export class Collections {
   readonly #options: CollectionsOptions;
@@ -48,12 +46,4 @@ export class Collections {
       return { answer: "refused", reason: `the collection did not come to its end: ${describeError(error)}` };
     }
   }
-}
-
-/** "collecting" when the answer takes longer than its client waits: it asks again. */
-export function answerInTime(clock: Clock, answer: Promise<LeaderAnswer>): Promise<LeaderAnswer> {
-  return new Promise<LeaderAnswer>((resolve, reject) => {
-    const timer = clock.after(ANSWER_WITHIN_MS, () => resolve({ answer: "collecting" }));
-    answer.then(resolve, reject).finally(() => timer.cancel());
-  });
 }

@@ -22,7 +22,7 @@ import { describeError, InvariantError, RequestRefusedError } from "../../../err
 import type { Clock } from "../../clock.ts";
 import { readManifest } from "../../manifest.ts";
 import type { WriteOutcome } from "../record-writer.ts";
-import { answerInTime } from "./collections.ts";
+import { answerInTime } from "../repetitions.ts";
 
 /** A report is one message, however much there was (P10). */
 const NAMES_REPORTED = 100;

@@ -1,0 +1,133 @@
+/** What a sink says when it may only look (`restore --dry-run`): the words of the real check, and nothing is made or changed. */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fileSink } from "../../src/connectors/file-sink.ts";
+import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import type { Sink } from "../../src/dataflow/sink.ts";
+import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { MemoryStaging, sinkEnvironment } from "../contracts/sink.contract.ts";
+import { startTestServer, type TestServer } from "../support/nats.ts";
+
+const accounts = ["plain", "few", "sized"].map(
+  (name) => `${name} { users [{ user: ${name}, password: x }], jetstream ${limitsOf(name)} }`,
+);
+
+function limitsOf(account: string): string {
+  return { few: "{ max_streams: 3 }", sized: "{ max_bytes_required: true }" }[account] ?? "enabled";
+}
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({
+    configuration: `accounts { ${accounts.join("\n")} }\nno_auth_user: plain`,
+  });
+});
+afterAll(() => server.stop());
+
+async function said<T>(sink: Sink<T>, nats: unknown, dryRun: boolean): Promise<string | undefined> {
+  const environment = sinkEnvironment({ nats, staging: new MemoryStaging(), ...(dryRun && { dryRun }) });
+  try {
+    await sink.check(environment);
+    return undefined;
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+}
+
+const markers = (name: string) => `tidemark-marker.${name}.>`;
+const batches = { allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true };
+
+const jetstream: readonly (readonly [string, JetStreamSinkOptions<string>, RegExp | undefined])[] = [
+  ["plain", { stream: "NEW", subject: "NEW.x" }, /stream NEW does not exist/],
+  ["plain", { stream: "KV_new", subject: "$KV.new.x" }, /nats kv add new/],
+  ["plain", { stream: "PLAIN", subject: "PLAIN.x" }, /PLAIN cannot take exactly-once output/],
+  ["plain", { stream: "PLAIN", subject: "away.x", guarantee: "at-least-once" }, /away\.x/],
+  ["plain", { stream: "PLAIN", subject: "away.x", provision: true }, /away\.x/],
+  ["plain", { stream: "READY", subject: "away.x" }, /away\.x/],
+  ["plain", { stream: "READY", subject: "READY.x" }, undefined],
+  ["plain", { stream: "MEMORY", subject: "MEMORY.x", provision: true }, /storage is not file/],
+  ["plain", { stream: "NEW", subject: () => "NEW.x", provision: true }, /creating it needs its subjects/],
+  ["plain", { stream: "NEW", subject: "x.y", subjects: ["NEW.>"], provision: true }, /x\.y/],
+  ["plain", { stream: "NEW", subject: "READY.x", provision: true }, /belong in part to stream READY/],
+  [
+    "plain",
+    { stream: "PLAIN", subject: "PLAIN.x", markerPrefix: "READY.m", provision: true },
+    /PLAIN cannot be changed \(.*subjects\).*overlap/,
+  ],
+  [
+    "plain",
+    { stream: "KV_new", subject: "new.x", provision: true },
+    /is the KV bucket new, which takes only/,
+  ],
+  ["few", { stream: "NEW", subject: "NEW.x", provision: true }, /maximum number of streams/],
+  ["few", { stream: "NEW", subject: "READY.x", provision: true }, /NEW cannot be created/],
+  ["sized", { stream: "NEW", subject: "NEW.x", provision: true }, /--max-bytes=…/],
+  ["sized", { stream: "KV_new", subject: "$KV.new.x", provision: true }, /--max-bucket-size=…/],
+  // What the real one makes or changes.
+  ["plain", { stream: "PLAIN", subject: "PLAIN.x", provision: true }, undefined],
+  ["plain", { stream: "NEW", subject: "NEW.x", provision: true }, undefined],
+  ["plain", { stream: "KV_new", subject: () => "$KV.new.x", provision: true }, undefined],
+];
+
+test("of a stream: missing, unsuitable, and all that can keep it from being made or mended", async () => {
+  for (const account of ["plain", "few", "sized"]) {
+    const connection = await connect({ servers: server.url, user: account, pass: "x" });
+    const manager = await jetstreamManager(connection);
+    const add = (name: string, more: object) =>
+      manager.streams.add({
+        ...{ name, subjects: [`${name}.>`], max_bytes: 1024 ** 2, ...more },
+      } as Partial<StreamConfig> & { name: string });
+    await add("PLAIN", {});
+    await add("READY", { ...batches, subjects: ["READY.>", markers("READY")] });
+    await add("MEMORY", { storage: "memory" });
+    const streams = async () => (await manager.streams.list().next()).map(({ config }) => config);
+    const nats = new NatsEnvironment(connection);
+    for (const [whose, options, words] of jetstream) {
+      if (whose !== account) continue;
+      const sink = jetstreamSink<string>({ encode: "text", ...options });
+      const before = await streams();
+      const dry = await said(sink, nats, true);
+      expect(await streams()).toEqual(before);
+      expect.soft(dry).toBe(await said(sink, nats, false));
+      if (words === undefined) expect.soft(dry).toBeUndefined();
+      else {
+        expect.soft(dry).toMatch(words);
+        // Nor does a check that refuses leave anything half done.
+        expect.soft(await streams()).toEqual(before);
+      }
+    }
+    await connection.close();
+  }
+});
+
+test("of a directory: a file in its way, one that cannot be written, one that is yet to be made", async () => {
+  const root = await mkdtemp(join(tmpdir(), "tidemark-dry-"));
+  try {
+    writeFileSync(join(root, "file"), "");
+    mkdirSync(join(root, "there"));
+    mkdirSync(join(root, "spoilt"));
+    writeFileSync(join(root, "spoilt/.tidemark"), "");
+    const places = ["file", "file/x", "file/x/y", "spoilt", "there", "new", "new/deep"];
+    const before = readdirSync(root, { recursive: true });
+    const ofAll = async (dryRun: boolean) => {
+      const all: (string | undefined)[] = [];
+      for (const at of [...places.map((place) => join(root, place)), "/sys/kernel/x"])
+        all.push(await said(fileSink({ directory: at, encode: "text" }), undefined, dryRun));
+      return all;
+    };
+    const dry = await ofAll(true);
+    expect(readdirSync(root, { recursive: true })).toEqual(before);
+    expect(dry).toEqual(await ofAll(false));
+    expect(dry.map((words) => words === undefined)).toEqual([
+      ...[false, false, false, false, true, true, true],
+      false,
+    ]);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+});
