@@ -5,8 +5,10 @@
  * checkpoint is ended by the leader. What ends here is the process: a decided transaction stays decided, the record
  * stays as it is, and the next start goes on there.
  */
+import { phaseInWords } from "../../machines/words.ts";
 import type { JobReport } from "../control/messages.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import { pendingInWords } from "./waiting.ts";
 
 /** Since the job began to settle: its transactions are decided, and are being committed. */
 const SETTLING_BOUND_MS = 10_000;
@@ -45,7 +47,7 @@ export class EndingPatience {
  */
 export function unendedText(
   job: string,
-  latest: Pick<JobReport, "status" | "phase" | "waitingFor"> | undefined,
+  latest: Pick<JobReport, "status" | "phase" | "waitingFor" | "checkpoints"> | undefined,
   troubles: readonly Trouble[],
   spentMs: number,
   next = AGAIN,
@@ -53,12 +55,13 @@ export function unendedText(
   const seconds = Math.round(spentMs / 1000);
   const reasons = [...new Map(troubles.map(({ what, reason }) => [what, `${what} (${reason})`])).values()];
   if (latest?.waitingFor) reasons.push(latest.waitingFor);
+  if (latest !== undefined) reasons.push(...pendingInWords(latest));
   const waits = reasons.length === 0 ? "" : `; it waits for: ${reasons.join("; ")}`;
   if (latest === undefined)
     return `job ${job} has not ended, and its coordinator has said nothing for ${seconds} s${waits}. ${next}`;
   if (latest.status === "settling")
     return `job ${job} is settling: output that is decided has not been committed within ${seconds} s${waits}. It stays decided. ${next}`;
-  return `job ${job} has not ended within ${seconds} s (${latest.phase})${waits}. It is as if it had crashed: nothing is lost. ${next}`;
+  return `job ${job} has not ended within ${seconds} s: it is ${phaseInWords(latest.phase)}${waits}. It is as if it had crashed: nothing is lost. ${next}`;
 }
 
 const AGAIN = "Run it again, and it goes on there";

@@ -20,14 +20,9 @@ export class WaitingLines {
     if (nowMs < this.#nextMs) return undefined;
     this.#nextMs = nowMs + EVERY_MS;
     const { job, phase, waitingFor, troubles } = report;
-    const pending = report.checkpoints.pending.map(
-      ({ checkpointId, acknowledged, subtasks }) =>
-        `checkpoint ${checkpointId} has ${acknowledged} of ${subtasks} subtasks`,
-    );
     const facts = [
       ...(waitingFor === "" ? [] : [waitingFor]),
-      ...pending,
-      ...describeOthers(report.checkpoints),
+      ...pendingInWords(report),
       ...troubles.map(({ what, reason }) => `${what} (${reason})`),
     ];
     const details = facts.length === 0 ? "" : `: ${facts.join("; ")}`;
@@ -37,6 +32,15 @@ export class WaitingLines {
       "Ctrl-C ends this command, not what it has asked for"
     );
   }
+}
+
+/** The checkpoints that are under way, and those that wait for their turn. */
+export function pendingInWords({ checkpoints }: Pick<JobReport, "checkpoints">): string[] {
+  const pending = checkpoints.pending.map(
+    ({ checkpointId, acknowledged, subtasks }) =>
+      `checkpoint ${checkpointId} has ${acknowledged} of ${subtasks} subtasks`,
+  );
+  return [...pending, ...describeOthers(checkpoints)];
 }
 
 /** On standard error, so that what a command answers can be read by a program. */

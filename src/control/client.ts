@@ -1,5 +1,6 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { DisposalTarget } from "../../machines/record.ts";
+import { phaseInWords } from "../../machines/words.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import {
   EnvironmentError,
@@ -178,7 +179,7 @@ export class ControlClient {
     const reasons = report.troubles.map(({ what, reason }) => `${what} (${reason})`);
     throw new EnvironmentError(
       `job ${job} has its savepoint and is settling, but its last output has not been committed within ` +
-        `${settlingTimeoutMs / 1000} s; it waits for: ${reasons.join("; ") || report.phase}. It stays decided and is tried on, ` +
+        `${settlingTimeoutMs / 1000} s; it waits for: ${reasons.join("; ") || phaseInWords(report.phase)}. It stays decided and is tried on, ` +
         `also by the next start; "tidemark status ${job}" shows it`,
     );
   }

@@ -5,6 +5,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { EndingPatience, unendedText } from "../../src/cli/ending.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
+import { report } from "./job-report.ts";
 import { countingJob } from "./jobs.ts";
 import { type Command, until, Workspace } from "./workspace.ts";
 
@@ -207,12 +208,18 @@ test("how long a run waits: longer for the leader's own bound, shorter once it s
   expect(patience.spentMs(110_000)).toBe(10_000);
 });
 
-test("what is said of a job that has not ended names each trouble once", () => {
+test("what is said of a job that has not ended names each trouble once, and checkpoints that do not complete", () => {
   const trouble = { what: "reading stream IN", reason: "no permission", sinceMs: 0 };
-  const latest = { status: "running", phase: "running.finishing", waitingFor: "" } as const;
+  const latest = report({ phase: "running.finishing" });
   expect(unendedText("j", latest, [trouble, trouble], 20_000)).toBe(
-    "job j has not ended within 20 s (running.finishing); it waits for: reading stream IN (no permission). " +
+    "job j has not ended within 20 s: it is taking its last checkpoint, all input is processed; it waits for: reading stream IN (no permission). " +
       "It is as if it had crashed: nothing is lost. Run it again, and it goes on there",
+  );
+  const pending = [
+    { checkpointId: 4, requested: "savepoint" as const, ageMs: 1, acknowledged: 0, subtasks: 2, missing: [] },
+  ];
+  expect(unendedText("j", report({ checkpoints: { pending } }), [], 20_000)).toContain(
+    "it waits for: checkpoint 4 has 0 of 2 subtasks. It is as if",
   );
   expect(unendedText("j", undefined, [], 20_000)).toBe(
     "job j has not ended, and its coordinator has said nothing for 20 s. Run it again, and it goes on there",

@@ -4,49 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { reasonInWords } from "../../machines/words.ts";
 import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../../src/cli/progress.ts";
 import { WaitingLines } from "../../src/cli/waiting.ts";
-import type { JobReport } from "../../src/control/messages.ts";
-
-type Changes = Partial<Omit<JobReport, "checkpoints">> & {
-  readonly read?: number;
-  readonly checkpoints?: Partial<JobReport["checkpoints"]>;
-};
-
-function report({ read = 0, checkpoints, ...changes }: Changes = {}): JobReport {
-  const subtask = { worker: "w", generation: 1, state: "running", checkpoints: [] };
-  return {
-    job: "j",
-    incarnation: "i",
-    generation: 1,
-    generations: [1],
-    status: "running",
-    phase: "running.processing",
-    leader: "l",
-    workers: [],
-    subtasks: [
-      { ...subtask, subtask: "in/0", recordsIn: read, skipped: null },
-      { ...subtask, subtask: "count/0", recordsIn: 7, skipped: null },
-    ],
-    restarts: 0,
-    keepsState: true,
-    failures: [],
-    waitingFor: "",
-    unansweredRequests: 0,
-    troubles: [],
-    ...changes,
-    checkpoints: {
-      completed: 0,
-      aborted: 0,
-      latest: null,
-      latestAborted: null,
-      pending: [],
-      pendingMore: 0,
-      queued: 0,
-      failed: [],
-      hold: "",
-      ...checkpoints,
-    },
-  };
-}
+import { report } from "./job-report.ts";
 
 describe("one line for a report", () => {
   test("counts what the sources have read, and how fast", () => {

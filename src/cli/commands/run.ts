@@ -127,7 +127,10 @@ class Interruption {
     if (this.#ending) return;
     this.#say("suspending: one more checkpoint; press Ctrl-C again to end at once");
     this.#session.suspend().catch((error: unknown) => {
-      if (!this.#ending) this.#say(`cannot suspend: ${describeError(error)}`);
+      if (!this.#ending)
+        this.#say(
+          `cannot suspend: ${describeError(error)}. If that takes too long, this run ends as by a crash, and the next one goes on from the last checkpoint`,
+        );
     });
   }
 }

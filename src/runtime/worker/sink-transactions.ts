@@ -12,7 +12,11 @@ import type { ChainedOperator } from "../../dataflow/operator.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
+import { startTimer } from "../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
+
+/** A commit that has not ended by then is told of: nothing is wrong yet, but the job may be waiting for it. */
+const SILENT_MS = 5000;
 
 export interface OpenedSink {
   readonly operator: string;
@@ -166,16 +170,23 @@ export class SinkTransactions {
         const committable = this.#committables.get(transaction);
         invariant(committable !== undefined, `transaction ${transaction} is not durable`);
         const { incarnation } = committable;
+        const answered = startTimer(
+          SILENT_MS,
+          () => this.#closed || committing.failed(`its commit has not ended within ${SILENT_MS / 1000} s`),
+          false,
+        );
         this.writer(operator)
           .commit(committable, incarnation === this.#options.incarnation ? undefined : incarnation)
           .then(
             () => {
+              answered();
               committing.passed();
               this.#committables.delete(transaction);
               this.#actors.delete(transaction);
               send("transaction.committed");
             },
             (error: unknown) => {
+              answered();
               const refused = retryOf(error) === "never";
               if (refused || this.#closed) committing.forget();
               else committing.failed(error);
