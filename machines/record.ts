@@ -199,13 +199,15 @@ function dispose(
   { what, atMs }: Extract<RecordChange, { readonly change: "dispose" }>,
 ): Changed {
   const { job, status, checkpoints } = record;
-  if (isTombstone(record)) return { refused: `there is no job ${job}; "tidemark list" lists the jobs` };
   if (status === "created" || status === "running" || status === "settling")
     return { refused: `job ${job} is ${status}: end it first, for example with "tidemark cancel ${job}"` };
+  // Whoever asked for it the first time may have been killed while the objects went.
+  if (isDisposedOf(record, what)) return { record };
+  if (isTombstone(record)) return { refused: nothingToDispose(record) };
   const abandoned = abandonedWith(record, "dispose", atMs);
   if (what === "job") return { record: { ...tombstoneOf(record), abandoned } };
   const retained = checkpoints.map(({ checkpointId }) => checkpointId);
-  if (retained.length === 0) return { refused: `job ${job} (${status}) has no retained checkpoint` };
+  if (retained.length === 0) return { refused: nothingToDispose(record) };
   if (what !== "checkpoints" && !retained.includes(what))
     return { refused: `job ${job} (${status}) has no checkpoint ${what}; it retains ${retained.join(", ")}` };
   // Whoever went on from an older one would write again what the latest has committed (P20).
@@ -223,6 +225,19 @@ function dispose(
       ...(kept.length === 0 && { disposed: "state" as const, abandoned }),
     },
   };
+}
+
+/** An earlier request has had it all: objects may be left. */
+function isDisposedOf({ disposed }: JobRecord, what: DisposalTarget): boolean {
+  return disposed !== undefined && (what === "job" ? disposed === "job" : what === "checkpoints");
+}
+
+/** Of a job that keeps nothing. */
+export function nothingToDispose(record: JobRecord): string {
+  const { job, status } = record;
+  return isTombstone(record)
+    ? `there is no job ${job}; "tidemark list" lists the jobs`
+    : `job ${job} (${status}) has no retained checkpoint`;
 }
 
 /** All that shows of a job which was disposed of is that its counters go on. */

@@ -2,6 +2,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
+import { changeRecord } from "../../machines/record.ts";
 import { type Cluster, createClient } from "../../src/cli/assembly.ts";
 import { encodeRecord, jobKey, readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
@@ -115,6 +116,23 @@ describe("where no coordinator leads", () => {
       ["checkpoints", "ls", JOB],
     ])
       await refused(/there is no job word-count/, ...command);
+  });
+
+  test("what an interrupted one has left goes with the next one, which says so", async () => {
+    for (const what of ["job", "checkpoints"] as const) {
+      await stored("suspended");
+      // The record is written, and no object has gone yet.
+      const changed = changeRecord(await read(), { change: "dispose", what, atMs: 1 });
+      if ("refused" in changed) throw new Error(changed.refused);
+      await write(changed.record);
+      const left = await objects();
+      expect(left).not.toEqual([]);
+      const location = what === "job" ? `job:${JOB}` : `checkpoint:${JOB}`;
+      expect(await json("dispose", location, "--dry-run")).toMatchObject({ objects: left.length });
+      expect(await json("dispose", location)).toMatchObject({ disposed: true, objects: left.length });
+      expect(await objects()).toEqual([]);
+      await refused(what === "job" ? /there is no job/ : /has no retained checkpoint/, "dispose", location);
+    }
   });
 
   test("also where a stream captures its subject, or somebody listens or answers there (P52)", async () => {

@@ -25,7 +25,7 @@ import type { RecordStore } from "../../runtime/record-store.ts";
 import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../report-error.ts";
-import { readJob } from "../stored/retained.ts";
+import { unknownJob } from "../stored/retained.ts";
 import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
@@ -59,7 +59,8 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
   const { job, what } = left;
   const dryRun = flags.dryRun === true;
   await withView(flags, async (view) => {
-    const record = await readJob(await view.findRecords(), job);
+    const record = (await readRecord(await view.findRecords(), job))?.record;
+    if (record === undefined) throw unknownJob(job);
     const plan = await planDisposal(record, what, await view.findStorage(), Date.now());
     // Each checkpoint has a manifest at least.
     if (plan.checkpoints.length > 0 && plan.objects.length === 0)

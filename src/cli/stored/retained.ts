@@ -50,9 +50,12 @@ export async function readJobs(records: RecordStore | undefined): Promise<Stored
 /** @throws RequestRefusedError when there is no such job */
 export async function readJob(records: RecordStore | undefined, job: string): Promise<JobRecord> {
   const record = (await readRecord(records, job))?.record;
-  if (record === undefined || isTombstone(record))
-    throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
+  if (record === undefined || isTombstone(record)) throw unknownJob(job);
   return record;
+}
+
+export function unknownJob(job: string): RequestRefusedError {
+  return new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
 }
 
 /** A retained checkpoint, and what lies under the name of its manifest. */

@@ -6,9 +6,15 @@
  * V1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
  *     or restored under this name meanwhile is touched: its own write of the record and this one exclude each other.
  * V2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where nobody leads, too.
+ * V3  Who asks again for what the record says is disposed of has the objects deleted that an interrupted disposal has left.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
-import { changeRecord, type DisposalTarget, type RecordChange } from "../../../../machines/record.ts";
+import {
+  changeRecord,
+  type DisposalTarget,
+  nothingToDispose,
+  type RecordChange,
+} from "../../../../machines/record.ts";
 import { objectsOf } from "../../../checkpoint/reachability.ts";
 import {
   type CheckpointStorage,
@@ -62,6 +68,7 @@ export async function planDisposal(
     if (generation !== undefined && generation <= before.generation && !reached.has(object.name))
       objects.push(object);
   }
+  if (record === before && objects.length === 0) throw new RequestRefusedError(nothingToDispose(before));
   const kept = new Set(record.checkpoints.map(({ checkpointId }) => checkpointId));
   const gone = before.checkpoints.filter(({ checkpointId }) => !kept.has(checkpointId));
   return {
