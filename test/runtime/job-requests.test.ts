@@ -370,6 +370,25 @@ describe("whoever is about to ask again", () => {
     expect(leader.requests.unanswered).toBe(0);
   });
 
+  it("is one that cancels, too, until it has seen the end or was refused", () => {
+    const leader = new Leader();
+    leader.requests.cancelAsked();
+    expect(leader.requests.unanswered).toBe(1);
+    leader.clock.advance(9_000);
+    leader.requests.cancelAsked();
+    leader.clock.advance(9_000);
+    leader.record = { ...leader.record, status: "canceled" };
+    expect(leader.requests.unanswered).toBe(1);
+    leader.requests.cancelAsked();
+    expect(leader.requests.unanswered).toBe(0);
+
+    const other = new Leader();
+    other.requests.cancelAsked();
+    other.record = { ...other.record, status: "settling", settleTo: "stopped" };
+    other.requests.cancelAsked();
+    expect(other.requests.unanswered).toBe(0);
+  });
+
   it("is not counted any more when it has not asked for a while, and again when it does", () => {
     const leader = new Leader();
     leader.ask("go-on");

@@ -15,6 +15,8 @@ const ENDED_OTHERWISE: ReadonlySet<JobStatus> = new Set<JobStatus>([
   "suspended",
 ]);
 const POLL_MS = 200;
+/** The leader takes a client that is silent for longer for one that has gone. */
+const ASK_AGAIN_MS = 3000;
 /** A leader that says nothing for so long is asked again. */
 const LEADER_MS = 2000;
 
@@ -26,9 +28,14 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
   const client = createClient(view, LEADER_MS);
   const patience = new EndingPatience(performance.now());
   const say = sayWhileWaiting();
+  let askMs = performance.now() + ASK_AGAIN_MS;
   for (let latest: JobReport | undefined; ; await pause(POLL_MS)) {
     const record = await readJob(await view.findRecords(), job);
     if (record.status === "canceled") return;
+    if (performance.now() >= askMs) {
+      askMs = performance.now() + ASK_AGAIN_MS;
+      await client.cancel(job).catch(() => undefined);
+    }
     if (ENDED_OTHERWISE.has(record.status))
       throw new RequestRefusedError(
         `job ${job} is ${record.status}: it had ended before it could be canceled`,
@@ -47,4 +54,14 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
     const next = `It is canceled all the same, as soon as that is possible: "tidemark status ${job}" shows it`;
     throw new EnvironmentError(unendedText(job, latest, latest?.troubles ?? [], spentMs, next));
   }
+}
+
+/**
+ * Tells the leader that the end has been seen: a `tidemark run` does not take its server away before that. It may be gone
+ * all the same.
+ */
+export async function tellSeen(view: ClusterView, job: string): Promise<void> {
+  await createClient(view, LEADER_MS)
+    .cancel(job)
+    .catch(() => undefined);
 }

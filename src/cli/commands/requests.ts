@@ -18,7 +18,7 @@ import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
-import { untilCanceled } from "./canceled.ts";
+import { tellSeen, untilCanceled } from "./canceled.ts";
 import {
   addClientOptions,
   type ClientFlags,
@@ -117,8 +117,7 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
       await clientOf(view, flags).cancel(job);
-      await untilCanceled(view, job);
-      const dispose = await disposalOf(view, job);
+      const dispose = await disposalWhenCanceled(view, job);
       const text = `job ${job} is canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
       return print(flags, { job, canceled: true, dispose }, text);
     }
@@ -128,6 +127,15 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
     const text = `job ${job} is canceled; its savepoint is ${location}${stays}`;
     print(flags, { job, canceled: true, checkpointId, location, dispose }, text);
   });
+}
+
+async function disposalWhenCanceled(view: ClusterView, job: string): Promise<string | null> {
+  try {
+    await untilCanceled(view, job);
+    return await disposalOf(view, job);
+  } finally {
+    await tellSeen(view, job);
+  }
 }
 
 /** The command that deletes what the canceled job keeps; null: it keeps nothing. */

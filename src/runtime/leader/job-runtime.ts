@@ -223,6 +223,7 @@ export class JobRuntime {
   }
 
   cancel(): LeaderAnswer {
+    this.#requests.cancelAsked();
     const reason = this.#requests.cancelRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
     this.#host.send("job", { type: "cancel.requested" });

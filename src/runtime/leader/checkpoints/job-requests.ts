@@ -20,6 +20,8 @@ import type { Clock } from "../../clock.ts";
 const REMEMBERED_MS = 60_000;
 /** So many of them are kept for longer, for a client that asks late. */
 const REMEMBERED = 100;
+/** In the place of the name that a request for a snapshot has. */
+const CANCELATION = "";
 /** Who has not asked again for so long has given up. */
 const PATIENCE_MS = 10_000;
 
@@ -57,6 +59,12 @@ export class JobRequests {
       this.#askedMs.set(asked.request, this.#options.clock.elapsedMs());
     else this.#askedMs.delete(asked.request);
     return answer;
+  }
+
+  /** A cancellation is asked for, and asked for again by a client that has seen the job's end. */
+  cancelAsked(): void {
+    if (this.#options.ended() || this.cancelRefusal() !== undefined) this.#askedMs.delete(CANCELATION);
+    else this.#askedMs.set(CANCELATION, this.#options.clock.elapsedMs());
   }
 
   /** How many are about to ask again: whoever takes the leader or its server away answers them first. */
