@@ -45,6 +45,8 @@ export interface WantedStream {
   readonly usedBy: "source" | "sink" | "both";
   /** Where an exactly-once sink writes its markers; undefined: none does. */
   readonly markerSubjects: string | undefined;
+  /** A job that goes on with its state has read it, or written to it. */
+  readonly resumes?: boolean | undefined;
 }
 
 export class StreamMissingError extends PrerequisiteError {
@@ -107,6 +109,14 @@ export class ForeignAnswerError extends TidemarkError {
  * A write whose outcome is unknown (P8). Never treat it as failed: send the same value again at the same revision.
  */
 export class UnknownOutcomeError extends TidemarkError {
+  readonly retry = "now";
+}
+
+/**
+ * The bucket of the records is gone, or refuses what is asked of it, by a setting of its stream, the account or the server.
+ * Nothing was stored. It is asked again until a user has mended that.
+ */
+export class RecordsUnavailableError extends TidemarkError {
   readonly retry = "now";
 }
 

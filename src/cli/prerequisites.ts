@@ -4,11 +4,19 @@
  * Owns: that all of them are named at once, and the wait for them. Does not own: what each operator needs (its connector),
  * or whether waiting makes sense (the command).
  */
+import { isTombstone } from "../../machines/record.ts";
 import { nearest } from "../config/suggestion.ts";
 import type { Logger } from "../dataflow/connector.ts";
-import { PrerequisiteError, StreamMissingError, type WantedStream } from "../errors.ts";
+import {
+  PrerequisiteError,
+  RecordUnreadableError,
+  StreamMissingError,
+  type WantedStream,
+} from "../errors.ts";
 import { NatsEnvironment } from "../nats/connection/environment.ts";
 import { streamMissing, wantedByAll } from "../nats/publisher/missing-stream.ts";
+import { readRecord } from "../runtime/leader/stored-record.ts";
+import type { RecordStore } from "../runtime/record-store.ts";
 import { pause } from "../timer.ts";
 
 const LOOK_EVERY_MS = 500;
@@ -68,6 +76,17 @@ async function streamNames(nats: NatsEnvironment): Promise<string[]> {
     return [];
   }
   return names;
+}
+
+/** An earlier run has left a record of the job, with which this one goes on. What is no record is for the leader to name. */
+export async function hasState(records: RecordStore | undefined, job: string): Promise<boolean> {
+  try {
+    const found = records && (await readRecord(records, job));
+    return found !== undefined && !isTombstone(found.record);
+  } catch (error) {
+    if (error instanceof RecordUnreadableError) return false;
+    throw error;
+  }
 }
 
 /**

@@ -39,7 +39,7 @@ import {
   overridesOf,
   storageEnvironment,
 } from "./options.ts";
-import { sayingOnce, untilMet } from "./prerequisites.ts";
+import { hasState, sayingOnce, untilMet } from "./prerequisites.ts";
 import { startEnvironment } from "./process-state.ts";
 
 export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
@@ -345,7 +345,7 @@ export class RunSession {
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       const report = await this.#client.status(this.prepared.job.name);
-      if (report === undefined) continue;
+      if (report === undefined) throw await this.#recordGone();
       this.#latest = report;
       this.#patience?.heard(report, performance.now());
       for (const listener of this.#listeners) listener(report);
@@ -355,6 +355,18 @@ export class RunSession {
       // Whoever has ended it from elsewhere still asks for its savepoint, and our server and leader answer that.
       if (report.unansweredRequests === 0 || performance.now() - endedMs > LAST_ANSWERS_MS) return report;
     }
+  }
+
+  /** It was there when the submission was answered, and no command of ours takes it away. */
+  async #recordGone(): Promise<EnvironmentError> {
+    const { job } = this.prepared;
+    const { bucket } = await this.cluster.openRecords();
+    this.#hurry = true;
+    return new EnvironmentError(
+      `the record of job ${job.name} is gone from KV bucket ${bucket}: the bucket was deleted, emptied or made anew. ` +
+        `To go on, restore stream KV_${bucket} from a backup (nats stream restore DIR) and run the job again; without ` +
+        "the record the next run starts over, and writes its output once more",
+    );
   }
 
   async #takeDown(): Promise<void> {
@@ -382,10 +394,11 @@ export class RunSession {
 async function submissionWhenMet(
   { flags, logger, onMissing }: RunSessionOptions,
   prepared: PreparedJob,
-  { nats, troubles, storage }: Cluster,
+  { nats, troubles, storage, openRecords }: Cluster,
   server: NatsServer | undefined,
 ): Promise<JobSubmission> {
-  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats };
+  const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
+  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
   const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
   if (server === undefined || onMissing === undefined) return await ask();
   return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);

@@ -9,7 +9,13 @@ import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../dataflow/sink.ts";
 import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
-import { ConfigurationError, EnvironmentError, PrerequisiteError, type WantedStream } from "../errors.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  PrerequisiteError,
+  StreamMissingError,
+  type WantedStream,
+} from "../errors.ts";
 import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
 import {
   AtomicPublisher,
@@ -25,6 +31,7 @@ import {
   risks,
   type Shortcoming,
   shortcomings,
+  targetGone,
   unsuitable,
 } from "../nats/publisher/sink-target.ts";
 import {
@@ -140,8 +147,8 @@ class JetStreamSink<T> implements Sink<T> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
     const transactional = this.guarantee === "exactly-once";
     if (transactional) this.#assertServer(nats);
-    const { isThere, config } = await this.#target(nats, environment.dryRun === true);
-    for (const risk of risks(config, transactional)) {
+    const { isThere, config } = await this.#target(nats, environment);
+    for (const risk of risks(nats, config, transactional)) {
       environment.logger.warn({ stream: config.name }, `stream ${config.name}: ${risk}`);
     }
     // A stream that is not there cannot be asked.
@@ -151,7 +158,13 @@ class JetStreamSink<T> implements Sink<T> {
 
   async open(environment: SinkEnvironment): Promise<SinkWriter<T>> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
-    const config = await this.#existingStream(nats);
+    const memory = asMarkerMemory(environment.restoredState);
+    const resumed = memory !== undefined;
+    const config = await this.#existingStream(nats, resumed).catch((error: unknown) => {
+      throw resumed && error instanceof StreamMissingError
+        ? targetGone(this.#options.stream, error.cause)
+        : error;
+    });
     const form = this.#recordForm(config);
     const messageBytesMax = messageLimit(nats, config);
     if (this.guarantee === "at-least-once") {
@@ -161,7 +174,7 @@ class JetStreamSink<T> implements Sink<T> {
     const target = new MarkedTarget(this.#options, nats, await nats.manager(), environment);
     const marker = await target.markerOf(environment.subtaskIndex, {
       restoredCheckpointId: environment.restoredCheckpointId,
-      memory: asMarkerMemory(environment.restoredState),
+      memory,
     });
     const batchMessagesMax = await marker.batchMessagesMax();
     const limits = {
@@ -202,13 +215,14 @@ class JetStreamSink<T> implements Sink<T> {
     );
   }
 
-  async #existingStream(nats: NatsEnvironment): Promise<StreamConfig> {
+  /** @param resumed the job has written to it before */
+  async #existingStream(nats: NatsEnvironment, resumed = false): Promise<StreamConfig> {
     const { stream, guarantee } = this.#options;
-    const config = await readStream(nats, stream);
-    if (config === undefined) throw streamMissing(nats, this.#wanted);
+    const config = (await readStream(nats, stream))?.config;
+    if (config === undefined) throw streamMissing(nats, { ...this.#wanted, resumes: resumed });
     const found = this.#shortcomings(config);
     if (found.length > 0) {
-      const text = unsuitable(nats, stream, found, guarantee);
+      const text = unsuitable(nats, stream, found, guarantee, resumed);
       const mendable = found.every(({ flags }) => flags !== undefined);
       throw mendable ? new PrerequisiteError(text) : new EnvironmentError(text);
     }
@@ -217,14 +231,17 @@ class JetStreamSink<T> implements Sink<T> {
 
   /**
    * The stream as the sink needs it, made so with `provision`.
-   * @param dryRun nothing is made or changed: the answer is what it would be
+   * With `dryRun` nothing is made or changed: the answer is what it would be.
    */
   async #target(
     nats: NatsEnvironment,
-    dryRun: boolean,
+    { dryRun, resumes = false }: Pick<ConnectorEnvironment, "dryRun" | "resumes">,
   ): Promise<{ readonly isThere: boolean; readonly config: StreamConfig }> {
     const { stream, provision } = this.#options;
-    const found = provision ? await readStream(nats, stream) : await this.#existingStream(nats);
+    const info = provision ? await readStream(nats, stream) : undefined;
+    // A stream that is made anew would not tell what was committed.
+    const isForeseen = provision && (info !== undefined || !resumes);
+    const found = isForeseen ? info?.config : await this.#existingStream(nats, resumes);
     if (found === undefined) {
       this.#assertSubjects();
       const planned = newStream(this.#wanted) as StreamConfig;
@@ -236,7 +253,8 @@ class JetStreamSink<T> implements Sink<T> {
     const missing = this.#shortcomings(found);
     const mendable = missing.every((each) => Object.keys(each.update).length > 0);
     const update = Object.assign({}, ...missing.map((each) => each.update)) as Partial<StreamConfig>;
-    if (missing.length === 0 || !mendable) return { isThere: true, config: await this.#existingStream(nats) };
+    if (missing.length === 0 || !mendable)
+      return { isThere: true, config: await this.#existingStream(nats, resumes) };
     const planned = { ...found, ...update };
     this.#assertTakesSubject(planned);
     if (dryRun) {
@@ -244,7 +262,7 @@ class JetStreamSink<T> implements Sink<T> {
       return { isThere: true, config: planned };
     }
     await updateStream(nats, stream, update);
-    return { isThere: true, config: await this.#existingStream(nats) };
+    return { isThere: true, config: await this.#existingStream(nats, resumes) };
   }
 
   /** A constant subject that the stream does not take is a mistake in the job: known before anything is made or changed. */

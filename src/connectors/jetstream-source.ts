@@ -98,7 +98,7 @@ async function discover(
   environment: ConnectorEnvironment,
 ): Promise<JetstreamSplit[]> {
   const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
-  const info = await streamInfo(nats, options);
+  const info = await streamInfo(nats, options, environment);
   const groups = (options.subjects ?? [[]]).map(filtersOf);
   checkStream(options, groups, info, nats);
   const showsProgress = await hasRoomForProgress(options, groups.length, info, nats, environment);
@@ -128,7 +128,11 @@ async function discover(
 
 const idOf = (filters: readonly string[]): string => (filters.length === 0 ? "all" : filters.join(","));
 
-async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions): Promise<StreamInfo> {
+async function streamInfo(
+  nats: NatsEnvironment,
+  options: JetstreamSourceOptions,
+  environment: ConnectorEnvironment,
+): Promise<StreamInfo> {
   const { stream } = options;
   const manager = await nats.manager();
   try {
@@ -136,7 +140,12 @@ async function streamInfo(nats: NatsEnvironment, options: JetstreamSourceOptions
   } catch (error) {
     if (!isStreamMissing(error)) throw inOneSentence(`stream "${stream}"`, error);
     const subjects = (options.subjects ?? []).flatMap((entry) => filtersOf(entry));
-    throw streamMissing(nats, { stream, subjects, usedBy: "source", markerSubjects: undefined }, error);
+    const { resumes } = environment;
+    throw streamMissing(
+      nats,
+      { stream, subjects, usedBy: "source", markerSubjects: undefined, resumes },
+      error,
+    );
   }
 }
 
@@ -311,6 +320,7 @@ function openedSplit<T>(
     operator,
     stream,
     created,
+    retention,
     filters,
     position,
     start,

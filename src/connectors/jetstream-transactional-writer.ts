@@ -29,13 +29,13 @@ import {
   ObjectCorruptError,
   ObjectMissingError,
 } from "../errors.ts";
-import type { JetStreamManager, NatsEnvironment, StreamConfig } from "../nats/connection/environment.ts";
+import type { JetStreamManager, NatsEnvironment, StreamInfo } from "../nats/connection/environment.ts";
+import { natsCommand } from "../nats/connection/nats-command.ts";
 import { messageRefusal, type RefusedBatch } from "../nats/publisher/commit-refusal.ts";
 import { type MessageRange, MessageReader } from "../nats/publisher/message-block.ts";
 import { SinkMarker } from "../nats/publisher/sink-marker.ts";
 import { readStream, shortcomings, unsuitable } from "../nats/publisher/sink-target.ts";
 import { isSubjectToken, subjectMatcher } from "../nats/publisher/stream-subjects.ts";
-import { shellCommand } from "../shell-command.ts";
 import type { RecordForm } from "./jetstream-record.ts";
 import {
   countParts,
@@ -146,30 +146,29 @@ export class MarkedTarget {
   }
 
   /** Somebody may have changed the stream since `open` (P24). */
-  async #diagnose(writer: number, batch: RefusedBatch): Promise<void> {
+  async #diagnose(writer: number, batch: RefusedBatch): Promise<RefusedBatch["held"]> {
     const { stream, markerPrefix } = this.#options;
-    let config: StreamConfig | undefined;
+    let info: StreamInfo | undefined;
     try {
-      config = await readStream(this.#nats, stream);
+      info = await readStream(this.#nats, stream);
     } catch {
-      return; // Not answered: nothing is known, the commit is tried again.
+      return undefined; // Not answered: nothing is known, the commit is tried again.
     }
     // A missing stream is for the marker's own read to find, which asks more than once.
-    if (config === undefined) return;
+    if (info === undefined) return undefined;
+    const { config, state } = info;
     const found = shortcomings(config, `${markerPrefix}.>`);
     if (found.length > 0)
-      throw new CommitRefusedError(
-        `${unsuitable(this.#nats, stream, found, "exactly-once")}, then start the job again`,
-      );
+      throw new CommitRefusedError(unsuitable(this.#nats, stream, found, "exactly-once", true));
     const tooLarge = messageRefusal(batch, config.max_msg_size);
     if (tooLarge !== undefined) throw tooLarge;
     const lost = batch.messages && firstSubjectOutside(batch.messages, config.subjects ?? []);
-    if (lost === undefined) return;
+    if (lost === undefined) return state;
     const subjects = [...(config.subjects ?? []), lost].join(",");
     throw new CommitRefusedError(
       `stream ${stream} does not take subject ${lost} any more, and a transaction of writer ${writer} holds a record ` +
-        `for it. Run: ${shellCommand("nats", "stream", "edit", stream, `--subjects=${subjects}`, "--force")}, then ` +
-        "start the job again",
+        `for it. Run: ${natsCommand(this.#nats, "stream", "edit", stream, `--subjects=${subjects}`, "--force")}, then ` +
+        "start the job again: it goes on where it stopped",
     );
   }
 }

@@ -18,6 +18,8 @@ export interface ConnectorEnvironment {
   readonly nats: unknown;
   /** The user only asks what would happen (`restore --dry-run`): look, but make and change nothing (P56). */
   readonly dryRun?: true;
+  /** At a submission: the job has run before, and would go on with its state. */
+  readonly resumes?: boolean | undefined;
 }
 
 export interface SubtaskEnvironment extends ConnectorEnvironment {

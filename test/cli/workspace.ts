@@ -111,15 +111,15 @@ export class Workspace {
     return this.path(name);
   }
 
-  /** What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. */
-  shell(line: string): string {
+  /** What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. `server`: as `NATS_URL`. */
+  shell(line: string, server = ""): string {
     const bin = this.path("bin");
     mkdirSync(bin, { recursive: true });
     const tool = join(root, "dist/test/support/nats-tool.js");
     writeFileSync(join(bin, "nats"), `#!/bin/sh\nexec "${process.execPath}" "${tool}" "$@"\n`, {
       mode: 0o755,
     });
-    const env = { ...environment(), PATH: `${bin}:${process.env.PATH}` };
+    const env = { ...environment(), PATH: `${bin}:${process.env.PATH}`, NATS_URL: server };
     return execFileSync("/bin/sh", ["-ec", line], { cwd: this.dir, env, encoding: "utf8" });
   }
 

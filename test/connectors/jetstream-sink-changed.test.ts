@@ -73,11 +73,11 @@ const base = (name: string) => ({
 const changes: { readonly [name: string]: Change } = {
   "max_msgs, discard new": {
     config: { max_msgs: 40, discard: "new" as never },
-    stops: /maximum messages exceeded.*Make room for 251 messages.*--max-msgs=/,
+    stops: /maximum messages exceeded.*messages needed: 251.*--max-msgs=504 /,
   },
   "max_bytes, discard new": {
     config: { max_bytes: 3000, discard: "new" as never },
-    stops: /maximum bytes exceeded.*Make room for about \d+ bytes.*--max-bytes=/,
+    stops: /maximum bytes exceeded.*bytes needed: about \d+.*--max-bytes=\d+ /,
   },
   max_msg_size: { config: { max_msg_size: 5 }, stops: /max_msg_size is 5.*--max-msg-size=-1/ },
   "allow_atomic off": { config: { allow_atomic: false }, stops: /allow_atomic is off.*--allow-batch/ },
@@ -87,7 +87,7 @@ const changes: { readonly [name: string]: Change } = {
   },
   deny_purge: {
     config: { deny_purge: true, allow_rollup_hdrs: false },
-    stops: /deny_purge is on.*write to a new stream/,
+    stops: /deny_purge is on.*nats stream backup.*--fresh and write to a new stream/,
     final: true,
   },
   // Nothing is answered, and the marker tells that all of it was stored.
@@ -101,7 +101,7 @@ const changes: { readonly [name: string]: Change } = {
     act: async (stream) => {
       await manager.streams.update(stream, { sealed: true } as never);
     },
-    stops: /it is sealed.*write to a new stream/,
+    stops: /it is sealed.*nats stream backup.*--fresh and write to a new stream/,
     final: true,
   },
   "subjects without the records'": {
@@ -118,7 +118,7 @@ const changes: { readonly [name: string]: Change } = {
   },
   "a transform of all subjects": {
     config: { subject_transform: { src: ">", dest: "moved.>" } },
-    stops: /renames the markers/,
+    stops: /renames the markers.*take it out: nats stream edit S\d+ --interactive/,
     mend: async (stream) => {
       await manager.streams.update(stream, { subject_transform: undefined } as never);
     },
@@ -150,7 +150,7 @@ const changes: { readonly [name: string]: Change } = {
       await manager.streams.delete(stream);
       await server.forgotten().catch(() => undefined);
     },
-    stops: /stream S\d+ (is gone|does not exist)/,
+    stops: /stream S\d+, which the job has written to, does not exist any more: restore it/,
     final: true,
   },
 };

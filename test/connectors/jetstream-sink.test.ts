@@ -303,11 +303,15 @@ describe("exactly once", () => {
   });
 
   const refusals: [string, () => Promise<unknown>, RegExp][] = [
-    ["deleted", () => manager.streams.delete(stream), /stream RESULTS does not exist any more/],
+    [
+      "deleted",
+      () => manager.streams.delete(stream),
+      /stream RESULTS, which the job has written to, does not exist any more/,
+    ],
     [
       "full",
       () => manager.streams.update(stream, { discard: "new" as never, max_msgs: 2 }),
-      /maximum messages exceeded.*room for 6 messages.*nats stream edit RESULTS --max-msgs/,
+      /maximum messages exceeded.*messages needed: 6\).*nats stream edit RESULTS --max-msgs=14 /,
     ],
     [
       "no more atomic",

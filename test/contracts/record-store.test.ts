@@ -4,7 +4,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   DisconnectedError,
-  EnvironmentError,
+  RecordsUnavailableError,
   RequestTimeoutError,
   UnknownOutcomeError,
 } from "../../src/errors.ts";
@@ -143,11 +143,14 @@ describe("NATS record store", () => {
   it("says that the bucket is gone, and that a value is too large", async () => {
     const gone = await openNatsRecordStore(environment, { bucket: "gone" });
     await (await jetstreamManager(connection)).streams.delete("KV_gone");
-    await expect(gone.read("k")).rejects.toThrow(EnvironmentError);
+    const restoring = /KV bucket gone: it does not exist any more: restore stream KV_gone from a backup/;
+    await expect(gone.read("k")).rejects.toThrow(RecordsUnavailableError);
+    await expect(gone.read("k")).rejects.toThrow(restoring);
     await expect(gone.compareAndSet("k", bytes("x"), 0)).rejects.toThrow(UnknownOutcomeError);
+    await expect(gone.compareAndSet("k", bytes("x"), 0)).rejects.toThrow(restoring);
     const large = new Uint8Array(2 * 1024 * 1024);
     const refused = store.compareAndSet("large", large, 0);
-    await expect(refused).rejects.toThrow(EnvironmentError);
+    await expect(refused).rejects.toThrow(RecordsUnavailableError);
     await expect(refused).rejects.toThrow(
       /record "large".* 2097152 bytes.*at most 1048576; raise max_payload/,
     );

@@ -3,7 +3,7 @@
  *
  * It knows no flag beside those below, so a command that is quoted or put together wrongly fails.
  */
-import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 
@@ -12,18 +12,27 @@ const SETTINGS: Readonly<Record<string, Partial<StreamConfig>>> = {
   "--allow-rollup": { allow_rollup_hdrs: true },
   "--allow-msg-ttl": { allow_msg_ttl: true },
   "--storage=file": {},
-  "--retention=limits": {},
   "--defaults": {},
   "--force": {},
+  "--ack": { no_ack: false },
+  "--retention=limits": { retention: RetentionPolicy.Limits },
 };
 
-let servers = "";
+const NUMBERS: Readonly<Record<string, keyof StreamConfig>> = {
+  "--max-msgs": "max_msgs",
+  "--max-bytes": "max_bytes",
+  "--max-msg-size": "max_msg_size",
+};
+
+let servers = process.env.NATS_URL ?? "";
 let config: Partial<StreamConfig> = {};
 const words: string[] = [];
 for (const word of process.argv.slice(2)) {
-  const [, flag, value] = /^(--[a-z]+)=(.*)$/.exec(word) ?? [];
+  const [, flag, value] = /^(--[-a-z]+)=(.*)$/.exec(word) ?? [];
   if (flag === "--server") servers = value!;
   else if (flag === "--subjects") config = { ...config, subjects: value!.split(",") };
+  else if (flag !== undefined && NUMBERS[flag] !== undefined)
+    config = { ...config, [NUMBERS[flag]]: Number(value) };
   else if (SETTINGS[word] !== undefined) config = { ...config, ...SETTINGS[word] };
   else if (word.startsWith("-")) throw new Error(`no such flag: ${word}`);
   else words.push(word);

@@ -1,6 +1,6 @@
 /** A throw-away nats-server on a free port of 127.0.0.1. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ export interface TestServer {
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port and store; with other settings when some are given. */
   restart(options?: Pick<TestServerOptions, "configuration" | "jetStream">): Promise<void>;
+  /** It goes on with other lines of configuration (SIGHUP). Rejects when it does not take them. */
+  reload(configuration: string): Promise<void>;
   /**
    * Resolves when the streams that were deleted are gone from its disk. One that is deleted again before that comes back
    * with its messages (fileStore.Delete in server/filestore.go).
@@ -42,6 +44,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const storeDir = await mkdtemp(join(tmpdir(), "tidemark-nats-"));
   await keepsItsStreams(storeDir);
   let settings: Pick<TestServerOptions, "configuration" | "jetStream"> = options;
+  let onLine: (line: string) => void = () => {};
   const start = async (port: number) => {
     const pidFile = join(storeDir, "nats-server.pid");
     // The last server's pid may be somebody else's by now.
@@ -52,8 +55,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         binary,
         storeDir,
         port,
-        configuration: `${jetStreamBlock(storeDir, settings.jetStream)}\n${settings.configuration ?? ""}`,
+        configuration: configurationOf(storeDir, settings),
         syncInterval: options.syncAlways ? "always" : "2m",
+        log: (line) => onLine(line),
       });
       void server.exited.then(() => watch.kill("SIGKILL"));
       return server;
@@ -81,6 +85,24 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await server.exited;
       server = await start(server.port);
     },
+    async reload(configuration) {
+      const file = join(storeDir, "nats-server.conf");
+      const before = configurationOf(storeDir, settings);
+      settings = { ...settings, configuration };
+      const text = readFileSync(file, "utf8");
+      writeFileSync(
+        file,
+        text.replace(before, () => configurationOf(storeDir, settings)),
+      );
+      const reloaded = new Promise<void>((resolve, reject) => {
+        onLine = (line) => {
+          if (line.includes("Reloaded server configuration")) resolve();
+          if (line.includes("Failed to reload")) reject(new Error(line));
+        };
+      });
+      server.kill("SIGHUP");
+      await reloaded;
+    },
     async forgotten() {
       const deleted = () => readdirSync(streamsOf(storeDir)).filter((name) => name.startsWith("."));
       await until("deleted streams are gone", async () => deleted().length === 0);
@@ -91,6 +113,13 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await rm(storeDir, { recursive: true, force: true });
     },
   };
+}
+
+function configurationOf(
+  storeDir: string,
+  { jetStream, configuration }: Pick<TestServerOptions, "configuration" | "jetStream">,
+): string {
+  return `${jetStreamBlock(storeDir, jetStream)}\n${configuration ?? ""}`;
 }
 
 /** Takes the place of the block that stands above it in the configuration. */

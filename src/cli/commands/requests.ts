@@ -16,6 +16,7 @@ import {
 import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
 import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
+import { hasState } from "../prerequisites.ts";
 import { exitCodeHelp } from "../report-error.ts";
 import { readJob } from "../stored/retained.ts";
 import { tellSeen, untilCanceled } from "./canceled.ts";
@@ -73,7 +74,8 @@ export async function handIn(
   restore: RestoreRequest | null,
   say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
 ): Promise<void> {
-  await withSubmission(path, flags, {}, async ({ view, prepared, submission }) => {
+  const resumes = flags.fresh !== true && restore === null;
+  await withSubmission(path, flags, { resumes }, async ({ view, prepared, submission }) => {
     await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
     const { value, text } = say(prepared);
     print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
@@ -87,10 +89,11 @@ export interface MadeSubmission {
   readonly submission: JobSubmission;
 }
 
+/** @param about `resumes`: the job would go on with the state that it has, if it has any */
 export async function withSubmission(
   path: string,
   flags: SubmitFlags,
-  dryRun: Pick<ConnectorEnvironment, "dryRun">,
+  about: Pick<ConnectorEnvironment, "dryRun" | "resumes">,
   work: (made: MadeSubmission) => Promise<void>,
 ): Promise<void> {
   const prepared = prepareSubmission(await loadJobFile(path), overridesOf(flags));
@@ -101,7 +104,9 @@ export async function withSubmission(
     async (view) => {
       await warnOfCaptures(view, logger);
       const { troubles, nats } = view;
-      const environment = { job: prepared.job.name, logger, troubles, nats, ...dryRun };
+      const job = prepared.job.name;
+      const resumes = about.resumes === true && (await hasState(await view.findRecords(), job));
+      const environment = { job, logger, troubles, nats, ...about, resumes };
       const submission = await submissionOf(prepared, environment, view.storageDescription, flags.skipGaps);
       await work({ view, prepared, submission });
     },

@@ -5,6 +5,7 @@ import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan } from "../../job/plan.ts";
+import { kindOfReason } from "../../observe/troubles.ts";
 import { endSoon, exitProcess, setOutcome } from "../exit.ts";
 import { addGapOptions, SkippedLines } from "../gaps.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
@@ -185,8 +186,8 @@ function causeOfFailure(report: JobReport): string {
   const first = report.failures[0];
   const last = report.failures.at(-1);
   const cause = first === undefined ? "for no recorded reason" : `${first.where}: ${first.reason}`;
-  const later =
-    last === undefined || last.reason === first?.reason ? "" : `\nand at last: ${last.where}: ${last.reason}`;
+  const isOther = last !== undefined && kindOfReason(last.reason) !== kindOfReason(first?.reason ?? "");
+  const later = !isOther ? "" : `\nand at last: ${last.where}: ${last.reason}`;
   const next = report.keepsState
     ? "Its state is kept: mend the cause and run it again to go on from the last checkpoint, or start over with --fresh"
     : 'Its state was deleted, as checkpointing.retention "delete" says: mend the cause and start over with --fresh';

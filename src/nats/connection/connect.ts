@@ -291,12 +291,16 @@ function refusalOf(failure: unknown, credentials: Credentials): string | undefin
 /** Ends when the connection is closed. */
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
   const isNews = onceInAWhile();
+  let isUp = true;
   for await (const status of connection.status()) {
     switch (status.type) {
       case "disconnect":
-        logger.warn({ server: status.server }, "connection to NATS lost; reconnecting");
+        // A server that refuses us ends each new connection, too.
+        if (isUp) logger.warn({ server: status.server }, "connection to NATS lost; reconnecting");
+        isUp = false;
         break;
       case "reconnect":
+        isUp = true;
         logger.info({ server: status.server }, "connected to NATS again");
         break;
       case "staleConnection":

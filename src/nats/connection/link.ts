@@ -16,12 +16,14 @@
  */
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import {
+  AuthorizationError,
   ClosedConnectionError,
   DrainingConnectionError,
   type NatsConnection,
   NoRespondersError as NatsNoRespondersError,
   RequestError,
   TimeoutError,
+  UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import {
@@ -127,10 +129,14 @@ export class NatsLink {
   }
 
   async #follow(): Promise<void> {
+    let refused: string | undefined;
     for await (const status of this.#connection.status()) {
       if (status.type === "disconnect" || status.type === "close") this.#down();
-      if (status.type === "disconnect")
-        this.#connecting?.failed("the connection was lost; it is being made again");
+      if (status.type === "error" && isRefusal(status.error))
+        refused = `the server refuses the credentials of this process (${status.error.message}): allow them again, or run it again with others`;
+      if (status.type === "reconnect") refused = undefined;
+      if (status.type === "disconnect" || (status.type === "error" && isRefusal(status.error)))
+        this.#connecting?.failed(refused ?? "the connection was lost; it is being made again");
       if (status.type === "error") this.denials.reported(status.error);
       if (status.type === "reconnect") void this.#up();
     }
@@ -173,6 +179,10 @@ function translated(what: string, error: unknown): unknown {
     return new RequestTimeoutError(`${what}: ${error.message}`, { cause: error });
   }
   return error;
+}
+
+function isRefusal(error: Error): boolean {
+  return error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError;
 }
 
 function isNoResponders(error: unknown): boolean {

@@ -1,18 +1,20 @@
 /** Why a stream takes no batch, in words: the limit, what the stored messages need, and the next step. */
 import { CommitRefusedError } from "../../errors.ts";
-import { shellCommand } from "../../shell-command.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
+import { natsCommand } from "../connection/nats-command.ts";
 import { BATCH_HEADER_BYTES_MAX, BATCH_HEADER_BYTES_MIN, type BatchOutcome } from "./atomic-publisher.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 import { keepNewest } from "./sink-target.ts";
 
 export interface RefusedBatch {
+  readonly nats: NatsEnvironment;
   readonly stream: string;
   /** Beside the marker. undefined: the marker alone. */
   readonly messages: MessageRange | undefined;
   /** Messages in the largest part of the transaction, the marker included. */
   readonly largestPart: number;
-  /** Of the server, in bytes. */
-  readonly payloadMax: number | undefined;
+  /** What the stream holds now; undefined: it was not told. */
+  readonly held?: { readonly messages: number; readonly bytes: number } | undefined;
 }
 
 type Refusal = Extract<BatchOutcome, { kind: "full" | "refused" }>;
@@ -45,8 +47,8 @@ export function commitRefusal(batch: RefusedBatch, outcome: Refusal): CommitRefu
 }
 
 function mending(batch: RefusedBatch, outcome: Refusal): string {
-  const { stream, largestPart, messages, payloadMax } = batch;
-  const edit = (...flags: string[]) => shellCommand("nats", "stream", "edit", stream, ...flags, "--force");
+  const { nats, stream, largestPart, messages } = batch;
+  const edit = (flag: string) => natsCommand(nats, "stream", "edit", stream, flag, "--force");
   if (outcome.kind === "full") return roomFor(batch, outcome.description);
   switch (outcome.code) {
     case BATCH_TOO_LARGE:
@@ -61,29 +63,32 @@ function mending(batch: RefusedBatch, outcome: Refusal): string {
     }
     case PAYLOAD_TOO_LARGE:
       return (
-        `What is stored needs messages of ${largestMessage(messages) + BATCH_HEADER_BYTES_MAX} bytes, and nats-server takes ${payloadMax ?? "less"}. ` +
+        `What is stored needs messages of ${largestMessage(messages) + BATCH_HEADER_BYTES_MAX} bytes, and nats-server takes ${nats.connection.info?.max_payload ?? "less"}. ` +
         "Raise max_payload in its configuration and reload it"
       );
     default:
-      return `Mend the stream (${shellCommand("nats", "stream", "info", stream)})`;
+      return `Mend the stream (${natsCommand(nats, "stream", "info", stream)})`;
   }
 }
 
-/** The server says only in words which limit it is. */
-function roomFor({ stream, messages }: RefusedBatch, description: string): string {
-  const edit = (flag: string) => shellCommand("nats", "stream", "edit", stream, flag, "--force");
+/** The server says only in words which limit it is. The limits in the commands leave as much room again as is taken then. */
+function roomFor({ nats, stream, messages, held }: RefusedBatch, description: string): string {
+  const edit = (flag: string, limit: number | undefined) =>
+    natsCommand(nats, "stream", "edit", stream, `${flag}=${limit === undefined ? -1 : 2 * limit}`, "--force");
   const count = (messages?.messages ?? 0) + 1;
+  const bytes = (messages === undefined ? 0 : messages.to - messages.from) + count * BATCH_HEADER_BYTES_MAX;
+  const bytesThen = held && held.bytes + bytes;
   if (/per subject/.test(description)) {
-    return `Its subjects are full (discard_new_per_subject): let it replace old messages (${keepNewest(stream)}), or raise the limit (${edit("--max-msgs-per-subject=…")})`;
+    return `Its subjects are full (discard_new_per_subject): let it replace old messages (${keepNewest(nats, stream)}), or raise the limit (${edit("--max-msgs-per-subject", undefined)})`;
   }
   if (/maximum messages/.test(description)) {
-    return `Make room for ${count} messages, or raise the limit (${edit("--max-msgs=…")})`;
+    const limit = edit("--max-msgs", held && held.messages + count);
+    return `Make room (messages needed: ${count}), or raise the limit (${limit})`;
   }
   if (/maximum bytes/.test(description)) {
-    const bytes = messages === undefined ? 0 : messages.to - messages.from;
-    return `Make room for about ${bytes + count * BATCH_HEADER_BYTES_MAX} bytes, or raise the limit (${edit("--max-bytes=…")})`;
+    return `Make room (bytes needed: about ${bytes}), or raise the limit (${edit("--max-bytes", bytesThen)})`;
   }
-  return `Make room, or raise the limits of stream and account (${edit("--max-bytes=…")}; nats account info)`;
+  return `Make room, or raise the limits of stream and account (${edit("--max-bytes", bytesThen)}; nats account info)`;
 }
 
 /** Header lines and payload, in bytes. */

@@ -9,7 +9,16 @@ export function streamMissing(
   wanted: WantedStream,
   cause?: unknown,
 ): StreamMissingError {
-  const { stream, usedBy } = wanted;
+  const { stream, usedBy, resumes } = wanted;
+  if (resumes === true) {
+    // A source knows a stream by the time of its creation, which a restored one does not keep.
+    const back =
+      usedBy === "sink"
+        ? "restore it from a backup (nats stream restore DIR), and the job goes on; or start"
+        : "start";
+    const text = `stream ${stream}, which the job has used, does not exist any more: ${back} over with --fresh on a new one: ${creation(nats, wanted)}`;
+    return new StreamMissingError(wanted, text, { cause });
+  }
   const text =
     usedBy === "sink"
       ? `stream ${stream} does not exist. Create it: ${creation(nats, wanted)}; or let the job do it with provision: true`
@@ -26,6 +35,7 @@ export function wantedByAll(all: readonly WantedStream[]): WantedStream {
     subjects: known ? [...new Set(all.flatMap(({ subjects }) => subjects))] : [],
     usedBy: all.every(({ usedBy }) => usedBy === first!.usedBy) ? first!.usedBy : "both",
     markerSubjects: all.find(({ markerSubjects }) => markerSubjects !== undefined)?.markerSubjects,
+    resumes: all.some(({ resumes }) => resumes === true),
   };
 }
 

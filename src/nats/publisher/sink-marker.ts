@@ -31,15 +31,18 @@ import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
 import { commitRefusal, type RefusedBatch } from "./commit-refusal.ts";
 import { MARKER_HEADER } from "./marker-header.ts";
 import type { MessageRange } from "./message-block.ts";
-import { isStreamMissing } from "./sink-target.ts";
+import { isStreamMissing, targetGone } from "./sink-target.ts";
 
 export interface MarkerPlace {
   readonly nats: NatsEnvironment;
   readonly manager: JetStreamManager;
   readonly stream: string;
   readonly subject: string;
-  /** What could make a batch fail again and again? Throws CommitRefusedError when it finds it, else returns. */
-  diagnose(batch: RefusedBatch): Promise<void>;
+  /**
+   * What could make a batch fail again and again? Throws CommitRefusedError when it finds it, else answers what the stream
+   * holds, if it is told.
+   */
+  diagnose(batch: RefusedBatch): Promise<RefusedBatch["held"]>;
   /** Told before each wait, with the reason in words. */
   onRetry(description: string, attempts: number): void;
   /** Told when an attempt has worked. */
@@ -220,7 +223,7 @@ export class SinkMarker {
         }
         if (isStreamMissing(error)) {
           missing += 1;
-          if (missing >= markerTiming.confirmations) throw this.#streamGone(error);
+          if (missing >= markerTiming.confirmations) throw targetGone(this.#place.stream, error);
           await this.#sleep(markerTiming.confirmDelayMs);
         } else {
           this.#place.onRetry(`reading ${this.#name}: ${describeError(denialIn(error) ?? error)}`, attempts);
@@ -242,20 +245,12 @@ export class SinkMarker {
     const hopeless =
       outcome.kind === "refused" || (outcome.kind === "full" && attempts >= markerTiming.fullAttempts);
     const { nats, stream } = this.#place;
-    const payloadMax = nats.connection.info?.max_payload;
-    const batch: RefusedBatch = { stream, messages, largestPart, payloadMax };
-    if (hopeless || attempts % markerTiming.diagnoseEvery === 0) await this.#place.diagnose(batch);
-    if (hopeless) throw commitRefusal(batch, outcome);
+    const batch: RefusedBatch = { nats, stream, messages, largestPart };
+    const diagnosed = hopeless || attempts % markerTiming.diagnoseEvery === 0;
+    const held = diagnosed ? await this.#place.diagnose(batch) : undefined;
+    if (hopeless) throw commitRefusal({ ...batch, held }, outcome);
     this.#place.onRetry(`${this.#name}: ${description}`, attempts);
     await this.#sleep(retryDelayMs(attempts));
-  }
-
-  #streamGone(cause: unknown): CommitRefusedError {
-    return new CommitRefusedError(
-      `stream ${this.#place.stream} does not exist any more. Restore it from a backup (nats stream restore), then ` +
-        "start the job again; or start the job fresh with a new stream",
-      { cause },
-    );
   }
 
   #assertOpen(): void {

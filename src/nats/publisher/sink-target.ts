@@ -10,8 +10,9 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamInfo,
 } from "@nats-io/jetstream";
-import { shellCommand } from "../../shell-command.ts";
+import { CommitRefusedError } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
 import { natsCommand } from "../connection/nats-command.ts";
@@ -31,11 +32,11 @@ export function isStreamMissing(error: unknown): boolean {
 }
 
 /** undefined: the stream does not exist. @throws EnvironmentError, or what passes (`isPassing`) */
-export async function readStream(nats: NatsEnvironment, stream: string): Promise<StreamConfig | undefined> {
+export async function readStream(nats: NatsEnvironment, stream: string): Promise<StreamInfo | undefined> {
   const manager = await nats.manager();
   return await NatsLink.of(nats.connection).ask(`stream ${stream}`, async () => {
     try {
-      return (await manager.streams.info(stream)).config;
+      return await manager.streams.info(stream);
     } catch (error) {
       if (isStreamMissing(error)) return undefined;
       throw error;
@@ -46,8 +47,8 @@ export async function readStream(nats: NatsEnvironment, stream: string): Promise
 /** What a sink misses in a stream. */
 export interface Shortcoming {
   readonly text: string;
-  /** Flags of `nats stream edit` that mend it; undefined: only a new stream does. */
-  readonly flags: readonly string[] | undefined;
+  /** Flags of `nats stream edit` that mend it; "by hand": its dialogue does; undefined: only a new stream does. */
+  readonly flags: readonly string[] | "by hand" | undefined;
   /** What `provision` changes; nothing that a limit was meant for. */
   readonly update: Partial<StreamConfig>;
 }
@@ -81,7 +82,7 @@ export function shortcomings(config: StreamConfig, markerSubjects: string | unde
 
 function transactionalShortcomings(config: StreamConfig, markerSubjects: string): Shortcoming[] {
   const found: Shortcoming[] = [];
-  const add = (text: string, flags: string[] | undefined, update: Partial<StreamConfig> = {}) =>
+  const add = (text: string, flags: Shortcoming["flags"], update: Partial<StreamConfig> = {}) =>
     found.push({ text, flags, update });
   if ((config as NewerConfig).persist_mode === "async") {
     add("persist_mode is async, which allows no atomic batches", undefined);
@@ -116,26 +117,53 @@ function transactionalShortcomings(config: StreamConfig, markerSubjects: string)
   if (config.subject_transform !== undefined) {
     const { src } = config.subject_transform;
     if (src === undefined || src === "" || overlaps(src, markerSubjects)) {
-      add("its subject_transform renames the markers", undefined);
+      add("its subject_transform renames the markers", "by hand");
     }
   }
   return found;
 }
 
-/** In one sentence: what is missing and what mends it. */
+/**
+ * In one sentence: what is missing and what mends it.
+ * @param resumed the job has written to the stream before, and goes on there
+ */
 export function unsuitable(
   nats: NatsEnvironment,
   stream: string,
   found: readonly Shortcoming[],
   guarantee: "exactly-once" | "at-least-once",
+  resumed: boolean,
 ): string {
   const reasons = found.map((each) => each.text).join("; ");
+  const mending = [];
   const command = editCommand(nats, stream, found);
   const provided = found.every(({ flags, update }) => flags === undefined || Object.keys(update).length > 0);
-  const mending = [];
   if (command !== undefined) mending.push(`run: ${command}${provided ? " (or provision: true)" : ""}`);
-  if (found.some((each) => each.flags === undefined)) mending.push("write to a new stream");
-  return `stream ${stream} cannot take ${guarantee} output: ${reasons}. To mend it, ${mending.join(", and ")}`;
+  if (found.some(({ flags }) => flags === "by hand"))
+    mending.push(`take it out: ${natsCommand(nats, "stream", "edit", stream, "--interactive")}`);
+  const isFinal = found.some(({ flags }) => flags === undefined);
+  if (isFinal) mending.push(resumed ? copied(stream) : "write to a new stream");
+  const again = resumed ? ", then start the job again: it goes on where it stopped" : "";
+  const otherwise = resumed && isFinal ? "; or start over with --fresh and write to a new stream" : "";
+  return `stream ${stream} cannot take ${guarantee} output: ${reasons}. To mend it, ${mending.join(", and ")}${again}${otherwise}`;
+}
+
+/** Markers and output belong together, so a job that goes on needs both in the stream of this name. */
+function copied(stream: string): string {
+  return (
+    `put a copy with other settings in its place (nats stream backup ${stream} DIR, nats stream rm ${stream}, ` +
+    "nats stream restore DIR --config=FILE)"
+  );
+}
+
+/** What stops a job whose output has gone: a stream that is made anew would not tell what was committed (P22). */
+export function targetGone(stream: string, cause?: unknown): CommitRefusedError {
+  return new CommitRefusedError(
+    `stream ${stream}, which the job has written to, does not exist any more: restore it from a backup ` +
+      "(nats stream restore DIR), then start the job again: it goes on where it stopped; or start over with --fresh and a " +
+      "new stream",
+    { cause },
+  );
 }
 
 /** The command that mends what can be mended by editing; undefined when there is nothing of the kind. */
@@ -144,7 +172,7 @@ function editCommand(
   stream: string,
   found: readonly Shortcoming[],
 ): string | undefined {
-  const flags = found.flatMap((each) => each.flags ?? []);
+  const flags = found.flatMap((each) => (Array.isArray(each.flags) ? (each.flags as string[]) : []));
   return flags.length === 0 ? undefined : natsCommand(nats, "stream", "edit", stream, ...flags, "--force");
 }
 
@@ -152,7 +180,7 @@ function editCommand(
  * Settings under which output may be refused or a marker lost later; the job says so when it starts.
  * @param transactional whether there are markers
  */
-export function risks(config: StreamConfig, transactional: boolean): string[] {
+export function risks(nats: NatsEnvironment, config: StreamConfig, transactional: boolean): string[] {
   const found: string[] = [];
   const limited = config.max_msgs > 0 || config.max_bytes > 0;
   const waits = transactional
@@ -164,7 +192,7 @@ export function risks(config: StreamConfig, transactional: boolean): string[] {
   if (config.discard_new_per_subject && config.max_msgs_per_subject > 0) {
     found.push(
       `it refuses further messages of a subject that has ${config.max_msgs_per_subject} (discard_new_per_subject), and ` +
-        `then ${waits}; to replace old ones instead: ${keepNewest(config.name)}`,
+        `then ${waits}; to replace old ones instead: ${keepNewest(nats, config.name)}`,
     );
   }
   if (!transactional) return found;
@@ -180,8 +208,8 @@ export function risks(config: StreamConfig, transactional: boolean): string[] {
 }
 
 /** The command that makes a stream replace the oldest message of a subject instead of refusing a new one. */
-export function keepNewest(stream: string): string {
-  return shellCommand("nats", "stream", "edit", stream, "--no-discard-per-subject", "--force");
+export function keepNewest(nats: NatsEnvironment, stream: string): string {
+  return natsCommand(nats, "stream", "edit", stream, "--no-discard-per-subject", "--force");
 }
 
 /** What a message costs a stream beside subject, headers and payload: its frame and the headers of the batch. */

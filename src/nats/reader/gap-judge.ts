@@ -25,6 +25,7 @@ export interface GapJudgeOptions {
   readonly stream: string;
   readonly operator: string;
   readonly created: string;
+  readonly retention?: StreamInfo["config"]["retention"] | undefined;
   readonly filters: readonly string[];
   readonly gaps: Gaps;
   readonly end: number | undefined;

@@ -30,8 +30,8 @@ import type { Delivery } from "./delivery.ts";
 import { type ConsumerReader, EphemeralConsumer } from "./ephemeral-consumer.ts";
 import { GapJudge, NOTHING_SKIPPED } from "./gap-judge.ts";
 import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
-import { missingStream, type SequenceRange } from "./stream-position.ts";
-import { StreamState } from "./stream-state.ts";
+import { identityProblem, inputEnded, missingStream, type SequenceRange } from "./stream-position.ts";
+import { Silence, StreamState } from "./stream-state.ts";
 
 /** How far a split was read. Plain data, kept in checkpoints. */
 export interface ReadPosition {
@@ -53,6 +53,8 @@ export interface SequentialReaderOptions<T> {
   readonly stream: string;
   /** `created` of the stream at discovery: a stream with another one is another stream. */
   readonly created: string;
+  /** Of the stream at discovery; undefined: it does not matter. */
+  readonly retention?: StreamInfo["config"]["retention"] | undefined;
   /** Subject filters that do not overlap; empty: all messages. */
   readonly filters: readonly string[];
   /** Where reading goes on; its messages must still be there if they ever were. undefined: at `start`. */
@@ -93,6 +95,7 @@ export class SequentialReader<T> implements ConsumerReader {
   readonly #buffer: RecordBuffer<T>;
   readonly #judge: GapJudge<T>;
   readonly #streamState: StreamState;
+  readonly #silence: Silence;
   readonly #decodeRange: DecodeRange<T>;
   readonly #decodeMessage: (message: ParsedMessage) => T;
   readonly #end: number;
@@ -124,6 +127,12 @@ export class SequentialReader<T> implements ConsumerReader {
       this.#buffer,
     );
     this.#streamState = StreamState.of(nats, stream);
+    this.#silence = new Silence(this.#streamState, reading, (info) => {
+      if (this.#state !== "reading") return undefined;
+      const problem = identityProblem({ ...options, received: this.#judge.reached, end: undefined }, info);
+      if (problem !== undefined) this.onFailed(problem);
+      return problem === undefined ? inputEnded(info, filters) : undefined;
+    });
     this.#consumer = new EphemeralConsumer(
       {
         nats,
@@ -288,6 +297,7 @@ export class SequentialReader<T> implements ConsumerReader {
 
   onHeartbeat(examined: number): void {
     if (this.#end !== Number.POSITIVE_INFINITY) void this.#checkEnd();
+    else this.#silence.heard();
     const { reached } = this.#judge;
     const to = Math.min(examined, this.#end);
     // Else a rare subject's position would stay behind until the stream has dropped what comes after it.

@@ -4,6 +4,7 @@ import type { Gaps } from "../../dataflow/source.ts";
 import { SourcePositionError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 import { defaultMarkerPrefix } from "../publisher/sink-target.ts";
+import { filtersOverlap } from "./subject-filter.ts";
 
 /** Sequences, both included. */
 export interface SequenceRange {
@@ -19,15 +20,24 @@ interface ReadSoFar {
   readonly received: number;
   /** Last sequence of a bounded input. */
   readonly end: number | undefined;
+  /** At discovery; undefined: it does not matter. */
+  readonly retention?: StreamConfig["retention"] | undefined;
 }
 
-const START_OVER = "start the job afresh, or from a savepoint that fits";
+const START_OVER = `start over (${shellCommand("tidemark", "run", "FILE", "--fresh")}), or go on from a savepoint that fits`;
 
 export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositionError | undefined {
-  const { stream, created, received, end } = read;
+  const { stream, created, received, end, retention } = read;
   if (info.created !== created) {
     return new SourcePositionError(
       `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${START_OVER}`,
+    );
+  }
+  if (info.config.retention === "interest" && retention === "limits") {
+    const back = shellCommand("nats", "stream", "edit", stream, "--retention=limits", "--force");
+    return new SourcePositionError(
+      `stream "${stream}" had limits retention when the job began to read it, and has interest retention now: it may drop ` +
+        `what the job has not read. The job stops there, with its state; set it back (${back}) and run the job again, or ${START_OVER}`,
     );
   }
   const last = info.state.last_seq;
@@ -42,9 +52,33 @@ export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositi
 
 export function missingStream(stream: string, received: number, cause: unknown): SourcePositionError {
   return new SourcePositionError(
-    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: restore the stream, or ${START_OVER}`,
+    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: one that is made anew is another one to the job, also when it comes from a backup; ${START_OVER}`,
     { cause },
   );
+}
+
+/** Why nothing more will come to a reader, by what a user has changed, with the next step; undefined: more may come. */
+export function inputEnded({ config }: StreamInfo, filters: readonly string[]): string | undefined {
+  const edit = (...flags: string[]) => shellCommand("nats", "stream", "edit", config.name, ...flags);
+  if (config.sealed) return "it is sealed: nothing more will come; end the job with tidemark stop or cancel";
+  if (filters.length === 0 || config.mirror !== undefined || config.sources !== undefined) return undefined;
+  const named = filters.map((filter) => `"${filter}"`).join(", ");
+  const { src = ">", dest } = config.subject_transform ?? {};
+  const isMoved = dest !== undefined && !filters.some((filter) => filtersOverlap(filter, patternOf(dest)));
+  if (isMoved && filters.every((filter) => filtersOverlap(filter, src === "" ? ">" : src)))
+    return `its subject_transform stores what comes for ${named} under ${dest}, where the job does not read; take it out: ${edit("--interactive")}`;
+  const subjects = config.subjects ?? [];
+  if (dest !== undefined || filters.some((filter) => subjects.some((one) => filtersOverlap(one, filter))))
+    return undefined;
+  return `it does not take ${named} any more, so nothing will come: ${edit(`--subjects=${[...subjects, ...filters].join(",")}`, "--force")}`;
+}
+
+/** The subjects that a destination of a transform may give. */
+function patternOf(destination: string): string {
+  return destination
+    .split(".")
+    .map((token) => (token.includes("{{") ? "*" : token))
+    .join(".");
 }
 
 /**

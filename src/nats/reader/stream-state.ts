@@ -9,6 +9,7 @@
  */
 import type { StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { pause } from "../../timer.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { NatsLink } from "../connection/link.ts";
@@ -38,6 +39,7 @@ export class StreamState {
   #underWay: Promise<unknown> | undefined;
   #next: Promise<StreamInfo> | undefined;
   #sentAtMs = 0;
+  #latest: { readonly info: StreamInfo; readonly atMs: number } | undefined;
 
   private constructor(nats: NatsEnvironment, stream: string) {
     this.#nats = nats;
@@ -48,6 +50,13 @@ export class StreamState {
   read(): Promise<StreamInfo> {
     this.#next ??= this.#afterThePresentOne();
     return this.#next;
+  }
+
+  /** An answer that is no older, for a look at the settings. @throws as `read` does */
+  async recent(ageMsMax: number): Promise<StreamInfo> {
+    if (this.#latest !== undefined && performance.now() - this.#latest.atMs < ageMsMax)
+      return this.#latest.info;
+    return await this.read();
   }
 
   async #afterThePresentOne(): Promise<StreamInfo> {
@@ -64,9 +73,46 @@ export class StreamState {
   async #send(): Promise<StreamInfo> {
     this.#sentAtMs = performance.now();
     const manager = await this.#nats.manager();
-    return await NatsLink.of(this.#nats.connection).call(
+    const info = await NatsLink.of(this.#nats.connection).call(
       `stream "${this.#stream}": read the stream's state`,
       () => manager.streams.info(this.#stream),
     );
+    this.#latest = { info, atMs: performance.now() };
+    return info;
+  }
+}
+
+/** So many heartbeats of a consumer without a message: a user may have changed the stream so that none comes any more. */
+const SILENT_HEARTBEATS = 5;
+const RECENT_MS = 3000;
+
+/** A reader to which nothing comes: it looks now and then why that is so, and the user is told. */
+export class Silence {
+  readonly #state: StreamState;
+  readonly #reading: TroubleWatch;
+  readonly #judge: (info: StreamInfo) => string | undefined;
+  #heartbeats = 0;
+  #told = false;
+
+  /** @param judge answers why nothing more will come; undefined: more may come, or the reader has ended */
+  constructor(state: StreamState, reading: TroubleWatch, judge: (info: StreamInfo) => string | undefined) {
+    this.#state = state;
+    this.#reading = reading;
+    this.#judge = judge;
+  }
+
+  /** A heartbeat came in the place of a message. */
+  heard(): void {
+    if (++this.#heartbeats % SILENT_HEARTBEATS === 0) void this.#look();
+  }
+
+  /** Never rejects: where the server does not answer, the consumer finds it out, too. */
+  async #look(): Promise<void> {
+    const info = await this.#state.recent(RECENT_MS).catch(() => undefined);
+    if (info === undefined) return;
+    const why = this.#judge(info);
+    if (why !== undefined) this.#reading.failed(why);
+    else if (this.#told) this.#reading.passed();
+    this.#told = why !== undefined;
   }
 }

@@ -13,9 +13,18 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
-import { ConfigurationError, EnvironmentError, NoRespondersError } from "../../errors.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  NoRespondersError,
+  RequestTimeoutError,
+} from "../../errors.ts";
+import { shellCommand } from "../../shell-command.ts";
+import { pause } from "../../timer.ts";
+import type { NatsEnvironment } from "../connection/environment.ts";
 import { refusalCode } from "../connection/jetstream-refusal.ts";
-import type { NatsLink } from "../connection/link.ts";
+import { NatsLink } from "../connection/link.ts";
+import { natsCommand } from "../connection/nats-command.ts";
 
 export interface BucketSettings {
   /** Letters, digits, `_` and `-`. */
@@ -37,21 +46,24 @@ export interface BucketShape {
   readonly addCommand: string;
   /** Messages are taken out by rollups and purges. */
   readonly purges: boolean;
-  /** Largest message, 0 when there is no telling. */
+  /** Largest message; where there is no telling, one without which nothing goes. */
   readonly messageBytesMax: number;
 }
 
+/** Nobody waits longer for a better message. */
+const DIAGNOSIS_MS = 2000;
 /** JetStream's error code where an account wants a size limit for every stream. */
 const MAX_BYTES_REQUIRED = 10113;
 
 /** @throws EnvironmentError when JetStream is not there, refuses the bucket, or it cannot be trusted */
 export async function openBucket(
-  link: NatsLink,
+  nats: NatsEnvironment,
   manager: JetStreamManager,
   settings: BucketSettings,
   shape: BucketShape,
 ): Promise<void> {
   const { what, stream } = shape;
+  const link = NatsLink.of(nats.connection);
   if (!/^[-\w]+$/.test(settings.bucket)) {
     throw new ConfigurationError(
       "bucket",
@@ -63,8 +75,7 @@ export async function openBucket(
     (await added(link, manager, settings, shape));
   const { config } = present;
   const problem = problemOf(config, shape);
-  if (problem !== undefined)
-    throw new EnvironmentError(`${what}: ${problem}; delete the bucket or name another one`);
+  if (problem !== undefined) throw new EnvironmentError(`${what}: ${inWords(nats, shape, problem)}`);
   const change = {
     ...(settings.replicas !== undefined && settings.replicas !== config.num_replicas
       ? { num_replicas: settings.replicas }
@@ -114,31 +125,104 @@ async function added(
   );
 }
 
+interface BucketProblem {
+  readonly text: string;
+  /** Of `nats stream edit`; undefined: the setting cannot be taken back. */
+  readonly flag?: string;
+}
+
 /** Why nothing of value should lie in it. */
 function problemOf(
   config: StreamConfig,
   { stream, purges, messageBytesMax }: BucketShape,
-): string | undefined {
-  if (config.storage !== StorageType.File) return "it keeps its data in memory and would lose it";
-  if (config.max_age > 0) return "it has a time-to-live and would delete live data";
-  if (config.discard !== DiscardPolicy.New) return "when full it would delete old data";
-  if (config.retention !== RetentionPolicy.Limits) return "it deletes what consumers have read";
-  if (config.sealed) return "it is sealed and takes no writes";
-  if (config.mirror !== undefined) return "it is a mirror and takes no writes";
-  if (config.no_ack) return "it acknowledges nothing (no_ack), so no write would ever be known to be stored";
-  if (config.subject_transform !== undefined) return "it stores under other subjects (subject_transform)";
+): BucketProblem | undefined {
+  if (config.storage !== StorageType.File) return { text: "it keeps its data in memory and would lose it" };
+  if (config.sealed) return { text: "it is sealed and takes no writes" };
+  if (config.mirror !== undefined) return { text: "it is a mirror and takes no writes" };
+  if (config.max_age > 0)
+    return { text: "it has a time-to-live and would delete live data", flag: "--max-age=0" };
+  if (config.discard !== DiscardPolicy.New)
+    return { text: "when full it would delete old data", flag: "--discard=new" };
+  if (config.retention !== RetentionPolicy.Limits)
+    return { text: "it deletes what consumers have read", flag: "--retention=limits" };
+  if (config.no_ack)
+    return {
+      text: "it acknowledges nothing (no_ack), so no write would ever be known to be stored",
+      flag: "--ack",
+    };
+  if (config.subject_transform !== undefined)
+    return { text: "it stores under other subjects (subject_transform)", flag: "--interactive" };
   const missing = stream.subjects.find((subject) => !config.subjects?.includes(subject));
-  if (missing !== undefined) return `its stream ${stream.name} does not take ${missing}`;
-  if (config.discard_new_per_subject) return "it refuses to replace a value (discard_new_per_subject)";
-  if (purges && (config.deny_purge || !config.allow_rollup_hdrs)) {
-    return "it does not let objects be replaced and deleted (deny_purge, or allow_rollup_hdrs off)";
-  }
+  if (missing !== undefined)
+    return {
+      text: `its stream ${stream.name} does not take ${missing}`,
+      flag: `--subjects=${stream.subjects.join(",")}`,
+    };
+  if (config.discard_new_per_subject)
+    return {
+      text: "it refuses to replace a value (discard_new_per_subject)",
+      flag: "--no-discard-per-subject",
+    };
+  if (purges && config.deny_purge)
+    return { text: "it does not let objects be replaced and deleted (deny_purge)" };
+  if (purges && !config.allow_rollup_hdrs)
+    return {
+      text: "it does not let objects be replaced and deleted (allow_rollup_hdrs off)",
+      flag: "--allow-rollup",
+    };
   if (purges && config.max_msgs_per_subject > 0)
-    return "it would drop pieces of objects (max_msgs_per_subject)";
+    return {
+      text: "it would drop pieces of objects (max_msgs_per_subject)",
+      flag: "--max-msgs-per-subject=-1",
+    };
   if (config.max_msg_size > 0 && config.max_msg_size < messageBytesMax) {
-    return `it takes messages of at most ${config.max_msg_size} bytes (max_msg_size), and ${messageBytesMax} are needed`;
+    return {
+      text: `it takes messages of at most ${config.max_msg_size} bytes (max_msg_size), and ${messageBytesMax} are needed`,
+      flag: "--max-msg-size=-1",
+    };
   }
   return undefined;
+}
+
+/** What lies in it is the only copy, so nothing is mended by deleting it. */
+function inWords(nats: NatsEnvironment, { stream }: BucketShape, { text, flag }: BucketProblem): string {
+  if (flag === undefined)
+    return (
+      `${text}, which cannot be taken back. Put a copy with other settings in its place ` +
+      `(nats stream backup ${stream.name} DIR, nats stream rm ${stream.name}, nats stream restore DIR --config=FILE), ` +
+      "or begin anew under another --prefix"
+    );
+  const words = flag === "--interactive" ? [flag] : [flag, "--force"];
+  return `${text}; to mend it, run: ${natsCommand(nats, "stream", "edit", stream.name, ...words)}`;
+}
+
+/**
+ * What a user has changed since it was opened, with the next step, for an act that fails again and again.
+ * @returns undefined when its settings do not tell, or cannot be asked for
+ */
+export async function diagnoseBucket(
+  nats: NatsEnvironment,
+  manager: JetStreamManager,
+  shape: BucketShape,
+): Promise<string | undefined> {
+  const { name } = shape.stream;
+  const bound = new AbortController();
+  const unanswered = pause(DIAGNOSIS_MS, bound.signal).then(() => {
+    throw new RequestTimeoutError(`${shape.what}: no answer in time`);
+  });
+  try {
+    const asked = NatsLink.of(nats.connection).call(shape.what, () => infoOf(manager, name));
+    const found = await Promise.race([asked, unanswered]);
+    if (found === undefined)
+      return `it does not exist any more: restore stream ${name} from a backup (nats stream restore DIR)`;
+    const problem = problemOf(found.config, shape);
+    return problem === undefined ? undefined : inWords(nats, shape, problem);
+  } catch {
+    return undefined;
+  } finally {
+    unanswered.catch(() => undefined);
+    bound.abort();
+  }
 }
 
 /** For a reader, who makes nothing. @param stream below the bucket */
@@ -186,4 +270,20 @@ async function settled<T>(
 /** Of JetStream's error codes: `JetStreamApiCodes`. */
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof JetStreamApiError && error.code === code;
+}
+
+export function objectStoreShape(what: string, bucket: string, messageBytesMax: number): BucketShape {
+  return {
+    what,
+    stream: { name: `OBJ_${bucket}`, subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`] },
+    addCommand: shellCommand("nats", "object", "add", bucket, "--max-bucket-size=…"),
+    purges: true,
+    messageBytesMax,
+  };
+}
+
+/** The command that takes away the limit by which a stream is full, as the server names it. */
+export function moreRoom(nats: NatsEnvironment, stream: string, { message }: Error): string {
+  const flag = /maximum messages/.test(message) ? "--max-msgs=-1" : "--max-bytes=-1";
+  return natsCommand(nats, "stream", "edit", stream, flag, "--force");
 }

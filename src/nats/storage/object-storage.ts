@@ -48,15 +48,30 @@ import {
   NoRespondersError,
   ObjectCorruptError,
   ObjectMissingError,
+  PermissionDeniedError,
   StorageRefusedError,
   StorageStalledError,
   TidemarkError,
 } from "../../errors.ts";
-import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
-import { type BucketSettings, hasCode, openBucket } from "./bucket.ts";
-import { nameOfSubject, nameOfToken, storedDigest, tokenOf } from "./object-names.ts";
+import {
+  type BucketSettings,
+  type BucketShape,
+  diagnoseBucket,
+  hasCode,
+  moreRoom,
+  objectStoreShape,
+  openBucket,
+} from "./bucket.ts";
+import {
+  nameOfSubject,
+  nameOfToken,
+  type ObjectInfo,
+  type StoredInfo,
+  storedDigest,
+  tokenOf,
+} from "./object-names.ts";
 
 export interface NatsObjectStorageOptions extends BucketSettings {
   /** How long a read or write may make no progress, in milliseconds. Default 10,000. */
@@ -79,26 +94,6 @@ const listConcurrency = 16;
 /** A reader's consumer whose process died goes away by itself after this time. */
 const consumerLifetimeMs = 60_000;
 
-/** The info message of an object, as the object store defines it. */
-interface ObjectInfo {
-  readonly name: string;
-  readonly bucket: string;
-  /** Names the subject of the chunks. */
-  readonly nuid: string;
-  readonly size: number;
-  readonly chunks: number;
-  /** `SHA-256=<base64url>` */
-  readonly digest: string;
-  readonly mtime: string;
-  readonly deleted?: boolean;
-  readonly options: { readonly max_chunk_size: number };
-}
-
-interface StoredInfo {
-  readonly info: ObjectInfo;
-  readonly revision: number;
-}
-
 /** @throws EnvironmentError when JetStream is not there or the bucket cannot be trusted with checkpoints */
 export async function openNatsObjectStorage(
   environment: NatsEnvironment,
@@ -106,15 +101,12 @@ export async function openNatsObjectStorage(
 ): Promise<NatsObjectStorage> {
   const { bucket, stallTimeoutMs = 10_000, readOnly = false } = options;
   const manager = await environment.patientManager(stallTimeoutMs);
-  if (!readOnly)
-    await openBucket(NatsLink.of(environment.connection), manager, options, {
-      what: describeBucket(bucket),
-      stream: { name: `OBJ_${bucket}`, subjects: [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`] },
-      addCommand: shellCommand("nats", "object", "add", bucket, "--max-bucket-size=…"),
-      purges: true,
-      messageBytesMax: chunkBytesOf(environment) + headerBytesMax,
-    });
+  if (!readOnly) await openBucket(environment, manager, options, shapeOf(environment, bucket));
   return new NatsObjectStorage(environment, manager, bucket, stallTimeoutMs);
+}
+
+function shapeOf(environment: NatsEnvironment, bucket: string): BucketShape {
+  return objectStoreShape(describeBucket(bucket), bucket, chunkBytesOf(environment) + headerBytesMax);
 }
 
 /** `description` of the storage in this bucket. */
@@ -271,7 +263,7 @@ export class NatsObjectStorage implements CheckpointStorage {
       await abortable(Promise.all(inFlight), signal);
     } catch (error) {
       await this.#dropChunks(subject, inFlight);
-      throw this.#failure(`writing "${name}" to ${this.description}`, error);
+      throw await this.#failure(`writing "${name}" to ${this.description}`, error);
     }
     return { bytes, chunks, digest: digestText(hash) };
   }
@@ -517,25 +509,35 @@ export class NatsObjectStorage implements CheckpointStorage {
       } catch (error) {
         const passing = isPassing(error) || error instanceof StorageStalledError;
         const left = deadline - performance.now();
-        if (!passing || left <= 0) throw this.#failure(what, error);
+        if (!passing || left <= 0) throw await this.#failure(what, error);
         await this.#link.untilUp(left);
         await sleep(Math.min(retryAfterMs, left));
       }
     }
   }
 
-  #failure(what: string, error: unknown): unknown {
-    if (error instanceof NoRespondersError)
-      return stalled(what, "nobody takes it: JetStream is not available, or the bucket was deleted", error);
-    if (isPassing(error)) return stalled(what, describeReason(error), error);
-    if (error instanceof JetStreamApiError) {
-      const full = hasCode(error, storeFailed)
-        ? "; raise its limit (--bucket-max-bytes) or keep fewer checkpoints"
-        : "";
-      const reason = `the server says "${error.message}"${full}`;
+  async #failure(what: string, error: unknown): Promise<unknown> {
+    // The names of objects are none that a permission would be given for.
+    if (error instanceof PermissionDeniedError && error.subject.startsWith(`$O.${this.#bucket}.`))
+      return new PermissionDeniedError("publish", `$O.${this.#bucket}.>`, { cause: error, what });
+    const refused = error instanceof JetStreamApiError && !isPassing(error);
+    if (!refused && !isPassing(error)) return error;
+    const shape = shapeOf(this.#environment, this.#bucket);
+    const changed = await diagnoseBucket(this.#environment, this.#manager, shape);
+    if (refused) {
+      const reason = changed ?? `the server says "${error.message}"${this.#advice(error)}`;
       return new StorageRefusedError(`${what}: ${reason}`, { cause: error, reason });
     }
-    return error;
+    const absent =
+      error instanceof NoRespondersError
+        ? "nobody takes it: JetStream is not available"
+        : describeReason(error);
+    return stalled(what, changed ?? absent, error);
+  }
+
+  #advice(error: JetStreamApiError): string {
+    if (!hasCode(error, storeFailed)) return "";
+    return `; raise its limit (${moreRoom(this.#environment, this.#stream, error)}) or keep fewer checkpoints`;
   }
 
   #chunkSubject(id: string): string {

@@ -17,9 +17,10 @@ import {
 import {
   DisconnectedError,
   describeError,
-  EnvironmentError,
   InvariantError,
   invariant,
+  NoRespondersError,
+  RecordsUnavailableError,
   RequestTimeoutError,
   TidemarkError,
   UnknownOutcomeError,
@@ -27,9 +28,17 @@ import {
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../runtime/record-store.ts";
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
-import { inOneSentence, lacksRoom } from "../connection/jetstream-refusal.ts";
+import { inOneSentence, lacksRoom, refusalCode } from "../connection/jetstream-refusal.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
-import { type BucketSettings, hasBucket, hasCode, openBucket } from "./bucket.ts";
+import { natsCommand } from "../connection/nats-command.ts";
+import {
+  type BucketSettings,
+  type BucketShape,
+  diagnoseBucket,
+  hasBucket,
+  hasCode,
+  openBucket,
+} from "./bucket.ts";
 
 export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
 
@@ -39,6 +48,11 @@ const answerTimeoutMs = 2_000;
 const HEADER_BYTES_MAX = 128;
 /** Ample for the records of all jobs: each has one, mostly of a few KiB. */
 const maxBytesIfRequired = 32 * 1024 * 1024;
+/** A bucket that takes smaller messages only does not even take the record of a small job. */
+const recordBytesMin = 4096;
+/** JetStream error codes. */
+const FULL = 10077;
+const MESSAGE_TOO_LARGE = 10054;
 const legalKey = /^[-/=\w]+(\.[-/=\w]+)*$/;
 
 /** @throws EnvironmentError when JetStream is not there or the bucket cannot be trusted with records */
@@ -48,16 +62,19 @@ export async function openNatsRecordStore(
 ): Promise<NatsRecordStore> {
   const { bucket } = options;
   const manager = await managerOf(environment);
-  const link = NatsLink.of(environment.connection);
-  await openBucket(link, manager, options, {
+  await openBucket(environment, manager, options, shapeOf(bucket));
+  return new NatsRecordStore(environment, manager, bucket);
+}
+
+function shapeOf(bucket: string): BucketShape {
+  return {
     what: `KV bucket ${bucket}`,
     stream: { name: streamOf(bucket), subjects: [`$KV.${bucket}.>`], max_msgs_per_subject: 1 },
     maxBytesIfRequired,
     addCommand: shellCommand("nats", "kv", "add", bucket, "--max-bucket-size=…"),
     purges: false,
-    messageBytesMax: 0,
-  });
-  return new NatsRecordStore(environment, manager, bucket);
+    messageBytesMax: recordBytesMin,
+  };
 }
 
 /** For a reader, who makes and changes nothing: undefined when there is no such bucket. */
@@ -148,16 +165,16 @@ export class NatsRecordStore implements RecordStore {
       return { outcome: "stored", revision: ack.seq };
     } catch (error) {
       if (hasCode(error, JetStreamApiCodes.StreamWrongLastSequence)) return { outcome: "refused" };
+      const { said, cause } = await this.#refusal(what, error);
       // The server's own failures (5xx: a full disk, an election) do not say how far the write came.
       const serverFailed = error instanceof JetStreamApiError && error.status >= 500;
-      if (isPassing(error) || serverFailed || lacksRoom(error)) {
-        throw new UnknownOutcomeError(describeError(inOneSentence(what, error)), { cause: error });
-      }
+      if (isPassing(error) || serverFailed || lacksRoom(error))
+        throw new UnknownOutcomeError(said, { cause });
       if (error instanceof TidemarkError) throw error;
-      if (error instanceof JetStreamApiError) throw inOneSentence(what, error);
+      if (isRefusal(error)) throw new RecordsUnavailableError(said, { cause });
       const payloadMax = this.#environment.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
       if (value.length + HEADER_BYTES_MAX > payloadMax) {
-        throw new EnvironmentError(
+        throw new RecordsUnavailableError(
           `${what} has ${value.length} bytes, and nats-server takes messages of at most ${payloadMax}; raise max_payload ` +
             "in its configuration and reload it",
           { cause: error },
@@ -180,10 +197,30 @@ export class NatsRecordStore implements RecordStore {
     try {
       return await this.#link.call(what, send);
     } catch (error) {
-      if (error instanceof JetStreamApiError && !isPassing(error)) throw inOneSentence(what, error);
+      if (isRefusal(error) && !isPassing(error)) {
+        const { said, cause } = await this.#refusal(what, error);
+        throw new RecordsUnavailableError(said, { cause });
+      }
       if (!isPassing(error) || error instanceof DisconnectedError) throw error;
       throw new RequestTimeoutError(describeError(error), { cause: error });
     }
+  }
+
+  /** In words: what a user has changed, if the settings of the bucket tell it, which needs no cause; else what was answered. */
+  async #refusal(what: string, error: unknown): Promise<{ said: string; cause?: unknown }> {
+    const mayBeSettings =
+      isRefusal(error) || error instanceof NoRespondersError || error instanceof RequestTimeoutError;
+    const shape = shapeOf(this.bucket);
+    const changed = mayBeSettings ? await diagnoseBucket(this.#environment, this.#manager, shape) : undefined;
+    if (changed !== undefined) return { said: `${what}: ${changed}` };
+    const edit = (flag: string) =>
+      natsCommand(this.#environment, "stream", "edit", this.#stream, flag, "--force");
+    const room = /messages/.test(describeError(error)) ? "--max-msgs=-1" : "--max-bytes=-1";
+    const advice = {
+      [FULL]: `the bucket is full, raise its limit: ${edit(room)}`,
+      [MESSAGE_TOO_LARGE]: `raise the limit of the bucket: ${edit("--max-msg-size=-1")}`,
+    };
+    return { said: describeError(inOneSentence(what, error, advice)), cause: error };
   }
 
   #subject(key: string): string {
@@ -194,6 +231,11 @@ export class NatsRecordStore implements RecordStore {
   #named(key: string): string {
     return `record "${key}" of KV bucket ${this.bucket}`;
   }
+}
+
+/** JetStream, or its account, has answered that it does not do it. */
+function isRefusal(error: unknown): boolean {
+  return refusalCode(error) !== undefined;
 }
 
 function isDeleteMarker(message: StoredMsg): boolean {

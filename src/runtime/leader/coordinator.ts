@@ -316,9 +316,13 @@ export class Coordinator {
   async #answerForOther(
     request: Exclude<LeaderRequest, Submit | Rehearsal>,
   ): Promise<LeaderAnswer | undefined> {
-    // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job.
-    if (this.#options.own !== undefined) return undefined;
     const { job } = request;
+    // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job; later the job is there, or
+    // its record was taken away.
+    if (this.#options.own !== undefined) {
+      const isGone = request.type !== "worker.register" && (await this.#recordOf(job)) === undefined;
+      return isGone ? { answer: "unknown" } : undefined;
+    }
     const record = await this.#recordOf(job);
     if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
     // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.
