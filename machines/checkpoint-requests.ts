@@ -8,11 +8,17 @@ export const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepo
 /** Repeated until it is served. */
 export const isOfTheEnd = ({ reason }: CheckpointRequest): boolean =>
   reason === "final" || reason === "suspend";
+/** Asked for by somebody who waits for so long only (P49). */
+export const isSuspension = ({ reason }: CheckpointRequest): boolean => reason === "suspend";
 /** Once it is asked for, the interval rests. */
 export const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
   reason === "final" || reason === "suspend" || reason === "stop" || reason === "cancel";
 
-const rank = (request: CheckpointRequest): number => (isSavepoint(request) ? 0 : isPeriodic(request) ? 2 : 1);
+function rank(request: CheckpointRequest): number {
+  if (isSuspension(request)) return 0;
+  if (isSavepoint(request)) return 1;
+  return isPeriodic(request) ? 3 : 2;
+}
 
 export function enqueued(queue: readonly CheckpointRequest[], added: CheckpointRequest): CheckpointRequest[] {
   const before = queue.filter((request) => rank(request) <= rank(added));

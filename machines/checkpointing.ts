@@ -9,16 +9,18 @@
  *     every subtask has finished is the final one.
  * G3  Nothing is triggered unless the whole generation runs. A request that somebody waits for waits for that, bounded.
  * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
- * G5  Savepoints go first, then other requests in their order, the interval's last; of those at most one waits.
+ * G5  A suspension goes first, then savepoints, then other requests in their order, the interval's last; of those at most one waits.
  * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored. Of savepoints no more
- *     than `savepointsMax` are, the others wait in the queue. None is started while more than `maxConcurrent` old ones are still
- *     being deleted.
+ *     than `savepointsMax` are, the others wait in the queue; a suspension waits for none of them. None is started while more than
+ *     `maxConcurrent` old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints subsume nothing and are never subsumed.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job
  *     ends with: the interval rests, and requests are refused (Flink's NOT_ALL_REQUIRED_TASKS_RUNNING).
  * G10 So many failed checkpoints in a row are tolerated, one more fails the generation. A completed one ends the streak;
  *     what fails behind it does not count.
+ * G11 While a job is drained nothing begins but the savepoint that it stops with: any other is refused, since whoever was restored
+ *     from it would never read the rest.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
@@ -28,6 +30,7 @@ import {
   isOfTheEnd,
   isPeriodic,
   isSavepoint,
+  isSuspension,
   PERIODIC,
 } from "./checkpoint-requests.ts";
 import { declareEffects } from "./effects.ts";
@@ -64,6 +67,8 @@ export interface CheckpointingInput {
 export type CheckpointingEvent =
   | { readonly type: "generation.running" }
   | { readonly type: "generation.stopped" }
+  /** Its sources end as if their input did. Until it is "running" again it takes no checkpoint. */
+  | { readonly type: "generation.draining" }
   | { readonly type: "checkpoint.requested"; readonly request: CheckpointRequest }
   /** `allFinished`: decided, and every subtask had finished before it, so it is the last one of the job. */
   | { readonly type: "checkpoint.completed"; readonly checkpointId: number; readonly allFinished: boolean }
@@ -90,8 +95,12 @@ export interface CheckpointingEffects extends TimerEffects {
   "tell.job": { readonly event: JobEvent };
 }
 
-/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS. */
-export type RefusalReason = "not-all-subtasks-running" | "some-subtasks-ended" | "too-many-requests";
+/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS; and that the job is drained (G11). */
+export type RefusalReason =
+  | "not-all-subtasks-running"
+  | "some-subtasks-ended"
+  | "too-many-requests"
+  | "job-draining";
 
 /** What holds checkpoints back that are due (G6, G9). */
 export type Hold = "some-subtasks-ended" | "cleanup";
@@ -157,9 +166,11 @@ function isStartable(context: Context): boolean {
   if (next === undefined || cleaning > maxConcurrent) return false;
   if (pending.some(({ request }) => request.reason === "stop")) return false;
   if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
-  if (!isSavepoint(next)) return pending.length < maxConcurrent;
   const savepoints = pending.filter(({ request }) => isSavepoint(request)).length;
-  return savepoints < context.savepointsMax && (context.forcesSavepoints || pending.length < maxConcurrent);
+  const free = (counted: number) => counted < maxConcurrent;
+  const { forcesSavepoints, savepointsMax } = context;
+  if (isSavepoint(next)) return savepoints < savepointsMax && (forcesSavepoints || free(pending.length));
+  return free(isSuspension(next) && forcesSavepoints ? pending.length - savepoints : pending.length);
 }
 
 function counts({ ended, abortReason, lastCompleted }: Context): boolean {
@@ -249,6 +260,7 @@ const machine = setup({
     notPending: ({ context, event }) =>
       "checkpointId" in event && !context.pending.some((one) => one.checkpointId === event.checkpointId),
     known: ({ context, event }) => event.type === "checkpoint.requested" && isKnown(context, event.request),
+    stops: ({ event }) => event.type === "checkpoint.requested" && event.request.reason === "stop",
     full: ({ context }) => context.queue.length >= context.queueMax,
     fullOfRequests: ({ context }) =>
       context.queue.length >= context.queueMax && !context.queue.some(isPeriodic),
@@ -286,19 +298,18 @@ const interval = {
 } as const;
 const cancel = (timer: string) => ({ type: "timer.cancel", params: { timer } }) as const;
 const fired = (timer: string) => ({ type: "timerIs", params: { timer } }) as const;
+const refusal = (reason: RefusalReason) =>
+  ({
+    type: "refuse.requests",
+    params: ({ event }: { event: CheckpointingEvent }) => ({
+      requests: event.type === "checkpoint.requested" ? [event.request.request] : [],
+      reason,
+    }),
+  }) as const;
 /** What a full queue does with one more (Flink's CheckpointRequestDecider): the interval's gives way. */
 const onRequest = [
   { guard: "known" },
-  {
-    guard: "fullOfRequests",
-    actions: {
-      type: "refuse.requests",
-      params: ({ event }: { event: CheckpointingEvent }) => ({
-        requests: event.type === "checkpoint.requested" ? [event.request.request] : [],
-        reason: "too-many-requests" as const,
-      }),
-    },
-  },
+  { guard: "fullOfRequests", actions: refusal("too-many-requests") },
   { guard: "full", actions: ["dropPeriodic", "enqueue"] },
   { actions: "enqueue" },
 ] as const;
@@ -332,8 +343,6 @@ export const checkpointingMachine = machine.createMachine({
       initial: "idle",
       on: {
         "generation.running": { target: "running" },
-        // Of a generation that had rested to be drained.
-        "generation.stopped": {},
         // Of checkpoints that outlive their generation.
         "checkpoint.completed": {},
         "checkpoint.aborted": {},
@@ -432,6 +441,10 @@ export const checkpointingMachine = machine.createMachine({
           on: {
             "generation.stopped": {
               target: "#checkpointing.stopped",
+              actions: { type: "tell.checkpoints", params: { event: { type: "checkpoint.canceled" } } },
+            },
+            "generation.draining": {
+              target: "#checkpointing.draining",
               actions: { type: "tell.checkpoints", params: { event: { type: "checkpoint.canceled" } } },
             },
             "checkpoint.requested": onRequest,
@@ -572,6 +585,31 @@ export const checkpointingMachine = machine.createMachine({
             },
           },
         },
+      },
+    },
+    draining: {
+      description:
+        "Sources end as if their input did; only the savepoint that the job then stops with is taken (G11).",
+      entry: [
+        {
+          type: "refuse.requests",
+          params: ({ context }) => ({
+            requests: context.queue.map(({ request }) => request),
+            reason: "job-draining",
+          }),
+        },
+        "dropQueue",
+      ],
+      on: {
+        "generation.running": { target: "running" },
+        "generation.stopped": { target: "stopped" },
+        "checkpoint.requested": [
+          { guard: "stops", actions: "enqueue" },
+          { actions: refusal("job-draining") },
+        ],
+        // What was given up, or outlives it.
+        "checkpoint.completed": {},
+        "checkpoint.aborted": {},
       },
     },
     deposed: { type: "final", description: "Another leader has taken over (P9)." },

@@ -428,7 +428,7 @@ export const jobMachine = machine.createMachine({
           description:
             "Sources end as if their input did, and every operator finishes. No checkpoint is taken: whoever was restored from it would never read the rest.",
           entry: [
-            { type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } },
+            { type: "tell.checkpointing", params: { event: { type: "generation.draining" } } },
             { type: "send.drain", params: ({ context }) => ({ generations: context.generations }) },
           ],
           always: { guard: "allEnded", target: "stopping" },

@@ -198,8 +198,14 @@ function dispose(
   record: JobRecord,
   { what, atMs }: Extract<RecordChange, { readonly change: "dispose" }>,
 ): Changed {
-  const { job, status, checkpoints } = record;
-  if (status === "created" || status === "running" || status === "settling")
+  const { job, status, settleTo, checkpoints } = record;
+  if (status === "settling")
+    return {
+      refused:
+        `job ${job} is ending already, and will be ${settleTo}: dispose of it then. "tidemark status ${job}" shows what that waits ` +
+        `for; where no coordinator leads it, its next start goes on there`,
+    };
+  if (status === "created" || status === "running")
     return { refused: `job ${job} is ${status}: end it first, for example with "tidemark cancel ${job}"` };
   // Whoever asked for it the first time may have been killed while the objects went.
   if (isDisposedOf(record, what)) return { record };

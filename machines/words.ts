@@ -20,6 +20,7 @@ const reasons: Readonly<Record<AbortReason | RefusalReason, string>> = {
   "not-all-subtasks-running": "the job was not running in time",
   "some-subtasks-ended":
     "some subtasks have finished, others have not, and checkpointing.afterTasksFinish is false",
+  "job-draining": "the job is being drained, and only the savepoint that it stops with is taken from now on",
   "too-many-requests": "too many requests wait already",
 };
 

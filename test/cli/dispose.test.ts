@@ -174,7 +174,12 @@ describe("where no coordinator leads", () => {
       await stored(status);
       const before = [await objects(), await read()];
       for (const location of [`job:${JOB}`, `checkpoint:${JOB}`, `checkpoint:${JOB}/1`])
-        await refused(new RegExp(`job word-count is ${status}: end it first`), "dispose", location);
+        await refused(
+          status === "settling"
+            ? /is ending already, and will be /
+            : new RegExp(`is ${status}: end it first`),
+          ...["dispose", location],
+        );
       expect([await objects(), await read()]).toEqual(before);
     }
   });

@@ -20,6 +20,7 @@ const completed = (checkpointId: number, allFinished = false) =>
 const aborted = (checkpointId: number, reason: AbortReason = "expired") =>
   take({ type: "checkpoint.aborted", checkpointId, reason });
 const stored = take({ type: "record.stored" });
+const draining = take({ type: "generation.draining" });
 const lost = take({ type: "record.lost" });
 const fired = (timer: string) => take({ type: "timer.fired", timer });
 const interval = fired("trigger");
@@ -359,14 +360,47 @@ describeTraces({
         running,
         interval,
         stored,
-        stopped,
+        draining,
         aborted(1, "job-stopped"),
         requested("stop", "s1"),
         running,
         "The generation fails.",
         stopped,
+      ],
+    ),
+    "drained-with-requests": story(
+      "A job is drained while savepoints wait for their turn: they are refused, as those are that come later.   (G11)",
+      [
+        running,
+        requested("savepoint", "s1"),
+        stored,
+        requested("savepoint", "s2"),
+        draining,
+        requested("savepoint", "s3"),
+        "The one that has begun is being copied: it outlives the generation.",
+        completed(1),
+        "The generation fails.",
         stopped,
       ],
+      { intervalMs: null, savepointsMax: 1 },
+    ),
+    "suspend-before-savepoints": story(
+      "A suspension waits neither for savepoints that wait for their turn nor for those that are under way.   (G5, G6, P49)",
+      [
+        running,
+        requested("savepoint", "s1"),
+        stored,
+        requested("savepoint", "s2"),
+        requested("suspend"),
+        completed(2),
+        completed(1),
+      ],
+      { savepointsMax: 1 },
+    ),
+    "suspend-waits": story(
+      "Where savepoints are not forced they take the place that a suspension waits for.   (G6)",
+      [running, requested("savepoint", "s1"), stored, requested("suspend"), completed(1)],
+      { forcesSavepoints: false },
     ),
     "cancel-with-savepoint": story(
       "A savepoint that the job is canceled after: the interval rests, nothing is subsumed.   (Flink's cancel-with-savepoint)",

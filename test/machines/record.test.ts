@@ -392,10 +392,14 @@ describe("what a user disposes of", () => {
   });
 
   it("is nothing of a job that lives", () => {
-    for (const status of ["created", "running", "settling"] as const)
-      for (const what of ["job", "checkpoints", 5] as const)
-        expect(refusal(ended(status), { change: "dispose", what, atMs: 9 })).toMatch(
-          `is ${status}: end it first`,
-        );
+    for (const what of ["job", "checkpoints", 5] as const) {
+      const dispose = { change: "dispose", what, atMs: 9 } as const;
+      for (const status of ["created", "running"] as const)
+        expect(refusal(ended(status), dispose)).toMatch(`is ${status}: end it first`);
+      // It cannot be canceled any more, so that is no advice.
+      const said = refusal({ ...ended("settling"), settleTo: "suspended" }, dispose);
+      expect(said).toMatch("is ending already, and will be suspended: dispose of it then");
+      expect(said).not.toMatch("cancel");
+    }
   });
 });

@@ -43,7 +43,13 @@ test("every state of a subtask, also where input, snapshot and commit go on besi
 test("every reason; what is words already stays", () => {
   const reasons = ["expired", "declined", "async-exception", "declined-task-not-ready", "declined-subsumed"];
   const more = ["declined-on-cancellation-barrier", "io-exception", "finalize-failure", "subsumed"];
-  const refusals = ["job-stopped", "not-all-subtasks-running", "some-subtasks-ended", "too-many-requests"];
+  const refusals = [
+    "job-stopped",
+    "job-draining",
+    "not-all-subtasks-running",
+    "some-subtasks-ended",
+    "too-many-requests",
+  ];
   for (const reason of [...reasons, ...more, ...refusals]) {
     expect(reasonInWords(reason)).not.toContain(reason);
     expect(reasonInWords(reason)).toMatch(plain);

@@ -215,7 +215,7 @@ describe("the outcome", () => {
     const leader = new Leader();
     leader.ask("go-on");
     leader.requests.complete("r", 12, LOCATION);
-    leader.requests.failAll("the job is canceled");
+    leader.requests.failWaiting("the job is canceled", () => false);
     expect(leader.ask("go-on")).toEqual(completed);
   });
 
@@ -223,7 +223,7 @@ describe("the outcome", () => {
     const leader = new Leader();
     leader.ask("go-on", { request: "a" });
     leader.ask("cancel", { request: "b" });
-    leader.requests.failAll("the job is failed");
+    leader.requests.failWaiting("the job is failed", () => false);
     for (const request of ["a", "b"])
       expect(leader.ask("go-on", { request })).toEqual(failed(/^the job is failed$/));
     expect(leader.cancels).toBe(0);
@@ -365,7 +365,7 @@ describe("whoever is about to ask again", () => {
     expect(leader.requests.unanswered).toBe(2);
     leader.ask("go-on", { request: "a" });
     expect(leader.requests.unanswered).toBe(1);
-    leader.requests.failAll("the job is failed");
+    leader.requests.failWaiting("the job is failed", () => false);
     leader.ask("go-on", { request: "b" });
     expect(leader.requests.unanswered).toBe(0);
   });

@@ -296,7 +296,10 @@ export class JobRuntime {
       "store.settling": ({ settleTo }) => this.#change({ change: "settling", settleTo }),
       "store.terminal": ({ status, keepsAll }) => this.#change({ change: "terminal", status, keepsAll }),
       "release.job": ({ status }) => {
-        this.#requests.failAll(`the job is ${status}`);
+        this.#requests.failWaiting(
+          `the job is ${status}, and it had not begun by then`,
+          this.#checkpoints.serves,
+        );
         this.#reaper.releaseJob(this.record);
         this.#checkpoints.sweep();
         this.#options.onEnded(this.record, this.#life.signal);

@@ -55,7 +55,7 @@ const subsumedStagedGoes: Reroute = (effect, proceed, actor, state) => {
 const checkpointsWhileDraining: Reroute = (effect, proceed, actor, state) => {
   const { event } = effect.params as { event?: { type: string } };
   const draining = actor === "job" && leaves(state.actors.get("job")!.snapshot).includes("running.draining");
-  return draining && event?.type === "generation.stopped" ? [] : proceed();
+  return draining && event?.type === "generation.draining" ? [] : proceed();
 };
 
 function decideOlder(record: JobRecord, wanted: RecordChange) {

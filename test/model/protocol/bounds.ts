@@ -41,6 +41,8 @@ export interface Bounds {
   readonly tolerableFailures?: number;
   /** Savepoints wait for a free place like other checkpoints; else they are forced. */
   readonly savepointsWait?: boolean;
+  /** Savepoints that are under way at a time. Default 8. */
+  readonly savepointsMax?: number;
   readonly crashes?: Readonly<Record<string, number>>;
   readonly restart?: RestartStrategy;
   /** Checkpoints that the record retains. Default 1. */

@@ -396,7 +396,7 @@ export class Routing {
         input: {
           ...checkpointing,
           forcesSavepoints: !checkpointing.unaligned,
-          savepointsMax: 8,
+          savepointsMax: this.bounds.savepointsMax ?? 8,
           retryMs: 1,
           queueMax: 10,
           reservedCheckpointId,

@@ -304,6 +304,19 @@ export const thorough: readonly Scenario[] = [
     bounds: { ...ONE, requests: ["savepoint"], savepointsWait: true, ...FAILING, goal: "quiet" },
   },
   {
+    name: "savepoints and a drain",
+    about: "two savepoints, of which one waits for the other, beside a drain: each client is told (G6, G11)",
+    bounds: {
+      ...ONE,
+      ...ASKED,
+      subtasks: ALONE,
+      records: 0,
+      requests: ["savepoint", "cancel", "drain"],
+      savepointsMax: 1,
+      losses: 1,
+    },
+  },
+  {
     name: "savepoint of two leaders",
     about: "the leader changes anywhere between a savepoint, its entry and its answer; its client asks again",
     bounds: { ...ONE, ...BESIDE, requests: ["savepoint"] },

@@ -159,9 +159,7 @@ export class JobCheckpoints {
   }
 
   /** A checkpoint has begun for this request: it tells of its own end. */
-  serves(request: string): boolean {
-    return this.#begun.has(request);
-  }
+  readonly serves = (request: string): boolean => this.#begun.has(request);
 
   /** Effects of the checkpointing machine. */
   handlers(): EffectHandlers<CheckpointingEffects> {
@@ -302,6 +300,11 @@ export class JobCheckpoints {
   async #storeSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
+    if (pending.request.reason !== "stop" && manifest.subtasks.every(({ finished }) => finished)) {
+      const refused = "every subtask has finished, so nobody could go on from it: the job is about to end";
+      pending.trouble ??= refused;
+      return { type: "savepoint.refused", reason: refused } as MachineEvent;
+    }
     const taken = await this.#savepoints.take(manifest, request, savepoint ?? "");
     if ("refused" in taken) {
       pending.trouble ??= taken.refused;
@@ -368,7 +371,7 @@ export class JobCheckpoints {
     const { completed } = factsOf(this.#options.record());
     // The newer one holds all that this one would have held (P47).
     if (reason === "subsumed") requests.complete(request.request, completed, null);
-    else requests.fail(request.request, detail);
+    else requests.fail(request.request, reason === "job-stopped" ? this.#whyStopped(detail) : detail);
     const aborted: AbortedCheckpoint = {
       checkpointId,
       generation,
@@ -384,6 +387,15 @@ export class JobCheckpoints {
     const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
     this.#options.feed.publish(abortedEvent(place, aborted));
     if (!this.#endsInOrder) void change({ change: "abort", aborted });
+  }
+
+  /** What its client is told who waits for one that its job has not waited for. */
+  #whyStopped(detail: string): string {
+    const { host } = this.#options;
+    if (host.state("job") === "running.draining") return reasonInWords("job-draining");
+    const { settleTo } =
+      (host.context("job") as Pick<RecordFacts, "settleTo"> | undefined) ?? this.#options.record();
+    return settleTo === null ? detail : `the job is ${settleTo}, and it was not complete by then`;
   }
 
   /** What is pending then was not needed any more: nothing has gone wrong. */

@@ -234,8 +234,9 @@ export class JobRequests {
     this.fail(this.#stop, `the job has failed before it (${failure}), and goes on`);
   }
 
-  failAll(reason: string): void {
-    for (const request of [...this.#outcomes.keys()]) this.fail(request, reason);
+  /** Those that wait for their turn, and never get it: one that has begun tells of its own end. */
+  failWaiting(reason: string, hasBegun: (request: string) => boolean): void {
+    for (const request of [...this.#outcomes.keys()]) if (!hasBegun(request)) this.fail(request, reason);
   }
 
   #end(request: string, outcome: RequestOutcome): void {
