@@ -19,8 +19,7 @@
  *     ends with: the interval rests, and requests are refused (Flink's NOT_ALL_REQUIRED_TASKS_RUNNING).
  * G10 So many failed checkpoints in a row are tolerated, one more fails the generation. A completed one ends the streak;
  *     what fails behind it does not count.
- * G11 While a job is drained nothing begins but the savepoint that it stops with: any other is refused, since whoever was restored
- *     from it would never read the rest.
+ * G11 While a job is drained nothing begins but the savepoint that it stops with, and any other request is refused.
  */
 import { assign, setup } from "xstate";
 import type { CheckpointEvent } from "./checkpoint.ts";
@@ -30,9 +29,9 @@ import {
   isOfTheEnd,
   isPeriodic,
   isSavepoint,
-  isSuspension,
   PERIODIC,
 } from "./checkpoint-requests.ts";
+import { type Hold, holdOf, isKnown, isRefused, isStartable, type Pending } from "./checkpoint-turn.ts";
 import { declareEffects } from "./effects.ts";
 import type { JobEvent } from "./job-events.ts";
 import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "./protocol.ts";
@@ -102,14 +101,6 @@ export type RefusalReason =
   | "too-many-requests"
   | "job-draining";
 
-/** What holds checkpoints back that are due (G6, G9). */
-export type Hold = "some-subtasks-ended" | "cleanup";
-
-interface Pending {
-  readonly checkpointId: number;
-  readonly request: CheckpointRequest;
-}
-
 interface Context extends CheckpointingInput {
   /** The last id that was used, or might have been. */
   readonly lastId: number;
@@ -140,37 +131,9 @@ const COUNTED: ReadonlySet<AbortReason> = new Set([
 /** Of a savepoint only what a subtask reports is counted, not what the leader itself could not do. */
 const OF_SUBTASKS: ReadonlySet<AbortReason> = new Set(["declined", "async-exception"]);
 
-function isKnown({ queue, pending }: Context, asked: CheckpointRequest): boolean {
-  const same = ({ request, reason }: CheckpointRequest) =>
-    request === asked.request && reason === asked.reason;
-  // A checkpoint that is under way does not serve the end of the job: its barriers left before.
-  return queue.some(same) || (asked.request !== "" && pending.some((one) => same(one.request)));
-}
-
 /** Uniform between the pause and the interval, both included. */
 function firstDelayMs({ intervalMs, minPauseMs, chance }: Context): number {
   return minPauseMs + Math.floor(chance * ((intervalMs ?? 0) - minPauseMs + 1));
-}
-
-function holdOf({ partlyEnded, cleaning, maxConcurrent }: Context): Hold | null {
-  if (partlyEnded) return "some-subtasks-ended";
-  return cleaning > maxConcurrent ? "cleanup" : null;
-}
-
-const isRefused = ({ partlyEnded }: Context, request: CheckpointRequest): boolean =>
-  partlyEnded && !isOfTheEnd(request);
-
-function isStartable(context: Context): boolean {
-  const { queue, pending, maxConcurrent, cleaning, pausing, retrying } = context;
-  const [next] = queue;
-  if (next === undefined || cleaning > maxConcurrent) return false;
-  if (pending.some(({ request }) => request.reason === "stop")) return false;
-  if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
-  const savepoints = pending.filter(({ request }) => isSavepoint(request)).length;
-  const free = (counted: number) => counted < maxConcurrent;
-  const { forcesSavepoints, savepointsMax } = context;
-  if (isSavepoint(next)) return savepoints < savepointsMax && (forcesSavepoints || free(pending.length));
-  return free(isSuspension(next) && forcesSavepoints ? pending.length - savepoints : pending.length);
 }
 
 function counts({ ended, abortReason, lastCompleted }: Context): boolean {

@@ -6,7 +6,8 @@
  */
 import { type CheckpointEffects, checkpointMachine } from "../../../../machines/checkpoint.ts";
 import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
-import type { CheckpointingEffects, Hold } from "../../../../machines/checkpointing.ts";
+import type { Hold } from "../../../../machines/checkpoint-turn.ts";
+import type { CheckpointingEffects } from "../../../../machines/checkpointing.ts";
 import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type {
   AbortedCheckpoint,
