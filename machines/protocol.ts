@@ -8,6 +8,7 @@
  * durably; a `checkpointId` grows for ever and is never used twice. All three travel in every message.
  */
 import type { AbandonedCheckpoint } from "./abandoned.ts";
+import type { Fallback } from "./fallback.ts";
 
 /** `<vertex>/<index>`: one parallel instance of a vertex. */
 export type SubtaskName = string;
@@ -78,6 +79,8 @@ export interface RestoreOrigin {
 /** A savepoint that was completed: its user's, never used for recovery by itself. */
 export interface SavepointEntry {
   readonly checkpointId: number;
+  /** That cut it. */
+  readonly generation: number;
   /** Of whoever asked for it. */
   readonly request: string;
   /** What `restore` takes. */
@@ -255,10 +258,7 @@ export interface JobRecord {
   readonly begunSavepoints: readonly string[];
   /** The latest ones. */
   readonly aborted: readonly AbortedCheckpoint[];
-  /**
-   * The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, whose failures stay until
-   * the next one.
-   */
+  /** The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, which stays until the next one. */
   readonly failures: readonly Failure[];
   /**
    * What a user has deleted of the ended job, where that matters: its last checkpoint ("state": it starts only afresh), or all of it
@@ -267,6 +267,8 @@ export interface JobRecord {
   readonly disposed?: "state" | "job";
   /** Checkpoints whose output a user has given up (P17), the latest ones; they outlive disposals and new lives of the job. */
   readonly abandoned: readonly AbandonedCheckpoint[];
+  /** Where the job went back behind savepoints (P59); they outlive disposals and new lives of the job. */
+  readonly fallbacks: readonly Fallback[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }

@@ -11,6 +11,7 @@
  * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
 import { abandonedWith } from "./abandoned.ts";
+import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./fallback.ts";
 import type { RecordFacts } from "./job-events.ts";
 import type {
   AbortedCheckpoint,
@@ -23,7 +24,6 @@ import type {
 } from "./protocol.ts";
 
 const FAILURES_KEPT = 10;
-const SAVEPOINTS_KEPT = 10;
 const ABORTED_KEPT = 10;
 const BEGUN_KEPT = 20;
 
@@ -100,6 +100,7 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
           generation: change.generation + change.regions.length - 1,
           generations: raised(record.generations, change),
           nonce: change.nonce,
+          fallbacks: fallenBack(record, change.generation + change.regions.length - 1, change.completed),
           status: record.status === "settling" ? "settling" : "running",
         },
       };
@@ -188,6 +189,7 @@ function decide(
       ...(savepoint === null ? record : withSavepoint(record, savepoint)),
       ...stopped,
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
+      fallbacks: wentOn(record, checkpoint.checkpointId),
       origin: record.origin?.mode === "claim" ? { ...record.origin, mode: "claimed" } : record.origin,
     },
   };

@@ -139,6 +139,8 @@ export interface RestoreRequest {
   readonly mode: "claim" | "no-claim";
   /** Operators whose state is given up. */
   readonly drop: readonly string[];
+  /** Of a savepoint that its job went back behind: what it holds pending is written whether it was before or not (P59). */
+  readonly writeAgain: boolean;
 }
 
 export type LeaderAnswer =

@@ -170,7 +170,12 @@ const directory = z.object({
   read: text,
   obstacle: nullable.text,
 });
-const restore = z.object({ location: text, mode: z.enum(["claim", "no-claim"]), drop: texts });
+const restore = z.object({
+  location: text,
+  mode: z.enum(["claim", "no-claim"]),
+  drop: texts,
+  writeAgain: z.boolean(),
+});
 const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),

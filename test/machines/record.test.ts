@@ -1,6 +1,7 @@
-/** Every change of the job record, and what the record refuses (D1 - D3). */
+/** Every change of the job record, and what the record refuses (D1 - D3, P59). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { passedOver } from "../../machines/fallback.ts";
 import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { changeRecord, droppedBy, factsOf, type RecordChange, settleWrite } from "../../machines/record.ts";
 import {
@@ -144,7 +145,14 @@ describe("a decision", () => {
   });
 
   it("of the savepoint that a job stops with settles the job, whatever it was about to settle to (D3, P18)", () => {
-    const savepoint = { checkpointId: 8, request: "s1", location: "/s", completedAtMs: 0, bytes: 1 };
+    const savepoint = {
+      checkpointId: 8,
+      generation: 1,
+      request: "s1",
+      location: "/s",
+      completedAtMs: 0,
+      bytes: 1,
+    };
     const decided = changed(recordWith(), { change: "decision", savepoint, checkpoint: checkpointOf(8) });
     expect(decided).toMatchObject({ status: "settling", settleTo: "stopped", savepoints: [savepoint] });
     expect(changed(decided, { change: "settling", settleTo: "failed" }).settleTo).toBe("stopped");
@@ -159,7 +167,14 @@ describe("a decision", () => {
 });
 
 describe("the decision of the savepoint that a job stops with (D4)", () => {
-  const savepoint = { checkpointId: 3, request: "r", location: "/s/a", completedAtMs: 0, bytes: 1 };
+  const savepoint = {
+    checkpointId: 3,
+    generation: 1,
+    request: "r",
+    location: "/s/a",
+    completedAtMs: 0,
+    bytes: 1,
+  };
   const decide = (record: JobRecord) =>
     changeRecord(record, { change: "decision", checkpoint: checkpointOf(3), savepoint });
 
@@ -182,7 +197,7 @@ describe("the decision of the savepoint that a job stops with (D4)", () => {
 
 describe("a savepoint that was begun", () => {
   const location = "/s/a";
-  const savepoint = { checkpointId: 3, request: "r", location, completedAtMs: 0, bytes: 1 };
+  const savepoint = { checkpointId: 3, generation: 1, request: "r", location, completedAtMs: 0, bytes: 1 };
   const begun = changed(recordWith(), { change: "savepoint-begun", location });
 
   it("is known until it is complete, or nothing of it is left", () => {
@@ -213,6 +228,7 @@ it("a savepoint and an abort are remembered, the latest ten, and decide nothing 
   for (let checkpointId = 2; checkpointId < 14; checkpointId++) {
     const savepoint = {
       checkpointId,
+      generation: 1,
       request: `r${checkpointId}`,
       location: "/s",
       completedAtMs: 0,
@@ -340,6 +356,86 @@ describe("a write of unknown outcome (P8)", () => {
     ],
   ] as const)("%s", (_, now, settled) => {
     expect(settleWrite(mine, now)).toBe(settled);
+  });
+});
+
+describe("a savepoint that its job goes back behind (P59)", () => {
+  const savepoint = (checkpointId: number, generation = 1) =>
+    ({
+      change: "savepoint",
+      savepoint: { checkpointId, generation, request: "r", location: "/s", completedAtMs: 0, bytes: 1 },
+    }) as const;
+  const raised = (generation: number, completed: number) =>
+    ({ change: "generation", generation, regions: [0], nonce: "n", completed }) as const;
+  const decision = (checkpointId: number, generation: number): RecordChange => ({
+    change: "decision",
+    savepoint: null,
+    checkpoint: checkpointOf(checkpointId, generation),
+  });
+  const recordAfter = (...all: RecordChange[]) =>
+    all.reduce(changed, recordWith({ checkpoints: [checkpointOf(5)] }));
+  const fallback = (record: JobRecord, checkpointId: number, generation = 1) =>
+    passedOver(record, { incarnation: "i1", generation, checkpointId });
+
+  it("is told with the checkpoint that it went back to, and the first one decided since", () => {
+    const back = recordAfter(savepoint(7), raised(2, 5));
+    expect(fallback(back, 7)).toMatchObject({ completed: 5, next: null });
+    const on = changed(back, decision(8, 2));
+    expect(fallback(on, 7)).toMatchObject({ completed: 5, next: 8 });
+    expect(fallback(changed(on, decision(9, 2)), 7)).toMatchObject({ next: 8 });
+    expect(fallback(on, 7, 2)).toBeUndefined();
+    expect(passedOver(on, { incarnation: "i2", generation: 1, checkpointId: 7 })).toBeUndefined();
+  });
+
+  it("is none that a checkpoint has followed before the job failed", () => {
+    expect(
+      fallback(recordAfter(savepoint(7), decision(8, 1), raised(2, 8), decision(9, 2)), 7),
+    ).toBeUndefined();
+    expect(
+      fallback(recordAfter(savepoint(7), raised(2, 5), decision(8, 2), savepoint(9, 2)), 9, 2),
+    ).toBeUndefined();
+  });
+
+  it("is told after many failures in a row, when it was still being copied, and when newer ones have pushed it out", () => {
+    const again = recordAfter(
+      savepoint(7),
+      raised(2, 5),
+      savepoint(8, 2),
+      raised(3, 5),
+      raised(4, 5),
+      decision(9, 4),
+    );
+    for (const [id, generation] of [
+      [7, 1],
+      [8, 2],
+    ] as const)
+      expect(fallback(again, id, generation)).toMatchObject({ completed: 5, next: 9 });
+    const copied = recordAfter(
+      { change: "savepoint-begun", location: "/s" },
+      raised(2, 5),
+      decision(8, 2),
+      savepoint(7),
+    );
+    expect(fallback(copied, 7)).toMatchObject({ completed: 5, next: 8 });
+    const many = Array.from({ length: 12 }, (_, i) => savepoint(8 + i, 2));
+    expect(fallback(recordAfter(savepoint(7), raised(2, 5), ...many, decision(30, 2)), 7)).toMatchObject({
+      next: 30,
+    });
+  });
+
+  it("is remembered through later failures and a disposal; a failure that passed over none is not", () => {
+    const on = recordAfter(
+      savepoint(7),
+      raised(2, 5),
+      decision(8, 2),
+      raised(3, 8),
+      decision(9, 3),
+      raised(4, 9),
+    );
+    expect(fallback(on, 7)).toMatchObject({ completed: 5, next: 8 });
+    expect(changed(on, decision(10, 4)).fallbacks).toHaveLength(1);
+    const gone = changed({ ...on, status: "canceled" }, { change: "dispose", what: "job", atMs: 9 });
+    expect(fallback(gone, 7)).toMatchObject({ completed: 5, next: 8 });
   });
 });
 

@@ -355,7 +355,7 @@ describe("a loop on the engine", () => {
     expect(new Set(channels.map(({ edge }) => edge))).toEqual(new Set(["more-collatz"]));
     expect(world.target.committed.length).toBeLessThan(FILLED);
     held = false;
-    await world.submit({ location: String(location), mode: "no-claim", drop: [] });
+    await world.submit({ location: String(location), mode: "no-claim", drop: [], writeAgain: false });
     await world.runs();
     await takes("drain");
     await world.ends("stopped");

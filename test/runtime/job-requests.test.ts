@@ -52,6 +52,7 @@ class Leader {
       checkpointId: 12,
       request: "r",
       location: LOCATION,
+      generation: 1,
       completedAtMs: 1,
       bytes: 1,
       ...some,

@@ -39,7 +39,7 @@ const savepoint = (location: string | null) =>
 
 async function goesOn(location: string | null): Promise<void> {
   world.fill(3000);
-  await world.submit({ location: String(location), mode: "no-claim", drop: [] });
+  await world.submit({ location: String(location), mode: "no-claim", drop: [], writeAgain: false });
   await world.allCommitted();
 }
 
@@ -323,7 +323,12 @@ describe("a savepoint", () => {
     await world.ends("stopped");
     const [lost = ""] = (await namesOf()).filter((name) => !name.includes("metadata"));
     await world.savepoints.delete(lost);
-    const restored = world.submit({ location: String(location), mode: "no-claim", drop: [] });
+    const restored = world.submit({
+      location: String(location),
+      mode: "no-claim",
+      drop: [],
+      writeAgain: false,
+    });
     await expect(restored).rejects.toThrow(`cannot restore from ${location}`);
     await expect(restored).rejects.toThrow(lost);
     expect((await world.record()).status).toBe("stopped");

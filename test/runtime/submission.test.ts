@@ -93,6 +93,7 @@ describe("a first submission", () => {
         savepoints: [],
         begunSavepoints: [],
         abandoned: [],
+        fallbacks: [],
         aborted: [],
         failures: [],
         createdAtMs: 1234,
@@ -368,7 +369,14 @@ describe("a job that is restored from somewhere else", () => {
   });
 
   it("begins with its checkpoint, and nothing of what was there but counters and savepoints (P1, P3)", () => {
-    const savepoint = { checkpointId: 3, request: "r", location: "/x/y", completedAtMs: 1, bytes: 1 };
+    const savepoint = {
+      checkpointId: 3,
+      generation: 1,
+      request: "r",
+      location: "/x/y",
+      completedAtMs: 1,
+      bytes: 1,
+    };
     const before = existing("stopped", { savepoints: [savepoint], origin: forkAt(2).origin });
     const fork = forkAt(7);
     expect(forkRecord(before, submission, fork, facts())).toEqual({

@@ -133,7 +133,7 @@ describe("a savepoint", () => {
     const { location } = await savepoint;
     await world.ends("stopped");
     await nothingDeclined();
-    await world.submit({ location: String(location), mode: "no-claim", drop: [] });
+    await world.submit({ location: String(location), mode: "no-claim", drop: [], writeAgain: false });
     await world.allCommitted();
   });
 

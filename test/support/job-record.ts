@@ -60,6 +60,7 @@ export function jobRecord(some: Partial<JobRecord> = {}): JobRecord {
     savepoints: [],
     begunSavepoints: [],
     abandoned: [],
+    fallbacks: [],
     aborted: [],
     failures: [],
     createdAtMs: 0,

@@ -7,7 +7,12 @@ import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.t
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
-import type { JobReport, RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
+import type {
+  JobReport,
+  JobSubmission,
+  RestoreRequest,
+  SnapshotRequest,
+} from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { DisconnectedError } from "../../src/errors.ts";
@@ -239,12 +244,21 @@ export class MemoryWorld {
 
   /** @param session of the run that hands it in, rather than a client of the cluster */
   async submit(restore: RestoreRequest | null = null, session?: string): Promise<void> {
+    await this.client(undefined, session).submit(await this.#submission(), false, restore);
+  }
+
+  /** Of a job of this name. */
+  async rehearse(job: string, restore: RestoreRequest): Promise<void> {
+    await this.client().rehearse({ ...(await this.#submission()), job }, false, restore);
+  }
+
+  async #submission(): Promise<JobSubmission> {
     const { job } = this.#prepared;
     const troubles = new Troubles(systemClock);
     const environment = { job: job.name, logger: quiet, troubles, nats: undefined };
     const submission = await submissionOf(this.#prepared, environment, this.storage.description);
     const checkpointing = { ...submission.checkpointing, ...this.#checkpointing };
-    await this.client(undefined, session).submit({ ...submission, checkpointing }, false, restore);
+    return { ...submission, checkpointing };
   }
 
   /** The first that was started. */

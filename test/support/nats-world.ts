@@ -121,9 +121,10 @@ export class NatsWorld {
     job: Job,
     location: string,
     mode: RestoreRequest["mode"] = "no-claim",
-    more?: "fresh",
+    more?: "fresh" | "write-again",
   ): Promise<void> {
-    return this.submit(job, { location, mode, drop: [] }, more === "fresh");
+    const writeAgain = more === "write-again";
+    return this.submit(job, { location, mode, drop: [], writeAgain }, more === "fresh");
   }
 
   client() {

@@ -33,6 +33,7 @@ interface RestoreFlags extends SubmitFlags {
   readonly from: string;
   readonly claim?: boolean;
   readonly drop: readonly string[];
+  readonly writeAgain?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -77,6 +78,10 @@ export function savepointCommands(program: Command): void {
       (operator: string, all: readonly string[]) => [...all, operator],
       [] as readonly string[],
     )
+    .option(
+      "--write-again",
+      "of a savepoint that its job went back behind: write what it holds for the sinks, which may then be there twice",
+    )
     .option("--dry-run", "only show what would be restored, or why it would be refused")
     .option("--fresh", "also when the job of this name could be resumed by itself")
     .addHelpText(
@@ -103,6 +108,7 @@ async function restore(path: string, flags: RestoreFlags): Promise<void> {
     location: flags.from,
     mode: flags.claim === true ? "claim" : "no-claim",
     drop: flags.drop,
+    writeAgain: flags.writeAgain === true,
   } as const;
   if (flags.dryRun === true)
     return withSubmission(path, flags, { dryRun: true }, (made) => rehearse(made, flags, request));

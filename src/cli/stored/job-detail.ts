@@ -78,6 +78,7 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
     checkpoints,
     failures,
     abandoned,
+    fallbacks,
   } = record;
   const { strategy, ...restartSettings } = restart;
   return [
@@ -104,6 +105,17 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
         `${moment(atMs)} by ${by === "dispose" ? "dispose" : "a fresh start"}: checkpoint ${checkpointId} of incarnation ${incarnation}, when the job was ` +
           `${status}; what of its output was not committed by then never will be`,
       ]),
+      ...fallbacks.flatMap(({ completed, next, incarnation }) =>
+        next === null
+          ? []
+          : [
+              [
+                "went back",
+                `to ${completed === 0 ? "the beginning" : `checkpoint ${completed}`} in incarnation ${incarnation}, then on with checkpoint ${next}: a savepoint in between is restored only ` +
+                  "with --write-again or without its sinks",
+              ],
+            ],
+      ),
       ...failures.map(({ atMs, where, reason }) => ["failure", `${moment(atMs)} ${where}: ${reason}`]),
     ]),
     describePositions(positions),

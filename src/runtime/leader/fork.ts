@@ -20,6 +20,7 @@ import {
   InvariantError,
   ObjectCorruptError,
   ObjectMissingError,
+  RecordUnreadableError,
   RequestRefusedError,
   StorageRefusedError,
   StorageStalledError,
@@ -27,6 +28,7 @@ import {
 import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
 import { restoredSplits } from "../../job/restored-splits.ts";
 import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { restorableSubtasks } from "./passed-over.ts";
 import type { Fork } from "./submission.ts";
 
 const codec = { encode: encodeValue, decode: decodeValue };
@@ -114,12 +116,17 @@ interface Fitting {
   readonly subtasks: SubtaskSnapshot[];
 }
 
-/** @throws RequestRefusedError when it does not fit the job */
+/**
+ * @param incarnation of the new job
+ * @throws RequestRefusedError when it does not fit the job, or its own job has gone back behind it
+ */
 async function readFitting(
-  { location, drop }: RestoreRequest,
+  restore: RestoreRequest,
   submission: JobSubmission,
+  incarnation: string,
   sources: LeaderSources,
 ): Promise<Fitting> {
+  const { location, drop } = restore;
   const source = await readRestorable(location, { ...sources, findStorage: async () => sources.storage });
   if (source.drained)
     throw new RequestRefusedError(
@@ -130,7 +137,12 @@ async function readFitting(
     throw new RequestRefusedError(
       `the state in ${location} does not fit job ${submission.job}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
     );
-  return { source, subtasks: snapshotsFor(source, submission.plan, drop) };
+  const record = await sources.recordOf(source.manifest.job).catch((error: unknown) => {
+    if (!(error instanceof RecordUnreadableError)) throw error;
+    throw new RequestRefusedError(`cannot restore from ${location}: ${error.message}`, { cause: error });
+  });
+  const subtasks = snapshotsFor(source, submission.plan, drop);
+  return { source, subtasks: restorableSubtasks(source, subtasks, record, restore, incarnation) };
 }
 
 /**
@@ -144,7 +156,7 @@ export async function assertForkable(
   sources: LeaderSources,
   signal: AbortSignal,
 ): Promise<void> {
-  const { source, subtasks } = await readFitting(restore, submission, sources);
+  const { source, subtasks } = await readFitting(restore, submission, incarnation, sources);
   const { checkpointId } = source.manifest;
   const name = objectNames.manifest({ job: submission.job, incarnation, generation: 0, checkpointId });
   try {
@@ -179,7 +191,7 @@ export async function forkFrom(
   signal: AbortSignal,
 ): Promise<Fork> {
   const { location, mode, drop } = restore;
-  const { source, subtasks } = await readFitting(restore, submission, sources);
+  const { source, subtasks } = await readFitting(restore, submission, incarnation, sources);
   const { checkpointId } = source.manifest;
   const at = { job: submission.job, incarnation, generation: 0, checkpointId };
   const copyInto = async (storage: CheckpointStorage) => {

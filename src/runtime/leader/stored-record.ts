@@ -48,7 +48,10 @@ const schema: z.ZodType<JobRecord> = z.object({
     })
     .nullable(),
   savepoints: z.array(
-    z.object({ checkpointId: count, request: text, location: text, completedAtMs: timeMs, bytes: count }),
+    z.object({
+      ...{ checkpointId: count, generation: count, request: text, location: text },
+      ...{ completedAtMs: timeMs, bytes: count },
+    }),
   ),
   begunSavepoints: texts,
   aborted: z.array(
@@ -71,6 +74,9 @@ const schema: z.ZodType<JobRecord> = z.object({
       ...{ checkpointId: count, incarnation: text, status: jobStatus },
       ...{ by: z.enum(["dispose", "fresh-start"]), atMs: timeMs },
     }),
+  ),
+  fallbacks: z.array(
+    z.object({ incarnation: text, generation: count, completed: count, next: count.nullable() }),
   ),
   createdAtMs: timeMs,
   updatedAtMs: timeMs,

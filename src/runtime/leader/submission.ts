@@ -192,6 +192,7 @@ function freshRecord(
     savepoints: existing?.savepoints ?? [],
     begunSavepoints: existing?.begunSavepoints ?? [],
     abandoned: existing === undefined ? [] : abandonedWith(existing, "fresh-start", facts.nowMs),
+    fallbacks: existing?.fallbacks ?? [],
     aborted: [],
     failures: [],
     createdAtMs: facts.nowMs,

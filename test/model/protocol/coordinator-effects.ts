@@ -465,7 +465,8 @@ export class Routing {
     const snapshots = pending[checkpointId];
     if (snapshots === undefined || !written.includes(checkpointId)) return null;
     const { request } = this.requestOf(actor);
-    return { checkpointId, request, location: "there", completedAtMs: 0, bytes: 0, snapshots };
+    const { generation } = this.state.actors.get(actor)!.snapshot.context as { generation: number };
+    return { checkpointId, generation, request, location: "there", completedAtMs: 0, bytes: 0, snapshots };
   }
 
   private releaseSnapshots(checkpointId: number): ProcessOutcome[] {

@@ -66,7 +66,7 @@ export class Savepoints {
   ): Promise<SavepointEntry | { readonly refused: string }> {
     const { storage, openStorage, reaper, signal, clock, token, logger } = this.#options;
     const { plan, splits } = this.#options.record();
-    const { checkpointId, job } = manifest;
+    const { checkpointId, generation, job } = manifest;
     const location = savepointLocation(root, manifest);
     const letGo = reaper.hold(manifest.subtasks.flatMap(neededObjects).map(({ name }) => name));
     try {
@@ -85,7 +85,7 @@ export class Savepoints {
       } as const;
       const prove = () => this.#write({ change: "claim", token });
       const bytes = await writeSavepoint(metadata, storage, target, codec, signal, prove);
-      return { checkpointId, request, location, completedAtMs: clock.nowMs(), bytes };
+      return { checkpointId, generation, request, location, completedAtMs: clock.nowMs(), bytes };
     } catch (error) {
       const reason = describeError(error);
       logger.warn({ job, checkpointId, reason }, "savepoint could not be written");
