@@ -9,6 +9,9 @@
  */
 import type { AbandonedCheckpoint } from "./abandoned.ts";
 import type { Fallback } from "./fallback.ts";
+import type { GraphPlan } from "./graph-plan.ts";
+
+export type * from "./graph-plan.ts";
 
 /** `<vertex>/<index>`: one parallel instance of a vertex. */
 export type SubtaskName = string;
@@ -95,49 +98,6 @@ export interface Failure {
   /** Subtask, worker or "job". */
   readonly where: string;
   readonly reason: string;
-}
-
-export interface OperatorPlan {
-  readonly id: string;
-  readonly kind: string;
-  /** Ids of the operators whose records it takes, in this vertex or another. */
-  readonly inputs: readonly string[];
-  /** Of a loop: ids of the operators whose records come back to it. */
-  readonly feedback?: readonly string[];
-  /** Of process operators: names of their states, sorted: what a resume must find again. */
-  readonly states?: readonly string[];
-  /** Kind of source or sink: "jetstream", "file", … */
-  readonly connector?: string;
-  /** Of sources. */
-  readonly bounded?: boolean;
-  /** Of sources. */
-  readonly replayable?: boolean;
-  /** Of sinks: what the sink promises by itself. */
-  readonly guarantee?: "exactly-once" | "at-least-once" | "none";
-  /** Of sinks: its transactions wait for the decision. */
-  readonly transactional?: boolean;
-}
-
-export interface VertexPlan {
-  readonly id: string;
-  readonly parallelism: number;
-  readonly operators: readonly OperatorPlan[];
-}
-
-export interface EdgePlan {
-  readonly id: string;
-  readonly from: string;
-  readonly to: string;
-  readonly partitioner: string;
-  /** It leads back to the beginning of a loop. */
-  readonly feedback?: true;
-}
-
-/** The job graph as plain data: all that a coordinator knows of a job. */
-export interface GraphPlan {
-  readonly vertices: readonly VertexPlan[];
-  readonly edges: readonly EdgePlan[];
-  readonly maxParallelism: number;
 }
 
 export type RestartStrategy =

@@ -18,9 +18,9 @@ import type { JobSubmission } from "../control/messages.ts";
 import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
+import type { JobGraph } from "../dataflow/graph.ts";
 import { checkSink } from "../dataflow/guarded-sink.ts";
 import { discoverSplits } from "../dataflow/guarded-source.ts";
-import type { JobGraph } from "../dataflow/operator.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
@@ -282,12 +282,13 @@ export async function submissionOf(
   const prerequisites = new Prerequisites(environment.nats);
   for (const vertex of graph.vertices)
     for (const { operator } of vertex.operators) {
-      if (operator.kind === "source")
+      const { source, sink } = operator.details;
+      if (source !== undefined)
         splits[operator.id] =
-          (await prerequisites.ask(() => discoverSplits(operator.id, operator.source, environment))) ?? [];
-      if (operator.kind !== "sink") continue;
-      await prerequisites.ask(() => checkSink(operator.id, operator.sink, environment));
-      if (operator.sink.target !== undefined) targets[operator.id] = operator.sink.target;
+          (await prerequisites.ask(() => discoverSplits(operator.id, source, environment))) ?? [];
+      if (sink === undefined) continue;
+      await prerequisites.ask(() => checkSink(operator.id, sink, environment));
+      if (sink.target !== undefined) targets[operator.id] = sink.target;
     }
   await prerequisites.assertMet();
   checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));

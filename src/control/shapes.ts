@@ -51,9 +51,10 @@ const splits = z.record(text, z.array(z.object({ id: text, input: z.exactOptiona
 const operator = z.object({
   id: text,
   kind: text,
-  inputs: texts,
+  inputs: z.array(z.object({ from: text, output: text.exactOptional(), port: text.exactOptional() })),
   feedback: texts.exactOptional(),
   states: texts.exactOptional(),
+  ownStates: z.literal(true).exactOptional(),
   connector: text.exactOptional(),
   bounded: z.boolean().exactOptional(),
   replayable: z.boolean().exactOptional(),

@@ -17,7 +17,7 @@ import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
 import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
 import type { ControlFrame, RecordsFrame } from "./channel/frame.ts";
-import type { Partitioner } from "./operator.ts";
+import type { Partitioner } from "./graph.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
 export interface EdgeOutputOptions {
@@ -106,6 +106,11 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
         buffer.add(value, timestamp);
       };
     }
+
+    case "broadcast":
+      return (value, timestamp) => {
+        for (let i = 0; i < count; i++) buffers[i]!.add(value, timestamp);
+      };
 
     case "hash": {
       const { key } = partitioner;

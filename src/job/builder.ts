@@ -8,13 +8,13 @@
 import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
-import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
 import { isJobName } from "../dataflow/channel/subjects.ts";
-import type { KeySelector, OperatorDefinition, ProcessFunction } from "../dataflow/operator.ts";
+import { defineOperator, type OperatorDefinition } from "../dataflow/operators/contract.ts";
+import type { KeySelector } from "../dataflow/operators/keyed/key-selector.ts";
+import { operatorKinds as kinds } from "../dataflow/operators/kinds.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
-import { isThenable, silence } from "../state/described.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
 import {
   checkFunction,
@@ -28,7 +28,7 @@ import {
 import { JobDraft, type OpenEnd } from "./draft.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
-import type { Emitted, Nothing, ProcessDefinition } from "./process.ts";
+import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./process.ts";
 
 export type { IterateOptions, OperatorOptions };
 
@@ -72,13 +72,18 @@ export class JobBuilder {
     this.#draft = draft;
   }
 
+  /** The draft behind a builder, for operators that have no method yet. */
+  static draftOf(builder: JobBuilder): JobDraft {
+    return builder.#draft;
+  }
+
   source<T>(id: string, source: Source<T>, options?: OperatorOptions): Stream<T> {
     checkName(id, "operator id");
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
     }
     checkSource(id, source);
-    this.#draft.add({ kind: "source", id, source }, [], options);
+    this.#draft.add(defineOperator(kinds.source, id, { source }), [], options);
     return streamOf<T>(this.#draft, id);
   }
 }
@@ -106,7 +111,7 @@ export class Stream<T> {
 
   map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
     checkFunction(id, "map", map);
-    this.#add({ kind: "map", id, map: map as (value: unknown) => unknown }, options);
+    this.#add(defineOperator(kinds.map, id, { map: map as (value: unknown) => unknown }), options);
     return streamOf<U>(this.#draft, id);
   }
 
@@ -115,14 +120,15 @@ export class Stream<T> {
   filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T>;
   filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T> {
     checkFunction(id, "filter", filter);
-    this.#add({ kind: "filter", id, filter: filter as (value: unknown) => boolean }, options);
+    this.#add(defineOperator(kinds.filter, id, { filter: filter as (value: unknown) => boolean }), options);
     return streamOf<T>(this.#draft, id);
   }
 
   /** Any number of records for one: all that `flatMap` answers, in order. */
   flatMap<U>(id: string, flatMap: (value: T) => Iterable<U>, options?: OperatorOptions): Stream<U> {
     checkFunction(id, "flatMap", flatMap);
-    this.#add({ kind: "flatMap", id, flatMap: flatMap as (value: unknown) => Iterable<unknown> }, options);
+    const asked = { flatMap: flatMap as (value: unknown) => Iterable<unknown> };
+    this.#add(defineOperator(kinds.flatMap, id, asked), options);
     return streamOf<U>(this.#draft, id);
   }
 
@@ -138,7 +144,7 @@ export class Stream<T> {
     const exchange = { kind: "hash", key: key as KeySelector } as const;
     return new KeyedStream<T, K>(
       this.#draft,
-      this.#inputs.map(({ from }) => ({ from, exchange })),
+      this.#inputs.map((input) => ({ ...input, exchange })),
       { key: this.#end.key, what: `keyBy after ${this.#name}`, needs: "process or reduce", used: false },
     );
   }
@@ -163,7 +169,7 @@ export class Stream<T> {
         );
       }
       for (const input of stream.#inputs) {
-        if (inputs.some((known) => known.from === input.from)) {
+        if (inputs.some((known) => known.from === input.from && known.output === input.output)) {
           throw new ConfigurationError(
             input.from,
             `union after ${this.#name}: the records of operator "${input.from}" would come twice`,
@@ -183,13 +189,22 @@ export class Stream<T> {
 
   /** Deals the records out evenly: the next operator runs in subtasks of its own. */
   rebalance(): Stream<T> {
+    return this.#exchangedBy("rebalance");
+  }
+
+  /** Gives each record to every subtask of the next operator, which runs in subtasks of its own. */
+  broadcast(): Stream<T> {
+    return this.#exchangedBy("broadcast");
+  }
+
+  #exchangedBy(kind: "rebalance" | "broadcast"): Stream<T> {
     this.#end.used = true;
     return new Stream<T>(
       this.#draft,
-      this.#inputs.map(({ from }) => ({ from, exchange: { kind: "rebalance" } })),
+      this.#inputs.map((input) => ({ ...input, exchange: { kind } })),
       {
         key: this.#end.key,
-        what: `rebalance after ${this.#name}`,
+        what: `${kind} after ${this.#name}`,
         needs: "an operator or a sink",
         used: false,
       },
@@ -204,7 +219,7 @@ export class Stream<T> {
   iterate<U>(id: string, step: (loop: Stream<T>) => Iteration<T, U>, options?: IterateOptions): Stream<U> {
     checkFunction(id, "iterate", step);
     const waitingMax = options?.waitingMax ?? WAITING_MAX;
-    this.#add({ kind: "iterate", id, waitingMax }, options);
+    this.#add(defineOperator(kinds.iterate, id, { waitingMax }), options, ["waitingMax"]);
     const loop = streamOf<T>(this.#draft, id);
     const iteration = this.#draft.inLoop(id, () => step(loop));
     this.#draft.feedBack(id, iteration);
@@ -217,31 +232,31 @@ export class Stream<T> {
       throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
     }
     checkSink(id, sink);
-    this.#add({ kind: "sink", id, sink: sink as Sink<unknown> }, options);
+    this.#add(defineOperator(kinds.sink, id, { sink: sink as Sink<unknown> }), options);
   }
 
   get #name(): string {
     return `"${this.#end.key}"`;
   }
 
-  #add(definition: OperatorDefinition, options: OperatorOptions | undefined): void {
-    this.#end.used = true;
-    this.#draft.add(definition, this.#inputs, options);
+  /** @param more options that this kind has besides those of all operators */
+  #add(
+    definition: OperatorDefinition,
+    options: OperatorOptions | undefined,
+    more: readonly string[] = [],
+  ): void {
+    this.#draft.apply(definition, [this], options, more);
   }
 }
 
 /** Records of type T, those of one key in one subtask and in the order in which each sender sent them. */
 export class KeyedStream<T, K extends Key> {
   readonly #draft: JobDraft;
-  readonly #inputs: readonly OperatorInput[];
   readonly #key: KeySelector;
-  readonly #end: OpenEnd;
 
   constructor(draft: JobDraft, inputs: readonly OperatorInput[], end: OpenEnd) {
     this.#draft = draft;
-    this.#inputs = inputs;
     this.#key = keyOf(inputs);
-    this.#end = end;
     draft.opened(this, { inputs, end, keyed: true });
   }
 
@@ -262,37 +277,26 @@ export class KeyedStream<T, K extends Key> {
   ): Stream<Emitted<Out, Returned | ReturnedAtEnd>> {
     checkName(id, "operator id");
     checkProcess(id, definition);
-    this.#end.used = true;
-    this.#draft.add(
-      { kind: "process", id, key: this.#key, process: emitReturned(id, definition) },
-      this.#inputs,
-      options,
-    );
+    const process = emitReturned(id, definition);
+    this.#draft.apply(defineOperator(kinds.process, id, { key: this.#key, process }), [this], options);
     return streamOf(this.#draft, id);
   }
 
   /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */
   reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: OperatorOptions): Stream<T> {
     checkFunction(id, "reduce", reduce);
-    this.#end.used = true;
-    this.#draft.add(
-      {
-        kind: "reduce",
-        id,
-        key: this.#key,
-        reduce: reduce as (aggregate: unknown, value: unknown) => unknown,
-      },
-      this.#inputs,
-      options,
-    );
+    const definition = { key: this.#key, reduce: reduce as (aggregate: unknown, value: unknown) => unknown };
+    this.#draft.apply(defineOperator(kinds.reduce, id, definition), [this], options);
     return streamOf<T>(this.#draft, id);
   }
 }
 
-function streamOf<T>(draft: JobDraft, id: string): Stream<T> {
-  return new Stream<T>(draft, [{ from: id, exchange: { kind: "forward" } }], {
+/** The records of an operator. @param output tag of one of its outputs; default: the main one */
+export function streamOf<T>(draft: JobDraft, id: string, output?: string): Stream<T> {
+  const input = { from: id, ...(output !== undefined && { output }), exchange: { kind: "forward" } } as const;
+  return new Stream<T>(draft, [input], {
     key: id,
-    what: `the stream of operator "${id}"`,
+    what: `${output === undefined ? "the stream" : `output "${output}"`} of operator "${id}"`,
     needs: "an operator or a sink",
     used: false,
   });
@@ -302,43 +306,4 @@ function keyOf(inputs: readonly OperatorInput[]): KeySelector {
   const exchange = inputs[0]!.exchange;
   if (exchange.kind !== "hash") throw new TypeError("a keyed stream without key");
   return exchange.key;
-}
-
-/** What the engine runs: returned values are emitted, and a promise is caught before it becomes a record. */
-function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returned, ReturnedAtEnd>(
-  id: string,
-  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
-): ProcessFunction<unknown, unknown, StateDescriptors> {
-  const written = definition as unknown as ProcessDefinition<
-    unknown,
-    Key,
-    StateDescriptors,
-    unknown,
-    unknown,
-    unknown
-  >;
-  const { state } = written;
-  const refuseAsync = (name: string, returned: unknown): never => {
-    silence(returned);
-    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
-  };
-  return {
-    state,
-    onRecord(value, context) {
-      const returned = written.onRecord(value, context);
-      if (returned === undefined) return;
-      if (isThenable(returned)) refuseAsync("onRecord", returned);
-      if (!isAnswer(returned)) refuseAnswer(id, "onRecord answered", returned);
-      context.emit(returned);
-    },
-    ...(written.onEnd !== undefined && {
-      onEnd(context) {
-        const returned = written.onEnd?.(context);
-        if (returned === undefined) return;
-        if (isThenable(returned)) refuseAsync("onEnd", returned);
-        if (!isAnswer(returned)) refuseAnswer(id, "onEnd answered", returned);
-        context.emit(returned);
-      },
-    }),
-  };
 }

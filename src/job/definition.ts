@@ -2,7 +2,6 @@
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
-import type { OperatorDefinition } from "../dataflow/operator.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -159,9 +158,9 @@ export function twinOf(names: readonly string[]): readonly [string, string] | un
   return undefined;
 }
 
-export function checkOptions(id: string, kind: OperatorDefinition["kind"], options: unknown): void {
-  const known = kind === "iterate" ? ["parallelism", "waitingMax"] : ["parallelism"];
-  checkMembers(options, known, `operator "${id}"`, "option", id);
+/** @param more options that operators of this kind have besides those of all */
+export function checkOptions(id: string, options: unknown, more: readonly string[]): void {
+  checkMembers(options, ["parallelism", ...more], `operator "${id}"`, "option", id);
   for (const [key, value] of Object.entries(options)) {
     if (value !== undefined && !(Number.isInteger(value) && Number(value) >= 1)) {
       throw new ConfigurationError(

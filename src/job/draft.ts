@@ -5,7 +5,7 @@
  */
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
-import type { OperatorDefinition } from "../dataflow/operator.ts";
+import type { OperatorDefinition, OperatorDetails } from "../dataflow/operators/contract.ts";
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
@@ -38,7 +38,13 @@ export class JobDraft {
     this.#job = job;
   }
 
-  add(definition: OperatorDefinition, inputs: readonly OperatorInput[], options: OperatorOptions = {}): void {
+  /** @param more options that operators of this kind have besides those of all */
+  add(
+    definition: OperatorDefinition,
+    inputs: readonly OperatorInput[],
+    options: OperatorOptions = {},
+    more: readonly string[] = [],
+  ): void {
     const { id } = definition;
     checkName(id, "operator id");
     if (this.#finished) {
@@ -61,8 +67,26 @@ export class JobDraft {
           "not tell apart; give it another id",
       );
     }
-    checkOptions(id, definition.kind, options);
+    checkOptions(id, options, more);
     this.#operators.set(id, { definition, inputs, parallelism: options.parallelism });
+  }
+
+  /**
+   * Adds an operator that reads these streams of the job, one for each of its ports.
+   * @param more options that operators of this kind have besides those of all
+   */
+  apply(
+    definition: OperatorDefinition,
+    streams: readonly object[],
+    options?: OperatorOptions,
+    more?: readonly string[],
+  ): void {
+    const read = streams.map((stream) => this.#streams.get(stream)!);
+    for (const { end } of read) end.used = true;
+    const inputs = read.flatMap(({ inputs }, port) =>
+      port === 0 ? inputs : inputs.map((one) => ({ ...one, port })),
+    );
+    this.add(definition, inputs, options, more);
   }
 
   opened(stream: object, described: Described): void {
@@ -97,9 +121,8 @@ export class JobDraft {
     }
     for (const { from } of back.inputs) this.#checkFeedback(id, from);
     for (const { definition } of this.#operators.values()) {
-      const emitsAtEnd = definition.kind === "process" && definition.process.onEnd !== undefined;
-      const { id: inside } = definition;
-      if (!emitsAtEnd || !this.#leadsTo(id, inside)) continue;
+      const { id: inside, details } = definition;
+      if (!details.emitsAtEnd || !this.#leadsTo(id, inside)) continue;
       if (!back.inputs.some(({ from }) => this.#leadsTo(inside, from))) continue;
       throw new ConfigurationError(
         inside,
@@ -147,8 +170,8 @@ export class JobDraft {
   finish(): readonly JobOperator[] {
     this.#finished = true;
     const operators = [...this.#operators.values()];
-    const has = (kind: OperatorDefinition["kind"]) =>
-      operators.some((operator) => operator.definition.kind === kind);
+    const has = (end: keyof Pick<OperatorDetails, "source" | "sink">) =>
+      operators.some(({ definition }) => definition.details[end] !== undefined);
     if (!has("source")) {
       throw new ConfigurationError(
         this.#job,

@@ -9,7 +9,7 @@ import { inspect } from "node:util";
 import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { ProjectCode } from "./code/project-code.ts";
 import type { Job, OperatorInput } from "./job.ts";
-import { operatorsOf } from "./plan.ts";
+import { describeInput, operatorsOf } from "./plan.ts";
 
 /**
  * Of operators, their kinds, connectors, states and connections, and the number of key groups. Parallelism and chaining
@@ -29,7 +29,7 @@ function identityOf(operator: OperatorPlan): string {
     kind,
     connector,
     transactional,
-    inputs: [...inputs].sort(byText),
+    inputs: inputs.map(describeInput).sort(byText),
     states,
     feedback: feedback && [...feedback].sort(byText),
   });
@@ -63,11 +63,12 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
   };
   const statesOf = ({ states = [] }: OperatorPlan) => states.join(", ") || "none";
   const feedbackOf = ({ feedback = [] }: OperatorPlan) => [...feedback].sort(byText).join(", ") || "none";
+  const inputsOf = ({ inputs }: OperatorPlan) => inputs.map(describeInput).sort(byText).join(", ");
   const kindOf = ({ kind, connector }: OperatorPlan) =>
     connector === undefined ? kind : `${connector} ${kind}`;
   compare("kind", kindOf(before), kindOf(after));
   compare("guarantee", String(before.guarantee), String(after.guarantee));
-  compare("input", [...before.inputs].sort(byText).join(", "), [...after.inputs].sort(byText).join(", "));
+  compare("input", inputsOf(before), inputsOf(after));
   compare("feedback", feedbackOf(before), feedbackOf(after));
   compare("state", statesOf(before), statesOf(after));
   return lines;
@@ -112,17 +113,14 @@ function chainedTo(operator: string, head: string, is: "is" | "was" = "is"): str
  */
 export function codeFingerprint(job: Job, code: ProjectCode): string {
   const exchanges = (inputs: readonly OperatorInput[]) =>
-    inputs.map(({ from, exchange }) => ({ from, exchange: exchange.kind }));
+    inputs.map(({ from, output, port, exchange }) => ({ from, output, port, exchange: exchange.kind }));
   const operators = job.operators.map(({ definition, inputs, feedback, parallelism }) => ({
     id: definition.id,
     kind: definition.kind,
     parallelism,
     inputs: exchanges(inputs),
     feedback: feedback && exchanges(feedback),
-    states:
-      definition.kind === "process"
-        ? inspect(definition.process.state, { depth: 6, sorted: true })
-        : undefined,
+    states: inspect(definition.details.states, { depth: 6, sorted: true }),
   }));
   return digest(JSON.stringify({ ...code, name: job.name, options: sorted(job.options), operators }));
 }

@@ -121,7 +121,9 @@ function edgeProblem(edge: EdgePlan, from: VertexPlan, to: VertexPlan, words: Wo
   );
   if (!early) return [];
   const behind = to.operators[0]!;
-  const inFront = from.operators.find(({ id }) => behind.inputs.includes(id)) ?? from.operators.at(-1)!;
+  const inFront =
+    from.operators.find(({ id }) => behind.inputs.some((input) => input.from === id)) ??
+    from.operators.at(-1)!;
   return [
     `operator ${behind.id} ${standing(behind.id, words)}, and operator ${inFront.id}, which it takes records from, ` +
       `${standing(inFront.id, words)}: they would be lost, so give the job its former graph, or let ${behind.id} begin anew, too, ` +

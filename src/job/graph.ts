@@ -6,14 +6,8 @@
  * unequal parallelisms becomes rebalance, except on the way back of a loop. The same job and configuration give the same graph, ids included.
  */
 import type { JobConfig } from "../config/job-config.ts";
-import type {
-  ChainedOperator,
-  Edge,
-  JobGraph,
-  OperatorDefinition,
-  Partitioner,
-  Vertex,
-} from "../dataflow/operator.ts";
+import type { Edge, JobGraph, Partitioner, Vertex } from "../dataflow/graph.ts";
+import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { ConfigurationError, invariant } from "../errors.ts";
 import type { Job, JobOperator, OperatorInput } from "./job.ts";
 
@@ -64,15 +58,11 @@ function checkLastCheckpoint(job: Job, config: JobConfig): void {
 }
 
 function sourceOf(job: Job, which: "bounded" | "unbounded"): OperatorDefinition | undefined {
-  return definitionsOf(job).find(
-    (definition) => definition.kind === "source" && definition.source.bounded === (which === "bounded"),
-  );
+  return definitionsOf(job).find(({ details: { source } }) => source?.bounded === (which === "bounded"));
 }
 
 function transactionalSinkOf(job: Job): OperatorDefinition | undefined {
-  return definitionsOf(job).find(
-    (definition) => definition.kind === "sink" && definition.sink.guarantee === "exactly-once",
-  );
+  return definitionsOf(job).find(({ details: { sink } }) => sink?.guarantee === "exactly-once");
 }
 
 const definitionsOf = (job: Job): OperatorDefinition[] => job.operators.map(({ definition }) => definition);
@@ -83,7 +73,7 @@ const definitionsOf = (job: Job): OperatorDefinition[] => job.operators.map(({ d
  * @throws ConfigurationError naming the option that has to change
  */
 export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
-  const loop = job.operators.find(({ definition }) => definition.kind === "iterate")?.definition.id;
+  const loop = definitionsOf(job).find(({ details }) => details.loop !== undefined)?.id;
   const { iterations, intervalMs, mode, maxConcurrent } = checkpointing;
   if (loop === undefined || iterations === "force") return;
   const refuse = (key: string, why: string) => {
@@ -111,15 +101,18 @@ export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
     );
 }
 
-interface OperatorDraft {
-  readonly definition: ChainedOperator["operator"];
-  readonly next: number[];
+interface OutputDraft {
+  readonly tag: string | null;
+  readonly next: { readonly operator: number; readonly port: number }[];
   readonly edges: string[];
 }
 
-interface VertexDraft {
-  readonly id: string;
-  readonly parallelism: number;
+interface OperatorDraft {
+  readonly operator: OperatorDefinition;
+  readonly outputs: OutputDraft[];
+}
+
+interface VertexDraft extends Vertex {
   readonly operators: OperatorDraft[];
 }
 
@@ -145,20 +138,23 @@ function chain(job: Job, config: JobConfig): JobGraph {
       id: edgeId(input.from, to.id, edges),
       from: from.vertex.id,
       to: to.id,
+      port: portOf(input, to.operators[0]!.operator),
       partitioner: partitionerOf(input, from.vertex.parallelism, to.parallelism),
       ...mark,
     };
     edges.push(edge);
-    from.vertex.operators[from.index]!.edges.push(edge.id);
+    outputOf(from, input).edges.push(edge.id);
   };
 
   for (const { definition, inputs, parallelism: own } of job.operators) {
     const parallelism = own ?? config.parallelism;
-    const draft: OperatorDraft = { definition, next: [], edges: [] };
-    const upstream = definition.kind === "iterate" ? undefined : chainableInput(inputs, parallelism, placeOf);
+    const draft: OperatorDraft = { operator: definition, outputs: [] };
+    const { beginsVertex = false, ports = DEFAULT_PORTS } = definition.details;
+    const stands = beginsVertex || ports.length > 1;
+    const upstream = stands ? undefined : chainableInput(inputs, parallelism, placeOf);
     if (upstream !== undefined) {
       const index = upstream.vertex.operators.push(draft) - 1;
-      upstream.vertex.operators[upstream.index]!.next.push(index);
+      outputOf(upstream, inputs[0]!).next.push({ operator: index, port: portOf(inputs[0]!, definition) });
       places.set(definition.id, { vertex: upstream.vertex, index });
       continue;
     }
@@ -169,7 +165,24 @@ function chain(job: Job, config: JobConfig): JobGraph {
   }
   for (const { definition, feedback = [] } of job.operators)
     for (const input of feedback) connect(input, placeOf(definition.id).vertex, { feedback: true });
-  return { vertices: vertices.map(vertexOf), edges, maxParallelism: config.maxParallelism };
+  return { vertices, edges, maxParallelism: config.maxParallelism };
+}
+
+function outputOf({ vertex, index }: Place, { from, output }: OperatorInput): OutputDraft {
+  const tag = output ?? null;
+  const { operator, outputs } = vertex.operators[index]!;
+  const isThere = tag === null || operator.details.tags?.includes(tag) === true;
+  invariant(isThere, `operator "${from}" has no output "${tag}"`);
+  const known = outputs.find((one) => one.tag === tag);
+  if (known !== undefined) return known;
+  const added: OutputDraft = { tag, next: [], edges: [] };
+  outputs.push(added);
+  return added;
+}
+
+function portOf({ port = 0 }: OperatorInput, { id, details }: OperatorDefinition): number {
+  invariant(port < (details.ports ?? DEFAULT_PORTS).length, `operator "${id}" has no port ${port}`);
+  return port;
 }
 
 function chainableInput(
@@ -240,12 +253,4 @@ function edgeId(from: string, to: string, taken: readonly Edge[]): string {
   let id = plain;
   for (let n = 2; taken.some((edge) => edge.id === id); n++) id = `${plain}-${n}`;
   return id;
-}
-
-function vertexOf(draft: VertexDraft): Vertex {
-  return {
-    id: draft.id,
-    parallelism: draft.parallelism,
-    operators: draft.operators.map(({ definition, next, edges }) => ({ operator: definition, next, edges })),
-  };
 }

@@ -1,19 +1,21 @@
 /** A job as its author described it: operators and how they are joined, before parallelism and chaining. */
 import type { JobOptions } from "../config/options.ts";
-import type { KeySelector, OperatorDefinition } from "../dataflow/operator.ts";
+import type { Partitioner } from "../dataflow/graph.ts";
+import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
 
 export interface OperatorInput {
   /** Id of the operator whose records come in. */
   readonly from: string;
-  readonly exchange:
-    | { readonly kind: "forward" }
-    | { readonly kind: "rebalance" }
-    | { readonly kind: "hash"; readonly key: KeySelector };
+  /** The tag of the output that they leave it by. Default: the main one. */
+  readonly output?: string;
+  /** The port that they come in at, an index. Default: 0. */
+  readonly port?: number;
+  readonly exchange: Partitioner;
 }
 
 export interface JobOperator {
   readonly definition: OperatorDefinition;
-  /** None for a source; several after a union. */
+  /** None for a source; several after a union, or where the operator has several ports. */
   readonly inputs: readonly OperatorInput[];
   /** Of the beginning of a loop: what is fed back to it, by operators that are defined later. */
   readonly feedback?: readonly OperatorInput[];

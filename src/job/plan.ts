@@ -3,13 +3,15 @@ import type {
   CheckpointingConfig,
   EdgePlan,
   GraphPlan,
+  InputPlan,
   OperatorPlan,
   RestartStrategy,
   SubtaskName,
   VertexPlan,
 } from "../../machines/protocol.ts";
 import { formatDuration } from "../config/quantity.ts";
-import type { JobGraph, OperatorDefinition } from "../dataflow/operator.ts";
+import { firstOf, type JobGraph } from "../dataflow/graph.ts";
+import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -36,50 +38,71 @@ export function planOf(graph: JobGraph): GraphPlan {
 }
 
 interface Inputs {
-  readonly inputs: readonly string[];
+  readonly inputs: readonly InputPlan[];
   readonly feedback: readonly string[];
 }
 
 function inputsOf(graph: JobGraph): (operator: string) => Inputs {
-  const all = new Map<string, { readonly inputs: string[]; readonly feedback: string[] }>();
+  const all = new Map<string, { readonly inputs: InputPlan[]; readonly feedback: string[] }>();
   const of = (id: string) => {
     const known = all.get(id) ?? { inputs: [], feedback: [] };
     all.set(id, known);
     return known;
   };
-  const heads = new Map(graph.vertices.map((vertex) => [vertex.id, vertex.operators[0]!.operator.id]));
+  const firsts = new Map(graph.vertices.map((vertex) => [vertex.id, firstOf(vertex)]));
   const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
   for (const { operators } of graph.vertices) {
-    for (const { operator, next, edges: out } of operators) {
-      for (const index of next) of(operators[index]!.operator.id).inputs.push(operator.id);
-      for (const id of out) {
-        const edge = edges.get(id)!;
-        of(heads.get(edge.to)!)[edge.feedback ? "feedback" : "inputs"].push(operator.id);
+    for (const { operator, outputs } of operators) {
+      for (const { tag, next, edges: out } of outputs) {
+        const add = (to: OperatorDefinition, port: number) =>
+          of(to.id).inputs.push({ from: operator.id, ...outputPlan(tag), ...portPlan(to, port) });
+        for (const { operator: index, port } of next) add(operators[index]!.operator, port);
+        for (const id of out) {
+          const edge = edges.get(id)!;
+          const to = firsts.get(edge.to)!;
+          if (edge.feedback) of(to.id).feedback.push(operator.id);
+          else add(to, edge.port);
+        }
       }
     }
   }
   return of;
 }
 
-function operatorPlan(operator: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
-  const common = { id: operator.id, kind: operator.kind, inputs };
-  switch (operator.kind) {
-    case "source": {
-      const { kind, bounded, replayable } = operator.source;
-      return { ...common, connector: kind, bounded, replayable };
-    }
-    case "sink": {
-      const { kind, guarantee } = operator.sink;
-      return { ...common, connector: kind, guarantee, transactional: guarantee === "exactly-once" };
-    }
-    case "iterate":
-      return { ...common, feedback };
-    case "process": {
-      return { ...common, states: Object.keys(operator.process.state).sort() };
-    }
-    default:
-      return common;
-  }
+const outputPlan = (tag: string | null) => (tag === null ? {} : { output: tag });
+
+/** Where there is a choice. */
+function portPlan(
+  { details: { ports = DEFAULT_PORTS } }: OperatorDefinition,
+  port: number,
+): { port?: string } {
+  return ports.length === 1 ? {} : { port: ports[port]! };
+}
+
+function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
+  const { source, sink, loop, states, ownStates } = details;
+  return {
+    id,
+    kind,
+    inputs,
+    ...(source && { connector: source.kind, bounded: source.bounded, replayable: source.replayable }),
+    ...(sink && {
+      connector: sink.kind,
+      guarantee: sink.guarantee,
+      transactional: sink.guarantee === "exactly-once",
+    }),
+    ...(loop && { feedback }),
+    ...(states && { states: Object.keys(states).sort() }),
+    ...(ownStates && { ownStates: true as const }),
+  };
+}
+
+export const isSource = ({ bounded }: OperatorPlan): boolean => bounded !== undefined;
+export const isSink = ({ guarantee }: OperatorPlan): boolean => guarantee !== undefined;
+
+/** `words`, `words.late` for its output of that tag, with the port that it leads to in brackets. */
+export function describeInput({ from, output, port }: InputPlan): string {
+  return `${from}${output === undefined ? "" : `.${output}`}${port === undefined ? "" : ` (${port})`}`;
 }
 
 /** What reaches a sink's target after failures, counted per record of the sources. */
@@ -98,7 +121,7 @@ export function promisesOf(
 ): SinkPromise[] {
   const operators = new Map(operatorsOf(plan).map((operator) => [operator.id, operator]));
   return operatorsOf(plan)
-    .filter((operator) => operator.kind === "sink")
+    .filter(isSink)
     .map((sink) => {
       const lossy = operatorsBefore(sink, operators).filter(
         ({ replayable, feedback }) =>
@@ -144,7 +167,7 @@ function operatorsBefore(sink: OperatorPlan, operators: ReadonlyMap<string, Oper
   const visit = (operator: OperatorPlan | undefined) => {
     if (operator === undefined || seen.has(operator)) return;
     seen.add(operator);
-    for (const id of operator.inputs) visit(operators.get(id));
+    for (const { from } of operator.inputs) visit(operators.get(from));
   };
   visit(sink);
   return [...seen];
@@ -227,20 +250,20 @@ function describeVertex(vertex: VertexPlan): string {
   const rows = vertex.operators.map((operator) => [
     operator.id,
     describeOperator(operator),
-    operator.inputs.length === 0 ? "" : `<- ${operator.inputs.join(", ")}`,
+    operator.inputs.length === 0 ? "" : `<- ${operator.inputs.map(describeInput).join(", ")}`,
   ]);
   return `${vertex.id} (${count(vertex.parallelism, "subtask")})\n${table(rows)}`;
 }
 
 function describeOperator(operator: OperatorPlan): string {
-  const { kind, connector, bounded, replayable, guarantee, states, feedback } = operator;
+  const { kind, connector, bounded, replayable, guarantee, states, ownStates, feedback } = operator;
   const details = [
     connector,
     feedback === undefined ? undefined : `fed back by ${feedback.join(", ")}`,
     bounded === undefined ? undefined : bounded ? "bounded" : "unbounded",
     replayable === false ? "cannot replay" : undefined,
     guarantee === "none" ? "no guarantee" : guarantee,
-    states === undefined || states.length === 0 ? undefined : `state ${states.join(", ")}`,
+    ownStates || states === undefined || states.length === 0 ? undefined : `state ${states.join(", ")}`,
   ].filter((detail) => detail !== undefined);
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
 }

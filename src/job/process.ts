@@ -5,7 +5,10 @@
  * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred).
  * A function that only calls `emit` and declares nothing gives a stream of `any`.
  */
-import type { ProcessContext } from "../dataflow/operator.ts";
+import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
+import type { ProcessContext, ProcessFunction } from "../dataflow/operators/keyed/process.ts";
+import { ConfigurationError } from "../errors.ts";
+import { isThenable, silence } from "../state/described.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
 
 declare const witnessed: unique symbol;
@@ -59,3 +62,42 @@ export type Emitted<Out, Returned> =
     : [Exclude<Returned, Nothing>] extends [never]
       ? Out
       : Exclude<Returned, Nothing>;
+
+/** The function that the engine runs: returned values are emitted, and a promise is caught before it becomes a record. */
+export function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returned, ReturnedAtEnd>(
+  id: string,
+  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
+): ProcessFunction<unknown, unknown, StateDescriptors> {
+  const written = definition as unknown as ProcessDefinition<
+    unknown,
+    Key,
+    StateDescriptors,
+    unknown,
+    unknown,
+    unknown
+  >;
+  const { state } = written;
+  const refuseAsync = (name: string, returned: unknown): never => {
+    silence(returned);
+    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
+  };
+  return {
+    state,
+    onRecord(value, context) {
+      const returned = written.onRecord(value, context);
+      if (returned === undefined) return;
+      if (isThenable(returned)) refuseAsync("onRecord", returned);
+      if (!isAnswer(returned)) refuseAnswer(id, "onRecord answered", returned);
+      context.emit(returned);
+    },
+    ...(written.onEnd !== undefined && {
+      onEnd(context) {
+        const returned = written.onEnd?.(context);
+        if (returned === undefined) return;
+        if (isThenable(returned)) refuseAsync("onEnd", returned);
+        if (!isAnswer(returned)) refuseAnswer(id, "onEnd answered", returned);
+        context.emit(returned);
+      },
+    }),
+  };
+}

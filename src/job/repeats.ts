@@ -2,15 +2,18 @@
 import type { GraphPlan, OperatorPlan } from "../../machines/protocol.ts";
 import type { Job } from "./job.ts";
 
-type Operator = Pick<OperatorPlan, "id" | "kind" | "guarantee" | "replayable">;
+type Operator = Pick<OperatorPlan, "id" | "guarantee" | "replayable">;
 
 /** In words, as the end of "a restart would ..."; undefined: nothing, since its output waits for its last checkpoint. */
 export function repeatedByRestart(job: Job): string | undefined {
   return repeatedBy(
-    job.operators.map(({ definition }): Operator => {
-      const { id, kind } = definition;
-      if (kind === "sink") return { id, kind, guarantee: definition.sink.guarantee };
-      return kind === "source" ? { id, kind, replayable: definition.source.replayable } : { id, kind };
+    job.operators.map(({ definition: { id, details } }): Operator => {
+      const { source, sink } = details;
+      return {
+        id,
+        ...(sink && { guarantee: sink.guarantee }),
+        ...(source && { replayable: source.replayable }),
+      };
     }),
   );
 }
@@ -21,8 +24,8 @@ export function repeatedByRestartOf({ vertices }: GraphPlan): string | undefined
 }
 
 function repeatedBy(operators: readonly Operator[]): string | undefined {
-  const sinks = operators.filter(({ kind, guarantee }) => kind === "sink" && guarantee !== "exactly-once");
-  const sources = operators.filter(({ kind, replayable }) => kind === "source" && replayable === false);
+  const sinks = operators.filter(({ guarantee = "exactly-once" }) => guarantee !== "exactly-once");
+  const sources = operators.filter(({ replayable }) => replayable === false);
   const parts = [
     ...(sinks.length === 0 ? [] : [`write everything again to ${named("sink", sinks)}`]),
     ...(sources.length === 0 ? [] : [`lose what ${named("source", sources)} has given and cannot replay`]),

@@ -185,8 +185,9 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
 
 const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
 
-function isStateful({ kind, states = [] }: OperatorPlan): boolean {
-  return kind === "source" || kind === "sink" || kind === "reduce" || states.length > 0;
+/** Sources and sinks have a connector. */
+function isStateful({ connector, states = [] }: OperatorPlan): boolean {
+  return connector !== undefined || states.length > 0;
 }
 
 function operatorsOf(plan: GraphPlan): Map<string, Placed> {

@@ -1,16 +1,16 @@
 /** O1 to O4: what a chain does with records, failures, cuts and the end of input. */
 import { describe, expect, test } from "vitest";
-import { buildChain, type Chain, type ChainServices, REDUCE_STATE } from "../../src/dataflow/chain.ts";
-import type {
-  ChainedOperator,
-  OperatorDefinition,
-  ProcessContext,
-  ProcessFunction,
-} from "../../src/dataflow/operator.ts";
+import { buildChain, type Chain, type ChainServices } from "../../src/dataflow/chain.ts";
+import type { ChainedOperator } from "../../src/dataflow/graph.ts";
+import type { OperatorDefinition } from "../../src/dataflow/operators/contract.ts";
+import type { KeySelector } from "../../src/dataflow/operators/keyed/key-selector.ts";
+import type { ProcessContext } from "../../src/dataflow/operators/keyed/process.ts";
+import { REDUCE_STATE } from "../../src/dataflow/operators/keyed/reduce.ts";
 import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError, OperatorError, RecordRefusedError } from "../../src/errors.ts";
-import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
+import { valueState } from "../../src/state/descriptor.ts";
+import { filter, flatMap, leadingTo, map, process, reduce, sink, source } from "../support/operators.ts";
 
 type Emitted = [value: unknown, timestamp: number];
 
@@ -29,7 +29,7 @@ function chainOf(
   const chained = operators.map((operator, i): ChainedOperator => {
     if ("operator" in operator) return operator;
     const last = i === operators.length - 1;
-    return { operator, next: last ? [] : [i + 1], edges: last && operator.kind !== "sink" ? ["out"] : [] };
+    return leadingTo(operator, last ? [] : [i + 1], last && operator.kind !== "sink" ? ["out"] : []);
   });
   const chain = buildChain(
     { id: "vertex", parallelism: 1, operators: chained },
@@ -44,33 +44,9 @@ function chainOf(
   return { chain, out };
 }
 
-const map = (id: string, f: (value: never) => unknown): OperatorDefinition => ({
-  kind: "map",
-  id,
-  map: f as (value: unknown) => unknown,
-});
-const filter = (id: string, f: (value: never) => boolean): OperatorDefinition => ({
-  kind: "filter",
-  id,
-  filter: f as (value: unknown) => boolean,
-});
-const flatMap = (id: string, f: (value: never) => Iterable<unknown>): OperatorDefinition => ({
-  kind: "flatMap",
-  id,
-  flatMap: f as (value: unknown) => Iterable<unknown>,
-});
-const sink = (id: string): OperatorDefinition => ({ kind: "sink", id, sink: undefined as never });
-const process = <S extends StateDescriptors>(
-  id: string,
-  definition: ProcessFunction<never, unknown, S>,
-): OperatorDefinition => ({
-  kind: "process",
-  id,
-  key: (value) => (Array.isArray(value) ? value[0] : value),
-  process: definition as unknown as ProcessFunction<unknown, unknown, StateDescriptors>,
-});
+const keyOf: KeySelector = (value) => (Array.isArray(value) ? value[0] : value);
 const counting = (onEnd?: (context: ProcessContext) => void): OperatorDefinition =>
-  process("count", {
+  process("count", keyOf, {
     state: { count: valueState(0) },
     onRecord(_: unknown, { key, state, emit }) {
       state.count.set(state.count.get() + 1);
@@ -95,7 +71,7 @@ describe("records", () => {
       filter("some", (n: number) => n % 4 === 0),
       flatMap("twice", (n: number) => [n, -n]),
     ]);
-    for (let n = 1; n <= 4; n++) chain.head(n, n * 100);
+    for (let n = 1; n <= 4; n++) chain.heads[0]!(n, n * 100);
     expect(out.out).toEqual([
       [4, 200],
       [-4, 200],
@@ -111,28 +87,28 @@ describe("records", () => {
         yield* new Set(["a", "b"]);
       }),
     ]);
-    chain.head("x y", 1);
+    chain.heads[0]!("x y", 1);
     expect(out.out!.map(([value]) => value)).toEqual(["x", "y", "a", "b"]);
   });
 
   test("of a source vertex enter behind the source", () => {
-    const { chain, out } = chainOf([
-      { kind: "source", id: "numbers", source: undefined as never },
-      map("double", (n: number) => n * 2),
-      sink("results"),
-    ]);
-    chain.head(3, 5);
+    const { chain, out } = chainOf([source("numbers"), map("double", (n: number) => n * 2), sink("results")]);
+    chain.heads[0]!(3, 5);
     expect(out.results).toEqual([[6, 5]]);
   });
 
   test.each([1, 2, 3, 5])("go to all of %i targets, by reference", (targets) => {
     const ids = Array.from({ length: targets }, (_, i) => `s${i}`);
     const { chain, out } = chainOf([
-      { operator: map("same", (value) => value), next: ids.map((_, i) => i + 1), edges: ["e1", "e2"] },
-      ...ids.map((id) => ({ operator: sink(id), next: [], edges: [] })),
+      leadingTo(
+        map("same", (value) => value),
+        ids.map((_, i) => i + 1),
+        ["e1", "e2"],
+      ),
+      ...ids.map((id) => leadingTo(sink(id), [])),
     ]);
     const record = { n: 1 };
-    chain.head(record, 7);
+    chain.heads[0]!(record, 7);
     for (const id of [...ids, "e1", "e2"]) {
       expect(out[id]).toEqual([[record, 7]]);
       expect(out[id]![0]![0]).toBe(record);
@@ -140,13 +116,18 @@ describe("records", () => {
   });
 
   test("go nowhere without targets", () => {
-    const { chain } = chainOf([{ operator: map("same", (value) => value), next: [], edges: [] }]);
-    chain.head(1, 1);
+    const { chain } = chainOf([
+      leadingTo(
+        map("same", (value) => value),
+        [],
+      ),
+    ]);
+    chain.heads[0]!(1, 1);
   });
 
   test("of one key share their state; emit keeps the record's timestamp", () => {
     const { chain, out } = chainOf([counting()]);
-    for (const [i, key] of ["a", "b", "a", 1, "1", "a"].entries()) chain.head(key, i);
+    for (const [i, key] of ["a", "b", "a", 1, "1", "a"].entries()) chain.heads[0]!(key, i);
     expect(out.out).toEqual([
       ["a=1", 0],
       ["b=1", 1],
@@ -159,14 +140,13 @@ describe("records", () => {
 
   test("reduce to an aggregate that begins with the first value, undefined included", () => {
     const { chain, out } = chainOf([
-      {
-        kind: "reduce",
-        id: "list",
-        key: () => "all",
-        reduce: (aggregate, value) => `${aggregate},${value}`,
-      },
+      reduce(
+        "list",
+        () => "all",
+        (aggregate, value) => `${aggregate},${value}`,
+      ),
     ]);
-    for (const value of [undefined, 1, 2]) chain.head(value, 0);
+    for (const value of [undefined, 1, 2]) chain.heads[0]!(value, 0);
     expect(out.out!.map(([value]) => value)).toEqual([undefined, "undefined,1", "undefined,1,2"]);
   });
 });
@@ -187,10 +167,17 @@ describe("a failure names its operator (O2)", () => {
       }),
     ],
     ["flatMap of nothing", flatMap("bad", () => undefined as never)],
-    ["process", process("bad", { state: {}, onRecord: boom })],
-    ["key selector", { kind: "reduce", id: "bad", key: boom, reduce: () => 1 }],
-    ["key that is none", { kind: "reduce", id: "bad", key: () => ({}) as never, reduce: () => 1 }],
-    ["async process", process("bad", { state: {}, onRecord: async () => {} })],
+    ["process", process("bad", keyOf, { state: {}, onRecord: boom })],
+    ["key selector", reduce("bad", boom, () => 1)],
+    [
+      "key that is none",
+      reduce(
+        "bad",
+        () => ({}) as never,
+        () => 1,
+      ),
+    ],
+    ["async process", process("bad", keyOf, { state: {}, onRecord: async () => {} })],
   ];
   const emitters: [string, OperatorDefinition][] = [
     ["map", map("up", (value) => value)],
@@ -201,17 +188,17 @@ describe("a failure names its operator (O2)", () => {
         yield value;
       }),
     ],
-    ["process", process("up", { state: {}, onRecord: (value: unknown, { emit }) => emit(value) })],
+    ["process", process("up", keyOf, { state: {}, onRecord: (value: unknown, { emit }) => emit(value) })],
   ];
 
   test.each(cases)("%s", (_, operator) => {
-    const error = failureOf(() => chainOf([operator]).chain.head("record", 0));
+    const error = failureOf(() => chainOf([operator]).chain.heads[0]!("record", 0));
     expect(error).toBeInstanceOf(OperatorError);
     expect((error as OperatorError).operator).toBe("bad");
   });
 
   test.each(emitters)("also below a %s", (_, emitter) => {
-    const error = failureOf(() => chainOf([emitter, map("bad", boom)]).chain.head("record", 0));
+    const error = failureOf(() => chainOf([emitter, map("bad", boom)]).chain.heads[0]!("record", 0));
     expect((error as OperatorError).operator).toBe("bad");
     expect((error as OperatorError).cause).toBeInstanceOf(TypeError);
   });
@@ -221,7 +208,7 @@ describe("a failure names its operator (O2)", () => {
     const output = () => () => {
       throw failure;
     };
-    expect(failureOf(() => chainOf([emitter], { output }).chain.head("record", 0))).toBe(failure);
+    expect(failureOf(() => chainOf([emitter], { output }).chain.heads[0]!("record", 0))).toBe(failure);
   });
 
   test("a refused record is the sink's", () => {
@@ -231,13 +218,15 @@ describe("a failure names its operator (O2)", () => {
           throw new RecordRefusedError("subject is not literal");
         },
       }) as unknown as SinkWriter<unknown>;
-    const error = failureOf(() => chainOf([map("same", (v) => v), sink("s")], { writer }).chain.head(1, 0));
+    const error = failureOf(() =>
+      chainOf([map("same", (v) => v), sink("s")], { writer }).chain.heads[0]!(1, 0),
+    );
     expect((error as OperatorError).operator).toBe("s");
     expect((error as OperatorError).cause).toBeInstanceOf(RecordRefusedError);
   });
 
   test("and cannot be swallowed by whoever emits", () => {
-    const swallowing = process("up", {
+    const swallowing = process("up", keyOf, {
       state: {},
       onRecord(value: unknown, { emit }) {
         try {
@@ -245,21 +234,21 @@ describe("a failure names its operator (O2)", () => {
         } catch {}
       },
     });
-    const error = failureOf(() => chainOf([swallowing, map("bad", boom)]).chain.head("record", 0));
+    const error = failureOf(() => chainOf([swallowing, map("bad", boom)]).chain.heads[0]!("record", 0));
     expect(String(error)).toMatch(/"up" failed: the function caught an error of emit/);
   });
 
   test("emit after the record was processed is refused", () => {
     let kept: ((value: unknown) => void) | undefined;
     const { chain } = chainOf([
-      process("keeps", {
+      process("keeps", keyOf, {
         state: {},
         onRecord(_: unknown, { emit }) {
           kept = emit;
         },
       }),
     ]);
-    chain.head(1, 0);
+    chain.heads[0]!(1, 0);
     expect(() => kept!(2)).toThrow(/emit was called after the record was processed/);
   });
 
@@ -268,12 +257,12 @@ describe("a failure names its operator (O2)", () => {
       {
         id: "v",
         parallelism: 128,
-        operators: [{ operator: counting(), next: [], edges: [] }],
+        operators: [leadingTo(counting(), [])],
       },
       { subtaskIndex: 0, maxParallelism: 128, output: () => () => {}, writer: () => undefined as never },
     );
     expect(() => {
-      for (let i = 0; i < 10; i++) chain.head(`k${i}`, 0);
+      for (let i = 0; i < 10; i++) chain.heads[0]!(`k${i}`, 0);
     }).toThrow(/^operator "count" failed: its keyBy answers the text "k\d" here, and answered another key/);
   });
 });
@@ -288,7 +277,11 @@ describe("keyed state", () => {
   }
   const operators = (): OperatorDefinition[] => [
     counting(),
-    { kind: "reduce", id: "concat", key: () => "all", reduce: (all, value) => `${all} ${value}` },
+    reduce(
+      "concat",
+      () => "all",
+      (all, value) => `${all} ${value}`,
+    ),
   ];
 
   test("is addressed by operator and name, and goes on where it was cut (O3)", () => {
@@ -297,10 +290,10 @@ describe("keyed state", () => {
       { operator: "count", state: "count" },
       { operator: "concat", state: REDUCE_STATE },
     ]);
-    first.chain.head("a", 0);
-    first.chain.head("b", 0);
+    first.chain.heads[0]!("a", 0);
+    first.chain.heads[0]!("b", 0);
     const cut = first.chain.snapshot();
-    first.chain.head("a", 0);
+    first.chain.heads[0]!("a", 0);
     const stored = cut.map(({ operator, state, cursor }) => ({
       operator,
       state,
@@ -312,7 +305,7 @@ describe("keyed state", () => {
       const restorer = second.chain.restorer({ operator, state }, { object: "o", bytes });
       while (restorer.next());
     }
-    second.chain.head("a", 0);
+    second.chain.heads[0]!("a", 0);
     expect(second.out.out).toEqual([["a=1 b=1 a=2", 0]]);
     expect(second.out.out!.at(-1)).toEqual(first.out.out!.at(-1));
   });
@@ -336,7 +329,7 @@ describe("the end of input (O4)", () => {
         expect(timestamp).toBe(NO_TIMESTAMP);
         emit(`end ${String(key)}`);
       }),
-      process("second", {
+      process("second", keyOf, {
         state: { seen: valueState("") },
         onRecord(value: string, { state }) {
           if (value.startsWith("end")) state.seen.set(value);
@@ -344,7 +337,7 @@ describe("the end of input (O4)", () => {
         onEnd: ({ state, emit }) => emit(state.seen.get()),
       }),
     ]);
-    for (let i = 0; i < 10; i++) chain.head(`k${i % 5}`, i);
+    for (let i = 0; i < 10; i++) chain.heads[0]!(`k${i % 5}`, i);
     const finish = chain.finish(2);
     const emittedAfterStep: number[] = [];
     let more = true;
@@ -359,7 +352,7 @@ describe("the end of input (O4)", () => {
 
   test("is nothing for operators without onEnd, and happens once", () => {
     const { chain } = chainOf([counting()]);
-    chain.head("a", 0);
+    chain.heads[0]!("a", 0);
     expect(chain.finish().step()).toBe(false);
     expect(() => chain.finish()).toThrow(InvariantError);
     expect(chain.snapshot()).toHaveLength(1);
@@ -367,7 +360,7 @@ describe("the end of input (O4)", () => {
 
   test("refuses a cut between its slices", () => {
     const { chain } = chainOf([counting(() => {})]);
-    for (let i = 0; i < 3; i++) chain.head(i, 0);
+    for (let i = 0; i < 3; i++) chain.heads[0]!(i, 0);
     const finish = chain.finish(1);
     expect(finish.step()).toBe(true);
     expect(() => chain.snapshot()).toThrow(/between two slices/);
@@ -381,7 +374,7 @@ describe("the end of input (O4)", () => {
         throw new Error("at the end");
       }),
     ]);
-    chain.head("a", 0);
+    chain.heads[0]!("a", 0);
     expect(() => chain.finish().step()).toThrow(/operator "count" failed: at the end/);
   });
 });
@@ -396,7 +389,7 @@ describe("what a function answers", () => {
     yield 1;
   }
   const asProcess = (onRecord: (context: ProcessContext) => unknown) =>
-    process("up", {
+    process("up", keyOf, {
       state: {},
       onRecord: (_: unknown, context) => onRecord(context as unknown as ProcessContext) as never,
     });
@@ -445,14 +438,10 @@ describe("what a function answers", () => {
     ],
     ["a promise of onRecord", asProcess(later), "the function answered a promise, and no answer is needed"],
     ["a promise for emit", asProcess(({ emit }) => emit(later())), "emit was given a promise, and a value"],
-    [
-      "a promise of reduce",
-      { kind: "reduce", id: "up", key: () => 1, reduce: later },
-      "reduce answered a promise",
-    ],
+    ["a promise of reduce", reduce("up", () => 1, later), "reduce answered a promise"],
     [
       "a promise of keyBy",
-      { kind: "reduce", id: "up", key: later as never, reduce: (_, b) => b },
+      reduce("up", later as never, (_, b) => b),
       "a key selector returned a promise; keys are strings",
     ],
   ])("%s is refused", async (_, operator, message) => {
@@ -461,7 +450,7 @@ describe("what a function answers", () => {
     const note = (reason: unknown) => unhandled.push(reason);
     globalThis.process.on("unhandledRejection", note);
     const error = failureOf(() => {
-      for (let i = 0; i < 2; i++) chain.head("a", 0);
+      for (let i = 0; i < 2; i++) chain.heads[0]!("a", 0);
     });
     await new Promise((resolve) => setImmediate(resolve));
     globalThis.process.off("unhandledRejection", note);
@@ -475,8 +464,8 @@ describe("what a function answers", () => {
   test("of a sink's write may be anything but a promise", () => {
     const writing = (write: () => unknown) =>
       chainOf([sink("out")], { writer: () => ({ write }) as unknown as SinkWriter<unknown> }).chain;
-    writing(() => 1).head("a", 0);
-    expect(() => writing(later).head("a", 0)).toThrow('operator "out" failed: write answered a promise');
+    writing(() => 1).heads[0]!("a", 0);
+    expect(() => writing(later).heads[0]!("a", 0)).toThrow('operator "out" failed: write answered a promise');
   });
 
   test("an instance of a class passes between chained functions", () => {
@@ -489,7 +478,7 @@ describe("what a function answers", () => {
       map("order", () => new Order()),
       map("total", (order: Order) => order.total()),
     ]);
-    chain.head("a", 0);
+    chain.heads[0]!("a", 0);
     expect(out.out).toEqual([[7, 0]]);
   });
 });
@@ -501,20 +490,20 @@ describe("what crosses to another subtask (O4)", () => {
 
   test.each([false, true])("is plain, or its operator fails; checks: %s", (checks) => {
     const { chain } = chainOf([map("order", () => ({ at: [new Order()] }))], { checks });
-    expect(() => chain.head("a", 0)).toThrow(
+    expect(() => chain.heads[0]!("a", 0)).toThrow(
       'operator "order" failed: a record that it hands on cannot be carried: field "at[0]" is an object of class Order',
     );
   });
 
   test.each([false, true])("also where keyBy needs no exchange; checks: %s", (checks) => {
     const { chain } = chainOf([map("order", () => new Order()), counting()], { checks });
-    expect(() => chain.head("a", 0)).toThrow('operator "order" failed: a record that it hands on');
+    expect(() => chain.heads[0]!("a", 0)).toThrow('operator "order" failed: a record that it hands on');
   });
 });
 
 describe("with checks", () => {
   const remembering = (change: (items: number[]) => void) =>
-    process("items", {
+    process("items", keyOf, {
       state: { items: valueState<number[]>([]) },
       onRecord(_: unknown, { state, emit }) {
         const items = [...state.items.get(), 1];
@@ -526,13 +515,13 @@ describe("with checks", () => {
 
   test("what was set throws where it is changed, with the state and what to do", () => {
     const { chain, out } = chainOf([remembering((items) => items.push(2))], { checks: true });
-    expect(() => chain.head("a", 0)).toThrow(
+    expect(() => chain.heads[0]!("a", 0)).toThrow(
       'operator "items" failed: Cannot add property 1, object is not extensible. Records and values of state are never ' +
         'changed in place (here: state "items"): make a new one',
     );
     expect(out.out).toHaveLength(1);
     const without = chainOf([remembering((items) => items.push(2))]);
-    without.chain.head("a", 0);
+    without.chain.heads[0]!("a", 0);
     expect(without.out.out).toEqual([[{ items: [1, 2] }, 0]]);
   });
 
@@ -570,12 +559,12 @@ describe("with checks", () => {
       },
     ],
   ])("%s is not changed", (_, onRecord) => {
-    const operator = process("up", {
+    const operator = process("up", keyOf, {
       state: {},
       onRecord: (_: unknown, context) => onRecord(context as never),
     });
     const { chain } = chainOf([operator], { checks: true });
-    expect(() => chain.head("a", 0)).toThrow("never changed in place");
+    expect(() => chain.heads[0]!("a", 0)).toThrow("never changed in place");
   });
 
   test("what is no plain value is refused where it is set", () => {
@@ -584,46 +573,50 @@ describe("with checks", () => {
     }
     const { chain } = chainOf(
       [
-        process("sum", {
+        process("sum", keyOf, {
           state: { total: valueState<unknown>(0) },
           onRecord: (_: unknown, { state }) => state.total.set({ in: [new Money()] }),
         }),
       ],
       { checks: true },
     );
-    expect(() => chain.head("a", 0)).toThrow(
+    expect(() => chain.heads[0]!("a", 0)).toThrow(
       'operator "sum" failed: what is set as state "total" cannot be carried: field "in[0]" is an object of class Money',
     );
   });
 
   test("a selector that answers another key each time is noticed", () => {
     let n = 0;
-    const { chain } = chainOf([{ kind: "reduce", id: "last", key: () => n++, reduce: (_, b) => b }], {
-      checks: true,
-    });
-    expect(() => chain.head("a", 0)).toThrow(
+    const { chain } = chainOf(
+      [
+        reduce(
+          "last",
+          () => n++,
+          (_, b) => b,
+        ),
+      ],
+      {
+        checks: true,
+      },
+    );
+    expect(() => chain.heads[0]!("a", 0)).toThrow(
       'operator "last" failed: its keyBy answers the number 0 and then',
     );
   });
 
   test("a record of a source belongs to the one operator that reads it", () => {
-    const source: OperatorDefinition = { kind: "source", id: "in", source: undefined as never };
+    const reading = source("in");
     const change = map("change", (record: { n: number }) => {
       record.n++;
       return record;
     });
-    const one = chainOf([source, change], { checks: true });
-    one.chain.head({ n: 1 }, 0);
+    const one = chainOf([reading, change], { checks: true });
+    one.chain.heads[0]!({ n: 1 }, 0);
     expect(one.out.out).toEqual([[{ n: 2 }, 0]]);
-    const two = chainOf(
-      [
-        { operator: source, next: [1, 2], edges: [] },
-        { operator: change, next: [], edges: [] },
-        { operator: sink("copy"), next: [], edges: [] },
-      ],
-      { checks: true },
-    );
-    expect(() => two.chain.head({ n: 1 }, 0)).toThrow(
+    const two = chainOf([leadingTo(reading, [1, 2]), leadingTo(change, []), leadingTo(sink("copy"), [])], {
+      checks: true,
+    });
+    expect(() => two.chain.heads[0]!({ n: 1 }, 0)).toThrow(
       'operator "change" failed: Cannot assign to read only property',
     );
   });
@@ -632,7 +625,7 @@ describe("with checks", () => {
 describe("an initial value", () => {
   test("is frozen: the first change in place fails and names the state", () => {
     const { chain } = chainOf([
-      process("items", {
+      process("items", keyOf, {
         state: { items: valueState<number[]>([]), count: valueState(0) },
         onRecord: (_: unknown, { state }) => {
           state.count.set(state.count.get() + 1);
@@ -640,7 +633,7 @@ describe("an initial value", () => {
         },
       }),
     ]);
-    expect(() => chain.head("a", 0)).toThrow('never changed in place (here: state "items")');
+    expect(() => chain.heads[0]!("a", 0)).toThrow('never changed in place (here: state "items")');
   });
 
   test("is frozen where it is a Map, and copied where it holds bytes", () => {
@@ -648,7 +641,7 @@ describe("an initial value", () => {
     expect(() => seen.initial.set("a", 1)).toThrow(TypeError);
     expect(new Map(seen.initial).set("a", 1).size).toBe(1);
     const { chain, out } = chainOf([
-      process("bits", {
+      process("bits", keyOf, {
         state: { bits: valueState(new Uint8Array(2)) },
         onRecord: (_: unknown, { state, emit }) => {
           const bits = state.bits.get();
@@ -658,7 +651,7 @@ describe("an initial value", () => {
         },
       }),
     ]);
-    for (const key of ["a", "a", "b"]) chain.head(key, 0);
+    for (const key of ["a", "a", "b"]) chain.heads[0]!(key, 0);
     expect(out.out!.map(([value]) => value)).toEqual([1, 2, 1]);
   });
 });

@@ -2,32 +2,27 @@
 import { describe, expect, test } from "vitest";
 import { buildChain } from "../../src/dataflow/chain.ts";
 import type { OutputChannel } from "../../src/dataflow/channel/channel.ts";
-import type { OperatorDefinition } from "../../src/dataflow/operator.ts";
 import { createEdgeOutput } from "../../src/dataflow/output.ts";
 import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
+import { inRow, process } from "../support/operators.ts";
 
 const ask = (record: unknown) => (record as () => Key)();
 
-const counting: OperatorDefinition = {
-  kind: "process",
-  id: "count",
-  key: ask,
-  process: {
-    state: { count: valueState<unknown>(0) },
-    onRecord(_, { state, emit, key }) {
-      state.count!.set((state.count!.get() as number) + 1);
-      emit([typeof key, state.count!.get()]);
-    },
+const counting = process("count", ask, {
+  state: { count: valueState(0) },
+  onRecord(_, { state, emit, key }) {
+    state.count.set(state.count.get() + 1);
+    emit([typeof key, state.count.get()]);
   },
-};
+});
 
 function chainOf() {
   const out: unknown[] = [];
   const chain = buildChain(
-    { id: "count", parallelism: 1, operators: [{ operator: counting, next: [], edges: ["out"] }] },
+    { id: "count", parallelism: 1, operators: inRow([counting], ["out"]) },
     {
       subtaskIndex: 0,
       maxParallelism: 128,
@@ -68,7 +63,7 @@ function countsOf(keys: readonly Key[]): unknown[] {
   const counts: unknown[] = [];
   let { chain, out } = chainOf();
   for (const key of keys) {
-    chain.head(() => key, NO_TIMESTAMP);
+    chain.heads[0]!(() => key, NO_TIMESTAMP);
     counts.push((out.at(-1) as unknown[])[1]);
     const [cut] = chain.snapshot();
     const next = chainOf();
@@ -131,7 +126,10 @@ describe("no key", () => {
     ["a boxed text", Object("k"), "returned a String"],
     ["bytes", new Uint8Array(2), "returned a Uint8Array"],
   ])("%s: the operator is named, at the sender and in the chain", (_, answer, words) => {
-    const acts = [() => receiverOf(answer as Key), () => chainOf().chain.head(() => answer, NO_TIMESTAMP)];
+    const acts = [
+      () => receiverOf(answer as Key),
+      () => chainOf().chain.heads[0]!(() => answer, NO_TIMESTAMP),
+    ];
     for (const act of acts) {
       expect(act).toThrow(OperatorError);
       expect(act).toThrow('operator "count" failed: ');

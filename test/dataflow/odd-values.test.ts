@@ -2,11 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { jsonText } from "../../src/connectors/json-text.ts";
 import { buildChain } from "../../src/dataflow/chain.ts";
-import type { ChainedOperator, OperatorDefinition } from "../../src/dataflow/operator.ts";
+import type { OperatorDefinition } from "../../src/dataflow/operators/contract.ts";
 import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { valueState } from "../../src/state/descriptor.ts";
+import { inRow, map, process, reduce } from "../support/operators.ts";
 
 const ordinary = () => ({ id: 1, tags: ["a", "b"] });
 
@@ -35,28 +36,16 @@ const odd: Readonly<Record<string, readonly [value: () => unknown, words: string
   "no prototype": [() => Object.assign(Object.create(null), ordinary()), "without prototype", true],
 };
 
-const row = (operators: readonly OperatorDefinition[], out: boolean): ChainedOperator[] =>
-  operators.map((operator, i) => {
-    const last = i === operators.length - 1;
-    return { operator, next: last ? [] : [i + 1], edges: last && out ? ["out"] : [] };
-  });
-
-const make: OperatorDefinition = { kind: "map", id: "make", map: (value) => (value as () => unknown)() };
-const keep: OperatorDefinition = {
-  kind: "process",
-  id: "keep",
-  key: () => "k",
-  process: {
-    state: { last: valueState<unknown>(null) },
-    onRecord: (value, { state }) => state.last!.set((value as () => unknown)()),
-  },
-};
-const latest: OperatorDefinition = {
-  kind: "reduce",
-  id: "latest",
-  key: () => "k",
-  reduce: (_, value) => value,
-};
+const make = map("make", (value: () => unknown) => value());
+const keep = process("keep", () => "k", {
+  state: { last: valueState<unknown>(null) },
+  onRecord: (value: () => unknown, { state }) => state.last.set(value()),
+});
+const latest = reduce(
+  "latest",
+  () => "k",
+  (_, value) => value,
+);
 
 /** Each takes functions that make values; what it does at the end is what a checkpoint does. */
 const ways: Readonly<
@@ -71,7 +60,7 @@ describe.each([false, true])("with checks: %s", (checks) => {
   describe.each(Object.entries(ways))("%s", (_, { operators, out, blamed }) => {
     test.each(Object.entries(odd))("%s is refused by name", (_, [value, words]) => {
       const chain = buildChain(
-        { id: "vertex", parallelism: 1, operators: row(operators, out) },
+        { id: "vertex", parallelism: 1, operators: inRow(operators, out ? ["out"] : []) },
         {
           subtaskIndex: 0,
           maxParallelism: 128,
@@ -83,10 +72,10 @@ describe.each([false, true])("with checks: %s", (checks) => {
       const checkpoint = () => {
         for (const { cursor } of chain.snapshot()) while (cursor.next() !== undefined) {}
       };
-      for (let i = 0; i < 50; i++) chain.head(ordinary, NO_TIMESTAMP);
+      for (let i = 0; i < 50; i++) chain.heads[0]!(ordinary, NO_TIMESTAMP);
       checkpoint();
       const act = () => {
-        chain.head(value, NO_TIMESTAMP);
+        chain.heads[0]!(value, NO_TIMESTAMP);
         checkpoint();
       };
       let refusal: unknown;
@@ -104,7 +93,7 @@ describe.each([false, true])("with checks: %s", (checks) => {
 
 test("a stream of odd records is found out soon, also behind very many ordinary ones and without checks", () => {
   const chain = buildChain(
-    { id: "vertex", parallelism: 1, operators: row([make], true) },
+    { id: "vertex", parallelism: 1, operators: inRow([make], ["out"]) },
     {
       subtaskIndex: 0,
       maxParallelism: 128,
@@ -112,10 +101,10 @@ test("a stream of odd records is found out soon, also behind very many ordinary 
       writer: () => ({}) as SinkWriter<unknown>,
     },
   );
-  for (let i = 0; i < 100_000; i++) chain.head(ordinary, NO_TIMESTAMP);
+  for (let i = 0; i < 100_000; i++) chain.heads[0]!(ordinary, NO_TIMESTAMP);
   const [getter] = odd["a getter"]!;
   expect(() => {
-    for (let i = 0; i < 64; i++) chain.head(getter, NO_TIMESTAMP);
+    for (let i = 0; i < 64; i++) chain.heads[0]!(getter, NO_TIMESTAMP);
   }).toThrow('has a getter, "id"');
 });
 

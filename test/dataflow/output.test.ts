@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Frame } from "../../src/dataflow/channel/frame.ts";
 import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
-import type { Partitioner } from "../../src/dataflow/operator.ts";
+import type { Partitioner } from "../../src/dataflow/graph.ts";
 import { createEdgeOutput } from "../../src/dataflow/output.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError } from "../../src/errors.ts";

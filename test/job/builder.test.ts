@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { ConfigurationError } from "../../src/errors.ts";
 import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { Job } from "../../src/job/job.ts";
+import { emitReturned } from "../../src/job/process.ts";
 import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
@@ -56,7 +57,7 @@ describe("a job", () => {
         .sink("out", testSink());
     });
     const keyed = job.operators.find((operator) => operator.definition.id === "p")!;
-    expect(keyed.definition).toMatchObject({ kind: "process", key });
+    expect(keyed.definition).toMatchObject({ id: "p", kind: "process" });
     expect(keyed.inputs).toEqual([
       { from: "words", exchange: { kind: "hash", key } },
       { from: "more", exchange: { kind: "hash", key } },
@@ -66,12 +67,10 @@ describe("a job", () => {
 
 describe("process", () => {
   const processOf = (definition: Parameters<ReturnType<typeof keyed>["process"]>[1]) => {
-    const job = defineJob("job", {}, (job) => {
+    defineJob("job", {}, (job) => {
       keyed(job).process("p", definition).sink("out", testSink());
     });
-    const operator = job.operators.find(({ definition }) => definition.id === "p")!.definition;
-    if (operator.kind !== "process") throw new Error("not a process operator");
-    return operator.process;
+    return emitReturned("p", definition);
   };
   const keyed = (job: JobBuilder) => words(job).keyBy((word) => word);
   const contextWith = (emit: (value: unknown) => void) => ({ key: "a", timestamp: 0, state: {}, emit });

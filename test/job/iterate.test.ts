@@ -74,11 +74,12 @@ describe("the graph", () => {
       ["loop", ["loop", "half", "more", "done", "out"]],
     ]);
     expect(edges).toEqual([
-      { id: "numbers-loop", from: "numbers", to: "loop", partitioner: { kind: "forward" } },
+      { id: "numbers-loop", from: "numbers", to: "loop", port: 0, partitioner: { kind: "forward" } },
       {
         id: "more-loop",
         from: "loop",
         to: "loop",
+        port: 0,
         partitioner: expect.objectContaining({ kind: "hash" }),
         feedback: true,
         loop: "loop",
@@ -112,7 +113,7 @@ describe("the graph", () => {
   test("plan and fingerprints know what is fed back", () => {
     const plan = planOf(graphOf(halving));
     const loop = plan.vertices.flatMap(({ operators }) => operators).find(({ id }) => id === "loop");
-    expect(loop).toEqual({ id: "loop", kind: "iterate", inputs: ["numbers"], feedback: ["more"] });
+    expect(loop).toEqual({ id: "loop", kind: "iterate", inputs: [{ from: "numbers" }], feedback: ["more"] });
     const otherwise = loopOf((body) => {
       const halved = half(body);
       const more = halved.filter("more", (n) => n > 1);

@@ -37,18 +37,18 @@ describe("plan", () => {
           parallelism: 2,
           operators: [
             { id: "lines", kind: "source", inputs: [], connector: "test", bounded: false, replayable: true },
-            { id: "words", kind: "flatMap", inputs: ["lines"] },
+            { id: "words", kind: "flatMap", inputs: [{ from: "lines" }] },
           ],
         },
         {
           id: "count",
           parallelism: 2,
           operators: [
-            { id: "count", kind: "process", inputs: ["words"], states: ["count"] },
+            { id: "count", kind: "process", inputs: [{ from: "words" }], states: ["count"] },
             {
               id: "counts",
               kind: "sink",
-              inputs: ["count"],
+              inputs: [{ from: "count" }],
               connector: "test",
               guarantee: "exactly-once",
               transactional: true,
@@ -83,7 +83,7 @@ describe("plan", () => {
         a.map("c", (x) => x),
       ).sink("out", testSink());
     });
-    expect(plan.vertices.at(-1)!.operators[0]!.inputs).toEqual(["a", "c", "b"]);
+    expect(plan.vertices.at(-1)!.operators[0]!.inputs.map(({ from }) => from)).toEqual(["a", "c", "b"]);
   });
 });
 

@@ -6,9 +6,9 @@ import { newSplits, restoredSplits, type Splits } from "../../src/job/restored-s
 import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const source: OperatorPlan = { id: "log", kind: "source", inputs: [], connector: "memory" };
-const one: OperatorPlan = { id: "one", kind: "map", inputs: ["log"] };
-const count: OperatorPlan = { id: "count", kind: "process", inputs: ["one"], states: ["n"] };
-const sink: OperatorPlan = { id: "out", kind: "sink", inputs: ["count"], connector: "file" };
+const one: OperatorPlan = { id: "one", kind: "map", inputs: [{ from: "log" }] };
+const count: OperatorPlan = { id: "count", kind: "process", inputs: [{ from: "one" }], states: ["n"] };
+const sink: OperatorPlan = { id: "out", kind: "sink", inputs: [{ from: "count" }], connector: "file" };
 
 const plan = (vertices: readonly (readonly OperatorPlan[])[], parallelism = 2): GraphPlan => ({
   vertices: vertices.map((operators) => ({ id: operators[0]!.id, parallelism, operators })),
@@ -119,7 +119,7 @@ describe("what does not fit is refused", () => {
       "a kind that has no state",
       plan([
         [source, one],
-        [{ id: "count", kind: "map", inputs: ["one"] }, sink],
+        [{ id: "count", kind: "map", inputs: [{ from: "one" }] }, sink],
       ]),
       /^operator count is a map now/,
     ],
@@ -225,7 +225,7 @@ describe("operators that have finished", () => {
     [source, one],
     [count, sink],
   ] as const;
-  const extra: OperatorPlan = { id: "extra", kind: "map", inputs: ["log"] };
+  const extra: OperatorPlan = { id: "extra", kind: "map", inputs: [{ from: "log" }] };
   const old = graph(chains, [edge("log", "count", "hash")]);
   const finishedAt = (...names: string[]) => ({
     ...manifest,
@@ -267,7 +267,7 @@ describe("operators that have finished", () => {
   });
 
   it("are not behind one that was added, chained or not", () => {
-    const counted = { ...count, inputs: ["extra"] };
+    const counted = { ...count, inputs: [{ from: "extra" }] };
     const apart = graph(
       [[source, one], [extra], [counted, sink]],
       [edge("log", "extra", "rebalance"), edge("extra", "count", "hash")],
@@ -292,7 +292,7 @@ describe("operators that have finished", () => {
   });
 
   it("may be in front of one that was added: it hears of their end only", () => {
-    const more: OperatorPlan = { id: "more", kind: "sink", inputs: ["one"], connector: "file" };
+    const more: OperatorPlan = { id: "more", kind: "sink", inputs: [{ from: "one" }], connector: "file" };
     const to = graph([...chains, [more]], [edge("log", "count", "hash"), edge("log", "more", "rebalance")]);
     expect(problems(everything, to)).toEqual([]);
     expect(finishedOf(everything, to)).toEqual(["log/0", "log/1", "count/0", "count/1"]);
@@ -301,7 +301,7 @@ describe("operators that have finished", () => {
   it("are not behind a source that was added", () => {
     const second: OperatorPlan = { id: "second", kind: "source", inputs: [], connector: "memory" };
     const to = graph(
-      [[source, one], [second], [{ ...count, inputs: ["one", "second"] }, sink]],
+      [[source, one], [second], [{ ...count, inputs: [{ from: "one" }, { from: "second" }] }, sink]],
       [edge("log", "count", "hash"), edge("second", "count", "hash")],
     );
     expect(problems(everything, to)).toEqual([
@@ -342,7 +342,7 @@ describe("operators that have finished", () => {
 
   it("take their end with them when they are chained otherwise", () => {
     const split = graph(
-      [[source], [{ ...one, inputs: ["log"] }], [count], [sink]],
+      [[source], [{ ...one, inputs: [{ from: "log" }] }], [count], [sink]],
       [edge("log", "one", "rebalance"), edge("one", "count", "hash"), edge("count", "out", "forward")],
     );
     expect(problems(everything, split)).toEqual([]);
@@ -369,7 +369,11 @@ describe("operators that have finished", () => {
   });
 
   it("in part keep their parallelism; as a whole they need not", () => {
-    const less = graph([[source, one], [{ id: "count", kind: "map", inputs: ["one"] }]], old.edges, 3);
+    const less = graph(
+      [[source, one], [{ id: "count", kind: "map", inputs: [{ from: "one" }] }]],
+      old.edges,
+      3,
+    );
     const stateless = {
       ...everything,
       subtasks: everything.subtasks.map((one) => ({ ...one, states: [], transactions: [] })),
@@ -388,8 +392,8 @@ describe("operators that have finished", () => {
   });
 
   it("in a loop are told of by its head: what comes back asks nobody", () => {
-    const head: OperatorPlan = { id: "loop", kind: "iterate", inputs: ["log"], feedback: ["body"] };
-    const body: OperatorPlan = { id: "body", kind: "map", inputs: ["loop"] };
+    const head: OperatorPlan = { id: "loop", kind: "iterate", inputs: [{ from: "log" }], feedback: ["body"] };
+    const body: OperatorPlan = { id: "body", kind: "map", inputs: [{ from: "loop" }] };
     const loop = graph(
       [[source], [head], [body]],
       [edge("log", "loop", "forward"), edge("loop", "body", "hash"), edge("body", "loop", "forward", true)],

@@ -6,7 +6,6 @@ import { expect } from "vitest";
 import type { FeedbackChannels } from "../../machines/alignment.ts";
 import type { BarrierAlignment } from "../../machines/protocol.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../machines/subtask.ts";
-import type { Chain } from "../../src/dataflow/chain.ts";
 import type { OutputChannel } from "../../src/dataflow/channel/channel.ts";
 import type { RecordsFrame } from "../../src/dataflow/channel/frame.ts";
 import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
@@ -86,7 +85,7 @@ export class CutSubject {
     });
     this.#input = new GateInput({
       gate: this.#gate,
-      chain: { head: (value: unknown) => this.processed.push(String(value)) } as unknown as Chain,
+      heads: scripts.map(() => (value: unknown) => void this.processed.push(String(value))),
       counter: { records: 0 },
       origins: [],
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),

@@ -296,7 +296,7 @@ describe("a changed graph", () => {
   });
 
   it("is refused when only the chains or the exchanges changed, and the way to go on is named", () => {
-    const map = { id: "map", kind: "map", inputs: ["count"] };
+    const map = { id: "map", kind: "map", inputs: [{ from: "count" }] };
     const vertex = (id: string, ...operators: readonly object[]) =>
       ({ id, parallelism: 2, operators }) as GraphPlan["vertices"][number];
     const [count] = planOf(2).vertices[0]!.operators;

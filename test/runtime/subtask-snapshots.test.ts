@@ -7,24 +7,15 @@ import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { LoopWork, SubtaskLoop } from "../../src/runtime/worker/subtask-loop.ts";
 import { SubtaskSnapshots } from "../../src/runtime/worker/subtask-snapshots.ts";
+import { inRow, reduce } from "../support/operators.ts";
 import { until } from "../support/until.ts";
 
-const vertex = {
-  id: "sum",
-  parallelism: 1,
-  operators: [
-    {
-      operator: {
-        kind: "reduce",
-        id: "sum",
-        key: (value: unknown) => value as number,
-        reduce: (a: unknown) => a,
-      },
-      next: [],
-      edges: [],
-    },
-  ],
-} as const;
+const sum = reduce(
+  "sum",
+  (value) => value as number,
+  (a) => a,
+);
+const vertex = { id: "sum", parallelism: 1, operators: inRow([sum]) };
 
 test("it is told when a cut is encoded, and when it is stored; a cut that is canceled tells nothing (W1)", async () => {
   const chain = buildChain(vertex, {
@@ -35,7 +26,7 @@ test("it is told when a cut is encoded, and when it is stored; a cut that is can
       throw new Error("there is no sink");
     },
   });
-  for (let i = 0; i < 1000; i++) chain.head(i, 0);
+  for (let i = 0; i < 1000; i++) chain.heads[0]!(i, 0);
   const told: { readonly type: string; readonly checkpointId: number }[] = [];
   const snapshots = new SubtaskSnapshots({
     subtask: "sum/0",

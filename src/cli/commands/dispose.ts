@@ -15,6 +15,7 @@ import {
   RequestTimeoutError,
   UnknownOutcomeError,
 } from "../../errors.ts";
+import { isSink } from "../../job/plan.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
@@ -87,7 +88,7 @@ interface KeptBySink {
 function fileSinksOf({ plan, incarnation }: JobRecord): KeptBySink[] {
   const operators = plan.vertices.flatMap((vertex) => vertex.operators);
   return operators
-    .filter(({ kind, connector }) => kind === "sink" && connector === "file")
+    .filter((operator) => isSink(operator) && operator.connector === "file")
     .map(({ id }) => ({ sink: id, sweep: sweepCommand({ operator: id, incarnation }) }));
 }
 

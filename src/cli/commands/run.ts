@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { regionsOf } from "../../../machines/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
-import { describePlan } from "../../job/plan.ts";
+import { describePlan, isSource } from "../../job/plan.ts";
 import { kindOfReason } from "../../observe/troubles.ts";
 import { endSoon, exitProcess, setOutcome } from "../exit.ts";
 import { addGapOptions, SkippedLines } from "../gaps.ts";
@@ -138,7 +138,7 @@ class Interruption {
 
 function showProgress(screen: ProgressScreen, session: RunSession): void {
   const { vertices } = session.prepared.plan;
-  const sources = vertices.filter(({ operators }) => operators[0]?.kind === "source").map(({ id }) => id);
+  const sources = vertices.filter(({ operators }) => operators.some(isSource)).map(({ id }) => id);
   const progress = new ProgressText(sources);
   const failures = new TroubleText();
   const troubles = new TroubleLines();

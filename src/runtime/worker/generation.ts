@@ -22,9 +22,9 @@ import {
   DEFAULT_REMOTE_WINDOW,
   NO_REMOTE_WINDOW,
 } from "../../dataflow/channel/remote-channel.ts";
+import { type Edge, firstOf, type JobGraph, type Vertex } from "../../dataflow/graph.ts";
 import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
-import type { Edge, JobGraph, Vertex } from "../../dataflow/operator.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
 import { newLife } from "../life.ts";
@@ -90,6 +90,7 @@ export class Generation {
     const fail = (error: unknown) => subtask.fail(error);
     const inputs: InputChannel[] = [];
     const channels: ChannelId[] = [];
+    const ports: number[] = [];
     const origins: string[] = [];
     const outputs = new Map<string, EdgeOutput>();
     if (!deployment.settle) {
@@ -98,6 +99,7 @@ export class Generation {
           const id = { edge: edge.id, from, to: index };
           inputs.push(this.#input(edge, id, fail));
           channels.push(id);
+          ports.push(edge.port);
           origins.push(`${edge.from}/${from} over edge ${edge.id}`);
         }
       for (const edge of graph.edges.filter((one) => one.from === vertex.id))
@@ -126,6 +128,7 @@ export class Generation {
       loop: placeInLoop(vertex, channels, outputs, graph),
       feedback: this.#feedbackOf(channels),
       channels,
+      ports,
       origins,
       outputs,
       signal: this.#life.signal,
@@ -218,11 +221,11 @@ function entranceOf(
   inputs: readonly InputChannel[],
   graph: JobGraph,
 ): LoopEntrance | undefined {
-  const first = vertex.operators[0]!.operator;
-  if (first.kind !== "iterate") return undefined;
+  const { id, details } = firstOf(vertex);
+  if (details.loop === undefined) return undefined;
   const [firstChannel = channels.length] = channelsOf(channels, graph, ({ feedback }) => feedback === true);
-  const { id: loop, waitingMax } = first;
-  return new LoopEntrance({ loop, waitingMax, channels: inputs.slice(firstChannel), firstChannel });
+  const { waitingMax } = details.loop;
+  return new LoopEntrance({ loop: id, waitingMax, channels: inputs.slice(firstChannel), firstChannel });
 }
 
 function placeInLoop(
@@ -234,7 +237,7 @@ function placeInLoop(
   const inside = channelsOf(channels, graph, ({ loop }) => loop !== undefined);
   if (inside.length === 0) return undefined;
   return {
-    head: vertex.operators[0]!.operator.kind === "iterate",
+    head: firstOf(vertex).details.loop !== undefined,
     inside,
     outside: [...channels.keys()].filter((channel) => !inside.includes(channel)),
     outputs: graph.edges.flatMap(({ id, from, loop }) =>

@@ -7,8 +7,8 @@
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../machines/protocol.ts";
 import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
+import type { ChainedOperator } from "../../dataflow/graph.ts";
 import { openWriter } from "../../dataflow/guarded-sink.ts";
-import type { ChainedOperator } from "../../dataflow/operator.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
@@ -58,14 +58,15 @@ export class SinkTransactions {
     restore: SubtaskRestore,
   ): Promise<readonly { readonly transaction: TransactionName; readonly checkpointId: number }[]> {
     for (const { operator } of operators) {
-      if (operator.kind !== "sink") continue;
+      const { sink } = operator.details;
+      if (sink === undefined) continue;
       const restored = restore.states.find(
         (state) => state.kind === "sink" && state.operator === operator.id,
       );
       const environment = this.#options.environmentOf(operator.id, restored?.inline);
       this.#sinks.push({
         operator: operator.id,
-        writer: await openWriter(operator.id, operator.sink, environment),
+        writer: await openWriter(operator.id, sink, environment),
       });
     }
     const taken = restore.transactions.map((committable) => {

@@ -2,7 +2,7 @@
 import type { Chain } from "../../dataflow/chain.ts";
 import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
-import type { SourceReader } from "../../dataflow/source.ts";
+import type { Collect, SourceReader } from "../../dataflow/source.ts";
 import { OperatorError, SourcePositionError } from "../../errors.ts";
 import type { LoopRounds } from "./loop-rounds.ts";
 import type { LoopInput } from "./subtask-loop.ts";
@@ -23,7 +23,7 @@ export function sourceInput(
   /** It ends here, as if there were no more. */
   drain(): void;
 } {
-  const { head } = chain;
+  const head = chain.heads[0]!;
   const collect = (value: unknown, timestamp: number): void => {
     counter.records++;
     head(value, timestamp);
@@ -63,7 +63,8 @@ const SLICE_MS = 1;
 
 export interface GateInputOptions {
   readonly gate: InputGate;
-  readonly chain: Chain;
+  /** By channel: what takes its records. */
+  readonly heads: readonly Collect<unknown>[];
   readonly counter: InputCounter;
   /** Where each channel comes from, for error messages. */
   readonly origins: readonly string[];
@@ -135,7 +136,7 @@ export class GateInput implements LoopInput {
 
   #slice(frame: RecordsFrame): "more" {
     const { values, timestamps } = frame;
-    const { head } = this.#options.chain;
+    const head = this.#options.heads[this.#channelIndex]!;
     const from = this.#done;
     const to = Math.min(from + this.#recordsPerSlice, values.length);
     const startedMs = performance.now();

@@ -18,9 +18,9 @@ import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } fro
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
 import type { ChannelId, ControlFrame } from "../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
+import { firstOf, senderOf, type Vertex } from "../../dataflow/graph.ts";
 import { openReader } from "../../dataflow/guarded-source.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
-import type { Vertex } from "../../dataflow/operator.ts";
 import type { EdgeOutput } from "../../dataflow/output.ts";
 import {
   positionsOf,
@@ -51,8 +51,9 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly deployment: Deployment;
   readonly restore: SubtaskRestore;
   readonly gate: InputGate | undefined;
-  /** The channels of the gate, and where each of them comes from, in words. */
+  /** The channels of the gate, the port that each leads to, and where it comes from, in words. */
   readonly channels: readonly ChannelId[];
+  readonly ports: readonly number[];
   readonly origins: readonly string[];
   readonly outputs: ReadonlyMap<string, EdgeOutput>;
   readonly checks: boolean;
@@ -237,7 +238,16 @@ export class Subtask {
     this.#host.close();
     this.#options.gate?.close();
     for (const output of this.#options.outputs.values()) output.close();
-    await this.#reader?.close();
+    await Promise.all([this.#reader?.close(), this.#closeChain()]);
+  }
+
+  async #closeChain(): Promise<void> {
+    try {
+      await this.#chain?.close();
+    } catch (error) {
+      const { logger } = this.#options;
+      logger.warn({ subtask: this.name, error: describeError(error) }, "an operator could not be closed");
+    }
   }
 
   #environment(operator: string): SubtaskEnvironment {
@@ -261,11 +271,11 @@ export class Subtask {
   /** A channel of this edge has failed. What is wrong with a record is told of the operator that handed it on. */
   failSending(edge: string, error: unknown): void {
     const cause = error instanceof Error ? error.cause : undefined;
-    const sender = this.#options.vertex.operators.find(({ edges }) => edges.includes(edge));
+    const sender = senderOf(this.#options.vertex, edge);
     if (cause instanceof RecordTooLargeError && sender !== undefined) {
       // It may have waited for its frame while a few more were read.
       const read = this.#reader?.describePosition() ?? `a record from ${this.#options.origins.join(" or ")}`;
-      this.fail(new OperatorError(sender.operator.id, cause, `${read}, or shortly before it`));
+      this.fail(new OperatorError(sender.id, cause, `${read}, or shortly before it`));
     } else {
       this.fail(error);
     }
@@ -354,6 +364,7 @@ export class Subtask {
     const { vertex, index, restore, deployment, outputs, gate, signal } = this.#options;
     try {
       const transactions = await this.#sinks.open(vertex.operators, restore);
+      if (this.#closing !== undefined) return;
       if (!deployment.settle) {
         const chain = buildChain(vertex, {
           subtaskIndex: index,
@@ -366,9 +377,9 @@ export class Subtask {
           writer: (operator) => this.#sinks.writer(operator),
           checks: this.#options.checks,
         });
+        this.#chain = chain;
         await restoreKeyedState(chain, restore.states, readerOf(this.#options));
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
-        this.#chain = chain;
         this.#loop = new SubtaskLoop({
           input,
           outputs: [...outputs.values()],
@@ -388,8 +399,9 @@ export class Subtask {
 
   async #openSource(chain: Chain) {
     const { vertex, index, deployment, restore } = this.#options;
-    const operator = vertex.operators[0]?.operator;
-    invariant(operator?.kind === "source", `vertex ${vertex.id} has neither a source nor an input`);
+    const operator = firstOf(vertex);
+    const { source } = operator.details;
+    invariant(source !== undefined, `vertex ${vertex.id} has neither a source nor an input`);
     if (restore.finished) return endedInput;
     const restored = restore.states.find(
       (state) => state.kind === "splits" && state.operator === operator.id,
@@ -397,7 +409,7 @@ export class Subtask {
     const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
     const read = restored?.inline as readonly SplitPosition[] | undefined;
     const positions = positionsOf(read, dealt as SourceSplit[], deployment.splits[operator.id] ?? []);
-    this.#reader = await openReader(operator.id, operator.source, this.#environment(operator.id), positions);
+    this.#reader = await openReader(operator.id, source, this.#environment(operator.id), positions);
     this.#skippedInput = new SkippedInput(this.#reader, this.name, this.#options);
     const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
     this.#drain = () => {
@@ -408,11 +420,11 @@ export class Subtask {
   }
 
   async #openGate(gate: InputGate, chain: Chain) {
-    const { channels, origins, restore } = this.#options;
+    const { channels, ports, origins, restore } = this.#options;
     await restoreChannels(gate, channels, restore.channels, readerOf(this.#options));
     const input = new GateInput({
       gate,
-      chain,
+      heads: ports.map((port) => chain.heads[port]!),
       counter: this.#counter,
       origins,
       rounds: this.#rounds,
@@ -453,8 +465,8 @@ export class Subtask {
 
   #splitState(positions: readonly SplitPosition[]): StateHandle[] {
     const { vertex, index, restore } = this.#options;
-    const operator = vertex.operators[0]!.operator;
-    if (operator.kind !== "source") return [];
+    const operator = firstOf(vertex);
+    if (operator.details.source === undefined) return [];
     if (this.#reader === undefined) return restore.states.filter((state) => state.kind === "splits");
     return [{ operator: operator.id, subtaskIndex: index, kind: "splits", inline: positions, objects: [] }];
   }

@@ -21,7 +21,7 @@ import type {
 } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
-import type { JobGraph } from "../../dataflow/operator.ts";
+import type { JobGraph } from "../../dataflow/graph.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { codeDifferences } from "../../job/code/code-listing.ts";

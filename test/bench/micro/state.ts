@@ -5,11 +5,11 @@
  * chunks, garbage collection pressure of a whole worker.
  */
 import { buildChain, type Chain } from "../../../src/dataflow/chain.ts";
-import type { ChainedOperator, OperatorDefinition } from "../../../src/dataflow/operator.ts";
 import { type Key, valueState } from "../../../src/state/descriptor.ts";
 import { HeapKeyedState } from "../../../src/state/heap.ts";
 import { hashOf, keyGroupOf } from "../../../src/state/key-groups.ts";
 import type { EncodedChunk, SnapshotCursor } from "../../../src/state/snapshot.ts";
+import { filter, inRow, map, process as processing } from "../../support/operators.ts";
 
 const GROUPS = 128;
 const ALL_GROUPS = { first: 0, last: GROUPS - 1 };
@@ -61,30 +61,15 @@ const keepBid = (bid: Bid): boolean => bid.price > 400;
 
 /** map, filter, keyed count; emits every tenth. */
 function countingChain(output: () => void): Chain {
-  const definitions = [
-    { kind: "map", id: "map", map: mapBid as (value: unknown) => unknown },
-    { kind: "filter", id: "filter", filter: keepBid as (value: unknown) => boolean },
-    {
-      kind: "process",
-      id: "count",
-      key: (bid) => (bid as Bid).bidder,
-      process: {
-        state: { count: valueState<unknown>(0) },
-        onRecord(_, { state, emit }) {
-          const count = (state.count!.get() as number) + 1;
-          state.count!.set(count);
-          if (count % 10 === 0) emit(count);
-        },
-      },
+  const counting = processing("count", (bid) => (bid as Bid).bidder, {
+    state: { count: valueState(0) },
+    onRecord(_, { state, emit }) {
+      const count = state.count.get() + 1;
+      state.count.set(count);
+      if (count % 10 === 0) emit(count);
     },
-  ] satisfies OperatorDefinition[];
-  const operators = definitions.map(
-    (operator, i): ChainedOperator => ({
-      operator,
-      next: i < definitions.length - 1 ? [i + 1] : [],
-      edges: i < definitions.length - 1 ? [] : ["out"],
-    }),
-  );
+  });
+  const operators = inRow([map("map", mapBid), filter("filter", keepBid), counting], ["out"]);
   return buildChain(
     { id: "bench", parallelism: 1, operators },
     { subtaskIndex: 0, maxParallelism: GROUPS, output: () => output, writer: () => undefined as never },
@@ -117,7 +102,7 @@ function benchChain(keyCount: number): void {
   const bare = bareLoop(output);
   const variants: Record<string, (bid: Bid) => void> = {
     bare,
-    chain: (bid) => chain.head(bid, 1),
+    chain: (bid) => chain.heads[0]!(bid, 1),
   };
   const rates: Record<string, number[]> = { bare: [], chain: [] };
   for (let round = 0; round < 7; round++) {

@@ -1,20 +1,20 @@
 /**
  * The context that a process operator's functions get, and what it takes to tell whose failure an error is.
  *
- * Owns: O2 of chain.ts. Does not own: state (HeapKeyedState), where records go.
+ * Owns: OP3 of contract.ts for functions that emit while they run. Does not own: state (HeapKeyedState), where records go.
  */
-import { InvariantError, OperatorError } from "../errors.ts";
-import type { Key } from "../state/descriptor.ts";
-import { isChangeRefused } from "../state/frozen.ts";
-import type { HeapKeyedState } from "../state/heap.ts";
-import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
-import type { ProcessContext } from "./operator.ts";
-import { type Collect, NO_TIMESTAMP } from "./source.ts";
+import { OperatorError } from "../../../errors.ts";
+import type { Key } from "../../../state/descriptor.ts";
+import type { HeapKeyedState } from "../../../state/heap.ts";
+import { isAnswer, refuseAnswer, wanted } from "../../answers.ts";
+import { type Collect, NO_TIMESTAMP } from "../../source.ts";
+import { failureOf } from "../failure.ts";
+import type { ProcessContext } from "./process.ts";
 
 /** "idle": no record is being processed; "running": inside the user's function; "emitting": inside what is downstream. */
 type ContextStage = "idle" | "running" | "emitting";
 
-/** The one context of a process operator, and what it takes to tell whose failure an error is (O2). */
+/** The one context of a process operator, and what it takes to tell whose failure an error is (OP3). */
 export class RecordContext implements ProcessContext {
   key: Key = "";
   timestamp: number = NO_TIMESTAMP;
@@ -73,17 +73,4 @@ export class RecordContext implements ProcessContext {
     }
     if (!isAnswer(result)) refuseAnswer(this.operator, "the function answered", result, wanted.nothing);
   }
-}
-
-/** `states`: those that the function has had in its hands. */
-export function failureOf(operator: string, error: unknown, states: readonly string[] = []): unknown {
-  if (error instanceof OperatorError || error instanceof InvariantError) return error;
-  if (!isChangeRefused(error)) return new OperatorError(operator, error);
-  const of = states.length === 0 ? "" : ` (here: state ${states.map((name) => `"${name}"`).join(" or ")})`;
-  const explained = new Error(
-    `${error.message}. Records and values of state are never changed in place${of}: make a new one, such as ` +
-      "{ ...value, field } or [...items, item], and set or emit that",
-    { cause: error },
-  );
-  return new OperatorError(operator, explained);
 }

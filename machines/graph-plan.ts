@@ -1,0 +1,56 @@
+/** The job graph as plain data: all that a coordinator knows of a job, whose code it never loads. */
+
+/** The records that an operator takes from another one, in its vertex or another. */
+export interface InputPlan {
+  /** Id of the operator that they come from. */
+  readonly from: string;
+  /** Tag of the output that they leave it by. Default: the main one. */
+  readonly output?: string;
+  /** Name of the port that they come in at, for operators that have several. */
+  readonly port?: string;
+}
+
+/** What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its kind. */
+export interface OperatorPlan {
+  readonly id: string;
+  /** For people, and for telling one job from another. */
+  readonly kind: string;
+  readonly inputs: readonly InputPlan[];
+  /** Of a loop: ids of the operators whose records come back to it. */
+  readonly feedback?: readonly string[];
+  /** Of keyed operators: names of their states, sorted: what a resume must find again. */
+  readonly states?: readonly string[];
+  /** The states are the operator's own and not of the user's naming. */
+  readonly ownStates?: true;
+  /** Kind of source or sink: "jetstream", "file", … */
+  readonly connector?: string;
+  /** Of sources. */
+  readonly bounded?: boolean;
+  /** Of sources. */
+  readonly replayable?: boolean;
+  /** Of sinks: what the sink promises by itself. */
+  readonly guarantee?: "exactly-once" | "at-least-once" | "none";
+  /** Of sinks: its transactions wait for the decision. */
+  readonly transactional?: boolean;
+}
+
+export interface VertexPlan {
+  readonly id: string;
+  readonly parallelism: number;
+  readonly operators: readonly OperatorPlan[];
+}
+
+export interface EdgePlan {
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  readonly partitioner: string;
+  /** It leads back to the beginning of a loop. */
+  readonly feedback?: true;
+}
+
+export interface GraphPlan {
+  readonly vertices: readonly VertexPlan[];
+  readonly edges: readonly EdgePlan[];
+  readonly maxParallelism: number;
+}

@@ -1,0 +1,75 @@
+/**
+ * The job as it runs: vertices of chained operators, and the edges between them. Functions are included, so it exists
+ * wherever the job module is loaded.
+ *
+ * Keyed operators carry their key selector, and the edge in front of them carries the same one: the sender picks the
+ * subtask, and the receiver the key.
+ */
+import type { OperatorDefinition } from "./operators/contract.ts";
+import type { KeySelector } from "./operators/keyed/key-selector.ts";
+
+export type Partitioner =
+  | { readonly kind: "forward" }
+  | { readonly kind: "rebalance" }
+  | { readonly kind: "hash"; readonly key: KeySelector }
+  /** Each record goes to every subtask. */
+  | { readonly kind: "broadcast" };
+
+/** Where the records of one output go: to operators of the same vertex, and out through edges. */
+export interface ChainedOutput {
+  /** null: the main output. */
+  readonly tag: string | null;
+  readonly next: readonly ChainedInput[];
+  /** Ids of outgoing edges. */
+  readonly edges: readonly string[];
+}
+
+export interface ChainedInput {
+  /** Index into the vertex's `operators`, larger than that of the operator whose records it gets. */
+  readonly operator: number;
+  readonly port: number;
+}
+
+export interface ChainedOperator {
+  readonly operator: OperatorDefinition;
+  /** Those that somebody reads. */
+  readonly outputs: readonly ChainedOutput[];
+}
+
+/** Operators that need no exchange between them run in one subtask and call each other. `id` = first operator's id. */
+export interface Vertex {
+  readonly id: string;
+  readonly parallelism: number;
+  readonly operators: readonly ChainedOperator[];
+}
+
+export interface Edge {
+  /** Unique in the job, a legal subject token. */
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  /** The input of the vertex's first operator that it leads to, an index. */
+  readonly port: number;
+  readonly partitioner: Partitioner;
+  /** The loop that it is part of, by the vertex that the loop begins with. */
+  readonly loop?: string;
+  /** It leads back to the beginning of that loop (P41). */
+  readonly feedback?: true;
+}
+
+export interface JobGraph {
+  readonly vertices: readonly Vertex[];
+  readonly edges: readonly Edge[];
+  /** Number of key groups; fixed for the life of the state. */
+  readonly maxParallelism: number;
+}
+
+/** The operator that hands records to this edge. */
+export function senderOf(vertex: Vertex, edge: string): OperatorDefinition | undefined {
+  return vertex.operators.find(({ outputs }) => outputs.some(({ edges }) => edges.includes(edge)))?.operator;
+}
+
+/** The operator that gets what comes in. A vertex has at least one. */
+export function firstOf(vertex: Vertex): OperatorDefinition {
+  return vertex.operators[0]!.operator;
+}

@@ -1,0 +1,101 @@
+/**
+ * What an operator is to the engine: the facts that can be known before it runs, and how it is opened in one subtask.
+ *
+ * Owns: the contract between an operator (one file each in this folder) and the chain that wires it. Does not own: which
+ * kinds there are (kinds.ts), how operators are joined (graph.ts), the way of a record between them (chain.ts).
+ *
+ * - OP1 The way of a record is a closure: `OpenOperator.inputs` are called for each record, and emit by calling `Outputs`.
+ * - OP2 All else that the engine knows of an operator stands in its `OperatorDetails`. No other file asks for a kind by name.
+ * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes unchanged.
+ */
+import type { StateDescriptors } from "../../state/descriptor.ts";
+import type { HeapKeyedState } from "../../state/heap.ts";
+import type { Sink, SinkWriter } from "../sink.ts";
+import type { Collect, Source } from "../source.ts";
+
+/** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
+export interface OperatorDetails {
+  /** It begins a vertex, and the subtask polls a reader of this source for it. */
+  readonly source?: Source<unknown>;
+  /** It ends a chain, and the subtask opens a writer of this sink for it. */
+  readonly sink?: Sink<unknown>;
+  /** It begins a loop: what the loop's tail feeds back comes in at its port 0, and at most so many records may wait there. */
+  readonly loop?: { readonly waitingMax: number };
+  /** Its keyed states, by name. An operator that has some takes records of one key in one subtask, and plain values only. */
+  readonly states?: StateDescriptors;
+  /** The states are the operator's own and not of the user's naming. Default false. */
+  readonly ownStates?: boolean;
+  /** It may emit when its input has ended. Default false. */
+  readonly emitsAtEnd?: boolean;
+  /** It is never chained to what is in front of it. An operator with several ports is not, either. Default false. */
+  readonly beginsVertex?: boolean;
+  /** Names of its inputs, at least one; a port is an index into them. Default: one input, "in". */
+  readonly ports?: readonly string[];
+  /** Tags of the outputs that it has besides the main one. Default: none. */
+  readonly tags?: readonly string[];
+}
+
+/** One row of the table of kinds. `D` is what the operator's author says. */
+export interface OperatorKind<D> {
+  /** As plans, fingerprints and messages call it. */
+  readonly name: string;
+  describe(definition: D): OperatorDetails;
+  open(definition: D, services: OperatorServices, outputs: Outputs): OpenOperator;
+}
+
+/** One operator of a job, whatever its kind. Made by `defineOperator`. */
+export interface OperatorDefinition {
+  /** The user's stable name: state finds its way home by it. */
+  readonly id: string;
+  readonly kind: string;
+  readonly details: OperatorDetails;
+  open(services: OperatorServices, outputs: Outputs): OpenOperator;
+}
+
+/** What the chain gives to an operator that it opens. */
+export interface OperatorServices {
+  /** The operator's. */
+  readonly id: string;
+  /** The job's option of that name. */
+  readonly checks: boolean;
+  /** Makes the states of its details, for the key groups of this subtask. Called at most once. */
+  keyedState(): HeapKeyedState;
+  /** The opened writer of its sink. */
+  writer(): SinkWriter<unknown>;
+}
+
+/** Where an operator's records go. An output without readers takes them, too. */
+export interface Outputs {
+  readonly main: Collect<unknown>;
+  /** @param tag one of the operator's `tags` */
+  tagged(tag: string): Collect<unknown>;
+}
+
+/** One operator, opened in one subtask. */
+export interface OpenOperator {
+  /** By port. */
+  readonly inputs: readonly Collect<unknown>[];
+  /** What a checkpoint cuts; the one that `services.keyedState` made. */
+  readonly state?: HeapKeyedState;
+  /** Begins the end of input. Called once, after the last record. */
+  finish?(): Slices;
+  /** Lets go of what it holds, after its last record or in the middle of a failure. Called once. */
+  close?(): void | Promise<void>;
+}
+
+/** Work that is done in slices, so that the subtask's loop can look at credit and clock between two of them. */
+export interface Slices {
+  /** Does the next, far less than a millisecond of the engine's work. true: there is more. */
+  step(): boolean;
+}
+
+export const DEFAULT_PORTS: readonly string[] = ["in"];
+
+export function defineOperator<D>(kind: OperatorKind<D>, id: string, definition: D): OperatorDefinition {
+  return {
+    id,
+    kind: kind.name,
+    details: kind.describe(definition),
+    open: (services, outputs) => kind.open(definition, services, outputs),
+  };
+}

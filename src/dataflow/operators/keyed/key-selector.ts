@@ -1,0 +1,24 @@
+/** The user's function that says which key a record has. */
+import { OperatorError } from "../../../errors.ts";
+import { describeValue } from "../../../state/described.ts";
+import type { Key } from "../../../state/descriptor.ts";
+
+/** The edge in front of a keyed operator has the same one: the sender picks the subtask, and the receiver the key. */
+export type KeySelector<T = unknown> = (value: T) => Key;
+
+/** With `checks` a selector is asked twice: one that answers another key would send a record elsewhere after a failure. */
+export function stableKey(operator: string, key: KeySelector, checks: boolean): KeySelector {
+  if (!checks) return key;
+  return (value) => {
+    const first = key(value);
+    const second = key(value);
+    if (Object.is(first, second) || typeof first === "object") return first;
+    throw new OperatorError(
+      operator,
+      new Error(
+        `its keyBy answers ${describeValue(first)} and then ${describeValue(second)} for the same record. A key must follow ` +
+          "from the record alone: no random numbers, no clock",
+      ),
+    );
+  };
+}

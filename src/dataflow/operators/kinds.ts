@@ -1,0 +1,16 @@
+/**
+ * The table of kinds: every operator that a job can be made of.
+ *
+ * A new operator is a file in this folder, a row here, and a method of the builder. Nothing else asks for kinds: planner,
+ * fingerprint, restore plan, graph, draft and commands read the details of an operator, and a coordinator reads the plan.
+ */
+import { iterate } from "./iterate.ts";
+import { processKind } from "./keyed/process.ts";
+import { reduce } from "./keyed/reduce.ts";
+import { sink } from "./sink.ts";
+import { source } from "./source.ts";
+import { filter } from "./stateless/filter.ts";
+import { flatMap } from "./stateless/flat-map.ts";
+import { map } from "./stateless/map.ts";
+
+export const operatorKinds = { source, map, filter, flatMap, process: processKind, reduce, iterate, sink };
