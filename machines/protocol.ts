@@ -10,21 +10,13 @@
 import type { AbandonedCheckpoint } from "./abandoned.ts";
 import type { Fallback } from "./fallback.ts";
 import type { GraphPlan } from "./graph-plan.ts";
+import type { ObjectHandle, SubtaskName, SubtaskSnapshot } from "./snapshot.ts";
 
 export type * from "./graph-plan.ts";
+export type * from "./snapshot.ts";
 
-/** `<vertex>/<index>`: one parallel instance of a vertex. */
-export type SubtaskName = string;
-
-/** `<sink operator>@<checkpoint id>`: one transaction of one sink subtask; with incarnation and writer it is P4's id. */
+/** `<sink operator>/<writer>@<checkpoint id>`: one transaction of one sink subtask; with the incarnation it is P4's id. */
 export type TransactionName = string;
-
-export interface ObjectHandle {
-  readonly name: string;
-  readonly bytes: number;
-  /** `sha256:<hex>` of the content. */
-  readonly digest: string;
-}
 
 /* ------------------------------------------------------------------ durable */
 
@@ -309,63 +301,6 @@ export interface CheckpointOptions {
 /** Why a subtask declines a checkpoint whose barriers cannot be completed; failures of a snapshot name themselves. */
 export type BarrierDecline = Extract<DeclineReason, "declined-subsumed" | "declined-on-cancellation-barrier">;
 
-/**
- * Records that the barrier of an unaligned checkpoint has overtaken on one channel, or that were in front of the one that came
- * back over a feedback channel; as records: restore can route each one again. Either inline or `bytes` bytes at `offset` of an
- * object that the channels of a subtask share. What is too large for one object has several handles, in order.
- */
-export interface ChannelStateHandle {
-  readonly edge: string;
-  readonly from: number;
-  readonly to: number;
-  readonly records: number;
-  readonly bytes: number;
-  readonly inline: Uint8Array | null;
-  readonly object: ObjectHandle | null;
-  readonly offset: number;
-}
-
-/** The state of one operator's subtask, or its share of it. */
-export interface StateHandle {
-  readonly operator: string;
-  readonly subtaskIndex: number;
-  readonly kind: "keyed" | "splits" | "sink";
-  /** Small plain data travels inside the acknowledgement and the manifest. */
-  readonly inline: unknown;
-  /** The objects that hold the rest, in order. */
-  readonly objects: readonly ObjectHandle[];
-}
-
-export interface CommittableHandle {
-  /** Of the job that wrote it: a fork commits what it inherits under the name of whom it has it from (P4). */
-  readonly incarnation: string;
-  readonly sink: string;
-  readonly writer: number;
-  readonly checkpointId: number;
-  readonly staged: readonly ObjectHandle[];
-  readonly detail: unknown;
-}
-
-/** What one subtask hands over when it acknowledges a checkpoint. */
-export interface SubtaskSnapshot {
-  readonly subtask: SubtaskName;
-  readonly states: readonly StateHandle[];
-  /** Every uncommitted transaction with an id up to this checkpoint, all of them durable (P13). */
-  readonly transactions: readonly CommittableHandle[];
-  /** Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop. */
-  readonly channels: readonly ChannelStateHandle[];
-  /** All input processed and `finish` run, before the barrier (P19). */
-  readonly finished: boolean;
-  readonly alignmentMs: number;
-  readonly syncMs: number;
-  readonly asyncMs: number;
-  /** Of its objects. */
-  readonly bytes: number;
-  /** Of `channels`, inline ones included. */
-  readonly persistedInFlightBytes: number;
-}
-
-/** What a completed checkpoint is on disk; always the complete set of what a restore needs. */
 /** What makes a savepoint readable by itself: nothing else has to be there to restore from it. */
 export interface SavepointMetadata {
   readonly format: 1;

@@ -3,15 +3,7 @@
  *
  * Owns: the decision. Does not own: reading the facts, retrying reads that stalled (never taken for missing).
  */
-import type {
-  ChannelStateHandle,
-  CommittableHandle,
-  CompletedCheckpoint,
-  JobRecord,
-  Manifest,
-  StateHandle,
-  SubtaskName,
-} from "./protocol.ts";
+import type { CompletedCheckpoint, JobRecord, Manifest } from "./protocol.ts";
 
 /** What a leader read found under the name that the record's latest checkpoint gives. */
 export type ManifestFound =
@@ -52,24 +44,4 @@ export function planRecovery(record: JobRecord, found: ManifestFound | undefined
   if (manifest.graphFingerprint !== record.graphFingerprint)
     return { plan: "stop", reason: `the manifest of ${name} was taken of another job graph` };
   return { plan: "restore", checkpoint: latest, manifest };
-}
-
-/** What one subtask gets back, under unchanged parallelism. */
-export interface SubtaskRestore {
-  readonly states: readonly StateHandle[];
-  readonly transactions: readonly CommittableHandle[];
-  /** Processed after the state is there and before any frame of a channel, in this order. */
-  readonly channels: readonly ChannelStateHandle[];
-  readonly finished: boolean;
-}
-
-export function restoreOf(plan: RecoveryPlan, subtask: SubtaskName): SubtaskRestore {
-  const snapshot =
-    plan.plan === "restore" ? plan.manifest.subtasks.find((one) => one.subtask === subtask) : undefined;
-  return {
-    states: snapshot?.states ?? [],
-    transactions: snapshot?.transactions ?? [],
-    channels: snapshot?.channels ?? [],
-    finished: snapshot?.finished ?? false,
-  };
 }

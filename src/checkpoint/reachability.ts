@@ -7,7 +7,7 @@
  *   is about to name, and one of a newer generation means that the record is out of date.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
-import { generationIn, type StoredObject } from "./storage.ts";
+import { generationIn, type StoredObject, stateObjects } from "./storage.ts";
 
 /** An object that a checkpoint needs. */
 export interface NamedObject {
@@ -20,8 +20,11 @@ export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): 
   return [
     { handle: checkpoint.manifest, purpose: "manifest" },
     ...manifest.subtasks.flatMap(({ subtask, states, channels, transactions }) => [
-      ...states.flatMap(({ operator, objects }) =>
-        objects.map((handle) => ({ handle, purpose: `state of ${operator} in ${subtask}` })),
+      ...states.flatMap((state) =>
+        stateObjects(state).map((handle) => ({
+          handle,
+          purpose: `state of ${state.operator} in ${subtask}`,
+        })),
       ),
       ...channels.flatMap(({ edge, object }) =>
         object === null ? [] : [{ handle: object, purpose: `records of edge ${edge} to ${subtask}` }],

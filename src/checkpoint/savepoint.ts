@@ -12,7 +12,13 @@
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Manifest, ObjectHandle, SavepointMetadata } from "../../machines/protocol.ts";
+import type {
+  Manifest,
+  ObjectHandle,
+  SavepointMetadata,
+  StateHandle,
+  StatePiece,
+} from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
 import { digestText, newDigest } from "./content.ts";
 import { type CheckpointStorage, listAll, neededObjects } from "./storage.ts";
@@ -93,10 +99,19 @@ export async function copyManifest(
     for (const object of objects) handles.push(await copy(object));
     return handles;
   };
+  const copyState = async (state: StateHandle): Promise<StateHandle> => {
+    if (state.kind === "operator") return state;
+    const pieces: StatePiece[] = [];
+    for (const piece of state.pieces) {
+      const { content } = piece;
+      pieces.push(content instanceof Uint8Array ? piece : { ...piece, content: await copy(content) });
+    }
+    return { ...state, pieces };
+  };
   const subtasks = [];
   for (const snapshot of manifest.subtasks) {
     const states = [];
-    for (const state of snapshot.states) states.push({ ...state, objects: await copyAll(state.objects) });
+    for (const state of snapshot.states) states.push(await copyState(state));
     const transactions = [];
     for (const transaction of snapshot.transactions)
       transactions.push({ ...transaction, staged: await copyAll(transaction.staged) });

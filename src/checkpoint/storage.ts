@@ -4,7 +4,7 @@
  * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
  * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
-import type { ObjectHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
+import type { ObjectHandle, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 import type { DirectoryNotes } from "./directory-notes.ts";
 
 export type { ObjectHandle };
@@ -121,5 +121,11 @@ export function snapshotObjects({
   channels,
 }: Pick<SubtaskSnapshot, "states" | "channels">): ObjectHandle[] {
   const shared = channels.flatMap(({ object }) => (object === null ? [] : [[object.name, object] as const]));
-  return [...states.flatMap((state) => state.objects), ...new Map(shared).values()];
+  return [...states.flatMap(stateObjects), ...new Map(shared).values()];
+}
+
+/** The objects that hold a state, in order; what travels in the manifest itself is none. */
+export function stateObjects(state: StateHandle): ObjectHandle[] {
+  if (state.kind === "operator") return [];
+  return state.pieces.flatMap(({ content }) => (content instanceof Uint8Array ? [] : [content]));
 }

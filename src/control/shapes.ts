@@ -348,17 +348,33 @@ const generationRequest: z.ZodType<GenerationRequest> = z.discriminatedUnion("ty
 /* ------------------------------------------------------------------ to a generation's leader */
 
 const subtask = text;
+const bytes = z.instanceof(Uint8Array);
+const keyGroups = z.object({ first: count, last: count });
+const state = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("keyed"),
+    operator: text,
+    state: text,
+    keyGroups,
+    pieces: z.array(
+      z.object({
+        content: z.union([bytes, object]),
+        segments: z.array(z.object({ keyGroups, offset: count, bytes: count })),
+      }),
+    ),
+  }),
+  z.object({
+    kind: z.literal("operator"),
+    operator: text,
+    state: text,
+    distribution: z.enum(["list", "union", "broadcast", "own"]),
+    subtaskIndex: count,
+    entries: z.array(bytes),
+  }),
+]);
 const snapshot = z.object({
   subtask,
-  states: z.array(
-    z.object({
-      operator: text,
-      subtaskIndex: count,
-      kind: z.enum(["keyed", "splits", "sink"]),
-      inline: z.unknown(),
-      objects: z.array(object),
-    }),
-  ),
+  states: z.array(state),
   transactions: z.array(
     z.object({
       incarnation: text,

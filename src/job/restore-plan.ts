@@ -5,7 +5,9 @@
  * is dropped only when its operator was named: never by a flag for all.
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
-import { finishedIn, finishedOperators, finishedProblems, isFinished } from "./finished-operators.ts";
+import { stateObjects } from "../checkpoint/storage.ts";
+import { assign } from "./assignment.ts";
+import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
 
 export interface RestoredOperator {
@@ -104,40 +106,25 @@ export function planRestore(
   return { operators, problems };
 }
 
-/** The snapshots of `to`'s subtasks, of a plan without problems. */
+/**
+ * The snapshots of `to`'s subtasks, of a plan without problems. A fork writes under a name of its own: what a sink remembers of its
+ * target is another's.
+ */
 export function snapshotsFor(
   { plan, manifest }: Pick<RestoredFrom, "plan" | "manifest">,
   to: GraphPlan,
   dropped: readonly string[],
 ): SubtaskSnapshot[] {
-  const kept = <T extends { readonly operator: string } | { readonly sink: string }>(one: T): boolean =>
-    !dropped.includes("operator" in one ? one.operator : one.sink);
-  const states = manifest.subtasks.flatMap((subtask) => subtask.states).filter(kept);
-  const transactions = manifest.subtasks.flatMap((subtask) => subtask.transactions).filter(kept);
-  const channels = manifest.subtasks.flatMap((subtask) => subtask.channels);
-  const finished = finishedIn(to, finishedOperators(plan, manifest.subtasks), dropped);
-  return to.vertices.flatMap((vertex) => {
-    const inputs = new Set(to.edges.filter((edge) => edge.to === vertex.id).map(({ id }) => id));
-    return Array.from({ length: vertex.parallelism }, (_, index): SubtaskSnapshot => {
-      const subtask = `${vertex.id}/${index}`;
-      const mine = new Set(vertex.operators.map(({ id }) => id));
-      return {
-        subtask,
-        // A fork writes under a name of its own: what a sink remembers of its target is another's.
-        states: states.filter(
-          (state) => mine.has(state.operator) && state.subtaskIndex === index && state.kind !== "sink",
-        ),
-        transactions: transactions.filter(({ sink, writer }) => mine.has(sink) && writer === index),
-        channels: channels.filter((channel) => inputs.has(channel.edge) && channel.to === index),
-        finished: isFinished(vertex, index, finished),
-        alignmentMs: 0,
-        syncMs: 0,
-        asyncMs: 0,
-        bytes: 0,
-        persistedInFlightBytes: 0,
-      };
-    });
-  });
+  return [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
+    subtask,
+    ...restore,
+    states: restore.states.filter((state) => state.kind === "keyed" || state.distribution !== "own"),
+    alignmentMs: 0,
+    syncMs: 0,
+    asyncMs: 0,
+    bytes: 0,
+    persistedInFlightBytes: 0,
+  }));
 }
 
 /** Records on a channel belong to the two subtasks at its ends. */
@@ -206,11 +193,10 @@ function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
     return known;
   };
   for (const { states, transactions } of snapshots) {
-    for (const { operator, kind, inline, objects } of states) {
-      const stored = of(operator);
-      const name = kind === "keyed" ? (inline as { readonly state?: string }).state : undefined;
-      if (name !== undefined && !stored.states.includes(name)) stored.states.push(name);
-      stored.bytes += objects.reduce((sum, object) => sum + object.bytes, 0);
+    for (const state of states) {
+      const stored = of(state.operator);
+      if (state.kind === "keyed" && !stored.states.includes(state.state)) stored.states.push(state.state);
+      stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
     }
     for (const { sink, staged } of transactions)
       of(sink).bytes += staged.reduce((sum, object) => sum + object.bytes, 0);

@@ -8,18 +8,15 @@
  * - K2 Keys that a Map takes for equal have the same key group (0 and -0, every NaN). 1, "1", 1n and true are four keys.
  * - K3 Every key group is in the range of exactly one subtask, which is its owner.
  */
+import type { KeyGroupRange } from "../../machines/protocol.ts";
 import { ConfigurationError, invariant } from "../errors.ts";
 import { describeValue, silence } from "./described.ts";
 import type { Key } from "./descriptor.ts";
 
+export type { KeyGroupRange };
+
 const MAX_PARALLELISM_MIN = 128;
 const MAX_PARALLELISM_MAX = 32_768;
-
-/** Both ends belong to it; empty when `last < first`. */
-export interface KeyGroupRange {
-  readonly first: number;
-  readonly last: number;
-}
 
 const SEED_STRING = 0;
 const SEED_NUMBER = 1;

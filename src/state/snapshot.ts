@@ -19,11 +19,11 @@
  * UTF-16 (UTF-8 would make lone surrogates equal). Keys of mixed types, bigints and booleans are strings with a
  * letter in front. Values that are not all numbers are columns (columns.ts) or one array of codec.ts.
  */
+import type { KeyGroupRange, SnapshotSegment } from "../../machines/protocol.ts";
 import { ObjectCorruptError } from "../errors.ts";
 import { decodeValue, encodePlain } from "./codec.ts";
 import { type ColumnEncoder, decodeColumns } from "./columns.ts";
 import type { Key } from "./descriptor.ts";
-import type { KeyGroupRange } from "./key-groups.ts";
 
 export interface EncodedChunk {
   readonly keyGroups: KeyGroupRange;
@@ -56,13 +56,6 @@ export interface StateRestorer {
 export interface SnapshotBytes {
   readonly object: string;
   readonly bytes: Uint8Array;
-}
-
-/** A run of chunks that begins and ends at a border of key groups. */
-export interface SnapshotSegment {
-  readonly keyGroups: KeyGroupRange;
-  readonly offset: number;
-  readonly bytes: number;
 }
 
 const SEGMENT_BYTES_MIN = 65_536;

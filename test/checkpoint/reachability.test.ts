@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { JobStatus } from "../../machines/protocol.ts";
 import { objectsOf, unreachable } from "../../src/checkpoint/reachability.ts";
 import { generationIn, objectNames } from "../../src/checkpoint/storage.ts";
-import { completedCheckpoint, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { completedCheckpoint, keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const at = { job: "word-count", incarnation: "i1" };
 const object = (name: string) => ({ name, bytes: 1, digest: "sha256:00" });
@@ -15,9 +15,7 @@ describe("what a checkpoint needs", () => {
     const manifest = manifestOf(7, {
       subtasks: [
         subtaskSnapshot({
-          states: [
-            { operator: "count", subtaskIndex: 0, kind: "keyed", inline: null, objects: [object(state(2))] },
-          ],
+          states: [keyedHandle("count", [object(state(2))])],
           transactions: [
             {
               incarnation: "i1",

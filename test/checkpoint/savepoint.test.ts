@@ -13,11 +13,11 @@ import {
   splitLocation,
   writeSavepoint,
 } from "../../src/checkpoint/savepoint.ts";
-import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
+import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { decodeValue, encodeValue } from "../../src/state/codec.ts";
-import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const codec = { encode: encodeValue, decode: decodeValue };
 const NEVER = new AbortController().signal;
@@ -35,7 +35,6 @@ async function directory(): Promise<CheckpointStorage> {
 async function metadataIn(from: CheckpointStorage): Promise<SavepointMetadata> {
   const shared = await from.put("words/i1/1/checkpoint-7/state", bytes("state"));
   const staged = await from.put("words/i1/1/transaction-0", bytes("output"));
-  const state = { operator: "count", subtaskIndex: 0, kind: "keyed", inline: null } as const;
   const transaction = { incarnation: "i1", sink: "out", writer: 0, checkpointId: 7, detail: [1] };
   return {
     ...{ format: 1, location, createdAtMs: 1, drained: false, splits: {} },
@@ -43,10 +42,10 @@ async function metadataIn(from: CheckpointStorage): Promise<SavepointMetadata> {
     manifest: manifestOf(7, {
       subtasks: [
         subtaskSnapshot({
-          states: [{ ...state, objects: [shared] }],
+          states: [keyedHandle("count", [shared], 0, 2)],
           transactions: [{ ...transaction, staged: [staged] }],
         }),
-        subtaskSnapshot({ subtask: "count/1", states: [{ ...state, subtaskIndex: 1, objects: [shared] }] }),
+        subtaskSnapshot({ subtask: "count/1", states: [keyedHandle("count", [shared], 1, 2)] }),
       ],
     }),
   };
@@ -86,10 +85,11 @@ describe.each([
       subtasks: [{ subtask: "count/0" }, { subtask: "count/1" }],
     });
     const [first, second] = manifest.subtasks;
-    expect(first!.states[0]!.objects).toEqual(second!.states[0]!.objects);
+    const [object] = stateObjects(first!.states[0]!);
+    expect(stateObjects(second!.states[0]!)).toEqual([object]);
     const text = async (handle: Parameters<CheckpointStorage["get"]>[0]) =>
       new TextDecoder().decode(await to.get(handle));
-    expect(await text(first!.states[0]!.objects[0]!)).toBe("state");
+    expect(await text(object!)).toBe("state");
     expect(await text(first!.transactions[0]!.staged[0]!)).toBe("output");
     expect(await namesIn(to)).toHaveLength(3);
   });

@@ -2,7 +2,7 @@
 import type { CompletedCheckpoint, JobRecord } from "../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames } from "../../src/checkpoint/storage.ts";
 import { encodeManifest } from "../../src/runtime/manifest.ts";
-import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 export interface StoredCheckpoint extends CompletedCheckpoint {
   /** Names of all that it needs: manifest, state, staged. */
@@ -30,7 +30,7 @@ export async function storeCheckpoint(
     ...{ job, incarnation, generation },
     subtasks: [
       subtaskSnapshot({
-        states: [{ operator: "count", subtaskIndex: 0, kind: "keyed", inline: [1, 2], objects: [state] }],
+        states: [keyedHandle("count", [state])],
         transactions: [{ incarnation, sink: "out", writer: 0, checkpointId, staged: [staged], detail: null }],
         alignmentMs: 1.5,
         syncMs: 0.25,

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { GraphPlan, OperatorPlan, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
+import type { GraphPlan, OperatorPlan, SubtaskSnapshot } from "../../machines/protocol.ts";
+import { memoryHandle } from "../../src/dataflow/operators/sink.ts";
+import { splitsHandle } from "../../src/dataflow/operators/source.ts";
 import { positionsOf, splitsOf } from "../../src/dataflow/source.ts";
 import { planRestore, snapshotsFor } from "../../src/job/restore-plan.ts";
 import { newSplits, restoredSplits, type Splits } from "../../src/job/restored-splits.ts";
-import { manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { ownerOf } from "../../src/state/key-groups.ts";
+import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const source: OperatorPlan = { id: "log", kind: "source", inputs: [], connector: "memory" };
 const one: OperatorPlan = { id: "one", kind: "map", inputs: [{ from: "log" }] };
@@ -21,23 +24,19 @@ const before = plan([
 ]);
 
 const object = (name: string, bytes = 5) => ({ name, bytes, digest: "sha256:00" });
-const stateOf = (operator: string, subtaskIndex: number, kind: StateHandle["kind"]): StateHandle => ({
-  operator,
-  subtaskIndex,
-  kind,
-  inline: kind === "keyed" ? { state: "n" } : null,
-  objects: kind === "keyed" ? [object(`${operator}-${subtaskIndex}`)] : [],
-});
 const transaction = (writer: number) => ({
   ...{ incarnation: "i1", sink: "out", writer, checkpointId: 7 },
   staged: [object(`staged-${writer}`, 3)],
   detail: null,
 });
 const subtasks: SubtaskSnapshot[] = [0, 1].flatMap((index) => [
-  subtaskSnapshot({ subtask: `log/${index}`, states: [stateOf("log", index, "splits")] }),
+  subtaskSnapshot({ subtask: `log/${index}`, states: [splitsHandle("log", index, [])] }),
   subtaskSnapshot({
     subtask: `count/${index}`,
-    states: [stateOf("count", index, "keyed"), stateOf("out", index, "sink")],
+    states: [
+      keyedHandle("count", [object(`count-${index}`)], index, 2),
+      memoryHandle("out", index, "a path"),
+    ],
     transactions: [transaction(index)],
   }),
 ]);
@@ -174,7 +173,11 @@ describe("the snapshots of the new job's subtasks", () => {
       snapshotsFor({ plan: before, manifest }, to, dropped).map(({ subtask, states, transactions }) => [
         subtask,
         [
-          ...states.map(({ operator, subtaskIndex }) => `${operator} ${subtaskIndex}`),
+          ...states.map((state) =>
+            state.kind === "operator"
+              ? `${state.operator} ${state.subtaskIndex}`
+              : `${state.operator} ${ownerOf(state.keyGroups.first, 2, 128)}`,
+          ),
           ...transactions.map(({ sink: of, writer }) => `${of}@${writer}`),
         ],
       ]),

@@ -2,13 +2,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CompletedCheckpoint, Manifest } from "../../machines/protocol.ts";
-import { type ManifestFound, planRecovery, restoreOf } from "../../machines/recovery.ts";
-import { completedCheckpoint, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import { type ManifestFound, planRecovery } from "../../machines/recovery.ts";
+import {
+  completedCheckpoint,
+  jobRecord,
+  keyedHandle,
+  manifestOf,
+  subtaskSnapshot,
+} from "../support/job-record.ts";
 
 const checkpoint = completedCheckpoint(7, 3);
 const recordWith = (checkpoints: readonly CompletedCheckpoint[]) => jobRecord({ generation: 4, checkpoints });
 const snapshot = subtaskSnapshot({
-  states: [{ operator: "count", subtaskIndex: 0, kind: "keyed", inline: 1, objects: [] }],
+  states: [keyedHandle("count", [])],
   transactions: [{ incarnation: "i1", sink: "out", writer: 0, checkpointId: 7, staged: [], detail: null }],
   finished: true,
 });
@@ -86,25 +92,5 @@ describe("recovery", () => {
       }),
       { numRuns: 1000 },
     );
-  });
-});
-
-describe("what a subtask gets back", () => {
-  const plan = planRecovery(record, found());
-
-  it("is its own part of the manifest, transactions and `finished` included (P17, P19)", () => {
-    expect(restoreOf(plan, "count/0")).toEqual({
-      states: snapshot.states,
-      transactions: snapshot.transactions,
-      channels: snapshot.channels,
-      finished: true,
-    });
-  });
-
-  it("is nothing for a subtask that was not there, or after a fresh start", () => {
-    const nothing = { states: [], transactions: [], channels: [], finished: false };
-    expect(restoreOf(plan, "count/1")).toEqual(nothing);
-    expect(restoreOf({ plan: "fresh" }, "count/0")).toEqual(nothing);
-    expect(restoreOf({ plan: "stop", reason: "" }, "count/0")).toEqual(nothing);
   });
 });

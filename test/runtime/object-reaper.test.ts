@@ -11,7 +11,13 @@ import { objectNames } from "../../src/checkpoint/storage.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { ObjectReaper } from "../../src/runtime/leader/checkpoints/object-reaper.ts";
 import { encodeValue } from "../../src/state/codec.ts";
-import { checkpointingConfig, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
+import {
+  checkpointingConfig,
+  jobRecord,
+  keyedHandle,
+  manifestOf,
+  subtaskSnapshot,
+} from "../support/job-record.ts";
 import { latch } from "../support/latch.ts";
 import { settled } from "../support/manual-clock.ts";
 
@@ -66,7 +72,7 @@ class World {
       generation,
       subtasks: [
         subtaskSnapshot({
-          states: [{ operator: "count", subtaskIndex: 0, kind: "keyed", inline: null, objects }],
+          states: [keyedHandle("count", objects)],
           transactions: [
             { incarnation: "i", sink: "out", writer: 0, checkpointId, staged: handles, detail: null },
           ],

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
+import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
 import { StorageRefusedError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
-import { type KeyedStateDetail, SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
+import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
 import type { EncodedChunk } from "../../src/state/snapshot.ts";
 
 const unhandled: unknown[] = [];
@@ -17,9 +17,11 @@ afterEach(() => {
   process.off("unhandledRejection", note);
 });
 
-function cutOf(chunks: number) {
+const keyGroups = { first: 0, last: 0 };
+
+function cutOf(chunks: number, bytes = 100) {
   let left = chunks;
-  const chunk: EncodedChunk = { keyGroups: { first: 0, last: 0 }, entries: 1, bytes: new Uint8Array(100) };
+  const chunk: EncodedChunk = { keyGroups, entries: 1, bytes: new Uint8Array(bytes) };
   const cursor = { next: () => (left-- > 0 ? chunk : undefined), cancel() {} };
   return { operator: "count", state: "count", cursor };
 }
@@ -32,7 +34,7 @@ test("an upload that is refused while slices are still encoded fails the snapsho
   } as unknown as CheckpointStorage;
   const upload = new SnapshotUpload({
     cuts: [cutOf(3), cutOf(3)],
-    subtaskIndex: 0,
+    keyGroups,
     storage,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,
@@ -52,7 +54,7 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
     const storage = new MemoryStorage();
     const upload = new SnapshotUpload({
       cuts: [cutOf(3)],
-      subtaskIndex: 0,
+      keyGroups,
       storage,
       inlineBytesMax,
       objectName: (part) => `part-${part}`,
@@ -64,8 +66,11 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
     }
     const state = (await upload.stored())[0]!;
     return {
-      inline: (state.inline as KeyedStateDetail).bytes?.byteLength ?? 0,
-      objects: state.objects.map(({ name }) => name),
+      inline: state.pieces.reduce(
+        (sum, { content }) => sum + (content instanceof Uint8Array ? content.length : 0),
+        0,
+      ),
+      objects: stateObjects(state).map(({ name }) => name),
     };
   };
   const { inline: bytes, objects } = await uploaded(1000);
@@ -73,4 +78,71 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
   expect(objects).toEqual([]);
   expect(await uploaded(bytes)).toEqual({ inline: bytes, objects: [] });
   expect(await uploaded(bytes - 1)).toEqual({ inline: 0, objects: ["part-0"] });
+});
+
+test("ten states wait for a storage that stands still with no more bytes than one does, and go on when it reads (U2)", async () => {
+  const MIB = 1024 * 1024;
+  let taken = 0;
+  let encoded = 0;
+  let read: () => void = () => {};
+  const reading = new Promise<void>((resolve) => {
+    read = resolve;
+  });
+  const storage = {
+    async put(name: string, content: AsyncIterable<Uint8Array>) {
+      await reading;
+      for await (const piece of content) taken += piece.length;
+      return { name, bytes: 0, digest: "" };
+    },
+  } as unknown as CheckpointStorage;
+  const counted = () => {
+    const cut = cutOf(8, MIB / 2);
+    const next = () => {
+      const chunk = cut.cursor.next();
+      encoded += chunk?.bytes.length ?? 0;
+      return chunk;
+    };
+    return { ...cut, cursor: { ...cut.cursor, next } };
+  };
+  const upload = new SnapshotUpload({
+    cuts: Array.from({ length: 10 }, counted),
+    keyGroups,
+    storage,
+    inlineBytesMax: 10,
+    objectName: (part) => `part-${part}`,
+    onRoom() {},
+  });
+  let steps = 0;
+  while (upload.step(Number.POSITIVE_INFINITY) && steps++ < 1000);
+  expect(upload.encoded).toBe(false);
+  expect(encoded).toBeLessThanOrEqual(4.5 * MIB);
+  read();
+  while (!upload.encoded) {
+    upload.step(Number.POSITIVE_INFINITY);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  expect(await upload.stored()).toHaveLength(10);
+  expect(taken).toBe(40 * MIB);
+});
+
+test("encoding does not wait for an upload that has failed", async () => {
+  const storage = {
+    put: async () => {
+      throw new StorageRefusedError("the bucket is full");
+    },
+  } as unknown as CheckpointStorage;
+  const upload = new SnapshotUpload({
+    cuts: [cutOf(20, 1024 * 1024)],
+    keyGroups,
+    storage,
+    inlineBytesMax: 10,
+    objectName: (part) => `part-${part}`,
+    onRoom() {},
+  });
+  for (let steps = 0; !upload.encoded && steps < 1000; steps++) {
+    upload.step(0);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  expect(upload.encoded).toBe(true);
+  await expect(upload.stored()).rejects.toThrow("the bucket is full");
 });

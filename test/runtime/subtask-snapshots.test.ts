@@ -30,7 +30,7 @@ test("it is told when a cut is encoded, and when it is stored; a cut that is can
   const told: { readonly type: string; readonly checkpointId: number }[] = [];
   const snapshots = new SubtaskSnapshots({
     subtask: "sum/0",
-    subtaskIndex: 0,
+    keyGroups: { first: 0, last: 7 },
     deployment: { job: "j", incarnation: "i", generation: 1 } as Deployment,
     storage: new MemoryStorage(),
     inlineBytesMax: 100,

@@ -3,10 +3,12 @@ import type {
   CheckpointingConfig,
   CompletedCheckpoint,
   JobRecord,
+  KeyedStateHandle,
   Manifest,
   ObjectHandle,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
+import { keyGroupRangeOf } from "../../src/state/key-groups.ts";
 
 /** As a job without options has it, but with an interval. */
 export function checkpointingConfig(some: Partial<CheckpointingConfig> = {}): CheckpointingConfig {
@@ -113,4 +115,19 @@ export function manifestOf(checkpointId: number, some: Partial<Manifest> = {}): 
     subtasks: [],
     ...some,
   };
+}
+
+/** State "n" of an operator, in objects that hold all key groups of the subtask. */
+export function keyedHandle(
+  operator: string,
+  objects: readonly ObjectHandle[],
+  subtaskIndex = 0,
+  parallelism = 1,
+): KeyedStateHandle {
+  const keyGroups = keyGroupRangeOf(subtaskIndex, parallelism, 128);
+  const pieces = objects.map((content) => ({
+    content,
+    segments: [{ keyGroups, offset: 0, bytes: content.bytes }],
+  }));
+  return { kind: "keyed", operator, state: "n", keyGroups, pieces };
 }

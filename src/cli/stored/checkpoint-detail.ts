@@ -9,6 +9,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { objectsOf } from "../../checkpoint/reachability.ts";
+import { stateObjects } from "../../checkpoint/storage.ts";
 import { encodeValue } from "../../state/codec.ts";
 import { age, count, counted, moment, size, table } from "../text.ts";
 import type { Retained } from "./retained.ts";
@@ -74,6 +75,7 @@ export interface SubtaskDetail {
   readonly bytes: number;
   readonly states: readonly {
     readonly operator: string;
+    readonly state: string;
     readonly kind: StateHandle["kind"];
     /** Travels in the manifest itself. */
     readonly inlineBytes: number;
@@ -121,13 +123,23 @@ function subtaskDetailOf(snapshot: SubtaskSnapshot): SubtaskDetail {
   const { states, transactions, ...rest } = snapshot;
   return {
     ...rest,
-    states: states.map(({ operator, kind, inline, objects }) => ({
-      operator,
-      kind,
-      inlineBytes: inlineBytes(inline),
-      objects,
-    })),
+    states: states.map(stateDetailOf),
     transactions: transactions.map(transactionDetailOf),
+  };
+}
+
+function stateDetailOf(state: StateHandle): SubtaskDetail["states"][number] {
+  const { operator, kind } = state;
+  const inline =
+    kind === "operator"
+      ? state.entries
+      : state.pieces.flatMap(({ content }) => (content instanceof Uint8Array ? [content] : []));
+  return {
+    operator,
+    state: state.state,
+    kind,
+    inlineBytes: inline.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    objects: stateObjects(state),
   };
 }
 
@@ -172,8 +184,8 @@ function describeSubtasks(subtasks: readonly SubtaskDetail[]): string {
 /** What it holds and where that lies; empty when it holds nothing. */
 function describeHandles({ subtask, states, transactions }: SubtaskDetail): string {
   const lines = [
-    ...states.flatMap(({ operator, kind, inlineBytes: inline, objects }) =>
-      describeParts(`state of ${operator} (${kind})`, inline, objects),
+    ...states.flatMap(({ operator, state, kind, inlineBytes: inline, objects }) =>
+      describeParts(`state of ${operator} (${kind === "keyed" ? kind : state})`, inline, objects),
     ),
     ...transactions.flatMap(({ transaction, writer, inlineBytes: inline, staged }) =>
       describeParts(`transaction ${transaction} of writer ${writer}`, inline, staged),

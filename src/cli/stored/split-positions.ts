@@ -4,6 +4,7 @@
  */
 import { inspect } from "node:util";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import { isSplits, splitsIn } from "../../dataflow/operators/source.ts";
 import type { Skipped, SplitPosition } from "../../dataflow/source.ts";
 import { describeSkipped } from "../gaps.ts";
 import { count, table } from "../text.ts";
@@ -37,17 +38,15 @@ const POSITION_CHARS_MAX = 200;
 
 export function splitDetailsOf(manifest: Manifest): SplitDetail[] {
   return manifest.subtasks.flatMap(({ subtask, states }) =>
-    states
-      .filter(({ kind }) => kind === "splits")
-      .flatMap(({ operator, inline }) =>
-        (inline as readonly SplitPosition[]).map((one) => ({
-          source: operator,
-          subtask,
-          split: one.split.id,
-          jetstream: streamPositionOf(one),
-          position: textOf(one.position),
-        })),
-      ),
+    states.filter(isSplits).flatMap((state) =>
+      (splitsIn([state], state.operator) ?? []).map((one) => ({
+        source: state.operator,
+        subtask,
+        split: one.split.id,
+        jetstream: streamPositionOf(one),
+        position: textOf(one.position),
+      })),
+    ),
   );
 }
 

@@ -1,4 +1,6 @@
 /** The end of a chain: records go to the writer, which the subtask opens, cuts, commits and closes. */
+import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
 
 import { isAnswer, refuseAnswer, wanted } from "../answers.ts";
 import type { Sink } from "../sink.ts";
@@ -25,3 +27,25 @@ export const sink: OperatorKind<{ readonly sink: Sink<unknown> }> = {
     };
   },
 };
+
+/** Name of the state that holds what a writer remembers of its target: one entry, or none. */
+const SINK_STATE = "sink";
+
+/** @param memory undefined: the writer remembers nothing */
+export function memoryHandle(operator: string, subtaskIndex: number, memory: unknown): OperatorStateHandle {
+  const entries = memory === undefined ? [] : [encodeValue(memory)];
+  return { kind: "operator", operator, state: SINK_STATE, distribution: "own", subtaskIndex, entries };
+}
+
+/** The memory of the writer of this subtask; undefined: there is none. */
+export function memoryIn(states: readonly StateHandle[], operator: string, subtaskIndex: number): unknown {
+  const handle = states.find(
+    (one) => isMemory(one) && one.operator === operator && one.subtaskIndex === subtaskIndex,
+  );
+  const entry = handle?.kind === "operator" ? handle.entries[0] : undefined;
+  return entry === undefined ? undefined : decodeValue(entry);
+}
+
+function isMemory(state: StateHandle): state is OperatorStateHandle {
+  return state.kind === "operator" && state.state === SINK_STATE;
+}

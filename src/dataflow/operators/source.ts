@@ -1,5 +1,8 @@
 /** The beginning of a vertex that reads: records come in from the reader, which the subtask polls. */
-import type { Source } from "../source.ts";
+import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
+import { InvariantError } from "../../errors.ts";
+import { decodeValue, encodeValue } from "../../state/codec.ts";
+import type { Source, SplitPosition } from "../source.ts";
 import type { OperatorKind } from "./contract.ts";
 
 export const source: OperatorKind<{ readonly source: Source<unknown> }> = {
@@ -7,3 +10,33 @@ export const source: OperatorKind<{ readonly source: Source<unknown> }> = {
   describe: ({ source }) => ({ source, beginsVertex: true }),
   open: (_, _services, outputs) => ({ inputs: [outputs.main] }),
 };
+
+/** Name of the state that holds a source's splits and how far each was read: one entry a split. */
+export const SPLITS_STATE = "splits";
+
+export function splitsHandle(
+  operator: string,
+  subtaskIndex: number,
+  positions: readonly SplitPosition[],
+): OperatorStateHandle {
+  const entries = positions.map(encodeValue);
+  return { kind: "operator", operator, state: SPLITS_STATE, distribution: "list", subtaskIndex, entries };
+}
+
+/** The splits that these states hold of a source; undefined: it has none, not even an empty one. */
+export function splitsIn(states: readonly StateHandle[], operator: string): SplitPosition[] | undefined {
+  const handles = states.filter((one) => isSplits(one) && one.operator === operator);
+  if (handles.length === 0) return undefined;
+  return handles.flatMap((handle) => (isSplits(handle) ? handle.entries.map(parseSplit) : []));
+}
+
+export function isSplits(state: StateHandle): state is OperatorStateHandle {
+  return state.kind === "operator" && state.state === SPLITS_STATE;
+}
+
+function parseSplit(entry: Uint8Array): SplitPosition {
+  const { split, position } = (decodeValue(entry) ?? {}) as Partial<SplitPosition>;
+  if (typeof split?.id !== "string")
+    throw new InvariantError("broken invariant: a split without an id was stored");
+  return { split, position };
+}

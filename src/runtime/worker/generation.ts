@@ -6,7 +6,6 @@
  */
 import type { FeedbackChannels } from "../../../machines/alignment.ts";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
-import { type RecoveryPlan, restoreOf } from "../../../machines/recovery.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import type { Bus } from "../../dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
@@ -27,6 +26,8 @@ import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
+import { assign, NOTHING, type SubtaskRestore } from "../../job/assignment.ts";
+import { planOf } from "../../job/plan.ts";
 import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import type { LoopPlace } from "./loop-rounds.ts";
@@ -36,7 +37,8 @@ export interface GenerationOptions extends WorkerSurroundings {
   readonly worker: string;
   readonly graph: JobGraph;
   readonly deployment: Deployment;
-  readonly plan: RecoveryPlan;
+  /** By subtask; none of one that begins without state. */
+  readonly restores: ReadonlyMap<SubtaskName, SubtaskRestore>;
   readonly bus: Bus;
   /** Records frames of one channel that were sent and not yet taken. */
   readonly windowFrames: number;
@@ -86,7 +88,7 @@ export class Generation {
   }
 
   #build(vertex: Vertex, index: number): Subtask {
-    const { graph, deployment, plan, send } = this.#options;
+    const { graph, deployment, restores, send } = this.#options;
     const fail = (error: unknown) => subtask.fail(error);
     const inputs: InputChannel[] = [];
     const channels: ChannelId[] = [];
@@ -122,7 +124,7 @@ export class Generation {
       ...this.#options,
       vertex,
       index,
-      restore: restoreOf(plan, `${vertex.id}/${index}`),
+      restore: restores.get(`${vertex.id}/${index}`) ?? NOTHING,
       gate:
         inputs.length === 0 ? undefined : new InputGate(inputs, entranceOf(vertex, channels, inputs, graph)),
       loop: placeInLoop(vertex, channels, outputs, graph),
@@ -246,23 +248,18 @@ function placeInLoop(
   };
 }
 
-export function planOfDeployment(deployment: Deployment, manifest: Manifest | undefined): RecoveryPlan {
-  if (deployment.restore === null) return { plan: "fresh" };
+/** @param manifest that of the checkpoint that the deployment restores */
+export function restoresOf(
+  deployment: Deployment,
+  graph: JobGraph,
+  manifest: Manifest | undefined,
+): ReadonlyMap<SubtaskName, SubtaskRestore> {
+  if (deployment.restore === null) return new Map();
   invariant(manifest !== undefined, "a deployment that restores comes with a manifest");
   const { checkpointId } = deployment.restore;
   invariant(manifest.checkpointId === checkpointId, `the manifest is that of ${manifest.checkpointId}`);
-  return {
-    plan: "restore",
-    manifest,
-    checkpoint: {
-      checkpointId,
-      generation: manifest.generation,
-      manifest: deployment.restore.manifest,
-      completedAtMs: 0,
-      bytes: 0,
-      allFinished: false,
-    },
-  };
+  const plan = planOf(graph);
+  return assign(manifest, plan, plan);
 }
 
 function indices(count: number): number[] {

@@ -5,13 +5,14 @@
  * when to cut and whose turn it is to commit (machines/subtask.ts).
  */
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../machines/protocol.ts";
-import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
 import type { ChainedOperator } from "../../dataflow/graph.ts";
 import { openWriter } from "../../dataflow/guarded-sink.ts";
+import { memoryHandle, memoryIn } from "../../dataflow/operators/sink.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
+import type { SubtaskRestore } from "../../job/assignment.ts";
 import { startTimer } from "../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 
@@ -32,7 +33,8 @@ export interface SinkTransactionsOptions {
   readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
 }
 
-const nameOf = (operator: string, checkpointId: number): TransactionName => `${operator}@${checkpointId}`;
+const nameOf = (operator: string, writer: number, checkpointId: number): TransactionName =>
+  `${operator}/${writer}@${checkpointId}`;
 
 export class SinkTransactions {
   readonly #options: SinkTransactionsOptions;
@@ -60,17 +62,15 @@ export class SinkTransactions {
     for (const { operator } of operators) {
       const { sink } = operator.details;
       if (sink === undefined) continue;
-      const restored = restore.states.find(
-        (state) => state.kind === "sink" && state.operator === operator.id,
-      );
-      const environment = this.#options.environmentOf(operator.id, restored?.inline);
+      const memory = memoryIn(restore.states, operator.id, this.#options.subtaskIndex);
+      const environment = this.#options.environmentOf(operator.id, memory);
       this.#sinks.push({
         operator: operator.id,
         writer: await openWriter(operator.id, sink, environment),
       });
     }
     const taken = restore.transactions.map((committable) => {
-      const transaction = nameOf(committable.sink, committable.checkpointId);
+      const transaction = nameOf(committable.sink, committable.writer, committable.checkpointId);
       this.#committables.set(transaction, committable);
       this.#actors.set(transaction, this.#startActor(committable.sink, transaction));
       return { transaction, checkpointId: committable.checkpointId };
@@ -95,7 +95,7 @@ export class SinkTransactions {
     for (const { operator, writer } of this.#sinks) {
       const preparing = writer.cut(checkpointId);
       if (preparing === undefined) continue;
-      const transaction = nameOf(operator, checkpointId);
+      const transaction = nameOf(operator, this.#options.subtaskIndex, checkpointId);
       const actor = this.#open.get(operator);
       invariant(actor !== undefined, `sink ${operator} has no open transaction`);
       this.#preparing.set(transaction, preparing);
@@ -109,13 +109,7 @@ export class SinkTransactions {
 
   snapshot(): StateHandle[] {
     const { subtaskIndex } = this.#options;
-    return this.#sinks.map(({ operator, writer }) => ({
-      operator,
-      subtaskIndex,
-      kind: "sink",
-      inline: writer.snapshot(),
-      objects: [],
-    }));
+    return this.#sinks.map(({ operator, writer }) => memoryHandle(operator, subtaskIndex, writer.snapshot()));
   }
 
   /** Uncommitted and durable, up to this checkpoint. */

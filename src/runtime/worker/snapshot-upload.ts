@@ -5,31 +5,30 @@
  * run (subtask-loop.ts).
  *
  * U1  What is written is the cut, whatever records do to the live state meanwhile.
- * U2  At most `PENDING_BYTES_MAX` encoded bytes wait for the storage; encoding stops until they have left.
+ * U2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding stops until they
+ *     have left.
  * U3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
  */
-import type { ObjectHandle, StateHandle } from "../../../machines/protocol.ts";
+import type {
+  KeyedStateHandle,
+  KeyGroupRange,
+  ObjectHandle,
+  SnapshotSegment,
+  StatePiece,
+} from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
-import { SegmentIndex, type SnapshotSegment } from "../../state/snapshot.ts";
+import { SegmentIndex } from "../../state/snapshot.ts";
 import { newLife } from "../life.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
 const PENDING_BYTES_MAX = 4 * 1024 * 1024;
 
-/** `StateHandle.inline` of keyed state. */
-export interface KeyedStateDetail {
-  readonly state: string;
-  /** The whole of a small state; undefined when it lies in objects. */
-  readonly bytes: Uint8Array | undefined;
-  /** Per object: which bytes hold which key groups. */
-  readonly segments: readonly (readonly SnapshotSegment[])[];
-}
-
 export interface SnapshotUploadOptions {
   readonly cuts: readonly StateCut[];
-  readonly subtaskIndex: number;
+  /** The subtask's. */
+  readonly keyGroups: KeyGroupRange;
   readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
   /** Name of the object that holds the given part of this snapshot. */
@@ -41,7 +40,9 @@ export interface SnapshotUploadOptions {
 export class SnapshotUpload {
   readonly #options: SnapshotUploadOptions;
   readonly #abort = newLife();
-  readonly #states: StateHandle[] = [];
+  readonly #states: KeyedStateHandle[] = [];
+  /** Encoded bytes of all objects that the storage has not taken yet (U2). */
+  #pendingBytes = 0;
   #index = 0;
   #object: OpenObject | undefined;
   #small: Uint8Array[] = [];
@@ -63,7 +64,7 @@ export class SnapshotUpload {
   /** Encodes until `deadlineMs` (of performance.now). true: there is more, and room for it. */
   step(deadlineMs: number): boolean {
     while (!this.encoded) {
-      if (this.#object !== undefined && this.#object.pendingBytes > PENDING_BYTES_MAX) return false;
+      if (this.#pendingBytes > PENDING_BYTES_MAX) return false;
       const cut = this.#options.cuts[this.#index]!;
       const chunk = cut.cursor.next();
       if (chunk === undefined) this.#endState(cut);
@@ -78,7 +79,7 @@ export class SnapshotUpload {
   }
 
   /** After the last step: resolves when every object is durable. */
-  async stored(): Promise<readonly StateHandle[]> {
+  async stored(): Promise<readonly KeyedStateHandle[]> {
     await Promise.all(this.#finished);
     return this.#states;
   }
@@ -103,15 +104,18 @@ export class SnapshotUpload {
   }
 
   #openObject(): void {
-    const object = new OpenObject(this.#options.onRoom);
+    const object = new OpenObject((bytes) => {
+      this.#pendingBytes += bytes;
+      if (bytes < 0) this.#options.onRoom();
+    });
     this.#object = object;
     for (const bytes of this.#small) object.add(bytes);
     this.#small = [];
     this.#smallBytes = 0;
     const name = this.#options.objectName(this.#parts++);
     const upload = this.#options.storage.put(name, object, this.#abort.signal);
-    // It may fail while later slices are still being encoded; `stored` tells.
-    upload.catch(() => undefined);
+    // It may fail while later slices are still being encoded, which then wait for nothing; `stored` tells.
+    upload.catch(() => object.abandon());
     this.#uploads.push(upload);
   }
 
@@ -127,50 +131,55 @@ export class SnapshotUpload {
     const small = this.#small;
     if (this.#object !== undefined) this.#closeObject();
     const segments = this.#closedSegments;
+    const inlineSegments = this.#segments.segments();
     this.#uploads = [];
     this.#small = [];
     this.#smallBytes = 0;
     this.#closedSegments = [];
     this.#segments = new SegmentIndex();
     this.#index++;
-    const inline: KeyedStateDetail = {
-      state: cut.state,
-      bytes: uploads.length === 0 ? Buffer.concat(small) : undefined,
-      segments,
-    };
     const at = this.#states.length;
     const handle = {
-      operator: cut.operator,
-      subtaskIndex: this.#options.subtaskIndex,
       kind: "keyed",
-      inline,
+      operator: cut.operator,
+      state: cut.state,
+      keyGroups: this.#options.keyGroups,
     } as const;
-    this.#states.push({ ...handle, objects: [] });
+    this.#states.push({ ...handle, pieces: piecesInline(small, inlineSegments) });
     const finished = Promise.all(uploads).then((objects) => {
-      this.#states[at] = { ...handle, objects };
+      if (objects.length === 0) return;
+      const pieces = objects.map((content, i) => ({ content, segments: segments[i]! }));
+      this.#states[at] = { ...handle, pieces };
     });
     finished.catch(() => undefined);
     this.#finished.push(finished);
   }
 }
 
+/** The whole of a small state; none of an empty one. */
+function piecesInline(chunks: readonly Uint8Array[], segments: readonly SnapshotSegment[]): StatePiece[] {
+  return chunks.length === 0 ? [] : [{ content: Buffer.concat(chunks), segments }];
+}
+
 /** The bytes of an object that is still being encoded, as the storage reads them. */
 class OpenObject implements AsyncIterable<Uint8Array> {
-  readonly #onRoom: () => void;
+  /** Told of bytes that wait from now on, and, below zero, of those that do not any more. */
+  readonly #onPending: (bytes: number) => void;
   #chunks: Uint8Array[] = [];
   #ended = false;
+  #abandoned = false;
   #wake: (() => void) | undefined;
   bytes = 0;
-  pendingBytes = 0;
 
-  constructor(onRoom: () => void) {
-    this.#onRoom = onRoom;
+  constructor(onPending: (bytes: number) => void) {
+    this.#onPending = onPending;
   }
 
   add(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
     this.bytes += chunk.byteLength;
-    this.pendingBytes += chunk.byteLength;
+    if (this.#abandoned) return;
+    this.#chunks.push(chunk);
+    this.#onPending(chunk.byteLength);
     this.#wake?.();
   }
 
@@ -179,15 +188,28 @@ class OpenObject implements AsyncIterable<Uint8Array> {
     this.#wake?.();
   }
 
+  /** The storage reads no more of it. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#release(this.#chunks);
+    this.#chunks = [];
+  }
+
+  #release(chunks: readonly Uint8Array[]): void {
+    const bytes = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (bytes > 0) this.#onPending(-bytes);
+  }
+
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     for (;;) {
       if (this.#chunks.length > 0) {
         const chunks = this.#chunks;
         this.#chunks = [];
-        const joined = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-        yield joined;
-        this.pendingBytes -= joined.byteLength;
-        this.#onRoom();
+        try {
+          yield chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+        } finally {
+          this.#release(chunks);
+        }
       } else if (this.#ended) return;
       else
         await new Promise<void>((resolve) => {

@@ -12,6 +12,7 @@
 import type {
   ChannelStateHandle,
   CommittableHandle,
+  KeyGroupRange,
   StateHandle,
   SubtaskName,
   SubtaskSnapshot,
@@ -27,7 +28,7 @@ import type { LoopWork, SubtaskLoop } from "./subtask-loop.ts";
 
 export interface SubtaskSnapshotsOptions {
   readonly subtask: SubtaskName;
-  readonly subtaskIndex: number;
+  readonly keyGroups: KeyGroupRange;
   readonly deployment: Deployment;
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
@@ -95,10 +96,10 @@ export class SubtaskSnapshots {
   take(cut: Cut): void {
     const loop = this.#loop;
     invariant(loop !== undefined, "a snapshot before the restore");
-    const { subtaskIndex, inlineBytesMax } = this.#options;
+    const { keyGroups, inlineBytesMax } = this.#options;
     const upload = new SnapshotUpload({
       cuts: cut.cutStates(),
-      subtaskIndex,
+      keyGroups,
       storage: this.#remembering(cut.checkpointId),
       inlineBytesMax,
       objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),

@@ -1,7 +1,6 @@
 /** Loads the keyed state of one subtask from what its manifest names, in slices, so that the process stays alive. */
 import type { ObjectHandle, StateHandle } from "../../../machines/protocol.ts";
 import type { Chain } from "../../dataflow/chain.ts";
-import type { KeyedStateDetail } from "./snapshot-upload.ts";
 
 const SLICE_MS = 4;
 
@@ -12,18 +11,12 @@ export async function restoreKeyedState(
 ): Promise<void> {
   for (const handle of states) {
     if (handle.kind !== "keyed") continue;
-    const detail = handle.inline as KeyedStateDetail;
-    const address = { operator: handle.operator, state: detail.state };
-    if (detail.bytes !== undefined) {
-      await load(chain, address, {
-        object: `state of ${handle.operator} in the manifest`,
-        bytes: detail.bytes,
+    for (const { content } of handle.pieces) {
+      const isInline = content instanceof Uint8Array;
+      await load(chain, handle, {
+        object: isInline ? `state of ${handle.operator} in the manifest` : content.name,
+        bytes: isInline ? content : await read(content),
       });
-      continue;
-    }
-    for (const object of handle.objects) {
-      const bytes = await read(object);
-      await load(chain, address, { object: object.name, bytes });
     }
   }
 }

@@ -12,7 +12,6 @@ import type {
   StateHandle,
   SubtaskName,
 } from "../../../machines/protocol.ts";
-import type { SubtaskRestore } from "../../../machines/recovery.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../../machines/subtask.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
@@ -21,6 +20,7 @@ import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
 import { firstOf, senderOf, type Vertex } from "../../dataflow/graph.ts";
 import { openReader } from "../../dataflow/guarded-source.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
+import { isSplits, splitsHandle, splitsIn } from "../../dataflow/operators/source.ts";
 import type { EdgeOutput } from "../../dataflow/output.ts";
 import {
   positionsOf,
@@ -30,6 +30,8 @@ import {
   splitsOf,
 } from "../../dataflow/source.ts";
 import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../errors.ts";
+import type { SubtaskRestore } from "../../job/assignment.ts";
+import { keyGroupRangeOf } from "../../state/key-groups.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import { stepEvent } from "../step-event.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
@@ -132,7 +134,7 @@ export class Subtask {
     this.#snapshots = new SubtaskSnapshots({
       ...options,
       subtask: this.name,
-      subtaskIndex: index,
+      keyGroups: keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism),
       tell: (event) => this.#host.send("subtask", event),
     });
     this.#barriers = new Barriers({
@@ -403,11 +405,8 @@ export class Subtask {
     const { source } = operator.details;
     invariant(source !== undefined, `vertex ${vertex.id} has neither a source nor an input`);
     if (restore.finished) return endedInput;
-    const restored = restore.states.find(
-      (state) => state.kind === "splits" && state.operator === operator.id,
-    );
     const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
-    const read = restored?.inline as readonly SplitPosition[] | undefined;
+    const read = splitsIn(restore.states, operator.id);
     const positions = positionsOf(read, dealt as SourceSplit[], deployment.splits[operator.id] ?? []);
     this.#reader = await openReader(operator.id, source, this.#environment(operator.id), positions);
     this.#skippedInput = new SkippedInput(this.#reader, this.name, this.#options);
@@ -467,8 +466,8 @@ export class Subtask {
     const { vertex, index, restore } = this.#options;
     const operator = firstOf(vertex);
     if (operator.details.source === undefined) return [];
-    if (this.#reader === undefined) return restore.states.filter((state) => state.kind === "splits");
-    return [{ operator: operator.id, subtaskIndex: index, kind: "splits", inline: positions, objects: [] }];
+    if (this.#reader === undefined) return restore.states.filter(isSplits);
+    return [splitsHandle(operator.id, index, positions)];
   }
 
   #reportProgress(checkpointId: number): void {

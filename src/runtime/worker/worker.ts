@@ -31,7 +31,7 @@ import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
 import { DirectoryClaim } from "./directory-claim.ts";
-import { Generation, planOfDeployment } from "./generation.ts";
+import { Generation, restoresOf } from "./generation.ts";
 import { untilItWorks } from "./staging.ts";
 
 export interface WorkerOptions extends WorkerSurroundings {
@@ -243,7 +243,7 @@ export class Worker {
         worker: id,
         bus: link.bus,
         deployment,
-        plan: planOfDeployment(deployment, manifest),
+        restores: restoresOf(deployment, this.#options.graph, manifest),
         send: (message, signal) => void this.#tellLeader(deployment, message, signal),
       });
       const wire = link.serve(

@@ -1,0 +1,107 @@
+/** What subtasks hand over when they acknowledge a checkpoint, and manifests keep: durable formats, as plain data. */
+
+/** `<vertex>/<index>`: one parallel instance of a vertex. */
+export type SubtaskName = string;
+
+export interface ObjectHandle {
+  readonly name: string;
+  readonly bytes: number;
+  /** `sha256:<hex>` of the content. */
+  readonly digest: string;
+}
+
+/**
+ * Records that the barrier of an unaligned checkpoint has overtaken on one channel, or that were in front of the one that came
+ * back over a feedback channel; as records: restore can route each one again. Either inline or `bytes` bytes at `offset` of an
+ * object that the channels of a subtask share. What is too large for one object has several handles, in order.
+ */
+export interface ChannelStateHandle {
+  readonly edge: string;
+  readonly from: number;
+  readonly to: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly inline: Uint8Array | null;
+  readonly object: ObjectHandle | null;
+  readonly offset: number;
+}
+
+/** Both ends belong to it; empty when `last < first`. */
+export interface KeyGroupRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A run of chunks that begins and ends at a border of key groups. */
+export interface SnapshotSegment {
+  readonly keyGroups: KeyGroupRange;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Chunks of one keyed state, in the order of key groups. */
+export interface StatePiece {
+  /** The chunks themselves, where they are few enough to travel in acknowledgement and manifest; else the object that holds them. */
+  readonly content: Uint8Array | ObjectHandle;
+  /** Which bytes of it hold which key groups. */
+  readonly segments: readonly SnapshotSegment[];
+}
+
+/** One keyed state of one operator, of the key groups that one subtask had. */
+export interface KeyedStateHandle {
+  readonly kind: "keyed";
+  readonly operator: string;
+  readonly state: string;
+  readonly keyGroups: KeyGroupRange;
+  readonly pieces: readonly StatePiece[];
+}
+
+/**
+ * Who gets the entries of an operator state under another parallelism, as in Flink's OperatorStateHandle.Mode: `list`: each goes to
+ * one subtask; `union`: all go to each; `broadcast`: each subtask gets those of one; `own`: those of a subtask stay together, and
+ * with it as long as it is there.
+ */
+export type Distribution = "list" | "union" | "broadcast" | "own";
+
+/** State of an operator that belongs to no key: entries that only the operator understands. */
+export interface OperatorStateHandle {
+  readonly kind: "operator";
+  readonly operator: string;
+  readonly state: string;
+  readonly distribution: Distribution;
+  /** The subtask that had it. */
+  readonly subtaskIndex: number;
+  /** Each one a value of codec.ts. */
+  readonly entries: readonly Uint8Array[];
+}
+
+export type StateHandle = KeyedStateHandle | OperatorStateHandle;
+
+export interface CommittableHandle {
+  /** Of the job that wrote it: a fork commits what it inherits under the name of whom it has it from (P4). */
+  readonly incarnation: string;
+  readonly sink: string;
+  readonly writer: number;
+  readonly checkpointId: number;
+  readonly staged: readonly ObjectHandle[];
+  readonly detail: unknown;
+}
+
+/** What one subtask hands over when it acknowledges a checkpoint. */
+export interface SubtaskSnapshot {
+  readonly subtask: SubtaskName;
+  readonly states: readonly StateHandle[];
+  /** Every uncommitted transaction with an id up to this checkpoint, all of them durable (P13). */
+  readonly transactions: readonly CommittableHandle[];
+  /** Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop. */
+  readonly channels: readonly ChannelStateHandle[];
+  /** All input processed and `finish` run, before the barrier (P19). */
+  readonly finished: boolean;
+  readonly alignmentMs: number;
+  readonly syncMs: number;
+  readonly asyncMs: number;
+  /** Of its objects. */
+  readonly bytes: number;
+  /** Of `channels`, inline ones included. */
+  readonly persistedInFlightBytes: number;
+}
