@@ -16,6 +16,9 @@
  *     yet is declined.
  * S7  A state is cut when the older cuts of it are encoded. A barrier that comes earlier is forwarded and its transactions are
  *     cut at once; no record is taken until its cut, or until it is given up (P47).
+ * S8  What says that a checkpoint was begun says that the generation was started: messages may overtake each other, and what was
+ *     answered is not repeated.
+ * S9  Behind the barrier that the job is to stop with, a source reads nothing, until that checkpoint is aborted (P38).
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
@@ -30,119 +33,10 @@ import {
   markSnapshot,
   type OpenSnapshot,
 } from "./open-snapshots.ts";
-import type { BarrierAlignment, BarrierDecline, SubtaskName, TransactionName } from "./protocol.ts";
-import type { SinkTransactionEvent } from "./sink-transaction.ts";
+import type { BarrierAlignment, CheckpointOptions, TransactionName } from "./protocol.ts";
+import type { PendingTransaction, SubtaskEffects, SubtaskEvent, SubtaskInput } from "./subtask-events.ts";
 
-export interface SubtaskInput {
-  readonly subtask: SubtaskName;
-  readonly generation: number;
-  /** 0: nothing was restored. */
-  readonly restoredCheckpointId: number;
-  /** The restored snapshot was taken after `finish` ran; it never runs again (P19). */
-  readonly finished: boolean;
-}
-
-interface PendingTransaction {
-  readonly transaction: TransactionName;
-  readonly checkpointId: number;
-  readonly prepared: boolean;
-}
-
-export type SubtaskEvent =
-  | {
-      readonly type: "state.restored";
-      readonly transactions: readonly Omit<PendingTransaction, "prepared">[];
-    }
-  | { readonly type: "generation.started"; readonly generation: number }
-  | { readonly type: "generation.ended"; readonly generation: number }
-  /** Unaligned, or with feedback: records are still being collected, `channels.stored` follows. */
-  | {
-      readonly type: "barrier.aligned";
-      readonly checkpointId: number;
-      readonly alignment: BarrierAlignment;
-      readonly feedback?: true;
-    }
-  /** It will not come: the leader has aborted its checkpoint. */
-  | { readonly type: "barrier.canceled"; readonly checkpointId: number }
-  /** It will not come, or not everywhere: its checkpoint cannot complete. */
-  | {
-      readonly type: "barrier.declined";
-      readonly checkpointId: number;
-      readonly reason: BarrierDecline;
-    }
-  | {
-      readonly type: "transactions.cut";
-      readonly checkpointId: number;
-      readonly transactions: readonly TransactionName[];
-    }
-  | { readonly type: "transaction.prepared"; readonly transaction: TransactionName }
-  | { readonly type: "transaction.committed"; readonly transaction: TransactionName }
-  /** Nothing of the state at its barrier is read any more. */
-  | { readonly type: "snapshot.encoded"; readonly checkpointId: number }
-  | { readonly type: "snapshot.stored"; readonly checkpointId: number }
-  | { readonly type: "channels.stored"; readonly checkpointId: number }
-  | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string }
-  | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
-  | { readonly type: "checkpoint.aborted"; readonly generation: number; readonly checkpointId: number }
-  | { readonly type: "input.ended" }
-  | { readonly type: "finish.completed" }
-  | { readonly type: "subtask.broke"; readonly reason: string; readonly retry: "restart" | "never" };
-
-export interface SubtaskEffects {
-  /** Open operators and sinks, load state. Answered by `state.restored`. */
-  "restore.state": { readonly restoredCheckpointId: number };
-  "send.restored": { readonly subtask: SubtaskName; readonly generation: number };
-  /** Let records flow. */
-  "run.input": { readonly finished: boolean };
-  /** Answered by `transactions.cut` before any other event. */
-  "cut.transactions": { readonly checkpointId: number };
-  "emit.barrier": { readonly checkpointId: number; readonly alignment: BarrierAlignment };
-  "emit.cancelMarker": { readonly checkpointId: number };
-  /** No record is taken until `release.input` names it, too. Barriers are heard meanwhile. */
-  "hold.input": { readonly checkpointId: number };
-  "release.input": { readonly checkpointId: number };
-  /**
-   * Synchronous part now, the rest beside the records. Answered by `snapshot.encoded` and `snapshot.stored`, or by
-   * `snapshot.failed`.
-   */
-  "take.snapshot": { readonly checkpointId: number };
-  "cancel.snapshot": { readonly checkpointId: number };
-  /**
-   * The same for good, if there is one: when nothing of it is under way any more, the leader is told what it has left in the
-   * storage, unless it was acknowledged (P48).
-   */
-  "discard.snapshot": {
-    readonly subtask: SubtaskName;
-    readonly generation: number;
-    readonly checkpointId: number;
-  };
-  "send.acknowledgement": {
-    readonly subtask: SubtaskName;
-    readonly generation: number;
-    readonly checkpointId: number;
-    readonly finished: boolean;
-  };
-  "send.decline": {
-    readonly subtask: SubtaskName;
-    readonly generation: number;
-    readonly checkpointId: number;
-    readonly reason: string;
-  };
-  "tell.transaction": { readonly transaction: TransactionName; readonly event: SinkTransactionEvent };
-  "send.committed": { readonly subtask: SubtaskName; readonly generation: number; readonly upTo: number };
-  /** Sources tell their broker how far the job has got. */
-  "report.progress": { readonly checkpointId: number };
-  /** End-of-input hooks of the operators, then end of data downstream. Answered by `finish.completed`. */
-  "run.finish": { readonly subtask: SubtaskName };
-  "send.ended": { readonly subtask: SubtaskName; readonly generation: number };
-  "send.failure": {
-    readonly subtask: SubtaskName;
-    readonly generation: number;
-    readonly reason: string;
-    readonly retry: "restart" | "never";
-  };
-  "close.operators": { readonly subtask: SubtaskName };
-}
+export type * from "./subtask-events.ts";
 
 interface Context extends SubtaskInput {
   readonly pending: readonly PendingTransaction[];
@@ -156,6 +50,8 @@ interface Context extends SubtaskInput {
   readonly snapshots: readonly OpenSnapshot[];
   /** Checkpoints whose barrier holds the input (S7). */
   readonly holding: readonly number[];
+  /** The checkpoint that the job is to stop with (S9); 0: none. */
+  readonly stoppingWith: number;
 }
 
 /** The first one that has no reason to hold the input any more. */
@@ -169,6 +65,10 @@ const machine = setup({
       "restore.state": true,
       "send.restored": true,
       "run.input": true,
+      "inject.barrier": true,
+      "hold.source": true,
+      "resume.source": true,
+      "drain.source": true,
       "cut.transactions": true,
       "emit.barrier": true,
       "emit.cancelMarker": true,
@@ -286,6 +186,10 @@ const machine = setup({
           },
     ),
     markFinished: assign({ finished: true }),
+    beginStop: assign(({ event }) =>
+      event.type === "barrier.aligned" ? { stoppingWith: event.checkpointId } : {},
+    ),
+    endStop: assign({ stoppingWith: 0 }),
   },
   guards: {
     otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
@@ -304,6 +208,13 @@ const machine = setup({
       return oldest?.prepared === true && oldest.checkpointId <= context.decidedUpTo;
     },
     alreadyFinished: ({ context }) => context.finished,
+    isSource: ({ context }) => context.source,
+    stopsHere: ({ context, event }) =>
+      event.type === "barrier.aligned" &&
+      event.stop === true &&
+      event.checkpointId > context.lastBarrier &&
+      !wasGivenUp(context.givenUp, event.checkpointId),
+    stopIsOff: ({ context, event }) => "checkpointId" in event && event.checkpointId === context.stoppingWith,
   },
 });
 
@@ -371,6 +282,19 @@ const discard = {
     checkpointId: event.checkpointId,
   }),
 } as const;
+const inject = {
+  type: "inject.barrier",
+  params: ({ event }: AboutCheckpoint & { readonly event: { readonly options: CheckpointOptions } }) => ({
+    checkpointId: event.checkpointId,
+    options: event.options,
+  }),
+} as const;
+const drain = {
+  type: "drain.source",
+  params: ({ context }: { readonly context: Context }) => ({ subtask: context.subtask }),
+} as const;
+/** S9 */
+const stopReading = ["beginStop", { type: "hold.source", params: ofCheckpoint }] as const;
 const decline = {
   type: "send.decline",
   params: ({
@@ -396,6 +320,7 @@ export const subtaskMachine = machine.createMachine({
     givenUp: [],
     snapshots: [],
     holding: [],
+    stoppingWith: 0,
   }),
   initial: "restoring",
   on: {
@@ -441,12 +366,30 @@ export const subtaskMachine = machine.createMachine({
         type: "send.restored",
         params: ({ context }) => ({ subtask: context.subtask, generation: context.generation }),
       },
-      on: { "generation.started": [{ guard: "otherGeneration" }, { target: "running" }] },
+      on: {
+        "generation.started": [{ guard: "otherGeneration" }, { target: "running" }],
+        "checkpoint.triggered": [
+          { guard: "otherGeneration" },
+          { guard: "isSource", target: "running", actions: inject },
+          { target: "running" },
+        ],
+        "checkpoint.aborted": [
+          { guard: "otherGeneration" },
+          { target: "running", actions: ["rememberAbort", discard] },
+        ],
+        "drain.requested": [{ guard: "otherGeneration" }, { guard: "isSource", actions: drain }, {}],
+      },
     },
     running: {
       description: "Input, snapshot and commit go on beside each other.",
       type: "parallel",
       entry: { type: "run.input", params: ({ context }) => ({ finished: context.finished }) },
+      on: {
+        // It was overtaken (S8).
+        "generation.started": {},
+        "checkpoint.triggered": [{ guard: "otherGeneration" }, { guard: "isSource", actions: inject }, {}],
+        "drain.requested": [{ guard: "otherGeneration" }, { guard: "isSource", actions: drain }, {}],
+      },
       states: {
         input: {
           initial: "deciding",
@@ -519,6 +462,28 @@ export const subtaskMachine = machine.createMachine({
                 },
                 { guard: "noSnapshotOpen", target: "idle" },
               ],
+            },
+          },
+        },
+        stop: {
+          initial: "off",
+          states: {
+            off: {
+              on: { "barrier.aligned": { guard: "stopsHere", target: "holding", actions: stopReading } },
+            },
+            holding: {
+              description: "The job is to stop with this barrier: nothing is read behind it (S9).",
+              on: {
+                "barrier.aligned": { guard: "stopsHere", actions: stopReading },
+                "checkpoint.aborted": [
+                  { guard: "otherGeneration" },
+                  {
+                    guard: "stopIsOff",
+                    target: "off",
+                    actions: [{ type: "resume.source", params: ofCheckpoint }, "endStop"],
+                  },
+                ],
+              },
             },
           },
         },

@@ -100,7 +100,13 @@ export class CutSubject {
     this.#host.start({
       id: "subtask",
       machine: subtaskMachine,
-      input: { subtask: "count/0", generation: GENERATION, restoredCheckpointId, finished: false },
+      input: {
+        subtask: "count/0",
+        generation: GENERATION,
+        restoredCheckpointId,
+        finished: false,
+        source: false,
+      },
       handlers: this.#handlers(),
     });
     this.#tell({ type: "state.restored", transactions: [] });
@@ -169,6 +175,10 @@ export class CutSubject {
       "restore.state": nothing,
       "send.restored": nothing,
       "run.input": nothing,
+      "inject.barrier": nothing,
+      "hold.source": nothing,
+      "resume.source": nothing,
+      "drain.source": nothing,
       "cut.transactions": ({ checkpointId }) =>
         this.#tell({ type: "transactions.cut", checkpointId, transactions: [] }),
       "emit.barrier": ({ checkpointId, alignment }) => {

@@ -328,7 +328,7 @@ function worker(
       alignment: { machine: alignmentMachine, input: { generation: 3, channels, restoredCheckpointId } },
       subtask: {
         machine: subtaskMachine,
-        input: { subtask: "count/0", generation: 3, restoredCheckpointId, finished: false },
+        input: { subtask: "count/0", generation: 3, restoredCheckpointId, finished: false, source: false },
       },
       ...Object.fromEntries(restoredTransactions.map((id) => [`out@${id}`, transaction(`out@${id}`)])),
     },

@@ -1,9 +1,16 @@
 /** One parallel instance. A trace changes only with the protocol: update one only if you can say why. */
-import type { BarrierAlignment, BarrierDecline } from "../../machines/protocol.ts";
+import type { BarrierAlignment, BarrierDecline, CheckpointOptions } from "../../machines/protocol.ts";
 import { type SubtaskEvent, type SubtaskInput, subtaskMachine } from "../../machines/subtask.ts";
 import { describeTraces } from "./golden.ts";
 import type { Scenario } from "./trace.ts";
 
+const CHECKPOINT: CheckpointOptions = {
+  alignment: "aligned",
+  alignedTimeoutMs: 0,
+  triggeredAtMs: 0,
+  savepoint: null,
+  stop: false,
+};
 const take = (event: SubtaskEvent) => ({ event });
 const restored = (...checkpointIds: number[]) =>
   take({
@@ -31,6 +38,13 @@ const completed = (checkpointId: number, generation = 3) =>
 const aborted = (checkpointId: number, generation = 3) =>
   take({ type: "checkpoint.aborted", generation, checkpointId });
 const broke = take({ type: "subtask.broke", reason: "division by zero", retry: "restart" });
+const triggered = (checkpointId: number, { stop = false, generation = 3 } = {}) =>
+  take({ type: "checkpoint.triggered", generation, checkpointId, options: { ...CHECKPOINT, stop } });
+/** The barrier of a source; the job is to stop with it. */
+const stopBarrier = (checkpointId: number) =>
+  take({ type: "barrier.aligned", checkpointId, alignment: "aligned", stop: true });
+const drain = (generation = 3) => take({ type: "drain.requested", generation });
+const SOURCE = { source: true };
 const running = [restored(), started()];
 /** Barrier n, one transaction, both parts durable. */
 const acknowledge = (checkpointId: number) => [
@@ -45,7 +59,14 @@ const story = (title: string, steps: Scenario["steps"], input: Partial<SubtaskIn
   actors: {
     subtask: {
       machine: subtaskMachine,
-      input: { subtask: "count/0", generation: 3, restoredCheckpointId: 0, finished: false, ...input },
+      input: {
+        subtask: "count/0",
+        generation: 3,
+        restoredCheckpointId: 0,
+        finished: false,
+        source: false,
+        ...input,
+      },
     },
   },
   steps,
@@ -339,6 +360,84 @@ describeTraces({
         generationEnded(),
       ],
     ),
+    stop: story(
+      "A source reads nothing behind the barrier that the job is to stop with.   (S9, P38)",
+      [
+        ...running,
+        triggered(7),
+        "An ordinary one: it reads on.",
+        aligned(7),
+        cut(7),
+        stored(7),
+        "Triggers of another generation mean nothing.",
+        triggered(8, { generation: 2 }),
+        triggered(8, { stop: true }),
+        stopBarrier(8),
+        cut(8),
+        stored(8),
+        "Aborts of others, and of other generations, do not let it go on.",
+        aborted(7),
+        aborted(8, 2),
+        "It is replaced by another one, and aborted.",
+        triggered(9, { stop: true }),
+        stopBarrier(9),
+        cut(9),
+        aborted(8),
+        aborted(9),
+      ],
+      SOURCE,
+    ),
+    "stop-aborted-early": story(
+      "The abort comes before the barrier of the source: there is nothing to stop with.   (S6, S9)",
+      [
+        ...running,
+        triggered(8, { stop: true }),
+        aborted(8),
+        stopBarrier(8),
+        "Nor is there when it is late.",
+        stopBarrier(8),
+      ],
+      SOURCE,
+    ),
+    "start-overtaken": story(
+      "A trigger overtakes the start of the generation: it says that all run.   (S8)",
+      [
+        restored(),
+        "Of another generation: nothing.",
+        triggered(7, { generation: 2 }),
+        triggered(7),
+        aligned(7),
+        cut(7),
+        stored(7),
+        "The start comes late.",
+        started(),
+      ],
+      SOURCE,
+    ),
+    "start-overtaken-downstream": story(
+      "The same behind a source, which has barriers of its own to wait for.   (S8)",
+      [restored(), triggered(7), triggered(8)],
+    ),
+    "start-overtaken-by-abort": story(
+      "An abort overtakes the start: it says so, too, and is remembered for the barrier.   (S6, S8)",
+      [restored(), aborted(7, 2), aborted(7), aligned(7)],
+    ),
+    drain: story(
+      "A source ends as if there were no more input; what is behind it ends with its channels.   (P19)",
+      [...running, drain(2), drain(), take({ type: "input.ended" }), take({ type: "finish.completed" })],
+      SOURCE,
+    ),
+    "drain-overtakes-start": story(
+      "A drain before the start: the source ends at once when it starts.",
+      [restored(), drain(2), drain(), started()],
+      SOURCE,
+    ),
+    "drain-downstream": story("It is no business of a subtask that has channels.", [
+      restored(),
+      drain(),
+      started(),
+      drain(),
+    ]),
     "failed-restoring": story("Its state cannot be restored.   (P20)", [
       take({ type: "subtask.broke", reason: "object count-0.0 is missing", retry: "never" }),
     ]),

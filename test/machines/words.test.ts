@@ -29,13 +29,13 @@ test("every state of a job", () => {
 
 test("every state of a subtask, also where input, snapshot and commit go on beside each other", () => {
   const leaves = leavesOf(subtaskMachine.root as unknown as Node);
-  const states = leaves.filter((leaf) => !/^running\.(snapshot|commit)/.test(leaf));
+  const states = leaves.filter((leaf) => !/^running\.(snapshot|stop|commit)/.test(leaf));
   for (const state of states)
     if (!["failed", "closed", "restored"].includes(state)) expect(subtaskStateInWords(state)).not.toBe(state);
-  expect(subtaskStateInWords("running.input.processing+snapshot.idle+commit.idle")).toBe(
+  expect(subtaskStateInWords("running.input.processing+snapshot.idle+stop.off+commit.idle")).toBe(
     "processing records",
   );
-  expect(subtaskStateInWords("running.snapshot.idle+input.ended+commit.committing")).toBe(
+  expect(subtaskStateInWords("running.snapshot.idle+input.ended+stop.off+commit.committing")).toBe(
     "finished, answering barriers",
   );
 });

@@ -105,11 +105,11 @@ export class Barriers {
   }
 
   /** A source has no barriers to wait for: the trigger is its barrier, taken between two records. */
-  triggerSource(checkpointId: number, options: CheckpointOptions): void {
+  inject(checkpointId: number, options: CheckpointOptions): void {
     this.#options.atBorder(() => {
-      const { alignment } = options;
+      const { alignment, stop } = options;
       this.#know(checkpointId, options);
-      this.#tell("subtask", { type: "barrier.aligned", checkpointId, alignment });
+      this.#tell("subtask", { type: "barrier.aligned", checkpointId, alignment, ...(stop && { stop }) });
       // A source has no channels: what its barrier overtakes lies behind it.
       if (alignment === "unaligned") this.#tell("subtask", { type: "channels.stored", checkpointId });
     });

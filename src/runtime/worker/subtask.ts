@@ -6,12 +6,7 @@
  * (machines/subtask.ts).
  */
 import type { FeedbackChannels } from "../../../machines/alignment.ts";
-import type {
-  CheckpointOptions,
-  DeclineReason,
-  StateHandle,
-  SubtaskName,
-} from "../../../machines/protocol.ts";
+import type { DeclineReason, StateHandle, SubtaskName } from "../../../machines/protocol.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../../machines/subtask.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import { buildChain, type Chain } from "../../dataflow/chain.ts";
@@ -85,9 +80,6 @@ export class Subtask {
   #reader: SourceReader<unknown> | undefined;
   /** Source positions of checkpoints that are not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
-  /** The job stops with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
-  #stoppingAt = 0;
-  #abortedUpTo = 0;
   #drain: () => void = () => {};
   readonly #underWay: CheckpointsUnderWay;
   #skippedInput: SkippedInput | undefined;
@@ -165,6 +157,7 @@ export class Subtask {
         generation: deployment.generation,
         restoredCheckpointId,
         finished: restore.finished,
+        source: this.#options.gate === undefined,
       },
       handlers: this.#handlers(),
       siblings: (name, params) =>
@@ -180,18 +173,14 @@ export class Subtask {
         this.#host.send("subtask", { ...message, type: "generation.started" });
         return;
       case "checkpoint.trigger":
-        this.#startIfOvertaken(message.generation);
         this.#underWay.begin(message.checkpointId);
-        if (this.#options.gate === undefined) this.#triggerSource(message.checkpointId, message.options);
+        this.#host.send("subtask", { ...message, type: "checkpoint.triggered" });
         return;
       case "generation.drain":
-        this.#drain();
+        this.#host.send("subtask", { ...message, type: "drain.requested" });
         return;
       case "checkpoint.aborted":
-        this.#startIfOvertaken(message.generation);
         this.#positions.delete(message.checkpointId);
-        this.#abortedUpTo = Math.max(this.#abortedUpTo, message.checkpointId);
-        if (this.#stoppingAt === message.checkpointId) this.#loop?.release(STOP);
         this.#underWay.abort(message.checkpointId);
         this.#barriers.aborted(message);
         this.#host.send("subtask", message);
@@ -201,12 +190,6 @@ export class Subtask {
         this.#host.send("subtask", message);
         return;
     }
-  }
-
-  /** A checkpoint says that the whole generation runs: its messages may overtake the start that said so. */
-  #startIfOvertaken(generation: number): void {
-    if (this.#host.state("subtask") === "restored")
-      this.#host.send("subtask", { type: "generation.started", generation } as MachineEvent);
   }
 
   report(): Omit<SubtaskReport, "worker"> {
@@ -317,6 +300,10 @@ export class Subtask {
         if (finished) this.#broadcast({ kind: "endOfData" });
         this.#loop?.start();
       },
+      "inject.barrier": ({ checkpointId, options }) => this.#barriers.inject(checkpointId, options),
+      "hold.source": () => this.#loop?.hold(STOP),
+      "resume.source": () => this.#loop?.release(STOP),
+      "drain.source": () => this.#drain(),
       "cut.transactions": ({ checkpointId }) =>
         this.#host.send("subtask", {
           type: "transactions.cut",
@@ -431,17 +418,6 @@ export class Subtask {
     });
     this.#barriers.readFrom(input);
     return input;
-  }
-
-  /** Nothing is read behind the barrier that the job stops with. */
-  #triggerSource(checkpointId: number, options: CheckpointOptions): void {
-    if (options.stop)
-      this.#loop?.atBorder(() => {
-        if (checkpointId <= this.#abortedUpTo) return;
-        this.#stoppingAt = checkpointId;
-        this.#loop?.hold(STOP);
-      });
-    this.#barriers.triggerSource(checkpointId, options);
   }
 
   /* ------------------------------------------------------------------ snapshots */

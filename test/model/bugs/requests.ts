@@ -70,7 +70,7 @@ function decideWithoutSettling(record: JobRecord, wanted: RecordChange) {
   return { record: { ...changed.record, status: record.status, settleTo: record.settleTo } };
 }
 
-const { job, checkpoint } = theProtocol;
+const { job, checkpoint, subtask } = theProtocol;
 const ALONE = { subtasks: { s: ["X"] }, records: 1 };
 const QUIETLY = { ...ALONE, triggers: 0, periodic: false };
 const CONCURRENT = { ...ALONE, maxConcurrent: 2 };
@@ -148,7 +148,7 @@ export const requestBugs: readonly SeededBug[] = [
     name: "source-goes-on-behind-stop-barrier",
     rule: "K5",
     what: "Sources read on behind the barrier of the savepoint that the job stops with.",
-    alters: { faults: { readsOn: true } },
+    alters: { subtask: withGuards(subtask, { stopsHere: () => false }) },
     bounds: STOP,
     foundBy: "K5 nothing is read behind the last barrier",
   }),
@@ -156,7 +156,7 @@ export const requestBugs: readonly SeededBug[] = [
     name: "stop-abort-leaves-source-held",
     rule: "K4",
     what: "The savepoint that the job was to stop with is given up, and its sources wait for ever.",
-    alters: { faults: { staysHeld: true } },
+    alters: { subtask: withGuards(subtask, { stopIsOff: () => false }) },
     bounds: { ...STOP, expiries: 1, goal: "quiet" },
     foundBy: "goal",
   }),

@@ -380,7 +380,7 @@ export function isQuiet(view: View, coordinators: readonly string[], workers: re
     const process = view.local<CompositionState>(worker);
     const memory = process && memoryOf<WorkerMemory>(process);
     const generation = memory?.deployment?.generation ?? 0;
-    return record.generations.includes(generation) && memory?.stoppingAt !== 0;
+    return record.generations.includes(generation) && memory?.heldBehind !== 0;
   });
   return !held && coordinators.some((coordinator) => hasAnswered(view, coordinator));
 }

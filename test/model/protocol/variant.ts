@@ -44,10 +44,6 @@ export interface HostFaults {
   readonly deletesOnUnknown?: boolean;
   /** A savepoint that is newer than the latest checkpoint is restored. */
   readonly restoresSavepoints?: boolean;
-  /** Sources take no notice that the job is to stop behind a barrier. */
-  readonly readsOn?: boolean;
-  /** Sources stay held when the savepoint that the job was to stop with is given up. */
-  readonly staysHeld?: boolean;
   /** P47: records are taken while the cut at a barrier waits. */
   readonly readsPastWaitingCut?: boolean;
   /** Requests of a generation that is over are not answered. */

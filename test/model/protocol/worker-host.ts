@@ -24,9 +24,8 @@ export interface WorkerMemory {
   readonly marker: Marker | null;
   /** Where each snapshot was taken that may still be acknowledged. */
   readonly snapshots: Readonly<Record<number, number>>;
-  /** The job is to stop with this checkpoint: nothing is read behind its barrier, unless it is aborted. */
-  readonly stoppingAt: number;
-  readonly abortedUpTo: number;
+  /** The source is held behind the barrier of this checkpoint; 0: it is not. */
+  readonly heldBehind: number;
   readonly drained: boolean;
   /** Checkpoints whose cut waits: no record is taken meanwhile. */
   readonly held: readonly number[];
@@ -42,8 +41,7 @@ const NOTHING: WorkerMemory = {
   open: "",
   marker: null,
   snapshots: {},
-  stoppingAt: 0,
-  abortedUpTo: 0,
+  heldBehind: 0,
   drained: false,
   held: [],
 };

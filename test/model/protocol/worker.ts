@@ -11,7 +11,7 @@ import { composeProcess, type ProcessOutcome } from "../machine-process.ts";
 import type { Event, ProcessModel } from "../process.ts";
 import { leaves, type MachineEffect } from "../pure-machine.ts";
 import type { Bounds } from "./bounds.ts";
-import { change, changed, MEMORY, memoryOf } from "./memory.ts";
+import { change, MEMORY, memoryOf } from "./memory.ts";
 import { showActors } from "./story.ts";
 import type { Variant } from "./variant.ts";
 import {
@@ -45,7 +45,7 @@ export function workerProcess(
         actor,
         state,
       ),
-    address: (event, state) => address(event, state, bounds, variant),
+    address: (event, state) => address(event, state, variant),
     environment: (state) => environment(state, bounds),
     cost,
   });
@@ -136,6 +136,17 @@ function route(
         change<WorkerMemory>(() => ({ finishing: true })),
         { kind: "tell", actor: "subtask", event: { type: "finish.completed" } },
       ];
+    case "inject.barrier": {
+      const { stop } = params.options as { readonly stop: boolean };
+      const barrier = { type: "barrier.aligned", checkpointId, alignment: "aligned", ...(stop && { stop }) };
+      return [{ kind: "tell", actor: "subtask", event: barrier as Event }];
+    }
+    case "hold.source":
+      return [change<WorkerMemory>(() => ({ heldBehind: checkpointId }))];
+    case "resume.source":
+      return [change<WorkerMemory>(() => ({ heldBehind: 0 }))];
+    case "drain.source":
+      return [change<WorkerMemory>(() => ({ drained: true }))];
     case "run.input":
     case "emit.barrier":
     case "emit.cancelMarker":
@@ -177,7 +188,13 @@ function beginGeneration(
       kind: "create",
       actor: "subtask",
       machine: variant.subtask,
-      input: { subtask, generation, restoredCheckpointId, finished: restored?.finished ?? false },
+      input: {
+        subtask,
+        generation,
+        restoredCheckpointId,
+        finished: restored?.finished ?? false,
+        source: true,
+      },
     },
   ];
 }
@@ -285,7 +302,7 @@ function acknowledged(memory: WorkerMemory, checkpointId: number, finished: bool
 
 /* ------------------------------------------------------------------ events */
 
-function address(event: Event, state: CompositionState, bounds: Bounds, variant: Variant) {
+function address(event: Event, state: CompositionState, variant: Variant) {
   const memory = memoryOf<WorkerMemory>(state);
   if (event.type === "generation.deploy") return [{ actor: MEMORY, event }];
   const { generation } = event as Event & { generation?: number };
@@ -297,19 +314,14 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
     case "marker.refused":
     case "marker.moved":
       return addressAnswer(event as MarkerAnswer, memory);
-    case "checkpoint.trigger":
-      // A source has no barriers to wait for: the trigger is its barrier.
+    case "checkpoint.trigger": {
+      const { stop = false, ...trigger } = event as Event & { readonly stop?: boolean };
       return [
-        ...hold(event as StopTrigger, state, variant),
-        { actor: "subtask", event: { ...event, type: "barrier.aligned", alignment: "aligned" } as Event },
+        { actor: "subtask", event: { ...trigger, type: "checkpoint.triggered", options: { stop } } as Event },
       ];
-    case "checkpoint.aborted":
-      return [
-        ...(bounds.requests === undefined ? [] : [resume(event as StopTrigger, variant)]),
-        { actor: "subtask", event },
-      ];
+    }
     case "generation.drain":
-      return [changed<WorkerMemory>(() => ({ drained: true }))];
+      return [{ actor: "subtask", event: { ...event, type: "drain.requested" } as Event }];
     case "transaction.staged": {
       const { actor, transaction } = event as Event & { actor: string; transaction: string };
       return [
@@ -328,27 +340,6 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
     default:
       return [{ actor: "subtask", event }];
   }
-}
-
-interface StopTrigger extends Event {
-  readonly checkpointId: number;
-  readonly stop?: boolean;
-}
-
-/** As the loop of a source does, between two records and only once they flow. */
-function hold({ checkpointId, stop }: StopTrigger, state: CompositionState, { faults }: Variant) {
-  const subtask = state.actors.get("subtask")?.snapshot;
-  const runs = subtask !== undefined && leaves(subtask).some((leaf) => leaf.startsWith("running."));
-  const late = checkpointId <= memoryOf<WorkerMemory>(state).abortedUpTo;
-  if (stop !== true || !runs || late || faults.readsOn) return [];
-  return [changed<WorkerMemory>(() => ({ stoppingAt: checkpointId }))];
-}
-
-function resume({ checkpointId }: StopTrigger, { faults }: Variant) {
-  return changed<WorkerMemory>(({ stoppingAt, abortedUpTo }) => ({
-    abortedUpTo: Math.max(abortedUpTo, checkpointId),
-    stoppingAt: stoppingAt === checkpointId && !faults.staysHeld ? 0 : stoppingAt,
-  }));
 }
 
 const stagedIn =
@@ -388,10 +379,10 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, stoppingAt, drained, held } = memoryOf<WorkerMemory>(state);
+  const { position, heldBehind, drained, held } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
-  if (at.includes("running.input.processing") && stoppingAt === 0 && held.length === 0) {
+  if (at.includes("running.input.processing") && heldBehind === 0 && held.length === 0) {
     if (drained) events.push({ type: "input.ended" });
     else if (position < bounds.records) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
