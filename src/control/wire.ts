@@ -11,7 +11,7 @@
 import type { ObjectHandle } from "../checkpoint/storage.ts";
 import type { Reply } from "../dataflow/channel/bus.ts";
 import { shellCommand } from "../shell-command.ts";
-import { decodeValue, encodeValue } from "../state/codec.ts";
+import { decodeValue, encodeValue } from "../state/snapshot/codec.ts";
 
 export type Envelope =
   | { readonly message: unknown }

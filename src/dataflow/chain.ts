@@ -19,10 +19,11 @@
  */
 import { invariant, OperatorError } from "../errors.ts";
 import { freeze, settle } from "../state/frozen.ts";
-import { HeapKeyedState } from "../state/heap.ts";
+import { HeapBackend } from "../state/heap/backend.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
+import { KeyedState } from "../state/keyed-state.ts";
 import { isCarried, refuseValue, seemsCarried } from "../state/plain-value.ts";
-import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/snapshot.ts";
+import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
 import type { ChainedOperator, ChainedOutput, Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,
@@ -114,7 +115,7 @@ class OperatorChain implements Chain {
   readonly states: readonly StateAddress[];
   /** Upstream first. */
   private readonly operators: readonly NamedOperator[];
-  private readonly keyed: readonly { readonly id: string; readonly state: HeapKeyedState }[];
+  private readonly keyed: readonly { readonly id: string; readonly state: KeyedState }[];
   private end: "not reached" | "running" | "finished" = "not reached";
 
   constructor(operators: readonly NamedOperator[]) {
@@ -179,7 +180,7 @@ function servicesOf(vertex: Vertex, index: number, services: ChainServices): Ope
     id,
     checks,
     keyedState: () =>
-      new HeapKeyedState({
+      new KeyedState((options) => new HeapBackend(options), {
         operator: id,
         descriptors: details.states ?? {},
         keyGroups: keyGroupRangeOf(subtaskIndex, vertex.parallelism, maxParallelism),

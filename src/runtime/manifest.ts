@@ -1,7 +1,7 @@
 /** Manifests as they lie in checkpoint storage. */
 import type { Manifest, ObjectHandle } from "../../machines/protocol.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
-import { decodeValue, encodeValue } from "../state/codec.ts";
+import { decodeValue, encodeValue } from "../state/snapshot/codec.ts";
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
   return encodeValue(manifest);

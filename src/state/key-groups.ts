@@ -27,7 +27,11 @@ const SEED_BOOLEAN = 3;
 const bits = new DataView(new ArrayBuffer(8));
 
 export function keyGroupOf(key: Key, maxParallelism: number): number {
-  return hashOf(key) % maxParallelism;
+  return keyGroupOfHash(hashOf(key), maxParallelism);
+}
+
+export function keyGroupOfHash(hash: number, maxParallelism: number): number {
+  return hash % maxParallelism;
 }
 
 /** The subtask that holds the state of `keyGroup`. */

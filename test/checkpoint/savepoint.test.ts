@@ -16,7 +16,7 @@ import {
 import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
-import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 const codec = { encode: encodeValue, decode: decodeValue };

@@ -6,7 +6,7 @@ import { openCluster, viewCluster } from "../../src/cli/assembly.ts";
 import { EnvironmentError, ObjectMissingError } from "../../src/errors.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { Workspace } from "./workspace.ts";
 

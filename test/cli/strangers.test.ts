@@ -8,7 +8,7 @@ import type { JobReport } from "../../src/control/messages.ts";
 import { shapes } from "../../src/control/shapes.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
-import { decodeValue } from "../../src/state/codec.ts";
+import { decodeValue } from "../../src/state/snapshot/codec.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";

@@ -18,7 +18,7 @@ import { kindOf, MESSAGE } from "../../src/dataflow/channel/frame-codec.ts";
 import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
-import { decodeValue } from "../../src/state/codec.ts";
+import { decodeValue } from "../../src/state/snapshot/codec.ts";
 
 export type When = "before" | "after" | "lost" | "never" | "late" | "asleep";
 

@@ -5,7 +5,7 @@ import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { JobBuilder, KeyedStream, Stream } from "../../src/job/builder.ts";
-import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
 import { collatz, stepsOf } from "../support/collatz.ts";
 import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";

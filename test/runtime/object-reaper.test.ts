@@ -10,7 +10,7 @@ import { changeRecord } from "../../machines/record.ts";
 import { objectNames } from "../../src/checkpoint/storage.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { ObjectReaper } from "../../src/runtime/leader/checkpoints/object-reaper.ts";
-import { encodeValue } from "../../src/state/codec.ts";
+import { encodeValue } from "../../src/state/snapshot/codec.ts";
 import {
   checkpointingConfig,
   jobRecord,

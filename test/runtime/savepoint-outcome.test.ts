@@ -4,7 +4,7 @@ import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts"
 import { MemoryLog } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
-import { decodeValue, encodeValue } from "../../src/state/codec.ts";
+import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { patientSignal } from "../support/patience.ts";

@@ -3,7 +3,7 @@ import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/stora
 import { StorageRefusedError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
-import type { EncodedChunk } from "../../src/state/snapshot.ts";
+import type { EncodedChunk } from "../../src/state/contract.ts";
 
 const unhandled: unknown[] = [];
 const note = (reason: unknown) => void unhandled.push(reason);

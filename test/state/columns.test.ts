@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeValue } from "../../src/state/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../src/state/columns.ts";
+import { encodeValue } from "../../src/state/snapshot/codec.ts";
+import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
 
 function roundTrip(values: readonly unknown[], strings: "sliced" | "own" = "sliced"): unknown {
   const bytes = new ColumnEncoder().encode(values);

@@ -2,8 +2,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { valueState } from "../../src/state/descriptor.ts";
-import { HeapKeyedState } from "../../src/state/heap.ts";
-import { ownKey } from "../../src/state/own-key.ts";
+import { HeapBackend } from "../../src/state/heap/backend.ts";
+import { KeyedState } from "../../src/state/keyed-state.ts";
+import { ownKey } from "../../src/state/snapshot/own-key.ts";
 
 describe("ownKey", () => {
   it.each([
@@ -25,7 +26,7 @@ describe("a key in state", () => {
   it("does not keep the text alive that it was cut out of", () => {
     setFlagsFromString("--expose-gc");
     const collectGarbage = runInNewContext("gc") as () => void;
-    const state = new HeapKeyedState({
+    const state = new KeyedState((options) => new HeapBackend(options), {
       operator: "count",
       descriptors: { count: valueState(0) },
       keyGroups: { first: 0, last: 127 },

@@ -5,10 +5,10 @@ import { describe, expect, test } from "vitest";
 import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/frame-codec.ts";
 import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
 import { ValueRefusedError } from "../../src/errors.ts";
-import { decodeValue, encodePlain } from "../../src/state/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../src/state/columns.ts";
 import { DEPTH_MAX, isCarried, refusalIn, seemsCarried } from "../../src/state/plain-value.ts";
-import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot.ts";
+import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot/chunk.ts";
+import { decodeValue, encodePlain } from "../../src/state/snapshot/codec.ts";
+import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
 
 class Money {
   readonly cents: number;
@@ -178,7 +178,10 @@ const ways: Record<string, (value: unknown) => unknown> = {
     return [...decodeStored(Buffer.concat(chunks))][0]!.values[0];
   },
   "a chunk of a snapshot": (value) => {
-    const { bytes } = encodeChunk(["a", "b"], [value, 1], [{ keyGroup: 1, entries: 2 }], new ColumnEncoder());
+    const { bytes } = encodeChunk(
+      { keys: ["a", "b"], values: [value, 1], groups: [{ keyGroup: 1, entries: 2 }] },
+      new ColumnEncoder(),
+    );
     const source = { object: "test", bytes };
     return readChunkValues(source, readChunkHeader(source, 0))[0];
   },

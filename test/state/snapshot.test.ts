@@ -2,15 +2,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ObjectCorruptError } from "../../src/errors.ts";
-import { ColumnEncoder } from "../../src/state/columns.ts";
+import type { Namespace } from "../../src/state/contract.ts";
 import type { Key } from "../../src/state/descriptor.ts";
 import {
   encodeChunk,
+  readChunkDeletions,
   readChunkHeader,
   readChunkKeys,
+  readChunkNamespaces,
   readChunkValues,
-  SegmentIndex,
-} from "../../src/state/snapshot.ts";
+} from "../../src/state/snapshot/chunk.ts";
+import { ColumnEncoder } from "../../src/state/snapshot/columns.ts";
+import { SegmentIndex } from "../../src/state/snapshot/segments.ts";
 
 const anyKey: fc.Arbitrary<Key> = fc.oneof(
   fc.string({ unit: "binary" }),
@@ -33,7 +36,10 @@ describe("a chunk", () => {
     fc.assert(
       fc.property(keyColumn, fc.boolean(), fc.nat(9), (keys, numeric, offset) => {
         const values = keys.map((_, i) => (numeric ? i / 3 - 1 : { i, text: `v${i}`, none: undefined }));
-        const chunk = encodeChunk(keys, values, [{ keyGroup: 7, entries: keys.length }], new ColumnEncoder());
+        const chunk = encodeChunk(
+          { keys, values, groups: [{ keyGroup: 7, entries: keys.length }] },
+          new ColumnEncoder(),
+        );
         const bytes = Buffer.concat([Buffer.alloc(offset, 0xee), chunk.bytes, Buffer.alloc(3)]);
         const source = { object: "o", bytes };
         const header = readChunkHeader(source, offset);
@@ -49,9 +55,7 @@ describe("a chunk", () => {
   test("of number values keeps them exactly", () => {
     const values = [-0, Number.NaN, Number.MAX_VALUE, 1 / 3, Number.NEGATIVE_INFINITY];
     const chunk = encodeChunk(
-      ["a", "b", "c", "d", "e"],
-      values,
-      [{ keyGroup: 0, entries: 5 }],
+      { keys: ["a", "b", "c", "d", "e"], values, groups: [{ keyGroup: 0, entries: 5 }] },
       new ColumnEncoder(),
     );
     const source = { object: "o", bytes: chunk.bytes };
@@ -71,7 +75,10 @@ describe("a chunk", () => {
       null,
     ];
     const keys = values.map((_, i) => i);
-    const chunk = encodeChunk(keys, values, [{ keyGroup: 0, entries: keys.length }], new ColumnEncoder());
+    const chunk = encodeChunk(
+      { keys, values, groups: [{ keyGroup: 0, entries: keys.length }] },
+      new ColumnEncoder(),
+    );
     const source = { object: "o", bytes: chunk.bytes };
     const read = readChunkValues(source, readChunkHeader(source, 0));
     expect(read).toEqual(values);
@@ -80,14 +87,59 @@ describe("a chunk", () => {
   });
 });
 
+const anyNamespace: fc.Arbitrary<Namespace> = fc.oneof(
+  fc.constant(undefined),
+  fc.string({ unit: "binary" }),
+  fc.double().map((number) => (number === 0 ? 0 : number)),
+);
+
+describe("rows of a chunk", () => {
+  test("keep their namespaces, and which of them are deleted", () => {
+    const rows = fc.array(fc.tuple(anyNamespace, fc.boolean()), { minLength: 1 });
+    fc.assert(
+      fc.property(rows, (all) => {
+        const keys = all.map((_, i) => `k${i}`);
+        const deleted = new Set(all.flatMap(([, isDeleted], i) => (isDeleted ? [i] : [])));
+        const values = keys.filter((_, i) => !deleted.has(i)).map((key) => ({ key }));
+        const namespaces = all.map(([namespace]) => namespace);
+        const chunk = encodeChunk(
+          { keys, namespaces, deleted, values, groups: [{ keyGroup: 3, entries: keys.length }] },
+          new ColumnEncoder(),
+        );
+        const source = { object: "o", bytes: chunk.bytes };
+        const header = readChunkHeader(source, 0);
+        expect(readChunkKeys(source, header)).toEqual(keys);
+        const read = readChunkNamespaces(source, header) ?? keys.map(() => undefined);
+        expect(read).toEqual(namespaces);
+        expect(readChunkDeletions(source, header) ?? new Set()).toEqual(deleted);
+        expect(readChunkValues(source, header, values.length)).toEqual(values);
+      }),
+    );
+  });
+
+  test("of the fixed namespace take no space for it", () => {
+    const size = (namespaces: Namespace[] | undefined) =>
+      encodeChunk(
+        { keys: ["a", "b"], namespaces, values: [1, 2], groups: [{ keyGroup: 3, entries: 2 }] },
+        new ColumnEncoder(),
+      ).bytes.byteLength;
+    expect(size([undefined, undefined])).toBe(size(undefined));
+    expect(size([undefined, "w"])).toBeGreaterThan(size(undefined));
+  });
+});
+
 describe("a damaged chunk", () => {
   const chunk = encodeChunk(
-    ["a", "bc", "def"],
-    [{ v: 1 }, "x", null],
-    [
-      { keyGroup: 2, entries: 1 },
-      { keyGroup: 3, entries: 2 },
-    ],
+    {
+      keys: ["a", "bc", "def", "g"],
+      namespaces: [undefined, "w", 7, "x"],
+      groups: [
+        { keyGroup: 2, entries: 1 },
+        { keyGroup: 3, entries: 3 },
+      ],
+      deleted: new Set([1]),
+      values: [{ v: 1 }, "x", null],
+    },
     new ColumnEncoder(),
   );
 
@@ -95,7 +147,9 @@ describe("a damaged chunk", () => {
     const source = { object: "job/x/state.0", bytes };
     const header = readChunkHeader(source, 0);
     readChunkKeys(source, header);
-    readChunkValues(source, header);
+    readChunkNamespaces(source, header);
+    const deleted = readChunkDeletions(source, header);
+    readChunkValues(source, header, header.entries - (deleted?.size ?? 0));
   }
 
   test("that ends early is named, at every length", () => {
@@ -108,8 +162,21 @@ describe("a damaged chunk", () => {
 
   test("of another format says so", () => {
     const bytes = Uint8Array.from(chunk.bytes);
-    bytes[0] = 9;
-    expect(() => read(bytes)).toThrow(/format 9 where this version of Tidemark reads 1/);
+    bytes[0] = 1;
+    expect(() => read(bytes)).toThrow(
+      /"job\/x\/state.0" is corrupt at byte 0: format 1 where this version of Tidemark reads 2/,
+    );
+  });
+
+  test("of another serializer says so", () => {
+    const version = Uint8Array.from(chunk.bytes);
+    version[30] = 2;
+    expect(() => read(version)).toThrow(
+      /written by "tidemark.plain", version 2, where this version of Tidemark reads "tidemark.plain", version 1/,
+    );
+    const name = Uint8Array.from(chunk.bytes);
+    name[33] = "m".charCodeAt(0);
+    expect(() => read(name)).toThrow(/written by "midemark.plain", version 1/);
   });
 
   test("never ends in anything but its values or an ObjectCorruptError", () => {

@@ -10,7 +10,7 @@
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
- * then: records: if there are timestamps n of them, float64, then the values, as columns (state/columns.ts) or as msgpack of
+ * then: records: if there are timestamps n of them, float64, then the values, as columns (state/snapshot/columns.ts) or as msgpack of
  * their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint id, float64; round: its number, float64; grant:
  * records frames taken, their bytes, two float64; all others nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
  * one received.
@@ -22,9 +22,9 @@
  */
 import { Packr } from "msgpackr";
 import type { CheckpointOptions } from "../../../machines/protocol.ts";
-import { aRecord, decodeValue, encodeClone, encodeValue } from "../../state/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../state/columns.ts";
 import { isOrdinary } from "../../state/plain-value.ts";
+import { aRecord, decodeValue, encodeClone, encodeValue } from "../../state/snapshot/codec.ts";
+import { ColumnEncoder, decodeColumns } from "../../state/snapshot/columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;

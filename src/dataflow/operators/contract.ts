@@ -9,7 +9,7 @@
  * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes unchanged.
  */
 import type { StateDescriptors } from "../../state/descriptor.ts";
-import type { HeapKeyedState } from "../../state/heap.ts";
+import type { KeyedState } from "../../state/keyed-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 
@@ -59,7 +59,7 @@ export interface OperatorServices {
   /** The job's option of that name. */
   readonly checks: boolean;
   /** Makes the states of its details, for the key groups of this subtask. Called at most once. */
-  keyedState(): HeapKeyedState;
+  keyedState(): KeyedState;
   /** The opened writer of its sink. */
   writer(): SinkWriter<unknown>;
 }
@@ -76,7 +76,7 @@ export interface OpenOperator {
   /** By port. */
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
-  readonly state?: HeapKeyedState;
+  readonly state?: KeyedState;
   /** Begins the end of input. Called once, after the last record. */
   finish?(): Slices;
   /** Lets go of what it holds, after its last record or in the middle of a failure. Called once. */

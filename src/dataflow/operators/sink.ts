@@ -1,6 +1,6 @@
 /** The end of a chain: records go to the writer, which the subtask opens, cuts, commits and closes. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
 
 import { isAnswer, refuseAnswer, wanted } from "../answers.ts";
 import type { Sink } from "../sink.ts";

@@ -1,7 +1,7 @@
 /** The beginning of a vertex that reads: records come in from the reader, which the subtask polls. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
 import { InvariantError } from "../../errors.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
 import type { Source, SplitPosition } from "../source.ts";
 import type { OperatorKind } from "./contract.ts";
 

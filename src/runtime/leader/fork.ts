@@ -27,7 +27,7 @@ import {
 } from "../../errors.ts";
 import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
 import { restoredSplits } from "../../job/restored-splits.ts";
-import { decodeValue, encodeValue } from "../../state/codec.ts";
+import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
 import { restorableSubtasks } from "./passed-over.ts";
 import type { Fork } from "./submission.ts";
 

@@ -1,7 +1,7 @@
 /**
  * The asynchronous part of one subtask's snapshot: encodes the cut in slices between records, and uploads it.
  *
- * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap.ts), when slices
+ * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap/cursor.ts), when slices
  * run (subtask-loop.ts).
  *
  * U1  What is written is the cut, whatever records do to the live state meanwhile.
@@ -18,7 +18,7 @@ import type {
 } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
-import { SegmentIndex } from "../../state/snapshot.ts";
+import { SegmentIndex } from "../../state/snapshot/segments.ts";
 import { newLife } from "../life.ts";
 
 /** Objects stay small enough to be read in one piece. */

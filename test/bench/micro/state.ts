@@ -6,9 +6,10 @@
  */
 import { buildChain, type Chain } from "../../../src/dataflow/chain.ts";
 import { type Key, valueState } from "../../../src/state/descriptor.ts";
-import { HeapKeyedState } from "../../../src/state/heap.ts";
+import { HeapBackend } from "../../../src/state/heap/backend.ts";
+import { KeyedState } from "../../../src/state/keyed-state.ts";
 import { hashOf, keyGroupOf } from "../../../src/state/key-groups.ts";
-import type { EncodedChunk, SnapshotCursor } from "../../../src/state/snapshot.ts";
+import type { EncodedChunk, SnapshotCursor } from "../../../src/state/contract.ts";
 import { filter, inRow, map, process as processing } from "../../support/operators.ts";
 
 const GROUPS = 128;
@@ -134,8 +135,8 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-function stateOf(kind: Kind): HeapKeyedState {
-  return new HeapKeyedState({
+function stateOf(kind: Kind): KeyedState {
+  return new KeyedState((options) => new HeapBackend(options), {
     operator: "bench",
     descriptors: { value: valueState(kind.initial) },
     keyGroups: ALL_GROUPS,
@@ -154,7 +155,7 @@ interface Samples {
 
 /** Updates in turns of the event loop; with `intervalMs`, snapshots beside them, `budgetMs` of it a turn. */
 async function runUpdates(at: {
-  state: HeapKeyedState;
+  state: KeyedState;
   kind: Kind;
   keys: readonly string[];
   forMs: number;

@@ -1,11 +1,11 @@
 /**
  * The context that a process operator's functions get, and what it takes to tell whose failure an error is.
  *
- * Owns: OP3 of contract.ts for functions that emit while they run. Does not own: state (HeapKeyedState), where records go.
+ * Owns: OP3 of contract.ts for functions that emit while they run. Does not own: state (KeyedState), where records go.
  */
 import { OperatorError } from "../../../errors.ts";
 import type { Key } from "../../../state/descriptor.ts";
-import type { HeapKeyedState } from "../../../state/heap.ts";
+import type { KeyedState } from "../../../state/keyed-state.ts";
 import { isAnswer, refuseAnswer, wanted } from "../../answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../../source.ts";
 import { failureOf } from "../failure.ts";
@@ -21,10 +21,10 @@ export class RecordContext implements ProcessContext {
   readonly state: ProcessContext["state"];
   readonly emit: (value: unknown) => void;
   private readonly operator: string;
-  private readonly states: HeapKeyedState;
+  private readonly states: KeyedState;
   private stage: ContextStage = "idle";
 
-  constructor(operator: string, state: HeapKeyedState, downstream: Collect<unknown>) {
+  constructor(operator: string, state: KeyedState, downstream: Collect<unknown>) {
     this.operator = operator;
     this.states = state;
     this.state = state.handles;

@@ -24,7 +24,7 @@ import {
 import { type CheckpointStorage, neededObjects } from "../../../checkpoint/storage.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { DisconnectedError, describeError } from "../../../errors.ts";
-import { decodeValue, encodeValue } from "../../../state/codec.ts";
+import { decodeValue, encodeValue } from "../../../state/snapshot/codec.ts";
 import type { MachineEvent } from "../../actor.ts";
 import type { Clock } from "../../clock.ts";
 import type { ObjectReaper } from "./object-reaper.ts";

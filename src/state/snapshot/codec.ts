@@ -14,7 +14,7 @@
  */
 import { deserialize, serialize } from "node:v8";
 import { Packr } from "msgpackr";
-import { isCarried, isOrdinary, refuseValue } from "./plain-value.ts";
+import { isCarried, isOrdinary, refuseValue } from "../plain-value.ts";
 
 // `copyBuffers`: a decoded Uint8Array must not keep the chunk it came from alive.
 const packr = new Packr({ useRecords: true, moreTypes: true, copyBuffers: true });

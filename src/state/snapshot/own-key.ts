@@ -5,7 +5,7 @@
  * out of one string per frame: a new key kept as it came would keep some 20 KB alive. So a key is copied once, when
  * it is new (0.4 µs).
  */
-import type { Key } from "./descriptor.ts";
+import type { Key } from "../descriptor.ts";
 
 /** Shorter ones are always strings of their own. */
 const VIEW_LENGTH_MIN = 13;

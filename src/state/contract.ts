@@ -1,0 +1,103 @@
+/**
+ * The contract of a keyed state backend: where the keyed state of one operator in one subtask lies.
+ *
+ * State is tables. A table is one named state; its rows are found by (key, namespace), and each holds one value. Handles
+ * (handles/) are thin: they say what the value means to the user. Does not own: which key a record has (chain.ts), the bytes
+ * of a snapshot (snapshot/chunk.ts).
+ *
+ * - T1 All calls of a table are about the current key and the table's current namespace.
+ * - T2 What `read` answers does not change when the row does, and values that were written belong to the table.
+ * - T3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
+ * - T4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be open.
+ * - T5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
+ * - T6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name (plain-value.ts).
+ */
+import type { Key } from "./descriptor.ts";
+import type { KeyGroupRange } from "./key-groups.ts";
+
+/**
+ * The part of a row's address beside its key: a window, a timer. Texts and numbers that a Map takes for equal are one
+ * namespace. undefined: the fixed namespace, which costs nothing.
+ */
+export type Namespace = string | number | undefined;
+
+/** What `read` answers where there is no row: each value of the user's is possible as a value. */
+export const ABSENT: unique symbol = Symbol("absent");
+
+export interface StateTable {
+  readonly name: string;
+  /** It was read or written since the current key was set. */
+  readonly isInUse: boolean;
+  /** Stays until it is set again, for all keys; the fixed namespace at the beginning. */
+  setCurrentNamespace(namespace: Namespace): void;
+  /** ABSENT: there is no row. */
+  read(): unknown;
+  write(value: unknown): void;
+  /** Afterwards there is no row, and it takes no space. */
+  remove(): void;
+}
+
+export interface KeyedBackend {
+  readonly tableNames: readonly string[];
+  /** Opens a table that is empty until it is restored. Each name once, and before the first record. */
+  openTable(name: string): StateTable;
+  /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
+  setCurrentKey(key: Key): void;
+  /** One cursor for each table, all of the same moment (T3). */
+  snapshot(): NamedCursor[];
+  /** Before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
+  restorer(table: string, source: SnapshotBytes): StateRestorer;
+  /**
+   * Each key that has a row in any table and namespace, once. The caller may write and remove rows of a key that it was given.
+   */
+  keys(): Generator<Key, void, undefined>;
+  /** Cancels what is open and lets everything go; nothing may be called afterwards. */
+  close(): void;
+}
+
+export interface KeyedBackendOptions {
+  /** For error messages. */
+  readonly operator: string;
+  readonly keyGroups: KeyGroupRange;
+  readonly maxParallelism: number;
+  /** `read` answers the very object that was written, with whatever has been done to it: it may be frozen. Default false. */
+  readonly keepsObjects?: boolean;
+}
+
+export interface NamedCursor {
+  readonly state: string;
+  readonly cursor: SnapshotCursor;
+}
+
+/** Reads the values of a cut while the live state goes on changing. */
+export interface SnapshotCursor {
+  /**
+   * Encodes the next few hundred rows, well under a millisecond of work, so that the caller can stop at its budget.
+   * undefined: all of the cut was given.
+   * @throws OperatorError when a value cannot be encoded; the caller then cancels
+   */
+  next(): EncodedChunk | undefined;
+  /** The cut is given up. Allowed at any time, also after the end. */
+  cancel(): void;
+}
+
+export interface EncodedChunk {
+  readonly keyGroups: KeyGroupRange;
+  readonly entries: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Puts a snapshot's rows into a table that processes nothing yet. */
+export interface StateRestorer {
+  /**
+   * Takes one chunk. true: there is more.
+   * @throws ObjectCorruptError
+   */
+  next(): boolean;
+}
+
+/** Bytes of a snapshot to restore from, whole chunks; `object` is their name in error messages. */
+export interface SnapshotBytes {
+  readonly object: string;
+  readonly bytes: Uint8Array;
+}

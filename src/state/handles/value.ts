@@ -1,0 +1,42 @@
+/** One value per key: what the user's function works with. */
+import { ABSENT, type StateTable } from "../contract.ts";
+import type { ValueState } from "../descriptor.ts";
+import { holdsBytes, settle } from "../frozen.ts";
+import { refuseValue } from "../plain-value.ts";
+
+export class ValueHandle<T> implements ValueState<T> {
+  private readonly table: StateTable;
+  private readonly initial: T;
+  private readonly initialIsCopied: boolean;
+  private readonly checks: boolean;
+
+  /** `checks`: what is set is looked at closely, and frozen. */
+  constructor(table: StateTable, initial: T, checks: boolean) {
+    this.table = table;
+    this.initial = initial;
+    this.initialIsCopied = holdsBytes(initial);
+    this.checks = checks;
+  }
+
+  /** It was read or set for the current key, and holds an object. */
+  get holdsObject(): boolean {
+    if (!this.table.isInUse) return false;
+    const value: unknown = this.get();
+    return typeof value === "object" && value !== null;
+  }
+
+  get(): T {
+    const value = this.table.read();
+    if (value !== ABSENT) return value as T;
+    return this.initialIsCopied ? structuredClone(this.initial) : this.initial;
+  }
+
+  set(value: T): void {
+    if (this.checks && !settle(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
+    this.table.write(value);
+  }
+
+  clear(): void {
+    this.table.remove();
+  }
+}

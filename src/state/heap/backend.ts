@@ -1,0 +1,88 @@
+/**
+ * Keyed state in the heap: every table is in memory, and a checkpoint writes all of it.
+ *
+ * Owns: the tables of one operator in one subtask, and which of them belongs to which key. Does not own: rows and cuts (table.ts).
+ */
+import { invariant, OperatorError } from "../../errors.ts";
+import type {
+  KeyedBackend,
+  KeyedBackendOptions,
+  NamedCursor,
+  SnapshotBytes,
+  StateRestorer,
+  StateTable,
+} from "../contract.ts";
+import { describeValue } from "../described.ts";
+import type { Key } from "../descriptor.ts";
+import { hashOf, keyGroupOfHash } from "../key-groups.ts";
+import { HeapTable } from "./table.ts";
+
+export class HeapBackend implements KeyedBackend {
+  private readonly options: KeyedBackendOptions;
+  private readonly maxParallelism: number;
+  private readonly firstGroup: number;
+  private readonly groupCount: number;
+  private readonly tables: HeapTable[] = [];
+
+  constructor(options: KeyedBackendOptions) {
+    this.options = options;
+    this.maxParallelism = options.maxParallelism;
+    this.firstGroup = options.keyGroups.first;
+    this.groupCount = options.keyGroups.last - options.keyGroups.first + 1;
+  }
+
+  get tableNames(): string[] {
+    return this.tables.map((table) => table.name);
+  }
+
+  openTable(name: string): StateTable {
+    const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
+    invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
+    const table = new HeapTable({ operator, name, keyGroups, maxParallelism, keepsObjects });
+    this.tables.push(table);
+    return table;
+  }
+
+  setCurrentKey(key: Key): void {
+    const hash = hashOf(key);
+    const group = keyGroupOfHash(hash, this.maxParallelism) - this.firstGroup;
+    if (group < 0 || group >= this.groupCount) this.refuseForeign(key);
+    const { tables } = this;
+    for (let i = 0; i < tables.length; i++) tables[i]!.select(key, hash, group);
+  }
+
+  snapshot(): NamedCursor[] {
+    return this.tables.map((table) => ({ state: table.name, cursor: table.snapshot() }));
+  }
+
+  restorer(name: string, source: SnapshotBytes): StateRestorer {
+    const table = this.tables.find((candidate) => candidate.name === name);
+    invariant(table !== undefined, `operator "${this.options.operator}" has no state "${name}"`);
+    return table.restorer(source);
+  }
+
+  /** The keys of a group are listed when it is reached. */
+  *keys(): Generator<Key, void, undefined> {
+    for (let group = 0; group < this.groupCount; group++) {
+      const keys = new Set<Key>();
+      for (const table of this.tables) table.addKeys(group, keys);
+      yield* keys;
+    }
+  }
+
+  close(): void {
+    for (const table of this.tables) table.close();
+    this.tables.length = 0;
+  }
+
+  /** The sender has picked this subtask by the same selector: it must have answered another key there. */
+  private refuseForeign(key: Key): never {
+    throw new OperatorError(
+      this.options.operator,
+      new Error(
+        `its keyBy answers ${describeValue(key)} here, and answered another key where the record came from. A key must ` +
+          "follow from the record alone: no random numbers, no clock, nothing that differs from one worker to the next",
+      ),
+    );
+  }
+}

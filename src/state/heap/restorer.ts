@@ -1,0 +1,101 @@
+/** Puts the rows of a snapshot's chunks into the groups of one table. */
+import type { Namespace, SnapshotBytes, StateRestorer } from "../contract.ts";
+import type { Key } from "../descriptor.ts";
+import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "../key-groups.ts";
+import {
+  type ChunkHeader,
+  readChunkDeletions,
+  readChunkHeader,
+  readChunkKeys,
+  readChunkNamespaces,
+  readChunkValues,
+} from "../snapshot/chunk.ts";
+import { corrupt } from "../snapshot/corrupt.ts";
+import { ROWS_MASK, ROWS_SHIFT } from "./block.ts";
+import { hashOfRow, type RowGroup } from "./row-group.ts";
+
+export interface HeapRestorerOptions {
+  readonly source: SnapshotBytes;
+  readonly keyGroups: KeyGroupRange;
+  readonly maxParallelism: number;
+  readonly groups: readonly RowGroup[];
+}
+
+/** The rows of one chunk. */
+interface Rows {
+  readonly keys: readonly Key[];
+  readonly namespaces: readonly Namespace[] | undefined;
+  readonly deleted: ReadonlySet<number> | undefined;
+  /** Of those that are not deleted. */
+  readonly values: readonly unknown[];
+}
+
+export class HeapRestorer implements StateRestorer {
+  private readonly options: HeapRestorerOptions;
+  private at = 0;
+
+  constructor(options: HeapRestorerOptions) {
+    this.options = options;
+  }
+
+  next(): boolean {
+    const { source, keyGroups, maxParallelism } = this.options;
+    if (this.at < source.bytes.byteLength) {
+      const header = readChunkHeader(source, this.at);
+      const { groups } = header;
+      const held = { first: groups[0]!.keyGroup, last: groups[groups.length - 1]!.keyGroup };
+      if (held.last >= maxParallelism) {
+        throw corrupt(source, this.at, `it holds key group ${held.last} of a job that has ${maxParallelism}`);
+      }
+      if (rangesIntersect(held, keyGroups)) this.take(header, this.rowsOf(header));
+      this.at = header.end;
+    }
+    return this.at < source.bytes.byteLength;
+  }
+
+  private rowsOf(header: ChunkHeader): Rows {
+    const { source } = this.options;
+    const deleted = readChunkDeletions(source, header);
+    return {
+      keys: readChunkKeys(source, header),
+      namespaces: readChunkNamespaces(source, header),
+      deleted,
+      values: readChunkValues(source, header, header.entries - (deleted?.size ?? 0)),
+    };
+  }
+
+  private take({ groups }: ChunkHeader, rows: Rows): void {
+    const { source, keyGroups, maxParallelism } = this.options;
+    let next = 0;
+    let value = 0;
+    for (const { keyGroup, entries } of groups) {
+      const target = this.options.groups[keyGroup - keyGroups.first];
+      // One key stands for all: other key groups mean another maxParallelism or another hash.
+      const key = rows.keys[next]!;
+      if (target !== undefined && keyGroupOf(key, maxParallelism) !== keyGroup) {
+        throw corrupt(
+          source,
+          this.at,
+          `key ${String(key)} is not of key group ${keyGroup} of ${maxParallelism}`,
+        );
+      }
+      for (const end = next + entries; next < end; next++) {
+        const isDeleted = rows.deleted?.has(next) === true;
+        if (target !== undefined) put(target, rows, next, isDeleted ? undefined : value);
+        if (!isDeleted) value++;
+      }
+    }
+  }
+}
+
+/** `value`: the index of its value; undefined: it is deleted. */
+function put(target: RowGroup, rows: Rows, index: number, value: number | undefined): void {
+  const key = rows.keys[index]!;
+  const namespace = rows.namespaces?.[index];
+  const hash = hashOfRow(key, namespace);
+  const row = target.find(key, namespace, hash);
+  if (value === undefined) {
+    if (row >= 0) target.remove(row);
+  } else if (row < 0) target.append(key, namespace, hash, rows.values[value], true);
+  else target.own(row >>> ROWS_SHIFT).write(row & ROWS_MASK, rows.values[value], true);
+}
