@@ -1,11 +1,8 @@
-/** The snapshots of one subtask that are not acknowledged yet, oldest first: what each of them still waits for (S2, S7). */
+/** The snapshots of one subtask that are not acknowledged yet, oldest first: what each of them still waits for (S2). */
 import type { BarrierAlignment } from "./protocol.ts";
 
-/**
- * Waiting: for the cut, until the older ones are encoded. Encoding: the state is cut and is being read. Storing: all of it is
- * encoded and on its way to the storage.
- */
-export type SnapshotStage = "waiting" | "encoding" | "storing" | "stored";
+/** Storing: the state is cut, and all of it is on its way to the storage. */
+export type SnapshotStage = "storing" | "stored";
 
 export interface OpenSnapshot {
   readonly checkpointId: number;
@@ -31,11 +28,10 @@ interface Barrier {
 
 export function beginSnapshot(
   { checkpointId, alignment, feedback }: Barrier,
-  stage: SnapshotStage,
   finished: boolean,
 ): OpenSnapshot {
   const channelsStored = alignment !== "unaligned" && feedback === undefined;
-  return { checkpointId, wasCut: false, stage, channelsStored, finished };
+  return { checkpointId, wasCut: false, stage: "storing", channelsStored, finished };
 }
 
 export function isOpen({ snapshots }: Snapshots, event: object): boolean {
@@ -50,21 +46,6 @@ export function markSnapshot(
   return snapshots.map((one) =>
     "checkpointId" in event && one.checkpointId === event.checkpointId ? { ...one, ...mark } : one,
   );
-}
-
-/** A keyed state is read at one cut at a time. */
-export function isReadingState({ snapshots }: Snapshots): boolean {
-  return snapshots.some(({ stage }) => stage === "waiting" || stage === "encoding");
-}
-
-/** The oldest that waits for its cut, once no other one is being encoded. */
-export function cutDue({ snapshots }: Snapshots): OpenSnapshot | undefined {
-  if (snapshots.some(({ stage }) => stage === "encoding")) return undefined;
-  return snapshots.find(({ stage }) => stage === "waiting");
-}
-
-export function isWaiting({ snapshots }: Snapshots, checkpointId: number): boolean {
-  return snapshots.some((one) => one.checkpointId === checkpointId && one.stage === "waiting");
 }
 
 /** The oldest that waits for nothing any more. Transactions of younger barriers are none of its concern. */

@@ -65,8 +65,6 @@ export type SubtaskEvent =
     }
   | { readonly type: "transaction.prepared"; readonly transaction: TransactionName }
   | { readonly type: "transaction.committed"; readonly transaction: TransactionName }
-  /** Nothing of the state at its barrier is read any more. */
-  | { readonly type: "snapshot.encoded"; readonly checkpointId: number }
   | { readonly type: "snapshot.stored"; readonly checkpointId: number }
   | { readonly type: "channels.stored"; readonly checkpointId: number }
   | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string }
@@ -93,13 +91,7 @@ export interface SubtaskEffects {
   "cut.transactions": { readonly checkpointId: number };
   "emit.barrier": { readonly checkpointId: number; readonly alignment: BarrierAlignment };
   "emit.cancelMarker": { readonly checkpointId: number };
-  /** No record is taken until `release.input` names it, too. Barriers are heard meanwhile. */
-  "hold.input": { readonly checkpointId: number };
-  "release.input": { readonly checkpointId: number };
-  /**
-   * Synchronous part now, the rest beside the records. Answered by `snapshot.encoded` and `snapshot.stored`, or by
-   * `snapshot.failed`.
-   */
+  /** Synchronous part now, the rest beside the records. Answered by `snapshot.stored` or `snapshot.failed`. */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
   /**

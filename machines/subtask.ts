@@ -14,8 +14,7 @@
  * S5  Messages of another generation change nothing (P2).
  * S6  Where barrier n would have been forwarded and n was given up, a cancel marker is, once. What the leader does not know
  *     yet is declined.
- * S7  A state is cut when the older cuts of it are encoded. A barrier that comes earlier is forwarded and its transactions are
- *     cut at once; no record is taken until its cut, or until it is given up (P47).
+ * S7  A state is cut at its barrier, whatever older cuts of it are still being read (P47).
  * S8  What says that a checkpoint was begun says that the generation was started: messages may overtake each other, and what was
  *     answered is not repeated.
  * S9  Behind the barrier that the job is to stop with, a source reads nothing, until that checkpoint is aborted (P38).
@@ -23,16 +22,7 @@
 import { assign, setup } from "xstate";
 import { declareEffects } from "./effects.ts";
 import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
-import {
-  acknowledgeable,
-  beginSnapshot,
-  cutDue,
-  isOpen,
-  isReadingState,
-  isWaiting,
-  markSnapshot,
-  type OpenSnapshot,
-} from "./open-snapshots.ts";
+import { acknowledgeable, beginSnapshot, isOpen, markSnapshot, type OpenSnapshot } from "./open-snapshots.ts";
 import type { BarrierAlignment, CheckpointOptions, TransactionName } from "./protocol.ts";
 import type { PendingTransaction, SubtaskEffects, SubtaskEvent, SubtaskInput } from "./subtask-events.ts";
 
@@ -48,15 +38,10 @@ interface Context extends SubtaskInput {
   readonly givenUp: GivenUp;
   /** Oldest first. */
   readonly snapshots: readonly OpenSnapshot[];
-  /** Checkpoints whose barrier holds the input (S7). */
-  readonly holding: readonly number[];
   /** The checkpoint that the job is to stop with (S9); 0: none. */
   readonly stoppingWith: number;
+  /** The checkpoint that the job is to stop with (S9); 0: none. */
 }
-
-/** The first one that has no reason to hold the input any more. */
-const holdOver = (context: Context): number | undefined =>
-  context.holding.find((checkpointId) => !isWaiting(context, checkpointId));
 
 const machine = setup({
   types: {} as { context: Context; events: SubtaskEvent; input: SubtaskInput },
@@ -72,8 +57,6 @@ const machine = setup({
       "cut.transactions": true,
       "emit.barrier": true,
       "emit.cancelMarker": true,
-      "hold.input": true,
-      "release.input": true,
       "take.snapshot": true,
       "cancel.snapshot": true,
       "discard.snapshot": true,
@@ -101,26 +84,9 @@ const machine = setup({
         : {
             lastBarrier: event.checkpointId,
             givenUp: forgetUpTo(context.givenUp, event.checkpointId),
-            snapshots: [...context.snapshots, beginSnapshot(event, "encoding", context.finished)],
+            snapshots: [...context.snapshots, beginSnapshot(event, context.finished)],
           },
     ),
-    beginWaiting: assign(({ context, event }) =>
-      event.type !== "barrier.aligned"
-        ? {}
-        : {
-            lastBarrier: event.checkpointId,
-            givenUp: forgetUpTo(context.givenUp, event.checkpointId),
-            snapshots: [...context.snapshots, beginSnapshot(event, "waiting", context.finished)],
-            holding: [...context.holding, event.checkpointId],
-          },
-    ),
-    beginCut: assign(({ context }) => ({
-      snapshots: markSnapshot(context, cutDue(context) ?? {}, { stage: "encoding" }),
-    })),
-    endHold: assign(({ context }) => {
-      const over = holdOver(context);
-      return { holding: context.holding.filter((checkpointId) => checkpointId !== over) };
-    }),
     passBarrier: assign(({ context, event }) =>
       "checkpointId" in event
         ? { lastBarrier: event.checkpointId, givenUp: forgetUpTo(context.givenUp, event.checkpointId) }
@@ -162,9 +128,6 @@ const machine = setup({
             ),
           },
     ),
-    markEncoded: assign(({ context, event }) => ({
-      snapshots: markSnapshot(context, event, { stage: "storing" }),
-    })),
     markStored: assign(({ context, event }) => ({
       snapshots: markSnapshot(context, event, { stage: "stored" }),
     })),
@@ -198,9 +161,6 @@ const machine = setup({
       "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
     snapshotOpen: ({ context, event }) => isOpen(context, event),
     otherSnapshot: ({ context, event }) => !isOpen(context, event),
-    readingState: ({ context }) => isReadingState(context),
-    cutDue: ({ context }) => cutDue(context) !== undefined,
-    holdOver: ({ context }) => holdOver(context) !== undefined,
     acknowledgeable: ({ context }) => acknowledgeable(context) !== undefined,
     noSnapshotOpen: ({ context }) => context.snapshots.length === 0,
     commitDue: ({ context }) => {
@@ -250,28 +210,6 @@ const snapshotAtBarrier = [
   ...cutAndForward,
   { type: "take.snapshot", params: ofCheckpoint },
 ] as const;
-/** S7 */
-const waitAtBarrier = [
-  "beginWaiting",
-  ...cutAndForward,
-  { type: "hold.input", params: ofCheckpoint },
-] as const;
-const takeDue = [
-  {
-    type: "take.snapshot",
-    params: ({ context }: { readonly context: Context }) => ({
-      checkpointId: cutDue(context)?.checkpointId ?? 0,
-    }),
-  },
-  "beginCut",
-] as const;
-const releaseInput = [
-  {
-    type: "release.input",
-    params: ({ context }: { readonly context: Context }) => ({ checkpointId: holdOver(context) ?? 0 }),
-  },
-  "endHold",
-] as const;
 const emitMarker = { type: "emit.cancelMarker", params: ofCheckpoint } as const;
 const cancelSnapshot = [{ type: "cancel.snapshot", params: ofCheckpoint }, "closeSnapshot"] as const;
 const discard = {
@@ -319,7 +257,6 @@ export const subtaskMachine = machine.createMachine({
     lastBarrier: input.restoredCheckpointId,
     givenUp: [],
     snapshots: [],
-    holding: [],
     stoppingWith: 0,
   }),
   initial: "restoring",
@@ -416,7 +353,6 @@ export const subtaskMachine = machine.createMachine({
             "barrier.aligned": [
               { guard: "lateBarrier" },
               { guard: "aborted", actions: ["passBarrier", emitMarker] },
-              { guard: "readingState", actions: waitAtBarrier },
               { target: ".snapshotting", actions: snapshotAtBarrier },
             ],
             "barrier.canceled": [{ guard: "lateBarrier" }, { actions: ["passBarrier", emitMarker] }],
@@ -427,7 +363,6 @@ export const subtaskMachine = machine.createMachine({
             ],
             "transactions.cut": { actions: "addTransactions" },
             "transaction.prepared": { actions: "markPrepared" },
-            "snapshot.encoded": [{ guard: "otherSnapshot" }, { actions: "markEncoded" }],
             "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
             "channels.stored": [{ guard: "otherSnapshot" }, { actions: "markChannelsStored" }],
             "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", decline] }],
@@ -443,8 +378,6 @@ export const subtaskMachine = machine.createMachine({
             snapshotting: {
               description: "Snapshots are being uploaded, the cut transactions are becoming durable.",
               always: [
-                { guard: "cutDue", actions: takeDue },
-                { guard: "holdOver", actions: releaseInput },
                 {
                   guard: "acknowledgeable",
                   actions: [

@@ -84,7 +84,6 @@ export function subtaskStateInWords(state: string): string {
 export const progressInWords = {
   "waiting-for-barrier": "waiting for its first barrier",
   aligning: "waiting for the barriers of its other channels",
-  "waiting-for-older-snapshot": "waiting until the state at an older checkpoint is encoded",
   uploading: "storing its state",
   acknowledged: "done, its acknowledgement is on its way",
 } as const;

@@ -197,12 +197,7 @@ export interface SubtaskReport {
 /** How far one subtask has got with a checkpoint: what shows the channel that blocks it. */
 export interface SubtaskProgress {
   readonly checkpointId: number;
-  readonly phase:
-    | "waiting-for-barrier"
-    | "aligning"
-    | "waiting-for-older-snapshot"
-    | "uploading"
-    | "acknowledged";
+  readonly phase: "waiting-for-barrier" | "aligning" | "uploading" | "acknowledged";
   /** Where the barriers come from that are still missing; of a source nothing. */
   readonly missingChannels: readonly string[];
 }

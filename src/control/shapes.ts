@@ -244,13 +244,7 @@ const subtaskReport = z.object({
   checkpoints: z.array(
     z.object({
       checkpointId: count,
-      phase: z.enum([
-        "waiting-for-barrier",
-        "aligning",
-        "waiting-for-older-snapshot",
-        "uploading",
-        "acknowledged",
-      ]),
+      phase: z.enum(["waiting-for-barrier", "aligning", "uploading", "acknowledged"]),
       missingChannels: texts,
     }),
   ),

@@ -18,12 +18,12 @@
  * test/bench/micro/state.ts.
  */
 import { invariant, OperatorError } from "../errors.ts";
+import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
 import { freeze, settle } from "../state/frozen.ts";
 import { HeapBackend } from "../state/heap/backend.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
 import { KeyedState } from "../state/keyed-state.ts";
 import { isCarried, refuseValue, seemsCarried } from "../state/plain-value.ts";
-import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
 import type { ChainedOperator, ChainedOutput, Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,

@@ -186,8 +186,6 @@ export class CutSubject {
         this.#emitted = this.#barriers.optionsOf(checkpointId, alignment).alignment;
       },
       "emit.cancelMarker": ({ checkpointId }) => void this.emitted.push({ kind: "marker", checkpointId }),
-      "hold.input": nothing,
-      "release.input": nothing,
       "take.snapshot": ({ checkpointId }) => {
         expect(this.#taken.has(checkpointId)).toBe(false);
         this.#taken.set(checkpointId, { state: [...this.processed], alignment: this.#emitted });

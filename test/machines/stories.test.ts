@@ -421,7 +421,6 @@ describe("a worker's subtask", () => {
           "The abort of 7 was lost on the way; its successor comes over the channels, and waits for it.",
           barrier(0, 8),
           barrier(1, 8),
-          to("subtask", "snapshot.encoded", { checkpointId: 7 }),
           uploaded(8),
           staged(8),
           "8 lists out@7 as well, so it waits for it.",

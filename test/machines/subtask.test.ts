@@ -29,7 +29,6 @@ const cut = (checkpointId: number, ...transactions: string[]) =>
   take({ type: "transactions.cut", checkpointId, transactions });
 const prepared = (transaction: string) => take({ type: "transaction.prepared", transaction });
 const committed = (transaction: string) => take({ type: "transaction.committed", transaction });
-const encoded = (checkpointId: number) => take({ type: "snapshot.encoded", checkpointId });
 const stored = (checkpointId: number) => take({ type: "snapshot.stored", checkpointId });
 const failed = (checkpointId: number) =>
   take({ type: "snapshot.failed", checkpointId, reason: "the bucket is full" });
@@ -233,7 +232,6 @@ describeTraces({
         ...running,
         aligned(7),
         cut(7, "out@7"),
-        encoded(7),
         aligned(8),
         cut(8, "out@8"),
         stored(7),
@@ -243,63 +241,28 @@ describeTraces({
         prepared("out@7"),
       ],
     ),
-    waiting: story(
-      "The state is still being encoded when the next barrier comes: it is forwarded, its cut waits.   (S1, S7, P14, P47)",
+    "several-cuts": story(
+      "The state at 7 is still being read when the next barrier comes: it is cut once more, and records go on.   (S1, S7, P14, P47)",
       [
         ...running,
         aligned(7),
         cut(7, "out@7"),
-        "No record is taken from here on, until the cut.",
         aligned(8),
         cut(8, "out@8"),
+        aligned(9),
+        cut(9),
         "News about another snapshot.",
-        encoded(6),
-        encoded(7),
-        "Now only records behind barrier 8 change the state. 7 is still on its way to the storage.",
+        stored(6),
+        "The middle one is given up.",
+        aborted(8),
+        stored(9),
         stored(7),
-        encoded(8),
-        stored(8),
         prepared("out@8"),
         prepared("out@7"),
       ],
     ),
-    "waiting-older-aborted": story("The older one is given up: nothing is waited for any more.   (S7, P47)", [
-      ...running,
-      aligned(7),
-      cut(7),
-      aligned(8),
-      cut(8),
-      aborted(7),
-      "Its upload fails: the same.",
-      aligned(9),
-      cut(9),
-      failed(8),
-      encoded(9),
-      stored(9),
-    ]),
-    "waiting-aborted": story(
-      "The cut that waits is given up: records flow again, and its barrier has gone on already.   (S6, S7, P47)",
-      [...running, aligned(7), cut(7), aligned(8), cut(8, "out@8"), aborted(8), encoded(7), stored(7)],
-    ),
-    "waiting-several": story("Several wait, and are cut in their order.   (S7, P47)", [
-      ...running,
-      aligned(7),
-      cut(7),
-      aligned(8),
-      cut(8),
-      aligned(9),
-      cut(9),
-      aligned(10),
-      cut(10),
-      "The middle one is given up.",
-      aborted(9),
-      encoded(7),
-      "Records stay held for 10.",
-      encoded(8),
-      encoded(10),
-    ]),
-    "waiting-unaligned": story(
-      "What a barrier has overtaken can be stored before its cut, or fail to be.   (S2, S7)",
+    "several-cuts-unaligned": story(
+      "What a barrier has overtaken can be stored before the state of an older one, or fail to be.   (S2, S7)",
       [
         ...running,
         aligned(7),
@@ -310,9 +273,8 @@ describeTraces({
         aligned(9, "unaligned"),
         cut(9),
         failed(9),
-        encoded(7),
-        encoded(8),
         stored(8),
+        stored(7),
       ],
     ),
     declined: story(

@@ -17,8 +17,6 @@ export class CheckpointsUnderWay {
   readonly #options: CheckpointsUnderWayOptions;
   /** Triggered and not over, as far as is known here: has this subtask acknowledged it? */
   readonly #acknowledged = new Map<number, boolean>();
-  /** Their cuts wait for an older one (P47). */
-  readonly #waiting = new Set<number>();
 
   constructor(options: CheckpointsUnderWayOptions) {
     this.#options = options;
@@ -30,14 +28,6 @@ export class CheckpointsUnderWay {
     if (!known.has(checkpointId)) known.set(checkpointId, false);
     const [oldest] = known.keys();
     if (known.size > REPORTED_MAX) known.delete(oldest!);
-  }
-
-  hold(checkpointId: number): void {
-    this.#waiting.add(checkpointId);
-  }
-
-  release(checkpointId: number): void {
-    this.#waiting.delete(checkpointId);
   }
 
   acknowledge(checkpointId: number): void {
@@ -70,9 +60,6 @@ export class CheckpointsUnderWay {
     if (isTaken(checkpointId)) return { checkpointId, phase: "uploading", missingChannels: [] };
     if (this.#acknowledged.get(checkpointId) === true)
       return { checkpointId, phase: "acknowledged", missingChannels: [] };
-    // Its own barrier, or one in front of it.
-    if ([...this.#waiting].some((id) => id <= checkpointId))
-      return { checkpointId, phase: "waiting-for-older-snapshot", missingChannels: [] };
     return { checkpointId, phase: "waiting-for-barrier", missingChannels: origins };
   }
 }

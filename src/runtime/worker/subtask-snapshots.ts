@@ -4,8 +4,8 @@
  * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
  * when it is acknowledged (machines/subtask.ts), what is collected from channels (barriers.ts).
  *
- * W1  A keyed state has one cursor at a time: the machine takes the next snapshot only after `encoded` was told of the older
- *     one, or that one was canceled. Once encoded, several may be on their way.
+ * W1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded first, a younger
+ *     one while that one waits for the storage.
  * W2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader deletes
  *     what it knows by name (P48).
  */
@@ -36,7 +36,7 @@ export interface SubtaskSnapshotsOptions {
   readonly tell: (
     event:
       | {
-          readonly type: "snapshot.encoded" | "snapshot.stored" | "channels.stored";
+          readonly type: "snapshot.stored" | "channels.stored";
           readonly checkpointId: number;
         }
       | { readonly type: "snapshot.failed"; readonly checkpointId: number; readonly reason: string },
@@ -45,8 +45,7 @@ export interface SubtaskSnapshotsOptions {
 
 export interface Cut {
   readonly checkpointId: number;
-  /** Called when no older cut is being encoded any more (W1). */
-  readonly cutStates: () => readonly StateCut[];
+  readonly states: readonly StateCut[];
   /** State that is small and there at once. */
   readonly inline: readonly StateHandle[];
   /** What must be durable at the target before the acknowledgement. */
@@ -98,7 +97,7 @@ export class SubtaskSnapshots {
     invariant(loop !== undefined, "a snapshot before the restore");
     const { keyGroups, inlineBytesMax } = this.#options;
     const upload = new SnapshotUpload({
-      cuts: cut.cutStates(),
+      cuts: cut.states,
       keyGroups,
       storage: this.#remembering(cut.checkpointId),
       inlineBytesMax,
@@ -109,7 +108,7 @@ export class SubtaskSnapshots {
       step: (deadlineMs) => {
         const more = upload.step(deadlineMs);
         if (!upload.encoded) return more ? "more" : "waiting";
-        this.#encoded(taken);
+        void this.#awaitStored(taken);
         return "done";
       },
     };
@@ -118,7 +117,7 @@ export class SubtaskSnapshots {
     this.#taken.set(cut.checkpointId, taken);
     for (const flush of cut.flushed) flush.catch(() => undefined);
     // Without keyed state there is nothing to wait for.
-    if (upload.encoded) this.#encoded(taken);
+    if (upload.encoded) void this.#awaitStored(taken);
     else loop.beginWork(work);
   }
 
@@ -206,12 +205,6 @@ export class SubtaskSnapshots {
   #place(checkpointId: number) {
     const { deployment, subtask } = this.#options;
     return { ...deployment, checkpointId, subtask };
-  }
-
-  /** W1 */
-  #encoded(taken: TakenSnapshot): void {
-    this.#options.tell({ type: "snapshot.encoded", checkpointId: taken.cut.checkpointId });
-    void this.#awaitStored(taken);
   }
 
   async #awaitStored(taken: TakenSnapshot): Promise<void> {

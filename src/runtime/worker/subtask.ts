@@ -64,7 +64,6 @@ export interface SubtaskOptions extends WorkerSurroundings {
 
 /** Who holds the input: the barrier that the job stops with, or a cut that waits. */
 const STOP = "stop";
-const cutOf = (checkpointId: number): string => `cut ${checkpointId}`;
 
 export class Subtask {
   readonly name: SubtaskName;
@@ -315,14 +314,6 @@ export class Subtask {
         this.#broadcast({ kind: "barrier", checkpointId, options });
       },
       "emit.cancelMarker": ({ checkpointId }) => this.#broadcast({ kind: "cancelMarker", checkpointId }),
-      "hold.input": ({ checkpointId }) => {
-        this.#underWay.hold(checkpointId);
-        this.#loop?.hold(cutOf(checkpointId));
-      },
-      "release.input": ({ checkpointId }) => {
-        this.#underWay.release(checkpointId);
-        this.#loop?.release(cutOf(checkpointId));
-      },
       "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
       "cancel.snapshot": ({ checkpointId }) => this.#snapshots.cancel(checkpointId),
       "discard.snapshot": (message) =>
@@ -430,7 +421,7 @@ export class Subtask {
     this.#positions.set(checkpointId, positions);
     this.#snapshots.take({
       checkpointId,
-      cutStates: () => chain.snapshot(),
+      states: chain.snapshot(),
       inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
       flushed: this.#sinks.writers.map((writer) => writer.flush()),
       alignmentMs: this.#barriers.alignmentMs,

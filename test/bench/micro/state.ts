@@ -5,11 +5,11 @@
  * chunks, garbage collection pressure of a whole worker.
  */
 import { buildChain, type Chain } from "../../../src/dataflow/chain.ts";
+import type { EncodedChunk, SnapshotCursor } from "../../../src/state/contract.ts";
 import { type Key, valueState } from "../../../src/state/descriptor.ts";
 import { HeapBackend } from "../../../src/state/heap/backend.ts";
-import { KeyedState } from "../../../src/state/keyed-state.ts";
 import { hashOf, keyGroupOf } from "../../../src/state/key-groups.ts";
-import type { EncodedChunk, SnapshotCursor } from "../../../src/state/contract.ts";
+import { KeyedState } from "../../../src/state/keyed-state.ts";
 import { filter, inRow, map, process as processing } from "../../support/operators.ts";
 
 const GROUPS = 128;

@@ -225,14 +225,6 @@ export const hostBugs: readonly SeededBug[] = [
     foundBy: "C5 older generations are fenced",
   }),
   seeded({
-    name: "records-behind-a-waiting-cut",
-    rule: "P47, S7",
-    what: "Records behind a barrier are taken while its cut waits for an older one.",
-    alters: { faults: { readsPastWaitingCut: true } },
-    bounds: { subtasks: { s: ["X"] }, maxConcurrent: 2, slowEncoding: true, losses: 1 },
-    foundBy: "P17 recovered commits come first",
-  }),
-  seeded({
     name: "finish-twice",
     rule: "P19",
     what: "The restored subtask does not know that `finish` has run.",

@@ -55,8 +55,6 @@ export interface Bounds {
   readonly slowRecovery?: boolean;
   /** Uploads of snapshots and staging of transactions take their time. */
   readonly slowSnapshots?: boolean;
-  /** The state at a barrier is read beside the records, so that the next barrier may find it being read (P47). */
-  readonly slowEncoding?: boolean;
   /** Teardown messages reach the workers; without them an old generation only ends when a newer one comes to its worker. */
   readonly teardown?: boolean;
   /** Reports of subtasks arrive exactly once, as they do when the leader's answer ends their repetition. */

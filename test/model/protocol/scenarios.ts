@@ -93,7 +93,7 @@ export const brief: readonly Scenario[] = [
     bounds: { ...ONE, subtasks: ALONE, triggers: 2, maxConcurrent: 2, losses: 1, objects: true },
   },
   {
-    name: "cuts that wait",
+    name: "several cuts at a time",
     about:
       "a barrier comes while the state at an older one is being read; either is given up, or its generation fails (P47)",
     bounds: {
@@ -103,7 +103,7 @@ export const brief: readonly Scenario[] = [
       triggers: 2,
       maxConcurrent: 2,
       ...FAILING,
-      slowEncoding: true,
+      slowSnapshots: true,
     },
   },
   {

@@ -44,8 +44,6 @@ export interface HostFaults {
   readonly deletesOnUnknown?: boolean;
   /** A savepoint that is newer than the latest checkpoint is restored. */
   readonly restoresSavepoints?: boolean;
-  /** P47: records are taken while the cut at a barrier waits. */
-  readonly readsPastWaitingCut?: boolean;
   /** Requests of a generation that is over are not answered. */
   readonly forgetsRequests?: boolean;
   /** P21: a sweep takes what generations that are not over have left, too. */

@@ -27,8 +27,6 @@ export interface WorkerMemory {
   /** The source is held behind the barrier of this checkpoint; 0: it is not. */
   readonly heldBehind: number;
   readonly drained: boolean;
-  /** Checkpoints whose cut waits: no record is taken meanwhile. */
-  readonly held: readonly number[];
 }
 
 const NOTHING: WorkerMemory = {
@@ -43,7 +41,6 @@ const NOTHING: WorkerMemory = {
   snapshots: {},
   heldBehind: 0,
   drained: false,
-  held: [],
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */

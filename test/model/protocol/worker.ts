@@ -92,16 +92,9 @@ function route(
       const stored: Event = { type: "snapshot.stored", checkpointId } as Event;
       return [
         change<WorkerMemory>(({ snapshots }) => ({ snapshots: { ...snapshots, [checkpointId]: position } })),
-        ...(bounds.slowSnapshots || bounds.slowEncoding
-          ? []
-          : [{ kind: "tell", actor: "subtask", event: stored } as const]),
+        ...(bounds.slowSnapshots ? [] : [{ kind: "tell", actor: "subtask", event: stored } as const]),
       ];
     }
-    case "hold.input":
-      if (variant.faults.readsPastWaitingCut) return [];
-      return [change<WorkerMemory>(({ held }) => ({ held: [...held, checkpointId] }))];
-    case "release.input":
-      return [change<WorkerMemory>(({ held }) => ({ held: held.filter((id) => id !== checkpointId) }))];
     case "cancel.snapshot":
       return [dropSnapshot(checkpointId)];
     case "discard.snapshot": {
@@ -379,10 +372,10 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, heldBehind, drained, held } = memoryOf<WorkerMemory>(state);
+  const { position, heldBehind, drained } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
-  if (at.includes("running.input.processing") && heldBehind === 0 && held.length === 0) {
+  if (at.includes("running.input.processing") && heldBehind === 0) {
     if (drained) events.push({ type: "input.ended" });
     else if (position < bounds.records) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
@@ -402,14 +395,9 @@ function environment(state: CompositionState, bounds: Bounds): Event[] {
     snapshots: readonly OpenSnapshot[];
   };
   for (const { checkpointId, stage } of snapshots) {
-    if (bounds.slowEncoding && stage === "encoding")
-      events.push({ type: "snapshot.encoded", checkpointId } as Event);
-    else if (
-      (bounds.slowSnapshots && stage === "encoding") ||
-      ((bounds.slowSnapshots || bounds.slowEncoding) && stage === "storing")
-    )
+    if (bounds.slowSnapshots && stage === "storing")
       events.push({ type: "snapshot.stored", checkpointId } as Event);
-    if (bounds.declines && stage !== "stored" && stage !== "waiting")
+    if (bounds.declines && stage !== "stored")
       events.push({ type: "snapshot.failed", checkpointId, reason: "upload failed" } as Event);
   }
   return events;

@@ -15,7 +15,6 @@ import {
   type WorldOptions,
 } from "../support/memory-world.ts";
 import { patientSignal } from "../support/patience.ts";
-import { until } from "../support/until.ts";
 
 const NEVER_MS = 3_600_000;
 /** State of 20 MB: takes several turns to encode. */
@@ -71,19 +70,23 @@ const takesSavepoint = (then: SnapshotRequest["then"] = "go-on") =>
       patientSignal(),
     );
 
-/** The counts wait for an older snapshot with one of the pending checkpoints, and take no record. */
-const waits = () =>
-  world.comesTo("a cut waits for an older one", ({ checkpoints }) =>
-    checkpoints.pending.some(({ missing }) =>
-      missing.some(({ phase }) => /the state at an older checkpoint/.test(phase)),
-    ),
-  );
+/** Two checkpoints are under way, and the counts have cut their state for both. */
+const cutsTwice = () =>
+  world.comesTo("the state is cut twice", ({ checkpoints }) => {
+    const phases = phasesOfCounts(checkpoints).filter((phase) => phase === STORING);
+    return phases.length >= 2;
+  });
+
+const STORING = "storing its state";
 
 /** What is said of one subtask, for each pending checkpoint. */
 const phasesOfCounts = ({ pending }: JobReport["checkpoints"]): string[] =>
   pending.flatMap(({ missing }) =>
     missing.filter(({ subtask }) => subtask === "count/0").map(({ phase }) => phase),
   );
+
+const recordsOfCounts = ({ subtasks }: JobReport): number =>
+  subtasks.reduce((sum, { subtask, recordsIn }) => (subtask.startsWith("count") ? sum + recordsIn : sum), 0);
 
 const OVER = new Set<string>(["subsumed", "job-stopped"]);
 
@@ -126,7 +129,7 @@ describe("a savepoint", () => {
     const storage = slowStorage();
     await world.comesTo("a checkpoint is under way", ({ checkpoints }) => checkpoints.pending.length === 1);
     const savepoint = takesSavepoint("stop");
-    await waits();
+    await cutsTwice();
     // Behind its barrier, so none of its concern.
     world.fill(1000);
     storage.open();
@@ -144,17 +147,14 @@ describe("a savepoint", () => {
     await world.comesTo("it is under way", ({ checkpoints }) => checkpoints.pending.length === 1);
     const second = takesSavepoint();
     const third = takesSavepoint();
-    const held = await world.comesTo(
-      "two wait for the first",
-      ({ checkpoints }) =>
-        phasesOfCounts(checkpoints).filter((phase) => /older checkpoint/.test(phase)).length === 2,
-    );
-    // Each pending one says how far the subtask is with it, and not with the newest one.
-    expect(phasesOfCounts(held.checkpoints)).toEqual([
-      "storing its state",
-      "waiting until the state at an older checkpoint is encoded",
-      "waiting until the state at an older checkpoint is encoded",
-    ]);
+    // None waits for another one.
+    await world.comesTo("all three are cut", ({ checkpoints }) => {
+      const phases = phasesOfCounts(checkpoints);
+      return phases.length === 3 && phases.every((phase) => phase === STORING);
+    });
+    // And records go on.
+    world.fill(500);
+    await world.comesTo("all records are taken", (report) => recordsOfCounts(report) === 4500);
     storage.open();
     const locations = await Promise.all([first, second, third]);
     expect(new Set(locations.map(({ location }) => location)).size).toBe(3);
@@ -173,7 +173,7 @@ describe("a savepoint", () => {
     await nothingDeclined();
   });
 
-  test("is complete although the checkpoint that it waited for expires", async () => {
+  test("is complete although an older checkpoint beside it expires", async () => {
     const checkpointing = { timeoutMs: 2000, savepointTimeoutMs: NEVER_MS, tolerableFailures: null };
     await started({ interval: "50 ms", checkpointing, bounded: false });
     let stuck: string | undefined;
@@ -183,9 +183,8 @@ describe("a savepoint", () => {
       return name.includes(`/${stuck}/`) ? new Promise(() => {}) : Promise.resolve();
     };
     await world.comesTo("a checkpoint is stuck", () => stuck !== undefined);
-    const savepoint = takesSavepoint();
-    await waits();
-    await savepoint;
+    await takesSavepoint();
+    await world.comesTo("the stuck one expires", ({ checkpoints }) => checkpoints.failed.length > 0);
     const report = await world.client().status("words");
     expect(new Set(report?.checkpoints.failed.map(({ reason }) => reason))).toEqual(new Set(["expired"]));
     world.beforePut = async () => {};
@@ -201,32 +200,4 @@ test("a checkpoint that is asked for is complete when a newer one is decided fir
   const second = await takesCheckpoint();
   expect(await first).toEqual(second);
   storage.open();
-});
-
-test("a cut that waits for ever is over with its own checkpoint: records flow again", async () => {
-  const checkpointing = { timeoutMs: NEVER_MS, savepointTimeoutMs: 3000, tolerableFailures: null };
-  await started({ interval: "50 ms", checkpointing, bounded: false });
-  const storage = slowStorage();
-  await world.comesTo("a checkpoint is under way", ({ checkpoints }) => checkpoints.pending.length === 1);
-  let hasWaited = false;
-  // On a busy machine one may expire before its barrier has come.
-  const savepoints = until("a savepoint that waited expires", async () => {
-    const refused = await takesSavepoint().catch((error: Error) => error);
-    expect(refused).toMatchObject({ message: expect.stringMatching(/did not succeed/) });
-    return hasWaited;
-  });
-  await waits();
-  hasWaited = true;
-  await savepoints;
-  const reasons = (await world.record()).aborted.map(({ reason }) => reason);
-  expect(new Set(reasons)).toEqual(new Set(["expired"]));
-  world.fill(500);
-  const records = ({ subtasks }: JobReport) =>
-    subtasks.reduce(
-      (sum, { subtask, recordsIn }) => (subtask.startsWith("count") ? sum + recordsIn : sum),
-      0,
-    );
-  await world.comesTo("all records are taken", (report) => records(report) === 4500);
-  storage.open();
-  await world.allCommitted();
 });
