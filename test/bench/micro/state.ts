@@ -6,7 +6,7 @@
  */
 import { buildChain, type Chain } from "../../../src/dataflow/chain.ts";
 import type { EncodedChunk, SnapshotCursor } from "../../../src/state/contract.ts";
-import { type Key, valueState } from "../../../src/state/descriptor.ts";
+import { type Key, type ValueState, valueState } from "../../../src/state/descriptor.ts";
 import { HeapBackend } from "../../../src/state/heap/backend.ts";
 import { hashOf, keyGroupOf } from "../../../src/state/key-groups.ts";
 import { KeyedState } from "../../../src/state/keyed-state.ts";
@@ -117,6 +117,77 @@ function benchChain(keyCount: number): void {
   print(
     `chain map, filter, keyed count (${keyCount} keys)`,
     `${chainRate.toFixed(1)} M rec/s; bare loop ${bareRate.toFixed(1)}; ratio ${(chainRate / bareRate).toFixed(2)} (${emitted % 10})`,
+  );
+}
+
+interface Total {
+  readonly count: number;
+  readonly sum: number;
+}
+
+interface Update {
+  readonly key: Key;
+  readonly price: number;
+}
+
+/** 10^5 keys in no order, each of them about twice. */
+function randomUpdates(keyOf: (random: number) => Key): Update[] {
+  const random = indices(2 ** 31);
+  const keys = Array.from({ length: 100_000 }, () => keyOf(random.next().value));
+  const order = indices(keys.length);
+  return Array.from({ length: 200_000 }, (_, i) => {
+    return { key: keys[order.next().value]!, price: (i * 31) % 10_007 };
+  });
+}
+
+function updateMap(map: Map<Key, { count: number; sum: number }>, updates: readonly Update[]): void {
+  for (const { key, price } of updates) {
+    let total = map.get(key);
+    if (total === undefined) {
+      total = { count: 0, sum: 0 };
+      map.set(key, total);
+    }
+    total.count++;
+    total.sum += price;
+  }
+}
+
+function updateState(state: KeyedState, handle: ValueState<Total>, updates: readonly Update[]): void {
+  for (const { key, price } of updates) {
+    state.setCurrentKey(key);
+    const total = handle.get();
+    handle.set({ count: total.count + 1, sum: total.sum + price });
+  }
+}
+
+/** `stateUpdateToMapRatio`: a read-modify-write at the handle, key group included, against a bare Map of mutable objects. */
+function benchUpdateRatio(name: string, keyOf: (random: number) => Key): void {
+  const updates = randomUpdates(keyOf);
+  const map = new Map<Key, { count: number; sum: number }>();
+  const state = stateOf({ name: "object", initial: { count: 0, sum: 0 }, next: (before) => before });
+  const handle = state.handles.value as ValueState<Total>;
+  const variants = {
+    map: () => updateMap(map, updates),
+    state: () => updateState(state, handle, updates),
+  };
+  const times: Record<keyof typeof variants, number[]> = { map: [], state: [] };
+  const ratios: number[] = [];
+  for (let round = 0; round < 25; round++) {
+    const us = { map: 0, state: 0 };
+    for (const variant of ["map", "state"] as const) {
+      const begin = process.cpuUsage();
+      for (let n = 0; n < 3; n++) variants[variant]();
+      const { user, system } = process.cpuUsage(begin);
+      us[variant] = (user + system) / (3 * updates.length);
+    }
+    if (round < 5) continue;
+    for (const variant of ["map", "state"] as const) times[variant].push(us[variant]);
+    ratios.push(us.map / us.state);
+  }
+  print(
+    `state update to Map ratio, ${name} keys`,
+    `${quantile(ratios, 0.5).toFixed(2)} (${quantile(ratios, 0.05).toFixed(2)} to ${quantile(ratios, 0.95).toFixed(2)}); ` +
+      `state ${quantile(times.state, 0.5).toFixed(3)} µs, Map ${quantile(times.map, 0.5).toFixed(3)} µs`,
   );
 }
 
@@ -270,6 +341,8 @@ function benchRestore(keyCount: number, kind: Kind): void {
   );
 }
 
+benchUpdateRatio("integer", (random) => random);
+benchUpdateRatio("string", (random) => `bidder-${random}`);
 benchHash();
 benchChain(1000);
 benchChain(100_000);
