@@ -55,7 +55,7 @@ export class RowGroup {
     return this.blocks[row >>> ROWS_SHIFT]!;
   }
 
-  /** Answers its row. `trusted`: the value hides nothing. */
+  /** Answers its row. `trusted`: it is not searched for what it hides. */
   append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): number {
     const row = this.count;
     const at = row & ROWS_MASK;
