@@ -40,7 +40,6 @@ interface Context extends SubtaskInput {
   readonly snapshots: readonly OpenSnapshot[];
   /** The checkpoint that the job is to stop with (S9); 0: none. */
   readonly stoppingWith: number;
-  /** The checkpoint that the job is to stop with (S9); 0: none. */
 }
 
 const machine = setup({
