@@ -1,4 +1,5 @@
 /** What is measured: a name, what it must reach, and the samples of its rounds. */
+import { median } from "./statistics.ts";
 
 export interface Figure {
   readonly name: string;
@@ -7,6 +8,8 @@ export interface Figure {
   readonly floor?: number;
   readonly aim?: number;
   readonly unit?: string;
+  /** Of the machine or the method: two copies are not judged by it. */
+  readonly informs?: true;
 }
 
 export interface Measured extends Figure {
@@ -23,4 +26,8 @@ export interface Settings {
   /** In the stream of single records. */
   readonly streamRecords: number;
   readonly say: (line: string) => void;
+}
+
+export function valueOfFigure(measured: Measured): number {
+  return measured.value ?? median(measured.samples);
 }

@@ -1,14 +1,10 @@
 /** The figures as a table for people, or as one JSON object. */
 import { cpus, loadavg, totalmem } from "node:os";
-import type { Measured } from "./figure.ts";
+import { type Measured, valueOfFigure } from "./figure.ts";
 import { median, spread } from "./statistics.ts";
 
 /** Above this spread of the median figure's rounds the machine was busy with something else. */
 const NOISY = 0.25;
-
-function valueOfFigure(measured: Measured): number {
-  return measured.value ?? median(measured.samples);
-}
 
 /** undefined: nothing is asked of it. */
 export function passes(measured: Measured): boolean | undefined {
@@ -33,15 +29,15 @@ export function describeFigures(all: readonly Measured[], loadBefore: number): s
         : [Math.min(...samples), median(samples), Math.max(...samples)].map(show).join(" / "),
     ];
   });
-  const table = [["figure", "value", "floor", "aim", "", "min / median / max"], ...rows];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd(),
-  );
-  return `${lines.join("\n")}\n\n${describeNoise(all, loadBefore)}`;
+  const head = ["figure", "value", "floor", "aim", "", "min / median / max"];
+  return `${table([head, ...rows])}\n\n${describeNoise(all, loadBefore)}`;
+}
+
+/** Columns as wide as their widest cell. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) => row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ");
+  return rows.map((row) => line(row).trimEnd()).join("\n");
 }
 
 export function figuresAsJson(all: readonly Measured[], loadBefore: number): string {
@@ -68,14 +64,18 @@ export function figuresAsJson(all: readonly Measured[], loadBefore: number): str
       loadBefore,
       loadAfter: loadavg()[0],
     },
-    machine: {
-      cores: cpus().length,
-      model: cpus()[0]?.model ?? "unknown",
-      memoryGb: Math.round(totalmem() / 2 ** 30),
-      node: process.version,
-      platform: `${process.platform} ${process.arch}`,
-    },
+    machine: machine(),
   });
+}
+
+export function machine(): object {
+  return {
+    cores: cpus().length,
+    model: cpus()[0]?.model ?? "unknown",
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+  };
 }
 
 /** `rssMb.coordinator` becomes a field of the object `rssMb`. */
@@ -103,7 +103,7 @@ function describeNoise(all: readonly Measured[], loadBefore: number): string {
   return `rounds of one throughput differ by ${percent} % (${load}, ${cpus().length} cores)${verdict}`;
 }
 
-function show(value: number): string {
+export function show(value: number): string {
   if (Number.isInteger(value)) return String(value);
   return Math.abs(value) < 100 ? value.toFixed(2) : Math.round(value).toString();
 }

@@ -2,19 +2,19 @@
  * What checkpoints cost beside throughput: how long they take, how long they stop a subtask, what the event loop feels.
  *
  * Durations are the coordinator's, trigger to decision, at 10^5 keys and a checkpoint every 200 ms, saturated and at
- * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the loop's delay is that of a worker
- * which measures itself (measured-worker.ts). Not measured: a slow storage, alignment between processes.
+ * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the loop's delay is measured inside the
+ * worker (loop-delays.ts). Not measured: a slow storage, alignment between processes.
  */
-import { fileURLToPath } from "node:url";
 import type { FeedEvent } from "../../../src/observe/feed.ts";
+import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
-import { type LoopDelays, parseLoopDelays } from "../processes/measured-worker-report.ts";
+import { type LoopDelays, loopDelaysOf } from "../processes/loop-delays-report.ts";
 import type { BenchCluster } from "../processes/processes.ts";
 import { quantile } from "../statistics.ts";
 import { STREAM } from "../streams.ts";
 import { saturatedRate } from "./throughput.ts";
 
-const MEASURED_WORKER = fileURLToPath(new URL("../processes/measured-worker.js", import.meta.url));
+const LOOP_DELAYS = "processes/loop-delays.js";
 const INTERVAL_MS = 200;
 const CHECKPOINTS = 100;
 const KEYS_MANY = 1_000_000;
@@ -25,7 +25,10 @@ const SATURATED = { name: "checkpointSaturatedP99Ms", better: "lower", floor: 50
 const SYNC = { name: "syncPauseP99Ms", better: "lower", floor: 2, unit: "ms" } as const;
 const LOOP = { name: "loopDelayP99Ms", better: "lower", floor: 12, unit: "ms" } as const;
 const LOOP_RUNNING = { name: "runningLoopDelayP99Ms", better: "lower", unit: "ms" } as const;
-const LOOP_IDLE = { name: "idleLoopDelayP99Ms", better: "lower", unit: "ms" } as const;
+const LOOP_IDLE = { name: "idleLoopDelayP99Ms", better: "lower", unit: "ms", informs: true } as const;
+/** In each round of a comparison. */
+const COMPARED_CHECKPOINTS = 30;
+const COMPARED_SNAPSHOTS = 10;
 
 export const durationFigures: readonly Figure[] = [HALF, SATURATED];
 export const pauseFigures: readonly Figure[] = [SYNC, LOOP, LOOP_RUNNING, LOOP_IDLE];
@@ -37,8 +40,8 @@ export async function measureDurations(
 ): Promise<Measured[]> {
   const measured: Measured[] = [];
   if (wanted.has(HALF.name)) {
-    const rate = (await saturatedRate(cluster, settings)) / 2;
-    measured.push(p99(HALF, await durations(cluster, settings, rate)));
+    const ratePerSecond = (await saturatedRate(cluster, settings)) / 2;
+    measured.push(p99(HALF, await durations(cluster, settings, { ratePerSecond })));
   }
   if (wanted.has(SATURATED.name)) measured.push(p99(SATURATED, await durations(cluster, settings)));
   return measured;
@@ -51,10 +54,10 @@ function p99(figure: Figure, samples: readonly number[]): Measured {
 async function durations(
   cluster: BenchCluster,
   settings: Settings,
-  ratePerSecond?: number,
+  { ratePerSecond, checkpoints = CHECKPOINTS }: { ratePerSecond?: number; checkpoints?: number } = {},
 ): Promise<number[]> {
   const samples: number[] = [];
-  while (samples.length < CHECKPOINTS) {
+  while (samples.length < checkpoints) {
     const ran = await cluster.run({
       name: "cp",
       input: { kind: "jetstream", stream: STREAM, end: settings.streamRecords },
@@ -80,7 +83,11 @@ function isCompleted(event: FeedEvent): boolean {
   return event.role === "coordinator" && event.event === "checkpoint.completed";
 }
 
-export async function measurePauses(cluster: BenchCluster, settings: Settings): Promise<Measured[]> {
+export async function measurePauses(
+  cluster: BenchCluster,
+  settings: Settings,
+  snapshots = SNAPSHOTS_MANY,
+): Promise<Measured[]> {
   const job = await cluster.startJob(
     {
       name: "pauses",
@@ -89,7 +96,7 @@ export async function measurePauses(cluster: BenchCluster, settings: Settings): 
       intervalMs: 1000,
       parallelism: 1,
     },
-    { workerScript: MEASURED_WORKER },
+    { preload: LOOP_DELAYS },
   );
   const syncMs: number[] = [];
   try {
@@ -102,11 +109,12 @@ export async function measurePauses(cluster: BenchCluster, settings: Settings): 
           `${KEYS_MANY} keys: checkpoint of ${((event.bytes as number) / 1e6).toFixed(0)} MB in ` +
             `${Math.round(event.durationMs as number)} ms, sync ${syncMs.at(-1)!.toFixed(2)} ms`,
         );
-        if (syncMs.length === SNAPSHOTS_MANY) resolve();
+        if (syncMs.length === snapshots) resolve();
       });
     });
-    const delays = job.workers[0]!.lines.flatMap((line) => parseLoopDelays(line) ?? []).at(-1);
-    if (delays === undefined) throw new Error("the measured worker has said nothing");
+    const delays = loopDelaysOf(job.workers[0]!.lines, job.events);
+    if (Number.isNaN(delays.snapshotting.p99Ms))
+      throw new Error("no delay of the loop was seen in a snapshot");
     return [
       p99(SYNC, syncMs),
       loop(LOOP, delays.snapshotting),
@@ -120,4 +128,36 @@ export async function measurePauses(cluster: BenchCluster, settings: Settings): 
 
 function loop(figure: Figure, delay: LoopDelays["idle"]): Measured {
   return { ...figure, samples: [delay.p50Ms, delay.p99Ms, delay.maxMs], value: delay.p99Ms };
+}
+
+export function comparableDurations(): Comparable {
+  let ratePerSecond = Number.POSITIVE_INFINITY;
+  const checkpoints = COMPARED_CHECKPOINTS;
+  const half: Probe = {
+    name: HALF.name,
+    // The same for both: half of what the slower one reaches.
+    prepare: async (cluster, settings) => {
+      ratePerSecond = Math.min(ratePerSecond, (await saturatedRate(cluster, settings)) / 2);
+    },
+    measure: async (cluster, settings) =>
+      readingOf([p99(HALF, await durations(cluster, settings, { ratePerSecond, checkpoints }))]),
+  };
+  const saturated: Probe = {
+    name: SATURATED.name,
+    measure: async (cluster, settings) =>
+      readingOf([p99(SATURATED, await durations(cluster, settings, { checkpoints }))]),
+  };
+  return {
+    probes: [half, saturated],
+    rows: [...rowsOf([HALF], half.name), ...rowsOf([SATURATED], saturated.name)],
+  };
+}
+
+export function comparablePauses(): Comparable {
+  const probe: Probe = {
+    name: "pauses",
+    measure: async (cluster, settings) =>
+      readingOf(await measurePauses(cluster, settings, COMPARED_SNAPSHOTS)),
+  };
+  return { probes: [probe], rows: rowsOf(pauseFigures, probe.name) };
 }

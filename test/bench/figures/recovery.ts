@@ -10,6 +10,7 @@
  * The restart strategy is a fixed delay of 100 ms: the default one waits a second at first, more at each repetition.
  */
 import type { FeedEvent } from "../../../src/observe/feed.ts";
+import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
 import { seeded } from "../jobs/workload.ts";
 import type { BenchCluster, RunningJob } from "../processes/processes.ts";
@@ -19,6 +20,8 @@ const RECOVERY = { name: "recoveryMs", better: "lower", floor: 3000, unit: "ms" 
 const DETECTION = { name: "detectionMs", better: "lower", floor: 1000, unit: "ms" } as const;
 const RESTORED = { name: "restoredMs", better: "lower", unit: "ms" } as const;
 const KILLS_MIN = 10;
+/** In each round of a comparison. */
+const COMPARED_KILLS = 3;
 const RATE = 40_000;
 const WARM_UP_CHECKPOINTS = 4;
 const EVENT_LIMIT_MS = 30_000;
@@ -27,7 +30,11 @@ const SETTLED_MS = 2200;
 
 export const recoveryFigures: readonly Figure[] = [RECOVERY, DETECTION, RESTORED];
 
-export async function measureRecovery(cluster: BenchCluster, settings: Settings): Promise<Measured[]> {
+export async function measureRecovery(
+  cluster: BenchCluster,
+  settings: Settings,
+  kills = Math.max(KILLS_MIN, settings.rounds),
+): Promise<Measured[]> {
   const job = await cluster.startJob(
     {
       name: "recovery",
@@ -45,7 +52,7 @@ export async function measureRecovery(cluster: BenchCluster, settings: Settings)
   const random = seeded(7);
   try {
     for (let i = 0; i < WARM_UP_CHECKPOINTS; i++) await next(job, isCompleted);
-    for (let kill = 0; kill < Math.max(KILLS_MIN, settings.rounds); kill++) {
+    for (let kill = 0; kill < kills; kill++) {
       // At any moment between two checkpoints.
       await new Promise((resolve) => setTimeout(resolve, SETTLED_MS + 1000 * random()));
       const { generation } = job.events.at(-1)!;
@@ -71,6 +78,14 @@ export async function measureRecovery(cluster: BenchCluster, settings: Settings)
     { ...DETECTION, samples: detection },
     { ...RESTORED, samples: restored },
   ];
+}
+
+export function comparableRecovery(): Comparable {
+  const probe: Probe = {
+    name: "recovery",
+    measure: async (cluster, settings) => readingOf(await measureRecovery(cluster, settings, COMPARED_KILLS)),
+  };
+  return { probes: [probe], rows: rowsOf(recoveryFigures, probe.name) };
 }
 
 function isCompleted(event: FeedEvent): boolean {

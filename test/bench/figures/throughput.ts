@@ -1,5 +1,6 @@
 /**
- * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once.
+ * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once. And the throughput of
+ * the engine alone, from memory: whole bids of seven fields, and bids of two fields, both with integer keys.
  *
  * Rates are those of records passing the counting operator between 25 % and 95 % of the input, counted in the measured
  * process: starting up, compiling hot code and the last commit are not in it; every commit and checkpoint that falls
@@ -10,14 +11,15 @@
  * output is published at the end, with them along the way, and only so both have done the same. What the steady middle
  * shows instead, where only one of the two publishes, is `checkpointOverheadSteady`.
  */
-import { fileURLToPath } from "node:url";
+import type { Comparable, Probe, Reading, Row } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
 import type { Variant } from "../jobs/variant.ts";
+import { OWN_COPY } from "../processes/copy.ts";
 import { type BenchCluster, BenchProcess } from "../processes/processes.ts";
 import { type Pace, parseMark, steadyPace, wholePace } from "../processes/progress.ts";
 import { FRAMES, KEYS, STREAM, takeOutput } from "../streams.ts";
 
-const COMPARATORS = fileURLToPath(new URL("../processes/comparators.js", import.meta.url));
+const COMPARATORS = OWN_COPY.bench("processes/comparators.js");
 const CHECKPOINT_MS = 1000;
 
 interface Runner {
@@ -67,6 +69,8 @@ const publicReader = (end: number) => ({ ...stream(end), reader: "public" }) as 
 const frames = (records: number) =>
   ({ kind: "framed", stream: FRAMES.stream, end: records / FRAMES.perMessage }) as const;
 const pool = (count: number) => ({ kind: "generator", count, keys: KEYS }) as const;
+const numbered = (records: "numbered-bids" | "numbered-pairs") => (count: number) =>
+  ({ kind: "generator", count, keys: KEYS, records }) as const;
 
 const exactlyOnce = { sink: "jetstream", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
 const discard = { sink: "discard", intervalMs: CHECKPOINT_MS, parallelism: 1 } as const;
@@ -93,6 +97,14 @@ const RUNNERS = {
     records: inMemory,
     run: job({ name: "two-projected", ...discard, parallelism: 2, projected: true }, pool, 2),
   },
+  engineOnly: {
+    records: inMemory,
+    run: job({ name: "engine-only", ...discard }, numbered("numbered-bids")),
+  },
+  engineOnlyTwoFields: {
+    records: inMemory,
+    run: job({ name: "engine-only-two-fields", ...discard }, numbered("numbered-pairs")),
+  },
 } satisfies Record<string, Runner>;
 
 type RunnerName = keyof typeof RUNNERS;
@@ -115,7 +127,16 @@ const RATIOS: readonly Ratio[] = [
   { name: "twoWorkersProjectedRatio", floor: 1, better: "higher", of: "twoProjected", to: "oneProjected" },
 ];
 
-export const throughputFigures: readonly Figure[] = RATIOS;
+interface Rate extends Figure {
+  readonly of: RunnerName;
+}
+
+const RATES: readonly Rate[] = [
+  { name: "engineOnly", aim: 2_000_000, better: "higher", unit: "records/s", of: "engineOnly" },
+  { name: "engineOnlyTwoFields", better: "higher", unit: "records/s", of: "engineOnlyTwoFields" },
+];
+
+export const throughputFigures: readonly Figure[] = [...RATIOS, ...RATES];
 
 export async function measureThroughput(
   cluster: BenchCluster,
@@ -123,7 +144,8 @@ export async function measureThroughput(
   settings: Settings,
 ): Promise<Measured[]> {
   const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
-  const names = [...new Set(ratios.flatMap(({ of, to }) => [of, to]))];
+  const rates = RATES.filter((rate) => wanted.has(rate.name));
+  const names = [...new Set([...ratios.flatMap(({ of, to }) => [of, to]), ...rates.map(({ of }) => of)])];
   const paces = new Map(names.map((name) => [name, [] as Run[]]));
   const hits = new Set<number>();
   for (let round = 0; round < settings.rounds; round++) {
@@ -148,6 +170,10 @@ export async function measureThroughput(
       const to = each(ratio.to, rateOf);
       return { ...ratio, samples: each(ratio.of, rateOf).map((rate, i) => rate / to[i]!) };
     }),
+    ...rates.map(({ of, ...figure }) => ({
+      ...figure,
+      samples: each(of, (pace) => Math.round(pace.recordsPerSecond)),
+    })),
     ...names.flatMap((name): Measured[] => [
       {
         name: `recordsPerSecond.${name}`,
@@ -162,4 +188,93 @@ export async function measureThroughput(
 /** Records a second of the saturated exactly-once job: half of it is half load. */
 export async function saturatedRate(cluster: BenchCluster, settings: Settings): Promise<number> {
   return (await RUNNERS.engine.run(cluster, settings.records)).recordsPerSecond;
+}
+
+const COMPARATOR_NAMES: readonly RunnerName[] = ["stock", "parse"];
+
+/**
+ * Runs of the engine, compared by their processor time for a record: what a figure is a ratio to either is the same for both
+ * copies (a comparator), or is compared as a row of its own. A ratio between two runs of one copy is only shown: it
+ * falls, too, when nothing but its base has become faster.
+ */
+export function comparableThroughput(wanted: ReadonlySet<string>): Comparable {
+  const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));
+  const rates = RATES.filter((rate) => wanted.has(rate.name));
+  const between = ratios.filter(({ to }) => !COMPARATOR_NAMES.includes(to));
+  const measured = [...new Set([...ratios, ...rates].map(({ of }) => of))];
+  const bases = [...new Set(between.map(({ to }) => to))].filter((to) => !measured.includes(to));
+  const names = [...measured, ...bases];
+  return {
+    probes: names.map(probeOf),
+    rows: [
+      ...ratios.map(({ name, of, rate }) =>
+        rate === "committed" ? rateRow(name, of, "committedPerSecond") : cpuRow(name, of),
+      ),
+      ...rates.map(({ name, of }) => cpuRow(name, of)),
+      ...bases.map((base) => cpuRow(`cpuUsPerRecord.${base}`, base)),
+      ...between.map(ratioRow),
+      ...names.map((name) => ({
+        ...rateRow(`recordsPerSecond.${name}`, name, "recordsPerSecond"),
+        judged: false,
+      })),
+    ],
+  };
+}
+
+function probeOf(name: RunnerName): Probe {
+  const { run, records } = RUNNERS[name];
+  return {
+    name,
+    measure: async (cluster, settings) => {
+      const { recordsPerSecond, cpuUsPerRecord, committedPerSecond } = await run(cluster, records(settings));
+      settings.say(
+        `${Math.round(recordsPerSecond / 1000)} K records/s, ${cpuUsPerRecord.toFixed(2)} us of processor time a record`,
+      );
+      return {
+        [`recordsPerSecond.${name}`]: recordsPerSecond,
+        [`cpuUsPerRecord.${name}`]: cpuUsPerRecord,
+        ...(committedPerSecond === undefined ? {} : { [`committedPerSecond.${name}`]: committedPerSecond }),
+      };
+    },
+  };
+}
+
+function cpuRow(name: string, of: RunnerName): Row {
+  return {
+    name,
+    better: "lower",
+    unit: "us",
+    comparedBy: `processor time a record of "${of}"`,
+    judged: true,
+    probes: [of],
+    value: (reading) => reading[`cpuUsPerRecord.${of}`]!,
+  };
+}
+
+function rateRow(name: string, of: RunnerName, rate: "recordsPerSecond" | "committedPerSecond"): Row {
+  const whole = rate === "committedPerSecond";
+  return {
+    name,
+    better: "higher",
+    unit: "records/s",
+    ...(whole ? { comparedBy: `records a second of "${of}" to the last commit` } : {}),
+    judged: true,
+    probes: [of],
+    value: (reading) => reading[`${rate}.${of}`]!,
+  };
+}
+
+function ratioRow({ name, of, to, rate }: Ratio): Row {
+  const value =
+    rate === "committed"
+      ? (reading: Reading) => reading[`committedPerSecond.${of}`]! / reading[`committedPerSecond.${to}`]!
+      : (reading: Reading) => reading[`cpuUsPerRecord.${to}`]! / reading[`cpuUsPerRecord.${of}`]!;
+  return {
+    name: `${name}.ratio`,
+    better: "higher",
+    comparedBy: `"${of}" to "${to}" within one copy`,
+    judged: false,
+    probes: [of, to],
+    value,
+  };
 }

@@ -6,6 +6,7 @@
  * JetStream through the exactly-once sink, as fast as it goes.
  */
 import { kindOf, MESSAGE } from "../../../src/dataflow/channel/frame-codec.ts";
+import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
 import type { BenchCluster } from "../processes/processes.ts";
 import { KEYS, STREAM } from "../streams.ts";
@@ -66,4 +67,20 @@ export async function measureMemory(cluster: BenchCluster, settings: Settings): 
   const { coordinator, natsServer } = cluster.rss;
   const values = [coordinator, ...ran.rssMb, natsServer];
   return RSS.map((figure, i) => ({ ...figure, samples: [values[i]!] }));
+}
+
+export function comparableWire(): Comparable {
+  const probe: Probe = {
+    name: "wire",
+    measure: async (cluster) => readingOf(await measureWire(cluster)),
+  };
+  return { probes: [probe], rows: rowsOf(wireFigures, probe.name) };
+}
+
+export function comparableMemory(): Comparable {
+  const probe: Probe = {
+    name: "memory",
+    measure: async (cluster, settings) => readingOf(await measureMemory(cluster, settings)),
+  };
+  return { probes: [probe], rows: rowsOf(memoryFigures, probe.name) };
 }

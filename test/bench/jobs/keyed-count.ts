@@ -1,4 +1,4 @@
-/** Workload W1 as a job, in all its variants (../variant.ts). */
+/** Workload W1 as a job, in all its variants (variant.ts). */
 import {
   defineJob,
   generatorSource,
@@ -12,14 +12,23 @@ import { Progress } from "../processes/progress.ts";
 import { discardSink } from "./discard-sink.ts";
 import { shapedSource } from "./shaped-source.ts";
 import { type Variant, variantOfEnvironment } from "./variant.ts";
-import { add, type Bid, bidderAt, bidPool, isTenth, NO_TOTAL } from "./workload.ts";
+import {
+  add,
+  type Bid,
+  type Bidder,
+  bidderAt,
+  bidPool,
+  isTenth,
+  NO_TOTAL,
+  numberedBidPool,
+  numberedPairPool,
+  type Used,
+} from "./workload.ts";
 
 interface Hit {
-  readonly bidder: string;
+  readonly bidder: Bidder;
   readonly count: number;
 }
-
-type Used = Pick<Bid, "bidder" | "price">;
 
 const variant = variantOfEnvironment();
 const { name, input, ratePerSecond, parallelism, intervalMs } = variant;
@@ -65,8 +74,8 @@ function source({ input }: Variant): Source<Used> {
   const rate = ratePerSecond === undefined ? {} : { ratePerSecond };
   switch (input.kind) {
     case "generator": {
-      const generate = bidPool(input.keys);
-      return generatorSource({ splits: parallelism, count: input.count, generate });
+      const generate = poolOf(input.records)(input.keys);
+      return generatorSource<Used>({ splits: parallelism, count: input.count, generate });
     }
     case "light": {
       const { keys } = input;
@@ -83,6 +92,11 @@ function source({ input }: Variant): Source<Used> {
       return shapedSource(bids, { end, ratePerSecond });
     }
   }
+}
+
+function poolOf(records: "numbered-bids" | "numbered-pairs" | undefined) {
+  if (records === undefined) return bidPool;
+  return records === "numbered-bids" ? numberedBidPool : numberedPairPool;
 }
 
 function hits() {

@@ -12,8 +12,13 @@ export interface Variant {
       }
     /** Arrays of bids, one a message. */
     | { readonly kind: "framed"; readonly stream: string; readonly end: number }
-    /** From a pool in memory. */
-    | { readonly kind: "generator"; readonly count: number; readonly keys: number }
+    /** From a pool in memory: whole bids, whole bids whose bidders are integers, or such bidders and prices only. */
+    | {
+        readonly kind: "generator";
+        readonly count: number;
+        readonly keys: number;
+        readonly records?: "numbered-bids" | "numbered-pairs";
+      }
     /** Made on the way, key and price only, so that nothing but state takes memory; never ends. */
     | { readonly kind: "light"; readonly keys: number };
   readonly ratePerSecond?: number;

@@ -7,15 +7,21 @@
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 
-export interface Bid {
+export interface Bid<K extends Bidder = string> {
   readonly auction: number;
-  readonly bidder: string;
+  readonly bidder: K;
   readonly price: number;
   readonly channel: string;
   readonly url: string;
   readonly dateTime: number;
   readonly extra: string;
 }
+
+/** The key: a name, or its number. */
+export type Bidder = string | number;
+
+/** What the job needs of a bid. */
+export type Used = Pick<Bid<Bidder>, "bidder" | "price">;
 
 export interface Total {
   readonly count: number;
@@ -41,9 +47,11 @@ export function seeded(seed: number): Random {
   };
 }
 
+const NAME_PREFIX = "bidder-";
+
 export function bidderAt(index: number, keys: number, random: Random): string {
   const bidder = index < keys ? index : Math.floor(random() * keys);
-  return `bidder-${String(bidder).padStart(7, "0")}`;
+  return `${NAME_PREFIX}${String(bidder).padStart(7, "0")}`;
 }
 
 function bidAt(index: number, keys: number, random: Random): Bid {
@@ -60,11 +68,29 @@ function bidAt(index: number, keys: number, random: Random): Bid {
 
 /** Bids made beforehand, in memory: every bidder once, then the same draws of `keys` bidders again and again. */
 export function bidPool(keys: number): (index: number) => Bid {
+  return pool(keys, (bid) => bid);
+}
+
+/** The same bids, whose bidders are integers from 0 on. */
+export function numberedBidPool(keys: number): (index: number) => Bid<number> {
+  return pool(keys, (bid) => ({ ...bid, bidder: numberOf(bid) }));
+}
+
+/** Of the same bids bidder and price only. */
+export function numberedPairPool(keys: number): (index: number) => Pick<Bid<number>, "bidder" | "price"> {
+  return pool(keys, (bid) => ({ bidder: numberOf(bid), price: bid.price }));
+}
+
+function pool<T>(keys: number, form: (bid: Bid) => T): (index: number) => T {
   const random = seeded(42);
   // As a source has decoded them: strings in one piece, not the ropes that concatenation leaves.
-  const decoded = (bid: Bid): Bid => JSON.parse(JSON.stringify(bid)) as Bid;
-  const pool = Array.from({ length: 2 * keys }, (_, index) => decoded(bidAt(index, keys, random)));
-  return (index) => pool[index < keys ? index : keys + (index % keys)]!;
+  const decoded = (record: T): T => JSON.parse(JSON.stringify(record)) as T;
+  const records = Array.from({ length: 2 * keys }, (_, index) => decoded(form(bidAt(index, keys, random))));
+  return (index) => records[index < keys ? index : keys + (index % keys)]!;
+}
+
+function numberOf(bid: Bid): number {
+  return Number(bid.bidder.slice(NAME_PREFIX.length));
 }
 
 function letters(length: number, random: Random): string {
@@ -79,8 +105,9 @@ export function add(before: Total, bid: { readonly price: number }): Total {
 }
 
 /** Is this hit of the bidder a tenth one? */
-export function isTenth(bidder: string, count: number): boolean {
-  return (count + bidder.charCodeAt(bidder.length - 1) - CODE_OF_ZERO) % 10 === 0;
+export function isTenth(bidder: Bidder, count: number): boolean {
+  const digit = typeof bidder === "number" ? bidder : bidder.charCodeAt(bidder.length - 1) - CODE_OF_ZERO;
+  return (count + digit) % 10 === 0;
 }
 
 const PUBLISHED_PER_FLUSH = 4096;

@@ -11,25 +11,31 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { pathToFileURL } from "node:url";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { connect } from "@nats-io/transport-node";
 import { type NatsServer, startNatsServer } from "../../../src/nats/server/server.ts";
 import { provideNatsServer } from "../../../src/nats/server/server-binary.ts";
 import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { type Variant, variantEnvironment } from "../jobs/variant.ts";
+import { type Copy, OWN_COPY } from "./copy.ts";
 import { type Mark, parseMark } from "./progress.ts";
 
-const MAIN = fileURLToPath(new URL("../../../src/cli/main.js", import.meta.url));
-const JOB = fileURLToPath(new URL("../jobs/keyed-count.js", import.meta.url));
 const JOB_LIMIT_MS = 180_000;
 
+export interface ClusterOptions {
+  readonly syncAlways: boolean;
+  /** Whose commands run. Default: ours. */
+  readonly copy?: Copy;
+}
+
 export class BenchCluster {
+  readonly copy: Copy;
   readonly server: NatsServer;
   readonly connection: NatsConnection;
   readonly #coordinator: BenchProcess;
 
-  static async start(options: { readonly syncAlways: boolean }): Promise<BenchCluster> {
+  static async start(options: ClusterOptions): Promise<BenchCluster> {
     const { path: binary } = await provideNatsServer();
     const storeDir = await mkdtemp(join(tmpdir(), "tidemark-bench-"));
     const syncInterval = options.syncAlways ? "always" : "2m";
@@ -39,13 +45,14 @@ export class BenchCluster {
       rmSync(storeDir, { recursive: true, force: true, maxRetries: 5 });
     });
     const connection = await connect({ servers: server.url });
-    return new BenchCluster(server, connection);
+    return new BenchCluster(options.copy ?? OWN_COPY, server, connection);
   }
 
-  private constructor(server: NatsServer, connection: NatsConnection) {
+  private constructor(copy: Copy, server: NatsServer, connection: NatsConnection) {
+    this.copy = copy;
     this.server = server;
     this.connection = connection;
-    this.#coordinator = new BenchProcess([MAIN, "coordinator", ...this.arguments]);
+    this.#coordinator = new BenchProcess([copy.command, "coordinator", ...this.arguments]);
   }
 
   get arguments(): string[] {
@@ -85,8 +92,8 @@ export class BenchCluster {
 
 export interface JobOptions {
   readonly workers?: number;
-  /** Run as the worker, instead of `tidemark worker`: gets the same arguments. */
-  readonly workerScript?: string;
+  /** A module of the bench that the workers load before anything else. */
+  readonly preload?: string;
   /** Flags of node for the workers: a profile, … */
   readonly nodeArguments?: readonly string[];
 }
@@ -140,7 +147,7 @@ export class RunningJob {
   }
 
   async submit(): Promise<void> {
-    const { connection } = this.#cluster;
+    const { connection, copy } = this.#cluster;
     connection.subscribe(`tidemark.${this.name}.events`, {
       callback: (_, message) => {
         const event = message.json<FeedEvent>();
@@ -150,7 +157,10 @@ export class RunningJob {
     });
     await connection.flush();
     const environment = variantEnvironment(this.#variant);
-    const submitting = new BenchProcess([MAIN, "submit", JOB, ...this.#cluster.arguments], environment);
+    const submitting = new BenchProcess(
+      [copy.command, "submit", copy.job, ...this.#cluster.arguments],
+      environment,
+    );
     const count = this.#options.workers ?? 1;
     for (let i = 0; i < count; i++) this.#startWorker(i);
     const code = await submitting.exited;
@@ -174,7 +184,12 @@ export class RunningJob {
   }
 
   async cancel(): Promise<void> {
-    const canceling = new BenchProcess([MAIN, "cancel", this.name, ...this.#cluster.arguments]);
+    const canceling = new BenchProcess([
+      this.#cluster.copy.command,
+      "cancel",
+      this.name,
+      ...this.#cluster.arguments,
+    ]);
     await canceling.exited;
     await this.ended.finally(() => this.stop());
   }
@@ -185,11 +200,21 @@ export class RunningJob {
   }
 
   #startWorker(index: number): void {
-    const { workers = 1, workerScript, nodeArguments = [] } = this.#options;
+    const { copy } = this.#cluster;
+    const { workers = 1, preload, nodeArguments = [] } = this.#options;
     const slots = String(Math.ceil(this.#variant.parallelism / workers));
-    const command = workerScript === undefined ? [MAIN, "worker"] : [workerScript];
+    const loading = preload === undefined ? [] : ["--import", pathToFileURL(copy.bench(preload)).href];
     const worker = new BenchProcess(
-      [...nodeArguments, ...command, JOB, "--slots", slots, ...this.#cluster.arguments],
+      [
+        ...nodeArguments,
+        ...loading,
+        copy.command,
+        "worker",
+        copy.job,
+        "--slots",
+        slots,
+        ...this.#cluster.arguments,
+      ],
       variantEnvironment(this.#variant),
     );
     this.workers[index] = worker;
