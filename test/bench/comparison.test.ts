@@ -1,12 +1,15 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { compile } from "../support/compiled.ts";
 import { type Probe, type Row, rowsOf } from "./comparison/probe.ts";
 import { comparisonAsJson, describeComparison, exitCodeOf } from "./comparison/report.ts";
 import { type ComparedRow, compare, type Sides } from "./comparison/rounds.ts";
-import { rootOfCopy } from "./processes/copy.ts";
+import { variantEnvironment } from "./jobs/variant.ts";
+import { openCopy, rootOfCopy } from "./processes/copy.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "tidemark-copies-"));
@@ -26,12 +29,12 @@ describe("the other copy", () => {
   }
 
   const built = ["package.json", "node_modules", "dist/src/cli/main.js", "dist/machines"];
-  const refusal = (directory: string) => () => rootOfCopy(directory, ROOT);
+  const refusal = (directory: string) => () => rootOfCopy(directory);
 
   test("is found when it is built, also by a link", () => {
     const root = copyWith("built", ...built);
     symlinkSync(root, join(folder, "link"));
-    expect(rootOfCopy(join(folder, "link"), ROOT)).toBe(rootOfCopy(root, ROOT));
+    expect(rootOfCopy(join(folder, "link"))).toBe(rootOfCopy(root));
   });
 
   test.each<[string, string[], string]>([
@@ -50,6 +53,29 @@ describe("the other copy", () => {
   ])("%s is refused", (name, files, message) => {
     const root = copyWith(name, ...files);
     expect(refusal(root)).toThrow(`--against ${root}: ${message}`);
+  });
+
+  test("runs this bench's job with its own engine, and stays as it was", () => {
+    compile();
+    const root = copyWith("runnable", "package.json");
+    symlinkSync(join(ROOT, "node_modules"), join(root, "node_modules"));
+    for (const part of ["src", "machines"])
+      cpSync(join(ROOT, "dist", part), join(root, "dist", part), { recursive: true });
+    const copy = openCopy(root, folder);
+    const script = `
+      const { default: job } = await import(${JSON.stringify(copy.job)});
+      const { Job } = await import(${JSON.stringify(join(root, "dist/src/job/job.js"))});
+      console.log(job instanceof Job, job.name);`;
+    const input = { kind: "generator", count: 10, keys: 10 } as const;
+    const said = execFileSync(process.execPath, ["--input-type=module", "--eval", script], {
+      env: {
+        ...process.env,
+        ...variantEnvironment({ name: "tried", input, sink: "discard", parallelism: 1 }),
+      },
+      encoding: "utf8",
+    });
+    expect(said.trim()).toBe("true tried");
+    expect(existsSync(join(root, "dist/test"))).toBe(false);
   });
 
   test("must exist, and be another one", () => {

@@ -7,6 +7,7 @@
  */
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -16,7 +17,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../arguments.ts";
 
@@ -33,7 +34,7 @@ export interface Copy {
   bench(module: string): string;
 }
 
-const OWN_ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
+const OWN_ROOT = rootAbove(fileURLToPath(import.meta.url));
 const COMMAND = "dist/src/cli/main.js";
 const BENCH = "dist/test/bench";
 
@@ -54,11 +55,12 @@ export const OWN_COPY: Copy = copyAt(OWN_ROOT, OWN_ROOT);
  * Another copy, built by its own `npm run build`. What is put aside for it goes when this process ends.
  *
  * @param directory its root, from the working directory
+ * @param asideIn where that is put
  * @throws UsageError that says what is missing there
  */
-export function openCopy(directory: string): Copy {
+export function openCopy(directory: string, asideIn = tmpdir()): Copy {
   const root = rootOfCopy(directory);
-  const aside = mkdtempSync(join(tmpdir(), "tidemark-bench-copy-"));
+  const aside = mkdtempSync(join(asideIn, "tidemark-bench-copy-"));
   process.once("exit", () => rmSync(aside, { recursive: true, force: true, maxRetries: 5 }));
   mkdirSync(join(aside, "dist/test"), { recursive: true });
   for (const linked of ["package.json", "node_modules", "dist/src", "dist/machines"]) {
@@ -68,23 +70,20 @@ export function openCopy(directory: string): Copy {
   return copyAt(root, aside);
 }
 
-/**
- * @param ownRoot of the copy that it must not be
- * @returns the real path of another copy's root, which can be run
- */
-export function rootOfCopy(directory: string, ownRoot = OWN_ROOT): string {
+/** The real path of another copy's root, if it can be run. */
+export function rootOfCopy(directory: string): string {
   const refuse = (problem: string) => new UsageError(`--against ${directory}: ${problem}`);
   const path = resolve(directory);
   if (!isDirectory(path)) {
     throw refuse(`there is no directory ${path}; name the root of another built copy of this project`);
   }
   const root = realpathSync(path);
-  if (root === realpathSync(ownRoot)) {
+  if (root === realpathSync(OWN_ROOT)) {
     throw refuse(
       "this is the copy that the bench runs from; name another one, such as a git worktree of an older commit",
     );
   }
-  if (nameOfPackage(root) !== nameOfPackage(ownRoot)) {
+  if (nameOfPackage(root) !== nameOfPackage(OWN_ROOT)) {
     throw refuse(
       "its package.json is not that of this project; name the root of another built copy of this project",
     );
@@ -97,6 +96,11 @@ export function rootOfCopy(directory: string, ownRoot = OWN_ROOT): string {
   );
   if (missing !== undefined) throw refuse(`it is not built (${missing} is missing); run npm run build there`);
   return root;
+}
+
+/** The bench's tests run from its sources, the bench from what they are compiled to. */
+function rootAbove(file: string): string {
+  for (let at = dirname(file); ; at = dirname(at)) if (existsSync(join(at, "package.json"))) return at;
 }
 
 function isDirectory(path: string): boolean {
