@@ -16,9 +16,9 @@ import { printStateUpdates, type StateUpdates } from "./state-updates-report.ts"
 
 const KEYS = 100_000;
 const UPDATES = 1 << 18;
-const REPEATS = 8;
+const REPEATS = 4;
 const WARM_UP_ROUNDS = 2;
-const ROUNDS = 9;
+const ROUNDS = 7;
 
 interface Update<K> {
   readonly key: K;
