@@ -8,26 +8,33 @@ export interface KeyedState {
   setCurrentKey(key: string | number): void;
 }
 
-type KeyedStateClass = new (options: {
+interface KeyedStateOptions {
   readonly operator: string;
   readonly descriptors: { readonly total: StateDescriptor };
   readonly keyGroups: { readonly first: number; readonly last: number };
   readonly maxParallelism: number;
-}) => KeyedState;
+}
 
-/** Below the folder of compiled modules, the newest first. Each exports a class `HeapKeyedState`. */
-const PLACES = ["src/state/heap.js"];
+export type OpenKeyedState = (options: KeyedStateOptions) => KeyedState;
+
+/** Below the folder of compiled modules. The first commits have one class for handles and rows, later ones a backend. */
+const NOW = "src/state/heap/backend.js";
+const FIRST = "src/state/heap.js";
 
 /** @param dist URL of a copy's folder of compiled modules, with a slash at the end */
 export function hasKeyedState(dist: URL): boolean {
-  return PLACES.some((place) => existsSync(new URL(place, dist)));
+  return [NOW, FIRST].some((place) => existsSync(new URL(place, dist)));
 }
 
-/** The class of the copy that this file lies in. */
-export async function importKeyedState(): Promise<KeyedStateClass> {
+/** That of the copy that this file lies in. */
+export async function importKeyedState(): Promise<OpenKeyedState> {
   const dist = new URL("../../../", import.meta.url);
-  const place = PLACES.find((candidate) => existsSync(new URL(candidate, dist)));
-  if (place === undefined) throw new Error(`no keyed state at ${PLACES.join(", ")}`);
-  const module = (await import(new URL(place, dist).href)) as { readonly HeapKeyedState: KeyedStateClass };
-  return module.HeapKeyedState;
+  const load = (place: string) => import(new URL(place, dist).href);
+  if (existsSync(new URL(NOW, dist))) {
+    const { HeapBackend } = await load(NOW);
+    const { KeyedState } = await load("src/state/keyed-state.js");
+    return (options) => new KeyedState((backend: unknown) => new HeapBackend(backend), options);
+  }
+  const { HeapKeyedState } = await load(FIRST);
+  return (options) => new HeapKeyedState(options);
 }

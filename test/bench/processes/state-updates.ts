@@ -69,8 +69,8 @@ function costOf(update: () => void): number {
 }
 
 async function measure<K extends string | number>(sequence: readonly Update<K>[]): Promise<StateUpdates> {
-  const HeapKeyedState = await importKeyedState();
-  const state = new HeapKeyedState({
+  const openKeyedState = await importKeyedState();
+  const state = openKeyedState({
     operator: "bench",
     descriptors: { total: valueState(NO_TOTAL) },
     keyGroups: { first: 0, last: 127 },
