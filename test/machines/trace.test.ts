@@ -32,28 +32,28 @@ test("a scenario reads as a story", () => {
   expect(goldenTrace(scenario)).toMatchInlineSnapshot(`
     "# Both sinks prepare: checkpoint 1 is decided before it is committed.   (C2)
 
-    (start)                                              coordinator  -> idle
+    coordinator  -> idle                                      (start)
       ! store.record generation=1
       ! send.restore generation=1 completed=0
 
     # A checkpoint begins.
-    checkpoint.requested                                 coordinator  idle -> collecting
+    coordinator  idle -> collecting                           checkpoint.requested
       ! store.record checkpointId=1
       ! start.round checkpointId=1 generation=1 completed=0
-    > (start)                                            round  -> collecting
+    > round  -> collecting                                    (start)
       ! send.prepare checkpointId=1 generation=1 completed=0
       ! timer.start timer=expiry ms=1000
-    sink.prepared generation=1 checkpointId=1 sink=s1    coordinator  collecting
+    coordinator  collecting                                   sink.prepared generation=1 checkpointId=1 sink=s1
       ! tell.round event={type:vote.received,checkpointId:1,sink:s1}
-    > vote.received checkpointId=1 sink=s1               round  collecting
+    > round  collecting                                       vote.received checkpointId=1 sink=s1
 
     # A late answer of another checkpoint changes nothing.
-    sink.prepared generation=1 checkpointId=7 sink=s2    coordinator  collecting (not handled)
-    sink.prepared generation=1 checkpointId=1 sink=s2    coordinator  collecting
+    coordinator  collecting (not handled)                     sink.prepared generation=1 checkpointId=7 sink=s2
+    coordinator  collecting                                   sink.prepared generation=1 checkpointId=1 sink=s2
       ! tell.round event={type:vote.received,checkpointId:1,sink:s2}
-    > vote.received checkpointId=1 sink=s2               round  collecting -> completed
+    > round  collecting -> completed                          vote.received checkpointId=1 sink=s2
       ! tell.coordinator event={type:round.completed}
-    > round.completed                                    coordinator  collecting -> idle
+    > coordinator  collecting -> idle                         round.completed
       ! store.record completed=1
       ! send.commit generation=1 checkpointId=1
     "

@@ -3,11 +3,14 @@
  *
  *     # One subtask acknowledges, another dies: checkpoint 7 must abort.   (C2)
  *
- *     subtask.failed subtask=map/1               checkpoint  collecting -> aborting
+ *     checkpoint  collecting -> aborting          subtask.failed subtask=map/1
  *       ! abort.checkpoint checkpointId=7 reason=subtask-failed
+ *
+ * Of an object that an event carries again and again, such as the facts of a job's record, only what has changed is shown.
  *
  * A trace changes only with the protocol: update one only if you can say why.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { AnyMachineSnapshot } from "xstate";
 import {
   type ActorSpec,
@@ -38,7 +41,7 @@ export interface ScenarioEvent {
   readonly event: Event;
 }
 
-const EVENT_WIDTH = 52;
+const TRANSITION_WIDTH = 56;
 
 /** The text for `toMatchFileSnapshot`. */
 export function goldenTrace(scenario: Scenario, coverage?: Coverage): string {
@@ -52,6 +55,8 @@ class TraceWriter {
   private readonly coverage: Coverage | undefined;
   private state: CompositionState = emptyComposition;
   private stepsOfEvent = 0;
+  /** By event and field: the object that was shown last. */
+  private readonly shown = new Map<string, Readonly<Record<string, unknown>>>();
 
   constructor(scenario: Scenario, coverage: Coverage | undefined) {
     this.scenario = scenario;
@@ -92,9 +97,28 @@ class TraceWriter {
     this.coverage?.add(taken);
     // What an actor was told by a sibling stands under the event that set it off.
     const mark = this.stepsOfEvent++ === 0 ? "" : "> ";
-    const event = `${mark}${taken.event ? showEvent(taken.event) : "(start)"}`;
-    this.lines.push(`${event.padEnd(EVENT_WIDTH)} ${taken.actor}  ${change(taken)}`.trimEnd());
+    const transition = `${mark}${taken.actor}  ${change(taken)}`;
+    const event = taken.event ? this.showEvent(taken.event) : "(start)";
+    this.lines.push(`${transition.padEnd(TRANSITION_WIDTH)}  ${event}`);
     this.lines.push(...taken.step.effects.map(({ type, params }) => `  ! ${showNamed(type, params)}`));
+  }
+
+  private showEvent({ type, ...fields }: Event): string {
+    const changed = Object.entries(fields).map(([field, value]) => [
+      field,
+      this.changes(`${type} ${field}`, value),
+    ]);
+    return showNamed(type, Object.fromEntries(changed));
+  }
+
+  private changes(place: string, value: unknown): unknown {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    const now = value as Readonly<Record<string, unknown>>;
+    const before = this.shown.get(place) ?? {};
+    this.shown.set(place, now);
+    const isNew = ([field, part]: [string, unknown]) =>
+      !(field in before) || !isDeepStrictEqual(before[field], part);
+    return Object.fromEntries(Object.entries(now).filter(isNew));
   }
 }
 
@@ -112,10 +136,6 @@ function change({ before, step }: ActorStep): string {
 
 function staying({ value }: AnyMachineSnapshot): string {
   return typeof value === "string" ? value : Object.keys(value).join(" + ");
-}
-
-function showEvent({ type, ...fields }: Event): string {
-  return showNamed(type, fields);
 }
 
 function showNamed(name: string, fields: Readonly<Record<string, unknown>>): string {
