@@ -7,7 +7,8 @@
  * J1  The first act of a leader is to write its token into the record, which fences the old one (P11).
  * J2  A generation is raised durably before anything is deployed for it (P2).
  * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
- * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18).
+ * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18). Only a job that cannot
+ *     go on by itself ends without it: what it is to restore is gone, or its commits are refused for good (P20, P24).
  * J5  Whoever lost the record sends nothing and deletes nothing (P9).
  * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
  *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.

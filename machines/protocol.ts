@@ -123,7 +123,7 @@ export interface CheckpointingConfig {
   readonly minPauseMs: number;
   /** 1 with a pause, and with unaligned checkpoints. */
   readonly maxConcurrent: number;
-  /** In a row; one more fails the generation. null: without limit. */
+  /** In a row; one more fails the job, and its restart strategy decides. null: without limit. */
   readonly tolerableFailures: number | null;
   readonly retention: CheckpointRetention;
   readonly retained: number;
@@ -131,12 +131,8 @@ export interface CheckpointingConfig {
   readonly unaligned: boolean;
   /** Of unaligned checkpoints: they begin aligned and overtake at this age. 0: they overtake at once. */
   readonly alignedTimeoutMs: number;
-  /** Unaligned also over edges where it is refused otherwise. */
-  readonly forceUnaligned: boolean;
   /** Checkpoints go on when some subtasks have finished. */
   readonly afterTasksFinish: boolean;
-  /** Recover from the latest checkpoint even if a savepoint is newer. */
-  readonly preferCheckpointForRecovery: boolean;
   /** null: every savepoint has to name its place. */
   readonly savepointDirectory: string | null;
   readonly savepointTimeoutMs: number;

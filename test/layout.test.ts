@@ -77,7 +77,10 @@ const connecting = ["src/dataflow/", "src/state/", "src/config/", ...words, "nod
 const RULES: readonly Rule[] = [
   { files: /^machines\//, mayImport: ["xstate"] },
   { files: /^src\/(errors|shell-command|timer)\.ts$/, mayImport: [] },
-  { files: /^src\/config\//, mayImport: ["src/errors.ts", "yaml", "zod", "node:"] },
+  {
+    files: /^src\/config\//,
+    mayImport: ["src/errors.ts", "type machines/protocol.ts", "yaml", "zod", "node:"],
+  },
   {
     files: /^src\/job\//,
     mayImport: ["src/config/", "src/dataflow/", "src/state/", "src/checkpoint/", ...words, "jiti", "node:"],

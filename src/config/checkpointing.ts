@@ -1,31 +1,10 @@
 /** The options of checkpointing together: which combinations are refused, which are tolerated, and what then holds. */
+import type { CheckpointingConfig } from "../../machines/protocol.ts";
 import { formatDuration } from "./quantity.ts";
 import type { Settings } from "./settings.ts";
 
-/** Meaning and limits of each field: the option of the same name in `CheckpointingOptions`. */
-export interface CheckpointingSettings {
-  readonly mode: "exactly-once" | "at-least-once";
-  /** null: off; only the final checkpoint and savepoints are taken. Never less than `minPauseMs`. */
-  readonly intervalMs: number | null;
-  readonly timeoutMs: number;
-  readonly minPauseMs: number;
-  /** 1 with a pause, and with unaligned checkpoints. */
-  readonly maxConcurrent: number;
-  /** null: without a limit. */
-  readonly tolerableFailures: number | null;
-  readonly retention: "delete" | "delete-on-cancellation" | "retain-on-cancellation";
-  readonly retained: number;
-  /** Exactly-once only. */
-  readonly unaligned: boolean;
-  readonly alignedTimeoutMs: number;
-  readonly forceUnaligned: boolean;
-  readonly afterTasksFinish: boolean;
-  readonly preferCheckpointForRecovery: boolean;
-  /** null: every savepoint has to name its place. */
-  readonly savepointDirectory: string | null;
-  readonly savepointTimeoutMs: number;
-  readonly iterations: "refuse" | "force" | "exact";
-  readonly readyTimeoutMs: number;
+/** What holds for a job, and what the processes that run it add: the option of the same name says what a field means. */
+export interface CheckpointingSettings extends CheckpointingConfig {
   readonly inlineThresholdBytes: number;
   /** null: nobody asks for one, the process that runs the job decides. */
   readonly storage: StorageConfig | null;
@@ -40,6 +19,7 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
   const minPauseMs = settings.get("checkpointing.minPause");
   const timeoutMs = settings.get("checkpointing.timeout");
   const unaligned = unalignedOf(settings);
+  warnOfWhatAlwaysHolds(settings, unaligned);
   return {
     mode: settings.get("checkpointing.mode"),
     intervalMs: intervalOf(settings, minPauseMs),
@@ -51,9 +31,7 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     retained: retainedOf(settings),
     unaligned,
     alignedTimeoutMs: settings.get("checkpointing.alignedTimeout"),
-    forceUnaligned: settings.get("checkpointing.forceUnaligned"),
     afterTasksFinish: settings.get("checkpointing.afterTasksFinish"),
-    preferCheckpointForRecovery: settings.get("checkpointing.preferCheckpointForRecovery"),
     savepointDirectory: settings.get("checkpointing.savepointDirectory") ?? null,
     savepointTimeoutMs: savepointTimeoutOf(settings, timeoutMs),
     iterations: settings.get("checkpointing.iterations"),
@@ -61,6 +39,19 @@ export function checkpointingOf(settings: Settings): CheckpointingSettings {
     inlineThresholdBytes: settings.get("checkpointing.inlineThreshold"),
     storage: storageOf(settings),
   };
+}
+
+/** Flink's switches for what is always so here. */
+function warnOfWhatAlwaysHolds(settings: Settings, unaligned: boolean): void {
+  const isOff = (key: "checkpointing.forceUnaligned" | "checkpointing.preferCheckpointForRecovery") =>
+    settings.isSet(key) && !settings.get(key);
+  if (unaligned && isOff("checkpointing.forceUnaligned"))
+    settings.warn("checkpointing.forceUnaligned", "has no effect: barriers may overtake on every edge");
+  if (isOff("checkpointing.preferCheckpointForRecovery"))
+    settings.warn(
+      "checkpointing.preferCheckpointForRecovery",
+      "has no effect: a job never recovers from a savepoint by itself",
+    );
 }
 
 /** The job's record names each of them, and is written anew with every checkpoint (P10). */

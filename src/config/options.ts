@@ -61,7 +61,7 @@ export interface CheckpointingOptions {
   /** Checkpoints that may be under way at a time. Default 1, limit 1 to 2147483647; 1 with `minPause` and with `unaligned`. */
   readonly maxConcurrent?: number | undefined;
   /**
-   * Failed checkpoints in a row that a job bears; one more fails the generation, and `restart` decides. Default
+   * Failed checkpoints in a row that a job bears; one more fails the job, and `restart` decides. Default
    * "unlimited": a slow checkpoint storage alone does not stop a healthy job. Least 0.
    */
   readonly tolerableFailures?: number | "unlimited" | undefined;

@@ -1,27 +1,10 @@
 /** The restart strategy and its options, as `machines/restart.ts` takes them. */
+import type { RestartStrategy } from "../../machines/protocol.ts";
 import { isRestartDetail, optionKeys } from "./options.ts";
 import type { Settings } from "./settings.ts";
 
-export type RestartConfig =
-  | {
-      readonly strategy: "exponential-delay";
-      readonly initialBackoffMs: number;
-      readonly maxBackoffMs: number;
-      readonly backoffMultiplier: number;
-      readonly jitterFactor: number;
-      readonly resetBackoffThresholdMs: number;
-      /** null: without a limit. */
-      readonly attemptsBeforeResetBackoff: number | null;
-    }
-  /** `attempts` without a limit is Number.MAX_SAFE_INTEGER. */
-  | { readonly strategy: "fixed-delay"; readonly attempts: number; readonly delayMs: number }
-  | {
-      readonly strategy: "failure-rate";
-      readonly maxFailuresPerInterval: number;
-      readonly failureRateIntervalMs: number;
-      readonly delayMs: number;
-    }
-  | { readonly strategy: "none" };
+/** `attempts` without a limit is Number.MAX_SAFE_INTEGER. */
+export type RestartConfig = RestartStrategy;
 
 /**
  * @param intervalMs of checkpoints; null: there are none

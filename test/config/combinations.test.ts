@@ -35,7 +35,18 @@ describe("combinations that are tolerated", () => {
     { options: { unaligned: true, maxConcurrent: 1 }, becomes: { unaligned: true } },
     {
       options: { unaligned: true, alignedTimeout: "1 s", forceUnaligned: true },
-      becomes: { unaligned: true, alignedTimeoutMs: 1_000, forceUnaligned: true },
+      becomes: { unaligned: true, alignedTimeoutMs: 1_000 },
+    },
+    {
+      options: { unaligned: true, forceUnaligned: false },
+      becomes: { unaligned: true },
+      warns: [["forceUnaligned", "has no effect: barriers may overtake on every edge"]],
+    },
+    { options: { preferCheckpointForRecovery: true }, becomes: {} },
+    {
+      options: { preferCheckpointForRecovery: false },
+      becomes: {},
+      warns: [["preferCheckpointForRecovery", "has no effect: a job never recovers from a savepoint by itself"]],
     },
     {
       options: { unaligned: true, mode: "at-least-once" },

@@ -12,7 +12,7 @@ export const source: OperatorKind<{ readonly source: Source<unknown> }> = {
 };
 
 /** Name of the state that holds a source's splits and how far each was read: one entry a split. */
-export const SPLITS_STATE = "splits";
+const SPLITS_STATE = "splits";
 
 export function splitsHandle(
   operator: string,

@@ -5,7 +5,8 @@
  *
  * Y1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
  *     source.
- * Y2  A turn ends after about 2 ms (`setImmediate`), so that pings, timers and uploads live.
+ * Y2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
+ *     then the event loop is given back, so that pings, timers and uploads live.
  * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
  * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
