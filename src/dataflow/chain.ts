@@ -72,7 +72,7 @@ export interface Chain {
    * the caller looks at credit and the clock (P27).
    */
   finish(stepsAtATime?: number): Slices;
-  /** Closes all operators, upstream first; called once, at any time. The first failure is thrown when all are closed. */
+  /** Closes all operators and their states; called once, at any time. The first failure is thrown when all are closed. */
   close(): Promise<void>;
 }
 
@@ -167,7 +167,13 @@ class OperatorChain implements Chain {
   }
 
   async close(): Promise<void> {
-    const closings = this.operators.map(async ({ open }) => open.close?.());
+    const closings = this.operators.map(async ({ open }) => {
+      try {
+        await open.close?.();
+      } finally {
+        open.state?.close();
+      }
+    });
     const failed = (await Promise.allSettled(closings)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
   }

@@ -79,7 +79,7 @@ export interface OpenOperator {
   readonly state?: KeyedState;
   /** Begins the end of input. Called once, after the last record. */
   finish?(): Slices;
-  /** Lets go of what it holds, after its last record or in the middle of a failure. Called once. */
+  /** Lets go of what it holds, after its last record or in the middle of a failure. Called once; its state is closed after it. */
   close?(): void | Promise<void>;
 }
 
