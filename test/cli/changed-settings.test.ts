@@ -323,7 +323,11 @@ async function lives(job: Job, id: string, change: Change): Promise<void> {
     workspace.shell(found![0], server.url);
   } else await mend?.(job);
   if (change.unpublished) await publish(HALF, 2 * HALF);
-  if (ends !== undefined) command = run();
+  if (ends !== undefined) {
+    command = run();
+    // The first run may have written all of it: a signal before this one listens would just kill it.
+    await command.says("checkpoints every");
+  }
   await written(job, 2 * HALF, command);
   command.kill("SIGINT");
   expect(await command.ended).toMatchObject({ code: 0 });
