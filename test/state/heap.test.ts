@@ -7,7 +7,7 @@ import { ConfigurationError, InvariantError, ObjectCorruptError, OperatorError }
 import type { EncodedChunk, SnapshotCursor } from "../../src/state/contract.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
-import { keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
+import { hashOf, keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
 import { SegmentIndex } from "../../src/state/snapshot/segments.ts";
 
@@ -107,6 +107,22 @@ describe("values", () => {
     );
     const { a } = cut(backend);
     expect(restoredFrom(drain(a), "a", 128)).toEqual(contentOf(backend, "a"));
+  });
+
+  test("belong to their key where an integer is the hash of a string", () => {
+    const texts = Array.from({ length: 50 }, (_, i) => `text-${i}`);
+    const integers = texts.map((text) => hashOf(text) | 0);
+    const backend = backendOf();
+    for (const integer of integers) put(backend, "a", integer, `of ${integer}`);
+    for (const text of texts) {
+      backend.setCurrentKey(text);
+      expect(backend.handles.a!.get()).toBe(INITIAL);
+      backend.handles.a!.set(`of ${text}`);
+    }
+    for (const integer of integers.slice(25)) remove(backend, "a", integer);
+    for (const text of texts.slice(0, 25)) remove(backend, "a", text);
+    const left = [...integers.slice(0, 25), ...texts.slice(25)];
+    expect(contentOf(backend, "a")).toEqual(new Map(left.map((key) => [key, `of ${key}`])));
   });
 
   test("of keys outside the subtask's key groups are refused", () => {

@@ -15,11 +15,14 @@ import type {
 import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
 import { hashOf, keyGroupOfHash } from "../key-groups.ts";
+import { isInteger } from "./rows.ts";
 import { HeapTable } from "./table.ts";
 
 export class HeapBackend implements KeyedBackend {
   private readonly options: KeyedBackendOptions;
   private readonly maxParallelism: number;
+  /** The bits of a hash that pick the key group, where their number is a power of two, as it is by default; else -1. */
+  private readonly groupMask: number;
   private readonly firstGroup: number;
   private readonly groupCount: number;
   private readonly tables: HeapTable[] = [];
@@ -27,6 +30,8 @@ export class HeapBackend implements KeyedBackend {
   constructor(options: KeyedBackendOptions) {
     this.options = options;
     this.maxParallelism = options.maxParallelism;
+    const isPower = (options.maxParallelism & (options.maxParallelism - 1)) === 0;
+    this.groupMask = isPower ? options.maxParallelism - 1 : -1;
     this.firstGroup = options.keyGroups.first;
     this.groupCount = options.keyGroups.last - options.keyGroups.first + 1;
   }
@@ -44,11 +49,14 @@ export class HeapBackend implements KeyedBackend {
   }
 
   setCurrentKey(key: Key): void {
-    const hash = hashOf(key);
-    const group = keyGroupOfHash(hash, this.maxParallelism) - this.firstGroup;
+    const hash = hashOf(key) | 0;
+    const { groupMask } = this;
+    const keyGroup = groupMask < 0 ? keyGroupOfHash(hash >>> 0, this.maxParallelism) : hash & groupMask;
+    const group = keyGroup - this.firstGroup;
     if (group < 0 || group >= this.groupCount) this.refuseForeign(key);
     const { tables } = this;
-    for (let i = 0; i < tables.length; i++) tables[i]!.select(key, hash, group);
+    const rowHash = isInteger(key) ? key | 0 : hash;
+    for (let i = 0; i < tables.length; i++) tables[i]!.select(key, rowHash, group);
   }
 
   snapshot(): NamedCursor[] {

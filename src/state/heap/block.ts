@@ -18,6 +18,10 @@ const ROWS_FIRST = 4;
 const FITS: unique symbol = Symbol("fits");
 
 export class Block {
+  /** Among the blocks of its key group. */
+  readonly index: number;
+  /** Among the blocks of the table. */
+  number = -1;
   /** The number of the cut since which it has been changed, or found to be needed by no cursor. */
   cut: number;
   layout: Layout;
@@ -33,7 +37,8 @@ export class Block {
   /** Bytes other than 0: rows of which something has not been looked at closely since it was set. */
   suspects: Uint8Array | undefined = undefined;
 
-  constructor(layout: Layout, cut: number) {
+  constructor(layout: Layout, cut: number, index: number) {
+    this.index = index;
     this.layout = layout;
     this.cut = cut;
     this.numbers = new Float64Array(0);
@@ -104,9 +109,7 @@ export class Block {
   }
 
   copy(cut: number): Block {
-    const copy: Block = Object.create(Block.prototype);
-    copy.cut = cut;
-    copy.layout = this.layout;
+    const copy = new Block(this.layout, cut, this.index);
     copy.capacity = this.capacity;
     copy.keys = this.keys.slice();
     copy.namespaces = this.namespaces?.slice();

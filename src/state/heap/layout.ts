@@ -23,7 +23,9 @@ const FIELDS_MAX = 8;
 const LAYOUTS_MAX = 16;
 const OBJECT = Object.prototype;
 
-type RowConstructor = new (...fields: unknown[]) => object;
+type RowConstructor = new (block: Block, at: number) => object;
+/** `at`: where its numbers begin. */
+type RowOfNumbersConstructor = new (numbers: Float64Array, at: number) => object;
 type GetterLookup = (this: object, name: string) => unknown;
 
 /** Answers undefined for an own field that is no getter, without making a descriptor. */
@@ -38,9 +40,12 @@ export class Layout {
   readonly numbersWidth: number;
   /** How many other things a row has. */
   readonly othersWidth: number;
+  /** All fields of its rows are numbers. */
+  private readonly isOfNumbers: boolean;
   /** By field: its place among the numbers, or the complement of its place among the others. */
   private readonly slots: readonly number[];
   private readonly Row: RowConstructor;
+  private readonly RowOfNumbers: RowOfNumbersConstructor;
 
   constructor(kind: Layout["kind"], names: readonly string[], isNumber: readonly boolean[]) {
     this.kind = kind;
@@ -50,11 +55,14 @@ export class Layout {
     this.slots = isNumber.map((number) => (number ? numbers++ : ~others++));
     this.numbersWidth = kind === "numbers" ? 1 : numbers;
     this.othersWidth = kind === "objects" ? 1 : others;
-    this.Row = constructorOf(names);
+    this.isOfNumbers = kind === "rows" && others === 0;
+    this.Row = rowConstructor(this);
+    this.RowOfNumbers = rowOfNumbersConstructor(names);
   }
 
   /** false: it does not fit, and what it has written there has no meaning. `trusted`: it is not searched (L2). */
   write(block: Block, at: number, value: unknown, trusted: boolean): boolean {
+    if (trusted && this.isOfNumbers) return this.takeNumbers(block.numbers, at, value);
     switch (this.kind) {
       case "numbers":
         if (typeof value !== "number") return false;
@@ -70,13 +78,14 @@ export class Layout {
   }
 
   read(block: Block, at: number): unknown {
+    if (this.isOfNumbers) return new this.RowOfNumbers(block.numbers, at * this.numbersWidth);
     switch (this.kind) {
       case "numbers":
         return block.numbers[at];
       case "objects":
         return block.others[at];
       case "rows":
-        return this.othersWidth === 0 ? this.makeOfNumbers(block.numbers, at) : this.make(block, at);
+        return new this.Row(block, at);
     }
   }
 
@@ -133,50 +142,19 @@ export class Layout {
     return index === names.length && (trusted || !hidesFields(value, index));
   }
 
-  private makeOfNumbers(n: Float64Array, row: number): object {
-    const { Row } = this;
-    const at = row * this.numbersWidth;
-    switch (this.numbersWidth) {
-      case 1:
-        return new Row(n[at]);
-      case 2:
-        return new Row(n[at], n[at + 1]);
-      case 3:
-        return new Row(n[at], n[at + 1], n[at + 2]);
-      case 4:
-        return new Row(n[at], n[at + 1], n[at + 2], n[at + 3]);
-      case 5:
-        return new Row(n[at], n[at + 1], n[at + 2], n[at + 3], n[at + 4]);
-      case 6:
-        return new Row(n[at], n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5]);
-      case 7:
-        return new Row(n[at], n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6]);
-      default:
-        return new Row(n[at], n[at + 1], n[at + 2], n[at + 3], n[at + 4], n[at + 5], n[at + 6], n[at + 7]);
+  /** As `takeApart`, of a trusted value: the path of most updates. */
+  private takeNumbers(numbers: Float64Array, row: number, value: unknown): boolean {
+    if (typeof value !== "object" || value === null) return false;
+    const { names } = this;
+    const at = row * names.length;
+    let index = 0;
+    for (const name in value) {
+      if (name !== names[index]) return false;
+      const field = (value as Readonly<Record<string, unknown>>)[name];
+      if (typeof field !== "number") return false;
+      numbers[at + index++] = field;
     }
-  }
-
-  private make(b: Block, at: number): object {
-    const { Row } = this;
-    const f = (index: number): unknown => this.field(b, at, index);
-    switch (this.names.length) {
-      case 1:
-        return new Row(f(0));
-      case 2:
-        return new Row(f(0), f(1));
-      case 3:
-        return new Row(f(0), f(1), f(2));
-      case 4:
-        return new Row(f(0), f(1), f(2), f(3));
-      case 5:
-        return new Row(f(0), f(1), f(2), f(3), f(4));
-      case 6:
-        return new Row(f(0), f(1), f(2), f(3), f(4), f(5));
-      case 7:
-        return new Row(f(0), f(1), f(2), f(3), f(4), f(5), f(6));
-      default:
-        return new Row(f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7));
-    }
+    return index === names.length && Object.getPrototypeOf(value) === OBJECT;
   }
 }
 
@@ -242,37 +220,51 @@ function hidesFields(value: object, fields: number): boolean {
   );
 }
 
-/** Makes plain objects with the given fields, from what they hold. */
-function constructorOf(names: readonly string[]): RowConstructor {
+/** Makes plain objects with the given fields, all of which are numbers. A class cannot have another prototype than its own. */
+function rowOfNumbersConstructor(names: readonly string[]): RowOfNumbersConstructor {
   const [n0 = "", n1 = "", n2 = "", n3 = "", n4 = "", n5 = "", n6 = "", n7 = ""] = names;
   const count = names.length;
-  // A class cannot have another prototype than its own.
-  function Row(
-    this: Record<string, unknown>,
-    a?: unknown,
-    b?: unknown,
-    c?: unknown,
-    d?: unknown,
-    e?: unknown,
-    f?: unknown,
-    g?: unknown,
-    h?: unknown,
-  ): void {
-    this[n0] = a;
+  function Row(this: Record<string, unknown>, numbers: Float64Array, at: number): void {
+    this[n0] = numbers[at];
     if (count === 1) return;
-    this[n1] = b;
+    this[n1] = numbers[at + 1];
     if (count === 2) return;
-    this[n2] = c;
+    this[n2] = numbers[at + 2];
     if (count === 3) return;
-    this[n3] = d;
+    this[n3] = numbers[at + 3];
     if (count === 4) return;
-    this[n4] = e;
+    this[n4] = numbers[at + 4];
     if (count === 5) return;
-    this[n5] = f;
+    this[n5] = numbers[at + 5];
     if (count === 6) return;
-    this[n6] = g;
+    this[n6] = numbers[at + 6];
     if (count === 7) return;
-    this[n7] = h;
+    this[n7] = numbers[at + 7];
+  }
+  Row.prototype = OBJECT;
+  return Row as unknown as RowOfNumbersConstructor;
+}
+
+/** As above, of any fields. */
+function rowConstructor(layout: Layout): RowConstructor {
+  const [n0 = "", n1 = "", n2 = "", n3 = "", n4 = "", n5 = "", n6 = "", n7 = ""] = layout.names;
+  const count = layout.names.length;
+  function Row(this: Record<string, unknown>, block: Block, at: number): void {
+    this[n0] = layout.field(block, at, 0);
+    if (count === 1) return;
+    this[n1] = layout.field(block, at, 1);
+    if (count === 2) return;
+    this[n2] = layout.field(block, at, 2);
+    if (count === 3) return;
+    this[n3] = layout.field(block, at, 3);
+    if (count === 4) return;
+    this[n4] = layout.field(block, at, 4);
+    if (count === 5) return;
+    this[n5] = layout.field(block, at, 5);
+    if (count === 6) return;
+    this[n6] = layout.field(block, at, 6);
+    if (count === 7) return;
+    this[n7] = layout.field(block, at, 7);
   }
   Row.prototype = OBJECT;
   return Row as unknown as RowConstructor;

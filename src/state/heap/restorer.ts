@@ -11,18 +11,20 @@ import {
   readChunkValues,
 } from "../snapshot/chunk.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
-import { ROWS_MASK, ROWS_SHIFT } from "./block.ts";
-import { hashOfRow, type RowGroup } from "./row-group.ts";
+import { ROWS_MASK } from "./block.ts";
+import type { RowGroup } from "./row-group.ts";
+import { hashOfRow, type Rows } from "./rows.ts";
 
 export interface HeapRestorerOptions {
   readonly source: SnapshotBytes;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
   readonly groups: readonly RowGroup[];
+  readonly rows: Rows;
 }
 
 /** The rows of one chunk. */
-interface Rows {
+interface ChunkRows {
   readonly keys: readonly Key[];
   readonly namespaces: readonly Namespace[] | undefined;
   readonly deleted: ReadonlySet<number> | undefined;
@@ -53,7 +55,7 @@ export class HeapRestorer implements StateRestorer {
     return this.at < source.bytes.byteLength;
   }
 
-  private rowsOf(header: ChunkHeader): Rows {
+  private rowsOf(header: ChunkHeader): ChunkRows {
     const { source } = this.options;
     const deleted = readChunkDeletions(source, header);
     return {
@@ -64,7 +66,7 @@ export class HeapRestorer implements StateRestorer {
     };
   }
 
-  private take({ groups }: ChunkHeader, rows: Rows): void {
+  private take({ groups }: ChunkHeader, rows: ChunkRows): void {
     const { source, keyGroups, maxParallelism } = this.options;
     let next = 0;
     let value = 0;
@@ -81,21 +83,22 @@ export class HeapRestorer implements StateRestorer {
       }
       for (const end = next + entries; next < end; next++) {
         const isDeleted = rows.deleted?.has(next) === true;
-        if (target !== undefined) put(target, rows, next, isDeleted ? undefined : value);
+        if (target !== undefined) this.put(target, rows, next, isDeleted ? undefined : value);
         if (!isDeleted) value++;
       }
     }
   }
-}
 
-/** `value`: the index of its value; undefined: it is deleted. */
-function put(target: RowGroup, rows: Rows, index: number, value: number | undefined): void {
-  const key = rows.keys[index]!;
-  const namespace = rows.namespaces?.[index];
-  const hash = hashOfRow(key, namespace);
-  const row = target.find(key, namespace, hash);
-  if (value === undefined) {
-    if (row >= 0) target.remove(row);
-  } else if (row < 0) target.append(key, namespace, hash, rows.values[value], true);
-  else target.own(row >>> ROWS_SHIFT).write(row & ROWS_MASK, rows.values[value], true);
+  /** `value`: the index of its value; undefined: it is deleted. */
+  private put(target: RowGroup, from: ChunkRows, index: number, value: number | undefined): void {
+    const { rows } = this.options;
+    const key = from.keys[index]!;
+    const namespace = from.namespaces?.[index];
+    const hash = hashOfRow(key, namespace);
+    const row = rows.find(key, namespace, hash);
+    if (value === undefined) {
+      if (row >= 0) target.remove(rows.blockOf(row), row & ROWS_MASK);
+    } else if (row < 0) target.append(key, namespace, hash, from.values[value], true);
+    else target.own(rows.blockOf(row)).write(row & ROWS_MASK, from.values[value], true);
+  }
 }

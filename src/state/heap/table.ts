@@ -25,11 +25,12 @@ import {
 import type { Key } from "../descriptor.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
-import { type Block, ROWS_MASK, ROWS_SHIFT } from "./block.ts";
+import { type Block, ROWS_MASK } from "./block.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Layouts } from "./layout.ts";
 import { HeapRestorer } from "./restorer.ts";
-import { type CutReaders, RowGroup, withNamespace } from "./row-group.ts";
+import { type CutReaders, RowGroup } from "./row-group.ts";
+import { Rows, withNamespace } from "./rows.ts";
 
 /** New rows, the first updates of a table, and then one in so many, are searched for what objects hide (L2 of layout.ts). */
 const LOOKED_AT_CLOSELY = 1000;
@@ -50,38 +51,44 @@ export class HeapTable implements StateTable, CutReaders {
   private readonly options: HeapTableOptions;
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
+  private readonly rows = new Rows();
   private readonly groups: readonly RowGroup[];
   /** Of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
   private key: Key = "";
   private hash = 0;
   private namespace: Namespace = undefined;
-  private group: RowGroup | undefined = undefined;
+  /** The key's group; -1: there was no key yet. */
+  private group = -1;
   /** Of the current key and namespace, once it was looked up; -1: there is none. */
   private row = -1;
   private lookedUp = false;
   /** Where it is; undefined: it was never looked up. */
   private block: Block | undefined = undefined;
-  /** How many rows were written that were there before. */
-  private updates = 0;
+  /** How many updates are still to be looked at closely before only samples are. */
+  private closeLooks = LOOKED_AT_CLOSELY;
+  private untilSample = SAMPLED_EVERY;
 
   constructor(options: HeapTableOptions) {
     this.name = options.name;
     this.options = options;
     this.layouts = new Layouts(options.keepsObjects);
     const { first, last } = options.keyGroups;
-    this.groups = Array.from({ length: last - first + 1 }, (_, place) => new RowGroup(place, this));
+    this.groups = Array.from(
+      { length: last - first + 1 },
+      (_, place) => new RowGroup(place, this, this.rows),
+    );
   }
 
   get isInUse(): boolean {
     return this.lookedUp;
   }
 
-  /** `group`: the key's group, counted from the subtask's first one; `hash`: the key's. */
+  /** `group`: the key's group, counted from the subtask's first one; `hash`: of its row in the fixed namespace. */
   select(key: Key, hash: number, group: number): void {
     this.key = key;
     this.hash = hash;
-    this.group = this.groups[group];
+    this.group = group;
     this.lookedUp = false;
   }
 
@@ -101,16 +108,14 @@ export class HeapTable implements StateTable, CutReaders {
       this.append(value);
       return;
     }
-    if (this.block!.cut !== this.cut) this.block = this.group!.own(row >>> ROWS_SHIFT);
-    const trusted = this.updates >= LOOKED_AT_CLOSELY && this.updates % SAMPLED_EVERY !== 0;
-    this.updates++;
-    this.block!.write(row & ROWS_MASK, value, trusted);
+    if (this.block!.cut !== this.cut) this.block = this.groups[this.group]!.own(this.block!);
+    this.block!.write(row & ROWS_MASK, value, this.isNextTrusted());
   }
 
   remove(): void {
     const row = this.lookedUp ? this.row : this.lookUp();
     if (row < 0) return;
-    this.group!.remove(row);
+    this.groups[this.group]!.remove(this.block!, row & ROWS_MASK);
     this.row = -1;
   }
 
@@ -134,7 +139,7 @@ export class HeapTable implements StateTable, CutReaders {
   restorer(source: SnapshotBytes): HeapRestorer {
     const { operator, name, keyGroups, maxParallelism } = this.options;
     invariant(this.cut === 0, `state "${name}" of "${operator}" is restored after a cut was taken of it`);
-    return new HeapRestorer({ source, keyGroups, maxParallelism, groups: this.groups });
+    return new HeapRestorer({ source, keyGroups, maxParallelism, groups: this.groups, rows: this.rows });
   }
 
   /** Keys of one group of the subtask. */
@@ -158,23 +163,32 @@ export class HeapTable implements StateTable, CutReaders {
     return false;
   }
 
+  /** Counts the updates. */
+  private isNextTrusted(): boolean {
+    if (this.closeLooks > 0) {
+      this.closeLooks--;
+      return false;
+    }
+    if (--this.untilSample > 0) return true;
+    this.untilSample = SAMPLED_EVERY;
+    return false;
+  }
+
   private lookUp(): number {
-    const { group } = this;
-    if (group === undefined) this.refuseWithoutKey();
+    if (this.group < 0) this.refuseWithoutKey();
     this.lookedUp = true;
     const { namespace } = this;
     const hash = namespace === undefined ? this.hash : withNamespace(this.hash, namespace);
-    const row = group.find(this.key, namespace, hash);
+    const row = this.rows.find(this.key, namespace, hash);
     this.row = row;
-    if (row >= 0) this.block = group.blockOf(row);
+    if (row >= 0) this.block = this.rows.blockOf(row);
     return row;
   }
 
   private append(value: unknown): void {
     const { key, namespace } = this;
-    const group = this.group!;
-    this.row = group.append(key, namespace, withNamespace(this.hash, namespace), value);
-    this.block = group.blockOf(this.row);
+    this.row = this.groups[this.group]!.append(key, namespace, withNamespace(this.hash, namespace), value);
+    this.block = this.rows.blockOf(this.row);
   }
 
   private refuseWithoutKey(): never {
