@@ -11,7 +11,9 @@
  * - L3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no prototype of its own.
  *
  * Speed: objects are made by constructors of a fixed number of fields, whose hidden class V8 learns; no code is generated. An
- * object of two numbers: made in 5 ns, in 26 ns where a process has many shapes; taken apart in 20 ns, and in 150 where it is searched for L2.
+ * object of two numbers: made in 10 ns, as a literal is, in 44 ns where a process has four shapes; taken apart in 22 ns, of which 7 are for
+ * its prototype, and in 150 where it is searched for L2. What is set is read by `for in` only: a property read by name costs 100 ns where the
+ * object still has a hidden class that V8 has given up, as after a sum has left the small integers.
  */
 import { types } from "node:util";
 import { isCarried } from "../plain-value.ts";
