@@ -4,7 +4,7 @@
  * Owns: the places. Does not own: keys (they are in the rows), so the caller says whether a row that has the hash is the one.
  *
  * A hash is a signed number of 32 bits (hashOfRow in rows.ts). Each place is a pair (hash,
- * row + 1), (0, 0) where it is empty; at most three of four are taken. A removed place is filled from behind, so there are no
+ * row + 1), (0, 0) where it is empty; at most four of five are taken. A removed place is filled from behind, so there are no
  * tombstones. The places lie in segments that grow one by one: a table of 10^6 rows never moves more than 16,000 places at once.
  */
 
@@ -44,8 +44,8 @@ export class KeyIndex {
     const segment = segmentOf(hash);
     let places = this.segments[segment]!;
     const count = this.counts[segment]!;
-    // A pair takes two, and one of four pairs stays empty.
-    if (count * 8 >= (places.length - 2) * 3) {
+    // A pair takes two, and one of five pairs stays empty.
+    if (count * 5 >= (places.length - 2) * 2) {
       places = grown(places);
       this.segments[segment] = places;
     }
