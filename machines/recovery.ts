@@ -9,7 +9,8 @@ import type { CompletedCheckpoint, JobRecord, Manifest } from "./protocol.ts";
 export type ManifestFound =
   | { readonly found: "manifest"; readonly manifest: Manifest }
   | { readonly found: "missing"; readonly object: string }
-  | { readonly found: "corrupt"; readonly object: string };
+  /** `problem`: what is wrong with it, in words. */
+  | { readonly found: "corrupt"; readonly object: string; readonly problem?: string };
 
 export type RecoveryPlan =
   /** No checkpoint was ever decided: begin at the beginning. */
@@ -23,13 +24,15 @@ export function planRecovery(record: JobRecord, found: ManifestFound | undefined
   if (latest === undefined) return { plan: "fresh" };
   const name = `checkpoint ${latest.checkpointId} of job ${record.job}`;
   if (found === undefined) return { plan: "stop", reason: `the manifest of ${name} was not read` };
-  if (found.found !== "manifest")
+  if (found.found !== "manifest") {
+    const problem = found.found === "corrupt" && found.problem !== undefined ? `: ${found.problem}` : "";
     return {
       plan: "stop",
       reason:
-        `the manifest of ${name} is ${found.found} (object ${found.object}). Its output may already be committed, so going ` +
+        `the manifest of ${name} is ${found.found} (object ${found.object})${problem}. Its output may already be committed, so going ` +
         `back behind it would duplicate output; restore the object, or start over with --fresh`,
     };
+  }
   const { manifest } = found;
   if (manifest.checkpointId !== latest.checkpointId || manifest.incarnation !== record.incarnation)
     return {

@@ -20,6 +20,7 @@ import type {
   StatePiece,
 } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../errors.ts";
+import { encodeSavepoint, parseSavepoint } from "../formats/savepoint-metadata.ts";
 import { digestText, newDigest } from "./content.ts";
 import { type CheckpointStorage, listAll, neededObjects } from "./storage.ts";
 
@@ -29,13 +30,6 @@ import { type CheckpointStorage, listAll, neededObjects } from "./storage.ts";
  */
 export type OpenStorage = (root: string, access: "find" | "make") => Promise<CheckpointStorage>;
 
-/** msgpack, which `checkpoint/` does not import. */
-export interface ValueCodec {
-  encode(value: unknown): Uint8Array;
-  decode(bytes: Uint8Array): unknown;
-}
-
-const FORMAT = 1;
 const METADATA = "metadata.";
 const OURS = /^(metadata\.[0-9a-f]{64}|\d+)$/;
 const GIVEN_NAME = /-savepoint-\d+-[0-9a-f]{8}$/;
@@ -131,13 +125,12 @@ export async function writeSavepoint(
   metadata: SavepointMetadata,
   from: CheckpointStorage,
   to: CheckpointStorage,
-  codec: ValueCodec,
   signal: AbortSignal,
   prove: () => Promise<void> = async () => {},
 ): Promise<number> {
   const { name } = splitLocation(metadata.location);
   const manifest = await copyManifest(metadata.manifest, from, to, (part) => `${name}/${part}`, signal);
-  const content = codec.encode({ ...metadata, manifest });
+  const content = encodeSavepoint({ ...metadata, manifest });
   await prove();
   const hex = digestText(newDigest().update(content)).slice("sha256:".length);
   await to.put(`${name}/${METADATA}${hex}`, [content], signal);
@@ -148,21 +141,11 @@ export async function writeSavepoint(
 export async function readSavepoint(
   location: string,
   storage: CheckpointStorage,
-  codec: ValueCodec,
 ): Promise<SavepointMetadata> {
   const { name } = splitLocation(location);
   for await (const object of storage.list(`${name}/${METADATA}`)) {
     const digest = `sha256:${object.name.slice(`${name}/${METADATA}`.length)}`;
-    const content = codec.decode(await storage.get({ ...object, digest })) as SavepointMetadata;
-    const format = content?.format as number | undefined;
-    if (typeof format !== "number" || typeof content.manifest !== "object")
-      throw new ObjectCorruptError(object.name, `${location} holds no metadata of a savepoint`);
-    if (format > FORMAT)
-      throw new ConfigurationError(
-        "savepoint",
-        `${location} was written by a newer version of Tidemark (format ${format}, this one reads ${FORMAT})`,
-      );
-    return content;
+    return parseSavepoint(await storage.get({ ...object, digest }), location, object.name);
   }
   throw new ObjectMissingError(
     location,
@@ -171,15 +154,11 @@ export async function readSavepoint(
 }
 
 /** Whether it has metadata and every object that this names. What is damaged counts as complete: it was, once. */
-export async function isCompleteSavepoint(
-  location: string,
-  storage: CheckpointStorage,
-  codec: ValueCodec,
-): Promise<boolean> {
+export async function isCompleteSavepoint(location: string, storage: CheckpointStorage): Promise<boolean> {
   const names = new Set<string>();
   for await (const { name } of storage.list(`${splitLocation(location).name}/`)) names.add(name);
   try {
-    const { manifest } = await readSavepoint(location, storage, codec);
+    const { manifest } = await readSavepoint(location, storage);
     return manifest.subtasks.flatMap(neededObjects).every(({ name }) => names.has(name));
   } catch (error) {
     if (error instanceof ObjectMissingError) return false;

@@ -35,13 +35,10 @@ import type {
   SinkWriter,
 } from "../dataflow/sink.ts";
 import {
-  asMarkerMemory,
-  type MarkerMemory,
   memoryOf,
   missingMarker,
   partsCommitted,
   signature,
-  type TransactionMarker,
   takeOver,
 } from "../dataflow/transaction-marker.ts";
 import {
@@ -51,6 +48,12 @@ import {
   RecordRefusedError,
   StorageRefusedError,
 } from "../errors.ts";
+import { type FileTransactionDetail, parseFileTransaction } from "../formats/transaction-detail.ts";
+import {
+  type MarkerMemory,
+  parseMarkerMemory,
+  type TransactionMarker,
+} from "../formats/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
 import { describeValue, silence } from "../state/described.ts";
 import { jsonText } from "./json-text.ts";
@@ -90,7 +93,10 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
     async open(environment) {
       await folder.provide();
       const writer = new FileWriter(folder, lineOf(encode), environment);
-      await writer.takeOver(environment.subtaskIndex, asMarkerMemory(environment.restoredState));
+      await writer.takeOver(
+        environment.subtaskIndex,
+        parseMarkerMemory(environment.restoredState, environment.operator),
+      );
       return writer;
     },
   };
@@ -99,15 +105,6 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
 function lineOf<T>(encode: NonNullable<FileSinkOptions<T>["encode"]>): (value: T) => string {
   if (typeof encode === "function") return encode;
   return encode === "json" ? jsonText : (value) => value as string;
-}
-
-interface FileDetail {
-  readonly version: 1;
-  readonly file: string;
-  readonly bytes: number;
-  /** Where it belongs, absolute: a fork may write somewhere else. */
-  readonly directory: string;
-  readonly name: string;
 }
 
 class FileWriter<T> implements SinkWriter<T> {
@@ -189,7 +186,13 @@ class FileWriter<T> implements SinkWriter<T> {
     const prepared = async (): Promise<Committable> => {
       await finished;
       const { directory, name } = this.#folder;
-      const detail: FileDetail = { version: 1, file: file.name, bytes: file.bytes, directory, name };
+      const detail: FileTransactionDetail = {
+        version: 1,
+        file: file.name,
+        bytes: file.bytes,
+        directory,
+        name,
+      };
       return { checkpointId, writer, staged: [], detail };
     };
     return { checkpointId, prepared };
@@ -233,13 +236,13 @@ class FileWriter<T> implements SinkWriter<T> {
       this.#markers.set(writer, next);
     };
     const standing = await withNotes(marker, at, folder);
-    await publish({ folder, at, checkpointId, standing, detail: parseDetail(detail), say });
+    await publish({ folder, at, checkpointId, standing, detail: parseFileTransaction(detail), say });
   }
 
   /** In the directory of the other job, whose marker is left alone (F5). */
   async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
     const at = { ...this.#nameOf(writer), incarnation };
-    const parsed = parseDetail(detail);
+    const parsed = parseFileTransaction(detail);
     const folder = new SinkFolder(parsed.directory, parsed.name, this.#folder.files);
     const newest = (await folder.markerGenerations(at)).at(-1);
     if (newest === undefined) throw missingMarker(folder.describeMarker(at));
@@ -320,7 +323,7 @@ interface Publication {
   readonly at: WriterName;
   readonly checkpointId: number;
   readonly standing: TransactionMarker;
-  readonly detail: FileDetail;
+  readonly detail: FileTransactionDetail;
   /** Durably: it may be renamed (0), it is renamed (1). */
   readonly say: (part: number) => Promise<void>;
 }
@@ -372,10 +375,3 @@ function transactionName(at: WriterName, checkpointId: number): string {
 }
 
 /** @throws CommitRefusedError */
-function parseDetail(detail: unknown): FileDetail {
-  const found = detail as Partial<FileDetail> | undefined;
-  if (found?.version !== 1 || typeof found.file !== "string" || typeof found.bytes !== "number") {
-    throw new CommitRefusedError("a transaction of another version of the file sink cannot be committed");
-  }
-  return found as FileDetail;
-}

@@ -8,7 +8,6 @@ import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../dataflow/sink.ts";
-import { asMarkerMemory } from "../dataflow/transaction-marker.ts";
 import {
   ConfigurationError,
   EnvironmentError,
@@ -16,6 +15,7 @@ import {
   StreamMissingError,
   type WantedStream,
 } from "../errors.ts";
+import { parseMarkerMemory } from "../formats/transaction-marker.ts";
 import { NatsEnvironment, type StreamConfig } from "../nats/connection/environment.ts";
 import {
   AtomicPublisher,
@@ -158,7 +158,7 @@ class JetStreamSink<T> implements Sink<T> {
 
   async open(environment: SinkEnvironment): Promise<SinkWriter<T>> {
     const nats = NatsEnvironment.of(environment, "the JetStream sink");
-    const memory = asMarkerMemory(environment.restoredState);
+    const memory = parseMarkerMemory(environment.restoredState, environment.operator);
     const resumed = memory !== undefined;
     const config = await this.#existingStream(nats, resumed).catch((error: unknown) => {
       throw resumed && error instanceof StreamMissingError

@@ -13,7 +13,6 @@
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../dataflow/connector.ts";
 import type {
   Collect,
-  Gaps,
   PollStatus,
   Skipped,
   Source,
@@ -22,6 +21,12 @@ import type {
   SplitPosition,
 } from "../dataflow/source.ts";
 import { EnvironmentError, PrerequisiteError } from "../errors.ts";
+import {
+  parseReadPosition,
+  parseStreamSplit,
+  type ReadPosition,
+  type StreamSplit,
+} from "../formats/stream-position.ts";
 import { NatsEnvironment, type StreamInfo } from "../nats/connection/environment.ts";
 import { inOneSentence } from "../nats/connection/jetstream-refusal.ts";
 import { NatsLink } from "../nats/connection/link.ts";
@@ -31,7 +36,7 @@ import { isStreamMissing } from "../nats/publisher/sink-target.ts";
 import { type Decode, type Decoder, exactJson } from "../nats/reader/decoding.ts";
 import type { Integers } from "../nats/reader/json-integers.ts";
 import { assertFree, CONSUMER_RESET_SINCE, ProgressConsumer, progressName } from "../nats/reader/progress.ts";
-import { type ReadPosition, SequentialReader } from "../nats/reader/sequential-reader.ts";
+import { SequentialReader } from "../nats/reader/sequential-reader.ts";
 import { decisionAboutGaps } from "../nats/reader/stream-position.ts";
 import { filtersOverlap } from "../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../nats/server/server-version.ts";
@@ -40,20 +45,7 @@ import { checkOptions, filtersOf, type JetstreamSourceOptions, wrong } from "./j
 export type { JetstreamSourceOptions };
 
 /** Plain data, stored in the job record (J1). */
-interface JetstreamSplit extends SourceSplit {
-  readonly stream: string;
-  readonly created: string;
-  readonly retention: StreamInfo["config"]["retention"];
-  /** Empty: every message. */
-  readonly filters: readonly string[];
-  readonly gaps: Gaps;
-  /** false: stream or account takes too few consumers. */
-  readonly showsProgress?: false;
-  /** First sequence wanted; undefined: whatever the stream begins with. */
-  readonly start?: number;
-  /** Last sequence wanted; undefined: never ends. */
-  readonly end?: number;
-}
+type JetstreamSplit = SourceSplit & StreamSplit;
 
 /**
  * Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`.
@@ -276,8 +268,8 @@ async function open<T>(
       decode,
       environment,
       nats,
-      split as JetstreamSplit,
-      position as ReadPosition | undefined,
+      parseStreamSplit(split, environment.operator),
+      parseReadPosition(position, split.id, environment.operator),
     ),
   );
   const reader = new JetstreamReader<T>(splits, options.until === "end");
@@ -410,7 +402,7 @@ class JetstreamReader<T> implements SourceReader<T> {
 
   checkpointCompleted(positions: readonly SplitPosition[]): void {
     for (const { split, position } of positions) {
-      const { accounted } = position as ReadPosition;
+      const { accounted } = position as ReadPosition; // My own, of `snapshot`.
       this.#splits.find((it) => it.split.id === split.id)?.progress?.completed(accounted);
     }
   }

@@ -12,7 +12,7 @@
  */
 import type { ObjectHandle } from "../../machines/protocol.ts";
 import type { StagingArea } from "../dataflow/sink.ts";
-import { CommitRefusedError } from "../errors.ts";
+import type { StreamTransactionDetail } from "../formats/transaction-detail.ts";
 import { MessageBlock, type MessageRange } from "../nats/publisher/message-block.ts";
 
 export interface PartLimits {
@@ -39,15 +39,6 @@ export interface Segment {
   bytes: Uint8Array | undefined;
   /** undefined: inline. */
   readonly staged: Promise<ObjectHandle> | undefined;
-}
-
-/** Plain data in `Committable.detail`. */
-export interface TransactionDetail {
-  readonly version: 1;
-  /** `Segment.parts` of each segment; the staged objects are in the same order. */
-  readonly segments: readonly (readonly number[])[];
-  /** Base64 of the only segment (B3). */
-  readonly inline?: string;
 }
 
 export interface BufferEvents {
@@ -156,7 +147,7 @@ export class TransactionBuffer {
   }
 }
 
-export function detailOf(segments: readonly Segment[]): TransactionDetail {
+export function detailOf(segments: readonly Segment[]): StreamTransactionDetail {
   const parts = segments.map((segment) => segment.parts);
   const [only] = segments;
   if (only === undefined || only.staged !== undefined || only.bytes === undefined) {
@@ -165,26 +156,14 @@ export function detailOf(segments: readonly Segment[]): TransactionDetail {
   return { version: 1, segments: parts, inline: Buffer.from(only.bytes).toString("base64") };
 }
 
-/** @throws CommitRefusedError when it was written by something else */
-export function parseDetail(detail: unknown): TransactionDetail {
-  const found = detail as Partial<TransactionDetail> | undefined;
-  if (found?.version !== 1 || !Array.isArray(found.segments)) {
-    throw new CommitRefusedError(
-      "a transaction of another version of this sink cannot be committed; run the version that wrote it until its " +
-        "transactions are committed, then upgrade",
-    );
-  }
-  return found as TransactionDetail;
-}
-
-export function countParts(detail: TransactionDetail): number {
+export function countParts(detail: StreamTransactionDetail): number {
   let count = 0;
   for (const segment of detail.segments) count += segment.length / 2;
   return count;
 }
 
 /** Records in the largest part. */
-export function largestPart(detail: TransactionDetail): number {
+export function largestPart(detail: StreamTransactionDetail): number {
   let largest = 0;
   for (const segment of detail.segments)
     for (let at = 0; at < segment.length; at += 2) largest = Math.max(largest, segment[at]!);
@@ -192,7 +171,7 @@ export function largestPart(detail: TransactionDetail): number {
 }
 
 /** In words: how much of a transaction is in the stream. @param committed parts, from the first one on */
-export function describeProgress(detail: TransactionDetail, committed: number): string {
+export function describeProgress(detail: StreamTransactionDetail, committed: number): string {
   let parts = 0;
   let records = 0;
   let recordsCommitted = 0;

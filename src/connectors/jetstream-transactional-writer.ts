@@ -15,8 +15,6 @@
 import type { Committable, PreparingTransaction, SinkEnvironment, SinkWriter } from "../dataflow/sink.ts";
 import {
   type MarkerExpectation,
-  type MarkerMemory,
-  type MarkerOwner,
   memoryOf,
   partsCommitted,
   signature,
@@ -29,6 +27,8 @@ import {
   ObjectCorruptError,
   ObjectMissingError,
 } from "../errors.ts";
+import { parseStreamTransaction, type StreamTransactionDetail } from "../formats/transaction-detail.ts";
+import type { MarkerMemory, MarkerOwner } from "../formats/transaction-marker.ts";
 import type { JetStreamManager, NatsEnvironment, StreamInfo } from "../nats/connection/environment.ts";
 import { natsCommand } from "../nats/connection/nats-command.ts";
 import { messageRefusal, type RefusedBatch } from "../nats/publisher/commit-refusal.ts";
@@ -43,11 +43,9 @@ import {
   detailOf,
   largestPart,
   type PartLimits,
-  parseDetail,
   rangesOf,
   type Segment,
   TransactionBuffer,
-  type TransactionDetail,
 } from "./jetstream-transaction-buffer.ts";
 
 /** Decided transactions that may wait behind the one being committed before input stops (J4). */
@@ -284,7 +282,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   ): Promise<void> {
     const { checkpointId } = transaction;
     if (inheritedFrom === undefined) this.#assertOldest(transaction);
-    const detail = parseDetail(transaction.detail);
+    const detail = parseStreamTransaction(transaction.detail, transaction.staged.length);
     const parts = countParts(detail);
     // The marker ends each of them.
     const largest = largestPart(detail) + 1;
@@ -313,7 +311,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */
   async #assertPresent(
     transaction: Committable,
-    detail: TransactionDetail,
+    detail: StreamTransactionDetail,
     committed: number,
   ): Promise<void> {
     if (detail.inline !== undefined) return;
@@ -329,7 +327,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   /** Says of a transaction whose bytes are gone what is committed of it and what is not. */
   async #named<R>(
     { checkpointId, writer }: Committable,
-    detail: TransactionDetail,
+    detail: StreamTransactionDetail,
     committed: () => number,
     look: () => Promise<R>,
   ): Promise<R> {

@@ -12,17 +12,20 @@ import type {
   SinkWriter,
 } from "../dataflow/sink.ts";
 import {
-  asMarkerMemory,
   assertStillOwned,
   type MarkerExpectation,
-  type MarkerMemory,
   memoryOf,
   missingMarker,
   partsCommitted,
-  type TransactionMarker,
   takeOver,
 } from "../dataflow/transaction-marker.ts";
 import { UnknownOutcomeError } from "../errors.ts";
+import { parseMemoryTransaction } from "../formats/transaction-detail.ts";
+import {
+  type MarkerMemory,
+  parseMarkerMemory,
+  type TransactionMarker,
+} from "../formats/transaction-marker.ts";
 
 interface MarkerRevision {
   readonly revision: number;
@@ -81,7 +84,10 @@ export function memorySink<T>(target: MemoryTarget<T>, options: MemorySinkOption
         options.partMessagesMax ?? Number.MAX_SAFE_INTEGER,
         environment,
       );
-      await writer.takeOver(environment.subtaskIndex, asMarkerMemory(environment.restoredState));
+      await writer.takeOver(
+        environment.subtaskIndex,
+        parseMarkerMemory(environment.restoredState, environment.operator),
+      );
       return writer;
     },
   };
@@ -141,7 +147,7 @@ class MemoryWriter<T> implements SinkWriter<T> {
 
   async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
     const { checkpointId, writer } = transaction;
-    const { parts } = transaction.detail as { parts: T[][] };
+    const parts = parseMemoryTransaction<T>(transaction.detail);
     if (inheritedFrom !== undefined) return this.#commitInherited(transaction, parts, inheritedFrom);
     if (!this.#markers.has(writer)) await this.takeOver(writer, { markerExists: true, checkpointId: 0 });
     await this.#readAgain(writer);

@@ -5,8 +5,8 @@
  */
 import type * as nodeFiles from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { parseMarker, type TransactionMarker } from "../dataflow/transaction-marker.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { encodeMarker, parseMarker, type TransactionMarker } from "../formats/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
 
 /** The calls that the sink makes; tests put faults in between. */
@@ -113,7 +113,7 @@ export class SinkFolder {
     const draft = `${path}.draft`;
     const file = await this.files.open(draft, "w");
     try {
-      await file.writeFile(JSON.stringify(marker));
+      await file.writeFile(encodeMarker(marker));
       await file.sync();
     } finally {
       await file.close();

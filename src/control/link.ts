@@ -21,8 +21,8 @@ import {
   RequestTimeoutError,
   retryOf,
 } from "../errors.ts";
+import type { Shape } from "../formats/shape.ts";
 import { pause } from "../timer.ts";
-import type { Shape } from "./shapes.ts";
 import { Strangers } from "./strangers.ts";
 import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
 

@@ -1,15 +1,23 @@
 /**
  * What a message has to look like before anyone acts on it, as schemas: any connection of the account may publish on our
- * subjects, so the types of messages.ts alone promise nothing.
- *
- * - S1 A value that passes is read as it came: nothing is filled in, converted or dropped. Fields of a later version pass.
- * - S2 Names that become a part of a subject or a key are checked as such, and numbers as whole ones: what passes breaks no
- *   invariant of the handler.
+ * subjects, so the types of messages.ts alone promise nothing. What is also stored, and the rules for all shapes: src/formats.
  */
 import { z } from "zod";
 import type { Answer } from "../../machines/protocol.ts";
-import { isJobName, isSubjectToken } from "../dataflow/channel/subjects.ts";
-import { isName } from "../job/name.ts";
+import { checkpointOptions } from "../formats/checkpoint-options.ts";
+import { abortReason, codeListing, jobParts, jobStatus, splits } from "../formats/job.ts";
+import {
+  count,
+  jobName,
+  nullable,
+  object,
+  positive,
+  shapeOf,
+  text,
+  texts,
+  workerId,
+} from "../formats/shape.ts";
+import { snapshot } from "../formats/snapshot.ts";
 import type {
   GenerationRequest,
   JobReport,
@@ -21,141 +29,7 @@ import type {
   WorkerRequest,
 } from "./messages.ts";
 
-/** What is wrong with a value, and where; undefined: it is a T. */
-export type Shape<T> = { problem(value: unknown): string | undefined } & { readonly of?: T };
-
-function shapeOf<T>(schema: z.ZodType<T>): Shape<T> {
-  return {
-    problem(value) {
-      const issue = schema.safeParse(value).error?.issues[0];
-      if (issue === undefined) return undefined;
-      const place = issue.path.map(String).join(".");
-      return place === "" ? issue.message : `${place}: ${issue.message}`;
-    },
-  };
-}
-
-const text = z.string();
-const count = z.int().nonnegative();
-const ms = z.number().nonnegative();
-const texts = z.array(text);
-const jobName = text.refine((name) => isName(name) && isJobName(name), "no name of a job");
 const fileName = text.regex(/^\w[\w.-]*$/, "no name of a file");
-const workerId = text.refine(isSubjectToken, "no id of a worker");
-const nullable = { text: text.nullable(), count: count.nullable() };
-const object = z.object({ name: text, bytes: count, digest: text });
-const splits = z.record(text, z.array(z.object({ id: text, input: z.exactOptional(text) })));
-
-/* ------------------------------------------------------------------ a job, as submitted and as stored */
-
-const operator = z.object({
-  id: text,
-  kind: text,
-  inputs: z.array(z.object({ from: text, output: text.exactOptional(), port: text.exactOptional() })),
-  feedback: texts.exactOptional(),
-  states: texts.exactOptional(),
-  ownStates: z.literal(true).exactOptional(),
-  connector: text.exactOptional(),
-  bounded: z.boolean().exactOptional(),
-  replayable: z.boolean().exactOptional(),
-  guarantee: z.enum(["exactly-once", "at-least-once", "none"]).exactOptional(),
-  transactional: z.boolean().exactOptional(),
-});
-const edge = z.object({
-  id: text,
-  from: text,
-  to: text,
-  partitioner: text,
-  feedback: z.literal(true).exactOptional(),
-});
-const vertex = z.object({ id: text, parallelism: z.int().positive(), operators: z.array(operator) });
-
-/** Edges lead from vertices to vertices that there are. */
-const planShape = z
-  .object({ vertices: z.array(vertex), edges: z.array(edge), maxParallelism: z.int().positive() })
-  .refine(({ vertices, edges }) => {
-    const ids = new Set(vertices.map(({ id }) => id));
-    return ids.size === vertices.length && edges.every(({ from, to }) => ids.has(from) && ids.has(to));
-  }, "no graph: an edge leads nowhere, or two vertices have one id");
-
-const restart = z.discriminatedUnion("strategy", [
-  z.object({ strategy: z.literal("none") }),
-  z.object({ strategy: z.literal("fixed-delay"), attempts: count, delayMs: ms }),
-  z.object({
-    strategy: z.literal("failure-rate"),
-    maxFailuresPerInterval: count,
-    failureRateIntervalMs: ms,
-    delayMs: ms,
-  }),
-  z.object({
-    strategy: z.literal("exponential-delay"),
-    initialBackoffMs: ms,
-    maxBackoffMs: ms,
-    backoffMultiplier: z.number(),
-    resetBackoffThresholdMs: ms,
-    jitterFactor: z.number(),
-    attemptsBeforeResetBackoff: nullable.count,
-  }),
-]);
-
-const checkpointing = z.object({
-  mode: z.enum(["exactly-once", "at-least-once"]),
-  intervalMs: ms.nullable(),
-  timeoutMs: ms,
-  minPauseMs: ms,
-  maxConcurrent: z.int().positive(),
-  tolerableFailures: nullable.count,
-  retention: z.enum(["delete", "delete-on-cancellation", "retain-on-cancellation"]),
-  retained: z.int().positive(),
-  unaligned: z.boolean(),
-  alignedTimeoutMs: ms,
-  afterTasksFinish: z.boolean(),
-  savepointDirectory: nullable.text,
-  savepointTimeoutMs: ms,
-  iterations: z.enum(["refuse", "force", "exact"]),
-  readyTimeoutMs: ms,
-});
-
-const codeListing = z.object({
-  files: z.array(z.tuple([text, text])),
-  packages: texts,
-  unlisted: count,
-});
-
-const jobParts = {
-  job: jobName,
-  submissionId: text,
-  plan: planShape,
-  graphFingerprint: text,
-  codeFingerprint: text,
-  codeListing,
-  checkpointing,
-  restart,
-  heartbeat: z.object({ pingIntervalMs: ms, timeoutMs: ms }),
-  splits,
-};
-
-const terminalStatus = z.enum(["finished", "stopped", "canceled", "suspended", "failed"]);
-const jobStatus = z.enum(["created", "running", "settling", ...terminalStatus.options]);
-const abortReason = z.enum([
-  "expired",
-  "declined",
-  "async-exception",
-  "declined-task-not-ready",
-  "declined-subsumed",
-  "declined-on-cancellation-barrier",
-  "io-exception",
-  "finalize-failure",
-  "subsumed",
-  "job-stopped",
-]);
-
-/** For what is stored of a job (src/runtime/leader/stored-record.ts). */
-export const jobSchemas = {
-  ...{ text, texts, count, object },
-  ...{ jobParts, terminalStatus, jobStatus, abortReason },
-};
-
 const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nullable.text });
 
 /* ------------------------------------------------------------------ to the leader */
@@ -181,8 +55,8 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     job,
     worker: workerId,
     codeFingerprint: text,
-    parallelism: z.record(text, count),
-    slots: z.int().positive(),
+    parallelism: z.record(text, positive),
+    slots: positive,
     processId: count,
     host: text,
     storage: text,
@@ -308,7 +182,7 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
       splits,
       restore: z.object({ checkpointId: count, manifest: object }).nullable(),
       settle: z.boolean(),
-      maxParallelism: z.int().positive(),
+      maxParallelism: positive,
       iterations: z.enum(["refuse", "force", "exact"]),
     }),
   }),
@@ -325,13 +199,7 @@ const generationRequest: z.ZodType<GenerationRequest> = z.discriminatedUnion("ty
     type: z.literal("checkpoint.trigger"),
     generation,
     checkpointId,
-    options: z.object({
-      alignment: z.enum(["aligned", "at-least-once", "unaligned", "aligned-with-timeout"]),
-      alignedTimeoutMs: ms,
-      triggeredAtMs: z.number(),
-      savepoint: nullable.text,
-      stop: z.boolean(),
-    }),
+    options: checkpointOptions,
   }),
   z.object({ type: z.literal("checkpoint.completed"), generation, checkpointId }),
   z.object({ type: z.literal("checkpoint.aborted"), generation, checkpointId, reason: abortReason }),
@@ -340,63 +208,6 @@ const generationRequest: z.ZodType<GenerationRequest> = z.discriminatedUnion("ty
 /* ------------------------------------------------------------------ to a generation's leader */
 
 const subtask = text;
-const bytes = z.instanceof(Uint8Array);
-const keyGroups = z.object({ first: count, last: count });
-const state = z.discriminatedUnion("kind", [
-  z.object({
-    kind: z.literal("keyed"),
-    operator: text,
-    state: text,
-    keyGroups,
-    pieces: z.array(
-      z.object({
-        content: z.union([bytes, object]),
-        segments: z.array(z.object({ keyGroups, offset: count, bytes: count })),
-      }),
-    ),
-  }),
-  z.object({
-    kind: z.literal("operator"),
-    operator: text,
-    state: text,
-    distribution: z.enum(["list", "union", "broadcast", "own"]),
-    subtaskIndex: count,
-    entries: z.array(bytes),
-  }),
-]);
-const snapshot = z.object({
-  subtask,
-  states: z.array(state),
-  transactions: z.array(
-    z.object({
-      incarnation: text,
-      sink: text,
-      writer: count,
-      checkpointId,
-      staged: z.array(object),
-      detail: z.unknown(),
-    }),
-  ),
-  channels: z.array(
-    z.object({
-      edge: text,
-      from: count,
-      to: count,
-      records: count,
-      bytes: count,
-      inline: z.instanceof(Uint8Array).nullable(),
-      object: object.nullable(),
-      offset: count,
-    }),
-  ),
-  finished: z.boolean(),
-  alignmentMs: z.number(),
-  syncMs: z.number(),
-  asyncMs: z.number(),
-  bytes: count,
-  persistedInFlightBytes: count,
-});
-
 const subtaskMessage: z.ZodType<SubtaskMessage> = z.discriminatedUnion("type", [
   z.object({ type: z.literal("subtask.restored"), generation, subtask }),
   z.object({ type: z.literal("subtask.ended"), generation, subtask }),

@@ -10,8 +10,9 @@
  */
 import type { ObjectHandle } from "../checkpoint/storage.ts";
 import type { Reply } from "../dataflow/channel/bus.ts";
+import { CLONE_TAG, decodeValue, encodeValue } from "../formats/codec.ts";
+import { handleShape } from "../formats/shape.ts";
 import { shellCommand } from "../shell-command.ts";
-import { decodeValue, encodeValue } from "../state/snapshot/codec.ts";
 
 export type Envelope =
   | { readonly message: unknown }
@@ -20,8 +21,6 @@ export type Envelope =
   | { readonly foreign: string };
 
 const SHOWN_CHARS_MAX = 80;
-/** The structured clone format begins so: none of our messages does. */
-const CLONE_TAG = 0xff;
 const OTHER_PREFIX = "give every process of the cluster another --prefix";
 
 export function encodeMessage(message: unknown): Uint8Array {
@@ -49,7 +48,7 @@ export function decodeEnvelope({ body, header }: Reply): Envelope {
     return {
       foreign: `a message of another version of Tidemark (format ${shown(String(value.format))}); run one version everywhere, or ${OTHER_PREFIX}`,
     };
-  if (isHandle(value.object)) return { object: value.object };
+  if (handleShape.problem(value.object) === undefined) return { object: value.object as ObjectHandle };
   return "message" in value ? { message: value.message } : { foreign: describeBytes(body) };
 }
 
@@ -88,12 +87,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function isHandle(value: unknown): value is ObjectHandle {
-  if (!isPlainObject(value)) return false;
-  const { name, bytes, digest } = value;
-  return typeof name === "string" && Number.isSafeInteger(bytes) && typeof digest === "string";
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {

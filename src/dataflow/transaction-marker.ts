@@ -1,9 +1,10 @@
 /**
  * The transaction marker: what a sink's target itself says about how far one writer's transactions are committed.
  *
- * Owns: the shape of a marker and every judgement about one that was found in a target. Pure functions over facts
- * read, so that the JetStream, file and memory sinks fence and resume by the same rules.
- * Does not own: how a marker is read, compared and written; each target has its own way.
+ * Owns: every judgement about a marker that was found in a target. Pure functions over facts read, so that the JetStream, file and
+ * memory sinks fence and resume by the same rules.
+ * Does not own: what a marker looks like (formats/transaction-marker.ts); how it is read, compared and written: each target has its
+ * own way.
  *
  * - M1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
  * - M2 Taking over changes the owner and nothing else, starting from the very revision that is compared (P23).
@@ -13,28 +14,7 @@
  * - M5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
  */
 import { CommitRefusedError, FencedError, InvariantError, ObjectMissingError } from "../errors.ts";
-
-/** One generation of one job's life, as it signs what it writes. */
-export interface MarkerOwner {
-  readonly incarnation: string;
-  readonly generation: number;
-  readonly nonce: string;
-}
-
-export interface TransactionMarker extends MarkerOwner {
-  /** The transaction committed last, 0 before the first one. */
-  readonly checkpointId: number;
-  /** Parts of that transaction which are committed, 1-based count; it is complete when `part` equals `parts`. */
-  readonly part: number;
-  readonly parts: number;
-}
-
-/** What a checkpoint remembers about the marker. Plain data. */
-export interface MarkerMemory {
-  readonly markerExists: true;
-  /** `checkpointId` of the marker at that moment; it never goes below it. */
-  readonly checkpointId: number;
-}
+import type { MarkerMemory, MarkerOwner, TransactionMarker } from "../formats/transaction-marker.ts";
 
 /** What the restored checkpoint says about a marker. */
 export interface MarkerExpectation {
@@ -119,32 +99,6 @@ export function partsCommitted(marker: TransactionMarker, checkpointId: number, 
 
 export function memoryOf(marker: TransactionMarker): MarkerMemory {
   return { markerExists: true, checkpointId: marker.checkpointId };
-}
-
-/** Reads what `SinkWriter.snapshot` had returned; anything else is no memory. */
-export function asMarkerMemory(state: unknown): MarkerMemory | undefined {
-  if (typeof state !== "object" || state === null) return undefined;
-  const { markerExists, checkpointId } = state as Partial<MarkerMemory>;
-  return markerExists === true && typeof checkpointId === "number"
-    ? { markerExists, checkpointId }
-    : undefined;
-}
-
-/** @throws CommitRefusedError when the target holds something at the marker's place that is no marker */
-export function parseMarker(text: string, place: string): TransactionMarker {
-  let found: Partial<TransactionMarker>;
-  try {
-    found = JSON.parse(text) as Partial<TransactionMarker>;
-  } catch (cause) {
-    throw new CommitRefusedError(`${place} is not a marker of this engine`, { cause });
-  }
-  const { incarnation, generation, nonce, checkpointId, part, parts } = found;
-  const complete =
-    typeof incarnation === "string" &&
-    typeof nonce === "string" &&
-    [generation, checkpointId, part, parts].every((field) => Number.isSafeInteger(field));
-  if (!complete) throw new CommitRefusedError(`${place} is not a marker of this engine`);
-  return found as TransactionMarker;
 }
 
 export function signature({ incarnation, generation, nonce }: MarkerOwner): MarkerOwner {

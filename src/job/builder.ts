@@ -8,13 +8,13 @@
 import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
-import { isJobName } from "../dataflow/channel/subjects.ts";
 import { defineOperator, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { KeySelector } from "../dataflow/operators/keyed/key-selector.ts";
 import { operatorKinds as kinds } from "../dataflow/operators/kinds.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
+import { isJobName } from "../formats/names.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
 import {
   checkFunction,

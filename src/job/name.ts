@@ -1,34 +1,12 @@
 /** Names a user gives: of jobs, operators and states. They become subject tokens, KV keys and file names as they are. */
 import { show } from "../config/quantity.ts";
 import { ConfigurationError } from "../errors.ts";
-
-/** Four of them and the fixed parts still fit a file name of 255 bytes. */
-const LENGTH_MAX = 48;
+import { nameProblem } from "../formats/names.ts";
 
 /** @param what "job name", "operator id": begins the message */
 export function checkName(name: unknown, what: string): asserts name is string {
-  const problem = problemOf(name);
+  const problem = nameProblem(name);
   if (problem === undefined) return;
   const key = typeof name === "string" && name !== "" ? name : what;
   throw new ConfigurationError(key, `${what} ${show(name)}: ${problem}`);
-}
-
-export function isName(name: string): boolean {
-  return problemOf(name) === undefined;
-}
-
-function problemOf(name: unknown): string | undefined {
-  if (typeof name !== "string") return "must be text; the first argument of every operator is its stable id";
-  if (name === "") return "must not be empty";
-  if (name.length > LENGTH_MAX) return `must have at most ${LENGTH_MAX} characters, has ${name.length}`;
-  // A leading dash would make a flag of the name on the command line.
-  if (!/^[A-Za-z0-9_][A-Za-z0-9_-]*$/.test(name)) {
-    return "may contain letters A to Z, digits, underscore and dash, and must not begin with a dash";
-  }
-  // "__proto__", "constructor", …: as a key of an object it would be something else, or nothing.
-  if (name in Object.prototype) return "is a name that JavaScript keeps for itself; choose another one";
-  if (/^(con|prn|aux|nul|(com|lpt)[0-9])$/i.test(name)) {
-    return "is the name of a device on Windows, where no file can have it; choose another one";
-  }
-  return undefined;
 }

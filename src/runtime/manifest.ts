@@ -1,13 +1,9 @@
-/** Manifests as they lie in checkpoint storage. */
+/** Reading manifests from checkpoint storage. */
 import type { Manifest, ObjectHandle } from "../../machines/protocol.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
-import { decodeValue, encodeValue } from "../state/snapshot/codec.ts";
-
-export function encodeManifest(manifest: Manifest): Uint8Array {
-  return encodeValue(manifest);
-}
+import { parseManifest } from "../formats/manifest.ts";
 
 /** @throws ObjectMissingError, ObjectCorruptError, StorageStalledError */
 export async function readManifest(storage: CheckpointStorage, handle: ObjectHandle): Promise<Manifest> {
-  return decodeValue(await storage.get(handle)) as Manifest;
+  return parseManifest(await storage.get(handle), handle.name);
 }

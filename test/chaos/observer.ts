@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Subscription } from "@nats-io/transport-node";
 import type { JobRecord } from "../../machines/protocol.ts";
-import type { TransactionMarker } from "../../src/dataflow/transaction-marker.ts";
+import type { TransactionMarker } from "../../src/formats/transaction-marker.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { readFrom, type StoredMessage } from "../support/streams.ts";

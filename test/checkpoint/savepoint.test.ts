@@ -16,10 +16,8 @@ import {
 import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
 import { ConfigurationError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
-import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
-const codec = { encode: encodeValue, decode: decodeValue };
 const NEVER = new AbortController().signal;
 const location = savepointLocation("/kept/", { job: "words", incarnation: "0123456789", checkpointId: 7 });
 const { name } = splitLocation(location);
@@ -59,7 +57,7 @@ async function namesIn(storage: CheckpointStorage, prefix = ""): Promise<string[
 
 const overwritten = async (to: CheckpointStorage, change: (metadata: SavepointMetadata) => unknown) => {
   const metadata = await metadataIn(new MemoryStorage());
-  await writeSavepoint({ ...metadata, ...(change(metadata) as object) }, await source(), to, codec, NEVER);
+  await writeSavepoint({ ...metadata, ...(change(metadata) as object) }, await source(), to, NEVER);
 };
 async function source(): Promise<CheckpointStorage> {
   const from = new MemoryStorage();
@@ -74,10 +72,10 @@ describe.each([
   it("is read back whole when everything that it was copied from is gone, what transactions have staged too", async () => {
     const [from, to] = [new MemoryStorage(), await open()];
     const metadata = await metadataIn(from);
-    const size = await writeSavepoint(metadata, from, to, codec, NEVER);
+    const size = await writeSavepoint(metadata, from, to, NEVER);
     expect(size).toBeGreaterThan("stateoutput".length);
     for (const each of await namesIn(from)) await from.delete(each);
-    const { manifest, ...rest } = await readSavepoint(location, to, codec);
+    const { manifest, ...rest } = await readSavepoint(location, to);
     const { manifest: written, ...wanted } = metadata;
     expect(rest).toEqual(wanted);
     expect(manifest).toMatchObject({
@@ -110,9 +108,9 @@ describe.each([
           };
         },
       });
-      await expect(writeSavepoint(metadata, from, dying, codec, NEVER)).rejects.toThrow("crashed");
-      await expect(readSavepoint(location, to, codec)).rejects.toThrow(ObjectMissingError);
-      expect(await isCompleteSavepoint(location, to, codec)).toBe(false);
+      await expect(writeSavepoint(metadata, from, dying, NEVER)).rejects.toThrow("crashed");
+      await expect(readSavepoint(location, to)).rejects.toThrow(ObjectMissingError);
+      expect(await isCompleteSavepoint(location, to)).toBe(false);
       expect(await disposeSavepoint(location, to)).toBe(puts);
     }
   });
@@ -120,22 +118,22 @@ describe.each([
   it("of a newer format is refused by name, what is no metadata is corrupt", async () => {
     const newer = await open();
     await overwritten(newer, () => ({ format: 2 }));
-    await expect(readSavepoint(location, newer, codec)).rejects.toThrow(ConfigurationError);
-    await expect(readSavepoint(location, newer, codec)).rejects.toThrow("newer version");
+    await expect(readSavepoint(location, newer)).rejects.toThrow(ConfigurationError);
+    await expect(readSavepoint(location, newer)).rejects.toThrow("newer version");
     const none = await open();
     await none.put(`${name}/metadata.${"0".repeat(64)}`, bytes("something else"));
-    await expect(readSavepoint(location, none, codec)).rejects.toThrow(ObjectCorruptError);
+    await expect(readSavepoint(location, none)).rejects.toThrow(ObjectCorruptError);
   });
 
   it("is complete with all of its objects, damaged or not", async () => {
     const to = await open();
     await overwritten(to, () => ({}));
-    expect(await isCompleteSavepoint(location, to, codec)).toBe(true);
+    expect(await isCompleteSavepoint(location, to)).toBe(true);
     await to.delete(`${name}/1`);
-    expect(await isCompleteSavepoint(location, to, codec)).toBe(false);
+    expect(await isCompleteSavepoint(location, to)).toBe(false);
     const damaged = await open();
     await damaged.put(`${name}/metadata.${"0".repeat(64)}`, bytes("something else"));
-    expect(await isCompleteSavepoint(location, damaged, codec)).toBe(true);
+    expect(await isCompleteSavepoint(location, damaged)).toBe(true);
   });
 
   it("is deleted alone: neighbours, and what is no savepoint at all, stay", async () => {

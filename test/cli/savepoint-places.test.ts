@@ -6,11 +6,9 @@ import { openCluster, viewCluster } from "../../src/cli/assembly.ts";
 import { EnvironmentError, ObjectMissingError } from "../../src/errors.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { Workspace } from "./workspace.ts";
 
-const codec = { encode: encodeValue, decode: decodeValue };
 let server: TestServer;
 let nats: NatsEnvironment;
 let workspace: Workspace;
@@ -45,7 +43,7 @@ test.each(["a command", "a coordinator"])("%s", async (who) => {
 
   const root = `nats:${prefix}-nowhere`;
   const found = await openStorage(root, "find");
-  await expect(readSavepoint(`${root}/a`, found, codec)).rejects.toThrow(ObjectMissingError);
+  await expect(readSavepoint(`${root}/a`, found)).rejects.toThrow(ObjectMissingError);
   expect(await disposeSavepoint(`${root}/a-savepoint-1-01234567`, found)).toBe(0);
   expect(await streams()).not.toContain(`OBJ_${prefix}-nowhere`);
 

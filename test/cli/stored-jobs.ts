@@ -1,7 +1,7 @@
 /** Jobs as their coordinator leaves them in storage, made without running one. */
 import type { CompletedCheckpoint, JobRecord } from "../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames } from "../../src/checkpoint/storage.ts";
-import { encodeManifest } from "../../src/runtime/manifest.ts";
+import { encodeManifest } from "../../src/formats/manifest.ts";
 import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 
 export interface StoredCheckpoint extends CompletedCheckpoint {

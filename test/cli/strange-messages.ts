@@ -1,5 +1,5 @@
 /** What connections of other make send: as requests to our processes, and as answers to them. */
-import { encodeValue } from "../../src/state/snapshot/codec.ts";
+import { encodeValue } from "../../src/formats/codec.ts";
 
 const utf8 = new TextEncoder();
 const json = (value: unknown): Uint8Array => utf8.encode(JSON.stringify(value));

@@ -6,9 +6,9 @@ import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { shapes } from "../../src/control/shapes.ts";
+import { decodeValue } from "../../src/formats/codec.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
-import { decodeValue } from "../../src/state/snapshot/codec.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { countingJob, wrongCounts } from "./jobs.ts";

@@ -46,7 +46,9 @@ describe("combinations that are tolerated", () => {
     {
       options: { preferCheckpointForRecovery: false },
       becomes: {},
-      warns: [["preferCheckpointForRecovery", "has no effect: a job never recovers from a savepoint by itself"]],
+      warns: [
+        ["preferCheckpointForRecovery", "has no effect: a job never recovers from a savepoint by itself"],
+      ],
     },
     {
       options: { unaligned: true, mode: "at-least-once" },

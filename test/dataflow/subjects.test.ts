@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { createSubjects, isJobName, isSubjectToken } from "../../src/dataflow/channel/subjects.ts";
+import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { InvariantError } from "../../src/errors.ts";
+import { isJobName, isSubjectToken } from "../../src/formats/names.ts";
 
 describe("subjects", () => {
   it("have the documented form", () => {

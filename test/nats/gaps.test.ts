@@ -1,15 +1,13 @@
 /** What a reader does where messages have gone from the stream before they were read (P42). */
+
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { ReadPosition } from "../../src/formats/stream-position.ts";
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import {
-  type ReadPosition,
-  SequentialReader,
-  type SequentialReaderOptions,
-} from "../../src/nats/reader/sequential-reader.ts";
+import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { Patience } from "../support/patience.ts";
 

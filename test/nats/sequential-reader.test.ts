@@ -3,17 +3,14 @@ import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Logger } from "../../src/dataflow/connector.ts";
 import { describeError, OperatorError, SourcePositionError } from "../../src/errors.ts";
+import type { ReadPosition } from "../../src/formats/stream-position.ts";
 import {
   connectDiverting,
   type DivertedMessages,
   Diverter,
 } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import {
-  type ReadPosition,
-  SequentialReader,
-  type SequentialReaderOptions,
-} from "../../src/nats/reader/sequential-reader.ts";
+import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";

@@ -16,9 +16,9 @@ import type { Cluster } from "../../src/cli/assembly.ts";
 import type { Bus } from "../../src/dataflow/channel/bus.ts";
 import { kindOf, MESSAGE } from "../../src/dataflow/channel/frame-codec.ts";
 import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
+import { decodeValue } from "../../src/formats/codec.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
-import { decodeValue } from "../../src/state/snapshot/codec.ts";
 
 export type When = "before" | "after" | "lost" | "never" | "late" | "asleep";
 

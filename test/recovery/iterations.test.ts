@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
-import { decodeValue } from "../../src/state/snapshot/codec.ts";
+import { decodeValue } from "../../src/formats/codec.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { type Steps, stepsOf } from "../support/collatz.ts";
 import { compile, compiled } from "../support/compiled.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
-import { decodeValue } from "../../src/state/snapshot/codec.ts";
+import { decodeValue } from "../../src/formats/codec.ts";
 import { checkOutput } from "../chaos/checkers.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { compile, compiled } from "../support/compiled.ts";

@@ -6,7 +6,6 @@ import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import type { JobBuilder, KeyedStream, Stream } from "../../src/job/builder.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
-import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { collatz, stepsOf } from "../support/collatz.ts";
 import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { patientSignal } from "../support/patience.ts";
@@ -346,10 +345,7 @@ describe("a loop on the engine", () => {
     await startAndRead();
     const { location } = await takes("stop");
     await world.ends("stopped");
-    const { manifest } = await readSavepoint(String(location), world.savepoints, {
-      encode: encodeValue,
-      decode: decodeValue,
-    });
+    const { manifest } = await readSavepoint(String(location), world.savepoints);
     const channels = manifest.subtasks.flatMap((subtask) => subtask.channels);
     expect(channels.length).toBeGreaterThan(0);
     expect(new Set(channels.map(({ edge }) => edge))).toEqual(new Set(["more-collatz"]));

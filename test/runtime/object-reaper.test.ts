@@ -8,9 +8,9 @@ import type {
 } from "../../machines/protocol.ts";
 import { changeRecord } from "../../machines/record.ts";
 import { objectNames } from "../../src/checkpoint/storage.ts";
+import { encodeValue } from "../../src/formats/codec.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { ObjectReaper } from "../../src/runtime/leader/checkpoints/object-reaper.ts";
-import { encodeValue } from "../../src/state/snapshot/codec.ts";
 import {
   checkpointingConfig,
   jobRecord,

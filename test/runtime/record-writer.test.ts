@@ -2,11 +2,11 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { RecordChange } from "../../machines/record.ts";
 import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../src/errors.ts";
+import { encodeRecord, parseRecord } from "../../src/formats/job-record.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { RecordWriter } from "../../src/runtime/leader/record-writer.ts";
-import { decodeRecord, encodeRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../src/runtime/record-store.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
 
@@ -42,7 +42,7 @@ class FlakyStore implements RecordStore {
   }
 
   async compareAndSet(key: string, value: Uint8Array, revision: number): Promise<CompareAndSet> {
-    this.attempts.push({ record: decodeRecord(value, KEY, this.bucket), revision });
+    this.attempts.push({ record: parseRecord(value, KEY, this.bucket), revision });
     this.inFlightMax = Math.max(this.inFlightMax, ++this.inFlight);
     try {
       await new Promise((resolve) => setImmediate(resolve));
@@ -100,13 +100,13 @@ describe("the one writer of a job's record", () => {
     });
   });
 
-  const inStore = async () => decodeRecord((await store.store.read(KEY))!.value, KEY, "memory");
+  const inStore = async () => parseRecord((await store.store.read(KEY))!.value, KEY, "memory");
   /** As another process would write, whatever is there. */
   const overwrite = (some: Partial<JobRecord>) => async (memory: MemoryRecordStore) => {
     const now = (await memory.read(KEY))!;
     await memory.compareAndSet(
       KEY,
-      encodeRecord({ ...decodeRecord(now.value, KEY, "memory"), ...some }),
+      encodeRecord({ ...parseRecord(now.value, KEY, "memory"), ...some }),
       now.revision,
     );
   };

@@ -4,7 +4,6 @@ import { readSavepoint, splitLocation } from "../../src/checkpoint/savepoint.ts"
 import { MemoryLog } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { RequestRefusedError, StorageRefusedError } from "../../src/errors.ts";
-import { decodeValue, encodeValue } from "../../src/state/snapshot/codec.ts";
 import { latch } from "../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../support/memory-world.ts";
 import { patientSignal } from "../support/patience.ts";
@@ -34,8 +33,7 @@ const takes = (then: SnapshotRequest["then"]) =>
     );
 
 /** What it holds can be read: it is complete. */
-const savepoint = (location: string | null) =>
-  readSavepoint(String(location), world.savepoints, { encode: encodeValue, decode: decodeValue });
+const savepoint = (location: string | null) => readSavepoint(String(location), world.savepoints);
 
 async function goesOn(location: string | null): Promise<void> {
   world.fill(3000);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeValue } from "../../src/state/snapshot/codec.ts";
+import { encodeValue } from "../../src/formats/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
 
 function roundTrip(values: readonly unknown[], strings: "sliced" | "own" = "sliced"): unknown {

@@ -5,9 +5,10 @@ import { describe, expect, test } from "vitest";
 import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/frame-codec.ts";
 import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
 import { ValueRefusedError } from "../../src/errors.ts";
+import { decodeValue } from "../../src/formats/codec.ts";
 import { DEPTH_MAX, isCarried, refusalIn, seemsCarried } from "../../src/state/plain-value.ts";
 import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot/chunk.ts";
-import { decodeValue, encodePlain } from "../../src/state/snapshot/codec.ts";
+import { encodePlain } from "../../src/state/snapshot/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
 
 class Money {

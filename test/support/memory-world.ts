@@ -16,6 +16,7 @@ import type {
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { DisconnectedError } from "../../src/errors.ts";
+import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { defineJob, type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
@@ -26,7 +27,7 @@ import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Coordinator, type OwnJob } from "../../src/runtime/leader/coordinator.ts";
-import { decodeRecord, jobKey, readRecord } from "../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { latch } from "./latch.ts";
@@ -405,7 +406,7 @@ function reachedOver(bus: MemoryBus, store: RecordStore, world: MemoryWorld): Re
     bucket: store.bucket,
     read: (key) => connected(() => store.read(key)),
     async compareAndSet(key, value, revision) {
-      const record = key === jobKey("words") ? decodeRecord(value, key, store.bucket) : undefined;
+      const record = key === jobKey("words") ? parseRecord(value, key, store.bucket) : undefined;
       if (record !== undefined) await world.beforeStore(record);
       const answer = await connected(() => store.compareAndSet(key, value, revision));
       if (record !== undefined && answer.outcome === "stored") world.afterStore(record);

@@ -15,13 +15,14 @@ import {
   RequestTimeoutError,
   UnknownOutcomeError,
 } from "../../errors.ts";
+import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import { isSink } from "../../job/plan.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
 import { leaseKey } from "../../runtime/leader/lease.ts";
 import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
-import { encodeRecord, jobKey, readRecord } from "../../runtime/leader/stored-record.ts";
+import { readRecord } from "../../runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";

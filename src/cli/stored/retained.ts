@@ -14,7 +14,8 @@ import {
   RecordUnreadableError,
   RequestRefusedError,
 } from "../../errors.ts";
-import { jobKey, readRecord } from "../../runtime/leader/stored-record.ts";
+import { jobKey } from "../../formats/job-record.ts";
+import { readRecord } from "../../runtime/leader/stored-record.ts";
 import { readManifest } from "../../runtime/manifest.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 

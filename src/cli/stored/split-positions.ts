@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import { isSplits, splitsIn } from "../../dataflow/operators/source.ts";
 import type { Skipped, SplitPosition } from "../../dataflow/source.ts";
+import { streamPositionIn } from "../../formats/stream-position.ts";
 import { describeSkipped } from "../gaps.ts";
 import { count, table } from "../text.ts";
 
@@ -50,21 +51,13 @@ export function splitDetailsOf(manifest: Manifest): SplitDetail[] {
   );
 }
 
-/** As src/connectors/jetstream-source.ts and src/nats/reader/sequential-reader.ts write them; a user's source writes what it likes. */
-function streamPositionOf({ split, position }: SplitPosition): StreamPosition | null {
-  const { stream, filters, gaps = null, end = null } = split;
-  const { read, accounted, skipped } = (position ?? {}) as Record<string, unknown>;
-  if (typeof stream !== "string" || !Array.isArray(filters)) return null;
-  if (typeof read !== "number" || typeof accounted !== "number") return null;
-  return {
-    stream,
-    subjects: filters as string[],
-    lastRead: read,
-    accounted,
-    skipped: skipped as Skipped,
-    end: end as number | null,
-    gaps,
-  };
+/** null: a user's source writes what it likes. */
+function streamPositionOf(one: SplitPosition): StreamPosition | null {
+  const found = streamPositionIn(one.split, one.position);
+  if (found === undefined) return null;
+  const { stream, filters, gaps, end = null } = found.split;
+  const { read, accounted, skipped } = found.position;
+  return { stream, subjects: filters, lastRead: read, accounted, skipped, end, gaps };
 }
 
 function textOf(position: unknown): string | null {

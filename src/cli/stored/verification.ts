@@ -8,7 +8,7 @@ import {
   objectNames,
   type StoredObject,
 } from "../../checkpoint/storage.ts";
-import { ObjectMissingError } from "../../errors.ts";
+import { type ObjectCorruptError, ObjectMissingError } from "../../errors.ts";
 import { counted, size, table } from "../text.ts";
 import { isDamage, type Look, type Retained, readRetained } from "./retained.ts";
 
@@ -61,9 +61,13 @@ export async function verify(
 
   const needed = neededBy(retained);
   const check = fast ? sizeCheck(stored) : byteCheck(storage);
+  // What is whole as an object may still be no manifest.
+  const unreadable = new Map(
+    retained.flatMap((one) => ("damage" in one ? [[one.checkpoint.manifest.name, one.damage]] : [])),
+  );
   const damage: DamagedObject[] = [];
   for (const { handle, purpose, checkpoints } of needed) {
-    const problem = await check(handle);
+    const problem = (await check(handle)) ?? problemOf(unreadable.get(handle.name));
     if (problem !== undefined) damage.push({ name: handle.name, purpose, checkpoints, ...problem });
   }
   const damagedCheckpoints = [...new Set(damage.flatMap(({ checkpoints }) => checkpoints))];
@@ -135,9 +139,14 @@ function byteCheck(storage: CheckpointStorage): (handle: ObjectHandle) => Promis
       return undefined;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      return { kind: error instanceof ObjectMissingError ? "missing" : "corrupt", reason: error.message };
+      return problemOf(error);
     }
   };
+}
+
+function problemOf(damage: ObjectMissingError | ObjectCorruptError | undefined): Problem {
+  if (damage === undefined) return undefined;
+  return { kind: damage instanceof ObjectMissingError ? "missing" : "corrupt", reason: damage.message };
 }
 
 const STANDINGS: Readonly<Record<ExtraObject["standing"], string>> = {

@@ -21,9 +21,10 @@
  * F3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
-import type { CheckpointOptions } from "../../../machines/protocol.ts";
+import { encodeOptions, parseOptions } from "../../formats/checkpoint-options.ts";
+import { decodeValue, encodeValue } from "../../formats/codec.ts";
 import { isOrdinary } from "../../state/plain-value.ts";
-import { aRecord, decodeValue, encodeClone, encodeValue } from "../../state/snapshot/codec.ts";
+import { aRecord, encodeClone } from "../../state/snapshot/codec.ts";
 import { ColumnEncoder, decodeColumns } from "../../state/snapshot/columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
@@ -112,7 +113,7 @@ export function encodeControl(sequence: number, frame: ControlFrame): Uint8Array
     message.writeDoubleBE(frame.round, HEADER_BYTES);
     return message;
   }
-  const options = frame.kind === "barrier" ? encodeValue(frame.options) : undefined;
+  const options = frame.kind === "barrier" ? encodeOptions(frame.options) : undefined;
   const bytes = HEADER_BYTES + 8 + (options?.length ?? 0);
   const message = header(MESSAGE[frame.kind], bytes, sequence, 0, 0);
   message.writeDoubleBE(frame.checkpointId, HEADER_BYTES);
@@ -212,7 +213,7 @@ export function decodeControl(message: Uint8Array): ControlFrame {
   const checkpointId = viewOf(message).getFloat64(HEADER_BYTES);
   if (message[1] === MESSAGE.round) return { kind: "round", round: checkpointId, dirty: message[2] === 1 };
   if (message[1] === MESSAGE.cancelMarker) return { kind: "cancelMarker", checkpointId };
-  const options = decodeValue(message.subarray(HEADER_BYTES + 8)) as CheckpointOptions;
+  const options = parseOptions(message.subarray(HEADER_BYTES + 8));
   return { kind: "barrier", checkpointId, options };
 }
 

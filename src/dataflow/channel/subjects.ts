@@ -15,6 +15,7 @@
  *     <prefix>.<job>.<generation>.channel-credit.<edge>.<from>.<to>     the way back: echoes, totals consumed
  */
 import { invariant } from "../../errors.ts";
+import { isJobName, isSubjectToken } from "../../formats/names.ts";
 import type { ChannelId } from "./frame.ts";
 
 export interface ChannelSubjects {
@@ -38,18 +39,6 @@ export interface Subjects {
   workers(workerId: string): string;
   coordinator(job: string, generation: number): string;
   worker(job: string, generation: number, workerId: string): string;
-}
-
-/** "workers" as a job name would collide with the workers' own subjects. */
-const RESERVED_JOBS = new Set(["workers"]);
-
-/** May this be one token of a subject? Whitespace, control characters and NATS's own `.`, `*`, `>` may not be in it. */
-export function isSubjectToken(token: string): boolean {
-  return /^[^\s.*>\p{Cc}]+$/u.test(token);
-}
-
-export function isJobName(name: string): boolean {
-  return isSubjectToken(name) && !RESERVED_JOBS.has(name);
 }
 
 export function createSubjects(prefix = "tidemark"): Subjects {

@@ -1,6 +1,7 @@
 /** The end of a chain: records go to the writer, which the subtask opens, cuts, commits and closes. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
-import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
+import { ObjectCorruptError } from "../../errors.ts";
+import { decodeValue, encodeValue } from "../../formats/codec.ts";
 
 import { isAnswer, refuseAnswer, wanted } from "../answers.ts";
 import type { Sink } from "../sink.ts";
@@ -43,7 +44,13 @@ export function memoryIn(states: readonly StateHandle[], operator: string, subta
     (one) => isMemory(one) && one.operator === operator && one.subtaskIndex === subtaskIndex,
   );
   const entry = handle?.kind === "operator" ? handle.entries[0] : undefined;
-  return entry === undefined ? undefined : decodeValue(entry);
+  if (entry === undefined) return undefined;
+  try {
+    return decodeValue(entry);
+  } catch (cause) {
+    const place = `state of sink ${operator}`;
+    throw new ObjectCorruptError(place, `the ${place} cannot be read: it is no msgpack`, { cause });
+  }
 }
 
 function isMemory(state: StateHandle): state is OperatorStateHandle {

@@ -1,7 +1,6 @@
 /** The beginning of a vertex that reads: records come in from the reader, which the subtask polls. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
-import { InvariantError } from "../../errors.ts";
-import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
+import { encodeSplitPosition, parseSplitPosition } from "../../formats/split-position.ts";
 import type { Source, SplitPosition } from "../source.ts";
 import type { OperatorKind } from "./contract.ts";
 
@@ -19,7 +18,7 @@ export function splitsHandle(
   subtaskIndex: number,
   positions: readonly SplitPosition[],
 ): OperatorStateHandle {
-  const entries = positions.map(encodeValue);
+  const entries = positions.map(encodeSplitPosition);
   return { kind: "operator", operator, state: SPLITS_STATE, distribution: "list", subtaskIndex, entries };
 }
 
@@ -27,16 +26,11 @@ export function splitsHandle(
 export function splitsIn(states: readonly StateHandle[], operator: string): SplitPosition[] | undefined {
   const handles = states.filter((one) => isSplits(one) && one.operator === operator);
   if (handles.length === 0) return undefined;
-  return handles.flatMap((handle) => (isSplits(handle) ? handle.entries.map(parseSplit) : []));
+  return handles.flatMap((handle) =>
+    isSplits(handle) ? handle.entries.map((entry) => parseSplitPosition(entry, operator)) : [],
+  );
 }
 
 export function isSplits(state: StateHandle): state is OperatorStateHandle {
   return state.kind === "operator" && state.state === SPLITS_STATE;
-}
-
-function parseSplit(entry: Uint8Array): SplitPosition {
-  const { split, position } = (decodeValue(entry) ?? {}) as Partial<SplitPosition>;
-  if (typeof split?.id !== "string")
-    throw new InvariantError("broken invariant: a split without an id was stored");
-  return { split, position };
 }

@@ -16,15 +16,18 @@ import { ClosedConnectionError, DrainingConnectionError } from "@nats-io/transpo
 import {
   assertStillOwned,
   type MarkerExpectation,
-  type MarkerOwner,
   type MarkerPosition,
-  parseMarker,
   partsCommitted,
   signature,
-  type TransactionMarker,
   takeOver,
 } from "../../dataflow/transaction-marker.ts";
 import { CommitRefusedError, DisconnectedError, describeError } from "../../errors.ts";
+import {
+  encodeMarker,
+  type MarkerOwner,
+  parseMarker,
+  type TransactionMarker,
+} from "../../formats/transaction-marker.ts";
 import { denialIn } from "../connection/denials.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";
@@ -191,7 +194,7 @@ export class SinkMarker {
     this.#assertOpen();
     const last = {
       subject: this.#place.subject,
-      payload: JSON.stringify(marker),
+      payload: encodeMarker(marker),
       headers: {
         [MARKER_HEADER]: marker.incarnation,
         "Nats-Expected-Last-Subject-Sequence": String(sequence),

@@ -21,6 +21,7 @@ import type { Logger } from "../../dataflow/connector.ts";
 import type { Collect, Gaps, PollStatus, Skipped } from "../../dataflow/source.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { OperatorError } from "../../errors.ts";
+import type { ReadPosition } from "../../formats/stream-position.ts";
 import { pause } from "../../timer.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isMarker, MARKER_HEADER } from "../publisher/marker-header.ts";
@@ -32,16 +33,6 @@ import { GapJudge, NOTHING_SKIPPED } from "./gap-judge.ts";
 import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
 import { identityProblem, inputEnded, missingStream, type SequenceRange } from "./stream-position.ts";
 import { Silence, StreamState } from "./stream-state.ts";
-
-/** How far a split was read. Plain data, kept in checkpoints. */
-export interface ReadPosition {
-  /** Sequence of the record last given out; 0: none yet. */
-  readonly read: number;
-  /** Nothing of the split up to here can be lost any more (G1). At least `read`. */
-  readonly accounted: number;
-  /** What was skipped before it. */
-  readonly skipped: Skipped;
-}
 
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;

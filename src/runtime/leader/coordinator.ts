@@ -19,6 +19,7 @@ import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
+import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
@@ -37,7 +38,7 @@ import {
 } from "./refusals.ts";
 import { Repetitions } from "./repetitions.ts";
 import { Restores } from "./restores.ts";
-import { encodeRecord, jobKey, readRecord } from "./stored-record.ts";
+import { readRecord } from "./stored-record.ts";
 import { admit } from "./submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */

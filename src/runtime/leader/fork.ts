@@ -25,13 +25,13 @@ import {
   StorageRefusedError,
   StorageStalledError,
 } from "../../errors.ts";
+import { encodeManifest } from "../../formats/manifest.ts";
 import { planRestore, snapshotsFor } from "../../job/restore-plan.ts";
 import { restoredSplits } from "../../job/restored-splits.ts";
-import { decodeValue, encodeValue } from "../../state/snapshot/codec.ts";
+import { readManifest } from "../manifest.ts";
 import { restorableSubtasks } from "./passed-over.ts";
 import type { Fork } from "./submission.ts";
 
-const codec = { encode: encodeValue, decode: decodeValue };
 const CHECKPOINT = "checkpoint:";
 
 export interface RestorableState extends SavepointMetadata {
@@ -58,7 +58,7 @@ export async function readRestorable(location: string, sources: RestoreSources):
   try {
     if (location.startsWith(CHECKPOINT)) return await readRetained(location, sources);
     const storage = await sources.openStorage(splitLocation(location).root, "find");
-    return { ...(await readSavepoint(location, storage, codec)), storage };
+    return { ...(await readSavepoint(location, storage)), storage };
   } catch (error) {
     throw refusalOf(location, error, sources.host);
   }
@@ -97,7 +97,7 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
     );
   }
   const storage = await sources.findStorage();
-  const manifest = decodeValue(await storage.get(found.manifest)) as SavepointMetadata["manifest"];
+  const manifest = await readManifest(storage, found.manifest);
   return {
     format: 1,
     location,
@@ -203,7 +203,7 @@ export async function forkFrom(
       signal,
     );
     const { job, graphFingerprint } = submission;
-    const content = encodeValue({ ...copied, job, incarnation, generation: 0, graphFingerprint });
+    const content = encodeManifest({ ...copied, job, incarnation, generation: 0, graphFingerprint });
     const handle = await storage.put(objectNames.manifest(at), [content], signal);
     return { handle, bytes: content.length };
   };

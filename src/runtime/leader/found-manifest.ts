@@ -29,7 +29,7 @@ export async function findManifest(
         return { found: "manifest", manifest: await readManifest(storage, latest.manifest) };
       } catch (error) {
         if (error instanceof ObjectMissingError) return { found: "missing", object };
-        if (error instanceof ObjectCorruptError) return { found: "corrupt", object };
+        if (error instanceof ObjectCorruptError) return { found: "corrupt", object, problem: error.message };
         if (retryOf(error) !== "now") throw error;
         reading.failed(error);
         await pause(RETRY_MS, signal);

@@ -5,9 +5,9 @@
  * own clock. So the first look at a lease that nobody renews any more says "held".
  */
 import { retryOf } from "../../errors.ts";
+import { parseLease } from "../../formats/lease.ts";
 import type { Clock } from "../clock.ts";
 import type { RecordStore } from "../record-store.ts";
-import { decodeLease } from "./lease.ts";
 
 interface Look {
   readonly revision: number;
@@ -86,7 +86,8 @@ export class LeaseWatch {
       if (found === undefined) return FREE;
       const sinceMs = found.revision === before?.revision ? before.sinceMs : clock.elapsedMs();
       const renewed = recent && before?.released === false && before.revision !== found.revision;
-      const { released, place } = decodeLease(found.value) ?? { released: false, place: UNKNOWN };
+      const lease = parseLease(found.value);
+      const { released, place } = "value" in lease ? lease.value : { released: false, place: UNKNOWN };
       return { revision: found.revision, sinceMs, renewed, released, place };
     } catch (error) {
       if (retryOf(error) !== "now") throw error;

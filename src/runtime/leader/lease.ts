@@ -1,7 +1,7 @@
 /**
  * A lease that this coordinator competes for, and the fencing tokens that come with it.
  *
- * Owns: reading and writing the lease's record. Does not own: when to take it over (machines/lease.ts), what is done
+ * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/lease.ts), what is done
  * while it is held (coordinator.ts).
  *
  * K1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
@@ -13,6 +13,7 @@ import type { LeaseRecord } from "../../../machines/protocol.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
+import { encodeLease, parseLease } from "../../formats/lease.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
 import type { Clock } from "../clock.ts";
 import type { RecordStore } from "../record-store.ts";
@@ -35,22 +36,6 @@ export interface LeaseOptions {
 
 /** The lease of all jobs of the cluster, or of one job alone. */
 export const leaseKey = (job?: string): string => (job === undefined ? "lease" : `lease.${job}`);
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
-/** undefined: these bytes are no lease. */
-export function decodeLease(
-  value: Uint8Array,
-): Pick<LeaseRecord, "holder" | "place" | "released"> | undefined {
-  try {
-    const { holder, place, released } = JSON.parse(decoder.decode(value)) as Record<string, unknown>;
-    const isLease = typeof holder === "string" && typeof place === "string" && typeof released === "boolean";
-    return isLease ? { holder, place, released } : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export class Lease {
   readonly #options: LeaseOptions;
@@ -136,13 +121,17 @@ export class Lease {
       const found = await store.read(key);
       this.#trouble.passed();
       if (found === undefined) return this.#saw(0, "", true, "");
-      const record = decodeLease(found.value);
-      if (record === undefined)
+      const lease = parseLease(found.value);
+      if ("problem" in lease)
         logger.warn(
-          { key, revision: found.revision },
+          { key, revision: found.revision, problem: lease.problem },
           "the lease holds something that is none; waiting as if it were held",
         );
-      const { holder: other, place, released } = record ?? { holder: "?", place: "?", released: false };
+      const {
+        holder: other,
+        place,
+        released,
+      } = "value" in lease ? lease.value : { holder: "?", place: "?", released: false };
       if (other === holder) this.#revision = found.revision;
       return this.#saw(found.revision, other, released, place);
     } catch (error) {
@@ -164,7 +153,7 @@ export class Lease {
     const { store, key, holder, place } = this.#options;
     try {
       const record: LeaseRecord = { holder, place, token, renewals: 0, released };
-      const answer = await store.compareAndSet(key, encoder.encode(JSON.stringify(record)), revision);
+      const answer = await store.compareAndSet(key, encodeLease(record), revision);
       this.#trouble.passed();
       if (answer.outcome === "refused") return { type: "lease.refused" };
       this.#revision = answer.revision;

@@ -13,9 +13,9 @@ import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { RecordUnreadableError, retryOf } from "../../errors.ts";
+import { encodeRecord, parseRecord } from "../../formats/job-record.ts";
 import { pause } from "../../timer.ts";
 import type { RecordStore } from "../record-store.ts";
-import { decodeRecord, encodeRecord } from "./stored-record.ts";
 
 export type WriteOutcome =
   | { readonly outcome: "stored"; readonly before: JobRecord; readonly record: JobRecord }
@@ -112,7 +112,7 @@ export class RecordWriter {
         }
         const now = await store.read(key);
         if (now === undefined) return "lost";
-        const found = decodeRecord(now.value, key, store.bucket);
+        const found = parseRecord(now.value, key, store.bucket);
         const settled = settleWrite(
           { writeId: record.writeId, token, revision },
           { writeId: found.writeId, token: found.token, revision: now.revision },

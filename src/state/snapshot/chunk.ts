@@ -23,9 +23,11 @@
  * lowest first. Keys and namespaces: key-column.ts. Values that are all numbers are one f64 each, others are columns (columns.ts)
  * or one array of codec.ts.
  */
+
+import { decodeValue } from "../../formats/codec.ts";
 import type { EncodedChunk, Namespace, SnapshotBytes } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
-import { decodeValue, encodePlain } from "./codec.ts";
+import { encodePlain } from "./codec.ts";
 import { type ColumnEncoder, decodeColumns } from "./columns.ts";
 import { corrupt } from "./corrupt.ts";
 import {

@@ -31,10 +31,10 @@ import type {
 } from "../../../control/messages.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, retryOf } from "../../../errors.ts";
+import { encodeManifest } from "../../../formats/manifest.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
 import { timeoutSignal } from "../../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
-import { encodeManifest } from "../../manifest.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
 import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";

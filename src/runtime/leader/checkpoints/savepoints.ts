@@ -24,7 +24,6 @@ import {
 import { type CheckpointStorage, neededObjects } from "../../../checkpoint/storage.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { DisconnectedError, describeError } from "../../../errors.ts";
-import { decodeValue, encodeValue } from "../../../state/snapshot/codec.ts";
 import type { MachineEvent } from "../../actor.ts";
 import type { Clock } from "../../clock.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
@@ -43,8 +42,6 @@ export interface SavepointsOptions {
   readonly record: () => JobRecord;
   readonly change: (change: RecordChange) => Promise<MachineEvent>;
 }
-
-const codec = { encode: encodeValue, decode: decodeValue };
 
 export class Savepoints {
   readonly #options: SavepointsOptions;
@@ -84,7 +81,7 @@ export class Savepoints {
         manifest,
       } as const;
       const prove = () => this.#write({ change: "claim", token });
-      const bytes = await writeSavepoint(metadata, storage, target, codec, signal, prove);
+      const bytes = await writeSavepoint(metadata, storage, target, signal, prove);
       return { checkpointId, generation, request, location, completedAtMs: clock.nowMs(), bytes };
     } catch (error) {
       const reason = describeError(error);
@@ -119,7 +116,7 @@ export class Savepoints {
 
   async #sweepOne(location: string, storage: CheckpointStorage): Promise<void> {
     const { logger } = this.#options;
-    if (await isCompleteSavepoint(location, storage, codec))
+    if (await isCompleteSavepoint(location, storage))
       logger.warn(
         { location },
         "a savepoint stays that was complete when its leader was lost; nobody was told of it",

@@ -1,0 +1,119 @@
+/** What is submitted of a job, and stored of it: the same in a message, in the record and in a savepoint. */
+import { z } from "zod";
+import type { GraphPlan, JobRecord } from "../../machines/protocol.ts";
+import { count, jobName, ms, nullable, positive, text, texts } from "./shape.ts";
+
+export const splits: z.ZodType<JobRecord["splits"]> = z.record(
+  text,
+  z.array(z.object({ id: text, input: z.exactOptional(text) })),
+);
+
+const operator = z.object({
+  id: text,
+  kind: text,
+  inputs: z.array(z.object({ from: text, output: text.exactOptional(), port: text.exactOptional() })),
+  feedback: texts.exactOptional(),
+  states: texts.exactOptional(),
+  ownStates: z.literal(true).exactOptional(),
+  connector: text.exactOptional(),
+  bounded: z.boolean().exactOptional(),
+  replayable: z.boolean().exactOptional(),
+  guarantee: z.enum(["exactly-once", "at-least-once", "none"]).exactOptional(),
+  transactional: z.boolean().exactOptional(),
+});
+const edge = z.object({
+  id: text,
+  from: text,
+  to: text,
+  partitioner: text,
+  feedback: z.literal(true).exactOptional(),
+});
+const vertex = z.object({ id: text, parallelism: positive, operators: z.array(operator) });
+
+/** Edges lead from vertices to vertices that there are, and each subtask has a key group. */
+export const plan: z.ZodType<GraphPlan> = z
+  .object({ vertices: z.array(vertex), edges: z.array(edge), maxParallelism: positive })
+  .check(({ value: { vertices, edges, maxParallelism }, issues }) => {
+    const ids = new Set(vertices.map(({ id }) => id));
+    const wrong = (message: string, input: unknown, ...path: PropertyKey[]) =>
+      issues.push({ code: "custom", message, input, path });
+    if (ids.size < vertices.length) wrong("two vertices have one id", vertices, "vertices");
+    for (const [i, { from, to }] of edges.entries())
+      if (!ids.has(from) || !ids.has(to))
+        wrong("no edge between two vertices that there are", { from, to }, "edges", i);
+    for (const [i, { parallelism }] of vertices.entries())
+      if (parallelism > maxParallelism)
+        wrong(`larger than maxParallelism ${maxParallelism}`, parallelism, "vertices", i, "parallelism");
+  });
+
+const restart = z.discriminatedUnion("strategy", [
+  z.object({ strategy: z.literal("none") }),
+  z.object({ strategy: z.literal("fixed-delay"), attempts: count, delayMs: ms }),
+  z.object({
+    strategy: z.literal("failure-rate"),
+    maxFailuresPerInterval: count,
+    failureRateIntervalMs: ms,
+    delayMs: ms,
+  }),
+  z.object({
+    strategy: z.literal("exponential-delay"),
+    initialBackoffMs: ms,
+    maxBackoffMs: ms,
+    backoffMultiplier: z.number(),
+    resetBackoffThresholdMs: ms,
+    jitterFactor: z.number(),
+    attemptsBeforeResetBackoff: nullable.count,
+  }),
+]);
+
+const checkpointing = z.object({
+  mode: z.enum(["exactly-once", "at-least-once"]),
+  intervalMs: ms.nullable(),
+  timeoutMs: ms,
+  minPauseMs: ms,
+  maxConcurrent: positive,
+  tolerableFailures: nullable.count,
+  retention: z.enum(["delete", "delete-on-cancellation", "retain-on-cancellation"]),
+  retained: positive,
+  unaligned: z.boolean(),
+  alignedTimeoutMs: ms,
+  afterTasksFinish: z.boolean(),
+  savepointDirectory: nullable.text,
+  savepointTimeoutMs: ms,
+  iterations: z.enum(["refuse", "force", "exact"]),
+  readyTimeoutMs: ms,
+});
+
+export const codeListing = z.object({
+  files: z.array(z.tuple([text, text])),
+  packages: texts,
+  unlisted: count,
+});
+
+export const jobParts = {
+  job: jobName,
+  submissionId: text,
+  plan,
+  graphFingerprint: text,
+  codeFingerprint: text,
+  codeListing,
+  checkpointing,
+  restart,
+  heartbeat: z.object({ pingIntervalMs: ms, timeoutMs: ms }),
+  splits,
+};
+
+export const terminalStatus = z.enum(["finished", "stopped", "canceled", "suspended", "failed"]);
+export const jobStatus = z.enum(["created", "running", "settling", ...terminalStatus.options]);
+export const abortReason = z.enum([
+  "expired",
+  "declined",
+  "async-exception",
+  "declined-task-not-ready",
+  "declined-subsumed",
+  "declined-on-cancellation-barrier",
+  "io-exception",
+  "finalize-failure",
+  "subsumed",
+  "job-stopped",
+]);

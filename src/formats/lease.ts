@@ -1,0 +1,21 @@
+/** A lease of coordinators as it lies in its bucket, as JSON. Its revisions, not its content, are the tokens. */
+import { z } from "zod";
+import type { LeaseRecord } from "../../machines/protocol.ts";
+import { count, type Parsed, parsedJson, text } from "./shape.ts";
+
+const schema: z.ZodType<LeaseRecord> = z.object({
+  holder: text,
+  place: text,
+  token: count,
+  renewals: count,
+  released: z.boolean(),
+});
+
+export function encodeLease(lease: LeaseRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(lease));
+}
+
+/** Throws nothing: what cannot be read as a lease counts as held (K2 of runtime/leader/lease.ts). */
+export function parseLease(value: Uint8Array): Parsed<LeaseRecord> {
+  return parsedJson(schema, value);
+}
