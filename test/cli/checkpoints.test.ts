@@ -7,13 +7,14 @@ import type { JobRecord, JobStatus } from "../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames } from "../../src/checkpoint/storage.ts";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import type { Verification } from "../../src/cli/stored/verification.ts";
+import { encodeValue } from "../../src/formats/codec.ts";
 import { encodeRecord, jobKey } from "../../src/formats/job-record.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
-import { jobRecord } from "../support/job-record.ts";
+import { jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
 import { countingJob } from "./jobs.ts";
-import { type StoredCheckpoint, storeCheckpoint } from "./stored-jobs.ts";
+import { storeCheckpoint } from "./stored-jobs.ts";
 import { type Ended, until, Workspace } from "./workspace.ts";
 
 const REFUSED = 4;
@@ -199,7 +200,7 @@ const ways: readonly Way[] = [
 
 describe.each(ways)("$title", ({ directory }) => {
   let storage: CheckpointStorage;
-  let stored: { readonly seven: StoredCheckpoint; readonly nine: StoredCheckpoint };
+  let stored: Awaited<ReturnType<typeof storeJob>>;
   let checkpointDir: string | undefined;
 
   beforeEach(async () => {
@@ -261,6 +262,34 @@ describe.each(ways)("$title", ({ directory }) => {
     expect(refused.stderr).toContain(manifest);
     expect(await names(storage)).toEqual(before);
     leader.kill("SIGKILL");
+  });
+
+  test("a manifest of a wrong shape is damage like any other: named by object, field and what was found", async () => {
+    const { record, seven, nine } = stored;
+    const store = async (checkpointId: number, some: object) => {
+      const at = { job: JOB, incarnation: "i1", generation: 3, checkpointId };
+      const content = encodeValue({ ...manifestOf(checkpointId, { generation: 3 }), ...some });
+      return { ...nine, checkpointId, manifest: await storage.put(objectNames.manifest(at), [content]) };
+    };
+    const broken = await store(10, { subtasks: [{ ...subtaskSnapshot(), bytes: -1 }] });
+    const newer = await store(11, { format: 2 });
+    await write({ ...record, checkpoints: [seven, broken, newer] });
+    for (const how of [[], ["--fast"]]) {
+      const { code, stdout } = await checkpoints("verify", JOB, ...how);
+      expect(code).toBe(DAMAGED);
+      expect(stdout).toMatch(/^checkpoint 7: .*: whole$/m);
+      expect(stdout).toMatch(/^checkpoint 10: .*: damaged$/m);
+      for (const [checkpoint, what] of [
+        [broken, "subtasks\\.0\\.bytes: .*, found -1"],
+        [newer, "it was written by a newer version of Tidemark \\(format 2, this one reads 1\\)"],
+      ] as const)
+        expect(stdout).toMatch(
+          new RegExp(`^corrupt: ${checkpoint.manifest.name} \\(manifest; checkpoint \\d+\\): .*${what}`, "m"),
+        );
+    }
+    expect(await checkpoints("show", JOB)).toMatchObject({ code: DAMAGED });
+    const gc = await checkpoints("gc", JOB, "--dry-run");
+    expect(gc).toMatchObject({ code: DAMAGED, stdout: "" });
   });
 
   test("gc deletes what older generations have left behind, and nothing else", async () => {
