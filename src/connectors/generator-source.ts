@@ -2,6 +2,7 @@
  * Makes records from a seed: for examples, tests and measurements. Replays exactly, because record number `index` is a
  * function of (seed, index) alone: neither the splits nor the parallelism nor a restart change it.
  */
+
 import { checkMembers } from "../config/members.ts";
 import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type SplitPosition,
 } from "../dataflow/source.ts";
 import { ConfigurationError, OperatorError } from "../errors.ts";
+import { type IndexedSplit, parseIndexed } from "../formats/indexed-split.ts";
 import { startTimer } from "../timer.ts";
 
 /** A number from 0 up to and without 1. */
@@ -61,7 +63,7 @@ export function generatorSource<T>(options: GeneratorSourceOptions<T>): Source<T
       })),
     open: async (environment, positions) => {
       const perSplit = ratePerSecond === undefined ? Number.POSITIVE_INFINITY : ratePerSecond / splits;
-      const opened = positions.map((it) => splitCursor(it));
+      const opened = positions.map((it) => splitCursor(it, environment.operator));
       return new GeneratorReader(generate, seed, perSplit, opened, count !== undefined, environment.operator);
     },
   };
@@ -78,12 +80,7 @@ function wrong(option: string, problem: string): ConfigurationError {
   );
 }
 
-interface GeneratorSplit extends SourceSplit {
-  readonly index: number;
-  readonly splits: number;
-  /** No record has this index or a higher one. */
-  readonly end?: number;
-}
+type GeneratorSplit = SourceSplit & IndexedSplit;
 
 /** How far one split has come. */
 interface SplitCursor {
@@ -94,14 +91,10 @@ interface SplitCursor {
   readonly end: number;
 }
 
-function splitCursor({ split, position }: SplitPosition): SplitCursor {
-  const it = split as GeneratorSplit;
-  return {
-    split: it,
-    next: typeof position === "number" ? position : it.index,
-    stride: it.splits,
-    end: it.end ?? Number.POSITIVE_INFINITY,
-  };
+function splitCursor(found: SplitPosition, operator: string): SplitCursor {
+  const { split, position } = parseIndexed(found, operator);
+  const { index, splits = 1, end = Number.POSITIVE_INFINITY } = split;
+  return { split, next: position ?? index, stride: splits, end };
 }
 
 class GeneratorReader<T> implements SourceReader<T> {

@@ -1,4 +1,5 @@
 /** Reads a log in memory: the twin of the JetStream source, for tests and simulation. */
+
 import {
   type Collect,
   NO_TIMESTAMP,
@@ -8,6 +9,7 @@ import {
   type SourceSplit,
   type SplitPosition,
 } from "../dataflow/source.ts";
+import { type IndexedSplit, parseIndexed } from "../formats/indexed-split.ts";
 
 /** Grows at its end; what was appended stays. */
 export class MemoryLog<T> {
@@ -39,11 +41,8 @@ export interface MemorySourceOptions {
   readonly until?: "end";
 }
 
-interface MemorySplit extends SourceSplit {
-  readonly index: number;
-  /** Length of the log at submission, of a bounded source. */
-  readonly end?: number;
-}
+/** `index` is that of the log, `end` its length at submission, of a bounded source. */
+type MemorySplit = SourceSplit & IndexedSplit;
 
 /** One split for each log. */
 export function memorySource<T>(logs: readonly MemoryLog<T>[], options: MemorySourceOptions = {}): Source<T> {
@@ -54,7 +53,7 @@ export function memorySource<T>(logs: readonly MemoryLog<T>[], options: MemorySo
     bounded,
     discover: async () =>
       logs.map((log, index) => ({ id: String(index), index, ...(bounded ? { end: log.length } : {}) })),
-    open: async (_environment, positions) => new MemoryReader(logs, positions, bounded),
+    open: async ({ operator }, positions) => new MemoryReader(logs, positions, bounded, operator),
   };
 }
 
@@ -71,16 +70,17 @@ class MemoryReader<T> implements SourceReader<T> {
   readonly #stops: (() => void)[] = [];
   #last = "the beginning";
 
-  constructor(logs: readonly MemoryLog<T>[], positions: readonly SplitPosition[], bounded: boolean) {
+  constructor(
+    logs: readonly MemoryLog<T>[],
+    positions: readonly SplitPosition[],
+    bounded: boolean,
+    operator: string,
+  ) {
     this.#bounded = bounded;
-    this.#cursors = positions.map(({ split, position }) => {
-      const found = split as MemorySplit;
-      return {
-        split: found,
-        log: logs[found.index]!,
-        end: found.end ?? Number.POSITIVE_INFINITY,
-        next: typeof position === "number" ? position : 0,
-      };
+    this.#cursors = positions.map((found) => {
+      const { split, position = 0 } = parseIndexed(found, operator);
+      const { index, end = Number.POSITIVE_INFINITY } = split;
+      return { split, log: logs[index]!, end, next: position };
     });
   }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { CheckpointOptions } from "../../machines/protocol.ts";
 import {
   decodeControl,
   decodeGrant,
@@ -72,6 +73,41 @@ describe("records", () => {
     message.writeUInt32BE(4, 4);
     expect(() => decodeRecords(message)).toThrow("4 records");
     expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 18))).toThrow();
+  });
+});
+
+describe("control frames", () => {
+  const options: CheckpointOptions = {
+    ...{ alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 1 },
+    ...{ savepoint: null, stop: false },
+  };
+  const barrier = encodeControl(1, { kind: "barrier", checkpointId: 7, options });
+
+  it("come back as they were", () => {
+    expect(decodeControl(barrier)).toEqual({ kind: "barrier", checkpointId: 7, options });
+  });
+
+  it("are none when their numbers are no ids or counts", () => {
+    for (const [kind, message] of [
+      [MESSAGE.barrier, barrier],
+      [MESSAGE.cancelMarker, encodeControl(1, { kind: "cancelMarker", checkpointId: 7 })],
+      [MESSAGE.round, encodeControl(1, { kind: "round", round: 7, dirty: false })],
+      [MESSAGE.grant, encodeGrant(1, 2, 3)],
+    ] as const) {
+      expect(kindOf(message)).toBe(kind);
+      for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
+        const copy = Buffer.from(message);
+        copy.writeDoubleBE(wrong, 16);
+        expect(kindOf(copy), `${wrong}`).toBeUndefined();
+      }
+    }
+  });
+
+  it("with options that are none are refused by field", () => {
+    const wrong = { ...options, alignment: "sideways" } as never;
+    const message = encodeControl(1, { kind: "barrier", checkpointId: 7, options: wrong });
+    expect(() => decodeControl(message)).toThrow(/alignment: .*found 'sideways'/);
+    expect(() => decodeControl(barrier.subarray(0, 26))).toThrow("no options of a checkpoint");
   });
 });
 

@@ -10,6 +10,7 @@ import type {
 import { CommitRefusedError, ObjectCorruptError, RecordUnreadableError } from "../../src/errors.ts";
 import { encodeOptions, parseOptions } from "../../src/formats/checkpoint-options.ts";
 import { encodeValue } from "../../src/formats/codec.ts";
+import { parseIndexed } from "../../src/formats/indexed-split.ts";
 import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
@@ -174,6 +175,11 @@ const FORMATS: readonly Format[] = [
   {
     ...{ name: "split of a stream", good: streamSplit, error: ObjectCorruptError },
     roundTrip: (value: { id: string }) => parseStreamSplit(value, "orders"),
+  },
+  {
+    ...{ name: "split by index", good: { split: { id: "0", index: 1, splits: 2, end: 9 }, position: 3 } },
+    error: ObjectCorruptError,
+    roundTrip: (value: { split: { id: string }; position: unknown }) => parseIndexed(value, "numbers"),
   },
   {
     ...{ name: "marker", good: marker, error: CommitRefusedError, newer: { format: 1 } },

@@ -140,11 +140,17 @@ export function encodeGrant(lastReceived: number, framesTaken: number, bytesTake
   return message;
 }
 
-/** undefined: not a message of this format. Of all others the header and the numbers behind it can be read. */
+/** undefined: not a message of this format. Of all others the header can be read, and the numbers behind it are counts and ids. */
 export function kindOf(message: Uint8Array): number | undefined {
   if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
   const kind = message[1]!;
-  return message.length < HEADER_BYTES + 8 * numbersOf(kind) ? undefined : kind;
+  const end = HEADER_BYTES + 8 * numbersOf(kind);
+  if (message.length < end) return undefined;
+  for (let at = HEADER_BYTES; at < end; at += 8) {
+    const number = viewOf(message).getFloat64(at);
+    if (!Number.isSafeInteger(number) || number < 0) return undefined;
+  }
+  return kind;
 }
 
 function numbersOf(kind: number): number {
