@@ -71,7 +71,7 @@ export interface OperatorStateHandle {
   readonly distribution: Distribution;
   /** The subtask that had it. */
   readonly subtaskIndex: number;
-  /** Each one a value of codec.ts. */
+  /** Each one a value of formats/codec.ts. */
   readonly entries: readonly Uint8Array[];
 }
 
