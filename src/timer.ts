@@ -23,15 +23,12 @@ export function startTimer(ms: number, run: () => void, keepsAlive = true): () =
   return () => clearTimeout(timer);
 }
 
-/** Aborts after `ms`, and does not keep the process alive meanwhile. The reason is a TimeoutError. */
-export function timeoutSignal(ms: number): AbortSignal {
-  const controller = new AbortController();
-  startTimer(ms, () => controller.abort(new DOMException(`${ms} ms have passed`, "TimeoutError")), false);
-  return controller.signal;
-}
-
-/** Resolves after `ms`, or as soon as `signal` aborts. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+/** Resolves after `ms`, or as soon as `signal` aborts. `start` is another clock's timer. */
+export function pause(
+  ms: number,
+  signal?: AbortSignal,
+  start: (ms: number, run: () => void) => () => void = startTimer,
+): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const done = () => {
@@ -39,7 +36,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const cancel = startTimer(ms, done);
+    const cancel = start(ms, done);
     signal?.addEventListener("abort", done);
   });
 }

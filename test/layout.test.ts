@@ -45,7 +45,13 @@ const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason:
   },
 };
 
-const words = ["src/errors.ts", "src/shell-command.ts", "src/timer.ts", "type machines/protocol.ts"];
+const words = [
+  "src/errors.ts",
+  "src/shell-command.ts",
+  "src/timer.ts",
+  "src/clock.ts",
+  "type machines/protocol.ts",
+];
 const contracts = [
   "src/formats/",
   "src/state/described.ts",
@@ -67,7 +73,7 @@ const running = [
   "src/config/",
   "src/errors.ts",
   "src/shell-command.ts",
-  "src/timer.ts",
+  "src/clock.ts",
   "src/observe/feed.ts",
   "src/observe/troubles.ts",
   "xstate",
@@ -79,6 +85,7 @@ const connecting = ["src/formats/", "src/dataflow/", "src/state/", "src/config/"
 const RULES: readonly Rule[] = [
   { files: /^machines\//, mayImport: ["xstate"] },
   { files: /^src\/(errors|shell-command|timer)\.ts$/, mayImport: [] },
+  { files: /^src\/clock\.ts$/, mayImport: ["src/timer.ts"] },
   {
     files: /^src\/config\//,
     mayImport: ["src/errors.ts", "type machines/protocol.ts", "yaml", "zod", "node:"],
@@ -142,6 +149,7 @@ describe("the tree keeps the rules", () => {
   test(`no file of code has more than ${FILE_LINES_MAX} lines`, () => expect(longFiles(code)).toEqual([]));
   test("no file is named after nothing", () => expect(emptyNames(only(tree, /\.ts$/))).toEqual([]));
   test("no timer that fires at once when it is long", () => expect(shortTimers(code)).toEqual([]));
+  test("time, turns and chance come from outside where jobs run", () => expect(ownTime(code)).toEqual([]));
   test("no reminders in code", () => expect(reminders(only(tree, /\.ts$/))).toEqual([]));
   test("no path of a machine, no host of a registry", () => expect(privatePlaces(tree)).toEqual([]));
   test("packages are pinned and install without scripts", () => expect(loosePackages(tree)).toEqual([]));
@@ -205,6 +213,30 @@ describe("each rule fires", () => {
     'import { setTimeout as sleep } from "node:timers/promises";',
   ])("timers: %s", (text) => {
     expect(shortTimers(spoiled("src/runtime/a.ts", text))).toHaveLength(1);
+  });
+
+  test.each([
+    ["src/runtime/a.ts", "const startedMs = performance.now();"],
+    ["src/runtime/worker/a.ts", "setImmediate(turn);"],
+    ["src/runtime/worker/a.ts", "await new Promise(setImmediate);"],
+    ["src/control/a.ts", "queueMicrotask(run);"],
+    ["src/control/a.ts", "process.nextTick(run);"],
+    ["src/control/a.ts", "const at = new Date().toISOString();"],
+    ["src/dataflow/a.ts", "record.atMs = Date.now();"],
+    ["src/dataflow/a.ts", "const share = Math.random();"],
+    ["src/runtime/a.ts", 'import { randomUUID } from "node:crypto";'],
+    ["src/runtime/a.ts", 'import { pause } from "../timer.ts";'],
+    ["src/runtime/a.ts", 'import { systemClock } from "../clock.ts";'],
+  ])("time, turns and chance: %s: %s", (file, text) => {
+    expect(ownTime(spoiled(file, text))).toHaveLength(1);
+  });
+
+  test.each([
+    ["src/dataflow/a.ts", "return value instanceof Date;"],
+    ["src/runtime/a.ts", "const startedMs = clock.elapsedMs();"],
+    ["src/cli/a.ts", "const startedMs = performance.now();"],
+  ])("time, turns and chance: not for %s: %s", (file, text) => {
+    expect(ownTime(spoiled(file, text))).toEqual([]);
   });
 
   test("reminders", () => {
@@ -365,6 +397,22 @@ function shortTimers(files: Tree): string[] {
       (file) => `${file}: has no timer of its own: remove it from OWN_TIMERS in test/layout.test.ts`,
     ),
   ];
+}
+
+function ownTime(files: Tree): string[] {
+  return linesWith(
+    only(files, /^src\/(runtime|control|dataflow)\//),
+    new RegExp(
+      [
+        /\bperformance\.|\bDate\.now\b|\bnew Date\b|\bMath\.random\b|\bhrtime\b/,
+        /\bset(Timeout|Interval|Immediate)\b|\bqueueMicrotask\b|\bnextTick\b/,
+        /\brandom(UUID|Bytes|Int)\b|\bgetRandomValues\b|\/timer\.ts"|\bsystemClock\b/,
+      ]
+        .map(({ source }) => source)
+        .join("|"),
+    ),
+    "take it from the clock, or from newId, that this process was given (P60)",
+  );
 }
 
 function reminders(files: Tree): string[] {

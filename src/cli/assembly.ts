@@ -10,6 +10,7 @@ import type { CodeListing } from "../../machines/protocol.ts";
 import { FileStorage } from "../checkpoint/file-storage.ts";
 import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import { systemClock } from "../clock.ts";
 import type { StorageConfig } from "../config/checkpointing.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
 import { ControlClient } from "../control/client.ts";
@@ -41,7 +42,6 @@ import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-st
 import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { Troubles } from "../observe/troubles.ts";
-import { systemClock } from "../runtime/clock.ts";
 import { Coordinator, type OwnJob } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
@@ -221,7 +221,13 @@ export async function createCoordinator(
     place: `pid ${process.pid} on ${hostname()}`,
     host: hostname(),
     store: await cluster.openRecords(),
-    link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage, logger: options.logger }),
+    link: new ControlLink({
+      bus: cluster.bus,
+      id,
+      clock: systemClock,
+      storage: cluster.storage,
+      logger: options.logger,
+    }),
     clock: systemClock,
     timings: { ...defaultTimings, ...options.timings },
     newId,
@@ -332,12 +338,19 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
     codeListing: prepared.codeListing,
     processId: process.pid,
     host: hostname(),
-    link: new ControlLink({ bus: cluster.bus, id, storage: cluster.storage, logger: options.logger }),
+    link: new ControlLink({
+      bus: cluster.bus,
+      id,
+      clock: systemClock,
+      storage: cluster.storage,
+      logger: options.logger,
+    }),
     inlineBytesMax: config.checkpointing.inlineThresholdBytes,
     flushMs: config.channels.flushMs,
     windowFrames: config.channels.windowFrames,
     checks: config.checks ?? false,
     clock: systemClock,
+    newId,
     timings: { ...defaultTimings, cancelTimeoutMs: config.cancelTimeoutMs, ...options.timings },
   });
 }
@@ -348,7 +361,7 @@ export function createClient(
   session?: string,
 ): ControlClient {
   return new ControlClient({
-    link: new ControlLink({ bus: cluster.bus, id: newId() }),
+    link: new ControlLink({ bus: cluster.bus, id: newId(), clock: systemClock }),
     subjects: cluster.subjects,
     ...(leaderTimeoutMs === undefined ? {} : { leaderTimeoutMs }),
     ...(session === undefined ? {} : { session }),

@@ -7,6 +7,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../machines/protocol.ts";
+import { systemClock } from "../clock.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { JobReport, JobSubmission } from "../control/messages.ts";
 import { Strangers } from "../control/strangers.ts";
@@ -330,7 +331,7 @@ export class RunSession {
     if (this.#events === undefined && onEvent === undefined) return;
     const subject = this.cluster.subjects.events(this.prepared.job.name);
     const decoder = new TextDecoder();
-    const strangers = new Strangers(logger);
+    const strangers = new Strangers(systemClock, logger);
     this.cluster.bus.subscribe(subject, (body) => {
       const line = decoder.decode(body);
       const event = readFeedEvent(line);

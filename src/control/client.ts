@@ -1,6 +1,7 @@
 /** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
 import type { DisposalTarget } from "../../machines/record.ts";
 import { phaseInWords } from "../../machines/words.ts";
+import { pauseOn, timeoutSignal } from "../clock.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import {
   EnvironmentError,
@@ -10,7 +11,6 @@ import {
   RequestTimeoutError,
   retryOf,
 } from "../errors.ts";
-import { pause, timeoutSignal } from "../timer.ts";
 import type { ControlLink } from "./link.ts";
 import type {
   CollectionReport,
@@ -122,9 +122,10 @@ export class ControlClient {
     onWaiting?: (report: JobReport) => void,
   ): Promise<CompletedSnapshot> {
     const { job } = asked;
+    const { clock } = this.#options.link;
     let settlingMs: number | undefined;
     const lookEveryMs = asked.then === "go-on" ? GOING_ON_LOOK_EVERY_MS : LOOK_EVERY_MS;
-    let lookMs = performance.now() + lookEveryMs;
+    let lookMs = clock.elapsedMs() + lookEveryMs;
     let pauseMs = RETRY_MS;
     for (;;) {
       const answer = await this.#request(job, { type: "job.snapshot", ...asked });
@@ -135,13 +136,13 @@ export class ControlClient {
           `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
-      if (performance.now() >= lookMs) {
-        lookMs = performance.now() + lookEveryMs;
+      if (clock.elapsedMs() >= lookMs) {
+        lookMs = clock.elapsedMs() + lookEveryMs;
         const report = await this.status(job);
         if (report !== undefined) onWaiting?.(report);
         if (asked.then !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
       }
-      await pause(pauseMs, signal ?? NEVER);
+      await pauseOn(clock, pauseMs, signal ?? NEVER);
       pauseMs = longer(pauseMs);
     }
   }
@@ -174,7 +175,7 @@ export class ControlClient {
     if (report?.status !== "settling") return undefined;
     const { job } = report;
     const { settlingTimeoutMs = SETTLING_TIMEOUT_MS } = this.#options;
-    const nowMs = performance.now();
+    const nowMs = this.#options.link.clock.elapsedMs();
     if (sinceMs === undefined || nowMs - sinceMs < settlingTimeoutMs) return sinceMs ?? nowMs;
     const reasons = report.troubles.map(({ what, reason }) => `${what} (${reason})`);
     throw new EnvironmentError(
@@ -201,7 +202,7 @@ export class ControlClient {
       request.type === "job.submit" && session !== undefined
         ? subjects.runControl(job, session)
         : subjects.control(job);
-    const signal = timeoutSignal(leaderTimeoutMs);
+    const signal = timeoutSignal(link.clock, leaderTimeoutMs);
     let last: unknown;
     let pauseMs = RETRY_MS;
     let answerMs = REQUEST_TIMEOUT_MS;
@@ -213,7 +214,7 @@ export class ControlClient {
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
         last = error;
-        await pause(pauseMs, signal);
+        await pauseOn(link.clock, pauseMs, signal);
         // An absent coordinator costs nothing to ask for, and one may start at any time.
         if (!(error instanceof NoRespondersError)) pauseMs = longer(pauseMs);
         if (error instanceof RequestTimeoutError) answerMs = Math.min(REQUEST_TIMEOUT_MS_MAX, answerMs * 1.5);

@@ -10,6 +10,7 @@
  * - C2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../clock.ts";
 import type { Bus, Subscription } from "../dataflow/channel/bus.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { TroubleWatch } from "../dataflow/trouble.ts";
@@ -22,7 +23,6 @@ import {
   retryOf,
 } from "../errors.ts";
 import type { Shape } from "../formats/shape.ts";
-import { pause } from "../timer.ts";
 import { Strangers } from "./strangers.ts";
 import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
 
@@ -48,6 +48,7 @@ export interface TellOptions {
 export interface ControlLinkOptions {
   readonly bus: Bus;
   readonly id: string;
+  readonly clock: Clock;
   /** Incoming large messages are read from it. */
   readonly storage?: CheckpointStorage;
   /** Told of strangers. */
@@ -58,6 +59,7 @@ type Received<T> = { readonly message: T } | { readonly foreign: string };
 
 export class ControlLink {
   readonly #bus: Bus;
+  readonly clock: Clock;
   readonly #storage: CheckpointStorage | undefined;
   readonly #strangers: Strangers;
   #messages = 0;
@@ -65,9 +67,10 @@ export class ControlLink {
 
   constructor(options: ControlLinkOptions) {
     this.#bus = options.bus;
+    this.clock = options.clock;
     this.#id = options.id;
     this.#storage = options.storage;
-    this.#strangers = new Strangers(options.logger);
+    this.#strangers = new Strangers(options.clock, options.logger);
   }
 
   get bus(): Bus {
@@ -128,7 +131,7 @@ export class ControlLink {
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
         watch?.failed(error);
-        await pause(pauseMs, signal);
+        await pauseOn(this.clock, pauseMs, signal);
       }
     }
     watch?.forget();

@@ -6,6 +6,7 @@
  * - N1 One line a minute for each subject, with the count; what comes in between is in the next line's count.
  * - N2 Strangers choose subjects, so those that are remembered are bounded; the rest share one line.
  */
+import type { Clock } from "../clock.ts";
 import type { Logger } from "../dataflow/connector.ts";
 
 const INTERVAL_MS = 60_000;
@@ -19,20 +20,19 @@ interface Met {
 
 export class Strangers {
   readonly #logger: Logger | undefined;
-  readonly #elapsedMs: () => number;
+  readonly #clock: Pick<Clock, "elapsedMs">;
   readonly #met = new Map<string, Met>();
 
-  /** @param elapsedMs a clock that never goes back */
-  constructor(logger?: Logger, elapsedMs: () => number = () => performance.now()) {
+  constructor(clock: Pick<Clock, "elapsedMs">, logger?: Logger) {
     this.#logger = logger;
-    this.#elapsedMs = elapsedMs;
+    this.#clock = clock;
   }
 
   /** @param why what it was, who seems to have sent it and what the user can do about it */
   met(subject: string, why: string): void {
     const known = this.#met.has(subject) || this.#met.size < SUBJECTS_MAX;
     const at = known ? subject : OTHERS;
-    const nowMs = this.#elapsedMs();
+    const nowMs = this.#clock.elapsedMs();
     const met = this.#met.get(at) ?? { dropped: 0, toldMs: Number.NEGATIVE_INFINITY };
     this.#met.set(at, met);
     met.dropped++;

@@ -13,8 +13,8 @@
  */
 import { type AnyActorRef, type AnyStateMachine, createActor } from "xstate";
 import type { TimerFired } from "../../machines/protocol.ts";
+import type { Clock, Timer } from "../clock.ts";
 import { invariant } from "../errors.ts";
-import type { Clock, Timer } from "./clock.ts";
 
 export interface MachineEvent {
   readonly type: string;

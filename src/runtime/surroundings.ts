@@ -1,11 +1,11 @@
 /** What every host of machines in a process is given: the same parts for coordinators, workers and subtasks. */
 import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import type { Clock } from "../clock.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import type { Troubles } from "../observe/troubles.ts";
-import type { Clock } from "./clock.ts";
 import type { Timings } from "./timings.ts";
 
 export interface Surroundings {
@@ -14,6 +14,8 @@ export interface Surroundings {
   /** Of savepoints. */
   readonly openStorage: OpenStorage;
   readonly clock: Clock;
+  /** Random, another one each time. */
+  readonly newId: () => string;
   readonly timings: Timings;
   readonly logger: Logger;
   readonly feed: EventFeed;

@@ -1,8 +1,10 @@
 /** Streams that capture our subjects, services that answer there, and connections that publish what comes to their mind. */
+
 import { jetstreamManager } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
+import { systemClock } from "../../src/clock.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { shapes } from "../../src/control/shapes.ts";
@@ -298,7 +300,7 @@ describe("connections of other make", () => {
   });
 
   test("are named when a request hears nothing else", async () => {
-    const link = new ControlLink({ bus: new NatsBus(cluster.nats), id: "test" });
+    const link = new ControlLink({ bus: new NatsBus(cluster.nats), id: "test", clock: systemClock });
     for (const [nth, strange] of STRANGE.entries()) {
       const subject = `${prefix}.alone${nth}`;
       connection().subscribe(subject, { callback: (_error, { reply }) => publish(strange, reply!) });

@@ -1,7 +1,9 @@
 /** Hundreds of clients ask a real leader for savepoints at once: each hears what became of its own, and the job goes on. */
+
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createClient } from "../../src/cli/assembly.ts";
+import { systemClock } from "../../src/clock.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport, SnapshotRequest } from "../../src/control/messages.ts";
@@ -54,7 +56,7 @@ let clients = 0;
 /** A client of its own, as another process would be. */
 const client = () =>
   new ControlClient({
-    link: new ControlLink({ bus: shared.cluster.bus, id: `client-${++clients}` }),
+    link: new ControlLink({ bus: shared.cluster.bus, id: `client-${++clients}`, clock: systemClock }),
     subjects: shared.cluster.subjects,
     leaderTimeoutMs: WAIT_BOUND_MS,
   });

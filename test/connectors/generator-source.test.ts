@@ -1,4 +1,5 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import { generatorSource, type Random } from "../../src/connectors/generator-source.ts";
 import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import {
@@ -10,7 +11,6 @@ import {
 } from "../../src/dataflow/source.ts";
 import { ConfigurationError, OperatorError } from "../../src/errors.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 
 const environment: SubtaskEnvironment = {
   job: "j",

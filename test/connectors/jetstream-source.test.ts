@@ -1,6 +1,7 @@
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream-source.ts";
 import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
@@ -8,7 +9,6 @@ import { ConfigurationError, EnvironmentError, SourcePositionError } from "../..
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { until } from "../support/until.ts";
 

@@ -7,15 +7,18 @@ import {
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
 } from "../../src/dataflow/channel/remote-channel.ts";
-import { systemTimers } from "../../src/dataflow/channel/remote-line.ts";
+import type { Timers } from "../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { MemoryBroker } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import { startTimer } from "../../src/timer.ts";
 import { FaultyNetwork, ManualTimers } from "../dataflow/faulty-bus.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { WAIT_BOUND_MS } from "../support/patience.ts";
 import { channelContract, type OpenedChannel, records } from "./channel.contract.ts";
+
+const systemTimers: Timers = { after: startTimer };
 
 channelContract("local", async (framesMax) => {
   const { output, input } = createLocalChannel({ ...DEFAULT_LOCAL_WINDOW, framesMax });
@@ -123,7 +126,7 @@ function remote(
   writer: Bus,
   reader: Bus,
   framesMax: number,
-  timers: typeof systemTimers,
+  timers: Timers,
   settle: () => Promise<void>,
 ): OpenedChannel {
   const id = { edge: "words-count", from: 0, to: 1 };

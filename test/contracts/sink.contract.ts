@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ObjectHandle } from "../../src/checkpoint/storage.ts";
+import { systemClock } from "../../src/clock.ts";
 import type { Logger } from "../../src/dataflow/connector.ts";
 import type { Committable, Sink, SinkEnvironment, SinkWriter, StagingArea } from "../../src/dataflow/sink.ts";
 import {
@@ -16,7 +17,6 @@ import {
   retryOf,
 } from "../../src/errors.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 
 /** What happens to one call to the target. */
 export type Fault =

@@ -1,9 +1,9 @@
 /** What every replayable source owes the engine, whatever it reads. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import { type Source, type SourceReader, type SplitPosition, splitsOf } from "../../src/dataflow/source.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { WAIT_BOUND_MS } from "../support/patience.ts";
 
 /** Two splits with the records `0:0 … 0:<count-1>` and `1:0 … 1:<count-1>`. */

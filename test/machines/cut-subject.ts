@@ -85,6 +85,7 @@ export class CutSubject {
     });
     this.#input = new GateInput({
       gate: this.#gate,
+      clock: this.clock,
       heads: scripts.map(() => (value: unknown) => void this.processed.push(String(value))),
       counter: { records: 0 },
       origins: [],

@@ -1,6 +1,7 @@
 import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import type { Logger } from "../../src/dataflow/connector.ts";
 import { describeError, OperatorError, SourcePositionError } from "../../src/errors.ts";
 import type { ReadPosition } from "../../src/formats/stream-position.ts";
@@ -12,7 +13,6 @@ import {
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { startTestServer, type TestServer } from "../support/nats.ts";
 import { until } from "../support/until.ts";
 

@@ -1,6 +1,8 @@
 /** Records of channels on their way to storage and back. */
+
 import { expect, test } from "vitest";
 import type { ChannelStateHandle } from "../../machines/protocol.ts";
+import { systemClock } from "../../src/clock.ts";
 import type { InFlightRecords, RecordsFrame } from "../../src/dataflow/channel/frame.ts";
 import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../src/dataflow/input-gate.ts";
@@ -17,6 +19,7 @@ function stored(
 ): Promise<readonly ChannelStateHandle[]> {
   return new Promise((resolve, reject) => {
     const upload = new ChannelStateUpload({
+      clock: systemClock,
       collected: collected.map((of, channel) => ({ id: ids[channel]!, records: [...of] })),
       storage,
       inlineBytesMax: 100,
@@ -40,7 +43,7 @@ test("more of one channel than an object should hold goes into several, and come
   ]);
   expect(new Set(handles.map(({ object }) => object!.name)).size).toBe(3);
   const gate = new InputGate(ids.map(() => createLocalChannel().input));
-  await restoreChannels(gate, ids, handles, (object) => storage.get(object));
+  await restoreChannels(gate, ids, handles, (object) => storage.get(object), systemClock);
   const first: unknown[] = [];
   for (let next = gate.nextFrame(); next !== undefined; next = gate.nextFrame())
     first.push([next.channelIndex, ((next.frame as RecordsFrame).values[0] as string)[0]]);

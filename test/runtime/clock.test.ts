@@ -2,8 +2,8 @@
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { systemClock } from "../../src/runtime/clock.ts";
-import { pause, startTimer, timeoutSignal } from "../../src/timer.ts";
+import { systemClock, timeoutSignal } from "../../src/clock.ts";
+import { pause, startTimer } from "../../src/timer.ts";
 
 const DAY_MS = 24 * 3_600_000;
 /** What the platform's timers can wait at most. */
@@ -49,7 +49,7 @@ describe("a timer of any length", () => {
   });
 
   test("aborts a signal with a TimeoutError", () => {
-    const signal = timeoutSignal(30 * DAY_MS);
+    const signal = timeoutSignal(systemClock, 30 * DAY_MS);
     vi.advanceTimersByTime(30 * DAY_MS - 1);
     expect(signal.aborted).toBe(false);
     vi.advanceTimersByTime(1);
@@ -62,7 +62,7 @@ test("30 days do not pass at once on the real clock", async () => {
   const timer = systemClock.after(30 * DAY_MS, () => {
     fired = true;
   });
-  const signal = timeoutSignal(30 * DAY_MS);
+  const signal = timeoutSignal(systemClock, 30 * DAY_MS);
   // Timers of the platform fire in the order of their times.
   await sleep(20);
   expect(fired).toBe(false);

@@ -49,7 +49,7 @@ const leaderOf = (directory: string, leader = "l1") =>
     newId: () => `secret${++secrets}`,
     boundMs: BOUND_MS,
   });
-const workerIn = (directory: string) => new DirectoryClaim(new FileStorage(directory), "w1");
+const workerIn = (directory: string) => new DirectoryClaim(new FileStorage(directory), "w1", "random");
 const registration = (claim: DirectoryClaim): WorkerRegistration => ({
   type: "worker.register",
   job: "words",
@@ -180,7 +180,7 @@ test("what a killed process has left goes with the next proof, once it is old; f
 
 test("a storage that is no directory needs no proof", async () => {
   const memory: CheckpointStorage = new MemoryStorage();
-  const claim = new DirectoryClaim(memory, "w1");
+  const claim = new DirectoryClaim(memory, "w1", "random");
   expect(claim.present).toBeNull();
   expect(await leaderOf(at("here")).judge(registration(claim))).toBeUndefined();
   expect(existsSync(at("here"))).toBe(true);

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { RecordChange } from "../../machines/record.ts";
+import { systemClock } from "../../src/clock.ts";
 import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../src/errors.ts";
 import { encodeRecord, parseRecord } from "../../src/formats/job-record.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { RecordWriter } from "../../src/runtime/leader/record-writer.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../../src/runtime/record-store.ts";
 import { completedCheckpoint, jobRecord } from "../support/job-record.ts";
@@ -93,7 +93,7 @@ describe("the one writer of a job's record", () => {
       revision: created.revision,
       signal: leadership.signal,
       troubles: new Troubles(systemClock),
-      nowMs: () => 1000,
+      clock: { ...systemClock, nowMs: () => 1000 },
       newId: () => `write-${++ids}`,
       onStored: (before, after) => stored.push([before, after]),
       onLost: (why) => lost.push(why?.message),

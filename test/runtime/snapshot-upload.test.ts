@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
+import { systemClock } from "../../src/clock.ts";
 import { StorageRefusedError } from "../../src/errors.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
@@ -33,6 +34,7 @@ test("an upload that is refused while slices are still encoded fails the snapsho
     },
   } as unknown as CheckpointStorage;
   const upload = new SnapshotUpload({
+    clock: systemClock,
     cuts: [cutOf(3), cutOf(3)],
     keyGroups,
     storage,
@@ -53,6 +55,7 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
   const uploaded = async (inlineBytesMax: number) => {
     const storage = new MemoryStorage();
     const upload = new SnapshotUpload({
+      clock: systemClock,
       cuts: [cutOf(3)],
       keyGroups,
       storage,
@@ -105,6 +108,7 @@ test("ten states wait for a storage that stands still with no more bytes than on
     return { ...cut, cursor: { ...cut.cursor, next } };
   };
   const upload = new SnapshotUpload({
+    clock: systemClock,
     cuts: Array.from({ length: 10 }, counted),
     keyGroups,
     storage,
@@ -132,6 +136,7 @@ test("encoding does not wait for an upload that has failed", async () => {
     },
   } as unknown as CheckpointStorage;
   const upload = new SnapshotUpload({
+    clock: systemClock,
     cuts: [cutOf(20, 1024 * 1024)],
     keyGroups,
     storage,

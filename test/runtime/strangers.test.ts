@@ -1,6 +1,8 @@
 /** What a leader is told of subtasks that the job does not have, or that another generation has, changes nothing. */
+
 import { afterEach, expect, it } from "vitest";
 import type { SubtaskSnapshot } from "../../machines/protocol.ts";
+import { systemClock } from "../../src/clock.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import { shapes } from "../../src/control/shapes.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
@@ -22,7 +24,7 @@ it("is answered with unknown, and is never in a manifest", async () => {
   const { generations } = await world.runs();
   const generation = generations[0]!;
   const subject = createSubjects().coordinator("words", generation);
-  const link = new ControlLink({ bus: world.broker.connect(), id: "stranger" });
+  const link = new ControlLink({ bus: world.broker.connect(), id: "stranger", clock: systemClock });
   const tell = async (type: string, subtask: string, more: object = {}) =>
     (await link.ask(subject, { type, generation, subtask, ...more }, shapes.shortAnswer, 10_000)).answer;
   const acknowledge = (checkpointId: number, subtask: string, snapshot: SubtaskSnapshot) =>

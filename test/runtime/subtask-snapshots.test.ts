@@ -1,10 +1,10 @@
 /** Snapshots of one subtask on their way to the storage. */
 import { expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import type { Deployment } from "../../src/control/messages.ts";
 import { buildChain } from "../../src/dataflow/chain.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import type { LoopWork, SubtaskLoop } from "../../src/runtime/worker/subtask-loop.ts";
 import { SubtaskSnapshots } from "../../src/runtime/worker/subtask-snapshots.ts";
 import { inRow, reduce } from "../support/operators.ts";
@@ -29,6 +29,7 @@ test("each of several cuts is stored with the state at its own; one that is canc
   for (let i = 0; i < 1000; i++) chain.heads[0]!(i, 0);
   const told: { readonly type: string; readonly checkpointId: number }[] = [];
   const snapshots = new SubtaskSnapshots({
+    clock: systemClock,
     subtask: "sum/0",
     keyGroups: { first: 0, last: 7 },
     deployment: { job: "j", incarnation: "i", generation: 1 } as Deployment,

@@ -3,9 +3,11 @@
  *
  * Owns: which processes there are and how a test looks at the job from outside. Does not own: the server, the job.
  */
+
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { JobRecord } from "../../machines/protocol.ts";
+import { systemClock } from "../../src/clock.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { JobReport } from "../../src/control/messages.ts";
@@ -61,7 +63,7 @@ export class TestCluster {
     const nats = await connectNats({ servers: options.url, name: "test" });
     const records = await openNatsRecordStore(nats, { bucket: `${prefix.replaceAll(".", "-")}-jobs` });
     const client = new ControlClient({
-      link: new ControlLink({ bus: new NatsBus(nats), id: `test-${process.pid}` }),
+      link: new ControlLink({ bus: new NatsBus(nats), id: `test-${process.pid}`, clock: systemClock }),
       subjects: createSubjects(prefix),
       leaderTimeoutMs: WAIT_BOUND_MS,
     });

@@ -1,5 +1,5 @@
 /** Time that only moves when a test moves it. */
-import type { Clock, Timer } from "../../src/runtime/clock.ts";
+import type { Clock, Timer } from "../../src/clock.ts";
 
 interface Due {
   readonly atMs: number;
@@ -33,6 +33,11 @@ export class ManualClock implements Clock {
     const timer: Due = { atMs: this.#elapsedMs + Math.max(0, ms), run };
     this.#timers.add(timer);
     return { cancel: () => this.#timers.delete(timer) };
+  }
+
+  /** Turns pass by themselves. */
+  later(run: () => void): void {
+    setImmediate(run);
   }
 
   /** Milliseconds until each timer that is set, soonest first. */

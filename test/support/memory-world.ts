@@ -3,6 +3,7 @@
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
 import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
+import { systemClock } from "../../src/clock.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -25,7 +26,6 @@ import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { Coordinator, type OwnJob } from "../../src/runtime/leader/coordinator.ts";
 import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
@@ -154,8 +154,9 @@ export class MemoryWorld {
       storage,
       openStorage: async () => delayed(this.savepoints, "put", () => this.beforeSave()),
       subjects: this.#subjects,
-      link: new ControlLink({ bus, id, storage }),
+      link: new ControlLink({ bus, id, storage, clock: systemClock }),
       clock: systemClock,
+      newId,
       logger: quiet,
       troubles: new Troubles(systemClock),
       feed: {
@@ -184,7 +185,6 @@ export class MemoryWorld {
       place: `process ${shared.id}`,
       host: "here",
       releaseInput: async () => {},
-      newId,
       chance: () => 0,
       onCrash: (error) => this.crashes.push(error),
     });
@@ -236,7 +236,7 @@ export class MemoryWorld {
   client(settlingTimeoutMs?: number, session?: string): ControlClient {
     return new ControlClient({
       ...(settlingTimeoutMs === undefined ? {} : { settlingTimeoutMs }),
-      link: new ControlLink({ bus: this.broker.connect(), id: "client" }),
+      link: new ControlLink({ bus: this.broker.connect(), id: "client", clock: systemClock }),
       subjects: this.#subjects,
       leaderTimeoutMs: WAIT_BOUND_MS,
       ...(session === undefined ? {} : { session }),

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { DisposalTarget } from "../../../machines/record.ts";
 import { disposeSavepoint, savepointObjects, splitLocation } from "../../checkpoint/savepoint.ts";
+import { systemClock } from "../../clock.ts";
 import { sweepCommand } from "../../connectors/sink-folder.ts";
 import type { DisposalReport } from "../../control/messages.ts";
 import {
@@ -18,7 +19,6 @@ import {
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import { isSink } from "../../job/plan.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
-import { systemClock } from "../../runtime/clock.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
 import { leaseKey } from "../../runtime/leader/lease.ts";
 import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";

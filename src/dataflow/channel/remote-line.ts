@@ -4,7 +4,6 @@
  * Owns: when the other end is told where this one stands. Does not own: what it is told (remote-channel.ts).
  */
 import { ChannelError } from "../../errors.ts";
-import { startTimer } from "../../timer.ts";
 import type { Bus, Subscription } from "./bus.ts";
 import { type ChannelId, describeChannel } from "./frame.ts";
 import { kindOf } from "./frame-codec.ts";
@@ -14,8 +13,6 @@ export interface Timers {
   /** Calls `fire` once, `ms` from now. The answer cancels; canceling what has fired does nothing. */
   after(ms: number, fire: () => void): () => void;
 }
-
-export const systemTimers: Timers = { after: (ms, fire) => startTimer(ms, fire) };
 
 /** Both ends must be given the same one. */
 export interface RemoteWindow {

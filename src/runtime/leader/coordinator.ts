@@ -58,7 +58,6 @@ export interface CoordinatorOptions extends Surroundings {
   readonly own?: OwnJob | undefined;
   readonly store: RecordStore;
   readonly link: ControlLink;
-  readonly newId: () => string;
   readonly releaseInput: ReleaseInput;
   /** Uniform in [-1, 1). */
   readonly chance: () => number;

@@ -3,9 +3,9 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
 import type { ManifestFound } from "../../../machines/recovery.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../../clock.ts";
 import type { TroubleWatcher } from "../../dataflow/trouble.ts";
 import { ObjectCorruptError, ObjectMissingError, retryOf } from "../../errors.ts";
-import { pause } from "../../timer.ts";
 import { readManifest } from "../manifest.ts";
 
 const RETRY_MS = 250;
@@ -17,7 +17,13 @@ export async function findManifest(
     storage,
     troubles,
     signal,
-  }: { readonly storage: CheckpointStorage; readonly troubles: TroubleWatcher; readonly signal: AbortSignal },
+    clock,
+  }: {
+    readonly storage: CheckpointStorage;
+    readonly troubles: TroubleWatcher;
+    readonly signal: AbortSignal;
+    readonly clock: Clock;
+  },
 ): Promise<ManifestFound | undefined> {
   const latest = latestCheckpoint(record);
   if (latest === undefined) return undefined;
@@ -32,7 +38,7 @@ export async function findManifest(
         if (error instanceof ObjectCorruptError) return { found: "corrupt", object, problem: error.message };
         if (retryOf(error) !== "now") throw error;
         reading.failed(error);
-        await pause(RETRY_MS, signal);
+        await pauseOn(clock, RETRY_MS, signal);
       }
     }
     return undefined;

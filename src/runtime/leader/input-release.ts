@@ -1,8 +1,8 @@
 /** Takes from the input what jobs have put there to show their progress, once they have ended for good. */
 import type { JobRecord } from "../../../machines/protocol.ts";
+import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
-import type { Clock } from "../clock.ts";
 import { goesOn } from "./submission.ts";
 
 /**

@@ -110,7 +110,6 @@ export class JobRuntime {
     this.#writer = new RecordWriter({
       ...options,
       signal: this.#life.signal,
-      nowMs: () => clock.nowMs(),
       onStored: (before, after) => this.#reaper.stored(before, after),
     });
     this.#reaper = new ObjectReaper({

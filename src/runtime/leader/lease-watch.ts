@@ -4,9 +4,10 @@
  * A lease is held until it is given back, or until it has been seen unchanged for longer than it lasts, by this process's
  * own clock. So the first look at a lease that nobody renews any more says "held".
  */
+
+import type { Clock } from "../../clock.ts";
 import { retryOf } from "../../errors.ts";
 import { parseLease } from "../../formats/lease.ts";
-import type { Clock } from "../clock.ts";
 import type { RecordStore } from "../record-store.ts";
 
 interface Look {

@@ -10,12 +10,12 @@
  */
 import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
 import type { LeaseRecord } from "../../../machines/protocol.ts";
+import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
 import { encodeLease, parseLease } from "../../formats/lease.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
-import type { Clock } from "../clock.ts";
 import type { RecordStore } from "../record-store.ts";
 
 export interface LeaseOptions {

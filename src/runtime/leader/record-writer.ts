@@ -11,10 +11,10 @@
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
+import { type Clock, pauseOn } from "../../clock.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { RecordUnreadableError, retryOf } from "../../errors.ts";
 import { encodeRecord, parseRecord } from "../../formats/job-record.ts";
-import { pause } from "../../timer.ts";
 import type { RecordStore } from "../record-store.ts";
 
 export type WriteOutcome =
@@ -32,9 +32,9 @@ export interface RecordWriterOptions {
   /** Aborts when leadership has ended. */
   readonly signal: AbortSignal;
   readonly troubles: TroubleWatcher;
-  readonly nowMs: () => number;
   /** Random, for write ids. */
   readonly newId: () => string;
+  readonly clock: Clock;
   /** After each stored change, in order. */
   readonly onStored?: (before: JobRecord, after: JobRecord) => void;
   /** Once, when another leader's token is in the record, or something that is no record lies there. */
@@ -80,7 +80,7 @@ export class RecordWriter {
         token: this.#options.token,
         scope: this.#options.scope,
         writeId: this.#options.newId(),
-        updatedAtMs: this.#options.nowMs(),
+        updatedAtMs: this.#options.clock.nowMs(),
       };
       const settled = await this.#store(record);
       if (settled === "lost" || settled instanceof RecordUnreadableError) {
@@ -129,7 +129,7 @@ export class RecordWriter {
         if (retryOf(error) !== "now") throw error;
         writing.failed(error);
       }
-      await pause(RETRY_MS, signal);
+      await pauseOn(this.#options.clock, RETRY_MS, signal);
     }
     return "lost";
   }

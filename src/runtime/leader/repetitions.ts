@@ -3,8 +3,9 @@
  *
  * All repetitions of a request meet the work that the first one began. Until it is done they are answered "pending".
  */
+
+import type { Clock } from "../../clock.ts";
 import type { LeaderAnswer } from "../../control/messages.ts";
-import type { Clock } from "../clock.ts";
 
 /** Shorter than a client waits for one answer. */
 const ANSWER_WITHIN_MS = 1000;

@@ -20,11 +20,11 @@ import {
   missingFromTracker,
 } from "../../../machines/barrier-tracker.ts";
 import type { BarrierAlignment, CheckpointOptions } from "../../../machines/protocol.ts";
+import type { Clock } from "../../clock.ts";
 import type { ChannelId, CheckpointFrame } from "../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
 import { invariant } from "../../errors.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
-import type { Clock } from "../clock.ts";
 import { ChannelCollection } from "./channel-state.ts";
 import type { GateInput } from "./subtask-input.ts";
 
@@ -184,11 +184,11 @@ export class Barriers {
   #alignmentHandlers(gate: InputGate): EffectHandlers<AlignmentEffects> {
     return {
       "block.channel": ({ channel }) => {
-        this.#beganMs ??= performance.now();
+        this.#beganMs ??= this.#options.clock.elapsedMs();
         gate.block(channel);
       },
       "release.channels": () => {
-        this.#alignmentMs = this.#beganMs === undefined ? 0 : performance.now() - this.#beganMs;
+        this.#alignmentMs = this.#beganMs === undefined ? 0 : this.#options.clock.elapsedMs() - this.#beganMs;
         this.#beganMs = undefined;
         this.#collection?.drop();
         this.#collection = undefined;

@@ -9,8 +9,10 @@
  * V2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.
  * V3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
  */
+
 import type { ChannelStateHandle, ObjectHandle } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import { type Clock, nextTurn } from "../../clock.ts";
 import { type ChannelId, describeChannel, type InFlightRecords } from "../../dataflow/channel/frame.ts";
 import { FrameEncoder } from "../../dataflow/channel/frame-codec.ts";
 import { countRecords, decodeStored, encodeStored } from "../../dataflow/channel/stored-records.ts";
@@ -59,6 +61,7 @@ export class ChannelCollection {
 }
 
 export interface ChannelStateUploadOptions {
+  readonly clock: Clock;
   readonly collected: readonly CollectedChannel[];
   readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
@@ -92,7 +95,7 @@ export class ChannelStateUpload implements LoopWork {
   step(deadlineMs: number): "more" | "done" {
     try {
       for (let next = this.#work[this.#at]; next !== undefined; next = this.#work[++this.#at]) {
-        if (performance.now() >= deadlineMs) return "more";
+        if (this.#options.clock.elapsedMs() >= deadlineMs) return "more";
         const chunks = encodeStored(next.records, this.#encoder);
         const bytes = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
         const channel = this.#channelFor(next.id, bytes);
@@ -181,6 +184,7 @@ export async function restoreChannels(
   ids: readonly ChannelId[],
   handles: readonly ChannelStateHandle[],
   read: (object: ObjectHandle) => Promise<Uint8Array>,
+  clock: Clock,
 ): Promise<void> {
   const objects = new Map<string, Uint8Array>();
   for (const handle of handles) {
@@ -210,6 +214,6 @@ export async function restoreChannels(
     }
     if (records !== handle.records)
       throw new ObjectCorruptError(place, `${place}: ${records} records instead of ${handle.records}`);
-    await new Promise(setImmediate);
+    await nextTurn(clock);
   }
 }

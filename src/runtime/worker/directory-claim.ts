@@ -2,7 +2,6 @@
  * The worker's side of the proof that its checkpoint directory is the leader's (P53): leaves a note there, and reads the
  * leader's. Both notes go when the proof is over.
  */
-import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import type { WorkerRegistration } from "../../control/messages.ts";
@@ -14,14 +13,16 @@ export class DirectoryClaim {
   readonly #notes: CheckpointStorage["notes"];
   readonly #note: string;
   /** A process that knows it has read the note. */
-  readonly #secret = randomUUID();
+  readonly #secret: string;
   #read = "";
   #obstacle: string | null = null;
   #left = false;
 
-  constructor(storage: Pick<CheckpointStorage, "notes">, worker: string) {
+  /** @param secret random */
+  constructor(storage: Pick<CheckpointStorage, "notes">, worker: string, secret: string) {
     this.#notes = storage.notes;
     this.#note = `proof-${worker}`;
+    this.#secret = secret;
   }
 
   /** For the next registration; null: the storage is no directory. */

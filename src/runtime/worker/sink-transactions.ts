@@ -6,6 +6,7 @@
  */
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../machines/protocol.ts";
 import { type SinkTransactionEffects, sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
+import type { Clock } from "../../clock.ts";
 import type { ChainedOperator } from "../../dataflow/graph.ts";
 import { openWriter } from "../../dataflow/guarded-sink.ts";
 import { memoryHandle, memoryIn } from "../../dataflow/operators/sink.ts";
@@ -13,7 +14,6 @@ import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../da
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../errors.ts";
 import type { SubtaskRestore } from "../../job/assignment.ts";
-import { startTimer } from "../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
 
 /** A commit that has not ended by then is told of: nothing is wrong yet, but the job may be waiting for it. */
@@ -26,6 +26,7 @@ export interface OpenedSink {
 
 export interface SinkTransactionsOptions {
   readonly host: Host;
+  readonly clock: Clock;
   readonly incarnation: string;
   readonly subtaskIndex: number;
   readonly retryMs: number;
@@ -143,7 +144,7 @@ export class SinkTransactions {
   }
 
   #handlers(actor: string, operator: string): EffectHandlers<SinkTransactionEffects> {
-    const { host, troubles } = this.#options;
+    const { host, troubles, clock } = this.#options;
     const committing = this.#committing.get(operator) ?? troubles.watch(`committing output of ${operator}`);
     this.#committing.set(operator, committing);
     const send = (type: string, reason?: string) => host.send(actor, { type, reason } as MachineEvent);
@@ -165,23 +166,21 @@ export class SinkTransactions {
         const committable = this.#committables.get(transaction);
         invariant(committable !== undefined, `transaction ${transaction} is not durable`);
         const { incarnation } = committable;
-        const answered = startTimer(
-          SILENT_MS,
-          () => this.#closed || committing.failed(`its commit has not ended within ${SILENT_MS / 1000} s`),
-          false,
-        );
+        const isSilent = () =>
+          this.#closed || committing.failed(`its commit has not ended within ${SILENT_MS / 1000} s`);
+        const answered = clock.after(SILENT_MS, isSilent, false);
         this.writer(operator)
           .commit(committable, incarnation === this.#options.incarnation ? undefined : incarnation)
           .then(
             () => {
-              answered();
+              answered.cancel();
               committing.passed();
               this.#committables.delete(transaction);
               this.#actors.delete(transaction);
               send("transaction.committed");
             },
             (error: unknown) => {
-              answered();
+              answered.cancel();
               const refused = retryOf(error) === "never";
               if (refused || this.#closed) committing.forget();
               else committing.failed(error);

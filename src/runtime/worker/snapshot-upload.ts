@@ -17,6 +17,7 @@ import type {
   StatePiece,
 } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import type { Clock } from "../../clock.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
 import { SegmentIndex } from "../../state/snapshot/segments.ts";
 import { newLife } from "../life.ts";
@@ -26,6 +27,7 @@ const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
 const PENDING_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface SnapshotUploadOptions {
+  readonly clock: Clock;
   readonly cuts: readonly StateCut[];
   /** The subtask's. */
   readonly keyGroups: KeyGroupRange;
@@ -61,7 +63,7 @@ export class SnapshotUpload {
     return this.#index >= this.#options.cuts.length;
   }
 
-  /** Encodes until `deadlineMs` (of performance.now). true: there is more, and room for it. */
+  /** Encodes until `deadlineMs` (of `Clock.elapsedMs`). true: there is more, and room for it. */
   step(deadlineMs: number): boolean {
     while (!this.encoded) {
       if (this.#pendingBytes > PENDING_BYTES_MAX) return false;
@@ -73,7 +75,7 @@ export class SnapshotUpload {
         this.#segments.add(chunk, offset);
         this.#add(chunk.bytes);
       }
-      if (performance.now() >= deadlineMs) return !this.encoded;
+      if (this.#options.clock.elapsedMs() >= deadlineMs) return !this.encoded;
     }
     return false;
   }

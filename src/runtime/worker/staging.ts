@@ -1,9 +1,9 @@
 /** Durable bytes of one sink subtask's transactions (P15): named by sink, writer and a counter of this generation. */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../../clock.ts";
 import type { StagingArea } from "../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
-import { pause } from "../../timer.ts";
 
 const RETRY_MS = 250;
 /** Objects looked for at a time. */
@@ -19,12 +19,13 @@ export interface StagingOptions {
     readonly writer: number;
   };
   readonly troubles: TroubleWatcher;
+  readonly clock: Clock;
   /** Ends the repetition: the generation is over. */
   readonly signal: AbortSignal;
 }
 
 export function createStagingArea(options: StagingOptions): StagingArea {
-  const { storage, at, signal, troubles } = options;
+  const { storage, at, signal, troubles, clock } = options;
   // Each act has a watch of its own: several may be under way, and one that works says nothing of the others.
   const staging = () => troubles.watch(`staging output of ${at.sink} in ${storage.description}`);
   const reading = () => troubles.watch(`reading staged output of ${at.sink} from ${storage.description}`);
@@ -32,14 +33,14 @@ export function createStagingArea(options: StagingOptions): StagingArea {
   return {
     put(content) {
       const name = objectNames.transaction({ ...at, part: part++ });
-      return untilItWorks(() => storage.put(name, [content], signal), signal, staging());
+      return untilItWorks(() => storage.put(name, [content], signal), signal, staging(), clock);
     },
-    get: (handle) => untilItWorks(() => storage.get(handle), signal, reading()),
+    get: (handle) => untilItWorks(() => storage.get(handle), signal, reading(), clock),
     async assertPresent(handles) {
       for (let at = 0; at < handles.length; at += LOOKUPS_MAX) {
         const some = handles.slice(at, at + LOOKUPS_MAX);
         await Promise.all(
-          some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal, reading())),
+          some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal, reading(), clock)),
         );
       }
     },
@@ -51,9 +52,12 @@ export function readerOf({
   storage,
   troubles,
   signal,
-}: Pick<StagingOptions, "storage" | "troubles" | "signal">): (object: ObjectHandle) => Promise<Uint8Array> {
+  clock,
+}: Pick<StagingOptions, "storage" | "troubles" | "signal" | "clock">): (
+  object: ObjectHandle,
+) => Promise<Uint8Array> {
   const watch = () => troubles.watch(`reading checkpoints from ${storage.description}`);
-  return (object) => untilItWorks(() => storage.get(object), signal, watch());
+  return (object) => untilItWorks(() => storage.get(object), signal, watch(), clock);
 }
 
 /** Repeats what fails in passing; the generation's end makes the last error final. */
@@ -61,6 +65,7 @@ export async function untilItWorks<T>(
   work: () => Promise<T>,
   signal: AbortSignal,
   watch: TroubleWatch,
+  clock: Clock,
 ): Promise<T> {
   for (;;) {
     try {
@@ -73,7 +78,7 @@ export async function untilItWorks<T>(
         throw error;
       }
       watch.failed(error);
-      await pause(RETRY_MS, signal);
+      await pauseOn(clock, RETRY_MS, signal);
     }
   }
 }

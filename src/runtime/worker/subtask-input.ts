@@ -1,4 +1,5 @@
 /** The two kinds of input of a subtask, as the loop takes them: a source reader, or the gate of its channels. */
+import type { Clock } from "../../clock.ts";
 import type { Chain } from "../../dataflow/chain.ts";
 import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../dataflow/input-gate.ts";
@@ -63,6 +64,7 @@ const SLICE_MS = 1;
 
 export interface GateInputOptions {
   readonly gate: InputGate;
+  readonly clock: Clock;
   /** By channel: what takes its records. */
   readonly heads: readonly Collect<unknown>[];
   readonly counter: InputCounter;
@@ -139,7 +141,7 @@ export class GateInput implements LoopInput {
     const head = this.#options.heads[this.#channelIndex]!;
     const from = this.#done;
     const to = Math.min(from + this.#recordsPerSlice, values.length);
-    const startedMs = performance.now();
+    const startedMs = this.#options.clock.elapsedMs();
     try {
       if (timestamps === undefined) for (let i = from; i < to; i++) head(values[i], Number.NEGATIVE_INFINITY);
       else for (let i = from; i < to; i++) head(values[i], timestamps[i]!);
@@ -151,7 +153,7 @@ export class GateInput implements LoopInput {
     this.#options.counter.records += to - from;
     this.#done = to;
     this.#frame = to < values.length ? frame : undefined;
-    this.#adapt(performance.now() - startedMs);
+    this.#adapt(this.#options.clock.elapsedMs() - startedMs);
     return "more";
   }
 

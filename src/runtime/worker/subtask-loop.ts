@@ -6,12 +6,13 @@
  * Y1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
  *     source.
  * Y2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
- *     then the event loop is given back, so that pings, timers and uploads live.
+ *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
  * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
  * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
  * Y5  Whatever throws in here ends the subtask; nothing is processed afterwards.
  */
+import type { Clock } from "../../clock.ts";
 import type { EdgeOutput } from "../../dataflow/output.ts";
 import type { SinkWriter } from "../../dataflow/sink.ts";
 
@@ -24,12 +25,13 @@ export interface LoopInput {
 
 /** What is done beside the records, a slice at a time. */
 export interface LoopWork {
-  /** Works until the deadline of performance.now. "waiting": goes on after `wake`. */
+  /** Works until the deadline, a time of `Clock.elapsedMs`. "waiting": goes on after `wake`. */
   step(deadlineMs: number): "more" | "waiting" | "done";
 }
 
 export interface SubtaskLoopOptions {
   readonly input: LoopInput;
+  readonly clock: Clock;
   readonly outputs: readonly EdgeOutput[];
   readonly sinks: readonly SinkWriter<unknown>[];
   /** Records wait for their frame at most about this long. */
@@ -46,6 +48,7 @@ const SNAPSHOT_SLICE_GROWTH_MS = 50;
 
 export class SubtaskLoop {
   readonly #options: SubtaskLoopOptions;
+  readonly #clock: Clock;
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
@@ -60,6 +63,7 @@ export class SubtaskLoop {
 
   constructor(options: SubtaskLoopOptions) {
     this.#options = options;
+    this.#clock = options.clock;
     const wake = () => this.wake();
     options.input.onAvailable(wake);
     for (const output of options.outputs) output.onCredit(wake);
@@ -84,7 +88,7 @@ export class SubtaskLoop {
   wake(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
-    setImmediate(this.#turn);
+    this.#clock.later(this.#turn);
   }
 
   /** `run` is called between two records, and not within the end of input (Y3). */
@@ -95,7 +99,7 @@ export class SubtaskLoop {
 
   /** Runs `work` in slices until it is done or dropped. */
   beginWork(work: LoopWork): void {
-    this.#works.push({ work, startedMs: performance.now() });
+    this.#works.push({ work, startedMs: this.#clock.elapsedMs() });
     this.wake();
   }
 
@@ -117,7 +121,7 @@ export class SubtaskLoop {
     this.#scheduled = false;
     if (this.#closed) return;
     try {
-      const startedMs = performance.now();
+      const startedMs = this.#clock.elapsedMs();
       let busy = this.#runRequests();
       busy = this.#process(startedMs + TURN_MS) || busy;
       busy = this.#sliceWork() || busy;
@@ -168,13 +172,13 @@ export class SubtaskLoop {
           return true;
         }
       }
-      if (performance.now() >= deadlineMs) return true;
+      if (this.#clock.elapsedMs() >= deadlineMs) return true;
     }
   }
 
   #sliceWork(): boolean {
     for (const { work, startedMs } of this.#works) {
-      const nowMs = performance.now();
+      const nowMs = this.#clock.elapsedMs();
       const sliceMs = SNAPSHOT_SLICE_MS_MIN + (nowMs - startedMs) / SNAPSHOT_SLICE_GROWTH_MS;
       const status = work.step(nowMs + Math.min(sliceMs, SNAPSHOT_SLICE_MS_MAX));
       if (status === "waiting") continue;
@@ -188,7 +192,7 @@ export class SubtaskLoop {
   #flush(busy: boolean): void {
     const { outputs, flushMs } = this.#options;
     if (outputs.length === 0) return;
-    const nowMs = performance.now();
+    const nowMs = this.#clock.elapsedMs();
     if (busy && nowMs - this.#flushedMs < flushMs) return;
     this.#flushedMs = nowMs;
     for (let i = 0; i < outputs.length; i++) outputs[i]!.flush();

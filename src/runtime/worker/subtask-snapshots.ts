@@ -18,6 +18,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
+import type { Clock } from "../../clock.ts";
 import type { Deployment } from "../../control/messages.ts";
 import type { StateCut } from "../../dataflow/chain.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
@@ -33,6 +34,7 @@ export interface SubtaskSnapshotsOptions {
   readonly storage: CheckpointStorage;
   readonly inlineBytesMax: number;
   readonly troubles: TroubleWatcher;
+  readonly clock: Clock;
   readonly tell: (
     event:
       | {
@@ -51,7 +53,7 @@ export interface Cut {
   /** What must be durable at the target before the acknowledgement. */
   readonly flushed: readonly Promise<void>[];
   readonly alignmentMs: number;
-  /** Of performance.now. */
+  /** Of `Clock.elapsedMs`. */
   readonly startedMs: number;
 }
 
@@ -95,8 +97,9 @@ export class SubtaskSnapshots {
   take(cut: Cut): void {
     const loop = this.#loop;
     invariant(loop !== undefined, "a snapshot before the restore");
-    const { keyGroups, inlineBytesMax } = this.#options;
+    const { keyGroups, inlineBytesMax, clock } = this.#options;
     const upload = new SnapshotUpload({
+      clock,
       cuts: cut.states,
       keyGroups,
       storage: this.#remembering(cut.checkpointId),
@@ -112,7 +115,7 @@ export class SubtaskSnapshots {
         return "done";
       },
     };
-    const syncMs = performance.now() - cut.startedMs;
+    const syncMs = this.#options.clock.elapsedMs() - cut.startedMs;
     const taken: TakenSnapshot = { cut, upload, work, syncMs, states: [] };
     this.#taken.set(cut.checkpointId, taken);
     for (const flush of cut.flushed) flush.catch(() => undefined);
@@ -124,8 +127,9 @@ export class SubtaskSnapshots {
   /** The records that its barrier has overtaken are complete. */
   storeChannels(collection: ChannelCollection): void {
     const { checkpointId } = collection;
-    const { inlineBytesMax, tell } = this.#options;
+    const { inlineBytesMax, tell, clock } = this.#options;
     const upload = new ChannelStateUpload({
+      clock,
       collected: collection.filled(),
       storage: this.#remembering(checkpointId),
       inlineBytesMax,
@@ -179,7 +183,7 @@ export class SubtaskSnapshots {
       finished,
       alignmentMs: cut.alignmentMs,
       syncMs,
-      asyncMs: performance.now() - cut.startedMs - syncMs,
+      asyncMs: this.#options.clock.elapsedMs() - cut.startedMs - syncMs,
       bytes: snapshotObjects({ states, channels }).reduce((sum, object) => sum + object.bytes, 0),
       persistedInFlightBytes: channels.reduce((sum, { bytes }) => sum + bytes, 0),
     };

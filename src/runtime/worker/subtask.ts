@@ -110,6 +110,7 @@ export class Subtask {
       subtaskIndex: index,
       retryMs: options.timings.commitRetryMs,
       troubles: options.troubles,
+      clock,
       environmentOf: (operator, restoredState) => ({
         ...this.#environment(operator),
         restoredState,
@@ -118,6 +119,7 @@ export class Subtask {
           storage: options.storage,
           at: { ...deployment, sink: operator, writer: index },
           troubles: options.troubles,
+          clock,
           signal: options.signal,
         }),
       }),
@@ -341,7 +343,7 @@ export class Subtask {
   }
 
   async #restore(): Promise<void> {
-    const { vertex, index, restore, deployment, outputs, gate, signal } = this.#options;
+    const { vertex, index, restore, deployment, outputs, gate, signal, clock } = this.#options;
     try {
       const transactions = await this.#sinks.open(vertex.operators, restore);
       if (this.#closing !== undefined) return;
@@ -358,10 +360,11 @@ export class Subtask {
           checks: this.#options.checks,
         });
         this.#chain = chain;
-        await restoreKeyedState(chain, restore.states, readerOf(this.#options));
+        await restoreKeyedState(chain, restore.states, readerOf(this.#options), clock);
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
         this.#loop = new SubtaskLoop({
           input,
+          clock,
           outputs: [...outputs.values()],
           sinks: this.#sinks.writers,
           flushMs: this.#options.flushMs,
@@ -397,10 +400,11 @@ export class Subtask {
   }
 
   async #openGate(gate: InputGate, chain: Chain) {
-    const { channels, ports, origins, restore } = this.#options;
-    await restoreChannels(gate, channels, restore.channels, readerOf(this.#options));
+    const { channels, ports, origins, restore, clock } = this.#options;
+    await restoreChannels(gate, channels, restore.channels, readerOf(this.#options), clock);
     const input = new GateInput({
       gate,
+      clock,
       heads: ports.map((port) => chain.heads[port]!),
       counter: this.#counter,
       origins,
@@ -414,7 +418,7 @@ export class Subtask {
   /* ------------------------------------------------------------------ snapshots */
 
   #takeSnapshot(checkpointId: number): void {
-    const startedMs = performance.now();
+    const startedMs = this.#options.clock.elapsedMs();
     const chain = this.#chain;
     invariant(chain !== undefined, "a snapshot before the restore");
     const positions = this.#reader?.snapshot() ?? [];

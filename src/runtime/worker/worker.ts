@@ -9,6 +9,7 @@
  * Z2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
  */
 import type { CodeListing, Manifest } from "../../../machines/protocol.ts";
+import { pauseOn } from "../../clock.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   Deployment,
@@ -25,7 +26,6 @@ import type { JobGraph } from "../../dataflow/graph.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { codeDifferences } from "../../job/code/code-listing.ts";
-import { pause } from "../../timer.ts";
 import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
@@ -77,7 +77,7 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    this.#directory = new DirectoryClaim(options.storage, options.id);
+    this.#directory = new DirectoryClaim(options.storage, options.id, options.newId());
     this.#leader = options.troubles.watch("reaching the leading coordinator");
     tellTroubles(options.troubles, options, {
       job: options.job,
@@ -134,7 +134,7 @@ export class Worker {
 
   /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
   async #register(): Promise<void> {
-    const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage } =
+    const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage, clock } =
       this.#options;
     const { signal } = this.#life;
     const vertices = this.#options.graph.vertices.map(
@@ -170,7 +170,7 @@ export class Worker {
         if (retryOf(error) !== "now") throw error;
         this.#leader.failed(error);
       }
-      await pause(timings.registerIntervalMs, signal);
+      await pauseOn(clock, timings.registerIntervalMs, signal);
     }
   }
 
@@ -264,9 +264,9 @@ export class Worker {
   async #readManifest(deployment: Deployment): Promise<Manifest | undefined> {
     const { restore } = deployment;
     if (restore === null) return undefined;
-    const { storage, troubles } = this.#options;
+    const { storage, troubles, clock } = this.#options;
     const watch = troubles.watch(`reading checkpoints from ${storage.description}`);
-    return await untilItWorks(() => readManifest(storage, restore.manifest), this.#life.signal, watch);
+    return await untilItWorks(() => readManifest(storage, restore.manifest), this.#life.signal, watch, clock);
   }
 
   #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {

@@ -17,14 +17,17 @@ import {
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
 } from "../../../src/dataflow/channel/remote-channel.ts";
-import { systemTimers } from "../../../src/dataflow/channel/remote-line.ts";
+import type { Timers } from "../../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
 import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { createEdgeOutput } from "../../../src/dataflow/output.ts";
 import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { startTimer } from "../../../src/timer.ts";
 import { startTestServer } from "../../support/nats.ts";
+
+const systemTimers: Timers = { after: startTimer };
 
 const TURN_MS = 1.5;
 const ID = { edge: "bench", from: 0, to: 0 };

@@ -9,9 +9,10 @@
  * G2  A request may take longer than anybody waits for an answer. So it is answered "pending" until it is over, and
  *     whoever repeats it meets the collection that it began, not a second one that finds nothing left.
  */
+
+import type { Clock } from "../../../clock.ts";
 import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError } from "../../../errors.ts";
-import type { Clock } from "../../clock.ts";
 import type { WriteOutcome } from "../record-writer.ts";
 import { answerInTime } from "../repetitions.ts";
 

@@ -23,9 +23,9 @@ import {
   objectNames,
   type StoredObject,
 } from "../../../checkpoint/storage.ts";
+import type { Clock } from "../../../clock.ts";
 import type { DisposalReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError, RequestRefusedError } from "../../../errors.ts";
-import type { Clock } from "../../clock.ts";
 import { readManifest } from "../../manifest.ts";
 import type { WriteOutcome } from "../record-writer.ts";
 import { answerInTime } from "../repetitions.ts";

@@ -22,6 +22,7 @@ import { factsOf } from "../../../../machines/record.ts";
 import { subtasksOf } from "../../../../machines/regions.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
 import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
+import { timeoutSignal } from "../../../clock.ts";
 import type {
   CheckpointReport,
   GenerationRequest,
@@ -33,7 +34,6 @@ import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts"
 import { describeError, retryOf } from "../../../errors.ts";
 import { encodeManifest } from "../../../formats/manifest.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
-import { timeoutSignal } from "../../../timer.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
@@ -277,13 +277,13 @@ export class JobCheckpoints {
   }
 
   async #storeManifest(checkpointId: number, pending: Pending): Promise<MachineEvent> {
-    const { storage, signal, timings, logger } = this.#options;
+    const { storage, signal, timings, logger, clock } = this.#options;
     const record = this.#options.record();
     if (this.#pending.get(checkpointId) !== pending)
       return { type: "manifest.refused", reason: "the generation is over" } as MachineEvent;
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
     try {
-      const bound = AbortSignal.any([signal, timeoutSignal(timings.manifestTimeoutMs)]);
+      const bound = AbortSignal.any([signal, timeoutSignal(clock, timings.manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
       pending.manifestName = name;
       pending.stored = { manifest, handle: await storage.put(name, [encodeManifest(manifest)], bound) };

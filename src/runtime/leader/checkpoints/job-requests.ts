@@ -11,10 +11,10 @@ import type { RecordFacts } from "../../../../machines/job-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import { phaseInWords } from "../../../../machines/words.ts";
 import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
+import type { Clock } from "../../../clock.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
 import type { Host, MachineEvent } from "../../actor.ts";
-import type { Clock } from "../../clock.ts";
 
 /** An outcome is kept for so long at least: many times the pause between two questions of a client. */
 const REMEMBERED_MS = 60_000;

@@ -22,10 +22,10 @@ import {
   writeSavepoint,
 } from "../../../checkpoint/savepoint.ts";
 import { type CheckpointStorage, neededObjects } from "../../../checkpoint/storage.ts";
+import type { Clock } from "../../../clock.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { DisconnectedError, describeError } from "../../../errors.ts";
 import type { MachineEvent } from "../../actor.ts";
-import type { Clock } from "../../clock.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface SavepointsOptions {

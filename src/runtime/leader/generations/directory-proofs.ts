@@ -10,9 +10,9 @@
  */
 
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import type { Clock, Timer } from "../../../clock.ts";
 import type { LeaderAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
-import type { Clock, Timer } from "../../clock.ts";
 import { directoryRefusal } from "./registration.ts";
 
 export interface DirectoryProofsOptions {

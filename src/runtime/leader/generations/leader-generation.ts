@@ -10,13 +10,13 @@
  */
 import type { SubtaskName } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import type { Clock } from "../../../clock.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { Deployment, GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
 import { shapes } from "../../../control/shapes.ts";
 import type { Subscription } from "../../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
-import type { Clock } from "../../clock.ts";
 import { newLife } from "../../life.ts";
 
 export interface LeaderGenerationOptions {

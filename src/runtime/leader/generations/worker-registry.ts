@@ -9,12 +9,12 @@
  */
 import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
 import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
+import type { Clock, Timer } from "../../../clock.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { JobReport, PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import { shapes } from "../../../control/shapes.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import { NoRespondersError } from "../../../errors.ts";
-import type { Clock, Timer } from "../../clock.ts";
 import type { Timings } from "../../timings.ts";
 
 interface Worker {
