@@ -12,20 +12,31 @@ import type { Bus, MessageHandler, Reply, Subscription } from "../dataflow/chann
 import { DisconnectedError, invariant, NoRespondersError, RequestTimeoutError } from "../errors.ts";
 import { startTimer } from "../timer.ts";
 
-export interface MemoryBrokerOptions {
-  /** Bytes, default 1 MiB as in nats-server. */
-  readonly payloadBytesMax?: number;
-  /** True loses the message; the subject of an answer is "_INBOX". Default: nothing is lost. */
-  readonly drop?: (subject: string, body: Uint8Array) => boolean;
-  /** Runs `turn` later, never at once. Default `setImmediate`. */
-  readonly later?: (turn: () => void) => void;
+/** The time of one connection's process. */
+export interface BusTime {
   /** Calls `fire` after `ms`; returns how to cancel that. Default `setTimeout`. */
   readonly startTimer?: (ms: number, fire: () => void) => () => void;
   /** Milliseconds on a clock that never goes back. Default `performance.now()`. */
   readonly now?: () => number;
 }
 
+/** Of all connections that have none of their own. */
+export interface MemoryBrokerOptions extends BusTime {
+  /** Bytes, default 1 MiB as in nats-server. */
+  readonly payloadBytesMax?: number;
+  /** True loses the message; the subject of an answer is "_INBOX". Default: nothing is lost. */
+  readonly drop?: (subject: string, body: Uint8Array) => boolean;
+  /** Runs `turn` later, never at once. Default `setImmediate`. */
+  readonly later?: (turn: () => void) => void;
+  /**
+   * Brings what one connection sends to another one, or the broker's word (`from` is `to`), by calling `arrive`. A simulation does that
+   * late, not at all or twice. Default: at once, in the broker's turn.
+   */
+  readonly carry?: (arrive: () => void, from: MemoryBus, to: MemoryBus) => void;
+}
+
 interface Message {
+  readonly from: MemoryBus;
   readonly subject: string;
   readonly body: Uint8Array;
   readonly order: number;
@@ -33,6 +44,7 @@ interface Message {
 }
 
 interface PendingRequest {
+  readonly bus: MemoryBus;
   answer(body: Uint8Array): void;
   fail(error: Error): void;
 }
@@ -42,8 +54,8 @@ type Turn = () => void;
 
 export class MemoryBroker {
   readonly payloadBytesMax: number;
-  readonly now: () => number;
-  readonly startTimer: (ms: number, fire: () => void) => () => void;
+  readonly #time: Required<BusTime>;
+  readonly #carry: (arrive: () => void, from: MemoryBus, to: MemoryBus) => void;
   readonly #drop: (subject: string, body: Uint8Array) => boolean;
   readonly #later: (turn: () => void) => void;
   readonly #buses = new Set<MemoryBus>();
@@ -52,14 +64,14 @@ export class MemoryBroker {
 
   constructor(options: MemoryBrokerOptions = {}) {
     this.payloadBytesMax = options.payloadBytesMax ?? 1024 * 1024;
-    this.now = options.now ?? (() => performance.now());
-    this.startTimer = options.startTimer ?? startTimer;
+    this.#time = { now: options.now ?? (() => performance.now()), startTimer: options.startTimer ?? startTimer };
+    this.#carry = options.carry ?? ((arrive) => arrive());
     this.#drop = options.drop ?? (() => false);
     this.#later = options.later ?? ((turn) => void setImmediate(turn));
   }
 
-  connect(): MemoryBus {
-    const bus = new MemoryBus(this);
+  connect(time: BusTime = {}): MemoryBus {
+    const bus = new MemoryBus(this, { ...this.#time, ...time });
     this.#buses.add(bus);
     return bus;
   }
@@ -72,10 +84,15 @@ export class MemoryBroker {
     return ++this.#order;
   }
 
-  send(subject: string, body: Uint8Array, request: PendingRequest | undefined): void {
+  send(from: MemoryBus, subject: string, body: Uint8Array, request: PendingRequest | undefined): void {
     if (this.#drop(subject, body)) return;
-    const message = { subject, body: body.slice(), order: this.nextOrder(), request };
+    const message = { from, subject, body: body.slice(), order: this.nextOrder(), request };
     this.enqueue(() => this.#route(message));
+  }
+
+  /** The broker's word to one connection. */
+  tell(bus: MemoryBus, turn: Turn): void {
+    this.enqueue(() => this.#carry(turn, bus, bus));
   }
 
   enqueue(turn: Turn): void {
@@ -93,13 +110,15 @@ export class MemoryBroker {
     const handlers = [...this.#buses].flatMap((bus) => bus.handlersOf(message.subject, message.order));
     const { request } = message;
     if (request !== undefined && handlers.length === 0) {
-      request.fail(new NoRespondersError(`request to "${message.subject}": nobody answers there`));
+      const error = new NoRespondersError(`request to "${message.subject}": nobody answers there`);
+      this.#carry(() => request.fail(error), request.bus, request.bus);
     }
     for (const { bus, handler } of handlers) {
       const reply =
         request === undefined ? undefined : (body: Uint8Array): void => this.#answer(bus, request, body);
+      const arrive = () => handler(message.body, reply, message.subject);
       try {
-        handler(message.body, reply, message.subject);
+        this.#carry(arrive, message.from, bus);
       } catch (error) {
         // As on NATS: other subscribers get the message all the same, and the error ends up where nobody catches it.
         queueMicrotask(() => {
@@ -112,12 +131,13 @@ export class MemoryBroker {
   #answer(responder: MemoryBus, request: PendingRequest, body: Uint8Array): void {
     if (!responder.connected || this.#drop("_INBOX", body)) return;
     const copy = body.slice();
-    this.enqueue(() => request.answer(copy));
+    this.enqueue(() => this.#carry(() => request.answer(copy), responder, request.bus));
   }
 }
 
 export class MemoryBus implements Bus {
   readonly #broker: MemoryBroker;
+  readonly #time: Required<BusTime>;
   readonly #subscriptions = new Map<
     Subscription,
     { matches: Matcher; handler: MessageHandler; since: number }
@@ -128,9 +148,10 @@ export class MemoryBus implements Bus {
   #closed = false;
 
   /** By `MemoryBroker.connect`. */
-  constructor(broker: MemoryBroker) {
+  constructor(broker: MemoryBroker, time: Required<BusTime>) {
     this.#broker = broker;
-    this.#connectedSince = broker.now();
+    this.#time = time;
+    this.#connectedSince = time.now();
   }
 
   get connected(): boolean {
@@ -143,7 +164,7 @@ export class MemoryBus implements Bus {
 
   publish(subject: string, body: Uint8Array): void {
     this.#checkSize(subject, body);
-    if (this.connected) this.#broker.send(subject, body, undefined);
+    if (this.connected) this.#broker.send(this, subject, body, undefined);
   }
 
   async request(
@@ -162,17 +183,18 @@ export class MemoryBus implements Bus {
         act();
       };
       const request: PendingRequest = {
+        bus: this,
         answer: (answer) => {
           if (!this.#requests.has(request) || !isAnswer({ body: answer, header: noHeader })) return;
           settle(() => resolve(answer));
         },
         fail: (error) => settle(() => reject(error)),
       };
-      const cancelTimer = this.#broker.startTimer(timeoutMs, () =>
+      const cancelTimer = this.#time.startTimer(timeoutMs, () =>
         request.fail(new RequestTimeoutError(`${what}: no answer in time`)),
       );
       this.#requests.add(request);
-      this.#broker.send(subject, body, request);
+      this.#broker.send(this, subject, body, request);
     });
   }
 
@@ -204,7 +226,7 @@ export class MemoryBus implements Bus {
   async flush(): Promise<void> {
     if (!this.connected) throw new DisconnectedError("flush: not connected");
     await new Promise<void>((resolve, reject) => {
-      this.#broker.enqueue(() =>
+      this.#broker.tell(this, () =>
         this.connected
           ? resolve()
           : reject(new RequestTimeoutError("flush: the connection was lost before the answer came")),
@@ -213,7 +235,7 @@ export class MemoryBus implements Bus {
   }
 
   connectedForMs(): number {
-    return this.#connectedSince === undefined || this.#closed ? 0 : this.#broker.now() - this.#connectedSince;
+    return this.#connectedSince === undefined || this.#closed ? 0 : this.#time.now() - this.#connectedSince;
   }
 
   onReconnect(listener: () => void): Subscription {
@@ -239,8 +261,8 @@ export class MemoryBus implements Bus {
   /** For tests: the connection is back. */
   reconnect(): void {
     if (this.connected || this.#closed) return;
-    this.#connectedSince = this.#broker.now();
-    this.#broker.enqueue(() => {
+    this.#connectedSince = this.#time.now();
+    this.#broker.tell(this, () => {
       if (!this.connected) return;
       for (const listener of [...this.#listeners]) listener();
     });

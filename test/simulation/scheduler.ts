@@ -1,0 +1,196 @@
+/**
+ * Virtual time: one queue of everything that will happen in all processes of a simulation, in an order that the seed decides.
+ *
+ * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (faults.ts), what travels (network.ts).
+ *
+ * - V1 One step at a time: a timer, a turn or an arrival of one process, and then every promise that can settle by it.
+ * - V2 Nothing else happens: no step waits for real time or real I/O. So the same seed makes the same steps.
+ * - V3 What belongs to a process that is dead never happens; what belongs to one that is paused happens when it goes on, in order.
+ * - V4 Time does not stand still within a step: each look at the clock costs some of it, so turns end in other places.
+ */
+import { createHash } from "node:crypto";
+import type { Clock, Timer } from "../../src/clock.ts";
+import type { Random } from "../chaos/random.ts";
+
+interface Step {
+  atMs: number;
+  order: number;
+  readonly process: VirtualProcess;
+  readonly what: string;
+  readonly run: () => void;
+  canceled: boolean;
+}
+
+const EPOCH_MS = 1_700_000_000_000;
+/** A timer fires late by up to this much. */
+const LATE_MS_MAX = 1;
+const TURN_MS_MAX = 0.1;
+const SLOW_TURN_MS_MAX = 5;
+const LOOK_MS_MAX = 0.4;
+
+export class Scheduler {
+  readonly random: Random;
+  /** The process whose step is under way. */
+  current: VirtualProcess | undefined;
+  steps = 0;
+  #nowMs = 0;
+  #order = 0;
+  #processes = 0;
+  /** A binary heap: the next step comes first. */
+  readonly #queue: Step[] = [];
+  readonly #trace = createHash("sha256");
+
+  constructor(random: Random) {
+    this.random = random;
+  }
+
+  /** Milliseconds since the simulation began. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  process(name: string): VirtualProcess {
+    return new VirtualProcess(this, `${name}${++this.#processes}`);
+  }
+
+  /** Ids are as random as the seed. */
+  readonly newId = (): string =>
+    Math.floor(this.random.next() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0") + this.#order.toString(16);
+
+  /** Becomes part of the trace. */
+  note(line: string): void {
+    this.#trace.update(`${this.#nowMs} ${line}\n`);
+  }
+
+  /** Of all steps and notes so far. */
+  traceHash(): string {
+    return this.#trace.copy().digest("hex").slice(0, 16);
+  }
+
+  /** A look at the clock. */
+  spend(): number {
+    if (this.random.next() < 0.2) this.#nowMs += this.random.next() * LOOK_MS_MAX;
+    return this.#nowMs;
+  }
+
+  add(process: VirtualProcess, atMs: number, what: string, run: () => void): Step {
+    const step = { atMs, order: ++this.#order, process, what, run, canceled: false };
+    this.#push(step);
+    return step;
+  }
+
+  /** Steps until `isOver`, or until no step is left, or `boundMs` of virtual time have passed. Answers whether it is over. */
+  async run(isOver: () => boolean, boundMs: number): Promise<boolean> {
+    const endMs = this.#nowMs + boundMs;
+    while (!isOver()) {
+      const step = this.#pop();
+      if (step === undefined || step.atMs > endMs) return false;
+      await this.#perform(step);
+    }
+    return true;
+  }
+
+  async #perform(step: Step): Promise<void> {
+    const { process } = step;
+    if (step.canceled || process.dead) return;
+    if (process.pausedUntilMs > Math.max(this.#nowMs, step.atMs)) {
+      step.atMs = process.pausedUntilMs;
+      step.order = ++this.#order;
+      this.#push(step);
+      return;
+    }
+    this.#nowMs = Math.max(this.#nowMs, step.atMs);
+    this.steps++;
+    this.note(`${process.name} ${step.what}`);
+    this.current = process;
+    step.run();
+    // The platform settles every promise that can settle before it comes back here.
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    this.current = undefined;
+  }
+
+  #push(step: Step): void {
+    const queue = this.#queue;
+    let at = queue.push(step) - 1;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!isBefore(step, queue[above]!)) break;
+      queue[at] = queue[above]!;
+      at = above;
+    }
+    queue[at] = step;
+  }
+
+  #pop(): Step | undefined {
+    const queue = this.#queue;
+    const first = queue[0];
+    const last = queue.pop();
+    if (first === undefined || last === undefined || queue.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= queue.length) break;
+      if (below + 1 < queue.length && isBefore(queue[below + 1]!, queue[below]!)) below++;
+      if (!isBefore(queue[below]!, last)) break;
+      queue[at] = queue[below]!;
+      at = below;
+    }
+    queue[at] = last;
+    return first;
+  }
+}
+
+const isBefore = (a: Step, b: Step): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+
+/** The time of one process, which may be paused, and is no more once it is dead. */
+export class VirtualProcess implements Clock {
+  readonly name: string;
+  dead = false;
+  pausedUntilMs = 0;
+  /** How far its wall clock is off. */
+  offsetMs = 0;
+  readonly #scheduler: Scheduler;
+
+  constructor(scheduler: Scheduler, name: string) {
+    this.#scheduler = scheduler;
+    this.name = name;
+  }
+
+  nowMs(): number {
+    return Math.floor(EPOCH_MS + this.#scheduler.spend() + this.offsetMs);
+  }
+
+  elapsedMs(): number {
+    return this.#scheduler.spend();
+  }
+
+  after(ms: number, run: () => void): Timer {
+    if (ms === Number.POSITIVE_INFINITY) return { cancel: () => {} };
+    const { random, nowMs } = this.#scheduler;
+    const atMs = nowMs + Math.max(0, ms) + random.next() * LATE_MS_MAX;
+    const step = this.#scheduler.add(this, atMs, "timer", run);
+    return {
+      cancel: () => {
+        step.canceled = true;
+      },
+    };
+  }
+
+  later(run: () => void): void {
+    const { random, nowMs } = this.#scheduler;
+    const most = random.next() < 0.02 ? SLOW_TURN_MS_MAX : TURN_MS_MAX;
+    this.#scheduler.add(this, nowMs + random.next() * most, "turn", run);
+  }
+
+  /** Resolves in a step of its own, `ms` from now. Never, once the process is dead. */
+  passes(ms: number, what: string): Promise<void> {
+    return new Promise((resolve) => this.#scheduler.add(this, this.#scheduler.nowMs + ms, what, resolve));
+  }
+
+  /** Runs `act` in a step of this process. */
+  acts(what: string, act: () => void): void {
+    this.#scheduler.add(this, this.#scheduler.nowMs, what, act);
+  }
+}
