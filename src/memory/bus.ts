@@ -64,7 +64,10 @@ export class MemoryBroker {
 
   constructor(options: MemoryBrokerOptions = {}) {
     this.payloadBytesMax = options.payloadBytesMax ?? 1024 * 1024;
-    this.#time = { now: options.now ?? (() => performance.now()), startTimer: options.startTimer ?? startTimer };
+    this.#time = {
+      now: options.now ?? (() => performance.now()),
+      startTimer: options.startTimer ?? startTimer,
+    };
     this.#carry = options.carry ?? ((arrive) => arrive());
     this.#drop = options.drop ?? (() => false);
     this.#later = options.later ?? ((turn) => void setImmediate(turn));

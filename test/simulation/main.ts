@@ -43,7 +43,10 @@ for (let seed = first; seed < first + seeds; seed++) {
 if (seeds === 1) {
   const again = await simulate(first);
   if (again.traceHash !== hashes[0])
-    tellFailure({ ...again, findings: [`the second run went another way: ${again.traceHash}, ${hashes[0]}`] });
+    tellFailure({
+      ...again,
+      findings: [`the second run went another way: ${again.traceHash}, ${hashes[0]}`],
+    });
 }
 console.log(values.json ? JSON.stringify(report) : inWords());
 process.exit(report.failures.length === 0 ? 0 : 1);
@@ -67,7 +70,16 @@ function tellFailure({ seed, findings, story }: Outcome): void {
 }
 
 function inWords(): string {
-  const { seeds: ran, schedulesWithFaults, faults, crashes, checkpoints, recoveries, virtualHours, failures } = report;
+  const {
+    seeds: ran,
+    schedulesWithFaults,
+    faults,
+    crashes,
+    checkpoints,
+    recoveries,
+    virtualHours,
+    failures,
+  } = report;
   return (
     `${ran} seeds, ${schedulesWithFaults} with faults: ${faults} faults (${crashes} crashes), ${checkpoints} checkpoints, ` +
     `${recoveries} recoveries, ${virtualHours.toFixed(2)} virtual hours; failures: ${failures.length}; ` +

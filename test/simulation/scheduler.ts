@@ -85,9 +85,8 @@ export class Scheduler {
   async run(isOver: () => boolean, boundMs: number): Promise<boolean> {
     const endMs = this.#nowMs + boundMs;
     while (!isOver()) {
-      const step = this.#pop();
-      if (step === undefined || step.atMs > endMs) return false;
-      await this.#perform(step);
+      if ((this.#queue[0]?.atMs ?? Number.POSITIVE_INFINITY) > endMs) return false;
+      await this.#perform(this.#pop()!);
     }
     return true;
   }

@@ -120,7 +120,10 @@ class Storm {
     const world = this.#world;
     const { random } = world.scheduler;
     const [act, role] = kind.split("-") as [string, Role];
-    const members = kind === "step-clock" ? [...world.members("worker"), ...world.members("coordinator")] : world.members(role);
+    const members =
+      kind === "step-clock"
+        ? [...world.members("worker"), ...world.members("coordinator")]
+        : world.members(role);
     if (members.length === 0) return;
     const member = random.pick(members);
     this.#counts.faults++;

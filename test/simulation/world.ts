@@ -65,7 +65,8 @@ export class SimulatedWorld {
     this.#driver = scheduler.process("driver");
     const { random } = scheduler;
     const records = random.between(100, 400);
-    for (let i = 0; i < records; i++) this.logs[random.between(0, 3)]!.append(`w${random.between(0, WORDS - 1)}`);
+    for (let i = 0; i < records; i++)
+      this.logs[random.between(0, 3)]!.append(`w${random.between(0, WORDS - 1)}`);
     const unaligned = random.next() < 0.4;
     const perSecond = random.between(5, 40);
     const job = defineJob(
@@ -81,8 +82,14 @@ export class SimulatedWorld {
         restart: { strategy: "exponential-delay", initialBackoff: 100, maxBackoff: 2000 },
       },
       (builder) => {
-        const left = builder.source("left", this.#paced(memorySource(this.logs.slice(0, 2), { until: "end" }), perSecond));
-        const right = builder.source("right", this.#paced(memorySource(this.logs.slice(2), { until: "end" }), perSecond));
+        const left = builder.source(
+          "left",
+          this.#paced(memorySource(this.logs.slice(0, 2), { until: "end" }), perSecond),
+        );
+        const right = builder.source(
+          "right",
+          this.#paced(memorySource(this.logs.slice(2), { until: "end" }), perSecond),
+        );
         left
           .union(right)
           .keyBy((word) => word)
@@ -94,7 +101,10 @@ export class SimulatedWorld {
               emit({ word, count: state.count.get() });
             },
           })
-          .sink("counts", memorySink(this.network.target(this.target), { partMessagesMax: random.between(1, 50) }));
+          .sink(
+            "counts",
+            memorySink(this.network.target(this.target), { partMessagesMax: random.between(1, 50) }),
+          );
       },
     );
     const flags = { "heartbeat.pingInterval": 500, "heartbeat.timeout": "5 s" };
@@ -108,7 +118,9 @@ export class SimulatedWorld {
 
   start(role: Role): void {
     const process = this.scheduler.process(role);
-    process.acts("starts", () => (role === "worker" ? this.#startWorker(process) : this.#startCoordinator(process)));
+    process.acts("starts", () =>
+      role === "worker" ? this.#startWorker(process) : this.#startCoordinator(process),
+    );
   }
 
   /** Those that live, oldest first. */
@@ -135,7 +147,9 @@ export class SimulatedWorld {
   cut({ process, bus }: Member, ms: number): void {
     this.tell(`${process.name} is cut off for ${Math.round(ms)} ms`);
     process.acts("is cut off", () => bus.disconnect());
-    void this.#driver.passes(ms, "reconnects").then(() => process.acts("is connected", () => bus.reconnect()));
+    void this.#driver
+      .passes(ms, "reconnects")
+      .then(() => process.acts("is connected", () => bus.reconnect()));
   }
 
   stepClock({ process }: Member, ms: number): void {
@@ -206,7 +220,9 @@ export class SimulatedWorld {
       // As its process would: it ends at once (P29).
       onStuck: () => this.crash(member),
     });
-    void worker.start().catch((error) => this.tell(`${process.name} does not start: ${describeError(error)}`));
+    void worker
+      .start()
+      .catch((error) => this.tell(`${process.name} does not start: ${describeError(error)}`));
   }
 
   #startCoordinator(process: VirtualProcess): void {
@@ -264,7 +280,11 @@ export class SimulatedWorld {
   }
 }
 
-function pacedReader<T>(reader: SourceReader<T>, process: VirtualProcess, perSecond: number): SourceReader<T> {
+function pacedReader<T>(
+  reader: SourceReader<T>,
+  process: VirtualProcess,
+  perSecond: number,
+): SourceReader<T> {
   const everyMs = 1000 / perSecond;
   let nextMs = process.elapsedMs();
   let wake: () => void = () => {};

@@ -9,6 +9,7 @@ const SLOW = [
   "src/nats/server/",
   "test/support/compiled.ts",
   "test/support/memory-world.ts",
+  "test/simulation/world.ts",
   "test/model/protocol/explore.ts",
   "test/model/reference-search.ts",
 ];
