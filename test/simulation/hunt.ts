@@ -1,0 +1,63 @@
+/** Runs the simulation on a copy of the tree with one mutation in it, until a seed fails. */
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Mutation } from "./mutations.ts";
+
+export interface Hunt {
+  readonly mutation: string;
+  /** undefined: no seed has found it. */
+  readonly foundBy: number | undefined;
+  readonly findings: readonly string[];
+}
+
+const COPIED = ["src", "machines", "test/simulation", "test/chaos/random.ts", "package.json"];
+
+/** @param root of the repository */
+export async function hunt(mutation: Mutation, seedsMax: number, root = findRoot()): Promise<Hunt> {
+  const copy = await mkdtemp(join(tmpdir(), "tidemark-mutation-"));
+  try {
+    for (const path of COPIED) {
+      await mkdir(dirname(join(copy, path)), { recursive: true });
+      await cp(join(root, path), join(copy, path), { recursive: true });
+    }
+    await symlink(join(root, "node_modules"), join(copy, "node_modules"));
+    const file = join(copy, mutation.file);
+    await writeFile(file, mutate(await readFile(file, "utf8"), mutation));
+    const report = JSON.parse(await simulateIn(copy, seedsMax));
+    const [failure] = report.failures;
+    return { mutation: mutation.name, foundBy: failure?.seed, findings: failure?.findings ?? [] };
+  } finally {
+    await rm(copy, { recursive: true });
+  }
+}
+
+/** @throws Error when the text is not there exactly once */
+export function mutate(text: string, { name, file, find, replace }: Mutation): string {
+  const parts = text.split(find);
+  if (parts.length !== 2)
+    throw new Error(`mutation "${name}": its text is ${parts.length - 1} times in ${file}`);
+  return parts.join(replace);
+}
+
+function simulateIn(copy: string, seedsMax: number): Promise<string> {
+  const jiti = join(copy, "node_modules/jiti/lib/jiti-cli.mjs");
+  const asked = ["--seeds", String(seedsMax), "--until-failure", "--no-mutations", "--json"];
+  return new Promise((resolve, reject) => {
+    execFile(
+      process.execPath,
+      [jiti, join(copy, "test/simulation/main.ts"), ...asked],
+      { cwd: copy, maxBuffer: 2 ** 26 },
+      // A failing seed is what is hoped for: its exit code is 1.
+      (error, stdout, stderr) => (stdout === "" ? reject(error ?? new Error(stderr)) : resolve(stdout)),
+    );
+  });
+}
+
+function findRoot(): string {
+  const here = fileURLToPath(import.meta.url);
+  const at = here.lastIndexOf(here.endsWith(".js") ? "/dist/test/" : "/test/");
+  return here.slice(0, at);
+}

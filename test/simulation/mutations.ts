@@ -1,0 +1,101 @@
+/**
+ * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a test holds that
+ * each still fits its file.
+ */
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  /** Occurs once in the file. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "acknowledged though it is not stored",
+    file: "src/runtime/worker/subtask-snapshots.ts",
+    find: "this.#fail(checkpointId, describeError(error));",
+    replace: 'this.#options.tell({ type: "snapshot.stored", checkpointId });',
+  },
+  {
+    name: "a gap in a channel is not noticed",
+    file: "src/dataflow/channel/remote-channel.ts",
+    find: "if (sequence !== next) {",
+    replace: "if (sequence < next) {",
+  },
+  {
+    name: "a frame that comes again is taken again",
+    file: "src/dataflow/channel/remote-channel.ts",
+    find: "if (sequence <= this.#lastSequence) return;",
+    replace:
+      "if (sequence < this.#lastSequence) return;\n    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);",
+  },
+  {
+    name: "credit is granted twice",
+    file: "src/dataflow/channel/remote-channel.ts",
+    find: "this.#framesTaken++;",
+    replace: "this.#framesTaken += 2;",
+  },
+  {
+    name: "some key groups are dropped on restore",
+    file: "src/state/heap/restorer.ts",
+    find: "groups[keyGroup - keyGroups.first]",
+    replace: "groups[keyGroup % 8 === 3 ? -1 : keyGroup - keyGroups.first]",
+  },
+  {
+    name: "restored transactions are committed newest first",
+    file: "src/runtime/worker/sink-transactions.ts",
+    find: "a.checkpointId - b.checkpointId",
+    replace: "b.checkpointId - a.checkpointId",
+  },
+  {
+    name: "a barrier does not block its channel",
+    file: "src/runtime/worker/barriers.ts",
+    find: "gate.block(channel);",
+    replace: "",
+  },
+  {
+    name: "a barrier goes out in front of its records",
+    file: "src/dataflow/output.ts",
+    find: "sendBehindAll(control: ControlFrame): void {",
+    replace:
+      'sendBehindAll(control: ControlFrame): void {\n    if (control.kind === "barrier") return this.#channel.send(control);',
+  },
+  {
+    name: "records that a barrier has overtaken are not restored",
+    file: "src/runtime/worker/channel-state.ts",
+    find: "gate.restore(channel, frame);",
+    replace: "",
+  },
+  {
+    name: "a source begins again where it was dealt its splits",
+    file: "src/dataflow/source.ts",
+    find: "position: restored?.[i]?.position",
+    replace: "position: undefined",
+  },
+  {
+    name: "a sweep takes live objects",
+    file: "src/checkpoint/reachability.ts",
+    find: ".filter(({ name }) => !reached.has(name))",
+    replace: ".filter(({ name }) => reached.size >= 0 || name)",
+  },
+  {
+    name: "an unknown outcome of a store is taken for stored",
+    file: "src/runtime/leader/record-writer.ts",
+    find: "const answer = await store.compareAndSet(key, value, revision);",
+    replace:
+      'const answer = await store.compareAndSet(key, value, revision).catch(() => ({ outcome: "stored" as const, revision: revision + 1 }));',
+  },
+  {
+    name: "a commit that is tried again is written again",
+    file: "src/connectors/memory-sink.ts",
+    find: "const committed = partsCommitted(this.#markers.get(writer)!.marker, checkpointId, parts.length);",
+    replace: "const committed = 0;",
+  },
+  {
+    name: "an open transaction is not cut at the barrier",
+    file: "src/runtime/worker/sink-transactions.ts",
+    find: "if (preparing === undefined) continue;",
+    replace: "if (preparing === undefined || checkpointId % 5 === 3) continue;",
+  },
+];
