@@ -13,8 +13,7 @@
  * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored. Of savepoints no more
  *     than `savepointsMax` are, the others wait in the queue; a suspension waits for none of them. None is started while more than
  *     `maxConcurrent` old ones are still being deleted.
- * G7  A completed checkpoint subsumes every older pending one. Savepoints are never subsumed, and only the one that the
- *     job stops with subsumes.
+ * G7  A completed checkpoint subsumes every older pending one. Savepoints never are; only that of a stop subsumes.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job
  *     ends with: the interval rests, and requests are refused (Flink's NOT_ALL_REQUIRED_TASKS_RUNNING).
