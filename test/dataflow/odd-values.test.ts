@@ -1,5 +1,9 @@
 /** What an object hides is refused in every mode, on every way out of a function, also when some ordinary ones went before. */
-import { describe, expect, test } from "vitest";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { fileSink } from "../../src/connectors/file-sink.ts";
 import { jsonText } from "../../src/connectors/json-text.ts";
 import { buildChain } from "../../src/dataflow/chain.ts";
 import type { OperatorDefinition } from "../../src/dataflow/operators/contract.ts";
@@ -7,7 +11,8 @@ import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { inRow, map, process, reduce } from "../support/operators.ts";
+import { prepare, sinkEnvironment } from "../contracts/sink.contract.ts";
+import { inRow, map, process, reduce, sink } from "../support/operators.ts";
 
 const ordinary = () => ({ id: 1, tags: ["a", "b"] });
 
@@ -117,4 +122,48 @@ describe("as JSON, by a sink", () => {
       else expect(() => jsonText(value())).toThrow(words);
     },
   );
+});
+
+describe("in a file, by a file sink", () => {
+  const lineBefore = '{"id":1,"tags":["a","b"]}';
+
+  async function opened(encode: "json" | "text") {
+    const directory = await mkdtemp(join(tmpdir(), "tidemark-odd-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const writer = await fileSink({ directory, encode }).open(sinkEnvironment({}));
+    const chain = buildChain(
+      { id: "vertex", parallelism: 1, operators: inRow([make, sink("lines")]) },
+      { subtaskIndex: 0, maxParallelism: 128, output: () => () => {}, writer: () => writer },
+    );
+    /** What a reader finds once the transaction is committed. */
+    const committed = async () => {
+      await writer.commit(await prepare(writer, 1, []));
+      const files = (await readdir(directory)).filter((name) => !name.startsWith("."));
+      const texts = await Promise.all(files.map((name) => readFile(join(directory, name), "utf8")));
+      return texts.join("");
+    };
+    return { take: (value: () => unknown) => chain.heads[0]!(value, NO_TIMESTAMP), committed };
+  }
+
+  test.each(Object.entries(odd))(
+    "%s is one line as JSON knows it, or is refused and leaves no part of a line",
+    async (_, [value, words, isJson]) => {
+      const { take, committed } = await opened("json");
+      take(ordinary);
+      if (isJson) take(value);
+      else {
+        expect(() => take(value)).toThrow(/^operator "lines".*a record cannot be written as JSON/);
+        expect(() => take(value)).toThrow(words);
+      }
+      const lines = isJson ? [lineBefore, JSON.stringify(value())] : [lineBefore];
+      expect(await committed()).toBe(`${lines.join("\n")}\n`);
+    },
+  );
+
+  test.each(Object.entries(odd))("%s is no text", async (_, [value]) => {
+    const { take, committed } = await opened("text");
+    take(() => lineBefore);
+    expect(() => take(value)).toThrow(/^operator "lines".*encode answered an? \w+.*, and text is needed/);
+    expect(await committed()).toBe(`${lineBefore}\n`);
+  });
 });
