@@ -8,7 +8,7 @@ export const isSavepoint = ({ savepoint }: CheckpointRequest): boolean => savepo
 /** Repeated until it is served. */
 export const isOfTheEnd = ({ reason }: CheckpointRequest): boolean =>
   reason === "final" || reason === "suspend";
-/** Asked for by somebody who waits for so long only (P49). */
+/** A client asked for it, and waits for so long only (P49). */
 export const isSuspension = ({ reason }: CheckpointRequest): boolean => reason === "suspend";
 /** Once it is asked for, the interval rests. */
 export const endsTheJob = ({ reason }: CheckpointRequest): boolean =>

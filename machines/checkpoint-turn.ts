@@ -10,7 +10,7 @@ export interface Pending {
   readonly request: CheckpointRequest;
 }
 
-/** Of the machine's context. */
+/** The part of the machine's context that decides whose turn it is. */
 interface Turn {
   readonly queue: readonly CheckpointRequest[];
   readonly pending: readonly Pending[];

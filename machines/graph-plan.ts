@@ -16,21 +16,21 @@ export interface OperatorPlan {
   /** For people, and for telling one job from another. */
   readonly kind: string;
   readonly inputs: readonly InputPlan[];
-  /** Of a loop: ids of the operators whose records come back to it. */
+  /** Ids of the operators whose records come back to it; only a loop has some. */
   readonly feedback?: readonly string[];
-  /** Of keyed operators: names of their states, sorted: what a resume must find again. */
+  /** Names of its keyed states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
   /** The states are the operator's own and not of the user's naming. */
   readonly ownStates?: true;
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;
-  /** Of sources. */
+  /** Its input ends; only sources say so. */
   readonly bounded?: boolean;
-  /** Of sources. */
+  /** Its input can be read again; only sources say so. */
   readonly replayable?: boolean;
-  /** Of sinks: what the sink promises by itself. */
+  /** What the sink promises by itself. */
   readonly guarantee?: "exactly-once" | "at-least-once" | "none";
-  /** Of sinks: its transactions wait for the decision. */
+  /** The sink's transactions wait for the decision. */
   readonly transactional?: boolean;
 }
 

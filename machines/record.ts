@@ -209,7 +209,7 @@ function dispose(
     };
   if (status === "created" || status === "running")
     return { refused: `job ${job} is ${status}: end it first, for example with "tidemark cancel ${job}"` };
-  // Whoever asked for it the first time may have been killed while the objects went.
+  // The client that asked for it the first time may have been killed while the objects went.
   if (isDisposedOf(record, what)) return { record };
   if (isTombstone(record)) return { refused: nothingToDispose(record) };
   const abandoned = abandonedWith(record, "dispose", atMs);
@@ -240,7 +240,7 @@ function isDisposedOf({ disposed }: JobRecord, what: DisposalTarget): boolean {
   return disposed !== undefined && (what === "job" ? disposed === "job" : what === "checkpoints");
 }
 
-/** Of a job that keeps nothing. */
+/** The refusal for a job that keeps nothing. */
 export function nothingToDispose(record: JobRecord): string {
   const { job, status } = record;
   return isTombstone(record)

@@ -78,7 +78,7 @@ export interface OperatorStateHandle {
 export type StateHandle = KeyedStateHandle | OperatorStateHandle;
 
 export interface CommittableHandle {
-  /** Of the job that wrote it: a fork commits what it inherits under the name of whom it has it from (P4). */
+  /** The job that wrote it: a fork commits what it inherits under the name of the job that it has it from (P4). */
   readonly incarnation: string;
   readonly sink: string;
   readonly writer: number;
@@ -100,8 +100,8 @@ export interface SubtaskSnapshot {
   readonly alignmentMs: number;
   readonly syncMs: number;
   readonly asyncMs: number;
-  /** Of its objects. */
+  /** The sum over its objects. */
   readonly bytes: number;
-  /** Of `channels`, inline ones included. */
+  /** The sum over `channels`, inline ones included. */
   readonly persistedInFlightBytes: number;
 }

@@ -47,7 +47,7 @@ export type SubtaskEvent =
       readonly checkpointId: number;
       readonly alignment: BarrierAlignment;
       readonly feedback?: true;
-      /** Of a source: the job is to stop with it. */
+      /** The job is to stop with it; only a source's barrier says so. */
       readonly stop?: true;
     }
   /** It will not come: the leader has aborted its checkpoint. */

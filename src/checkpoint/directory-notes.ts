@@ -12,7 +12,7 @@ import { describeError, StorageRefusedError, StorageStalledError } from "../erro
 /** The disk is full or does not answer: that passes, and says nothing about where the directory is. */
 const PASSING = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "EAGAIN", "EINTR"];
 
-/** Of every note's file. The directory may also be the home of other files. */
+/** The beginning of the name of every note's file. The directory may also be the home of other files. */
 const START = ".tidemark-note-";
 
 /** Longer than any proof takes. */

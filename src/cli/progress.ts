@@ -124,7 +124,7 @@ export interface Screen {
   write(text: string): unknown;
 }
 
-/** Lines that stay, and below them, on a terminal, one that is replaced. What nobody reads is left out, and counted. */
+/** Lines that stay, and below them, on a terminal, one that is replaced. What the reader does not take is left out, and counted. */
 export class ProgressScreen {
   readonly #screen: Screen;
   readonly #everyMs: number;

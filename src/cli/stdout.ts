@@ -5,7 +5,7 @@
  * Owns: that no write holds the process up, and that an answer which could not be written is known. Does not own: how the
  * command ends then (exit.ts).
  *
- * - O1 A write never waits. What the reader does not take is kept in this process, so whoever writes what may be left out asks
+ * - O1 A write never waits. What the reader does not take is kept in this process, so a writer of what may be left out asks
  *   `isBehind` first.
  * - O2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */

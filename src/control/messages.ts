@@ -139,7 +139,7 @@ export interface RestoreRequest {
   readonly mode: "claim" | "no-claim";
   /** Operators whose state is given up. */
   readonly drop: readonly string[];
-  /** Of a savepoint that its job went back behind: what it holds pending is written whether it was before or not (P59). */
+  /** What a savepoint that its job went back behind holds pending is written, whether it was before or not (P59). */
   readonly writeAgain: boolean;
 }
 

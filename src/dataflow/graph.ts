@@ -32,7 +32,7 @@ export interface ChainedInput {
 
 export interface ChainedOperator {
   readonly operator: OperatorDefinition;
-  /** Those that somebody reads. */
+  /** The outputs that an operator or an edge reads. */
   readonly outputs: readonly ChainedOutput[];
 }
 

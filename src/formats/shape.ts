@@ -77,7 +77,7 @@ interface Issue {
   readonly path: readonly PropertyKey[];
 }
 
-/** Of the members of a union, the one that fits furthest says what is wrong. */
+/** The member of a union that fits furthest says what is wrong. */
 function deepest(issue: z.core.$ZodIssue): Issue {
   if (issue.code !== "invalid_union") return issue;
   const inner = issue.errors.flatMap((some) => some.slice(0, 1).map(deepest));

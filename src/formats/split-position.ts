@@ -4,7 +4,7 @@ import { ObjectCorruptError } from "../errors.ts";
 import { encodeValue } from "./codec.ts";
 import { text, unpacked } from "./shape.ts";
 
-/** Of `split`, what the engine reads; the rest and `position` only the source understands, and looks at. */
+/** The part of `split` that the engine reads; only the source understands the rest and `position`, and looks at them. */
 export interface StoredSplitPosition {
   readonly split: {
     readonly id: string;

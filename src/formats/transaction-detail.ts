@@ -5,16 +5,16 @@ import { count, problemIn, text } from "./shape.ts";
 
 const VERSION = 1;
 
-/** Of a JetStream sink. */
+/** The detail of a JetStream sink. */
 export interface StreamTransactionDetail {
   readonly version: typeof VERSION;
-  /** Of each staged object, in their order: messages and end offset of each part, flat: [messages, end, messages, end, …]. */
+  /** For each staged object, in their order: messages and end offset of each part, flat: [messages, end, messages, end, …]. */
   readonly segments: readonly (readonly number[])[];
   /** Base64 of the only segment, which is not staged then. */
   readonly inline?: string;
 }
 
-/** Of a file sink. */
+/** The detail of a file sink. */
 export interface FileTransactionDetail {
   readonly version: typeof VERSION;
   readonly file: string;

@@ -38,7 +38,7 @@ export interface SubtaskRestore {
 export const NOTHING: SubtaskRestore = { states: [], transactions: [], channels: [], finished: false };
 
 /**
- * Of a manifest that fits both graphs (restore-plan.ts).
+ * The manifest fits both graphs (restore-plan.ts).
  *
  * @param from the graph that it was taken of
  * @param dropped operators that begin without state

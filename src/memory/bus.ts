@@ -20,7 +20,7 @@ export interface BusTime {
   readonly now?: () => number;
 }
 
-/** Of all connections that have none of their own. */
+/** The time of all connections that have none of their own. */
 export interface MemoryBrokerOptions extends BusTime {
   /** Bytes, default 1 MiB as in nats-server. */
   readonly payloadBytesMax?: number;

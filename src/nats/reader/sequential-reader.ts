@@ -44,7 +44,7 @@ export interface SequentialReaderOptions<T> {
   readonly stream: string;
   /** `created` of the stream at discovery: a stream with another one is another stream. */
   readonly created: string;
-  /** Of the stream at discovery; undefined: it does not matter. */
+  /** The retention that the stream had at discovery; undefined: it does not matter. */
   readonly retention?: StreamInfo["config"]["retention"] | undefined;
   /** Subject filters that do not overlap; empty: all messages. */
   readonly filters: readonly string[];

@@ -50,7 +50,7 @@ export interface BucketShape {
   readonly messageBytesMax: number;
 }
 
-/** Nobody waits longer for a better message. */
+/** A command waits no longer for a better message. */
 const DIAGNOSIS_MS = 2000;
 /** JetStream's error code where an account wants a size limit for every stream. */
 const MAX_BYTES_REQUIRED = 10113;
@@ -127,7 +127,7 @@ async function added(
 
 interface BucketProblem {
   readonly text: string;
-  /** Of `nats stream edit`; undefined: the setting cannot be taken back. */
+  /** The flags of `nats stream edit`; undefined: the setting cannot be taken back. */
   readonly flag?: string;
 }
 

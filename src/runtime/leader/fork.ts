@@ -40,7 +40,7 @@ export interface RestorableState extends SavepointMetadata {
 }
 
 export interface RestoreSources {
-  /** Of checkpoints; asked for only where a retained one is meant. */
+  /** The storage of checkpoints; asked for only where a retained one is meant. */
   readonly findStorage: () => Promise<CheckpointStorage>;
   readonly openStorage: OpenStorage;
   readonly recordOf: (job: string) => Promise<JobRecord | undefined>;
@@ -112,7 +112,7 @@ async function readRetained(location: string, sources: RestoreSources): Promise<
 
 interface Fitting {
   readonly source: RestorableState;
-  /** Of the new job's subtasks. */
+  /** The snapshots of the new job's subtasks. */
   readonly subtasks: SubtaskSnapshot[];
 }
 
@@ -169,7 +169,7 @@ export async function assertForkable(
   }
 }
 
-/** Of an incarnation that no record has named yet. What cannot be deleted is swept by the job's first generation. */
+/** The objects belong to an incarnation that no record has named yet. What cannot be deleted is swept by the job's first generation. */
 async function removeAll(
   at: { readonly job: string; readonly incarnation: string },
   storage: CheckpointStorage,

@@ -45,7 +45,7 @@ export function restorableSubtasks(
   const isLiving =
     record.incarnation === manifest.incarnation &&
     (record.status === "created" || record.status === "running");
-  // Its markers stand in front of what the savepoint holds, and nobody moves them on any more.
+  // Its markers stand in front of what the savepoint holds, and no process moves them on any more.
   if (fallback.next === null && !isLiving) return subtasks;
   const sinks = [...new Set(doubtful.map(({ sink }) => sink))];
   throw new RequestRefusedError(

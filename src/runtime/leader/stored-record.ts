@@ -1,4 +1,4 @@
-/** Reading a job's record, whoever does it. */
+/** Reading a job's record, for leaders and commands. */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { jobKey, parseRecord } from "../../formats/job-record.ts";
 import type { RecordStore, StoredRecord } from "../record-store.ts";

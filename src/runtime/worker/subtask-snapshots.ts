@@ -53,7 +53,7 @@ export interface Cut {
   /** What must be durable at the target before the acknowledgement. */
   readonly flushed: readonly Promise<void>[];
   readonly alignmentMs: number;
-  /** Of `Clock.elapsedMs`. */
+  /** A time of `Clock.elapsedMs`. */
   readonly startedMs: number;
 }
 

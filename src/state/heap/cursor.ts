@@ -44,7 +44,7 @@ interface Collected {
 
 export class HeapCursor implements SnapshotCursor {
   private readonly options: HeapCursorOptions;
-  /** Of groups that have changed since the cut, and are not read yet. */
+  /** Views of groups that have changed since the cut, and are not read yet. */
   private readonly views = new Map<RowGroup, GroupView>();
   private open = true;
   private group = 0;

@@ -21,7 +21,7 @@ import type { Block } from "./block.ts";
 
 /** V8 gives a constructor that it knows nothing of room for 8 fields in the object itself. */
 const FIELDS_MAX = 8;
-/** Of one table: an object used as a dictionary has ever new ones. */
+/** Layouts that one table has at most: an object used as a dictionary has ever new ones. */
 const LAYOUTS_MAX = 16;
 const OBJECT = Object.prototype;
 

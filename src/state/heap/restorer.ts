@@ -28,7 +28,7 @@ interface ChunkRows {
   readonly keys: readonly Key[];
   readonly namespaces: readonly Namespace[] | undefined;
   readonly deleted: ReadonlySet<number> | undefined;
-  /** Of those that are not deleted. */
+  /** The values of the rows that are not deleted. */
   readonly values: readonly unknown[];
 }
 

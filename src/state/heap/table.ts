@@ -53,14 +53,14 @@ export class HeapTable implements StateTable, CutReaders {
   private readonly columns = new ColumnEncoder();
   private readonly rows = new Rows();
   private readonly groups: readonly RowGroup[];
-  /** Of the cuts that are open, oldest first. */
+  /** The cursors of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
   private key: Key = "";
   private hash = 0;
   private namespace: Namespace = undefined;
   /** The key's group; -1: there was no key yet. */
   private group = -1;
-  /** Of the current key and namespace, once it was looked up; -1: there is none. */
+  /** The row of the current key and namespace, once it was looked up; -1: there is none. */
   private row = -1;
   private lookedUp = false;
   /** Where it is; undefined: it was never looked up. */

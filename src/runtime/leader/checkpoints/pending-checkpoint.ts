@@ -39,7 +39,7 @@ export function detailOf(
   return `${why}; it waited for ${missing.map(({ subtask, phase }) => `${subtask} (${phase})`).join(", ")}`;
 }
 
-/** Of its own: snapshots and manifest, not what transactions have staged (P15). */
+/** Its own objects: snapshots and manifest, not what transactions have staged (P15). */
 export function uploadedBy({ snapshots, manifestName }: Pending): string[] {
   const names = [...snapshots.values()].flatMap(snapshotObjects).map(({ name }) => name);
   return manifestName === undefined ? names : [...names, manifestName];
