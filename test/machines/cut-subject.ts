@@ -11,9 +11,9 @@ import type { RecordsFrame } from "../../src/dataflow/channel/frame.ts";
 import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../src/dataflow/input-gate.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../../src/runtime/actor.ts";
-import { Barriers } from "../../src/runtime/worker/barriers.ts";
-import type { ChannelCollection } from "../../src/runtime/worker/channel-state.ts";
-import { GateInput } from "../../src/runtime/worker/subtask-input.ts";
+import type { ChannelCollection } from "../../src/runtime/worker/snapshots/channel-state.ts";
+import { Barriers } from "../../src/runtime/worker/subtask/barriers.ts";
+import { GateInput } from "../../src/runtime/worker/subtask/input.ts";
 import { barrierFrame } from "../support/frames.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

@@ -13,7 +13,7 @@ export interface Mutation {
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "acknowledged though it is not stored",
-    file: "src/runtime/worker/subtask-snapshots.ts",
+    file: "src/runtime/worker/snapshots/subtask-snapshots.ts",
     find: "this.#fail(checkpointId, describeError(error));",
     replace: 'this.#options.tell({ type: "snapshot.stored", checkpointId });',
   },
@@ -44,13 +44,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "restored transactions are committed newest first",
-    file: "src/runtime/worker/sink-transactions.ts",
+    file: "src/runtime/worker/sinks/sink-transactions.ts",
     find: "a.checkpointId - b.checkpointId",
     replace: "b.checkpointId - a.checkpointId",
   },
   {
     name: "a barrier does not block its channel",
-    file: "src/runtime/worker/barriers.ts",
+    file: "src/runtime/worker/subtask/barriers.ts",
     find: "gate.block(channel);",
     replace: "",
   },
@@ -63,7 +63,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "records that a barrier has overtaken are not restored",
-    file: "src/runtime/worker/channel-state.ts",
+    file: "src/runtime/worker/snapshots/channel-state.ts",
     find: "gate.restore(channel, frame);",
     replace: "",
   },
@@ -94,7 +94,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an open transaction is not cut at the barrier",
-    file: "src/runtime/worker/sink-transactions.ts",
+    file: "src/runtime/worker/sinks/sink-transactions.ts",
     find: "if (preparing === undefined) continue;",
     replace: "if (preparing === undefined || checkpointId % 5 === 3) continue;",
   },

@@ -30,8 +30,8 @@ import { assign, NOTHING, type SubtaskRestore } from "../../job/assignment.ts";
 import { planOf } from "../../job/plan.ts";
 import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
-import type { LoopPlace } from "./loop-rounds.ts";
-import { Subtask } from "./subtask.ts";
+import type { LoopPlace } from "./subtask/rounds.ts";
+import { Subtask } from "./subtask/subtask.ts";
 
 export interface GenerationOptions extends WorkerSurroundings {
   readonly worker: string;

@@ -32,7 +32,7 @@ import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
 import { DirectoryClaim } from "./directory-claim.ts";
 import { Generation, restoresOf } from "./generation.ts";
-import { untilItWorks } from "./staging.ts";
+import { untilItWorks } from "./sinks/staging.ts";
 
 export interface WorkerOptions extends WorkerSurroundings {
   /** Random per process start (P5). */

@@ -5,42 +5,47 @@
  * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
  * (machines/subtask.ts).
  */
-import type { FeedbackChannels } from "../../../machines/alignment.ts";
-import type { DeclineReason, StateHandle, SubtaskName } from "../../../machines/protocol.ts";
-import { type SubtaskEffects, subtaskMachine } from "../../../machines/subtask.ts";
-import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
-import { buildChain, type Chain } from "../../dataflow/chain.ts";
-import type { ChannelId, ControlFrame } from "../../dataflow/channel/frame.ts";
-import type { SubtaskEnvironment } from "../../dataflow/connector.ts";
-import { firstOf, senderOf, type Vertex } from "../../dataflow/graph.ts";
-import { openReader } from "../../dataflow/guarded-source.ts";
-import type { InputGate } from "../../dataflow/input-gate.ts";
-import { isSplits, splitsHandle, splitsIn } from "../../dataflow/operators/source.ts";
-import type { EdgeOutput } from "../../dataflow/output.ts";
+import type { FeedbackChannels } from "../../../../machines/alignment.ts";
+import type { DeclineReason, StateHandle, SubtaskName } from "../../../../machines/protocol.ts";
+import { type SubtaskEffects, subtaskMachine } from "../../../../machines/subtask.ts";
+import type {
+  Deployment,
+  GenerationRequest,
+  SubtaskMessage,
+  SubtaskReport,
+} from "../../../control/messages.ts";
+import { buildChain, type Chain } from "../../../dataflow/chain.ts";
+import type { ChannelId, ControlFrame } from "../../../dataflow/channel/frame.ts";
+import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
+import { firstOf, senderOf, type Vertex } from "../../../dataflow/graph.ts";
+import { openReader } from "../../../dataflow/guarded-source.ts";
+import type { InputGate } from "../../../dataflow/input-gate.ts";
+import { isSplits, splitsHandle, splitsIn } from "../../../dataflow/operators/source.ts";
+import type { EdgeOutput } from "../../../dataflow/output.ts";
 import {
   positionsOf,
   type SourceReader,
   type SourceSplit,
   type SplitPosition,
   splitsOf,
-} from "../../dataflow/source.ts";
-import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../errors.ts";
-import type { SubtaskRestore } from "../../job/assignment.ts";
-import { keyGroupRangeOf } from "../../state/key-groups.ts";
-import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
-import { stepEvent } from "../step-event.ts";
-import type { WorkerSurroundings } from "../surroundings.ts";
+} from "../../../dataflow/source.ts";
+import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../../errors.ts";
+import type { SubtaskRestore } from "../../../job/assignment.ts";
+import { keyGroupRangeOf } from "../../../state/key-groups.ts";
+import { type EffectHandlers, Host, type MachineEvent } from "../../actor.ts";
+import { stepEvent } from "../../step-event.ts";
+import type { WorkerSurroundings } from "../../surroundings.ts";
+import { SinkTransactions } from "../sinks/sink-transactions.ts";
+import { createStagingArea, readerOf } from "../sinks/staging.ts";
+import { restoreChannels } from "../snapshots/channel-state.ts";
+import { restoreKeyedState } from "../snapshots/restore.ts";
+import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
 import { Barriers } from "./barriers.ts";
-import { restoreChannels } from "./channel-state.ts";
 import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
-import { type LoopPlace, LoopRounds } from "./loop-rounds.ts";
-import { SinkTransactions } from "./sink-transactions.ts";
+import { endedInput, GateInput, type InputCounter, sourceInput } from "./input.ts";
+import { type LoopPlace, LoopRounds } from "./rounds.ts";
 import { SkippedInput } from "./skipped-input.ts";
-import { createStagingArea, readerOf } from "./staging.ts";
-import { endedInput, GateInput, type InputCounter, sourceInput } from "./subtask-input.ts";
-import { SubtaskLoop } from "./subtask-loop.ts";
-import { SubtaskSnapshots } from "./subtask-snapshots.ts";
-import { restoreKeyedState } from "./subtask-state.ts";
+import { SubtaskLoop } from "./turns.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {
   readonly vertex: Vertex;

@@ -13,20 +13,20 @@ import {
   alignmentMachine,
   type FeedbackChannels,
   missingChannels,
-} from "../../../machines/alignment.ts";
+} from "../../../../machines/alignment.ts";
 import {
   type BarrierTrackerEffects,
   barrierTrackerMachine,
   missingFromTracker,
-} from "../../../machines/barrier-tracker.ts";
-import type { BarrierAlignment, CheckpointOptions } from "../../../machines/protocol.ts";
-import type { Clock } from "../../clock.ts";
-import type { ChannelId, CheckpointFrame } from "../../dataflow/channel/frame.ts";
-import type { InputGate } from "../../dataflow/input-gate.ts";
-import { invariant } from "../../errors.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
-import { ChannelCollection } from "./channel-state.ts";
-import type { GateInput } from "./subtask-input.ts";
+} from "../../../../machines/barrier-tracker.ts";
+import type { BarrierAlignment, CheckpointOptions } from "../../../../machines/protocol.ts";
+import type { Clock } from "../../../clock.ts";
+import type { ChannelId, CheckpointFrame } from "../../../dataflow/channel/frame.ts";
+import type { InputGate } from "../../../dataflow/input-gate.ts";
+import { invariant } from "../../../errors.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import { ChannelCollection } from "../snapshots/channel-state.ts";
+import type { GateInput } from "./input.ts";
 
 export interface BarriersOptions {
   readonly host: Host;

@@ -12,9 +12,9 @@
  * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
  * Y5  Whatever throws in here ends the subtask; nothing is processed afterwards.
  */
-import type { Clock } from "../../clock.ts";
-import type { EdgeOutput } from "../../dataflow/output.ts";
-import type { SinkWriter } from "../../dataflow/sink.ts";
+import type { Clock } from "../../../clock.ts";
+import type { EdgeOutput } from "../../../dataflow/output.ts";
+import type { SinkWriter } from "../../../dataflow/sink.ts";
 
 /** What the loop takes input from: a source reader or an input gate. */
 export interface LoopInput {

@@ -1,14 +1,14 @@
 /** Snapshots of one subtask on their way to the storage. */
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { Deployment } from "../../src/control/messages.ts";
-import { buildChain } from "../../src/dataflow/chain.ts";
-import { MemoryStorage } from "../../src/memory/storage.ts";
-import { Troubles } from "../../src/observe/troubles.ts";
-import type { LoopWork, SubtaskLoop } from "../../src/runtime/worker/subtask-loop.ts";
-import { SubtaskSnapshots } from "../../src/runtime/worker/subtask-snapshots.ts";
-import { inRow, reduce } from "../support/operators.ts";
-import { until } from "../support/until.ts";
+import { systemClock } from "../../../src/clock.ts";
+import type { Deployment } from "../../../src/control/messages.ts";
+import { buildChain } from "../../../src/dataflow/chain.ts";
+import { MemoryStorage } from "../../../src/memory/storage.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
+import { SubtaskSnapshots } from "../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
+import type { LoopWork, SubtaskLoop } from "../../../src/runtime/worker/subtask/turns.ts";
+import { inRow, reduce } from "../../support/operators.ts";
+import { until } from "../../support/until.ts";
 
 const sum = reduce(
   "sum",

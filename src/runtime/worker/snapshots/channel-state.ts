@@ -10,17 +10,17 @@
  * V3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
  */
 
-import type { ChannelStateHandle, ObjectHandle } from "../../../machines/protocol.ts";
-import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import { type Clock, nextTurn } from "../../clock.ts";
-import { type ChannelId, describeChannel, type InFlightRecords } from "../../dataflow/channel/frame.ts";
-import { FrameEncoder } from "../../dataflow/channel/frame-codec.ts";
-import { countRecords, decodeStored, encodeStored } from "../../dataflow/channel/stored-records.ts";
-import type { InputGate } from "../../dataflow/input-gate.ts";
-import { invariant, ObjectCorruptError } from "../../errors.ts";
-import { newLife } from "../life.ts";
-import type { GateInput } from "./subtask-input.ts";
-import type { LoopWork } from "./subtask-loop.ts";
+import type { ChannelStateHandle, ObjectHandle } from "../../../../machines/protocol.ts";
+import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import { type Clock, nextTurn } from "../../../clock.ts";
+import { type ChannelId, describeChannel, type InFlightRecords } from "../../../dataflow/channel/frame.ts";
+import { FrameEncoder } from "../../../dataflow/channel/frame-codec.ts";
+import { countRecords, decodeStored, encodeStored } from "../../../dataflow/channel/stored-records.ts";
+import type { InputGate } from "../../../dataflow/input-gate.ts";
+import { invariant, ObjectCorruptError } from "../../../errors.ts";
+import { newLife } from "../../life.ts";
+import type { GateInput } from "../subtask/input.ts";
+import type { LoopWork } from "../subtask/turns.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;

@@ -1,5 +1,5 @@
 /** How far one subtask is with each checkpoint that is not over: what shows the channel that blocks it. */
-import type { SubtaskProgress } from "../../control/messages.ts";
+import type { SubtaskProgress } from "../../../control/messages.ts";
 
 export interface CheckpointsUnderWayOptions {
   /** Where its input comes from, in words, by channel. */

@@ -1,12 +1,12 @@
 /** The two kinds of input of a subtask, as the loop takes them: a source reader, or the gate of its channels. */
-import type { Clock } from "../../clock.ts";
-import type { Chain } from "../../dataflow/chain.ts";
-import type { CheckpointFrame, RecordsFrame } from "../../dataflow/channel/frame.ts";
-import type { InputGate } from "../../dataflow/input-gate.ts";
-import type { Collect, SourceReader } from "../../dataflow/source.ts";
-import { OperatorError, SourcePositionError } from "../../errors.ts";
-import type { LoopRounds } from "./loop-rounds.ts";
-import type { LoopInput } from "./subtask-loop.ts";
+import type { Clock } from "../../../clock.ts";
+import type { Chain } from "../../../dataflow/chain.ts";
+import type { CheckpointFrame, RecordsFrame } from "../../../dataflow/channel/frame.ts";
+import type { InputGate } from "../../../dataflow/input-gate.ts";
+import type { Collect, SourceReader } from "../../../dataflow/source.ts";
+import { OperatorError, SourcePositionError } from "../../../errors.ts";
+import type { LoopRounds } from "./rounds.ts";
+import type { LoopInput } from "./turns.ts";
 
 /** Records taken from a source between two looks at credit and clock. */
 const RECORDS_PER_POLL = 128;

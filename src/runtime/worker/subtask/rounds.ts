@@ -3,10 +3,10 @@
  *
  * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/loop.ts).
  */
-import { type LoopEffects, loopMachine } from "../../../machines/loop.ts";
-import type { RoundFrame } from "../../dataflow/channel/frame.ts";
-import type { EdgeOutput } from "../../dataflow/output.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../actor.ts";
+import { type LoopEffects, loopMachine } from "../../../../machines/loop.ts";
+import type { RoundFrame } from "../../../dataflow/channel/frame.ts";
+import type { EdgeOutput } from "../../../dataflow/output.ts";
+import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 
 /** Where in a loop a subtask is. */
 export interface LoopPlace {

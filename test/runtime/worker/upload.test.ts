@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type CheckpointStorage, stateObjects } from "../../src/checkpoint/storage.ts";
-import { systemClock } from "../../src/clock.ts";
-import { StorageRefusedError } from "../../src/errors.ts";
-import { MemoryStorage } from "../../src/memory/storage.ts";
-import { SnapshotUpload } from "../../src/runtime/worker/snapshot-upload.ts";
-import type { EncodedChunk } from "../../src/state/contract.ts";
+import { type CheckpointStorage, stateObjects } from "../../../src/checkpoint/storage.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { StorageRefusedError } from "../../../src/errors.ts";
+import { MemoryStorage } from "../../../src/memory/storage.ts";
+import { SnapshotUpload } from "../../../src/runtime/worker/snapshots/upload.ts";
+import type { EncodedChunk } from "../../../src/state/contract.ts";
 
 const unhandled: unknown[] = [];
 const note = (reason: unknown) => void unhandled.push(reason);

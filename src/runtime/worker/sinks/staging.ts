@@ -1,9 +1,9 @@
 /** Durable bytes of one sink subtask's transactions (P15): named by sink, writer and a counter of this generation. */
-import { type CheckpointStorage, type ObjectHandle, objectNames } from "../../checkpoint/storage.ts";
-import { type Clock, pauseOn } from "../../clock.ts";
-import type { StagingArea } from "../../dataflow/sink.ts";
-import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
-import { retryOf } from "../../errors.ts";
+import { type CheckpointStorage, type ObjectHandle, objectNames } from "../../../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../../../clock.ts";
+import type { StagingArea } from "../../../dataflow/sink.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
+import { retryOf } from "../../../errors.ts";
 
 const RETRY_MS = 250;
 /** Objects looked for at a time. */

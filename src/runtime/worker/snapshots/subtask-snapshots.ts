@@ -16,16 +16,16 @@ import type {
   StateHandle,
   SubtaskName,
   SubtaskSnapshot,
-} from "../../../machines/protocol.ts";
-import { type CheckpointStorage, objectNames, snapshotObjects } from "../../checkpoint/storage.ts";
-import type { Clock } from "../../clock.ts";
-import type { Deployment } from "../../control/messages.ts";
-import type { StateCut } from "../../dataflow/chain.ts";
-import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
-import { describeError, invariant, retryOf } from "../../errors.ts";
+} from "../../../../machines/protocol.ts";
+import { type CheckpointStorage, objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
+import type { Clock } from "../../../clock.ts";
+import type { Deployment } from "../../../control/messages.ts";
+import type { StateCut } from "../../../dataflow/chain.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
+import { describeError, invariant, retryOf } from "../../../errors.ts";
+import type { LoopWork, SubtaskLoop } from "../subtask/turns.ts";
 import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
-import { SnapshotUpload } from "./snapshot-upload.ts";
-import type { LoopWork, SubtaskLoop } from "./subtask-loop.ts";
+import { SnapshotUpload } from "./upload.ts";
 
 export interface SubtaskSnapshotsOptions {
   readonly subtask: SubtaskName;

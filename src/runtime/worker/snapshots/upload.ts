@@ -2,7 +2,7 @@
  * The asynchronous part of one subtask's snapshot: encodes the cut in slices between records, and uploads it.
  *
  * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap/cursor.ts), when slices
- * run (subtask-loop.ts).
+ * run (subtask/turns.ts).
  *
  * U1  What is written is the cut, whatever records do to the live state meanwhile.
  * U2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding stops until they
@@ -15,12 +15,12 @@ import type {
   ObjectHandle,
   SnapshotSegment,
   StatePiece,
-} from "../../../machines/protocol.ts";
-import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import type { Clock } from "../../clock.ts";
-import type { StateCut } from "../../dataflow/chain.ts";
-import { SegmentIndex } from "../../state/snapshot/segments.ts";
-import { newLife } from "../life.ts";
+} from "../../../../machines/protocol.ts";
+import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
+import type { Clock } from "../../../clock.ts";
+import type { StateCut } from "../../../dataflow/chain.ts";
+import { SegmentIndex } from "../../../state/snapshot/segments.ts";
+import { newLife } from "../../life.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
