@@ -174,7 +174,7 @@ export class OperatorError extends TidemarkError {
     if (position !== undefined) this.at(position);
   }
 
-  /** The source loop knows where the record came from; the operator that threw does not. */
+  /** The turn that polls the source knows where the record came from; the operator that threw does not. */
   at(position: string): this {
     if (this.position === undefined) {
       this.position = position;

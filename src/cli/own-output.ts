@@ -1,4 +1,4 @@
-/** Whether a job would read what it writes: a loop over a stream that never ends. Looked at when a job is submitted. */
+/** Whether a job would read what it writes, which would never end. Looked at when a job is submitted. */
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";

@@ -39,7 +39,7 @@ export class InputGate {
     this.#openCount = channels.length;
     for (const [i, channel] of channels.entries()) {
       channel.onFrame(() => {
-        // A frame behind a barrier is no reason to run: the loop would spin for nothing during the alignment.
+        // A frame behind a barrier is no reason to run: turns would follow each other for nothing during the alignment.
         if (!this.#blocked[i]) this.#wake?.();
       });
     }

@@ -2,7 +2,7 @@
  * The end of an operator chain: one edge, from this subtask to all subtasks that it feeds.
  *
  * Owns: which channel a record takes, the buffers in which records wait for their frame. Does not own: time (the
- * subtask's loop calls `flush` every few ms) or the decision to stop taking input (it asks `hasCredit`).
+ * subtask's turns call `flush` every few ms) or the decision to stop taking input (they ask `hasCredit`).
  *
  * - O1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
  *   record collected before it and in front of every later one.

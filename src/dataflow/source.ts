@@ -58,7 +58,7 @@ export type Collect<T> = (value: T, timestamp: number) => void;
 /** No event time is known for a record. */
 export const NO_TIMESTAMP = Number.NEGATIVE_INFINITY;
 
-/** All methods are called from the subtask's loop, never concurrently. */
+/** All methods are called in the turns of the subtask, never concurrently. */
 export interface SourceReader<T> {
   /** Called again and again while the subtask runs. Synchronous: emits at most `recordsMax` records and returns. */
   poll(collect: Collect<T>, recordsMax: number): PollStatus;

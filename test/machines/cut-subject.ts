@@ -137,7 +137,7 @@ export class CutSubject {
     return true;
   }
 
-  /** As the loop does: what waits for a border first, then a slice of a frame. */
+  /** As a turn does: what waits for a border first, then a slice of a frame. */
   read(): boolean {
     let ran = false;
     for (let run = this.#requests.shift(); run !== undefined; run = this.#requests.shift()) {

@@ -1,6 +1,6 @@
 /**
  * The contract of a channel's two ends. Implementations: inside a process (local-channel.ts), over the bus
- * (remote-channel.ts). One writer, one reader, each driven by its subtask's loop.
+ * (remote-channel.ts). One writer, one reader, each driven by the turns of its subtask.
  *
  * H1 The reader gets a prefix of what was sent, in order, each frame once; or the generation fails. Never other data.
  * H2 Records frames that were sent and not yet taken never exceed the window, except by `overdraw`.

@@ -83,7 +83,7 @@ export interface OpenOperator {
   close?(): void | Promise<void>;
 }
 
-/** Work that is done in slices, so that the subtask's loop can look at credit and clock between two of them. */
+/** Work that is done in slices, so that a turn of the subtask can look at credit and clock between two of them. */
 export interface Slices {
   /** Does the next, far less than a millisecond of the engine's work. true: there is more. */
   step(): boolean;

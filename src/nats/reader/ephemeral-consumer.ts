@@ -316,7 +316,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#state = "creating";
     const attempt = this.#attempt;
     let missingSince: number | undefined;
-    // At once, but not in a tight loop with a server that lets consumers be made and then refuses every pull.
+    // At once, but not at full speed from a server that lets consumers be made and then refuses every pull.
     if (this.#barren > 1) await pause(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#barren, RETRY_WAIT_MAX_MS));
     if (attempt !== this.#attempt) return;
     for (let waitMs = RETRY_WAIT_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS)) {

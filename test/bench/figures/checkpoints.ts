@@ -2,7 +2,7 @@
  * What checkpoints cost beside throughput: how long they take, how long they stop a subtask, what the event loop feels.
  *
  * Durations are the coordinator's, trigger to decision, at 10^5 keys and a checkpoint every 200 ms, saturated and at
- * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the loop's delay is measured inside the
+ * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the event loop's delay is measured inside the
  * worker (loop-delays.ts). Not measured: a slow storage, alignment between processes.
  */
 import type { FeedEvent } from "../../../src/observe/feed.ts";
@@ -114,7 +114,7 @@ export async function measurePauses(
     });
     const delays = loopDelaysOf(job.workers[0]!.lines, job.events);
     if (Number.isNaN(delays.snapshotting.p99Ms))
-      throw new Error("no delay of the loop was seen in a snapshot");
+      throw new Error("no delay of the event loop was seen in a snapshot");
     return [
       p99(SYNC, syncMs),
       loop(LOOP, delays.snapshotting),

@@ -6,7 +6,7 @@ import { buildChain } from "../../../src/dataflow/chain.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
 import { SubtaskSnapshots } from "../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
-import type { LoopWork, SubtaskLoop } from "../../../src/runtime/worker/subtask/turns.ts";
+import type { Turns, TurnWork } from "../../../src/runtime/worker/subtask/turns.ts";
 import { inRow, reduce } from "../../support/operators.ts";
 import { until } from "../../support/until.ts";
 
@@ -38,12 +38,12 @@ test("each of several cuts is stored with the state at its own; one that is canc
     troubles: new Troubles(systemClock),
     tell: (event) => told.push(event),
   });
-  const works = new Set<LoopWork>();
+  const works = new Set<TurnWork>();
   snapshots.workIn({
-    beginWork: (work: LoopWork) => works.add(work),
-    dropWork: (work: LoopWork) => works.delete(work),
+    beginWork: (work: TurnWork) => works.add(work),
+    dropWork: (work: TurnWork) => works.delete(work),
     wake: () => {},
-  } as unknown as SubtaskLoop);
+  } as unknown as Turns);
   const take = (checkpointId: number) =>
     snapshots.take({
       checkpointId,

@@ -20,7 +20,7 @@ import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../../errors.ts";
 import { newLife } from "../../life.ts";
 import type { GateInput } from "../subtask/input.ts";
-import type { LoopWork } from "../subtask/turns.ts";
+import type { TurnWork } from "../subtask/turns.ts";
 
 /** Objects stay small enough to be read in one piece. */
 const OBJECT_BYTES_MAX = 16 * 1024 * 1024;
@@ -79,7 +79,7 @@ interface EncodedChannel {
 }
 
 /** Encodes between records, then stores. */
-export class ChannelStateUpload implements LoopWork {
+export class ChannelStateUpload implements TurnWork {
   readonly #options: ChannelStateUploadOptions;
   readonly #abort = newLife();
   readonly #encoder = new FrameEncoder();

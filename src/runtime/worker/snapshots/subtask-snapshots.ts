@@ -23,7 +23,7 @@ import type { Deployment } from "../../../control/messages.ts";
 import type { StateCut } from "../../../dataflow/chain.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
-import type { LoopWork, SubtaskLoop } from "../subtask/turns.ts";
+import type { Turns, TurnWork } from "../subtask/turns.ts";
 import { type ChannelCollection, ChannelStateUpload } from "./channel-state.ts";
 import { SnapshotUpload } from "./upload.ts";
 
@@ -60,7 +60,7 @@ export interface Cut {
 interface TakenSnapshot {
   readonly cut: Cut;
   readonly upload: SnapshotUpload;
-  readonly work: LoopWork;
+  readonly work: TurnWork;
   readonly syncMs: number;
   states: readonly StateHandle[];
 }
@@ -78,7 +78,7 @@ export class SubtaskSnapshots {
   readonly #writing: TroubleWatch;
   /** Of what is not acknowledged: every put that was begun, canceled ones included (W2). */
   readonly #puts = new Map<number, Begun[]>();
-  #loop: SubtaskLoop | undefined;
+  #turns: Turns | undefined;
 
   constructor(options: SubtaskSnapshotsOptions) {
     this.#options = options;
@@ -86,8 +86,8 @@ export class SubtaskSnapshots {
   }
 
   /** Before the first cut. */
-  workIn(loop: SubtaskLoop): void {
-    this.#loop = loop;
+  workIn(turns: Turns): void {
+    this.#turns = turns;
   }
 
   has(checkpointId: number): boolean {
@@ -95,8 +95,8 @@ export class SubtaskSnapshots {
   }
 
   take(cut: Cut): void {
-    const loop = this.#loop;
-    invariant(loop !== undefined, "a snapshot before the restore");
+    const turns = this.#turns;
+    invariant(turns !== undefined, "a snapshot before the restore");
     const { keyGroups, inlineBytesMax, clock } = this.#options;
     const upload = new SnapshotUpload({
       clock,
@@ -105,9 +105,9 @@ export class SubtaskSnapshots {
       storage: this.#remembering(cut.checkpointId),
       inlineBytesMax,
       objectName: (part) => objectNames.state({ ...this.#place(cut.checkpointId), part }),
-      onRoom: () => loop.wake(),
+      onRoom: () => turns.wake(),
     });
-    const work: LoopWork = {
+    const work: TurnWork = {
       step: (deadlineMs) => {
         const more = upload.step(deadlineMs);
         if (!upload.encoded) return more ? "more" : "waiting";
@@ -121,7 +121,7 @@ export class SubtaskSnapshots {
     for (const flush of cut.flushed) flush.catch(() => undefined);
     // Without keyed state there is nothing to wait for.
     if (upload.encoded) void this.#awaitStored(taken);
-    else loop.beginWork(work);
+    else turns.beginWork(work);
   }
 
   /** The records that its barrier has overtaken are complete. */
@@ -141,7 +141,7 @@ export class SubtaskSnapshots {
       onFailed: (error) => this.#fail(checkpointId, describeError(error)),
     });
     this.#channelUploads.set(checkpointId, upload);
-    this.#loop?.beginWork(upload);
+    this.#turns?.beginWork(upload);
   }
 
   cancel(checkpointId: number): void {
@@ -150,8 +150,8 @@ export class SubtaskSnapshots {
     this.#forget(checkpointId);
     taken?.upload.cancel();
     channels?.cancel();
-    if (taken !== undefined) this.#loop?.dropWork(taken.work);
-    if (channels !== undefined) this.#loop?.dropWork(channels);
+    if (taken !== undefined) this.#turns?.dropWork(taken.work);
+    if (channels !== undefined) this.#turns?.dropWork(channels);
   }
 
   /** Answers the names of what may be in the storage, when nothing is under way any more. */

@@ -35,7 +35,7 @@ export interface SnapshotUploadOptions {
   readonly inlineBytesMax: number;
   /** Name of the object that holds the given part of this snapshot. */
   readonly objectName: (part: number) => string;
-  /** More room for encoded bytes: the loop may go on. */
+  /** More room for encoded bytes: encoding may go on. */
   readonly onRoom: () => void;
 }
 

@@ -1,4 +1,4 @@
-/** The two kinds of input of a subtask, as the loop takes them: a source reader, or the gate of its channels. */
+/** The two kinds of input of a subtask, as its turns take them: a source reader, or the gate of its channels. */
 import type { Clock } from "../../../clock.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { CheckpointFrame, RecordsFrame } from "../../../dataflow/channel/frame.ts";
@@ -6,7 +6,7 @@ import type { InputGate } from "../../../dataflow/input-gate.ts";
 import type { Collect, SourceReader } from "../../../dataflow/source.ts";
 import { OperatorError, SourcePositionError } from "../../../errors.ts";
 import type { LoopRounds } from "./rounds.ts";
-import type { LoopInput } from "./turns.ts";
+import type { TurnInput } from "./turns.ts";
 
 /** Records taken from a source between two looks at credit and clock. */
 const RECORDS_PER_POLL = 128;
@@ -20,7 +20,7 @@ export function sourceInput(
   operator: string,
   chain: Chain,
   counter: InputCounter,
-): LoopInput & {
+): TurnInput & {
   /** It ends here, as if there were no more. */
   drain(): void;
 } {
@@ -57,7 +57,7 @@ export function sourceInput(
 }
 
 /** Of a source whose input had ended before the restored checkpoint. */
-export const endedInput: LoopInput = { take: () => "idle", onAvailable: () => {} };
+export const endedInput: TurnInput = { take: () => "idle", onAvailable: () => {} };
 
 const RECORDS_PER_SLICE_MAX = 128;
 const SLICE_MS = 1;
@@ -78,7 +78,7 @@ export interface GateInputOptions {
 }
 
 /** Frames are processed in slices, so that a barrier which overtakes records need not wait for the end of a frame. */
-export class GateInput implements LoopInput {
+export class GateInput implements TurnInput {
   readonly #options: GateInputOptions;
   #frame: RecordsFrame | undefined;
   #channelIndex = 0;

@@ -1,7 +1,7 @@
 /**
  * One subtask in its worker: hosts its machines and does what they name.
  *
- * Owns: the chain, the loop, the sinks and the source of one parallel instance. Does not own: channels (generation.ts makes
+ * Owns: the chain, the turns, the sinks and the source of one parallel instance. Does not own: channels (generation.ts makes
  * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
  * (machines/subtask.ts).
  */
@@ -45,7 +45,7 @@ import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
 import { endedInput, GateInput, type InputCounter, sourceInput } from "./input.ts";
 import { type LoopPlace, LoopRounds } from "./rounds.ts";
 import { SkippedInput } from "./skipped-input.ts";
-import { SubtaskLoop } from "./turns.ts";
+import { Turns } from "./turns.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {
   readonly vertex: Vertex;
@@ -80,7 +80,7 @@ export class Subtask {
   readonly #snapshots: SubtaskSnapshots;
   readonly #counter: InputCounter = { records: 0 };
   #chain: Chain | undefined;
-  #loop: SubtaskLoop | undefined;
+  #turns: Turns | undefined;
   #reader: SourceReader<unknown> | undefined;
   /** Source positions of checkpoints that are not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
@@ -140,7 +140,7 @@ export class Subtask {
       host: this.#host,
       generation: deployment.generation,
       restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
-      atBorder: (run) => this.#loop?.atBorder(run),
+      atBorder: (run) => this.#turns?.atBorder(run),
       onCollected: (collection) => this.#snapshots.storeChannels(collection),
     });
     this.#underWay = new CheckpointsUnderWay({
@@ -223,7 +223,7 @@ export class Subtask {
   }
 
   async #close(): Promise<void> {
-    this.#loop?.close();
+    this.#turns?.close();
     this.#snapshots.close();
     await this.#sinks.close();
     this.#host.close();
@@ -285,7 +285,7 @@ export class Subtask {
   /** A machine or handler threw: told to the leader without the machine, which is gone. */
   #crash(error: unknown): void {
     this.#options.logger.error({ subtask: this.name, error: describeError(error) }, "subtask crashed");
-    this.#loop?.close();
+    this.#turns?.close();
     this.#options.send({
       type: "subtask.failed",
       generation: this.#options.deployment.generation,
@@ -304,11 +304,11 @@ export class Subtask {
       "send.restored": (message) => send({ type: "subtask.restored", ...message }),
       "run.input": ({ finished }) => {
         if (finished) this.#broadcast({ kind: "endOfData" });
-        this.#loop?.start();
+        this.#turns?.start();
       },
       "inject.barrier": ({ checkpointId, options }) => this.#barriers.inject(checkpointId, options),
-      "hold.source": () => this.#loop?.hold(STOP),
-      "resume.source": () => this.#loop?.release(STOP),
+      "hold.source": () => this.#turns?.hold(STOP),
+      "resume.source": () => this.#turns?.release(STOP),
       "drain.source": () => this.#drain(),
       "cut.transactions": ({ checkpointId }) =>
         this.#host.send("subtask", {
@@ -340,7 +340,7 @@ export class Subtask {
       "run.finish": () => this.#finish(),
       "send.ended": (message) => send({ type: "subtask.ended", ...message }),
       "send.failure": (message) => {
-        this.#loop?.close();
+        this.#turns?.close();
         send({ type: "subtask.failed", ...message });
       },
       "close.operators": () => void this.#closeOperators(),
@@ -367,7 +367,7 @@ export class Subtask {
         this.#chain = chain;
         await restoreKeyedState(chain, restore.states, readerOf(this.#options), clock);
         const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
-        this.#loop = new SubtaskLoop({
+        this.#turns = new Turns({
           input,
           clock,
           outputs: [...outputs.values()],
@@ -376,7 +376,7 @@ export class Subtask {
           onEnded: () => this.#host.send("subtask", { type: "input.ended" }),
           onFailure: (error) => this.fail(error),
         });
-        this.#snapshots.workIn(this.#loop);
+        this.#snapshots.workIn(this.#turns);
         await Promise.all([...outputs.values()].map((output) => output.opened()));
       }
       this.#host.send("subtask", { type: "state.restored", transactions } as MachineEvent);
@@ -399,7 +399,7 @@ export class Subtask {
     const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
     this.#drain = () => {
       input.drain();
-      this.#loop?.wake();
+      this.#turns?.wake();
     };
     return input;
   }
@@ -455,9 +455,9 @@ export class Subtask {
   /* ------------------------------------------------------------------ end of input */
 
   #finish(): void {
-    invariant(this.#chain !== undefined && this.#loop !== undefined, "the end of input before the restore");
+    invariant(this.#chain !== undefined && this.#turns !== undefined, "the end of input before the restore");
     const finish = this.#chain.finish();
-    this.#loop.finish(
+    this.#turns.finish(
       () => finish.step(),
       () => {
         this.#broadcast({ kind: "endOfData" });

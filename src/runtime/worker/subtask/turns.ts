@@ -1,5 +1,5 @@
 /**
- * The loop of one subtask: takes input, runs it through the chain, and gives the event loop back every few ms.
+ * The turns of one subtask: each takes input, runs it through the chain, and gives the event loop back after a few ms.
  *
  * Owns: turns, backpressure, when buffers are flushed. Does not own: what barriers and ends mean (the machines).
  *
@@ -10,27 +10,27 @@
  * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
  * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
- * Y5  Whatever throws in here ends the subtask; nothing is processed afterwards.
+ * Y5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  */
 import type { Clock } from "../../../clock.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { SinkWriter } from "../../../dataflow/sink.ts";
 
-/** What the loop takes input from: a source reader or an input gate. */
-export interface LoopInput {
+/** Where a turn takes input from: a source reader or an input gate. */
+export interface TurnInput {
   /** Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow. */
   take(): "more" | "idle" | "ended";
   onAvailable(wake: () => void): void;
 }
 
 /** What is done beside the records, a slice at a time. */
-export interface LoopWork {
+export interface TurnWork {
   /** Works until the deadline, a time of `Clock.elapsedMs`. "waiting": goes on after `wake`. */
   step(deadlineMs: number): "more" | "waiting" | "done";
 }
 
-export interface SubtaskLoopOptions {
-  readonly input: LoopInput;
+export interface TurnsOptions {
+  readonly input: TurnInput;
   readonly clock: Clock;
   readonly outputs: readonly EdgeOutput[];
   readonly sinks: readonly SinkWriter<unknown>[];
@@ -46,8 +46,8 @@ const SNAPSHOT_SLICE_MS_MIN = 1;
 const SNAPSHOT_SLICE_MS_MAX = 2;
 const SNAPSHOT_SLICE_GROWTH_MS = 50;
 
-export class SubtaskLoop {
-  readonly #options: SubtaskLoopOptions;
+export class Turns {
+  readonly #options: TurnsOptions;
   readonly #clock: Clock;
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
@@ -57,11 +57,11 @@ export class SubtaskLoop {
   #scheduled = false;
   #closed = false;
   /** In the order in which they were begun; the first that is not waiting gets the slice. */
-  #works: { readonly work: LoopWork; readonly startedMs: number }[] = [];
+  #works: { readonly work: TurnWork; readonly startedMs: number }[] = [];
   #finish: { readonly step: () => boolean; readonly done: () => void } | undefined;
   #flushedMs = 0;
 
-  constructor(options: SubtaskLoopOptions) {
+  constructor(options: TurnsOptions) {
     this.#options = options;
     this.#clock = options.clock;
     const wake = () => this.wake();
@@ -98,12 +98,12 @@ export class SubtaskLoop {
   }
 
   /** Runs `work` in slices until it is done or dropped. */
-  beginWork(work: LoopWork): void {
+  beginWork(work: TurnWork): void {
     this.#works.push({ work, startedMs: this.#clock.elapsedMs() });
     this.wake();
   }
 
-  dropWork(work: LoopWork): void {
+  dropWork(work: TurnWork): void {
     this.#works = this.#works.filter((one) => one.work !== work);
   }
 
