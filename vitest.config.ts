@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
-import { LongestFirst } from "./test/support/longest-first.ts";
-import { WAIT_BOUND_MS } from "./test/support/patience.ts";
+import { LongestFirst } from "./test/support/suite/longest-first.ts";
+import { WAIT_BOUND_MS } from "./test/support/suite/patience.ts";
 
 const HOUR_MS = 3_600_000;
 const WORKERS_MAX = 16;
@@ -13,7 +13,7 @@ export default defineConfig({
     testTimeout: HOUR_MS,
     hookTimeout: HOUR_MS / 4,
     teardownTimeout: HOUR_MS / 4,
-    runner: "./test/support/patient-runner.ts",
+    runner: "./test/support/suite/patient-runner.ts",
     expect: { poll: { timeout: WAIT_BOUND_MS, interval: 20 } },
     pool: "forks",
     // Most of the time most tests wait: for other processes, and for an interval to pass.

@@ -7,9 +7,10 @@
  * Ids (P1 to P5): an `incarnation` is one life of a job; a `generation` is one deployment of one of its regions, raised
  * durably; a `checkpointId` grows for ever and is never used twice. All three travel in every message.
  */
-import type { AbandonedCheckpoint } from "./abandoned.ts";
-import type { Fallback } from "./fallback.ts";
+
 import type { GraphPlan } from "./graph-plan.ts";
+import type { AbandonedCheckpoint } from "./leader/abandoned.ts";
+import type { Fallback } from "./leader/fallback.ts";
 import type { ObjectHandle, SubtaskName, SubtaskSnapshot } from "./snapshot.ts";
 
 export type * from "./graph-plan.ts";

@@ -10,9 +10,9 @@
  * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
  * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
-import { abandonedWith } from "./abandoned.ts";
-import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./fallback.ts";
-import type { RecordFacts } from "./job-events.ts";
+import { abandonedWith } from "./leader/abandoned.ts";
+import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./leader/fallback.ts";
+import type { RecordFacts } from "./leader/job-events.ts";
 import type {
   AbortedCheckpoint,
   CheckpointRetention,

@@ -12,10 +12,10 @@ export type { FileSinkOptions } from "./connectors/file-sink.ts";
 export { fileSink } from "./connectors/file-sink.ts";
 export type { GeneratorSourceOptions } from "./connectors/generator-source.ts";
 export { generatorSource } from "./connectors/generator-source.ts";
-export type { JetStreamSinkOptions } from "./connectors/jetstream-sink.ts";
-export { jetstreamSink } from "./connectors/jetstream-sink.ts";
-export type { JetstreamSourceOptions } from "./connectors/jetstream-source.ts";
-export { jetstreamSource } from "./connectors/jetstream-source.ts";
+export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
+export { jetstreamSink } from "./connectors/jetstream/sink.ts";
+export type { JetstreamSourceOptions } from "./connectors/jetstream/source.ts";
+export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { Committable, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {
   Collect,
@@ -43,8 +43,8 @@ export type {
   Stream,
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
+export { loadJob } from "./job/code/load.ts";
 export { Job } from "./job/job.ts";
-export { loadJob } from "./job/load.ts";
 export type { KeyedContext } from "./job/process.ts";
 export { type } from "./job/process.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";

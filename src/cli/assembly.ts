@@ -20,16 +20,16 @@ import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
 import type { JobGraph } from "../dataflow/graph.ts";
-import { checkSink } from "../dataflow/guarded-sink.ts";
-import { discoverSplits } from "../dataflow/guarded-source.ts";
+import { checkSink } from "../dataflow/guards/guarded-sink.ts";
+import { discoverSplits } from "../dataflow/guards/guarded-source.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
 import { listingOf } from "../job/code/code-listing.ts";
+import type { LoadedJob } from "../job/code/load.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
 import { buildGraph, checkIterations } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
-import type { LoadedJob } from "../job/load.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
 import { NatsBus } from "../nats/connection/bus.ts";
@@ -46,10 +46,10 @@ import { Coordinator, type OwnJob } from "../runtime/leader/coordinator.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
-import { withSkippedGaps } from "./gaps.ts";
-import { checkOwnOutput } from "./own-output.ts";
-import { Prerequisites } from "./prerequisites.ts";
-import { checkSize } from "./submission-size.ts";
+import { withSkippedGaps } from "./submission/gaps.ts";
+import { checkOwnOutput } from "./submission/own-output.ts";
+import { Prerequisites } from "./submission/prerequisites.ts";
+import { checkSize } from "./submission/submission-size.ts";
 
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */

@@ -11,9 +11,9 @@ import { requestCommands } from "./commands/requests.ts";
 import { runCommand } from "./commands/run.ts";
 import { savepointCommands } from "./commands/savepoints.ts";
 import { workerCommand } from "./commands/worker.ts";
-import { endProcess } from "./exit.ts";
-import { exitCodeHelp, exitCodes, reportError } from "./report-error.ts";
-import { commandOutput, prepareOutput, reserveStdout } from "./stdout.ts";
+import { exitCodeHelp, exitCodes, reportError } from "./output/report-error.ts";
+import { commandOutput, prepareOutput, reserveStdout } from "./output/stdout.ts";
+import { endProcess } from "./process/exit.ts";
 
 const packageJson = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;

@@ -11,7 +11,7 @@ import { connectNats, type NatsConnectOptions } from "../nats/connection/connect
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, type ClusterView, openCluster, viewCluster, warnOfCaptures } from "./assembly.ts";
-import { startEnvironment } from "./process-state.ts";
+import { startEnvironment } from "./process/process-state.ts";
 
 export interface ConnectionFlags {
   readonly server?: string;

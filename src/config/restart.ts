@@ -1,4 +1,4 @@
-/** The restart strategy and its options, as `machines/restart.ts` takes them. */
+/** The restart strategy and its options, as `machines/leader/restart.ts` takes them. */
 import type { RestartStrategy } from "../../machines/protocol.ts";
 import { isRestartDetail, optionKeys } from "./options.ts";
 import type { Settings } from "./settings.ts";

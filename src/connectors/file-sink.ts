@@ -48,12 +48,15 @@ import {
   RecordRefusedError,
   StorageRefusedError,
 } from "../errors.ts";
-import { type FileTransactionDetail, parseFileTransaction } from "../formats/transaction-detail.ts";
+import {
+  type FileTransactionDetail,
+  parseFileTransaction,
+} from "../formats/transactions/transaction-detail.ts";
 import {
   type MarkerMemory,
   parseMarkerMemory,
   type TransactionMarker,
-} from "../formats/transaction-marker.ts";
+} from "../formats/transactions/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
 import { describeValue, silence } from "../state/described.ts";
 import { jsonText } from "./json-text.ts";

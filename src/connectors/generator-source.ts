@@ -4,7 +4,7 @@
  */
 
 import { checkMembers } from "../config/members.ts";
-import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
+import { isAnswer, refuseAnswer } from "../dataflow/guards/answers.ts";
 import {
   type Collect,
   NO_TIMESTAMP,
@@ -15,7 +15,7 @@ import {
   type SplitPosition,
 } from "../dataflow/source.ts";
 import { ConfigurationError, OperatorError } from "../errors.ts";
-import { type IndexedSplit, parseIndexed } from "../formats/indexed-split.ts";
+import { type IndexedSplit, parseIndexed } from "../formats/positions/indexed-split.ts";
 import { startTimer } from "../timer.ts";
 
 /** A number from 0 up to and without 1. */

@@ -20,12 +20,12 @@ import {
   takeOver,
 } from "../dataflow/transaction-marker.ts";
 import { UnknownOutcomeError } from "../errors.ts";
-import { parseMemoryTransaction } from "../formats/transaction-detail.ts";
+import { parseMemoryTransaction } from "../formats/transactions/transaction-detail.ts";
 import {
   type MarkerMemory,
   parseMarkerMemory,
   type TransactionMarker,
-} from "../formats/transaction-marker.ts";
+} from "../formats/transactions/transaction-marker.ts";
 
 interface MarkerRevision {
   readonly revision: number;

@@ -9,7 +9,7 @@ import {
   type SourceSplit,
   type SplitPosition,
 } from "../dataflow/source.ts";
-import { type IndexedSplit, parseIndexed } from "../formats/indexed-split.ts";
+import { type IndexedSplit, parseIndexed } from "../formats/positions/indexed-split.ts";
 
 /** Grows at its end; what was appended stays. */
 export class MemoryLog<T> {

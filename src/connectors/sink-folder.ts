@@ -6,7 +6,11 @@
 import type * as nodeFiles from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
-import { encodeMarker, parseMarker, type TransactionMarker } from "../formats/transaction-marker.ts";
+import {
+  encodeMarker,
+  parseMarker,
+  type TransactionMarker,
+} from "../formats/transactions/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
 
 /** The calls that the sink makes; tests put faults in between. */

@@ -2,7 +2,7 @@
  * All inputs of one subtask.
  *
  * Owns: which channel is read next, which ones are blocked. Does not own: what a barrier means; it hands control
- * frames out like others, and whoever decides (machines/alignment.ts) blocks and unblocks.
+ * frames out like others, and whoever decides (machines/worker/alignment.ts) blocks and unblocks.
  *
  * G1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
  *    loop begins, those from outside are held back while much has come back (loop-entrance.ts).

@@ -1,7 +1,7 @@
 /**
  * The contract of a sink: a writer that cuts transactions at barriers, and a committer.
  *
- * Life of a transaction (machines/sink-transaction.ts): open while the writer writes; cut at barrier n, it is then
+ * Life of a transaction (machines/worker/sink-transaction.ts): open while the writer writes; cut at barrier n, it is then
  * *preparing* until all it holds is durable; *prepared* it can be committed for ever (P13); after the decision it is
  * committed, oldest first, again and again until it is done (P17). Its id is (incarnation, sink, writer, n) (P4).
  * Aborting a checkpoint does not touch it (P14).

@@ -3,7 +3,7 @@
  *
  * Owns: every judgement about a marker that was found in a target. Pure functions over facts read, so that the JetStream, file and
  * memory sinks fence and resume by the same rules.
- * Does not own: what a marker looks like (formats/transaction-marker.ts); how it is read, compared and written: each target has its
+ * Does not own: what a marker looks like (formats/transactions/transaction-marker.ts); how it is read, compared and written: each target has its
  * own way.
  *
  * - M1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
@@ -14,7 +14,11 @@
  * - M5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
  */
 import { CommitRefusedError, FencedError, InvariantError, ObjectMissingError } from "../errors.ts";
-import type { MarkerMemory, MarkerOwner, TransactionMarker } from "../formats/transaction-marker.ts";
+import type {
+  MarkerMemory,
+  MarkerOwner,
+  TransactionMarker,
+} from "../formats/transactions/transaction-marker.ts";
 
 /** What the restored checkpoint says about a marker. */
 export interface MarkerExpectation {

@@ -5,7 +5,7 @@
  * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred).
  * A function that only calls `emit` and declares nothing gives a stream of `any`.
  */
-import { isAnswer, refuseAnswer } from "../dataflow/answers.ts";
+import { isAnswer, refuseAnswer } from "../dataflow/guards/answers.ts";
 import type { ProcessContext, ProcessFunction } from "../dataflow/operators/keyed/process.ts";
 import { ConfigurationError } from "../errors.ts";
 import { isThenable, silence } from "../state/described.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { compile } from "../support/compiled.ts";
+import { compile } from "../support/servers/compiled.ts";
 import { type Probe, type Row, rowsOf } from "./comparison/probe.ts";
 import { comparisonAsJson, describeComparison, exitCodeOf } from "./comparison/report.ts";
 import { type ComparedRow, compare, type Sides } from "./comparison/rounds.ts";

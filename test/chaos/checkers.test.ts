@@ -1,8 +1,13 @@
 /** Each checker finds what it is there for, and nothing in a run that was right. */
 import { describe, expect, test } from "vitest";
-import type { TransactionMarker } from "../../src/formats/transaction-marker.ts";
+import type { TransactionMarker } from "../../src/formats/transactions/transaction-marker.ts";
 import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
-import { type InputRecord, inputRecords, nextFold, type OutputRecord } from "../support/keyed-count.ts";
+import {
+  type InputRecord,
+  inputRecords,
+  nextFold,
+  type OutputRecord,
+} from "../support/graphs/keyed-count.ts";
 import { checkMarkers, checkOutput, checkWholeParts, type OutputAt } from "./checkers.ts";
 import type { SeenMarker } from "./observer.ts";
 

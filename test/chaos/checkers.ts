@@ -6,8 +6,8 @@
  */
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
-import { type InputRecord, nextFold, type OutputRecord } from "../support/keyed-count.ts";
-import type { StoredMessage } from "../support/streams.ts";
+import { type InputRecord, nextFold, type OutputRecord } from "../support/graphs/keyed-count.ts";
+import type { StoredMessage } from "../support/servers/streams.ts";
 import type { SeenMarker, SeenRecord } from "./observer.ts";
 
 export interface OutputVerdict {

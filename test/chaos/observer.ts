@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Subscription } from "@nats-io/transport-node";
 import type { JobRecord } from "../../machines/protocol.ts";
-import type { TransactionMarker } from "../../src/formats/transaction-marker.ts";
+import type { TransactionMarker } from "../../src/formats/transactions/transaction-marker.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
-import { readFrom, type StoredMessage } from "../support/streams.ts";
+import { readFrom, type StoredMessage } from "../support/servers/streams.ts";
 
 export interface SeenMarker {
   readonly subject: string;

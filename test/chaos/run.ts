@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JobRecord } from "../../machines/protocol.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { compile, compiled } from "../support/compiled.ts";
-import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { publishAll, readAll, type StoredMessage } from "../support/streams.ts";
+import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
+import { TestCluster } from "../support/servers/cluster.ts";
+import { compile, compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
 import {
   checkDecisions,
   checkMarkers,

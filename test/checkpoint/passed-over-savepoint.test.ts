@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { NatsWorld } from "../support/nats-world.ts";
-import { readAll } from "../support/streams.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { NatsWorld } from "../support/servers/nats-world.ts";
+import { readAll } from "../support/servers/streams.ts";
+import { patientHeartbeat } from "../support/suite/timings.ts";
 import { allRead, readUpTo, Tide } from "../support/tide.ts";
-import { patientHeartbeat } from "../support/timings.ts";
 import { until } from "../support/until.ts";
 
 const WORDS = 10;

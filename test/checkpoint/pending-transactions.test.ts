@@ -9,10 +9,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import type { RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { NatsWorld, PartGate } from "../support/nats-world.ts";
-import { readAll } from "../support/streams.ts";
-import { patientHeartbeat } from "../support/timings.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { NatsWorld, PartGate } from "../support/servers/nats-world.ts";
+import { readAll } from "../support/servers/streams.ts";
+import { patientHeartbeat } from "../support/suite/timings.ts";
 import { until } from "../support/until.ts";
 
 const WORDS = 10;

@@ -7,8 +7,8 @@ import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.t
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { defineJob, type Job } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { NatsWorld } from "../support/nats-world.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { NatsWorld } from "../support/servers/nats-world.ts";
 
 let server: TestServer;
 let world: NatsWorld;

@@ -9,8 +9,8 @@ import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.t
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { defineJob, type Job, type, valueState } from "../../src/index.ts";
 import { readManifest } from "../../src/runtime/manifest.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { NatsWorld } from "../support/nats-world.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { NatsWorld } from "../support/servers/nats-world.ts";
 import { until } from "../support/until.ts";
 
 const WORDS = 20;

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { SpareClock, WAIT_BOUND_MS } from "../support/patience.ts";
+import { SpareClock, WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { until as waitUntil } from "../support/until.ts";
 import { RELEASE_FILE } from "./jobs.ts";
 
@@ -115,7 +115,7 @@ export class Workspace {
   shell(line: string, server = ""): string {
     const bin = this.path("bin");
     mkdirSync(bin, { recursive: true });
-    const tool = join(root, "dist/test/support/nats-tool.js");
+    const tool = join(root, "dist/test/support/servers/nats-tool.js");
     writeFileSync(join(bin, "nats"), `#!/bin/sh\nexec "${process.execPath}" "${tool}" "$@"\n`, {
       mode: 0o755,
     });

@@ -6,8 +6,8 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
 import { CommitRefusedError, ConfigurationError, StorageRefusedError } from "../../src/errors.ts";
-import { closeFaultyFiles, faultyFiles } from "../contracts/faulty-files.ts";
-import { FaultPlan, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
+import { closeFaultyFiles, faultyFiles } from "../contracts/suites/faulty-files.ts";
+import { FaultPlan, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
 
 let directory: string;
 

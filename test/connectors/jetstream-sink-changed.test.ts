@@ -6,14 +6,14 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
 import { describeError, retryOf } from "../../src/errors.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
 const TOTAL = 250;

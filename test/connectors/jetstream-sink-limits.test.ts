@@ -2,13 +2,13 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
 import { CommitRefusedError, EnvironmentError } from "../../src/errors.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { eventually, until } from "../support/until.ts";
 
 const batches = (most: number) =>

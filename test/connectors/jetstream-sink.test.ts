@@ -3,8 +3,8 @@ import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
-import { bufferLimits } from "../../src/connectors/jetstream-transaction-buffer.ts";
+import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
+import { bufferLimits } from "../../src/connectors/jetstream/transaction-buffer.ts";
 import type { SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
 import {
   CommitRefusedError,
@@ -16,9 +16,9 @@ import {
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { eventually } from "../support/until.ts";
 
 let server: TestServer;

@@ -2,14 +2,14 @@ import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig }
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream-source.ts";
+import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
 /** Of a split of which everything up to `read` was given out. */

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import { generatorSource } from "../../src/connectors/generator-source.ts";
-import { RecordForm, type RecordShape } from "../../src/connectors/jetstream-record.ts";
-import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
-import { jetstreamSource } from "../../src/connectors/jetstream-source.ts";
+import { RecordForm, type RecordShape } from "../../src/connectors/jetstream/record.ts";
+import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
+import { jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import { ConfigurationError, RecordRefusedError } from "../../src/errors.ts";
 
 const bounds = { stream: "OUT", subjects: ["out.>"], markerPrefix: undefined };

@@ -7,11 +7,11 @@ import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
-import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { MemoryStaging, sinkEnvironment } from "../contracts/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { MemoryStaging, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 
 const accounts = ["plain", "few", "sized"].map(
   (name) => `${name} { users [{ user: ${name}, password: x }], jetstream ${limitsOf(name)} }`,

@@ -4,10 +4,10 @@ import { RequestTimeoutError } from "../../src/errors.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { startTestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { startTestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { eventually } from "../support/until.ts";
-import { bytes, describeBusContract, text } from "./bus.contract.ts";
+import { bytes, describeBusContract, text } from "./suites/bus.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
 

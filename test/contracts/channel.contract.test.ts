@@ -13,10 +13,10 @@ import { MemoryBroker } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { startTimer } from "../../src/timer.ts";
-import { FaultyNetwork, ManualTimers } from "../dataflow/faulty-bus.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
-import { channelContract, type OpenedChannel, records } from "./channel.contract.ts";
+import { FaultyNetwork, ManualTimers } from "../dataflow/channel/faulty-bus.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
+import { channelContract, type OpenedChannel, records } from "./suites/channel.contract.ts";
 
 const systemTimers: Timers = { after: startTimer };
 

@@ -16,8 +16,8 @@ import {
   openNatsRecordStore,
 } from "../../src/nats/storage/record-store.ts";
 import type { CompareAndSet, RecordStore } from "../../src/runtime/record-store.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { bytes, describeRecordStoreContract, stored, text } from "./record-store.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { bytes, describeRecordStoreContract, stored, text } from "./suites/record-store.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
 

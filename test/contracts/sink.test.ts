@@ -6,20 +6,20 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
-import { jetstreamSink } from "../../src/connectors/jetstream-sink.ts";
+import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import { MemorySinkTarget, type MemoryTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { closeFaultyFiles, faultyFiles } from "./faulty-files.ts";
-import { inheritedContract } from "./inherited.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { closeFaultyFiles, faultyFiles } from "./suites/faulty-files.ts";
+import { inheritedContract } from "./suites/inherited.contract.ts";
 import {
   type FaultPlan,
   partMessages,
   type SinkContract,
   type SinkFixture,
   sinkContract,
-} from "./sink.contract.ts";
+} from "./suites/sink.contract.ts";
 
 function contracts(contract: SinkContract): void {
   sinkContract(contract);

@@ -1,13 +1,13 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll } from "vitest";
 import { generatorSource } from "../../src/connectors/generator-source.ts";
-import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream-source.ts";
+import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { publishAll } from "../support/streams.ts";
-import { describeSourceContract, type SourceWorld } from "./source.contract.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { publishAll } from "../support/servers/streams.ts";
+import { describeSourceContract, type SourceWorld } from "./suites/source.contract.ts";
 
 describeSourceContract("memory", async (count) => {
   const logs = [new MemoryLog<string>(), new MemoryLog<string>()];

@@ -1,5 +1,5 @@
 import { HeapBackend } from "../../src/state/heap/backend.ts";
-import { describeStateContract } from "./state.contract.ts";
+import { describeStateContract } from "./suites/state.contract.ts";
 
 for (const keepsObjects of [false, true])
   describeStateContract(keepsObjects ? "heap, objects as they came" : "heap", (options) => {

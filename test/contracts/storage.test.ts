@@ -20,10 +20,10 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { type NatsObjectStorage, openNatsObjectStorage } from "../../src/nats/storage/object-storage.ts";
 import { latch } from "../support/latch.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
 import { corruptFile, flipLastBit, replaceLastChunk } from "../support/objects.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { eventually } from "../support/until.ts";
-import { all, bytes, describeStorageContract, noise, same } from "./storage.contract.ts";
+import { all, bytes, describeStorageContract, noise, same } from "./suites/storage.contract.ts";
 
 const fastReconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 50, noAsyncTraces: true };
 

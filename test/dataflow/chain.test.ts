@@ -10,7 +10,16 @@ import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError, OperatorError, RecordRefusedError } from "../../src/errors.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { filter, flatMap, leadingTo, map, process, reduce, sink, source } from "../support/operators.ts";
+import {
+  filter,
+  flatMap,
+  leadingTo,
+  map,
+  process,
+  reduce,
+  sink,
+  source,
+} from "../support/graphs/operators.ts";
 
 type Emitted = [value: unknown, timestamp: number];
 

@@ -2,8 +2,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
-import { checkSink, openWriter } from "../../src/dataflow/guarded-sink.ts";
-import { discoverSplits, openReader } from "../../src/dataflow/guarded-source.ts";
+import { checkSink, openWriter } from "../../src/dataflow/guards/guarded-sink.ts";
+import { discoverSplits, openReader } from "../../src/dataflow/guards/guarded-source.ts";
 import type { Sink, SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
 import type { Collect, Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { CommitRefusedError, ConfigurationError, OperatorError } from "../../src/errors.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createLocalChannel } from "../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../src/dataflow/input-gate.ts";
 import { InvariantError } from "../../src/errors.ts";
-import { records } from "../contracts/channel.contract.ts";
+import { records } from "../contracts/suites/channel.contract.ts";
 import { barrierFrame } from "../support/frames.ts";
 
 function gateOf(count: number) {

@@ -7,7 +7,7 @@ import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { type Key, valueState } from "../../src/state/descriptor.ts";
-import { inRow, process } from "../support/operators.ts";
+import { inRow, process } from "../support/graphs/operators.ts";
 
 const ask = (record: unknown) => (record as () => Key)();
 

@@ -11,8 +11,8 @@ import type { SinkWriter } from "../../src/dataflow/sink.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { prepare, sinkEnvironment } from "../contracts/sink.contract.ts";
-import { inRow, map, process, reduce, sink } from "../support/operators.ts";
+import { prepare, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
+import { inRow, map, process, reduce, sink } from "../support/graphs/operators.ts";
 
 const ordinary = () => ({ id: 1, tags: ["a", "b"] });
 

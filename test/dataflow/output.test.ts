@@ -7,7 +7,7 @@ import { createEdgeOutput } from "../../src/dataflow/output.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError } from "../../src/errors.ts";
 import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
-import { takeAll } from "../contracts/channel.contract.ts";
+import { takeAll } from "../contracts/suites/channel.contract.ts";
 import { barrierFrame } from "../support/frames.ts";
 
 const BY_VALUE: Partitioner = { kind: "hash", key: (value) => value as number };

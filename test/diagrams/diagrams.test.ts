@@ -1,7 +1,7 @@
 /** The committed drawings are those of the machines as they are. When they are not: `npm run diagrams`. */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { roundMachine } from "../model/toy.ts";
+import { roundMachine } from "../model/checker/toy.ts";
 import { describeMachine } from "./describe.ts";
 import { drawAll } from "./draw.ts";
 import { toMermaid } from "./mermaid.ts";

@@ -8,8 +8,8 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { mainFile, until, type Workspace } from "../cli/workspace.ts";
-import { freePort } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { freePort } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 
 export const dockerDirectory = fileURLToPath(new URL("../../docker/", import.meta.url));
 

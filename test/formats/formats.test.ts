@@ -10,19 +10,23 @@ import type {
 import { CommitRefusedError, ObjectCorruptError, RecordUnreadableError } from "../../src/errors.ts";
 import { encodeOptions, parseOptions } from "../../src/formats/checkpoint-options.ts";
 import { encodeValue } from "../../src/formats/codec.ts";
-import { parseIndexed } from "../../src/formats/indexed-split.ts";
 import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
+import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
+import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
+import { parseReadPosition, parseStreamSplit } from "../../src/formats/positions/stream-position.ts";
 import { encodeSavepoint, parseSavepoint } from "../../src/formats/savepoint-metadata.ts";
-import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/split-position.ts";
-import { parseReadPosition, parseStreamSplit } from "../../src/formats/stream-position.ts";
 import {
   parseFileTransaction,
   parseMemoryTransaction,
   parseStreamTransaction,
-} from "../../src/formats/transaction-detail.ts";
-import { encodeMarker, parseMarker, parseMarkerMemory } from "../../src/formats/transaction-marker.ts";
+} from "../../src/formats/transactions/transaction-detail.ts";
+import {
+  encodeMarker,
+  parseMarker,
+  parseMarkerMemory,
+} from "../../src/formats/transactions/transaction-marker.ts";
 import { completedCheckpoint, jobRecord, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 import { at, changed, leavesOf } from "./wrong-values.ts";
 

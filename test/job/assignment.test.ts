@@ -10,7 +10,7 @@ import type {
   OperatorStateHandle,
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
-import { assign, type SubtaskRestore } from "../../src/job/assignment.ts";
+import { assign, type SubtaskRestore } from "../../src/job/restore/assignment.ts";
 import { keyGroupRangeOf, ownerOf } from "../../src/state/key-groups.ts";
 import { subtaskSnapshot } from "../support/job-record.ts";
 

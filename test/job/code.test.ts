@@ -28,7 +28,7 @@ beforeAll(async () => {
   const module = (path: string) => JSON.stringify(pathToFileURL(join(root, "dist/src/job", path)).href);
   await writeFile(
     join(directory, "load.mjs"),
-    `import { loadJobWithCode } from ${module("load.js")};
+    `import { loadJobWithCode } from ${module("code/load.js")};
      import { codeFingerprint } from ${module("fingerprint.js")};
      const found = [];
      for (const file of process.argv.slice(2)) {

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadJob } from "../../src/job/load.ts";
+import { loadJob } from "../../src/job/code/load.ts";
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, "../..");
@@ -24,7 +24,7 @@ beforeAll(async () => {
   await symlink(join(directory, "package"), join(project, "node_modules", "tidemark"));
   await writeFile(
     join(directory, "package", "load.mjs"),
-    `import { loadJob } from "./dist/src/job/load.js";
+    `import { loadJob } from "./dist/src/job/code/load.js";
      import { Job } from "./dist/src/job/job.js";
      try {
        const job = await loadJob(process.argv[2]);
@@ -58,7 +58,7 @@ async function makePackage(at: string): Promise<void> {
         types: ["node"],
         typeRoots: [join(root, "node_modules/@types")],
       },
-      files: [join(root, "src/job/load.ts"), join(root, "src/job/builder.ts")],
+      files: [join(root, "src/job/code/load.ts"), join(root, "src/job/builder.ts")],
     }),
   );
   await run(join(root, "node_modules/.bin/tsc"), ["-p", at]);

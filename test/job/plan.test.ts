@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
+import { regionsOf } from "../../machines/leader/regions.ts";
 import type * as protocol from "../../machines/protocol.ts";
-import { regionsOf } from "../../machines/regions.ts";
 import { type JobConfig, resolveJobConfig } from "../../src/config/job-config.ts";
 import type { JobOptions } from "../../src/config/options.ts";
 import type { SinkGuarantee } from "../../src/dataflow/sink.ts";

@@ -3,8 +3,8 @@ import type { GraphPlan, OperatorPlan, SubtaskSnapshot } from "../../machines/pr
 import { memoryHandle } from "../../src/dataflow/operators/sink.ts";
 import { splitsHandle } from "../../src/dataflow/operators/source.ts";
 import { positionsOf, splitsOf } from "../../src/dataflow/source.ts";
-import { planRestore, snapshotsFor } from "../../src/job/restore-plan.ts";
-import { newSplits, restoredSplits, type Splits } from "../../src/job/restored-splits.ts";
+import { planRestore, snapshotsFor } from "../../src/job/restore/restore-plan.ts";
+import { newSplits, restoredSplits, type Splits } from "../../src/job/restore/restored-splits.ts";
 import { ownerOf } from "../../src/state/key-groups.ts";
 import { keyedHandle, manifestOf, subtaskSnapshot } from "../support/job-record.ts";
 

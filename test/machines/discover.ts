@@ -1,5 +1,6 @@
-/** Finds every machine of the engine: each file of `machines/` may export some `<name>Machine`. */
+/** Finds every machine of the engine: each file below `machines/` may export some `<name>Machine`. */
 import { readdirSync } from "node:fs";
+import { basename } from "node:path";
 import type { AnyStateMachine } from "xstate";
 
 export interface Discovered {
@@ -14,14 +15,16 @@ export interface Discovered {
 const MACHINES = new URL("../../machines/", import.meta.url);
 
 export async function discoverMachines(): Promise<Discovered[]> {
-  const files = readdirSync(MACHINES).filter((name) => /(?<!\.d)\.[tj]s$/.test(name));
+  const files = readdirSync(MACHINES, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /(?<!\.d)\.[tj]s$/.test(name),
+  );
   const found = await Promise.all(files.sort().map(machinesIn));
   return found.flat();
 }
 
 async function machinesIn(name: string): Promise<Discovered[]> {
   const exports: Record<string, unknown> = await import(new URL(name, MACHINES).href);
-  const file = name.replace(/\.[tj]s$/, "");
+  const file = basename(name).replace(/\.[tj]s$/, "");
   return Object.entries(exports)
     .filter(([exportName]) => exportName.endsWith("Machine"))
     .map(([exportName, machine]) => ({ file, exportName, machine: machine as AnyStateMachine }));

@@ -4,6 +4,7 @@
  *
  * A trace changes only with the protocol: update one (`vitest -u`) only if you can say why.
  */
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { AnyStateMachine } from "xstate";
 import { Coverage } from "./coverage.ts";
@@ -31,7 +32,7 @@ export function describeTraces({
 
     test.each(Object.entries(scenarios))("%s", async (name, scenario) => {
       const trace = goldenTrace(scenario, coverage);
-      await expect(trace).toMatchFileSnapshot(`traces/${machine.id}.${name}.txt`);
+      await expect(trace).toMatchFileSnapshot(traceFile(`${machine.id}.${name}`));
     });
 
     test("take every edge and visit every state", () => {
@@ -50,5 +51,9 @@ export function describeTraces({
 
 /** The golden trace of a story that several machines tell together; what it covers counts for none of them. */
 export async function expectStory(name: string, scenario: Scenario): Promise<void> {
-  await expect(goldenTrace(scenario)).toMatchFileSnapshot(`traces/${name}.txt`);
+  await expect(goldenTrace(scenario)).toMatchFileSnapshot(traceFile(name));
+}
+
+function traceFile(name: string): string {
+  return fileURLToPath(new URL(`traces/${name}.txt`, import.meta.url));
 }

@@ -4,14 +4,14 @@
  */
 import { describe, test } from "vitest";
 import type { AnyStateMachine } from "xstate";
-import { alignmentMachine } from "../../machines/alignment.ts";
-import { checkpointMachine } from "../../machines/checkpoint.ts";
-import { checkpointingMachine } from "../../machines/checkpointing.ts";
-import { jobMachine } from "../../machines/job.ts";
-import type { RecordFacts } from "../../machines/job-events.ts";
-import { restartMachine } from "../../machines/restart.ts";
-import { sinkTransactionMachine } from "../../machines/sink-transaction.ts";
-import { subtaskMachine } from "../../machines/subtask.ts";
+import { checkpointMachine } from "../../machines/leader/checkpoint.ts";
+import { checkpointingMachine } from "../../machines/leader/checkpointing.ts";
+import { jobMachine } from "../../machines/leader/job.ts";
+import type { RecordFacts } from "../../machines/leader/job-events.ts";
+import { restartMachine } from "../../machines/leader/restart.ts";
+import { alignmentMachine } from "../../machines/worker/alignment.ts";
+import { sinkTransactionMachine } from "../../machines/worker/sink-transaction.ts";
+import { subtaskMachine } from "../../machines/worker/subtask.ts";
 import type { Outcome } from "../model/composition.ts";
 import type { Event } from "../model/process.ts";
 import type { MachineEffect } from "../model/pure-machine.ts";

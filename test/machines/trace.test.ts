@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { coordinatorMachine, roundMachine } from "../model/toy.ts";
+import { coordinatorMachine, roundMachine } from "../model/checker/toy.ts";
 import { Coverage } from "./coverage.ts";
 import { goldenTrace, type Scenario } from "./trace.ts";
 

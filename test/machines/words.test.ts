@@ -1,8 +1,8 @@
 /** Every state of a job and of a subtask, and every reason, has words: no name of one reaches a user. */
 import { expect, test } from "vitest";
-import { jobMachine } from "../../machines/job.ts";
-import { subtaskMachine } from "../../machines/subtask.ts";
+import { jobMachine } from "../../machines/leader/job.ts";
 import { phaseInWords, reasonInWords, subtaskStateInWords } from "../../machines/words.ts";
+import { subtaskMachine } from "../../machines/worker/subtask.ts";
 
 interface Node {
   readonly path: readonly string[];

@@ -6,7 +6,7 @@
  *
  * A step becomes one action for its whole and one for each point inside it at which the process may crash.
  */
-import { canonical, Interner, Words } from "./interner.ts";
+import { canonical, Interner, Words } from "./checker/interner.ts";
 import type { Effect, Event, ProcessModel, Step, StepTaken } from "./process.ts";
 
 /** Local state number of a process that is not running. */

@@ -5,6 +5,7 @@
  * events inside the process (composition.ts).
  */
 import type { AnyMachineSnapshot } from "xstate";
+import { canonical } from "./checker/interner.ts";
 import {
   type ActorSpec,
   type ActorState,
@@ -15,7 +16,6 @@ import {
   type Letter,
   type Outcome,
 } from "./composition.ts";
-import { canonical } from "./interner.ts";
 import type { Effect, Event, ProcessModel, Step, View } from "./process.ts";
 import { leaves, type MachineEffect } from "./pure-machine.ts";
 import { showFields } from "./story.ts";

@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { seededBugs } from "./bugs/all.ts";
-import { summary } from "./checker.ts";
+import { summary } from "./checker/checker.ts";
 import { type BugResult, explore, hunt, type ScenarioResult, storyOf } from "./protocol/explore.ts";
 import { thorough } from "./protocol/scenarios.ts";
 

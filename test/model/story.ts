@@ -1,7 +1,7 @@
 /** A counterexample as a story: replays its actions and tells each event, change of state and effect in one line. */
 import { type Action, type Actions, DOWN } from "./actions.ts";
-import { GlobalState } from "./global-state.ts";
-import { canonical } from "./interner.ts";
+import { GlobalState } from "./checker/global-state.ts";
+import { canonical } from "./checker/interner.ts";
 import type { Effect, Event, ProcessModel } from "./process.ts";
 
 export function tell(actions: Actions, path: readonly Action[]): string[] {

@@ -9,8 +9,8 @@ import {
   type LastMessage,
 } from "../../src/nats/publisher/atomic-publisher.ts";
 import { MessageBlock, type MessageRange, MessageReader } from "../../src/nats/publisher/message-block.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 
 let server: TestServer;
 let connection: NatsConnection;

@@ -11,8 +11,8 @@ import {
   type NatsConnectOptions,
   requireServerVersion,
 } from "../../src/nats/connection/connect.ts";
-import { freePort, startTestServer, type TestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { freePort, startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { until } from "../support/until.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tidemark-connect-"));

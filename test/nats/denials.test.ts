@@ -11,7 +11,7 @@ import { AtomicPublisher } from "../../src/nats/publisher/atomic-publisher.ts";
 import { MessageBlock } from "../../src/nats/publisher/message-block.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
 let server: TestServer;

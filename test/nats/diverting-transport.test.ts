@@ -14,8 +14,8 @@ import {
   internalsAreAsExpected,
 } from "../../src/nats/connection/diverting-transport.ts";
 import { MessageSplitter } from "../../src/nats/connection/message-splitter.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 
 interface Received {
   readonly subject: string;

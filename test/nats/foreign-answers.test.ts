@@ -6,7 +6,7 @@ import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { AckedPublisher, ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
 import { AtomicPublisher } from "../../src/nats/publisher/atomic-publisher.ts";
 import { MessageBlock } from "../../src/nats/publisher/message-block.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
 const { ackTimeoutMs, sweepMs } = ackedTiming;

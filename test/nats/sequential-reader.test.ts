@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { systemClock } from "../../src/clock.ts";
 import type { Logger } from "../../src/dataflow/connector.ts";
 import { describeError, OperatorError, SourcePositionError } from "../../src/errors.ts";
-import type { ReadPosition } from "../../src/formats/stream-position.ts";
+import type { ReadPosition } from "../../src/formats/positions/stream-position.ts";
 import {
   connectDiverting,
   type DivertedMessages,
@@ -13,7 +13,7 @@ import {
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };

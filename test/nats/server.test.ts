@@ -26,7 +26,7 @@ import {
   startNatsServer,
 } from "../../src/nats/server/server.ts";
 import { provideNatsServer } from "../../src/nats/server/server-binary.ts";
-import { startTestServer } from "../support/nats.ts";
+import { startTestServer } from "../support/servers/nats.ts";
 
 const root = mkdtempSync(join(tmpdir(), "tidemark-server-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -295,7 +295,7 @@ const builtServer = fileURLToPath(new URL("../../dist/src/nats/server/server.js"
 const builtGuardian = fileURLToPath(
   new URL("../../dist/src/nats/server/server-guardian.js", import.meta.url),
 );
-const builtTestSupport = fileURLToPath(new URL("../../dist/test/support/nats.js", import.meta.url));
+const builtTestSupport = fileURLToPath(new URL("../../dist/test/support/servers/nats.js", import.meta.url));
 
 describe.runIf(existsSync(builtGuardian))("guarded", () => {
   /** A process that starts a guarded server and prints its pid, and then a line with how the server ended. */

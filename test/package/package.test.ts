@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { countingJob, wrongCounts } from "../cli/jobs.ts";
-import { freePort } from "../support/nats.ts";
+import { freePort } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 import { install, run, Terminal } from "./stranger.ts";
 
@@ -61,7 +61,7 @@ describe("what is in it", () => {
       "dist/src/index.d.ts",
       "dist/src/cli/main.js",
       "dist/src/nats/server/server-guardian.js",
-      "dist/machines/job.js",
+      "dist/machines/leader/job.js",
     ])
       expect(packed).toContain(wanted);
     const strange = packed.filter(
@@ -207,7 +207,7 @@ describe("the README, followed in an empty folder", () => {
     const empty = join(directory, "empty");
     const folder = join(empty, "word-count");
     mkdirSync(join(empty, "bin"), { recursive: true });
-    const tool = join(root, "dist/test/support/nats-tool.js");
+    const tool = join(root, "dist/test/support/servers/nats-tool.js");
     writeFileSync(join(empty, "bin/nats"), `#!/bin/sh\nexec ${process.execPath} ${tool} "$@"\n`, {
       mode: 0o755,
     });

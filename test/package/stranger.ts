@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { WAIT_BOUND_MS } from "../support/patience.ts";
+import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { until } from "../support/until.ts";
 
 const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));

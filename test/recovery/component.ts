@@ -17,8 +17,8 @@ import { describeError } from "../../src/errors.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { createLogger } from "../../src/observe/logger.ts";
-import { type KeyedCountOptions, keyedCountJob } from "../support/keyed-count.ts";
-import { shortTimings } from "../support/timings.ts";
+import { type KeyedCountOptions, keyedCountJob } from "../support/graphs/keyed-count.ts";
+import { shortTimings } from "../support/suite/timings.ts";
 import { FaultPoint, type FaultSpec, faultyCluster } from "./fault-points.ts";
 
 export interface Place {

@@ -11,11 +11,11 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
 import { decodeValue } from "../../src/formats/codec.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { type Steps, stepsOf } from "../support/collatz.ts";
-import { compile, compiled } from "../support/compiled.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { publishAll, readAll } from "../support/streams.ts";
+import { type Steps, stepsOf } from "../support/graphs/collatz.ts";
+import { TestCluster } from "../support/servers/cluster.ts";
+import { compile, compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { publishAll, readAll } from "../support/servers/streams.ts";
 
 const NUMBERS = Array.from({ length: 8000 }, (_, i) => i + 2);
 const KILLS = 3;

@@ -10,12 +10,12 @@ import type { Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
 import { decodeValue } from "../../src/formats/codec.ts";
 import { checkOutput } from "../chaos/checkers.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { compile, compiled } from "../support/compiled.ts";
-import { inputRecords, inputSubject, type OutputRecord } from "../support/keyed-count.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import type { TestProcess } from "../support/processes.ts";
-import { publishAll, readAll } from "../support/streams.ts";
+import { inputRecords, inputSubject, type OutputRecord } from "../support/graphs/keyed-count.ts";
+import { TestCluster } from "../support/servers/cluster.ts";
+import { compile, compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import type { TestProcess } from "../support/servers/processes.ts";
+import { publishAll, readAll } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
 
 const RECORDS = 6000;

@@ -6,12 +6,12 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { checkOutput } from "../chaos/checkers.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { compile, compiled } from "../support/compiled.ts";
-import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/keyed-count.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import type { TestProcess } from "../support/processes.ts";
-import { publishAll, readAll } from "../support/streams.ts";
+import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
+import { TestCluster } from "../support/servers/cluster.ts";
+import { compile, compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import type { TestProcess } from "../support/servers/processes.ts";
+import { publishAll, readAll } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
 
 const RECORDS = 4000;

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobReport } from "../../src/control/messages.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { compile, compiled } from "../support/compiled.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { publishAll, readAll } from "../support/streams.ts";
+import { TestCluster } from "../support/servers/cluster.ts";
+import { compile, compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { publishAll, readAll } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
 import type { CopiedRecord } from "./jobs/two-regions.ts";
 

@@ -9,11 +9,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { type Cluster, createClient, openCluster } from "../../src/cli/assembly.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import { type Command, until, Workspace } from "../cli/workspace.ts";
-import { compiled } from "../support/compiled.ts";
 import { snapshotRequest } from "../support/memory-world.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
-import { patientSignal } from "../support/patience.ts";
+import { compiled } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { SlowLine } from "../support/slow-line.ts";
+import { patientSignal } from "../support/suite/patience.ts";
 
 const KEYS = 500;
 const BALLAST_BYTES = 100_000;
@@ -98,7 +98,7 @@ const DIRECTORY: Place = {
   flags: ["--checkpoint-dir", "checkpoints"],
   url: () => server.url,
   environment: () => ({
-    NODE_OPTIONS: `--import ${compiled("test/support/slow-files.ts")}`,
+    NODE_OPTIONS: `--import ${compiled("test/support/suite/slow-files.ts")}`,
     SLOW_DIRECTORY: workspace.path("checkpoints"),
     SLOW_WHILE: flag(),
   }),

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { compile } from "../support/compiled.ts";
-import { startTestServer, type TestServer } from "../support/nats.ts";
+import { compile } from "../support/servers/compiled.ts";
+import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { CrashBench, type CrashCase } from "./crash-case.ts";
 import type { FaultSpec, When } from "./fault-points.ts";
 

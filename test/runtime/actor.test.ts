@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../machines/effects.ts";
-import { leaseMachine } from "../../machines/lease.ts";
+import { leaseMachine } from "../../machines/leader/lease.ts";
 import { type ActorDefinition, Host, type MachineEvent, type Step } from "../../src/runtime/actor.ts";
 import { ManualClock, settled } from "../support/manual-clock.ts";
 

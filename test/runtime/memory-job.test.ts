@@ -5,7 +5,7 @@ import { memorySource } from "../../src/connectors/memory-source.ts";
 import { type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { type Count, MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
-import { patientSignal } from "../support/patience.ts";
+import { patientSignal } from "../support/suite/patience.ts";
 
 /** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
 function countWordsTheLongWay(builder: JobBuilder, world: MemoryWorld): void {

@@ -30,10 +30,10 @@ import { Coordinator, type OwnJob } from "../../src/runtime/leader/coordinator.t
 import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { throttled } from "./graphs/throttled-source.ts";
 import { latch } from "./latch.ts";
-import { WAIT_BOUND_MS } from "./patience.ts";
-import { throttled } from "./throttled-source.ts";
-import { shortTimings } from "./timings.ts";
+import { WAIT_BOUND_MS } from "./suite/patience.ts";
+import { shortTimings } from "./suite/timings.ts";
 import { GiveUpError, until } from "./until.ts";
 
 export interface Count {

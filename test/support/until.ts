@@ -1,6 +1,6 @@
 /** Waits for what a test expects to happen, for as long as it takes (`patience.ts`) and without fixed sleeps. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Patience } from "./patience.ts";
+import { Patience } from "./suite/patience.ts";
 
 export interface UntilOptions {
   /** Between two looks. Default 20. */

@@ -4,9 +4,9 @@ import type { JobReport } from "../../control/messages.ts";
 import { EnvironmentError, RequestRefusedError } from "../../errors.ts";
 import { pause } from "../../timer.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
-import { EndingPatience, unendedText } from "../ending.ts";
+import { EndingPatience, unendedText } from "../process/ending.ts";
+import { sayWhileWaiting } from "../run/waiting.ts";
 import { readJob } from "../stored/retained.ts";
-import { sayWhileWaiting } from "../waiting.ts";
 
 const ENDED_OTHERWISE: ReadonlySet<JobStatus> = new Set<JobStatus>([
   "finished",

@@ -5,15 +5,15 @@ import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
-import { setOutcome } from "../exit.ts";
 import { wholeNumber } from "../options.ts";
-import { exitCodeHelp, exitCodes } from "../report-error.ts";
+import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
+import { counted, size } from "../output/text.ts";
+import { setOutcome } from "../process/exit.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
 import { garbageOf } from "../stored/garbage.ts";
 import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../stored/retained.ts";
 import { describeTroubles, describeUnknown, type Troubles } from "../stored/troubled-checkpoints.ts";
 import { describeVerification, verify } from "../stored/verification.ts";
-import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
 /** Whoever only looks does not wait for a leader. */

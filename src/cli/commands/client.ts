@@ -12,7 +12,7 @@ import { isJobName, isName } from "../../formats/names.ts";
 import { shellCommand } from "../../shell-command.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectView, messagesOf } from "../options.ts";
-import { commandOutput } from "../stdout.ts";
+import { commandOutput } from "../output/stdout.ts";
 
 export interface ClientFlags extends ClusterFlags {
   readonly server: string;

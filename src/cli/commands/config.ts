@@ -5,7 +5,6 @@ import type { EffectiveOption } from "../../config/settings.ts";
 import { table } from "../../job/plan.ts";
 import { repeatedByRestart } from "../../job/repeats.ts";
 import { checkShared } from "../assembly.ts";
-import { loadJobFile } from "../job-file.ts";
 import {
   addConfigOptions,
   addStorageOptions,
@@ -13,7 +12,8 @@ import {
   overridesOf,
   type StorageFlags,
 } from "../options.ts";
-import { commandOutput } from "../stdout.ts";
+import { commandOutput } from "../output/stdout.ts";
+import { loadJobFile } from "../submission/job-file.ts";
 
 interface PrintFlags extends ConfigFlags, StorageFlags {
   readonly json?: boolean;

@@ -2,10 +2,10 @@
 import { type Command, Option } from "commander";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
-import { watchCrashes } from "../crash.ts";
-import { serveHealth } from "../health.ts";
-import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
+import { watchCrashes } from "../process/crash.ts";
+import { serveHealth } from "../process/health.ts";
+import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
 
 interface CoordinatorFlags extends ClusterFlags {
   readonly server: string;

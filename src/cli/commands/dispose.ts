@@ -26,9 +26,9 @@ import { readRecord } from "../../runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
-import { exitCodeHelp } from "../report-error.ts";
+import { exitCodeHelp } from "../output/report-error.ts";
+import { counted, size } from "../output/text.ts";
 import { unknownJob } from "../stored/retained.ts";
-import { counted, size } from "../text.ts";
 import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
 interface DisposeFlags extends ClientFlags {

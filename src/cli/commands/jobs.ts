@@ -6,12 +6,12 @@ import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError, RequestRefusedError } from "../../errors.ts";
 import type { ClusterView } from "../assembly.ts";
-import { describeSkipped } from "../gaps.ts";
-import { exitCodeHelp } from "../report-error.ts";
+import { exitCodeHelp } from "../output/report-error.ts";
+import { age } from "../output/text.ts";
 import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
 import { readCheckpoint, readJob, readJobs, whileRetained } from "../stored/retained.ts";
 import { splitDetailsOf } from "../stored/split-positions.ts";
-import { age } from "../text.ts";
+import { describeSkipped } from "../submission/gaps.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
 export function jobCommands(program: Command): void {

@@ -1,7 +1,7 @@
 /** `tidemark submit`, `cancel`: requests to the leading coordinator. */
 
 import type { Command } from "commander";
-import { regionsOf } from "../../../machines/regions.ts";
+import { regionsOf } from "../../../machines/leader/regions.ts";
 import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import { ConfigurationError } from "../../errors.ts";
@@ -13,12 +13,12 @@ import {
   submissionOf,
   warnOfCaptures,
 } from "../assembly.ts";
-import { addGapOptions, describeGaps, type GapFlags } from "../gaps.ts";
-import { loadJobFile } from "../job-file.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
-import { hasState } from "../prerequisites.ts";
-import { exitCodeHelp } from "../report-error.ts";
+import { exitCodeHelp } from "../output/report-error.ts";
 import { readJob } from "../stored/retained.ts";
+import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.ts";
+import { loadJobFile } from "../submission/job-file.ts";
+import { hasState } from "../submission/prerequisites.ts";
 import { tellSeen, untilCanceled } from "./canceled.ts";
 import {
   addClientOptions,

@@ -1,19 +1,19 @@
 /** `tidemark run JOB`: everything a job needs in one command, on one machine. */
 
 import { type Command, Option } from "commander";
-import { regionsOf } from "../../../machines/regions.ts";
+import { regionsOf } from "../../../machines/leader/regions.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError } from "../../errors.ts";
 import { describePlan, isSource } from "../../job/plan.ts";
 import { kindOfReason } from "../../observe/troubles.ts";
-import { endSoon, exitProcess, setOutcome } from "../exit.ts";
-import { addGapOptions, SkippedLines } from "../gaps.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
-import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../progress.ts";
-import { exitCodes } from "../report-error.ts";
-import { type RunFlags, RunSession } from "../run-session.ts";
-import { commandOutput } from "../stdout.ts";
-import { count } from "../text.ts";
+import { exitCodes } from "../output/report-error.ts";
+import { commandOutput } from "../output/stdout.ts";
+import { count } from "../output/text.ts";
+import { endSoon, exitProcess, setOutcome } from "../process/exit.ts";
+import { ProgressScreen, ProgressText, TroubleLines, TroubleText } from "../run/progress.ts";
+import { type RunFlags, RunSession } from "../run/run-session.ts";
+import { addGapOptions, SkippedLines } from "../submission/gaps.ts";
 
 interface RunCommandFlags extends RunFlags {
   readonly json?: boolean;

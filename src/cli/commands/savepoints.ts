@@ -4,14 +4,14 @@ import type { Command } from "commander";
 import type { RestoreRequest } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
-import { planRestore, type RestorePlan } from "../../job/restore-plan.ts";
-import { type RestorableState, readRestorable } from "../../runtime/leader/fork.ts";
+import { planRestore, type RestorePlan } from "../../job/restore/restore-plan.ts";
 import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { type RestorableState, readRestorable } from "../../runtime/leader/submissions/fork.ts";
 import type { ClusterView } from "../assembly.ts";
-import { addGapOptions, describeGaps } from "../gaps.ts";
 import { addConfigOptions } from "../options.ts";
-import { exitCodeHelp } from "../report-error.ts";
-import { counted } from "../text.ts";
+import { exitCodeHelp } from "../output/report-error.ts";
+import { counted } from "../output/text.ts";
+import { addGapOptions, describeGaps } from "../submission/gaps.ts";
 import {
   addClientOptions,
   type ClientFlags,

@@ -2,7 +2,7 @@
 import type { CompletedSnapshot } from "../../control/client.ts";
 import type { SnapshotRequest } from "../../control/messages.ts";
 import { type ClusterView, newId } from "../assembly.ts";
-import { sayWhileWaiting } from "../waiting.ts";
+import { sayWhileWaiting } from "../run/waiting.ts";
 import { type ClientFlags, clientOf } from "./client.ts";
 
 /** Waits until the savepoint is complete and, when the job was to end with it, until it has ended. */

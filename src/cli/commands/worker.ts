@@ -3,10 +3,6 @@ import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
-import { watchCrashes, watchExits } from "../crash.ts";
-import { serveHealth } from "../health.ts";
-import { loadJobFileToRun } from "../job-file.ts";
-import { tellParent, tellParentOf, watchLifetime } from "../lifetime.ts";
 import {
   addClusterOptions,
   addConfigOptions,
@@ -17,7 +13,11 @@ import {
   overridesOf,
   wholeNumber,
 } from "../options.ts";
-import { exitCodeHelp, exitCodes } from "../report-error.ts";
+import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
+import { watchCrashes, watchExits } from "../process/crash.ts";
+import { serveHealth } from "../process/health.ts";
+import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
+import { loadJobFileToRun } from "../submission/job-file.ts";
 
 interface WorkerFlags extends ClusterFlags, ConfigFlags {
   readonly server: string;

@@ -11,7 +11,7 @@ import type {
 import { objectsOf } from "../../checkpoint/reachability.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { encodeValue } from "../../formats/codec.ts";
-import { age, count, counted, moment, size, table } from "../text.ts";
+import { age, count, counted, moment, size, table } from "../output/text.ts";
 import type { Retained } from "./retained.ts";
 import { describeSplits, type SplitDetail, splitDetailsOf } from "./split-positions.ts";
 

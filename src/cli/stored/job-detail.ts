@@ -1,13 +1,13 @@
 /** Jobs as people and programs read them, from the durable record alone. */
 
+import { regionsOf } from "../../../machines/leader/regions.ts";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
-import { regionsOf } from "../../../machines/regions.ts";
 import { formatDuration } from "../../config/quantity.ts";
 import type { SourceSplit } from "../../dataflow/source.ts";
 import { describePlan } from "../../job/plan.ts";
-import { describeGaps } from "../gaps.ts";
-import { age, counted, moment, size, table } from "../text.ts";
+import { age, counted, moment, size, table } from "../output/text.ts";
+import { describeGaps } from "../submission/gaps.ts";
 import { describeSplits, type SplitDetail } from "./split-positions.ts";
 
 /** One line of `list`. */

@@ -6,9 +6,9 @@ import { inspect } from "node:util";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import { isSplits, splitsIn } from "../../dataflow/operators/source.ts";
 import type { Skipped, SplitPosition } from "../../dataflow/source.ts";
-import { streamPositionIn } from "../../formats/stream-position.ts";
-import { describeSkipped } from "../gaps.ts";
-import { count, table } from "../text.ts";
+import { streamPositionIn } from "../../formats/positions/stream-position.ts";
+import { count, table } from "../output/text.ts";
+import { describeSkipped } from "../submission/gaps.ts";
 
 export interface SplitDetail {
   readonly source: string;

@@ -1,7 +1,7 @@
 /** Checkpoints that are under way or were given up: whom they wait for, and which channel blocks those. */
 import type { AbortedCheckpoint, MissingSubtask } from "../../../machines/protocol.ts";
 import type { PendingReport } from "../../control/messages.ts";
-import { age, moment, table } from "../text.ts";
+import { age, moment, table } from "../output/text.ts";
 
 export interface Troubles {
   readonly pending: readonly PendingReport[];

@@ -9,7 +9,7 @@ import {
   type StoredObject,
 } from "../../checkpoint/storage.ts";
 import { type ObjectCorruptError, ObjectMissingError } from "../../errors.ts";
-import { counted, size, table } from "../text.ts";
+import { counted, size, table } from "../output/text.ts";
 import { isDamage, type Look, type Retained, readRetained } from "./retained.ts";
 
 /** What a retained checkpoint needs and storage does not give. */

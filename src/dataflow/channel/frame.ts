@@ -31,7 +31,7 @@ export interface EndOfDataFrame {
   readonly kind: "endOfData";
 }
 
-/** Travels round a loop behind its last records (machines/loop.ts). */
+/** Travels round a loop behind its last records (machines/worker/loop.ts). */
 export interface RoundFrame {
   readonly kind: "round";
   readonly round: number;

@@ -3,7 +3,7 @@ import type { OperatorStateHandle, StateHandle } from "../../../machines/protoco
 import { ObjectCorruptError } from "../../errors.ts";
 import { decodeValue, encodeValue } from "../../formats/codec.ts";
 
-import { isAnswer, refuseAnswer, wanted } from "../answers.ts";
+import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
 import type { Sink } from "../sink.ts";
 import type { OperatorKind } from "./contract.ts";
 import { failureOf } from "./failure.ts";

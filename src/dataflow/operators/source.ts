@@ -1,6 +1,6 @@
 /** The beginning of a vertex that reads: records come in from the reader, which the subtask polls. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
-import { encodeSplitPosition, parseSplitPosition } from "../../formats/split-position.ts";
+import { encodeSplitPosition, parseSplitPosition } from "../../formats/positions/split-position.ts";
 import type { Source, SplitPosition } from "../source.ts";
 import type { OperatorKind } from "./contract.ts";
 

@@ -5,10 +5,10 @@
 import { fileURLToPath } from "node:url";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { SingleBar } from "cli-progress";
-import { endProcess } from "../../cli/exit.ts";
-import { reportError } from "../../cli/report-error.ts";
-import { RunSession } from "../../cli/run-session.ts";
-import { commandOutput, prepareOutput } from "../../cli/stdout.ts";
+import { reportError } from "../../cli/output/report-error.ts";
+import { commandOutput, prepareOutput } from "../../cli/output/stdout.ts";
+import { endProcess } from "../../cli/process/exit.ts";
+import { RunSession } from "../../cli/run/run-session.ts";
 import { createLogger } from "../../observe/logger.ts";
 import { type Input, LINES, loadInput, readInput } from "./input.ts";
 import { checkOutput, type Outcome, watchOutput } from "./outcome.ts";

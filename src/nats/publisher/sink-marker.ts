@@ -27,7 +27,7 @@ import {
   type MarkerOwner,
   parseMarker,
   type TransactionMarker,
-} from "../../formats/transaction-marker.ts";
+} from "../../formats/transactions/transaction-marker.ts";
 import { denialIn } from "../connection/denials.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { AtomicPublisher, type BatchOutcome } from "./atomic-publisher.ts";

@@ -18,7 +18,7 @@ import { DisconnectedError, describeError, EnvironmentError, PermissionDeniedErr
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
-import { missingStream } from "./stream-position.ts";
+import { missingStream } from "./positions/stream-position.ts";
 import { filterConfig } from "./subject-filter.ts";
 
 const CONSUMER_INACTIVE_MS = 60_000;

@@ -6,7 +6,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { isAnswer } from "../../dataflow/answers.ts";
+import { isAnswer } from "../../dataflow/guards/answers.ts";
 import { describeValue, silence } from "../../state/described.ts";
 import { type Integers, parseExact } from "./json-integers.ts";
 

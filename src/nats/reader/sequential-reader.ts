@@ -21,7 +21,7 @@ import type { Logger } from "../../dataflow/connector.ts";
 import type { Collect, Gaps, PollStatus, Skipped } from "../../dataflow/source.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { OperatorError } from "../../errors.ts";
-import type { ReadPosition } from "../../formats/stream-position.ts";
+import type { ReadPosition } from "../../formats/positions/stream-position.ts";
 import { pause } from "../../timer.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isMarker, MARKER_HEADER } from "../publisher/marker-header.ts";
@@ -29,10 +29,15 @@ import { isStreamNotFound, MISSING_STREAM_CONFIRMED_MS } from "./consumer-maker.
 import { type Decode, type DecodeRange, decodeMessage, decodeRange, type ParsedMessage } from "./decoding.ts";
 import type { Delivery } from "./delivery.ts";
 import { type ConsumerReader, EphemeralConsumer } from "./ephemeral-consumer.ts";
-import { GapJudge, NOTHING_SKIPPED } from "./gap-judge.ts";
+import { GapJudge, NOTHING_SKIPPED } from "./positions/gap-judge.ts";
+import {
+  identityProblem,
+  inputEnded,
+  missingStream,
+  type SequenceRange,
+} from "./positions/stream-position.ts";
+import { Silence, StreamState } from "./positions/stream-state.ts";
 import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
-import { identityProblem, inputEnded, missingStream, type SequenceRange } from "./stream-position.ts";
-import { Silence, StreamState } from "./stream-state.ts";
 
 export interface SequentialReaderOptions<T> {
   readonly nats: NatsEnvironment;

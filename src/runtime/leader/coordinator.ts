@@ -27,6 +27,7 @@ import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { readRecord } from "./stored-record.ts";
 import {
   answerOf,
   beingChanged,
@@ -35,11 +36,10 @@ import {
   ledByRun,
   leftBehindByRun,
   runningInRun,
-} from "./refusals.ts";
-import { Repetitions } from "./repetitions.ts";
-import { Restores } from "./restores.ts";
-import { readRecord } from "./stored-record.ts";
-import { admit } from "./submission.ts";
+} from "./submissions/refusals.ts";
+import { Repetitions } from "./submissions/repetitions.ts";
+import { Restores } from "./submissions/restores.ts";
+import { admit } from "./submissions/submission.ts";
 
 /** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
 export interface OwnJob {

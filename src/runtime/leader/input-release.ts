@@ -3,7 +3,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { describeError } from "../../errors.ts";
-import { goesOn } from "./submission.ts";
+import { goesOn } from "./submissions/submission.ts";
 
 /**
  * The deletion of the progress consumers of a job that has ended; harmless where none is left. Once `signal` is aborted it deletes

@@ -5,14 +5,14 @@
  * (coordinator.ts), the decisions (machines), checkpoints (job-checkpoints.ts), delivery to a generation's workers
  * (leader-generation.ts), deletion (object-reaper.ts), what runs inside workers (worker.ts).
  */
-import { checkpointingMachine } from "../../../machines/checkpointing.ts";
-import { jobMachine } from "../../../machines/job.ts";
-import type { JobEffects } from "../../../machines/job-events.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";
+import { jobMachine } from "../../../machines/leader/job.ts";
+import type { JobEffects } from "../../../machines/leader/job-events.ts";
+import { regionsOf } from "../../../machines/leader/regions.ts";
+import { restartMachine } from "../../../machines/leader/restart.ts";
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
-import { regionsOf } from "../../../machines/regions.ts";
-import { restartMachine } from "../../../machines/restart.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   JobReport,
@@ -35,15 +35,15 @@ import { Disposals } from "./checkpoints/disposal.ts";
 import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
 import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
-import { findManifest } from "./found-manifest.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import { WorkerAdmission } from "./generations/worker-admission.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { type Placement, SlotWait } from "./slot-wait.ts";
-import { keepsState } from "./submission.ts";
+import { findManifest } from "./submissions/found-manifest.ts";
+import { type Placement, SlotWait } from "./submissions/slot-wait.ts";
+import { keepsState } from "./submissions/submission.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
   readonly job: string;

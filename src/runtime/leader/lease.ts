@@ -1,14 +1,14 @@
 /**
  * A lease that this coordinator competes for, and the fencing tokens that come with it.
  *
- * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/lease.ts), what is done
+ * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/leader/lease.ts), what is done
  * while it is held (coordinator.ts).
  *
  * K1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
  *     different leases differ, and the later one is higher (P50).
  * K2  A lease record that cannot be read as one counts as held until it has not changed for the length of a lease.
  */
-import { type LeaseEffects, leaseMachine } from "../../../machines/lease.ts";
+import { type LeaseEffects, leaseMachine } from "../../../machines/leader/lease.ts";
 import type { LeaseRecord } from "../../../machines/protocol.ts";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";

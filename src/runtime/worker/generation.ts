@@ -4,8 +4,9 @@
  * Owns: wiring. Channels between two subtasks of this process pass frames by reference, all others go over the bus.
  * Does not own: when a generation begins and ends (worker.ts).
  */
-import type { FeedbackChannels } from "../../../machines/alignment.ts";
+
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
+import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
 import type { Bus } from "../../dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
@@ -26,8 +27,8 @@ import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
 import { invariant } from "../../errors.ts";
-import { assign, NOTHING, type SubtaskRestore } from "../../job/assignment.ts";
 import { planOf } from "../../job/plan.ts";
+import { assign, NOTHING, type SubtaskRestore } from "../../job/restore/assignment.ts";
 import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import type { LoopPlace } from "./subtask/rounds.ts";

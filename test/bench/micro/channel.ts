@@ -25,7 +25,7 @@ import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { startTimer } from "../../../src/timer.ts";
-import { startTestServer } from "../../support/nats.ts";
+import { startTestServer } from "../../support/servers/nats.ts";
 
 const systemTimers: Timers = { after: startTimer };
 

@@ -14,7 +14,7 @@ import type { Logger } from "../../../src/dataflow/connector.ts";
 import { connectDiverting } from "../../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { SequentialReader } from "../../../src/nats/reader/sequential-reader.ts";
-import { startTestServer } from "../../support/nats.ts";
+import { startTestServer } from "../../support/servers/nats.ts";
 
 interface Bid {
   readonly auction: number;

@@ -10,7 +10,7 @@ import { type Key, type ValueState, valueState } from "../../../src/state/descri
 import { HeapBackend } from "../../../src/state/heap/backend.ts";
 import { hashOf, keyGroupOf } from "../../../src/state/key-groups.ts";
 import { KeyedState } from "../../../src/state/keyed-state.ts";
-import { filter, inRow, map, process as processing } from "../../support/operators.ts";
+import { filter, inRow, map, process as processing } from "../../support/graphs/operators.ts";
 
 const GROUPS = 128;
 const ALL_GROUPS = { first: 0, last: GROUPS - 1 };

@@ -1,5 +1,5 @@
 /** The job file of the chaos run. */
-import { keyedCountJob } from "../../support/keyed-count.ts";
+import { keyedCountJob } from "../../support/graphs/keyed-count.ts";
 
 export default keyedCountJob({
   name: "chaos",

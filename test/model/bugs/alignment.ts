@@ -1,11 +1,11 @@
 /** Rules taken out of the alignment of barriers. */
-import { alignmentMachine } from "../../../machines/alignment.ts";
+import { alignmentMachine } from "../../../machines/worker/alignment.ts";
 import {
   type AlignmentBounds,
   type AlignmentVariant,
   checkAlignment,
   theAlignment,
-} from "../protocol/alignment.ts";
+} from "../protocol/worker/alignment.ts";
 import type { SeededBug } from "./seeded.ts";
 
 const BOUNDS: AlignmentBounds = { channels: 2, records: 1, checkpoints: 2, aborts: 1 };

@@ -3,8 +3,8 @@
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
-import type { Memory } from "../protocol/coordinator-memory.ts";
 import { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
+import type { Memory } from "../protocol/leader/coordinator-memory.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { type Reroute, theProtocol } from "../protocol/variant.ts";
 import { objectName } from "../protocol/words.ts";

@@ -1,10 +1,10 @@
 /** Runs scenarios and seeded bugs, and says what came of them. */
 import type { SeededBug } from "../bugs/seeded.ts";
-import type { CheckResult, Violation } from "../checker.ts";
-import { checkAlignment } from "./alignment.ts";
+import type { CheckResult, Violation } from "../checker/checker.ts";
 import { checkProtocol } from "./model.ts";
 import type { Scenario } from "./scenarios.ts";
 import { readable } from "./story.ts";
+import { checkAlignment } from "./worker/alignment.ts";
 
 /** Far above what the scenarios need: one that reaches it is reported as cut off. */
 const STATES_MAX = 20_000_000;

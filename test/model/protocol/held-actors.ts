@@ -4,9 +4,9 @@
 import type { ActorStep, CompositionState } from "../composition.ts";
 import type { Event } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
-import type { Memory } from "./coordinator-memory.ts";
+import type { Memory } from "./leader/coordinator-memory.ts";
+import { WRITER } from "./leader/record-writer.ts";
 import { changed, MEMORY, memoryOf, passed } from "./memory.ts";
-import { WRITER } from "./record-writer.ts";
 
 export interface ToActor {
   readonly actor: string;

@@ -1,17 +1,17 @@
 /** What must hold, named by the invariants and rules of machines/PROTOCOL.md. */
 import type { CheckpointRequest } from "../../../machines/protocol.ts";
-import type { CheckOptions, Invariant, StepInvariant } from "../checker.ts";
+import type { CheckOptions, Invariant, StepInvariant } from "../checker/checker.ts";
 import type { CompositionState } from "../composition.ts";
 import { actorIn } from "../machine-process.ts";
 import type { View } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
 import { type Bounds, type RequestKind, regionsIn } from "./bounds.ts";
-import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import type { CoordinatorDurable, Memory } from "./leader/coordinator-memory.ts";
+import type { RecordState } from "./leader/record-server.ts";
 import { memoryOf } from "./memory.ts";
-import type { RecordState } from "./record-server.ts";
 import { showContent, type TargetState } from "./target.ts";
 import { type Deployment, type ModelCheckpoint, objectsOf, partsOf, RECORD, targetOf } from "./words.ts";
-import type { WorkerMemory } from "./worker-host.ts";
+import type { WorkerMemory } from "./worker/worker-host.ts";
 
 const TERMINAL = ["finished", "stopped", "canceled", "suspended", "failed"];
 

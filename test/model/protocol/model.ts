@@ -20,15 +20,15 @@
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
-import { type CheckOptions, type CheckResult, check } from "../checker.ts";
+import { type CheckOptions, type CheckResult, check } from "../checker/checker.ts";
 import type { ProcessModel } from "../process.ts";
 import type { Bounds } from "./bounds.ts";
-import { coordinatorProcess } from "./coordinator.ts";
 import { hasEnded, invariantsOf, isQuiet } from "./invariants.ts";
-import { recordServer } from "./record-server.ts";
+import { coordinatorProcess } from "./leader/coordinator.ts";
+import { recordServer } from "./leader/record-server.ts";
 import { targetServer } from "./target.ts";
 import { theProtocol, type Variant } from "./variant.ts";
-import { workerProcess } from "./worker.ts";
+import { workerProcess } from "./worker/worker.ts";
 
 export function checkProtocol(
   bounds: Bounds,

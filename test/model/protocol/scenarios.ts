@@ -4,8 +4,9 @@
  * Everywhere: messages and answers late, repeated, out of order or never; writes of the record whose outcome is unknown until
  * the answer comes; an old generation that runs on beside a new one where a subtask has two workers.
  */
-import type { AlignmentBounds } from "./alignment.ts";
+
 import type { Bounds } from "./bounds.ts";
+import type { AlignmentBounds } from "./worker/alignment.ts";
 
 export interface Scenario {
   readonly name: string;

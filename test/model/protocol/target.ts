@@ -5,7 +5,7 @@
  * is read and compared and set until nothing has come in between, which is the same.
  */
 import { takeOver } from "../../../src/dataflow/transaction-marker.ts";
-import { canonical } from "../interner.ts";
+import { canonical } from "../checker/interner.ts";
 import type { Effect, ProcessModel, Step } from "../process.ts";
 import {
   type Content,

@@ -1,12 +1,12 @@
 /** Where the model can be altered from outside: seeded bugs replace these parts and nothing else (test/model/bugs). */
 import type { AnyStateMachine } from "xstate";
-import { checkpointMachine } from "../../../machines/checkpoint.ts";
-import { checkpointingMachine } from "../../../machines/checkpointing.ts";
-import { jobMachine } from "../../../machines/job.ts";
+import { checkpointMachine } from "../../../machines/leader/checkpoint.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";
+import { jobMachine } from "../../../machines/leader/job.ts";
+import { restartMachine } from "../../../machines/leader/restart.ts";
 import { changeRecord } from "../../../machines/record.ts";
-import { restartMachine } from "../../../machines/restart.ts";
-import { sinkTransactionMachine } from "../../../machines/sink-transaction.ts";
-import { subtaskMachine } from "../../../machines/subtask.ts";
+import { sinkTransactionMachine } from "../../../machines/worker/sink-transaction.ts";
+import { subtaskMachine } from "../../../machines/worker/subtask.ts";
 import type { CompositionState } from "../composition.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
 import type { MachineEffect } from "../pure-machine.ts";

@@ -1,8 +1,8 @@
 /** A job with a loop over two workers: counts the steps of each number until 1, and writes them when it is there. */
 import { defineJob, jetstreamSink, jetstreamSource, type, valueState } from "../../../src/index.ts";
-import { collatz, type Steps } from "../../support/collatz.ts";
-import { throttled } from "../../support/throttled-source.ts";
-import { patientHeartbeat } from "../../support/timings.ts";
+import { collatz, type Steps } from "../../support/graphs/collatz.ts";
+import { throttled } from "../../support/graphs/throttled-source.ts";
+import { patientHeartbeat } from "../../support/suite/timings.ts";
 
 interface Walk {
   readonly start: number;

@@ -1,5 +1,5 @@
 /** A job whose counts are slow, so that its channels are full of records for as long as it runs. */
-import { keyedCountJob } from "../../support/keyed-count.ts";
+import { keyedCountJob } from "../../support/graphs/keyed-count.ts";
 
 export default keyedCountJob({
   name: "slow",

@@ -1,7 +1,7 @@
 /** A job that only copies: each subtask reads its split and writes it, and nothing passes from one to the other. */
 import { defineJob, jetstreamSink, jetstreamSource } from "../../../src/index.ts";
-import { throttled } from "../../support/throttled-source.ts";
-import { patientHeartbeat } from "../../support/timings.ts";
+import { throttled } from "../../support/graphs/throttled-source.ts";
+import { patientHeartbeat } from "../../support/suite/timings.ts";
 
 export interface CopiedRecord {
   readonly split: number;

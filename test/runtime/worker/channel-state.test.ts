@@ -8,7 +8,7 @@ import { createLocalChannel } from "../../../src/dataflow/channel/local-channel.
 import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
 import { ChannelStateUpload, restoreChannels } from "../../../src/runtime/worker/snapshots/channel-state.ts";
-import { records } from "../../contracts/channel.contract.ts";
+import { records } from "../../contracts/suites/channel.contract.ts";
 
 const ids = [0, 1].map((from) => ({ edge: "in", from, to: 0 }));
 const MIB = 1024 * 1024;

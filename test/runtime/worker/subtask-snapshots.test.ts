@@ -7,7 +7,7 @@ import { MemoryStorage } from "../../../src/memory/storage.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
 import { SubtaskSnapshots } from "../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
 import type { Turns, TurnWork } from "../../../src/runtime/worker/subtask/turns.ts";
-import { inRow, reduce } from "../../support/operators.ts";
+import { inRow, reduce } from "../../support/graphs/operators.ts";
 import { until } from "../../support/until.ts";
 
 const sum = reduce(

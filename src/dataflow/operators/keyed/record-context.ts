@@ -6,7 +6,7 @@
 import { OperatorError } from "../../../errors.ts";
 import type { Key } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
-import { isAnswer, refuseAnswer, wanted } from "../../answers.ts";
+import { isAnswer, refuseAnswer, wanted } from "../../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../../source.ts";
 import { failureOf } from "../failure.ts";
 import type { ProcessContext } from "./process.ts";

@@ -1,6 +1,6 @@
 /** One value per key: the key's first record, then what the function answers. Emits the new value for each record. */
 import { valueState } from "../../../state/descriptor.ts";
-import { isAnswer, refuseAnswer } from "../../answers.ts";
+import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";

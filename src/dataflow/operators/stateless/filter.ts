@@ -1,5 +1,5 @@
 /** The records for which the function answers true. */
-import { refuseAnswer, wanted } from "../../answers.ts";
+import { refuseAnswer, wanted } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
 

@@ -1,6 +1,6 @@
 /** Any number of records for one: an array, or an iterable that is emptied before the next record is taken. */
 import { silence } from "../../../state/described.ts";
-import { isAnswer, refuseAnswer, wanted } from "../../answers.ts";
+import { isAnswer, refuseAnswer, wanted } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";

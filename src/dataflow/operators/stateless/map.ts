@@ -1,5 +1,5 @@
 /** One record for one. */
-import { isAnswer, refuseAnswer } from "../../answers.ts";
+import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
 

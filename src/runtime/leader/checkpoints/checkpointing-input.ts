@@ -1,5 +1,5 @@
 /** What the checkpointing machine of a job begins with: the job's options, and what is fixed. */
-import type { CheckpointingInput } from "../../../../machines/checkpointing.ts";
+import type { CheckpointingInput } from "../../../../machines/leader/checkpointing.ts";
 import type { CheckpointingConfig } from "../../../../machines/protocol.ts";
 
 const RESERVED_IDS = 1000;

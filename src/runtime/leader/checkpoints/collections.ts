@@ -14,7 +14,7 @@ import type { Clock } from "../../../clock.ts";
 import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError } from "../../../errors.ts";
 import type { WriteOutcome } from "../record-writer.ts";
-import { answerInTime } from "../repetitions.ts";
+import { answerInTime } from "../submissions/repetitions.ts";
 
 export interface CollectionsOptions {
   readonly clock: Clock;

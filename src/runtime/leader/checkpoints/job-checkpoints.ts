@@ -2,13 +2,15 @@
  * The checkpoints of one job on its leader: one actor each, and what the subtasks have said of those that are pending.
  *
  * Owns: acknowledgements, manifests, the decision as a change of the record. Does not own: when a checkpoint is taken
- * and what it waits for (machines/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
+ * and what it waits for (machines/leader/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
  */
-import { type CheckpointEffects, checkpointMachine } from "../../../../machines/checkpoint.ts";
+
 import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
-import type { Hold } from "../../../../machines/checkpoint-turn.ts";
-import type { CheckpointingEffects } from "../../../../machines/checkpointing.ts";
-import type { RecordFacts } from "../../../../machines/job-events.ts";
+import { type CheckpointEffects, checkpointMachine } from "../../../../machines/leader/checkpoint.ts";
+import type { Hold } from "../../../../machines/leader/checkpoint-turn.ts";
+import type { CheckpointingEffects } from "../../../../machines/leader/checkpointing.ts";
+import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
+import { subtasksOf } from "../../../../machines/leader/regions.ts";
 import type {
   AbortedCheckpoint,
   AbortReason,
@@ -19,7 +21,6 @@ import type {
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
 import { factsOf } from "../../../../machines/record.ts";
-import { subtasksOf } from "../../../../machines/regions.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
 import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import { timeoutSignal } from "../../../clock.ts";

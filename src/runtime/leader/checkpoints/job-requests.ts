@@ -7,7 +7,7 @@
  * Q1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many others wait:
  *     one that is forgotten would be taken for new, and begun once more.
  */
-import type { RecordFacts } from "../../../../machines/job-events.ts";
+import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import { phaseInWords } from "../../../../machines/words.ts";
 import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";

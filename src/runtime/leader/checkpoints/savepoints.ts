@@ -1,7 +1,7 @@
 /**
  * The savepoints of one job on its leader: copied to their place, and deleted again where nobody needs them.
  *
- * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/checkpointing.ts),
+ * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpointing.ts),
  * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
  *
  * B1  The record names a location before the first object is copied there, and until the copy is entered as complete or is

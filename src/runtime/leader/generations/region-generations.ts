@@ -2,11 +2,12 @@
  * The present generations of a job, one of each region: what is said goes to those whom it concerns.
  *
  * Owns: which generation each region has, and whether it is over. Does not own: when one is raised or fails
- * (machines/job.ts), delivery (leader-generation.ts).
+ * (machines/leader/job.ts), delivery (leader-generation.ts).
  */
+
+import type { Region } from "../../../../machines/leader/regions.ts";
 import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../../machines/record.ts";
-import type { Region } from "../../../../machines/regions.ts";
 import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError } from "../../../errors.ts";

@@ -1,7 +1,7 @@
 /**
  * The workers of one job, as its leader knows them.
  *
- * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/job.ts).
+ * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/leader/job.ts).
  *
  * V1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
  *     it has not answered for the heartbeat timeout (P28).

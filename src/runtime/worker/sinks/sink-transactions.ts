@@ -2,21 +2,21 @@
  * The sinks of one subtask: opens their writers, cuts and commits their transactions.
  *
  * Owns: the writers, one actor per transaction, the committables that the next acknowledgement must list. Does not own:
- * when to cut and whose turn it is to commit (machines/subtask.ts).
+ * when to cut and whose turn it is to commit (machines/worker/subtask.ts).
  */
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../../machines/protocol.ts";
 import {
   type SinkTransactionEffects,
   sinkTransactionMachine,
-} from "../../../../machines/sink-transaction.ts";
+} from "../../../../machines/worker/sink-transaction.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChainedOperator } from "../../../dataflow/graph.ts";
-import { openWriter } from "../../../dataflow/guarded-sink.ts";
+import { openWriter } from "../../../dataflow/guards/guarded-sink.ts";
 import { memoryHandle, memoryIn } from "../../../dataflow/operators/sink.ts";
 import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
-import type { SubtaskRestore } from "../../../job/assignment.ts";
+import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 
 /** A commit that has not ended by then is told of: nothing is wrong yet, but the job may be waiting for it. */

@@ -3,7 +3,7 @@
  * collected, stored, put back.
  *
  * Owns: what was collected for which checkpoint, and its way to the storage. Does not own: where collecting begins and ends
- * (machines/alignment.ts), the frames, which are processed as if nobody had looked (H5).
+ * (machines/worker/alignment.ts), the frames, which are processed as if nobody had looked (H5).
  *
  * V1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their order.
  * V2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.

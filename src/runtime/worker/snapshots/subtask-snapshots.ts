@@ -2,7 +2,7 @@
  * The snapshots of one subtask on their way to storage, and what each acknowledgement then says.
  *
  * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
- * when it is acknowledged (machines/subtask.ts), what is collected from channels (barriers.ts).
+ * when it is acknowledged (machines/worker/subtask.ts), what is collected from channels (barriers.ts).
  *
  * W1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded first, a younger
  *     one while that one waits for the storage.

@@ -2,24 +2,25 @@
  * The barriers at the gate of one subtask: hosts the machines that decide about them.
  *
  * Owns: which machine hears of a barrier and when, what is collected in front of it. Does not own: the decisions
- * (machines/alignment.ts, barrier-tracker.ts), the snapshot (subtask-snapshots.ts).
+ * (machines/worker/alignment.ts, barrier-tracker.ts), the snapshot (subtask-snapshots.ts).
  *
  * X1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
  *     barriers, and the timeout that lets them overtake.
  * X2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
  */
+
+import type { BarrierAlignment, CheckpointOptions } from "../../../../machines/protocol.ts";
 import {
   type AlignmentEffects,
   alignmentMachine,
   type FeedbackChannels,
   missingChannels,
-} from "../../../../machines/alignment.ts";
+} from "../../../../machines/worker/alignment.ts";
 import {
   type BarrierTrackerEffects,
   barrierTrackerMachine,
   missingFromTracker,
-} from "../../../../machines/barrier-tracker.ts";
-import type { BarrierAlignment, CheckpointOptions } from "../../../../machines/protocol.ts";
+} from "../../../../machines/worker/barrier-tracker.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChannelId, CheckpointFrame } from "../../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";

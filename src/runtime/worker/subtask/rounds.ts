@@ -1,9 +1,9 @@
 /**
  * The rounds of a loop at one of its subtasks: hosts the machine that decides about them.
  *
- * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/loop.ts).
+ * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/worker/loop.ts).
  */
-import { type LoopEffects, loopMachine } from "../../../../machines/loop.ts";
+import { type LoopEffects, loopMachine } from "../../../../machines/worker/loop.ts";
 import type { RoundFrame } from "../../../dataflow/channel/frame.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";

@@ -3,11 +3,12 @@
  *
  * Owns: the chain, the turns, the sinks and the source of one parallel instance. Does not own: channels (generation.ts makes
  * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
- * (machines/subtask.ts).
+ * (machines/worker/subtask.ts).
  */
-import type { FeedbackChannels } from "../../../../machines/alignment.ts";
+
 import type { DeclineReason, StateHandle, SubtaskName } from "../../../../machines/protocol.ts";
-import { type SubtaskEffects, subtaskMachine } from "../../../../machines/subtask.ts";
+import type { FeedbackChannels } from "../../../../machines/worker/alignment.ts";
+import { type SubtaskEffects, subtaskMachine } from "../../../../machines/worker/subtask.ts";
 import type {
   Deployment,
   GenerationRequest,
@@ -18,7 +19,7 @@ import { buildChain, type Chain } from "../../../dataflow/chain.ts";
 import type { ChannelId, ControlFrame } from "../../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
 import { firstOf, senderOf, type Vertex } from "../../../dataflow/graph.ts";
-import { openReader } from "../../../dataflow/guarded-source.ts";
+import { openReader } from "../../../dataflow/guards/guarded-source.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { isSplits, splitsHandle, splitsIn } from "../../../dataflow/operators/source.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
@@ -30,7 +31,7 @@ import {
   splitsOf,
 } from "../../../dataflow/source.ts";
 import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../../errors.ts";
-import type { SubtaskRestore } from "../../../job/assignment.ts";
+import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../../actor.ts";
 import { stepEvent } from "../../step-event.ts";

@@ -1,0 +1,32 @@
+/** What a user gives up of a job that has not ended in order. */
+import type { JobRecord, JobStatus } from "../protocol.ts";
+
+const ABANDONED_KEPT = 10;
+
+/**
+ * A decided checkpoint that a user has given up, by a disposal or a fresh start, while its output may not have been committed in
+ * full: what was not, never will be. The audit record of P17.
+ */
+export interface AbandonedCheckpoint {
+  readonly checkpointId: number;
+  readonly incarnation: string;
+  /** Status of the job at that moment. */
+  readonly status: JobStatus;
+  readonly by: "dispose" | "fresh-start";
+  readonly atMs: number;
+}
+
+/** Of a job that ended in order all that was decided is committed (P18); of any other one the user gives up what is not (P17). */
+export function abandonedWith(
+  record: JobRecord,
+  by: AbandonedCheckpoint["by"],
+  atMs: number,
+): readonly AbandonedCheckpoint[] {
+  const { status, incarnation, abandoned } = record;
+  const latest = record.checkpoints.at(-1);
+  const isSettled =
+    status === "finished" || status === "stopped" || status === "canceled" || status === "suspended";
+  if (latest === undefined || isSettled) return abandoned;
+  const { checkpointId } = latest;
+  return [...abandoned, { checkpointId, incarnation, status, by, atMs }].slice(-ABANDONED_KEPT);
+}

@@ -1,0 +1,608 @@
+/**
+ * The life of a job, as its leading coordinator sees it.
+ *
+ * Owns: when a generation is deployed, restarted, settled and ended. Does not own: checkpoints (checkpointing.ts,
+ * checkpoint.ts), whether a restart is granted (restart.ts), placement and delivery (the host).
+ *
+ * J1  The first act of a leader is to write its token into the record, which fences the old one (P11).
+ * J2  A generation is raised durably before anything is deployed for it (P2).
+ * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
+ * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18). Only a job that cannot
+ *     go on by itself ends without it: what it is to restore is gone, or its commits are refused for good (P20, P24).
+ * J5  Whoever lost the record sends nothing and deletes nothing (P9).
+ * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
+ *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
+ * J7  No end waits for what only hangs (P49): a suspension gives its checkpoint up after a bound, and a job that is ended
+ *     while it restores does not wait for its subtasks, but has another generation commit.
+ */
+import { assign, setup } from "xstate";
+import { declareEffects } from "../effects.ts";
+import type { CheckpointRequest, SubtaskName } from "../protocol.ts";
+import { reasonInWords } from "../words.ts";
+import type { JobEffects, JobEvent, JobInput, RecordFacts } from "./job-events.ts";
+
+interface Context extends JobInput, RecordFacts {
+  readonly restored: readonly SubtaskName[];
+  readonly ended: readonly SubtaskName[];
+  /** Subtasks that have committed everything up to the latest completed checkpoint. */
+  readonly committed: readonly SubtaskName[];
+  /** Places of the regions that have no generation, or one that has failed. */
+  readonly down: readonly number[];
+  readonly suspending: boolean;
+  readonly suspendBoundMs: number;
+  readonly stop: CheckpointRequest | null;
+  readonly draining: boolean;
+  readonly stranded: boolean;
+  readonly where: string;
+  readonly reason: string;
+  readonly recoverable: boolean;
+  readonly delayMs: number;
+}
+
+const withName = (names: readonly SubtaskName[], name: SubtaskName): readonly SubtaskName[] =>
+  names.includes(name) ? names : [...names, name].sort();
+
+const everyRegion = ({ regions }: Pick<JobInput, "regions">): number[] => regions.map((_, region) => region);
+
+/** Those that a failure has hit and that were not down before: nobody waits for a second one. */
+function hitBy({ generations, down }: Context, event: JobEvent): number[] {
+  const failed = "generations" in event ? event.generations : "generation" in event ? [event.generation] : [];
+  return failed
+    .map((generation) => generations.indexOf(generation))
+    .filter((region) => region >= 0 && !down.includes(region));
+}
+
+const withoutRegions = (names: readonly SubtaskName[], { regions, down }: Context): SubtaskName[] =>
+  names.filter((name) => !down.some((region) => regions[region]?.includes(name)));
+
+const machine = setup({
+  types: {} as { context: Context; events: JobEvent; input: JobInput },
+  actions: {
+    ...declareEffects<JobEffects>({
+      "store.claim": true,
+      "start.policies": true,
+      "plan.recovery": true,
+      "await.slots": true,
+      "store.generation": true,
+      "send.deployment": true,
+      "send.start": true,
+      "send.drain": true,
+      "send.teardown": true,
+      "store.settling": true,
+      "store.terminal": true,
+      "release.job": true,
+      "tell.checkpointing": true,
+      "report.failure": true,
+      "report.recovery": true,
+      "timer.start": true,
+      "timer.cancel": true,
+    }),
+    adoptFacts: assign(({ context, event }) =>
+      event.type !== "record.stored" && event.type !== "record.refused"
+        ? {}
+        : {
+            ...event.facts,
+            committed: event.facts.completed === context.completed ? context.committed : [],
+          },
+    ),
+    beginGeneration: assign(({ context }) => ({
+      restored: withoutRegions(context.restored, context),
+      ended: withoutRegions(context.ended, context),
+      committed: withoutRegions(context.committed, context),
+      down: [],
+    })),
+    takeDown: assign(({ context, event }) => ({
+      down: [...context.down, ...hitBy(context, event)].sort((a, b) => a - b),
+    })),
+    takeAllDown: assign(({ context }) => ({ down: everyRegion(context) })),
+    takeUnrestoredDown: assign(({ context: { regions, restored } }) => ({
+      down: everyRegion({ regions }).filter(
+        (region) => !regions[region]?.every((subtask) => restored.includes(subtask)),
+      ),
+    })),
+    addRestored: assign(({ context, event }) =>
+      event.type !== "subtask.restored"
+        ? {}
+        : {
+            restored: withName(context.restored, event.subtask),
+            committed: withName(context.committed, event.subtask),
+          },
+    ),
+    addEnded: assign(({ context, event }) =>
+      event.type !== "subtask.ended" ? {} : { ended: withName(context.ended, event.subtask) },
+    ),
+    addCommitted: assign(({ context, event }) =>
+      event.type !== "subtask.committed" || event.upTo < context.completed
+        ? {}
+        : { committed: withName(context.committed, event.subtask) },
+    ),
+    noteCompleted: assign(({ event }) =>
+      event.type !== "checkpoint.completed"
+        ? {}
+        : { completed: event.checkpointId, allFinished: event.allFinished, committed: [] },
+    ),
+    noteFailure: assign(({ event }) => {
+      switch (event.type) {
+        case "subtask.failed":
+          return { where: event.subtask, reason: event.reason, recoverable: event.retry === "restart" };
+        case "worker.lost":
+          return { where: `worker ${event.worker}`, reason: event.reason, recoverable: true };
+        case "deployment.failed":
+          return { where: "deployment", reason: event.reason, recoverable: true };
+        case "recovery.impossible":
+          return { where: "recovery", reason: event.reason, recoverable: false };
+        case "checkpoints.failed":
+          return {
+            where: "checkpointing",
+            reason: `checkpoint ${event.checkpointId} was given up, one more in a row than are tolerated: ${reasonInWords(event.reason)}`,
+            recoverable: true,
+          };
+        case "stop.failed":
+          return {
+            where: "stop",
+            reason: `the savepoint of the drained job was given up, so the job goes on from its last checkpoint: ${reasonInWords(event.reason)}`,
+            recoverable: true,
+          };
+        case "timer.fired":
+          return { where: "deployment", reason: "not every subtask was restored in time", recoverable: true };
+        default:
+          return {};
+      }
+    }),
+    noteDelay: assign(({ event }) => (event.type === "restart.granted" ? { delayMs: event.delayMs } : {})),
+    settleToFinished: assign({ settleTo: "finished" }),
+    settleToStopped: assign({ settleTo: "stopped" }),
+    settleToCanceled: assign({ settleTo: "canceled" }),
+    settleToSuspended: assign({ settleTo: "suspended" }),
+    settleToFailed: assign({ settleTo: "failed" }),
+    wantSuspend: assign(({ event }) =>
+      event.type !== "suspend.requested" ? {} : { suspending: true, suspendBoundMs: event.boundMs },
+    ),
+    wantStop: assign(({ event }) =>
+      event.type !== "stop.requested"
+        ? {}
+        : {
+            stop: { request: event.request, reason: "stop", savepoint: event.savepoint },
+            draining: event.drain,
+          },
+    ),
+    forgetStop: assign({ stop: null, draining: false }),
+    strand: assign({ stranded: true }),
+  },
+  guards: {
+    /** Of another generation than the present one of any region that is not down, or of a subtask that this region does not have. */
+    stale: ({ context, event }) =>
+      hitBy(context, event).length === 0 ||
+      ("subtask" in event &&
+        !context.regions[context.generations.indexOf(event.generation)]?.includes(event.subtask)),
+    /** A report may come again; by then more may be decided than it knew of (P16). */
+    restoredBefore: ({ context, event }) =>
+      event.type === "subtask.restored" && context.restored.includes(event.subtask),
+    endedBefore: ({ context, event }) =>
+      event.type === "subtask.ended" && context.ended.includes(event.subtask),
+    otherTimer: ({ event }, params: { timer: string }) =>
+      event.type === "timer.fired" && event.timer !== params.timer,
+    terminal: ({ context }) =>
+      ["finished", "stopped", "canceled", "suspended", "failed"].includes(context.status),
+    settling: ({ context }) => context.settleTo !== null,
+    unmendable: ({ event }) => event.type === "subtask.failed" && event.retry === "never",
+    settlingUnmendable: ({ context, event }) =>
+      context.settleTo !== null && event.type === "subtask.failed" && event.retry === "never",
+    allFinished: ({ context }) => context.allFinished,
+    allRestored: ({ context }) => context.restored.length === context.regions.flat().length,
+    someEnded: ({ context }) => context.ended.length > 0,
+    allEnded: ({ context }) => context.ended.length === context.regions.flat().length,
+    allCommitted: ({ context }) =>
+      context.completed === 0 || context.committed.length === context.regions.flat().length,
+    /** Each committer is there and has said that it is. */
+    ableToCommit: ({ context }) =>
+      context.down.length === 0 && context.restored.length === context.regions.flat().length,
+    dead: ({ context }) => context.down.length === context.regions.length,
+    suspending: ({ context }) => context.suspending,
+    stopping: ({ context }) => context.stop !== null,
+    draining: ({ context }) => context.draining,
+    otherStop: ({ context, event }) =>
+      event.type === "stop.failed" && event.request !== context.stop?.request,
+    completedForStop: ({ event }) => event.type === "checkpoint.completed" && event.reason === "stop",
+    completedFinal: ({ event }) => event.type === "checkpoint.completed" && event.allFinished,
+    completedForSuspend: ({ context, event }) =>
+      event.type === "checkpoint.completed" && context.suspending && event.reason === "suspend",
+  },
+});
+
+/** Whether checkpoints go on meanwhile is for checkpointing to say. */
+const tellEnded = {
+  type: "tell.checkpointing",
+  params: ({ context: { ended, regions } }: { readonly context: Context }) => ({
+    event: { type: "subtask.ended", all: ended.length === regions.flat().length } as const,
+  }),
+} as const;
+
+const FINAL: CheckpointRequest = { request: "", reason: "final", savepoint: null };
+const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: null };
+
+const failing = { target: ".failing", actions: ["noteFailure", "takeDown"] } as const;
+const failingWhole = { target: "#job.failing", actions: ["noteFailure", "takeAllDown"] } as const;
+/** What a drained source has not read only a new one reads. */
+const failingDrained = { guard: "draining", ...failingWhole } as const;
+/** While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24). */
+const resettling = { target: "#job.resettling", actions: "noteFailure" } as const;
+const stranded = { target: "#job.stranded", actions: "noteFailure" } as const;
+const resettlingIfSettling = { guard: "settling", ...resettling } as const;
+const stale = { guard: "stale" } as const;
+const onFailure = <const S extends readonly object[], T extends readonly object[]>(ofSubtask: S, other: T) =>
+  ({
+    "subtask.failed": [stale, ...ofSubtask],
+    "worker.lost": [stale, ...other],
+    "deployment.failed": [stale, ...other],
+  }) as const;
+const onEnded = [stale, { guard: "endedBefore" }, { actions: ["addEnded", tellEnded] }] as const;
+/** Also when its generation fails meanwhile: the record says so already (D4). */
+const stopped = {
+  guard: "completedForStop",
+  target: "#job.settling",
+  actions: ["noteCompleted", "settleToStopped"],
+} as const;
+const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
+/** What the last completed checkpoint holds is what is kept. */
+const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
+
+export const jobMachine = machine.createMachine({
+  id: "job",
+  options: { maxIterations: 50 },
+  context: ({ input }) => ({
+    ...input,
+    generation: 0,
+    generations: [],
+    status: "created",
+    settleTo: null,
+    reservedCheckpointId: 0,
+    completed: 0,
+    allFinished: false,
+    restored: [],
+    ended: [],
+    committed: [],
+    down: everyRegion(input),
+    suspending: false,
+    suspendBoundMs: 0,
+    stop: null,
+    draining: false,
+    stranded: false,
+    where: "",
+    reason: "",
+    recoverable: true,
+    delayMs: 0,
+  }),
+  initial: "claiming",
+  on: {
+    "record.lost": { target: ".deposed" },
+    // Whatever the job does: regions that go on report once.
+    "subtask.restored": [stale, { guard: "restoredBefore" }, { actions: "addRestored" }],
+    "subtask.ended": [stale, { actions: "addEnded" }],
+    "subtask.committed": [stale, { actions: "addCommitted" }],
+    // Of whatever part of it that is up (J6).
+    ...onFailure([failing], [failing]),
+  },
+  states: {
+    claiming: {
+      description: "My token goes into the record, which fences the leader before me (J1).",
+      entry: { type: "store.claim", params: ({ context }) => ({ subtasks: context.regions.flat().length }) },
+      on: { "record.stored": { target: "claimed", actions: "adoptFacts" } },
+    },
+    claimed: {
+      description: "The record is mine: what it says decides where the job goes on.",
+      entry: {
+        type: "start.policies",
+        params: ({ context }) => ({ reservedCheckpointId: context.reservedCheckpointId }),
+      },
+      always: [
+        { guard: "terminal", target: "ended" },
+        { guard: "settling", target: "recovering" },
+        { guard: "allFinished", target: "settling", actions: "settleToFinished" },
+        { target: "recovering" },
+      ],
+    },
+    recovering: {
+      description: "Facts found in storage decide what is restored (recovery.ts).",
+      entry: { type: "plan.recovery", params: ({ context }) => ({ completed: context.completed }) },
+      on: {
+        "recovery.planned": { target: "waiting" },
+        "recovery.impossible": { target: "stranded", actions: "noteFailure" },
+        "cancel.requested": [{ guard: "settling" }, canceled],
+        "suspend.requested": [{ guard: "settling" }, suspended],
+      },
+    },
+    waiting: {
+      description: "Until the workers offer enough slots.",
+      entry: { type: "await.slots", params: ({ context }) => ({ settle: context.settleTo !== null }) },
+      on: {
+        "slots.available": { target: "deploying" },
+        "cancel.requested": [{ guard: "settling" }, canceled],
+        "suspend.requested": [{ guard: "settling" }, suspended],
+      },
+    },
+    deploying: {
+      description: "A new generation is raised, deployed and restored; no record flows yet.",
+      initial: "raising",
+      states: {
+        raising: {
+          description: "The new generation is durable before anybody hears of it (J2).",
+          entry: {
+            type: "store.generation",
+            params: ({ context }) => ({
+              generation: context.generation + 1,
+              regions: context.down,
+              completed: context.completed,
+            }),
+          },
+          on: {
+            "record.stored": { target: "restoring", actions: "adoptFacts" },
+            "record.refused": { target: "#job.recovering", actions: "adoptFacts" },
+          },
+        },
+        restoring: {
+          description: "Subtasks load state, sinks take their markers over and commit what was decided.",
+          entry: [
+            {
+              type: "timer.start",
+              params: ({ context }) => ({ timer: "deploy", ms: context.deployTimeoutMs }),
+            },
+            {
+              type: "send.deployment",
+              params: ({ context }) => ({
+                generations: context.down.flatMap((region) => context.generations[region] ?? []),
+                completed: context.completed,
+                settle: context.settleTo !== null,
+              }),
+            },
+            "beginGeneration",
+          ],
+          exit: { type: "timer.cancel", params: { timer: "deploy" } },
+          always: [{ guard: "allRestored", target: "restored" }],
+          on: {
+            "timer.fired": [
+              { guard: { type: "otherTimer", params: { timer: "deploy" } } },
+              resettlingIfSettling,
+              { target: "#job.failing", actions: ["noteFailure", "takeUnrestoredDown"] },
+            ],
+            ...onFailure(
+              [{ guard: "settlingUnmendable", ...stranded }, resettlingIfSettling],
+              [resettlingIfSettling],
+            ),
+            "cancel.requested": [{ guard: "settling" }, canceled],
+            "suspend.requested": [{ guard: "settling" }, suspended],
+          },
+        },
+        restored: {
+          description: "Every subtask is restored and has committed what was decided (J3).",
+          always: [{ guard: "settling", target: "#job.settling.committing" }, { target: "#job.running" }],
+        },
+      },
+    },
+    running: {
+      description: "Records flow.",
+      entry: [
+        { type: "send.start", params: ({ context }) => ({ generations: context.generations }) },
+        { type: "report.recovery", params: ({ context }) => ({ generation: context.generation }) },
+        { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
+      ],
+      exit: [{ type: "tell.checkpointing", params: { event: { type: "generation.stopped" } } }, "forgetStop"],
+      initial: "beginning",
+      on: {
+        ...onFailure([failingDrained], [failingDrained]),
+        "checkpoints.failed": failingWhole,
+        "cancel.requested": canceled,
+        "checkpoint.completed": [
+          stopped,
+          { guard: "completedFinal", target: "settling", actions: ["noteCompleted", "settleToFinished"] },
+          {
+            guard: "completedForSuspend",
+            target: "settling",
+            actions: ["noteCompleted", "settleToSuspended"],
+          },
+          { actions: "noteCompleted" },
+        ],
+      },
+      states: {
+        beginning: {
+          description: "Subtasks whose region has gone on may have ended meanwhile.",
+          always: [
+            { guard: "someEnded", target: "processing", actions: tellEnded },
+            { target: "processing" },
+          ],
+        },
+        processing: {
+          description: "At least one subtask still has input.",
+          always: [
+            { guard: "suspending", target: "suspending" },
+            { guard: "draining", target: "draining" },
+            { guard: "stopping", target: "stopping" },
+            { guard: "allEnded", target: "finishing" },
+          ],
+          on: {
+            "subtask.ended": onEnded,
+            "suspend.requested": { actions: "wantSuspend" },
+            "stop.requested": { actions: "wantStop" },
+          },
+        },
+        draining: {
+          description:
+            "Sources end as if their input did, and every operator finishes. No checkpoint is taken: whoever was restored from it would never read the rest.",
+          entry: [
+            { type: "tell.checkpointing", params: { event: { type: "generation.draining" } } },
+            { type: "send.drain", params: ({ context }) => ({ generations: context.generations }) },
+          ],
+          always: { guard: "allEnded", target: "stopping" },
+        },
+        stopping: {
+          description:
+            "The savepoint that the job stops with; sources emit nothing behind its barrier. If it fails, the job goes on.",
+          entry: [
+            {
+              type: "tell.checkpointing",
+              params: ({ context }) => ({
+                event: { type: "checkpoint.requested", request: context.stop ?? FINAL },
+              }),
+            },
+            // Drained, it has rested until here.
+            { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
+          ],
+          on: {
+            "subtask.ended": onEnded,
+            "stop.failed": [
+              { guard: "otherStop" },
+              failingDrained,
+              { target: "processing", actions: "forgetStop" },
+            ],
+          },
+        },
+        suspending: {
+          description:
+            "One more checkpoint, then stop; the job can be resumed from it (P30). One that does not complete in time is given up (J7).",
+          entry: [
+            {
+              type: "tell.checkpointing",
+              params: { event: { type: "checkpoint.requested", request: SUSPEND } },
+            },
+            {
+              type: "timer.start",
+              params: ({ context }) => ({ timer: "suspend", ms: context.suspendBoundMs }),
+            },
+          ],
+          exit: { type: "timer.cancel", params: { timer: "suspend" } },
+          on: {
+            "timer.fired": [{ guard: { type: "otherTimer", params: { timer: "suspend" } } }, suspended],
+          },
+        },
+        finishing: {
+          description:
+            "All input is processed; the final checkpoint is forced and repeated until complete (P19).",
+          entry: {
+            type: "tell.checkpointing",
+            params: { event: { type: "checkpoint.requested", request: FINAL } },
+          },
+        },
+      },
+    },
+    failing: {
+      description: "What has failed is torn down; the restart strategy is asked.",
+      entry: [
+        {
+          type: "send.teardown",
+          params: ({ context }) => ({
+            generations: context.down.flatMap((region) => context.generations[region] ?? []),
+          }),
+        },
+        {
+          type: "report.failure",
+          params: ({ context }) => ({
+            where: context.where,
+            reason: context.reason,
+            recoverable: context.recoverable,
+          }),
+        },
+      ],
+      on: {
+        "restart.granted": { target: "backingOff", actions: "noteDelay" },
+        "restart.denied": { target: "settling", actions: "settleToFailed" },
+        "checkpoint.completed": [stopped, { actions: "noteCompleted" }],
+      },
+    },
+    backingOff: {
+      description: "Waiting before the next deployment.",
+      entry: { type: "timer.start", params: ({ context }) => ({ timer: "restart", ms: context.delayMs }) },
+      exit: { type: "timer.cancel", params: { timer: "restart" } },
+      always: { guard: "suspending", ...suspended },
+      on: {
+        "timer.fired": [
+          { guard: { type: "otherTimer", params: { timer: "restart" } } },
+          { target: "recovering" },
+        ],
+        "cancel.requested": canceled,
+        "suspend.requested": suspended,
+        "checkpoint.completed": [stopped, { actions: "noteCompleted" }],
+      },
+    },
+    settling: {
+      description: "No new input; every decided transaction is committed before the job ends (J4).",
+      initial: "storing",
+      states: {
+        storing: {
+          description: "From here on the record refuses every further decision (D1).",
+          entry: {
+            type: "store.settling",
+            params: ({ context }) => ({ settleTo: context.settleTo ?? "failed", reason: context.reason }),
+          },
+          on: {
+            "record.stored": { target: "judging", actions: "adoptFacts" },
+          },
+        },
+        judging: {
+          description: "Is anything decided still uncommitted, and is anybody there to commit it?",
+          always: [
+            { guard: "allCommitted", target: "#job.ending" },
+            { guard: "ableToCommit", target: "committing" },
+            { guard: "dead", target: "#job.recovering" },
+            { target: "#job.resettling" },
+          ],
+        },
+        committing: {
+          description: "The committers of the last generation are still at it.",
+          always: { guard: "allCommitted", target: "#job.ending" },
+          on: {
+            ...onFailure([{ guard: "unmendable", ...stranded }, resettling], [resettling]),
+          },
+        },
+      },
+    },
+    resettling: {
+      description: "Not every committer is there while settling: another generation, only to commit (P18).",
+      entry: [
+        "takeAllDown",
+        { type: "send.teardown", params: ({ context }) => ({ generations: context.generations }) },
+        { type: "timer.start", params: ({ context }) => ({ timer: "restart", ms: context.settleRetryMs }) },
+      ],
+      on: {
+        "timer.fired": [
+          { guard: { type: "otherTimer", params: { timer: "restart" } } },
+          { target: "recovering" },
+        ],
+      },
+    },
+    stranded: {
+      description:
+        "What the record names cannot be read (P20), or a decided transaction cannot be committed (P24): the job stops by name, nothing is deleted, and it can be resumed.",
+      entry: [
+        {
+          type: "report.failure",
+          params: ({ context }) => ({ where: context.where, reason: context.reason, recoverable: false }),
+        },
+        "settleToFailed",
+        "strand",
+      ],
+      always: { target: "ending" },
+    },
+    ending: {
+      description: "The terminal status is made durable; only then may anything be deleted.",
+      entry: [
+        {
+          type: "store.terminal",
+          params: ({ context }) => ({
+            status: context.settleTo ?? "failed",
+            keepsAll: context.stranded || context.settleTo === "suspended",
+          }),
+        },
+      ],
+      on: { "record.stored": { target: "ended", actions: "adoptFacts" } },
+    },
+    ended: {
+      type: "final",
+      description: "The terminal status is durable; what it does not retain may go (P16).",
+      entry: [
+        { type: "send.teardown", params: ({ context }) => ({ generations: context.generations }) },
+        { type: "release.job", params: ({ context }) => ({ status: context.status }) },
+      ],
+    },
+    deposed: { type: "final", description: "Another leader has taken over (J5)." },
+  },
+});

@@ -1,0 +1,58 @@
+/**
+ * Which subtasks fail and start again together (Flink's RestartPipelinedRegionFailoverStrategy): a pure function.
+ *
+ * Owns: the partition of a job into regions. Does not own: what a failure does to a region (job.ts).
+ *
+ * F1  Whoever exchanges records, directly or over others, is in one region: no record crosses from one into another, so
+ *     each may go back to the last checkpoint while the others go on.
+ */
+import type { EdgePlan, GraphPlan, SubtaskName } from "../protocol.ts";
+
+/** Named by its place: the order is the same for everybody who has the same plan. */
+export type Region = readonly SubtaskName[];
+
+export function subtasksOf({ vertices }: GraphPlan): SubtaskName[] {
+  return vertices
+    .flatMap(({ id, parallelism }) => Array.from({ length: parallelism }, (_, index) => `${id}/${index}`))
+    .sort();
+}
+
+export function regionsOf(plan: GraphPlan): readonly Region[] {
+  const subtasks = subtasksOf(plan);
+  const chiefs = new Map(subtasks.map((subtask) => [subtask, subtask]));
+  // Each look shortens the way of the next one: a wide edge makes long ones.
+  const chiefOf = (subtask: SubtaskName): SubtaskName => {
+    for (let at = subtask; ; ) {
+      const above = chiefs.get(at) ?? at;
+      if (above === at) return at;
+      const next = chiefs.get(above) ?? above;
+      chiefs.set(at, next);
+      at = next;
+    }
+  };
+  for (const [from, to] of plan.edges.flatMap((edge) => channelsOf(plan, edge)))
+    chiefs.set(chiefOf(from), chiefOf(to));
+  const regions = new Map<SubtaskName, SubtaskName[]>();
+  for (const subtask of subtasks) {
+    const chief = chiefOf(subtask);
+    const known = regions.get(chief);
+    if (known === undefined) regions.set(chief, [subtask]);
+    else known.push(subtask);
+  }
+  return [...regions.values()];
+}
+
+/** Not each of them: enough to connect whom the edge connects. */
+function channelsOf(
+  { vertices }: GraphPlan,
+  { from, to, partitioner }: EdgePlan,
+): [SubtaskName, SubtaskName][] {
+  const countOf = (vertex: string) => vertices.find(({ id }) => id === vertex)?.parallelism ?? 0;
+  const senders = Array.from({ length: countOf(from) }, (_, index) => index);
+  if (partitioner === "forward") return senders.map((index) => [`${from}/${index}`, `${to}/${index}`]);
+  const receivers = Array.from({ length: countOf(to) }, (_, index) => index);
+  return [
+    ...senders.map((index): [SubtaskName, SubtaskName] => [`${from}/${index}`, `${to}/0`]),
+    ...receivers.map((index): [SubtaskName, SubtaskName] => [`${from}/0`, `${to}/${index}`]),
+  ];
+}

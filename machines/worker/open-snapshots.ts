@@ -1,0 +1,60 @@
+/** The snapshots of one subtask that are not acknowledged yet, oldest first: what each of them still waits for (S2). */
+import type { BarrierAlignment } from "../protocol.ts";
+
+/** Storing: the state is cut, and all of it is on its way to the storage. */
+export type SnapshotStage = "storing" | "stored";
+
+export interface OpenSnapshot {
+  readonly checkpointId: number;
+  readonly wasCut: boolean;
+  readonly stage: SnapshotStage;
+  /** The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none. */
+  readonly channelsStored: boolean;
+  /** `finish` had run before the barrier. */
+  readonly finished: boolean;
+}
+
+interface Holder {
+  readonly snapshots: readonly OpenSnapshot[];
+  readonly pending: readonly { readonly checkpointId: number; readonly prepared: boolean }[];
+}
+type Snapshots = Pick<Holder, "snapshots">;
+
+interface Barrier {
+  readonly checkpointId: number;
+  readonly alignment: BarrierAlignment;
+  readonly feedback?: true;
+}
+
+export function beginSnapshot(
+  { checkpointId, alignment, feedback }: Barrier,
+  finished: boolean,
+): OpenSnapshot {
+  const channelsStored = alignment !== "unaligned" && feedback === undefined;
+  return { checkpointId, wasCut: false, stage: "storing", channelsStored, finished };
+}
+
+export function isOpen({ snapshots }: Snapshots, event: object): boolean {
+  return "checkpointId" in event && snapshots.some((one) => one.checkpointId === event.checkpointId);
+}
+
+export function markSnapshot(
+  { snapshots }: Snapshots,
+  event: object,
+  mark: Partial<OpenSnapshot>,
+): readonly OpenSnapshot[] {
+  return snapshots.map((one) =>
+    "checkpointId" in event && one.checkpointId === event.checkpointId ? { ...one, ...mark } : one,
+  );
+}
+
+/** The oldest that waits for nothing any more. Transactions of younger barriers are none of its concern. */
+export function acknowledgeable({ snapshots, pending }: Holder): OpenSnapshot | undefined {
+  return snapshots.find(
+    ({ checkpointId, wasCut, stage, channelsStored }) =>
+      wasCut &&
+      stage === "stored" &&
+      channelsStored &&
+      pending.every((transaction) => transaction.prepared || transaction.checkpointId > checkpointId),
+  );
+}

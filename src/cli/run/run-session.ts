@@ -1,0 +1,433 @@
+/**
+ * One `tidemark run`: provides what the job needs, submits it, watches it to its end, and takes everything down again.
+ *
+ * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
+ * shown (commands/run.ts, the examples).
+ */
+
+import { dirname, join, resolve } from "node:path";
+import type { JobStatus, TerminalStatus } from "../../../machines/protocol.ts";
+import { systemClock } from "../../clock.ts";
+import type { ControlClient } from "../../control/client.ts";
+import type { JobReport, JobSubmission } from "../../control/messages.ts";
+import { Strangers } from "../../control/strangers.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import type { Trouble } from "../../dataflow/trouble.ts";
+import { ConfigurationError, EnvironmentError } from "../../errors.ts";
+import { startLastingServer } from "../../nats/server/lasting-server.ts";
+import type { NatsServer } from "../../nats/server/server.ts";
+import { provideNatsServer } from "../../nats/server/server-binary.ts";
+import { type FeedEvent, readFeedEvent } from "../../observe/feed.ts";
+import {
+  type Cluster,
+  createClient,
+  newId,
+  type PreparedJob,
+  prepareSubmission,
+  submissionOf,
+} from "../assembly.ts";
+import {
+  type ClusterFlags,
+  type ConfigFlags,
+  configArguments,
+  connectCluster,
+  connectionEnvironment,
+  overridesOf,
+  storageEnvironment,
+} from "../options.ts";
+import { EndingPatience, unendedText } from "../process/ending.ts";
+import { startEnvironment } from "../process/process-state.ts";
+import { describeGaps, type GapFlags } from "../submission/gaps.ts";
+import { loadJobFile } from "../submission/job-file.ts";
+import { hasState, sayingOnce, untilMet } from "../submission/prerequisites.ts";
+import { Children } from "./children.ts";
+import { EventFile } from "./event-file.ts";
+
+export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
+  readonly fresh?: boolean;
+  readonly events?: string;
+  readonly workers?: number;
+  /** Port of the provided server. */
+  readonly port?: number;
+}
+
+export interface RunSessionOptions {
+  readonly jobPath: string;
+  readonly flags: RunFlags;
+  /** Directory for logs and the provided server's store. Default: `.tidemark` beside the job file. */
+  readonly home?: string;
+  readonly logger: Logger;
+  /** The job file is loaded, and nothing is started yet. */
+  readonly onLoaded?: () => void;
+  /** Slow steps, for people. */
+  readonly say: (line: string) => void;
+  /** What the job needs and the provided server does not have: said before the wait for it, and when that changes. */
+  readonly onMissing?: (missing: string) => void;
+  /** After the server is there and before the job is submitted: time to fill streams. */
+  readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
+  readonly onEvent?: (event: FeedEvent) => void;
+}
+
+const POLL_MS = 200;
+/** A child that is silent for much longer than its leader waits for it will not come back by itself. */
+const SILENT_HEARTBEATS = 3;
+const SILENCE_MS_MIN = 10_000;
+/** A child that has not ended by then is killed. */
+const STOP_MS = 10_000;
+/** The same when the job has not ended in time either. */
+const HURRIED_STOP_MS = 3000;
+const LAST_WORDS_MS = 2000;
+const LAST_ANSWERS_MS = 15_000;
+const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
+  "finished",
+  "stopped",
+  "failed",
+  "canceled",
+  "suspended",
+]);
+
+export class RunSession {
+  readonly prepared: PreparedJob;
+  readonly cluster: Cluster;
+  /** What was decided about input that may go unread, a line for each source. */
+  readonly gaps: readonly string[];
+  readonly #server: NatsServer | undefined;
+  readonly #children: Children;
+  readonly #client: ControlClient;
+  /** Random: its coordinator answers to it, and leads no other job than this one (P50). */
+  readonly #id = newId();
+  readonly #events: EventFile | undefined;
+  /** Never resolves; rejects when server or children are gone for good. */
+  readonly #broken: Promise<never>;
+  readonly #listeners: ((report: JobReport) => void)[] = [];
+  readonly #troubles = new Map<string, readonly Trouble[]>();
+  #troubleListener: ((source: string, troubles: readonly Trouble[]) => void) | undefined;
+  #latest: JobReport | undefined;
+  #patience: EndingPatience | undefined;
+  #completedBefore: number | undefined;
+  #hurry = false;
+  #unended: (error: Error) => void = () => {};
+  #serverGone = false;
+  #closed = false;
+
+  static async start(options: RunSessionOptions): Promise<RunSession> {
+    const { flags, logger } = options;
+    if (flags.server !== undefined && flags.port !== undefined)
+      throw new ConfigurationError(
+        "port",
+        `--port is that of the nats-server which run provides, and this run uses the one at ${flags.server}; leave --port out`,
+      );
+    const prepared = prepareSubmission(await loadJobFile(options.jobPath), overridesOf(flags));
+    options.onLoaded?.();
+    for (const warning of prepared.warnings) logger.warn({}, warning);
+    const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
+    const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
+    const server = flags.server === undefined ? await provideServer(home, flags, options.say) : undefined;
+    try {
+      const url = server?.url ?? flags.server ?? "";
+      const { storage } = prepared.config.checkpointing;
+      const cluster = await connectCluster(flags, url, "run", logger, storage);
+      return await RunSession.#begin(options, prepared, home, url, server, cluster, events);
+    } catch (error) {
+      await server?.stop();
+      throw error;
+    }
+  }
+
+  static async #begin(
+    options: RunSessionOptions,
+    prepared: PreparedJob,
+    home: string,
+    url: string,
+    server: NatsServer | undefined,
+    cluster: Cluster,
+    events: EventFile | undefined,
+  ): Promise<RunSession> {
+    const { flags } = options;
+    // What the coordinator could not open either is said here, once.
+    await cluster.openRecords();
+    await options.beforeSubmit?.(cluster);
+    const submission = await submissionWhenMet(options, prepared, cluster, server);
+    let hopeless: (error: Error) => void = () => {};
+    const failure = new Promise<never>((_, reject) => {
+      hopeless = reject;
+    });
+    failure.catch(() => undefined);
+    const children = new Children({
+      // Runs of different jobs may share a directory.
+      logDir: join(home, "logs", prepared.job.name),
+      // One health port cannot serve them all.
+      environment: {
+        ...startEnvironment,
+        TIDEMARK_HEALTH_PORT: undefined,
+        ...connectionEnvironment(flags, url),
+        ...storageEnvironment(prepared.config.checkpointing.storage),
+      },
+      onHopeless: (error) => hopeless(error),
+      troubles: cluster.troubles,
+      onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
+      onWorkerEnded: (worker, reason) => session.#tellEnded(worker, reason),
+      silenceMsMax: Math.max(SILENCE_MS_MIN, SILENT_HEARTBEATS * prepared.config.heartbeat.timeoutMs),
+    });
+    const session: RunSession = new RunSession(
+      options,
+      prepared,
+      describeGaps(submission.splits),
+      cluster,
+      server,
+      children,
+      failure,
+      events,
+    );
+    try {
+      // Whoever listens must be heard of before the first event.
+      await cluster.bus.flush();
+      children.start({
+        name: "coordinator",
+        args: ["coordinator", "--job", prepared.job.name, "--session", session.#id],
+      });
+      await Promise.race([session.#client.submit(submission, flags.fresh === true), session.#broken]);
+      session.#startWorkers(options);
+    } catch (error) {
+      await session.#takeDown();
+      throw error;
+    }
+    return session;
+  }
+
+  private constructor(
+    options: RunSessionOptions,
+    prepared: PreparedJob,
+    gaps: readonly string[],
+    cluster: Cluster,
+    server: NatsServer | undefined,
+    children: Children,
+    failure: Promise<never>,
+    events: EventFile | undefined,
+  ) {
+    this.prepared = prepared;
+    this.gaps = gaps;
+    this.cluster = cluster;
+    this.#server = server;
+    this.#children = children;
+    this.#client = createClient(cluster, 30_000, this.#id);
+    this.#events = events;
+    this.#listen(options);
+    const { troubles } = cluster;
+    troubles.onChange(() => this.#tellTroubles("run", troubles.list()));
+    const serverGone =
+      server &&
+      goneServer(server).catch((error: unknown) => {
+        if (this.#closed) return new Promise<never>(() => {});
+        this.#serverGone = true;
+        throw error;
+      });
+    this.#broken = Promise.race([failure, ...(serverGone === undefined ? [] : [serverGone])]);
+    this.#broken.catch(() => undefined);
+  }
+
+  /** Resolves when the job has reached a terminal status; rejects when it cannot go on. Called once. */
+  ended(): Promise<JobReport> {
+    const unended = new Promise<never>((_, reject) => {
+      this.#unended = reject;
+    });
+    return Promise.race([this.#watch(), this.#broken, unended]);
+  }
+
+  /** At every look at the job, a few times a second. */
+  onReport(listener: (report: JobReport) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** At every change of what this process, its children or the job's leader try in vain; those that there are at once. */
+  onTroubles(listener: (source: string, troubles: readonly Trouble[]) => void): void {
+    this.#troubleListener = listener;
+    for (const [source, troubles] of this.#troubles) listener(source, troubles);
+  }
+
+  get latest(): JobReport | undefined {
+    return this.#latest;
+  }
+
+  /** Process ids of children whose name begins so: "worker", "coordinator". */
+  processIds(prefix: string): number[] {
+    return this.#children
+      .names()
+      .filter((name) => name.startsWith(prefix))
+      .flatMap((name) => this.#children.processId(name) ?? []);
+  }
+
+  /** One more checkpoint, then everything stops; `run` again goes on from there (P30). */
+  suspend(): Promise<void> {
+    this.#completedBefore = this.#latest?.checkpoints.completed ?? 0;
+    this.#endInTime();
+    return this.#client.suspend(this.prepared.job.name);
+  }
+
+  /** It was suspended, and no checkpoint has completed since that was asked for. */
+  withoutCheckpoint({ status, checkpoints }: JobReport): boolean {
+    return status === "suspended" && checkpoints.completed === this.#completedBefore;
+  }
+
+  /** From here on `ended` rejects when the job does not end within a bound. */
+  #endInTime(): void {
+    const patience = new EndingPatience(performance.now());
+    this.#patience = patience;
+    const timer = setInterval(() => {
+      const spentMs = patience.spentMs(performance.now());
+      if (spentMs === undefined) return;
+      clearInterval(timer);
+      this.#hurry = true;
+      const troubles = [...this.#troubles.values()].flat();
+      this.#unended(
+        new EnvironmentError(unendedText(this.prepared.job.name, this.#latest, troubles, spentMs)),
+      );
+    }, POLL_MS);
+    timer.unref();
+  }
+
+  /** At once; as safe as a crash. */
+  kill(): void {
+    this.#closed = true;
+    this.#children.kill();
+    this.#server?.kill();
+  }
+
+  async close(): Promise<void> {
+    await this.#takeDown();
+  }
+
+  #tellTroubles(source: string, troubles: readonly Trouble[]): void {
+    // Children that are taken down have nothing more to try.
+    if (this.#closed) return;
+    this.#troubles.set(source, troubles);
+    this.#troubleListener?.(source, troubles);
+  }
+
+  /** The leader finds out that it is gone, not why. */
+  #tellEnded(worker: string, reason: string): void {
+    this.#client.workerEnded(this.prepared.job.name, worker, reason).catch(() => undefined);
+  }
+
+  #startWorkers(options: RunSessionOptions): void {
+    const { parallelism, checks } = this.prepared.config;
+    const most = Math.max(parallelism, ...this.prepared.graph.vertices.map((vertex) => vertex.parallelism));
+    const workers = options.flags.workers ?? most;
+    for (let i = 1; i <= workers; i++)
+      this.#children.start({
+        name: `worker-${i}`,
+        args: [
+          "worker",
+          resolve(options.jobPath),
+          "--slots",
+          String(Math.ceil(most / workers)),
+          ...configArguments(options.flags),
+          ...(checks === undefined ? ["--config", "checks=true"] : []),
+        ],
+      });
+  }
+
+  #listen({ onEvent, logger }: Pick<RunSessionOptions, "onEvent" | "logger">): void {
+    if (this.#events === undefined && onEvent === undefined) return;
+    const subject = this.cluster.subjects.events(this.prepared.job.name);
+    const decoder = new TextDecoder();
+    const strangers = new Strangers(systemClock, logger);
+    this.cluster.bus.subscribe(subject, (body) => {
+      const line = decoder.decode(body);
+      const event = readFeedEvent(line);
+      if (event === undefined) return strangers.met(subject, "an event of another kind was published there");
+      this.#events?.append(line);
+      onEvent?.(event);
+    });
+  }
+
+  async #watch(): Promise<JobReport> {
+    let endedMs: number | undefined;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      const report = await this.#client.status(this.prepared.job.name);
+      if (report === undefined) throw await this.#recordGone();
+      this.#latest = report;
+      this.#patience?.heard(report, performance.now());
+      for (const listener of this.#listeners) listener(report);
+      this.#tellTroubles("leader", report.troubles);
+      if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
+      endedMs ??= performance.now();
+      // Whoever has ended it from elsewhere still asks for its savepoint, and our server and leader answer that.
+      if (report.unansweredRequests === 0 || performance.now() - endedMs > LAST_ANSWERS_MS) return report;
+    }
+  }
+
+  /** It was there when the submission was answered, and no command of ours takes it away. */
+  async #recordGone(): Promise<EnvironmentError> {
+    const { job } = this.prepared;
+    const { bucket } = await this.cluster.openRecords();
+    this.#hurry = true;
+    return new EnvironmentError(
+      `the record of job ${job.name} is gone from KV bucket ${bucket}: the bucket was deleted, emptied or made anew. ` +
+        `To go on, restore stream KV_${bucket} from a backup (nats stream restore DIR) and run the job again; without ` +
+        "the record the next run starts over, and writes its output once more",
+    );
+  }
+
+  async #takeDown(): Promise<void> {
+    this.#closed = true;
+    // Nothing can end in good order without it.
+    if (this.#serverGone) this.#children.kill();
+    const boundMs = this.#hurry ? HURRIED_STOP_MS : STOP_MS;
+    await this.#children.stop("worker", boundMs);
+    await this.#children.stop("coordinator", boundMs);
+    // What the children said last is on its way to us; a server that is gone says nothing more.
+    await Promise.race([
+      this.cluster.bus.flush().catch(() => undefined),
+      new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref()),
+    ]);
+    await this.cluster.nats.connection.close();
+    this.#events?.close();
+    await this.#server?.stop();
+  }
+}
+
+/**
+ * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server of
+ * the user's the run ends with the command that makes it.
+ */
+async function submissionWhenMet(
+  { flags, logger, onMissing }: RunSessionOptions,
+  prepared: PreparedJob,
+  { nats, troubles, storage, openRecords }: Cluster,
+  server: NatsServer | undefined,
+): Promise<JobSubmission> {
+  const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
+  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
+  const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
+  if (server === undefined || onMissing === undefined) return await ask();
+  return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);
+}
+
+/** Never resolves. */
+async function goneServer(server: NatsServer): Promise<never> {
+  const { lastLines } = await server.exited;
+  throw new EnvironmentError(
+    `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
+  );
+}
+
+async function provideServer(
+  home: string,
+  { port }: RunFlags,
+  say: (line: string) => void,
+): Promise<NatsServer> {
+  const { path, version, origin } = await provideNatsServer({ log: say });
+  const server = await startLastingServer({
+    binary: path,
+    port,
+    storeDir: join(home, "nats"),
+    guarded: true,
+    log: (line) => {
+      if (line.startsWith("waiting for")) say(line);
+    },
+  });
+  say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
+  return server;
+}

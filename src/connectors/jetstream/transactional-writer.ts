@@ -1,0 +1,379 @@
+/**
+ * The exactly-once writer of the JetStream sink: buffers, stages and commits the transactions of one sink subtask.
+ *
+ * Owns: when input must wait, and which marker guards which transaction.
+ * Does not own: the cut into parts (transaction-buffer.ts), the marker and its retries (nats/sink-marker.ts).
+ *
+ * - J1 Nothing reaches the stream before the decision; a commit sends what was staged, byte for byte (C2, P13).
+ * - J2 Each part is one atomic batch that ends with the marker of the writer that cut it, also when another subtask
+ *   commits it after a rescale: that marker is taken over first (P22, P23).
+ * - J3 `write` refuses whatever a commit could be refused for (P24).
+ * - J4 Input stops while segments wait to be staged, and while a commit is under way with more than two transactions
+ *   behind it (P25). Transactions that merely wait for a decision never stop it: the barrier that decides them comes
+ *   behind records.
+ */
+import type { Committable, PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
+import {
+  type MarkerExpectation,
+  memoryOf,
+  partsCommitted,
+  signature,
+} from "../../dataflow/transaction-marker.ts";
+import type { TroubleWatch } from "../../dataflow/trouble.ts";
+import {
+  CommitRefusedError,
+  ConfigurationError,
+  invariant,
+  ObjectCorruptError,
+  ObjectMissingError,
+} from "../../errors.ts";
+import {
+  parseStreamTransaction,
+  type StreamTransactionDetail,
+} from "../../formats/transactions/transaction-detail.ts";
+import type { MarkerMemory, MarkerOwner } from "../../formats/transactions/transaction-marker.ts";
+import type { JetStreamManager, NatsEnvironment, StreamInfo } from "../../nats/connection/environment.ts";
+import { natsCommand } from "../../nats/connection/nats-command.ts";
+import { messageRefusal, type RefusedBatch } from "../../nats/publisher/commit-refusal.ts";
+import { type MessageRange, MessageReader } from "../../nats/publisher/message-block.ts";
+import { SinkMarker } from "../../nats/publisher/sink-marker.ts";
+import { readStream, shortcomings, unsuitable } from "../../nats/publisher/sink-target.ts";
+import { isSubjectToken, subjectMatcher } from "../../nats/publisher/stream-subjects.ts";
+import type { RecordForm } from "./record.ts";
+import {
+  countParts,
+  describeProgress,
+  detailOf,
+  largestPart,
+  type PartLimits,
+  rangesOf,
+  type Segment,
+  TransactionBuffer,
+} from "./transaction-buffer.ts";
+
+/** Decided transactions that may wait behind the one being committed before input stops (J4). */
+const DECIDED_MAX = 2;
+
+interface TargetOptions {
+  readonly stream: string;
+  readonly markerPrefix: string;
+}
+
+/** The stream of one sink subtask with the markers of all writers whose transactions it commits (J2). */
+export class MarkedTarget {
+  readonly #options: TargetOptions;
+  readonly #nats: NatsEnvironment;
+  readonly #manager: JetStreamManager;
+  readonly #environment: SinkEnvironment;
+  readonly #owner: MarkerOwner;
+  readonly #markers = new Map<number, SinkMarker>();
+  readonly #adopted = new Map<string, SinkMarker>();
+  readonly #committing: TroubleWatch;
+
+  constructor(
+    options: TargetOptions,
+    nats: NatsEnvironment,
+    manager: JetStreamManager,
+    environment: SinkEnvironment,
+  ) {
+    if (!isSubjectToken(environment.operator)) {
+      throw new ConfigurationError(
+        environment.operator,
+        `"${environment.operator}" is no token of a subject`,
+      );
+    }
+    this.#options = options;
+    this.#nats = nats;
+    this.#manager = manager;
+    this.#environment = environment;
+    this.#owner = signature(environment);
+    this.#committing = environment.troubles.watch(`committing to stream ${options.stream}`);
+  }
+
+  /** @throws what `SinkMarker.takeOver` throws */
+  async markerOf(writer: number, expected: MarkerExpectation): Promise<SinkMarker> {
+    const known = this.#markers.get(writer);
+    if (known !== undefined) return known;
+    const marker = this.#newMarker(writer, this.#environment.incarnation);
+    await marker.takeOver(expected);
+    this.#committing.passed();
+    this.#markers.set(writer, marker);
+    return marker;
+  }
+
+  /** The marker of the job whose transactions this one has inherited: moved on for it, not taken over. */
+  async adopted(incarnation: string, writer: number): Promise<SinkMarker> {
+    const name = `${incarnation}.${writer}`;
+    const known = this.#adopted.get(name);
+    if (known !== undefined) return known;
+    const marker = this.#newMarker(writer, incarnation);
+    await marker.adopt();
+    this.#adopted.set(name, marker);
+    return marker;
+  }
+
+  close(): void {
+    this.#committing.forget();
+    for (const marker of [...this.#markers.values(), ...this.#adopted.values()]) marker.close();
+  }
+
+  #newMarker(writer: number, incarnation: string): SinkMarker {
+    const marker = new SinkMarker(
+      {
+        nats: this.#nats,
+        manager: this.#manager,
+        stream: this.#options.stream,
+        subject: this.#subjectOf(writer, incarnation),
+        diagnose: (batch) => this.#diagnose(writer, batch),
+        onRetry: (description, attempts) => this.#retries(description, attempts),
+        onPassed: () => this.#committing.passed(),
+      },
+      this.#owner,
+    );
+    // Also while it is still being taken over.
+    this.#environment.signal.addEventListener("abort", () => marker.close());
+    return marker;
+  }
+
+  #subjectOf(writer: number, incarnation: string): string {
+    const { operator } = this.#environment;
+    return `${this.#options.markerPrefix}.${incarnation}.${operator}.${writer}`;
+  }
+
+  #retries(description: string, attempts: number): void {
+    const fields = { stream: this.#options.stream, attempts };
+    this.#committing.failed(description);
+    this.#environment.logger.debug(fields, `commit is retried: ${description}`);
+  }
+
+  /** Somebody may have changed the stream since `open` (P24). */
+  async #diagnose(writer: number, batch: RefusedBatch): Promise<RefusedBatch["held"]> {
+    const { stream, markerPrefix } = this.#options;
+    let info: StreamInfo | undefined;
+    try {
+      info = await readStream(this.#nats, stream);
+    } catch {
+      return undefined; // Not answered: nothing is known, the commit is tried again.
+    }
+    // A missing stream is for the marker's own read to find, which asks more than once.
+    if (info === undefined) return undefined;
+    const { config, state } = info;
+    const found = shortcomings(config, `${markerPrefix}.>`);
+    if (found.length > 0)
+      throw new CommitRefusedError(unsuitable(this.#nats, stream, found, "exactly-once", true));
+    const tooLarge = messageRefusal(batch, config.max_msg_size);
+    if (tooLarge !== undefined) throw tooLarge;
+    const lost = batch.messages && firstSubjectOutside(batch.messages, config.subjects ?? []);
+    if (lost === undefined) return state;
+    const subjects = [...(config.subjects ?? []), lost].join(",");
+    throw new CommitRefusedError(
+      `stream ${stream} does not take subject ${lost} any more, and a transaction of writer ${writer} holds a record ` +
+        `for it. Run: ${natsCommand(this.#nats, "stream", "edit", stream, `--subjects=${subjects}`, "--force")}, then ` +
+        "start the job again: it goes on where it stopped",
+    );
+  }
+}
+
+function firstSubjectOutside(messages: MessageRange, subjects: readonly string[]): string | undefined {
+  const isCaptured = subjectMatcher(subjects);
+  const reader = new MessageReader(messages);
+  while (reader.next()) if (!isCaptured(reader.subject)) return reader.subject;
+  return undefined;
+}
+
+export class TransactionalWriter<T> implements SinkWriter<T> {
+  readonly #form: RecordForm<T>;
+  readonly #buffer: TransactionBuffer;
+  readonly #messageBytesMax: number;
+  readonly #target: MarkedTarget;
+  readonly #environment: SinkEnvironment;
+  /** Cut by this writer in this generation, not yet committed. */
+  readonly #uncommitted = new Map<number, readonly Segment[]>();
+  readonly #marker: SinkMarker;
+  #committing = false;
+  #closed = false;
+  #wake: () => void = () => {};
+
+  /** @param marker of this subtask, taken over */
+  constructor(
+    form: RecordForm<T>,
+    limits: PartLimits,
+    target: MarkedTarget,
+    marker: SinkMarker,
+    environment: SinkEnvironment,
+  ) {
+    this.#form = form;
+    this.#marker = marker;
+    this.#messageBytesMax = limits.messageBytesMax;
+    this.#target = target;
+    this.#environment = environment;
+    this.#buffer = new TransactionBuffer(environment.staging, limits, {
+      onStaged: () => this.#wake(),
+      onFailed: (error) => {
+        // Without this segment no transaction can be prepared any more (P14).
+        if (!this.#closed) environment.fail(error);
+      },
+    });
+  }
+
+  write(value: T): void {
+    const form = this.#form;
+    form.prepare(value);
+    if (!this.#buffer.append(form.subject, form.headerLines, form.payload)) {
+      throw form.refusal(`is refused: larger than ${this.#messageBytesMax} bytes with its headers`);
+    }
+  }
+
+  blocked(): boolean {
+    return this.#buffer.isFull || (this.#committing && this.#uncommitted.size > DECIDED_MAX);
+  }
+
+  onAvailable(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  cut(checkpointId: number): PreparingTransaction | undefined {
+    const segments = this.#buffer.cut();
+    if (segments.length === 0) return undefined;
+    this.#uncommitted.set(checkpointId, segments);
+    return { checkpointId, prepared: () => this.#prepare(checkpointId, segments) };
+  }
+
+  snapshot(): MarkerMemory {
+    return memoryOf(this.#marker.current);
+  }
+
+  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+    this.#committing = true;
+    try {
+      const marker = await (inheritedFrom === undefined
+        ? this.#markerFor(transaction.writer)
+        : this.#target.adopted(inheritedFrom, transaction.writer));
+      await this.#commitParts(transaction, marker, inheritedFrom);
+    } finally {
+      this.#committing = false;
+      this.#wake();
+    }
+  }
+
+  /** What was written leaves with its transaction, not before (J1). */
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#target.close();
+  }
+
+  async #prepare(checkpointId: number, segments: readonly Segment[]): Promise<Committable> {
+    const detail = detailOf(segments);
+    const handles = await Promise.all(segments.map((segment) => segment.staged));
+    const staged = handles.filter((handle) => handle !== undefined);
+    return { checkpointId, writer: this.#environment.subtaskIndex, staged, detail };
+  }
+
+  /** A transaction proves that its writer had created a marker: one that is missing was lost (P22). */
+  #markerFor(writer: number): Promise<SinkMarker> {
+    const memory: MarkerMemory = { markerExists: true, checkpointId: 0 };
+    const { restoredCheckpointId } = this.#environment;
+    return this.#target.markerOf(writer, { restoredCheckpointId, memory });
+  }
+
+  async #commitParts(
+    transaction: Committable,
+    marker: SinkMarker,
+    inheritedFrom: string | undefined,
+  ): Promise<void> {
+    const { checkpointId } = transaction;
+    if (inheritedFrom === undefined) this.#assertOldest(transaction);
+    const detail = parseStreamTransaction(transaction.detail, transaction.staged.length);
+    const parts = countParts(detail);
+    // The marker ends each of them.
+    const largest = largestPart(detail) + 1;
+    // Asked again for each part: the other job may have committed several meanwhile.
+    const committed = () => partsCommitted(marker.current, checkpointId, parts);
+    await this.#named(transaction, detail, committed, () =>
+      this.#assertPresent(transaction, detail, committed()),
+    );
+    let part = 0;
+    for (const [index, cuts] of detail.segments.entries()) {
+      const end = part + cuts.length / 2;
+      if (end > committed()) {
+        const bytes = await this.#named(transaction, detail, committed, () =>
+          this.#bytesOf(transaction, detail.inline, index),
+        );
+        for (const range of rangesOf(bytes, cuts)) {
+          part += 1;
+          if (part > committed()) await marker.advance(range, { checkpointId, part, parts }, largest);
+        }
+      }
+      part = end;
+    }
+    this.#forget(transaction);
+  }
+
+  /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */
+  async #assertPresent(
+    transaction: Committable,
+    detail: StreamTransactionDetail,
+    committed: number,
+  ): Promise<void> {
+    if (detail.inline !== undefined) return;
+    const own = this.#own(transaction);
+    let end = 0;
+    const needed = transaction.staged.filter((_, index) => {
+      end += detail.segments[index]!.length / 2;
+      return end > committed && own?.[index]?.bytes === undefined;
+    });
+    await this.#environment.staging.assertPresent(needed);
+  }
+
+  /** Says of a transaction whose bytes are gone what is committed of it and what is not. */
+  async #named<R>(
+    { checkpointId, writer }: Committable,
+    detail: StreamTransactionDetail,
+    committed: () => number,
+    look: () => Promise<R>,
+  ): Promise<R> {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof ObjectMissingError || error instanceof ObjectCorruptError)) throw error;
+      const { operator } = this.#environment;
+      const message =
+        `transaction ${checkpointId} of writer ${writer} of sink ${operator} cannot be committed: ${error.message}. ` +
+        `${describeProgress(detail, committed())}. Bring the object back from a backup, then start the job again: it ` +
+        "goes on where it stopped; or start the job fresh";
+      const Kind = error instanceof ObjectMissingError ? ObjectMissingError : ObjectCorruptError;
+      throw new Kind(error.object, message, { cause: error });
+    }
+  }
+
+  async #bytesOf(transaction: Committable, inline: string | undefined, index: number): Promise<Uint8Array> {
+    const kept = this.#own(transaction)?.[index]?.bytes;
+    if (kept !== undefined) return kept;
+    if (inline !== undefined) return Buffer.from(inline, "base64");
+    return this.#environment.staging.get(transaction.staged[index]!);
+  }
+
+  /** The marker would take an older transaction for a committed one. */
+  #assertOldest(transaction: Committable): void {
+    if (this.#own(transaction) === undefined) return;
+    const [oldest] = this.#uncommitted.keys();
+    invariant(
+      oldest === transaction.checkpointId,
+      `transaction ${transaction.checkpointId} is to be committed before ${oldest} (P17)`,
+    );
+  }
+
+  #own(transaction: Committable): readonly Segment[] | undefined {
+    if (transaction.writer !== this.#environment.subtaskIndex) return undefined;
+    return this.#uncommitted.get(transaction.checkpointId);
+  }
+
+  #forget(transaction: Committable): void {
+    const segments = this.#own(transaction);
+    if (segments === undefined) return;
+    this.#buffer.release(segments);
+    this.#uncommitted.delete(transaction.checkpointId);
+  }
+}

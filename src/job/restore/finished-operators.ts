@@ -1,0 +1,144 @@
+/**
+ * Which operators of a restored job have finished, and whether those in front of them have, too (P46): pure functions.
+ *
+ * A finished subtask runs none of its operators any more: it passes on the end of its input, and ignores records. So what is
+ * still to come from in front of it would be lost, and if it began anew, what it did at its end would be done twice.
+ *
+ * The rules are those of Flink's VertexFinishedStateChecker, for each subtask instead of each vertex: operators that are
+ * chained have finished together, and whoever sends records to a finished subtask has finished. An operator that the state does
+ * not know, or whose state is dropped, has not.
+ */
+import type { EdgePlan, GraphPlan, SubtaskSnapshot, VertexPlan } from "../../../machines/protocol.ts";
+
+/** By operator: of each subtask, whether it has processed all of its input and run `finish`. */
+export type FinishedOperators = ReadonlyMap<string, readonly boolean[]>;
+
+export function finishedOperators(plan: GraphPlan, snapshots: readonly SubtaskSnapshot[]): FinishedOperators {
+  const finished = new Set(snapshots.filter((one) => one.finished).map(({ subtask }) => subtask));
+  return new Map(
+    plan.vertices.flatMap(({ id, parallelism, operators }) => {
+      const subtasks = Array.from({ length: parallelism }, (_, index) => finished.has(`${id}/${index}`));
+      return operators.map((operator) => [operator.id, subtasks] as const);
+    }),
+  );
+}
+
+/**
+ * The same for the subtasks of another plan. Of an operator that has finished as a whole, any number of subtasks has; of one that
+ * has finished in part, each subtask is as it was.
+ */
+export function finishedIn(
+  to: GraphPlan,
+  before: FinishedOperators,
+  dropped: readonly string[],
+): FinishedOperators {
+  return new Map(
+    to.vertices.flatMap(({ parallelism, operators }) =>
+      operators.map(({ id }) => {
+        const old = dropped.includes(id) ? [] : (before.get(id) ?? []);
+        const whole = old.length > 0 && old.every(Boolean);
+        return [id, Array.from({ length: parallelism }, (_, index) => whole || old[index] === true)] as const;
+      }),
+    ),
+  );
+}
+
+/** Of one vertex; operators that do not agree count as not finished. */
+export function isFinished({ operators }: VertexPlan, index: number, finished: FinishedOperators): boolean {
+  return operators.every(({ id }) => finished.get(id)?.[index] === true);
+}
+
+/** What cannot be restored, each with what helps. */
+export function finishedProblems(
+  to: GraphPlan,
+  before: FinishedOperators,
+  dropped: readonly string[],
+): string[] {
+  const finished = finishedIn(to, before, dropped);
+  const words: Words = { finished, before, dropped };
+  const divided = new Set(to.vertices.filter((vertex) => isDivided(vertex, finished)));
+  return [
+    ...to.vertices.flatMap((vertex) => movedSubtasks(vertex, words)),
+    ...[...divided].map((vertex) => chainProblem(vertex, words)),
+    ...to.edges.flatMap((edge) => {
+      const ends = [edge.from, edge.to].map((id) => to.vertices.find((vertex) => vertex.id === id));
+      const [from, behind] = ends;
+      // A loop ends as a whole, and says so from its head on.
+      if (from === undefined || behind === undefined || edge.feedback) return [];
+      // What disagrees within itself is told already.
+      if (divided.has(from) || divided.has(behind)) return [];
+      return edgeProblem(edge, from, behind, words);
+    }),
+  ];
+}
+
+interface Words {
+  readonly finished: FinishedOperators;
+  readonly before: FinishedOperators;
+  readonly dropped: readonly string[];
+}
+
+function isDivided({ parallelism, operators }: VertexPlan, finished: FinishedOperators): boolean {
+  return Array.from({ length: parallelism }, (_, index) => index).some((index) => {
+    const some = operators.filter(({ id }) => finished.get(id)?.[index] === true).length;
+    return some > 0 && some < operators.length;
+  });
+}
+
+/** Which subtasks have finished is known of the old ones only. */
+function movedSubtasks({ parallelism, operators }: VertexPlan, { before, dropped }: Words): string[] {
+  return operators.flatMap(({ id }) => {
+    const old = before.get(id) ?? [];
+    const partly = old.includes(true) && old.includes(false);
+    if (!partly || dropped.includes(id) || old.length === parallelism) return [];
+    return [
+      `operator ${id} has parallelism ${parallelism}, and ${portion(old)} have finished: set its parallelism to ${old.length}, or let it begin anew with --drop ${id}`,
+    ];
+  });
+}
+
+function chainProblem({ operators }: VertexPlan, words: Words): string {
+  const { finished } = words;
+  const count = (id: string) => finished.get(id)?.filter(Boolean).length ?? 0;
+  const counts = operators.map(({ id }) => count(id));
+  const most = operators[counts.indexOf(Math.max(...counts))]!.id;
+  const least = operators[counts.indexOf(Math.min(...counts))]!.id;
+  return (
+    `operator ${most} ${standing(most, words)}, and operator ${least}, which is chained to it, ${standing(least, words)}: what is ` +
+    `chained finishes together, so chain them as before, or let ${most} begin anew, too, with --drop ${most}`
+  );
+}
+
+function edgeProblem(edge: EdgePlan, from: VertexPlan, to: VertexPlan, words: Words): string[] {
+  const { finished } = words;
+  const senders = Array.from({ length: from.parallelism }, (_, index) => index);
+  const early = Array.from({ length: to.parallelism }, (_, index) => index).some(
+    (index) =>
+      isFinished(to, index, finished) &&
+      !(edge.partitioner === "forward" ? [index] : senders).every((sender) =>
+        isFinished(from, sender, finished),
+      ),
+  );
+  if (!early) return [];
+  const behind = to.operators[0]!;
+  const inFront =
+    from.operators.find(({ id }) => behind.inputs.some((input) => input.from === id)) ??
+    from.operators.at(-1)!;
+  return [
+    `operator ${behind.id} ${standing(behind.id, words)}, and operator ${inFront.id}, which it takes records from, ` +
+      `${standing(inFront.id, words)}: they would be lost, so give the job its former graph, or let ${behind.id} begin anew, too, ` +
+      `with --drop ${behind.id}`,
+  ];
+}
+
+function standing(operator: string, { finished, before, dropped }: Words): string {
+  if (dropped.includes(operator)) return "begins anew, since its state is dropped";
+  if (!before.has(operator)) return "is new";
+  const subtasks = finished.get(operator) ?? [];
+  if (subtasks.every(Boolean)) return "has finished";
+  return subtasks.some(Boolean) ? `has finished in part (${portion(subtasks)})` : "has not finished";
+}
+
+function portion(subtasks: readonly boolean[]): string {
+  return `${subtasks.filter(Boolean).length} of its ${subtasks.length} subtasks`;
+}

@@ -1,0 +1,205 @@
+/**
+ * Whether the state of one job graph fits another, operator by operator: a pure function.
+ *
+ * State belongs to operators and finds its way by their ids, whatever they are chained to. What has no operator any more
+ * is dropped only when its operator was named: never by a flag for all.
+ */
+import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
+import { stateObjects } from "../../checkpoint/storage.ts";
+import { assign } from "./assignment.ts";
+import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
+import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
+
+export interface RestoredOperator {
+  readonly operator: string;
+  /** `new`: it begins without state. `stateless`: in both, there is nothing to restore. */
+  readonly fate: "matched" | "new" | "stateless" | "orphaned" | "dropped";
+  /** Subtasks that have processed all of their input: they run nothing any more. */
+  readonly finished: number;
+  readonly states: readonly string[];
+  readonly bytes: number;
+}
+
+export interface RestorePlan {
+  readonly operators: readonly RestoredOperator[];
+  /** Why it cannot be restored, each with what helps. Empty: it can. */
+  readonly problems: readonly string[];
+}
+
+interface Stored {
+  readonly states: string[];
+  bytes: number;
+}
+
+/** What is restored: the state, and the graph that it was taken of. */
+export interface RestoredFrom {
+  readonly plan: GraphPlan;
+  readonly splits: Splits;
+  readonly manifest: Manifest;
+}
+
+/** @param splits of the job's sources, where they are known */
+export function planRestore(
+  from: RestoredFrom,
+  to: GraphPlan,
+  dropped: readonly string[],
+  splits: Splits = {},
+): RestorePlan {
+  const problems: string[] = [];
+  const before = operatorsOf(from.plan);
+  const after = operatorsOf(to);
+  const stored = storedIn(from.manifest.subtasks);
+  const endedBefore = finishedOperators(from.plan, from.manifest.subtasks);
+  const ended = finishedIn(to, endedBefore, dropped);
+  if (from.plan.maxParallelism !== to.maxParallelism)
+    problems.push(
+      `maxParallelism is ${to.maxParallelism}, the state has ${from.plan.maxParallelism} key groups: set maxParallelism to ${from.plan.maxParallelism}`,
+    );
+  const operators: RestoredOperator[] = [];
+  for (const [id, { operator, parallelism }] of after) {
+    const old = before.get(id);
+    const found = stored.get(id);
+    const states = found?.states ?? [];
+    const bytes = found?.bytes ?? 0;
+    const finished = (ended.get(id) ?? []).filter(Boolean).length;
+    const tell = (fate: RestoredOperator["fate"]) =>
+      operators.push({ operator: id, fate, finished, states, bytes });
+    if (dropped.includes(id) && old !== undefined) {
+      tell("dropped");
+      continue;
+    }
+    if (old === undefined || found === undefined) {
+      tell(old === undefined && isStateful(operator) ? "new" : "stateless");
+      continue;
+    }
+    tell("matched");
+    problems.push(...differences(id, old, { operator, parallelism }, states));
+  }
+  for (const [id, { states, bytes }] of stored) {
+    if (after.has(id)) continue;
+    const fate = dropped.includes(id) ? "dropped" : "orphaned";
+    operators.push({ operator: id, fate, finished: 0, states, bytes });
+    if (fate === "orphaned")
+      problems.push(
+        `operator ${id} has state${states.length === 0 ? "" : ` (${states.join(", ")})`} and is not in the job: give it back its id, or drop its state with --drop ${id}`,
+      );
+  }
+  const edges = new Set(to.edges.map(({ id }) => id));
+  for (const { edge, records } of from.manifest.subtasks.flatMap((subtask) => subtask.channels))
+    if (!edges.has(edge))
+      problems.push(
+        `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
+      );
+    else problems.push(...movedEnds(edge, from.plan, to));
+  // In at-least-once mode a subtask may have finished in front of a barrier that its predecessor finished behind.
+  const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
+  problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
+  for (const { source, problem } of exchangedInputs(from.splits, splits))
+    if (!dropped.includes(source))
+      problems.push(`${problem}: give the source another id, or begin anew with --drop ${source}`);
+  problems.push(...unreadSplits(from.splits, splits, to, ended));
+  for (const id of dropped)
+    if (!stored.has(id) && !endedBefore.get(id)?.includes(true))
+      problems.push(
+        `--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`,
+      );
+  return { operators, problems };
+}
+
+/**
+ * The snapshots of `to`'s subtasks, of a plan without problems. A fork writes under a name of its own: what a sink remembers of its
+ * target is another's.
+ */
+export function snapshotsFor(
+  { plan, manifest }: Pick<RestoredFrom, "plan" | "manifest">,
+  to: GraphPlan,
+  dropped: readonly string[],
+): SubtaskSnapshot[] {
+  return [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
+    subtask,
+    ...restore,
+    states: restore.states.filter((state) => state.kind === "keyed" || state.distribution !== "own"),
+    alignmentMs: 0,
+    syncMs: 0,
+    asyncMs: 0,
+    bytes: 0,
+    persistedInFlightBytes: 0,
+  }));
+}
+
+/** Records on a channel belong to the two subtasks at its ends. */
+function movedEnds(edge: string, from: GraphPlan, to: GraphPlan): string[] {
+  const parallelism = (plan: GraphPlan, end: "from" | "to") => {
+    const vertex = plan.edges.find(({ id }) => id === edge)?.[end];
+    return plan.vertices.find(({ id }) => id === vertex)?.parallelism;
+  };
+  return (["from", "to"] as const).flatMap((end) => {
+    const [was, is] = [parallelism(from, end), parallelism(to, end)];
+    if (was === is) return [];
+    return [
+      `records lay on edge ${edge}, which leads ${end} ${is} subtasks now and ${was} then: they cannot be dealt out anew yet, set the parallelism to ${was}`,
+    ];
+  });
+}
+
+interface Placed {
+  readonly operator: OperatorPlan;
+  readonly parallelism: number;
+}
+
+function differences(id: string, old: Placed, now: Placed, stored: readonly string[]): string[] {
+  const found: string[] = [];
+  if (old.parallelism !== now.parallelism)
+    found.push(
+      `operator ${id} has parallelism ${now.parallelism}, its state ${old.parallelism}: state cannot be dealt out anew yet, set its parallelism to ${old.parallelism}`,
+    );
+  if (old.operator.kind !== now.operator.kind || old.operator.connector !== now.operator.connector)
+    found.push(
+      `operator ${id} is a ${now.operator.connector ?? now.operator.kind} now and was a ${old.operator.connector ?? old.operator.kind}: give it another id, and drop the state of the old one with --drop ${id}`,
+    );
+  if (old.operator.bounded !== now.operator.bounded)
+    found.push(
+      `source ${id} is ${boundedness(now.operator)} now and was ${boundedness(old.operator)}, and its state says where its input ends: leave it as it was, or read all of it again with --drop ${id}`,
+    );
+  const declared = now.operator.states ?? stored;
+  for (const state of stored)
+    if (!declared.includes(state))
+      found.push(
+        `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
+      );
+  return found;
+}
+
+const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
+
+/** Sources and sinks have a connector. */
+function isStateful({ connector, states = [] }: OperatorPlan): boolean {
+  return connector !== undefined || states.length > 0;
+}
+
+function operatorsOf(plan: GraphPlan): Map<string, Placed> {
+  return new Map(
+    plan.vertices.flatMap(({ operators, parallelism }) =>
+      operators.map((operator) => [operator.id, { operator, parallelism }] as const),
+    ),
+  );
+}
+
+function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
+  const all = new Map<string, Stored>();
+  const of = (operator: string): Stored => {
+    const known = all.get(operator) ?? { states: [], bytes: 0 };
+    all.set(operator, known);
+    return known;
+  };
+  for (const { states, transactions } of snapshots) {
+    for (const state of states) {
+      const stored = of(state.operator);
+      if (state.kind === "keyed" && !stored.states.includes(state.state)) stored.states.push(state.state);
+      stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
+    }
+    for (const { sink, staged } of transactions)
+      of(sink).bytes += staged.reduce((sum, object) => sum + object.bytes, 0);
+  }
+  return all;
+}

@@ -1,0 +1,73 @@
+/**
+ * The splits of sources that are restored: those whose positions the state holds, and those that are new (P31): pure functions.
+ *
+ * Splits are dealt to subtasks by their place in the list, so the known ones keep theirs and new ones come behind them. A known
+ * split that the source does not name any more is read on, as in Flink. A new one that would be dealt to a subtask which has
+ * finished would never be read: a finished subtask runs nothing any more (FLIP-147).
+ */
+import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
+import { asDecided } from "../../dataflow/source.ts";
+import type { FinishedOperators } from "./finished-operators.ts";
+
+export type Splits = JobRecord["splits"];
+type Split = Splits[string][number];
+
+/** Ids of the splits of `now` that `before` does not have. */
+export function newSplits(before: readonly Split[], now: readonly Split[]): string[] {
+  const known = new Set(before.map(({ id }) => id));
+  return now.filter(({ id }) => !known.has(id)).map(({ id }) => id);
+}
+
+/** Sources whose known splits are to be read from another input than before, in words. */
+export function exchangedInputs(before: Splits, now: Splits): { source: string; problem: string }[] {
+  return Object.entries(now).flatMap(([source, splits]) => {
+    const inputs = new Map(before[source]?.map(({ id, input }) => [id, input]));
+    const other = splits.find(({ id, input }) => inputs.get(id) !== undefined && inputs.get(id) !== input);
+    if (other === undefined) return [];
+    const was = inputs.get(other.id);
+    return [
+      {
+        source,
+        problem: `source ${source} has read ${was}, and its positions mean nothing in ${other.input}`,
+      },
+    ];
+  });
+}
+
+/** @param dropped sources that begin anew */
+export function restoredSplits(before: Splits, now: Splits, dropped: readonly string[]): Splits {
+  return Object.fromEntries(
+    Object.entries(now).map(([source, splits]) => {
+      const old = dropped.includes(source) ? undefined : before[source];
+      if (old === undefined) return [source, splits];
+      const added = new Set(newSplits(old, splits));
+      return [source, [...asDecided(old, splits), ...splits.filter(({ id }) => added.has(id))]];
+    }),
+  );
+}
+
+/**
+ * New splits that would never be read, in words with what helps.
+ * @param finished of the subtasks of `plan`
+ */
+export function unreadSplits(
+  before: Splits,
+  now: Splits,
+  plan: GraphPlan,
+  finished: FinishedOperators,
+): string[] {
+  return Object.entries(now).flatMap(([source, splits]) => {
+    const old = before[source];
+    const vertex = plan.vertices.find(({ operators }) => operators.some(({ id }) => id === source));
+    const ended = finished.get(source) ?? [];
+    if (old === undefined || vertex === undefined) return [];
+    const unread = newSplits(old, splits).filter(
+      (_, index) => ended[(old.length + index) % vertex.parallelism] === true,
+    );
+    if (unread.length === 0) return [];
+    return [
+      `source ${source} has finished in the state, and ${unread.map((id) => `"${id}"`).join(", ")} would never be read: ` +
+        `give what is new to a source with another id, or read all of ${source} again with --drop ${source}`,
+    ];
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * The state of a stream, asked for on behalf of all readers that this process has on it.
+ *
+ * Owns: that at most one request is under way per stream, and that there is a pause between two. Does not own: what an
+ * answer means, or trying again after a failure.
+ *
+ * - A1 An answer was given after it was asked for: a call that finds a request under way waits for the next one. So a
+ *   sequence that was there at the answer was there when the caller received what it asks about.
+ */
+import type { StreamInfo } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { TroubleWatch } from "../../../dataflow/trouble.ts";
+import { pause } from "../../../timer.ts";
+import type { NatsEnvironment } from "../../connection/environment.ts";
+import { NatsLink } from "../../connection/link.ts";
+
+/** A reader of a busy subject asks after every few hundred records, not after each. */
+const PAUSE_MS = 5;
+
+export class StreamState {
+  static readonly #known = new WeakMap<NatsConnection, Map<string, StreamState>>();
+
+  static of(nats: NatsEnvironment, stream: string): StreamState {
+    let streams = StreamState.#known.get(nats.connection);
+    if (streams === undefined) {
+      streams = new Map();
+      StreamState.#known.set(nats.connection, streams);
+    }
+    let state = streams.get(stream);
+    if (state === undefined) {
+      state = new StreamState(nats, stream);
+      streams.set(stream, state);
+    }
+    return state;
+  }
+
+  readonly #nats: NatsEnvironment;
+  readonly #stream: string;
+  #underWay: Promise<unknown> | undefined;
+  #next: Promise<StreamInfo> | undefined;
+  #sentAtMs = 0;
+  #latest: { readonly info: StreamInfo; readonly atMs: number } | undefined;
+
+  private constructor(nats: NatsEnvironment, stream: string) {
+    this.#nats = nats;
+    this.#stream = stream;
+  }
+
+  /** @throws what the server answers, or that it does not */
+  read(): Promise<StreamInfo> {
+    this.#next ??= this.#afterThePresentOne();
+    return this.#next;
+  }
+
+  /** An answer that is no older, for a look at the settings. @throws as `read` does */
+  async recent(ageMsMax: number): Promise<StreamInfo> {
+    if (this.#latest !== undefined && performance.now() - this.#latest.atMs < ageMsMax)
+      return this.#latest.info;
+    return await this.read();
+  }
+
+  async #afterThePresentOne(): Promise<StreamInfo> {
+    // An answer that was an error is the business of those who have asked for it.
+    await this.#underWay?.catch(() => undefined);
+    const pauseMs = this.#sentAtMs + PAUSE_MS - performance.now();
+    if (pauseMs > 0) await pause(pauseMs);
+    const answer = this.#send();
+    this.#underWay = answer;
+    this.#next = undefined;
+    return await answer;
+  }
+
+  async #send(): Promise<StreamInfo> {
+    this.#sentAtMs = performance.now();
+    const manager = await this.#nats.manager();
+    const info = await NatsLink.of(this.#nats.connection).call(
+      `stream "${this.#stream}": read the stream's state`,
+      () => manager.streams.info(this.#stream),
+    );
+    this.#latest = { info, atMs: performance.now() };
+    return info;
+  }
+}
+
+/** So many heartbeats of a consumer without a message: a user may have changed the stream so that none comes any more. */
+const SILENT_HEARTBEATS = 5;
+const RECENT_MS = 3000;
+
+/** A reader to which nothing comes: it looks now and then why that is so, and the user is told. */
+export class Silence {
+  readonly #state: StreamState;
+  readonly #reading: TroubleWatch;
+  readonly #judge: (info: StreamInfo) => string | undefined;
+  #heartbeats = 0;
+  #told = false;
+
+  /** @param judge answers why nothing more will come; undefined: more may come, or the reader has ended */
+  constructor(state: StreamState, reading: TroubleWatch, judge: (info: StreamInfo) => string | undefined) {
+    this.#state = state;
+    this.#reading = reading;
+    this.#judge = judge;
+  }
+
+  /** A heartbeat came in the place of a message. */
+  heard(): void {
+    if (++this.#heartbeats % SILENT_HEARTBEATS === 0) void this.#look();
+  }
+
+  /** Never rejects: where the server does not answer, the consumer finds it out, too. */
+  async #look(): Promise<void> {
+    const info = await this.#state.recent(RECENT_MS).catch(() => undefined);
+    if (info === undefined) return;
+    const why = this.#judge(info);
+    if (why !== undefined) this.#reading.failed(why);
+    else if (this.#told) this.#reading.passed();
+    this.#told = why !== undefined;
+  }
+}

@@ -1,0 +1,67 @@
+/** What a coordinator answers for a job that it does not lead, or cannot: in words, with the next step. */
+import type { JobRecord, JobStatus, TerminalStatus } from "../../../../machines/protocol.ts";
+import type { LeaderAnswer, LeaderRequest } from "../../../control/messages.ts";
+import { RecordUnreadableError } from "../../../errors.ts";
+
+type Refusal = LeaderAnswer & { readonly answer: "refused" };
+
+const refused = (reason: string): Refusal => ({ answer: "refused", reason });
+
+/** @param place of the process that leads it */
+export function ledByRun(job: string, place: string): Refusal {
+  return refused(
+    `job ${job} is led by the "tidemark run" of ${place} alone: ` +
+      `end that one with Ctrl-C or "tidemark cancel ${job}", then submit the job again`,
+  );
+}
+
+export function runningInRun(job: string, place: string): Refusal {
+  return refused(
+    `job ${job} is running already, by the "tidemark run" of ${place}: ` +
+      `watch it with "tidemark status ${job}", or end that one with Ctrl-C and run the job again`,
+  );
+}
+
+export function leftBehindByRun(job: string): Refusal {
+  return refused(
+    `job ${job} was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit" ` +
+      "and its job file; with --fresh it starts over",
+  );
+}
+
+/** To a run. */
+export function ledByCluster({ job, status }: JobRecord, place: string): string {
+  return (
+    `job ${job} is ${status} already, led by the coordinator of ${place}: watch it with "tidemark status ${job}"; ` +
+    `to change it, end it with "tidemark cancel ${job}" or "tidemark stop ${job}" first, or hand it in there with "tidemark submit"`
+  );
+}
+
+export function beingChanged(job: string): Refusal {
+  return refused(`job ${job} is being changed by somebody else; try again`);
+}
+
+/** What a handler answers, also where the record of the job is none (P52). A worker waits until a user has mended that. */
+export async function answerOf(
+  answer: Promise<LeaderAnswer | undefined>,
+  { type }: LeaderRequest,
+): Promise<LeaderAnswer | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!(error instanceof RecordUnreadableError)) throw error;
+    return type === "worker.register" ? { answer: "unknown", reason: error.message } : refused(error.message);
+  }
+}
+
+const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
+  "finished",
+  "stopped",
+  "failed",
+  "canceled",
+  "suspended",
+]);
+
+export function hasEnded({ status }: JobRecord): boolean {
+  return ENDED.has(status);
+}

@@ -1,0 +1,169 @@
+/** A job that is drained and whose code never ends: `cancel` and Ctrl-C end it within a bound, and say how it stands. */
+import { existsSync, rmSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { wrongCounts } from "../jobs.ts";
+import { SharedServer } from "../servers/shared-server.ts";
+import { type Command, until } from "../workspace.ts";
+
+const shared = new SharedServer("drains");
+const { here } = shared;
+
+/** Hangs as long as file "hang" is there, which it looks for itself. */
+const job = (where: "onEnd" | "prepared" | "commit") => `import { existsSync } from "node:fs";
+import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
+const hangs = (where) => where === "${where}" && existsSync("hang");
+const never = () => new Promise(() => {});
+const inner = fileSink({ directory: "out" });
+const sink = {
+  kind: inner.kind,
+  guarantee: inner.guarantee,
+  check: (environment) => inner.check(environment),
+  async open(environment) {
+    const writer = await inner.open(environment);
+    return {
+      write: (value, timestamp) => writer.write(value, timestamp),
+      blocked: () => writer.blocked(),
+      onAvailable: (wake) => writer.onAvailable(wake),
+      cut: (checkpointId) => (hangs("prepared") ? { checkpointId, prepared: never } : writer.cut(checkpointId)),
+      snapshot: () => writer.snapshot(),
+      commit: (transaction, from) => (hangs("commit") ? never() : writer.commit(transaction, from)),
+      flush: () => writer.flush(),
+      close: () => writer.close(),
+    };
+  },
+};
+export default defineJob("counting", { parallelism: 1, checkpointing: { interval: "200ms" } }, (job) => {
+  job
+    .source("numbers", generatorSource({ ratePerSecond: 200, generate: (index) => ({ number: index }) }))
+    .keyBy((seen) => seen.number % 10)
+    .process("count", {
+      state: { count: valueState(0) },
+      onRecord(seen, { key, state, emit }) {
+        state.count.set(state.count.get() + 1);
+        emit(\`\${key} \${state.count.get()} \${seen.number}\`);
+      },
+      onEnd() {
+        while (hangs("onEnd"));
+      },
+    })
+    .sink("lines", sink);
+});
+`;
+
+const committed = () =>
+  until(
+    () => existsSync(shared.workspace.path("out")) && shared.workspace.lines().length > 0,
+    () => "committed output",
+  );
+const drain = () =>
+  shared.workspace.start(here("stop", "counting", "--drain", "--to", shared.workspace.path("there")));
+/** A run whose drain has come to where it hangs, in the words of `status`. */
+const hung = async (where: "onEnd" | "prepared" | "commit", phase: string): Promise<[Command, Command]> => {
+  shared.workspace.write("job.mjs", job(where));
+  const running = shared.workspace.start(here("run", "job.mjs"));
+  await committed();
+  shared.workspace.write("hang", "");
+  const stopping = drain();
+  await until(
+    async () => (await shared.asks("status", "counting")).stdout.includes(phase),
+    () => `status says "${phase}"; it says ${running.stdout}`,
+  );
+  return [running, stopping];
+};
+const nobodyLeft = () => expect(shared.workspace.processes()).toEqual([]);
+const isExact = () => {
+  const lines = shared.workspace.lines();
+  expect(wrongCounts(lines, lines.length)).toEqual([]);
+};
+
+describe("a function that never ends", () => {
+  const DRAINING = "ending its sources to be drained";
+
+  test("Ctrl-C ends the run with exit code 3, and the next one goes on from the last checkpoint", async () => {
+    const [running, stopping] = await hung("onEnd", DRAINING);
+    running.kill("SIGINT");
+    const { code, stdout, stderr } = await running.ended;
+    expect(code).toBe(3);
+    expect(stdout).toMatch(
+      /^cannot suspend: job counting is stopping with a savepoint already: .*If that takes too long, this run ends as by a crash/m,
+    );
+    expect(stderr).toMatch(
+      /^tidemark: job counting has not ended within 2\d s.* It is as if it had crashed: nothing is lost\. Run it again/,
+    );
+    expect([3, 4]).toContain((await stopping.ended).code);
+    nobodyLeft();
+
+    rmSync(shared.workspace.path("hang"));
+    const again = shared.workspace.start(here("run", "job.mjs"));
+    const before = shared.workspace.lines().length;
+    await until(
+      () => shared.workspace.lines().length > before,
+      () => "more output",
+    );
+    expect(await drain().ended).toMatchObject({ code: 0 });
+    expect(await again.ended).toMatchObject({ code: 0, stderr: "" });
+    isExact();
+  });
+
+  test("Ctrl-C twice ends at once", async () => {
+    const [running] = await hung("onEnd", DRAINING);
+    running.kill("SIGINT");
+    await running.says("press Ctrl-C again");
+    running.kill("SIGINT");
+    expect(await running.ended).toMatchObject({ code: 130, stderr: "" });
+    await until(
+      () => shared.workspace.processes().every(({ commandLine }) => commandLine.includes(" stop ")),
+      () => "the end of coordinator and worker",
+    );
+  });
+
+  test("cancel ends the job", async () => {
+    const [running, stopping] = await hung("onEnd", DRAINING);
+    expect(await shared.asks("cancel", "counting")).toMatchObject({
+      code: 0,
+      stdout: "job counting is canceled\n",
+    });
+    expect(await running.ended).toMatchObject({ code: 1, stderr: "" });
+    expect(running.stdout).toContain("job counting was canceled");
+    expect([3, 4]).toContain((await stopping.ended).code);
+    nobodyLeft();
+  });
+});
+
+test("a sink whose transaction never becomes durable: cancel ends the job", async () => {
+  const [running, stopping] = await hung("prepared", "taking the savepoint that it stops with");
+  expect(await shared.asks("cancel", "counting")).toMatchObject({ code: 0 });
+  expect(await running.ended).toMatchObject({ code: 1, stderr: "" });
+  const stopped = await stopping.ended;
+  expect(stopped.code).toBe(4);
+  expect(stopped.stderr).toMatch(/^tidemark: the savepoint of job counting did not succeed: /m);
+  nobodyLeft();
+});
+
+test("a sink whose commit never ends: it is decided, so each command says what it waits for, and the next start commits", async () => {
+  const [running, stopping] = await hung("commit", "committing what was decided, then it ends");
+  await running.says("trouble: committing output of lines, still tried: its commit has not ended within 5 s");
+  const canceling = await shared.asks("cancel", "counting");
+  expect(canceling.code).toBe(4);
+  expect(canceling.stderr).toMatch(
+    /job counting is ending already, and will be stopped: "tidemark status counting"/,
+  );
+  const stopped = await stopping.ended;
+  expect(stopped.code).toBe(3);
+  expect(stopped.stderr).toMatch(
+    /it waits for: committing output of lines \(its commit has not ended within 5 s\)/,
+  );
+  running.kill("SIGINT");
+  const { code, stderr } = await running.ended;
+  expect(code).toBe(3);
+  expect(stderr).toMatch(
+    /^tidemark: job counting is settling: .*committing output of lines \(.*It stays decided/,
+  );
+  nobodyLeft();
+
+  rmSync(shared.workspace.path("hang"));
+  const again = await shared.asks("run", "job.mjs");
+  expect(again).toMatchObject({ code: 0, stderr: "" });
+  expect(again.stdout).toContain("job counting has stopped with a savepoint");
+  isExact();
+});

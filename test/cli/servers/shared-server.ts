@@ -1,0 +1,47 @@
+/**
+ * What the tests of one file share: a server. Each of them has a workspace, a prefix of its own on that server, and a look at
+ * what lies there.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
+import { type Cluster, openCluster } from "../../../src/cli/assembly.ts";
+import { connectNats } from "../../../src/nats/connection/connect.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { type Ended, Workspace } from "../workspace.ts";
+
+export class SharedServer {
+  server!: TestServer;
+  workspace!: Workspace;
+  cluster!: Cluster;
+  prefix = "";
+  #tests = 0;
+
+  /** For the tests of the file that is being loaded. */
+  constructor(name: string) {
+    beforeAll(async () => {
+      this.server = await startTestServer();
+    });
+    afterAll(() => this.server.stop());
+    beforeEach(async () => {
+      this.prefix = `${name}${++this.#tests}`;
+      const nats = await connectNats({ servers: this.server.url, name: "test" });
+      this.cluster = await openCluster(nats, { prefix: this.prefix });
+      this.workspace = await Workspace.create();
+    });
+    afterEach(async () => {
+      await this.workspace.remove();
+      await this.cluster.nats.connection.close();
+    });
+  }
+
+  /** A command's arguments, and where it finds the server and its part of it. */
+  here = (...args: string[]): string[] => [...args, "--server", this.server.url, "--prefix", this.prefix];
+
+  asks = (...args: string[]): Promise<Ended> => this.workspace.run(this.here(...args));
+
+  /** The answer of a command that succeeds and complains of nothing. */
+  json = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const { code, stdout, stderr } = await this.asks(...args, "--json");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+}

@@ -1,0 +1,585 @@
+/** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
+import type { CheckpointInput } from "../../../../machines/leader/checkpoint.ts";
+import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
+import type { AbortReason, CheckpointRequest, JobRecord } from "../../../../machines/protocol.ts";
+import { droppedBy, factsOf, type RecordChange } from "../../../../machines/record.ts";
+import { canonical } from "../../checker/interner.ts";
+import type { CompositionState } from "../../composition.ts";
+import type { Choose, ProcessOutcome } from "../../machine-process.ts";
+import type { Event, StoreEffect } from "../../process.ts";
+import type { MachineEffect } from "../../pure-machine.ts";
+import { type Bounds, regionsIn } from "../bounds.ts";
+import { checkpointsIn, letterFor, wakeLetters } from "../held-actors.ts";
+import { change, memoryOf, passed } from "../memory.ts";
+import { nonceOf } from "../target.ts";
+import type { Variant } from "../variant.ts";
+import {
+  checkpointActor,
+  type Deployment,
+  type ModelCheckpoint,
+  type ModelSavepoint,
+  objectName,
+  objectsOf,
+  RECORD,
+  type RecordWrite,
+  snapshotObjects,
+} from "../words.ts";
+import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import { afterEnd } from "./failure-streak.ts";
+import { WRITER, type WriteAnswer, type WriterContext } from "./record-writer.ts";
+
+export class Routing {
+  private readonly id: string;
+  private readonly token: number;
+  private readonly bounds: Bounds;
+  private readonly variant: Variant;
+  private readonly choose: Choose;
+  private readonly state: CompositionState;
+
+  constructor(
+    id: string,
+    token: number,
+    bounds: Bounds,
+    variant: Variant,
+    choose: Choose,
+    state: CompositionState,
+  ) {
+    this.id = id;
+    this.token = token;
+    this.bounds = bounds;
+    this.variant = variant;
+    this.choose = choose;
+    this.state = state;
+  }
+
+  route({ type, params }: MachineEffect, actor: string): readonly ProcessOutcome[] | undefined {
+    const generation = Number(params.generation);
+    const generations = params.generations as readonly number[];
+    const checkpointId = Number(params.checkpointId);
+    switch (type) {
+      case "send.write":
+        return [{ kind: "send", to: RECORD, message: params as unknown as RecordWrite }];
+      case "pass.event":
+        return [
+          { ...this.deliver(String(params.actor), params.told as Event), first: true },
+          ...this.count(String(params.actor), params.told as Event),
+        ];
+      case "answer.request":
+        return this.answer(params as unknown as Answered);
+      case "store.claim":
+        return this.request(actor, { change: "claim", token: this.token });
+      case "store.generation":
+        return this.request(actor, {
+          change: "generation",
+          generation,
+          regions: params.regions as readonly number[],
+          nonce: nonceOf(generation),
+          completed: Number(params.completed),
+        });
+      case "store.settling":
+        return this.request(actor, { change: "settling", settleTo: params.settleTo as never });
+      case "store.terminal":
+        return this.request(actor, {
+          change: "terminal",
+          status: params.status as never,
+          keepsAll: params.keepsAll === true,
+        });
+      case "store.reservation":
+        return this.request(actor, {
+          change: "reservation",
+          reservedCheckpointId: Number(params.reservedCheckpointId),
+        });
+      case "store.decision":
+        return this.decide(actor, checkpointId, params.allFinished === true);
+      case "store.savepoint":
+        return [];
+      case "store.savepointEntry":
+        return this.keepSavepoint(actor, checkpointId);
+      case "store.manifest":
+        // It may be written although the answer says otherwise, or never comes.
+        return [
+          { kind: "store", update: addTo("manifests", checkpointId), note: `manifest ${checkpointId}` },
+        ];
+      case "start.policies":
+        return this.startPolicies(Number(params.reservedCheckpointId));
+      case "plan.recovery": {
+        const planned = (this.record.checkpoints.at(-1) as ModelCheckpoint | undefined) ?? null;
+        return [
+          ...(this.variant.faults.deploysThePlan ? [change<Memory>(() => ({ planned }))] : []),
+          this.soon(actor, "recovery", { type: "recovery.planned" }),
+        ];
+      }
+      case "await.slots":
+        return [this.soon(actor, "slots", { type: "slots.available" }), this.place()];
+      case "send.deployment":
+        return this.deploy(generations, params.settle === true);
+      case "send.start":
+        return this.tellGenerations(generations, "generation.started", {});
+      case "send.drain":
+        return this.tellGenerations(generations, "generation.drain", {});
+      case "send.trigger": {
+        const stop = this.requestOf(actor).reason === "stop";
+        return this.tellUpTo(generation, "checkpoint.trigger", { checkpointId, ...(stop && { stop }) });
+      }
+      case "send.completed":
+        return this.tellUpTo(generation, "checkpoint.completed", { checkpointId });
+      case "send.aborted":
+        return [
+          ...this.tellUpTo(generation, "checkpoint.aborted", { checkpointId }),
+          ...this.recordAbort(actor, checkpointId, generation, params.reason as AbortReason),
+          ...(this.memory.pending[checkpointId] === undefined
+            ? []
+            : this.failRequests([this.requestOf(actor).request])),
+        ];
+      case "refuse.requests": {
+        const requests = params.requests as readonly string[];
+        return [
+          ...this.failRequests(requests),
+          ...requests.map((request) =>
+            this.deliver("job", { type: "stop.failed", request, reason: params.reason } as Event),
+          ),
+        ];
+      }
+      case "send.teardown":
+        return [
+          ...(this.bounds.teardown ? this.tellGenerations(generations, "generation.ended", {}) : []),
+          change<Memory>(({ live }) => ({ live: live.filter((one) => !generations.includes(one)) })),
+        ];
+      case "start.checkpoint":
+        return this.startCheckpoint(checkpointId, params.request as CheckpointRequest);
+      case "release.snapshots":
+        return this.releaseSnapshots(checkpointId);
+      case "release.job":
+        return [
+          ...this.failRequests(Object.keys(this.memory.requests)),
+          ...(this.bounds.objects && this.isOver ? [this.free(this.swept(Number.MAX_SAFE_INTEGER))] : []),
+        ];
+      case "report.recovery":
+        return [
+          this.deliver("restart", { type: "job.recovered", atMs: 0 } as Event),
+          ...(this.bounds.objects ? [this.free(this.swept(this.lastId))] : []),
+        ];
+      case "report.failure": {
+        const { where, reason } = params as { where: string; reason: string };
+        const failure = { atMs: 0, generation: this.record.generation, where, reason };
+        return [
+          ...this.request("", { change: "failure", failure }),
+          this.deliver("restart", {
+            type: "failure.reported",
+            atMs: 0,
+            chance: 0,
+            recoverable: params.recoverable,
+          } as Event),
+        ];
+      }
+      default:
+        return type.startsWith("tell.")
+          ? this.tell(type.slice("tell.".length), params.event as Event)
+          : undefined;
+    }
+  }
+
+  private get record(): JobRecord {
+    return (this.state.actors.get(WRITER)!.snapshot.context as WriterContext).record;
+  }
+
+  private get memory(): Memory {
+    return memoryOf(this.state);
+  }
+
+  private get isOver(): boolean {
+    return this.record.status === "finished" || this.record.status === "canceled";
+  }
+
+  private get lastId(): number {
+    return (this.state.actors.get("checkpointing")!.snapshot.context as { lastId: number }).lastId;
+  }
+
+  private request(actor: string, wanted: RecordChange): ProcessOutcome[] {
+    return [
+      { kind: "tell", actor: WRITER, event: { type: "change.requested", actor, change: wanted } as Event },
+    ];
+  }
+
+  /** The waiting actor gets its answer first, then what it was told meanwhile. */
+  private answer({ actor, change: wanted, answer }: Answered): ProcessOutcome[] {
+    if (answer.outcome === "lost") return this.wake(actor, { type: "record.lost" });
+    const facts = factsOf(answer.record);
+    if (answer.outcome === "refused") return this.wake(actor, { type: "record.refused", facts } as Event);
+    return [
+      ...this.wake(actor, { type: "record.stored", facts } as Event),
+      ...(this.bounds.objects ? [this.reap(answer.before, answer.record)] : []),
+      ...this.follow(actor, wanted),
+    ];
+  }
+
+  /** What the host does once a change is durable. */
+  private follow(actor: string, wanted: RecordChange): ProcessOutcome[] {
+    switch (wanted.change) {
+      case "generation": {
+        const { generation, regions: raised } = wanted;
+        const begun = raised.map((_, index) => generation + index);
+        return [
+          ...(this.variant.faults.forgetsRequests ? [] : this.failRequests(this.pendingRequests)),
+          change<Memory>(({ live }) => ({ live: [...live, ...begun], raised, pending: {}, written: [] })),
+        ];
+      }
+      case "decision":
+        return this.complete(actor, wanted.checkpoint.checkpointId, []);
+      case "savepoint": {
+        const { checkpointId, snapshots } = wanted.savepoint as ModelSavepoint;
+        // What the subtasks uploaded was copied.
+        return this.complete(actor, checkpointId, snapshotObjects(checkpointId, snapshots));
+      }
+      default:
+        return [];
+    }
+  }
+
+  private complete(actor: string, checkpointId: number, uploaded: readonly string[]): ProcessOutcome[] {
+    const { request } = this.requestOf(actor);
+    return [
+      change<Memory>(({ pending, written, due }) => ({
+        pending: without(pending, checkpointId),
+        written: written.filter((id) => id !== checkpointId),
+        due: this.bounds.objects ? [...due, ...uploaded] : due,
+      })),
+      ...(request in this.memory.requests ? this.tellClient(request, checkpointId) : []),
+    ];
+  }
+
+  private tellClient(request: string, checkpointId: number): ProcessOutcome[] {
+    return [
+      ...this.failRequests([request]),
+      {
+        kind: "store",
+        update: addTo("answered", { request, checkpointId }),
+        note: `tells that ${request} is complete as ${checkpointId}`,
+      },
+      ...(request === "cancel" ? [this.deliver("job", { type: "cancel.requested" })] : []),
+    ];
+  }
+
+  /** Nobody waits for them any more, whatever their clients were told. */
+  private failRequests(names: readonly string[]): ProcessOutcome[] {
+    const known = names.filter((name) => this.memory.requests[name] === "pending");
+    if (known.length === 0) return [];
+    const over = Object.fromEntries(known.map((name) => [name, "over" as const]));
+    return [change<Memory>(({ requests }) => ({ requests: { ...requests, ...over } }))];
+  }
+
+  private get pendingRequests(): string[] {
+    const actors = Object.keys(this.memory.pending).map((id) => checkpointActor(Number(id)));
+    return actors
+      .filter((actor) => this.state.actors.has(actor))
+      .map((actor) => this.requestOf(actor).request);
+  }
+
+  private requestOf(actor: string): CheckpointRequest {
+    return (this.state.actors.get(actor)!.snapshot.context as { request: CheckpointRequest }).request;
+  }
+
+  private wake(actor: string, event: Event): ProcessOutcome[] {
+    if (actor === "") return [];
+    return wakeLetters(this.state, actor, event)
+      .toReversed()
+      .map((letter) => ({ kind: "tell", first: true, ...letter }));
+  }
+
+  private count(actor: string, told: Event): ProcessOutcome[] {
+    const tolerable = this.bounds.tolerableFailures;
+    if (actor !== "checkpointing" || tolerable === undefined) return [];
+    const streak = afterEnd(this.memory.streak, this.state, told, tolerable);
+    return streak === this.memory.streak ? [] : [change<Memory>(() => ({ streak }))];
+  }
+
+  private tell(name: string, event: Event): ProcessOutcome[] {
+    const targets = name === "checkpoints" ? this.checkpoints : [name];
+    const paid = change<Memory>(({ streak }) => ({ streak: { ...streak, owed: streak.owed - 1 } }));
+    return [
+      ...(event.type === "checkpoints.failed" ? [paid] : []),
+      // What is told before it may make the target wait.
+      ...targets.map((target) => ({ kind: "tell" as const, ...passed(target, event) })),
+    ];
+  }
+
+  /** Those too that have yet to begin: the real ones begin at once. */
+  private get checkpoints(): string[] {
+    const begun = Object.keys(this.memory.pending).map((id) => checkpointActor(Number(id)));
+    return unique([...checkpointsIn(this.state), ...begun]);
+  }
+
+  private deliver(actor: string, event: Event) {
+    return { kind: "tell" as const, ...letterFor(this.state, actor, event) };
+  }
+
+  /** At once, or when its time has come. */
+  private soon(actor: string, id: string, event: Event): ProcessOutcome {
+    return this.bounds.slowRecovery ? { kind: "await", id, events: [event] } : { kind: "tell", actor, event };
+  }
+
+  private place(): ProcessOutcome {
+    const kept = this.memory.live.flatMap((generation) => this.subtasksOf(generation));
+    const placement = Object.entries(this.bounds.subtasks).map(([subtask, workers]) => [
+      subtask,
+      kept.includes(subtask)
+        ? this.memory.placement[subtask]!
+        : workers.length === 1
+          ? workers[0]!
+          : this.choose(...workers),
+    ]);
+    return change<Memory>(() => ({ placement: Object.fromEntries(placement) }));
+  }
+
+  private deploy(generations: readonly number[], settle: boolean): ProcessOutcome[] {
+    const { placement, planned } = this.memory;
+    const latest = this.record.checkpoints.at(-1) as ModelCheckpoint | undefined;
+    const restore = this.variant.faults.deploysThePlan ? (planned ?? undefined) : this.restorable(latest);
+    return generations.flatMap((generation) =>
+      this.subtasksOf(generation).map((subtask) => ({
+        kind: "send" as const,
+        to: placement[subtask]!,
+        message: {
+          type: "generation.deploy",
+          generation,
+          leader: this.id,
+          subtask,
+          restoredCheckpointId: restore?.checkpointId ?? 0,
+          restored: restore?.snapshots[subtask] ?? null,
+          settle,
+        } satisfies Deployment,
+      })),
+    );
+  }
+
+  private subtasksOf(generation: number): readonly string[] {
+    return regionsIn(this.bounds)[this.record.generations.indexOf(generation)] ?? [];
+  }
+
+  private restorable(latest: ModelCheckpoint | undefined): ModelCheckpoint | undefined {
+    const savepoint = this.record.savepoints.at(-1) as ModelSavepoint | undefined;
+    const newer = savepoint !== undefined && savepoint.checkpointId > (latest?.checkpointId ?? 0);
+    return this.variant.faults.restoresSavepoints && newer ? (savepoint as never) : latest;
+  }
+
+  /** Only while they are mine to speak to (B1). */
+  private tellGenerations(generations: readonly number[], type: string, fields: object): ProcessOutcome[] {
+    // What makes a subtask report again.
+    const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";
+    const { live, placement } = this.memory;
+    return live
+      .filter((generation) => generations.includes(generation))
+      .flatMap((generation) =>
+        this.subtasksOf(generation).map((subtask) => ({
+          kind: "send" as const,
+          to: placement[subtask]!,
+          message: { type, generation, ...fields },
+          once,
+        })),
+      );
+  }
+
+  private tellUpTo(generation: number, type: string, fields: object): ProcessOutcome[] {
+    const taking = this.memory.live.filter((one) => one <= generation);
+    return this.tellGenerations(taking, type, fields);
+  }
+
+  private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
+    const { checkpointing, restart } = this.record;
+    const block = this.bounds.block ?? 4;
+    return [
+      { kind: "create", actor: "restart", machine: this.variant.restart, input: { strategy: restart } },
+      {
+        kind: "create",
+        actor: "checkpointing",
+        machine: this.variant.checkpointing,
+        input: {
+          ...checkpointing,
+          forcesSavepoints: !checkpointing.unaligned,
+          savepointsMax: this.bounds.savepointsMax ?? 8,
+          retryMs: 1,
+          queueMax: 10,
+          reservedCheckpointId,
+          block,
+          chance: 0,
+        },
+      },
+    ];
+  }
+
+  private startCheckpoint(checkpointId: number, request: CheckpointRequest): ProcessOutcome[] {
+    const { generation, generations, checkpointing } = this.record;
+    return [
+      {
+        kind: "store",
+        update: addTo("used", { checkpointId, generations }),
+        note: `triggers ${checkpointId}`,
+      },
+      change<Memory>(({ pending }) => ({ pending: { ...pending, [checkpointId]: {} } })),
+      {
+        kind: "create",
+        actor: checkpointActor(checkpointId),
+        machine: this.variant.checkpoint,
+        input: {
+          checkpointId,
+          generation,
+          generations,
+          request,
+          timeoutMs: checkpointing.timeoutMs,
+          subtasks: Object.keys(this.bounds.subtasks),
+        },
+      },
+    ];
+  }
+
+  private decide(actor: string, checkpointId: number, allFinished: boolean): ProcessOutcome[] {
+    const snapshots = this.memory.pending[checkpointId];
+    if (snapshots === undefined)
+      return this.wake(actor, { type: "record.refused", facts: factsOf(this.record) } as Event);
+    const { generation, generations } = this.state.actors.get(actor)!.snapshot.context as CheckpointInput;
+    const checkpoint: ModelCheckpoint = {
+      checkpointId,
+      generation,
+      generations,
+      manifest: { name: objectName.manifest(checkpointId), bytes: 0, digest: "" },
+      completedAtMs: 0,
+      bytes: 0,
+      allFinished,
+      snapshots,
+    };
+    return this.request(actor, {
+      change: "decision",
+      checkpoint,
+      savepoint: this.entryOf(actor, checkpointId),
+    });
+  }
+
+  private keepSavepoint(actor: string, checkpointId: number): ProcessOutcome[] {
+    const savepoint = this.entryOf(actor, checkpointId);
+    if (savepoint === null) return this.wake(actor, { type: "record.lost" });
+    return this.request(actor, { change: "savepoint", savepoint });
+  }
+
+  private entryOf(actor: string, checkpointId: number): ModelSavepoint | null {
+    const { pending, written } = this.memory;
+    const snapshots = pending[checkpointId];
+    if (snapshots === undefined || !written.includes(checkpointId)) return null;
+    const { request } = this.requestOf(actor);
+    const { generation } = this.state.actors.get(actor)!.snapshot.context as { generation: number };
+    return { checkpointId, generation, request, location: "there", completedAtMs: 0, bytes: 0, snapshots };
+  }
+
+  private releaseSnapshots(checkpointId: number): ProcessOutcome[] {
+    const snapshots = this.memory.pending[checkpointId];
+    if (snapshots === undefined) return [];
+    const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
+    return [
+      change<Memory>(({ givenUp, pending, written }) => ({
+        givenUp: this.bounds.objects ? { ...givenUp, [checkpointId]: names } : givenUp,
+        pending: without(pending, checkpointId),
+        written: written.filter((id) => id !== checkpointId),
+      })),
+      ...(this.memory.written.includes(checkpointId) ? [disposal(checkpointId)] : []),
+    ];
+  }
+
+  /** For whoever asks why, and before anything of it is deleted (P48); nothing of it can be told apart where objects are left out. */
+  private recordAbort(
+    actor: string,
+    checkpointId: number,
+    generation: number,
+    reason: AbortReason,
+  ): ProcessOutcome[] {
+    if (!this.bounds.objects || this.endsInOrder) return [];
+    const requested = this.requestOf(actor).reason;
+    const words = { requested, reason, detail: "", startedAtMs: 0, abortedAtMs: 0 };
+    const aborted = { checkpointId, generation, ...words, acknowledged: 0, missing: [] };
+    return this.request("", { change: "abort", aborted });
+  }
+
+  /** What is pending then was not needed any more. */
+  private get endsInOrder(): boolean {
+    const { settleTo } = this.state.actors.get("job")!.snapshot.context as Pick<RecordFacts, "settleTo">;
+    const end = settleTo ?? this.record.settleTo;
+    return factsOf(this.record).allFinished || end === "finished" || end === "stopped" || end === "suspended";
+  }
+
+  /** The write is stored: what it has made unreachable may go (P16), and what it says is given up (P48). */
+  private reap(before: JobRecord, after: JobRecord): ProcessOutcome {
+    const kept = reachable(after);
+    const dropped = (droppedBy(before, after) as ModelCheckpoint[]).flatMap(objectsOf);
+    return change<Memory>(({ due, deletable, givenUp }) => {
+      const recorded = after.aborted.filter(({ checkpointId }) => givenUp[checkpointId] !== undefined);
+      const names = recorded.flatMap(({ checkpointId }) => givenUp[checkpointId]!);
+      const emptied = recorded.map(({ checkpointId }) => [checkpointId, []] as const);
+      return {
+        due: [],
+        givenUp: { ...givenUp, ...Object.fromEntries(emptied) },
+        deletable: unique([...deletable, ...due, ...dropped, ...names].filter((name) => !kept.has(name))),
+      };
+    });
+  }
+
+  private free(names: readonly string[]): ProcessOutcome {
+    return change<Memory>(({ deletable }) => ({ deletable: unique([...deletable, ...names]) }));
+  }
+
+  /** P21: whatever ids up to this one, all of generations that are over, may have left behind. */
+  private swept(lastId: number): string[] {
+    const kept = reachable(this.record);
+    const ids = Array.from(
+      { length: Math.min(lastId, this.record.reservedCheckpointId) },
+      (_, index) => index + 1,
+    );
+    const over = this.isOver || this.variant.faults.sweepsTheLiving;
+    const subtasks = over
+      ? Object.keys(this.bounds.subtasks)
+      : this.memory.raised.flatMap((region) => regionsIn(this.bounds)[region] ?? []);
+    const names = ids.flatMap((checkpointId) => [
+      objectName.manifest(checkpointId),
+      ...subtasks.flatMap((subtask) => [
+        objectName.state(checkpointId, subtask),
+        objectName.staged({ checkpointId } as never, subtask),
+      ]),
+    ]);
+    return names.filter((name) => !kept.has(name));
+  }
+}
+
+interface Answered {
+  readonly actor: string;
+  readonly change: RecordChange;
+  readonly answer: WriteAnswer;
+}
+
+function reachable(record: JobRecord): Set<string> {
+  return new Set((record.checkpoints as ModelCheckpoint[]).flatMap(objectsOf));
+}
+
+export const unique = (names: readonly string[]): string[] => [...new Set(names)].sort();
+
+export function addTo<Field extends keyof CoordinatorDurable>(field: Field, value: unknown) {
+  return (durable: CoordinatorDurable) => {
+    const list = durable[field] as readonly unknown[];
+    return list.some((one) => canonical(one) === canonical(value))
+      ? durable
+      : { ...durable, [field]: [...list, value] };
+  };
+}
+
+function disposal(checkpointId: number): StoreEffect {
+  const update = (durable: CoordinatorDurable) => ({
+    ...durable,
+    savepoints: durable.savepoints.filter((id) => id !== checkpointId),
+  });
+  return { kind: "store", update, note: `dispose of savepoint ${checkpointId}` };
+}
+
+export function deletion(name: string): StoreEffect {
+  return { kind: "store", update: addTo("deleted", name), note: `delete ${name}` };
+}
+
+function without<Value>(all: Readonly<Record<number, Value>>, id: number): Readonly<Record<number, Value>> {
+  const { [id]: _, ...rest } = all;
+  return rest;
+}

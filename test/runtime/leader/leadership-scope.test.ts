@@ -1,0 +1,171 @@
+/** Who leads a job that the cluster and a `tidemark run` could both lead (P50). */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Coordinator } from "../../../src/runtime/leader/coordinator.ts";
+import { latch } from "../../support/latch.ts";
+import { MemoryWorld } from "../../support/memory-world.ts";
+import { until } from "../../support/until.ts";
+
+const OWN = { job: "words", session: "s1" };
+const OTHER = { job: "words", session: "s2" };
+
+let world: MemoryWorld;
+beforeEach(() => {
+  world = new MemoryWorld({ bounded: false });
+  world.fill(20);
+});
+afterEach(async () => {
+  await world.close();
+  expect(world.crashes).toEqual([]);
+});
+
+function leads(coordinator: Coordinator): Promise<true> {
+  return until("leadership", () => coordinator.leading || undefined, { everyMs: 5 });
+}
+
+async function workers(): Promise<void> {
+  await world.startWorker();
+  await world.startWorker();
+}
+
+test("the job of a run is led by its own coordinator, and one of the cluster leaves it alone", async () => {
+  const cluster = world.startCoordinator();
+  await leads(cluster);
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  const report = await world.runs();
+  expect(report.leader).toBe(world.idOf(own));
+  expect(await world.record()).toMatchObject({ scope: "job", generation: 1 });
+  await expect(world.submit()).rejects.toThrow(
+    /^job words is led by the "tidemark run" of process p2 alone: end that one with Ctrl-C or "tidemark cancel words"/,
+  );
+
+  // A new leader of the cluster finds the record, and is no leader of it.
+  await cluster.stop();
+  const next = world.startCoordinator();
+  await leads(next);
+  await expect(world.submit()).rejects.toThrow(/^job words is led by the "tidemark run"/);
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(own), generation: 1, restarts: 0 });
+  await world.allCommitted();
+});
+
+test("a second run of the same job is refused by name; the first goes on", async () => {
+  world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  world.startCoordinator(OTHER);
+  await expect(world.submit(null, OTHER.session)).rejects.toThrow(
+    /^job words is running already, by the "tidemark run" of process p1: watch it with "tidemark status words"/,
+  );
+  expect(await world.runs()).toMatchObject({ generation: 1, restarts: 0 });
+});
+
+test("a run is refused a job that the cluster leads, and told what to do", async () => {
+  const cluster = world.startCoordinator();
+  await world.submit();
+  await workers();
+  await world.runs();
+  const own = world.startCoordinator(OWN);
+  await expect(world.submit(null, OWN.session)).rejects.toThrow(
+    /^job words is running already, led by the coordinator of process p1: .*"tidemark cancel words" .*"tidemark submit"$/,
+  );
+  await own.stop();
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(cluster), generation: 1, restarts: 0 });
+  await world.allCommitted();
+});
+
+test("what a run has suspended is resumed by submit, and what the cluster has suspended by run", async () => {
+  const cluster = world.startCoordinator();
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  await world.client().suspend("words");
+  await world.ends("suspended");
+  await own.stop();
+  const suspended = await world.record();
+
+  await world.submit();
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(cluster) });
+  const resumed = await world.record();
+  expect(resumed).toMatchObject({ scope: "cluster", incarnation: suspended.incarnation });
+  expect(resumed.token).toBeGreaterThan(suspended.token);
+  await world.client().suspend("words");
+  await world.ends("suspended");
+
+  const again = world.startCoordinator(OTHER);
+  await world.submit(null, OTHER.session);
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(again) });
+  const back = await world.record();
+  expect(back).toMatchObject({ scope: "job", incarnation: suspended.incarnation });
+  expect(back.token).toBeGreaterThan(resumed.token);
+  await world.allCommitted();
+});
+
+test("a run goes on though its coordinator is still claiming what it found when the job is handed in", async () => {
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  await world.client().suspend("words");
+  await world.ends("suspended");
+  await own.stop();
+
+  const submission = latch();
+  const claim = latch();
+  world.beforeStore = async ({ status }) => {
+    if (status === "suspended") return submission.opened;
+    submission.open();
+    await claim.opened;
+  };
+  world.afterStore = ({ status }) => {
+    if (status === "suspended") claim.open();
+  };
+  const again = world.startCoordinator(OTHER);
+  await world.submit(null, OTHER.session);
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(again) });
+  await world.allCommitted();
+});
+
+test("the job of a run that was killed is told apart, and resumed by submit", async () => {
+  const cluster = world.startCoordinator();
+  await leads(cluster);
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  await world.allCommitted();
+  world.cutOff(own);
+  world.cutOff(world.firstWorker);
+  world.cutOff(world.lastWorker);
+
+  await expect(world.client().status("words")).rejects.toThrow(
+    /^job words was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit"/,
+  );
+  await world.submit();
+  await workers();
+  world.fill(40);
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(cluster) });
+  await world.allCommitted();
+});
+
+test("a coordinator of the cluster that hangs loses a job to a run, and writes it no more", async () => {
+  const cluster = world.startCoordinator();
+  await world.submit();
+  await workers();
+  await world.runs();
+  const [first, second] = [world.firstWorker, world.lastWorker];
+  world.cutOff(cluster);
+  for (const worker of [first, second]) world.cutOff(worker);
+
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(own) });
+  const { token } = await world.record();
+  world.reconnect(cluster);
+  await world.allCommitted();
+  expect(await world.record()).toMatchObject({ scope: "job", token });
+  expect(await world.runs()).toMatchObject({ leader: world.idOf(own) });
+});

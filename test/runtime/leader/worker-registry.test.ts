@@ -1,0 +1,238 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { VertexPlan } from "../../../machines/protocol.ts";
+import type { ControlLink } from "../../../src/control/link.ts";
+import type { PingAnswer, WorkerRegistration } from "../../../src/control/messages.ts";
+import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
+import { NoRespondersError, RequestTimeoutError } from "../../../src/errors.ts";
+import { WorkerRegistry } from "../../../src/runtime/leader/generations/worker-registry.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+const subjects = createSubjects();
+const HEARTBEAT = { pingIntervalMs: 250, timeoutMs: 5000 };
+
+/** How a worker takes a ping. */
+type Manner = "answers" | "gone" | "hangs";
+
+class World {
+  readonly clock = new ManualClock();
+  readonly manners = new Map<string, Manner>();
+  readonly pings: { readonly worker: string; readonly atMs: number }[] = [];
+  readonly lost: string[] = [];
+  readonly answers: string[] = [];
+  changes = 0;
+  connectedForMs = 60_000;
+  readonly registry: WorkerRegistry;
+
+  constructor() {
+    const link = {
+      bus: { connectedForMs: () => this.connectedForMs },
+      ask: (subject: string, message: unknown, _answers: unknown, timeoutMs: number) =>
+        this.#ask(subject, message, timeoutMs),
+    } as unknown as ControlLink;
+    this.registry = new WorkerRegistry({
+      link,
+      subjects,
+      clock: this.clock,
+      timings: { secondProbeMs: 250, connectionSettledMs: 2000 },
+      heartbeat: HEARTBEAT,
+      onChange: () => this.changes++,
+      onLost: (worker, reason) => this.lost.push(`${worker}: ${reason}`),
+      onAnswer: (worker) => this.answers.push(worker),
+    });
+  }
+
+  register(worker: string, slots = 1, manner: Manner = "answers"): void {
+    this.manners.set(worker, manner);
+    const registration: WorkerRegistration = {
+      type: "worker.register",
+      job: "word-count",
+      worker,
+      codeFingerprint: "c1",
+      parallelism: {},
+      slots,
+      processId: 1,
+      host: "here",
+      storage: "memory",
+      directory: null,
+    };
+    this.registry.register(registration);
+  }
+
+  async #ask(subject: string, message: unknown, timeoutMs: number): Promise<PingAnswer> {
+    expect(message).toEqual({ type: "worker.ping" });
+    const worker = [...this.manners.keys()].find((name) => subjects.workers(name) === subject)!;
+    this.pings.push({ worker, atMs: this.clock.elapsedMs() });
+    const manner = this.manners.get(worker);
+    if (manner === "gone") throw new NoRespondersError("nobody");
+    if (manner === "hangs") {
+      await new Promise<void>((resolve) => this.clock.after(timeoutMs, resolve));
+      throw new RequestTimeoutError("no answer");
+    }
+    return { worker, generations: [1], subtasks: [], troubles: [] };
+  }
+}
+
+const vertex = (id: string, parallelism: number): VertexPlan => ({ id, parallelism, operators: [] });
+
+describe("placement (P5)", () => {
+  let world: World;
+  beforeEach(() => {
+    world = new World();
+  });
+
+  it("puts subtask i of every vertex into slot i, dealt round robin over the workers", () => {
+    world.register("b", 2);
+    world.register("a", 2);
+    expect(world.registry.slots).toBe(4);
+    expect(world.registry.place([vertex("lines", 1), vertex("count", 3)], {})).toEqual({
+      "lines/0": "a",
+      "count/0": "a",
+      "count/1": "b",
+      "count/2": "a",
+    });
+  });
+
+  it("fills up the larger worker when the smaller one has no slot left", () => {
+    world.register("a", 1);
+    world.register("b", 3);
+    expect(world.registry.place([vertex("count", 4)], {})).toEqual({
+      "count/0": "a",
+      "count/1": "b",
+      "count/2": "b",
+      "count/3": "b",
+    });
+  });
+
+  it("needs as many slots as the widest vertex has subtasks", () => {
+    world.register("a", 2);
+    expect(world.registry.place([vertex("count", 3)], {})).toBeUndefined();
+    expect(world.registry.place([vertex("lines", 2), vertex("count", 2)], {})).toBeDefined();
+  });
+
+  it("leaves where they are whom no failure has hit, and counts their slots", () => {
+    world.register("a", 1);
+    world.register("b", 1);
+    const vertices = [vertex("lines", 2), vertex("count", 1)];
+    const kept = { "count/0": "b" };
+    expect(world.registry.place(vertices, kept)).toEqual({ "lines/0": "b", "lines/1": "a", "count/0": "b" });
+    expect(world.registry.place([vertex("lines", 3)], { "lines/2": "b" })).toBeUndefined();
+  });
+
+  it("does not depend on the order of registration", () => {
+    const other = new World();
+    for (const name of ["c", "a", "b"]) world.register(name);
+    for (const name of ["b", "c", "a"]) other.register(name);
+    expect(other.registry.place([vertex("count", 3)], {})).toEqual(
+      world.registry.place([vertex("count", 3)], {}),
+    );
+  });
+});
+
+describe("life and death of a worker (P28)", () => {
+  let world: World;
+  beforeEach(() => {
+    world = new World();
+  });
+
+  it("is lost within a second when it dies with a ping on its way, which nobody answers for", async () => {
+    world.register("a");
+    await world.clock.pass(249);
+    world.manners.set("a", "hangs");
+    await world.clock.pass(1);
+    world.manners.set("a", "gone");
+    await world.clock.pass(1000);
+    expect(world.lost).toEqual(["a: nobody answers to its name: the process is gone"]);
+  });
+
+  it("is pinged at once and then at the interval", async () => {
+    world.register("a");
+    await world.clock.pass(1000);
+    expect(world.pings.map(({ atMs }) => atMs)).toEqual([0, 250, 500, 750, 1000]);
+    expect(world.answers).toHaveLength(5);
+    expect(world.registry.list()[0]?.answer).toMatchObject({ worker: "a", generations: [1] });
+    expect(world.lost).toEqual([]);
+  });
+
+  it("is lost when nobody answers to its name, twice, the second time 250 ms later", async () => {
+    world.register("a");
+    await world.clock.pass(300);
+    world.manners.set("a", "gone");
+    await world.clock.pass(400);
+    expect(world.lost).toEqual([]);
+    await world.clock.pass(100);
+    expect(world.lost).toEqual(["a: nobody answers to its name: the process is gone"]);
+    expect(world.registry.slots).toBe(0);
+    expect(world.changes).toBe(2);
+    const pings = world.pings.length;
+    await world.clock.pass(5000);
+    expect(world.pings).toHaveLength(pings);
+  });
+
+  it("is not lost when the second probe reaches it", async () => {
+    world.register("a", 1, "gone");
+    await world.clock.pass(200);
+    world.manners.set("a", "answers");
+    await world.clock.pass(300);
+    world.manners.set("a", "gone");
+    await world.clock.pass(200);
+    expect(world.lost).toEqual([]);
+  });
+
+  it("is not declared dead by somebody whose own connection is fresh", async () => {
+    world.register("a", 1, "gone");
+    world.connectedForMs = 1999;
+    await world.clock.pass(10_000);
+    expect(world.lost).toEqual([]);
+    world.connectedForMs = 2000;
+    await world.clock.pass(600);
+    expect(world.lost).toHaveLength(1);
+  });
+
+  it("is lost when it hangs for longer than the heartbeat timeout", async () => {
+    world.register("a");
+    await world.clock.pass(300);
+    world.manners.set("a", "hangs");
+    await world.clock.pass(5000);
+    expect(world.lost).toEqual([]);
+    await world.clock.pass(3000);
+    expect(world.lost).toEqual(["a: no answer for 5000 ms: the process hangs or is cut off"]);
+  });
+
+  it("is given its whole time again after our own connection was away", async () => {
+    world.register("a", 1, "hangs");
+    await world.clock.pass(4500);
+    world.connectedForMs = 0;
+    await world.clock.pass(3000);
+    world.connectedForMs = 60_000;
+    await world.clock.pass(4500);
+    expect(world.lost).toEqual([]);
+    await world.clock.pass(3500);
+    expect(world.lost).toHaveLength(1);
+  });
+
+  it("that registers again is the same one: it is not counted twice", async () => {
+    world.register("a", 2);
+    world.register("a", 2);
+    expect(world.registry.slots).toBe(2);
+    expect(world.changes).toBe(1);
+    await world.clock.pass(300);
+    expect(world.pings).toHaveLength(2);
+  });
+
+  it("does not answer for another one", async () => {
+    world.register("a", 1, "gone");
+    world.register("b");
+    await world.clock.pass(1000);
+    expect(world.lost.map((line) => line[0])).toEqual(["a"]);
+    expect(world.registry.list().map(({ registration }) => registration.worker)).toEqual(["b"]);
+  });
+
+  it("is nobody's concern after close", async () => {
+    world.register("a", 1, "gone");
+    world.registry.close();
+    await world.clock.pass(5000);
+    expect(world.pings).toEqual([]);
+    expect(world.lost).toEqual([]);
+    expect(world.clock.pending).toEqual([]);
+  });
+});

@@ -1,0 +1,143 @@
+/** One of two inputs has ended, the other goes on: whether checkpoints do is for checkpointing.afterTasksFinish to say. */
+import { afterEach, describe, expect, test } from "vitest";
+import { memorySink } from "../../../src/connectors/memory-sink.ts";
+import { memorySource } from "../../../src/connectors/memory-source.ts";
+import type { SnapshotRequest } from "../../../src/control/messages.ts";
+import type { Source } from "../../../src/dataflow/source.ts";
+import { type Count, MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
+import { patientSignal } from "../../support/suite/patience.ts";
+
+/** Gives nothing out before it is opened. */
+class Gate {
+  #open = false;
+  readonly #readers = new Set<() => void>();
+
+  open(): void {
+    this.#open = true;
+    for (const wake of this.#readers) wake();
+  }
+
+  hold<T>(source: Source<T>): Source<T> {
+    return {
+      ...source,
+      open: async (environment, splits) => {
+        const reader = await source.open(environment, splits);
+        return {
+          poll: (collect, recordsMax) => (this.#open ? reader.poll(collect, recordsMax) : "idle"),
+          onAvailable: (wake) => {
+            this.#readers.add(wake);
+            reader.onAvailable(wake);
+          },
+          describePosition: () => reader.describePosition(),
+          snapshot: () => reader.snapshot(),
+          checkpointCompleted: (positions) => reader.checkpointCompleted(positions),
+          close: () => reader.close(),
+        };
+      },
+    };
+  }
+}
+
+let world: MemoryWorld;
+let gate: Gate;
+let asked = 0;
+afterEach(() => world.close());
+
+/** The first log is read to its end, the second one waits. */
+async function started(afterTasksFinish: boolean): Promise<void> {
+  gate = new Gate();
+  world = new MemoryWorld({
+    interval: "20 ms",
+    checkpointing: { afterTasksFinish },
+    build(builder, { logs, target }) {
+      const [short, long] = logs.map((log) => memorySource([log], { until: "end" }));
+      builder
+        .source("short", short!, { parallelism: 1 })
+        .union(builder.source("long", gate.hold(long!), { parallelism: 1 }))
+        .map("one", (word): Count => ({ word, count: 1 }))
+        .keyBy(({ word }) => word)
+        .reduce("sum", (sum, one) => ({ word: sum.word, count: sum.count + one.count }))
+        .sink("counts", memorySink(target));
+    },
+  });
+  world.fill(2000);
+  world.startCoordinator();
+  await Promise.all([world.startWorker(), world.startWorker()]);
+  await world.submit();
+}
+
+const takes = (some: Partial<SnapshotRequest> = {}) =>
+  world
+    .client()
+    .snapshot(
+      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", ...some }),
+      patientSignal(),
+    );
+
+const shortHasEnded = () =>
+  world.comesTo("the short source has ended", ({ subtasks }) =>
+    subtasks.some(({ subtask, state }) => subtask.startsWith("short/") && state.includes("input.ended")),
+  );
+
+const triggered = () => world.events.filter(({ effects }) => effects.includes("start.checkpoint")).length;
+
+describe("when one of two sources has ended", () => {
+  test("checkpoints go on, and what it has given out is committed meanwhile", async () => {
+    await started(true);
+    await shortHasEnded();
+    await takes({ kind: "checkpoint" });
+    expect(world.target.committed).toHaveLength(world.logs[0]!.length);
+    const before = triggered();
+    await world.comesTo("the interval goes on", () => triggered() > before + 2);
+    gate.open();
+    await world.finished();
+    world.expectExact();
+  });
+
+  describe("and afterTasksFinish is false", () => {
+    test("none begins until the last one, which commits everything; why is said", async () => {
+      await started(false);
+      const { checkpoints } = await world.comesTo(
+        "checkpoints are held back",
+        (report) => report.checkpoints.hold !== "" && report.checkpoints.pending.length === 0,
+      );
+      expect(checkpoints.hold).toMatch(/some subtasks have finished.*afterTasksFinish is false/);
+      expect(world.events).toContainEqual(expect.objectContaining({ hold: "some-subtasks-ended" }));
+      const before = triggered();
+      // Of ten intervals: silence cannot be waited for.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(triggered()).toBe(before);
+      gate.open();
+      await world.finished();
+      expect(triggered()).toBe(before + 1);
+      world.expectExact();
+    });
+
+    test("savepoints and stops are refused in words, and the job goes on", async () => {
+      await started(false);
+      await world.comesTo("checkpoints are held back", (report) => report.checkpoints.hold !== "");
+      const [key] = ["then"] as const;
+      for (const next of ["go-on", "stop", "cancel"] as const)
+        await expect(takes({ [key]: next })).rejects.toThrow(/some subtasks have finished.*afterTasksFinish/);
+      await expect(takes({ kind: "checkpoint" })).rejects.toThrow(/some subtasks have finished/);
+      await world.runs();
+      gate.open();
+      await world.finished();
+      world.expectExact();
+    });
+
+    test("a job that is drained or suspended ends all the same, and nothing is lost", async () => {
+      await started(false);
+      await world.comesTo("checkpoints are held back", (report) => report.checkpoints.hold !== "");
+      await world.client().suspend("words");
+      await world.ends("suspended");
+      await world.submit();
+      await world.comesTo("checkpoints are held back", (report) => report.checkpoints.hold !== "");
+      const [key] = ["then"] as const;
+      await takes({ [key]: "drain" });
+      await world.ends("stopped");
+      expect(world.target.committed).toHaveLength(world.logs[0]!.length);
+      expect(world.crashes).toEqual([]);
+    });
+  });
+});
