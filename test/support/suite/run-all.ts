@@ -63,7 +63,7 @@ async function tests(): Promise<Count> {
   const folder = mkdtempSync(join(tmpdir(), "tidemark-report-"));
   const file = join(folder, "vitest.json");
   try {
-    const reporters = ["--reporter=./test/support/progress-reporter.ts", "--reporter=json"];
+    const reporters = ["--reporter=./test/support/suite/progress-reporter.ts", "--reporter=json"];
     const files = isQuick ? quickTests() : [];
     const succeeded = await run("tests", [...reporters, `--outputFile.json=${file}`, ...files]);
     return countTests(JSON.parse(readFileSync(file, "utf8")) as Report, succeeded);
