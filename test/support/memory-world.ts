@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
+import type { ObjectHandle } from "../../src/checkpoint/storage.ts";
 import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { systemClock } from "../../src/clock.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
@@ -105,6 +106,8 @@ export class MemoryWorld {
   beforePut: (name: string) => Promise<void> = async () => {};
   /** Before each object of a checkpoint that is deleted. */
   beforeDelete: () => Promise<void> = async () => {};
+  /** Before each object of a checkpoint that is read. */
+  beforeGet: (name: string) => Promise<void> = async () => {};
   afterStore: (record: JobRecord) => void = () => {};
 
   constructor(options: WorldOptions = {}) {
@@ -146,7 +149,8 @@ export class MemoryWorld {
   #process(bus: MemoryBus) {
     const id = `p${++this.#ids}`;
     const deleting = delayed(this.storage, "delete", () => this.beforeDelete());
-    const storage = delayed(deleting, "put", (name) => this.beforePut(name));
+    const getting = delayed(deleting, "get", (name) => this.beforeGet(name));
+    const storage = delayed(getting, "put", (name) => this.beforePut(name));
     return {
       id,
       bus,
@@ -384,13 +388,14 @@ function delayed(
       const found: unknown = Reflect.get(target, name);
       if (typeof found !== "function") return found;
       if (name !== method) return found.bind(target);
-      return async (name: string, ...more: unknown[]) => {
+      return async (object: string | ObjectHandle, ...more: unknown[]) => {
+        const name = typeof object === "string" ? object : object.name;
         const signal = more.find((one) => one instanceof AbortSignal);
         const { opened: aborted, open: abort } = latch();
         signal?.addEventListener("abort", abort);
         await Promise.race([before(name), aborted]);
         signal?.removeEventListener("abort", abort);
-        return found.apply(target, [name, ...more]);
+        return found.apply(target, [object, ...more]);
       };
     },
   });

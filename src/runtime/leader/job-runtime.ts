@@ -363,6 +363,8 @@ export class JobRuntime {
     const { signal } = this.#life;
     const found = await findManifest(record, { ...this.#options, troubles: this.#troubles, signal });
     if (signal.aborted) return;
+    // What was decided while this one was read has subsumed it, so it may be deleted by now (P67).
+    if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery();
     const plan = planRecovery(record, found);
     if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
     this.#host.send(
@@ -439,3 +441,5 @@ export class JobRuntime {
     );
   }
 }
+
+const latestOf = ({ checkpoints }: JobRecord): number | undefined => checkpoints.at(-1)?.checkpointId;
