@@ -59,7 +59,6 @@ interface HostedActor {
   readonly id: string;
   readonly definition: ActorDefinition;
   readonly ref: AnyActorRef;
-  readonly outbox: Effect[];
   readonly timers: Map<string, Timer>;
   readonly deferred: MachineEvent[];
   held: boolean;
@@ -83,6 +82,26 @@ function stateText(value: unknown): string {
     .join("+");
 }
 
+/** Of the step that is under way: a transition is synchronous and performs none of its effects, so there is one at a time. */
+let outbox: Effect[] = [];
+
+/** Making a machine costs far more than starting an actor of it, so each is made once. */
+const namingMachines = new WeakMap<AnyStateMachine, AnyStateMachine>();
+
+/** The machine whose actions only name their effect. */
+function namingEffects(machine: AnyStateMachine): AnyStateMachine {
+  const known = namingMachines.get(machine);
+  if (known !== undefined) return known;
+  const actions: Record<string, (_: unknown, params: unknown) => void> = {};
+  for (const [name, action] of Object.entries(machine.implementations.actions)) {
+    const isAssign = typeof action === "function" && "type" in action;
+    if (!isAssign) actions[name] = (_, params) => outbox.push({ type: name, params });
+  }
+  const naming = machine.provide({ actions } as never);
+  namingMachines.set(machine, naming);
+  return naming;
+}
+
 export class Host {
   readonly #options: HostOptions;
   readonly #actors = new Map<string, HostedActor>();
@@ -97,18 +116,10 @@ export class Host {
   /** Creates the actor and hands out the effects of its first state. */
   start(definition: ActorDefinition): void {
     invariant(!this.#actors.has(definition.id), `actor ${definition.id} exists already`);
-    const outbox: Effect[] = [];
-    const actions: Record<string, (_: unknown, params: unknown) => void> = {};
-    for (const [name, action] of Object.entries(definition.machine.implementations.actions)) {
-      const isAssign = typeof action === "function" && "type" in action;
-      if (!isAssign) actions[name] = (_, params) => outbox.push({ type: name, params });
-    }
-    const machine = definition.machine.provide({ actions } as never);
     const actor: HostedActor = {
       id: definition.id,
       definition,
-      ref: createActor(machine, { input: definition.input }),
-      outbox,
+      ref: createActor(namingEffects(definition.machine), { input: definition.input }),
       timers: new Map(),
       deferred: [],
       held: false,
@@ -181,11 +192,12 @@ export class Host {
 
   #step(actor: HostedActor, event: MachineEvent, advance: () => void): void {
     const from = actor.value;
+    const effects: Effect[] = [];
+    outbox = effects;
     advance();
     const snapshot = actor.ref.getSnapshot();
     if (snapshot.status === "error") throw snapshot.error;
     actor.value = stateText(snapshot.value);
-    const effects = actor.outbox.splice(0);
     if (from !== actor.value || effects.length > 0)
       this.#options.observe?.({
         actor: actor.id,
