@@ -5,6 +5,7 @@
  */
 import { describeError } from "../../src/errors.ts";
 import { randomFrom } from "../chaos/random.ts";
+import { drawJob } from "./jobs/random-graph.ts";
 import { Scheduler } from "./scheduler.ts";
 import { CALM, drawWeather, FAULT_KINDS, type FaultKind } from "./weather.ts";
 import { type Role, SimulatedWorld } from "./world.ts";
@@ -33,13 +34,13 @@ const FINDINGS_MAX = 10;
 export async function simulate(seed: number): Promise<Outcome> {
   const random = randomFrom(seed);
   const scheduler = new Scheduler(random);
-  const world = new SimulatedWorld(scheduler);
+  const world = new SimulatedWorld(scheduler, drawJob(random));
   const counts = { faults: 0, crashes: 0 };
   const escaped = (error: unknown) => void world.wrong.push(`nobody caught: ${describeError(error)}`);
   process.on("unhandledRejection", escaped);
   try {
-    for (let i = 0; i < 2; i++) world.start("coordinator");
-    for (let i = random.between(2, 3); i > 0; i--) world.start("worker");
+    for (let i = 0; i < world.drawn.coordinators; i++) world.start("coordinator");
+    for (let i = 0; i < world.drawn.workers; i++) world.start("worker");
     world.submit();
     const over = whenEnded(world);
     const stormMs = 5000 + random.next() * STORM_MS_MAX;
@@ -50,7 +51,10 @@ export async function simulate(seed: number): Promise<Outcome> {
     const ended = await scheduler.run(over, CALM_MS_MAX);
     const { status, generation } = world.record ?? { status: "not submitted", generation: 1 };
     const findings = ended
-      ? [...(status === "finished" ? [] : [`the job ended as ${status}`]), ...world.verdict()]
+      ? [
+          ...(status === "finished" ? [] : [`the job ended as ${status}: ${world.whyFailed()}`]),
+          ...world.verdict(),
+        ]
       : [`the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped`, ...world.wrong];
     return {
       seed,

@@ -19,7 +19,7 @@ async function findingsOf(seed: number): Promise<string[]> {
   return findings.map((finding) => `${finding} (npm run simulate -- --seed ${seed} --story)`);
 }
 
-describe("a job with two sources and an exactly-once sink", () => {
+describe("drawn jobs", () => {
   test.each(Array.from({ length: SEEDS / SEEDS_PER_TEST }, (_, i) => 1 + i * SEEDS_PER_TEST))(
     `on ${SEEDS_PER_TEST} seeds from %i`,
     async (first) => {

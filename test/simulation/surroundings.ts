@@ -167,6 +167,19 @@ export class Network {
     };
   }
 
+  /** Of the process whose step it is, to a place without transactions. */
+  delivery<T>(place: T[]): (values: readonly T[]) => Promise<void> {
+    const process = this.#scheduler.current;
+    if (process === undefined) throw new Error("a sink is opened outside of a step");
+    return async (values) => {
+      await process.passes(this.travelMs(), "delivers");
+      if (this.strikes(this.weather.targetUnknown)) throw new UnknownOutcomeError("no answer: it was lost");
+      place.push(...values);
+      if (this.strikes(this.weather.targetUnknown)) throw new UnknownOutcomeError("no answer: that was lost");
+      await process.passes(this.travelMs(), "hears delivery");
+    };
+  }
+
   /** Reached by the process whose step it is. */
   target<T>(target: MemorySinkTarget<T>): MemoryTarget<T> {
     const passes = async (what: string): Promise<void> => {

@@ -6,9 +6,10 @@ import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
-import type { Source, SourceReader } from "../../src/dataflow/source.ts";
+import type { Sink } from "../../src/dataflow/sink.ts";
+import type { Source } from "../../src/dataflow/source.ts";
 import { describeError } from "../../src/errors.ts";
-import { defineJob, type, valueState } from "../../src/index.ts";
+import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import type { MemoryBus } from "../../src/memory/bus.ts";
 import { MemoryRecordStore } from "../../src/memory/record-store.ts";
@@ -16,16 +17,15 @@ import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
-import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { buildJob } from "./jobs/building.ts";
+import type { DrawnJob, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
+import { expectedAt, findingsAt } from "./jobs/oracle.ts";
+import { pacedReader } from "./jobs/paced-reader.ts";
+import { plainSink } from "./jobs/plain-sink.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import { Network } from "./surroundings.ts";
-
-export interface Count {
-  readonly word: string;
-  readonly count: number;
-}
 
 export type Role = "worker" | "coordinator";
 
@@ -35,8 +35,7 @@ interface Member {
   readonly bus: MemoryBus;
 }
 
-const JOB = "words";
-const WORDS = 40;
+const JOB = "drawn";
 const RESTART_MS_MAX = 3000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -45,8 +44,7 @@ export class SimulatedWorld {
   readonly network: Network;
   readonly store = new MemoryRecordStore();
   readonly storage = new MemoryStorage();
-  readonly target = new MemorySinkTarget<Count>();
-  readonly logs = [0, 1, 2, 3].map(() => new MemoryLog<string>());
+  readonly drawn: DrawnJob;
   /** What must never happen: a broken invariant, a refused worker. */
   readonly wrong: string[] = [];
   /** The faults and the steps of the machines, in order. */
@@ -55,60 +53,26 @@ export class SimulatedWorld {
   checkpoints = 0;
   recoveries = 0;
   readonly #members: Member[] = [];
+  readonly #logs = new Map<string, readonly MemoryLog<Item>[]>();
+  readonly #targets = new Map<string, MemorySinkTarget<Item>>();
+  #revision = 0;
   readonly #subjects = createSubjects();
   readonly #prepared;
   readonly #driver: VirtualProcess;
 
-  constructor(scheduler: Scheduler) {
+  constructor(scheduler: Scheduler, drawn: DrawnJob) {
     this.scheduler = scheduler;
+    this.drawn = drawn;
     this.network = new Network(scheduler);
     this.#driver = scheduler.process("driver");
-    const { random } = scheduler;
-    const records = random.between(100, 400);
-    for (let i = 0; i < records; i++)
-      this.logs[random.between(0, 3)]!.append(`w${random.between(0, WORDS - 1)}`);
-    const unaligned = random.next() < 0.4;
-    const perSecond = random.between(5, 40);
-    const job = defineJob(
-      JOB,
-      {
-        parallelism: 2,
-        checkpointing: {
-          interval: random.between(200, 2000),
-          timeout: random.between(3000, 20_000),
-          unaligned,
-          ...(unaligned && random.next() < 0.5 ? { alignedTimeout: random.between(10, 1000) } : {}),
-        },
-        restart: { strategy: "exponential-delay", initialBackoff: 100, maxBackoff: 2000 },
-      },
-      (builder) => {
-        const left = builder.source(
-          "left",
-          this.#paced(memorySource(this.logs.slice(0, 2), { until: "end" }), perSecond),
-        );
-        const right = builder.source(
-          "right",
-          this.#paced(memorySource(this.logs.slice(2), { until: "end" }), perSecond),
-        );
-        left
-          .union(right)
-          .keyBy((word) => word)
-          .process("count", {
-            state: { count: valueState(0) },
-            output: type<Count>(),
-            onRecord(word, { state, emit }) {
-              state.count.set(state.count.get() + 1);
-              emit({ word, count: state.count.get() });
-            },
-          })
-          .sink(
-            "counts",
-            memorySink(this.network.target(this.target), { partMessagesMax: random.between(1, 50) }),
-          );
-      },
-    );
-    const flags = { "heartbeat.pingInterval": 500, "heartbeat.timeout": "5 s" };
-    this.#prepared = prepareSubmission({ job, code: NO_PROJECT }, { flags });
+    for (const source of drawn.sources) this.#logs.set(source.id, logsOf(source));
+    for (const sink of drawn.sinks) this.#targets.set(sink.id, new MemorySinkTarget<Item>());
+    this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
+    const job = buildJob(JOB, drawn, {
+      source: (source) => this.#sourceOf(source),
+      sink: (sink) => this.#sinkOf(sink),
+    });
+    this.#prepared = prepareSubmission({ job, code: NO_PROJECT }, {});
   }
 
   tell(line: string): void {
@@ -164,23 +128,21 @@ export class SimulatedWorld {
   }
 
   async look(): Promise<void> {
-    this.record = (await readRecord(this.store, JOB))?.record;
+    const found = await this.store.read(jobKey(JOB));
+    if (found === undefined || found.revision === this.#revision) return;
+    this.#revision = found.revision;
+    this.record = parseRecord(found.value, jobKey(JOB), this.store.bucket);
   }
 
-  /** Each word's counts are 1, 2, 3 …, in order: nothing lost, nothing twice. Shares no code with the engine. */
+  whyFailed(): string {
+    return (this.record?.failures ?? []).map(({ where, reason }) => `${where}: ${reason}`).join("; ");
+  }
+
+  /** Whether each sink's output is what the oracle says. */
   verdict(): string[] {
     const findings = [...this.wrong];
-    const counts = new Map<string, number>();
-    for (const { word, count } of this.target.committed) {
-      const expected = (counts.get(word) ?? 0) + 1;
-      if (count !== expected) findings.push(`${word} came with ${count} instead of ${expected}`);
-      counts.set(word, count);
-    }
-    const wanted = new Map<string, number>();
-    for (const log of this.logs)
-      for (let i = 0; i < log.length; i++) wanted.set(log.at(i)!, (wanted.get(log.at(i)!) ?? 0) + 1);
-    for (const [word, count] of wanted)
-      if (counts.get(word) !== count) findings.push(`${word} came up to ${counts.get(word)} of ${count}`);
+    for (const [sink, expected] of expectedAt(this.drawn))
+      findings.push(...findingsAt(sink, expected, this.#targets.get(sink)!.committed));
     return findings;
   }
 
@@ -208,13 +170,9 @@ export class SimulatedWorld {
       graph,
       codeFingerprint,
       codeListing,
-      slots: 1,
+      ...this.drawn.worker,
       processId: 1,
       host: "simulation",
-      inlineBytesMax: 100,
-      flushMs: 2,
-      windowFrames: 16,
-      checks: true,
       nats: undefined,
       onRefused: (error) => this.wrong.push(`${process.name} was refused: ${describeError(error)}`),
       // As its process would: it ends at once (P29).
@@ -267,51 +225,35 @@ export class SimulatedWorld {
     this.tell(`${process.name} ${role} ${id}: ${what}, ${from} -> ${to} [${effects.join(", ")}]`);
   }
 
-  /** So much a second for each subtask, so that the input lasts. */
-  #paced<T>(source: Source<T>, perSecond: number): Source<T> {
+  #sourceOf(drawn: DrawnSource): Source<Item> {
+    const source = memorySource(this.#logs.get(drawn.id)!, drawn.bounded ? { until: "end" } : {});
     return {
       ...source,
       open: async (environment, splits) => {
         const process = this.scheduler.current;
         if (process === undefined) throw new Error("a source is opened outside of a step");
-        return pacedReader(await source.open(environment, splits), process, perSecond);
+        return pacedReader(await source.open(environment, splits), process, drawn);
       },
     };
   }
+
+  #sinkOf({ id, guarantee, partMessagesMax }: DrawnSink): Sink<Item> {
+    const target = this.#targets.get(id)!;
+    if (guarantee === "exactly-once") return memorySink(this.network.target(target), { partMessagesMax });
+    return plainSink(() => this.network.delivery(target.committed));
+  }
 }
 
-function pacedReader<T>(
-  reader: SourceReader<T>,
-  process: VirtualProcess,
-  perSecond: number,
-): SourceReader<T> {
-  const everyMs = 1000 / perSecond;
-  let nextMs = process.elapsedMs();
-  let wake: () => void = () => {};
-  let waits = false;
-  return {
-    poll(collect, recordsMax) {
-      const nowMs = process.elapsedMs();
-      if (nowMs >= nextMs) {
-        nextMs = Math.max(nextMs + everyMs, nowMs - 10 * everyMs);
-        return reader.poll(collect, Math.min(1, recordsMax));
-      }
-      if (!waits) {
-        waits = true;
-        process.after(nextMs - nowMs, () => {
-          waits = false;
-          wake();
-        });
-      }
-      return "idle";
-    },
-    onAvailable(run) {
-      wake = run;
-      reader.onAvailable(run);
-    },
-    describePosition: () => reader.describePosition(),
-    snapshot: () => reader.snapshot(),
-    checkpointCompleted: (positions) => reader.checkpointCompleted(positions),
-    close: () => reader.close(),
-  };
+/** What is there when the job is submitted. */
+function logsOf({ splits, there }: DrawnSource): MemoryLog<Item>[] {
+  return splits.map((items, i) => {
+    const log = new MemoryLog<Item>();
+    log.append(...items.slice(0, there[i]));
+    return log;
+  });
 }
+
+const inShort = ({ splits, ...source }: DrawnSource) => ({
+  ...source,
+  splits: splits.map(({ length }) => length),
+});

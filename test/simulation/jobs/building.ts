@@ -1,0 +1,272 @@
+/** Builds a drawn job with the engine's own builder. */
+import type { Sink } from "../../../src/dataflow/sink.ts";
+import type { Source } from "../../../src/dataflow/source.ts";
+import { defineJob, type, valueState } from "../../../src/index.ts";
+import {
+  type Iteration,
+  JobBuilder,
+  type KeyedStream,
+  type Stream,
+  streamOf,
+} from "../../../src/job/builder.ts";
+import type { Job } from "../../../src/job/job.ts";
+import type { Key, StateDescriptors } from "../../../src/state/descriptor.ts";
+import {
+  comesBack,
+  type DrawnInput,
+  type DrawnJob,
+  type DrawnOperator,
+  type DrawnSink,
+  type DrawnSource,
+  groupOf,
+  type Item,
+  kept,
+  keyOf,
+  mapped,
+  multiplied,
+  rekeyed,
+  round,
+  summed,
+  told,
+  visited,
+  wound,
+} from "./drawing.ts";
+import { applyMark, applyPair, applySplit } from "./kinds.ts";
+
+/** Where its records come from and go to. */
+export interface Ends {
+  source(drawn: DrawnSource): Source<Item>;
+  sink(drawn: DrawnSink): Sink<Item>;
+}
+
+export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
+  return defineJob(name, drawn.options, (builder) => {
+    const streams = new Map<string, Stream<Item>>();
+    const read = (inputs: readonly DrawnInput[]): Stream<Item> => {
+      const [first, ...others] = inputs.map(({ from, output, exchange }) => {
+        const stream = streams.get(output === undefined ? from : `${from}.${output}`)!;
+        return exchange === "forward" ? stream : stream[exchange]();
+      });
+      const [second, ...more] = others;
+      return second === undefined ? first! : first!.union(second, ...more);
+    };
+    for (const one of drawn.sources)
+      streams.set(one.id, builder.source(one.id, ends.source(one), { parallelism: one.parallelism }));
+    for (const operator of drawn.operators) {
+      for (const [output, stream] of applied(builder, operator, operator.ports.map(read)))
+        streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
+    }
+    for (const sink of drawn.sinks)
+      read(sink.inputs).sink(sink.id, ends.sink(sink), { parallelism: sink.parallelism });
+  });
+}
+
+/** By output; "" is the main one. */
+function applied(
+  builder: JobBuilder,
+  operator: DrawnOperator,
+  ports: readonly Stream<Item>[],
+): readonly (readonly [string, Stream<Item>])[] {
+  const { id, kind } = operator;
+  const [input, other] = ports;
+  const draft = JobBuilder.draftOf(builder);
+  if (kind === "pair") {
+    const key = keyOf[operator.keys];
+    applyPair(draft, operator, input!.keyBy(key), other!.keyBy(key));
+  } else if (kind === "mark") applyMark(draft, operator, input!, other!);
+  else if (kind === "split") {
+    applySplit(draft, operator, input!);
+    return [
+      ["", streamOf(draft, id)],
+      ["odd", streamOf(draft, id, "odd")],
+    ];
+  } else return [["", apply(operator, input!)]];
+  return [["", streamOf(draft, id)]];
+}
+
+function apply(operator: DrawnOperator, input: Stream<Item>): Stream<Item> {
+  const { id, parallelism } = operator;
+  const options = { parallelism };
+  switch (operator.kind) {
+    case "map":
+      return input.map(id, (item) => mapped(operator, item), options);
+    case "rekey":
+      return input.map(id, (item) => rekeyed(operator, item), options);
+    case "filter":
+      return input.filter(id, (item) => kept(operator, item), options);
+    case "flatMap":
+      return input.flatMap(id, (item) => multiplied(operator, item), options);
+    case "loop":
+      return loop(operator, input);
+    case "reduce": {
+      const first = (item: Item) => told(id, groupOf(keyOf[operator.keys](item)), 1);
+      return input
+        .map(`${id}-one`, first, options)
+        .keyBy(({ key }) => key)
+        .reduce(id, (all, { at }) => told(id, all.key, all.at + at), options);
+    }
+    case "count":
+    case "every":
+    case "first":
+    case "rounds":
+    case "total":
+    case "collection":
+      return keyed(operator.kind, id, input.keyBy(keyOf[operator.keys]), options);
+    default:
+      throw new Error(`operator ${operator.kind} has a method of its own`);
+  }
+}
+
+type Options = { readonly parallelism: number };
+
+function keyed(
+  kind: "count" | "every" | "first" | "rounds" | "total" | "collection",
+  id: string,
+  input: KeyedStream<Item, Key>,
+  options: Options,
+): Stream<Item> {
+  switch (kind) {
+    case "count":
+      return counting(id, 1, input, options);
+    case "every":
+      return counting(id, 2, input, options);
+    case "first":
+      return input.process(
+        id,
+        {
+          state: { seen: valueState(false) },
+          output: type<Item>(),
+          onRecord(_, { key, state, emit }) {
+            if (state.seen.get()) return;
+            state.seen.set(true);
+            emit(told(id, groupOf(key), 1));
+          },
+        },
+        options,
+      );
+    case "rounds":
+      // What is cleared must stay cleared.
+      return input.process(
+        id,
+        {
+          state: { since: valueState(0), rounds: valueState(0) },
+          output: type<Item>(),
+          onRecord(_, { key, state, emit }) {
+            state.since.set(state.since.get() + 1);
+            if (state.since.get() < 3) return;
+            state.since.clear();
+            state.rounds.set(state.rounds.get() + 1);
+            emit(told(id, groupOf(key), state.rounds.get()));
+          },
+        },
+        options,
+      );
+    case "total":
+      return totaling(id, input, options);
+    case "collection":
+      return collecting(id, input, options);
+  }
+}
+
+function counting(id: string, every: number, input: KeyedStream<Item, Key>, options: Options): Stream<Item> {
+  return input.process(
+    id,
+    {
+      state: { count: valueState(0) },
+      output: type<Item>(),
+      onRecord(_, { key, state, emit }) {
+        const count = state.count.get() + 1;
+        state.count.set(count);
+        if (count % every === 0) emit(told(id, groupOf(key), count / every));
+      },
+    },
+    options,
+  );
+}
+
+/** A row of one stable shape. */
+function totaling(id: string, input: KeyedStream<Item, Key>, options: Options): Stream<Item> {
+  return input.process(
+    id,
+    {
+      state: { total: valueState({ count: 0, sum: 0 }) },
+      output: type<Item>(),
+      onRecord({ n }, { key, state, emit }) {
+        const { count, sum } = state.total.get();
+        state.total.set({ count: count + 1, sum: sum + n });
+        emit(told(id, groupOf(key), count + 1));
+      },
+      onEnd({ key, state }) {
+        const { count, sum } = state.total.get();
+        return summed(id, groupOf(key), count, sum);
+      },
+    },
+    options,
+  );
+}
+
+/** Values that grow, and rows whose shape changes. */
+function collecting(id: string, input: KeyedStream<Item, Key>, options: Options): Stream<Item> {
+  return input.process(
+    id,
+    {
+      state: { all: valueState<readonly number[]>([]), last: valueState<unknown>(null) },
+      output: type<Item>(),
+      onRecord({ n }, { state }) {
+        state.all.set([...state.all.get(), n]);
+        state.last.set(n % 3 === 0 ? { n } : n % 3 === 1 ? { n, odd: `${n}` } : new Map([[n, { at: n }]]));
+      },
+      onEnd({ key, state }) {
+        const all = state.all.get();
+        return summed(
+          id,
+          groupOf(key),
+          all.length,
+          all.reduce((sum, n) => sum + n, 0),
+        );
+      },
+    },
+    options,
+  );
+}
+
+function loop(
+  operator: Extract<DrawnOperator, { readonly kind: "loop" }>,
+  input: Stream<Item>,
+): Stream<Item> {
+  const { id, parallelism, feedback, visits } = operator;
+  const options = { parallelism };
+  const step = (items: Stream<Item>): Iteration<Item, Item> => {
+    const round_ =
+      visits === undefined ? items.map(`${id}-round`, round, options) : visiting(id, visits, items, options);
+    const again = round_.filter(`${id}-again`, comesBack, options);
+    return {
+      feedback:
+        feedback === "hash"
+          ? again.keyBy(({ key }) => key)
+          : feedback === "forward"
+            ? again
+            : again.rebalance(),
+      output: round_.filter(`${id}-out`, (item) => !comesBack(item), options),
+    };
+  };
+  return input.map(`${id}-wound`, wound, options).iterate(id, step, options);
+}
+
+function visiting(id: string, keys: keyof typeof keyOf, items: Stream<Item>, options: Options): Stream<Item> {
+  const state = { visits: valueState(0) } satisfies StateDescriptors;
+  return items.keyBy(keyOf[keys]).process(
+    `${id}-round`,
+    {
+      state,
+      output: type<Item>(),
+      onRecord(item, context) {
+        const count = context.state.visits.get() + 1;
+        context.state.visits.set(count);
+        context.emit(visited(id, groupOf(context.key), count));
+        context.emit(round(item));
+      },
+    },
+    options,
+  );
+}

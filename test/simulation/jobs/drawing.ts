@@ -1,0 +1,158 @@
+/** A drawn job as plain data: what is built with the engine's builder (building.ts), and what the oracle computes from (oracle.ts). */
+import type { JobOptions } from "../../../src/config/options.ts";
+
+/** The one record type of all drawn jobs. */
+export interface Item {
+  /** The split, or the operator, that made it. */
+  readonly by: string;
+  readonly key: number;
+  /** Its place among those of the same maker; of a keyed operator's, among those of the same key. */
+  readonly at: number;
+  readonly n: number;
+}
+
+/** What kind of value a key selector answers. */
+export type KeyKind = "number" | "text" | "bigint" | "boolean";
+
+export interface DrawnInput {
+  /** Id of an operator. */
+  readonly from: string;
+  /** The tag of one of its outputs. Default: the main one. */
+  readonly output?: "odd";
+  readonly exchange: "forward" | "rebalance" | "broadcast";
+}
+
+export const STATELESS_KINDS = ["map", "rekey", "filter", "flatMap", "split", "mark"] as const;
+export const KEYED_KINDS = [
+  "count",
+  "every",
+  "first",
+  "rounds",
+  "total",
+  "collection",
+  "reduce",
+  "pair",
+] as const;
+
+export type StatelessKind = (typeof STATELESS_KINDS)[number];
+export type KeyedKind = (typeof KEYED_KINDS)[number];
+
+interface DrawnBase {
+  readonly id: string;
+  /** By port; several inputs of one port are a union. */
+  readonly ports: readonly (readonly DrawnInput[])[];
+  readonly parallelism: number;
+  /** Two small numbers that its function depends on. */
+  readonly a: number;
+  readonly b: number;
+}
+
+type Keyed<K extends KeyedKind> = K extends KeyedKind
+  ? DrawnBase & { readonly kind: K; readonly keys: KeyKind }
+  : never;
+type Stateless<K extends StatelessKind> = K extends StatelessKind ? DrawnBase & { readonly kind: K } : never;
+
+export type DrawnOperator =
+  | Stateless<StatelessKind>
+  | Keyed<KeyedKind>
+  | (DrawnBase & {
+      readonly kind: "loop";
+      /** How records come back. */
+      readonly feedback: "forward" | "rebalance" | "hash";
+      /** A keyed operator in the loop counts the visits of each key and tells them. */
+      readonly visits: KeyKind | undefined;
+    });
+
+export interface DrawnSource {
+  readonly id: string;
+  readonly bounded: boolean;
+  readonly parallelism: number;
+  /** What its splits hold, in order. */
+  readonly splits: readonly (readonly Item[])[];
+  /** So many of each split are there when the job is submitted; of a bounded source all. */
+  readonly there: readonly number[];
+  readonly pollsPerSecond: number;
+  readonly recordsPerPoll: number;
+}
+
+export interface DrawnSink {
+  readonly id: string;
+  readonly inputs: readonly DrawnInput[];
+  readonly parallelism: number;
+  readonly guarantee: "exactly-once" | "at-least-once";
+  readonly partMessagesMax: number;
+}
+
+/** What a worker of the job is started with. */
+export interface DrawnWorker {
+  readonly slots: number;
+  readonly inlineBytesMax: number;
+  readonly flushMs: number;
+  readonly windowFrames: number;
+  readonly checks: boolean;
+}
+
+export interface DrawnJob {
+  readonly sources: readonly DrawnSource[];
+  /** In the order of definition. */
+  readonly operators: readonly DrawnOperator[];
+  readonly sinks: readonly DrawnSink[];
+  readonly options: JobOptions;
+  readonly worker: DrawnWorker;
+  readonly workers: number;
+  readonly coordinators: number;
+}
+
+export const KEYS = 12;
+export const N_MAX = 97;
+
+/* What users' functions do, said once for the job and for the oracle: they are the user's code, not the engine's. */
+
+export const keyOf: Readonly<Record<KeyKind, (item: Item) => number | string | bigint | boolean>> = {
+  number: ({ key }) => key,
+  text: ({ key }) => `k${key}`,
+  bigint: ({ key }) => BigInt(key),
+  boolean: ({ key }) => key % 2 === 0,
+};
+
+/** The number by which items of one group are known. */
+export function groupOf(key: number | string | bigint | boolean): number {
+  return typeof key === "string" ? Number(key.slice(1)) : Number(key);
+}
+
+export const mapped = ({ a, b }: DrawnBase, item: Item): Item => ({ ...item, n: (item.n * a + b) % N_MAX });
+export const rekeyed = ({ a, b }: DrawnBase, item: Item): Item => ({
+  ...item,
+  key: (item.key * a + b) % KEYS,
+});
+export const kept = ({ a, b }: DrawnBase, { n }: Item): boolean => n % (2 + (a % 3)) !== b % 2;
+export const multiplied = ({ a }: DrawnBase, item: Item): Item[] =>
+  Array.from({ length: (item.n + a) % 3 }, (_, i) => ({ ...item, n: (item.n + i) % N_MAX }));
+export const isOdd = ({ n }: Item): boolean => n % 2 === 1;
+export const marked = ({ a }: DrawnBase, item: Item, port: number): Item => ({
+  ...item,
+  n: (item.n + a * (port + 1)) % N_MAX,
+});
+
+/** What a keyed operator emits for the key of this number as its `at`-th. */
+export const told = (by: string, key: number, at: number): Item => ({
+  by,
+  key,
+  at,
+  n: (key * 7 + at * 3) % N_MAX,
+});
+/** What it emits at the end of its input. */
+export const summed = (id: string, key: number, count: number, sum: number): Item => ({
+  by: `${id}.end`,
+  key,
+  at: count,
+  n: sum,
+});
+export const ROUNDS = 4;
+/** An item in front of a loop: so many rounds are left. */
+export const wound = (item: Item): Item => ({ ...item, n: item.n % ROUNDS });
+export const round = (item: Item): Item => ({ ...item, n: item.n - 1 });
+/** Whether it goes round once more. */
+export const comesBack = ({ n }: Item): boolean => n > 0;
+/** What the keyed operator in a loop tells of a visit; it leaves the loop. */
+export const visited = (id: string, key: number, at: number): Item => ({ by: `${id}.visit`, key, at, n: -1 });

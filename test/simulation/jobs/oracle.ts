@@ -1,0 +1,310 @@
+/**
+ * What a drawn job must put out: computed with arrays and maps from the drawing alone, by no code of the engine's.
+ *
+ * - OR1 Each stream is a multiset of items. No operator's output depends on the order in which its records come.
+ * - OR2 A stream also tells what may differ in a run: `lacks` (items were lost by rule), `repeats`, `beyond` (a keyed operator that
+ *   saw repetitions has told more than it would have) and `vague` (the numbers in it cannot be foretold).
+ * - OR3 Where all ways of the items of one maker, or of one maker and key, keep their order, `order` says so.
+ */
+import {
+  comesBack,
+  type DrawnInput,
+  type DrawnJob,
+  type DrawnOperator,
+  type DrawnSink,
+  groupOf,
+  type Item,
+  isOdd,
+  type KeyKind,
+  kept,
+  keyOf,
+  mapped,
+  marked,
+  multiplied,
+  rekeyed,
+  round,
+  summed,
+  told,
+  visited,
+  wound,
+} from "./drawing.ts";
+
+/** What is kept: the order of each maker's items, of each maker's items of one key, or none. */
+type Order = "of-maker" | "of-key" | "none";
+
+export interface Expected {
+  readonly items: readonly Item[];
+  /** All that may be named in `by`, whether an item of it is expected or not. */
+  readonly makers: ReadonlySet<string>;
+  readonly parallelism: number;
+  readonly order: Order;
+  readonly lacks: boolean;
+  readonly repeats: boolean;
+  readonly beyond: boolean;
+  readonly vague: boolean;
+}
+
+/** How the oracle sees a run. */
+export interface Circumstances {
+  /** Of each source its splits, as far as they were read. Default: all that was drawn. */
+  readonly read?: ReadonlyMap<string, readonly (readonly Item[])[]>;
+  /** The input has ended everywhere, by itself or because the job was drained. Default true. */
+  readonly ended?: boolean;
+  /** What is told at the end may be there or not, with any numbers. Default false. */
+  readonly endsVaguely?: boolean;
+}
+
+/** What must come out at each sink, by its id. */
+export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): ReadonlyMap<string, Expected> {
+  const streams = new Map<string, Expected>();
+  const { read, ended = true, endsVaguely = false } = circumstances;
+  const repeats = job.options.checkpointing?.mode === "at-least-once";
+  const context = { repeats, ended, endsVaguely, force: job.options.checkpointing?.iterations === "force" };
+  for (const { id, splits, parallelism } of job.sources) {
+    const makers = new Set(splits.map((_, i) => `${id}/${i}`));
+    const items = (read?.get(id) ?? splits).flat();
+    const exact = { lacks: false, repeats, beyond: false, vague: false };
+    streams.set(id, { items, makers, parallelism, order: "of-maker", ...exact });
+  }
+  for (const operator of job.operators) {
+    const ports = operator.ports.map((inputs) => merged(inputs, streams, operator.parallelism));
+    for (const [output, stream] of resultsOf(operator, ports, context))
+      streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
+  }
+  return new Map(
+    job.sinks.map((sink) => [sink.id, written(sink, merged(sink.inputs, streams, sink.parallelism))]),
+  );
+}
+
+function written({ guarantee }: DrawnSink, stream: Expected): Expected {
+  if (guarantee === "exactly-once") return stream;
+  return { ...stream, repeats: true, order: "none" };
+}
+
+/** What comes in at one port, before it is dealt by key. */
+function merged(
+  inputs: readonly DrawnInput[],
+  streams: ReadonlyMap<string, Expected>,
+  parallelism: number,
+): Expected {
+  const parts = inputs.map(({ from, output, exchange }) => {
+    const stream = streams.get(output === undefined ? from : `${from}.${output}`)!;
+    const times = exchange === "broadcast" ? parallelism : 1;
+    const stays = exchange === "forward" ? stream.parallelism === parallelism : parallelism === 1;
+    return {
+      ...stream,
+      items: Array.from({ length: times }, () => stream.items).flat(),
+      order: stays ? stream.order : "none",
+    };
+  });
+  return { ...together(parts), parallelism };
+}
+
+function together(parts: readonly Expected[]): Expected {
+  const [first] = parts;
+  if (parts.length === 1) return first!;
+  const makers = new Set(parts.flatMap(({ makers }) => [...makers]));
+  const apart = makers.size === parts.reduce((sum, part) => sum + part.makers.size, 0);
+  const orders = parts.map(({ order }) => order);
+  const weakest = (["none", "of-key", "of-maker"] as const).find((order) => orders.includes(order))!;
+  return {
+    items: parts.flatMap(({ items }) => items),
+    makers,
+    parallelism: first!.parallelism,
+    order: apart ? weakest : "none",
+    lacks: parts.some(({ lacks }) => lacks),
+    repeats: parts.some(({ repeats }) => repeats),
+    beyond: parts.some(({ beyond }) => beyond),
+    vague: parts.some(({ vague }) => vague),
+  };
+}
+
+interface Context {
+  /** Barriers are not waited for. */
+  readonly repeats: boolean;
+  readonly ended: boolean;
+  readonly endsVaguely: boolean;
+  /** Records on their way back in a loop are lost in a failure. */
+  readonly force: boolean;
+}
+
+/** By output; "" is the main one. */
+function resultsOf(
+  operator: DrawnOperator,
+  ports: readonly Expected[],
+  context: Context,
+): readonly (readonly [string, Expected])[] {
+  const input = ports[0]!;
+  const { items } = input;
+  switch (operator.kind) {
+    case "map":
+      return [["", { ...input, items: items.map((item) => mapped(operator, item)) }]];
+    case "rekey":
+      return [
+        [
+          "",
+          {
+            ...input,
+            items: items.map((item) => rekeyed(operator, item)),
+            order: input.order === "of-maker" ? "of-maker" : "none",
+          },
+        ],
+      ];
+    case "filter":
+      return [["", { ...input, items: items.filter((item) => kept(operator, item)) }]];
+    case "flatMap":
+      return [["", { ...input, items: items.flatMap((item) => multiplied(operator, item)) }]];
+    case "split":
+      return [
+        ["", { ...input, items: items.filter((item) => !isOdd(item)) }],
+        ["odd", { ...input, items: items.filter(isOdd) }],
+      ];
+    case "mark": {
+      const sides = ports.map((one, port) => ({
+        ...one,
+        items: one.items.map((item) => marked(operator, item, port)),
+      }));
+      return [["", together(sides)]];
+    }
+    case "loop":
+      return [["", looped(operator, input, context)]];
+    default:
+      return [["", keyed(operator, ports, context)]];
+  }
+}
+
+function grouped(items: readonly Item[], keys: KeyKind): Map<number, Item[]> {
+  const groups = new Map<number, Item[]>();
+  for (const item of items) {
+    const group = groupOf(keyOf[keys](item));
+    const known = groups.get(group);
+    if (known === undefined) groups.set(group, [item]);
+    else known.push(item);
+  }
+  return groups;
+}
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+function keyed(
+  operator: Extract<DrawnOperator, { readonly keys: KeyKind }>,
+  ports: readonly Expected[],
+  context: Context,
+): Expected {
+  const { id, kind, keys } = operator;
+  const makers = new Set<string>();
+  const items: Item[] = [];
+  const tell = (by: string, key: number, count: number): void => {
+    makers.add(by);
+    for (const at of upTo(count)) items.push(told(by, key, at));
+  };
+  let vague = false;
+  const end = (key: number, group: readonly Item[]): void => {
+    const sum = group.reduce((all, { n }) => all + n, 0);
+    if (context.ended) items.push(summed(id, key, group.length, sum));
+  };
+  ports.forEach((port, at) => {
+    const by = kind === "pair" ? `${id}.${at}` : id;
+    makers.add(by);
+    for (const [key, group] of grouped(port.items, keys)) {
+      if (kind === "count" || kind === "reduce" || kind === "pair") tell(by, key, group.length);
+      else if (kind === "every") tell(by, key, Math.floor(group.length / 2));
+      else if (kind === "first") tell(by, key, 1);
+      else if (kind === "rounds") tell(by, key, Math.floor(group.length / 3));
+      else {
+        if (kind === "total") tell(by, key, group.length);
+        end(key, group);
+      }
+    }
+  });
+  const input = together(ports);
+  if (kind === "total" || kind === "collection") {
+    makers.add(`${id}.end`);
+    vague = input.repeats || input.lacks || input.beyond || context.endsVaguely;
+  }
+  return {
+    items,
+    makers,
+    parallelism: operator.parallelism,
+    order: vague || kind === "total" || kind === "collection" ? "none" : "of-key",
+    lacks: input.lacks,
+    repeats: input.repeats,
+    beyond: input.beyond || input.repeats,
+    vague: input.vague || vague,
+  };
+}
+
+function looped(
+  { id, visits }: Extract<DrawnOperator, { readonly kind: "loop" }>,
+  input: Expected,
+  context: Context,
+): Expected {
+  const out: Item[] = [];
+  const visitors: Item[] = [];
+  for (const item of input.items) {
+    let now = wound(item);
+    do {
+      visitors.push(now);
+      now = round(now);
+    } while (comesBack(now));
+    out.push(now);
+  }
+  const makers = new Set(input.makers);
+  if (visits !== undefined) {
+    makers.add(`${id}.visit`);
+    for (const [key, group] of grouped(visitors, visits))
+      for (const at of upTo(group.length)) out.push(visited(id, key, at));
+  }
+  return { ...input, items: out, makers, order: "none", lacks: input.lacks || context.force };
+}
+
+const textOf = ({ by, key, at, n }: Item): string => `${by} key ${key} #${at} n ${n}`;
+
+function counted(items: readonly Item[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) {
+    const text = textOf(item);
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** What is wrong with what a sink has put out, in words. `atMost`: the run was cut short, so anything may be missing. */
+export function findingsAt(
+  sink: string,
+  expected: Expected,
+  actual: readonly Item[],
+  atMost = false,
+): string[] {
+  const findings: string[] = [];
+  const { makers, lacks, repeats, beyond, vague, order } = expected;
+  for (const { by } of actual)
+    if (!makers.has(by)) findings.push(`sink ${sink}: nothing in front of it makes items of ${by}`);
+  if (!vague) {
+    const [wanted, came] = [counted(expected.items), counted(actual)];
+    for (const [text, times] of came) {
+      const most = wanted.get(text) ?? 0;
+      const isMore = repeats ? most === 0 && !beyond : times > most;
+      if (isMore) findings.push(`sink ${sink}: ${text} came ${times} times, not ${most}`);
+    }
+    if (!lacks && !atMost)
+      for (const [text, times] of wanted) {
+        const found = came.get(text) ?? 0;
+        if (found < times) findings.push(`sink ${sink}: ${text} came ${found} times, not ${times}`);
+      }
+  }
+  if (order !== "none" && !repeats && !vague) findings.push(...disorderAt(sink, order, actual));
+  return findings;
+}
+
+function disorderAt(sink: string, order: Order, actual: readonly Item[]): string[] {
+  const findings: string[] = [];
+  const last = new Map<string, number>();
+  for (const item of actual) {
+    const line = order === "of-maker" && item.by.includes("/") ? item.by : `${item.by} key ${item.key}`;
+    const before = last.get(line) ?? 0;
+    if (item.at < before) findings.push(`sink ${sink}: ${textOf(item)} came behind #${before}`);
+    last.set(line, item.at);
+  }
+  return findings;
+}
