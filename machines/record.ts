@@ -3,12 +3,12 @@
  *
  * Owns: the rules of the one durable record. Does not own: the compare-and-set that makes a change durable.
  *
- * D1  A decision counts only while no generation was raised since the checkpoint was triggered; the record refuses it
+ * RC1  A decision counts only while no generation was raised since the checkpoint was triggered; the record refuses it
  *     otherwise, so no checkpoint is decided behind the back of a recovery, of one region either, that was planned
  *     without it.
- * D2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
- * D3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
- * D4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
+ * RC2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
+ * RC3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
+ * RC4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
  */
 import { abandonedWith } from "./leader/abandoned.ts";
 import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./leader/fallback.ts";
@@ -107,7 +107,7 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
     case "decision":
       return decide(record, change.checkpoint, change.savepoint);
     case "settling":
-      // A decision may have been first (D4).
+      // A decision may have been first (RC4).
       return { record: { ...record, status: "settling", settleTo: record.settleTo ?? change.settleTo } };
     case "terminal": {
       const retained = change.keepsAll || retains(record.checkpointing.retention, change.status);

@@ -237,7 +237,7 @@ const onFailure = <const S extends readonly object[], T extends readonly object[
     "deployment.failed": [stale, ...other],
   }) as const;
 const onEnded = [stale, { guard: "endedBefore" }, { actions: ["addEnded", tellEnded] }] as const;
-/** Also when its generation fails meanwhile: the record says so already (D4). */
+/** Also when its generation fails meanwhile: the record says so already (RC4). */
 const stopped = {
   guard: "completedForStop",
   target: "#job.settling",
@@ -528,7 +528,7 @@ export const jobMachine = machine.createMachine({
       initial: "storing",
       states: {
         storing: {
-          description: "From here on the record refuses every further decision (D1).",
+          description: "From here on the record refuses every further decision (RC1).",
           entry: {
             type: "store.settling",
             params: ({ context }) => ({ settleTo: context.settleTo ?? "failed", reason: context.reason }),

@@ -7,17 +7,17 @@
  * A round is a numbered marker that every subtask where the loop begins (a head) sends, and every other one of the loop sends
  * on. A head says with it whether it has taken a record from a feedback channel since its last one: then it is dirty.
  *
- * L1  A subtask takes no part in rounds before the channels have ended that come from outside the loop.
- * L2  Round n leaves a subtask when all its channels inside the loop have brought it; dirty if one of them did. No channel is
+ * LP1  A subtask takes no part in rounds before the channels have ended that come from outside the loop.
+ * LP2  Round n leaves a subtask when all its channels inside the loop have brought it; dirty if one of them did. No channel is
  *     blocked meanwhile: a record that so gets in front of a round makes the next one dirty.
- * L3  One round is under way per head: the next one is sent when the last one is back over every feedback channel.
- * L4  The loop has ended when a round is back clean. Proof: take a record that is in the loop when the last head has sent that
+ * LP3  One round is under way per head: the next one is sent when the last one is back over every feedback channel.
+ * LP4  The loop has ended when a round is back clean. Proof: take a record that is in the loop when the last head has sent that
  *     round, n, and look back to the last time that a head let one of its ancestors in. That was not between its rounds n-1
  *     and n, or it had sent n dirty; and not before its round n-1, because all that is in front of it is back at a head before
  *     that head sends n, and none was taken then. Round 1 follows unknown times, so it counts as dirty.
- * L5  If all edges of a loop are forward, each index is a loop of its own. Otherwise each head's rounds reach all heads, so
+ * LP5  If all edges of a loop are forward, each index is a loop of its own. Otherwise each head's rounds reach all heads, so
  *     they all see the same: none ends while another one goes on for ever.
- * L6  A channel that has ended has brought all rounds, clean: after a restore other heads may have ended.
+ * LP6  A channel that has ended has brought all rounds, clean: after a restore other heads may have ended.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
@@ -117,7 +117,7 @@ export const loopMachine = machine.createMachine({
   on: { "channel.ended": { actions: "addEnd" } },
   states: {
     open: {
-      description: "Records still come in from outside; rounds of others wait here (L1).",
+      description: "Records still come in from outside; rounds of others wait here (LP1).",
       on: {
         "round.received": { actions: "addRound" },
         "inputs.ended": [

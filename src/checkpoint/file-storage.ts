@@ -1,11 +1,11 @@
 /**
  * Checkpoint storage in a directory: local, or one that all processes of the job mount.
  *
- * - F1 An object is written beside its place, synced, then renamed into it, and the directory synced: it is there as
+ * - FS1 An object is written beside its place, synced, then renamed into it, and the directory synced: it is there as
  *   a whole or not at all, also after a power loss.
- * - F2 `a/b/c` is the file `c` in the directory `a/b`. No part of a name begins with a dot, so unfinished files, which
+ * - FS2 `a/b/c` is the file `c` in the directory `a/b`. No part of a name begins with a dot, so unfinished files, which
  *   do, are never taken for objects, and no name leads out of the directory. An unfinished one tells whose it is.
- * - F3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
+ * - FS3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";

@@ -2,8 +2,8 @@
  * What a job's record reaches in checkpoint storage, and what may become of the rest (P15, P21): pure functions over the
  * record, the manifests that it names, and a listing. The leader's reaper deletes by them, operators look by them.
  *
- * - R1 The record names manifests, a manifest names all that a restore needs; nothing else is reachable.
- * - R2 Unreachable is not enough to go: an object of a region's present generation may be one that a pending checkpoint
+ * - RE1 The record names manifests, a manifest names all that a restore needs; nothing else is reachable.
+ * - RE2 Unreachable is not enough to go: an object of a region's present generation may be one that a pending checkpoint
  *   is about to name, and one of a newer generation means that the record is out of date.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
@@ -53,7 +53,7 @@ export function hasEnded({
 export type Standing =
   /** Of a generation that is over: nothing will ever name it again. */
   | "collectable"
-  /** Of a generation that a region has, or of a newer one: in use, or too young to tell (R2). */
+  /** Of a generation that a region has, or of a newer one: in use, or too young to tell (RE2). */
   | "young"
   /** Its name is not one that we give. */
   | "foreign";

@@ -4,8 +4,8 @@
  * Owns: what a savepoint is on disk, writing one from a manifest, reading one, copying what a manifest names from one
  * storage to another. Does not own: when one is taken (machines/leader/checkpointing.ts), whether it fits a job (restore-plan).
  *
- * V1  A savepoint names only objects of its own: also what pending transactions have staged is copied (P15).
- * V2  Its metadata is written last, under a name that holds its digest: what can be found is complete and unchanged.
+ * SP1  A savepoint names only objects of its own: also what pending transactions have staged is copied (P15).
+ * SP2  Its metadata is written last, under a name that holds its digest: what can be found is complete and unchanged.
  *
  * A location is `<root>/<name>`. The root is a directory (a path or a file: URL) or `nats:<bucket>`, a JetStream object
  * store. Below the name: `metadata.<sha256>` and the numbered objects.

@@ -5,21 +5,21 @@
  * system, so that a reader of the directory sees complete files only.
  * Does not own: what a marker means (dataflow/transaction-marker.ts).
  *
- * - F1 An open transaction is a hidden file named after incarnation, generation, writer and a counter; a cut closes it
+ * - FK1 An open transaction is a hidden file named after incarnation, generation, writer and a counter; a cut closes it
  *   after fsync (P13); the commit renames it (C2). The committable names the file.
- * - F2 A marker file per (incarnation, sink, writer, generation) says which transaction may have been renamed (part 0 of 1),
+ * - FK2 A marker file per (incarnation, sink, writer, generation) says which transaction may have been renamed (part 0 of 1),
  *   durably before the rename, and that it has been (part 1 of 1), durably after it. Between the two what is there decides (P54):
  *   the hidden file is renamed; where there is only the finished one, it was. Where there is neither, the job stops by name:
  *   that a reader took the finished file away within this moment cannot be told from a loss, so the user says it.
- * - F3 Each generation writes only its own marker file; the newest one counts, and fences older generations (P23).
+ * - FK3 Each generation writes only its own marker file; the newest one counts, and fences older generations (P23).
  *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
  *   same decided transaction to the same name.
- * - F4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
+ * - FK4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
  *   has cut: all recovered ones of this writer were committed before it (P17).
- * - F5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably and in the
+ * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably and in the
  *   same order, and leaves that job's marker alone. Both read both, so that each finds done what the other has done, and
  *   that job cannot go back behind it.
- * - F6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden file, and a job
+ * - FK6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden file, and a job
  *   that is restored from it asks the marker what is committed. A later life of the job cannot sweep it either, for an
  *   incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the command that does.
  */
@@ -242,7 +242,7 @@ class FileWriter<T> implements SinkWriter<T> {
     await publish({ folder, at, checkpointId, standing, detail: parseFileTransaction(detail), say });
   }
 
-  /** In the directory of the other job, whose marker is left alone (F5). */
+  /** In the directory of the other job, whose marker is left alone (FK5). */
   async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
     const at = { ...this.#nameOf(writer), incarnation };
     const parsed = parseFileTransaction(detail);
@@ -266,7 +266,7 @@ class FileWriter<T> implements SinkWriter<T> {
     }
   }
 
-  /** F4 */
+  /** FK4 */
   async #sweepAfter(transaction: Committable): Promise<void> {
     if (this.#swept || !this.#uncommitted.has(transaction.checkpointId)) return;
     this.#swept = true;
@@ -300,7 +300,7 @@ class FileWriter<T> implements SinkWriter<T> {
   }
 }
 
-/** The marker, with what others have committed of this writer's transactions (F5). */
+/** The marker, with what others have committed of this writer's transactions (FK5). */
 async function withNotes(
   marker: TransactionMarker,
   at: WriterName,
@@ -331,14 +331,14 @@ interface Publication {
   readonly say: (part: number) => Promise<void>;
 }
 
-/** F2 @throws CommitRefusedError */
+/** FK2 @throws CommitRefusedError */
 async function publish(publication: Publication): Promise<void> {
   const { folder, at, checkpointId, standing, detail, say } = publication;
   if (partsCommitted(standing, checkpointId, 1) === 1) return;
   const finalPath = folder.finalPath(at, checkpointId);
   let isHidden = await assertThere(publication, finalPath);
   if (standing.checkpointId < checkpointId) await say(0);
-  // Who finds it gone was too late (F3), or it is lost.
+  // Who finds it gone was too late (FK3), or it is lost.
   while (isHidden && !(await folder.publish(detail.file, finalPath)))
     isHidden = await assertThere(publication, finalPath);
   if (!isHidden) await folder.syncVisible();

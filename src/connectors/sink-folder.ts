@@ -130,7 +130,7 @@ export class SinkFolder {
     return this.remove(this.#markerPath(at, generation));
   }
 
-  /** What is said of transaction `checkpointId` beside the marker (F5). Durable; said again, nothing changes. */
+  /** What is said of transaction `checkpointId` beside the marker (FK5). Durable; said again, nothing changes. */
   async note(at: WriterName, checkpointId: number, note: TransactionNote): Promise<void> {
     const file = await this.files.open(this.notePath(at, checkpointId, note), "w");
     await file.close();
@@ -226,7 +226,7 @@ export class SinkFolder {
 
 /**
  * Deletes what a sink has kept in `.tidemark` in one life of its job; to be run in the sink's directory. Transactions of savepoints are
- * among it, and what says that they are committed (F5), so the user says when nothing more is restored from them.
+ * among it, and what says that they are committed (FK5), so the user says when nothing more is restored from them.
  */
 export function sweepCommand({ operator, incarnation }: Omit<WriterName, "writer">): string {
   const names = `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},*`;

@@ -5,9 +5,9 @@
  * processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said (messages.ts,
  * shapes.ts) and what a repetition means to the handler, which must be idempotent.
  *
- * - C1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else says
+ * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else says
  *   so at the end of its wait.
- * - C2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
+ * - CL2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../clock.ts";

@@ -3,8 +3,8 @@
  *
  * Owns: counting it, and telling the log of it. Does not own: what is recognised (wire.ts).
  *
- * - N1 One line a minute for each subject, with the count; what comes in between is in the next line's count.
- * - N2 Strangers choose subjects, so those that are remembered are bounded; the rest share one line.
+ * - ST1 One line a minute for each subject, with the count; what comes in between is in the next line's count.
+ * - ST2 Strangers choose subjects, so those that are remembered are bounded; the rest share one line.
  */
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../dataflow/connector.ts";

@@ -5,14 +5,14 @@
  * operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources, frames, credit,
  * alignment, uploads (the subtask's), commits (the sink's).
  *
- * - O1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
+ * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
  *   asynchronous.
- * - O2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through unchanged, and
+ * - OC2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through unchanged, and
  *   cannot be swallowed by the function that emitted.
- * - O3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside a head.
- * - O4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in this process:
+ * - OC3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside a head.
+ * - OC4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in this process:
  *   so a job does the same with one worker and with many.
- * - O5 Operators finish upstream first, and no cut falls between (P19).
+ * - OC5 Operators finish upstream first, and no cut falls between (P19).
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
@@ -240,7 +240,7 @@ function targetsOf(
   return targets;
 }
 
-/** The way out of operator `id`, for plain values (O4). */
+/** The way out of operator `id`, for plain values (OC4). */
 function crossing(id: string, target: Collect<unknown>, checks: boolean): Collect<unknown> {
   if (checks)
     return (value, timestamp) => {

@@ -4,11 +4,11 @@
  * Owns: which channel is read next, which ones are blocked. Does not own: what a barrier means; it hands control
  * frames out like others, and whoever decides (machines/worker/alignment.ts) blocks and unblocks.
  *
- * G1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
+ * IG1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
  *    loop begins, those from outside are held back while much has come back (loop-entrance.ts).
- * G2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
- * G3 A channel that has ended is still read: barriers may follow its end (P19).
- * G4 Restored records come first, before any frame of a channel, in the order in which they were given.
+ * IG2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
+ * IG3 A channel that has ended is still read: barriers may follow its end (P19).
+ * IG4 Restored records come first, before any frame of a channel, in the order in which they were given.
  */
 import { invariant } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";

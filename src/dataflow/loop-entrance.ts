@@ -4,10 +4,10 @@
  * Owns: which of the gate's channels are read now, and the limit. Does not own: the channels. Those that lead back are the gate's last
  * ones; they have no window, because whoever makes room in them may be waiting for it (P41).
  *
- * - E1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all come by,
+ * - LE1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all come by,
  *   so that a loop in which records stay for long still gets what they wait for; beyond half the limit none is.
- * - E2 Records behind an early barrier (A9) cannot be read, so they keep nothing out: what they wait for comes in here.
- * - E3 Beyond the limit the job fails by name. Only a loop that multiplies its records comes there.
+ * - LE2 Records behind an early barrier (A9) cannot be read, so they keep nothing out: what they wait for comes in here.
+ * - LE3 Beyond the limit the job fails by name. Only a loop that multiplies its records comes there.
  */
 import { LoopOverflowError } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";

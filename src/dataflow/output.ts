@@ -4,13 +4,13 @@
  * Owns: which channel a record takes, the buffers in which records wait for their frame. Does not own: time (the
  * subtask's turns call `flush` every few ms) or the decision to stop taking input (they ask `hasCredit`).
  *
- * - O1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
+ * - OU1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
  *   record collected before it and in front of every later one.
- * - O2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no credit wait;
+ * - OU2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no credit wait;
  *   while one does, `hasCredit` is false. A caller that asks between records so holds at most one sealed frame a
  *   channel, plus what the last record made.
- * - O3 A control frame does not wait for credit: what its channel still holds is overdrawn first. So a barrier adds
- *   at most those frames to a channel's window, two for a caller as in O2 whose last record made few.
+ * - OU3 A control frame does not wait for credit: what its channel still holds is overdrawn first. So a barrier adds
+ *   at most those frames to a channel's window, two for a caller as in OU2 whose last record made few.
  */
 import { invariant, OperatorError } from "../errors.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
@@ -43,7 +43,7 @@ export interface EdgeOutput {
   onCredit(wake: () => void): void;
   /** Sends what waits, where there is credit. true: nothing is left behind. */
   flush(): boolean;
-  /** Sends everything collected so far, without asking for credit, and the control frame behind it (O3). */
+  /** Sends everything collected so far, without asking for credit, and the control frame behind it (OU3). */
   broadcast(frame: ControlFrame): void;
   close(): void;
 }

@@ -6,12 +6,12 @@
  * Does not own: what a marker looks like (formats/transactions/transaction-marker.ts); how it is read, compared and written: each target has its
  * own way.
  *
- * - M1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
- * - M2 Taking over changes the owner and nothing else, starting from the very revision that is compared (P23).
- * - M3 A marker of a newer generation fences its reader (P2, C5).
- * - M4 A marker that should exist, or should be further, or has my generation under another nonce, was set back; one
+ * - TM1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
+ * - TM2 Taking over changes the owner and nothing else, starting from the very revision that is compared (P23).
+ * - TM3 A marker of a newer generation fences its reader (P2, C5).
+ * - TM4 A marker that should exist, or should be further, or has my generation under another nonce, was set back; one
  *   beyond the restored checkpoint was set ahead. Either stops the job by name, never goes on (P6, P20, P22).
- * - M5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
+ * - TM5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
  */
 import { CommitRefusedError, FencedError, InvariantError, ObjectMissingError } from "../errors.ts";
 import type {
@@ -37,7 +37,7 @@ export interface MarkerPosition {
 /**
  * The marker to write in order to own what was found; `found` itself when it is owned already.
  *
- * @throws FencedError (M3), ObjectMissingError, CommitRefusedError (M4)
+ * @throws FencedError (TM3), ObjectMissingError, CommitRefusedError (TM4)
  */
 export function takeOver(
   found: TransactionMarker | undefined,
@@ -72,7 +72,7 @@ export function takeOver(
 /**
  * A marker that we own was read again, because the outcome of a commit was refused or unknown.
  *
- * @throws FencedError (M3), ObjectMissingError, CommitRefusedError (M4)
+ * @throws FencedError (TM3), ObjectMissingError, CommitRefusedError (TM4)
  */
 export function assertStillOwned(
   found: TransactionMarker | undefined,

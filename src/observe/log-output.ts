@@ -3,8 +3,8 @@
  *
  * Owns: that a log neither ends nor holds up its process, whatever becomes of the disk or of the process that reads it.
  *
- * - L1 A line that cannot be written is counted. The next one that can says how many are missing, and why.
- * - L2 What waits for a reader is bounded.
+ * - LO1 A line that cannot be written is counted. The next one that can says how many are missing, and why.
+ * - LO2 What waits for a reader is bounded.
  */
 import { mkdirSync, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";

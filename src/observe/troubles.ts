@@ -4,11 +4,11 @@
  * Owns: when a trouble becomes visible and when it is over. Does not own: who retries, how it is shown (the log, the
  * event feed, `status` and the terminal each read it from here).
  *
- * - T1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the time
+ * - TR1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the time
  *   that its watch says, also when its next try hangs.
- * - T2 Watches of one act, by its words, are one trouble. It passes when the act fails for none of them.
- * - T3 What is shown is bounded in number and in length.
- * - T4 A reason that differs in its numbers only is no other one: it is shown as it is now, and is no news.
+ * - TR2 Watches of one act, by its words, are one trouble. It passes when the act fails for none of them.
+ * - TR3 What is shown is bounded in number and in length.
+ * - TR4 A reason that differs in its numbers only is no other one: it is shown as it is now, and is no news.
  */
 import type { Trouble, TroubleWatch, TroubleWatcher } from "../dataflow/trouble.ts";
 import { describeReason } from "../errors.ts";

@@ -5,12 +5,12 @@
  * (handles/) are thin: they say what the value means to the user. Does not own: which key a record has (chain.ts), the bytes
  * of a snapshot (snapshot/chunk.ts).
  *
- * - T1 All calls of a table are about the current key and the table's current namespace.
- * - T2 What `read` answers does not change when the row does, and values that were written belong to the table.
- * - T3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
- * - T4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be open.
- * - T5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
- * - T6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name (plain-value.ts).
+ * - KS1 All calls of a table are about the current key and the table's current namespace.
+ * - KS2 What `read` answers does not change when the row does, and values that were written belong to the table.
+ * - KS3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
+ * - KS4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be open.
+ * - KS5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
+ * - KS6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name (plain-value.ts).
  */
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
@@ -43,7 +43,7 @@ export interface KeyedBackend {
   openTable(name: string): StateTable;
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void;
-  /** One cursor for each table, all of the same moment (T3). */
+  /** One cursor for each table, all of the same moment (KS3). */
   snapshot(): NamedCursor[];
   /** Before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;

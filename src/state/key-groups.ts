@@ -4,9 +4,9 @@
  * Owns: the hash of a key, the key group of a hash, and which subtask owns which key groups. All of it is part of
  * the format of stored state: a change here loses state without an error, so golden values guard it.
  *
- * - K1 The same key has the same key group in every process and on every platform.
- * - K2 Keys that a Map takes for equal have the same key group (0 and -0, every NaN). 1, "1", 1n and true are four keys.
- * - K3 Every key group is in the range of exactly one subtask, which is its owner.
+ * - KG1 The same key has the same key group in every process and on every platform.
+ * - KG2 Keys that a Map takes for equal have the same key group (0 and -0, every NaN). 1, "1", 1n and true are four keys.
+ * - KG3 Every key group is in the range of exactly one subtask, which is its owner.
  */
 import type { KeyGroupRange } from "../../machines/protocol.ts";
 import { ConfigurationError, invariant } from "../errors.ts";

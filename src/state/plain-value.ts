@@ -10,12 +10,12 @@
  * promises, errors, proxies, objects without prototype, getters, fields whose name is a symbol, arrays with named fields, cycles, and
  * what is nested deeper than DEPTH_MAX.
  *
- * - V1 `isCarried`, `seemsCarried` and `isOrdinary` are what is paid for every record; only when one of them answers false,
+ * - PV1 `isCarried`, `seemsCarried` and `isOrdinary` are what is paid for every record; only when one of them answers false,
  *   `refusalIn` looks for the field and the words.
- * - V2 `isCarried` sees all of an object: also getters, proxies, hidden fields, fields named by symbols, and named fields of arrays.
+ * - PV2 `isCarried` sees all of an object: also getters, proxies, hidden fields, fields named by symbols, and named fields of arrays.
  *   JavaScript tells two shapes apart by their names only, so nothing can be learned from an earlier object.
- * - V3 `seemsCarried` sees everything but what V2 names. It is for the records in between (chain.ts, O4).
- * - V4 `isOrdinary` tells plain values apart; what is none may pass it.
+ * - PV3 `seemsCarried` sees everything but what PV2 names. It is for the records in between (chain.ts, OC4).
+ * - PV4 `isOrdinary` tells plain values apart; what is none may pass it.
  *
  * Measured, an object of seven fields: `isCarried` 0.2 µs, `seemsCarried` 0.04 µs.
  */
@@ -120,7 +120,7 @@ export function isCarried(value: unknown, depth = 0): boolean {
   return isCarriedBuiltIn(value, prototype, (held) => isCarried(held, depth + 1));
 }
 
-/** As `isCarried`, without what an object hides (V3). */
+/** As `isCarried`, without what an object hides (PV3). */
 export function seemsCarried(value: unknown, depth = 0): boolean {
   if (typeof value !== "object") return isScalar(value);
   if (value === null) return true;

@@ -1,4 +1,4 @@
-/** A savepoint on storage: complete in itself or not there (V1, V2). */
+/** A savepoint on storage: complete in itself or not there (SP1, SP2). */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -90,7 +90,7 @@ test("a prepared file that was cut short stops the job by name", async () => {
   await expect(writer.commit(transaction)).rejects.toThrow(/has 1 bytes, and was prepared with 4/);
 });
 
-test("hidden files of older generations go after the first commit of an own transaction, not before (F4)", async () => {
+test("hidden files of older generations go after the first commit of an own transaction, not before (FK4)", async () => {
   const sink = fileSink<string>({ directory, encode: "text" });
   const first = await sink.open(sinkEnvironment({}));
   const restored = await prepare(first, 1, ["restored"]);

@@ -1,4 +1,4 @@
-/** O1 to O4: what a chain does with records, failures, cuts and the end of input. */
+/** OC1 to OC4: what a chain does with records, failures, cuts and the end of input. */
 import { describe, expect, test } from "vitest";
 import { buildChain, type Chain, type ChainServices } from "../../src/dataflow/chain.ts";
 import type { ChainedOperator } from "../../src/dataflow/graph.ts";
@@ -160,7 +160,7 @@ describe("records", () => {
   });
 });
 
-describe("a failure names its operator (O2)", () => {
+describe("a failure names its operator (OC2)", () => {
   const boom = (): never => {
     throw new TypeError("boom");
   };
@@ -293,7 +293,7 @@ describe("keyed state", () => {
     ),
   ];
 
-  test("is addressed by operator and name, and goes on where it was cut (O3)", () => {
+  test("is addressed by operator and name, and goes on where it was cut (OC3)", () => {
     const first = chainOf(operators());
     expect(first.chain.states).toEqual([
       { operator: "count", state: "count" },
@@ -331,7 +331,7 @@ describe("keyed state", () => {
   });
 });
 
-describe("the end of input (O4)", () => {
+describe("the end of input (OC4)", () => {
   test("runs onEnd once for each key with state, in slices, upstream first", () => {
     const { chain, out } = chainOf([
       counting(({ key, timestamp, emit }) => {
@@ -492,7 +492,7 @@ describe("what a function answers", () => {
   });
 });
 
-describe("what crosses to another subtask (O4)", () => {
+describe("what crosses to another subtask (OC4)", () => {
   class Order {
     readonly id = 1;
   }

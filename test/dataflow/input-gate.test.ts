@@ -21,7 +21,7 @@ function gateOf(count: number) {
 }
 
 describe("input gate", () => {
-  it("takes turns among the channels that have frames (G1)", () => {
+  it("takes turns among the channels that have frames (IG1)", () => {
     const { outputs, drain } = gateOf(3);
     for (let i = 0; i < 4; i++) outputs[0]!.send(records(i));
     for (let i = 0; i < 2; i++) outputs[2]!.send(records(i));
@@ -43,7 +43,7 @@ describe("input gate", () => {
     expect(gate.nextFrame()).toBeUndefined();
   });
 
-  it("leaves frames of a blocked channel in the channel, whose writer runs out of credit (G2)", () => {
+  it("leaves frames of a blocked channel in the channel, whose writer runs out of credit (IG2)", () => {
     const { gate, outputs, drain } = gateOf(2);
     gate.block(0);
     expect(gate.isBlocked(0)).toBe(true);
@@ -77,7 +77,7 @@ describe("input gate", () => {
     expect(wakes).toBe(2);
   });
 
-  it("goes on reading a channel that has ended: barriers may follow (G3)", () => {
+  it("goes on reading a channel that has ended: barriers may follow (IG3)", () => {
     const { gate, outputs } = gateOf(2);
     outputs[0]!.send({ kind: "endOfData" });
     outputs[0]!.send(barrierFrame(1));
@@ -91,7 +91,7 @@ describe("input gate", () => {
     expect(gate.allEnded()).toBe(true);
   });
 
-  it("hands out restored records before any frame of a channel (G4)", () => {
+  it("hands out restored records before any frame of a channel (IG4)", () => {
     const { gate, outputs } = gateOf(2);
     outputs[0]!.send(records("live"));
     gate.restore(1, records("b"));
@@ -104,7 +104,7 @@ describe("input gate", () => {
     ]);
   });
 
-  it("collects restored records that are left, then what lies in the channel (G4, H5)", () => {
+  it("collects restored records that are left, then what lies in the channel (IG4, CN5)", () => {
     const { gate, outputs } = gateOf(2);
     for (const value of ["a", "b"]) gate.restore(0, records(value));
     gate.restore(1, records("other"));

@@ -30,7 +30,7 @@ function loopGate(waitingMax: number) {
 }
 
 describe("where a loop begins", () => {
-  test("all channels take turns while little waits (E1)", () => {
+  test("all channels take turns while little waits (LE1)", () => {
     const { send, read } = loopGate(1_000_000);
     send(0, 2);
     send(1, 3);
@@ -43,7 +43,7 @@ describe("where a loop begins", () => {
     expect(output.hasCredit()).toBe(true);
   });
 
-  test("when much waits, one frame is let in each time all of it has come by (E1)", () => {
+  test("when much waits, one frame is let in each time all of it has come by (LE1)", () => {
     const { send, read } = loopGate(1_000_000);
     send(0, 10);
     send(1, 50);
@@ -59,7 +59,7 @@ describe("where a loop begins", () => {
     expect(letIn).toEqual([51, 102]);
   });
 
-  test("beyond half the limit nothing is let in (E1)", () => {
+  test("beyond half the limit nothing is let in (LE1)", () => {
     const { send, read } = loopGate(10_000);
     send(0, 5);
     send(1, 60);
@@ -67,7 +67,7 @@ describe("where a loop begins", () => {
     expect(read(1)).toEqual([0]);
   });
 
-  test("what cannot be read keeps nothing out (E2)", () => {
+  test("what cannot be read keeps nothing out (LE2)", () => {
     const { gate, send, read } = loopGate(10_000);
     send(0, 5);
     send(1, 60);
@@ -76,7 +76,7 @@ describe("where a loop begins", () => {
     expect(read(6).filter((channel) => channel === 0)).toHaveLength(5);
   });
 
-  test("more than the limit fails for good, by the loop's name (E3)", () => {
+  test("more than the limit fails for good, by the loop's name (LE3)", () => {
     const { send, read } = loopGate(10_000);
     send(1, 60);
     send(2, 41);

@@ -123,7 +123,7 @@ describe("backpressure", () => {
 });
 
 describe("control frames", () => {
-  it("go to every channel, behind all that was collected (O1)", () => {
+  it("go to every channel, behind all that was collected (OU1)", () => {
     const { output, inputs } = outputOf({ kind: "rebalance" }, 2);
     for (let i = 0; i < 3; i++) output.collect(i, 100);
     output.broadcast(barrierFrame(1));
@@ -136,7 +136,7 @@ describe("control frames", () => {
     ]);
   });
 
-  it("overdraw at most two frames a channel for a caller that asks before each record (O3)", () => {
+  it("overdraw at most two frames a channel for a caller that asks before each record (OU3)", () => {
     const { output, inputs } = outputOf({ kind: "forward" }, 1);
     let collected = 0;
     while (output.hasCredit()) output.collect(collected++, NO_TIMESTAMP);

@@ -3,10 +3,10 @@
  *
  * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (faults.ts), what travels (network.ts).
  *
- * - V1 One step at a time: a timer, a turn or an arrival of one process, and then every promise that can settle by it.
- * - V2 Nothing else happens: no step waits for real time or real I/O. So the same seed makes the same steps.
- * - V3 What belongs to a process that is dead never happens; what belongs to one that is paused happens when it goes on, in order.
- * - V4 Time does not stand still within a step: each look at the clock costs some of it, so turns end in other places.
+ * - VS1 One step at a time: a timer, a turn or an arrival of one process, and then every promise that can settle by it.
+ * - VS2 Nothing else happens: no step waits for real time or real I/O. So the same seed makes the same steps.
+ * - VS3 What belongs to a process that is dead never happens; what belongs to one that is paused happens when it goes on, in order.
+ * - VS4 Time does not stand still within a step: each look at the clock costs some of it, so turns end in other places.
  */
 import { createHash } from "node:crypto";
 import type { Clock, Timer } from "../../src/clock.ts";

@@ -1,7 +1,7 @@
 /**
  * One run on one seed: a job is submitted to a cluster, faults come and stop, the job must end with the right output.
  *
- * C7 of the checkers holds here as: once the faults have stopped, the job finishes within a bound of virtual time.
+ * Here C7 means: once the faults have stopped, the job finishes within a bound of virtual time.
  */
 import { describeError } from "../../src/errors.ts";
 import { randomFrom } from "../chaos/random.ts";

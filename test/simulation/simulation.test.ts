@@ -74,7 +74,7 @@ describe("the scheduler", () => {
     expect(log).toEqual(["first", "second"]);
   });
 
-  test("does what a paused process owes when it goes on, in order, and nothing of a dead one (V3)", async () => {
+  test("does what a paused process owes when it goes on, in order, and nothing of a dead one (VS3)", async () => {
     const log = await ran((scheduler, done) => {
       const [paused, dead] = [scheduler.process("paused"), scheduler.process("dead")];
       paused.pausedUntilMs = 5000;

@@ -37,7 +37,7 @@ const sameShape = fc
   );
 
 describe("values of one shape go as columns", () => {
-  test("and come back equal (K1)", () => {
+  test("and come back equal (CO1)", () => {
     fc.assert(
       fc.property(sameShape, fc.constantFrom("sliced" as const, "own" as const), (values, strings) => {
         expect(roundTrip(values, strings)).toEqual(values);

@@ -1,4 +1,4 @@
-/** H1 to H5: keyed state in the heap against Maps that are copied at the cut. */
+/** HT1 to HT4: keyed state in the heap against Maps that are copied at the cut. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
@@ -172,7 +172,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 );
 
 describe("a snapshot", () => {
-  test("is the state at its cut, whatever happens meanwhile (H2)", () => {
+  test("is the state at its cut, whatever happens meanwhile (HT2)", () => {
     let cutsRead = 0;
     let changedMeanwhile = 0;
     const keyOf = (i: number): Key => (i % 5 === 0 ? i : `key-${i}`);
@@ -251,7 +251,7 @@ describe("a snapshot", () => {
     expect(changedMeanwhile).toBeGreaterThan(50);
   });
 
-  test("ends although new keys arrive faster than it reads (H3)", () => {
+  test("ends although new keys arrive faster than it reads (HT3)", () => {
     const backend = backendOf(1);
     for (let i = 0; i < 3000; i++) put(backend, "a", `old-${i}`, i);
     const { a } = cut(backend);
@@ -312,7 +312,7 @@ describe("a snapshot", () => {
     expect(old.deref()).toBeUndefined();
   });
 
-  test("with few keys is one chunk; large groups are split, and never share a chunk (F2)", () => {
+  test("with few keys is one chunk; large groups are split, and never share a chunk (CH2)", () => {
     const small = backendOf();
     for (let i = 0; i < 100; i++) put(small, "a", `k${i}`, i);
     expect(drain(cut(small).a)).toHaveLength(1);
@@ -329,7 +329,7 @@ describe("a snapshot", () => {
     );
   });
 
-  test("ends a chunk where a split group ends (F2)", () => {
+  test("ends a chunk where a split group ends (CH2)", () => {
     const backend = backendOf(2);
     const wanted = [300, 3];
     for (let i = 0; wanted[0]! + wanted[1]! > 0; i++) {

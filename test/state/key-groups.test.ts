@@ -1,4 +1,4 @@
-/** K1 to K3: golden values must never change, they are part of the format of stored state. */
+/** KG1 to KG3: golden values must never change, they are part of the format of stored state. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigurationError } from "../../src/errors.ts";
@@ -57,7 +57,7 @@ describe("key groups", () => {
     expect(keyGroupOf(key, 128)).toBe(group);
   });
 
-  test("keys that a Map takes for equal have one hash (K2)", () => {
+  test("keys that a Map takes for equal have one hash (KG2)", () => {
     expect(hashOf(-0)).toBe(hashOf(0));
     const payload = new DataView(new ArrayBuffer(8));
     payload.setBigUint64(0, 0xfff8_0000_0000_1234n);
@@ -85,7 +85,7 @@ describe("ranges", () => {
     .integer({ min: 1, max: 1000 })
     .chain((max) => fc.tuple(fc.integer({ min: 1, max }), fc.constant(max)));
 
-  test("each group is in the range of its owner and in no other (K3)", () => {
+  test("each group is in the range of its owner and in no other (KG3)", () => {
     fc.assert(
       fc.property(layout, ([parallelism, maxParallelism]) => {
         let next = 0;

@@ -1,4 +1,4 @@
-/** F1 to F3: the bytes of a chunk, and what a damaged one answers. */
+/** CH1 to CH3: the bytes of a chunk, and what a damaged one answers. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ObjectCorruptError } from "../../src/errors.ts";
@@ -45,7 +45,7 @@ describe("a chunk", () => {
         const header = readChunkHeader(source, offset);
         expect(header.end).toBe(offset + chunk.bytes.byteLength);
         expect(header.groups).toEqual([{ keyGroup: 7, entries: keys.length }]);
-        // Number keys of mixed columns go through text, where -0 is 0: the same key (K2).
+        // Number keys of mixed columns go through text, where -0 is 0: the same key (KG2).
         expect(readChunkKeys(source, header).map(zeroOfMinusZero)).toEqual(keys.map(zeroOfMinusZero));
         expect(readChunkValues(source, header)).toEqual(values);
       }),

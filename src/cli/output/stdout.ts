@@ -5,9 +5,9 @@
  * Owns: that no write holds the process up, and that an answer which could not be written is known. Does not own: how the
  * command ends then (exit.ts).
  *
- * - O1 A write never waits. What the reader does not take is kept in this process, so a writer of what may be left out asks
+ * - SO1 A write never waits. What the reader does not take is kept in this process, so a writer of what may be left out asks
  *   `isBehind` first.
- * - O2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
+ * - SO2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */
 const write = process.stdout.write.bind(process.stdout);
 const writeError = process.stderr.write.bind(process.stderr);

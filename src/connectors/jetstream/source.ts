@@ -4,11 +4,11 @@
  * Owns: which splits there are, and which of them a subtask reads. Does not own: reading one split without gaps
  * (src/nats/reader/sequential-reader.ts), showing progress (src/nats/reader/progress.ts).
  *
- * - J1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
+ * - JS1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
  *   the first read, so every generation reads the same input (P31, P32).
- * - J2 The position of a split holds two sequences. `read`: exactly the records up to it are before the barrier.
+ * - JS2 The position of a split holds two sequences. `read`: exactly the records up to it are before the barrier.
  *   `accounted`: nothing of the split up to it can be lost any more (P42).
- * - J3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
+ * - JS3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
  */
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../../dataflow/connector.ts";
 import type {
@@ -49,7 +49,7 @@ import { checkOptions, filtersOf, type JetstreamSourceOptions, wrong } from "./s
 
 export type { JetstreamSourceOptions };
 
-/** Plain data, stored in the job record (J1). */
+/** Plain data, stored in the job record (JS1). */
 type JetstreamSplit = SourceSplit & StreamSplit;
 
 /**

@@ -5,10 +5,10 @@
  * staging segments while the transaction is still open; the plain data that a committable says about them.
  * Does not own: what a message says, and committing it.
  *
- * - B1 A part never spans two segments, and is cut once: its place is stored with the transaction (P4, P24).
- * - B2 Memory holds the open segment, `stagingMax` segments being staged and `keptBytesMax` of durable ones that wait
+ * - TB1 A part never spans two segments, and is cut once: its place is stored with the transaction (P4, P24).
+ * - TB2 Memory holds the open segment, `stagingMax` segments being staged and `keptBytesMax` of durable ones that wait
  *   for their commit; the rest is read back (P25).
- * - B3 A transaction of one small segment travels inline in its committable (P15).
+ * - TB3 A transaction of one small segment travels inline in its committable (P15).
  */
 import type { ObjectHandle } from "../../../machines/protocol.ts";
 import type { StagingArea } from "../../dataflow/sink.ts";
@@ -35,7 +35,7 @@ export interface Segment {
   readonly length: number;
   /** Messages and end offset of each part, flat: [messages, end, messages, end, …]. */
   readonly parts: readonly number[];
-  /** undefined once it was dropped from memory (B2). */
+  /** undefined once it was dropped from memory (TB2). */
   bytes: Uint8Array | undefined;
   /** undefined: inline. */
   readonly staged: Promise<ObjectHandle> | undefined;

@@ -4,11 +4,11 @@
  * Owns: when input must wait, and which marker guards which transaction.
  * Does not own: the cut into parts (transaction-buffer.ts), the marker and its retries (nats/sink-marker.ts).
  *
- * - J1 Nothing reaches the stream before the decision; a commit sends what was staged, byte for byte (C2, P13).
- * - J2 Each part is one atomic batch that ends with the marker of the writer that cut it, also when another subtask
+ * - JW1 Nothing reaches the stream before the decision; a commit sends what was staged, byte for byte (C2, P13).
+ * - JW2 Each part is one atomic batch that ends with the marker of the writer that cut it, also when another subtask
  *   commits it after a rescale: that marker is taken over first (P22, P23).
- * - J3 `write` refuses whatever a commit could be refused for (P24).
- * - J4 Input stops while segments wait to be staged, and while a commit is under way with more than two transactions
+ * - JW3 `write` refuses whatever a commit could be refused for (P24).
+ * - JW4 Input stops while segments wait to be staged, and while a commit is under way with more than two transactions
  *   behind it (P25). Transactions that merely wait for a decision never stop it: the barrier that decides them comes
  *   behind records.
  */
@@ -51,7 +51,7 @@ import {
   TransactionBuffer,
 } from "./transaction-buffer.ts";
 
-/** Decided transactions that may wait behind the one being committed before input stops (J4). */
+/** Decided transactions that may wait behind the one being committed before input stops (JW4). */
 const DECIDED_MAX = 2;
 
 interface TargetOptions {
@@ -59,7 +59,7 @@ interface TargetOptions {
   readonly markerPrefix: string;
 }
 
-/** The stream of one sink subtask with the markers of all writers whose transactions it commits (J2). */
+/** The stream of one sink subtask with the markers of all writers whose transactions it commits (JW2). */
 export class MarkedTarget {
   readonly #options: TargetOptions;
   readonly #nats: NatsEnvironment;
@@ -256,7 +256,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     }
   }
 
-  /** What was written leaves with its transaction, not before (J1). */
+  /** What was written leaves with its transaction, not before (JW1). */
   async flush(): Promise<void> {}
 
   async close(): Promise<void> {

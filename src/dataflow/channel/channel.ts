@@ -2,12 +2,12 @@
  * The contract of a channel's two ends. Implementations: inside a process (local-channel.ts), over the bus
  * (remote-channel.ts). One writer, one reader, each driven by the turns of its subtask.
  *
- * H1 The reader gets a prefix of what was sent, in order, each frame once; or the generation fails. Never other data.
- * H2 Records frames that were sent and not yet taken never exceed the window, except by `overdraw`.
- * H3 Control frames need no credit and keep their place.
- * H4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
+ * CN1 The reader gets a prefix of what was sent, in order, each frame once; or the generation fails. Never other data.
+ * CN2 Records frames that were sent and not yet taken never exceed the window, except by `overdraw`.
+ * CN3 Control frames need no credit and keep their place.
+ * CN4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
  *    inside the other end's `send` and `take`.
- * H5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no more
+ * CN5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no more
  *    per frame than to see that.
  */
 import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
@@ -21,7 +21,7 @@ export interface OutputChannel {
   /** Records only with credit. The frame belongs to the channel from here on. */
   send(frame: RecordsFrame | ControlFrame): void;
   /**
-   * Sends records without credit: only what a writer still holds when a control frame must follow it (H3). The debt
+   * Sends records without credit: only what a writer still holds when a control frame must follow it (CN3). The debt
    * is paid before there is credit again.
    */
   overdraw(frame: RecordsFrame): void;
@@ -45,7 +45,7 @@ export interface InputChannel {
   /** Takes the next frame: it counts as consumed and its credit goes back to the writer. */
   take(): Frame | undefined;
   onFrame(wake: () => void): void;
-  /** Told of each barrier and cancel marker when it arrives, in order, before it can be taken. Set once; as in H4. */
+  /** Told of each barrier and cancel marker when it arrives, in order, before it can be taken. Set once; as in CN4. */
   onArrival(heard: (frame: CheckpointFrame) => void): void;
   /**
    * Hands out, in order, the records in front of barrier `checkpointId`: those that wait, at once; if the barrier is not

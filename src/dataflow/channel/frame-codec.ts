@@ -15,10 +15,10 @@
  * records frames taken, their bytes, two float64; all others nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
  * one received.
  *
- * F1 A frame is self-contained: nothing but its bytes is needed to decode it.
- * F2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front of it (O4 of
+ * FC1 A frame is self-contained: nothing but its bytes is needed to decode it.
+ * FC2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front of it (OC4 of
  *    chain.ts); what only its encoding shows is refused here, too.
- * F3 Decoded values do not alias the message.
+ * FC3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
 import { encodeOptions, parseOptions } from "../../formats/checkpoint-options.ts";

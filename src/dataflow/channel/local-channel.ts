@@ -2,9 +2,10 @@
  * A channel inside one process: frames are handed over by reference.
  *
  * Owns: the queue between two subtasks and its window. Does not own: when either subtask runs; wake callbacks only
- * schedule (H4).
+ * schedule (CN4).
  *
- * L1 Unconsumed records frames <= framesMax. L2 A frame is accepted only while fewer than recordsMax records are
+ * LC1 Unconsumed records frames <= framesMax.
+ * LC2 A frame is accepted only while fewer than recordsMax records are
  * unconsumed, so the memory is bounded by recordsMax plus one frame, whatever the frames' sizes. Overdrafts come on
  * top of both.
  */

@@ -5,17 +5,17 @@
  * in silence, so whatever is missing fails the generation, and the job restores from its last checkpoint.
  * Subjects carry the generation (P2): messages of other generations do not arrive here.
  *
- * - R1 Every frame is numbered from 1. The reader takes the next number only; lower ones are dropped, a higher one
+ * - RM1 Every frame is numbered from 1. The reader takes the next number only; lower ones are dropped, a higher one
  *   means that frames were lost: `onFailure`, and nothing is handed out any more.
- * - R2 Nothing is sent before the reader has echoed a hello, which comes the way that the frames will come (P26).
- * - R3 The writer announces the last number every second and after a reconnect; what the reader has not got two
+ * - RM2 Nothing is sent before the reader has echoed a hello, which comes the way that the frames will come (P26).
+ * - RM3 The writer announces the last number every second and after a reconnect; what the reader has not got two
  *   seconds later was lost (P26). So a lost tail is noticed within three seconds of a working connection.
- * - R4 Sent but not taken: fewer than `framesMax` records frames and `bytesMax` bytes before each send, so the memory
+ * - RM4 Sent but not taken: fewer than `framesMax` records frames and `bytesMax` bytes before each send, so the memory
  *   on both sides is bounded by `bytesMax` plus one frame; overdrafts and the pieces of a split frame come on top.
- * - R5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
+ * - RM5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
  *   of the window was taken, every second, and after a reconnect.
- * - R6 Control frames need no credit and keep their place.
- * - R7 A record that is larger than a message may be goes in pieces, each numbered (R1), and counts as one frame. So whether a record is
+ * - RM6 Control frames need no credit and keep their place.
+ * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So whether a record is
  *   too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
  *
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost

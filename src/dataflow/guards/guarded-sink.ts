@@ -4,9 +4,9 @@
  * Owns: the refusal of impossible answers, by operator and member. Does not own: when a member is called (machines/worker/subtask.ts), what
  * `write` answers (chain.ts, which knows the record).
  *
- * - W1 What must be waited for is a promise that comes to nothing: a `commit` that answers at once, or answers false, would be taken
+ * - GK1 What must be waited for is a promise that comes to nothing: a `commit` that answers at once, or answers false, would be taken
  *   for done.
- * - W2 A committable and the state of a writer come back as they were.
+ * - GK2 A committable and the state of a writer come back as they were.
  */
 import type { ObjectHandle } from "../../checkpoint/storage.ts";
 import { CommitRefusedError, ConfigurationError, OperatorError } from "../../errors.ts";

@@ -4,9 +4,9 @@
  * Owns: the refusal of impossible answers and calls, by operator and member. Does not own: what the answers mean (the subtask), the
  * position of the record (runtime/worker/subtask/input.ts adds it to what is thrown from `poll`).
  *
- * - N1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the subtask, whatever
+ * - GS1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the subtask, whatever
  *   `poll` does with the error.
- * - N2 A snapshot holds a position for each split that the reader was given, and it comes back as it was.
+ * - GS2 A snapshot holds a position for each split that the reader was given, and it comes back as it was.
  */
 import { ConfigurationError, OperatorError, TidemarkError } from "../../errors.ts";
 import { describeValue, silence } from "../../state/described.ts";

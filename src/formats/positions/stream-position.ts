@@ -7,7 +7,7 @@ import { count, problemIn, text, texts } from "../shape.ts";
 export interface ReadPosition {
   /** Sequence of the record last given out; 0: none yet. */
   readonly read: number;
-  /** Nothing of the split up to here can be lost any more (G1). At least `read`. */
+  /** Nothing of the split up to here can be lost any more (GJ1). At least `read`. */
   readonly accounted: number;
   /** What was skipped before it. */
   readonly skipped: { readonly ranges: number; readonly sequences: number };

@@ -5,8 +5,8 @@
  * subject if there is one, and hands all others to whoever reads the connection's status. Here code that publishes
  * without a request says which subjects are its own, and is told.
  *
- * - D1 Each owner of a subject is told of each refusal; the sentence names the subject.
- * - D2 A refusal without an owner (frames of channels, events, answers to requests) is a trouble of the process, which is
+ * - DN1 Each owner of a subject is told of each refusal; the sentence names the subject.
+ * - DN2 A refusal without an owner (frames of channels, events, answers to requests) is a trouble of the process, which is
  *   over when none has come for `QUIET_MS`.
  */
 import { PermissionViolationError } from "@nats-io/transport-node";

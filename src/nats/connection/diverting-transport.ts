@@ -10,11 +10,11 @@
  * Owns: which subscriptions are diverted. Does not own: dialing, TLS, authentication, reconnect, pings, subscriptions:
  * all of that is the library's code, unchanged.
  *
- * - T1 Rests on internals of @nats-io/transport-node and nats-core 3.4, listed in `Internals`. They are checked before
+ * - DT1 Rests on internals of @nats-io/transport-node and nats-core 3.4, listed in `Internals`. They are checked before
  *   use; when they are not as expected, the connection is the library's own and there is no diverter.
- * - T2 Each connection keeps its own transport, whoever else connects in this process. The library's global transport
+ * - DT2 Each connection keeps its own transport, whoever else connects in this process. The library's global transport
  *   factory is ours only while one synchronous call reads it, and is left as the public `connect` leaves it.
- * - T3 A new transport (reconnect) starts with a new splitter; subscription ids live on, so diversions do too.
+ * - DT3 A new transport (reconnect) starts with a new splitter; subscription ids live on, so diversions do too.
  */
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
@@ -107,7 +107,7 @@ export interface Internals {
   readonly hasWsProtocol: (options: NodeConnectionOptions) => boolean;
 }
 
-/** undefined when they are not there or do not behave as expected (T1). */
+/** undefined when they are not there or do not behave as expected (DT1). */
 async function loadInternals(): Promise<Internals | undefined> {
   try {
     // Imported late, so that a missing file or name is a fallback and not a failure to start.

@@ -5,11 +5,11 @@
  * can no longer come, and drops what is published while it reconnects. Here a call fails at once in both cases, and
  * its error says what is known:
  *
- * - L1 DisconnectedError: nothing was sent.
- * - L2 RequestTimeoutError: it may have been received; also when the connection was lost before the answer.
- * - L3 NoRespondersError: the server says that nobody listens.
+ * - NL1 DisconnectedError: nothing was sent.
+ * - NL2 RequestTimeoutError: it may have been received; also when the connection was lost before the answer.
+ * - NL3 NoRespondersError: the server says that nobody listens.
  *
- * - L4 PermissionDeniedError: the server does not let this user do it.
+ * - NL4 PermissionDeniedError: the server does not let this user do it.
  *
  * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
  * iterator that nobody reads grows.

@@ -3,11 +3,11 @@
  *
  * Owns: the unfinished end of the last chunk. Does not own: the socket, the subscriptions, the meaning of a message.
  *
- * - S1 Every byte goes to exactly one of the two, in the order in which it came.
- * - S2 The library gets whole protocol lines, but payloads as they come: a large one is never gathered for it.
- * - S3 A handler gets a message only when all of it is there, in one buffer. Messages without a reply subject are
+ * - MS1 Every byte goes to exactly one of the two, in the order in which it came.
+ * - MS2 The library gets whole protocol lines, but payloads as they come: a large one is never gathered for it.
+ * - MS3 A handler gets a message only when all of it is there, in one buffer. Messages without a reply subject are
  *   JetStream's status messages: they stay with the library, as do all lines that are not messages.
- * - S4 How the stream is cut into chunks changes nothing.
+ * - MS4 How the stream is cut into chunks changes nothing.
  */
 
 /**

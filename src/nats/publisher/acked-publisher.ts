@@ -2,10 +2,10 @@
  * Publishes single messages into JetStream with a window of outstanding acknowledgements: several times
  * cheaper than the client's own `publish`, which keeps a timer and a promise for each message.
  *
- * - K1 A message is kept until its acknowledgement, and published again when none comes in time (at least once).
- * - K2 Each carries a message id, so that inside the stream's duplicate window a repeated one is stored once.
- * - K3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
- * - K4 Only what names a stream and a sequence is an acknowledgement. A service may answer on the same subject.
+ * - AK1 A message is kept until its acknowledgement, and published again when none comes in time (at least once).
+ * - AK2 Each carries a message id, so that inside the stream's duplicate window a repeated one is stored once.
+ * - AK3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
+ * - AK4 Only what names a stream and a sequence is an acknowledgement. A service may answer on the same subject.
  */
 import {
   createInbox,

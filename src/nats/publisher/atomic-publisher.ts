@@ -4,10 +4,10 @@
  * Owns: the wire form of a batch and what the server's answer means.
  * Does not own: whether to try again; that depends on the marker, see sink-marker.ts.
  *
- * - A1 One round trip: every message but the last is published without waiting, the last one is a request.
- * - A2 An answer counts only when it names this batch and all its messages. One that does not comes from a server that
+ * - AP1 One round trip: every message but the last is published without waiting, the last one is a request.
+ * - AP2 An answer counts only when it names this batch and all its messages. One that does not comes from a server that
  *   ignored the headers and stored plain messages.
- * - A3 A silent or broken connection is an unknown outcome, never a failed one (P8).
+ * - AP3 A silent or broken connection is an unknown outcome, never a failed one (P8).
  *
  * This is the throughput path of the sink. Where the connection lets it, a batch goes out as the bytes of its commands
  * in one buffer (0.4 µs of the client's time per message of 60 bytes); else message by message through the library,
@@ -74,7 +74,7 @@ export class AtomicPublisher {
     this.#sendCommands = nats.isLocal ? nats.sendCommands : undefined;
   }
 
-  /** @throws EnvironmentError when the server is too old (A2) */
+  /** @throws EnvironmentError when the server is too old (AP2) */
   async publish(
     messages: MessageRange | undefined,
     last: LastMessage,

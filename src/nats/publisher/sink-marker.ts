@@ -2,14 +2,14 @@
  * One writer's marker in a JetStream stream: the fence and the progress of its transactions.
  *
  * Owns: reading, taking over and advancing the marker; settling unknown outcomes by it; waiting between attempts.
- * Does not own: what a found marker means (dataflow/transaction-marker.ts, M1 to M5), what a part holds.
+ * Does not own: what a found marker means (dataflow/transaction-marker.ts, TM1 to TM5), what a part holds.
  *
- * - S1 The marker is the last message of the batch that carries a part, guarded by its own last sequence: part and
+ * - SM1 The marker is the last message of the batch that carries a part, guarded by its own last sequence: part and
  *   marker become visible together, or neither does, and a writer whose knowledge is old changes nothing (P22, C3).
- * - S2 After anything but "stored" only the marker is believed, read from the stream's leader (P8, P20).
- * - S3 Every attempt after the first follows an answered read, so nothing piles up in the client while it is
+ * - SM2 After anything but "stored" only the marker is believed, read from the stream's leader (P8, P20).
+ * - SM3 Every attempt after the first follows an answered read, so nothing piles up in the client while it is
  *   disconnected, and the guard is the sequence just read.
- * - S4 Refusals that pass are retried for as long as it takes (P17); the others stop the job with a name (P24).
+ * - SM4 Refusals that pass are retried for as long as it takes (P17); the others stop the job with a name (P24).
  */
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { ClosedConnectionError, DrainingConnectionError } from "@nats-io/transport-node";
@@ -236,7 +236,7 @@ export class SinkMarker {
     }
   }
 
-  /** Decides by the outcome whether another attempt makes sense, and when (S4). */
+  /** Decides by the outcome whether another attempt makes sense, and when (SM4). */
   async #waitAfter(
     outcome: BatchOutcome,
     messages: MessageRange | undefined,

@@ -5,11 +5,11 @@
  * Owns: the consumer, its inbox, its pulls, the watch over its silence. Does not own: what its messages are worth
  * (sequential-reader.ts), what is missing between them (gap-judge.ts).
  *
- * - R1 What reaches the reader comes without a gap in the consumer's own numbers: a delivery sequence that does not go
+ * - EC1 What reaches the reader comes without a gap in the consumer's own numbers: a delivery sequence that does not go
  *   up by one throws the consumer away.
- * - R2 Nothing that a consumer sent counts after it was thrown away: each has its own inbox, and so its own
+ * - EC2 Nothing that a consumer sent counts after it was thrown away: each has its own inbox, and so its own
  *   subscription id.
- * - R3 The server sends only what was pulled (pull-window.ts). The limits of server and stream are read from what the
+ * - EC3 The server sends only what was pulled (pull-window.ts). The limits of server and stream are read from what the
  *   server answers when a consumer is made, and kept.
  */
 import type { ConsumerInfo, StreamInfo } from "@nats-io/jetstream";
@@ -82,7 +82,7 @@ export class EphemeralConsumer implements DivertedMessages {
   readonly #delivery = new Delivery();
   readonly #maker: ConsumerMaker;
   #state: ConsumerState = "creating";
-  /** Counts consumers: what belongs to an older one is dropped (R2). */
+  /** Counts consumers: what belongs to an older one is dropped (EC2). */
   #attempt = 0;
   #consumer: string | undefined;
   #subscription: Subscription | undefined;
@@ -215,7 +215,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.onChunkEnd();
   }
 
-  /** Is the delivery at hand to be told (R1)? */
+  /** Is the delivery at hand to be told (EC1)? */
   #isNext(): boolean {
     this.#silentTicks = 0;
     if (!this.#alive) this.#showsLife();
@@ -377,7 +377,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#reader.onFailed(error);
   }
 
-  /** From here on nothing counts that comes from the consumer at hand (R2). */
+  /** From here on nothing counts that comes from the consumer at hand (EC2). */
   #dropConsumer(): void {
     this.#attempt++;
     if (this.#subscription !== undefined) {

@@ -1,11 +1,11 @@
 /**
  * How much a reader may ask the server for: decides, sends nothing.
  *
- * - W1 At most two pulls are open. The next one goes out when the one before the last is surely used up: the server
+ * - PW1 At most two pulls are open. The next one goes out when the one before the last is surely used up: the server
  *   serves open pulls in turn, so that is so after twice as many records as were left of it.
- * - W2 Buffered and requested records together never exceed the capacity: four pulls.
- * - W3 A pull brings at most a quarter of the bytes, and none goes out while more than half of them is buffered.
- * - W4 A single record that is larger than a quarter still comes: the pull grows until it fits, then shrinks again.
+ * - PW2 Buffered and requested records together never exceed the capacity: four pulls.
+ * - PW3 A pull brings at most a quarter of the bytes, and none goes out while more than half of them is buffered.
+ * - PW4 A single record that is larger than a quarter still comes: the pull grows until it fits, then shrinks again.
  */
 
 interface Pull {

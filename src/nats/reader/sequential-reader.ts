@@ -5,15 +5,15 @@
  * Owns: the records read ahead, the end of a bounded input, the questions to the server about what is missing. Does not
  * own: the consumer (ephemeral-consumer.ts), what is a gap (gap-judge.ts), the positions in checkpoints, the splits.
  *
- * - Q1 What is given out is exactly the messages after the position; what is missing between two of them was judged
+ * - SR1 What is given out is exactly the messages after the position; what is missing between two of them was judged
  *   before the second is given out (P42).
- * - Q2 Memory is bounded: pulls in flight and buffered records together are at most `recordsBufferedMax` records and
+ * - SR2 Memory is bounded: pulls in flight and buffered records together are at most `recordsBufferedMax` records and
  *   `bytesBufferedMax` bytes, but always at least one record of any size.
- * - Q3 Each time a consumer is made, and each time something is missing, the stream must still be the one that was
+ * - SR3 Each time a consumer is made, and each time something is missing, the stream must still be the one that was
  *   discovered (P32); else reading ends with a SourcePositionError.
- * - Q4 A bounded input ends (P31) at `end`, at any later sequence (not emitted), or when nothing is pending. `end` was
+ * - SR4 A bounded input ends (P31) at `end`, at any later sequence (not emitted), or when nothing is pending. `end` was
  *   the stream's last sequence, so whatever is to come is there already. What is missing before it is judged, too.
- * - Q5 Markers of sinks are no records (P43): the position goes over them.
+ * - SR5 Markers of sinks are no records (P43): the position goes over them.
  */
 import type { ConsumerInfo, StreamInfo } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";

@@ -6,17 +6,17 @@
  * the client library waits for each chunk, cannot be aborted, and its get waits for ever when chunks are missing.
  * Our nuids begin with the name, `<name in base64url>.<random>`, so that chunks tell whose they are.
  *
- * - O1 An object exists from the moment its info message is stored, and that happens only after the acknowledgement of
+ * - OS1 An object exists from the moment its info message is stored, and that happens only after the acknowledgement of
  *   all its chunks. A broken put leaves chunks that no get can see; `listUnfinished` finds them, `delete` frees them.
- * - O2 A name is written once: the info message is created by compare-and-set. When the name is there already, the
+ * - OS2 A name is written once: the info message is created by compare-and-set. When the name is there already, the
  *   put succeeds if content and chunks are those of the object, and fails as a bug if the content is another one.
- * - O3 Chunks are thrown away only while their info message cannot have been stored.
- * - O4 Missing is what the leader says (P20): the info message by STREAM.MSG.GET, chunks by STREAM.INFO. A consumer
+ * - OS3 Chunks are thrown away only while their info message cannot have been stored.
+ * - OS4 Missing is what the leader says (P20): the info message by STREAM.MSG.GET, chunks by STREAM.INFO. A consumer
  *   that delivers nothing proves nothing, in a cluster it may live on a replica that lags behind.
- * - O5 A read or the last step of a write that makes no progress for `stallTimeoutMs` ends as StorageStalledError. A
+ * - OS5 A read or the last step of a write that makes no progress for `stallTimeoutMs` ends as StorageStalledError. A
  *   lost connection in the middle of the chunks ends a put at once: only the caller can give its content again.
- * - O6 A delete removes the chunks first. Cut short, it leaves an object that is listed and can be deleted again.
- * - O7 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk that nobody
+ * - OS6 A delete removes the chunks first. Cut short, it leaves an object that is listed and can be deleted again.
+ * - OS7 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk that nobody
  *   has acknowledged is behind us once the stream has answered what was sent after it.
  */
 import type { Hash } from "node:crypto";
@@ -268,7 +268,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     return { bytes, chunks, digest: digestText(hash) };
   }
 
-  /** Stores the info message (O2), again and again until its outcome is known or it is stalled. */
+  /** Stores the info message (OS2), again and again until its outcome is known or it is stalled. */
   async #publishInfo(info: ObjectInfo): Promise<void> {
     const what = `writing "${info.name}" to ${this.description}`;
     const subject = this.#infoSubject(info.name);
@@ -322,7 +322,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     return ((await this.#subjects(subject)).get(subject) ?? 0) === info.chunks;
   }
 
-  /** O7. Best effort: what stays is found by its name. */
+  /** OS7. Best effort: what stays is found by its name. */
   async #dropChunks(subject: string, inFlight: Iterable<Promise<unknown>>): Promise<void> {
     const sent = await Promise.allSettled(inFlight);
     try {
@@ -500,7 +500,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     return this.#link.call("JetStream", send);
   }
 
-  /** Repeats what failed for a passing reason until it works or has failed for `stallTimeoutMs` (O5). */
+  /** Repeats what failed for a passing reason until it works or has failed for `stallTimeoutMs` (OS5). */
   async #untilStalled<T>(what: string, attempt: () => Promise<T>): Promise<T> {
     const deadline = performance.now() + this.#stallTimeoutMs;
     for (;;) {

@@ -2,10 +2,10 @@
  * Durable records in a KV bucket (P7, P8, P11). Any NATS tool reads it as a KV bucket; a revision is the sequence
  * number in the stream below it.
  *
- * - R1 Every read goes to the leader (STREAM.MSG.GET, never direct get), whatever the bucket allows.
- * - R2 `refused` is said only after the leader has named another revision. In a cluster a write can also be refused
+ * - RS1 Every read goes to the leader (STREAM.MSG.GET, never direct get), whatever the bucket allows.
+ * - RS2 `refused` is said only after the leader has named another revision. In a cluster a write can also be refused
  *   because an earlier one, perhaps our own, is still under way: that is an unknown outcome.
- * - R3 A delete marker is an absent record, and it has a revision: a create takes its place by comparing with it.
+ * - RS3 A delete marker is an absent record, and it has a revision: a create takes its place by comparing with it.
  */
 import {
   JetStreamApiCodes,

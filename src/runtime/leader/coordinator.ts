@@ -4,12 +4,12 @@
  * Owns: which jobs it leads, their control subjects, submission. Does not own: the lease (lease.ts), a job's life
  * (job-runtime.ts).
  *
- * X1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells that
+ * CR1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells that
  *     run who leads its job instead.
- * X2  When leadership ends every job runtime is closed before anything else happens (P9).
- * X3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
+ * CR2  When leadership ends every job runtime is closed before anything else happens (P9).
+ * CR3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
  *     job: requests for those are not answered (P50).
- * X4  A runtime whose record was taken over by the other scope is closed, and forgotten.
+ * CR4  A runtime whose record was taken over by the other scope is closed, and forgotten.
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";

@@ -4,9 +4,9 @@
  * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/leader/lease.ts), what is done
  * while it is held (coordinator.ts).
  *
- * K1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
+ * LS1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
  *     different leases differ, and the later one is higher (P50).
- * K2  A lease record that cannot be read as one counts as held until it has not changed for the length of a lease.
+ * LS2  A lease record that cannot be read as one counts as held until it has not changed for the length of a lease.
  */
 import { type LeaseEffects, leaseMachine } from "../../../machines/leader/lease.ts";
 import type { LeaseRecord } from "../../../machines/protocol.ts";

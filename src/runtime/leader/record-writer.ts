@@ -4,10 +4,10 @@
  * Owns: the order of changes, one compare-and-set in flight, settling unknown outcomes (P8). Does not own: what a change
  * may be (machines/record.ts).
  *
- * W1  A change whose outcome is unknown blocks all later ones until it is settled: by sending the same value again at
+ * RW1  A change whose outcome is unknown blocks all later ones until it is settled: by sending the same value again at
  *     the same revision, never by guessing.
- * W2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
- * W3  What is no record (P52) is never written over: it may have taken the place of a newer leader's.
+ * RW2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
+ * RW3  What is no record (P52) is never written over: it may have taken the place of a newer leader's.
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";

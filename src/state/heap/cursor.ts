@@ -1,7 +1,7 @@
 /**
  * The walk over one table at a cut: gives its rows in chunks while the live table goes on changing.
  *
- * Owns: which rows belong to the cut, and what they held then (H2 to H4 of table.ts). Does not own: the live rows, the bytes of a
+ * Owns: which rows belong to the cut, and what they held then (HT2 to HT4 of table.ts). Does not own: the live rows, the bytes of a
  * chunk (snapshot/chunk.ts).
  */
 import { OperatorError } from "../../errors.ts";
@@ -96,7 +96,7 @@ export class HeapCursor implements SnapshotCursor {
     this.options.closed(this);
   }
 
-  /** Whole groups while they fit, or as much of one as fits (F2). */
+  /** Whole groups while they fit, or as much of one as fits (CH2). */
   private collect(): Collected {
     const { groups, firstKeyGroup } = this.options;
     const collected: Collected = { groups: [], pieces: [], rows: 0 };
@@ -169,7 +169,7 @@ export class HeapCursor implements SnapshotCursor {
   }
 }
 
-/** What has been set since it was last looked at (V2 of plain-value.ts). */
+/** What has been set since it was last looked at (PV2 of plain-value.ts). */
 function lookClosely({ block, from, to }: Piece): void {
   const { suspects } = block;
   if (suspects === undefined) return;

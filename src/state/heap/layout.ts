@@ -3,16 +3,16 @@
  *
  * Owns: which values fit in columns, taking an object apart and making it again. Does not own: the memory (block.ts).
  *
- * - L1 "numbers": each value is a number. "rows": plain objects with the same fields in the same order, of which some
+ * - LY1 "numbers": each value is a number. "rows": plain objects with the same fields in the same order, of which some
  *   are numbers: those lie in a Float64Array, the other fields beside them. "objects": everything else, as it came.
- * - L2 What does not fit exactly is kept as it came. What an object hides (V2 of plain-value.ts: getters, fields named by symbols) is
+ * - LY2 What does not fit exactly is kept as it came. What an object hides (PV2 of plain-value.ts: getters, fields named by symbols) is
  *   looked for in values that are not `trusted`; those that hide something are kept as they came, and the cut refuses them. Which ones
  *   are trusted is for table.ts to say: all new rows, the first updates and a sample of the later ones are looked at.
- * - L3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no prototype of its own.
+ * - LY3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no prototype of its own.
  *
  * Speed: objects are made by constructors of a fixed number of fields, whose hidden class V8 learns; no code is generated. An
  * object of two numbers: made in 10 ns, as a literal is, in 44 ns where a process has four shapes; taken apart in 22 ns, of which 7 are for
- * its prototype, and in 150 where it is searched for L2. What is set is read by `for in` only: a property read by name costs 100 ns where the
+ * its prototype, and in 150 where it is searched for LY2. What is set is read by `for in` only: a property read by name costs 100 ns where the
  * object still has a hidden class that V8 has given up, as after a sum has left the small integers.
  */
 import { types } from "node:util";
@@ -62,7 +62,7 @@ export class Layout {
     this.RowOfNumbers = rowOfNumbersConstructor(names);
   }
 
-  /** false: it does not fit, and what it has written there has no meaning. `trusted`: it is not searched (L2). */
+  /** false: it does not fit, and what it has written there has no meaning. `trusted`: it is not searched (LY2). */
   write(block: Block, at: number, value: unknown, trusted: boolean): boolean {
     if (trusted && this.isOfNumbers) return this.takeNumbers(block.numbers, at, value);
     switch (this.kind) {

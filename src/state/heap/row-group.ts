@@ -2,7 +2,7 @@
  * The rows of one key group in one table.
  *
  * Owns: their order, and when a block is copied. Does not own: which row a (key, namespace) has (rows.ts), the memory of rows (block.ts),
- * cuts and cursors (table.ts, cursor.ts). The rules H1 to H4 are in table.ts.
+ * cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in table.ts.
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";

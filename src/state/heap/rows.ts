@@ -79,7 +79,7 @@ export function isInteger(key: Key): key is number {
 }
 
 /**
- * Of keys and namespaces that are equal (K2 of key-groups.ts), the same: a signed number of 32 bits. An integer in the fixed namespace
+ * Of keys and namespaces that are equal (KG2 of key-groups.ts), the same: a signed number of 32 bits. An integer in the fixed namespace
  * is its own hash, so that finding its row need not wait for the one that decides its key group.
  */
 export function hashOfRow(key: Key, namespace: Namespace): number {

@@ -4,10 +4,10 @@
  * Owns: the format of a chunk. Does not own: where the bytes go, nor their digest; a changed byte inside a column is for the
  * storage to find (P20); which bytes hold which key groups (segments.ts).
  *
- * - F1 A chunk can be read without any other chunk, and says its own length and who wrote its values.
- * - F2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
- * - F3 Keys, namespaces and values come back equal; what could not (plain-value.ts) is refused before it is written.
- * - F4 A deleted row has a key and a namespace, and no value. It says that rows of older chunks are there no more.
+ * - CH1 A chunk can be read without any other chunk, and says its own length and who wrote its values.
+ * - CH2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
+ * - CH3 Keys, namespaces and values come back equal; what could not (plain-value.ts) is refused before it is written.
+ * - CH4 A deleted row has a key and a namespace, and no value. It says that rows of older chunks are there no more.
  *
  * Layout, little endian:
  *

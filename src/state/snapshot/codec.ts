@@ -3,7 +3,7 @@
  *
  * Owns: the choice between two formats. Does not own: the first of them, msgpack, and reading either (formats/codec.ts).
  *
- * - E1 `encodePlain` brings every plain value (plain-value.ts) back equal; what an object hides is for the caller to refuse. What msgpack would
+ * - SC1 `encodePlain` brings every plain value (plain-value.ts) back equal; what an object hides is for the caller to refuse. What msgpack would
  *   change (-0, half a surrogate pair, holes, a field named `__proto__`, Buffer) goes in the format of the structured clone
  *   algorithm (`node:v8`), which begins with the bytes FF 0F and costs about three times as much.
  *

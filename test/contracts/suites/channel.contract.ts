@@ -139,7 +139,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(wakes).toBeGreaterThan(0);
       }));
 
-    it("tells of barriers and markers when they arrive, in front of whatever is read (H4)", () =>
+    it("tells of barriers and markers when they arrive, in front of whatever is read (CN4)", () =>
       withChannel(8, async ({ output, input, settle }) => {
         const heard: Frame[] = [];
         input.onArrival((frame) => heard.push(frame));
@@ -152,7 +152,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(takeAll(input)).toHaveLength(4);
       }));
 
-    it("collects what waits in front of a barrier, and takes nothing away (H5)", () =>
+    it("collects what waits in front of a barrier, and takes nothing away (CN5)", () =>
       withChannel(8, async ({ output, input, settle }) => {
         const timed: Frame = { kind: "records", values: ["x", "y"], timestamps: [10, 20] };
         for (const frame of [records(0), records(1, 2), barrierFrame(1), timed, barrierFrame(2), records(3)])
@@ -164,7 +164,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(takeAll(input)).toEqual([records(1, 2), barrierFrame(1), timed, barrierFrame(2), records(3)]);
       }));
 
-    it("collects what still comes until the barrier does, whatever is read meanwhile (H5)", () =>
+    it("collects what still comes until the barrier does, whatever is read meanwhile (CN5)", () =>
       withChannel(8, async ({ output, input, settle }) => {
         output.send(records(1));
         await settle();

@@ -155,7 +155,7 @@ export function describeStateContract(name: string, open: Open): void {
   }
 
   describe(`the keyed state backend ${name}`, () => {
-    it("holds what a Map of copies would, and each cut what it would have held then (T2, T4, T5)", () => {
+    it("holds what a Map of copies would, and each cut what it would have held then (KS2, KS4, KS5)", () => {
       let together = 0;
       fc.assert(
         fc.property(steps, fc.constantFrom(1, 3, MAX_PARALLELISM), (story, maxParallelism) => {
@@ -251,7 +251,7 @@ export function describeStateContract(name: string, open: Open): void {
       close();
     });
 
-    it("answers what was there when it was read, whatever is written then (T2)", () => {
+    it("answers what was there when it was read, whatever is written then (KS2)", () => {
       const { a, at, close } = opened();
       at(a, "k").write({ count: 1, sum: 0.5 });
       const before = a.read();
@@ -262,7 +262,7 @@ export function describeStateContract(name: string, open: Open): void {
       close();
     });
 
-    it("keeps tables, keys of any type and namespaces apart (T1)", () => {
+    it("keeps tables, keys of any type and namespaces apart (KS1)", () => {
       const { backend, a, b, at, close } = opened();
       const keys: Key[] = ["1", 1, 1n, true, "", Number.NaN, 0.5, "\ud800", "\udc00", 0];
       const namespaces: Namespace[] = [undefined, "1", 1, "undefined", Number.NaN];
@@ -316,7 +316,7 @@ export function describeStateContract(name: string, open: Open): void {
       close();
     });
 
-    it("gives each subtask the rows of its key groups, and forgets deleted ones (T5)", () => {
+    it("gives each subtask the rows of its key groups, and forgets deleted ones (KS5)", () => {
       const keys = Array.from({ length: 3000 }, (_, i) => `key-${i}`);
       const source = opened();
       for (const key of keys) source.at(source.a, key, key.endsWith("7") ? "w" : undefined).write({ n: 1 });
@@ -355,7 +355,7 @@ export function describeStateContract(name: string, open: Open): void {
       later.close();
     });
 
-    it("refuses keys of other subtasks, state of other key groups, and values that cannot be stored (T6)", () => {
+    it("refuses keys of other subtasks, state of other key groups, and values that cannot be stored (KS6)", () => {
       const { backend, a, at, restore, close } = opened(128, 1, 2);
       const [foreign, own] = [63, 64].map(
         (group) =>

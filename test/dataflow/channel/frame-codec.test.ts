@@ -132,7 +132,7 @@ describe("records with ever new shapes", () => {
     expect(roundTrip(nested).message[2]! & PLAIN_MAPS).toBe(PLAIN_MAPS);
   });
 
-  it("never lose what plain maps cannot carry (F2)", () => {
+  it("never lose what plain maps cannot carry (FC2)", () => {
     const extras = [new Map([["k", 1]]), new Set([new Map()]), [[new Map()]], { deep: { map: new Map() } }];
     for (const extra of [...extras, -0, "\ud83d", Buffer.from("ab")]) {
       const values = [...many, extra];

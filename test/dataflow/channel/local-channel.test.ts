@@ -9,7 +9,7 @@ it("hands frames over by reference", () => {
   expect(input.take()).toBe(frame);
 });
 
-it("bounds records, not only frames: a few full frames fill the default window (L2)", () => {
+it("bounds records, not only frames: a few full frames fill the default window (LC2)", () => {
   const { output } = createLocalChannel();
   let frames = 0;
   while (output.hasCredit()) {

@@ -1,4 +1,4 @@
-/** Every change of the job record, and what the record refuses (D1 - D3, P59). */
+/** Every change of the job record, and what the record refuses (RC1 - RC3, P59). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { passedOver } from "../../../machines/leader/fallback.ts";
@@ -58,7 +58,7 @@ const changes: fc.Arbitrary<RecordChange> = fc.oneof(
 );
 
 describe("random changes", () => {
-  it("let generation, reservation and checkpoint ids only grow (D3, P2, P3, C1)", () => {
+  it("let generation, reservation and checkpoint ids only grow (RC3, P2, P3, C1)", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 40 }), fc.integer({ min: 1, max: 3 }), (all, retained) => {
         let record = recordWith({
@@ -117,7 +117,7 @@ describe("random changes", () => {
 
 describe("a decision", () => {
   it.each<JobStatus>(["created", "settling", "finished", "canceled", "suspended", "failed"])(
-    "is refused while the job is %s (D1)",
+    "is refused while the job is %s (RC1)",
     (status) => {
       expect(
         refusal(recordWith({ status }), { change: "decision", savepoint: null, checkpoint: checkpointOf(1) }),
@@ -125,7 +125,7 @@ describe("a decision", () => {
     },
   );
 
-  it("counts only in the generation that took the checkpoint (D1, C5)", () => {
+  it("counts only in the generation that took the checkpoint (RC1, C5)", () => {
     const decide = (generation: number) =>
       refusal(recordWith({ generation: 3 }), {
         change: "decision",
@@ -150,7 +150,7 @@ describe("a decision", () => {
     ]);
   });
 
-  it("of the savepoint that a job stops with settles the job, whatever it was about to settle to (D3, P18)", () => {
+  it("of the savepoint that a job stops with settles the job, whatever it was about to settle to (RC3, P18)", () => {
     const savepoint = {
       checkpointId: 8,
       generation: 1,
@@ -172,7 +172,7 @@ describe("a decision", () => {
   });
 });
 
-describe("the decision of the savepoint that a job stops with (D4)", () => {
+describe("the decision of the savepoint that a job stops with (RC4)", () => {
   const savepoint = {
     checkpointId: 3,
     generation: 1,
@@ -264,13 +264,13 @@ describe("a generation", () => {
   const raise = (record: JobRecord, generation: number, completed: number) =>
     changeRecord(record, { change: "generation", generation, regions: [0], nonce: "n2", completed });
 
-  it("is raised only over the checkpoint that its recovery was planned from (D2, P20)", () => {
+  it("is raised only over the checkpoint that its recovery was planned from (RC2, P20)", () => {
     const record = recordWith({ checkpoints: [checkpointOf(7)] });
     expect(raise(record, 2, 6)).toHaveProperty("refused");
     expect(raise(record, 2, 7)).toMatchObject({ record: { generation: 2, nonce: "n2", status: "running" } });
   });
 
-  it("is raised for some regions, one each, and the others keep theirs (D1, J6)", () => {
+  it("is raised for some regions, one each, and the others keep theirs (RC1, J6)", () => {
     const record = recordWith({ generation: 4, generations: [3, 2, 4] });
     const change = {
       change: "generation",
@@ -288,7 +288,7 @@ describe("a generation", () => {
     });
   });
 
-  it("is never given out twice (D3, P2)", () => {
+  it("is never given out twice (RC3, P2)", () => {
     expect(raise(recordWith({ generation: 4 }), 4, 0)).toHaveProperty("refused");
     expect(raise(recordWith({ generation: 4 }), 3, 0)).toHaveProperty("refused");
   });

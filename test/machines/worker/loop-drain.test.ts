@@ -1,5 +1,5 @@
 /**
- * The end of a loop (L1 - L6), whatever its shape and the order in which its channels are read: no head ends while a record can
+ * The end of a loop (LP1 - LP6), whatever its shape and the order in which its channels are read: no head ends while a record can
  * still come back to it, and all of them end. Real machines and host; records are the number of rounds that they have left.
  */
 import fc from "fast-check";
@@ -172,7 +172,7 @@ class Loop {
   }
 }
 
-test("no head ends too early, and every one ends (L1 - L6)", () => {
+test("no head ends too early, and every one ends (LP1 - LP6)", () => {
   fc.assert(
     fc.property(shapes, (shape) => new Loop(shape).run()),
     { numRuns: 1500 },

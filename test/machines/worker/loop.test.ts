@@ -25,7 +25,7 @@ const story = (title: string, head: boolean, steps: Scenario["steps"]): Scenario
 describeTraces({
   machine: loopMachine,
   scenarios: {
-    head: story("A head sends rounds until one is back clean.   (L1 - L4)", true, [
+    head: story("A head sends rounds until one is back clean.   (LP1 - LP4)", true, [
       "Another head has ended its inputs first.",
       round(1, 1, "dirty"),
       "Round 1 follows records of unknown age.",
@@ -44,7 +44,7 @@ describeTraces({
       ended(0),
     ]),
     body: story(
-      "Every other subtask sends a round on when all of its channels have brought it.   (L2)",
+      "Every other subtask sends a round on when all of its channels have brought it.   (LP2)",
       false,
       [
         "Records from outside the loop still come in here, and every round waits for their end.",
@@ -58,13 +58,13 @@ describeTraces({
         round(1, 3, "dirty"),
       ],
     ),
-    "after-restore": story("The head behind channel 0 had ended before the checkpoint.   (L6)", false, [
+    "after-restore": story("The head behind channel 0 had ended before the checkpoint.   (LP6)", false, [
       ended(0),
       inputsEnded,
       round(1, 1, "dirty"),
       round(1, 2),
     ]),
-    "ended-late": story("A round waits for a channel that ends instead.   (L6)", false, [
+    "ended-late": story("A round waits for a channel that ends instead.   (LP6)", false, [
       inputsEnded,
       round(1, 1, "dirty"),
       ended(0),

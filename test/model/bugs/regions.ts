@@ -49,7 +49,7 @@ const REGIONS = {
 export const regionBugs: readonly SeededBug[] = [
   seeded({
     name: "decided-behind-a-region",
-    rule: "D1, J6",
+    rule: "RC1, J6",
     what: "A checkpoint is decided although one of its regions has been restored from an older one meanwhile.",
     alters: { changeRecord: decideForTheLiving },
     bounds: REGIONS,
@@ -73,7 +73,7 @@ export const regionBugs: readonly SeededBug[] = [
   }),
   seeded({
     name: "sweep-takes-the-living",
-    rule: "P21, O2",
+    rule: "P21, OR2",
     what: "A sweep takes what a region that goes on has staged and not yet had decided.",
     alters: { faults: { sweepsTheLiving: true } },
     bounds: { ...REGIONS, objects: true, expiries: 1 },

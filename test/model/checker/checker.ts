@@ -5,10 +5,10 @@
  * and between any two effects of one step, and booting again from the durable state. It reports a shortest run that
  * breaks an invariant, as a story.
  *
- * M1  A message, once sent, may arrive any number of times, in any order, or never, unless it is sent `once`.
- * M2  The effects of a step happen in order and atomically, except that a crash may cut them short anywhere.
- * M3  A crash loses the local state and the `volatile` messages to the process; the durable state stays.
- * M4  A search that ends early says so (`cutOff`); only then may a violation have been missed, apart from the
+ * MC1  A message, once sent, may arrive any number of times, in any order, or never, unless it is sent `once`.
+ * MC2  The effects of a step happen in order and atomically, except that a crash may cut them short anywhere.
+ * MC3  A crash loses the local state and the `volatile` messages to the process; the durable state stays.
+ * MC4  A search that ends early says so (`cutOff`); only then may a violation have been missed, apart from the
  *     collision of two 64-bit fingerprints (fingerprints.ts).
  *
  * Not modelled: a durable store that loses what it has acknowledged, fairness, real time.

@@ -146,7 +146,7 @@ export const brief: readonly Scenario[] = [
   {
     name: "regions",
     about:
-      "one of two regions fails, or both; the other goes on, and a checkpoint is decided beside it (J6, D1)",
+      "one of two regions fails, or both; the other goes on, and a checkpoint is decided beside it (J6, RC1)",
     bounds: { ...ONE, ...REGIONS, losses: 1 },
   },
   {

@@ -169,7 +169,7 @@ describe("the one writer of a job's record", () => {
     expect(await inStore()).toMatchObject({ writeId: "write-2", reservedCheckpointId: 3000 });
   });
 
-  it("lets later changes wait until the outcome is settled (P8, W1)", async () => {
+  it("lets later changes wait until the outcome is settled (P8, RW1)", async () => {
     store.fates.push("applied", { error: new UnknownOutcomeError("no answer") });
     store.failingReads = 1;
     const outcomes = await Promise.all([2000, 3000].map((id) => writer.change(reserve(id))));
@@ -192,7 +192,7 @@ describe("the one writer of a job's record", () => {
     expect(await inStore()).toMatchObject({ writeId: "write-2", reservedCheckpointId: 9000 });
   });
 
-  it("asks the record again whether it still takes the change (D1)", async () => {
+  it("asks the record again whether it still takes the change (RC1)", async () => {
     store.fates.push({ first: overwrite({ writeId: "other", generation: 2 }) });
     const change: RecordChange = {
       change: "decision",
@@ -206,7 +206,7 @@ describe("the one writer of a job's record", () => {
     expect(stored).toEqual([]);
   });
 
-  it("has lost when the record shows a newer token, and writes nothing any more (P8, P9, W2)", async () => {
+  it("has lost when the record shows a newer token, and writes nothing any more (P8, P9, RW2)", async () => {
     store.fates.push({ first: overwrite({ writeId: "other", token: 6 }) });
     expect(await writer.change(reserve(2000))).toEqual({ outcome: "lost" });
     const attempts = store.attempts.length;

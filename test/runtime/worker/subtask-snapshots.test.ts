@@ -17,7 +17,7 @@ const sum = reduce(
 );
 const vertex = { id: "sum", parallelism: 1, operators: inRow([sum]) };
 
-test("each of several cuts is stored with the state at its own; one that is canceled tells nothing (W1)", async () => {
+test("each of several cuts is stored with the state at its own; one that is canceled tells nothing (SN1)", async () => {
   const chain = buildChain(vertex, {
     subtaskIndex: 0,
     maxParallelism: 8,

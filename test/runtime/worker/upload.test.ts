@@ -83,7 +83,7 @@ test("state up to the inline threshold stays in the handle, one byte more makes 
   expect(await uploaded(bytes - 1)).toEqual({ inline: 0, objects: ["part-0"] });
 });
 
-test("ten states wait for a storage that stands still with no more bytes than one does, and go on when it reads (U2)", async () => {
+test("ten states wait for a storage that stands still with no more bytes than one does, and go on when it reads (UP2)", async () => {
   const MIB = 1024 * 1024;
   let taken = 0;
   let encoded = 0;

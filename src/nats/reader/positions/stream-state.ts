@@ -4,7 +4,7 @@
  * Owns: that at most one request is under way per stream, and that there is a pause between two. Does not own: what an
  * answer means, or trying again after a failure.
  *
- * - A1 An answer was given after it was asked for: a call that finds a request under way waits for the next one. So a
+ * - SS1 An answer was given after it was asked for: a call that finds a request under way waits for the next one. So a
  *   sequence that was there at the answer was there when the caller received what it asks about.
  */
 import type { StreamInfo } from "@nats-io/jetstream";

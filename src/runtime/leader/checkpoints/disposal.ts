@@ -3,10 +3,10 @@
  *
  * Owns: the order in which it goes. Does not own: what may go (machines/record.ts, checkpoint/reachability.ts).
  *
- * V1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
+ * DI1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
  *     or restored under this name meanwhile is touched: its own write of the record and this one exclude each other.
- * V2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where nobody leads, too.
- * V3  Who asks again for what the record says is disposed of has the objects deleted that an interrupted disposal has left.
+ * DI2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where nobody leads, too.
+ * DI3  Who asks again for what the record says is disposed of has the objects deleted that an interrupted disposal has left.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import {

@@ -4,7 +4,7 @@
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
  *
- * Q1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many others wait:
+ * JR1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many others wait:
  *     one that is forgotten would be taken for new, and begun once more.
  */
 import type { RecordFacts } from "../../../../machines/leader/job-events.ts";

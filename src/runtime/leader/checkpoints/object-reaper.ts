@@ -4,9 +4,9 @@
  * Owns: when objects go. Does not own: the record, and which objects may go (checkpoint/reachability.ts). Nothing here
  * is needed for correctness: what is not deleted now is found by the next generation's sweep.
  *
- * O1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
- * O2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
- * O3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
+ * OR1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
+ * OR2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
+ * OR3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
  *     new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../../../../machines/protocol.ts";

@@ -4,10 +4,10 @@
  * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpointing.ts),
  * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
  *
- * B1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
+ * SV1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
  *     gone. So what a leader leaves that dies meanwhile, the next one finds.
- * B2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. Nobody was told of it.
- * B3  The metadata, which makes it complete, is written only after a write of the record has proved that we still lead. A
+ * SV2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. Nobody was told of it.
+ * SV3  The metadata, which makes it complete, is written only after a write of the record has proved that we still lead. A
  *     leader that is cut off while it copies may go on with objects: so a location stays in the record until a sweep has
  *     found nothing there.
  */
@@ -107,7 +107,7 @@ export class Savepoints {
     this.#mine.delete(location);
   }
 
-  /** What leaders before this one have begun (B2). */
+  /** What leaders before this one have begun (SV2). */
   async sweep(): Promise<void> {
     for (const location of this.#options.record().begunSavepoints)
       if (!this.#mine.has(location))

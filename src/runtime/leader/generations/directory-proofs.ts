@@ -4,9 +4,9 @@
  * Owns: the leader's notes, what has been read of each side so far, and for how long it has been tried. Does not own: what
  * follows from it (registration.ts), how a note is stored (checkpoint/directory-notes.ts).
  *
- * D1  A worker is proven when the leader has read the worker's note, and the worker has sent what the leader's note says.
- * D2  A directory that cannot be read or written at present proves nothing against anyone: that time does not count.
- * D3  A note stays for as long as its proof is under way. One that the worker does not ask for any more is over.
+ * DP1  A worker is proven when the leader has read the worker's note, and the worker has sent what the leader's note says.
+ * DP2  A directory that cannot be read or written at present proves nothing against anyone: that time does not count.
+ * DP3  A note stays for as long as its proof is under way. One that the worker does not ask for any more is over.
  */
 
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
@@ -37,7 +37,7 @@ interface Proof {
   readonly watch: TroubleWatch;
   /** Since when both sides could read and write, and yet one did not see the other's note. */
   sinceMs: number | undefined;
-  /** Of D3. */
+  /** Of DP3. */
   expiry: Timer | undefined;
 }
 

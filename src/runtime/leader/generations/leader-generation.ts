@@ -4,9 +4,9 @@
  * Owns: delivery to the generation's workers, repeated until answered. Does not own: what is said, and when a generation
  * begins and ends (machines/leader/job.ts).
  *
- * B1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
+ * LG1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
  *     while, because workers may have to be told that it is.
- * B2  A worker gets the triggers in their order: a barrier that is overtaken by a newer one comes too late (P47).
+ * LG2  A worker gets the triggers in their order: a barrier that is overtaken by a newer one comes too late (P47).
  */
 import type { SubtaskName } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
@@ -41,7 +41,7 @@ export class LeaderGeneration {
   readonly #options: LeaderGenerationOptions;
   readonly #over = newLife();
   readonly #wire: Subscription;
-  /** Per worker: its last trigger has been answered (B2). */
+  /** Per worker: its last trigger has been answered (LG2). */
   readonly #triggered = new Map<string, Promise<unknown>>();
 
   constructor(options: LeaderGenerationOptions) {
@@ -104,7 +104,7 @@ export class LeaderGeneration {
     return answer.reason ?? `worker ${worker} refused the deployment`;
   }
 
-  /** To every worker, until each has answered or the generation is over (B1). */
+  /** To every worker, until each has answered or the generation is over (LG1). */
   tell(message: GenerationRequest): void {
     const { link, subjects, job, id } = this.#options;
     for (const worker of this.workers()) {

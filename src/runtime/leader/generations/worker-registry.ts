@@ -3,9 +3,9 @@
  *
  * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/leader/job.ts).
  *
- * V1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
+ * WR1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
  *     it has not answered for the heartbeat timeout (P28).
- * V2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
+ * WR2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
  */
 import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
 import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
@@ -216,7 +216,7 @@ export class WorkerRegistry {
     else this.lose(worker.registration.worker, lost);
   }
 
-  /** V1: is it gone, or does it hang? */
+  /** WR1: is it gone, or does it hang? */
   #reasonToLose(worker: Worker, nobody: boolean): string | undefined {
     const { clock, heartbeat } = this.#options;
     if (nobody) return worker.silentOnce ? "nobody answers to its name: the process is gone" : undefined;

@@ -3,11 +3,11 @@
  * collected, stored, put back.
  *
  * Owns: what was collected for which checkpoint, and its way to the storage. Does not own: where collecting begins and ends
- * (machines/worker/alignment.ts), the frames, which are processed as if nobody had looked (H5).
+ * (machines/worker/alignment.ts), the frames, which are processed as if nobody had looked (CN5).
  *
- * V1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their order.
- * V2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.
- * V3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
+ * CS1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their order.
+ * CS2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.
+ * CS3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
  */
 
 import type { ChannelStateHandle, ObjectHandle } from "../../../../machines/protocol.ts";

@@ -4,9 +4,9 @@
  * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
  * when it is acknowledged (machines/worker/subtask.ts), what is collected from channels (barriers.ts).
  *
- * W1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded first, a younger
+ * SN1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded first, a younger
  *     one while that one waits for the storage.
- * W2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader deletes
+ * SN2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader deletes
  *     what it knows by name (P48).
  */
 import type {
@@ -76,7 +76,7 @@ export class SubtaskSnapshots {
   readonly #channelUploads = new Map<number, ChannelStateUpload>();
   readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
   readonly #writing: TroubleWatch;
-  /** Of what is not acknowledged: every put that was begun, canceled ones included (W2). */
+  /** Of what is not acknowledged: every put that was begun, canceled ones included (SN2). */
   readonly #puts = new Map<number, Begun[]>();
   #turns: Turns | undefined;
 
@@ -194,7 +194,7 @@ export class SubtaskSnapshots {
     for (const id of [...this.#taken.keys(), ...this.#channelUploads.keys()]) this.cancel(id);
   }
 
-  /** W2 */
+  /** SN2 */
   #remembering(checkpointId: number): Pick<CheckpointStorage, "put"> {
     return {
       put: (name, content, signal) => {

@@ -4,10 +4,10 @@
  * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap/cursor.ts), when slices
  * run (subtask/turns.ts).
  *
- * U1  What is written is the cut, whatever records do to the live state meanwhile.
- * U2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding stops until they
+ * UP1  What is written is the cut, whatever records do to the live state meanwhile.
+ * UP2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding stops until they
  *     have left.
- * U3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
+ * UP3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
  */
 import type {
   KeyedStateHandle,
@@ -43,7 +43,7 @@ export class SnapshotUpload {
   readonly #options: SnapshotUploadOptions;
   readonly #abort = newLife();
   readonly #states: KeyedStateHandle[] = [];
-  /** Encoded bytes of all objects that the storage has not taken yet (U2). */
+  /** Encoded bytes of all objects that the storage has not taken yet (UP2). */
   #pendingBytes = 0;
   #index = 0;
   #object: OpenObject | undefined;

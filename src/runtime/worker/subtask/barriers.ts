@@ -4,9 +4,9 @@
  * Owns: which machine hears of a barrier and when, what is collected in front of it. Does not own: the decisions
  * (machines/worker/alignment.ts, barrier-tracker.ts), the snapshot (subtask-snapshots.ts).
  *
- * X1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
+ * BH1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
  *     barriers, and the timeout that lets them overtake.
- * X2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
+ * BH2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
  */
 
 import type { BarrierAlignment, CheckpointOptions } from "../../../../machines/protocol.ts";
@@ -120,7 +120,7 @@ export class Barriers {
     this.#tell("alignment", message);
   }
 
-  /** Of a barrier that is sent on (X2). */
+  /** Of a barrier that is sent on (BH2). */
   optionsOf(checkpointId: number, alignment: BarrierAlignment): CheckpointOptions {
     const options = this.#checkpoints.get(checkpointId);
     invariant(options !== undefined, `nobody has seen a barrier of checkpoint ${checkpointId}`);

@@ -3,14 +3,14 @@
  *
  * Owns: turns, backpressure, when buffers are flushed. Does not own: what barriers and ends mean (the machines).
  *
- * Y1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
+ * TN1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
  *     source.
- * Y2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
+ * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
  *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
- * Y3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
+ * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
- * Y4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
- * Y5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
+ * TN4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
+ * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  */
 import type { Clock } from "../../../clock.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
@@ -52,7 +52,7 @@ export class Turns {
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
-  /** Who holds the input (Y4). */
+  /** Who holds the input (TN4). */
   readonly #holders = new Set<string>();
   #scheduled = false;
   #closed = false;
@@ -91,7 +91,7 @@ export class Turns {
     this.#clock.later(this.#turn);
   }
 
-  /** `run` is called between two records, and not within the end of input (Y3). */
+  /** `run` is called between two records, and not within the end of input (TN3). */
   atBorder(run: () => void): void {
     this.#requests.push(run);
     this.wake();

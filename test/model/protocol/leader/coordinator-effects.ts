@@ -362,7 +362,7 @@ export class Routing {
     return this.variant.faults.restoresSavepoints && newer ? (savepoint as never) : latest;
   }
 
-  /** Only while they are mine to speak to (B1). */
+  /** Only while they are mine to speak to (LG1). */
   private tellGenerations(generations: readonly number[], type: string, fields: object): ProcessOutcome[] {
     // What makes a subtask report again.
     const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";

@@ -43,7 +43,7 @@ const NOTHING: WorkerMemory = {
   drained: false,
 };
 
-/** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (Z1). */
+/** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (WK1). */
 export const hostMachine: AnyStateMachine = setup({
   types: {} as {
     context: WorkerMemory & { readonly highest: number };

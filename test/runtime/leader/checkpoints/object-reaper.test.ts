@@ -211,7 +211,7 @@ describe("what a write of the record lets go (P15, P16)", () => {
   });
 });
 
-describe("how many checkpoints are still being deleted (O3)", () => {
+describe("how many checkpoints are still being deleted (OR3)", () => {
   let world: World;
   let first: JobRecord;
   let second: JobRecord;
