@@ -19,7 +19,7 @@ const START = ".tidemark-note-";
 const OLD_MS = 3_600_000;
 
 export class DirectoryNotes {
-  /** Of the directory, absolute, as this process names it. */
+  /** The absolute path of the directory, as this process names it. */
   readonly path: string;
 
   constructor(path: string) {

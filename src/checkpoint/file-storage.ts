@@ -65,7 +65,7 @@ export class FileStorage implements CheckpointStorage {
   }
 
   /**
-   * For a reader, who makes nothing.
+   * The storage for a reader, which makes no directory.
    * @throws ConfigurationError when the directory is not there
    */
   static existing(directory: string, configurationKey: string): FileStorage {
@@ -289,7 +289,7 @@ function isOneOf(error: unknown, ...codes: string[]): boolean {
   return isSystemError(error) && codes.includes(error.code ?? "");
 }
 
-/** For `catch`: these codes mean that there is nothing. */
+/** A handler for `catch`: these codes mean that there is nothing. */
 function absentIf(...codes: string[]): (error: unknown) => undefined {
   return (error) => {
     if (!isOneOf(error, ...codes)) throw error;

@@ -39,7 +39,7 @@ export function objectsOf(checkpoint: CompletedCheckpoint, manifest: Manifest): 
   ];
 }
 
-/** For good: nobody resumes it, nothing of it is under way. */
+/** The job has ended for good: no user can resume it, and nothing of it is under way. */
 export function hasEnded({
   status,
   checkpoints,
@@ -51,9 +51,9 @@ export function hasEnded({
 }
 
 export type Standing =
-  /** Of a generation that is over: nothing will ever name it again. */
+  /** The object's generation is over: nothing will ever name it again. */
   | "collectable"
-  /** Of a generation that a region has, or of a newer one: in use, or too young to tell (RE2). */
+  /** A region has the object's generation, or it is a newer one: the object is in use, or too young to tell (RE2). */
   | "young"
   /** Its name is not one that we give. */
   | "foreign";
@@ -70,7 +70,7 @@ export function unreachable<Found extends StoredObject>(
   reached: ReadonlySet<string>,
   objects: readonly Found[],
 ): UnreachableObject<Found>[] {
-  // Of a job that has ended for good nothing is under way any more (P18).
+  // Nothing is under way any more once a job has ended for good (P18).
   const ended = hasEnded(record);
   const isOver = (generation: number): boolean =>
     ended

@@ -1,8 +1,8 @@
 /**
- * Where the bytes of checkpoints and of staged transactions live.
+ * The storage that holds the bytes of checkpoints and of staged transactions.
  *
  * Objects are immutable: a name is written once. A put that failed midway leaves nothing that a get would return.
- * Whoever holds a handle can tell a missing object from a slow one and a changed one from the real one (P20).
+ * A reader that has a handle can tell a missing object from a slow one and a changed one from the real one (P20).
  */
 import type { ObjectHandle, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 import type { DirectoryNotes } from "./directory-notes.ts";
@@ -15,9 +15,12 @@ export interface StoredObject {
 }
 
 export interface CheckpointStorage {
-  /** For messages: "object store bucket tidemark-checkpoints", "directory /var/lib/…". */
+  /** The name in messages: "object store bucket tidemark-checkpoints", "directory /var/lib/…". */
   readonly description: string;
-  /** Of a directory, which two processes may mean by the same name or by different ones; undefined: the description says which storage it is. */
+  /**
+   * The notes of a directory, which two processes may mean by the same name or by different ones. undefined: the
+   * description says which storage it is.
+   */
   readonly notes?: DirectoryNotes;
   /**
    * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry). When it rejects,
@@ -69,7 +72,7 @@ export const objectNames = {
   incarnation: (at: { job: string; incarnation: string }): string => `${at.job}/${at.incarnation}/`,
   generation: (at: { job: string; incarnation: string; generation: number }): string =>
     `${at.job}/${at.incarnation}/${at.generation}/`,
-  /** Of what belongs to one checkpoint and to nothing else. */
+  /** The prefix of what belongs to one checkpoint and to nothing else. */
   checkpoint: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
     `${objectNames.generation(at)}checkpoint-${at.checkpointId}/`,
   manifest: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
@@ -91,7 +94,7 @@ export const objectNames = {
     subtask: string;
     part: number;
   }): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.channels.${at.part}`,
-  /** Parts are staged before anybody knows at which checkpoint their transaction will be cut (P25). */
+  /** Parts are staged before it is known at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;
     incarnation: string;

@@ -6,7 +6,7 @@ import type { Settings } from "./settings.ts";
 /** What holds for a job, and what the processes that run it add: the option of the same name says what a field means. */
 export interface CheckpointingSettings extends CheckpointingConfig {
   readonly inlineThresholdBytes: number;
-  /** null: nobody asks for one, the process that runs the job decides. */
+  /** null: no option names one; the process that runs the job decides. */
   readonly storage: StorageConfig | null;
 }
 
@@ -82,7 +82,7 @@ function intervalOf(settings: Settings, minPauseMs: number): number | null {
   return settings.overrule("checkpointing.interval", minPauseMs, because);
 }
 
-/** Barriers that overtake records are of no use where nobody waits for them. */
+/** Barriers that overtake records are of no use to a job whose subtasks do not wait for barriers. */
 function unalignedOf(settings: Settings): boolean {
   const asked = settings.get("checkpointing.unaligned");
   if (asked && settings.get("checkpointing.mode") === "at-least-once")
@@ -134,7 +134,7 @@ function tolerableFailuresOf(settings: Settings): number | null {
   return asked;
 }
 
-/** Of `storage` and `directory` the higher layer wins; in one layer they must not contradict each other. */
+/** The higher layer of `storage` and `directory` wins; in one layer they must not contradict each other. */
 export function storageOf(settings: Settings): StorageConfig | null {
   const directory = settings.get("checkpointing.directory");
   const asked = settings.get("checkpointing.storage");

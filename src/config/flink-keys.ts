@@ -113,7 +113,7 @@ export function strategyOfSpelling(spelling: string): string | undefined {
   return key !== undefined && isRestartDetail(key) ? spelling.split(".")[1] : undefined;
 }
 
-/** Where Flink's value means something else than the same text as ours. Words are read by the option itself. */
+/** Our spelling of a value that means something else in Flink. Words are read by the option itself. */
 function inOurWords(key: OptionKey, value: unknown): unknown {
   if (key === "checkpointing.iterations" && typeof value === "boolean") return value ? "force" : "refuse";
   if (key !== "checkpointing.inlineThreshold" && key !== "checkpointing.writeBuffer") return value;

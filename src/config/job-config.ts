@@ -28,11 +28,11 @@ export interface JobConfig {
 }
 
 export interface ConfigOverrides {
-  /** Of `readConfigFile`. The one place that the job's code wins over. */
+  /** The entries that `readConfigFile` found. This is the one place that the job's code wins over. */
   readonly file?: readonly Entry[] | undefined;
   /** Usually `process.env`. Only the options' variables are read; an empty one counts as not set. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
-  /** By dotted key, values as text or typed: `{ "checkpointing.interval": "1 s", "--parallelism": 4 }`. */
+  /** The flags by dotted key, values as text or typed: `{ "checkpointing.interval": "1 s", "--parallelism": 4 }`. */
   readonly flags?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -78,13 +78,13 @@ export function resolveJobConfig(
   return { config, warnings: settings.warnings, options: settings.effective() };
 }
 
-/** As far as other layers cannot mend it: each option by itself, and that it belongs to its restart strategy. */
+/** Checks what other layers cannot mend: each option by itself, and that it belongs to its restart strategy. */
 export function checkJobOptions(options: JobOptions): void {
   const settings = new Settings([layerOf(codeEntries(options))]);
   settings.refuseOptionsOfOtherStrategies(settings.get("restart.strategy"));
 }
 
-/** Of a process that has no job, or many. null: nobody asks for one. */
+/** The storage of a process that has no job, or many. null: no option names one. */
 export function resolveStorage(overrides: ConfigOverrides): StorageConfig | null {
   return storageOf(new Settings(layersOf({}, overrides)));
 }

@@ -24,14 +24,14 @@ export interface Origin {
   readonly place?: string;
 }
 
-/** As it was written. */
+/** An option as it was written. */
 export interface Entry {
   readonly spelling: string;
   readonly value: unknown;
   readonly origin: Origin;
 }
 
-/** As it is meant. */
+/** An option as it is meant: its value, checked and in our units. */
 export interface Setting {
   readonly value: unknown;
   readonly entry: Entry;
@@ -125,7 +125,7 @@ function unknownOption(entry: Entry): ConfigurationError {
   }
   const section = optionSections.find((known) => key.startsWith(`${known}.`));
   const candidates = section === undefined ? [...optionKeys, ...optionSections] : optionKeys;
-  // Someone who writes `interval` at the top most likely means `checkpointing.interval`.
+  // A user who writes `interval` at the top most likely means `checkpointing.interval`.
   const elsewhere = key.includes(".") ? undefined : optionKeys.find((known) => known.endsWith(`.${key}`));
   const near = nearest(key, candidates) ?? nearest(key, flinkKeys) ?? elsewhere;
   if (near !== undefined)
@@ -150,7 +150,7 @@ export function codeEntries(options: JobOptions): Entry[] {
     } else add(key, value);
   }
   const keys = new Set(entries.map(({ spelling }) => spelling));
-  // By its type, options without a strategy are those of exponential-delay, whatever a config file says.
+  // Options without a strategy are those of exponential-delay (their type says so), whatever a config file says.
   if (!keys.has("restart.strategy") && optionKeys.some((key) => isRestartDetail(key) && keys.has(key)))
     add("restart.strategy", jobOptions["restart.strategy"].default);
   return entries;
@@ -178,7 +178,7 @@ export function environmentEntries(environment: Readonly<Record<string, string |
     ...variableNames,
   ]);
   const names = [...keys.keys()];
-  // Without what is common to all of them: the longer a name, the more letters of it may be wrong.
+  // Names are compared without their common prefix: the longer a name, the more letters of it may be wrong.
   const bareNames = names.map((name) => name.slice(VARIABLE_PREFIX.length));
   const entries: Entry[] = [];
   for (const [name, value] of Object.entries(environment)) {

@@ -33,8 +33,8 @@ export function checkMembers(
 }
 
 /**
- * Of a plain object its fields. An instance of a class may have fields and helpers of its own, so that only its handlers
- * (`onRecord`, `onTimer`) are taken for members.
+ * The members that the user wrote. A plain object's are its fields. An instance of a class may have fields and helpers
+ * of its own, so that only its handlers (`onRecord`, `onTimer`) are taken for members.
  */
 function writtenMembers(given: object): string[] {
   const prototype: unknown = Object.getPrototypeOf(given);

@@ -12,14 +12,14 @@ export interface Kind<Value> {
   readonly check: z.ZodType<Value>;
   /** What it may be, for the documentation: "10 ms to 365 d". */
   readonly limits: string;
-  /** As people write it. */
+  /** The value as users write it. */
   readonly format: (value: Value) => string;
   readonly unit?: "ms" | "bytes";
 }
 
 export interface Option<Value> extends Kind<Value> {
   readonly default: Value;
-  /** For the documentation, where the default depends on other options. */
+  /** The default in words, for the documentation: it may depend on other options. */
   readonly defaultText: string;
 }
 
@@ -27,7 +27,7 @@ export function option<Value>(kind: Kind<Value>, standard: Value): Option<Value>
   return { ...kind, default: standard, defaultText: kind.format(standard) };
 }
 
-/** Without a default of its own; `defaultText` says what holds then. */
+/** An option without a default of its own; `defaultText` says what holds then. */
 export function derived<Value>(kind: Kind<Value>, defaultText: string): Option<Value | undefined> {
   return {
     ...kind,
@@ -57,7 +57,7 @@ export const truth: Kind<boolean> = {
   format: String,
 };
 
-/** Of what an option may say, the one thing that is built yet. */
+/** A kind of which only one value is built yet; the others are refused. */
 export function onlyYet<T extends boolean | string>(kind: Kind<T>, only: T, because: string): Kind<T> {
   return {
     ...kind,

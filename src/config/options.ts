@@ -80,7 +80,10 @@ export interface CheckpointingOptions {
    * backpressure. Default false. Exactly-once only, one checkpoint at a time.
    */
   readonly unaligned?: boolean | undefined;
-  /** With `unaligned`: begin aligned, overtake when the checkpoint is older than this. Default 0: overtake at once. */
+  /**
+   * Only with `unaligned`: barriers align first and overtake once the checkpoint is older than this. Default 0: at
+   * once.
+   */
   readonly alignedTimeout?: Duration | undefined;
   /** Taken, and always so: barriers may overtake on every edge. Only with `unaligned`. */
   readonly forceUnaligned?: boolean | undefined;
@@ -92,15 +95,16 @@ export interface CheckpointingOptions {
   /** Taken, and always so: a job never recovers from a savepoint by itself. */
   readonly preferCheckpointForRecovery?: boolean | undefined;
   /**
-   * Where checkpoints lie. Default "jetstream", an object store bucket; "filesystem" when `directory` is set. "memory"
-   * is for tests. It is one for all jobs of a coordinator, which refuses a job that asks for another one.
+   * The storage of checkpoints. Default "jetstream", an object store bucket; "filesystem" when `directory` is set.
+   * "memory" is for tests. A coordinator has one storage for all of its jobs, and refuses a job that asks for another
+   * one.
    */
   readonly storage?: "jetstream" | "filesystem" | "memory" | undefined;
   /** Directory of the storage "filesystem", shared by all processes. No default. */
   readonly directory?: string | undefined;
-  /** Where savepoints go that name no other place. No default. */
+  /** The directory of savepoints that name no other place. No default. */
   readonly savepointDirectory?: string | undefined;
-  /** As `timeout`, for savepoints. Default: `timeout`, limit 10 ms to 365 d. */
+  /** The `timeout` of savepoints. Default: `timeout`, limit 10 ms to 365 d. */
   readonly savepointTimeout?: Duration | undefined;
   /** How long a requested checkpoint or savepoint waits until the job can take one. Default 30 s, limit 10 ms to 1 d. */
   readonly readyTimeout?: Duration | undefined;
@@ -109,9 +113,9 @@ export interface CheckpointingOptions {
   /** Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below `inlineThreshold`. */
   readonly writeBuffer?: Size | undefined;
   /**
-   * Of jobs with loops (`iterate`). "refuse": no checkpoints, the job is refused unless `interval` is off. "exact": records
-   * on their way back are stored with each checkpoint; one at a time, exactly-once only. "force", as in Flink: they are not,
-   * and are lost in a failure. Default "refuse".
+   * Checkpoints of jobs with loops (`iterate`). "refuse": there are none, and the job is refused unless `interval` is
+   * off. "exact": records on their way back are stored with each checkpoint; one at a time, exactly-once only. "force",
+   * as in Flink: they are not stored, and a failure loses them. Default "refuse".
    */
   readonly iterations?: "refuse" | "force" | "exact" | undefined;
   /** Only false yet: every checkpoint holds the whole state. */
@@ -183,7 +187,7 @@ const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
-/** Of a 32-bit integer, with which Flink says "without limit". */
+/** The largest 32-bit integer, with which Flink says "without limit". */
 const COUNT_MAX = 2_147_483_647;
 
 /** Every option by its key. */

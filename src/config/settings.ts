@@ -14,15 +14,15 @@ import {
 /** One option as it holds in the end. */
 export interface EffectiveOption {
   readonly key: OptionKey;
-  /** In the smallest unit; null for "off", "unlimited" and what nobody has set. */
+  /** The value in the smallest unit; null for "off", "unlimited" and an option that is not set. */
   readonly value: unknown;
   readonly unit?: "ms" | "bytes";
-  /** As people write it. */
+  /** The value as users write it. */
   readonly text: string;
   readonly origin: Origin;
   /** How it was spelt there, where that is not `key`. */
   readonly spelling?: string;
-  /** Where the effective value is another one than what was asked for. */
+  /** What the user asked for, if the effective value is another one. */
   readonly asked?: string;
   readonly because?: string;
 }
@@ -37,7 +37,7 @@ export class Settings {
     this.#layers = withoutOverruledRestartOptions(layers);
   }
 
-  /** As the highest layer says that says anything, else the default. */
+  /** The value that the highest layer sets, else the default. */
   get<K extends OptionKey>(key: K): OptionValue<K> {
     const setting = this.#setting(key);
     return (setting === undefined ? jobOptions[key].default : setting.value) as OptionValue<K>;
@@ -72,7 +72,7 @@ export class Settings {
     return value;
   }
 
-  /** As `settle`, where somebody asked for something else and should know. */
+  /** Does what `settle` does, and warns the user, who asked for something else. */
   overrule<K extends OptionKey>(key: K, value: OptionValue<K>, because: string): OptionValue<K> {
     this.warn(key, `${text(key, this.get(key))} becomes ${text(key, value)}: ${because}`);
     return this.settle(key, value, because);

@@ -40,7 +40,7 @@ export function unpacked<T>(schema: z.ZodType<T>, bytes: Uint8Array, format = 0)
   return checked(schema, () => decodeValue(bytes), "msgpack", format);
 }
 
-/** As `unpacked`, of JSON. */
+/** The same as `unpacked`, for JSON. */
 export function parsedJson<T>(schema: z.ZodType<T>, text: Uint8Array | string, format = 0): Parsed<T> {
   const decode = () => JSON.parse(typeof text === "string" ? text : new TextDecoder().decode(text));
   return checked(schema, decode, "JSON", format);

@@ -64,7 +64,7 @@ export function defineJob(name: string, options: JobOptions, build: (job: JobBui
   return new Job(name, options, draft.finish());
 }
 
-/** Where a job begins. */
+/** The beginning of a job: its sources and loops. */
 export class JobBuilder {
   readonly #draft: JobDraft;
 

@@ -17,9 +17,9 @@ export interface OperatorOptions {
 
 export interface IterateOptions extends OperatorOptions {
   /**
-   * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. What is fed back never
-   * waits for room, because whoever makes room may be waiting for it; so only a loop that multiplies its records comes
-   * near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
+   * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. A record that is fed
+   * back never waits for room, because the subtask that would make room may be waiting for that record. So only a loop
+   * that multiplies its records comes near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
    */
   readonly waitingMax?: number | undefined;
 }
@@ -31,7 +31,9 @@ export function checkFunction(id: unknown, what: string, given: unknown): void {
   }
 }
 
-/** @throws ConfigurationError: whoever writes a function that describes something must do so at once */
+/**
+ * @throws ConfigurationError when a function that describes something answers a promise: it must describe it at once
+ */
 export function refuseDeferred(answered: unknown, key: string, what: string): void {
   if (isThenable(answered)) {
     silence(answered);

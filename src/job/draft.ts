@@ -1,5 +1,6 @@
 /**
- * A job while its author writes it: the operators so far, the streams that somebody has still to read, the loop that is open.
+ * A job while its author writes it: the operators so far, the streams that no operator reads yet, the loop that is
+ * open.
  *
  * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams (builder.ts).
  */
@@ -11,7 +12,7 @@ import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./de
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 
-/** A stream that somebody has still to read. */
+/** A stream that no operator reads yet. */
 export interface OpenEnd {
   /** The operator it comes from. */
   readonly key: string;

@@ -12,8 +12,8 @@ import type { Job, OperatorInput } from "./job.ts";
 import { describeInput, operatorsOf } from "./plan.ts";
 
 /**
- * Of operators, their kinds, connectors, states and connections, and the number of key groups. Parallelism and chaining
- * are not in it: state can move to another number of subtasks.
+ * The fingerprint of the graph: operators, their kinds, connectors, states and connections, and the number of key
+ * groups. Parallelism and chaining are not in it: state can move to another number of subtasks.
  *
  * @returns `sha256:<hex>`
  */
@@ -104,10 +104,10 @@ function chainedTo(operator: string, head: string, is: "is" | "was" = "is"): str
 }
 
 /**
- * Of the files and packages that the job is made of (P51), and of what they describe, because that may depend on where they
- * are loaded: options, operators, how they are joined, initial states. Functions are not in it: their text is that of the
- * files, and holds paths of the machine once it is compiled. Nor is the data inside connectors, since a start time may be
- * computed when the file loads.
+ * The fingerprint of the files and packages that the job is made of (P51), and of what they describe, because that may
+ * depend on where they are loaded: options, operators, how they are joined, initial states. Functions are not in it:
+ * their text is that of the files, and holds paths of the machine once it is compiled. The data inside connectors is
+ * not in it either, since a start time may be computed when the file loads.
  *
  * @returns `sha256:<hex>`
  */

@@ -1,5 +1,5 @@
 /**
- * From the author's operators to the graph that runs: parallelism settled, operators chained into vertices.
+ * Makes the graph that runs out of the author's operators: parallelism decided, operators chained into vertices.
  *
  * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by
  * key when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex. Forward between
@@ -29,7 +29,7 @@ function checkParallelism(operator: JobOperator, config: JobConfig): void {
   }
 }
 
-/** Without checkpoints an unbounded job would never commit (P19). */
+/** An unbounded job without checkpoints would never commit (P19). */
 function checkTransactionsEnd(job: Job, config: JobConfig): void {
   if (config.checkpointing.intervalMs !== null) return;
   const unbounded = sourceOf(job, "unbounded");
@@ -68,7 +68,8 @@ function transactionalSinkOf(job: Job): OperatorDefinition | undefined {
 const definitionsOf = (job: Job): OperatorDefinition[] => job.operators.map(({ definition }) => definition);
 
 /**
- * What a checkpoint of a job with loops can promise (P41). Of whoever hands the job in: a worker does as the job's record says.
+ * What a checkpoint of a job with loops can promise (P41). The client checks this when it submits the job; a worker
+ * does as the job's record says.
  *
  * @throws ConfigurationError naming the option that has to change
  */
@@ -90,8 +91,8 @@ export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
   if (mode === "at-least-once")
     refuse(
       "checkpointing.mode",
-      `is "at-least-once", where nobody waits for barriers: the records on their way back in loop "${loop}" cannot be told ` +
-        `from those of the next checkpoint. Use "exactly-once", or set checkpointing.iterations to ${force}`,
+      `is "at-least-once", where no subtask waits for barriers: the records on their way back in loop "${loop}" cannot be ` +
+        `told from those of the next checkpoint. Use "exactly-once", or set checkpointing.iterations to ${force}`,
     );
   if (maxConcurrent > 1)
     refuse(

@@ -17,7 +17,7 @@ export interface JobOperator {
   readonly definition: OperatorDefinition;
   /** None for a source; several after a union, or where the operator has several ports. */
   readonly inputs: readonly OperatorInput[];
-  /** Of the beginning of a loop: what is fed back to it, by operators that are defined later. */
+  /** What is fed back to the beginning of a loop, by operators that are defined later. */
   readonly feedback?: readonly OperatorInput[];
   /** undefined: the job's. */
   readonly parallelism: number | undefined;

@@ -71,7 +71,7 @@ function inputsOf(graph: JobGraph): (operator: string) => Inputs {
 
 const outputPlan = (tag: string | null) => (tag === null ? {} : { output: tag });
 
-/** Where there is a choice. */
+/** The port of an input, if the operator has several. */
 function portPlan(
   { details: { ports = DEFAULT_PORTS } }: OperatorDefinition,
   port: number,
@@ -220,9 +220,9 @@ function exchangeOf({ partitioner, feedback }: EdgePlan): string {
 }
 
 /**
- * Where the barriers of unaligned checkpoints may overtake records: on every edge, whatever its partitioner. A barrier is
- * noticed where it arrives, what lies in front of it is stored as records, each of which can be routed again, and
- * committables never travel over edges.
+ * The edges on which barriers of unaligned checkpoints may overtake records: all of them, whatever their partitioner. A
+ * barrier is noticed where it arrives; what lies in front of it is stored as records, each of which can be routed
+ * again; and committables never travel over edges.
  */
 function describeOvertaking(plan: GraphPlan): string {
   const rows = plan.edges.map((edge) => [edge.id, exchangeOf(edge), "barriers may overtake records"]);

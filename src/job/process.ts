@@ -41,7 +41,7 @@ export interface ProcessDefinition<
   Returned,
   ReturnedAtEnd,
 > {
-  /** By name: names are stable, a restored job finds its state by them. */
+  /** The states by name: names are stable, a restored job finds its state by them. */
   readonly state: S;
   /** Type of what is emitted, see `type`. */
   readonly output?: TypeWitness<Out>;

@@ -1,7 +1,7 @@
 /**
  * Core NATS in memory: one broker, several connections, the semantics of the real bus.
  *
- * - Delivery is asynchronous and in order. A message goes to whoever was subscribed before it was published.
+ * - Delivery is asynchronous and in order. A message goes to the subscriptions that were there before it was published.
  * - While a connection is down, what it publishes and what is sent to it is lost; requests that it has under way fail
  *   with RequestTimeoutError, new ones with DisconnectedError. Its subscriptions are in place again afterwards.
  * - Bodies are copied, as a wire would.
@@ -113,7 +113,7 @@ export class MemoryBroker {
     const handlers = [...this.#buses].flatMap((bus) => bus.handlersOf(message.subject, message.order));
     const { request } = message;
     if (request !== undefined && handlers.length === 0) {
-      const error = new NoRespondersError(`request to "${message.subject}": nobody answers there`);
+      const error = new NoRespondersError(`request to "${message.subject}": no process answers there`);
       this.#carry(() => request.fail(error), request.bus, request.bus);
     }
     for (const { bus, handler } of handlers) {
@@ -123,7 +123,7 @@ export class MemoryBroker {
       try {
         this.#carry(arrive, message.from, bus);
       } catch (error) {
-        // As on NATS: other subscribers get the message all the same, and the error ends up where nobody catches it.
+        // NATS does the same: other subscribers get the message all the same, and the error is left uncaught.
         queueMicrotask(() => {
           throw error;
         });
@@ -150,7 +150,7 @@ export class MemoryBus implements Bus {
   #connectedSince: number | undefined;
   #closed = false;
 
-  /** By `MemoryBroker.connect`. */
+  /** Called by `MemoryBroker.connect`. */
   constructor(broker: MemoryBroker, time: Required<BusTime>) {
     this.#broker = broker;
     this.#time = time;
@@ -212,7 +212,7 @@ export class MemoryBus implements Bus {
     return subscription;
   }
 
-  /** For the broker: who of this connection gets a message that was published as number `order`. */
+  /** Asked by the broker: the handlers of this connection that get a message which was published as number `order`. */
   handlersOf(subject: string, order: number): { bus: MemoryBus; handler: MessageHandler }[] {
     if (!this.connected) return [];
     return [...this.#subscriptions.entries()]
@@ -255,13 +255,13 @@ export class MemoryBus implements Bus {
     this.#broker.forget(this);
   }
 
-  /** For tests: the connection breaks. */
+  /** The connection breaks; for tests. */
   disconnect(): void {
     this.#connectedSince = undefined;
     this.#failRequests();
   }
 
-  /** For tests: the connection is back. */
+  /** The connection is back; for tests. */
   reconnect(): void {
     if (this.connected || this.#closed) return;
     this.#connectedSince = this.#time.now();

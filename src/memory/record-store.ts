@@ -2,7 +2,7 @@
 import { invariant } from "../errors.ts";
 import type { CompareAndSet, RecordStore, StoredRecord } from "../runtime/record-store.ts";
 
-/** As NATS has it, so that a key that works here works there. */
+/** The keys that NATS allows, so that a key that works here works there. */
 const legalKey = /^[-/=\w]+(\.[-/=\w]+)*$/;
 
 export class MemoryRecordStore implements RecordStore {

@@ -1,6 +1,6 @@
 /**
- * The event feed: every step of every machine and every milestone of a checkpoint, as plain data. Whoever reads it can
- * check from it alone that no commit came before its decision.
+ * The event feed: every step of every machine and every milestone of a checkpoint, as plain data. A reader of the feed
+ * can check from it alone that no commit came before its decision.
  */
 
 export interface FeedEvent {
@@ -40,6 +40,6 @@ export function readFeedEvent(line: string): FeedEvent | undefined {
 const isText = (value: unknown): boolean => typeof value === "string";
 
 export interface EventFeed {
-  /** Never blocks, never throws; events may be lost when nobody listens. */
+  /** Never blocks, never throws; events may be lost when no process listens. */
   publish(event: FeedEvent): void;
 }

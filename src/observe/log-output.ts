@@ -1,5 +1,5 @@
 /**
- * Where the lines of a log go: standard error or a file.
+ * The output of a log: standard error or a file.
  *
  * Owns: that a log neither ends nor holds up its process, whatever becomes of the disk or of the process that reads it.
  *

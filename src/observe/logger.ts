@@ -25,7 +25,7 @@ export function createLogger({ level, fields, file }: LoggerOptions): Logger {
   return pino({ level, base: fields }, new LogOutput(write, gap));
 }
 
-/** Messages for the person who waits for a command: one line of text each, to standard error. */
+/** Messages for the user of a command: one line of text each, to standard error. */
 export function createMessages(write: (line: string) => void): Logger {
   return {
     debug: () => {},

@@ -1,7 +1,7 @@
 /**
  * The troubles of one process: acts that have been failing for a few seconds, each with the reason of its latest try.
  *
- * Owns: when a trouble becomes visible and when it is over. Does not own: who retries, how it is shown (the log, the
+ * Owns: when a trouble becomes visible and when it is over. Does not own: the retries, how it is shown (the log, the
  * event feed, `status` and the terminal each read it from here).
  *
  * - TR1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the time

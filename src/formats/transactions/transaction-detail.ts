@@ -8,7 +8,10 @@ const VERSION = 1;
 /** The detail of a JetStream sink. */
 export interface StreamTransactionDetail {
   readonly version: typeof VERSION;
-  /** For each staged object, in their order: messages and end offset of each part, flat: [messages, end, messages, end, …]. */
+  /**
+   * The parts of each staged object, in order: messages and end offset of each, flat: [messages, end, messages, end,
+   * …].
+   */
   readonly segments: readonly (readonly number[])[];
   /** Base64 of the only segment, which is not staged then. */
   readonly inline?: string;
@@ -19,7 +22,7 @@ export interface FileTransactionDetail {
   readonly version: typeof VERSION;
   readonly file: string;
   readonly bytes: number;
-  /** Where it belongs, absolute: a fork may write somewhere else. */
+  /** The directory that the file belongs in, absolute: a fork may write to another one. */
   readonly directory: string;
   readonly name: string;
 }

@@ -21,7 +21,7 @@ import { makeCommonJsStrict } from "./strict-code.ts";
 const typeScript = [".ts", ".mts", ".cts"];
 const javaScript = [".js", ".mjs", ".cjs"];
 
-/** Where this package's own modules are; a stack that ends in them goes on to the user's line. */
+/** The directory of this package's own modules; a stack that ends in them goes on to the user's line. */
 const ownModules = fileURLToPath(new URL("../../", import.meta.url));
 
 const twoLines = `  import { defineJob } from "tidemark";
@@ -53,7 +53,7 @@ export interface LoadedJob {
 }
 
 /**
- * As `loadJob`, and sees which files and packages it takes.
+ * Loads a job as `loadJob` does, and sees which files and packages it takes.
  *
  * @throws ConfigurationError as `loadJob`; EnvironmentError when a file that was loaded cannot be read
  */

@@ -30,7 +30,7 @@ type RegisterHooks = (hooks: {
   resolve(specifier: string, context: { readonly parentURL?: string }, next: Resolve): Resolved;
 }) => { deregister(): void };
 
-/** For Node 20, where hooks run in a thread of their own. */
+/** The hooks for Node 20, where they run in a thread of their own. */
 const HOOK_MODULE = `
   let port;
   export function initialize(data) {

@@ -14,7 +14,7 @@ const PACKAGES = `${sep}node_modules${sep}`;
 
 let isOn = false;
 
-/** For the life of the process: job files also load modules later, inside their functions. */
+/** Stays on for the life of the process: job files also load modules later, inside their functions. */
 export function makeCommonJsStrict(): void {
   if (isOn) return;
   isOn = true;

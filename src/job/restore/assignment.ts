@@ -1,6 +1,6 @@
 /**
- * Who gets what back: the state of a checkpoint, dealt out to the subtasks of a graph with the same or other parallelisms. A pure
- * function, for recovery and for restores alike.
+ * What each subtask gets back: the state of a checkpoint, dealt out to the subtasks of a graph with the same or other
+ * parallelisms. A pure function, for recovery and for restores alike.
  *
  * - AS1 Each key group, entry, transaction and stored record comes to exactly one subtask, but for entries that are meant for
  *   several (`union`, `broadcast`) and keyed records of channels: each subtask gets those of all key groups that the former
@@ -146,12 +146,12 @@ const withEntries = (
   entries: readonly Uint8Array[],
 ): OperatorStateHandle[] => [{ ...first!, subtaskIndex, entries }];
 
-/** Where the share of part `index` begins, of `count` things in `parts` parts: the first ones get one more. */
+/** The beginning of the share of part `index`, of `count` things in `parts` parts: the first ones get one more. */
 function share(count: number, index: number, parts: number): number {
   return index * Math.floor(count / parts) + Math.min(index, count % parts);
 }
 
-/** Who takes over what subtask `index` had to itself: the same one while it is there. */
+/** The subtask that takes over what subtask `index` had to itself: the same one while it is there. */
 const heirOf = (index: number, parallelism: number): number => index % parallelism;
 
 function recordsOf(

@@ -4,13 +4,13 @@
  * A finished subtask runs none of its operators any more: it passes on the end of its input, and ignores records. So what is
  * still to come from in front of it would be lost, and if it began anew, what it did at its end would be done twice.
  *
- * The rules are those of Flink's VertexFinishedStateChecker, for each subtask instead of each vertex: operators that are
- * chained have finished together, and whoever sends records to a finished subtask has finished. An operator that the state does
- * not know, or whose state is dropped, has not.
+ * The rules are those of Flink's VertexFinishedStateChecker, for each subtask instead of each vertex: operators that
+ * are chained have finished together, and a subtask that sends records to a finished subtask has finished. An operator
+ * that the state does not know, or whose state is dropped, has not.
  */
 import type { EdgePlan, GraphPlan, SubtaskSnapshot, VertexPlan } from "../../../machines/protocol.ts";
 
-/** By operator: of each subtask, whether it has processed all of its input and run `finish`. */
+/** For each operator and each of its subtasks: whether it has processed all of its input and run `finish`. */
 export type FinishedOperators = ReadonlyMap<string, readonly boolean[]>;
 
 export function finishedOperators(plan: GraphPlan, snapshots: readonly SubtaskSnapshot[]): FinishedOperators {
@@ -43,7 +43,7 @@ export function finishedIn(
   );
 }
 
-/** Of one vertex; operators that do not agree count as not finished. */
+/** Whether one subtask of a vertex has finished; operators that do not agree count as not finished. */
 export function isFinished({ operators }: VertexPlan, index: number, finished: FinishedOperators): boolean {
   return operators.every(({ id }) => finished.get(id)?.[index] === true);
 }
