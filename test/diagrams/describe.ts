@@ -12,8 +12,8 @@ export interface TransitionLabel {
   readonly event: string;
   readonly guard: string | undefined;
   readonly actions: readonly ActionLabel[];
-  /** Of a compound state's own transitions: the inner state that they lead to, whichever was active. */
-  readonly inner?: string;
+  /** The state that it leads to, where no arrow does: an inner state of a compound one, or a state of another part. */
+  readonly to?: string;
 }
 
 export interface DiagramEdge {
@@ -41,6 +41,46 @@ export interface DiagramState {
 
 export function describeMachine(machine: AnyStateMachine): DiagramState {
   return describeState(machine, machine.root);
+}
+
+/**
+ * One part of a drawing: some of the inner states of `owner`, a machine or a state. Transitions to other states are written into
+ * their boxes. What holds in all of `owner` is written into its first part.
+ */
+export function partOf(
+  owner: DiagramState,
+  title: string,
+  states: readonly string[],
+  isFirst: boolean,
+): DiagramState {
+  const children = owner.children.filter(({ name }) => states.includes(name));
+  const inside = new Set(children.flatMap(idsIn));
+  const { entry, exit, staying, leaving } = withoutArrowsOut({ ...owner, children }, inside);
+  return {
+    ...owner,
+    ...(isFirst ? { entry, exit, staying } : { description: undefined, entry: [], exit: [], staying: [] }),
+    name: `${owner.name}: ${title}`,
+    leaving,
+    initial: children.some(({ id }) => id === owner.initial) ? owner.initial : undefined,
+    children: children.map((child) => withoutArrowsOut(child, inside)),
+  };
+}
+
+function idsIn({ id, children }: DiagramState): string[] {
+  return [id, ...children.flatMap(idsIn)];
+}
+
+function withoutArrowsOut(state: DiagramState, inside: ReadonlySet<string>): DiagramState {
+  const out = state.leaving.filter(({ to }) => !inside.has(to));
+  const written = out.flatMap(({ to, labels }) =>
+    labels.map((label) => ({ ...label, to: to.slice(to.indexOf(".") + 1) })),
+  );
+  return {
+    ...state,
+    staying: [...state.staying, ...written],
+    leaving: state.leaving.filter((edge) => !out.includes(edge)),
+    children: state.children.map((child) => withoutArrowsOut(child, inside)),
+  };
 }
 
 function describeState(machine: AnyStateMachine, node: AnyStateNode): DiagramState {
@@ -95,7 +135,7 @@ function labelOf(machine: AnyStateMachine, transition: AnyTransitionDefinition):
     event: eventType.startsWith("xstate.done.state.") ? "done" : eventType,
     guard: guardName(guard),
     actions: actions.map((action) => actionLabel(machine, action)),
-    ...(target !== source && staysIn(source, transition) && { inner: target.id.slice(source.id.length + 1) }),
+    ...(target !== source && staysIn(source, transition) && { to: target.id.slice(source.id.length + 1) }),
   };
 }
 

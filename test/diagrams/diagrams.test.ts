@@ -21,8 +21,16 @@ test("drawing is deterministic", async () => {
 });
 
 test("every state of a machine's value has its box", async () => {
-  const svg = await toSvg(describeMachine(roundMachine));
+  const svg = await toSvg([describeMachine(roundMachine)]);
   for (const id of activeIds("collecting", "round")) expect(svg).toContain(`data-id="${id}"`);
+});
+
+test("a drawing in parts shows every state once, and says where a transition goes that has no arrow", () => {
+  const job = fresh.get("machines/diagrams/job.svg")!;
+  const boxes = [...job.matchAll(/data-id="(job\.[^"]+)"/g)].map(([, id]) => id);
+  expect(boxes.length).toBeGreaterThan(20);
+  expect(new Set(boxes).size).toBe(boxes.length);
+  expect(job).toContain("recovery.impossible → stranded");
 });
 
 test("Mermaid tells events, guards and effects", () => {

@@ -4,26 +4,75 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
+import type { AnyStateMachine } from "xstate";
 import { type Discovered, discoverMachines } from "../machines/discover.ts";
-import { describeMachine } from "./describe.ts";
+import { type DiagramState, describeMachine, partOf } from "./describe.ts";
 import { toMermaid } from "./mermaid.ts";
 import { toSvg } from "./svg.ts";
 
 const README = "machines/README.md";
+
+interface Part {
+  readonly title: string;
+  /** The state whose inner ones are drawn. Default: the machine itself. */
+  readonly of?: string;
+  readonly states: readonly string[];
+}
+
+/** Machines that are too wide for a page: which of their states are drawn together. */
+const PARTS: Readonly<Record<string, readonly Part[]>> = {
+  checkpointing: [
+    { title: "at rest", states: ["stopped", "draining", "deposed"] },
+    { title: "running", states: ["running"] },
+  ],
+  job: [
+    {
+      title: "life",
+      states: ["claiming", "claimed", "recovering", "waiting", "deploying", "failing", "backingOff"],
+    },
+    { title: "run and stop", states: ["running"] },
+    { title: "settle", states: ["settling", "resettling", "stranded", "ending", "ended", "deposed"] },
+  ],
+  subtask: [
+    { title: "life", states: ["restoring", "recommitting", "restored", "failed", "closed"] },
+    { title: "input and stop", of: "running", states: ["input", "stop"] },
+    { title: "snapshot", of: "running", states: ["snapshot"] },
+    { title: "commit", of: "running", states: ["commit"] },
+  ],
+};
 
 /** File by file, what `npm run diagrams` would write now. */
 export async function drawAll(): Promise<Map<string, string>> {
   const machines = await discoverMachines();
   const files = new Map<string, string>();
   for (const discovered of machines) {
-    files.set(
-      `machines/diagrams/${nameOf(discovered)}.svg`,
-      await toSvg(describeMachine(discovered.machine)),
-    );
+    files.set(`machines/diagrams/${nameOf(discovered)}.svg`, await toSvg(partsOf(discovered.machine)));
   }
   const readme = existsSync(README) ? readFileSync(README, "utf8") : "# Machines\n";
   files.set(README, machines.reduce(withDiagram, readme));
   return files;
+}
+
+/** @throws Error when a machine has a state that none of its parts names, or a part names one that there is not */
+function partsOf(machine: AnyStateMachine): readonly DiagramState[] {
+  const whole = describeMachine(machine);
+  const parts = PARTS[machine.id];
+  if (parts === undefined) return [whole];
+  const named = parts.flatMap(({ of, states }) => (of === undefined ? states : [of]));
+  const there = whole.children.map(({ name }) => name);
+  if (sorted(named) !== sorted(there))
+    throw new Error(
+      `parts of ${machine.id} in draw.ts name ${sorted(named)}; its states are ${sorted(there)}`,
+    );
+  return parts.map((part) => {
+    const owner = part.of === undefined ? whole : whole.children.find(({ name }) => name === part.of)!;
+    const isFirst = parts.find(({ of }) => of === part.of) === part;
+    return partOf(owner, part.title, part.states, isFirst);
+  });
+}
+
+function sorted(names: readonly string[]): string {
+  return [...new Set(names)].sort().join(", ");
 }
 
 /** Replaces the text between the machine's markers; a machine without markers gets a section at the end. */

@@ -51,12 +51,12 @@ function edgesOf(state: DiagramState): string[] {
   return [...own, ...ends, ...state.children.flatMap(edgesOf)];
 }
 
-function labelText({ event, guard, actions, inner }: TransitionLabel): string {
+function labelText({ event, guard, actions, to }: TransitionLabel): string {
   const effects = actions.filter(({ effect }) => effect).map(({ name }) => name);
   const parts = [
     event,
     guard && `[${guard}]`,
-    inner && `to ${inner}`,
+    to && `to ${to}`,
     effects.length > 0 && `/ ${effects.join(", ")}`,
   ];
   return parts.filter(Boolean).join(" ");

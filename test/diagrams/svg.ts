@@ -31,7 +31,19 @@ text{font:11px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;fill:#1f
 .change{fill:#6b7280;font-style:italic}
 .edge{fill:none;stroke:#64748b}
 .label{fill:#fff;fill-opacity:.9}
-.initial{fill:#1f2937}
+.initial,.arrow{fill:#1f2937}
+@media (prefers-color-scheme:dark){
+svg{background:#0d1117}
+text{fill:#e6edf3}
+.state>rect{fill:#161b22;stroke:#8b949e}
+.state.compound>rect,.state.parallel>rect{fill:#0d1117}
+.state.active>rect{fill:#033a16;stroke:#3fb950}
+.effect{fill:#ffa657}
+.change{fill:#9da7b3}
+.edge{stroke:#8b949e}
+.label{fill:#0d1117}
+.initial,.arrow{fill:#e6edf3}
+}
 `.replaceAll("\n", "");
 
 /** Every compound state needs them: ELK inherits none of these. */
@@ -52,9 +64,49 @@ const LAYOUT = {
   "elk.spacing.edgeLabel": "4",
 };
 
-export async function toSvg(machine: DiagramState): Promise<string> {
-  const drawing = new Drawing(machine);
-  return drawing.render(await new ELK.default().layout(drawing.graph()));
+/** How to read the names, below every drawing. */
+const LEGEND: readonly Line[] = [
+  { text: "event [guard] → state: a transition, also one to a state that no arrow leads to", style: "event" },
+  { text: "! effect: an order to the host", style: "effect" },
+  { text: "= change of what the machine remembers", style: "change" },
+  { text: "thick border: final; dashed border: its states hold side by side", style: "event" },
+];
+
+/** @param parts the machine, or parts of it, which are drawn below each other */
+export async function toSvg(parts: readonly DiagramState[]): Promise<string> {
+  const drawings: Drawn[] = [];
+  for (const [i, part] of parts.entries()) {
+    const drawing = new Drawing(part, i);
+    drawings.push(drawing.draw(await new ELK.default().layout(drawing.graph())));
+  }
+  return stacked(parts[0]!.id, drawings);
+}
+
+interface Drawn {
+  readonly width: number;
+  readonly height: number;
+  readonly lines: readonly string[];
+}
+
+function stacked(name: string, drawings: readonly Drawn[]): string {
+  const legend = sizeOf(LEGEND);
+  const width = Math.ceil(Math.max(legend.width, ...drawings.map((drawn) => drawn.width)) + MARGIN);
+  const lines: string[] = [];
+  let top = 0;
+  for (const drawn of drawings) {
+    lines.push(`<g transform="translate(0,${top})">`, ...drawn.lines, "</g>");
+    top += Math.ceil(drawn.height + MARGIN);
+  }
+  const height = Math.ceil(top + legend.height + MARGIN);
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
+    `<title>${escaped(name)}</title>`,
+    `<style>${STYLE}</style>`,
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0,0L8,4L0,8z" class="arrow"/></marker></defs>',
+    ...lines,
+    `<g class="legend">${textLines(LEGEND, MARGIN, top + LINE_HEIGHT)}</g>`,
+    "</svg>\n",
+  ].join("\n");
 }
 
 class Drawing {
@@ -66,8 +118,12 @@ class Drawing {
   /** Drawn after the boxes, so that no box covers them. */
   private readonly connections: string[] = [];
 
-  constructor(machine: DiagramState) {
+  /** Its place among the parts. */
+  private readonly part: number;
+
+  constructor(machine: DiagramState, part: number) {
     this.machine = machine;
+    this.part = part;
   }
 
   graph(): ElkNode {
@@ -80,20 +136,11 @@ class Drawing {
     };
   }
 
-  render(graph: ElkNode): string {
+  draw(graph: ElkNode): Drawn {
     for (const node of graph.children ?? []) this.drawNode(node, 0, 0);
     for (const edge of graph.edges ?? []) this.drawEdge(edge);
-    const width = Math.ceil((graph.width ?? 0) + MARGIN);
-    const height = Math.ceil((graph.height ?? 0) + MARGIN);
-    return [
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
-      `<title>${escaped(this.machine.name)}</title>`,
-      `<style>${STYLE}</style>`,
-      '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0,0L8,4L0,8z" fill="#64748b"/></marker></defs>',
-      ...this.boxes,
-      ...this.connections,
-      "</svg>\n",
-    ].join("\n");
+    const { width = 0, height = 0 } = graph;
+    return { width, height, lines: [...this.boxes, ...this.connections] };
   }
 
   private node(state: DiagramState): ElkNode {
@@ -121,7 +168,7 @@ class Drawing {
   }
 
   private edge({ from, to, labels }: DiagramEdge, index: number): ElkExtendedEdge {
-    const id = `edge${index}`;
+    const id = `edge${this.part}.${index}`;
     const lines = labels.flatMap(transitionLines);
     this.labels.set(id, lines);
     const { width, height } = sizeOf(lines);
@@ -175,8 +222,8 @@ function boxLines({ name, entry, exit, staying }: DiagramState): Line[] {
   ];
 }
 
-function transitionLines({ event, guard, actions, inner }: TransitionLabel): Line[] {
-  const head = [event || (guard === undefined ? "" : "always"), guard && `[${guard}]`, inner && `→ ${inner}`]
+function transitionLines({ event, guard, actions, to }: TransitionLabel): Line[] {
+  const head = [event || (guard === undefined ? "" : "always"), guard && `[${guard}]`, to && `→ ${to}`]
     .filter(Boolean)
     .join(" ");
   return [
