@@ -29,6 +29,8 @@ interface Import {
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const FILE_LINES_MAX = 450;
+/** A folder is split by concept before it has more. Golden traces are one list, however long. */
+const FOLDER_FILES_MAX = 12;
 
 /** Files that are longer for a reason: how long they may be. */
 const LONGER: Readonly<Record<string, { readonly lines: number; readonly reason: string }>> = {
@@ -150,6 +152,7 @@ describe("the tree keeps the rules", () => {
   test("imports follow the table", () => expect(forbiddenImports(code)).toEqual([]));
   test("no cycle of imports between rooms", () => expect(roomCycles(code)).toEqual([]));
   test(`no file of code has more than ${FILE_LINES_MAX} lines`, () => expect(longFiles(code)).toEqual([]));
+  test(`no folder has more than ${FOLDER_FILES_MAX} files`, () => expect(wideFolders(tree)).toEqual([]));
   test("no file is named after nothing", () => expect(emptyNames(only(tree, /\.ts$/))).toEqual([]));
   test("no timer that fires at once when it is long", () => expect(shortTimers(code)).toEqual([]));
   test("time, turns and chance come from outside where jobs run", () => expect(ownTime(code)).toEqual([]));
@@ -203,6 +206,12 @@ describe("each rule fires", () => {
 
   test("long files", () => {
     expect(longFiles(spoiled("src/a.ts", "\n".repeat(FILE_LINES_MAX + 1)))).toHaveLength(1);
+  });
+
+  test("wide folders", () => {
+    const files = Array.from({ length: FOLDER_FILES_MAX + 1 }, (_, i) => [`src/state/${i}.ts`, ""] as const);
+    expect(wideFolders(new Map(files))).toEqual([expect.stringContaining("src/state: 13 files")]);
+    expect(wideFolders(new Map(files.slice(1)))).toEqual([]);
   });
 
   test.each(["src/utils.ts", "test/common/a.ts", "src/state/lock-manager.ts"])("names: %s", (file) => {
@@ -374,6 +383,15 @@ function outlived(file: string, files: Tree): string[] {
   return lines <= FILE_LINES_MAX
     ? [`${file}: ${lines} lines: remove it from LONGER in test/layout.test.ts`]
     : [];
+}
+
+function wideFolders(files: Tree): string[] {
+  const counts = new Map<string, number>();
+  for (const folder of [...only(files, /^(src|machines|test|docs|docker)\//).keys()].map(dirname))
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  return [...counts]
+    .filter(([folder, count]) => count > FOLDER_FILES_MAX && !folder.endsWith("/traces"))
+    .map(([folder, count]) => `${folder}: ${count} files, at most ${FOLDER_FILES_MAX}: split it by concept`);
 }
 
 function emptyNames(files: Tree): string[] {
