@@ -13,6 +13,7 @@ export default defineConfig({
     testTimeout: HOUR_MS,
     hookTimeout: HOUR_MS / 4,
     teardownTimeout: HOUR_MS / 4,
+    globalSetup: "./test/support/servers/bundle.ts",
     runner: "./test/support/suite/patient-runner.ts",
     expect: { poll: { timeout: WAIT_BOUND_MS, interval: 20 } },
     pool: "forks",

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { compile } from "../support/servers/compiled.ts";
 import { type Probe, type Row, rowsOf } from "./comparison/probe.ts";
 import { comparisonAsJson, describeComparison, exitCodeOf } from "./comparison/report.ts";
 import { type ComparedRow, compare, type Sides } from "./comparison/rounds.ts";
@@ -56,7 +55,6 @@ describe("the other copy", () => {
   });
 
   test("runs this bench's job with its own engine, and stays as it was", () => {
-    compile();
     const root = copyWith("runnable", "package.json");
     symlinkSync(join(ROOT, "node_modules"), join(root, "node_modules"));
     for (const part of ["src", "machines"])

@@ -10,7 +10,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { JobRecord } from "../../machines/protocol.ts";
 import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compile, compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { publishAll, readAll, type StoredMessage } from "../support/servers/streams.ts";
 import {
@@ -78,7 +78,6 @@ export function succeeded(report: ChaosReport): boolean {
 }
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  compile();
   const directory = mkdtempSync(join(tmpdir(), `tidemark-chaos-${options.seed}-`));
   const server = await startTestServer();
   try {
@@ -106,7 +105,7 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
     url: server.url,
     directory,
     job: "chaos",
-    jobFile: compiled("test/chaos/jobs/keyed-count.ts"),
+    jobFile: bundled("test/chaos/jobs/keyed-count.ts"),
     environment: { CHAOS_RATE: String(RATE), CHAOS_HEARTBEAT_TIMEOUT_MS: String(SLEEP_NOTICED_MS) },
     logLevel: "debug",
   });

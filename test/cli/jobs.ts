@@ -1,5 +1,5 @@
 /** Job files as a user would write them, and what their output must be. */
-import { compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 
 export interface CountingJob {
   readonly name?: string;
@@ -30,7 +30,7 @@ export function countingJob(job: CountingJob, language: "ts" | "js" = "js"): str
   const generator = `generatorSource({ count: ${count}, ${rate}splits: 2, generate: (index${typed(": number")})${typed(": Seen")} => ({ number: index }) })`;
   const source = held ? `throttled(${generator}, ${heldPace(job)})` : generator;
   const imported = held
-    ? `import { fileURLToPath } from "node:url";\nimport { throttled } from "${compiled("test/support/graphs/throttled-source.ts")}";\n`
+    ? `import { fileURLToPath } from "node:url";\nimport { throttled } from "${bundled("test/support/graphs/throttled-source.ts")}";\n`
     : "";
   return `${imported}import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
 ${typed("\ninterface Seen {\n  readonly number: number;\n}\n")}

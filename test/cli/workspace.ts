@@ -4,14 +4,13 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeF
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { BUNDLE, bundled } from "../support/servers/compiled.ts";
 import { SpareClock, WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { until as waitUntil } from "../support/until.ts";
 import { RELEASE_FILE } from "./jobs.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const LOOK_EVERY_MS = 1000;
-export const mainFile = join(root, "dist/src/cli/main.js");
+export const mainFile = bundled("src/cli/main.ts");
 
 export interface Ended {
   readonly code: number | null;
@@ -98,7 +97,7 @@ export class Workspace {
   static async create(): Promise<Workspace> {
     const workspace = new Workspace(realpathSync(await mkdtemp(join(tmpdir(), "tidemark-cli-"))));
     mkdirSync(workspace.path("node_modules"));
-    symlinkSync(root, workspace.path("node_modules/tidemark"));
+    symlinkSync(BUNDLE, workspace.path("node_modules/tidemark"));
     return workspace;
   }
 
@@ -115,7 +114,7 @@ export class Workspace {
   shell(line: string, server = ""): string {
     const bin = this.path("bin");
     mkdirSync(bin, { recursive: true });
-    const tool = join(root, "dist/test/support/servers/nats-tool.js");
+    const tool = bundled("test/support/servers/nats-tool.ts");
     writeFileSync(join(bin, "nats"), `#!/bin/sh\nexec "${process.execPath}" "${tool}" "$@"\n`, {
       mode: 0o755,
     });

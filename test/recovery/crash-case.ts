@@ -9,7 +9,7 @@ import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { checkOutput, type OutputAt } from "../chaos/checkers.ts";
 import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import type { TestProcess } from "../support/servers/processes.ts";
 import { Processes } from "../support/servers/processes.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
@@ -218,7 +218,7 @@ export class CrashBench {
 
   #component(name: string): Component {
     return new Component(
-      this.#processes.start({ name, script: compiled("test/recovery/component.ts"), args: [] }),
+      this.#processes.start({ name, script: bundled("test/recovery/component.ts"), args: [] }),
     );
   }
 

@@ -7,13 +7,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
 import { decodeValue } from "../../src/formats/codec.ts";
 import { type Steps, stepsOf } from "../support/graphs/collatz.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compile, compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
 
@@ -23,9 +23,7 @@ const KILLS = 3;
 let server: TestServer;
 let cluster: TestCluster;
 let directory: string;
-const jobFile = compiled("test/recovery/jobs/collatz.ts");
-
-beforeAll(compile);
+const jobFile = bundled("test/recovery/jobs/collatz.ts");
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-iterations-"));
@@ -104,7 +102,7 @@ test("force: only records on their way back are missing, and nothing comes twice
 });
 
 test("by default it is refused before it begins, with what to do", async () => {
-  const args = [compiled("src/cli/main.ts"), "submit", jobFile, "--server", server.url];
+  const args = [bundled("src/cli/main.ts"), "submit", jobFile, "--server", server.url];
   const refused = await promisify(execFile)(process.execPath, args).catch((error: unknown) => error);
   expect(refused).toMatchObject({ code: 2 });
   const { stderr } = refused as { readonly stderr: string };

@@ -5,14 +5,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Manifest } from "../../machines/protocol.ts";
 import { openCluster } from "../../src/cli/assembly.ts";
 import { decodeValue } from "../../src/formats/codec.ts";
 import { checkOutput } from "../chaos/checkers.ts";
 import { inputRecords, inputSubject, type OutputRecord } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compile, compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import type { TestProcess } from "../support/servers/processes.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
@@ -24,9 +24,7 @@ const KEYS = 40;
 let server: TestServer;
 let cluster: TestCluster;
 let directory: string;
-const jobFile = compiled("test/recovery/jobs/slow-count.ts");
-
-beforeAll(compile);
+const jobFile = bundled("test/recovery/jobs/slow-count.ts");
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-overtaking-"));

@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { JobReport } from "../../src/control/messages.ts";
 import { checkOutput } from "../chaos/checkers.ts";
 import { inputRecords, inputSubject, type OutputRecord, splitOf } from "../support/graphs/keyed-count.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compile, compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import type { TestProcess } from "../support/servers/processes.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
@@ -24,8 +24,6 @@ let directory: string;
 /** Of the processes. Without more, one that is gone is noticed, and one that is slow is not taken for dead. */
 const environment: Record<string, string> = {};
 
-beforeAll(compile);
-
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-processes-"));
   server = await startTestServer();
@@ -33,7 +31,7 @@ beforeEach(async () => {
     url: server.url,
     directory,
     job: "chaos",
-    jobFile: compiled("test/chaos/jobs/keyed-count.ts"),
+    jobFile: bundled("test/chaos/jobs/keyed-count.ts"),
     environment,
   });
   const manager = await cluster.nats.manager();

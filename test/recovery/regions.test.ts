@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { JobReport } from "../../src/control/messages.ts";
 import { TestCluster } from "../support/servers/cluster.ts";
-import { compile, compiled } from "../support/servers/compiled.ts";
+import { bundled } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
@@ -17,12 +17,10 @@ let server: TestServer;
 let cluster: TestCluster;
 let directory: string;
 
-beforeAll(compile);
-
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-regions-"));
   server = await startTestServer();
-  const jobFile = compiled("test/recovery/jobs/two-regions.ts");
+  const jobFile = bundled("test/recovery/jobs/two-regions.ts");
   cluster = await TestCluster.open({ url: server.url, directory, job: "copies", jobFile });
   const manager = await cluster.nats.manager();
   await manager.streams.add({ name: "IN", subjects: ["in.*"] });

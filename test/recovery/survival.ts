@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { compile } from "../support/servers/compiled.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { CrashBench, type CrashCase } from "./crash-case.ts";
 import type { FaultSpec, When } from "./fault-points.ts";
@@ -36,7 +35,6 @@ export function useBench(): () => CrashBench {
   let directory: string | undefined;
 
   beforeAll(async () => {
-    compile();
     server = await startTestServer();
     nats = await connectNats({ servers: server.url, name: "test" });
     directory = mkdtempSync(join(tmpdir(), "tidemark-recovery-"));

@@ -30,15 +30,17 @@ afterEach(async () => {
 });
 
 /** A job that ends when the test lets it. */
-const write = (job: Partial<CountingJob> & { count: number }, file = "job.ts") =>
+const write = (job: Partial<CountingJob> & { count: number }, file = "job.mjs") =>
   workspace.write(
     file,
-    countingJob(
-      { options: 'restart: { initialBackoff: "100ms" }', ratePerSecond: 2_000, held: true, ...job },
-      "ts",
-    ),
+    countingJob({
+      options: 'restart: { initialBackoff: "100ms" }',
+      ratePerSecond: 2_000,
+      held: true,
+      ...job,
+    }),
   );
-const startWorkers = (file = "job.ts") => {
+const startWorkers = (file = "job.mjs") => {
   for (let i = 0; i < 2; i++) parts.push(workspace.start(here("worker", file, "--slots", "1")));
 };
 const report = (job = "counting") => createClient(cluster).status(job);
@@ -60,7 +62,7 @@ const ends = (status: string, job?: string) => {
 };
 const lines = () => workspace.lines("out");
 
-async function started(file = "job.ts"): Promise<void> {
+async function started(file = "job.mjs"): Promise<void> {
   expect(await asks("submit", file)).toMatchObject({ code: 0 });
   startWorkers(file);
   await runs();
@@ -68,7 +70,7 @@ async function started(file = "job.ts"): Promise<void> {
 
 /** Workers end by themselves with their job. */
 async function restored(...more: string[]): Promise<void> {
-  const answer = await asks("restore", "job.ts", ...more);
+  const answer = await asks("restore", "job.mjs", ...more);
   expect(answer).toMatchObject({ code: 0, stderr: "" });
   startWorkers();
 }
@@ -81,7 +83,7 @@ describe("stop with a savepoint, and go on from it", () => {
     const location = String(stopped.location);
     expect(location).toMatch(/^\/.*\/savepoints\/counting-savepoint-\d+-[0-9a-f]{8}$/);
     expect((await report())?.status).toBe("stopped");
-    const again = await asks("submit", "job.ts");
+    const again = await asks("submit", "job.mjs");
     expect(again.code).toBe(4);
     expect(again.stderr).toMatch(
       `was stopped with savepoint ${location}; go on with "tidemark restore FILE --from`,
@@ -94,7 +96,7 @@ describe("stop with a savepoint, and go on from it", () => {
     await ends("finished");
     expect(wrongCounts(lines(), COUNT)).toEqual([]);
     // It is its user's: still there, and good for another fork.
-    const { code, stdout } = await asks("restore", "job.ts", "--from", location, "--dry-run");
+    const { code, stdout } = await asks("restore", "job.mjs", "--from", location, "--dry-run");
     expect({ code, stdout }).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^ *count +matched +count/m),
@@ -108,7 +110,7 @@ describe("stop with a savepoint, and go on from it", () => {
     await restored("--from", String(location), "--claim");
     await ends("finished");
     expect(wrongCounts(lines(), COUNT)).toEqual([]);
-    const gone = await asks("restore", "job.ts", "--from", String(location), "--fresh");
+    const gone = await asks("restore", "job.mjs", "--from", String(location), "--fresh");
     expect(gone.code).toBe(4);
     expect(gone.stderr).toMatch("there is no savepoint at");
   });
@@ -119,7 +121,7 @@ describe("stop with a savepoint, and go on from it", () => {
     expect(drained).toBe(true);
     const output = lines();
     expect(wrongCounts(output, output.length)).not.toEqual([expect.stringContaining("twice")]);
-    const answer = await asks("restore", "job.ts", "--from", String(location));
+    const answer = await asks("restore", "job.mjs", "--from", String(location));
     expect(answer.code).toBe(4);
     expect(answer.stderr).toMatch("the job was drained");
   });
@@ -152,11 +154,11 @@ test("a savepoint beside checkpoints; two at once; the job goes on; dispose", as
 });
 
 test("a fork under another name begins where the savepoint was taken", async () => {
-  write({ count: COUNT, name: "fork", directory: "out-fork" }, "fork.ts");
+  write({ count: COUNT, name: "fork", directory: "out-fork" }, "fork.mjs");
   await started();
   const { location } = await json("savepoint", "counting", "--to", savepoints);
-  expect(await asks("restore", "fork.ts", "--from", String(location))).toMatchObject({ code: 0 });
-  startWorkers("fork.ts");
+  expect(await asks("restore", "fork.mjs", "--from", String(location))).toMatchObject({ code: 0 });
+  startWorkers("fork.mjs");
   await Promise.all([ends("finished"), ends("finished", "fork")]);
   expect(wrongCounts(lines(), COUNT)).toEqual([]);
   const forked = workspace.lines("out-fork");
@@ -176,9 +178,9 @@ test("a retained checkpoint of a canceled job can be restored", async () => {
   await started();
   expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
   await ends("canceled");
-  const again = await asks("submit", "job.ts");
+  const again = await asks("submit", "job.mjs");
   expect(again.stderr).toMatch('restore FILE --from checkpoint:counting"');
-  const unknown = await asks("restore", "job.ts", "--from", "checkpoint:counting/999999");
+  const unknown = await asks("restore", "job.mjs", "--from", "checkpoint:counting/999999");
   expect(unknown).toMatchObject({ code: 4 });
   expect(unknown.stderr).toMatch(/job counting \(canceled\) keeps these checkpoints: \d+/);
   await restored("--from", "checkpoint:counting");
@@ -230,9 +232,10 @@ describe("the leading coordinator is killed while somebody waits, and another on
       const killed = killAt(moment, leader);
       const { location } = await json("savepoint", "counting", "--to", savepoints);
       await killed;
-      write({ count: COUNT, name: "fork" }, "fork.ts");
-      expect(await asks("restore", "fork.ts", "--from", String(location), "--dry-run")).toMatchObject({
+      write({ count: COUNT, name: "fork" }, "fork.mjs");
+      expect(await asks("restore", "fork.mjs", "--from", String(location), "--dry-run")).toMatchObject({
         code: 0,
+        stderr: "",
       });
       await runs();
       const stopped = await json("stop", "counting", "--to", savepoints);
@@ -276,7 +279,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     workspace.write("file", "");
     await refused(["stop", "counting", "--to", workspace.path("file")], 4, "there is a file of this name");
     await comesTo((now) => now.phase === "running.processing", "running again");
-    await refused(["restore", "job.ts", "--from", "/nowhere/at-all"], 4, "job counting is running already");
+    await refused(["restore", "job.mjs", "--from", "/nowhere/at-all"], 4, "job counting is running already");
     expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
     await ends("canceled");
   });
@@ -286,7 +289,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
     const { location } = await json("stop", "counting", "--to", savepoints);
     const refused = async (from: string, words: string | RegExp, ...more: string[]) => {
       for (const dry of [[], ["--dry-run"]]) {
-        const answer = await asks("restore", "job.ts", "--from", from, ...more, ...dry);
+        const answer = await asks("restore", "job.mjs", "--from", from, ...more, ...dry);
         expect(answer.stderr).toMatch(words);
         expect(answer.code).toBe(4);
       }
@@ -299,7 +302,7 @@ describe("what cannot work is refused in words, and changes nothing", () => {
 
     write({ count: COUNT, operator: "tally" });
     await refused(at, /operator count has state \(count\) and is not in the job.*--drop count/s);
-    const shown = await asks("restore", "job.ts", "--from", at, "--drop", "count", "--dry-run");
+    const shown = await asks("restore", "job.mjs", "--from", at, "--drop", "count", "--dry-run");
     expect(shown).toMatchObject({ code: 0, stderr: "" });
     expect(shown.stdout).toMatch(/^ *count +dropped +count/m);
     expect(shown.stdout).toMatch(/^ *tally +new/m);

@@ -21,16 +21,18 @@ let cluster: Cluster;
 beforeEach(() => {
   ({ workspace, cluster } = shared);
   workspace.write(
-    "job.ts",
-    countingJob(
-      { count: COUNT, ratePerSecond: RATE, held: true, options: 'restart: { initialBackoff: "100ms" }' },
-      "ts",
-    ),
+    "job.mjs",
+    countingJob({
+      count: COUNT,
+      ratePerSecond: RATE,
+      held: true,
+      options: 'restart: { initialBackoff: "100ms" }',
+    }),
   );
 });
 
 const coordinator = (...more: string[]) => workspace.start(here("coordinator", ...more));
-const worker = (...more: string[]) => workspace.start(here("worker", "job.ts", "--slots", "1", ...more));
+const worker = (...more: string[]) => workspace.start(here("worker", "job.mjs", "--slots", "1", ...more));
 const health = async (port: number): Promise<Record<string, unknown>> => {
   const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
   return answer === undefined ? {} : ((await answer.json()) as Record<string, unknown>);
@@ -75,7 +77,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
     () => "one leader and one standby",
   );
 
-  const submitted = await workspace.run(here("submit", "job.ts", "--json"));
+  const submitted = await workspace.run(here("submit", "job.mjs", "--json"));
   expect(submitted).toMatchObject({ code: 0, stderr: "" });
   expect(JSON.parse(submitted.stdout)).toEqual({ job: "counting", submitted: true });
   expect((await workspace.run(here("status", "counting"))).stdout).toMatch(
@@ -98,12 +100,12 @@ test("one leads and one stands by; submit, status, cancel", async () => {
   expect(listed.stdout).toMatch(/^JOB +STATUS +GENERATION +CHECKPOINT +AGE +SIZE$/m);
   expect(listed.stdout).toMatch(/^counting +running +1 +\d+ +\d+ s +\d.* K?i?B$/m);
 
-  const again = await workspace.run(here("submit", "job.ts"));
+  const again = await workspace.run(here("submit", "job.mjs"));
   expect(again).toMatchObject({ code: 4, stdout: "" });
   expect(again.stderr).toMatch(
     'job counting is running already (generation 1); watch it with "tidemark status counting"',
   );
-  const runAgain = await workspace.run(here("run", "job.ts"));
+  const runAgain = await workspace.run(here("run", "job.mjs"));
   expect(runAgain).toMatchObject({ code: 4, stdout: "" });
   expect(runAgain.stderr).toMatch("job counting is running already");
   expect(runAgain.stderr.match(/^tidemark: /gm)).toHaveLength(1);
@@ -111,7 +113,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
   const canceled = await workspace.run(here("cancel", "counting"));
   expect(canceled).toMatchObject({ code: 0, stdout: "job counting is canceled\n", stderr: "" });
   await ends("canceled");
-  const resubmitted = await workspace.run(here("submit", "job.ts"));
+  const resubmitted = await workspace.run(here("submit", "job.mjs"));
   expect(resubmitted.code).toBe(4);
   expect(resubmitted.stderr).toMatch("job counting was canceled; start it over with --fresh");
   for (const part of [...workers, first!, second!]) await stop(part);
@@ -120,7 +122,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
 test("kill -9 of leader, worker and client: the job ends, and its output is exact", async () => {
   const ports = [await freePort(), await freePort()] as const;
   const coordinators = ports.map((port) => coordinator("--health-port", String(port)));
-  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  expect((await workspace.run(here("submit", "job.mjs"))).code).toBe(0);
   const workers = [worker(), worker(), worker()];
   await comesTo((now) => now.checkpoints.completed > 0, "a checkpoint");
 
@@ -150,26 +152,26 @@ test("a worker with another checkpoint storage or directory is turned away; the 
   const place = workspace.path("checkpoints");
   const elsewhere = workspace.path("elsewhere");
   const leader = workspace.start(here("coordinator", "--checkpoint-dir", place));
-  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  expect((await workspace.run(here("submit", "job.mjs"))).code).toBe(0);
   symlinkSync(place, workspace.path("mounted"));
   const workers = [place, workspace.path("mounted")].map((directory) =>
-    workspace.start(here("worker", "job.ts", "--slots", "1", "--checkpoint-dir", directory)),
+    workspace.start(here("worker", "job.mjs", "--slots", "1", "--checkpoint-dir", directory)),
   );
   await comesTo((now) => isThere(now) && now.workers.length === 2, "both workers");
 
-  const other = workspace.start(here("worker", "job.ts", "--checkpoint-dir", elsewhere));
+  const other = workspace.start(here("worker", "job.mjs", "--checkpoint-dir", elsewhere));
   await comesTo(
     (now) => now.troubles.some(({ what }) => /worker \w+ has the same checkpoint directory/.test(what)),
     "the trouble",
   );
-  const without = await workspace.run(here("worker", "job.ts"));
+  const without = await workspace.run(here("worker", "job.mjs"));
   expect(without.code).toBe(4);
   expect(without.stderr).toMatch(
     /^tidemark: worker \w+ keeps checkpoints of job counting in object store bucket/m,
   );
   expect(without.stderr).toMatch(`the coordinator keeps them in directory ${place}`);
   // Where nobody can write, not even a superuser.
-  for (const role of [["coordinator"], ["worker", "job.ts"]]) {
+  for (const role of [["coordinator"], ["worker", "job.mjs"]]) {
     const readOnly = await workspace.run(here(...role, "--checkpoint-dir", "/proc"));
     expect(readOnly.code).toBe(2);
     expect(readOnly.stderr).toMatch(
@@ -197,29 +199,29 @@ test("a worker with another checkpoint storage or directory is turned away; the 
 });
 
 test("a worker with another version of the job is turned away, and says so", async () => {
-  const text = workspace.read("job.ts").replace("state.count.get() + 1", "state.count.get() + step");
+  const text = workspace.read("job.mjs").replace("state.count.get() + 1", "state.count.get() + step");
   const copy = async (step: number): Promise<Workspace> => {
     const made = await Workspace.create();
-    made.write("job.ts", `import { step } from "./step.ts";\n${text}`);
+    made.write("job.mjs", `import { step } from "./step.ts";\n${text}`);
     made.write("step.ts", `export const step = ${step};\n`);
     return made;
   };
   const [submitted, same, newer] = [await copy(1), await copy(1), await copy(2)];
   const leader = coordinator();
-  expect((await submitted.run(here("submit", "job.ts"))).code).toBe(0);
-  const refused = await newer.run(here("worker", "job.ts"));
+  expect((await submitted.run(here("submit", "job.mjs"))).code).toBe(0);
+  const refused = await newer.run(here("worker", "job.mjs"));
   expect(refused.code).toBe(4);
   expect(refused.stderr).toMatch(
     /^tidemark: worker \w+ has loaded another version of job counting than the one submitted \(code sha256:\w+, submitted sha256:\w+\)/m,
   );
   expect(refused.stderr).toContain("other content than submitted: step.ts; start the workers from");
 
-  const wider = await submitted.run(here("worker", "job.ts", "--parallelism", "3"));
+  const wider = await submitted.run(here("worker", "job.mjs", "--parallelism", "3"));
   expect(wider.code).toBe(4);
   expect(wider.stderr).toMatch(/numbers has 3 subtasks there, 2 submitted.*give both the same --parallelism/);
 
   expect(leader.child.exitCode).toBeNull();
-  const workers = [submitted, same].map((copied) => copied.start(here("worker", "job.ts", "--slots", "1")));
+  const workers = [submitted, same].map((copied) => copied.start(here("worker", "job.mjs", "--slots", "1")));
   await comesTo((now) => now.workers.length === 2, "two workers");
   for (const copied of [submitted, same]) copied.release();
   await ends("finished");
@@ -231,7 +233,7 @@ test("a worker with another version of the job is turned away, and says so", asy
 
 test("SIGTERM of one worker moves its work to the others", async () => {
   const leader = coordinator();
-  expect((await workspace.run(here("submit", "job.ts"))).code).toBe(0);
+  expect((await workspace.run(here("submit", "job.mjs"))).code).toBe(0);
   const leaving = worker("--slots", "2");
   await comesTo((now) => now.checkpoints.completed > 0, "a checkpoint");
   const staying = worker("--slots", "2");

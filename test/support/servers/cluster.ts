@@ -20,7 +20,7 @@ import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
 import { WAIT_BOUND_MS } from "../suite/patience.ts";
 import { GiveUpError, until } from "../until.ts";
-import { compiled } from "./compiled.ts";
+import { bundled } from "./compiled.ts";
 import { Processes, type TestProcess } from "./processes.ts";
 
 export interface ClusterOptions {
@@ -76,7 +76,7 @@ export class TestCluster {
     const more = role === "worker" ? [jobFile, "--slots", String(slots)] : [];
     return this.processes.start({
       name,
-      script: compiled("src/cli/main.ts"),
+      script: bundled("src/cli/main.ts"),
       args: [role, ...more, ...this.#connection, "--log-level", logLevel],
       ...(environment === undefined ? {} : { environment }),
     });
@@ -84,7 +84,7 @@ export class TestCluster {
 
   async submit(...flags: string[]): Promise<void> {
     const { jobFile, environment } = this.#options;
-    const args = [compiled("src/cli/main.ts"), "submit", jobFile, ...this.#connection, ...flags];
+    const args = [bundled("src/cli/main.ts"), "submit", jobFile, ...this.#connection, ...flags];
     await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...environment } });
   }
 
