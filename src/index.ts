@@ -14,7 +14,7 @@ export type { GeneratorSourceOptions } from "./connectors/generator-source.ts";
 export { generatorSource } from "./connectors/generator-source.ts";
 export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
-export type { JetstreamSourceOptions } from "./connectors/jetstream/source.ts";
+export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { Committable, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {

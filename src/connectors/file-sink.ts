@@ -338,7 +338,7 @@ async function publish(publication: Publication): Promise<void> {
   const finalPath = folder.finalPath(at, checkpointId);
   let isHidden = await assertThere(publication, finalPath);
   if (standing.checkpointId < checkpointId) await say(0);
-  // Who finds it gone was too late (FK3), or it is lost.
+  // A file that is gone was published by another process, and this one came too late (FK3); or it is lost.
   while (isHidden && !(await folder.publish(detail.file, finalPath)))
     isHidden = await assertThere(publication, finalPath);
   if (!isHidden) await folder.syncVisible();

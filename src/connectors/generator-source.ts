@@ -31,7 +31,7 @@ export interface GeneratorSourceOptions<T> {
    * same seed and index, and is valid only during the call.
    */
   readonly generate: (index: number, random: Random) => T;
-  /** Of all splits together. Default: as fast as they are read. */
+  /** Records per second of all splits together. Default: as fast as they are read. */
   readonly ratePerSecond?: number;
   /** Split number s of n makes the records s, s+n, s+2n, … Default 1. */
   readonly splits?: number;

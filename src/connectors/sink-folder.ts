@@ -36,7 +36,7 @@ export class SinkFolder {
   readonly files: SinkFiles;
   /** Absolute. */
   readonly directory: string;
-  /** Of every file, first. */
+  /** The first part of every file's name. */
   readonly name: string;
   readonly #hidden: string;
 
@@ -58,7 +58,9 @@ export class SinkFolder {
     }
   }
 
-  /** As `provide`, but nothing stays: what can be written is tried in the nearest directory that exists. */
+  /**
+   * Checks what `provide` does and makes nothing: whether it can write is tried in the nearest directory that exists.
+   */
   async assertProvidable(): Promise<void> {
     try {
       let path = this.#hidden;

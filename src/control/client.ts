@@ -37,7 +37,10 @@ export interface ControlClientOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 2000;
-/** At last: a leader that is slow because many ask shall not work for those who have stopped listening, only to be asked again. */
+/**
+ * The longest time for one answer. It is long, because a leader that is slow (many clients ask) should not answer
+ * clients that have stopped listening and then ask again.
+ */
 const REQUEST_TIMEOUT_MS_MAX = 10_000;
 const RETRY_MS = 200;
 /** Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work. */
@@ -103,7 +106,7 @@ export class ControlClient {
   }
 
   /**
-   * As `cancel`.
+   * Asks the leader to suspend the job, as `cancel` asks it to cancel the job.
    * @throws RequestRefusedError when the job is ending in another way already
    */
   async suspend(job: string): Promise<void> {

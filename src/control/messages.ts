@@ -49,7 +49,7 @@ export interface WorkerRegistration {
   /** Random per process start (P5). */
   readonly worker: string;
   readonly codeFingerprint: string;
-  /** Of every vertex as this worker builds the job: options at its start may change it. */
+  /** The parallelism of every vertex as this worker builds the job: options at its start may change it. */
   readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   readonly processId: number;
@@ -64,7 +64,7 @@ export interface WorkerRegistration {
 /** The checkpoint directory of a worker, and what proves that it is the leader's (P53). */
 export interface OfferedDirectory {
   readonly host: string;
-  /** As the worker names it. */
+  /** The directory's path as the worker names it. */
   readonly path: string;
   /** Name of the note that the worker leaves there when it is asked for a proof. */
   readonly note: string;
@@ -113,8 +113,8 @@ export type LeaderRequest =
     };
 
 /**
- * A checkpoint or savepoint that somebody waits for: sent again until the answer is its outcome. `request` is random and
- * names it.
+ * A checkpoint or savepoint that a client waits for. The client sends it again until the answer is its outcome.
+ * `request` is random and names it.
  */
 export interface SnapshotRequest {
   readonly type: "job.snapshot";
@@ -123,7 +123,7 @@ export interface SnapshotRequest {
   readonly kind: "checkpoint" | "savepoint";
   /** Directory or `nats:<bucket>` for the savepoint; null: the job's `checkpointing.savepointDirectory`. */
   readonly directory: string | null;
-  /** What follows the savepoint. `drain`: sources end first, and nobody goes on from it. */
+  /** What follows the savepoint. `drain`: sources end first, and no job goes on from it. */
   readonly then: "go-on" | "stop" | "drain" | "cancel";
 }
 
@@ -134,7 +134,9 @@ export type RequestOutcome =
 
 /** What a new job starts from. */
 export interface RestoreRequest {
-  /** Of a savepoint, or `checkpoint:<job>` or `checkpoint:<job>/<id>` of a checkpoint that a job has left. */
+  /**
+   * The place of a savepoint; or `checkpoint:<job>` or `checkpoint:<job>/<id>` for a checkpoint that a job has left.
+   */
   readonly location: string;
   readonly mode: "claim" | "no-claim";
   /** Operators whose state is given up. */
@@ -188,7 +190,7 @@ export interface SubtaskReport {
   readonly state: string;
   /** Records taken from the source or the input channels in this generation. */
   readonly recordsIn: number;
-  /** Of a source: input that was gone before it was read and was skipped, since the job began; null: none. */
+  /** Input that was gone before a source read it and that it skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
   /** The checkpoints that were triggered and are neither completed nor aborted, oldest first; of many the newest ones. */
   readonly checkpoints: readonly SubtaskProgress[];
@@ -198,7 +200,7 @@ export interface SubtaskReport {
 export interface SubtaskProgress {
   readonly checkpointId: number;
   readonly phase: "waiting-for-barrier" | "aligning" | "uploading" | "acknowledged";
-  /** Where the barriers come from that are still missing; of a source nothing. */
+  /** The senders of the barriers that are still missing; a source has none. */
   readonly missingChannels: readonly string[];
 }
 
@@ -279,13 +281,13 @@ export interface JobReport {
   readonly waitingFor: string;
   /** At most twenty, oldest first. */
   readonly troubles: readonly JobTrouble[];
-  /** Somebody waits for the outcome of so many savepoints and checkpoints. */
+  /** The number of savepoints and checkpoints that a client waits for. */
   readonly unansweredRequests: number;
 }
 
 /* ------------------------------------------------------- to a worker, `<prefix>.workers.<worker>` */
 
-/** Of one region. */
+/** The order to start the subtasks of one region. */
 export interface Deployment {
   readonly job: string;
   readonly incarnation: string;
@@ -293,7 +295,7 @@ export interface Deployment {
   readonly region: number;
   readonly generation: number;
   readonly nonce: string;
-  /** Where every subtask of the generation runs; the same for all workers (P5). */
+  /** The worker of every subtask of the generation; the same map for all workers (P5). */
   readonly placement: { readonly [subtask: SubtaskName]: string };
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** null: a fresh start. */
@@ -365,7 +367,7 @@ export type SubtaskMessage =
       /** In words. */
       readonly detail: string;
     }
-  /** Of an aborted checkpoint: nothing is under way any more, and this may be in the storage (P48). */
+  /** Nothing of an aborted checkpoint is under way any more; these objects of it may be in the storage (P48). */
   | {
       readonly type: "subtask.discarded";
       readonly generation: number;

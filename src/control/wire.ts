@@ -1,5 +1,5 @@
 /**
- * Bytes of control messages, and who else may have sent them (P52).
+ * Bytes of control messages, and which other processes may have sent them (P52).
  *
  * Owns: the envelope, and telling what is none: the acknowledgement of a stream that captures our subjects, the answer of
  * a service that listens there, another version of Tidemark, anything else. Does not own: what a message means (shapes.ts),
@@ -52,7 +52,7 @@ export function decodeEnvelope({ body, header }: Reply): Envelope {
   return "message" in value ? { message: value.message } : { foreign: describeBytes(body) };
 }
 
-/** For subscribers: there a message has no headers that matter. */
+/** A message as a subscriber gets it: it has no headers that matter. */
 export const bare = (body: Uint8Array): Reply => ({ body, header: () => "" });
 
 function describeBytes(body: Uint8Array): string {
@@ -93,7 +93,7 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** As JSON text, so that control characters do no harm; cut. */
+/** The text as JSON, so that control characters do no harm; cut. */
 function shown(text: string): string {
   const cut = text.length <= SHOWN_CHARS_MAX ? text : `${text.slice(0, SHOWN_CHARS_MAX)}…`;
   return JSON.stringify(cut).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\ufeff]/g, "\ufffd");

@@ -8,7 +8,7 @@ import {
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
+import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { describeError, EnvironmentError } from "../../src/errors.ts";
@@ -91,10 +91,10 @@ async function filled(config: object = {}): Promise<void> {
 }
 const other = { durable_name: "other", ack_policy: AckPolicy.Explicit, max_ack_pending: 50 };
 
-const sourceOf = (options: Partial<JetstreamSourceOptions> = {}) =>
+const sourceOf = (options: Partial<JetStreamSourceOptions> = {}) =>
   jetstreamSource<{ n: number }>({ stream, until: "end", ...options });
 
-async function open(options: Partial<JetstreamSourceOptions> = {}, source = sourceOf(options)) {
+async function open(options: Partial<JetStreamSourceOptions> = {}, source = sourceOf(options)) {
   const splits = await source.discover(environment());
   const reader = await source.open(
     environment(),

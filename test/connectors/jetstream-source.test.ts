@@ -2,7 +2,7 @@ import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig }
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
+import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
@@ -132,7 +132,7 @@ describe("options", () => {
     ["reader", { stream: "S", reader: "fast" }],
     ["gaps", { stream: "S", gaps: "maybe" }],
   ])("a wrong %s is refused by name: %j", (key, options) => {
-    const make = () => jetstreamSource(options as JetstreamSourceOptions);
+    const make = () => jetstreamSource(options as JetStreamSourceOptions);
     expect(make).toThrow(ConfigurationError);
     expect(make).toThrow(expect.objectContaining({ key: `jetstreamSource.${key}` }));
   });
@@ -183,7 +183,7 @@ describe("discovery", () => {
       gaps: "fail",
       gapsReason: "the default",
     };
-    const discover = (options: Partial<JetstreamSourceOptions>) =>
+    const discover = (options: Partial<JetStreamSourceOptions>) =>
       jetstreamSource({ stream: "LINES", ...options }).discover(environment());
     expect(await discover({})).toEqual([{ id: "all", filters: [], ...common }]);
     expect(await discover({ until: "end", subjects: ["lines.1", ["lines.2", "lines.3"]] })).toEqual([

@@ -1,7 +1,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll } from "vitest";
 import { generatorSource } from "../../src/connectors/generator-source.ts";
-import { type JetstreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
+import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
@@ -59,7 +59,7 @@ async function openStream(count: number, reader: "diverting" | "public"): Promis
     text: `${i % 2}:${Math.floor(i / 2)}`,
   }));
   await publishAll(nats, messages);
-  const options = { stream: "S", subjects: ["s.0", "s.1"], reader } satisfies JetstreamSourceOptions;
+  const options = { stream: "S", subjects: ["s.0", "s.1"], reader } satisfies JetStreamSourceOptions;
   return {
     nats,
     bounded: () => jetstreamSource({ ...options, decode: "text", until: "end" }),

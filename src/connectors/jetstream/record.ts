@@ -11,9 +11,15 @@ import { jsonText } from "../json-text.ts";
  */
 export type Encode<T> = "json" | "text" | "bytes" | ((value: T) => Uint8Array | string);
 
+/**
+ * How a sink turns a record into a message. Each function is called once for each record and must be quick and pure.
+ */
 export interface RecordShape<T> {
+  /** The subject of each message, one for all or a function of the record. The stream must capture it. */
   readonly subject: string | ((value: T) => string);
+  /** The payload of each message. Default "json". */
   readonly encode?: Encode<T>;
+  /** The headers of each message, by name. Default: none. Names with "Nats-" are reserved. */
   readonly headers?: (value: T) => Readonly<Record<string, string>>;
 }
 

@@ -47,7 +47,9 @@ import { AckedWriter } from "./acked-writer.ts";
 import { RecordForm, type RecordShape } from "./record.ts";
 import { MarkedTarget, TransactionalWriter } from "./transactional-writer.ts";
 
+/** The options of `jetstreamSink`. */
 export interface JetStreamSinkOptions<T> extends RecordShape<T> {
+  /** Name of the stream that the sink writes to. It must exist, or `provision` must be true. */
   readonly stream: string;
   /** Default "exactly-once"; needs nats-server 2.12 or newer. */
   readonly guarantee?: "exactly-once" | "at-least-once";
@@ -55,7 +57,10 @@ export interface JetStreamSinkOptions<T> extends RecordShape<T> {
   readonly markerPrefix?: string;
   /** true: create the stream, `KV_x` as the KV bucket x, or switch on what it lacks, when the job is submitted. Default false. */
   readonly provision?: boolean;
-  /** With `provision`: the subjects of a stream that has to be created. Default: `subject`, when it is a text; a bucket's own. */
+  /**
+   * The subjects of a stream that `provision` creates. Default: `subject`, when it is a text; of a KV bucket, the
+   * bucket's own.
+   */
   readonly subjects?: readonly string[];
   /**
    * Messages in one atomic batch beside the marker, 1 to 999. Default 999, or what server (limits.batch.max_msgs, 1000
@@ -78,7 +83,7 @@ interface Resolved<T> {
 }
 
 const SERVER_VERSION_MIN = "2.12.0";
-/** Of the question how large a batch may be, at submission. */
+/** The time that a server has at submission to say how large a batch may be. */
 const PROBE_TIMEOUT_MS = 5_000;
 
 /** @throws ConfigurationError */
@@ -184,7 +189,7 @@ class JetStreamSink<T> implements Sink<T> {
     return new TransactionalWriter(form, limits, target, marker, environment);
   }
 
-  /** Whoever submits a job may have no leave to publish: no answer says nothing, the writers ask again. */
+  /** The user who submits a job may have no leave to publish. So no answer says nothing, and the writers ask again. */
   async #assertBatches(nats: NatsEnvironment): Promise<void> {
     const subject = `${this.#options.markerPrefix}.probe`;
     const most = await new AtomicPublisher(nats).batchMessagesMax(subject, PROBE_TIMEOUT_MS);
@@ -231,7 +236,7 @@ class JetStreamSink<T> implements Sink<T> {
 
   /**
    * The stream as the sink needs it, made so with `provision`.
-   * With `dryRun` nothing is made or changed: the answer is what it would be.
+   * Nothing is made or changed if `dryRun` is true: the answer is what it would be.
    */
   async #target(
     nats: NatsEnvironment,

@@ -4,7 +4,7 @@ import type { Gaps } from "../../dataflow/source.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { FilterSet, isSubjectFilter } from "../../nats/reader/subject-filter.ts";
 
-export interface JetstreamSourceOptions {
+export interface JetStreamSourceOptions {
   /** Name of an existing stream. */
   readonly stream: string;
   /**
@@ -14,7 +14,7 @@ export interface JetstreamSourceOptions {
   readonly subjects?: readonly (string | readonly string[])[];
   /** "end": a bounded input, up to what is there when the job is submitted. Default: never ends. */
   readonly until?: "end";
-  /** Where a new job begins. "new": after what is there when it is submitted. Default "first". */
+  /** The message that a new job begins with. "new": the first one after its submission. Default "first". */
   readonly startAt?: "first" | "new" | { readonly sequence: number };
   /**
    * A durable consumer shows progress after each completed checkpoint, named `tidemark-<job>-<operator>-<split>`, or
@@ -49,7 +49,7 @@ const OPTIONS = [
 ];
 
 export function checkOptions(
-  options: JetstreamSourceOptions & { readonly decode?: unknown; readonly integers?: unknown },
+  options: JetStreamSourceOptions & { readonly decode?: unknown; readonly integers?: unknown },
 ): void {
   checkMembers(options, OPTIONS, "jetstreamSource", "option");
   const { stream, subjects, decode, until, startAt, progress, gaps, reader } = options;

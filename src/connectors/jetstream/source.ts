@@ -45,12 +45,12 @@ import {
 import { SequentialReader } from "../../nats/reader/sequential-reader.ts";
 import { filtersOverlap } from "../../nats/reader/subject-filter.ts";
 import { isAtLeast } from "../../nats/server/server-version.ts";
-import { checkOptions, filtersOf, type JetstreamSourceOptions, wrong } from "./source-options.ts";
+import { checkOptions, filtersOf, type JetStreamSourceOptions, wrong } from "./source-options.ts";
 
-export type { JetstreamSourceOptions };
+export type { JetStreamSourceOptions };
 
 /** Plain data, stored in the job record (JS1). */
-type JetstreamSplit = SourceSplit & StreamSplit;
+type JetStreamSplit = SourceSplit & StreamSplit;
 
 /**
  * Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`.
@@ -60,23 +60,23 @@ type JetstreamSplit = SourceSplit & StreamSplit;
  * stay numbers, whatever it says.
  */
 export function jetstreamSource<T = unknown>(
-  options: JetstreamSourceOptions & { readonly decode?: "json"; readonly integers?: Integers },
+  options: JetStreamSourceOptions & { readonly decode?: "json"; readonly integers?: Integers },
 ): Source<T>;
 /** Records are UTF-8 text. */
 export function jetstreamSource(
-  options: JetstreamSourceOptions & { readonly decode: "text" },
+  options: JetStreamSourceOptions & { readonly decode: "text" },
 ): Source<string>;
 /** Records are copies of the payloads. */
 export function jetstreamSource(
-  options: JetstreamSourceOptions & { readonly decode: "bytes" },
+  options: JetStreamSourceOptions & { readonly decode: "bytes" },
 ): Source<Uint8Array>;
 /** Records are what `decode` returns for (data, subject). `data` is a view: copy what is to be kept of it. */
 export function jetstreamSource<T>(
-  options: JetstreamSourceOptions & { readonly decode: Decoder<T> },
+  options: JetStreamSourceOptions & { readonly decode: Decoder<T> },
 ): Source<T>;
 /** @throws ConfigurationError naming the option */
 export function jetstreamSource<T>(
-  options: JetstreamSourceOptions & { readonly decode?: Decode<T>; readonly integers?: Integers },
+  options: JetStreamSourceOptions & { readonly decode?: Decode<T>; readonly integers?: Integers },
 ): Source<T> {
   checkOptions(options);
   const { integers } = options;
@@ -91,9 +91,9 @@ export function jetstreamSource<T>(
 }
 
 async function discover(
-  options: JetstreamSourceOptions,
+  options: JetStreamSourceOptions,
   environment: ConnectorEnvironment,
-): Promise<JetstreamSplit[]> {
+): Promise<JetStreamSplit[]> {
   const nats = NatsEnvironment.of(environment, `the source of stream "${options.stream}"`);
   const info = await streamInfo(nats, options, environment);
   const groups = (options.subjects ?? [[]]).map(filtersOf);
@@ -127,7 +127,7 @@ const idOf = (filters: readonly string[]): string => (filters.length === 0 ? "al
 
 async function streamInfo(
   nats: NatsEnvironment,
-  options: JetstreamSourceOptions,
+  options: JetStreamSourceOptions,
   environment: ConnectorEnvironment,
 ): Promise<StreamInfo> {
   const { stream } = options;
@@ -148,7 +148,7 @@ async function streamInfo(
 
 /** What this source cannot do with the stream or the server. */
 function checkStream(
-  options: JetstreamSourceOptions,
+  options: JetStreamSourceOptions,
   groups: readonly (readonly string[])[],
   info: StreamInfo,
   nats: NatsEnvironment,
@@ -187,7 +187,7 @@ function checkStream(
  * the place of a reader that makes its own anew. On interest streams both are needed.
  */
 async function hasRoomForProgress(
-  { stream, progress }: JetstreamSourceOptions,
+  { stream, progress }: JetStreamSourceOptions,
   splits: number,
   { config }: StreamInfo,
   nats: NatsEnvironment,
@@ -245,7 +245,7 @@ function warnOfForeignSubjects(
 }
 
 function firstSequence(
-  { startAt, stream }: JetstreamSourceOptions,
+  { startAt, stream }: JetStreamSourceOptions,
   { state }: StreamInfo,
 ): number | undefined {
   if (startAt === undefined || startAt === "first") return undefined;
@@ -261,7 +261,7 @@ function firstSequence(
 }
 
 async function open<T>(
-  options: JetstreamSourceOptions,
+  options: JetStreamSourceOptions,
   decode: Decode<T>,
   environment: SubtaskEnvironment,
   positions: readonly SplitPosition[],
@@ -277,7 +277,7 @@ async function open<T>(
       parseReadPosition(position, split.id, environment.operator),
     ),
   );
-  const reader = new JetstreamReader<T>(splits, options.until === "end");
+  const reader = new JetStreamReader<T>(splits, options.until === "end");
   try {
     await Promise.all(
       splits.map(async ({ split, progress, reader: it }, index) => {
@@ -296,17 +296,17 @@ async function open<T>(
 }
 
 interface OpenSplit<T> {
-  readonly split: JetstreamSplit;
+  readonly split: JetStreamSplit;
   readonly reader: SequentialReader<T>;
   readonly progress: ProgressConsumer | undefined;
 }
 
 function openedSplit<T>(
-  options: JetstreamSourceOptions,
+  options: JetStreamSourceOptions,
   decode: Decode<T>,
   environment: SubtaskEnvironment,
   nats: NatsEnvironment,
-  split: JetstreamSplit,
+  split: JetStreamSplit,
   position: ReadPosition | undefined,
 ): OpenSplit<T> {
   const { logger, job, operator, troubles, signal } = environment;
@@ -327,7 +327,7 @@ function openedSplit<T>(
     mode: options.reader,
     reading: troubles.watch(`reading stream ${stream}`),
   });
-  // Also while it is still being opened.
+  // The reader may be closed while it is still being opened.
   signal.addEventListener("abort", () => void reader.close());
   if (options.progress === false || split.showsProgress === false)
     return { split, reader, progress: undefined };
@@ -339,7 +339,7 @@ function openedSplit<T>(
   };
 }
 
-class JetstreamReader<T> implements SourceReader<T> {
+class JetStreamReader<T> implements SourceReader<T> {
   readonly #splits: readonly OpenSplit<T>[];
   readonly #bounded: boolean;
   /** The split to ask first: they take turns. */

@@ -16,7 +16,7 @@ import type { StreamTransactionDetail } from "../../formats/transactions/transac
 import { MessageBlock, type MessageRange } from "../../nats/publisher/message-block.ts";
 
 export interface PartLimits {
-  /** Of one message: header lines and payload. */
+  /** The most bytes of one message: header lines and payload. */
   readonly messageBytesMax: number;
   readonly partMessagesMax: number;
   /** A part is closed by the message that reaches it. */

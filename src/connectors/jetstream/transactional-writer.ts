@@ -130,7 +130,7 @@ export class MarkedTarget {
       },
       this.#owner,
     );
-    // Also while it is still being taken over.
+    // The marker may be closed while it is still being taken over.
     this.#environment.signal.addEventListener("abort", () => marker.close());
     return marker;
   }
@@ -146,7 +146,7 @@ export class MarkedTarget {
     this.#environment.logger.debug(fields, `commit is retried: ${description}`);
   }
 
-  /** Somebody may have changed the stream since `open` (P24). */
+  /** A user may have changed the stream since `open` (P24). */
   async #diagnose(writer: number, batch: RefusedBatch): Promise<RefusedBatch["held"]> {
     const { stream, markerPrefix } = this.#options;
     let info: StreamInfo | undefined;
@@ -210,7 +210,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     this.#buffer = new TransactionBuffer(environment.staging, limits, {
       onStaged: () => this.#wake(),
       onFailed: (error) => {
-        // Without this segment no transaction can be prepared any more (P14).
+        // No transaction can be prepared any more without this segment (P14).
         if (!this.#closed) environment.fail(error);
       },
     });

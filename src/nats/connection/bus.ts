@@ -120,7 +120,7 @@ export class NatsBus implements Bus {
     );
   }
 
-  /** The server refused the subscription (permissions). Whoever waits on it would wait for ever. */
+  /** The server refused the subscription (permissions). A caller that waits on it would wait for ever. */
   #subscriptionFailed(subscription: NatsSubscription, error: Error): void {
     this.#subscriptions.delete(subscription);
     crash(denialIn(error) ?? error);

@@ -31,7 +31,7 @@ export async function describeCaptures(
       if (described.length === STREAMS_MAX) break;
     }
   } catch {
-    // Who answers a request in place of a peer is named then (control/wire.ts).
+    // The process that answers a request in place of a peer is named when it does (control/wire.ts).
   }
   return described;
 }

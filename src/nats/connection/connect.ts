@@ -3,7 +3,7 @@
  *
  * - The first connect is tried for a bounded time; what waiting cannot mend (credentials, certificates, addresses) is
  *   refused at once.
- * - After that the connection never gives up: it reconnects until somebody closes it. Calls made meanwhile fail, so
+ * - After that the connection never gives up: it reconnects until its owner closes it. Calls made meanwhile fail, so
  *   every control call needs a retry of its own.
  */
 import { accessSync, constants } from "node:fs";
@@ -136,7 +136,7 @@ interface Servers {
   /** host:port */
   readonly addresses: readonly string[];
   readonly requireTls: boolean;
-  /** From the first address that carries some. */
+  /** The credentials of the first address that carries some. */
   readonly credentials: CredentialOptions;
 }
 
@@ -158,7 +158,7 @@ function parseServer(text: string): URL {
   const full = address.includes("://") ? address : `nats://${address}`;
   const url = URL.canParse(full) ? new URL(full) : undefined;
   if (url && ["nats:", "tls:"].includes(url.protocol) && url.hostname !== "") return url;
-  // Without what may be a password.
+  // The part that may be a password is left out.
   const shown = address.replace(/\/\/.*@/, "//***@");
   throw new ConfigurationError(
     "servers",
@@ -230,7 +230,7 @@ async function connectInTime(
   }
 }
 
-/** To a client without a certificate, a server that verifies them just says nothing more. */
+/** A server that verifies certificates just says nothing more to a client that has none. */
 function hintFor(failure: unknown, options: NatsConnectOptions): string {
   const silent = failure instanceof errors.TimeoutError && options.tls?.certFile === undefined;
   return silent ? " If it verifies the certificates of its clients, give tls.certFile and tls.keyFile." : "";
@@ -272,7 +272,7 @@ async function open(
 function refusalOf(failure: unknown, credentials: Credentials): string | undefined {
   if (!(failure instanceof Error)) return undefined;
   const { code } = failure as NodeJS.ErrnoException;
-  // A busy server refuses with the same class, but in words of its own, whoever was too slow to prove themselves.
+  // A busy server refuses a client that was too slow to prove itself with the same class, but in words of its own.
   const authorization = failure instanceof errors.AuthorizationError && !/timeout/i.test(failure.message);
   if (authorization || failure instanceof errors.UserAuthenticationExpiredError) {
     return credentials.authenticator === undefined
@@ -317,7 +317,10 @@ async function logStatus(connection: NatsConnection, logger: Logger): Promise<vo
   }
 }
 
-/** Of what repeats itself word for word, as the refusal of each message of a batch does, one a minute is news. */
+/**
+ * Lets a text through once a minute. Some repeat themselves word for word: each message of a batch is refused on its
+ * own.
+ */
 function onceInAWhile(): (text: string) => boolean {
   const told = new Map<string, number>();
   return (text) => {

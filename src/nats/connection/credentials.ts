@@ -27,7 +27,7 @@ export interface CredentialOptions {
 
 export interface Credentials {
   readonly authenticator: Authenticator | undefined;
-  /** For messages: 'the credentials file /etc/x.creds'. */
+  /** The credentials' name in messages: 'the credentials file /etc/x.creds'. */
   readonly description: string;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Who has published what the server does not let through.
+ * Tells each publisher which of its publications the server does not let through.
  *
- * The server tells a refused publication to the connection, not to its publisher: nats.js matches it to a request of that
- * subject if there is one, and hands all others to whoever reads the connection's status. Here code that publishes
+ * The server tells a refused publication to the connection, not to its publisher: nats.js matches it to a request of
+ * that subject if there is one, and hands all others to the reader of the connection's status. Here code that publishes
  * without a request says which subjects are its own, and is told.
  *
  * - DN1 Each owner of a subject is told of each refusal; the sentence names the subject.
@@ -39,7 +39,7 @@ export class Denials {
   #others: TroubleWatch | undefined;
   #cancelQuiet: () => void = () => {};
 
-  /** Of a process that shows its troubles. */
+  /** Called by a process that shows its troubles. */
   watchWith(troubles: TroubleWatcher): void {
     this.#others = troubles.watch("publishing over NATS");
   }
@@ -57,7 +57,7 @@ export class Denials {
     this.#answered.add(subject);
   }
 
-  /** As the connection's status says it. */
+  /** Takes an error as the connection's status tells it. */
   reported(error: unknown): void {
     if (!(error instanceof PermissionViolationError) || error.operation !== "publish") return;
     const { subject } = error;

@@ -12,7 +12,7 @@
  *
  * - DT1 Rests on internals of @nats-io/transport-node and nats-core 3.4, listed in `Internals`. They are checked before
  *   use; when they are not as expected, the connection is the library's own and there is no diverter.
- * - DT2 Each connection keeps its own transport, whoever else connects in this process. The library's global transport
+ * - DT2 Each connection keeps its own transport, whatever else connects in this process. The library's global transport
  *   factory is ours only while one synchronous call reads it, and is left as the public `connect` leaves it.
  * - DT3 A new transport (reconnect) starts with a new splitter; subscription ids live on, so diversions do too.
  */

@@ -36,10 +36,10 @@ export class NatsEnvironment {
   }
 
   /** Connectors get `unknown`: a job that runs in memory has no NATS. */
-  static of(environment: { readonly nats: unknown }, who: string): NatsEnvironment {
+  static of(environment: { readonly nats: unknown }, connector: string): NatsEnvironment {
     if (environment.nats instanceof NatsEnvironment) return environment.nats;
     throw new EnvironmentError(
-      `${who} needs a NATS connection, and this job runs without one; use a memory or generator connector`,
+      `${connector} needs a NATS connection, and this job runs without one; use a memory or generator connector`,
     );
   }
 
@@ -68,14 +68,14 @@ export class NatsEnvironment {
   }
 
   /**
-   * Where a message is published that a stream shall store under `subject`. Between domains and accounts "$KV.>" travels
-   * below the API prefix, as with every KV client (ADR-8); leaf nodes do not let it through as it is.
+   * The subject to publish to for a stream that stores the message under `subject`. Between domains and accounts
+   * "$KV.>" travels below the API prefix, as with every KV client (ADR-8); leaf nodes do not let it through as it is.
    */
   publishSubject(subject: string): string {
     return this.isLocal || !subject.startsWith(KV_START) ? subject : `${this.apiPrefix}.${subject}`;
   }
 
-  /** Of the server that this process is connected to, or was connected to last: "2.15.1". */
+  /** The version of the server that this process is connected to, or was connected to last: "2.15.1". */
   get serverVersion(): string {
     this.#serverVersion = this.connection.info?.version ?? this.#serverVersion;
     return this.#serverVersion;

@@ -1,4 +1,4 @@
-/** The event feed on core NATS: at most once, and nothing at all while nobody listens or the connection is down. */
+/** The event feed on core NATS: at most once, and nothing at all while no process listens or the connection is down. */
 import type { Subjects } from "../../dataflow/channel/subjects.ts";
 import type { EventFeed, FeedEvent } from "../../observe/feed.ts";
 import type { NatsEnvironment } from "./environment.ts";

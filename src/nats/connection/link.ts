@@ -7,12 +7,12 @@
  *
  * - NL1 DisconnectedError: nothing was sent.
  * - NL2 RequestTimeoutError: it may have been received; also when the connection was lost before the answer.
- * - NL3 NoRespondersError: the server says that nobody listens.
+ * - NL3 NoRespondersError: the server says that no process listens.
  *
  * - NL4 PermissionDeniedError: the server does not let this user do it.
  *
  * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
- * iterator that nobody reads grows.
+ * iterator that is not read grows.
  */
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import {
@@ -117,7 +117,7 @@ export class NatsLink {
   }
 
   /**
-   * The same for whoever looks at no codes: what JetStream's API refuses is an EnvironmentError, in one sentence.
+   * The same for a caller that looks at no codes: what JetStream's API refuses is an EnvironmentError, in one sentence.
    * @param advice next steps by error code of JetStream, where the caller knows better ones
    */
   async ask<T>(what: string, send: () => Promise<T>, advice?: Readonly<Record<number, string>>): Promise<T> {
@@ -167,7 +167,7 @@ function translated(what: string, error: unknown): unknown {
     return new RequestTimeoutError(`${what}: no answer in time`, { cause: error });
   }
   if (isNoResponders(error) || isNoResponders(inner)) {
-    return new NoRespondersError(`${what}: nobody answers there`, { cause: error });
+    return new NoRespondersError(`${what}: no process answers there`, { cause: error });
   }
   if (error instanceof ClosedConnectionError || error instanceof DrainingConnectionError) {
     return new DisconnectedError(`${what}: ${error.message}`, { cause: error });

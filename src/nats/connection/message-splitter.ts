@@ -21,7 +21,7 @@ export interface DivertedMessages {
     subjectEnd: number,
     replyStart: number,
     replyEnd: number,
-    /** Where the header block begins; `dataStart` when there is none. */
+    /** The offset of the header block; `dataStart` when there is none. */
     headerStart: number,
     dataStart: number,
     dataEnd: number,
@@ -157,7 +157,7 @@ export class MessageSplitter {
   }
 }
 
-/** Where the token begins whose last byte is at `last`. */
+/** The offset of the first byte of the token whose last byte is at `last`. */
 function tokenStart(bytes: Buffer, last: number): number {
   let at = last;
   while (bytes[at] !== SPACE) at--;

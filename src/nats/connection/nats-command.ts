@@ -2,7 +2,7 @@
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "./environment.ts";
 
-/** Without credentials: those do not belong in messages. */
+/** A command for the user's terminal, without credentials: those do not belong in messages. */
 export function natsCommand(nats: NatsEnvironment, ...words: readonly string[]): string {
   const prefix = nats.isLocal ? [] : [`--js-api-prefix=${nats.apiPrefix}`];
   return shellCommand("nats", ...words, `--server=nats://${nats.connection.getServer()}`, ...prefix);

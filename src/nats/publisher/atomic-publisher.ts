@@ -57,7 +57,7 @@ export type BatchOutcome =
   | { readonly kind: "retryable"; readonly description: string }
   /** Nothing was stored, because the stream or the account is full. */
   | { readonly kind: "full"; readonly description: string }
-  /** Nothing was stored, and nothing will be until somebody changes the stream or the server. */
+  /** Nothing was stored, and nothing will be until a user changes the stream or the server. */
   | { readonly kind: "refused"; readonly code: number; readonly description: string }
   /** Stored or not; only a read of the guarded subject can tell. */
   | { readonly kind: "unknown"; readonly description: string; readonly cause: unknown };
@@ -163,7 +163,7 @@ export class AtomicPublisher {
   }
 }
 
-/** Where the messages of a batch are published; read only when somebody asks. */
+/** The subjects of the messages of a batch; read only when they are asked for. */
 class LazySubjects {
   readonly #nats: NatsEnvironment;
   readonly #range: MessageRange | undefined;

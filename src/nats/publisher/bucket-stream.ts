@@ -10,7 +10,7 @@ export interface BucketStream {
   readonly bucket: string;
   /** What its clients write to. */
   readonly subjects: readonly string[];
-  /** As its clients make it, with one value for each key. */
+  /** The stream's settings as the bucket's clients make it, with one value for each key. */
   readonly settings: Partial<StreamConfig>;
 }
 

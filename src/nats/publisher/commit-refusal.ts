@@ -26,7 +26,8 @@ const MESSAGE_TOO_LARGE = 10054;
 const PAYLOAD_TOO_LARGE = 0;
 
 /**
- * Of a message in the middle of a batch the server says only that the batch is incomplete.
+ * The refusal of a batch that holds a message which is too large. The server says of such a message in the middle of a
+ * batch only that the batch is incomplete.
  *
  * @param messageBytesMax of the stream; not positive: no limit
  */

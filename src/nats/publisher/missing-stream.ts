@@ -26,7 +26,7 @@ export function streamMissing(
   return new StreamMissingError(wanted, text, { cause });
 }
 
-/** One stream for all who want it. @param all of the same name, at least one */
+/** One stream for all sinks that want it. @param all of the same name, at least one */
 export function wantedByAll(all: readonly WantedStream[]): WantedStream {
   const [first] = all;
   const known = all.every(({ subjects }) => subjects.length > 0);

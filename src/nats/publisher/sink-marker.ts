@@ -92,7 +92,7 @@ export class SinkMarker {
     this.#name = `marker ${place.subject} in stream ${place.stream}`;
   }
 
-  /** Where it stood when it was taken over or advanced last. */
+  /** The marker as it was when it was taken over or advanced last. */
   get current(): TransactionMarker {
     if (this.#marker === undefined) throw new MarkerClosedError(`${this.#name} was not taken over`);
     return this.#marker;
@@ -245,13 +245,13 @@ export class SinkMarker {
   ): Promise<void> {
     if (outcome.kind === "stored" || (outcome.kind === "conflict" && attempts === 1)) return;
     const description = outcome.kind === "conflict" ? "the marker moved meanwhile" : outcome.description;
-    const hopeless =
+    const isFinal =
       outcome.kind === "refused" || (outcome.kind === "full" && attempts >= markerTiming.fullAttempts);
     const { nats, stream } = this.#place;
     const batch: RefusedBatch = { nats, stream, messages, largestPart };
-    const diagnosed = hopeless || attempts % markerTiming.diagnoseEvery === 0;
+    const diagnosed = isFinal || attempts % markerTiming.diagnoseEvery === 0;
     const held = diagnosed ? await this.#place.diagnose(batch) : undefined;
-    if (hopeless) throw commitRefusal({ ...batch, held }, outcome);
+    if (isFinal) throw commitRefusal({ ...batch, held }, outcome);
     this.#place.onRetry(`${this.#name}: ${description}`, attempts);
     await this.#sleep(retryDelayMs(attempts));
   }

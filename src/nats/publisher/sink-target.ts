@@ -18,10 +18,10 @@ import { NatsLink } from "../connection/link.ts";
 import { natsCommand } from "../connection/nats-command.ts";
 import { capturesAll, overlaps } from "./stream-subjects.ts";
 
-/** Of the message of a marker: its headers and its JSON. */
+/** The most bytes of a marker's message: its headers and its JSON. */
 const MARKER_BYTES_MAX = 512;
 
-/** Where a sink writes its markers, unless the user names another place. */
+/** The prefix of the subjects of a sink's markers, unless the user names another one. */
 export function defaultMarkerPrefix(stream: string): string {
   return `tidemark-marker.${stream}`;
 }
@@ -111,7 +111,7 @@ function transactionalShortcomings(config: StreamConfig, markerSubjects: string)
     );
   }
   if (config.retention === RetentionPolicy.Interest) {
-    add("retention is interest: a marker that nobody consumes would vanish", undefined);
+    add("retention is interest: a marker that no consumer reads would vanish", undefined);
   }
   if (config.storage !== StorageType.File) add("storage is not file: a restart would lose output", undefined);
   if (config.subject_transform !== undefined) {

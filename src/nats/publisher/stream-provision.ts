@@ -91,7 +91,7 @@ const cannotCreate = ({ stream }: WantedStream): string => `stream ${stream} can
 const cannotChange = (stream: string, change: Partial<StreamUpdateConfig>): string =>
   `stream ${stream} cannot be changed (${Object.keys(change).join(", ")})`;
 
-/** As far as it is said here; the server adds its defaults. */
+/** The configuration as far as a sink needs it; the server adds its defaults. */
 export function newStream({ stream, subjects, markerSubjects }: WantedStream): NewStream {
   const bucket = bucketStream(stream);
   const own = bucket?.subjects ?? subjects;

@@ -77,7 +77,7 @@ function textOf(bytes: Buffer, start: number, end: number): string {
   return text;
 }
 
-/** Without its cause, whose message shows the text as it is. */
+/** The error has no cause, whose message would show the text as it is. */
 function noJson(text: string, cause: unknown): Error {
   if (text === "") {
     return new Error(
@@ -107,7 +107,7 @@ function answered<T>(value: T): T {
   );
 }
 
-/** A message that is already an object of the library, which decodes the subject when somebody asks for it. */
+/** A message that is already an object of the library, which decodes the subject when it is asked for. */
 export interface ParsedMessage {
   readonly data: Uint8Array;
   readonly subject: string;

@@ -45,7 +45,7 @@ export class Delivery {
   }
 }
 
-/** Where the token begins whose last byte is at `last`. */
+/** The offset of the first byte of the token whose last byte is at `last`. */
 function tokenStart(bytes: Uint8Array, start: number, last: number): number {
   let at = last;
   while (at > start && bytes[at] !== DOT) at--;

@@ -91,7 +91,7 @@ export class EphemeralConsumer implements DivertedMessages {
   #watchdog: NodeJS.Timeout | undefined;
   #silentTicks = 0;
   /** Consumers in a row that were lost before they had shown any life. */
-  #barren = 0;
+  #lifelessInARow = 0;
   /** Why the consumer at hand brings nothing, as the server says. */
   #denied: PermissionDeniedError | undefined;
   #alive = false;
@@ -303,10 +303,10 @@ export class EphemeralConsumer implements DivertedMessages {
   #recreate(why: string): void {
     if (this.#state === "released") return;
     this.recreations++;
-    this.#barren = this.#alive ? 0 : this.#barren + 1;
+    this.#lifelessInARow = this.#alive ? 0 : this.#lifelessInARow + 1;
     const { logger, reading, stream } = this.#options;
     logger.debug({ stream, sequence: this.#reader.reached, why }, "the reader's consumer is made again");
-    if (this.#barren > 0) reading.failed(this.#denied ?? why);
+    if (this.#lifelessInARow > 0) reading.failed(this.#denied ?? why);
     void this.#create();
   }
 
@@ -317,7 +317,8 @@ export class EphemeralConsumer implements DivertedMessages {
     const attempt = this.#attempt;
     let missingSince: number | undefined;
     // At once, but not at full speed from a server that lets consumers be made and then refuses every pull.
-    if (this.#barren > 1) await pause(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#barren, RETRY_WAIT_MAX_MS));
+    if (this.#lifelessInARow > 1)
+      await pause(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#lifelessInARow, RETRY_WAIT_MAX_MS));
     if (attempt !== this.#attempt) return;
     for (let waitMs = RETRY_WAIT_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS)) {
       try {
@@ -377,7 +378,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#reader.onFailed(error);
   }
 
-  /** From here on nothing counts that comes from the consumer at hand (EC2). */
+  /** Nothing counts any more that comes from the consumer at hand (EC2). */
   #dropConsumer(): void {
     this.#attempt++;
     if (this.#subscription !== undefined) {

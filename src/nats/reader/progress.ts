@@ -1,5 +1,5 @@
 /**
- * Shows in stock NATS tools how far a job has come: a durable consumer that nobody pulls from. It is moved after a
+ * Shows in stock NATS tools how far a job has come: a durable consumer that no client pulls from. It is moved after a
  * completed checkpoint, so `nats consumer info` tells the lag, and an interest stream frees what was read.
  *
  * Positions in checkpoints are what counts; this is display. Moving it is best effort: rate limited, never throws, and
@@ -8,7 +8,7 @@
  * `tidemark dispose`, once the job has ended for good.
  *
  * A consumer says in its description whose progress it shows. One of the same name that says something else belongs to
- * somebody else: it is neither moved nor changed nor deleted.
+ * another owner: it is neither moved nor changed nor deleted.
  */
 import {
   AckPolicy,
@@ -64,7 +64,7 @@ export class ProgressConsumer {
   #shown: number | undefined;
   #moving: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** As far as we know: somebody may delete it. */
+  /** Whether the consumer was there when last seen: a user may delete it. */
   #isThere = false;
   #closed = false;
   #warned = false;
@@ -78,7 +78,7 @@ export class ProgressConsumer {
    * Makes the consumer if it is not there.
    * @param isResumed whether the job has read before: then what an interest stream has dropped meanwhile may have been input
    * @returns up to which sequence that is so; 0: the consumer has been there since the job began
-   * @throws EnvironmentError when it is somebody else's; what the server answers
+   * @throws EnvironmentError when it belongs to another owner; what the server answers
    */
   async ensure(isResumed: boolean): Promise<number> {
     const { stream, name, filters, retention } = this.#options;
@@ -193,7 +193,7 @@ export class ProgressConsumer {
     return found;
   }
 
-  /** From the beginning by default: a consumer cannot be moved to before its start. */
+  /** The configuration; it starts at the beginning, because a consumer cannot be moved to before its start. */
   #config(more: Partial<ConsumerConfig>): Partial<ConsumerConfig> {
     const { filters, job } = this.#options;
     return {
@@ -233,8 +233,8 @@ function assertOwn({ name, config }: ConsumerInfo, job: string, stream: string):
 }
 
 /**
- * Of a consumer that is to show the progress of `job`, before it does.
- * @throws EnvironmentError when there is one of this name that belongs to somebody else
+ * Checks that the name of a consumer is free, before it is to show the progress of `job`.
+ * @throws EnvironmentError when there is one of this name that belongs to another owner
  */
 export async function assertFree(
   nats: NatsEnvironment,
@@ -258,7 +258,9 @@ interface RecordedInput {
   readonly splits: { readonly [source: string]: readonly object[] };
 }
 
-/** Of a job's sources, as far as its record names their streams; there or not. */
+/**
+ * The progress consumers of a job's sources, as far as its record names their streams; whether they are there or not.
+ */
 function progressOf({ job, splits }: RecordedInput): ProgressOf[] {
   return Object.entries(splits).flatMap(([source, some]) =>
     some.flatMap((split) => {

@@ -22,7 +22,7 @@ export class PullWindow {
   #pullBytes: number;
   /** Records that were pulled and have not come. */
   #requested = 0;
-  /** As it was when the last pull went out. */
+  /** The value of `requested` when the last pull went out. */
   #requestedBefore = 0;
   #deliveredBefore = 0;
 

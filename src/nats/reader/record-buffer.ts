@@ -64,7 +64,7 @@ export class RecordBuffer<T> {
     return this.#recordsReleased;
   }
 
-  /** Of a buffered record, by its number. */
+  /** The stream sequence of a buffered record, by the record's number. */
   sequenceOf(record: number): number {
     return this.#sequences[record & this.#mask]!;
   }

@@ -53,13 +53,15 @@ export interface SequentialReaderOptions<T> {
   readonly retention?: StreamInfo["config"]["retention"] | undefined;
   /** Subject filters that do not overlap; empty: all messages. */
   readonly filters: readonly string[];
-  /** Where reading goes on; its messages must still be there if they ever were. undefined: at `start`. */
+  /**
+   * The position at which reading goes on; its messages must still be there if they ever were. undefined: at `start`.
+   */
   readonly position?: ReadPosition | undefined;
   /** First sequence wanted, if there is no position; it must still be there. undefined: begin with whatever there is. */
   readonly start?: number | undefined;
   /** Last sequence of a bounded input; undefined: never ends. */
   readonly end?: number | undefined;
-  /** Where messages may have gone unread: "fail" stops in front of them, "skip" counts them and goes on. */
+  /** What to do when messages may have gone unread: "fail" stops in front of them, "skip" counts them and goes on. */
   readonly gaps: Gaps;
   readonly decode: Decode<T>;
   /** "public": the library's callback even where the connection could divert. Default "diverting". */
@@ -317,7 +319,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   #passOver({ streamSequence, timestampMs, pending }: Delivery): void {
-    // Where there is nothing to judge in front of it, nothing has to remember it.
+    // A message with nothing to judge in front of it need not be remembered.
     if (streamSequence !== this.#judge.accounted + 1)
       this.#buffer.push(NO_RECORD, streamSequence, timestampMs, 0);
     this.#judge.arrived(streamSequence);

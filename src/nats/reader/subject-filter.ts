@@ -75,7 +75,7 @@ function firstBelow(node: FilterNode): string | undefined {
   return undefined;
 }
 
-/** As a consumer's configuration says it; servers before 2.10 know one filter only. */
+/** The filters as a consumer's configuration has them; servers before 2.10 know one filter only. */
 export function filterConfig(filters: readonly string[]): Partial<ConsumerConfig> {
   if (filters.length === 0) return {};
   return filters.length === 1 ? { filter_subject: filters[0]! } : { filter_subjects: [...filters] };

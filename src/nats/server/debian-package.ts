@@ -12,14 +12,14 @@ import { describeError, EnvironmentError } from "../../errors.ts";
 import { findVersion, isAtLeast } from "./server-version.ts";
 
 const suites = ["testing", "unstable"];
-/** Where Debian's own archive is meant, and not its security or backports parts or somebody else's. */
+/** The suites that mean Debian's own archive, and not its security or backports parts or another vendor's. */
 const archiveReleases = ["stable", "oldstable", "testing", "unstable", "sid"];
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 const queryTimeoutMs = 20_000;
 const downloadTimeoutMs = 180_000;
 const unpackTimeoutMs = 60_000;
-/** Of one silent connection, so that an unreachable mirror costs less than the whole download timeout. */
+/** The timeout of one silent connection, so that an unreachable mirror costs less than the whole download timeout. */
 const connectionTimeoutSeconds = 20;
 
 export interface DebianPackageOptions {
@@ -72,7 +72,7 @@ async function fetchFromSuite(options: DebianPackageOptions, mirror: string, sui
   const settings = await makeAptRoot(workDir, mirror, suite);
 
   const update = await run("apt-get", [...settings, "update"], downloadTimeoutMs);
-  // With an unreachable mirror or an unknown suite apt-get only warns, so its success says nothing.
+  // apt-get only warns of an unreachable mirror or an unknown suite, so its success says nothing.
   const policy = await run("apt-cache", [...settings, "policy", name], queryTimeoutMs);
   const version = findVersion(/Candidate: (.*)/.exec(policy.stdout)?.[1] ?? "");
   if (version === undefined) {
@@ -109,7 +109,7 @@ async function makeAptRoot(root: string, mirror: string, suite: string): Promise
     "Acquire::Languages": "none",
     "Acquire::http::Timeout": String(connectionTimeoutSeconds),
     "Acquire::https::Timeout": String(connectionTimeoutSeconds),
-    // As root apt would drop to a user who may not write here.
+    // If apt runs as root, it would drop to a user that may not write here.
     "APT::Sandbox::User": "",
   };
   return Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);

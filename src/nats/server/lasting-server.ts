@@ -1,7 +1,7 @@
 /**
  * The server that belongs to a directory, at the same address whenever it runs.
  *
- * Owns: which port, and who has it when it is taken. Does not own: the server itself (server.ts).
+ * Owns: which port, and which process has it when it is taken. Does not own: the server itself (server.ts).
  *
  * - The first start takes a port that follows from the directory's path, the next free one if it is taken, and writes it
  *   down beside the store. So servers of different directories run at the same time, and addresses in a terminal's history
@@ -35,7 +35,7 @@ export interface LastingServerOptions extends Omit<NatsServerOptions, "configura
   readonly port?: number | undefined;
 }
 
-/** @throws EnvironmentError, which says who has the port when it is taken */
+/** @throws EnvironmentError, which says which process has the port when it is taken */
 export async function startLastingServer(options: LastingServerOptions): Promise<NatsServer> {
   const storeDir = resolve(options.storeDir);
   const portFile = join(storeDir, "port");

@@ -28,7 +28,7 @@ export interface ProvideNatsServerOptions {
   readonly path?: string;
   /** Default "2.12.0". */
   readonly minimumVersion?: string;
-  /** Where PATH, HOME, XDG_CACHE_HOME and TIDEMARK_NATS_SERVER are read. Default `process.env`. */
+  /** The variables of which PATH, HOME, XDG_CACHE_HOME and TIDEMARK_NATS_SERVER are read. Default `process.env`. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Whether to fetch one when none is there. Default true. */
   readonly fetch?: boolean;

@@ -18,7 +18,7 @@ export type GuardianReport =
 
 const stopTimeoutMs = 10_000;
 
-// The parent may have been killed while this process started, and nobody told us.
+// The parent may have been killed while this process started, without a message to it.
 if (!process.connected) process.exit(0);
 
 const [binary = "nats-server", ...args] = process.argv.slice(2);

@@ -87,7 +87,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   }
 }
 
-/** A port of 127.0.0.1 on which nothing listens now. It is not reserved: somebody else may take it meanwhile. */
+/** A port of 127.0.0.1 on which nothing listens now. It is not reserved: another process may take it meanwhile. */
 export async function findFreePort(): Promise<number> {
   for (let attempt = 0; attempt < freePortAttempts; attempt++) {
     const port = freePortMin + Math.floor(Math.random() * (freePortMax - freePortMin + 1));
@@ -139,7 +139,7 @@ function unusableStore(store: Store, cause: unknown): EnvironmentError {
 async function awaitEndOfPreviousServer(store: Store, options: NatsServerOptions): Promise<void> {
   const pid = Number(await readFile(store.pidFile, "utf8").catch(() => ""));
   if (!(pid > 0)) return;
-  // The number alone proves nothing: after a reboot it belongs to somebody else.
+  // The number alone proves nothing: after a reboot it belongs to another process.
   const isRunning = async () => (await commandLineOf(pid)).includes(store.configFile);
   if (!(await isRunning())) return;
   options.log?.(`waiting for the nats-server with pid ${pid}, which still uses ${store.dir}`);
@@ -332,7 +332,7 @@ function spawnGuarded(binary: string, args: readonly string[], lines: LogLines):
       });
       guardian.once("close", () => {
         if (running === undefined) return;
-        // Somebody killed the guardian and left the server to us.
+        // The guardian was killed, and the server is left to us.
         sendSignal(running, "SIGKILL");
         running = undefined;
         resolve({ code: null, signal: "SIGKILL", lastLines: lines.last });
@@ -344,7 +344,7 @@ function spawnGuarded(binary: string, args: readonly string[], lines: LogLines):
   };
 }
 
-/** To a process that is not our child: it may be gone without our knowing. */
+/** Sends a signal to a process that is not our child: it may be gone without our knowing. */
 function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);

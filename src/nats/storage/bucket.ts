@@ -2,7 +2,7 @@
  * The stream below a bucket (KV or object store): made when it is not there, checked and brought up to date when it is.
  *
  * What lies in our buckets is the only copy of a job. So a bucket that forgets by itself, lives in memory, or refuses
- * what we write is refused, whoever made it.
+ * what we write is refused, whatever client made it.
  */
 import {
   DiscardPolicy,
@@ -225,7 +225,7 @@ export async function diagnoseBucket(
   }
 }
 
-/** For a reader, who makes nothing. @param stream below the bucket */
+/** Whether the bucket is there, for a reader, which makes nothing. @param stream below the bucket */
 export async function hasBucket(
   link: NatsLink,
   manager: JetStreamManager,
@@ -267,7 +267,7 @@ async function settled<T>(
   }
 }
 
-/** Of JetStream's error codes: `JetStreamApiCodes`. */
+/** Whether an error has one of JetStream's error codes (`JetStreamApiCodes`). */
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof JetStreamApiError && error.code === code;
 }

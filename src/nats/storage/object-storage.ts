@@ -16,8 +16,8 @@
  * - OS5 A read or the last step of a write that makes no progress for `stallTimeoutMs` ends as StorageStalledError. A
  *   lost connection in the middle of the chunks ends a put at once: only the caller can give its content again.
  * - OS6 A delete removes the chunks first. Cut short, it leaves an object that is listed and can be deleted again.
- * - OS7 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk that nobody
- *   has acknowledged is behind us once the stream has answered what was sent after it.
+ * - OS7 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk
+ *   without an acknowledgement is behind us once the stream has answered what was sent after it.
  */
 import type { Hash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -76,7 +76,7 @@ import {
 export interface NatsObjectStorageOptions extends BucketSettings {
   /** How long a read or write may make no progress, in milliseconds. Default 10,000. */
   readonly stallTimeoutMs?: number;
-  /** For a reader: nothing is made or changed, and a bucket that is not there is an empty one. */
+  /** true for a reader: nothing is made or changed, and a bucket that is not there is an empty one. */
   readonly readOnly?: boolean;
 }
 
@@ -189,7 +189,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     const what = `deleting "${name}" from ${this.description}`;
     await this.#untilStalled(what, async () => {
       const stored = await this.#readInfo(name);
-      // Of every put of this name; what other tools have written has a nuid of their own.
+      // The chunks of every put of this name; what other tools have written has a nuid of their own.
       await this.#purge(this.#chunkSubject(`${tokenOf(name)}.>`));
       if (stored === undefined) return;
       await this.#purge(this.#chunkSubject(stored.info.nuid));
@@ -253,7 +253,7 @@ export class NatsObjectStorage implements CheckpointStorage {
         chunks++;
         const sent = this.#call(() => this.#client.publish(subject, chunk));
         inFlight.add(sent);
-        // A failure is met by whoever waits for it below, this branch only keeps the books.
+        // The code below that waits for `sent` meets its failure; this branch only keeps the books.
         sent.then(
           () => inFlight.delete(sent),
           () => undefined,
@@ -305,7 +305,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     }
   }
 
-  /** Of a put that was aborted at its last step: that step may still succeed. Best effort, as the sweep comes later. */
+  /** Undoes a put that was aborted at its last step, which may still succeed. Best effort, as the sweep comes later. */
   async #undo(info: ObjectInfo, publishing: Promise<void>): Promise<void> {
     try {
       await publishing;
@@ -530,7 +530,7 @@ export class NatsObjectStorage implements CheckpointStorage {
     }
     const absent =
       error instanceof NoRespondersError
-        ? "nobody takes it: JetStream is not available"
+        ? "no server takes it: JetStream is not available"
         : describeReason(error);
     return stalled(what, changed ?? absent, error);
   }

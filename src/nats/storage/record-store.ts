@@ -44,7 +44,7 @@ export type NatsRecordStoreOptions = Omit<BucketSettings, "maxBytes">;
 
 /** Short, because an answer that an election has swallowed never comes and the question may be asked again. */
 const answerTimeoutMs = 2_000;
-/** Of the compare-and-set. */
+/** The most bytes of the headers of a compare-and-set. */
 const HEADER_BYTES_MAX = 128;
 /** Ample for the records of all jobs: each has one, mostly of a few KiB. */
 const maxBytesIfRequired = 32 * 1024 * 1024;
@@ -77,7 +77,7 @@ function shapeOf(bucket: string): BucketShape {
   };
 }
 
-/** For a reader, who makes and changes nothing: undefined when there is no such bucket. */
+/** The store for a reader, which makes and changes nothing; undefined when there is no such bucket. */
 export async function findNatsRecordStore(
   environment: NatsEnvironment,
   bucket: string,

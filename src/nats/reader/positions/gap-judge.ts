@@ -95,7 +95,7 @@ export class GapJudge<T> {
     return next === undefined ? this.accounted : next - 1;
   }
 
-  /** Of the ranges before `accountedOut`. */
+  /** What was skipped in the ranges before `accountedOut`. */
   get skippedOut(): Skipped {
     const upTo = this.accountedOut;
     while (this.#ahead.length > 0 && this.#ahead[0]!.to <= upTo) {
@@ -121,7 +121,7 @@ export class GapJudge<T> {
     const resumed = this.#resumed;
     this.#resumed = true;
     if (before <= this.reached) return undefined;
-    // Of a bounded input only what is before its end.
+    // Only what is before the end of a bounded input counts.
     const to = Math.min(before, this.#options.end ?? before);
     if (resumed && to > this.accounted) {
       const gap = this.#gap({ from: this.accounted + 1, to }, info);
@@ -151,7 +151,7 @@ export class GapJudge<T> {
     return undefined;
   }
 
-  /** Of the hole from what is accounted for up to `to`. */
+  /** Judges the hole from what is accounted for up to `to`. */
   #judge(to: number, first: number, info: StreamInfo): SourcePositionError | undefined {
     const from = this.accounted + 1;
     const gone = Math.min(to, first - 1);

@@ -116,7 +116,7 @@ function goesAwayByDesign(config: StreamConfig, filters: readonly string[]): str
   return undefined;
 }
 
-/** By the subject of its markers; one with a prefix of the user's own is not recognised. */
+/** Whether a sink writes to the stream, told by its markers' subject; a prefix of the user's own is not recognised. */
 function isTargetOfSink({ name, subjects }: StreamConfig): boolean {
   return subjects?.includes(`${defaultMarkerPrefix(name)}.>`) ?? false;
 }

@@ -60,7 +60,7 @@ export class StreamState {
   }
 
   async #afterThePresentOne(): Promise<StreamInfo> {
-    // An answer that was an error is the business of those who have asked for it.
+    // An answer that was an error is the business of the callers that have asked for it.
     await this.#underWay?.catch(() => undefined);
     const pauseMs = this.#sentAtMs + PAUSE_MS - performance.now();
     if (pauseMs > 0) await pause(pauseMs);
