@@ -1,113 +1,190 @@
 /**
- * `node dist/test/simulation/main.js --seeds 100 [--seed N] [--json] [--story] [--until-failure] [--no-mutations]`: runs whole jobs in
- * virtual time, the seed twice where only one is asked for; then, where no seed was named, hunts the mutations. Exit code 0 only when
- * nothing was wrong and every mutation was found.
+ * `npm run simulate -- --seeds 100`: whole jobs in virtual time, one for each seed; then the mutations are hunted. `--seed N` runs one
+ * seed, twice. Exit code 0 only when nothing was wrong and every mutation was found.
+ *
+ *     --seeds N         how many, from --from on; default 1
+ *     --from N          the first one; default 1
+ *     --seed N          this one only, twice, and no mutations
+ *     --processes N     default: one for each core
+ *     --json            the report as JSON on stdout
+ *     --story           prints what happened on --seed N
+ *     --keep 3,17       with --seed: only these of its faults, by their numbers in the full run
+ *     --records N       with --seed: at most so many records of input
+ *     --no-shrink       tells of a failing seed only that it fails
+ *     --until-failure   stops at the first seed that fails
+ *     --no-mutations    hunts none
  */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { type Hunt, hunt } from "./hunt.ts";
-import { MUTATIONS } from "./mutations.ts";
+import type { Edit } from "./decisions.ts";
+import { type Hunt, hunt } from "./mutations/hunt.ts";
+import { MUTATIONS } from "./mutations/mutations.ts";
+import { describeFailure, keepSeed, shrunkReplayOf } from "./runner/failing-seed.ts";
+import { differences, type Report, replayOf, serveSeeds, simulateAll } from "./runner/runner.ts";
+import { shrink } from "./runner/shrink.ts";
+import { fullStory, shortStory } from "./runner/story.ts";
 import { type Outcome, simulate } from "./simulate.ts";
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "1" },
+    from: { type: "string", default: "1" },
     seed: { type: "string" },
+    processes: { type: "string", default: String(availableParallelism()) },
     json: { type: "boolean", default: false },
     story: { type: "boolean", default: false },
+    keep: { type: "string" },
+    records: { type: "string" },
+    shrink: { type: "boolean", default: true },
     "until-failure": { type: "boolean", default: false },
     mutations: { type: "boolean", default: true },
+    /** For the processes that this one starts. */
+    serve: { type: "boolean", default: false },
   },
   allowNegative: true,
 });
 
-const seeds = Number(values.seeds);
-const first = values.seed === undefined ? 1 : Number(values.seed);
-if (!(Number.isSafeInteger(seeds) && seeds > 0) || !Number.isSafeInteger(first)) {
-  console.error("--seeds is a positive whole number, --seed a whole one");
+const HUNT_SEEDS_MAX = 500;
+const PROGRESS_EVERY_MS = 10_000;
+const STORIES_MAX = 5;
+
+async function simulateMany(): Promise<number> {
+  const processes = whole("processes", values.processes, 1);
+  const seeds = whole("seeds", values.seeds, 1);
+  const report = await simulateAll({
+    first: whole("from", values.from),
+    seeds,
+    processes,
+    untilFailure: values["until-failure"],
+    onProgress: progress(seeds),
+  });
+  const told = new Map<number, ToldFailure | undefined>();
+  if (values.shrink)
+    for (const { seed } of report.failures.slice(0, STORIES_MAX)) told.set(seed, await tellFailure(seed));
+  const hunts = values.mutations ? await huntAll(processes) : [];
+  const found = hunts.filter(({ foundBy }) => foundBy !== undefined).length;
+  const { traceHash: _, failures, ...sums } = report;
+  const all = {
+    ...sums,
+    failures: failures.map((one) => ({ ...one, replay: replayOf(one.seed), ...told.get(one.seed) })),
+    mutations: hunts.length,
+    mutationsFound: found,
+  };
+  console.log(values.json ? JSON.stringify(all) : inWords(report, hunts.length, found));
+  return failures.length === 0 && found === hunts.length ? 0 : 1;
+}
+
+async function replay(seed: number): Promise<number> {
+  const run = await simulate(seed, await editOf(seed));
+  if (values.story) for (const line of fullStory(run.story)) console.log(line);
+  const again = await simulate(seed, await editOf(seed));
+  const findings = [...run.findings, ...differences(run.traceHash, again.traceHash)];
+  for (const finding of findings) console.error(`seed ${seed}: ${finding}`);
+  if (values.shrink && !isEdited() && run.findings.length > 0) await tellFailure(seed);
+  const { story: _, taken, ...rest } = run;
+  console.log(values.json ? JSON.stringify({ ...rest, findings, taken }) : outcomeInWords(run));
+  return findings.length === 0 ? 0 : 1;
+}
+
+const isEdited = (): boolean => values.keep !== undefined || values.records !== undefined;
+
+/** Faults are numbered as in the whole run, so that has to be run first. */
+async function editOf(seed: number): Promise<Edit> {
+  const { keep, records } = values;
+  const recordsMax = records === undefined ? {} : { recordsMax: whole("records", records, 1) };
+  if (keep === undefined) return recordsMax;
+  const numbers = new Set(keep === "none" ? [] : keep.split(",").map((one) => whole("keep", one, 0)));
+  const { taken } = await simulate(seed);
+  return { ...recordsMax, only: taken.filter(({ number }) => numbers.has(number)) };
+}
+
+interface ToldFailure {
+  /** Runs what is left of it. */
+  readonly smallest: string;
+  readonly faults: number;
+  /** Of the smallest run. */
+  readonly story: readonly string[];
+}
+
+/** undefined: it fails no more. */
+async function tellFailure(seed: number): Promise<ToldFailure | undefined> {
+  await keepSeed(seed);
+  const failed = await simulate(seed);
+  if (failed.findings.length === 0) {
+    console.error(`seed ${seed} has failed, and fails no more`);
+    return undefined;
+  }
+  const shrunk = await shrink(failed);
+  for (const line of describeFailure(failed, shrunk)) console.error(line);
+  const { edit, outcome } = shrunk;
+  return {
+    smallest: shrunkReplayOf(seed, shrunk),
+    faults: edit.only.length,
+    story: shortStory(outcome.story),
+  };
+}
+
+/** As many at a time as there are processes. */
+async function huntAll(processes: number): Promise<Hunt[]> {
+  const hunts: Hunt[] = [];
+  const left = [...MUTATIONS];
+  const huntOn = async (): Promise<void> => {
+    for (let mutation = left.shift(); mutation !== undefined; mutation = left.shift()) {
+      const found = await hunt(mutation, HUNT_SEEDS_MAX);
+      hunts.push(found);
+      const how =
+        found.foundBy === undefined ? "NOT FOUND" : `found by seed ${found.foundBy}: ${found.findings[0]}`;
+      console.error(`mutation "${found.mutation}": ${how}`);
+    }
+  };
+  await Promise.all(Array.from({ length: processes }, huntOn));
+  return hunts;
+}
+
+/** Tells now and then how far it is. */
+function progress(seeds: number): (done: number, failed: number) => void {
+  const startedMs = performance.now();
+  let toldMs = startedMs;
+  return (done, failed) => {
+    const nowMs = performance.now();
+    if (nowMs - toldMs < PROGRESS_EVERY_MS) return;
+    toldMs = nowMs;
+    const leftS = ((nowMs - startedMs) / done / 1000) * (seeds - done);
+    console.error(`${done} of ${seeds} seeds, ${failed} failed; about ${Math.ceil(leftS)} s left`);
+  };
+}
+
+function whole(option: string, text: string, min = Number.MIN_SAFE_INTEGER): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= min) return value;
+  console.error(`--${option} is a whole number${min === 1 ? " above 0" : ""}: ${text}`);
   process.exit(2);
 }
 
-const STORY_LINES = 60;
-const HUNT_SEEDS_MAX = 500;
-const HUNTS_AT_A_TIME = 2;
-const report = {
-  seeds: 0,
-  schedulesWithFaults: 0,
-  faults: 0,
-  crashes: 0,
-  checkpoints: 0,
-  recoveries: 0,
-  virtualHours: 0,
-  mutations: 0,
-  mutationsFound: 0,
-  failures: [] as { readonly seed: number; readonly findings: readonly string[]; readonly replay: string }[],
-};
-const hashes: string[] = [];
-for (let seed = first; seed < first + seeds; seed++) {
-  const outcome = await simulate(seed);
-  count(outcome);
-  hashes.push(outcome.traceHash);
-  if (values.story) for (const line of outcome.story) console.error(line);
-  if (outcome.findings.length > 0) tellFailure(outcome);
-  if (values["until-failure"] && report.failures.length > 0) break;
-}
-if (seeds === 1) {
-  const again = await simulate(first);
-  if (again.traceHash !== hashes[0])
-    tellFailure({
-      ...again,
-      findings: [`the second run went another way: ${again.traceHash}, ${hashes[0]}`],
-    });
-}
-if (values.mutations && values.seed === undefined) {
-  for (let at = 0; at < MUTATIONS.length; at += HUNTS_AT_A_TIME) {
-    const some = MUTATIONS.slice(at, at + HUNTS_AT_A_TIME);
-    for (const found of await Promise.all(some.map((mutation) => hunt(mutation, HUNT_SEEDS_MAX))))
-      countHunt(found);
-  }
-}
-console.log(values.json ? JSON.stringify(report) : inWords());
-process.exit(report.failures.length === 0 && report.mutationsFound === report.mutations ? 0 : 1);
-
-function count({ faults, crashes, checkpoints, recoveries, virtualMs }: Outcome): void {
-  report.seeds++;
-  if (faults > 0) report.schedulesWithFaults++;
-  report.faults += faults;
-  report.crashes += crashes;
-  report.checkpoints += checkpoints;
-  report.recoveries += recoveries;
-  report.virtualHours += virtualMs / 3_600_000;
-}
-
-function countHunt({ mutation, foundBy, findings }: Hunt): void {
-  report.mutations++;
-  if (foundBy !== undefined) report.mutationsFound++;
-  const how = foundBy === undefined ? "NOT FOUND" : `found by seed ${foundBy}: ${findings[0]}`;
-  console.error(`mutation "${mutation}": ${how}`);
-}
-
-function tellFailure({ seed, findings, story }: Outcome): void {
-  const replay = `npm run simulate -- --seed ${seed} --story`;
-  report.failures.push({ seed, findings, replay });
-  console.error(`seed ${seed}:\n  ${findings.join("\n  ")}\n  the end of its story:`);
-  for (const line of story.slice(-STORY_LINES)) console.error(`    ${line.slice(0, 300)}`);
-  console.error(`  again: ${replay}`);
-}
-
-function inWords(): string {
-  const {
-    seeds: ran,
-    schedulesWithFaults,
-    faults,
-    crashes,
-    checkpoints,
-    recoveries,
-    virtualHours,
-    failures,
-  } = report;
+function inWords(report: Report, mutations: number, found: number): string {
+  const { seeds, schedulesWithFaults, faults, crashes, checkpoints, recoveries, virtualHours } = report;
   return (
-    `${ran} seeds, ${schedulesWithFaults} with faults: ${faults} faults (${crashes} crashes), ${checkpoints} checkpoints, ` +
-    `${recoveries} recoveries, ${virtualHours.toFixed(2)} virtual hours; failures: ${failures.length}; ` +
-    `trace ${hashes.at(-1)}`
+    `${seeds} seeds, ${schedulesWithFaults} with faults: ${faults} faults (${crashes} crashes), ` +
+    `${checkpoints} checkpoints, ${recoveries} recoveries, ${virtualHours.toFixed(2)} virtual hours; ` +
+    `failures: ${report.failures.length}; mutations found: ${found} of ${mutations}; trace ${report.traceHash}`
   );
 }
+
+function outcomeInWords({
+  seed,
+  faults,
+  crashes,
+  checkpoints,
+  recoveries,
+  traceHash,
+  virtualMs,
+}: Outcome): string {
+  return (
+    `seed ${seed}: ${faults} faults (${crashes} crashes), ${checkpoints} checkpoints, ${recoveries} recoveries, ` +
+    `${Math.round(virtualMs / 1000)} s of virtual time; trace ${traceHash}`
+  );
+}
+
+if (values.serve) serveSeeds();
+else if (values.seed !== undefined) process.exit(await replay(whole("seed", values.seed)));
+else process.exit(await simulateMany());

@@ -1,7 +1,7 @@
 /**
  * Virtual time: one queue of everything that will happen in all processes of a simulation, in an order that the seed decides.
  *
- * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (faults.ts), what travels (network.ts).
+ * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (storm.ts), what travels (surroundings.ts).
  *
  * - VS1 One step at a time: a timer, a turn or an arrival of one process, and then every promise that can settle by it.
  * - VS2 Nothing else happens: no step waits for real time or real I/O. So the same seed makes the same steps.
@@ -11,6 +11,7 @@
 import { createHash } from "node:crypto";
 import type { Clock, Timer } from "../../src/clock.ts";
 import type { Random } from "../chaos/random.ts";
+import type { Decisions } from "./decisions.ts";
 
 interface Step {
   atMs: number;
@@ -29,19 +30,20 @@ const SLOW_TURN_MS_MAX = 5;
 const LOOK_MS_MAX = 0.4;
 
 export class Scheduler {
-  readonly random: Random;
+  readonly decisions: Decisions;
   /** The process whose step is under way. */
   current: VirtualProcess | undefined;
   steps = 0;
   #nowMs = 0;
   #order = 0;
-  #processes = 0;
+  /** How many processes have had each name. */
+  readonly #names = new Map<string, number>();
   /** A binary heap: the next step comes first. */
   readonly #queue: Step[] = [];
   readonly #trace = createHash("sha256");
 
-  constructor(random: Random) {
-    this.random = random;
+  constructor(decisions: Decisions) {
+    this.decisions = decisions;
   }
 
   /** Milliseconds since the simulation began. */
@@ -50,14 +52,10 @@ export class Scheduler {
   }
 
   process(name: string): VirtualProcess {
-    return new VirtualProcess(this, `${name}${++this.#processes}`);
+    const nth = (this.#names.get(name) ?? 0) + 1;
+    this.#names.set(name, nth);
+    return new VirtualProcess(this, `${name}${nth}`, this.decisions.stream(`${name}${nth}`));
   }
-
-  /** Ids are as random as the seed. */
-  readonly newId = (): string =>
-    Math.floor(this.random.next() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0") + this.#order.toString(16);
 
   /** Becomes part of the trace. */
   note(line: string): void {
@@ -70,8 +68,8 @@ export class Scheduler {
   }
 
   /** A look at the clock. */
-  spend(): number {
-    if (this.random.next() < 0.2) this.#nowMs += this.random.next() * LOOK_MS_MAX;
+  spend(random: Random): number {
+    if (random.next() < 0.2) this.#nowMs += random.next() * LOOK_MS_MAX;
     return this.#nowMs;
   }
 
@@ -151,24 +149,37 @@ export class VirtualProcess implements Clock {
   /** How far its wall clock is off. */
   offsetMs = 0;
   readonly #scheduler: Scheduler;
+  readonly #random: Random;
 
-  constructor(scheduler: Scheduler, name: string) {
+  constructor(scheduler: Scheduler, name: string, random: Random) {
     this.#scheduler = scheduler;
+    this.#random = random;
     this.name = name;
   }
 
+  /** Ids are as long as real ones, and as random as the seed. */
+  readonly newId = (): string => this.#word() + this.#word();
+
+  /** In [-1, 1). */
+  readonly chance = (): number => this.#random.next() * 2 - 1;
+
+  #word(): string {
+    return Math.floor(this.#random.next() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0");
+  }
+
   nowMs(): number {
-    return Math.floor(EPOCH_MS + this.#scheduler.spend() + this.offsetMs);
+    return Math.floor(EPOCH_MS + this.#scheduler.spend(this.#random) + this.offsetMs);
   }
 
   elapsedMs(): number {
-    return this.#scheduler.spend();
+    return this.#scheduler.spend(this.#random);
   }
 
   after(ms: number, run: () => void): Timer {
     if (ms === Number.POSITIVE_INFINITY) return { cancel: () => {} };
-    const { random, nowMs } = this.#scheduler;
-    const atMs = nowMs + Math.max(0, ms) + random.next() * LATE_MS_MAX;
+    const atMs = this.#scheduler.nowMs + Math.max(0, ms) + this.#random.next() * LATE_MS_MAX;
     const step = this.#scheduler.add(this, atMs, "timer", run);
     return {
       cancel: () => {
@@ -178,9 +189,8 @@ export class VirtualProcess implements Clock {
   }
 
   later(run: () => void): void {
-    const { random, nowMs } = this.#scheduler;
-    const most = random.next() < 0.02 ? SLOW_TURN_MS_MAX : TURN_MS_MAX;
-    this.#scheduler.add(this, nowMs + random.next() * most, "turn", run);
+    const most = this.#random.next() < 0.02 ? SLOW_TURN_MS_MAX : TURN_MS_MAX;
+    this.#scheduler.add(this, this.#scheduler.nowMs + this.#random.next() * most, "turn", run);
   }
 
   /** Resolves in a step of its own, `ms` from now. Never, once the process is dead. */

@@ -4,11 +4,13 @@
  * Here C7 means: once the faults have stopped, the job finishes within a bound of virtual time.
  */
 import { describeError } from "../../src/errors.ts";
-import { randomFrom } from "../chaos/random.ts";
+import { type Decision, Decisions, type Edit } from "./decisions.ts";
+import { withLessInput } from "./jobs/less-input.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { Scheduler } from "./scheduler.ts";
-import { CALM, drawWeather, FAULT_KINDS, type FaultKind } from "./weather.ts";
-import { type Role, SimulatedWorld } from "./world.ts";
+import { Storm } from "./storm.ts";
+import type { StoryLine } from "./story.ts";
+import { SimulatedWorld } from "./world.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -22,7 +24,9 @@ export interface Outcome {
   readonly checkpoints: number;
   readonly recoveries: number;
   /** The faults and the steps of the machines, in order. */
-  readonly story: readonly string[];
+  readonly story: readonly StoryLine[];
+  /** Every fault, and what the user did: what a replay may leave out. */
+  readonly taken: readonly Decision[];
 }
 
 const STORM_MS_MAX = 40_000;
@@ -31,11 +35,16 @@ const LOOK_EVERY_MS = 200;
 const ENDED = ["finished", "failed", "canceled", "suspended", "stopped"];
 const FINDINGS_MAX = 10;
 
-export async function simulate(seed: number): Promise<Outcome> {
-  const random = randomFrom(seed);
-  const scheduler = new Scheduler(random);
-  const world = new SimulatedWorld(scheduler, drawJob(random));
-  const counts = { faults: 0, crashes: 0 };
+/** @param edit what of the run is left; default: all that the seed decides */
+export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> {
+  const decisions = new Decisions(seed, edit);
+  const scheduler = new Scheduler(decisions);
+  const world = new SimulatedWorld(
+    scheduler,
+    withLessInput(drawJob(decisions.stream("job")), decisions.recordsMax),
+  );
+  const random = decisions.stream("cluster");
+  const storm = new Storm(world);
   const escaped = (error: unknown) => void world.wrong.push(`nobody caught: ${describeError(error)}`);
   process.on("unhandledRejection", escaped);
   try {
@@ -44,7 +53,6 @@ export async function simulate(seed: number): Promise<Outcome> {
     world.submit();
     const over = whenEnded(world);
     const stormMs = 5000 + random.next() * STORM_MS_MAX;
-    const storm = new Storm(world, counts);
     storm.begin();
     await scheduler.run(over, stormMs);
     storm.end();
@@ -62,11 +70,12 @@ export async function simulate(seed: number): Promise<Outcome> {
       traceHash: scheduler.traceHash(),
       steps: scheduler.steps,
       virtualMs: scheduler.nowMs,
-      faults: counts.faults + world.network.faults,
-      crashes: counts.crashes,
+      faults: storm.faults + world.network.faults,
+      crashes: storm.crashes,
       checkpoints: world.checkpoints,
       recoveries: Math.max(0, generation - 1),
       story: world.story,
+      taken: decisions.taken,
     };
   } finally {
     process.off("unhandledRejection", escaped);
@@ -82,61 +91,4 @@ function whenEnded(world: SimulatedWorld): () => boolean {
   };
   look();
   return () => world.record !== undefined && ENDED.includes(world.record.status);
-}
-
-/** The faults of processes. Those of messages and calls are the network's. */
-class Storm {
-  readonly #world: SimulatedWorld;
-  readonly #counts: { faults: number; crashes: number };
-  readonly #driver;
-  #over = false;
-
-  constructor(world: SimulatedWorld, counts: { faults: number; crashes: number }) {
-    this.#world = world;
-    this.#counts = counts;
-    this.#driver = world.scheduler.process("storm");
-  }
-
-  begin(): void {
-    const { random } = this.#world.scheduler;
-    const weather = drawWeather(random);
-    this.#world.network.weather = weather;
-    this.#world.tell(`the weather: ${JSON.stringify(weather)}`);
-    for (const kind of FAULT_KINDS) this.#await(kind, weather.everyMs[kind]);
-  }
-
-  end(): void {
-    this.#over = true;
-    this.#world.network.weather = CALM;
-    this.#world.tell("the faults have stopped");
-  }
-
-  #await(kind: FaultKind, everyMs: number): void {
-    const { random } = this.#world.scheduler;
-    this.#driver.after(-Math.log(1 - random.next()) * everyMs, () => {
-      if (this.#over) return;
-      this.#strike(kind);
-      this.#await(kind, everyMs);
-    });
-  }
-
-  #strike(kind: FaultKind): void {
-    const world = this.#world;
-    const { random } = world.scheduler;
-    const [act, role] = kind.split("-") as [string, Role];
-    const members =
-      kind === "step-clock"
-        ? [...world.members("worker"), ...world.members("coordinator")]
-        : world.members(role);
-    if (members.length === 0) return;
-    const member = random.pick(members);
-    this.#counts.faults++;
-    const ms = 100 + random.next() ** 2 * 15_000;
-    if (act === "crash") {
-      this.#counts.crashes++;
-      world.crash(member);
-    } else if (act === "pause") world.pause(member, ms);
-    else if (act === "cut") world.cut(member, ms);
-    else world.stepClock(member, (random.next() * 2 - 1) * 60_000);
-  }
 }

@@ -9,6 +9,7 @@ import type { MemorySinkTarget, MemoryTarget } from "../../src/connectors/memory
 import { DisconnectedError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
+import type { Place } from "./decisions.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import { CALM, type Weather } from "./weather.ts";
 
@@ -20,6 +21,8 @@ export class Network {
   weather: Weather = CALM;
   /** Faults that have happened: losses, repetitions, doubtful outcomes. */
   faults = 0;
+  /** Told of each. */
+  onFault: (what: string) => void = () => {};
   readonly broker: MemoryBroker;
   readonly #scheduler: Scheduler;
   /** The broker's own steps. */
@@ -55,42 +58,48 @@ export class Network {
     this.#owners.delete(bus);
   }
 
-  /** True with this share, and counted. */
-  strikes(share: number): boolean {
-    const struck = share > 0 && this.#scheduler.random.next() < share;
-    if (struck) this.faults++;
-    return struck;
+  /** With this share: told, counted, and how much of it in [0, 1). */
+  #strikes(place: Place, kind: string, share: number): number | undefined {
+    const amount = place.strikes(kind, share, this.#scheduler.nowMs);
+    if (amount === undefined) return undefined;
+    this.faults++;
+    this.onFault(`${place.name} ${kind}`);
+    return amount;
   }
 
-  travelMs(): number {
-    const { random } = this.#scheduler;
+  #travelMs(place: Place): number {
     const { slow, slowMs } = this.weather;
-    return random.next() * (this.strikes(slow) ? slowMs : TRAVEL_MS_MAX);
+    const late = this.#strikes(place, "is slow", slow);
+    return late === undefined ? place.random.next() * TRAVEL_MS_MAX : late * slowMs;
   }
 
   #carry(arrive: () => void, from: MemoryBus, to: MemoryBus): void {
     const receiver = this.#owners.get(to);
     if (receiver === undefined) return;
     const isWord = from === to;
-    if (!isWord && this.strikes(this.weather.loss)) return;
     const pair = `${this.#owners.get(from)?.name}>${receiver.name}`;
-    const times = !isWord && this.strikes(this.weather.repetition) ? 2 : 1;
+    const place = this.#scheduler.decisions.place(pair);
+    if (!isWord && this.#strikes(place, "loses a message", this.weather.loss) !== undefined) return;
+    const isTwice =
+      !isWord && this.#strikes(place, "repeats a message", this.weather.repetition) !== undefined;
+    const times = isTwice ? 2 : 1;
     for (let time = 0; time < times; time++) {
       // In order, as on one connection; also when an earlier one takes long.
-      const atMs = Math.max(this.#arrivals.get(pair) ?? 0, this.#scheduler.nowMs + this.travelMs());
+      const atMs = Math.max(this.#arrivals.get(pair) ?? 0, this.#scheduler.nowMs + this.#travelMs(place));
       this.#arrivals.set(pair, atMs);
       this.#scheduler.add(receiver, atMs, `hears ${pair}`, arrive);
     }
   }
 
   records(process: VirtualProcess, bus: MemoryBus, store: RecordStore): RecordStore {
+    const place = this.#scheduler.decisions.place(`${process.name}>records`);
     const there = async (what: string): Promise<void> => {
       assertConnected(bus);
-      await process.passes(this.travelMs(), `asks ${what}`);
+      await process.passes(this.#travelMs(place), `asks ${what}`);
       assertConnected(bus);
     };
     const back = async (what: string): Promise<void> => {
-      await process.passes(this.travelMs(), `hears ${what}`);
+      await process.passes(this.#travelMs(place), `hears ${what}`);
       assertConnected(bus);
     };
     return {
@@ -104,17 +113,20 @@ export class Network {
       compareAndSet: async (key, value, revision) => {
         await there("write");
         const { unknownLost, unknownStored, late } = this.weather;
-        if (this.strikes(unknownLost)) throw new UnknownOutcomeError("no answer: the write was lost");
-        if (this.strikes(late)) {
-          const waitMs = this.#scheduler.random.next() * LATE_MS_MAX;
-          this.#scheduler.add(this.#itself, this.#scheduler.nowMs + waitMs, "stores late", () => {
+        if (this.#strikes(place, "loses a write", unknownLost) !== undefined)
+          throw new UnknownOutcomeError("no answer: the write was lost");
+        const delay = this.#strikes(place, "stores late", late);
+        if (delay !== undefined) {
+          const atMs = this.#scheduler.nowMs + delay * LATE_MS_MAX;
+          this.#scheduler.add(this.#itself, atMs, "stores late", () => {
             void store.compareAndSet(key, value, revision);
           });
           throw new UnknownOutcomeError("no answer: the write is still on its way");
         }
         const answer = await store.compareAndSet(key, value, revision);
-        if (this.strikes(unknownStored)) throw new UnknownOutcomeError("no answer: it was lost");
-        await process.passes(this.travelMs(), "hears write");
+        if (this.#strikes(place, "loses the answer to a write", unknownStored) !== undefined)
+          throw new UnknownOutcomeError("no answer: it was lost");
+        await process.passes(this.#travelMs(place), "hears write");
         if (bus.connectedForMs() === 0) throw new UnknownOutcomeError("no answer: cut off");
         return answer;
       },
@@ -128,11 +140,12 @@ export class Network {
   }
 
   storage(process: VirtualProcess, bus: MemoryBus, storage: CheckpointStorage): CheckpointStorage {
+    const place = this.#scheduler.decisions.place(`${process.name}>storage`);
     const reach = async (what: string): Promise<void> => {
       const { storageFails, storageSlow } = this.weather;
-      const slowMs = this.strikes(storageSlow) ? this.#scheduler.random.next() * STORAGE_SLOW_MS_MAX : 0;
-      await process.passes(slowMs + this.travelMs(), what);
-      if (bus.connectedForMs() === 0 || this.strikes(storageFails))
+      const slowMs = (this.#strikes(place, "waits", storageSlow) ?? 0) * STORAGE_SLOW_MS_MAX;
+      await process.passes(slowMs + this.#travelMs(place), what);
+      if (bus.connectedForMs() === 0 || this.#strikes(place, `fails: ${what}`, storageFails) !== undefined)
         throw new StorageStalledError(`${what} made no progress`);
     };
     return {
@@ -167,44 +180,55 @@ export class Network {
     };
   }
 
-  /** Of the process whose step it is, to a place without transactions. */
-  delivery<T>(place: T[]): (values: readonly T[]) => Promise<void> {
-    const process = this.#scheduler.current;
-    if (process === undefined) throw new Error("a sink is opened outside of a step");
+  /** A delivery by the process whose step it is, to a place without transactions. */
+  delivery<T>(there: T[]): (values: readonly T[]) => Promise<void> {
+    const process = this.#caller();
+    const place = this.#placeOfTarget(process);
     return async (values) => {
-      await process.passes(this.travelMs(), "delivers");
-      if (this.strikes(this.weather.targetUnknown)) throw new UnknownOutcomeError("no answer: it was lost");
-      place.push(...values);
-      if (this.strikes(this.weather.targetUnknown)) throw new UnknownOutcomeError("no answer: that was lost");
-      await process.passes(this.travelMs(), "hears delivery");
+      await process.passes(this.#travelMs(place), "delivers");
+      this.#unknown(place, "loses a delivery");
+      there.push(...values);
+      this.#unknown(place, "loses the answer to a delivery");
+      await process.passes(this.#travelMs(place), "hears delivery");
     };
   }
 
   /** Reached by the process whose step it is. */
   target<T>(target: MemorySinkTarget<T>): MemoryTarget<T> {
-    const passes = async (what: string): Promise<void> => {
-      const process = this.#scheduler.current;
-      if (process === undefined) throw new Error(`${what} outside of a step`);
-      await process.passes(this.travelMs(), what);
-    };
-    const unknown = (what: string): void => {
-      if (this.strikes(this.weather.targetUnknown)) throw new UnknownOutcomeError(`no answer: ${what}`);
-    };
     return {
       read: async (key) => {
-        await passes("reads marker");
-        unknown("the marker was not read");
+        const process = this.#caller();
+        const place = this.#placeOfTarget(process);
+        await process.passes(this.#travelMs(place), "reads marker");
+        this.#unknown(place, "loses a marker");
         return target.read(key);
       },
       append: async (key, revision, marker, values) => {
-        await passes("appends");
-        unknown("the commit was lost");
+        const process = this.#caller();
+        const place = this.#placeOfTarget(process);
+        await process.passes(this.#travelMs(place), "appends");
+        this.#unknown(place, "loses a commit");
         const moved = await target.append(key, revision, marker, values);
-        unknown("the answer to the commit was lost");
-        await passes("hears append");
+        this.#unknown(place, "loses the answer to a commit");
+        await process.passes(this.#travelMs(place), "hears append");
         return moved;
       },
     };
+  }
+
+  #caller(): VirtualProcess {
+    const process = this.#scheduler.current;
+    if (process === undefined) throw new Error("a sink is reached outside of a step");
+    return process;
+  }
+
+  #placeOfTarget(process: VirtualProcess): Place {
+    return this.#scheduler.decisions.place(`${process.name}>target`);
+  }
+
+  #unknown(place: Place, what: string): void {
+    if (this.#strikes(place, what, this.weather.targetUnknown) !== undefined)
+      throw new UnknownOutcomeError(`no answer: ${place.name} ${what}`);
   }
 }
 

@@ -21,6 +21,9 @@ export interface Weather {
   readonly everyMs: Readonly<Record<FaultKind, number>>;
 }
 
+const EVERY_MS_MIN = 2000;
+const EVERY_MS_MAX = 32_000;
+
 export const FAULT_KINDS = [
   "crash-worker",
   "crash-coordinator",
@@ -50,10 +53,15 @@ export const CALM: Weather = {
   >,
 };
 
+const CALM_SHARE = 0.05;
+
 export function drawWeather(random: Random): Weather {
+  if (random.next() < CALM_SHARE) return CALM;
   const share = (most: number): number => (random.next() < 0.5 ? 0 : random.next() ** 2 * most);
   const gap = (): number =>
-    random.next() < 0.5 ? Number.POSITIVE_INFINITY : 2000 * (1 + random.next() * 15);
+    random.next() < 0.5
+      ? Number.POSITIVE_INFINITY
+      : EVERY_MS_MIN + random.next() * (EVERY_MS_MAX - EVERY_MS_MIN);
   return {
     loss: share(0.05),
     repetition: share(0.05),

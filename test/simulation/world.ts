@@ -25,18 +25,19 @@ import { expectedAt, findingsAt } from "./jobs/oracle.ts";
 import { pacedReader } from "./jobs/paced-reader.ts";
 import { plainSink } from "./jobs/plain-sink.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
+import type { StoryLine } from "./story.ts";
 import { Network } from "./surroundings.ts";
 
 export type Role = "worker" | "coordinator";
 
-interface Member {
+export interface Member {
   readonly role: Role;
   readonly process: VirtualProcess;
   readonly bus: MemoryBus;
 }
 
 const JOB = "drawn";
-const RESTART_MS_MAX = 3000;
+const RESTART_MS = 1000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 export class SimulatedWorld {
@@ -48,7 +49,7 @@ export class SimulatedWorld {
   /** What must never happen: a broken invariant, a refused worker. */
   readonly wrong: string[] = [];
   /** The faults and the steps of the machines, in order. */
-  readonly story: string[] = [];
+  readonly story: StoryLine[] = [];
   record: JobRecord | undefined;
   checkpoints = 0;
   recoveries = 0;
@@ -65,6 +66,7 @@ export class SimulatedWorld {
     this.drawn = drawn;
     this.network = new Network(scheduler);
     this.#driver = scheduler.process("driver");
+    this.network.onFault = (what) => this.tell(what);
     for (const source of drawn.sources) this.#logs.set(source.id, logsOf(source));
     for (const sink of drawn.sinks) this.#targets.set(sink.id, new MemorySinkTarget<Item>());
     this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
@@ -77,7 +79,7 @@ export class SimulatedWorld {
 
   tell(line: string): void {
     this.scheduler.note(line);
-    this.story.push(`${(this.scheduler.nowMs / 1000).toFixed(3)} ${line}`);
+    this.story.push({ atMs: this.scheduler.nowMs, text: `* ${line}` });
   }
 
   start(role: Role): void {
@@ -92,20 +94,20 @@ export class SimulatedWorld {
     return this.#members.filter((one) => one.role === role && !one.process.dead);
   }
 
-  /** It does nothing any more, from now on. Another one is started after a while. */
-  crash({ process, bus, role }: Member): void {
+  /** It does nothing any more, from now on. Another one is started after this while. */
+  crash({ process, bus, role }: Member, restartMs = RESTART_MS): void {
     if (process.dead) return;
     this.tell(`${process.name} crashes`);
     process.dead = true;
     bus.disconnect();
     this.network.forget(bus);
-    const { random } = this.scheduler;
-    void this.#driver.passes(random.next() * RESTART_MS_MAX, "restarts").then(() => this.start(role));
+    void this.#driver.passes(restartMs, "restarts").then(() => this.start(role));
   }
 
   pause({ process }: Member, ms: number): void {
     this.tell(`${process.name} is paused for ${Math.round(ms)} ms`);
-    process.pausedUntilMs = this.scheduler.nowMs + ms;
+    // A shorter one within a longer one ends nothing: what waits would be overtaken (V3).
+    process.pausedUntilMs = Math.max(process.pausedUntilMs, this.scheduler.nowMs + ms);
   }
 
   cut({ process, bus }: Member, ms: number): void {
@@ -153,7 +155,7 @@ export class SimulatedWorld {
     const environment = { job: JOB, logger: quiet, troubles: new Troubles(process), nats: undefined };
     try {
       const submission = await submissionOf(this.#prepared, environment, this.storage.description);
-      await client.submit({ ...submission, submissionId: this.scheduler.newId() }, false);
+      await client.submit({ ...submission, submissionId: process.newId() }, false);
     } catch (error) {
       this.wrong.push(`submission: ${describeError(error)}`);
     }
@@ -192,7 +194,7 @@ export class SimulatedWorld {
       place: process.name,
       host: "simulation",
       releaseInput: async () => {},
-      chance: () => this.scheduler.random.next() * 2 - 1,
+      chance: process.chance,
       onCrash: (error) => {
         this.wrong.push(`${process.name} crashed: ${describeError(error)}`);
       },
@@ -202,7 +204,7 @@ export class SimulatedWorld {
 
   #surroundings(process: VirtualProcess, bus: MemoryBus) {
     const storage = this.network.storage(process, bus, this.storage);
-    const id = this.scheduler.newId();
+    const id = process.newId();
     return {
       id,
       storage,
@@ -210,7 +212,7 @@ export class SimulatedWorld {
       subjects: this.#subjects,
       link: new ControlLink({ bus, id, storage, clock: process }),
       clock: process,
-      newId: this.scheduler.newId,
+      newId: process.newId,
       logger: quiet,
       troubles: new Troubles(process),
       timings: defaultTimings,
@@ -222,7 +224,9 @@ export class SimulatedWorld {
     if (process.dead) return;
     if (event.effects.includes("store.decision")) this.checkpoints++;
     const { role, id, event: what, from, to, effects } = event;
-    this.tell(`${process.name} ${role} ${id}: ${what}, ${from} -> ${to} [${effects.join(", ")}]`);
+    this.scheduler.note(`${process.name} ${role} ${id}: ${what}, ${from} -> ${to} [${effects.join(", ")}]`);
+    const atMs = this.scheduler.nowMs;
+    this.story.push({ atMs, process: process.name, role, id, event: what, from, to, effects });
   }
 
   #sourceOf(drawn: DrawnSource): Source<Item> {

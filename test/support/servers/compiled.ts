@@ -9,6 +9,7 @@ function findRoot(): string {
   for (let at = dirname(here); ; at = dirname(at)) if (existsSync(join(at, "package.json"))) return at;
 }
 
+/** Directory of the repository. */
 export const root = findRoot();
 /** The package in few files (`bundle.ts`). */
 export const BUNDLE = join(root, "dist/bundle");

@@ -11,7 +11,7 @@ const LONG = [
   "test/model/protocol",
   "test/recovery/",
   "test/chaos/",
-  "test/simulation/simulation",
+  "test/simulation/",
   "test/package/",
   "test/readme/",
   "test/cli/",

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { root } from "../../support/servers/compiled.ts";
 import type { Mutation } from "./mutations.ts";
 
 export interface Hunt {
@@ -11,12 +11,21 @@ export interface Hunt {
   /** undefined: no seed has found it. */
   readonly foundBy: number | undefined;
   readonly findings: readonly string[];
+  /** Of the smallest run that still fails, where it was asked for. */
+  readonly smallest?: { readonly faults: number; readonly story: readonly string[] };
 }
 
-const COPIED = ["src", "machines", "test/simulation", "test/chaos/random.ts", "package.json"];
+const COPIED = [
+  "src",
+  "machines",
+  "test/simulation",
+  "test/chaos/random.ts",
+  "test/support/servers/compiled.ts",
+  "package.json",
+];
 
-/** @param root of the repository */
-export async function hunt(mutation: Mutation, seedsMax: number, root = findRoot()): Promise<Hunt> {
+/** @param shrinks also makes the failing run small. Default: no */
+export async function hunt(mutation: Mutation, seedsMax: number, shrinks = false): Promise<Hunt> {
   const copy = await mkdtemp(join(tmpdir(), "tidemark-mutation-"));
   try {
     for (const path of COPIED) {
@@ -26,9 +35,14 @@ export async function hunt(mutation: Mutation, seedsMax: number, root = findRoot
     await symlink(join(root, "node_modules"), join(copy, "node_modules"));
     const file = join(copy, mutation.file);
     await writeFile(file, mutate(await readFile(file, "utf8"), mutation));
-    const report = JSON.parse(await simulateIn(copy, seedsMax));
+    const report = JSON.parse(await simulateIn(copy, seedsMax, shrinks));
     const [failure] = report.failures;
-    return { mutation: mutation.name, foundBy: failure?.seed, findings: failure?.findings ?? [] };
+    return {
+      mutation: mutation.name,
+      foundBy: failure?.seed,
+      findings: failure?.findings ?? [],
+      ...(failure?.story === undefined ? {} : { smallest: failure }),
+    };
   } finally {
     await rm(copy, { recursive: true });
   }
@@ -42,22 +56,17 @@ export function mutate(text: string, { name, file, find, replace }: Mutation): s
   return parts.join(replace);
 }
 
-function simulateIn(copy: string, seedsMax: number): Promise<string> {
+function simulateIn(copy: string, seedsMax: number, shrinks: boolean): Promise<string> {
   const jiti = join(copy, "node_modules/jiti/lib/jiti-cli.mjs");
-  const asked = ["--seeds", String(seedsMax), "--until-failure", "--no-mutations", "--json"];
+  const asked = ["--seeds", String(seedsMax), "--processes", "1", "--until-failure"];
+  const quietly = ["--no-mutations", "--json", ...(shrinks ? [] : ["--no-shrink"])];
   return new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      [jiti, join(copy, "test/simulation/main.ts"), ...asked],
+      [jiti, join(copy, "test/simulation/main.ts"), ...asked, ...quietly],
       { cwd: copy, maxBuffer: 2 ** 26 },
       // A failing seed is what is hoped for: its exit code is 1.
       (error, stdout, stderr) => (stdout === "" ? reject(error ?? new Error(stderr)) : resolve(stdout)),
     );
   });
-}
-
-function findRoot(): string {
-  const here = fileURLToPath(import.meta.url);
-  const at = here.lastIndexOf(here.endsWith(".js") ? "/dist/test/" : "/test/");
-  return here.slice(0, at);
 }

@@ -1,0 +1,173 @@
+/**
+ * Simulates many seeds, in this process or in several.
+ *
+ * - R1 The report does not depend on how many processes there are, nor on which of them ran what: outcomes are taken in the order
+ *   of their seeds.
+ * - R2 Some seeds run twice. A second run that goes another way is a failure like any other.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { createHash } from "node:crypto";
+import { compiled } from "../../support/servers/compiled.ts";
+import { type Outcome, simulate } from "../simulate.ts";
+
+export interface Failure {
+  readonly seed: number;
+  readonly findings: readonly string[];
+}
+
+export interface Report {
+  readonly seeds: number;
+  readonly schedulesWithFaults: number;
+  readonly faults: number;
+  readonly crashes: number;
+  readonly checkpoints: number;
+  readonly recoveries: number;
+  readonly virtualHours: number;
+  readonly failures: readonly Failure[];
+  /** Of all runs, in the order of their seeds. */
+  readonly traceHash: string;
+}
+
+export interface RunnerOptions {
+  readonly first: number;
+  readonly seeds: number;
+  readonly processes: number;
+  /** Nothing is run behind the first seed that fails. */
+  readonly untilFailure?: boolean;
+  /** After each seed: how many are done, and how many of them have failed. */
+  readonly onProgress?: (done: number, failed: number) => void;
+}
+
+/** An outcome without what only a reader of its story needs. */
+type Result = Omit<Outcome, "story" | "taken">;
+
+const RUN_TWICE_EVERY = 50;
+
+export async function simulateAll(options: RunnerOptions): Promise<Report> {
+  const { processes, seeds } = options;
+  const merged = new Merged(options);
+  if (processes === 1) {
+    for (let seed = merged.next(); seed !== undefined; seed = merged.next()) merged.add(await result(seed));
+    return merged.report();
+  }
+  const hands = Array.from({ length: Math.min(processes, seeds) }, startHand);
+  try {
+    await Promise.all(hands.map((hand) => work(hand, merged)));
+  } finally {
+    for (const hand of hands) hand.kill();
+  }
+  return merged.report();
+}
+
+/** In a process that `simulateAll` has started: runs the seeds that it is sent. */
+export function serveSeeds(): void {
+  process.on("message", (seed: number) => {
+    void result(seed).then((outcome) => process.send?.(outcome));
+  });
+  process.on("disconnect", () => process.exit());
+}
+
+async function result(seed: number): Promise<Result> {
+  const { story: _, taken: __, ...first } = await simulate(seed);
+  if (seed % RUN_TWICE_EVERY !== 0) return first;
+  const { traceHash } = await simulate(seed);
+  return { ...first, findings: [...first.findings, ...differences(first.traceHash, traceHash)] };
+}
+
+export const replayOf = (seed: number): string => `npm run simulate -- --seed ${seed} --story`;
+
+/** Equal seeds make equal traces. */
+export function differences(first: string, second: string): string[] {
+  return first === second ? [] : [`the second run went another way: trace ${second} instead of ${first}`];
+}
+
+/** Outcomes come in any order, and count in that of their seeds. */
+class Merged {
+  readonly #options: RunnerOptions;
+  readonly #waiting = new Map<number, Result>();
+  readonly #failures: Failure[] = [];
+  readonly #traces = createHash("sha256");
+  readonly #sums = {
+    seeds: 0,
+    schedulesWithFaults: 0,
+    faults: 0,
+    crashes: 0,
+    checkpoints: 0,
+    recoveries: 0,
+    virtualHours: 0,
+  };
+  #next: number;
+  #counted: number;
+  #failedAt = Number.POSITIVE_INFINITY;
+  #done = 0;
+  #failed = 0;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#next = options.first;
+    this.#counted = options.first;
+  }
+
+  /** The seed to run next; undefined: there is none. */
+  next(): number | undefined {
+    const { first, seeds } = this.#options;
+    const isOver = this.#next >= first + seeds || this.#next > this.#failedAt;
+    return isOver ? undefined : this.#next++;
+  }
+
+  add(outcome: Result): void {
+    this.#done++;
+    if (outcome.findings.length > 0) {
+      this.#failed++;
+      if (this.#options.untilFailure === true) this.#failedAt = Math.min(this.#failedAt, outcome.seed);
+    }
+    this.#options.onProgress?.(this.#done, this.#failed);
+    this.#waiting.set(outcome.seed, outcome);
+    for (let due = this.#waiting.get(this.#counted); due !== undefined; ) {
+      this.#waiting.delete(due.seed);
+      if (due.seed <= this.#failedAt) this.#count(due);
+      due = this.#waiting.get(++this.#counted);
+    }
+  }
+
+  report(): Report {
+    return { ...this.#sums, failures: this.#failures, traceHash: this.#traces.digest("hex").slice(0, 16) };
+  }
+
+  #count({ seed, findings, faults, crashes, checkpoints, recoveries, virtualMs, traceHash }: Result): void {
+    const sums = this.#sums;
+    sums.seeds++;
+    if (faults > 0) sums.schedulesWithFaults++;
+    sums.faults += faults;
+    sums.crashes += crashes;
+    sums.checkpoints += checkpoints;
+    sums.recoveries += recoveries;
+    sums.virtualHours += virtualMs / 3_600_000;
+    this.#traces.update(traceHash);
+    if (findings.length > 0) this.#failures.push({ seed, findings });
+  }
+}
+
+const startHand = (): ChildProcess => fork(compiled("test/simulation/main.ts"), ["--serve"]);
+
+/** Keeps one process busy until no seed is left. */
+function work(hand: ChildProcess, merged: Merged): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let running: number | undefined;
+    const give = (): void => {
+      running = merged.next();
+      if (running === undefined) resolve();
+      else hand.send(running);
+    };
+    hand.on("message", (outcome: Result) => {
+      merged.add(outcome);
+      give();
+    });
+    hand.on("error", reject);
+    hand.on("exit", (code, signal) => {
+      if (running !== undefined)
+        reject(new Error(`the process with seed ${running} ended: ${signal ?? code}`));
+    });
+    give();
+  });
+}
