@@ -1,9 +1,9 @@
 /**
  * Every error class that this project throws.
  *
- * Each one says who should act next: `TidemarkError.retry` is the engine's own answer to "does trying again make
+ * Each one says what should happen next: `TidemarkError.retry` is the engine's own answer to "does trying again make
  * sense": "now" (a passing fault of the outside world), "restart" (the generation is lost, the job's restart
- * strategy decides), "never" (a person has to change something first). The message names the thing, the place and
+ * strategy decides), "never" (a user has to change something first). The message names the thing, the place and
  * the next step; `cause` keeps what was thrown underneath.
  */
 
@@ -43,7 +43,7 @@ export interface WantedStream {
   /** Empty: its user's functions know them. */
   readonly subjects: readonly string[];
   readonly usedBy: "source" | "sink" | "both";
-  /** Where an exactly-once sink writes its markers; undefined: none does. */
+  /** The subjects of an exactly-once sink's markers; undefined: no such sink writes there. */
   readonly markerSubjects: string | undefined;
   /** A job that goes on with its state has read it, or written to it. */
   readonly resumes?: boolean | undefined;
@@ -61,7 +61,10 @@ export class StreamMissingError extends PrerequisiteError {
 /** What lies in the place of a job's record is none (P52): that job stands still until a user mends it, and the others go on. */
 export class RecordUnreadableError extends EnvironmentError {}
 
-/** The NATS user may not do this. It may be allowed at any time, without a new connection: who can wait tries again. */
+/**
+ * The NATS user may not do this. It may be allowed at any time, without a new connection: a caller that can wait tries
+ * again.
+ */
 export class PermissionDeniedError extends EnvironmentError {
   override readonly retry = "now";
   readonly subject: string;
@@ -83,7 +86,7 @@ export class DisconnectedError extends TidemarkError {
   readonly retry = "now";
 }
 
-/** Nobody listens on this subject: the peer process is gone or not there yet. */
+/** No process listens on this subject: the peer is gone or not there yet. */
 export class NoRespondersError extends TidemarkError {
   readonly retry = "now";
 }
@@ -98,7 +101,7 @@ export class ForeignAnswerError extends TidemarkError {
   readonly retry = "now";
   readonly subject: string;
 
-  /** @param heard who has answered, and what the user can do about it */
+  /** @param heard which process has answered, and what the user can do about it */
   constructor(subject: string, heard: string, options?: { cause?: unknown }) {
     super(`${subject}: ${heard}`, options);
     this.subject = subject;
@@ -244,8 +247,8 @@ export function retryOf(error: unknown): Retry {
 }
 
 /**
- * For logs, failure histories, the wire and the terminal: message plus the chain of causes. What records hold may stand in it, so
- * nothing in it steers a terminal or hides.
+ * The error in words, for logs, failure histories, the wire and the terminal: message plus the chain of causes. What
+ * records hold may stand in it, so nothing in it steers a terminal or hides.
  */
 export function describeError(error: unknown): string {
   const parts: string[] = [];

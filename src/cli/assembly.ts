@@ -54,7 +54,7 @@ import { checkSize } from "./submission/submission-size.ts";
 export interface ClusterOptions {
   /** First tokens of every subject, and, with dashes, of the buckets. Default "tidemark". */
   readonly prefix?: string;
-  /** Where checkpoints lie, the same for all processes. Default, and with null: the JetStream object store. */
+  /** The storage of checkpoints, the same for all processes. Default, and with null: the JetStream object store. */
   readonly storage?: StorageConfig | null;
   /** Replicas of the buckets. Default: as they are, 1 for those that are made. */
   readonly replicas?: number | undefined;
@@ -81,7 +81,7 @@ export interface ClusterView {
   readonly troubles: Troubles;
   readonly subjects: Subjects;
   readonly openStorage: OpenStorage;
-  /** Of checkpoints, as the storage itself would say it. */
+  /** The description of the checkpoint storage, as the storage itself would say it. */
   readonly storageDescription: string;
   /** undefined: no coordinator has ever been here. */
   findRecords(): Promise<RecordStore | undefined>;
@@ -156,7 +156,7 @@ function troublesOf(nats: NatsEnvironment): Troubles {
   return troubles;
 }
 
-/** Of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
+/** Opens the storage of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
 function storageOpener(
   nats: NatsEnvironment,
   settings: Pick<ClusterOptions, "replicas" | "maxBytes"> = {},
@@ -240,7 +240,7 @@ export async function createCoordinator(
 export interface PreparedJob {
   readonly job: Job;
   readonly config: JobConfig;
-  /** What in the options will not hold as it was written, for whoever starts the job. */
+  /** What in the options will not hold as it was written, for the user who starts the job. */
   readonly warnings: readonly string[];
   readonly graph: JobGraph;
   readonly plan: GraphPlan;
@@ -262,7 +262,7 @@ export function prepareJob({ job, code }: LoadedJob, overrides: ConfigOverrides)
   };
 }
 
-/** Of whoever hands the job in: its configuration holds for all. */
+/** The job as a client prepares it that submits it: this configuration holds for all processes. */
 export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides): PreparedJob {
   const prepared = prepareJob(loaded, overrides);
   checkIterations(loaded.job, prepared.config);
@@ -277,7 +277,7 @@ export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides)
 export async function submissionOf(
   prepared: PreparedJob,
   environment: ConnectorEnvironment,
-  /** Of the checkpoints' storage. */
+  /** The description of the checkpoint storage. */
   storageDescription: string,
   /** Sources that go on where input may have gone unread. */
   skipGaps: readonly string[] = [],

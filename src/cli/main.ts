@@ -33,7 +33,7 @@ disposeCommand(program);
 jobCommands(program);
 checkpointCommands(program);
 configCommand(program);
-complainInOurForm(program, "tidemark");
+reportUsageInOurForm(program, "tidemark");
 // The output of a worker is its log.
 program.hook("preAction", (_, command) => {
   if (command.name() !== "worker") reserveStdout();
@@ -51,8 +51,8 @@ try {
   await endProcess(reportError(error));
 }
 
-/** In the form of all our messages: one line, what is wrong and what helps. */
-function complainInOurForm(command: Command, name: string): void {
+/** Gives errors of usage the form of all our messages: one line, what is wrong and what helps. */
+function reportUsageInOurForm(command: Command, name: string): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => commandOutput.write(text),
     outputError: (text, write) => {
@@ -64,5 +64,5 @@ function complainInOurForm(command: Command, name: string): void {
       write(`tidemark: ${said}; "${name} --help" lists the options\n`);
     },
   });
-  for (const one of command.commands) complainInOurForm(one, `${name} ${one.name()}`);
+  for (const one of command.commands) reportUsageInOurForm(one, `${name} ${one.name()}`);
 }

@@ -281,7 +281,7 @@ export function loggerOf(flags: ClusterFlags, role: string): Logger {
   });
 }
 
-/** Of a command that a person waits for: text on standard error, unless a log file is wanted. */
+/** The messages of a command that a user waits for: text on standard error, unless a log file is wanted. */
 export function messagesOf(flags: ClusterFlags, role: string): Logger {
   if (flags.logFile !== undefined) return loggerOf({ ...flags, logLevel: "warn" }, role);
   return createMessages((line) => process.stderr.write(line));

@@ -1,10 +1,11 @@
 /**
- * What came over our subjects and was dropped, because none of our processes can have sent it (P52).
+ * Foreign messages: what came over our subjects and was dropped, because none of our processes can have sent it (P52).
  *
- * Owns: counting it, and telling the log of it. Does not own: what is recognised (wire.ts).
+ * Owns: counting them, and telling the log of them. Does not own: what is recognised (wire.ts).
  *
  * - ST1 One line a minute for each subject, with the count; what comes in between is in the next line's count.
- * - ST2 Strangers choose subjects, so those that are remembered are bounded; the rest share one line.
+ * - ST2 Foreign senders choose the subjects, so the number of subjects that are remembered is bounded; the rest share
+ *   one line.
  */
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../dataflow/connector.ts";
@@ -28,7 +29,7 @@ export class Strangers {
     this.#clock = clock;
   }
 
-  /** @param why what it was, who seems to have sent it and what the user can do about it */
+  /** @param why what it was, which process seems to have sent it and what the user can do about it */
   met(subject: string, why: string): void {
     const known = this.#met.has(subject) || this.#met.size < SUBJECTS_MAX;
     const at = known ? subject : OTHERS;

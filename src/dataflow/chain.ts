@@ -60,7 +60,7 @@ export interface StateCut extends StateAddress {
 }
 
 export interface Chain {
-  /** By port of the first operator: they take the records of the vertex, or, where it begins with a source, what that has read. */
+  /** One for each port of the first operator: it takes the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
   /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
@@ -78,7 +78,9 @@ export interface Chain {
 
 const STEPS_AT_A_TIME = 64;
 
-/** Without `checks`: the first records of each way out, and then one in so many, are searched for what objects hide. */
+/**
+ * The first so many records of each way out, and then one in 64, are searched for what objects hide, without `checks`.
+ */
 const LOOKED_AT_CLOSELY = 1000;
 const SAMPLED_EVERY = 64;
 
@@ -90,7 +92,7 @@ interface NamedOperator {
 export function buildChain(vertex: Vertex, services: ChainServices): Chain {
   const { operators } = vertex;
   const opened: NamedOperator[] = new Array(operators.length);
-  // From the tail, because a closure needs the ones that it calls.
+  // The loop begins at the tail, because a closure needs the ones that it calls.
   for (let i = operators.length - 1; i >= 0; i--) {
     const { operator } = operators[i]!;
     invariant(
@@ -265,7 +267,9 @@ function refuseRecord(id: string, value: unknown): never {
   }
 }
 
-/** To all of `targets`. A record of a source that only one operator reads is its own: that one may change it. */
+/**
+ * Hands records on to all `targets`. If only one operator reads a source, a record is its own, and it may change it.
+ */
 function handingOn(
   { operator }: ChainedOperator,
   targets: readonly Collect<unknown>[],

@@ -15,7 +15,7 @@ export type Partitioner =
   /** Each record goes to every subtask. */
   | { readonly kind: "broadcast" };
 
-/** Where the records of one output go: to operators of the same vertex, and out through edges. */
+/** The readers of one output's records: operators of the same vertex, and edges. */
 export interface ChainedOutput {
   /** null: the main output. */
   readonly tag: string | null;

@@ -2,7 +2,7 @@
  * All inputs of one subtask.
  *
  * Owns: which channel is read next, which ones are blocked. Does not own: what a barrier means; it hands control
- * frames out like others, and whoever decides (machines/worker/alignment.ts) blocks and unblocks.
+ * frames out like others, and the machine that decides (machines/worker/alignment.ts) blocks and unblocks.
  *
  * IG1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
  *    loop begins, those from outside are held back while much has come back (loop-entrance.ts).
@@ -78,7 +78,7 @@ export class InputGate {
     this.#restored.push({ channelIndex, frame });
   }
 
-  /** As of a channel (channel.ts), with what is still left of its restored records in front. */
+  /** Collects as a channel does (channel.ts), with what is still left of its restored records in front. */
   collectBefore(
     channelIndex: number,
     checkpointId: number,
@@ -103,7 +103,7 @@ export class InputGate {
     this.#check(channelIndex);
     if (!this.#blocked[channelIndex]) return;
     this.#blocked[channelIndex] = false;
-    // Frames that came while it was blocked woke nobody.
+    // Frames that came while it was blocked did not wake the reader.
     this.#wake?.();
   }
 

@@ -9,8 +9,9 @@
  * - OU2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no credit wait;
  *   while one does, `hasCredit` is false. A caller that asks between records so holds at most one sealed frame a
  *   channel, plus what the last record made.
- * - OU3 A control frame does not wait for credit: what its channel still holds is overdrawn first. So a barrier adds
- *   at most those frames to a channel's window, two for a caller as in OU2 whose last record made few.
+ * - OU3 A control frame does not wait for credit: the sealed frames that its channel still holds go first, without
+ *   credit. So a barrier adds at most those frames to a channel's window. A caller as in OU2 whose last record made few
+ *   holds two of them.
  */
 import { invariant, OperatorError } from "../errors.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
@@ -24,7 +25,7 @@ export interface EdgeOutputOptions {
   readonly partitioner: Partitioner;
   /** In the order of the receiving subtasks; a forward edge has one. */
   readonly channels: readonly OutputChannel[];
-  /** Of the sending subtask. */
+  /** The index of the sending subtask. */
   readonly subtaskIndex: number;
   /** Number of key groups of the job. */
   readonly maxParallelism: number;

@@ -26,12 +26,12 @@ export interface Committable {
 /**
  * Durable bytes owned by transactions, not by checkpoints (P15). One area per sink subtask and generation: it names
  * its objects itself by (sink, writer, its own counter), because parts are staged while the transaction is still open
- * and nobody knows yet at which checkpoint it will be cut (P25).
+ * and it is not known yet at which checkpoint it will be cut (P25).
  */
 export interface StagingArea {
   /** The caller leaves `content` as it is until this settles. Retried until durable or the generation ends. */
   put(content: Uint8Array): Promise<ObjectHandle>;
-  /** Also of objects that another writer or generation staged. @throws ObjectMissingError, ObjectCorruptError */
+  /** Reads also objects that another writer or generation staged. @throws ObjectMissingError, ObjectCorruptError */
   get(handle: ObjectHandle): Promise<Uint8Array>;
   /**
    * Resolves when all of them are found with their sizes: before the first part of a transaction is committed (P45).

@@ -64,7 +64,7 @@ export interface SourceReader<T> {
   poll(collect: Collect<T>, recordsMax: number): PollStatus;
   /** `wake` may be called at any time, also spuriously. Set once, before the first poll. */
   onAvailable(wake: () => void): void;
-  /** Where the record last given to `collect` came from, for error messages: "stream LINES sequence 42". */
+  /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
   /** At the barrier, synchronously: positions such that exactly the records emitted so far are before them. */
   snapshot(): SplitPosition[];
@@ -97,8 +97,8 @@ export function asDecided<S extends { readonly id: string }>(
 }
 
 /**
- * Where a subtask begins: at the positions of the restored checkpoint, and at the beginning of what else it is dealt: all of it
- * without a checkpoint, else what has come to the source since.
+ * The positions that a subtask begins at: those of the restored checkpoint, and the beginning of the other splits that
+ * it is dealt. Those are all splits without a checkpoint, else the splits that have come to the source since.
  */
 export function positionsOf(
   restored: readonly SplitPosition[] | undefined,

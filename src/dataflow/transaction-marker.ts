@@ -27,7 +27,7 @@ export interface MarkerExpectation {
   readonly memory: MarkerMemory | undefined;
 }
 
-/** Where a transaction stands after one of its parts. */
+/** The state of a transaction after one of its parts. */
 export interface MarkerPosition {
   readonly checkpointId: number;
   readonly part: number;

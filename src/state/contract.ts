@@ -56,7 +56,7 @@ export interface KeyedBackend {
 }
 
 export interface KeyedBackendOptions {
-  /** For error messages. */
+  /** The operator's name, for error messages. */
   readonly operator: string;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;

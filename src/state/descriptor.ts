@@ -41,6 +41,7 @@ export type StateDescriptor = ValueStateDescriptor<unknown>;
 
 /** The value of the key that is being processed. */
 export interface ValueState<T> {
+  /** The value that was set last, or `initial`. Do not change it in place: change a copy and give that to `set`. */
   get(): T;
   /**
    * `value` belongs to the state from here on: replace it, do not change it in place. With the option `checks` it is frozen.

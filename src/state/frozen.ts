@@ -1,8 +1,10 @@
 /**
- * Values that nobody changes any more: initial values of state, and, with the option `checks`, what was set and handed on.
+ * Values that no code may change any more: initial values of state, and, with the option `checks`, what was set and
+ * handed on.
  *
- * Owns: freezing in depth, the words for those who change a frozen value. Plain objects and arrays are frozen; Map, Set and Date, which
- * cannot be, get methods that refuse. The bytes of views and buffers stay as they are: nothing can keep them from being changed.
+ * Owns: freezing in depth, the error for code that changes a frozen value. Plain objects and arrays are frozen; Map,
+ * Set and Date, which cannot be, get methods that refuse. The bytes of views and buffers stay as they are: nothing can
+ * keep them from being changed.
  */
 import { types } from "node:util";
 import { DEPTH_MAX, problemOf } from "./plain-value.ts";
@@ -21,7 +23,7 @@ function freezeBelow(value: unknown, depth: number): void {
   for (const held of contentsOf(value)) freezeBelow(held, depth + 1);
 }
 
-/** As `freeze`, and looks at everything closely. false: it is no plain value, and `refusalIn` says why. */
+/** Freezes as `freeze` does, and looks at everything closely. false: it is no plain value, and `refusalIn` says why. */
 export function settle(value: unknown): boolean {
   return settleBelow(value, 0);
 }
@@ -77,11 +79,11 @@ export function holdsBytes(value: unknown): boolean {
   return false;
 }
 
-/** Of V8, and of `guard`. */
+/** The messages of V8 and of `guard`. */
 const CHANGE_REFUSED =
   /object is not extensible|Cannot assign to read only property|Cannot delete property|Cannot redefine property|the object is frozen/;
 
-/** Whether the error says that somebody tried to change a frozen value. */
+/** Whether the error says that code tried to change a frozen value. */
 export function isChangeRefused(error: unknown): error is TypeError {
   return error instanceof TypeError && CHANGE_REFUSED.test(error.message);
 }

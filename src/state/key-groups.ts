@@ -99,7 +99,7 @@ export function murmur3(text: string, seed: number): number {
 }
 
 function hashNumber(value: number): number {
-  // Also true for -0, which so joins 0.
+  // This holds for -0 as well, which so joins 0.
   if ((value | 0) === value) return finish(mixBlock(SEED_NUMBER, value | 0), 4);
   bits.setFloat64(0, value, true);
   // Which bits a NaN carries is up to the engine; all of them are one key.

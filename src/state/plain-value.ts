@@ -120,7 +120,7 @@ export function isCarried(value: unknown, depth = 0): boolean {
   return isCarriedBuiltIn(value, prototype, (held) => isCarried(held, depth + 1));
 }
 
-/** As `isCarried`, without what an object hides (PV3). */
+/** The same as `isCarried`, except that it does not look at what an object hides (PV3). */
 export function seemsCarried(value: unknown, depth = 0): boolean {
   if (typeof value !== "object") return isScalar(value);
   if (value === null) return true;
@@ -159,7 +159,7 @@ export function hasOnlyElements(value: { readonly length: number }): boolean {
   const { length } = value;
   if (length > ELEMENTS_LISTED_MAX)
     return inspect(value, ELEMENTS_LEFT_OUT).endsWith(`[ ... ${length} more items ]`);
-  // With holes there are fewer names than elements. Names that are indices come first.
+  // An array with holes has fewer names than elements. Names that are indices come first.
   const names = Object.keys(value);
   if (names.length > 0 && !isIndex(names[names.length - 1]!)) return false;
   return Object.getOwnPropertySymbols(value).length === 0;

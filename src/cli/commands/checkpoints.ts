@@ -16,7 +16,7 @@ import { describeTroubles, describeUnknown, type Troubles } from "../stored/trou
 import { describeVerification, verify } from "../stored/verification.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
 
-/** Whoever only looks does not wait for a leader. */
+/** A command that only looks does not wait for a leader. */
 const LOOK_MS = 1000;
 
 const outcomes = (ok: string) =>

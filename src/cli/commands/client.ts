@@ -1,6 +1,6 @@
 /**
  * What the commands that ask or look have in common: a connection that makes and changes nothing, names checked before
- * anybody is asked, answers as text or as one JSON object.
+ * any request, answers as text or as one JSON object.
  */
 import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";

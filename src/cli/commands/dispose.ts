@@ -155,7 +155,7 @@ async function disposeOfSavepoint(location: string, flags: DisposeFlags): Promis
   });
 }
 
-/** By the leader; where no coordinator leads, the compare-and-set of the record is fence enough. */
+/** Asks the leader to dispose; if no coordinator leads, the compare-and-set of the record is fence enough. */
 async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
   try {
     return await createClient(view, LEADER_MS).dispose(job, what, newId());
@@ -165,7 +165,7 @@ async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): 
   }
 }
 
-/** A stranger that listens or answers on the subject hides that no leader does (P52): the leases tell then. */
+/** A foreign process that listens or answers on the subject hides that no leader does (P52): the leases tell then. */
 async function isLeaderless(view: ClusterView, job: string, { cause }: EnvironmentError): Promise<boolean> {
   if (cause instanceof NoRespondersError) return true;
   if (!(cause instanceof ForeignAnswerError || cause instanceof RequestTimeoutError)) return false;

@@ -51,7 +51,7 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
   if (job !== undefined) checkJobName(job);
   await withView(flags, async (view) => {
     if (job === undefined) return listJobs(view, flags);
-    // A job that nobody knows is told at once, and without a coordinator.
+    // The user is told at once, and without a coordinator, if there is no such job.
     await readJob(await view.findRecords(), job);
     const report = await clientOf(view, flags).status(job);
     if (report === undefined)

@@ -83,7 +83,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
   const seconds = (performance.now() - startedMs) / 1000;
   if (flags.json === true) commandOutput.write(`${JSON.stringify(report)}\n`);
   else if (report.status !== "failed")
-    commandOutput.write(`${epitaph(report, seconds, session.withoutCheckpoint(report))}\n`);
+    commandOutput.write(`${outcomeLine(report, seconds, session.withoutCheckpoint(report))}\n`);
   if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
   setOutcome(report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok);
 }
@@ -155,7 +155,7 @@ function showProgress(screen: ProgressScreen, session: RunSession): void {
   );
 }
 
-function epitaph(report: JobReport, seconds: number, withoutCheckpoint: boolean): string {
+function outcomeLine(report: JobReport, seconds: number, withoutCheckpoint: boolean): string {
   const { completed, aborted } = report.checkpoints;
   const facts =
     `${count(completed)} checkpoints completed, ${count(aborted)} aborted, ` +

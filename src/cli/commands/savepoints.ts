@@ -56,7 +56,7 @@ export function savepointCommands(program: Command): void {
     )
     .argument("<job>", "name of the job")
     .option("--to <place>", TO)
-    .option("--drain", "end all sources first, as if their input did; nobody can go on from the savepoint")
+    .option("--drain", "end all sources first, as if their input did; no job can go on from the savepoint")
     .addHelpText(
       "after",
       exitCodeHelp(["ok", "usage", "environment", "refused", "bug"], "the job has stopped"),

@@ -47,7 +47,7 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   interrupted: "interrupted before an orderly end; nothing is lost",
 };
 
-/** For the end of a `--help`. @param ok what 0 means there, when that can be said better */
+/** The exit codes, for the end of a `--help`. @param ok what 0 means there, when that can be said better */
 export function exitCodeHelp(
   outcomes: readonly Outcome[] = Object.keys(exitCodes) as Outcome[],
   ok: string = MEANINGS.ok,
@@ -63,7 +63,7 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof RequestRefusedError) return exitCodes.refused;
   if (error instanceof ObjectMissingError || error instanceof ObjectCorruptError) return exitCodes.damaged;
   if (error instanceof InvariantError || !(error instanceof TidemarkError)) return exitCodes.bug;
-  // A passing fault that has lasted longer than anybody waited.
+  // A passing fault that has lasted longer than the command waited.
   const outside = error instanceof EnvironmentError || error.retry === "now";
   return outside ? exitCodes.environment : exitCodes.jobFailed;
 }

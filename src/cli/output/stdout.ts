@@ -55,7 +55,7 @@ function lose(reason: string): void {
   );
 }
 
-/** From now on `console.log` and `process.stdout.write` of other code go to standard error. */
+/** Sends what other code writes by `console.log` and `process.stdout.write` to standard error from now on. */
 export function reserveStdout(): void {
   process.stdout.write = process.stderr.write.bind(process.stderr);
 }

@@ -1,5 +1,5 @@
 /**
- * How a process of ours ends that cannot go on: a rejection that nobody handles, an exception that nobody catches.
+ * How a process of ours ends that cannot go on: a rejection that is not handled, an exception that is not caught.
  *
  * In a worker that is almost always the job's own code: it starts something asynchronous, does not wait for it, and it
  * fails. The process ends, because Node ends it too, and what has failed may have been meant to stop the job.
@@ -44,7 +44,7 @@ function isOurs(stack: string): boolean {
 }
 
 /**
- * Ends the process by its first crash: says why, tells it to whoever should know, and exits with the crash's code.
+ * Ends the process by its first crash: says why, tells the process that should know, and exits with the crash's code.
  * @param tell is waited for a second at most
  */
 export function watchCrashes(jobPath: string | undefined, tell: (crash: Crash) => Promise<unknown>): void {
@@ -66,8 +66,8 @@ export function watchCrashes(jobPath: string | undefined, tell: (crash: Crash) =
 const TOLD_MAX = 10;
 
 /**
- * For a command in whose process the job's code is, but does not run: a fault of that code is said once, and changes
- * nothing. One of ours ends the process.
+ * Keeps a command alive in whose process the job's code is, but does not run: a fault of that code is said once, and
+ * changes nothing. One of ours ends the process.
  */
 export function outliveJobFaults(jobPath: string): void {
   const file = resolve(jobPath);

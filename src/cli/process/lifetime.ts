@@ -14,7 +14,7 @@ export const CHILD_VARIABLE = "TIDEMARK_CHILD";
 export type ChildMessage =
   /** `worker`: its name, when it is one. */
   | { readonly type: "started"; readonly worker?: string }
-  /** To each ping of its parent. */
+  /** The answer to each ping of the parent. */
   | { readonly type: "alive" }
   /** It ends, and why. */
   | { readonly type: "crashed"; readonly reason: string }
@@ -26,7 +26,7 @@ export interface ParentMessage {
   readonly type: "ping";
 }
 
-/** To a parent that listens; else nothing. */
+/** Sends a message to a parent that listens; else does nothing. */
 export function tellParent(message: ChildMessage): void {
   if (process.connected) process.send?.(message, () => {});
 }
@@ -61,7 +61,7 @@ export function watchLifetime(boundMs: number): Lifetime {
     process.on("disconnect", () => process.exit(1));
     process.on("message", () => tellParent({ type: "alive" }));
   }
-  // The parent was gone before we could listen, and nobody will ever tell.
+  // The parent was gone before we could listen, so no event will ever tell.
   else if (process.env[CHILD_VARIABLE] !== undefined) process.exit(1);
   // What a job starts is not our parent's child.
   delete process.env[CHILD_VARIABLE];

@@ -1,14 +1,14 @@
 /** What a job file may change in its process while it is loaded, and what of it is put back. */
 
-/** As the process was started with: what a job file sets afterwards is for its own code. */
+/** The environment that the process was started with: what a job file sets afterwards is for its own code. */
 export const startEnvironment: Readonly<Record<string, string | undefined>> = { ...process.env };
 
 type Listener = (...args: unknown[]) => void;
 
-/** These tell Node which signals somebody listens to, so they come first. */
+/** These tell Node which signals have a listener, so they come first. */
 const WATCHED_BY_NODE: readonly (string | symbol)[] = ["newListener", "removeListener"];
 
-/** The process at one moment: its directory, its streams, and who listens to it. */
+/** The process at one moment: its directory, its streams, and its listeners. */
 export class ProcessState {
   readonly #directory = process.cwd();
   readonly #exitCode = process.exitCode;

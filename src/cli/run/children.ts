@@ -23,7 +23,7 @@ export interface ChildrenOptions {
   readonly logDir: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** A child that cannot live: wrong job file, refused, or dying again and again. */
-  readonly onHopeless: (error: Error) => void;
+  readonly onGivenUp: (error: Error) => void;
   readonly troubles: TroubleWatcher;
   /** What a child has been trying in vain at present, as it says itself. */
   readonly onTroubles?: (name: string, troubles: readonly Trouble[]) => void;
@@ -41,7 +41,7 @@ const FAILED_STARTS_MAX = 5;
 const SETTLED_MS = 10_000;
 /** So many in the time that a child may be silent: one that comes late because we were held up ourselves counts once. */
 const PINGS = 4;
-const HOPELESS: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
+const FINAL_EXIT_CODES: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
 
 export class Children {
   readonly #options: ChildrenOptions;
@@ -103,12 +103,12 @@ export class Children {
       this.#options.onTroubles?.(spec.name, []);
       this.#options.onExit?.(spec.name, code, signal);
       if (this.#ending) return;
-      const reason = lastWord ?? obituary(code, signal, this.#logFile(spec.name));
+      const reason = lastWord ?? causeOfExit(code, signal, this.#logFile(spec.name));
       if (worker !== undefined) this.#options.onWorkerEnded?.(worker, reason);
       this.#died(spec.name, reason);
       const failures = started ? 0 : failedStarts + 1;
-      if ((code !== null && HOPELESS.has(code)) || failures >= FAILED_STARTS_MAX)
-        this.#options.onHopeless(this.#lastLines(spec.name));
+      if ((code !== null && FINAL_EXIT_CODES.has(code)) || failures >= FAILED_STARTS_MAX)
+        this.#options.onGivenUp(this.#lastLines(spec.name));
       else setTimeout(() => this.start(spec, failures), failures === 0 ? 0 : RESTART_PAUSE_MS);
     });
   }
@@ -168,7 +168,7 @@ export class Children {
   }
 }
 
-function obituary(code: number | null, signal: NodeJS.Signals | null, logFile: string): string {
+function causeOfExit(code: number | null, signal: NodeJS.Signals | null, logFile: string): string {
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
   return `${how}${likelyCause(signal, logFile)}; its log is ${logFile}`;
 }

@@ -142,7 +142,8 @@ export class ProgressScreen {
       this.#leftOut++;
       return;
     }
-    const gap = this.#leftOut === 0 ? "" : `(not shown while nobody read this: ${this.#leftOut})\n`;
+    const gap =
+      this.#leftOut === 0 ? "" : `(lines not shown while the terminal took no output: ${this.#leftOut})\n`;
     this.#leftOut = 0;
     this.#screen.write(`${this.#cleared()}${gap}${line}\n${this.#shown}`);
   }

@@ -76,7 +76,7 @@ const SILENCE_MS_MIN = 10_000;
 const STOP_MS = 10_000;
 /** The same when the job has not ended in time either. */
 const HURRIED_STOP_MS = 3000;
-const LAST_WORDS_MS = 2000;
+const FINAL_MESSAGES_MS = 2000;
 const LAST_ANSWERS_MS = 15_000;
 const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
   "finished",
@@ -148,9 +148,9 @@ export class RunSession {
     await cluster.openRecords();
     await options.beforeSubmit?.(cluster);
     const submission = await submissionWhenMet(options, prepared, cluster, server);
-    let hopeless: (error: Error) => void = () => {};
+    let giveUp: (error: Error) => void = () => {};
     const failure = new Promise<never>((_, reject) => {
-      hopeless = reject;
+      giveUp = reject;
     });
     failure.catch(() => undefined);
     const children = new Children({
@@ -163,7 +163,7 @@ export class RunSession {
         ...connectionEnvironment(flags, url),
         ...storageEnvironment(prepared.config.checkpointing.storage),
       },
-      onHopeless: (error) => hopeless(error),
+      onGivenUp: (error) => giveUp(error),
       troubles: cluster.troubles,
       onTroubles: (name, troubles) => session.#tellTroubles(name, troubles),
       onWorkerEnded: (worker, reason) => session.#tellEnded(worker, reason),
@@ -180,7 +180,7 @@ export class RunSession {
       events,
     );
     try {
-      // Whoever listens must be heard of before the first event.
+      // The server must know our subscription before the first event.
       await cluster.bus.flush();
       children.start({
         name: "coordinator",
@@ -269,7 +269,7 @@ export class RunSession {
     return status === "suspended" && checkpoints.completed === this.#completedBefore;
   }
 
-  /** From here on `ended` rejects when the job does not end within a bound. */
+  /** Makes `ended` reject from now on when the job does not end within a bound. */
   #endInTime(): void {
     const patience = new EndingPatience(performance.now());
     this.#patience = patience;
@@ -353,7 +353,7 @@ export class RunSession {
       this.#tellTroubles("leader", report.troubles);
       if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
       endedMs ??= performance.now();
-      // Whoever has ended it from elsewhere still asks for its savepoint, and our server and leader answer that.
+      // A client that has ended the job from elsewhere still asks for its savepoint; our server and leader answer that.
       if (report.unansweredRequests === 0 || performance.now() - endedMs > LAST_ANSWERS_MS) return report;
     }
   }
@@ -380,7 +380,7 @@ export class RunSession {
     // What the children said last is on its way to us; a server that is gone says nothing more.
     await Promise.race([
       this.cluster.bus.flush().catch(() => undefined),
-      new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS).unref()),
+      new Promise((resolve) => setTimeout(resolve, FINAL_MESSAGES_MS).unref()),
     ]);
     await this.cluster.nats.connection.close();
     this.#events?.close();

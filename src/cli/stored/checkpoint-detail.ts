@@ -170,7 +170,7 @@ export function describeCheckpoint(checkpoint: CheckpointDetail, nowMs: number):
     .join("\n\n");
 }
 
-/** Who took how long, one line each. */
+/** The times that each subtask took, one line each. */
 function describeSubtasks(subtasks: readonly SubtaskDetail[]): string {
   const rows = subtasks.map((one) => [
     one.subtask,

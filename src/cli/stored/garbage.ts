@@ -7,7 +7,7 @@ import { type Look, readRetained } from "./retained.ts";
 
 export interface Garbage extends Look {
   readonly objects: readonly FoundObject[];
-  /** Of a manifest: without it nobody knows what may go, and nothing may. */
+  /** The damage of a manifest: without the manifest it is unknown what may be deleted, so nothing is. */
   readonly damage: ObjectMissingError | ObjectCorruptError | undefined;
 }
 

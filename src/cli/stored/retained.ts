@@ -1,8 +1,8 @@
 /**
  * Jobs and their retained checkpoints as they lie in storage: no coordinator is needed to read them.
  *
- * What a running job lets go may be deleted while somebody looks at it. That is no damage, so whoever finds something
- * missing looks at the record once more before saying so (`whileRetained`).
+ * What a running job no longer needs may be deleted while a command looks at it. That is no damage, so a command that
+ * finds something missing looks at the record once more before it says so (`whileRetained`).
  */
 import type { CompletedCheckpoint, JobRecord, Manifest } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
@@ -88,7 +88,7 @@ export function isDamage(error: unknown): error is ObjectMissingError | ObjectCo
   return error instanceof ObjectMissingError || error instanceof ObjectCorruptError;
 }
 
-/** The same damage, with what it means to whoever met it. */
+/** The same damage, with what it means for the command that met it. */
 export function explained(
   damage: ObjectMissingError | ObjectCorruptError,
   job: string,

@@ -16,7 +16,7 @@ export interface SplitDetail {
   readonly split: string;
   /** null: its source is no JetStream source. */
   readonly jetstream: StreamPosition | null;
-  /** As the source keeps it; null: the split is at its beginning. */
+  /** The position as the source keeps it; null: the split is at its beginning. */
   readonly position: string | null;
 }
 

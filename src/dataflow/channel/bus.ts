@@ -1,9 +1,9 @@
 /**
  * The message bus below channels and control: core NATS, or its twin in memory.
  *
- * Owns: delivery of bytes to whoever is subscribed now. Does not own: reliability. Messages may be lost (no
+ * Owns: delivery of bytes to the subscribers of the moment. Does not own: reliability. Messages may be lost (no
  * subscriber, slow consumer, reconnect), never reordered within one connection and subject, never duplicated.
- * Whoever needs more adds sequence numbers (channels) or retries with idempotent handlers (control).
+ * A user of the bus that needs more adds sequence numbers (channels) or retries with idempotent handlers (control).
  */
 
 export interface Subscription {
@@ -31,7 +31,7 @@ export interface Bus {
   publish(subject: string, body: Uint8Array): void;
   /**
    * @param isAnswer false: this reply is none, and the next one is waited for. Default: the first one is it
-   * @throws NoRespondersError when nobody is subscribed, RequestTimeoutError, DisconnectedError
+   * @throws NoRespondersError when there is no subscriber, RequestTimeoutError, DisconnectedError
    */
   request(
     subject: string,

@@ -31,7 +31,7 @@ export interface OutputChannel {
    */
   opened(): Promise<void>;
   /**
-   * A remote tail that is lost after closing is noticed by nobody: close only when the reader has everything or the
+   * No side notices the loss of a remote tail after closing: close only when the reader has everything or the
    * generation is over.
    */
   close(): void;

@@ -172,17 +172,17 @@ export function encodePieces(sequence: number, message: Uint8Array, bytesMax: nu
   return pieces;
 }
 
-/** Of a piece: its part of the records message, and whether that ends with it. */
+/** A piece's part of the records message, and whether that message ends with it. */
 export function decodePiece(piece: Uint8Array): { readonly content: Uint8Array; readonly last: boolean } {
   return { content: piece.subarray(HEADER_BYTES), last: piece[2] === 1 };
 }
 
-/** Of a message that `kindOf` has accepted. */
+/** The sequence number of a message that `kindOf` has accepted. */
 export function sequenceOf(message: Uint8Array): number {
   return viewOf(message).getFloat64(8);
 }
 
-/** Of a records message. */
+/** The number of records in a records message. */
 export function countOf(message: Uint8Array): number {
   return viewOf(message).getUint32(4);
 }
@@ -195,7 +195,7 @@ export function decodeRecords(message: Uint8Array): RecordsFrame {
   let at = HEADER_BYTES;
   let timestamps: number[] | undefined;
   if ((flags & TIMESTAMPS) !== 0) {
-    // A plain array, as in the frames that never left their process: one shape for whoever reads them.
+    // A plain array, as in the frames that never left their process: one shape for all readers.
     timestamps = new Array(count);
     for (let i = 0; i < count; i++, at += 8) timestamps[i] = view.getFloat64(at);
   }
@@ -210,7 +210,7 @@ function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
 }
 
 /**
- * Of a barrier, a cancel marker, a round or an end.
+ * Decodes a barrier, a cancel marker, a round or an end.
  *
  * @throws Error when the body is not what the header says
  */
@@ -223,7 +223,7 @@ export function decodeControl(message: Uint8Array): ControlFrame {
   return { kind: "barrier", checkpointId, options };
 }
 
-/** Of a grant. */
+/** Decodes a grant. */
 export function decodeGrant(message: Uint8Array): { framesTaken: number; bytesTaken: number } {
   const view = viewOf(message);
   return { framesTaken: view.getFloat64(HEADER_BYTES), bytesTaken: view.getFloat64(HEADER_BYTES + 8) };

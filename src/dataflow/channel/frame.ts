@@ -46,7 +46,9 @@ export function isCheckpointFrame(frame: Frame): frame is CheckpointFrame {
   return frame.kind === "barrier" || frame.kind === "cancelMarker";
 }
 
-/** Records on their way, for whoever must store them: a frame, or the message that carries it (frame-codec.ts). */
+/**
+ * Records on their way that an unaligned checkpoint stores: a frame, or the message that carries it (frame-codec.ts).
+ */
 export type InFlightRecords = RecordsFrame | Uint8Array;
 
 /** Names one channel: from one subtask to one subtask. */
@@ -56,7 +58,7 @@ export interface ChannelId {
   readonly to: number;
 }
 
-/** For messages: `edge "words->count", subtask 0 to 1`. */
+/** The channel's name in messages: `edge "words->count", subtask 0 to 1`. */
 export function describeChannel(id: ChannelId): string {
   return `edge "${id.edge}", subtask ${id.from} to ${id.to}`;
 }

@@ -30,7 +30,7 @@ export interface LocalWindow {
   readonly recordsPerFrame: number;
 }
 
-/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P41). */
+/** No window, for a way back in a loop: a subtask that waited there for room could be waiting for itself (P41). */
 export const NO_LOCAL_WINDOW: LocalWindow = {
   framesMax: Number.POSITIVE_INFINITY,
   recordsMax: Number.POSITIVE_INFINITY,

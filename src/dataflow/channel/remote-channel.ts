@@ -55,7 +55,7 @@ import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from 
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
 
-/** Of a way back in a loop: whoever waited there for room could be waiting for itself (P41). */
+/** No window, for a way back in a loop: a subtask that waited there for room could be waiting for itself (P41). */
 export const NO_REMOTE_WINDOW: RemoteWindow = {
   framesMax: Number.POSITIVE_INFINITY,
   bytesMax: Number.POSITIVE_INFINITY,
@@ -253,7 +253,7 @@ class RemoteInput implements InputChannel {
   readonly #creditSubject: string;
   readonly #messages = new Fifo<Uint8Array>();
   readonly #collection = new Collection();
-  /** Of the records message that has begun to arrive. */
+  /** The pieces of the records message that has begun to arrive. */
   #pieces: Uint8Array[] = [];
   /** The first of `#messages`, decoded. */
   #first: Frame | undefined;
@@ -405,7 +405,7 @@ class RemoteInput implements InputChannel {
     if (this.#messages.length === 1) this.#wake?.();
   }
 
-  /** What the message means for whoever collects; the barrier or marker that it is, if it is one. */
+  /** Gives the message to the collection of records; answers the barrier or marker that it is, if it is one. */
   #pass(message: Uint8Array): CheckpointFrame | undefined {
     if (kindOf(message) === MESSAGE.records) {
       this.#collection.records(message);

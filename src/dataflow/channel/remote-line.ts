@@ -90,7 +90,7 @@ export class Line {
   }
 
   readonly #tick = (): void => {
-    // Without a connection announcements would only pile up; a reconnect announces at once.
+    // Announcements would only pile up without a connection; a reconnect announces at once.
     if (this.#options.bus.connectedForMs() > 0) this.#handlers.announce();
     this.#cancelTick = this.#options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
   };

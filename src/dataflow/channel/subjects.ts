@@ -2,7 +2,7 @@
  * Every NATS subject of Tidemark is built here, and nowhere else.
  *
  * All of a job's life sits below `<prefix>.<job>`; what belongs to one generation carries it as the next token, so an
- * old incarnation that wakes up talks to nobody (P2). Names are validated where users give them; an illegal token here
+ * old incarnation that wakes up has no listeners (P2). Names are validated where users give them; an illegal token here
  * is a bug.
  *
  *     <prefix>.workers.<workerId>                                       a process, whatever it runs

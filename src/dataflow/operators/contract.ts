@@ -37,7 +37,7 @@ export interface OperatorDetails {
 
 /** One row of the table of kinds. `D` is what the operator's author says. */
 export interface OperatorKind<D> {
-  /** As plans, fingerprints and messages call it. */
+  /** The kind's name in plans, fingerprints and messages. */
   readonly name: string;
   describe(definition: D): OperatorDetails;
   open(definition: D, services: OperatorServices, outputs: Outputs): OpenOperator;
@@ -64,7 +64,7 @@ export interface OperatorServices {
   writer(): SinkWriter<unknown>;
 }
 
-/** Where an operator's records go. An output without readers takes them, too. */
+/** The outputs that take an operator's records. An output without readers takes them, too. */
 export interface Outputs {
   readonly main: Collect<unknown>;
   /** @param tag one of the operator's `tags` */
@@ -73,7 +73,7 @@ export interface Outputs {
 
 /** One operator, opened in one subtask. */
 export interface OpenOperator {
-  /** By port. */
+  /** The collectors of the inputs, by port. */
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;

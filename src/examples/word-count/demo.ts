@@ -1,6 +1,6 @@
 /**
  * The main job as a show: real text, a real nats-server, two worker processes, one of which is killed on the way.
- * Exit code 0 only if nothing was lost, nothing was duplicated, and somebody was killed.
+ * Exit code 0 only if nothing was lost, nothing was duplicated, and a worker was killed.
  */
 import { fileURLToPath } from "node:url";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";

@@ -39,7 +39,7 @@ export async function checkOutput(connection: NatsConnection, input: Input): Pro
 }
 
 async function readOutput(connection: NatsConnection, onRecord: (record: WordCount) => void): Promise<void> {
-  // Without a filter: a server looks filtered subjects up one by one when there are tens of thousands of them.
+  // No filter: a server looks filtered subjects up one by one when there are tens of thousands of them.
   const consumer = await jetstream(connection).consumers.get(COUNTS);
   let pending = (await consumer.info(true)).num_pending;
   if (pending === 0) return;

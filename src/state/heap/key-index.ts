@@ -91,7 +91,7 @@ function placeFor(places: Int32Array, hash: number): number {
   return ((spread(hash) << SEGMENT_BITS) >>> Math.clz32(last)) & last;
 }
 
-/** Where `row` is. */
+/** The place of `row`. */
 function placeWith(places: Int32Array, hash: number, row: number): number {
   const last = places.length - 2;
   let at = placeFor(places, hash);

@@ -44,7 +44,7 @@ export class Layout {
   readonly othersWidth: number;
   /** All fields of its rows are numbers. */
   private readonly isOfNumbers: boolean;
-  /** By field: its place among the numbers, or the complement of its place among the others. */
+  /** For each field its place among the numbers, or the complement of its place among the others. */
   private readonly slots: readonly number[];
   private readonly Row: RowConstructor;
   private readonly RowOfNumbers: RowOfNumbersConstructor;
@@ -144,7 +144,7 @@ export class Layout {
     return index === names.length && (trusted || !hidesFields(value, index));
   }
 
-  /** As `takeApart`, of a trusted value: the path of most updates. */
+  /** Does what `takeApart` does, for a trusted value: the path of most updates. */
   private takeNumbers(numbers: Float64Array, row: number, value: unknown): boolean {
     if (typeof value !== "object" || value === null) return false;
     const { names } = this;
@@ -171,7 +171,7 @@ export class Layouts {
     this.keepsObjects = keepsObjects;
   }
 
-  /** For a block whose first value is `value`. */
+  /** The layout for a block whose first value is `value`. */
   layoutFor(value: unknown): Layout {
     if (this.keepsObjects) return this.objects;
     if (typeof value === "number") return this.numbers;
@@ -247,7 +247,7 @@ function rowOfNumbersConstructor(names: readonly string[]): RowOfNumbersConstruc
   return Row as unknown as RowOfNumbersConstructor;
 }
 
-/** As above, of any fields. */
+/** The same for fields of any kind. */
 function rowConstructor(layout: Layout): RowConstructor {
   const [n0 = "", n1 = "", n2 = "", n3 = "", n4 = "", n5 = "", n6 = "", n7 = ""] = layout.names;
   const count = layout.names.length;

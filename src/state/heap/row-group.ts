@@ -17,7 +17,7 @@ export interface GroupView {
   readonly count: number;
 }
 
-/** Who reads the cuts of the table that are open. */
+/** The readers of the table's open cuts. */
 export interface CutReaders {
   /** How many cuts were taken. */
   readonly cut: number;

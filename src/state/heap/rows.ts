@@ -14,7 +14,7 @@ import { KeyIndex } from "./key-index.ts";
 
 export class Rows {
   readonly index = new KeyIndex();
-  /** By number. */
+  /** The blocks by number. */
   private readonly blocks: (Block | undefined)[] = [];
   private readonly free: number[] = [];
   /** Every row was of an integer of 32 bits in the fixed namespace, so a row that has the hash of another such key is its row. */
@@ -67,20 +67,21 @@ export class Rows {
   }
 }
 
-/** As a Map sees it. */
+/** Whether two keys are the same to a Map. */
 function isSame(a: Key | undefined, b: Key | undefined): boolean {
   // biome-ignore lint/suspicious/noSelfCompare: NaN, faster than Number.isNaN of any type.
   return a === b || (a !== a && b !== b);
 }
 
-/** Of 32 bits; -0 joins 0. */
+/** Whether the key is an integer of 32 bits; -0 joins 0. */
 export function isInteger(key: Key): key is number {
   return typeof key === "number" && (key | 0) === key;
 }
 
 /**
- * Of keys and namespaces that are equal (KG2 of key-groups.ts), the same: a signed number of 32 bits. An integer in the fixed namespace
- * is its own hash, so that finding its row need not wait for the one that decides its key group.
+ * The hash of a row, a signed number of 32 bits: the same for keys and namespaces that are equal (KG2 of
+ * key-groups.ts). An integer in the fixed namespace is its own hash, so that finding its row need not wait for the hash
+ * that decides its key group.
  */
 export function hashOfRow(key: Key, namespace: Namespace): number {
   return withNamespace(isInteger(key) ? key | 0 : hashOf(key) | 0, namespace);

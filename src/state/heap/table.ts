@@ -63,7 +63,7 @@ export class HeapTable implements StateTable, CutReaders {
   /** The row of the current key and namespace, once it was looked up; -1: there is none. */
   private row = -1;
   private lookedUp = false;
-  /** Where it is; undefined: it was never looked up. */
+  /** The block that holds the row; undefined: it was never looked up. */
   private block: Block | undefined = undefined;
   /** How many updates are still to be looked at closely before only samples are. */
   private closeLooks = LOOKED_AT_CLOSELY;

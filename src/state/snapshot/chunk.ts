@@ -4,7 +4,7 @@
  * Owns: the format of a chunk. Does not own: where the bytes go, nor their digest; a changed byte inside a column is for the
  * storage to find (P20); which bytes hold which key groups (segments.ts).
  *
- * - CH1 A chunk can be read without any other chunk, and says its own length and who wrote its values.
+ * - CH1 A chunk can be read without any other chunk, and says its own length and which serializer wrote its values.
  * - CH2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
  * - CH3 Keys, namespaces and values come back equal; what could not (plain-value.ts) is refused before it is written.
  * - CH4 A deleted row has a key and a namespace, and no value. It says that rows of older chunks are there no more.
@@ -53,7 +53,7 @@ export interface ChunkRows {
   readonly groups: readonly ChunkGroup[];
   /** Which rows are deleted, by their index. */
   readonly deleted?: ReadonlySet<number>;
-  /** Of the rows that are not deleted. Bytes: what `encodeShape` or a ColumnEncoder has made of them. */
+  /** The values of the rows that are not deleted. Bytes: what `encodeShape` or a ColumnEncoder has made of them. */
   readonly values: readonly unknown[] | Float64Array | Uint8Array;
 }
 
@@ -68,14 +68,16 @@ export interface ChunkHeader {
   readonly deletionsAt: number | undefined;
   readonly valueEncoding: number;
   readonly valuesAt: number;
-  /** Where the next chunk begins. */
+  /** The offset of the next chunk. */
   readonly end: number;
 }
 
 const FORMAT = 2;
 const HEADER_BYTES = 33;
 const GROUP_BYTES = 8;
-/** Who writes values: this file with codec.ts and columns.ts. A change of what their bytes mean is a new version. */
+/**
+ * The serializer of values: this file with codec.ts and columns.ts. A change of what their bytes mean is a new version.
+ */
 const SERIALIZER = { name: "tidemark.plain", version: 1 } as const;
 const SERIALIZER_NAME = Buffer.from(SERIALIZER.name, "latin1");
 const GROUPS_AT = HEADER_BYTES + SERIALIZER_NAME.length;
@@ -285,7 +287,7 @@ export function readChunkDeletions(source: SnapshotBytes, header: ChunkHeader): 
 }
 
 /**
- * Of the rows that are not deleted: `count` of them.
+ * The values of the rows that are not deleted: `count` of them.
  * @throws ObjectCorruptError
  */
 export function readChunkValues(

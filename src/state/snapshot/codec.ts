@@ -15,7 +15,7 @@ import { encodeValue } from "../../formats/codec.ts";
 import { isCarried, isOrdinary, refuseValue } from "../plain-value.ts";
 
 /**
- * Of an array of values that users made.
+ * Encodes an array of values that users made.
  *
  * @param nameOf names the value at an index in a refusal: "a record"
  * @throws ValueRefusedError naming the field

@@ -44,7 +44,7 @@ type Joiner = (columns: readonly Column[], count: number) => unknown[];
 /** One per writing end. */
 export class ColumnEncoder {
   readonly #splitters = new Map<string, Splitter>();
-  /** Of the batch before. */
+  /** The shape and the splitter of the batch before. */
   #known: Known | undefined;
 
   /**
@@ -96,8 +96,8 @@ export class ColumnEncoder {
 }
 
 /**
- * As a ColumnEncoder does for records of the given fields, for columns that are there already; all are of `count` elements.
- * undefined: a column holds objects, or the records are too few.
+ * Encodes columns as a ColumnEncoder encodes records of the given fields; all columns have `count` elements. undefined:
+ * a column holds objects, or the records are too few.
  */
 export function encodeShape(names: Shape, columns: readonly Column[], count: number): Buffer | undefined {
   if (count < RECORDS_MIN) return undefined;

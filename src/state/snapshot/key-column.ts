@@ -28,7 +28,7 @@ export interface KeyColumn {
   readonly joined: string;
 }
 
-/** Where a column lies in the bytes of a snapshot. */
+/** The place of a column in the bytes of a snapshot. */
 export interface KeyColumnAt {
   readonly encoding: number;
   readonly lengthBytes: number;

@@ -6,7 +6,9 @@ import type { Key } from "../../../state/descriptor.ts";
 /** The edge in front of a keyed operator has the same one: the sender picks the subtask, and the receiver the key. */
 export type KeySelector<T = unknown> = (value: T) => Key;
 
-/** With `checks` a selector is asked twice: one that answers another key would send a record elsewhere after a failure. */
+/**
+ * Asks a selector twice if `checks` is on: one that answers another key would send a record elsewhere after a failure.
+ */
 export function stableKey(operator: string, key: KeySelector, checks: boolean): KeySelector {
   if (!checks) return key;
   return (value) => {
