@@ -70,7 +70,7 @@ function retainedOf(settings: Settings): number {
 function savepointTimeoutOf(settings: Settings, timeoutMs: number): number {
   const asked = settings.get("checkpointing.savepointTimeout");
   if (asked !== undefined) return asked;
-  settings.settle("checkpointing.savepointTimeout", timeoutMs, "as checkpointing.timeout");
+  settings.adjust("checkpointing.savepointTimeout", timeoutMs, "as checkpointing.timeout");
   return timeoutMs;
 }
 
@@ -121,7 +121,7 @@ function tolerableFailuresOf(settings: Settings): number | null {
   if (failOnErrors === undefined) return asked;
   const alias = failOnErrors ? 0 : null;
   if (!settings.isSet("checkpointing.tolerableFailures"))
-    return settings.settle(
+    return settings.adjust(
       "checkpointing.tolerableFailures",
       alias,
       `${settings.said("checkpointing.failOnErrors")} is ${failOnErrors}`,
@@ -159,7 +159,7 @@ export function storageOf(settings: Settings): StorageConfig | null {
       return { kind: asked };
     }
   }
-  settings.settle("checkpointing.storage", "filesystem", "checkpointing.directory is set");
+  settings.adjust("checkpointing.storage", "filesystem", "checkpointing.directory is set");
   return { kind: "filesystem", directory, writeBufferBytes };
 }
 
@@ -168,5 +168,5 @@ function writeBufferOf(settings: Settings): number {
   const inline = settings.get("checkpointing.inlineThreshold");
   const asked = settings.get("checkpointing.writeBuffer");
   if (asked >= inline) return asked;
-  return settings.settle("checkpointing.writeBuffer", inline, "not less than checkpointing.inlineThreshold");
+  return settings.adjust("checkpointing.writeBuffer", inline, "not less than checkpointing.inlineThreshold");
 }

@@ -62,7 +62,7 @@ function strategyOf(
     settings.isSet("restart.strategy") ||
     optionKeys.some((key) => isRestartDetail(key) && settings.isSet(key));
   if (isChosen || intervalMs !== null || repeats === undefined) return asked;
-  return settings.settle(
+  return settings.adjust(
     "restart.strategy",
     "none",
     `there are no checkpoints, and a restart would ${repeats}`,
@@ -75,7 +75,7 @@ function maxBackoffOf(settings: Settings, initialBackoffMs: number): number {
   const asked = settings.get("restart.maxBackoff");
   if (asked === undefined) {
     const most = Math.max(MAX_BACKOFF_MS, initialBackoffMs);
-    settings.settle("restart.maxBackoff", most, "1 m, or restart.initialBackoff if that is longer");
+    settings.adjust("restart.maxBackoff", most, "1 m, or restart.initialBackoff if that is longer");
     return most;
   }
   if (asked < initialBackoffMs)

@@ -67,15 +67,15 @@ export class Settings {
   }
 
   /** The effective value is another one; worth no warning. */
-  settle<K extends OptionKey>(key: K, value: OptionValue<K>, because: string): OptionValue<K> {
+  adjust<K extends OptionKey>(key: K, value: OptionValue<K>, because: string): OptionValue<K> {
     if (value !== this.get(key)) this.#changed.set(key, { value, because });
     return value;
   }
 
-  /** Does what `settle` does, and warns the user, who asked for something else. */
+  /** Does what `adjust` does, and warns the user, who asked for something else. */
   overrule<K extends OptionKey>(key: K, value: OptionValue<K>, because: string): OptionValue<K> {
     this.warn(key, `${text(key, this.get(key))} becomes ${text(key, value)}: ${because}`);
-    return this.settle(key, value, because);
+    return this.adjust(key, value, because);
   }
 
   refuseOptionsOfOtherStrategies(strategy: OptionValue<"restart.strategy">): void {

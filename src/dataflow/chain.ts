@@ -19,7 +19,7 @@
  */
 import { invariant, OperatorError } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import { freeze, settle } from "../state/frozen.ts";
+import { freeze, freezePlain } from "../state/frozen.ts";
 import { HeapBackend } from "../state/heap/backend.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
 import { KeyedState } from "../state/keyed-state.ts";
@@ -246,7 +246,7 @@ function targetsOf(
 function crossing(id: string, target: Collect<unknown>, checks: boolean): Collect<unknown> {
   if (checks)
     return (value, timestamp) => {
-      if (!settle(value)) refuseRecord(id, value);
+      if (!freezePlain(value)) refuseRecord(id, value);
       target(value, timestamp);
     };
   let records = 0;

@@ -24,15 +24,15 @@ function freezeBelow(value: unknown, depth: number): void {
 }
 
 /** Freezes as `freeze` does, and looks at everything closely. false: it is no plain value, and `refusalIn` says why. */
-export function settle(value: unknown): boolean {
-  return settleBelow(value, 0);
+export function freezePlain(value: unknown): boolean {
+  return freezePlainBelow(value, 0);
 }
 
-function settleBelow(value: unknown, depth: number): boolean {
+function freezePlainBelow(value: unknown, depth: number): boolean {
   if (typeof value !== "object") return typeof value !== "function" && typeof value !== "symbol";
   if (value === null || settled.has(value)) return true;
   if (depth >= DEPTH_MAX || problemOf(value) !== undefined) return false;
-  for (const held of contentsOf(value)) if (!settleBelow(held, depth + 1)) return false;
+  for (const held of contentsOf(value)) if (!freezePlainBelow(held, depth + 1)) return false;
   if (freezeOne(value)) settled.add(value);
   return true;
 }

@@ -1,7 +1,7 @@
 /** One value per key: what the user's function works with. */
 import { ABSENT, type StateTable } from "../contract.ts";
 import type { ValueState } from "../descriptor.ts";
-import { holdsBytes, settle } from "../frozen.ts";
+import { freezePlain, holdsBytes } from "../frozen.ts";
 import { refuseValue } from "../plain-value.ts";
 
 export class ValueHandle<T> implements ValueState<T> {
@@ -32,7 +32,7 @@ export class ValueHandle<T> implements ValueState<T> {
   }
 
   set(value: T): void {
-    if (this.checks && !settle(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
+    if (this.checks && !freezePlain(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
     this.table.write(value);
   }
 
