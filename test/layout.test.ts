@@ -1,5 +1,5 @@
 /**
- * The shape of the tree: who may import whom, how long a file may be, what may not be in it.
+ * The shape of the tree: which room may import which, how long a file may be, what may not be in it.
  *
  * A finding says where, which rule, and what to do. A rule that stands in the way is changed here, with a reason, and
  * not walked around.
@@ -20,7 +20,7 @@ interface Rule {
 
 interface Import {
   readonly line: number;
-  /** As written. */
+  /** The specifier as it is written. */
   readonly specifier: string;
   /** Path below the root, package or built-in module. */
   readonly target: string;
@@ -409,7 +409,7 @@ function shortTimers(files: Tree): string[] {
   const found = linesWith(
     others,
     /\b(setTimeout|setInterval)\(|\bAbortSignal\.timeout\(|"(node:)?timers\/promises"/,
-    "use src/timer.ts or the clock: a duration that somebody can configure may be longer than 2^31-1 ms",
+    "use src/timer.ts or the clock: a duration that a user can configure may be longer than 2^31-1 ms",
   );
   if (files !== code) return found;
   return [

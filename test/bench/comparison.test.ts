@@ -92,7 +92,7 @@ describe("rounds", () => {
   const sides = { own: side("/own"), other: side("/other") } as unknown as Sides;
   const settings = { records: 1, streamRecords: 2, rounds: 2, roundsMax: 5, say: () => {} };
 
-  /** Gives out these numbers, run after run of one copy; notes who ran. */
+  /** Gives out these numbers, run after run of one copy; notes which copy ran. */
   function probe(name: string, own: number[], other: number[], runs: string[] = []): Probe {
     const left: Record<string, number[]> = { "/own": [...own], "/other": [...other] };
     return {

@@ -8,7 +8,7 @@ export interface Figure {
   readonly floor?: number;
   readonly aim?: number;
   readonly unit?: string;
-  /** Of the machine or the method: two copies are not judged by it. */
+  /** true: the figure is about the machine or the method, so two copies are not judged by it. */
   readonly informs?: true;
 }
 

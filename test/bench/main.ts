@@ -6,8 +6,8 @@
  * workers, a coordinator, a nats-server. Ratios are medians of interleaved pairs. Not measured: networks, replication,
  * several machines, power loss. `reader.ts`, `state.ts` and `channel.ts` in micro/ measure single parts.
  *
- * With `--against` the same jobs are run by the commands of this copy and of another built one, in alternating rounds, and
- * each figure is compared with itself (comparison/).
+ * `--against` runs the same jobs by the commands of this copy and of another built one, in alternating rounds, and
+ * compares each figure with itself (comparison/).
  *
  * Exit codes: 0; 2 for wrong use. With `--check` 1 when a floor is missed. With `--against` 1 when a figure is worse, else
  * 3 when one is unresolved.
@@ -146,7 +146,7 @@ async function runAlone(args: BenchArguments): Promise<number> {
   return args.check && measured.some((one) => passes(one) === false) ? 1 : 0;
 }
 
-/** Of groups what is wanted, and what it needs; rows for information come last. */
+/** The rows of the groups that are wanted, and of those that they need; rows for information come last. */
 function comparableOf(groups: readonly Group[], wanted: ReadonlySet<string>): Comparable {
   const unwanted = new Set(
     groups.flatMap(({ figures }) => figures.map(({ name }) => name).filter((name) => !wanted.has(name))),

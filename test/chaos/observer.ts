@@ -23,7 +23,7 @@ export interface SeenRecord {
   readonly sequence: number;
   readonly storedAtMs: number;
   readonly record: JobRecord;
-  /** Revisions between the one seen before and this one were overwritten before anybody saw them. */
+  /** Revisions between the one seen before and this one were overwritten before the observer saw them. */
   readonly gap: boolean;
 }
 

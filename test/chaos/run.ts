@@ -46,15 +46,15 @@ export interface ChaosReport extends FaultCounts {
   readonly duplicated: number;
   readonly outOfOrder: number;
   readonly wrong: number;
-  /** Processes that ended although nobody had killed them. */
+  /** Processes that ended although the run had not killed them. */
   readonly crashes: number;
   readonly finished: boolean;
-  /** From the end of the faults to the end of the job. */
+  /** The time from the end of the faults to the end of the job. */
   readonly finishedAfterMs: number;
-  /** From peace to the next completed checkpoint: how often measured, and the longest. */
+  /** The time from peace to the next completed checkpoint: how often measured, and the longest. */
   readonly peaces: number;
   readonly recoveryMsMax: number;
-  /** Some are rolled up before anybody looks. */
+  /** Some are rolled up before the observer looks. */
   readonly markersSeen: number;
   readonly findings: readonly string[];
   /** Logs of all processes, story and event feed; removed when all is well. */

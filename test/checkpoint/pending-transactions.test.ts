@@ -1,6 +1,7 @@
 /**
  * Savepoints that are taken while transactions of several parts wait for their commit, half done or undecided: every
- * record is in the output stream once for whoever follows one job, whoever commits first, also when a job fails meanwhile.
+ * record is in the output stream once for a reader that follows one job, whichever job commits first, also when a job
+ * fails meanwhile.
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -98,7 +98,7 @@ test.each(["stop", "drain"] as const)("a %s is refused without waiting for anyth
   await world.ends(job.name, "canceled");
 });
 
-test("whoever waits for a savepoint hears that the job was canceled", async () => {
+test("a client that waits for a savepoint hears that the job was canceled", async () => {
   const job = await backingOff("1 h", "1 d");
   const waiting = takes(job, "go-on", "a");
   waiting.catch(() => {});

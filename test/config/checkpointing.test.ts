@@ -21,7 +21,7 @@ const durations = {
 const truths = { type: ["yes", 1, null, "on"], problem: /must be true or false, got/ };
 const year = 365 * 86_400_000;
 
-/** Of each option: values it takes and what they become, values it refuses and what is said. */
+/** For each option: values it takes and what they become, values it refuses and what is said. */
 const matrix: {
   readonly [K in Name]: {
     readonly takes: readonly (readonly [written: unknown, becomes: unknown])[];

@@ -10,7 +10,7 @@ const resolved = (checkpointing: CheckpointingOptions, overrides?: ConfigOverrid
 interface Pair {
   readonly options: CheckpointingOptions;
   readonly becomes: Readonly<Record<string, unknown>>;
-  /** Of each warning its key, and a part of what it says. */
+  /** The key of each warning, and a part of what it says. */
   readonly warns?: readonly (readonly [key: string, says: string])[];
 }
 

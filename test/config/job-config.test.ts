@@ -124,7 +124,7 @@ describe("what Flink takes is taken", () => {
     });
   });
 
-  test("no attempt at all, and more checkpoints at a time than anybody takes", () => {
+  test("no attempt at all, and more checkpoints at a time than any job takes", () => {
     const flags = {
       "restart-strategy.type": "fixed-delay",
       "restart-strategy.fixed-delay.attempts": 0,

@@ -212,7 +212,7 @@ describe("a failure names its operator (OC2)", () => {
     expect((error as OperatorError).cause).toBeInstanceOf(TypeError);
   });
 
-  test.each(emitters)("but what an edge throws is nobody's, below a %s", (_, emitter) => {
+  test.each(emitters)("but what an edge throws is no operator's failure, below a %s", (_, emitter) => {
     const failure = new Error("channel");
     const output = () => () => {
       throw failure;
@@ -234,7 +234,7 @@ describe("a failure names its operator (OC2)", () => {
     expect((error as OperatorError).cause).toBeInstanceOf(RecordRefusedError);
   });
 
-  test("and cannot be swallowed by whoever emits", () => {
+  test("and cannot be swallowed by the operator that emits", () => {
     const swallowing = process("up", keyOf, {
       state: {},
       onRecord(value: unknown, { emit }) {

@@ -76,7 +76,7 @@ function countsOf(keys: readonly Key[]): unknown[] {
   return counts;
 }
 
-/** Where a record with this key is sent among seven subtasks. */
+/** The receiver of a record with this key, one of seven subtasks. */
 function receiverOf(key: Key): number {
   let found = -1;
   const channels = Array.from(

@@ -49,7 +49,7 @@ describe("where a loop begins", () => {
     send(1, 50);
     const first = read(1);
     expect(first).toEqual([0]);
-    // As many come back as are taken: it never gets less.
+    // The records that come back are as many as those that are taken: it never gets less.
     const letIn: number[] = [];
     for (let taken = 1; taken <= 150; taken++) {
       const [channel] = read(1);

@@ -12,7 +12,7 @@ interface Line {
   readonly style: "name" | "event" | "effect" | "change";
 }
 
-/** Of the monospaced font at 11 px, with room to spare for a substitute. */
+/** The width of a character of the monospaced font at 11 px, with room to spare for a substitute. */
 const CHARACTER_WIDTH = 6.8;
 const LINE_HEIGHT = 15;
 const BOX_PADDING = 10;

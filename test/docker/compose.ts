@@ -84,7 +84,7 @@ export class Container {
     );
   }
 
-  /** As `docker stop` does, with endless patience. */
+  /** Stops the services as `docker stop` does, with endless patience. */
   stop(): Promise<Exit> {
     this.process.kill(this.service.stop_signal ?? "SIGTERM");
     return this.exited;

@@ -36,7 +36,7 @@ interface Format {
   /** Writes, reads, and gives back what was read. */
   readonly roundTrip: (value: never) => unknown;
   readonly error: new (...args: never[]) => Error;
-  /** Of what only the one who wrote it understands. */
+  /** The fields that only their writer understands. */
   readonly opaque?: RegExp;
   readonly newer?: { readonly format: number };
 }

@@ -303,7 +303,7 @@ describe("refused by id", () => {
     ["no source", () => {}, "job", 'job "job" has no source; begin with job.source(id, source)'],
     ["no sink", (job) => void words(job), "job", 'job "job" has no sink; end with .sink(id, sink)'],
     [
-      "a stream that nobody reads",
+      "a stream that no operator reads",
       (job) => {
         const stream = words(job);
         stream.sink("out", testSink());

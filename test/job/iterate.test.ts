@@ -297,7 +297,7 @@ describe("refused", () => {
       /used twice/,
     ],
     [
-      "an output that nobody reads",
+      "an output that no operator reads",
       (job) => {
         const source = numbers(job);
         source.sink("out", testSink());

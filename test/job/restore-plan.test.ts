@@ -394,7 +394,7 @@ describe("operators that have finished", () => {
     );
   });
 
-  it("in a loop are told of by its head: what comes back asks nobody", () => {
+  it("in a loop are told of by its head: what comes back is not asked", () => {
     const head: OperatorPlan = { id: "loop", kind: "iterate", inputs: [{ from: "log" }], feedback: ["body"] };
     const body: OperatorPlan = { id: "body", kind: "map", inputs: [{ from: "loop" }] };
     const loop = graph(
@@ -412,7 +412,7 @@ describe("operators that have finished", () => {
 });
 
 describe("records that lay on an edge", () => {
-  it("go to whoever reads from that edge now, whatever it is chained to", () => {
+  it("go to the operator that reads from that edge now, whatever it is chained to", () => {
     const edges = [{ id: "one-count", from: "log", to: "count", partitioner: "hash" }];
     const handle = {
       edge: "one-count",

@@ -7,7 +7,7 @@ import { type } from "../../src/job/process.ts";
 import { type ValueState, type ValueStateDescriptor, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
-/** With the signatures that the real ones will have. */
+/** Stand-ins with the signatures of the real ones. */
 const jetstreamSource = (_options: { stream: string; decode: "text" }): Source<string> =>
   testSource<string>();
 const jetstreamSink = <T>(options: { stream: string; subject: (record: T) => string }): Sink<T> =>

@@ -22,7 +22,7 @@ export interface Message {
   readonly volatile: boolean;
   /** Position among the messages of the same receiver: keeps the rows of the memo short. */
   readonly slot: number;
-  /** Of a message that is in flight several times, each copy is a message of its own. */
+  /** The number of the copy; each copy of a message that is in flight several times is a message of its own. */
   readonly copy: number;
 }
 

@@ -13,10 +13,10 @@ export interface ActorSpec {
   readonly input: unknown;
 }
 
-/** What becomes of one effect. `Outside` is for whoever runs the composition, e.g. the checker's sends and stores. */
+/** What becomes of one effect. `Outside` is for the runner of the composition, e.g. the checker's sends and stores. */
 export type Outcome<Outside> =
   | { readonly kind: "outside"; readonly effect: Outside }
-  /** To a sibling's inbox; `first`: before everything that waits there already. */
+  /** It goes to a sibling's inbox; `first`: before everything that waits there already. */
   | { readonly kind: "tell"; readonly actor: string; readonly event: Event; readonly first?: boolean }
   /** A new actor; it starts when its turn in the inbox comes, and goes away when its machine is done. */
   | {
@@ -51,7 +51,7 @@ export interface Awaited {
 
 export interface CompositionState {
   readonly actors: ReadonlyMap<string, ActorState>;
-  /** By `<actor> <id>`. */
+  /** What is awaited, by `<actor> <id>`. */
   readonly awaited: ReadonlyMap<string, Awaited>;
   readonly inbox: readonly Letter[];
 }

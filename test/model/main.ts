@@ -1,7 +1,7 @@
 /**
  * Explores the protocol and hunts the seeded bugs: `node dist/test/model/main.js [--json] [--bug NAME]`.
  *
- * With `--bug` it tells the shortest story of that bug, or of every bug with `--bug all`. Exit code 1: a violation, a search
+ * `--bug` tells the shortest story of that bug, and `--bug all` that of every bug. Exit code 1: a violation, a search
  * that was cut off, or a seeded bug that was not found.
  */
 import { parseArgs } from "node:util";

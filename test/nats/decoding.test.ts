@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type Decode, decodeMessage, decodeRange, exactJson } from "../../src/nats/reader/decoding.ts";
 import { parseExact } from "../../src/nats/reader/json-integers.ts";
 
-/** By both ways that messages come. */
+/** Decodes a payload in both ways that messages come. */
 function decoded<T>(decode: Decode<T>, payload: string | Uint8Array): T {
   const data = Buffer.from(payload);
   const around = Buffer.concat([Buffer.from("xx"), data, Buffer.from("yyy")]);

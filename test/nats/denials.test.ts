@@ -51,7 +51,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-test("each owner of the subject is told, and nobody else", async () => {
+test("each owner of the subject is told, and no other one", async () => {
   const told: string[] = [];
   const listen = (name: string, owns: (subject: string) => boolean) =>
     link.denials.onPublish(owns, (error) => told.push(`${name}: ${error.message}`));

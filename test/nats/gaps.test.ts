@@ -19,7 +19,7 @@ const at = (read: number, accounted = read): ReadPosition => ({
 });
 
 let server: TestServer;
-/** Of the test itself; the reader's is broken now and then. */
+/** The connection of the test itself; the reader's is broken now and then. */
 let control: NatsConnection;
 let connection: NatsConnection;
 let nats: NatsEnvironment;
@@ -360,7 +360,7 @@ describe("against a model", () => {
         await makeStream({ max_msgs: maxMsgs });
         await publish(1, "b");
         const options = { mode, gaps, filters: filtered ? [`${stream}.a`] : [] };
-        /** Of the split: published, deleted singly, and read. */
+        /** The messages of the split: published, deleted singly, and read. */
         const published = new Set<number>(filtered ? [] : [1]);
         const deleted = new Set<number>();
         const got: number[] = [];
@@ -447,7 +447,7 @@ describe("against a model", () => {
           expect(failure).toBeUndefined();
           expect(skipped.ranges).toBe(0);
         }
-        // Without filters each sequence that is said to be gone unread was not read.
+        // If there are no filters, each sequence that is said to be gone unread was not read.
         if (!filtered && gaps === "skip") expect(skipped.sequences).toBeLessThanOrEqual(upTo - got.length);
         await reader.close();
         await manager.streams.delete(stream);

@@ -273,7 +273,7 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     expect(sequences).toEqual(range(1, 5000));
   });
 
-  test("buffers a bounded number of records while nobody polls", async () => {
+  test("buffers a bounded number of records while the source does not poll", async () => {
     const created = await makeStream(5000);
     const reader = makeReader({
       created,

@@ -250,7 +250,7 @@ describe("running it", () => {
     await next.stop();
   });
 
-  test("a pid file of a process that is somebody else's now", async () => {
+  test("a pid file whose number belongs to another process now", async () => {
     mkdirSync(join(dir, "store"));
     writeFileSync(join(dir, "store/nats-server.pid"), String(process.pid));
     await (await start()).stop();

@@ -146,7 +146,7 @@ export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
     );
     const typeRoots = [join(root, "node_modules/@types")];
     const settings = [
-      // With nothing of Node's, as an empty project is.
+      // The project has no types of Node's, as an empty one.
       { module: "nodenext", moduleResolution: "nodenext", types: [], skipLibCheck: true },
       { module: "esnext", moduleResolution: "bundler", types: [], skipLibCheck: true },
       // Every declaration that we ship is looked at.

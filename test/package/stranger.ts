@@ -1,4 +1,4 @@
-/** Someone who has nothing of ours but the packed package: their shell, their installs. */
+/** A new user, who has nothing of ours but the packed package: their shell, their installs. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 
 const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
 
-/** As someone who has none of our settings. */
+/** The environment of a user who has none of our settings. */
 const environment = Object.fromEntries(
   Object.entries(process.env).filter(
     ([name]) => !/^npm_|^NODE_|^VITEST|^TIDEMARK_(?!NATS_SERVER)/.test(name),

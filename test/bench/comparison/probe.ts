@@ -16,7 +16,7 @@ export interface Probe {
 }
 
 export interface Row {
-  /** Of the figure. */
+  /** The name of the figure. */
   readonly name: string;
   readonly better: "higher" | "lower";
   readonly unit?: string;

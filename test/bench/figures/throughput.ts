@@ -28,9 +28,9 @@ interface Runner {
 }
 
 interface Run extends Pace {
-  /** What was emitted, where it was counted: all who read the same records must have the same. */
+  /** What was emitted, if it was counted: all runs that read the same records must have the same count. */
   readonly hits?: number;
-  /** From the first records to the end of the job, everything committed. */
+  /** The rate from the first records to the end of the job, everything committed. */
   readonly committedPerSecond?: number;
 }
 
@@ -149,7 +149,7 @@ export async function measureThroughput(
   const paces = new Map(names.map((name) => [name, [] as Run[]]));
   const hits = new Set<number>();
   for (let round = 0; round < settings.rounds; round++) {
-    // The other way round each time: whoever comes first is not always the same.
+    // The order is turned round each time, so that it is not always the same copy that comes first.
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       const { run, records } = RUNNERS[name];
       const pace = await run(cluster, records(settings));

@@ -1,7 +1,7 @@
 /** What a round runs, handed to the processes of a job through the environment: their job file reads it there. */
 
 export interface Variant {
-  /** Of the job; also names its output stream. */
+  /** The name of the job, and of its output stream. */
   readonly name: string;
   readonly input:
     | {
@@ -12,7 +12,10 @@ export interface Variant {
       }
     /** Arrays of bids, one a message. */
     | { readonly kind: "framed"; readonly stream: string; readonly end: number }
-    /** From a pool in memory: whole bids, whole bids whose bidders are integers, or such bidders and prices only. */
+    /**
+     * Records from a pool in memory: whole bids, whole bids whose bidders are integers, or such bidders and prices
+     * only.
+     */
     | {
         readonly kind: "generator";
         readonly count: number;

@@ -76,14 +76,14 @@ export function numberedBidPool(keys: number): (index: number) => Bid<number> {
   return pool(keys, (bid) => ({ ...bid, bidder: numberOf(bid) }));
 }
 
-/** Of the same bids bidder and price only. */
+/** The same bids, bidder and price only. */
 export function numberedPairPool(keys: number): (index: number) => Pick<Bid<number>, "bidder" | "price"> {
   return pool(keys, (bid) => ({ bidder: numberOf(bid), price: bid.price }));
 }
 
 function pool<T>(keys: number, form: (bid: Bid) => T): (index: number) => T {
   const random = seeded(42);
-  // As a source has decoded them: strings in one piece, not the ropes that concatenation leaves.
+  // The records are as a source has decoded them: strings in one piece, not the ropes that concatenation leaves.
   const decoded = (record: T): T => JSON.parse(JSON.stringify(record)) as T;
   const records = Array.from({ length: 2 * keys }, (_, index) => decoded(form(bidAt(index, keys, random))));
   return (index) => records[index < keys ? index : keys + (index % keys)]!;

@@ -1,4 +1,4 @@
-/** Where a copy of the project keeps its keyed state, as far as the bench uses it. */
+/** The modules of keyed state in a copy of the project, as far as the bench uses them. */
 import { existsSync } from "node:fs";
 import type { StateDescriptor } from "../../../src/state/descriptor.ts";
 import type { Total } from "../jobs/workload.ts";

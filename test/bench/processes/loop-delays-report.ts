@@ -13,7 +13,7 @@ export interface LoopDelays {
   readonly idle: LoopDelay;
   /** Records, and no snapshot. */
   readonly running: LoopDelay;
-  /** From the barrier until the snapshot is stored. */
+  /** The delays from the barrier until the snapshot is stored. */
   readonly snapshotting: LoopDelay;
 }
 

@@ -236,7 +236,7 @@ export class BenchProcess {
 
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     const child = spawn(process.execPath, args, {
-      // By the channel the engine's processes notice when we are gone, however we ended.
+      // The channel lets the engine's processes notice when we are gone, however we ended.
       stdio: ["ignore", "pipe", "inherit", "ipc"],
       env: { ...process.env, ...environment },
     });

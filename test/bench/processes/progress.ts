@@ -47,7 +47,7 @@ export interface Pace {
   readonly cpuUsPerRecord: number;
 }
 
-/** Of all processes together while they were between 25 % and 95 % of `records`. */
+/** The pace of all processes together while they were between 25 % and 95 % of `records`. */
 export function steadyPace(processes: readonly (readonly Mark[])[], records: number): Pace {
   const times = [...new Set(processes.flatMap((marks) => marks.map((mark) => mark.t)))].sort((a, b) => a - b);
   const total = (t: number) => sumAt(processes, t, "records");

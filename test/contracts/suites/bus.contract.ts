@@ -138,11 +138,11 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       subscription.close();
     });
 
-    it("says at once that nobody is subscribed", async () => {
+    it("says at once that there is no subscriber", async () => {
       await expect(near.request("nobody", bytes(""), WAIT_BOUND_MS)).rejects.toThrow(NoRespondersError);
     });
 
-    it("gives up a request that nobody answers in time", async () => {
+    it("gives up a request that no subscriber answers in time", async () => {
       const subscription = far.subscribe("silent", () => undefined);
       await far.flush();
       await expect(near.request("silent", bytes(""), 50)).rejects.toThrow(RequestTimeoutError);

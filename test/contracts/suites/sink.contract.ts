@@ -56,7 +56,7 @@ export class FaultPlan {
     });
   }
 
-  /** From now on: the call after these is the last one. */
+  /** Counts from now on: the call after these is the last one. */
   dieAfter(calls: number): void {
     this.#faults.push(...Array<Fault>(calls).fill("none"), "crash after");
   }
@@ -88,7 +88,7 @@ export class FaultPlan {
 }
 
 export interface SinkFixture {
-  /** Where a target has parts, it cuts them after `partMessages` records. */
+  /** The sink; a target that has parts cuts them after `partMessages` records. */
   readonly sink: Sink<string>;
   readonly nats: unknown;
   /** The same target through calls that may fail. `nats` replaces the fixture's, where faults are injected there. */
@@ -183,7 +183,7 @@ export async function prepare(
   return JSON.parse(JSON.stringify(await transaction.prepared())) as Committable;
 }
 
-/** As the engine does: again and again unless the error says that it makes no sense. */
+/** Commits as the engine does: again and again unless the error says that it makes no sense. */
 export async function commitUntilDone(
   writer: SinkWriter<string>,
   transaction: Committable,

@@ -1,7 +1,7 @@
 /**
  * A bus whose every message the test delivers, loses or repeats by hand, and timers that it turns by hand.
  *
- * As core NATS: the messages of one publisher arrive in order; nothing arrives by itself.
+ * The messages of one publisher arrive in order, as in core NATS; nothing arrives by itself.
  */
 import type { Bus, MessageHandler, Subscription } from "../../../src/dataflow/channel/bus.ts";
 import type { Timers } from "../../../src/dataflow/channel/remote-line.ts";

@@ -169,7 +169,7 @@ export const hostBugs: readonly SeededBug[] = [
   seeded({
     name: "timeout-taken-for-failure",
     rule: "P8, RW1, K2",
-    what: "A decision whose answer does not come is taken for refused; so nobody hears that it must be committed.",
+    what: "A decision whose answer does not come is taken for refused; so no worker hears that it must be committed.",
     alters: { faults: { trustsTimeouts: true } },
     bounds: { ...ALONE, triggers: 1, cancels: 1, records: 1, goal: "ended" },
     foundBy: "goal",

@@ -132,7 +132,7 @@ export const machineBugs: readonly SeededBug[] = [
   seeded({
     name: "generation-ignored",
     rule: "P2",
-    what: "Nobody looks at the generation of a message.",
+    what: "The generation of a message is not looked at.",
     alters: {
       job: withGuards(job, { stale: () => false }),
       checkpoint: withGuards(checkpoint, never),

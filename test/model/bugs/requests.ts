@@ -63,7 +63,7 @@ function decideOlder(record: JobRecord, wanted: RecordChange) {
   return { record: { ...record, checkpoints: [...record.checkpoints, wanted.checkpoint].slice(-1) } };
 }
 
-/** What a savepoint says is known, but nobody who leads later knows that the job has stopped with it. */
+/** What a savepoint says is known, but a later leader does not know that the job has stopped with it. */
 function decideWithoutSettling(record: JobRecord, wanted: RecordChange) {
   const changed = changeRecord(record, wanted);
   if (wanted.change !== "decision" || "refused" in changed) return changed;
@@ -163,7 +163,7 @@ export const requestBugs: readonly SeededBug[] = [
   seeded({
     name: "checkpoint-of-a-draining-job",
     rule: "P19",
-    what: "A checkpoint is taken while the job is drained: whoever is restored from it never reads the rest.",
+    what: "A checkpoint is taken while the job is drained: a job that is restored from it never reads the rest.",
     alters: { coordinator: checkpointsWhileDraining },
     bounds: DRAIN,
     foundBy: "P19 finished means that there is no input",
@@ -171,7 +171,7 @@ export const requestBugs: readonly SeededBug[] = [
   seeded({
     name: "request-dies-with-its-generation",
     rule: "G3",
-    what: "The generation fails while a savepoint is written for somebody, who is never told.",
+    what: "The generation fails while a savepoint is written for a client, which is never told.",
     alters: { faults: { forgetsRequests: true } },
     bounds: { ...SAVEPOINT, losses: 1, goal: "quiet" },
     foundBy: "goal",

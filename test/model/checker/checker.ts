@@ -29,10 +29,10 @@ export interface CheckOptions {
    * limits one process further; other names are those that `ProcessModel.cost` gives to environment events.
    */
   readonly budgets?: Readonly<Record<string, number>>;
-  /** By name. Must depend on the View alone: each is asked once for each different view. */
+  /** The invariants by name. They must depend on the View alone: each is asked once for each different view. */
   readonly invariants: Readonly<Record<string, Invariant>>;
   readonly stepInvariants?: Readonly<Record<string, StepInvariant>>;
-  /** From every reachable state some state that satisfies it must stay reachable. Checked only without a cut-off. */
+  /** A state that satisfies the goal must stay reachable from every reachable state. Checked only without a cut-off. */
   readonly goal?: (view: View) => boolean;
   /** Default 5,000,000. */
   readonly maxStates?: number;

@@ -163,7 +163,7 @@ export class GlobalState implements View {
     }
   }
 
-  /** Where the message is, or where it belongs. */
+  /** The place of the message, or the place where it belongs. */
   private position(message: number): number {
     let position = this.length;
     while (position > this.firstMessage && this.row[position - 1]! >= message) position--;

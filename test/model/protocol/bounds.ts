@@ -1,13 +1,15 @@
-/** What one exploration covers: the size of the job, who takes part, and how often what may go wrong does. */
+/**
+ * What one exploration covers: the size of the job, the processes that take part, and how often what may go wrong does.
+ */
 import type { RestartStrategy } from "../../../machines/protocol.ts";
 
-/** What somebody asks the leader for: the names of requests, and what is to follow them. */
+/** What a client asks the leader for: the names of requests, and what is to follow them. */
 export type RequestKind = "checkpoint" | "savepoint" | "cancel" | "stop" | "drain";
 
 export interface Bounds {
   /** Coordinators that may lead, in the order of their tokens. Each but the first takes over at any time or never. */
   readonly coordinators: readonly string[];
-  /** For each subtask the workers that it may be placed on: with two of them an old generation runs on beside a new one. */
+  /** The workers that each subtask may be placed on: with two of them an old generation runs on beside a new one. */
   readonly subtasks: Readonly<Record<string, readonly string[]>>;
   /** Default: one region of all subtasks. */
   readonly regions?: readonly (readonly string[])[];

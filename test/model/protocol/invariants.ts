@@ -221,7 +221,7 @@ const stoppedWithSavepoint: Invariant = (view) => {
     : `stopped, and its last decision is ${last ?? "none"}, no savepoint`;
 };
 
-/** Whoever was only drained would never read the rest. */
+/** A subtask that was only drained would never read the rest. */
 function endsEarly(view: View, worker: string, { bounded, records }: Bounds): string | undefined {
   const { generation, restored } = deploymentOn(view, worker) ?? {};
   if (restored?.finished !== true || (bounded && restored.position === records)) return undefined;
@@ -341,7 +341,7 @@ function deletedTooEarly(before: View, after: View, process: string, bounds: Bou
   const early = deleted.find(
     (name) => !known.includes(name) && !isUseless(name, server, used, regionsIn(bounds)),
   );
-  return early && `${process} deletes ${early}, and the record does not say yet that nobody needs it`;
+  return early && `${process} deletes ${early}, and the record does not say yet that it is not needed`;
 }
 
 function isUseless(
@@ -353,7 +353,7 @@ function isUseless(
   const { kind, checkpointId, subtask } = partsOf(name);
   if (["finished", "canceled", "stopped"].includes(record.status)) return true;
   const taken = used.find((one) => one.checkpointId === checkpointId);
-  // Of an id that was reserved only there is nothing.
+  // There is nothing of an id that was only reserved.
   if (taken === undefined) return true;
   const region = regions.findIndex((subtasks) => subtasks.includes(subtask));
   const isOver = (at: number) => record.generations[at] !== taken.generations[at];
@@ -367,14 +367,14 @@ function isUseless(
 }
 
 /**
- * For the goal: the job has ended, or runs on, no source is held and whoever asked for something knows what became of it.
- * What is still being prepared has its timeout, which the bounds may have used up.
+ * The goal: the job has ended, or runs on, no source is held and each client that asked for something knows what became
+ * of it. What is still being prepared has its timeout, which the bounds may have used up.
  */
 export function isQuiet(view: View, coordinators: readonly string[], workers: readonly string[]): boolean {
   const record = view.local<RecordState>(RECORD)?.record;
   if (record === undefined || hasEnded(view)) return record !== undefined;
   if (coordinators.some((coordinator) => preparesForSomebody(view, coordinator))) return true;
-  // To be canceled behind it.
+  // The job is to be canceled behind it.
   if (record.savepoints.some(({ request }) => request === "cancel")) return false;
   const held = workers.some((worker) => {
     const process = view.local<CompositionState>(worker);
@@ -401,7 +401,7 @@ function hasAnswered(view: View, coordinator: string): boolean {
   return !Object.values(memoryOf<Memory>(process).requests).includes("pending");
 }
 
-/** For the goal: the job has ended, with all that it had promised (the invariants say so). */
+/** The goal: the job has ended, with all that it had promised (the invariants say so). */
 export function hasEnded(view: View): boolean {
   const record = view.local<RecordState>(RECORD)?.record;
   return record !== undefined && TERMINAL.includes(record.status);

@@ -2,8 +2,9 @@
  * The protocol as the checker explores it: the real machines of coordinators, subtasks and sink transactions, composed as
  * their hosts compose them, with everything around them modelled.
  *
- * Real: machines/{job,checkpointing,checkpoint,restart,subtask,sink-transaction}.ts, machines/record.ts (what a leader may
- * write, how a write of unknown outcome is settled), src/dataflow/transaction-marker.ts (who may take a marker over).
+ * Real: machines/{job,checkpointing,checkpoint,restart,subtask,sink-transaction}.ts, machines/record.ts (what a leader
+ * may write, how a write of unknown outcome is settled), src/dataflow/transaction-marker.ts (which writer may take a
+ * marker over).
  *
  * Modelled after src: the hosts (order of effects, actors that wait for a store, whose messages are heard), the record's
  * server and its one writer, the reaper of objects, sinks and their targets, workers that live on although their leader
@@ -12,11 +13,11 @@
  * Small on purpose: a record is a position, a transaction the interval between two cuts, a manifest the positions and
  * open transactions that it restores. So a record that is lost or repeated leaves a gap or an overlap in a target's log.
  *
- * Not modelled: leases (tokens are given; anybody may lead at any time, which is more than a lease allows), time (a timer
- * may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6: one life, stores that
- * keep what they have acknowledged), channels between subtasks (alignment.ts has them, without the rest), placement by slots,
- * missing or corrupt objects (C6 says that none is missing that the record names), resuming a suspended job, and answers to
- * reports, of which no machine takes any (P16).
+ * Not modelled: leases (tokens are given; any coordinator may lead at any time, which is more than a lease allows),
+ * time (a timer may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6: one
+ * life, stores that keep what they have acknowledged), channels between subtasks (alignment.ts has them, without the
+ * rest), placement by slots, missing or corrupt objects (C6 says that none is missing that the record names), resuming
+ * a suspended job, and answers to reports, of which no machine takes any (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";

@@ -32,7 +32,7 @@ const ONE: Bounds = {
 const END = { bounded: true, triggers: 0, periodic: false } as const;
 const FAILING = { losses: 1, expiries: 1 } as const;
 const BESIDE = { coordinators: ["A", "B"], subtasks: ALONE, triggers: 0, periodic: false } as const;
-/** Only what somebody asks for is taken, and whoever asked is told. */
+/** Only what a client asks for is taken, and that client is told. */
 const ASKED = { triggers: 0, periodic: false, goal: "quiet" } as const;
 const NEVER_AGAIN = { strategy: "none" } as const;
 
@@ -110,7 +110,7 @@ export const brief: readonly Scenario[] = [
   {
     name: "savepoint",
     about:
-      "beside periodic checkpoints, written or refused: it decides nothing, and whoever asked is told (K5)",
+      "beside periodic checkpoints, written or refused: it decides nothing, and the client that asked is told (K5)",
     bounds: {
       ...ONE,
       subtasks: ALONE,
@@ -128,7 +128,8 @@ export const brief: readonly Scenario[] = [
   },
   {
     name: "stop with drain",
-    about: "sources end as if their input did; whoever fails meanwhile goes on as if nobody had asked (P19)",
+    about:
+      "sources end as if their input did; a job that fails meanwhile goes on as if no client had asked (P19)",
     bounds: { ...ONE, subtasks: ALONE, records: 0, requests: ["drain"], ...FAILING, goal: "quiet" },
   },
   {

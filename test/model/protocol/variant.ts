@@ -1,4 +1,4 @@
-/** Where the model can be altered from outside: seeded bugs replace these parts and nothing else (test/model/bugs). */
+/** The parts of the model that can be altered: seeded bugs replace these and nothing else (test/model/bugs). */
 import type { AnyStateMachine } from "xstate";
 import { checkpointMachine } from "../../../machines/leader/checkpoint.ts";
 import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";

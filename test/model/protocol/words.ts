@@ -43,7 +43,7 @@ export interface Deployment extends Event {
   readonly settle: boolean;
 }
 
-/** To the server that holds the job record. */
+/** A message to the server that holds the job record. */
 export interface RecordWrite extends Event {
   readonly type: "record.write";
   readonly from: string;
@@ -99,7 +99,7 @@ export const objectName = {
   staged: (content: Content, subtask: string): string => `staged/${content.checkpointId}/${subtask}`,
 };
 
-/** Of a name that was built here; a manifest has no subtask. */
+/** The parts of a name that was built here; a manifest has no subtask. */
 export function partsOf(name: string): {
   readonly kind: string;
   readonly checkpointId: number;

@@ -1,10 +1,10 @@
 /**
  * What a drawn job must put out: computed with arrays and maps from the drawing alone, by no code of the engine's.
  *
- * - OR1 Each stream is a multiset of items. No operator's output depends on the order in which its records come.
- * - OR2 A stream also tells what may differ in a run: `lacks` (items were lost by rule), `repeats`, `beyond` (a keyed operator that
- *   saw repetitions has told more than it would have) and `vague` (the numbers in it cannot be foretold).
- * - OR3 Where all ways of the items of one maker, or of one maker and key, keep their order, `order` says so.
+ * - EO1 Each stream is a multiset of items. No operator's output depends on the order in which its records come.
+ * - EO2 A stream also tells what may differ in a run: `lacks` (items were lost by rule), `repeats`, `beyond` (a keyed
+ *   operator that saw repetitions has told more than it would have) and `vague` (the numbers in it cannot be foretold).
+ * - EO3 Where all ways of the items of one maker, or of one maker and key, keep their order, `order` says so.
  */
 import {
   comesBack,

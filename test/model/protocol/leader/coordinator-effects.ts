@@ -260,7 +260,7 @@ export class Routing {
     ];
   }
 
-  /** Nobody waits for them any more, whatever their clients were told. */
+  /** No client waits for them any more, whatever their clients were told. */
   private failRequests(names: readonly string[]): ProcessOutcome[] {
     const known = names.filter((name) => this.memory.requests[name] === "pending");
     if (known.length === 0) return [];
@@ -483,7 +483,10 @@ export class Routing {
     ];
   }
 
-  /** For whoever asks why, and before anything of it is deleted (P48); nothing of it can be told apart where objects are left out. */
+  /**
+   * For a user who asks why, and before anything of it is deleted (P48); nothing of it can be told apart where objects
+   * are left out.
+   */
   private recordAbort(
     actor: string,
     checkpointId: number,

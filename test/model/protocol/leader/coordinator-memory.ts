@@ -35,7 +35,7 @@ export interface Memory {
    * (P48).
    */
   readonly givenUp: Readonly<Record<number, readonly string[]>>;
-  /** For the invariants, where failed checkpoints are not all tolerated. */
+  /** What the invariants look at if failed checkpoints are not all tolerated. */
   readonly streak: FailureStreak;
   /** Seeded bug only: what recovery was planned with. */
   readonly planned: ModelCheckpoint | null;

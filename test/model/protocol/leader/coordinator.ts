@@ -2,7 +2,7 @@
  * One coordinator process that leads the job: the real machines, hosted as in src/runtime/leader/job-runtime.ts.
  *
  * An actor that waits for the store or for its manifest takes nothing else meanwhile (H2): messages come later, what
- * siblings tell it is kept. A process that has ended does not come back: whoever leads again has a new token.
+ * siblings tell it is kept. A process that has ended does not come back: the one that leads again has a new token.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { CompositionState } from "../../composition.ts";
@@ -142,7 +142,7 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
   }
 }
 
-/** As `#receive` of the job runtime. */
+/** Does what `#receive` of the job runtime does. */
 function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bounds, variant: Variant) {
   const { live, pending } = memoryOf<Memory>(state);
   if (live.length === 0 || (!live.includes(event.generation) && !variant.faults.ignoresGenerations))

@@ -34,7 +34,7 @@ interface Pending {
   readonly request: CheckpointRequest;
 }
 
-/** When `told` reaches checkpointing. What ends behind its generation concerns nobody. */
+/** When `told` reaches checkpointing. What ends behind its generation is of no concern any more. */
 export function afterEnd(
   streak: FailureStreak,
   state: CompositionState,

@@ -63,7 +63,7 @@ function write(
     { writeId: record.writeId, token: record.token, revision: state.revision },
   );
   if (settled === "lost") return [{ state, effects: answer({ type: "write.lost" }) }];
-  // Its first answer says so, or a later write of the same leader: nobody waits for this one.
+  // Its first answer says so, or a later write of the same leader: no actor waits for this one.
   const rival = answersRivals && revision === state.revision - 1;
   if (settled === "stored" || (record.token === value.token && !rival)) return [];
   return [

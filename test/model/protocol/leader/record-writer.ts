@@ -20,7 +20,7 @@ export interface WriterInput {
 }
 
 interface Request {
-  /** Whom to answer; empty: nobody waits. */
+  /** The actor to answer; empty: no actor waits. */
   readonly actor: string;
   readonly change: RecordChange;
 }

@@ -1,9 +1,9 @@
 /**
- * Checkpoints and savepoints that somebody asks a leader for: the twin of what src/runtime/leader/job-runtime.ts and
+ * Checkpoints and savepoints that a client asks a leader for: the twin of what src/runtime/leader/job-runtime.ts and
  * job-requests.ts do with them.
  *
- * A client asks again and again, under one name, whoever leads; so a leader takes a request at any time, unless it knows
- * it already, by itself or from the record.
+ * A client asks again and again, under one name, whichever coordinator leads; so a leader takes a request at any time,
+ * unless it knows it already, by itself or from the record.
  */
 import type { CheckpointReason } from "../../../../machines/protocol.ts";
 import type { CompositionState } from "../../composition.ts";
@@ -18,7 +18,7 @@ import { WRITER, type WriterContext } from "./record-writer.ts";
 export interface SnapshotRequested extends Event {
   readonly type: "snapshot.requested";
   readonly kind: RequestKind;
-  /** Of this leader, whose last generation was to serve it. */
+  /** Whether this leader's last generation was to serve it. */
   readonly again: boolean;
 }
 
@@ -44,7 +44,7 @@ function isTaken(kind: RequestKind, state: CompositionState): boolean {
   return !(kind in requests) || (stops && requests[kind] === "pending");
 }
 
-/** By this leader or by the one before. */
+/** Whether this leader or the one before has kept it. */
 function isKept(kind: RequestKind, state: CompositionState): boolean {
   const { record } = state.actors.get(WRITER)!.snapshot.context as WriterContext;
   return record.savepoints.some(({ request }) => request === kind);

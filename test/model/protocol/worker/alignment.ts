@@ -5,8 +5,8 @@
  * the next one is triggered when the last one is aligned here or given up. A source that hears of an abort before its trigger
  * sends no barrier at all; the gate may hear of it at any time, and again.
  *
- * Not explored here: cancel markers, barriers that overtake and the timeout after which they do (A6 to A8), barriers that
- * nobody waits for. Their cut is tried with random orders in test/machines/worker/barrier-cut.test.ts.
+ * Not explored here: cancel markers, barriers that overtake and the timeout after which they do (A6 to A8), barriers
+ * that no channel waits for. Their cut is tried with random orders in test/machines/worker/barrier-cut.test.ts.
  */
 import { alignmentMachine } from "../../../../machines/worker/alignment.ts";
 import { type CheckOptions, type CheckResult, check } from "../../checker/checker.ts";

@@ -12,7 +12,7 @@ export interface WorkerMemory {
   readonly deployment: Deployment | null;
   /** Records processed. */
   readonly position: number;
-  /** Where the open transaction begins. */
+  /** The first record of the open transaction. */
   readonly from: number;
   /** The record that `finish` emits waits in the open transaction. */
   readonly finishing: boolean;
@@ -22,7 +22,7 @@ export interface WorkerMemory {
   readonly transactions: Readonly<Record<string, string>>;
   readonly open: string;
   readonly marker: Marker | null;
-  /** Where each snapshot was taken that may still be acknowledged. */
+  /** The place at which each snapshot was taken that may still be acknowledged. */
   readonly snapshots: Readonly<Record<number, number>>;
   /** The source is held behind the barrier of this checkpoint; 0: it is not. */
   readonly heldBehind: number;
