@@ -4,10 +4,10 @@
  * Owns: streams of chance, one for each place; the list of faults and of the user's acts that a run has had. Does not own: how
  * likely a fault is (weather.ts), what it does (surroundings.ts, storm.ts).
  *
- * - D1 A run with no `only` draws its decisions from the seed; `taken` lists those that struck, in order.
- * - D2 A run with `only` takes exactly these, each at its place and as soon as its time has come; what it draws otherwise strikes
+ * - DE1 A run with no `only` draws its decisions from the seed; `taken` lists those that struck, in order.
+ * - DE2 A run with `only` takes exactly these, each at its place and as soon as its time has come; what it draws otherwise strikes
  *   nothing. With the whole list of a run it goes the same way again.
- * - D3 A place has a stream of its own. So the draws of one process do not move because another one lived longer.
+ * - DE3 A place has a stream of its own. So the draws of one process do not move because another one lived longer.
  */
 import { createHash } from "node:crypto";
 import { type Random, randomFrom } from "../chaos/random.ts";

@@ -106,7 +106,7 @@ export class SimulatedWorld {
 
   pause({ process }: Member, ms: number): void {
     this.tell(`${process.name} is paused for ${Math.round(ms)} ms`);
-    // A shorter one within a longer one ends nothing: what waits would be overtaken (V3).
+    // A shorter one within a longer one ends nothing: what waits would be overtaken (VS3).
     process.pausedUntilMs = Math.max(process.pausedUntilMs, this.scheduler.nowMs + ms);
   }
 

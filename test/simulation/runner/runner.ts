@@ -1,9 +1,9 @@
 /**
  * Simulates many seeds, in this process or in several.
  *
- * - R1 The report does not depend on how many processes there are, nor on which of them ran what: outcomes are taken in the order
+ * - SQ1 The report does not depend on how many processes there are, nor on which of them ran what: outcomes are taken in the order
  *   of their seeds.
- * - R2 Some seeds run twice. A second run that goes another way is a failure like any other.
+ * - SQ2 Some seeds run twice. A second run that goes another way is a failure like any other.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createHash } from "node:crypto";
