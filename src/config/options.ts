@@ -26,9 +26,13 @@ export interface JobOptions {
   readonly parallelism?: number | undefined;
   /** Number of key groups; fixed for the life of the job's state. Default 128, limit 1 to 32768. */
   readonly maxParallelism?: number | undefined;
+  /** When and how checkpoints are taken, and where they are kept. Default: only those that the job's end needs. */
   readonly checkpointing?: CheckpointingOptions | undefined;
+  /** What happens after a failure. Default "exponential-delay". */
   readonly restart?: RestartOptions | undefined;
+  /** When a worker that does not answer is given up. */
   readonly heartbeat?: HeartbeatOptions | undefined;
+  /** How many records may be under way between subtasks. */
   readonly channels?: ChannelOptions | undefined;
   /** A worker whose subtasks are not torn down after this ends its process. Default 10 s, limit 100 ms to 1 h. */
   readonly cancelTimeout?: Duration | undefined;
@@ -40,6 +44,7 @@ export interface JobOptions {
   readonly checks?: boolean | undefined;
 }
 
+/** When and how checkpoints are taken, where they are kept, and for how long. */
 export interface CheckpointingOptions {
   /**
    * "exactly-once": a subtask waits at a barrier until all of its inputs have delivered theirs. "at-least-once": it does
@@ -166,6 +171,7 @@ export type RestartOptions =
   /** The first failure is final. */
   | { readonly strategy: "none" };
 
+/** How the leader notices that a worker is gone or hangs. */
 export interface HeartbeatOptions {
   /** Time between two pings of the coordinator to a worker. Default 250 ms, limit 10 ms to 1 m. */
   readonly pingInterval?: Duration | undefined;
@@ -173,6 +179,7 @@ export interface HeartbeatOptions {
   readonly timeout?: Duration | undefined;
 }
 
+/** The channels between subtasks. */
 export interface ChannelOptions {
   /** Frames that may be under way, unconsumed, in one channel. Default 64, limit 2 to 4096. */
   readonly window?: number | undefined;

@@ -62,6 +62,7 @@ import { describeValue, silence } from "../state/described.ts";
 import { jsonText } from "./json-text.ts";
 import { codeOf, type SinkFiles, SinkFolder, TransactionFile, type WriterName } from "./sink-folder.ts";
 
+/** The options of `fileSink`. */
 export interface FileSinkOptions<T> {
   /** Is created when it does not exist. Every process that runs this sink must see the same one. */
   readonly directory: string;
@@ -74,7 +75,10 @@ export interface FileSinkOptions<T> {
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 const DECIDED_MAX = 2;
 
-/** @throws ConfigurationError */
+/**
+ * Writes each record exactly once, as a line of a file that appears when its checkpoint commits. @throws
+ * ConfigurationError
+ */
 export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = nodeFiles): Sink<T> {
   checkMembers(options, ["directory", "encode", "name"], "fileSink", "option");
   const { directory, encode = "json", name = "part" } = options;

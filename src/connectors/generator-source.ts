@@ -21,6 +21,7 @@ import { startTimer } from "../timer.ts";
 /** A number from 0 up to and without 1. */
 export type Random = () => number;
 
+/** The options of `generatorSource`. */
 export interface GeneratorSourceOptions<T> {
   /** Whole number; another seed gives other records. Default 1. */
   readonly seed?: number;
@@ -39,7 +40,7 @@ export interface GeneratorSourceOptions<T> {
 
 const OPTIONS = ["seed", "count", "generate", "ratePerSecond", "splits"];
 
-/** @throws ConfigurationError naming the option */
+/** Makes records by a function of their number, for tests and demos; it can replay them. @throws ConfigurationError */
 export function generatorSource<T>(options: GeneratorSourceOptions<T>): Source<T> {
   checkMembers(options, OPTIONS, "generatorSource", "option");
   const { seed = 1, count, generate, ratePerSecond, splits = 1 } = options;

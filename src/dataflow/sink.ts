@@ -55,8 +55,11 @@ export interface SinkTarget {
   readonly subject: string | undefined;
 }
 
+/** An output of a job: checks its target at submission, and opens a writer in each subtask. */
 export interface Sink<T> {
+  /** "jetstream", "file", … for messages and the printed plan. */
   readonly kind: string;
+  /** "exactly-once": its writers cut transactions. "at-least-once": `flush` waits for delivery. "none": no promise. */
   readonly guarantee: SinkGuarantee;
   /** Left out: no source can read it. */
   readonly target?: SinkTarget;
@@ -68,11 +71,13 @@ export interface Sink<T> {
 
 /** A transaction that was cut and is becoming durable. */
 export interface PreparingTransaction {
+  /** The checkpoint at whose barrier it was cut. */
   readonly checkpointId: number;
   /** Resolves when everything it holds is durable (P13). Retries by itself; rejects only when it never will. */
   prepared(): Promise<Committable>;
 }
 
+/** Writes the records of one subtask. Called in the turns of the subtask; `commit` and `flush` may last. */
 export interface SinkWriter<T> {
   /** Synchronous. @throws RecordRefusedError for a record that could never be committed (P24) */
   write(value: T, timestamp: number): void;

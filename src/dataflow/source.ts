@@ -14,8 +14,9 @@ export interface Skipped {
   readonly sequences: number;
 }
 
-/** Plain data. `id` is unique within the source and stable over restarts. */
+/** A part of a source's input that one subtask reads. Plain data. */
 export interface SourceSplit {
+  /** Unique within the source, and stable over restarts. */
   readonly id: string;
   /** What it is read from, in words: "stream ORDERS". A position means nothing in another input, so a state is not restored to one. */
   readonly input?: string;
@@ -33,11 +34,13 @@ export interface SourceSplit {
 
 /** A split and how far it was read; `position` is plain data that only the source understands. Split state. */
 export interface SplitPosition {
+  /** The split as `discover` has answered it. */
   readonly split: SourceSplit;
   /** undefined: from the split's beginning. */
   readonly position: unknown;
 }
 
+/** An input of a job: finds its splits, and opens a reader of some of them in each subtask. */
 export interface Source<T> {
   /** "jetstream", "generator", … for messages and the printed plan. */
   readonly kind: string;
@@ -47,12 +50,14 @@ export interface Source<T> {
   readonly bounded: boolean;
   /** @throws EnvironmentError, ConfigurationError naming what to do */
   discover(environment: ConnectorEnvironment): Promise<SourceSplit[]>;
+  /** Called in each subtask of each generation, with the splits that it is to read and where it goes on. */
   open(environment: SubtaskEnvironment, splits: readonly SplitPosition[]): Promise<SourceReader<T>>;
 }
 
 /** "more": call again soon; "idle": nothing now, `onAvailable` will tell; "ended": every split has ended. */
 export type PollStatus = "more" | "idle" | "ended";
 
+/** Takes one record. `timestamp`: its event time in ms, or `NO_TIMESTAMP`. */
 export type Collect<T> = (value: T, timestamp: number) => void;
 
 /** No event time is known for a record. */
@@ -72,6 +77,7 @@ export interface SourceReader<T> {
   skipped?(): Skipped;
   /** The checkpoint that holds `positions` is decided; best effort, may be skipped. */
   checkpointCompleted(positions: readonly SplitPosition[]): void;
+  /** Called once, last, also after a failure. */
   close(): Promise<void>;
 }
 

@@ -77,6 +77,7 @@ export class JobBuilder {
     return builder.#draft;
   }
 
+  /** Reads `source`. `id`: the operator's stable name; a restored job finds its positions by it. */
   source<T>(id: string, source: Source<T>, options?: OperatorOptions): Stream<T> {
     checkName(id, "operator id");
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
@@ -90,7 +91,9 @@ export class JobBuilder {
 
 /** What one round of a loop comes to. */
 export interface Iteration<T, U> {
+  /** Its records go back to the beginning of the loop. */
   readonly feedback: Stream<T> | KeyedStream<T, Key>;
+  /** Its records leave the loop. */
   readonly output: Stream<U>;
 }
 
@@ -109,6 +112,7 @@ export class Stream<T> {
     draft.opened(this, { inputs, end, keyed: false });
   }
 
+  /** One record for each: what `map` answers. */
   map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
     checkFunction(id, "map", map);
     this.#add(defineOperator(kinds.map, id, { map: map as (value: unknown) => unknown }), options);
@@ -226,6 +230,7 @@ export class Stream<T> {
     return iteration.output;
   }
 
+  /** Writes the records to `sink`. `id`: the operator's stable name; a restored job finds its transactions by it. */
   sink(id: string, sink: Sink<T>, options?: OperatorOptions): void {
     checkName(id, "operator id");
     if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {

@@ -15,6 +15,7 @@ export interface OperatorOptions {
   readonly parallelism?: number | undefined;
 }
 
+/** What a user may say of a loop. */
 export interface IterateOptions extends OperatorOptions {
   /**
    * Records fed back that may wait at one subtask of the loop; more of them fail the job for good. A record that is fed

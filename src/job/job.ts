@@ -29,7 +29,9 @@ const mark = Symbol.for("tidemark.job");
 /** What a job file exports by default. Made by `defineJob`. */
 export class Job {
   readonly [mark] = true;
+  /** The first argument of `defineJob`: the job's name in commands, subjects and buckets. */
   readonly name: string;
+  /** The options as the job's code gives them. */
   readonly options: JobOptions;
   /** In the order of definition: inputs come before the operators that read them. */
   readonly operators: readonly JobOperator[];

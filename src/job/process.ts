@@ -25,6 +25,7 @@ export function type<T>(): TypeWitness<T> {
 
 /** `ProcessContext` that knows the type of the key. */
 export interface KeyedContext<K extends Key, S extends StateDescriptors, Out> extends ProcessContext<S, Out> {
+  /** The key of the record, or at the end of input the key that `onEnd` is called for. */
   readonly key: K;
 }
 

@@ -86,7 +86,9 @@ const SERVER_VERSION_MIN = "2.12.0";
 /** The time that a server has at submission to say how large a batch may be. */
 const PROBE_TIMEOUT_MS = 5_000;
 
-/** @throws ConfigurationError */
+/**
+ * Writes records as messages of a stream, exactly once unless `guarantee` says otherwise. @throws ConfigurationError
+ */
 export function jetstreamSink<T>(options: JetStreamSinkOptions<T>): Sink<T> {
   return new JetStreamSink(resolve(options));
 }

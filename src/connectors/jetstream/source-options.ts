@@ -4,6 +4,7 @@ import type { Gaps } from "../../dataflow/source.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { FilterSet, isSubjectFilter } from "../../nats/reader/subject-filter.ts";
 
+/** The options of `jetstreamSource`, besides `decode`. */
 export interface JetStreamSourceOptions {
   /** Name of an existing stream. */
   readonly stream: string;
