@@ -1,10 +1,11 @@
 /**
- * Time and turns, injected: a process hands its own to everything that it is made of, a test or a simulation moves them by hand.
+ * Time and turns, injected: a process hands its own to everything that it is made of, a test or a simulation moves them
+ * by hand.
  *
  * Owns: the contract, and the clock of a real process. Does not own: the platform's limit on timers (timer.ts).
  *
- * The rooms `runtime`, `control` and `dataflow` know no other time and no other chance than what they are given (P60), and
- * test/layout.test.ts holds that.
+ * The rooms `runtime`, `control` and `dataflow` know no other time and no other chance than what they are given (P60),
+ * and test/layout.test.ts holds that.
  */
 import { pause, startTimer } from "./timer.ts";
 

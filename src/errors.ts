@@ -58,7 +58,10 @@ export class StreamMissingError extends PrerequisiteError {
   }
 }
 
-/** What lies in the place of a job's record is none (P52): that job stands still until a user mends it, and the others go on. */
+/**
+ * What lies in the place of a job's record is none (P52): that job stands still until a user mends it, and the others
+ * go on.
+ */
 export class RecordUnreadableError extends EnvironmentError {}
 
 /**
@@ -116,8 +119,8 @@ export class UnknownOutcomeError extends TidemarkError {
 }
 
 /**
- * The bucket of the records is gone, or refuses what is asked of it, by a setting of its stream, the account or the server.
- * Nothing was stored. It is asked again until a user has mended that.
+ * The bucket of the records is gone, or refuses what is asked of it, by a setting of its stream, the account or the
+ * server. Nothing was stored. It is asked again until a user has mended that.
  */
 export class RecordsUnavailableError extends TidemarkError {
   readonly retry = "now";

@@ -2,8 +2,8 @@
  * Notes that the processes of a job leave for each other in the checkpoint directory, to find out whether it is one and
  * the same for all (P53): two hosts may call different directories by one name, and one directory by different names.
  *
- * A note is no object: its name begins with a dot, so `list` never shows it. A killed process leaves its notes, and the next
- * process that leaves one deletes them, once they are old. Other files that begin with a dot are the user's.
+ * A note is no object: its name begins with a dot, so `list` never shows it. A killed process leaves its notes, and the
+ * next process that leaves one deletes them, once they are old. Other files that begin with a dot are the user's.
  */
 import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";

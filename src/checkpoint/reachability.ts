@@ -1,10 +1,10 @@
 /**
- * What a job's record reaches in checkpoint storage, and what may become of the rest (P15, P21): pure functions over the
- * record, the manifests that it names, and a listing. The leader's reaper deletes by them, operators look by them.
+ * What a job's record reaches in checkpoint storage, and what may become of the rest (P15, P21): pure functions over
+ * the record, the manifests that it names, and a listing. The leader's reaper deletes by them, operators look by them.
  *
  * - RE1 The record names manifests, a manifest names all that a restore needs; nothing else is reachable.
- * - RE2 Unreachable is not enough to go: an object of a region's present generation may be one that a pending checkpoint
- *   is about to name, and one of a newer generation means that the record is out of date.
+ * - RE2 Unreachable is not enough to go: an object of a region's present generation may be one that a pending
+ *   checkpoint is about to name, and one of a newer generation means that the record is out of date.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../machines/protocol.ts";
 import { generationIn, type StoredObject, stateObjects } from "./storage.ts";

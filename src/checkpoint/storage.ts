@@ -23,8 +23,8 @@ export interface CheckpointStorage {
    */
   readonly notes?: DirectoryNotes;
   /**
-   * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry). When it rejects,
-   * nothing of it is on its way any more, as far as a server that does not answer lets this be told.
+   * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry). When
+   * it rejects, nothing of it is on its way any more, as far as a server that does not answer lets this be told.
    * @throws StorageRefusedError (full, read-only), StorageStalledError, the signal's reason when aborted
    */
   put(
@@ -44,8 +44,8 @@ export interface CheckpointStorage {
   /** Every object whose name begins with `prefix`. */
   list(prefix: string): AsyncIterable<StoredObject>;
   /**
-   * What puts that are under way or never ended have left so far, by the name that their object would have; `get` and `list`
-   * never show it. `bytes` is what it takes at most.
+   * What puts that are under way or never ended have left so far, by the name that their object would have; `get` and
+   * `list` never show it. `bytes` is what it takes at most.
    */
   listUnfinished(prefix: string): AsyncIterable<StoredObject>;
 }
@@ -66,7 +66,9 @@ export async function listAll(storage: CheckpointStorage, prefix: string): Promi
   return [...found.values()];
 }
 
-/** Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`. */
+/**
+ * Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`.
+ */
 export const objectNames = {
   job: (job: string): string => `${job}/`,
   incarnation: (at: { job: string; incarnation: string }): string => `${at.job}/${at.incarnation}/`,
@@ -118,7 +120,10 @@ export function neededObjects(snapshot: SubtaskSnapshot): ObjectHandle[] {
   return [...snapshotObjects(snapshot), ...snapshot.transactions.flatMap(({ staged }) => staged)];
 }
 
-/** The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among them (P15). */
+/**
+ * The objects that a snapshot owns, each once: they go with its checkpoint. Those of its transactions are not among
+ * them (P15).
+ */
 export function snapshotObjects({
   states,
   channels,

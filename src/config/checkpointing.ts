@@ -3,7 +3,9 @@ import type { CheckpointingConfig } from "../../machines/protocol.ts";
 import { formatDuration } from "./quantity.ts";
 import type { Settings } from "./settings.ts";
 
-/** What holds for a job, and what the processes that run it add: the option of the same name says what a field means. */
+/**
+ * What holds for a job, and what the processes that run it add: the option of the same name says what a field means.
+ */
 export interface CheckpointingSettings extends CheckpointingConfig {
   readonly inlineThresholdBytes: number;
   /** null: no option names one; the process that runs the job decides. */

@@ -20,7 +20,10 @@ import {
 } from "./option-kinds.ts";
 import type { Duration, Size } from "./quantity.ts";
 
-/** Second argument of `defineJob`. All optional; environment and flags win over what the code says, and it over a config file. */
+/**
+ * Second argument of `defineJob`. All optional; environment and flags win over what the code says, and it over a config
+ * file.
+ */
 export interface JobOptions {
   /** Subtasks of every operator that does not name its own. Default 1, limit 1 to `maxParallelism`. */
   readonly parallelism?: number | undefined;
@@ -37,9 +40,9 @@ export interface JobOptions {
   /** A worker whose subtasks are not torn down after this ends its process. Default 10 s, limit 100 ms to 1 h. */
   readonly cancelTimeout?: Duration | undefined;
   /**
-   * Finds mistakes where they are made: what is set as state or handed on by an operator is frozen, so that a later change in
-   * place throws there; it is looked at closely for what is no plain value; selectors of keys are asked twice. Costs time for each
-   * record. Default: true in `tidemark run`, false in `tidemark worker`.
+   * Finds mistakes where they are made: what is set as state or handed on by an operator is frozen, so that a later
+   * change in place throws there; it is looked at closely for what is no plain value; selectors of keys are asked
+   * twice. Costs time for each record. Default: true in `tidemark run`, false in `tidemark worker`.
    */
   readonly checks?: boolean | undefined;
 }
@@ -47,8 +50,8 @@ export interface JobOptions {
 /** When and how checkpoints are taken, where they are kept, and for how long. */
 export interface CheckpointingOptions {
   /**
-   * "exactly-once": a subtask waits at a barrier until all of its inputs have delivered theirs. "at-least-once": it does
-   * not wait, and after a failure some records count twice where several inputs meet. Default "exactly-once".
+   * "exactly-once": a subtask waits at a barrier until all of its inputs have delivered theirs. "at-least-once": it
+   * does not wait, and after a failure some records count twice where several inputs meet. Default "exactly-once".
    */
   readonly mode?: "exactly-once" | "at-least-once" | undefined;
   /**
@@ -59,11 +62,14 @@ export interface CheckpointingOptions {
   /** A checkpoint that is not complete this long after its trigger is aborted. Default 10 m, limit 10 ms to 365 d. */
   readonly timeout?: Duration | undefined;
   /**
-   * Least time between the completion of a checkpoint and the next periodic trigger. Default 0, limit 365 d. More than 0
-   * makes `maxConcurrent` 1.
+   * Least time between the completion of a checkpoint and the next periodic trigger. Default 0, limit 365 d. More than
+   * 0 makes `maxConcurrent` 1.
    */
   readonly minPause?: Duration | undefined;
-  /** Checkpoints that may be under way at a time. Default 1, limit 1 to 2147483647; 1 with `minPause` and with `unaligned`. */
+  /**
+   * Checkpoints that may be under way at a time. Default 1, limit 1 to 2147483647; 1 with `minPause` and with
+   * `unaligned`.
+   */
   readonly maxConcurrent?: number | undefined;
   /**
    * Failed checkpoints in a row that a job bears; one more fails the job, and `restart` decides. Default
@@ -78,7 +84,9 @@ export interface CheckpointingOptions {
    * needs none. Default "delete-on-cancellation".
    */
   readonly retention?: "delete" | "delete-on-cancellation" | "retain-on-cancellation" | undefined;
-  /** Completed checkpoints that are kept. Default 1, limit 1 to 2147483647; more than 1000 becomes 1000, with a warning. */
+  /**
+   * Completed checkpoints that are kept. Default 1, limit 1 to 2147483647; more than 1000 becomes 1000, with a warning.
+   */
   readonly retained?: number | undefined;
   /**
    * Barriers overtake waiting records, which become part of the checkpoint: its duration no longer depends on
@@ -93,8 +101,9 @@ export interface CheckpointingOptions {
   /** Taken, and always so: barriers may overtake on every edge. Only with `unaligned`. */
   readonly forceUnaligned?: boolean | undefined;
   /**
-   * Checkpoints go on when some subtasks have processed all of their input. With false none begins from then on but the one
-   * that the job ends with, and savepoints are refused; what sinks have not committed by then waits for the end. Default true.
+   * Checkpoints go on when some subtasks have processed all of their input. With false none begins from then on but the
+   * one that the job ends with, and savepoints are refused; what sinks have not committed by then waits for the end.
+   * Default true.
    */
   readonly afterTasksFinish?: boolean | undefined;
   /** Taken, and always so: a job never recovers from a savepoint by itself. */
@@ -111,11 +120,16 @@ export interface CheckpointingOptions {
   readonly savepointDirectory?: string | undefined;
   /** The `timeout` of savepoints. Default: `timeout`, limit 10 ms to 365 d. */
   readonly savepointTimeout?: Duration | undefined;
-  /** How long a requested checkpoint or savepoint waits until the job can take one. Default 30 s, limit 10 ms to 1 d. */
+  /**
+   * How long a requested checkpoint or savepoint waits until the job can take one. Default 30 s, limit 10 ms to 1 d.
+   */
   readonly readyTimeout?: Duration | undefined;
   /** State up to this size travels inside the manifest. Default 20 KiB, limit 0 to 1 MiB; -1 is 0. */
   readonly inlineThreshold?: Size | undefined;
-  /** Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below `inlineThreshold`. */
+  /**
+   * Storage "filesystem" writes pieces of at least this size. Default 4 KiB, limit 0 to 64 MiB; never below
+   * `inlineThreshold`.
+   */
   readonly writeBuffer?: Size | undefined;
   /**
    * Checkpoints of jobs with loops (`iterate`). "refuse": there are none, and the job is refused unless `interval` is
@@ -132,9 +146,9 @@ export interface CheckpointingOptions {
 }
 
 /**
- * What happens after a failure. Default: exponential-delay, without a limit of attempts, with checkpoints on or off. (Flink
- * does not restart a job without checkpoints. Here nothing of such a job is committed before its end, so beginning
- * again at the start is exact.) The job's code comes before a config file.
+ * What happens after a failure. Default: exponential-delay, without a limit of attempts, with checkpoints on or off.
+ * (Flink does not restart a job without checkpoints. Here nothing of such a job is committed before its end, so
+ * beginning again at the start is exact.) The job's code comes before a config file.
  */
 export type RestartOptions =
   | {
@@ -147,9 +161,15 @@ export type RestartOptions =
       readonly backoffMultiplier?: number | undefined;
       /** Share of the delay that is random, both ways. Default 0.1, limit 0 to 1. */
       readonly jitterFactor?: number | undefined;
-      /** After running this long without a failure, delays begin at `initialBackoff` again. Default 1 h, limit 1 ms to 365 d. */
+      /**
+       * After running this long without a failure, delays begin at `initialBackoff` again. Default 1 h, limit 1 ms to
+       * 365 d.
+       */
       readonly resetBackoffThreshold?: Duration | undefined;
-      /** Restarts before the job fails for good; counted anew after `resetBackoffThreshold`. Default "unlimited", least 1. */
+      /**
+       * Restarts before the job fails for good; counted anew after `resetBackoffThreshold`. Default "unlimited", least
+       * 1.
+       */
       readonly attemptsBeforeResetBackoff?: number | "unlimited" | undefined;
     }
   | {

@@ -49,8 +49,8 @@ export function restartOf(
 }
 
 /**
- * Flink restarts no job without checkpoints unless a strategy is set. Here one whose output waits for its last checkpoint
- * may begin again: nothing of it was written. An option of a strategy asks for that strategy.
+ * Flink restarts no job without checkpoints unless a strategy is set. Here one whose output waits for its last
+ * checkpoint may begin again: nothing of it was written. An option of a strategy asks for that strategy.
  */
 function strategyOf(
   settings: Settings,

@@ -7,21 +7,23 @@
  *
  * - FK1 An open transaction is a hidden file named after incarnation, generation, writer and a counter; a cut closes it
  *   after fsync (P13); the commit renames it (C2). The committable names the file.
- * - FK2 A marker file per (incarnation, sink, writer, generation) says which transaction may have been renamed (part 0 of 1),
- *   durably before the rename, and that it has been (part 1 of 1), durably after it. Between the two what is there decides (P54):
- *   the hidden file is renamed; where there is only the finished one, it was. Where there is neither, the job stops by name:
- *   that a reader took the finished file away within this moment cannot be told from a loss, so the user says it.
+ * - FK2 A marker file per (incarnation, sink, writer, generation) says which transaction may have been renamed (part 0
+ *   of 1), durably before the rename, and that it has been (part 1 of 1), durably after it. Between the two what is
+ *   there decides (P54): the hidden file is renamed; where there is only the finished one, it was. Where there is
+ *   neither, the job stops by name: that a reader took the finished file away within this moment cannot be told from a
+ *   loss, so the user says it.
  * - FK3 Each generation writes only its own marker file; the newest one counts, and fences older generations (P23).
  *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
  *   same decided transaction to the same name.
  * - FK4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
  *   has cut: all recovered ones of this writer were committed before it (P17).
- * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably and in the
- *   same order, and leaves that job's marker alone. Both read both, so that each finds done what the other has done, and
- *   that job cannot go back behind it.
- * - FK6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden file, and a job
- *   that is restored from it asks the marker what is committed. A later life of the job cannot sweep it either, for an
- *   incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the command that does.
+ * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably
+ *   and in the same order, and leaves that job's marker alone. Both read both, so that each finds done what the other
+ *   has done, and that job cannot go back behind it.
+ * - FK6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden
+ *   file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot sweep it
+ *   either, for an incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the
+ *   command that does.
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";

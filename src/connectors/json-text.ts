@@ -1,9 +1,9 @@
 /**
  * A record as JSON: what JSON would lose in silence is refused.
  *
- * JSON.stringify writes `{}` for a Map, null for NaN, nothing for a function. Here these are errors that name the field.
- * Taken as JSON.stringify is known to write it: a field that is undefined is left out, a Date is its ISO text, -0 is 0, an object with a
- * method `toJSON` is what that answers.
+ * JSON.stringify writes `{}` for a Map, null for NaN, nothing for a function. Here these are errors that name the
+ * field. Taken as JSON.stringify is known to write it: a field that is undefined is left out, a Date is its ISO text,
+ * -0 is 0, an object with a method `toJSON` is what that answers.
  */
 import { RecordRefusedError } from "../errors.ts";
 import { describeValue } from "../state/described.ts";

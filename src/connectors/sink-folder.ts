@@ -227,8 +227,9 @@ export class SinkFolder {
 }
 
 /**
- * Deletes what a sink has kept in `.tidemark` in one life of its job; to be run in the sink's directory. Transactions of savepoints are
- * among it, and what says that they are committed (FK5), so the user says when nothing more is restored from them.
+ * Deletes what a sink has kept in `.tidemark` in one life of its job; to be run in the sink's directory. Transactions
+ * of savepoints are among it, and what says that they are committed (FK5), so the user says when nothing more is
+ * restored from them.
  */
 export function sweepCommand({ operator, incarnation }: Omit<WriterName, "writer">): string {
   const names = `${encodeURIComponent(operator)},${encodeURIComponent(incarnation)},*`;

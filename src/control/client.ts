@@ -30,7 +30,10 @@ export interface ControlClientOptions {
   readonly subjects: Subjects;
   /** How long to look for a leader, in ms. Default 15 000. */
   readonly leaderTimeoutMs?: number;
-  /** How long the commit of a job's last output may take before a command that waits for its end gives up, in ms. Default 10 000. */
+  /**
+   * How long the commit of a job's last output may take before a command that waits for its end gives up, in ms.
+   * Default 10 000.
+   */
   readonly settlingTimeoutMs?: number;
   /** Name of the session of a `tidemark run`: it hands its job to its own coordinator. Default: to the cluster's. */
   readonly session?: string;
@@ -43,7 +46,9 @@ const REQUEST_TIMEOUT_MS = 2000;
  */
 const REQUEST_TIMEOUT_MS_MAX = 10_000;
 const RETRY_MS = 200;
-/** Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work. */
+/**
+ * Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work.
+ */
 const RETRY_MS_MAX = 2000;
 const SETTLING_TIMEOUT_MS = 10_000;
 /** While a snapshot is waited for, how the job is doing: where it is to end, and where it goes on. */
@@ -98,7 +103,9 @@ export class ControlClient {
     await this.#known(job, { type: "job.cancel", job });
   }
 
-  /** Tells the leader that a worker's process has ended, before it finds that out. Asked once: it finds it out anyway. */
+  /**
+   * Tells the leader that a worker's process has ended, before it finds that out. Asked once: it finds it out anyway.
+   */
   async workerEnded(job: string, worker: string, reason: string): Promise<void> {
     const { link, subjects } = this.#options;
     const request: LeaderRequest = { type: "worker.crashed", job, worker, reason };
@@ -114,9 +121,10 @@ export class ControlClient {
   }
 
   /**
-   * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included. `onWaiting` is
-   * told meanwhile how the job is doing, every few seconds.
-   * @throws RequestRefusedError with the reason when it was refused or given up; EnvironmentError when the job is to end
+   * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included.
+   * `onWaiting` is told meanwhile how the job is doing, every few seconds.
+   * @throws RequestRefusedError with the reason when it was refused or given up; EnvironmentError when the job is to
+   * end
    *   with it and its last output cannot be committed: that is decided, and still tried (P49)
    */
   async snapshot(

@@ -1,12 +1,12 @@
 /**
  * Requests between processes, over the bus.
  *
- * Owns: repetition until an answer comes, the detour of large messages through storage (P10), strangers: what none of our
- * processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said (messages.ts,
- * shapes.ts) and what a repetition means to the handler, which must be idempotent.
+ * Owns: repetition until an answer comes, the detour of large messages through storage (P10), strangers: what none of
+ * our processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said
+ * (messages.ts, shapes.ts) and what a repetition means to the handler, which must be idempotent.
  *
- * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else says
- *   so at the end of its wait.
+ * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else
+ *   says so at the end of its wait.
  * - CL2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
@@ -139,8 +139,8 @@ export class ControlLink {
   }
 
   /**
-   * `handle` may answer at once or later; undefined is no answer, because another one may be asked. What it throws is its
-   * own bug and is passed to `onError`.
+   * `handle` may answer at once or later; undefined is no answer, because another one may be asked. What it throws is
+   * its own bug and is passed to `onError`.
    */
   serve<R>(
     subject: string,

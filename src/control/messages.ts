@@ -84,7 +84,10 @@ export type LeaderRequest =
       readonly fresh: boolean;
       readonly restore: RestoreRequest | null;
     }
-  /** Whether the submission would be taken with this state. Nothing begins, and nothing changes. A repetition carries the same submission. */
+  /**
+   * Whether the submission would be taken with this state. Nothing begins, and nothing changes. A repetition carries
+   * the same submission.
+   */
   | {
       readonly type: "job.rehearse";
       readonly submission: JobSubmission;
@@ -146,9 +149,14 @@ export interface RestoreRequest {
 }
 
 export type LeaderAnswer =
-  /** `generations`: the present one of each region, for a worker that registers. `reason`: why it is unknown, if not for its absence. */
+  /**
+   * `generations`: the present one of each region, for a worker that registers. `reason`: why it is unknown, if not for
+   * its absence.
+   */
   | { readonly answer: Answer; readonly generations?: readonly number[]; readonly reason?: string }
-  /** A worker that registers: the leader has left this note in its own checkpoint directory, and looks for the worker's. */
+  /**
+   * A worker that registers: the leader has left this note in its own checkpoint directory, and looks for the worker's.
+   */
   | { readonly answer: "unproven"; readonly note: string }
   /** `codeListing`: of the submitted job, for a worker that has other code. */
   | { readonly answer: "refused"; readonly reason: string; readonly codeListing?: CodeListing }
@@ -192,7 +200,9 @@ export interface SubtaskReport {
   readonly recordsIn: number;
   /** Input that was gone before a source read it and that it skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
-  /** The checkpoints that were triggered and are neither completed nor aborted, oldest first; of many the newest ones. */
+  /**
+   * The checkpoints that were triggered and are neither completed nor aborted, oldest first; of many the newest ones.
+   */
   readonly checkpoints: readonly SubtaskProgress[];
 }
 
@@ -263,8 +273,9 @@ export interface JobReport {
     readonly hold: string;
   };
   /**
-   * How often the present leader has deployed the job, or some of its regions, anew after failures. Several failures before one
-   * deployment, and several regions in one, are one restart; a failure that no restart follows is none; nor is a change of leader.
+   * How often the present leader has deployed the job, or some of its regions, anew after failures. Several failures
+   * before one deployment, and several regions in one, are one restart; a failure that no restart follows is none; nor
+   * is a change of leader.
    */
   readonly restarts: number;
   /** false: it has failed, and what it would need to be resumed was deleted, as its retention says. */

@@ -1,6 +1,7 @@
 /**
- * What a message has to look like before anyone acts on it, as schemas: any connection of the account may publish on our
- * subjects, so the types of messages.ts alone promise nothing. What is also stored, and the rules for all shapes: src/formats.
+ * What a message has to look like before anyone acts on it, as schemas: any connection of the account may publish on
+ * our subjects, so the types of messages.ts alone promise nothing. What is also stored, and the rules for all shapes:
+ * src/formats.
  */
 import { z } from "zod";
 import type { Answer } from "../../machines/protocol.ts";

@@ -2,8 +2,8 @@
  * How values of our own become bytes: of messages, manifests, entries of operator state. User's values go through
  * state/snapshot/codec.ts, which writes the same format where it can.
  *
- * Owns: the one configuration of msgpackr. Every encoded value is self-contained: record shapes are written inline, so nothing but
- * the bytes is needed to read them again, in any process.
+ * Owns: the one configuration of msgpackr. Every encoded value is self-contained: record shapes are written inline, so
+ * nothing but the bytes is needed to read them again, in any process.
  */
 import { deserialize } from "node:v8";
 import { Packr } from "msgpackr";
@@ -11,11 +11,15 @@ import { Packr } from "msgpackr";
 // `copyBuffers`: a decoded Uint8Array must not keep the chunk it came from alive.
 const packr = new Packr({ useRecords: true, moreTypes: true, copyBuffers: true });
 
-/** The first byte of the structured clone format (`node:v8`), in which no value of our own is; in msgpack it is a whole value, -1. */
+/**
+ * The first byte of the structured clone format (`node:v8`), in which no value of our own is; in msgpack it is a whole
+ * value, -1.
+ */
 export const CLONE_TAG = 0xff;
 
 /**
- * Looks at nothing. The result is a view of a larger buffer and stays as it is: hand it on or copy it, never write to it.
+ * Looks at nothing. The result is a view of a larger buffer and stays as it is: hand it on or copy it, never write to
+ * it.
  */
 export function encodeValue(value: unknown): Uint8Array {
   return packr.pack(value);

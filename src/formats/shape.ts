@@ -1,9 +1,10 @@
 /**
  * The pieces that the shapes of durable formats and of messages have in common, and the words for what does not fit.
  *
- * - SH1 A value that passes is read as it came: nothing is filled in, converted or dropped. Fields of a later version pass.
- * - SH2 Ids, counts and sizes are whole numbers from 0 to 2^53-1, and names that become a part of a subject or a key are checked as
- *   such: what passes breaks no invariant of its reader.
+ * - SH1 A value that passes is read as it came: nothing is filled in, converted or dropped. Fields of a later version
+ *   pass.
+ * - SH2 Ids, counts and sizes are whole numbers from 0 to 2^53-1, and names that become a part of a subject or a key
+ *   are checked as such: what passes breaks no invariant of its reader.
  * - SH3 What does not fit is named by field, with what was found there.
  */
 import { inspect } from "node:util";

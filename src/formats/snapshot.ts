@@ -1,4 +1,6 @@
-/** What a subtask hands over when it acknowledges a checkpoint (machines/snapshot.ts): in a message and in a manifest. */
+/**
+ * What a subtask hands over when it acknowledges a checkpoint (machines/snapshot.ts): in a message and in a manifest.
+ */
 import { z } from "zod";
 import type { KeyGroupRange, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 import { bytes, count, object, text } from "./shape.ts";

@@ -216,8 +216,8 @@ export class Stream<T> {
   }
 
   /**
-   * A loop. `step` describes one round of it: what happens to the records of `loop`, which of the results come back
-   * as records of `loop` (`feedback`, also by `keyBy` or `rebalance`), and which leave it (`output`). A bounded job ends
+   * A loop. `step` describes one round of it: what happens to the records of `loop`, which of the results come back as
+   * records of `loop` (`feedback`, also by `keyBy` or `rebalance`), and which leave it (`output`). A bounded job ends
    * when nothing is in the loop any more. Checkpoints need `checkpointing.iterations`.
    */
   iterate<U>(id: string, step: (loop: Stream<T>) => Iteration<T, U>, options?: IterateOptions): Stream<U> {

@@ -2,7 +2,8 @@
  * A job while its author writes it: the operators so far, the streams that no operator reads yet, the loop that is
  * open.
  *
- * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams (builder.ts).
+ * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams
+ * (builder.ts).
  */
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";

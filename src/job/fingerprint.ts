@@ -75,8 +75,8 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
 }
 
 /**
- * What differs between two plans in how operators are chained and how records reach them, one line each. The graph fingerprint
- * does not tell: state can move to other subtasks, but a resume leaves it where it is.
+ * What differs between two plans in how operators are chained and how records reach them, one line each. The graph
+ * fingerprint does not tell: state can move to other subtasks, but a resume leaves it where it is.
  */
 export function layoutDifferences(before: GraphPlan, after: GraphPlan): string[] {
   const lines: string[] = [];

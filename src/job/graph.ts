@@ -1,9 +1,10 @@
 /**
  * Makes the graph that runs out of the author's operators: parallelism decided, operators chained into vertices.
  *
- * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by
- * key when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex. Forward between
- * unequal parallelisms becomes rebalance, except on the way back of a loop. The same job and configuration give the same graph, ids included.
+ * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by key
+ * when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex. Forward
+ * between unequal parallelisms becomes rebalance, except on the way back of a loop. The same job and configuration give
+ * the same graph, ids included.
  */
 import type { JobConfig } from "../config/job-config.ts";
 import type { Edge, JobGraph, Partitioner, Vertex } from "../dataflow/graph.ts";
@@ -248,7 +249,9 @@ function partitionerOf(input: OperatorInput, from: number, to: number): Partitio
   return input.exchange;
 }
 
-/** `<from>-<to>`, readable in subjects; ids may contain dashes, so two pairs can read alike and the later gets a number. */
+/**
+ * `<from>-<to>`, readable in subjects; ids may contain dashes, so two pairs can read alike and the later gets a number.
+ */
 function edgeId(from: string, to: string, taken: readonly Edge[]): string {
   const plain = `${from}-${to}`;
   let id = plain;

@@ -1,4 +1,6 @@
-/** Names a user gives: of jobs, operators and states. They become subject tokens, KV keys and file names as they are. */
+/**
+ * Names a user gives: of jobs, operators and states. They become subject tokens, KV keys and file names as they are.
+ */
 import { show } from "../config/quantity.ts";
 import { ConfigurationError } from "../errors.ts";
 import { nameProblem } from "../formats/names.ts";

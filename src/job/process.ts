@@ -64,7 +64,9 @@ export type Emitted<Out, Returned> =
       ? Out
       : Exclude<Returned, Nothing>;
 
-/** The function that the engine runs: returned values are emitted, and a promise is caught before it becomes a record. */
+/**
+ * The function that the engine runs: returned values are emitted, and a promise is caught before it becomes a record.
+ */
 export function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returned, ReturnedAtEnd>(
   id: string,
   definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,

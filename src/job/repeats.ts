@@ -4,7 +4,9 @@ import type { Job } from "./job.ts";
 
 type Operator = Pick<OperatorPlan, "id" | "guarantee" | "replayable">;
 
-/** In words, as the end of "a restart would ..."; undefined: nothing, since its output waits for its last checkpoint. */
+/**
+ * In words, as the end of "a restart would ..."; undefined: nothing, since its output waits for its last checkpoint.
+ */
 export function repeatedByRestart(job: Job): string | undefined {
   return repeatedBy(
     job.operators.map(({ definition: { id, details } }): Operator => {

@@ -29,8 +29,8 @@ export interface MemoryBrokerOptions extends BusTime {
   /** Runs `turn` later, never at once. Default `setImmediate`. */
   readonly later?: (turn: () => void) => void;
   /**
-   * Brings what one connection sends to another one, or the broker's word (`from` is `to`), by calling `arrive`. A simulation does that
-   * late, not at all or twice. Default: at once, in the broker's turn.
+   * Brings what one connection sends to another one, or the broker's word (`from` is `to`), by calling `arrive`. A
+   * simulation does that late, not at all or twice. Default: at once, in the broker's turn.
    */
   readonly carry?: (arrive: () => void, from: MemoryBus, to: MemoryBus) => void;
 }

@@ -4,8 +4,8 @@
  * Owns: when a trouble becomes visible and when it is over. Does not own: the retries, how it is shown (the log, the
  * event feed, `status` and the terminal each read it from here).
  *
- * - TR1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the time
- *   that its watch says, also when its next try hangs.
+ * - TR1 An act that has failed once and has not passed since becomes visible after `VISIBLE_AFTER_MS`, or after the
+ *   time that its watch says, also when its next try hangs.
  * - TR2 Watches of one act, by its words, are one trouble. It passes when the act fails for none of them.
  * - TR3 What is shown is bounded in number and in length.
  * - TR4 A reason that differs in its numbers only is no other one: it is shown as it is now, and is no news.
@@ -80,7 +80,10 @@ export class Troubles implements TroubleWatcher {
       .slice(0, SHOWN_MAX);
   }
 
-  /** `listener` is called when a trouble becomes visible, and of a visible one when its reason changes and when it passes. Returns its removal. */
+  /**
+   * `listener` is called when a trouble becomes visible, and of a visible one when its reason changes and when it
+   * passes. Returns its removal.
+   */
   onChange(listener: TroubleListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

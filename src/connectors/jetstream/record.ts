@@ -6,8 +6,8 @@ import { describeValue, silence } from "../../state/described.ts";
 import { jsonText } from "../json-text.ts";
 
 /**
- * "json": JSON.stringify, except that what JSON would lose in silence (a Map, NaN, undefined in an array, a function, an instance of a
- * class without `toJSON`) is refused. "text": the record is a text. "bytes": it is a Uint8Array.
+ * "json": JSON.stringify, except that what JSON would lose in silence (a Map, NaN, undefined in an array, a function,
+ * an instance of a class without `toJSON`) is refused. "text": the record is a text. "bytes": it is a Uint8Array.
  */
 export type Encode<T> = "json" | "text" | "bytes" | ((value: T) => Uint8Array | string);
 

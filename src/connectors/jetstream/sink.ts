@@ -55,7 +55,10 @@ export interface JetStreamSinkOptions<T> extends RecordShape<T> {
   readonly guarantee?: "exactly-once" | "at-least-once";
   /** Default `tidemark-marker.<stream>`; the stream's subjects must contain `<markerPrefix>.>`. */
   readonly markerPrefix?: string;
-  /** true: create the stream, `KV_x` as the KV bucket x, or switch on what it lacks, when the job is submitted. Default false. */
+  /**
+   * true: create the stream, `KV_x` as the KV bucket x, or switch on what it lacks, when the job is submitted. Default
+   * false.
+   */
   readonly provision?: boolean;
   /**
    * The subjects of a stream that `provision` creates. Default: `subject`, when it is a text; of a KV bucket, the
@@ -272,7 +275,9 @@ class JetStreamSink<T> implements Sink<T> {
     return { isThere: true, config: await this.#existingStream(nats, resumes) };
   }
 
-  /** A constant subject that the stream does not take is a mistake in the job: known before anything is made or changed. */
+  /**
+   * A constant subject that the stream does not take is a mistake in the job: known before anything is made or changed.
+   */
   #assertTakesSubject(config: StreamConfig): void {
     this.#recordForm(config);
   }

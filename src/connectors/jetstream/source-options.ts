@@ -19,15 +19,17 @@ export interface JetStreamSourceOptions {
   readonly startAt?: "first" | "new" | { readonly sequence: number };
   /**
    * A durable consumer shows progress after each completed checkpoint, named `tidemark-<job>-<operator>-<split>`, or
-   * beginning with the name given here. It goes when the job has ended for good. A consumer of that name that was not made for
-   * this job is left alone; if the name is given here, the job is refused. Interest streams need one. Default true.
+   * beginning with the name given here. It goes when the job has ended for good. A consumer of that name that was not
+   * made for this job is left alone; if the name is given here, the job is refused. Interest streams need one. Default
+   * true.
    */
   readonly progress?: boolean | string;
   /**
-   * What happens where messages have gone from the stream and the job may not have read them: by its limits, by a purge.
-   * "fail": the job stops in front of them, with its state, and says how it goes on. "skip": it goes on, counts them and
-   * says so. Default "skip" where the messages of the stream go away by design: a KV bucket, a limit per subject, rollups,
-   * a time to live of messages, and some subjects of an interest stream; else "fail". `--skip-gaps` overrules it.
+   * What happens where messages have gone from the stream and the job may not have read them: by its limits, by a
+   * purge. "fail": the job stops in front of them, with its state, and says how it goes on. "skip": it goes on, counts
+   * them and says so. Default "skip" where the messages of the stream go away by design: a KV bucket, a limit per
+   * subject, rollups, a time to live of messages, and some subjects of an interest stream; else "fail". `--skip-gaps`
+   * overrules it.
    */
   readonly gaps?: Gaps;
   /** true: it may read what a sink of the same job writes; the job feeds itself. Default: refused at submission. */

@@ -4,8 +4,8 @@
  * Owns: which splits there are, and which of them a subtask reads. Does not own: reading one split without gaps
  * (src/nats/reader/sequential-reader.ts), showing progress (src/nats/reader/progress.ts).
  *
- * - JS1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored before
- *   the first read, so every generation reads the same input (P31, P32).
+ * - JS1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored
+ *   before the first read, so every generation reads the same input (P31, P32).
  * - JS2 The position of a split holds two sequences. `read`: exactly the records up to it are before the barrier.
  *   `accounted`: nothing of the split up to it can be lost any more (P42).
  * - JS3 Nothing is acknowledged. What the server knows of progress is display, except on interest streams.
@@ -55,9 +55,9 @@ type JetStreamSplit = SourceSplit & StreamSplit;
 /**
  * Records are parsed by JSON.parse; T is what you know them to be. The default of `decode`.
  *
- * JSON.parse rounds whole numbers beyond 2^53: 64-bit ids that differ in their last digits become one. `integers` says what
- * becomes of such numbers instead: "bigint", "text" (a string of their digits), or "refuse" (the job fails). Numbers that are exact
- * stay numbers, whatever it says.
+ * JSON.parse rounds whole numbers beyond 2^53: 64-bit ids that differ in their last digits become one. `integers` says
+ * what becomes of such numbers instead: "bigint", "text" (a string of their digits), or "refuse" (the job fails).
+ * Numbers that are exact stay numbers, whatever it says.
  */
 export function jetstreamSource<T = unknown>(
   options: JetStreamSourceOptions & { readonly decode?: "json"; readonly integers?: Integers },
@@ -183,8 +183,8 @@ function checkStream(
 }
 
 /**
- * Each split needs a consumer to be read by. One that shows its progress comes beside it where there is room: else it could take
- * the place of a reader that makes its own anew. On interest streams both are needed.
+ * Each split needs a consumer to be read by. One that shows its progress comes beside it where there is room: else it
+ * could take the place of a reader that makes its own anew. On interest streams both are needed.
  */
 async function hasRoomForProgress(
   { stream, progress }: JetStreamSourceOptions,

@@ -1,4 +1,7 @@
-/** A split whose records have an index, and the index of the next record as its position: of generated records and logs in memory. */
+/**
+ * A split whose records have an index, and the index of the next record as its position: of generated records and logs
+ * in memory.
+ */
 import { z } from "zod";
 import { ObjectCorruptError } from "../../errors.ts";
 import { count, positive, problemIn, text } from "../shape.ts";

@@ -4,7 +4,9 @@ import { ObjectCorruptError } from "../../errors.ts";
 import { encodeValue } from "../codec.ts";
 import { text, unpacked } from "../shape.ts";
 
-/** The part of `split` that the engine reads; only the source understands the rest and `position`, and looks at them. */
+/**
+ * The part of `split` that the engine reads; only the source understands the rest and `position`, and looks at them.
+ */
 export interface StoredSplitPosition {
   readonly split: {
     readonly id: string;

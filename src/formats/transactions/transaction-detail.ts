@@ -1,4 +1,6 @@
-/** What our own sinks keep of a prepared transaction in its committable, as part of a manifest: all that a commit needs. */
+/**
+ * What our own sinks keep of a prepared transaction in its committable, as part of a manifest: all that a commit needs.
+ */
 import { z } from "zod";
 import { CommitRefusedError } from "../../errors.ts";
 import { count, problemIn, text } from "../shape.ts";

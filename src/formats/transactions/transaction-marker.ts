@@ -1,4 +1,7 @@
-/** The marker that a sink's target holds, as JSON, and what a checkpoint remembers of it (dataflow/transaction-marker.ts). */
+/**
+ * The marker that a sink's target holds, as JSON, and what a checkpoint remembers of it
+ * (dataflow/transaction-marker.ts).
+ */
 import { z } from "zod";
 import { CommitRefusedError } from "../../errors.ts";
 import { count, parsedJson, problemIn, text } from "../shape.ts";

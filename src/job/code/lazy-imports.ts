@@ -1,5 +1,6 @@
 /**
- * What a module will ask for later, when one of its functions runs: `import("./a.js")` and `require("./a.cjs")` of a literal.
+ * What a module will ask for later, when one of its functions runs: `import("./a.js")` and `require("./a.cjs")` of a
+ * literal.
  *
  * Read off the text. A match inside a comment names a file too much, which only makes the version stricter.
  */
@@ -17,7 +18,9 @@ export function lazySpecifiers(text: string, whole: boolean): string[] {
   return found.map((match) => match[2]!);
 }
 
-/** The file that a relative specifier means, with or without extension, or with that of what TypeScript compiles it to. */
+/**
+ * The file that a relative specifier means, with or without extension, or with that of what TypeScript compiles it to.
+ */
 export function relativeModule(specifier: string, from: string): string | undefined {
   const path = resolve(dirname(from), specifier);
   const extension = extname(path);

@@ -1,8 +1,9 @@
 /**
  * Loads a user's job file.
  *
- * TypeScript goes through jiti: unlike tsx it does not wrap every function in a helper (15 to 40 times slower closures),
- * and it imports packages natively, so the file's "tidemark" is this very copy. JavaScript is imported by Node itself.
+ * TypeScript goes through jiti: unlike tsx it does not wrap every function in a helper (15 to 40 times slower
+ * closures), and it imports packages natively, so the file's "tidemark" is this very copy. JavaScript is imported by
+ * Node itself.
  */
 import { execFile } from "node:child_process";
 import { readdir, stat } from "node:fs/promises";

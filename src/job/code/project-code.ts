@@ -1,12 +1,13 @@
 /**
- * What a job's code consists of (P51): the files of its own project that the job file loads, and the packages that these
- * ask for.
+ * What a job's code consists of (P51): the files of its own project that the job file loads, and the packages that
+ * these ask for.
  *
  * Owns: what counts, and under which name, so that machines and architectures agree. Does not own: how imports are seen
  * (module-graph.ts).
  *
  * 1. A file counts by its bytes and by its path below its own package, never by where the package lies.
- * 2. A package in `node_modules` counts by name and version, with those that it needs; optional ones depend on the machine.
+ * 2. A package in `node_modules` counts by name and version, with those that it needs; optional ones depend on the
+ * machine.
  * 3. Tidemark counts by its version.
  */
 import { createHash } from "node:crypto";

@@ -1,9 +1,10 @@
 /**
  * CommonJS of a job's own is strict code, as its ES modules and TypeScript are.
  *
- * In sloppy code an assignment to a frozen value does nothing and says nothing: `state.get().count++` would be lost without a word.
- * So what CommonJS the process loads from outside of node_modules is compiled behind "use strict"; packages stay as their authors have
- * written them. Node's ES module loader and jiti both compile CommonJS by way of `Module.prototype._compile`.
+ * In sloppy code an assignment to a frozen value does nothing and says nothing: `state.get().count++` would be lost
+ * without a word. So what CommonJS the process loads from outside of node_modules is compiled behind "use strict";
+ * packages stay as their authors have written them. Node's ES module loader and jiti both compile CommonJS by way of
+ * `Module.prototype._compile`.
  */
 import Module from "node:module";
 import { sep } from "node:path";

@@ -2,9 +2,9 @@
  * What each subtask gets back: the state of a checkpoint, dealt out to the subtasks of a graph with the same or other
  * parallelisms. A pure function, for recovery and for restores alike.
  *
- * - AS1 Each key group, entry, transaction and stored record comes to exactly one subtask, but for entries that are meant for
- *   several (`union`, `broadcast`) and keyed records of channels: each subtask gets those of all key groups that the former
- *   receiver had, and takes the records of its own.
+ * - AS1 Each key group, entry, transaction and stored record comes to exactly one subtask, but for entries that are
+ *   meant for several (`union`, `broadcast`) and keyed records of channels: each subtask gets those of all key groups
+ *   that the former receiver had, and takes the records of its own.
  * - AS2 Under unchanged parallelism each subtask gets back what it had.
  * - AS3 What follows each other for one receiver keeps its order.
  *

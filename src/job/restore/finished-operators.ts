@@ -1,8 +1,9 @@
 /**
  * Which operators of a restored job have finished, and whether those in front of them have, too (P46): pure functions.
  *
- * A finished subtask runs none of its operators any more: it passes on the end of its input, and ignores records. So what is
- * still to come from in front of it would be lost, and if it began anew, what it did at its end would be done twice.
+ * A finished subtask runs none of its operators any more: it passes on the end of its input, and ignores records. So
+ * what is still to come from in front of it would be lost, and if it began anew, what it did at its end would be done
+ * twice.
  *
  * The rules are those of Flink's VertexFinishedStateChecker, for each subtask instead of each vertex: operators that
  * are chained have finished together, and a subtask that sends records to a finished subtask has finished. An operator
@@ -24,8 +25,8 @@ export function finishedOperators(plan: GraphPlan, snapshots: readonly SubtaskSn
 }
 
 /**
- * The same for the subtasks of another plan. Of an operator that has finished as a whole, any number of subtasks has; of one that
- * has finished in part, each subtask is as it was.
+ * The same for the subtasks of another plan. Of an operator that has finished as a whole, any number of subtasks has;
+ * of one that has finished in part, each subtask is as it was.
  */
 export function finishedIn(
   to: GraphPlan,

@@ -1,8 +1,8 @@
 /**
  * Whether the state of one job graph fits another, operator by operator: a pure function.
  *
- * State belongs to operators and finds its way by their ids, whatever they are chained to. What has no operator any more
- * is dropped only when its operator was named: never by a flag for all.
+ * State belongs to operators and finds its way by their ids, whatever they are chained to. What has no operator any
+ * more is dropped only when its operator was named: never by a flag for all.
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
@@ -107,8 +107,8 @@ export function planRestore(
 }
 
 /**
- * The snapshots of `to`'s subtasks, of a plan without problems. A fork writes under a name of its own: what a sink remembers of its
- * target is another's.
+ * The snapshots of `to`'s subtasks, of a plan without problems. A fork writes under a name of its own: what a sink
+ * remembers of its target is another's.
  */
 export function snapshotsFor(
   { plan, manifest }: Pick<RestoredFrom, "plan" | "manifest">,

@@ -1,9 +1,10 @@
 /**
- * The splits of sources that are restored: those whose positions the state holds, and those that are new (P31): pure functions.
+ * The splits of sources that are restored: those whose positions the state holds, and those that are new (P31): pure
+ * functions.
  *
- * Splits are dealt to subtasks by their place in the list, so the known ones keep theirs and new ones come behind them. A known
- * split that the source does not name any more is read on, as in Flink. A new one that would be dealt to a subtask which has
- * finished would never be read: a finished subtask runs nothing any more (FLIP-147).
+ * Splits are dealt to subtasks by their place in the list, so the known ones keep theirs and new ones come behind them.
+ * A known split that the source does not name any more is read on, as in Flink. A new one that would be dealt to a
+ * subtask which has finished would never be read: a finished subtask runs nothing any more (FLIP-147).
  */
 import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
 import { asDecided } from "../../dataflow/source.ts";
