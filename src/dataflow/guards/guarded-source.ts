@@ -2,7 +2,7 @@
  * A source as the engine calls it: what the members of its author's source and reader answer is looked at before it is believed.
  *
  * Owns: the refusal of impossible answers and calls, by operator and member. Does not own: what the answers mean (the subtask), the
- * position of the record (runtime/worker/subtask/input.ts adds it to what is thrown from `poll`).
+ * position of the record (runtime/worker/subtask/source.ts adds it to what is thrown from `poll`).
  *
  * - GS1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the subtask, whatever
  *   `poll` does with the error.

@@ -13,7 +13,7 @@ import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../../../src/runtime/actor.ts";
 import type { ChannelCollection } from "../../../src/runtime/worker/snapshots/channel-state.ts";
 import { Barriers } from "../../../src/runtime/worker/subtask/barriers.ts";
-import { GateInput } from "../../../src/runtime/worker/subtask/input.ts";
+import { GateInput } from "../../../src/runtime/worker/subtask/gate.ts";
 import { barrierFrame } from "../../support/frames.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
@@ -72,28 +72,25 @@ export class CutSubject {
     for (const [channel, records] of (restored?.stored ?? []).entries())
       if (records.length > 0) this.#gate.restore(channel, frameOf(records));
     this.#host = new Host({ clock: this.clock, onCrash: (error) => this.crashes.push(error) });
+    this.#input = new GateInput({
+      gate: this.#gate,
+      clock: this.clock,
+      heads: scripts.map(() => (value: unknown) => void this.processed.push(String(value))),
+      origins: [],
+      onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
+      recordsPerSliceMax: options.recordsPerSlice,
+    });
     this.#barriers = new Barriers({
       host: this.#host,
       clock: this.clock,
       generation: GENERATION,
       restoredCheckpointId: restored?.checkpointId ?? 0,
-      gate: this.#gate,
+      input: this.#input,
       channels: scripts.map((_, from) => ({ edge: "in", from, to: 0 })),
       feedback: options.feedback,
       atBorder: (run) => this.#requests.push(run),
       onCollected: (collection) => this.#keep(collection),
     });
-    this.#input = new GateInput({
-      gate: this.#gate,
-      clock: this.clock,
-      heads: scripts.map(() => (value: unknown) => void this.processed.push(String(value))),
-      counter: { records: 0 },
-      origins: [],
-      onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
-      recordsPerSliceMax: options.recordsPerSlice,
-    });
-    this.#barriers.readFrom(this.#input);
-    this.#barriers.start();
     this.#start(restored?.checkpointId ?? 0);
   }
 

@@ -115,7 +115,7 @@ class Loop {
       },
     });
     const inside = Array.from({ length: node.channels }, (_, i) => i).filter((i) => !outside.includes(i));
-    node.rounds = new LoopRounds(host, {
+    const place = {
       head: node.stage === 0,
       inside,
       outside,
@@ -127,8 +127,8 @@ class Loop {
             },
           }) as unknown as EdgeOutput,
       ),
-    });
-    node.rounds.start();
+    };
+    node.rounds = new LoopRounds(host, place, false);
   }
 
   #headEnds(node: Node): void {

@@ -6,7 +6,7 @@ import { buildChain } from "../../../src/dataflow/chain.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
 import { SubtaskSnapshots } from "../../../src/runtime/worker/snapshots/subtask-snapshots.ts";
-import type { Turns, TurnWork } from "../../../src/runtime/worker/subtask/turns.ts";
+import type { TurnWork } from "../../../src/runtime/worker/subtask/turns.ts";
 import { inRow, reduce } from "../../support/graphs/operators.ts";
 import { until } from "../../support/until.ts";
 
@@ -28,6 +28,7 @@ test("each of several cuts is stored with the state at its own; one that is canc
   });
   for (let i = 0; i < 1000; i++) chain.heads[0]!(i, 0);
   const told: { readonly type: string; readonly checkpointId: number }[] = [];
+  const works = new Set<TurnWork>();
   const snapshots = new SubtaskSnapshots({
     clock: systemClock,
     subtask: "sum/0",
@@ -36,14 +37,13 @@ test("each of several cuts is stored with the state at its own; one that is canc
     storage: new MemoryStorage(),
     inlineBytesMax: 100,
     troubles: new Troubles(systemClock),
+    turns: {
+      beginWork: (work) => void works.add(work),
+      dropWork: (work) => void works.delete(work),
+      wake: () => {},
+    },
     tell: (event) => told.push(event),
   });
-  const works = new Set<TurnWork>();
-  snapshots.workIn({
-    beginWork: (work: TurnWork) => works.add(work),
-    dropWork: (work: TurnWork) => works.delete(work),
-    wake: () => {},
-  } as unknown as Turns);
   const take = (checkpointId: number) =>
     snapshots.take({
       checkpointId,

@@ -1,7 +1,7 @@
 /**
  * The sinks of one subtask: opens their writers, cuts and commits their transactions.
  *
- * Owns: the writers, one actor per transaction, the committables that the next acknowledgement must list. Does not own:
+ * Owns: one actor per transaction, the committables that the next acknowledgement must list. Does not own:
  * when to cut and whose turn it is to commit (machines/worker/subtask.ts).
  */
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../../machines/protocol.ts";
@@ -18,13 +18,20 @@ import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts"
 import { describeError, invariant, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import type { OpenParts } from "../subtask/open-parts.ts";
 
 /** A commit that has not ended by then is told of: nothing is wrong yet, but the job may be waiting for it. */
 const SILENT_MS = 5000;
 
-export interface OpenedSink {
+interface OpenSink {
   readonly operator: string;
   readonly writer: SinkWriter<unknown>;
+}
+
+/** A transaction that the restored checkpoint names. */
+export interface RestoredTransaction {
+  readonly transaction: TransactionName;
+  readonly checkpointId: number;
 }
 
 export interface SinkTransactionsOptions {
@@ -34,15 +41,43 @@ export interface SinkTransactionsOptions {
   readonly subtaskIndex: number;
   readonly retryMs: number;
   readonly troubles: TroubleWatcher;
+}
+
+/** How the sinks of a subtask are opened. */
+export interface OpeningSinks extends SinkTransactionsOptions {
+  readonly operators: readonly ChainedOperator[];
+  readonly restore: SubtaskRestore;
   readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
+  /** Each writer becomes one of them. */
+  readonly parts: OpenParts;
+  /** The generation is over: nothing more is opened. */
+  readonly signal: AbortSignal;
 }
 
 const nameOf = (operator: string, writer: number, checkpointId: number): TransactionName =>
   `${operator}/${writer}@${checkpointId}`;
 
+/** Opens every sink of a subtask, which fences older generations at the target (P23), and takes over what its checkpoint has left. */
+export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions> {
+  const { operators, restore, subtaskIndex, environmentOf, parts, signal } = opening;
+  const sinks: OpenSink[] = [];
+  for (const { operator } of operators) {
+    const { sink } = operator.details;
+    if (sink === undefined) continue;
+    const environment = environmentOf(operator.id, memoryIn(restore.states, operator.id, subtaskIndex));
+    const writer = parts.add(await openWriter(operator.id, sink, environment));
+    sinks.push({ operator: operator.id, writer });
+    signal.throwIfAborted();
+  }
+  return new SinkTransactions(opening, sinks, restore.transactions);
+}
+
 export class SinkTransactions {
+  /** Oldest first. */
+  readonly restored: readonly RestoredTransaction[];
+  readonly writers: readonly SinkWriter<unknown>[];
   readonly #options: SinkTransactionsOptions;
-  readonly #sinks: OpenedSink[] = [];
+  readonly #sinks: readonly OpenSink[];
   /** The actor whose transaction is open, per sink. */
   readonly #open = new Map<string, string>();
   readonly #actors = new Map<TransactionName, string>();
@@ -54,37 +89,22 @@ export class SinkTransactions {
   /** One per sink: its transactions are committed one after the other. */
   readonly #committing = new Map<string, TroubleWatch>();
 
-  constructor(options: SinkTransactionsOptions) {
+  constructor(
+    options: SinkTransactionsOptions,
+    sinks: readonly OpenSink[],
+    restored: readonly CommittableHandle[],
+  ) {
     this.#options = options;
-  }
-
-  /** Opens every sink, which fences older generations at the target (P23). */
-  async open(
-    operators: readonly ChainedOperator[],
-    restore: SubtaskRestore,
-  ): Promise<readonly { readonly transaction: TransactionName; readonly checkpointId: number }[]> {
-    for (const { operator } of operators) {
-      const { sink } = operator.details;
-      if (sink === undefined) continue;
-      const memory = memoryIn(restore.states, operator.id, this.#options.subtaskIndex);
-      const environment = this.#options.environmentOf(operator.id, memory);
-      this.#sinks.push({
-        operator: operator.id,
-        writer: await openWriter(operator.id, sink, environment),
-      });
-    }
-    const taken = restore.transactions.map((committable) => {
+    this.#sinks = sinks;
+    this.writers = sinks.map((sink) => sink.writer);
+    const taken = restored.map((committable) => {
       const transaction = nameOf(committable.sink, committable.writer, committable.checkpointId);
       this.#committables.set(transaction, committable);
       this.#actors.set(transaction, this.#startActor(committable.sink, transaction));
       return { transaction, checkpointId: committable.checkpointId };
     });
-    for (const sink of this.#sinks) this.#open.set(sink.operator, this.#startActor(sink.operator, null));
-    return taken.sort((a, b) => a.checkpointId - b.checkpointId);
-  }
-
-  get writers(): readonly SinkWriter<unknown>[] {
-    return this.#sinks.map((sink) => sink.writer);
+    for (const sink of sinks) this.#open.set(sink.operator, this.#startActor(sink.operator, null));
+    this.restored = taken.sort((a, b) => a.checkpointId - b.checkpointId);
   }
 
   writer(operator: string): SinkWriter<unknown> {
@@ -127,12 +147,12 @@ export class SinkTransactions {
     return actor === undefined ? [] : [actor];
   }
 
-  async close(): Promise<void> {
+  /** The generation is over; the writers are closed as parts of the subtask. */
+  end(): void {
     this.#closed = true;
     for (const watch of this.#committing.values()) watch.forget();
     for (const actor of this.#options.host.ids("transaction/"))
       this.#options.host.send(actor, { type: "generation.ended" });
-    await Promise.allSettled(this.#sinks.map((sink) => sink.writer.close()));
   }
 
   #startActor(operator: string, restored: TransactionName | null): string {

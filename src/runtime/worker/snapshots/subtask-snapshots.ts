@@ -35,6 +35,8 @@ export interface SubtaskSnapshotsOptions {
   readonly inlineBytesMax: number;
   readonly troubles: TroubleWatcher;
   readonly clock: Clock;
+  /** Snapshots are encoded beside the records. */
+  readonly turns: Pick<Turns, "beginWork" | "dropWork" | "wake">;
   readonly tell: (
     event:
       | {
@@ -78,16 +80,9 @@ export class SubtaskSnapshots {
   readonly #writing: TroubleWatch;
   /** Of what is not acknowledged: every put that was begun, canceled ones included (SN2). */
   readonly #puts = new Map<number, Begun[]>();
-  #turns: Turns | undefined;
-
   constructor(options: SubtaskSnapshotsOptions) {
     this.#options = options;
     this.#writing = options.troubles.watch(`writing checkpoints to ${options.storage.description}`);
-  }
-
-  /** Before the first cut. */
-  workIn(turns: Turns): void {
-    this.#turns = turns;
   }
 
   has(checkpointId: number): boolean {
@@ -95,9 +90,7 @@ export class SubtaskSnapshots {
   }
 
   take(cut: Cut): void {
-    const turns = this.#turns;
-    invariant(turns !== undefined, "a snapshot before the restore");
-    const { keyGroups, inlineBytesMax, clock } = this.#options;
+    const { keyGroups, inlineBytesMax, clock, turns } = this.#options;
     const upload = new SnapshotUpload({
       clock,
       cuts: cut.states,
@@ -141,7 +134,7 @@ export class SubtaskSnapshots {
       onFailed: (error) => this.#fail(checkpointId, describeError(error)),
     });
     this.#channelUploads.set(checkpointId, upload);
-    this.#turns?.beginWork(upload);
+    this.#options.turns.beginWork(upload);
   }
 
   cancel(checkpointId: number): void {
@@ -150,8 +143,8 @@ export class SubtaskSnapshots {
     this.#forget(checkpointId);
     taken?.upload.cancel();
     channels?.cancel();
-    if (taken !== undefined) this.#turns?.dropWork(taken.work);
-    if (channels !== undefined) this.#turns?.dropWork(channels);
+    if (taken !== undefined) this.#options.turns.dropWork(taken.work);
+    if (channels !== undefined) this.#options.turns.dropWork(channels);
   }
 
   /** Answers the names of what may be in the storage, when nothing is under way any more. */

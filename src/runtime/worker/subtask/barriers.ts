@@ -23,11 +23,10 @@ import {
 } from "../../../../machines/worker/barrier-tracker.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChannelId, CheckpointFrame } from "../../../dataflow/channel/frame.ts";
-import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { invariant } from "../../../errors.ts";
 import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
 import { ChannelCollection } from "../snapshots/channel-state.ts";
-import type { GateInput } from "./input.ts";
+import type { GateInput } from "./gate.ts";
 
 export interface BarriersOptions {
   readonly host: Host;
@@ -35,7 +34,7 @@ export interface BarriersOptions {
   readonly generation: number;
   readonly restoredCheckpointId: number;
   /** undefined: a source, whose triggers are its barriers. */
-  readonly gate: InputGate | undefined;
+  readonly input: GateInput | undefined;
   readonly channels: readonly ChannelId[];
   /** Where a loop begins: the last ones of the gate's channels. */
   readonly feedback?: FeedbackChannels | undefined;
@@ -46,7 +45,6 @@ export interface BarriersOptions {
 
 export class Barriers {
   readonly #options: BarriersOptions;
-  #input: GateInput | undefined;
   /** Of checkpoints whose barriers are coming in. */
   readonly #checkpoints = new Map<number, CheckpointOptions>();
   #collection: ChannelCollection | undefined;
@@ -55,34 +53,15 @@ export class Barriers {
 
   constructor(options: BarriersOptions) {
     this.#options = options;
-    options.gate?.onArrival((channel, frame) => this.#arrived(channel, frame));
+    const { input } = options;
+    if (input === undefined) return;
+    input.gate.onArrival((channel, frame) => this.#arrived(channel, frame));
+    this.#startAlignment(input);
   }
 
   /** How long channels have waited for the barrier that was told last. */
   get alignmentMs(): number {
     return this.#alignmentMs;
-  }
-
-  start(): void {
-    const { host, gate, generation, restoredCheckpointId, feedback, atBorder } = this.#options;
-    if (gate === undefined) return;
-    host.start({
-      id: "alignment",
-      machine: alignmentMachine,
-      input: {
-        generation,
-        channels: gate.channelCount,
-        restoredCheckpointId,
-        ...(feedback && { feedback }),
-      },
-      handlers: this.#alignmentHandlers(gate),
-      whenTimerFires: atBorder,
-    });
-  }
-
-  /** Before the first frame is read. */
-  readFrom(input: GateInput): void {
-    this.#input = input;
   }
 
   /** Everything in front of it has been processed. */
@@ -170,10 +149,26 @@ export class Barriers {
     return Math.max(0, alignedTimeoutMs - ageMs);
   }
 
+  #startAlignment(input: GateInput): void {
+    const { host, generation, restoredCheckpointId, feedback, atBorder } = this.#options;
+    host.start({
+      id: "alignment",
+      machine: alignmentMachine,
+      input: {
+        generation,
+        channels: input.gate.channelCount,
+        restoredCheckpointId,
+        ...(feedback && { feedback }),
+      },
+      handlers: this.#alignmentHandlers(input),
+      whenTimerFires: atBorder,
+    });
+  }
+
   #startTracker(): void {
-    const { host, gate, restoredCheckpointId, feedback } = this.#options;
-    if (gate === undefined || host.has("barrier-tracker")) return;
-    const channels = gate.channelCount - (feedback?.channels.length ?? 0);
+    const { host, input, restoredCheckpointId, feedback } = this.#options;
+    if (input === undefined || host.has("barrier-tracker")) return;
+    const channels = input.gate.channelCount - (feedback?.channels.length ?? 0);
     host.start({
       id: "barrier-tracker",
       machine: barrierTrackerMachine,
@@ -182,7 +177,8 @@ export class Barriers {
     });
   }
 
-  #alignmentHandlers(gate: InputGate): EffectHandlers<AlignmentEffects> {
+  #alignmentHandlers(input: GateInput): EffectHandlers<AlignmentEffects> {
+    const { gate } = input;
     return {
       "block.channel": ({ channel }) => {
         this.#beganMs ??= this.#options.clock.elapsedMs();
@@ -196,9 +192,8 @@ export class Barriers {
         gate.unblockAll();
       },
       "begin.collection": ({ checkpointId, channels }) => {
-        invariant(this.#input !== undefined, "a barrier before the restore");
         this.#collection = new ChannelCollection(checkpointId, gate);
-        this.#collection.begin(channels, this.#options.channels, this.#input);
+        this.#collection.begin(channels, this.#options.channels, input);
       },
       "end.collection": () => {
         const collection = this.#collection;

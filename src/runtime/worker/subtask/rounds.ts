@@ -27,27 +27,12 @@ export class LoopRounds {
   /** From a channel that leads back, since the last round. */
   #taken = false;
 
-  constructor(host: Host, place: LoopPlace) {
+  /** @param ended the subtask was restored as finished: its loop has no rounds any more */
+  constructor(host: Host, place: LoopPlace, ended: boolean) {
     this.#host = host;
     this.#place = place;
     this.#openOutside = new Set(place.outside);
-  }
-
-  /** Not of a subtask that was restored as finished: its loop has ended. */
-  start(): void {
-    const { head, inside, outputs } = this.#place;
-    this.#host.start({
-      id: "loop",
-      machine: loopMachine,
-      input: { head, channels: inside.length },
-      handlers: {
-        "send.round": ({ round, dirty }) => {
-          this.#taken = false;
-          for (const output of outputs) output.broadcast({ kind: "round", round, dirty });
-        },
-      } satisfies EffectHandlers<LoopEffects>,
-    });
-    if (this.#openOutside.size === 0) this.#tell({ type: "inputs.ended" });
+    if (!ended) this.#start();
   }
 
   get decideTheEnd(): boolean {
@@ -66,6 +51,22 @@ export class LoopRounds {
 
   received(channel: number, { round, dirty }: RoundFrame): void {
     this.#tell({ type: "round.received", channel, round, dirty, taken: this.#taken });
+  }
+
+  #start(): void {
+    const { head, inside, outputs } = this.#place;
+    this.#host.start({
+      id: "loop",
+      machine: loopMachine,
+      input: { head, channels: inside.length },
+      handlers: {
+        "send.round": ({ round, dirty }) => {
+          this.#taken = false;
+          for (const output of outputs) output.broadcast({ kind: "round", round, dirty });
+        },
+      } satisfies EffectHandlers<LoopEffects>,
+    });
+    if (this.#openOutside.size === 0) this.#tell({ type: "inputs.ended" });
   }
 
   #tell(event: MachineEvent & Readonly<Record<string, unknown>>): void {

@@ -1,12 +1,11 @@
 /**
  * One subtask in its worker: hosts its machines and does what they name.
  *
- * Owns: the chain, the turns, the sinks and the source of one parallel instance. Does not own: channels (generation.ts makes
- * them), barriers at its gate (barriers.ts), snapshots on their way to storage (subtask-snapshots.ts), the decisions
- * (machines/worker/subtask.ts).
+ * Owns: the life of one parallel instance, from its restore to its end. Does not own: channels (generation.ts makes them), opening
+ * and loading (restore.ts), what it does while it runs (running.ts), the decisions (machines/worker/subtask.ts).
  */
 
-import type { DeclineReason, StateHandle, SubtaskName } from "../../../../machines/protocol.ts";
+import type { DeclineReason, SubtaskName } from "../../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../../machines/worker/alignment.ts";
 import { type SubtaskEffects, subtaskMachine } from "../../../../machines/worker/subtask.ts";
 import type {
@@ -15,38 +14,20 @@ import type {
   SubtaskMessage,
   SubtaskReport,
 } from "../../../control/messages.ts";
-import { buildChain, type Chain } from "../../../dataflow/chain.ts";
-import type { ChannelId, ControlFrame } from "../../../dataflow/channel/frame.ts";
+import type { ChannelId } from "../../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
-import { firstOf, senderOf, type Vertex } from "../../../dataflow/graph.ts";
-import { openReader } from "../../../dataflow/guards/guarded-source.ts";
+import { senderOf, type Vertex } from "../../../dataflow/graph.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";
-import { isSplits, splitsHandle, splitsIn } from "../../../dataflow/operators/source.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
-import {
-  positionsOf,
-  type SourceReader,
-  type SourceSplit,
-  type SplitPosition,
-  splitsOf,
-} from "../../../dataflow/source.ts";
 import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
-import { keyGroupRangeOf } from "../../../state/key-groups.ts";
 import { type EffectHandlers, Host, type MachineEvent } from "../../actor.ts";
 import { stepEvent } from "../../step-event.ts";
 import type { WorkerSurroundings } from "../../surroundings.ts";
-import { SinkTransactions } from "../sinks/sink-transactions.ts";
-import { createStagingArea, readerOf } from "../sinks/staging.ts";
-import { restoreChannels } from "../snapshots/channel-state.ts";
-import { restoreKeyedState } from "../snapshots/restore.ts";
-import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
-import { Barriers } from "./barriers.ts";
-import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
-import { endedInput, GateInput, type InputCounter, sourceInput } from "./input.ts";
-import { type LoopPlace, LoopRounds } from "./rounds.ts";
-import { SkippedInput } from "./skipped-input.ts";
-import { Turns } from "./turns.ts";
+import { OpenParts } from "./open-parts.ts";
+import { type RestoredSubtask, restoreSubtask } from "./restore.ts";
+import type { LoopPlace } from "./rounds.ts";
+import type { RunningSubtask } from "./running.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {
   readonly vertex: Vertex;
@@ -68,32 +49,28 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly send: (message: SubtaskMessage) => void;
 }
 
-/** Who holds the input: the barrier that the job stops with, or a cut that waits. */
-const STOP = "stop";
+/** What a subtask reports that is not running. */
+const NOTHING_YET = { recordsIn: 0, skipped: null, checkpoints: [] } as const;
 
 export class Subtask {
   readonly name: SubtaskName;
   readonly #options: SubtaskOptions;
   readonly #host: Host;
-  readonly #sinks: SinkTransactions;
-  readonly #barriers: Barriers;
-  readonly #rounds: LoopRounds | undefined;
-  readonly #snapshots: SubtaskSnapshots;
-  readonly #counter: InputCounter = { records: 0 };
-  #chain: Chain | undefined;
-  #turns: Turns | undefined;
-  #reader: SourceReader<unknown> | undefined;
-  /** Source positions of checkpoints that are not decided yet. */
-  readonly #positions = new Map<number, readonly SplitPosition[]>();
-  #drain: () => void = () => {};
-  readonly #underWay: CheckpointsUnderWay;
-  #skippedInput: SkippedInput | undefined;
+  readonly #parts: OpenParts;
+  /** undefined: it is not restored yet. */
+  #restored: RestoredSubtask | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: SubtaskOptions) {
     this.#options = options;
     const { vertex, index, clock, logger, deployment } = options;
     this.name = `${vertex.id}/${index}`;
+    this.#parts = new OpenParts((error) =>
+      logger.warn(
+        { subtask: this.name, error: describeError(error) },
+        "a source, a sink or an operator could not be closed",
+      ),
+    );
     this.#host = new Host({
       clock,
       observe: (step) =>
@@ -109,91 +86,47 @@ export class Subtask {
         logger.debug({ subtask: this.name, actor, event: event.type, state }, "event has no meaning here"),
       onCrash: (error) => this.#crash(error),
     });
-    this.#rounds = options.loop && new LoopRounds(this.#host, options.loop);
-    this.#sinks = new SinkTransactions({
-      host: this.#host,
-      incarnation: deployment.incarnation,
-      subtaskIndex: index,
-      retryMs: options.timings.commitRetryMs,
-      troubles: options.troubles,
-      clock,
-      environmentOf: (operator, restoredState) => ({
-        ...this.#environment(operator),
-        restoredState,
-        restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
-        staging: createStagingArea({
-          storage: options.storage,
-          at: { ...deployment, sink: operator, writer: index },
-          troubles: options.troubles,
-          clock,
-          signal: options.signal,
-        }),
-      }),
-    });
-    this.#snapshots = new SubtaskSnapshots({
-      ...options,
-      subtask: this.name,
-      keyGroups: keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism),
-      tell: (event) => this.#host.send("subtask", event),
-    });
-    this.#barriers = new Barriers({
-      ...options,
-      host: this.#host,
-      generation: deployment.generation,
-      restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
-      atBorder: (run) => this.#turns?.atBorder(run),
-      onCollected: (collection) => this.#snapshots.storeChannels(collection),
-    });
-    this.#underWay = new CheckpointsUnderWay({
-      origins: options.origins,
-      missingChannels: (checkpointId) => this.#barriers.missing(checkpointId),
-      isTaken: (checkpointId) => this.#snapshots.has(checkpointId),
-    });
   }
 
   start(): void {
-    const { deployment, restore } = this.#options;
-    const restoredCheckpointId = deployment.restore?.checkpointId ?? 0;
-    this.#barriers.start();
-    if (!restore.finished) this.#rounds?.start();
+    const { deployment, restore, gate } = this.#options;
     this.#host.start({
       id: "subtask",
       machine: subtaskMachine,
       input: {
         subtask: this.name,
         generation: deployment.generation,
-        restoredCheckpointId,
+        restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
         finished: restore.finished,
-        source: this.#options.gate === undefined,
+        source: gate === undefined,
       },
       handlers: this.#handlers(),
       siblings: (name, params) =>
         name === "transaction"
-          ? this.#sinks.actorOf((params as { readonly transaction: string }).transaction)
+          ? (this.#restored?.sinks.actorOf((params as { readonly transaction: string }).transaction) ?? [])
           : [name],
     });
   }
 
   receive(message: GenerationRequest): void {
+    const running = this.#restored?.running;
     switch (message.type) {
       case "generation.start":
         this.#host.send("subtask", { ...message, type: "generation.started" });
         return;
       case "checkpoint.trigger":
-        this.#underWay.begin(message.checkpointId);
+        running?.triggered(message.checkpointId);
         this.#host.send("subtask", { ...message, type: "checkpoint.triggered" });
         return;
       case "generation.drain":
         this.#host.send("subtask", { ...message, type: "drain.requested" });
         return;
       case "checkpoint.aborted":
-        this.#positions.delete(message.checkpointId);
-        this.#underWay.abort(message.checkpointId);
-        this.#barriers.aborted(message);
+        running?.aborted(message);
         this.#host.send("subtask", message);
         return;
       case "checkpoint.completed":
-        this.#underWay.complete(message.checkpointId);
+        running?.completed(message.checkpointId);
         this.#host.send("subtask", message);
         return;
     }
@@ -204,9 +137,7 @@ export class Subtask {
       subtask: this.name,
       generation: this.#options.deployment.generation,
       state: this.#host.state("subtask"),
-      recordsIn: this.#counter.records,
-      skipped: this.#skippedInput?.report() ?? null,
-      checkpoints: this.#underWay.report(),
+      ...(this.#restored?.running?.report() ?? NOTHING_YET),
     };
   }
 
@@ -224,22 +155,12 @@ export class Subtask {
   }
 
   async #close(): Promise<void> {
-    this.#turns?.close();
-    this.#snapshots.close();
-    await this.#sinks.close();
+    this.#restored?.running?.close();
+    this.#restored?.sinks.end();
+    await this.#parts.close();
     this.#host.close();
     this.#options.gate?.close();
     for (const output of this.#options.outputs.values()) output.close();
-    await Promise.all([this.#reader?.close(), this.#closeChain()]);
-  }
-
-  async #closeChain(): Promise<void> {
-    try {
-      await this.#chain?.close();
-    } catch (error) {
-      const { logger } = this.#options;
-      logger.warn({ subtask: this.name, error: describeError(error) }, "an operator could not be closed");
-    }
   }
 
   #environment(operator: string): SubtaskEnvironment {
@@ -266,7 +187,7 @@ export class Subtask {
     const sender = senderOf(this.#options.vertex, edge);
     if (cause instanceof RecordTooLargeError && sender !== undefined) {
       // It may have waited for its frame while a few more were read.
-      const read = this.#reader?.describePosition() ?? `a record from ${this.#options.origins.join(" or ")}`;
+      const read = this.#running.input.describePosition();
       this.fail(new OperatorError(sender.id, cause, `${read}, or shortly before it`));
     } else {
       this.fail(error);
@@ -286,7 +207,7 @@ export class Subtask {
   /** A machine or handler threw: told to the leader without the machine, which is gone. */
   #crash(error: unknown): void {
     this.#options.logger.error({ subtask: this.name, error: describeError(error) }, "subtask crashed");
-    this.#turns?.close();
+    this.#restored?.running?.stop();
     this.#options.send({
       type: "subtask.failed",
       generation: this.#options.deployment.generation,
@@ -298,50 +219,49 @@ export class Subtask {
 
   /* ------------------------------------------------------------------ effects of the subtask machine */
 
+  /** The machine names nothing that needs it before `state.restored`, nor in a generation that only settles. */
+  get #running(): RunningSubtask {
+    const running = this.#restored?.running;
+    invariant(running !== undefined, `subtask ${this.name} does not run`);
+    return running;
+  }
+
   #handlers(): EffectHandlers<SubtaskEffects> {
     const { send } = this.#options;
     return {
       "restore.state": () => void this.#restore(),
       "send.restored": (message) => send({ type: "subtask.restored", ...message }),
-      "run.input": ({ finished }) => {
-        if (finished) this.#broadcast({ kind: "endOfData" });
-        this.#turns?.start();
-      },
-      "inject.barrier": ({ checkpointId, options }) => this.#barriers.inject(checkpointId, options),
-      "hold.source": () => this.#turns?.hold(STOP),
-      "resume.source": () => this.#turns?.release(STOP),
-      "drain.source": () => this.#drain(),
+      "run.input": ({ finished }) => this.#running.start(finished),
+      "inject.barrier": ({ checkpointId, options }) => this.#running.injectBarrier(checkpointId, options),
+      "hold.source": () => this.#running.hold(),
+      "resume.source": () => this.#running.release(),
+      "drain.source": () => this.#running.input.drain(),
       "cut.transactions": ({ checkpointId }) =>
         this.#host.send("subtask", {
           type: "transactions.cut",
           checkpointId,
-          transactions: this.#sinks.cut(checkpointId),
+          transactions: this.#running.cutTransactions(checkpointId),
         } as MachineEvent),
-      "emit.barrier": ({ checkpointId, alignment }) => {
-        const options = this.#barriers.optionsOf(checkpointId, alignment);
-        this.#broadcast({ kind: "barrier", checkpointId, options });
-      },
-      "emit.cancelMarker": ({ checkpointId }) => this.#broadcast({ kind: "cancelMarker", checkpointId }),
-      "take.snapshot": ({ checkpointId }) => this.#takeSnapshot(checkpointId),
-      "cancel.snapshot": ({ checkpointId }) => this.#snapshots.cancel(checkpointId),
+      "emit.barrier": ({ checkpointId, alignment }) => this.#running.emitBarrier(checkpointId, alignment),
+      "emit.cancelMarker": ({ checkpointId }) => this.#running.emitCancelMarker(checkpointId),
+      "take.snapshot": ({ checkpointId }) => this.#running.takeSnapshot(checkpointId),
+      "cancel.snapshot": ({ checkpointId }) => this.#running.cancelSnapshot(checkpointId),
       "discard.snapshot": (message) =>
-        void this.#snapshots
-          .discard(message.checkpointId)
+        void this.#running
+          .discardSnapshot(message.checkpointId)
           .then((objects) => send({ type: "subtask.discarded", ...message, objects })),
       "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
-        const transactions = this.#sinks.committables(checkpointId);
-        const snapshot = this.#snapshots.acknowledgement(checkpointId, finished, transactions);
-        this.#underWay.acknowledge(checkpointId);
+        const snapshot = this.#running.acknowledge(checkpointId, finished);
         send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
       },
       "send.decline": ({ reason: detail, ...message }) =>
         send({ type: "subtask.declined", ...message, reason: declineReasonOf(detail), detail }),
       "send.committed": (message) => send({ type: "subtask.committed", ...message }),
-      "report.progress": ({ checkpointId }) => this.#reportProgress(checkpointId),
-      "run.finish": () => this.#finish(),
+      "report.progress": ({ checkpointId }) => this.#running.input.confirm(checkpointId),
+      "run.finish": () => this.#running.finish(),
       "send.ended": (message) => send({ type: "subtask.ended", ...message }),
       "send.failure": (message) => {
-        this.#turns?.close();
+        this.#restored?.running?.stop();
         send({ type: "subtask.failed", ...message });
       },
       "close.operators": () => void this.#closeOperators(),
@@ -349,126 +269,21 @@ export class Subtask {
   }
 
   async #restore(): Promise<void> {
-    const { vertex, index, restore, deployment, outputs, gate, signal, clock } = this.#options;
     try {
-      const transactions = await this.#sinks.open(vertex.operators, restore);
-      if (this.#closing !== undefined) return;
-      if (!deployment.settle) {
-        const chain = buildChain(vertex, {
-          subtaskIndex: index,
-          maxParallelism: deployment.maxParallelism,
-          output: (edge) => {
-            const output = outputs.get(edge);
-            invariant(output !== undefined, `edge ${edge} has no output`);
-            return output.collect;
-          },
-          writer: (operator) => this.#sinks.writer(operator),
-          checks: this.#options.checks,
-        });
-        this.#chain = chain;
-        await restoreKeyedState(chain, restore.states, readerOf(this.#options), clock);
-        const input = gate === undefined ? await this.#openSource(chain) : await this.#openGate(gate, chain);
-        this.#turns = new Turns({
-          input,
-          clock,
-          outputs: [...outputs.values()],
-          sinks: this.#sinks.writers,
-          flushMs: this.#options.flushMs,
-          onEnded: () => this.#host.send("subtask", { type: "input.ended" }),
-          onFailure: (error) => this.fail(error),
-        });
-        this.#snapshots.workIn(this.#turns);
-        await Promise.all([...outputs.values()].map((output) => output.opened()));
-      }
-      this.#host.send("subtask", { type: "state.restored", transactions } as MachineEvent);
+      const restored = await restoreSubtask(this.#options, {
+        host: this.#host,
+        parts: this.#parts,
+        environmentOf: (operator) => this.#environment(operator),
+        fail: (error) => this.fail(error),
+      });
+      this.#restored = restored;
+      this.#host.send("subtask", {
+        type: "state.restored",
+        transactions: restored.sinks.restored,
+      } as MachineEvent);
     } catch (error) {
-      if (!signal.aborted) this.fail(error);
+      if (!this.#options.signal.aborted) this.fail(error);
     }
-  }
-
-  async #openSource(chain: Chain) {
-    const { vertex, index, deployment, restore } = this.#options;
-    const operator = firstOf(vertex);
-    const { source } = operator.details;
-    invariant(source !== undefined, `vertex ${vertex.id} has neither a source nor an input`);
-    if (restore.finished) return endedInput;
-    const dealt = splitsOf(deployment.splits[operator.id] ?? [], index, vertex.parallelism);
-    const read = splitsIn(restore.states, operator.id);
-    const positions = positionsOf(read, dealt as SourceSplit[], deployment.splits[operator.id] ?? []);
-    this.#reader = await openReader(operator.id, source, this.#environment(operator.id), positions);
-    this.#skippedInput = new SkippedInput(this.#reader, this.name, this.#options);
-    const input = sourceInput(this.#reader, operator.id, chain, this.#counter);
-    this.#drain = () => {
-      input.drain();
-      this.#turns?.wake();
-    };
-    return input;
-  }
-
-  async #openGate(gate: InputGate, chain: Chain) {
-    const { channels, ports, origins, restore, clock } = this.#options;
-    await restoreChannels(gate, channels, restore.channels, readerOf(this.#options), clock);
-    const input = new GateInput({
-      gate,
-      clock,
-      heads: ports.map((port) => chain.heads[port]!),
-      counter: this.#counter,
-      origins,
-      rounds: this.#rounds,
-      onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
-    });
-    this.#barriers.readFrom(input);
-    return input;
-  }
-
-  /* ------------------------------------------------------------------ snapshots */
-
-  #takeSnapshot(checkpointId: number): void {
-    const startedMs = this.#options.clock.elapsedMs();
-    const chain = this.#chain;
-    invariant(chain !== undefined, "a snapshot before the restore");
-    const positions = this.#reader?.snapshot() ?? [];
-    this.#positions.set(checkpointId, positions);
-    this.#snapshots.take({
-      checkpointId,
-      states: chain.snapshot(),
-      inline: [...this.#splitState(positions), ...this.#sinks.snapshot()],
-      flushed: this.#sinks.writers.map((writer) => writer.flush()),
-      alignmentMs: this.#barriers.alignmentMs,
-      startedMs,
-    });
-  }
-
-  #splitState(positions: readonly SplitPosition[]): StateHandle[] {
-    const { vertex, index, restore } = this.#options;
-    const operator = firstOf(vertex);
-    if (operator.details.source === undefined) return [];
-    if (this.#reader === undefined) return restore.states.filter(isSplits);
-    return [splitsHandle(operator.id, index, positions)];
-  }
-
-  #reportProgress(checkpointId: number): void {
-    const positions = this.#positions.get(checkpointId);
-    for (const id of this.#positions.keys()) if (id <= checkpointId) this.#positions.delete(id);
-    if (positions !== undefined) this.#reader?.checkpointCompleted(positions);
-  }
-
-  /* ------------------------------------------------------------------ end of input */
-
-  #finish(): void {
-    invariant(this.#chain !== undefined && this.#turns !== undefined, "the end of input before the restore");
-    const finish = this.#chain.finish();
-    this.#turns.finish(
-      () => finish.step(),
-      () => {
-        this.#broadcast({ kind: "endOfData" });
-        this.#host.send("subtask", { type: "finish.completed" });
-      },
-    );
-  }
-
-  #broadcast(frame: ControlFrame): void {
-    for (const output of this.#options.outputs.values()) output.broadcast(frame);
   }
 }
 

@@ -9,10 +9,11 @@
  *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
  * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
  *     the start of its generation waits for it, since nobody repeats what was answered.
- * TN4  While somebody holds the input, none is taken; barriers that are only noticed, snapshots and timers go on.
+ * TN4  While the input is held, none is taken; barriers that are only noticed, snapshots and timers go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  */
 import type { Clock } from "../../../clock.ts";
+import type { Slices } from "../../../dataflow/operators/contract.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { SinkWriter } from "../../../dataflow/sink.ts";
 
@@ -52,13 +53,13 @@ export class Turns {
   /** Run at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
-  /** Who holds the input (TN4). */
-  readonly #holders = new Set<string>();
+  /** No input is taken (TN4). */
+  #held = false;
   #scheduled = false;
   #closed = false;
   /** In the order in which they were begun; the first that is not waiting gets the slice. */
   #works: { readonly work: TurnWork; readonly startedMs: number }[] = [];
-  #finish: { readonly step: () => boolean; readonly done: () => void } | undefined;
+  #finish: { readonly slices: Slices; readonly done: () => void } | undefined;
   #flushedMs = 0;
 
   constructor(options: TurnsOptions) {
@@ -76,13 +77,14 @@ export class Turns {
     this.wake();
   }
 
-  /** No input is taken until each holder has released it. */
-  hold(holder: string): void {
-    this.#holders.add(holder);
+  /** No input is taken until `release`. */
+  hold(): void {
+    this.#held = true;
   }
 
-  release(holder: string): void {
-    if (this.#holders.delete(holder)) this.wake();
+  release(): void {
+    this.#held = false;
+    this.wake();
   }
 
   wake(): void {
@@ -107,9 +109,9 @@ export class Turns {
     this.#works = this.#works.filter((one) => one.work !== work);
   }
 
-  /** Runs `step` in slices until it says that it is done, asking for credit in between (P27). */
-  finish(step: () => boolean, done: () => void): void {
-    this.#finish = { step, done };
+  /** Does `slices` in place of input, asking for credit in between (P27). */
+  finish(slices: Slices, done: () => void): void {
+    this.#finish = { slices, done };
     this.wake();
   }
 
@@ -155,14 +157,14 @@ export class Turns {
     for (;;) {
       if (this.#finish !== undefined) {
         if (!this.#mayProcess()) return false;
-        if (!this.#finish.step()) {
+        if (!this.#finish.slices.step()) {
           const { done } = this.#finish;
           this.#finish = undefined;
           done();
           return true;
         }
       } else {
-        if (!this.#started || this.#holders.size > 0) return false;
+        if (!this.#started || this.#held) return false;
         if (this.#requests.length > 0) return true;
         if (!this.#mayProcess()) return false;
         const status = this.#options.input.take();

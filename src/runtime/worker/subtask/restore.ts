@@ -1,0 +1,100 @@
+/**
+ * The restore of one subtask: opens its sinks, its operators and its input, and loads their state.
+ *
+ * Owns: the order in which they are opened. Does not own: when a restore begins (machines/worker/subtask.ts), what is given back to which
+ * subtask (job/restore/assignment.ts), closing (open-parts.ts).
+ *
+ * - RT1 Sinks are opened first, which fences older generations at the target (P23); nothing runs before all is there.
+ * - RT2 Once the generation ends, nothing more is opened, and what was being opened is closed as soon as it is there.
+ */
+import { buildChain, type Chain } from "../../../dataflow/chain.ts";
+import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
+import { invariant } from "../../../errors.ts";
+import type { Host } from "../../actor.ts";
+import { type OpeningSinks, openSinks, type SinkTransactions } from "../sinks/sink-transactions.ts";
+import { createStagingArea, readerOf } from "../sinks/staging.ts";
+import { restoreChannels } from "../snapshots/channel-state.ts";
+import { restoreKeyedState } from "../snapshots/restore.ts";
+import type { OpenParts } from "./open-parts.ts";
+import { RunningSubtask } from "./running.ts";
+import { openSource } from "./source.ts";
+import type { SubtaskOptions } from "./subtask.ts";
+
+export interface RestoredSubtask {
+  readonly sinks: SinkTransactions;
+  /** undefined: the generation only commits what was decided, and reads nothing. */
+  readonly running: RunningSubtask | undefined;
+}
+
+/** What a restore needs of the subtask that it is for. */
+export interface RestoreContext {
+  readonly host: Host;
+  readonly parts: OpenParts;
+  readonly environmentOf: (operator: string) => SubtaskEnvironment;
+  readonly fail: (error: unknown) => void;
+}
+
+export async function restoreSubtask(
+  options: SubtaskOptions,
+  context: RestoreContext,
+): Promise<RestoredSubtask> {
+  const { restore, deployment, signal, clock, outputs, gate } = options;
+  const { host, parts, fail } = context;
+  const sinks = await openSinks(openingOf(options, context));
+  if (deployment.settle) return { sinks, running: undefined };
+  const chain = parts.add(chainOf(options, sinks));
+  await restoreKeyedState(chain, restore.states, readerOf(options), clock);
+  signal.throwIfAborted();
+  if (gate !== undefined)
+    await restoreChannels(gate, options.channels, restore.channels, readerOf(options), clock);
+  const source =
+    gate === undefined ? await openSource(options, context.environmentOf, chain.heads[0]!, parts) : undefined;
+  await Promise.all([...outputs.values()].map((output) => output.opened()));
+  signal.throwIfAborted();
+  return { sinks, running: new RunningSubtask(options, { host, fail, sinks, chain, source }) };
+}
+
+function openingOf(options: SubtaskOptions, { host, parts, environmentOf }: RestoreContext): OpeningSinks {
+  const { vertex, index, deployment, restore, timings, troubles, clock, storage, signal } = options;
+  return {
+    host,
+    clock,
+    incarnation: deployment.incarnation,
+    subtaskIndex: index,
+    retryMs: timings.commitRetryMs,
+    troubles,
+    operators: vertex.operators,
+    restore,
+    environmentOf: (operator, restoredState) => ({
+      ...environmentOf(operator),
+      restoredState,
+      restoredCheckpointId: deployment.restore?.checkpointId ?? 0,
+      staging: createStagingArea({
+        storage,
+        at: { ...deployment, sink: operator, writer: index },
+        troubles,
+        clock,
+        signal,
+      }),
+    }),
+    parts,
+    signal,
+  };
+}
+
+function chainOf(
+  { vertex, index, deployment, outputs, checks }: SubtaskOptions,
+  sinks: SinkTransactions,
+): Chain {
+  return buildChain(vertex, {
+    subtaskIndex: index,
+    maxParallelism: deployment.maxParallelism,
+    output: (edge) => {
+      const output = outputs.get(edge);
+      invariant(output !== undefined, `edge ${edge} has no output`);
+      return output.collect;
+    },
+    writer: (operator) => sinks.writer(operator),
+    checks,
+  });
+}

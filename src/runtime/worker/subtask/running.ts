@@ -1,0 +1,221 @@
+/**
+ * A restored subtask: its chain, its input, and the turns in which it works, all there from the beginning.
+ *
+ * Owns: what is done at a barrier, at the end of input, and to the source. Does not own: when (machines/worker/subtask.ts, whose effects these
+ * are), how its parts were opened (restore.ts), the sinks' transactions (sinks/).
+ */
+import type {
+  BarrierAlignment,
+  CheckpointOptions,
+  SubtaskSnapshot,
+  TransactionName,
+} from "../../../../machines/protocol.ts";
+import type { SubtaskReport } from "../../../control/messages.ts";
+import type { Chain } from "../../../dataflow/chain.ts";
+import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
+import { invariant } from "../../../errors.ts";
+import { keyGroupRangeOf } from "../../../state/key-groups.ts";
+import type { Host } from "../../actor.ts";
+import type { SinkTransactions } from "../sinks/sink-transactions.ts";
+import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
+import { Barriers } from "./barriers.ts";
+import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
+import { GateInput } from "./gate.ts";
+import type { SubtaskInput } from "./input.ts";
+import { LoopRounds } from "./rounds.ts";
+import type { SubtaskOptions } from "./subtask.ts";
+import { Turns } from "./turns.ts";
+
+export interface RunningParts {
+  readonly host: Host;
+  readonly fail: (error: unknown) => void;
+  readonly chain: Chain;
+  readonly sinks: SinkTransactions;
+  /** undefined: the input is the subtask's gate. */
+  readonly source: SubtaskInput | undefined;
+}
+
+export class RunningSubtask {
+  readonly input: SubtaskInput;
+  readonly #options: SubtaskOptions;
+  readonly #parts: RunningParts;
+  readonly #turns: Turns;
+  readonly #snapshots: SubtaskSnapshots;
+  readonly #barriers: Barriers;
+  readonly #underWay: CheckpointsUnderWay;
+
+  constructor(options: SubtaskOptions, parts: RunningParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { host, fail } = parts;
+    const gate = this.#gateInput();
+    const input = parts.source ?? gate;
+    invariant(input !== undefined, "a subtask has a source or a gate");
+    this.input = input;
+    this.#turns = new Turns({
+      input,
+      clock: options.clock,
+      outputs: [...options.outputs.values()],
+      sinks: parts.sinks.writers,
+      flushMs: options.flushMs,
+      onEnded: () => host.send("subtask", { type: "input.ended" }),
+      onFailure: fail,
+    });
+    this.#snapshots = this.#snapshotsOf();
+    this.#barriers = new Barriers({
+      host,
+      clock: options.clock,
+      generation: options.deployment.generation,
+      restoredCheckpointId: options.deployment.restore?.checkpointId ?? 0,
+      input: gate,
+      channels: options.channels,
+      feedback: options.feedback,
+      atBorder: (run) => this.#turns.atBorder(run),
+      onCollected: (collection) => this.#snapshots.storeChannels(collection),
+    });
+    this.#underWay = new CheckpointsUnderWay({
+      origins: options.origins,
+      missingChannels: (checkpointId) => this.#barriers.missing(checkpointId),
+      isTaken: (checkpointId) => this.#snapshots.has(checkpointId),
+    });
+  }
+
+  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "checkpoints"> {
+    return {
+      recordsIn: this.input.records,
+      skipped: this.input.skipped(),
+      checkpoints: this.#underWay.report(),
+    };
+  }
+
+  /** @param finished the input had ended before the restored checkpoint */
+  start(finished: boolean): void {
+    if (finished) this.#broadcast({ kind: "endOfData" });
+    this.#turns.start();
+  }
+
+  /** Nothing is processed or encoded any more. */
+  stop(): void {
+    this.#turns.close();
+  }
+
+  close(): void {
+    this.#turns.close();
+    this.#snapshots.close();
+  }
+
+  hold(): void {
+    this.#turns.hold();
+  }
+
+  release(): void {
+    this.#turns.release();
+  }
+
+  /* ------------------------------------------------------------------ checkpoints */
+
+  triggered(checkpointId: number): void {
+    this.#underWay.begin(checkpointId);
+  }
+
+  completed(checkpointId: number): void {
+    this.#underWay.complete(checkpointId);
+  }
+
+  aborted(message: { readonly type: "checkpoint.aborted"; readonly checkpointId: number }): void {
+    this.input.abort(message.checkpointId);
+    this.#underWay.abort(message.checkpointId);
+    this.#barriers.aborted(message);
+  }
+
+  injectBarrier(checkpointId: number, options: CheckpointOptions): void {
+    this.#barriers.inject(checkpointId, options);
+  }
+
+  cutTransactions(checkpointId: number): readonly TransactionName[] {
+    return this.#parts.sinks.cut(checkpointId);
+  }
+
+  emitBarrier(checkpointId: number, alignment: BarrierAlignment): void {
+    const options = this.#barriers.optionsOf(checkpointId, alignment);
+    this.#broadcast({ kind: "barrier", checkpointId, options });
+  }
+
+  emitCancelMarker(checkpointId: number): void {
+    this.#broadcast({ kind: "cancelMarker", checkpointId });
+  }
+
+  takeSnapshot(checkpointId: number): void {
+    const startedMs = this.#options.clock.elapsedMs();
+    const { chain, sinks } = this.#parts;
+    const ofInput = this.input.cut(checkpointId);
+    this.#snapshots.take({
+      checkpointId,
+      states: chain.snapshot(),
+      inline: [...ofInput, ...sinks.snapshot()],
+      flushed: sinks.writers.map((writer) => writer.flush()),
+      alignmentMs: this.#barriers.alignmentMs,
+      startedMs,
+    });
+  }
+
+  cancelSnapshot(checkpointId: number): void {
+    this.#snapshots.cancel(checkpointId);
+  }
+
+  /** Answers the names of what may be in the storage. */
+  discardSnapshot(checkpointId: number): Promise<readonly string[]> {
+    return this.#snapshots.discard(checkpointId);
+  }
+
+  acknowledge(checkpointId: number, finished: boolean): SubtaskSnapshot {
+    const transactions = this.#parts.sinks.committables(checkpointId);
+    const snapshot = this.#snapshots.acknowledgement(checkpointId, finished, transactions);
+    this.#underWay.acknowledge(checkpointId);
+    return snapshot;
+  }
+
+  /* ------------------------------------------------------------------ end of input */
+
+  finish(): void {
+    this.#turns.finish(this.#parts.chain.finish(), () => {
+      this.#broadcast({ kind: "endOfData" });
+      this.#parts.host.send("subtask", { type: "finish.completed" });
+    });
+  }
+
+  #broadcast(frame: ControlFrame): void {
+    for (const output of this.#options.outputs.values()) output.broadcast(frame);
+  }
+
+  #gateInput(): GateInput | undefined {
+    const { gate, clock, ports, origins, loop, restore } = this.#options;
+    const { chain, host } = this.#parts;
+    return (
+      gate &&
+      new GateInput({
+        gate,
+        clock,
+        heads: ports.map((port) => chain.heads[port]!),
+        origins,
+        rounds: loop && new LoopRounds(host, loop, restore.finished),
+        onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
+      })
+    );
+  }
+
+  #snapshotsOf(): SubtaskSnapshots {
+    const { vertex, index, deployment, storage, inlineBytesMax, troubles, clock } = this.#options;
+    return new SubtaskSnapshots({
+      subtask: `${vertex.id}/${index}`,
+      keyGroups: keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism),
+      deployment,
+      storage,
+      inlineBytesMax,
+      troubles,
+      clock,
+      turns: this.#turns,
+      tell: (event) => this.#parts.host.send("subtask", event),
+    });
+  }
+}
