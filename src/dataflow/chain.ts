@@ -2,7 +2,7 @@
  * The wiring of one vertex in one subtask: its operators, as closures that call each other.
  *
  * Owns: the way of a record from operator to operator and out through edges, cutting and restoring the keyed states of all
- * operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources, frames, credit,
+ * operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources, frames, room,
  * alignment, uploads (the subtask's), commits (the sink's).
  *
  * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
@@ -41,7 +41,7 @@ export interface ChainServices {
   /** Takes the records of an outgoing edge. What it throws is not the operator's failure and passes unchanged. */
   output(edge: string): Collect<unknown>;
   /** The opened writer of a sink of this vertex. */
-  writer(operator: string): SinkWriter<unknown>;
+  writer(operator: string): Pick<SinkWriter<unknown>, "write">;
   /**
    * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false: what is set is
    * refused by the next cut, and what an object hides is looked for in the first records of an operator and in a sample of the later ones.
@@ -69,7 +69,7 @@ export interface Chain {
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
   /**
    * After the last record; called once. That it was called is for the caller to remember in its snapshot (P19). Between two steps,
-   * the caller looks at credit and the clock (P27).
+   * the caller looks at room and the clock (P27).
    */
   finish(stepsAtATime?: number): Slices;
   /** Closes all operators and their states; called once, at any time. The first failure is thrown when all are closed. */

@@ -6,7 +6,7 @@
  *
  * IG1 Frames of one channel come in order; channels that have frames take turns, one frame each. Where a
  *    loop begins, those from outside are held back while much has come back (loop-entrance.ts).
- * IG2 A blocked channel is not read: its frames stay in the channel and its writer runs out of credit.
+ * IG2 A blocked channel is not read: its frames stay in the channel and its writer runs out of room.
  * IG3 A channel that has ended is still read: barriers may follow its end (P19).
  * IG4 Restored records come first, before any frame of a channel, in the order in which they were given.
  */

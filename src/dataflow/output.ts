@@ -2,15 +2,15 @@
  * The end of an operator chain: one edge, from this subtask to all subtasks that it feeds.
  *
  * Owns: which channel a record takes, the buffers in which records wait for their frame. Does not own: time (the
- * subtask's turns call `flush` every few ms) or the decision to stop taking input (they ask `hasCredit`).
+ * subtask's turns call `flush` every few ms) or the decision to stop taking input (they ask `hasRoom`).
  *
  * - OU1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
  *   record collected before it and in front of every later one.
- * - OU2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no credit wait;
- *   while one does, `hasCredit` is false. A caller that asks between records so holds at most one sealed frame a
+ * - OU2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no room wait;
+ *   while one does, `hasRoom` is false. A caller that asks between records so holds at most one sealed frame a
  *   channel, plus what the last record made.
- * - OU3 A control frame does not wait for credit: the sealed frames that its channel still holds go first, without
- *   credit. So a barrier adds at most those frames to a channel's window. A caller as in OU2 whose last record made few
+ * - OU3 A control frame does not wait for room: the sealed frames that its channel still holds go first, without
+ *   room. So a barrier adds at most those frames to a channel's window. A caller as in OU2 whose last record made few
  *   holds two of them.
  */
 import { invariant, OperatorError } from "../errors.ts";
@@ -19,6 +19,7 @@ import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
 import type { ControlFrame, RecordsFrame } from "./channel/frame.ts";
 import type { Partitioner } from "./graph.ts";
+import type { Room } from "./room.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
 export interface EdgeOutputOptions {
@@ -33,18 +34,14 @@ export interface EdgeOutputOptions {
   readonly receiver?: string;
 }
 
-export interface EdgeOutput {
-  /** The last collector of the chain. Never throws for lack of credit: ask `hasCredit` between records. */
+export interface EdgeOutput extends Room {
+  /** The last collector of the chain. Never throws for lack of room: ask `hasRoom` between records. */
   readonly collect: Collect<unknown>;
   /** Resolves when every channel is open; nothing may be collected before. */
   opened(): Promise<void>;
-  /** false: take no input until `onCredit` has called. Cheap enough to be asked between any two records. */
-  hasCredit(): boolean;
-  /** Set once; called at any time, also spuriously; only schedules. */
-  onCredit(wake: () => void): void;
-  /** Sends what waits, where there is credit. true: nothing is left behind. */
+  /** Sends what waits, where there is room. true: nothing is left behind. */
   flush(): boolean;
-  /** Sends everything collected so far, without asking for credit, and the control frame behind it (OU3). */
+  /** Sends everything collected so far, without asking for room, and the control frame behind it (OU3). */
   broadcast(frame: ControlFrame): void;
   close(): void;
 }
@@ -62,14 +59,14 @@ export function createEdgeOutput(options: EdgeOutputOptions): EdgeOutput {
       await Promise.all(channels.map((channel) => channel.opened()));
     },
 
-    hasCredit() {
+    hasRoom() {
       if (waiting.buffers === 0) return true;
       for (const buffer of buffers) buffer.drain();
       return waiting.buffers === 0;
     },
 
-    onCredit(wake) {
-      for (const channel of channels) channel.onCredit(wake);
+    onRoom(wake) {
+      for (const channel of channels) channel.onRoom(wake);
     },
 
     flush() {
@@ -141,7 +138,7 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
 
 class ChannelBuffer {
   readonly #channel: OutputChannel;
-  /** Shared by the edge's buffers: how many of them have sealed frames that wait for credit. */
+  /** Shared by the edge's buffers: how many of them have sealed frames that wait for room. */
   readonly #waiting: { buffers: number };
   readonly #sealed = new Fifo<RecordsFrame>();
   #values: unknown[] = [];
@@ -161,10 +158,10 @@ class ChannelBuffer {
     if (this.#values.length >= this.#recordsMax) this.#full();
   }
 
-  /** Sends sealed frames while there is credit. */
+  /** Sends sealed frames while there is room. */
   drain(): void {
     if (this.#sealed.length === 0) return;
-    while (this.#sealed.length > 0 && this.#channel.hasCredit()) this.#channel.send(this.#sealed.shift()!);
+    while (this.#sealed.length > 0 && this.#channel.hasRoom()) this.#channel.send(this.#sealed.shift()!);
     if (this.#sealed.length === 0) this.#waiting.buffers--;
     this.#recordsMax = this.#channel.recordsPerFrame;
   }
@@ -172,8 +169,8 @@ class ChannelBuffer {
   flush(): boolean {
     this.drain();
     if (this.#values.length === 0) return this.#sealed.length === 0;
-    // Sealed frames that are still here mean the same: no credit.
-    if (!this.#channel.hasCredit()) return false;
+    // Sealed frames that are still here mean the same: no room.
+    if (!this.#channel.hasRoom()) return false;
     this.#send(this.#seal());
     return true;
   }
@@ -187,7 +184,7 @@ class ChannelBuffer {
       this.#waiting.buffers--;
     }
     if (this.#values.length > 0) {
-      if (this.#channel.hasCredit()) this.#send(this.#seal());
+      if (this.#channel.hasRoom()) this.#send(this.#seal());
       else this.#channel.overdraw(this.#seal());
     }
     this.#channel.send(control);
@@ -197,7 +194,7 @@ class ChannelBuffer {
     const frame = this.#seal();
     if (this.#sealed.length > 0) {
       this.#sealed.push(frame);
-    } else if (this.#channel.hasCredit()) {
+    } else if (this.#channel.hasRoom()) {
       this.#send(frame);
     } else {
       this.#sealed.push(frame);

@@ -94,7 +94,7 @@ describe("remote over NATS", () => {
     const until = async (end: () => boolean) => {
       const giveUp = performance.now() + WAIT_BOUND_MS;
       while (!end() && failures.length === 0 && performance.now() < giveUp) {
-        if (output.hasCredit() && sent < 100_000) output.send(records(sent++));
+        if (output.hasRoom() && sent < 100_000) output.send(records(sent++));
         const frame = input.take();
         if (frame === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
         else expect(frame).toEqual(records(taken++));

@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
-import { checkSink, openWriter } from "../../src/dataflow/guards/guarded-sink.ts";
+import { checkSink, type OpenWriter, openWriter } from "../../src/dataflow/guards/guarded-sink.ts";
 import { discoverSplits, openReader } from "../../src/dataflow/guards/guarded-source.ts";
-import type { Sink, SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
+import type { Sink, SinkEnvironment } from "../../src/dataflow/sink.ts";
 import type { Collect, Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { CommitRefusedError, ConfigurationError, OperatorError } from "../../src/errors.ts";
 import { defineJob, NO_TIMESTAMP } from "../../src/index.ts";
@@ -213,18 +213,13 @@ describe("a source of its author's own", () => {
 });
 
 describe("a sink of its author's own", () => {
-  const cut = (writer: SinkWriter<unknown>) => writer.cut(5);
-  const prepare = (writer: SinkWriter<unknown>) => writer.cut(5)?.prepared();
-  const commit = (writer: SinkWriter<unknown>) => writer.commit(committable);
-  const odd: readonly (readonly [string, Members, (writer: SinkWriter<unknown>) => unknown, string])[] = [
-    ["blocked", { blocked: async () => true }, (writer) => writer.blocked(), "blocked answered a promise"],
-    ["blocked", { blocked: () => undefined }, (writer) => writer.blocked(), "and true or false is needed"],
-    [
-      "onAvailable",
-      { onAvailable: rejected },
-      (writer) => writer.onAvailable(() => {}),
-      "answered a promise",
-    ],
+  const cut = (writer: OpenWriter) => writer.cut(5);
+  const prepare = (writer: OpenWriter) => writer.cut(5)?.prepared();
+  const commit = (writer: OpenWriter) => writer.commit(committable);
+  const odd: readonly (readonly [string, Members, (writer: OpenWriter) => unknown, string])[] = [
+    ["blocked", { blocked: async () => true }, (writer) => writer.hasRoom(), "blocked answered a promise"],
+    ["blocked", { blocked: () => undefined }, (writer) => writer.hasRoom(), "and true or false is needed"],
+    ["onAvailable", { onAvailable: rejected }, (writer) => writer.onRoom(() => {}), "answered a promise"],
     [
       "cut",
       { cut: async () => undefined },

@@ -48,7 +48,7 @@ describe("input gate", () => {
     gate.block(0);
     expect(gate.isBlocked(0)).toBe(true);
     let sent = 0;
-    while (outputs[0]!.hasCredit()) {
+    while (outputs[0]!.hasRoom()) {
       outputs[0]!.send(records(sent++));
       outputs[1]!.send(records(sent));
       gate.nextFrame();
@@ -57,7 +57,7 @@ describe("input gate", () => {
     expect(drain()).toEqual([]);
     gate.unblockAll();
     expect(drain()).toHaveLength(64);
-    expect(outputs[0]!.hasCredit()).toBe(true);
+    expect(outputs[0]!.hasRoom()).toBe(true);
   });
 
   it("wakes for frames of open channels, not for those of blocked ones, and when it is unblocked", () => {
@@ -153,7 +153,7 @@ describe("input gate", () => {
           return true;
         };
         for (const { kind, channel } of steps) {
-          if (kind === "send" && outputs[channel]!.hasCredit())
+          if (kind === "send" && outputs[channel]!.hasRoom())
             outputs[channel]!.send(records(sent[channel]!++));
           if (kind === "block") gate.block(channel);
           if (kind === "unblock") gate.unblock(channel);

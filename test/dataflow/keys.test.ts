@@ -82,7 +82,7 @@ function receiverOf(key: Key): number {
   const channels = Array.from(
     { length: 7 },
     (_, i) =>
-      ({ recordsPerFrame: 1, hasCredit: () => true, send: () => (found = i) }) as unknown as OutputChannel,
+      ({ recordsPerFrame: 1, hasRoom: () => true, send: () => (found = i) }) as unknown as OutputChannel,
   );
   const partitioner = { kind: "hash", key: ask } as const;
   const output = createEdgeOutput({

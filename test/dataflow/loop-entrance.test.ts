@@ -40,7 +40,7 @@ describe("where a loop begins", () => {
   test("a channel that leads back always has room (P41)", () => {
     const { output } = createLocalChannel(NO_LOCAL_WINDOW);
     for (let i = 0; i < 10_000; i++) output.send(frame());
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
   });
 
   test("when much waits, one frame is let in each time all of it has come by (LE1)", () => {

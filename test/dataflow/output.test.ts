@@ -91,14 +91,14 @@ describe("backpressure", () => {
   it("has no credit while one channel has a full frame that it cannot send, and goes on by itself", () => {
     const { output, inputs } = outputOf({ kind: "rebalance" }, 2, { framesMax: 2, recordsPerFrame: 5 });
     let collected = 0;
-    while (output.hasCredit()) output.collect(collected++, NO_TIMESTAMP);
+    while (output.hasRoom()) output.collect(collected++, NO_TIMESTAMP);
     expect(collected).toBe(29);
-    expect(output.hasCredit()).toBe(false);
+    expect(output.hasRoom()).toBe(false);
     let wakes = 0;
-    output.onCredit(() => wakes++);
+    output.onRoom(() => wakes++);
     inputs[0]!.take();
     expect(wakes).toBe(1);
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     expect(output.flush()).toBe(false);
     takeAll(inputs[1]!);
     expect(output.flush()).toBe(true);
@@ -107,18 +107,18 @@ describe("backpressure", () => {
   it("takes what one record makes, however much, and sends it in frames", () => {
     const { output, inputs } = outputOf({ kind: "forward" }, 1);
     for (let i = 0; i < 1000; i++) output.collect(i, NO_TIMESTAMP);
-    expect(output.hasCredit()).toBe(false);
+    expect(output.hasRoom()).toBe(false);
     const got: unknown[] = [];
     let longest = 0;
     while (got.length < 1000) {
       const frames = takeAll(inputs[0]!);
       longest = Math.max(longest, frames.length);
       got.push(...valuesOf(frames));
-      output.hasCredit();
+      output.hasRoom();
     }
     expect(longest).toBe(4);
     expect(got).toEqual(Array.from({ length: 1000 }, (_, i) => i));
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
   });
 });
 
@@ -139,10 +139,10 @@ describe("control frames", () => {
   it("overdraw at most two frames a channel for a caller that asks before each record (OU3)", () => {
     const { output, inputs } = outputOf({ kind: "forward" }, 1);
     let collected = 0;
-    while (output.hasCredit()) output.collect(collected++, NO_TIMESTAMP);
+    while (output.hasRoom()) output.collect(collected++, NO_TIMESTAMP);
     output.collect(collected++, NO_TIMESTAMP);
     output.broadcast(barrierFrame(1));
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     const frames = takeAll(inputs[0]!);
     expect(frames).toHaveLength(4 + 2 + 1);
     expect(frames.at(-1)).toEqual(barrierFrame(1));
@@ -180,7 +180,7 @@ describe("any interleaving", () => {
           next++;
         };
         for (const [i, kind] of steps.entries()) {
-          if (kind === "collect" && output.hasCredit()) collect();
+          if (kind === "collect" && output.hasRoom()) collect();
           if (kind === "burst") for (let n = 0; n < 20; n++) collect();
           if (kind === "flush") output.flush();
           if (kind === "take") {
@@ -198,7 +198,7 @@ describe("any interleaving", () => {
         }
         for (const [i, input] of inputs.entries()) note(takeAll(input), taken[i]!);
         expect(taken).toEqual(expected);
-        expect(output.hasCredit()).toBe(true);
+        expect(output.hasRoom()).toBe(true);
       }),
       { numRuns: 200 },
     );

@@ -4,25 +4,24 @@
  *
  * CN1 The reader gets a prefix of what was sent, in order, each frame once; or the generation fails. Never other data.
  * CN2 Records frames that were sent and not yet taken never exceed the window, except by `overdraw`.
- * CN3 Control frames need no credit and keep their place.
+ * CN3 Control frames need no room and keep their place.
  * CN4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
  *    inside the other end's `send` and `take`.
  * CN5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no more
  *    per frame than to see that.
  */
+import type { Room } from "../room.ts";
 import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 
-export interface OutputChannel {
+/** It has room while its window is not full; sending records without room is a broken invariant. */
+export interface OutputChannel extends Room {
   /** How many records the next frame should hold; a channel that encodes adapts it to the size of the records. */
   readonly recordsPerFrame: number;
-  /** false: the window is full; sending records is a broken invariant until `onCredit` has called. */
-  hasCredit(): boolean;
-  onCredit(wake: () => void): void;
-  /** Records only with credit. The frame belongs to the channel from here on. */
+  /** Records only with room. The frame belongs to the channel from here on. */
   send(frame: RecordsFrame | ControlFrame): void;
   /**
-   * Sends records without credit: only what a writer still holds when a control frame must follow it (CN3). The debt
-   * is paid before there is credit again.
+   * Sends records without room: only what a writer still holds when a control frame must follow it (CN3). The debt
+   * is paid before there is room again.
    */
   overdraw(frame: RecordsFrame): void;
   /**

@@ -1,7 +1,7 @@
 /**
  * What a channel carries: batches of records, and control elements between them, in order.
  *
- * Control frames need no credit but keep their place. Records are immutable by contract: inside a process a
+ * Control frames need no room but keep their place. Records are immutable by contract: inside a process a
  * frame is passed by reference.
  */
 import type { CheckpointOptions } from "../../../machines/protocol.ts";

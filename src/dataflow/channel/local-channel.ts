@@ -70,7 +70,7 @@ class LocalPipe {
     return this.#records;
   }
 
-  hasCredit(): boolean {
+  hasRoom(): boolean {
     return this.#recordsFrames < this.#window.framesMax && this.#records < this.#window.recordsMax;
   }
 
@@ -96,10 +96,10 @@ class LocalPipe {
   take(): Frame | undefined {
     const frame = this.#frames.shift();
     if (frame !== undefined && frame.kind === "records") {
-      const hadCredit = this.hasCredit();
+      const hadRoom = this.hasRoom();
       this.#recordsFrames--;
       this.#records -= frame.values.length;
-      if (!hadCredit && this.hasCredit()) this.wakeWriter?.();
+      if (!hadRoom && this.hasRoom()) this.wakeWriter?.();
     }
     return frame;
   }
@@ -132,16 +132,16 @@ class LocalOutput implements OutputChannel {
     this.recordsPerFrame = recordsPerFrame;
   }
 
-  hasCredit(): boolean {
-    return this.#pipe.hasCredit();
+  hasRoom(): boolean {
+    return this.#pipe.hasRoom();
   }
 
-  onCredit(wake: () => void): void {
+  onRoom(wake: () => void): void {
     this.#pipe.wakeWriter = wake;
   }
 
   send(frame: RecordsFrame | ControlFrame): void {
-    invariant(frame.kind !== "records" || this.#pipe.hasCredit(), "records are sent only with credit");
+    invariant(frame.kind !== "records" || this.#pipe.hasRoom(), "records are sent only with room");
     if (!this.#closed) this.#pipe.push(frame);
   }
 

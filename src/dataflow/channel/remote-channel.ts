@@ -14,7 +14,7 @@
  *   on both sides is bounded by `bytesMax` plus one frame; overdrafts and the pieces of a split frame come on top.
  * - RM5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
  *   of the window was taken, every second, and after a reconnect.
- * - RM6 Control frames need no credit and keep their place.
+ * - RM6 Control frames need no room and keep their place.
  * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So whether a record is
  *   too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
  *
@@ -116,7 +116,7 @@ class RemoteOutput implements OutputChannel {
     this.#sayHello(HELLO_FIRST_MS);
   }
 
-  hasCredit(): boolean {
+  hasRoom(): boolean {
     return (
       this.#isOpen &&
       this.#framesSent - this.#framesTaken < this.#window.framesMax &&
@@ -124,7 +124,7 @@ class RemoteOutput implements OutputChannel {
     );
   }
 
-  onCredit(wake: () => void): void {
+  onRoom(wake: () => void): void {
     this.#wake = wake;
   }
 
@@ -136,7 +136,7 @@ class RemoteOutput implements OutputChannel {
     if (this.#line.over) return;
     invariant(this.#isOpen, "a remote channel carries frames only once it is open");
     if (frame.kind === "records") {
-      invariant(this.hasCredit(), "records are sent only with credit");
+      invariant(this.hasRoom(), "records are sent only with room");
       this.#sendRecords(frame.values, frame.timestamps);
     } else {
       this.#bus.publish(this.#subject, encodeControl(++this.#lastSequence, frame));
@@ -238,10 +238,10 @@ class RemoteOutput implements OutputChannel {
     }
     // Totals only grow: what comes late says nothing new.
     if (framesTaken <= this.#framesTaken) return;
-    const hadCredit = this.hasCredit();
+    const hadRoom = this.hasRoom();
     this.#framesTaken = framesTaken;
     this.#bytesTaken = bytesTaken;
-    if (!hadCredit && this.hasCredit()) this.#wake?.();
+    if (!hadRoom && this.hasRoom()) this.#wake?.();
   }
 }
 

@@ -12,6 +12,7 @@ import type { ObjectHandle } from "../../checkpoint/storage.ts";
 import { CommitRefusedError, ConfigurationError, OperatorError } from "../../errors.ts";
 import { describeValue, isThenable, silence } from "../../state/described.ts";
 import type { ConnectorEnvironment } from "../connector.ts";
+import type { Room } from "../room.ts";
 import type { Committable, PreparingTransaction, Sink, SinkEnvironment, SinkWriter } from "../sink.ts";
 import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
 import { calling, checkParts, failureOfMember, storageProblemOf } from "./guarded-source.ts";
@@ -36,18 +37,21 @@ export async function checkSink(
   );
 }
 
+/** A writer as its subtask uses it: it has room when its author's says that it is not blocked. */
+export interface OpenWriter extends Omit<SinkWriter<unknown>, "blocked" | "onAvailable">, Room {}
+
 /** @throws OperatorError when `open` gives no writer */
 export async function openWriter(
   operator: string,
   sink: Sink<unknown>,
   environment: SinkEnvironment,
-): Promise<SinkWriter<unknown>> {
+): Promise<OpenWriter> {
   const writer: unknown = await sink.open(environment);
   checkParts(operator, "open", writer, "writer", WRITER_MEMBERS);
   return new GuardedWriter(operator, environment.subtaskIndex, writer as SinkWriter<unknown>);
 }
 
-class GuardedWriter implements SinkWriter<unknown> {
+class GuardedWriter implements OpenWriter {
   /** The chain looks at what it answers. */
   readonly write: SinkWriter<unknown>["write"];
   readonly #operator: string;
@@ -61,14 +65,14 @@ class GuardedWriter implements SinkWriter<unknown> {
     this.write = (value, timestamp) => writer.write(value, timestamp);
   }
 
-  blocked(): boolean {
+  hasRoom(): boolean {
     const blocked: unknown = this.#writer.blocked();
     if (blocked !== true && blocked !== false)
       refuseAnswer(this.#operator, "blocked answered", blocked, wanted.boolean);
-    return blocked;
+    return !blocked;
   }
 
-  onAvailable(wake: () => void): void {
+  onRoom(wake: () => void): void {
     const answer: unknown = calling(this.#operator, "onAvailable", () => this.#writer.onAvailable(wake));
     if (answer !== undefined && !isAnswer(answer))
       refuseAnswer(this.#operator, "onAvailable answered", answer, wanted.nothing);

@@ -61,7 +61,7 @@ export interface OperatorServices {
   /** Makes the states of its details, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
   /** The opened writer of its sink. */
-  writer(): SinkWriter<unknown>;
+  writer(): Pick<SinkWriter<unknown>, "write">;
 }
 
 /** The outputs that take an operator's records. An output without readers takes them, too. */
@@ -83,7 +83,7 @@ export interface OpenOperator {
   close?(): void | Promise<void>;
 }
 
-/** Work that is done in slices, so that a turn of the subtask can look at credit and clock between two of them. */
+/** Work that is done in slices, so that a turn of the subtask can look at room and clock between two of them. */
 export interface Slices {
   /** Does the next, far less than a millisecond of the engine's work. true: there is more. */
   step(): boolean;

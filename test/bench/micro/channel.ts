@@ -89,8 +89,8 @@ function write(channel: OutputChannel, shape: Shape, count: number): Promise<voi
   let written = 0;
   return new Promise((resolve) => {
     const schedule = inTurns((endMs) => {
-      while (written < count && output.hasCredit()) {
-        for (let i = 0; i < 64 && written < count && output.hasCredit(); i++) {
+      while (written < count && output.hasRoom()) {
+        for (let i = 0; i < 64 && written < count && output.hasRoom(); i++) {
           output.collect(values[written++ & 1023], NO_TIMESTAMP);
         }
         if (performance.now() > endMs) return true;
@@ -100,7 +100,7 @@ function write(channel: OutputChannel, shape: Shape, count: number): Promise<voi
       resolve();
       return false;
     });
-    output.onCredit(schedule);
+    output.onRoom(schedule);
     void output.opened().then(schedule);
   });
 }

@@ -85,13 +85,13 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
     it("has no credit when the window is full, and has it again when the reader took what was there", () =>
       withChannel(8, async ({ output, input, settle }) => {
         let wakes = 0;
-        output.onCredit(() => wakes++);
+        output.onRoom(() => wakes++);
         expect(sendWhileCredit(output)).toBe(8);
         await settle();
-        expect(output.hasCredit()).toBe(false);
+        expect(output.hasRoom()).toBe(false);
         expect(takeAll(input)).toHaveLength(8);
         await settle();
-        expect(output.hasCredit()).toBe(true);
+        expect(output.hasRoom()).toBe(true);
         expect(wakes).toBeGreaterThan(0);
         expect(sendWhileCredit(output)).toBe(8);
       }));
@@ -122,7 +122,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
         expect(input.take()).toEqual(records("overdrawn"));
         expect(input.take()).toEqual(barrierFrame(1));
         await settle();
-        expect(output.hasCredit()).toBe(true);
+        expect(output.hasRoom()).toBe(true);
       }));
 
     it("wakes the reader when a frame arrives at an empty channel", () =>
@@ -238,7 +238,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
                 const frame: Frame | undefined =
                   next === "barrier"
                     ? barrierFrame(sent.length)
-                    : next === "send" && output.hasCredit()
+                    : next === "send" && output.hasRoom()
                       ? records({ at: sent.length })
                       : undefined;
                 if (frame === undefined) continue;
@@ -275,6 +275,6 @@ export function takeAll(input: InputChannel): Frame[] {
 
 function sendWhileCredit(output: OutputChannel): number {
   let sent = 0;
-  while (output.hasCredit() && sent < 10_000) output.send(records(sent++));
+  while (output.hasRoom() && sent < 10_000) output.send(records(sent++));
   return sent;
 }

@@ -12,7 +12,7 @@ it("hands frames over by reference", () => {
 it("bounds records, not only frames: a few full frames fill the default window (LC2)", () => {
   const { output } = createLocalChannel();
   let frames = 0;
-  while (output.hasCredit()) {
+  while (output.hasRoom()) {
     output.send(records(...new Array(output.recordsPerFrame).fill(0)));
     frames++;
   }
@@ -22,15 +22,15 @@ it("bounds records, not only frames: a few full frames fill the default window (
 it("accepts a frame larger than the window when the window is empty", () => {
   const { output, input } = createLocalChannel({ framesMax: 4, recordsMax: 10, recordsPerFrame: 5 });
   output.send(records(...new Array(100).fill(0)));
-  expect(output.hasCredit()).toBe(false);
+  expect(output.hasRoom()).toBe(false);
   input.take();
-  expect(output.hasCredit()).toBe(true);
+  expect(output.hasRoom()).toBe(true);
 });
 
 it("wakes the writer only when credit comes back, and may be sent to from inside the wake", () => {
   const { output, input } = createLocalChannel({ framesMax: 2, recordsMax: 100, recordsPerFrame: 5 });
   let wakes = 0;
-  output.onCredit(() => {
+  output.onRoom(() => {
     wakes++;
     if (wakes === 1) output.send(records("from the wake"));
   });

@@ -59,13 +59,13 @@ describe("handshake", () => {
     writer.deliverAll();
     reader.lose();
     await Promise.resolve();
-    expect(output.hasCredit()).toBe(false);
+    expect(output.hasRoom()).toBe(false);
     expect(opened).toBe(false);
     timers.advance(250);
     settle();
     await Promise.resolve();
     expect(opened).toBe(true);
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     timers.advance(900);
     expect(writer.outbox.filter((message) => kindOf(message.body) === MESSAGE.hello)).toEqual([]);
   });
@@ -76,13 +76,13 @@ describe("handshake", () => {
     const writer = network.connect();
     const output = createRemoteOutput({ ...late, bus: writer });
     timers.advance(10_000, () => writer.deliverAll());
-    expect(output.hasCredit()).toBe(false);
+    expect(output.hasRoom()).toBe(false);
     const reader = network.connect();
     createRemoteInput({ ...late, bus: reader });
     timers.advance(250);
     writer.deliverAll();
     reader.deliverAll();
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     settle();
   });
 
@@ -200,7 +200,7 @@ describe("old generations", () => {
       subjects: createSubjects().channel("job", 2, shared.id),
     });
     zombieBus.deliverAll();
-    expect(zombie.hasCredit()).toBe(false);
+    expect(zombie.hasRoom()).toBe(false);
     output.send(records("mine"));
     settle();
     expect(takeAll(input)).toEqual([records("mine")]);
@@ -219,7 +219,7 @@ describe("credit", () => {
     expect(reader.outbox).toHaveLength(1);
     reader.deliver();
     let sent = 0;
-    while (output.hasCredit()) {
+    while (output.hasRoom()) {
       output.send(records("more"));
       sent++;
     }
@@ -230,16 +230,16 @@ describe("credit", () => {
     for (const heal of ["time", "reconnect"] as const) {
       const { writer, reader, input, output, timers, settle } = open();
       let wakes = 0;
-      output.onCredit(() => wakes++);
+      output.onRoom(() => wakes++);
       for (let i = 0; i < 8; i++) output.send(records(i));
       writer.deliverAll();
       takeAll(input);
       while (reader.outbox.length > 0) reader.lose();
-      expect(output.hasCredit()).toBe(false);
+      expect(output.hasRoom()).toBe(false);
       if (heal === "time") timers.advance(ANNOUNCE_EVERY_MS, settle);
       else reader.reconnect();
       settle();
-      expect(output.hasCredit()).toBe(true);
+      expect(output.hasRoom()).toBe(true);
       expect(wakes).toBe(1);
     }
   });
@@ -254,14 +254,14 @@ describe("credit", () => {
     reader.publish(late.subject, late.body);
     reader.deliverAll();
     let sent = 0;
-    while (output.hasCredit()) output.send(records(sent++));
+    while (output.hasRoom()) output.send(records(sent++));
     expect(sent).toBe(8);
   });
 
   it("is bounded by bytes too", () => {
     const { writer, input, output, settle } = open({ window: { framesMax: 64, bytesMax: 10_000 } });
     let sent = 0;
-    while (output.hasCredit()) {
+    while (output.hasRoom()) {
       output.send(records("x".repeat(3000)));
       sent++;
     }
@@ -269,7 +269,7 @@ describe("credit", () => {
     writer.deliverAll();
     takeAll(input);
     settle();
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
   });
 });
 
@@ -305,7 +305,7 @@ describe("size of frames", () => {
       ]);
       settle();
     }
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     expect(failures).toEqual([]);
   });
 
@@ -374,13 +374,13 @@ describe("any interleaving of loss and repetition", () => {
     };
     timers.advance(25);
     settle();
-    expect(output.hasCredit()).toBe(true);
+    expect(output.hasRoom()).toBe(true);
     for (const next of steps) {
       switch (next) {
         case "send":
         case "barrier": {
           const frame: Frame = next === "send" ? records({ at: sent.length }) : barrierFrame(sent.length);
-          if (next === "send" && !output.hasCredit()) break;
+          if (next === "send" && !output.hasRoom()) break;
           output.send(frame);
           sent.push(frame);
           break;
@@ -437,7 +437,7 @@ describe("any interleaving of loss and repetition", () => {
         const { sent, taken, failures, output } = run(steps);
         expect(failures).toEqual([]);
         expect(taken).toEqual(sent);
-        expect(output.hasCredit()).toBe(true);
+        expect(output.hasRoom()).toBe(true);
       }),
       { numRuns: 300 },
     );

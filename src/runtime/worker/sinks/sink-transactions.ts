@@ -11,9 +11,9 @@ import {
 } from "../../../../machines/worker/sink-transaction.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChainedOperator } from "../../../dataflow/graph.ts";
-import { openWriter } from "../../../dataflow/guards/guarded-sink.ts";
+import { type OpenWriter, openWriter } from "../../../dataflow/guards/guarded-sink.ts";
 import { memoryHandle, memoryIn } from "../../../dataflow/operators/sink.ts";
-import type { PreparingTransaction, SinkEnvironment, SinkWriter } from "../../../dataflow/sink.ts";
+import type { PreparingTransaction, SinkEnvironment } from "../../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
@@ -25,7 +25,7 @@ const SILENT_MS = 5000;
 
 interface OpenSink {
   readonly operator: string;
-  readonly writer: SinkWriter<unknown>;
+  readonly writer: OpenWriter;
 }
 
 /** A transaction that the restored checkpoint names. */
@@ -75,7 +75,7 @@ export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions
 export class SinkTransactions {
   /** Oldest first. */
   readonly restored: readonly RestoredTransaction[];
-  readonly writers: readonly SinkWriter<unknown>[];
+  readonly writers: readonly OpenWriter[];
   readonly #options: SinkTransactionsOptions;
   readonly #sinks: readonly OpenSink[];
   /** The actor whose transaction is open, per sink. */
@@ -107,7 +107,7 @@ export class SinkTransactions {
     this.restored = taken.sort((a, b) => a.checkpointId - b.checkpointId);
   }
 
-  writer(operator: string): SinkWriter<unknown> {
+  writer(operator: string): OpenWriter {
     const sink = this.#sinks.find((one) => one.operator === operator);
     invariant(sink !== undefined, `sink ${operator} is not open`);
     return sink.writer;

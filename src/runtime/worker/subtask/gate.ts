@@ -26,7 +26,7 @@ export interface GateInputOptions {
   readonly onCheckpointFrame: (channelIndex: number, frame: CheckpointFrame) => void;
   /** Of a subtask in a loop. */
   readonly rounds?: LoopRounds | undefined;
-  /** Records taken from a frame between two looks at credit and clock; fewer where they are slow. Default: 128. */
+  /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
 

@@ -55,8 +55,8 @@ export class RunningSubtask {
     this.#turns = new Turns({
       input,
       clock: options.clock,
+      rooms: [...options.outputs.values(), ...parts.sinks.writers],
       outputs: [...options.outputs.values()],
-      sinks: parts.sinks.writers,
       flushMs: options.flushMs,
       onEnded: () => host.send("subtask", { type: "input.ended" }),
       onFailure: fail,

@@ -3,7 +3,7 @@
  *
  * Owns: turns, backpressure, when buffers are flushed. Does not own: what barriers and ends mean (the machines).
  *
- * TN1  No input is taken while an output has no credit or a sink is full; so a slow reader slows its writers, up to the
+ * TN1  No input is taken while an output or a sink has no room; so a slow reader slows its writers, up to the
  *     source.
  * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
  *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
@@ -15,7 +15,7 @@
 import type { Clock } from "../../../clock.ts";
 import type { Slices } from "../../../dataflow/operators/contract.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
-import type { SinkWriter } from "../../../dataflow/sink.ts";
+import type { Room } from "../../../dataflow/room.ts";
 
 /** Where a turn takes input from: a source reader or an input gate. */
 export interface TurnInput {
@@ -33,8 +33,10 @@ export interface TurnWork {
 export interface TurnsOptions {
   readonly input: TurnInput;
   readonly clock: Clock;
-  readonly outputs: readonly EdgeOutput[];
-  readonly sinks: readonly SinkWriter<unknown>[];
+  /** Where records go: all of them must have room (TN1). */
+  readonly rooms: readonly Room[];
+  /** Those of the rooms in which records wait for their frame. */
+  readonly outputs: readonly Pick<EdgeOutput, "flush">[];
   /** Records wait for their frame at most about this long. */
   readonly flushMs: number;
   readonly onEnded: () => void;
@@ -67,8 +69,7 @@ export class Turns {
     this.#clock = options.clock;
     const wake = () => this.wake();
     options.input.onAvailable(wake);
-    for (const output of options.outputs) output.onCredit(wake);
-    for (const sink of options.sinks) sink.onAvailable(wake);
+    for (const room of options.rooms) room.onRoom(wake);
   }
 
   /** Input flows from here on. */
@@ -109,7 +110,7 @@ export class Turns {
     this.#works = this.#works.filter((one) => one.work !== work);
   }
 
-  /** Does `slices` in place of input, asking for credit in between (P27). */
+  /** Does `slices` in place of input, asking for room in between (P27). */
   finish(slices: Slices, done: () => void): void {
     this.#finish = { slices, done };
     this.wake();
@@ -146,17 +147,16 @@ export class Turns {
     return ran;
   }
 
-  #mayProcess(): boolean {
-    const { outputs, sinks } = this.#options;
-    for (let i = 0; i < outputs.length; i++) if (!outputs[i]!.hasCredit()) return false;
-    for (let i = 0; i < sinks.length; i++) if (sinks[i]!.blocked()) return false;
+  #hasRoom(): boolean {
+    const { rooms } = this.#options;
+    for (let i = 0; i < rooms.length; i++) if (!rooms[i]!.hasRoom()) return false;
     return true;
   }
 
   #process(deadlineMs: number): boolean {
     for (;;) {
       if (this.#finish !== undefined) {
-        if (!this.#mayProcess()) return false;
+        if (!this.#hasRoom()) return false;
         if (!this.#finish.slices.step()) {
           const { done } = this.#finish;
           this.#finish = undefined;
@@ -166,7 +166,7 @@ export class Turns {
       } else {
         if (!this.#started || this.#held) return false;
         if (this.#requests.length > 0) return true;
-        if (!this.#mayProcess()) return false;
+        if (!this.#hasRoom()) return false;
         const status = this.#options.input.take();
         if (status === "idle") return false;
         if (status === "ended") {
