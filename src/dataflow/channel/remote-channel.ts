@@ -17,40 +17,22 @@
  * - RM6 Control frames need no room and keep their place.
  * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So whether a record is
  *   too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
- *
- * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
- * falls into the subtask's turn, which is measured.
  */
 import { invariant, RecordTooLargeError } from "../../errors.ts";
 import type { Bus } from "./bus.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";
-import { Collection } from "./collection.ts";
-import { Fifo } from "./fifo.ts";
+import type { ControlFrame, RecordsFrame } from "./frame.ts";
 import {
-  type CheckpointFrame,
-  type ControlFrame,
-  type Frame,
-  type InFlightRecords,
-  isCheckpointFrame,
-  type RecordsFrame,
-} from "./frame.ts";
-import {
-  countOf,
-  decodeControl,
   decodeGrant,
-  decodePiece,
-  decodeRecords,
   encodeControl,
-  encodeEcho,
-  encodeGrant,
   encodeHello,
   encodePieces,
   encodeTotal,
   FrameEncoder,
-  kindOf,
   MESSAGE,
   sequenceOf,
 } from "./frame-codec.ts";
+import { RemoteInput } from "./remote-input.ts";
 import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from "./remote-line.ts";
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
@@ -61,7 +43,6 @@ export const NO_REMOTE_WINDOW: RemoteWindow = {
   bytesMax: Number.POSITIVE_INFINITY,
 };
 
-export const FRAME_MISSING_MS = 2000;
 const HELLO_FIRST_MS = 25;
 const HELLO_EVERY_MS = 250;
 
@@ -78,7 +59,7 @@ export function createRemoteOutput(options: RemoteChannelOptions): OutputChannel
 }
 
 export function createRemoteInput(options: RemoteChannelOptions): InputChannel {
-  return new RemoteInput(options);
+  return new RemoteInput({ ...options, window: options.window ?? DEFAULT_REMOTE_WINDOW });
 }
 
 class RemoteOutput implements OutputChannel {
@@ -242,200 +223,5 @@ class RemoteOutput implements OutputChannel {
     this.#framesTaken = framesTaken;
     this.#bytesTaken = bytesTaken;
     if (!hadRoom && this.hasRoom()) this.#wake?.();
-  }
-}
-
-class RemoteInput implements InputChannel {
-  readonly #line: Line;
-  readonly #bus: Bus;
-  readonly #timers: Timers;
-  readonly #window: RemoteWindow;
-  readonly #creditSubject: string;
-  readonly #messages = new Fifo<Uint8Array>();
-  readonly #collection = new Collection();
-  /** The pieces of the records message that has begun to arrive. */
-  #pieces: Uint8Array[] = [];
-  /** The first of `#messages`, decoded. */
-  #first: Frame | undefined;
-  #lastSequence = 0;
-  #waitingRecords = 0;
-  #framesTaken = 0;
-  #bytesTaken = 0;
-  #framesGranted = 0;
-  #bytesGranted = 0;
-  #cancelMissing: (() => void) | undefined;
-  #wake: (() => void) | undefined;
-  #heard: ((frame: CheckpointFrame) => void) | undefined;
-
-  constructor(options: RemoteChannelOptions) {
-    this.#bus = options.bus;
-    this.#timers = options.timers;
-    this.#window = options.window ?? DEFAULT_REMOTE_WINDOW;
-    this.#creditSubject = options.subjects.credit;
-    this.#line = new Line(options, options.subjects.data, {
-      receive: (kind, message) => this.#receive(kind, message),
-      announce: () => this.#announce(),
-      stopped: () => this.#stopped(),
-    });
-  }
-
-  get waitingRecords(): number {
-    return this.#waitingRecords;
-  }
-
-  peek(): Frame | undefined {
-    if (this.#first === undefined) {
-      const message = this.#messages.first();
-      if (message === undefined) return undefined;
-      this.#first = this.#decode(message);
-    }
-    return this.#first;
-  }
-
-  take(): Frame | undefined {
-    const frame = this.peek();
-    if (frame === undefined) return undefined;
-    const message = this.#messages.shift()!;
-    this.#first = undefined;
-    if (frame.kind === "records") {
-      this.#waitingRecords -= frame.values.length;
-      this.#framesTaken++;
-      this.#bytesTaken += message.length;
-      if (
-        (this.#framesTaken - this.#framesGranted) * 4 >= this.#window.framesMax ||
-        (this.#bytesTaken - this.#bytesGranted) * 4 >= this.#window.bytesMax
-      ) {
-        this.#announce();
-      }
-    }
-    return frame;
-  }
-
-  onFrame(wake: () => void): void {
-    this.#wake = wake;
-  }
-
-  onArrival(heard: (frame: CheckpointFrame) => void): void {
-    this.#heard = heard;
-  }
-
-  collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void {
-    this.#collection.begin(checkpointId, collect);
-    for (const message of this.#messages) {
-      this.#pass(message);
-      if (!this.#collection.open) return;
-    }
-  }
-
-  stopCollecting(): void {
-    this.#collection.end();
-  }
-
-  close(): void {
-    this.#line.close();
-  }
-
-  #receive(kind: number, message: Uint8Array): boolean {
-    switch (kind) {
-      case MESSAGE.records:
-      case MESSAGE.piece:
-      case MESSAGE.barrier:
-      case MESSAGE.cancelMarker:
-      case MESSAGE.endOfData:
-      case MESSAGE.round:
-        this.#arrived(message);
-        return true;
-      case MESSAGE.hello:
-        this.#bus.publish(this.#creditSubject, encodeEcho());
-        return true;
-      case MESSAGE.total:
-        this.#expect(sequenceOf(message));
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  #announce(): void {
-    this.#framesGranted = this.#framesTaken;
-    this.#bytesGranted = this.#bytesTaken;
-    this.#bus.publish(
-      this.#creditSubject,
-      encodeGrant(this.#lastSequence, this.#framesTaken, this.#bytesTaken),
-    );
-  }
-
-  #stopped(): void {
-    this.#cancelMissing?.();
-    this.#messages.clear();
-    this.#pieces = [];
-    this.#waitingRecords = 0;
-    this.#collection.end();
-    this.#first = undefined;
-    this.#wake = undefined;
-    this.#heard = undefined;
-  }
-
-  #arrived(message: Uint8Array): void {
-    const sequence = sequenceOf(message);
-    if (sequence <= this.#lastSequence) return;
-    const next = this.#lastSequence + 1;
-    if (sequence !== next) {
-      this.#line.fail(`frames ${next} to ${sequence - 1} were lost`);
-      return;
-    }
-    this.#lastSequence = sequence;
-    if (kindOf(message) !== MESSAGE.piece) {
-      this.#deliver(message);
-      return;
-    }
-    const { content, last } = decodePiece(message);
-    this.#pieces.push(content);
-    if (!last) return;
-    const whole = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    this.#deliver(whole);
-  }
-
-  #deliver(message: Uint8Array): void {
-    const reached = this.#pass(message);
-    if (kindOf(message) === MESSAGE.records) this.#waitingRecords += countOf(message);
-    this.#messages.push(message);
-    if (reached !== undefined) this.#heard?.(reached);
-    if (this.#messages.length === 1) this.#wake?.();
-  }
-
-  /** Gives the message to the collection of records; answers the barrier or marker that it is, if it is one. */
-  #pass(message: Uint8Array): CheckpointFrame | undefined {
-    if (kindOf(message) === MESSAGE.records) {
-      this.#collection.records(message);
-      return undefined;
-    }
-    const frame = this.#decode(message);
-    if (frame === undefined || !isCheckpointFrame(frame)) return undefined;
-    this.#collection.reached(frame);
-    return frame;
-  }
-
-  #decode(message: Uint8Array): Frame | undefined {
-    try {
-      return kindOf(message) === MESSAGE.records ? decodeRecords(message) : decodeControl(message);
-    } catch (error) {
-      this.#line.fail(`frame ${sequenceOf(message)} cannot be decoded`, error);
-      return undefined;
-    }
-  }
-
-  /** Messages of one subject come in order, so what was sent before this total has arrived or is lost. */
-  #expect(lastSent: number): void {
-    if (lastSent <= this.#lastSequence || this.#cancelMissing !== undefined) return;
-    this.#cancelMissing = this.#timers.after(FRAME_MISSING_MS, () => {
-      this.#cancelMissing = undefined;
-      if (this.#lastSequence < lastSent) {
-        this.#line.fail(
-          `frames ${this.#lastSequence + 1} to ${lastSent} are missing for ${FRAME_MISSING_MS} ms`,
-        );
-      }
-    });
   }
 }

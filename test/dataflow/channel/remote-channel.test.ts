@@ -2,11 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Frame } from "../../../src/dataflow/channel/frame.ts";
 import { kindOf, MESSAGE } from "../../../src/dataflow/channel/frame-codec.ts";
-import {
-  createRemoteInput,
-  createRemoteOutput,
-  FRAME_MISSING_MS,
-} from "../../../src/dataflow/channel/remote-channel.ts";
+import { createRemoteInput, createRemoteOutput } from "../../../src/dataflow/channel/remote-channel.ts";
+import { FRAME_MISSING_MS } from "../../../src/dataflow/channel/remote-input.ts";
 import { ANNOUNCE_EVERY_MS, type RemoteWindow } from "../../../src/dataflow/channel/remote-line.ts";
 import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
 import { ChannelError } from "../../../src/errors.ts";

@@ -19,20 +19,20 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a gap in a channel is not noticed",
-    file: "src/dataflow/channel/remote-channel.ts",
+    file: "src/dataflow/channel/remote-input.ts",
     find: "if (sequence !== next) {",
     replace: "if (sequence < next) {",
   },
   {
     name: "a frame that comes again is taken again",
-    file: "src/dataflow/channel/remote-channel.ts",
+    file: "src/dataflow/channel/remote-input.ts",
     find: "if (sequence <= this.#lastSequence) return;",
     replace:
       "if (sequence < this.#lastSequence) return;\n    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);",
   },
   {
     name: "credit is granted twice",
-    file: "src/dataflow/channel/remote-channel.ts",
+    file: "src/dataflow/channel/remote-input.ts",
     find: "this.#framesTaken++;",
     replace: "this.#framesTaken += 2;",
   },
