@@ -59,8 +59,8 @@ function heldPace({ count, ratePerSecond = count, parallelism = 2 }: CountingJob
 }
 
 /**
- * Of the first `count` numbers, each is there exactly once, and the counts of each key are 1, 2, 3, … without a gap:
- * the state went on where it was.
+ * Checks that each of the first `count` numbers is there exactly once, and that the counts of each key are 1, 2, 3, …
+ * without a gap: the state went on where it was.
  * @returns what is wrong; empty when nothing is
  */
 export function wrongCounts(lines: readonly string[], count: number): string[] {

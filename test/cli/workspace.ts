@@ -21,7 +21,9 @@ export interface Ended {
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** As a shell starts it: a signal to `-pid` reaches it and whatever it left in its group. */
+  /**
+   * true: the command is started as a shell starts it: a signal to `-pid` reaches it and whatever it left in its group.
+   */
   readonly ownGroup?: boolean;
   /** Descriptors in the place of the pipes that the test reads. */
   readonly stdout?: number;
@@ -93,7 +95,7 @@ export class Workspace {
     this.dir = dir;
   }
 
-  /** With `tidemark` installed beside the jobs, as `npm install` would. */
+  /** A workspace with `tidemark` installed beside the jobs, as `npm install` would. */
   static async create(): Promise<Workspace> {
     const workspace = new Workspace(realpathSync(await mkdtemp(join(tmpdir(), "tidemark-cli-"))));
     mkdirSync(workspace.path("node_modules"));

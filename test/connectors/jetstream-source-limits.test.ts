@@ -85,7 +85,7 @@ async function filled(config: object = {}): Promise<void> {
     ...(config as Partial<StreamConfig>),
   });
   const js = jetstream(connection);
-  // An interest stream keeps what somebody waits for.
+  // An interest stream keeps what a consumer waits for.
   if ("retention" in config) await manager.consumers.add(stream, other);
   await Promise.all(range(1, TOTAL).map((n) => js.publish(`${stream}.${n % 2}`, JSON.stringify({ n }))));
 }
@@ -172,7 +172,7 @@ test("an interest stream needs both consumers of a split", async () => {
   await expect(sourceOf().discover(environment())).rejects.toThrow(/reading 1 splits needs 2/);
 });
 
-test("a consumer of somebody else that takes the only place is a trouble until it is gone", async () => {
+test("a consumer of another client that takes the only place is a trouble until it is gone", async () => {
   await filled({ max_consumers: 1 });
   await manager.consumers.add(stream, other);
   const opening = open();

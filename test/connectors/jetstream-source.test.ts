@@ -12,7 +12,7 @@ import { Troubles } from "../../src/observe/troubles.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { until } from "../support/until.ts";
 
-/** Of a split of which everything up to `read` was given out. */
+/** The position of a split of which everything up to `read` was given out. */
 const at = (read: number) => ({ read, accounted: read, skipped: { ranges: 0, sequences: 0 } });
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const warnings: string[] = [];
@@ -272,7 +272,7 @@ describe("reading", () => {
     for (const enough of [1, 7, 250, 3, 600, Number.POSITIVE_INFINITY]) {
       const reader = await openAll(source, positions);
       all.push(...(await read(reader, enough, 13)).map(({ n }) => n));
-      // As it comes back from a checkpoint.
+      // The positions as they come back from a checkpoint.
       positions = JSON.parse(JSON.stringify(reader.snapshot()));
       await reader.close();
     }
@@ -427,7 +427,7 @@ describe("progress", () => {
     expect((await read(second, 70)).map(({ n }) => n)).toEqual(range(51, 120));
   });
 
-  test("an interest stream that dropped messages while the progress consumer was away has lost input, whoever asks next", async () => {
+  test("an interest stream that dropped messages while the progress consumer was away has lost input, whichever generation asks next", async () => {
     await makeStream(0, { retention: "interest" });
     const source = jetstreamSource<{ n: number }>({ stream: "LINES", subjects: ["lines.1"] });
     const [split] = await source.discover(environment());

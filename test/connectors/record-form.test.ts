@@ -54,7 +54,7 @@ describe("a record is refused whose", () => {
     const form = formOf(shape);
     expect(() => form.prepare(value)).toThrow(RecordRefusedError);
     expect(() => form.prepare(value)).toThrow(message);
-    // A rejection that nobody handles would end the process, here as in a worker.
+    // A rejection that is not handled would end the process, here as in a worker.
     await new Promise((resolve) => setImmediate(resolve));
   });
 

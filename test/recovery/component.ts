@@ -32,7 +32,7 @@ export type ComponentRequest =
       readonly start: "coordinator" | "worker";
       readonly id: string;
       readonly place: Place;
-      /** Of a worker. Default 1. */
+      /** The slots of a worker. Default 1. */
       readonly slots?: number | undefined;
       readonly fault?: { readonly spec: FaultSpec; readonly hitFile: string } | undefined;
     }

@@ -21,7 +21,7 @@ export interface CrashOutcome {
   /** How many of the crash points were reached. */
   readonly hits: number;
   readonly generations: number;
-  /** As the job record tells them. */
+  /** The failures as the job record tells them. */
   readonly failures: string;
   readonly problems: readonly string[];
 }
@@ -43,12 +43,12 @@ export interface CrashCase {
 const RECORDS = 1200;
 const KEYS = 24;
 const SPLITS = 2;
-/** Of each generation, with records in each: what the latest crash points need, and some. */
+/** The least checkpoints of each generation, with records in each: what the latest crash points need, and some. */
 const CHECKPOINTS_MIN = 8;
 const OFTEN = { everyMs: 10 };
-/** Of timeouts of the engine that would heal a stuck job behind the back of the test. */
+/** The length of timeouts of the engine that would heal a stuck job behind the back of the test. */
 const NEVER_MS = 3_600_000;
-/** Of a worker that sleeps: nothing but the heartbeat tells. */
+/** The time in which a worker that sleeps is noticed: nothing but the heartbeat tells. */
 const SLEEP_NOTICED_MS = 3000;
 
 /** What the cases of one test file share: a server with the input, and a process for everything that is not killed. */
@@ -125,7 +125,9 @@ export class CrashBench {
     }
   }
 
-  /** A worker dies after subtasks were placed on it and before anybody was told: the record is written that slowly. */
+  /**
+   * A worker dies after subtasks were placed on it and before any worker was told: the record is written that slowly.
+   */
   async runPlacedOnTheDead(): Promise<CrashOutcome> {
     const number = ++this.#cases;
     const place = this.#placeOf(number);

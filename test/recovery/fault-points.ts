@@ -7,7 +7,7 @@
  * - "lost": it is done, and the answer is lost. The process lives.
  * - "never": it is not done, and no answer comes. The process lives.
  * - "late": it is done a second late.
- * - "asleep": the process stops (SIGSTOP) when it is about to do it, and does it when somebody lets it go on: a zombie.
+ * - "asleep": the process stops (SIGSTOP) when it is about to do it, and does it when the test lets it go on: a zombie.
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -21,7 +21,10 @@ const SPLITS = 4;
 let server: TestServer;
 let cluster: TestCluster;
 let directory: string;
-/** Of the processes. Without more, one that is gone is noticed, and one that is slow is not taken for dead. */
+/**
+ * The environment of the processes. If it is empty, a process that is gone is noticed, and a slow one is not taken for
+ * dead.
+ */
 const environment: Record<string, string> = {};
 
 beforeEach(async () => {

@@ -17,7 +17,7 @@ import { patientSignal } from "../support/suite/patience.ts";
 
 const KEYS = 500;
 const BALLAST_BYTES = 100_000;
-/** Of a slow server: most of the state within the timeout, never all of it. */
+/** The pace of a slow server: most of the state within the timeout, never all of it. */
 const SLOW_BYTES_PER_MS = 10_000;
 
 const JOB = `import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
@@ -72,11 +72,11 @@ afterEach(async () => {
 
 interface Place {
   readonly flags: readonly string[];
-  /** Of a worker. */
+  /** The server's address for a worker. */
   readonly url: () => string;
   readonly environment: () => Readonly<Record<string, string>>;
   readonly slow: (isSlow: boolean) => void;
-  /** As whoever runs the storage sees it. */
+  /** The size as the operator of the storage sees it. */
   readonly bytes: () => Promise<number>;
 }
 

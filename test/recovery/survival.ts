@@ -27,7 +27,7 @@ function detailsOf([, , more]: Row): string {
   return companion === undefined ? number : `${number}, while ${companion.when} "${companion.point}"`;
 }
 
-/** For the tests of one file. `bench()` is there while they run. */
+/** A bench for the tests of one file. `bench()` is there while they run. */
 export function useBench(): () => CrashBench {
   let server: TestServer | undefined;
   let nats: NatsEnvironment | undefined;

@@ -424,9 +424,9 @@ describe("timers and holds", () => {
     expect(log).toEqual(["first", "second", "told"]);
   });
 
-  // Known fault of the host: nobody observes the errors of the XState actor, so XState throws them once more from a
+  // Known fault of the host: it does not observe the errors of the XState actor, so XState throws them once more from a
   // timer of its own, which ends the process behind the back of `onCrash`.
-  it("a machine that throws is told to onCrash and to nobody else", () => {
+  it("a machine that throws is told to onCrash and nowhere else", () => {
     const rethrown = vi.spyOn(globalThis, "setTimeout").mockImplementation((() => 0) as never);
     const { host, crashes, define } = world();
     host.start(define("a"));

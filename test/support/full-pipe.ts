@@ -1,11 +1,11 @@
-/** A pipe that is full and that nobody reads, until the test does. */
+/** A pipe that is full and that is not read until the test reads it. */
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 
 const FILLING = "#";
 
 export class FullPipe {
-  /** For the process that is to write. */
+  /** The end for the process that is to write. */
   readonly writeEnd: number;
   readonly #readEnd: number;
   #taken = "";

@@ -10,7 +10,7 @@ import type {
 } from "../../machines/protocol.ts";
 import { keyGroupRangeOf } from "../../src/state/key-groups.ts";
 
-/** As a job without options has it, but with an interval. */
+/** The configuration of a job without options, but with an interval. */
 export function checkpointingConfig(some: Partial<CheckpointingConfig> = {}): CheckpointingConfig {
   return {
     mode: "exactly-once",

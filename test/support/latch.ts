@@ -1,4 +1,4 @@
-/** Holds whoever waits for it until it is opened. */
+/** Holds all code that waits for it until it is opened. */
 export interface Latch {
   readonly opened: Promise<void>;
   readonly open: () => void;

@@ -24,7 +24,7 @@ export class ManualClock implements Clock {
     return this.#elapsedMs;
   }
 
-  /** Somebody corrects the wall clock; no time passes. */
+  /** The wall clock is corrected; no time passes. */
   setBack(ms: number): void {
     this.#startMs -= ms;
   }

@@ -48,20 +48,22 @@ const WORDS = 500;
 export interface WorldOptions {
   readonly drop?: (subject: string) => boolean;
   readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
-  /** Of checkpoints. Default 50 ms. */
+  /** The interval of checkpoints. Default 50 ms. */
   readonly interval?: string;
   readonly readyTimeout?: string;
-  /** Of jobs with loops. */
+  /** The setting of jobs with loops. */
   readonly iterations?: CheckpointingConfig["iterations"];
   /** Instead of what the options above come to. */
   readonly checkpointing?: Partial<CheckpointingConfig>;
-  /** Of each subtask of `paced` sources: the input lasts for so many checkpoints at least. Default: no limit. */
+  /**
+   * The most for each subtask of `paced` sources: the input lasts for so many checkpoints at least. Default: no limit.
+   */
   readonly recordsPerCheckpoint?: number;
   /** Whether the input ends where it is when the job is submitted. Default true. */
   readonly bounded?: boolean;
 }
 
-/** Of job "words". */
+/** A request to job "words". */
 export const snapshotRequest = (
   some: Pick<SnapshotRequest, "request" | "kind"> & Partial<SnapshotRequest>,
 ): SnapshotRequest => {
@@ -85,7 +87,7 @@ export class MemoryWorld {
   readonly #prepared;
   readonly #subjects = createSubjects();
   #ids = 0;
-  /** Of Node, about this process: listeners that are left behind. */
+  /** The warnings of Node about this process: listeners that are left behind. */
   readonly #warnings: string[] = [];
   readonly #warned = ({ name, message }: Error) => {
     if (name === "MaxListenersExceededWarning") this.#warnings.push(message);
@@ -94,7 +96,7 @@ export class MemoryWorld {
   readonly #checkpointing: Partial<CheckpointingConfig>;
   readonly bounded: boolean;
   readonly #recordsPerCheckpoint: number | undefined;
-  /** Of savepoints, whatever their root. */
+  /** The storage of savepoints, whatever their root. */
   readonly savepoints = new MemoryStorage();
   /** Told of each event that any process publishes. */
   onEvent: (event: FeedEvent) => void = () => {};
@@ -127,7 +129,7 @@ export class MemoryWorld {
       (builder) => build(builder, this),
     );
     const overrides = {
-      // A worker that is cut off is noticed because nobody answers for it.
+      // A worker that is cut off is noticed because no process answers for it.
       flags: { "heartbeat.pingInterval": 20, "heartbeat.timeout": "1 h" },
     };
     this.#prepared = prepareSubmission({ job, code: NO_PROJECT }, overrides);
@@ -145,7 +147,7 @@ export class MemoryWorld {
     for (let i = 0; i < records; i++) this.logs[i % 2]!.append(`w${(i * 7919) % WORDS}`);
   }
 
-  /** As what a process shares, over a connection of its own. */
+  /** What a process shares, over a connection of its own. */
   #process(bus: MemoryBus) {
     const id = `p${++this.#ids}`;
     const deleting = delayed(this.storage, "delete", () => this.beforeDelete());
@@ -252,7 +254,7 @@ export class MemoryWorld {
     await this.client(undefined, session).submit(await this.#submission(), false, restore);
   }
 
-  /** Of a job of this name. */
+  /** Rehearses the restore of a job of this name. */
   async rehearse(job: string, restore: RestoreRequest): Promise<void> {
     await this.client().rehearse({ ...(await this.#submission()), job }, false, restore);
   }

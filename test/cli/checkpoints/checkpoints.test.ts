@@ -312,7 +312,8 @@ describe.each(ways)("$title", ({ directory }) => {
 
     const dry = await checkpoints("gc", JOB, "--dry-run");
     expect(dry).toMatchObject({ code: 0, stdout: `1 object would be deleted, 7 B\n  ${old}\n` });
-    // As of a worker that was killed in the middle of an upload: neither listed nor readable, but it takes room.
+    // The object of a worker that was killed in the middle of an upload: neither listed nor readable, but it takes
+    // room.
     const half = objectNames.state({ ...at, generation: 2, checkpointId: 6, subtask: "count/1", part: 0 });
     async function* endless() {
       yield new Uint8Array(700_000);

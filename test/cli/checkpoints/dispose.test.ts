@@ -43,7 +43,7 @@ const write = async (record: JobRecord) => {
   await records.compareAndSet(jobKey(JOB), encodeRecord(record), found?.revision ?? 0);
 };
 
-/** With two retained checkpoints and one object that nothing names. */
+/** A job with two retained checkpoints and one object that nothing names. */
 async function stored(status: JobStatus, some: Partial<JobRecord> = {}) {
   const base = jobRecord({
     job: JOB,
@@ -136,7 +136,7 @@ describe("where no coordinator leads", () => {
     }
   });
 
-  test("also where a stream captures its subject, or somebody listens or answers there (P52)", async () => {
+  test("also where a stream captures its subject, or a foreign process listens or answers there (P52)", async () => {
     const { connection } = cluster.nats;
     const manager = await jetstreamManager(connection);
     const strangers: Readonly<Record<string, () => Promise<() => unknown>>> = {

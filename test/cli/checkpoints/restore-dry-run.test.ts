@@ -188,5 +188,5 @@ test("each refusal in the same words with the same code, and nothing is made or 
 const storageIn = (directory: string) =>
   `checkpointing: { interval: "200ms", storage: "filesystem", directory: ${JSON.stringify(directory)} }`;
 
-/** Without the call of the operating system that failed, and the name of what was to be written. */
+/** The text without the call of the operating system that failed, and without the name of what was to be written. */
 const ourWords = (text: string) => text.replace(/: E[A-Z]+: .*/, "").replace(/writing "[^"]*"/, "writing");

@@ -49,7 +49,7 @@ describe("a checkpoint that is let go while it is read", () => {
     ]);
   });
 
-  it("is told when checkpoints go faster than anybody can read them", async () => {
+  it("is told when checkpoints go faster than a command can read them", async () => {
     let last = 0;
     const looking = whileRetained(
       async () => record([{ ...(await checkpoint(99)), checkpointId: ++last }]),

@@ -1,4 +1,6 @@
-/** Whoever only looks for a savepoint makes no directory and no bucket; whoever writes one makes both. */
+/**
+ * A process that only looks for a savepoint makes no directory and no bucket; one that writes a savepoint makes both.
+ */
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { disposeSavepoint, type OpenStorage, readSavepoint } from "../../../src/checkpoint/savepoint.ts";
@@ -30,10 +32,10 @@ const streams = async () => {
   return names;
 };
 
-test.each(["a command", "a coordinator"])("%s", async (who) => {
-  const prefix = who.replace(" ", "");
+test.each(["a command", "a coordinator"])("%s", async (looker) => {
+  const prefix = looker.replace(" ", "");
   const openStorage: OpenStorage =
-    who === "a command"
+    looker === "a command"
       ? viewCluster(nats, { prefix }).openStorage
       : (await openCluster(nats, { prefix })).openStorage;
   const directory = workspace.path(`${prefix}-nowhere`);

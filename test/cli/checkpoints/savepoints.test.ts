@@ -188,18 +188,18 @@ test("a retained checkpoint of a canceled job can be restored", async () => {
   expect(wrongCounts(lines(), COUNT)).toEqual([]);
 });
 
-describe("the leading coordinator is killed while somebody waits, and another one stands by", () => {
-  /** As soon as the feed tells of this effect, or the leader of somebody who waits for his savepoint. */
+describe("the leading coordinator is killed while a client waits, and another one stands by", () => {
+  /** Kills as soon as the feed tells of this effect, or the leader of a client that waits for its savepoint. */
   async function killAt(moment: string, leader: Command): Promise<void> {
     if (moment === "request")
-      await comesTo(({ unansweredRequests }) => unansweredRequests > 0, "somebody waits");
+      await comesTo(({ unansweredRequests }) => unansweredRequests > 0, "a client waits");
     else
       await new Promise<void>((resolve) => {
         let isAskedFor = false;
         const subscription = cluster.nats.connection.subscribe(cluster.subjects.events("counting"), {
           callback: (_, message) => {
             const { effects } = message.json<FeedEvent>();
-            // Also of the stop: periodic checkpoints have none.
+            // The stop has this effect, too: periodic checkpoints have none.
             isAskedFor ||= effects.includes("store.savepoint");
             if (!isAskedFor || !effects.includes(moment)) return;
             subscription.unsubscribe();
@@ -210,7 +210,7 @@ describe("the leading coordinator is killed while somebody waits, and another on
     leader.kill("SIGKILL");
   }
 
-  /** Two coordinators, and a job that is far from its end. Answers who leads. */
+  /** Two coordinators, and a job that is far from its end. Answers the one that leads. */
   async function startedWithStandby(): Promise<Command> {
     const [leader] = parts;
     await leader!.says("leading");

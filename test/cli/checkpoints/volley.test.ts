@@ -15,7 +15,7 @@ import { type Command, until, type Workspace } from "../workspace.ts";
 
 const COUNT = 40_000;
 const CLIENTS = 300;
-/** As many savepoints as are taken at a time (G6), and a checkpoint of the interval. */
+/** The savepoints that are taken at a time (G6), and a checkpoint of the interval. */
 const PENDING_MAX = 9;
 
 const shared = new SharedServer("volley");

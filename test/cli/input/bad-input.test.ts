@@ -108,7 +108,7 @@ const cases: readonly Case[] = [
     says: ["rnu", "Did you mean run?", "tidemark --help"],
   },
   {
-    title: "an option nobody knows",
+    title: "an option that does not exist",
     args: () => ["status", "--colour=red"],
     code: USAGE,
     says: ["--colour=red"],
@@ -139,7 +139,7 @@ const cases: readonly Case[] = [
     says: ["--workers", "at least 1"],
   },
   {
-    title: "a log level nobody knows",
+    title: "a log level that does not exist",
     args: () => ["run", "good.mjs", "--log-level", "loud"],
     code: USAGE,
     says: ["loud", "debug, info"],

@@ -1,4 +1,4 @@
-/** Where options come from: config files, `config print`, and a checkpoint storage that is the same for all. */
+/** The origins of options: config files, `config print`, and a checkpoint storage that is the same for all. */
 import { existsSync, mkdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
@@ -177,7 +177,7 @@ describe("a coordinator", () => {
       `job counting asks for checkpoints in directory ${workspace.path("elsewhere")}, but this coordinator keeps them in ` +
         `directory ${workspace.path("cluster")}`,
     );
-    // Who asks for none takes what there is.
+    // A job that asks for no storage takes what there is.
     expect(await workspace.run(here("submit", "job.mjs"))).toMatchObject({ code: 0, stderr: "" });
     coordinator.kill("SIGTERM");
     expect(await coordinator.ended).toMatchObject({ code: 0 });

@@ -85,7 +85,7 @@ export default defineJob("counts", { checkpointing: { interval: "100ms" } }, (jo
   expect(stopped.stderr).toContain("tidemark run FILE --skip-gaps in");
   expect(stopped.stderr).toContain("Its state is kept");
 
-  // Who has to decide sees how far the job has come.
+  // The user, who has to decide, sees how far the job has come.
   const described = await workspace.run(onServer("describe", "counts"));
   expect(described.stdout).toMatch(/input of in +1 split of stream IN: all\n/);
   expect(described.stdout).toContain('the job stops in front of it, with its state (gaps: "fail"');
@@ -197,7 +197,7 @@ export default defineJob("ring", { checkpointing: { interval: "100ms" } }, (job)
       stderr: expect.stringMatching(own),
     });
   }
-  // Where it depends on the records it is said; what is bounded, apart or wanted is no loop.
+  // If it depends on the records the user is told; what is bounded, apart or wanted is no loop.
   job('subjects: ["ring.a"]', "(it) => it");
   const warned = workspace.start(onServer("run", "job.mjs"));
   await warned.says(

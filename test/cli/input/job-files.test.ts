@@ -96,7 +96,7 @@ describe("describing it and handing it in", () => {
     for (const [command, { code, stdout, stderr }] of Object.entries(said)) {
       const others = stderr.replaceAll(/^tidemark: warning: .*\n/gm, "");
       expect({ command, code, stdout, stderr: others }).toEqual({ command, ...calm[command] });
-      // The one that asks nobody may end before a timer fires.
+      // The command that asks no other process may end before a timer fires.
       if (command === "print") continue;
       const warnings = stderr.match(/^tidemark: warning: .*$/gm) ?? [];
       expect([command, warnings.sort()]).toEqual([

@@ -1,4 +1,6 @@
-/** A job whose streams are not there: each is named with the command that makes it, and who can wait waits. */
+/**
+ * A job whose streams are not there: each is named with the command that makes it, and a process that can wait waits.
+ */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";

@@ -75,7 +75,7 @@ interface Line extends Request {
   readonly keptBy: number;
 }
 
-/** As its line has it. */
+/** A request as its line has it. */
 interface Request {
   readonly way: string;
   readonly kind: string;
@@ -107,7 +107,7 @@ const bothHaveAll = () =>
     () => `${published.length} lines of both jobs; there are ${jobs.map((job) => lines(job).length)}`,
   );
 
-/** Where and why the job has failed, once it has: the sentence that holds `words`. */
+/** The place and reason of the job's failure, once it has failed: the sentence that holds `words`. */
 async function refusalOf(job: Job, words: string): Promise<string> {
   let sentences: string[] = [];
   await until(

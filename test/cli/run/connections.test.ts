@@ -1,4 +1,7 @@
-/** `tidemark run --server` with every way a server may ask who we are; secrets stay out of process list and output. */
+/**
+ * `tidemark run --server` with every way a server may ask for our identity; secrets stay out of process list and
+ * output.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -106,7 +109,7 @@ test.each(ways)("$title", ({ configuration, args, env }) =>
   }),
 );
 
-test("a server whose certificate nobody vouches for", () =>
+test("a server whose certificate no authority vouches for", () =>
   withServer(`tls { cert_file: "${file("cert.pem")}", key_file: "${file("key.pem")}" }`, async (server) => {
     const workspace = await Workspace.create();
     try {

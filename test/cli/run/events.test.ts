@@ -135,7 +135,7 @@ describe("the outsider is not blind", () => {
   const ended = (generation = 1) =>
     at({ role: "job", id: "job", generation, event: "record.stored", from: "ending", to: "ended" });
 
-  test("a transaction whose checkpoint died with its worker is nobody's to commit", () => {
+  test("a transaction whose checkpoint died with its worker is not committed", () => {
     const events = [decided(1), prepared(2), restored(1, 2), decided(3, 2), ended(2)];
     expect(outsidersView(events).wrong).toEqual([]);
   });
@@ -157,7 +157,7 @@ describe("the outsider is not blind", () => {
 
   test.each([
     [
-      "a transaction that is decided, by a leader that could not say so, and that nobody commits",
+      "a transaction that is decided, by a leader that could not say so, and that no sink commits",
       [decided(1), prepared(2), restored(2, 2), decided(3, 2), ended(2)],
       /x@2 of s\/0 was decided and never committed/,
     ],
@@ -181,7 +181,7 @@ describe("the outsider is not blind", () => {
     ],
     ["a generation that goes back", [decided(1, 2), due(1, 1)], /generation 1/],
     [
-      "a decided checkpoint that nobody commits",
+      "a decided checkpoint that no sink commits",
       [prepared(1), decided(1), ended()],
       /x@1 of s\/0 was decided and never committed/,
     ],

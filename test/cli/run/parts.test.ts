@@ -9,7 +9,7 @@ import { countingJob, wrongCounts } from "../jobs.ts";
 import { SharedServer } from "../servers/shared-server.ts";
 import { type Command, until, Workspace } from "../workspace.ts";
 
-/** Of a job that ends when the test lets it. */
+/** The records of a job that ends when the test lets it. */
 const COUNT = 30_000;
 const RATE = 3_000;
 
@@ -37,7 +37,7 @@ const health = async (port: number): Promise<Record<string, unknown>> => {
   const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
   return answer === undefined ? {} : ((await answer.json()) as Record<string, unknown>);
 };
-/** Without a process for each look: a loaded machine takes its time for those. */
+/** Asks without a process for each look: a loaded machine takes its time for those. */
 const report = async (): Promise<JobReport> => {
   const found = await createClient(cluster).status("counting");
   if (found === undefined) throw new Error("the job is unknown");
@@ -170,7 +170,7 @@ test("a worker with another checkpoint storage or directory is turned away; the 
     /^tidemark: worker \w+ keeps checkpoints of job counting in object store bucket/m,
   );
   expect(without.stderr).toMatch(`the coordinator keeps them in directory ${place}`);
-  // Where nobody can write, not even a superuser.
+  // A place where no user can write, not even a superuser.
   for (const role of [["coordinator"], ["worker", "job.mjs"]]) {
     const readOnly = await workspace.run(here(...role, "--checkpoint-dir", "/proc"));
     expect(readOnly.code).toBe(2);

@@ -39,7 +39,7 @@ test("a directory keeps its address, also one that --port has chosen; another di
   const again = a.start(["run", "job.mjs"]);
   expect(await urlOf(again)).toBe(`nats://127.0.0.1:${port}`);
 
-  // Nobody else gets it meanwhile, and is told who has it.
+  // No other directory gets it meanwhile, and the user is told which one has it.
   const refused = await b.run(["run", "job.mjs", "--port", String(port)]);
   expect(refused.code).toBe(3);
   expect(refused.stderr).toMatch(
@@ -52,7 +52,7 @@ test("a directory keeps its address, also one that --port has chosen; another di
   await Promise.all([suspended(again), suspended(back)]);
 });
 
-test("a port that somebody else has: who, and what to do", async () => {
+test("a port that another process has: which one, and what to do", async () => {
   const workspace = await held();
   const foreign = await startTestServer();
   const port = String(new URL(foreign.url).port);

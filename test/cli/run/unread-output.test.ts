@@ -1,4 +1,7 @@
-/** Output that its reader does not take, that finds no room, or that nobody wants any more: no command hangs or ends by it. */
+/**
+ * Output that its reader does not take, that finds no room, or that has no reader any more: no command hangs or ends by
+ * it.
+ */
 import { execFileSync, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
@@ -85,7 +88,7 @@ describe("a pipe that is full and not read", () => {
   );
 });
 
-test("logs that nobody reads, or that find no room, hold up and end neither coordinator nor worker", async () => {
+test("logs that are not read, or that find no room, hold up and end neither coordinator nor worker", async () => {
   job(true);
   const processes = [
     shared.workspace.start(here("coordinator", "--log-level", "debug"), { stderr: fullPipe("log").writeEnd }),

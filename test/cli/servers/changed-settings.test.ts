@@ -37,7 +37,7 @@ interface Change {
   readonly waits?: RegExp;
   /** "printed": the command that was printed. undefined: it cannot be taken back. */
   readonly mend?: "printed" | ((job: Job) => Promise<unknown>);
-  /** Of the job; default one that is not changed. */
+  /** The account of the job; default one that is not changed. */
   readonly account?: string;
   /** The worker is killed after the change. */
   readonly crash?: true;

@@ -3,7 +3,7 @@
  *
  * - a checkpoint begins with its `send.trigger`, is decided when it enters `committing` from `persisting.decision`, and
  *   belongs to the transactions with ids up to its own;
- * - a restored job names the checkpoint that it goes on from: that one was decided, whoever decided it;
+ * - a restored job names the checkpoint that it goes on from: that one was decided, by whichever leader;
  * - a transaction is decided by a checkpoint of the generation that prepared it, or dropped with that generation: the next
  *   one reads its records again, and its own checkpoints say nothing about it;
  * - a transaction `<sink>@<id>` of a subtask is to be committed when `commit.transaction` is among the effects.
@@ -19,7 +19,7 @@ export interface CheckpointTimes {
   decidingMs: number;
   /** Until the last sink has committed. */
   committingMs: number;
-  /** As the engine says it: from the trigger to the decision. */
+  /** The duration as the engine says it: from the trigger to the decision. */
   readonly durationMs: number;
   /** What that lies between, by the times of events around its beginning and its end. */
   readonly durationMinMs: number;
@@ -30,7 +30,7 @@ export interface OutsidersView {
   readonly wrong: readonly string[];
   readonly generations: readonly number[];
   readonly failures: readonly string[];
-  /** From each failure until the job ran again. */
+  /** The times from each failure until the job ran again. */
   readonly restartMs: readonly number[];
   /** Completed ones, in order. */
   readonly checkpoints: readonly CheckpointTimes[];
@@ -49,14 +49,14 @@ interface Detail {
   readonly status?: string;
 }
 
-/** By which generation. */
+/** A transaction that was prepared, and the generation that prepared it. */
 interface Prepared {
   readonly generation: number;
   readonly id: number;
 }
 
 interface Begun {
-  /** The last that was heard of whoever orders checkpoints. */
+  /** The last that was heard of the leader that orders checkpoints. */
   readonly orderedMs: number;
   readonly triggeredMs: number;
   acknowledgedMs: number;
@@ -89,7 +89,7 @@ export function outsidersView(events: readonly FeedEvent[]): OutsidersView {
     if (generation > (generations.at(-1) ?? 0)) generations.push(generation);
 
     if (role === "job") {
-      // What a new generation goes on from is decided, even if the one who decided it had no time to say so.
+      // What a new generation goes on from is decided, even if the leader that decided it had no time to say so.
       if (effects.includes("send.deployment")) {
         decided = Math.max(decided, detail.completed ?? 0);
         restoredFrom.set(generation, detail.completed ?? 0);

@@ -1,4 +1,4 @@
-/** How many replicas the buckets have: whoever does not say leaves those alone that are there. */
+/** How many replicas the buckets have: a user who does not say leaves those alone that are there. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { Workspace } from "../workspace.ts";

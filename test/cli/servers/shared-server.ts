@@ -15,7 +15,7 @@ export class SharedServer {
   prefix = "";
   #tests = 0;
 
-  /** For the tests of the file that is being loaded. */
+  /** A server for the tests of the file that is being loaded. */
   constructor(name: string) {
     beforeAll(async () => {
       this.server = await startTestServer();

@@ -66,7 +66,7 @@ const begin = async (): Promise<[Command, Command]> => {
   expect(await workspace.run(here("submit", "job.mjs"))).toMatchObject({ code: 0 });
   return processes;
 };
-/** To its end, and nothing is lost or doubled; it has never restarted. */
+/** The job runs to its end, and nothing is lost or doubled; it has never restarted. */
 async function endsExactly(processes: readonly Command[]): Promise<void> {
   workspace.release();
   const ended = await comesTo("its end", ({ status }) => status === "finished");

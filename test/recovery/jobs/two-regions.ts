@@ -5,7 +5,7 @@ import { patientHeartbeat } from "../../support/suite/timings.ts";
 
 export interface CopiedRecord {
   readonly split: number;
-  /** From 1, of its split. */
+  /** The number of the record in its split, from 1. */
   readonly n: number;
 }
 

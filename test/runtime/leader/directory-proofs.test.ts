@@ -141,7 +141,7 @@ test("a file that is seen late is a proof", async () => {
 });
 
 test.each(["here", "there"])(
-  "a directory that is not there at present (%s) is a trouble, and refuses nobody",
+  "a directory that is not there at present (%s) is a trouble, and no worker is refused",
   async (away) => {
     const leader = leaderOf(at("here"));
     const worker = workerIn(at("there"));

@@ -1,4 +1,4 @@
-/** What a leader answers to whoever asks for checkpoints, savepoints and stops, and what it tells its machines. */
+/** What a leader answers to clients that ask for checkpoints, savepoints and stops, and what it tells its machines. */
 import { describe, expect, it, test } from "vitest";
 import type { JobRecord, JobStatus, SavepointEntry } from "../../../machines/protocol.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../src/control/messages.ts";
@@ -13,7 +13,7 @@ class Leader {
   readonly told: string[] = [];
   readonly clock = new ManualClock();
   cancels = 0;
-  /** Of the job machine. */
+  /** The state of the job machine. */
   phase = "running.processing";
   record: JobRecord;
   readonly requests: JobRequests;
@@ -46,7 +46,7 @@ class Leader {
     return this.requests.take({ type: "job.snapshot", ...asked, [key]: value } as SnapshotRequest);
   }
 
-  /** As the record remembers it, in this life of the job unless said otherwise. */
+  /** The record remembers a savepoint, of this life of the job unless said otherwise. */
   remembers(status: JobStatus, some: Partial<SavepointEntry> = {}): void {
     const savepoint = {
       checkpointId: 12,
@@ -102,7 +102,7 @@ describe("what is asked for is handed on once", () => {
   });
 });
 
-describe("refused at once, in words, and nobody is told", () => {
+describe("refused at once, in words, and no machine is told", () => {
   test.each<[string, Then, Partial<SnapshotRequest>, JobStatus, string, RegExp]>([
     [
       "a job that has ended",
@@ -195,7 +195,7 @@ describe("refused at once, in words, and nobody is told", () => {
 });
 
 describe("the outcome", () => {
-  it("is kept for whoever asks again, also when the job has ended since", () => {
+  it("is kept for a client that asks again, also when the job has ended since", () => {
     const leader = new Leader();
     leader.ask("go-on");
     leader.requests.complete("r", 12, LOCATION);
@@ -355,7 +355,7 @@ describe("a leader that knows the savepoint from the record only", () => {
   });
 });
 
-describe("whoever is about to ask again", () => {
+describe("a client that is about to ask again", () => {
   it("is counted until it has its outcome", () => {
     const leader = new Leader();
     leader.ask("go-on", { request: "a" });
@@ -401,7 +401,7 @@ describe("whoever is about to ask again", () => {
     expect(leader.requests.unanswered).toBe(1);
   });
 
-  it("is not waited for longer because somebody has set the clock back", () => {
+  it("is not waited for longer because the clock was set back", () => {
     const leader = new Leader();
     leader.ask("go-on");
     leader.clock.advance(10_000);

@@ -61,7 +61,7 @@ describe("one job", () => {
   });
 });
 
-test("whoever stops a job whose last output cannot be committed is told what it waits for; it stays decided (P49)", async () => {
+test("a client that stops a job whose last output cannot be committed is told what it waits for; it stays decided (P49)", async () => {
   const world = new MemoryWorld({ bounded: false });
   const append = world.target.append.bind(world.target);
   world.fill(200);

@@ -1,4 +1,4 @@
-/** Who leads a job that the cluster and a `tidemark run` could both lead (P50). */
+/** Which coordinator leads a job that the cluster and a `tidemark run` could both lead (P50). */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Coordinator } from "../../../src/runtime/leader/coordinator.ts";
 import { latch } from "../../support/latch.ts";

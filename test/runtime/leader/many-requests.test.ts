@@ -6,14 +6,14 @@ import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/m
 import { patientSignal } from "../../support/suite/patience.ts";
 import { until } from "../../support/until.ts";
 
-/** As many savepoints as are taken at a time (G6). */
+/** The savepoints that are taken at a time (G6). */
 const AT_A_TIME = 8;
 const CLIENTS = 20;
 
 let world: MemoryWorld;
 let asked = 0;
 let go: () => void;
-/** Of the savepoints that the record has named as begun. */
+/** The most savepoints that the record has named as begun. */
 let most = 0;
 afterEach(() => world.close());
 
@@ -67,7 +67,7 @@ const copying = () =>
     async () => (await world.record()).begunSavepoints.length === AT_A_TIME || undefined,
   );
 
-/** Of those that are complete. */
+/** The metadata of savepoints that are complete. */
 async function metadata(): Promise<string[]> {
   const names: string[] = [];
   for await (const { name } of world.savepoints.list("")) if (name.includes("metadata")) names.push(name);

@@ -14,7 +14,7 @@ const KEY = "job.word-count";
 
 /** What becomes of the next compare-and-set: applied and answered is the rule. */
 type Fate =
-  /** It never reaches the store; nobody knows. */
+  /** It never reaches the store; the writer does not know. */
   | "lost"
   /** It is applied, and its answer is lost. */
   | "applied"
@@ -101,7 +101,7 @@ describe("the one writer of a job's record", () => {
   });
 
   const inStore = async () => parseRecord((await store.store.read(KEY))!.value, KEY, "memory");
-  /** As another process would write, whatever is there. */
+  /** Writes as another process would, whatever is there. */
   const overwrite = (some: Partial<JobRecord>) => async (memory: MemoryRecordStore) => {
     const now = (await memory.read(KEY))!;
     await memory.compareAndSet(

@@ -1,4 +1,7 @@
-/** Whoever asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails meanwhile. */
+/**
+ * A client that asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails
+ * meanwhile.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { readSavepoint, splitLocation } from "../../../src/checkpoint/savepoint.ts";
 import { MemoryLog } from "../../../src/connectors/memory-source.ts";
@@ -23,7 +26,7 @@ async function started(options: WorldOptions = {}): Promise<void> {
   await world.runs();
 }
 
-/** Within a bound: nobody waits for ever. */
+/** Takes a savepoint within a bound: no client waits for ever. */
 const takes = (then: SnapshotRequest["then"]) =>
   world
     .client()

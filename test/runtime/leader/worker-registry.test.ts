@@ -134,7 +134,7 @@ describe("life and death of a worker (P28)", () => {
     world = new World();
   });
 
-  it("is lost within a second when it dies with a ping on its way, which nobody answers for", async () => {
+  it("is lost within a second when it dies with a ping on its way, which gets no answer", async () => {
     world.register("a");
     await world.clock.pass(249);
     world.manners.set("a", "hangs");
@@ -153,7 +153,7 @@ describe("life and death of a worker (P28)", () => {
     expect(world.lost).toEqual([]);
   });
 
-  it("is lost when nobody answers to its name, twice, the second time 250 ms later", async () => {
+  it("is lost when nothing answers to its name, twice, the second time 250 ms later", async () => {
     world.register("a");
     await world.clock.pass(300);
     world.manners.set("a", "gone");
@@ -178,7 +178,7 @@ describe("life and death of a worker (P28)", () => {
     expect(world.lost).toEqual([]);
   });
 
-  it("is not declared dead by somebody whose own connection is fresh", async () => {
+  it("is not declared dead by a leader whose own connection is fresh", async () => {
     world.register("a", 1, "gone");
     world.connectedForMs = 1999;
     await world.clock.pass(10_000);
@@ -227,7 +227,7 @@ describe("life and death of a worker (P28)", () => {
     expect(world.registry.list().map(({ registration }) => registration.worker)).toEqual(["b"]);
   });
 
-  it("is nobody's concern after close", async () => {
+  it("is of no concern after close", async () => {
     world.register("a", 1, "gone");
     world.registry.close();
     await world.clock.pass(5000);

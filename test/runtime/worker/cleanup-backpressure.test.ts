@@ -25,7 +25,7 @@ test("while deletions hang none begins, and why is said; when they are through c
   );
   expect(checkpoints.hold).toMatch(/still being deleted/);
   const before = triggered();
-  // Of ten intervals: silence cannot be waited for.
+  // A pause of ten intervals: silence cannot be waited for.
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(triggered()).toBe(before);
 

@@ -104,7 +104,7 @@ describe("when one of two sources has ended", () => {
       expect(checkpoints.hold).toMatch(/some subtasks have finished.*afterTasksFinish is false/);
       expect(world.events).toContainEqual(expect.objectContaining({ hold: "some-subtasks-ended" }));
       const before = triggered();
-      // Of ten intervals: silence cannot be waited for.
+      // A pause of ten intervals: silence cannot be waited for.
       await new Promise((resolve) => setTimeout(resolve, 200));
       expect(triggered()).toBe(before);
       gate.open();

@@ -17,7 +17,9 @@ interface Walk {
   readonly steps: number;
 }
 
-/** As long as it is set each number goes round before its last step: the loop is full, however fast or slow the machine is. */
+/**
+ * While it is set each number goes round before its last step: the loop is full, however fast or slow the machine is.
+ */
 let held = false;
 
 /** @returns a number; the same one again: its step does not count */
@@ -303,7 +305,7 @@ describe("a loop on the engine", () => {
     expect(completed()).toHaveLength(1);
   });
 
-  test("records that multiply wait for nobody who waits for them", async () => {
+  test("records that multiply do not wait for a subtask that waits for them", async () => {
     await start(FILLED, { build: multiply, iterations: "exact" });
     await world.finished();
     const counts = world.target.committed.map(({ count }) => count);

@@ -19,7 +19,7 @@ test("operator and position are named, and what to do", async () => {
         .map("enlarge", (word) => ({ word, count: 1, large: word === "last" ? large : "" }), {
           parallelism: 1,
         })
-        // To both workers, in turns.
+        // The records go to both workers, in turns.
         .rebalance()
         .map("again", ({ word, count }) => ({ word, count }))
         .sink("counts", memorySink(target));

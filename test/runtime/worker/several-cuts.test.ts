@@ -20,7 +20,7 @@ const NEVER_MS = 3_600_000;
 /** State of 20 MB: takes several turns to encode. */
 const BALLAST = "x".repeat(40_000);
 
-/** As the usual job, and each key has much state: more than may wait for the storage. */
+/** The usual job, except that each key has much state: more than may wait for the storage. */
 function countWithBallast(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
   builder
     .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
@@ -92,7 +92,7 @@ const OVER = new Set<string>(["subsumed", "job-stopped"]);
 
 async function nothingDeclined(): Promise<void> {
   const report = await world.client().status("words");
-  // A newer one may be decided first, and whoever stops a job interrupts the interval's.
+  // A newer one may be decided first, and a client that stops a job interrupts the interval's.
   const failed = report?.checkpoints.failed.filter(({ reason }) => !OVER.has(reason));
   expect(failed).toEqual([]);
   expect(world.crashes).toEqual([]);

@@ -16,7 +16,7 @@ export interface InputRecord {
 
 export interface OutputRecord {
   readonly key: string;
-  /** Of the input record; of a final count: the last one's. */
+  /** The number of the input record; of a final count: the last one's. */
   readonly n: number;
   readonly count: number;
   readonly fold: number;
@@ -29,15 +29,15 @@ export interface KeyedCountOptions {
   readonly input: string;
   readonly output: string;
   readonly splits: number;
-  /** Of each source subtask. */
+  /** The rate of each source subtask. */
   readonly recordsPerSecond: number;
-  /** Of each source subtask, too: the input lasts for so many checkpoints at least. Default: no limit. */
+  /** The most for each source subtask, so that the input lasts for so many checkpoints at least. Default: no limit. */
   readonly recordsPerCheckpoint?: number;
   readonly intervalMs: number;
   readonly partMessagesMax: number;
   /** State beside the count, so that a snapshot is more than a few bytes. */
   readonly ballastBytes: number;
-  /** Of each output record: transactions above 16 KiB are staged as objects, smaller ones travel inline. */
+  /** The padding of each output record: transactions above 16 KiB are staged as objects, smaller ones travel inline. */
   readonly paddingBytes: number;
   readonly pingIntervalMs: number;
   readonly heartbeatTimeoutMs: number;

@@ -40,7 +40,7 @@ export const reduce = (
 ): OperatorDefinition =>
   defineOperator(kinds.reduce, id, { key, reduce: f as (aggregate: unknown, value: unknown) => unknown });
 
-/** With one output, to operators of the vertex by their index, and to edges. */
+/** One output, to operators of the vertex by their index, and to edges. */
 export function leadingTo(
   operator: OperatorDefinition,
   next: readonly number[],

@@ -10,7 +10,7 @@ import type { PollStatus, Source, SourceReader } from "../../../src/dataflow/sou
 const BURST_MS = 50;
 const LOOK_EVERY_MS = 20;
 
-/** Of each subtask of the source. */
+/** The pace of each subtask of the source. */
 export interface Pace {
   readonly recordsPerSecond: number;
   /** Given out between two completed checkpoints at most: the input lasts for so many. Needs an interval. Default: no limit. */

@@ -93,7 +93,7 @@ export class TestCluster {
     return (await readRecord(this.#records, this.#options.job))?.record;
   }
 
-  /** As the leader tells it. */
+  /** The report as the leader tells it. */
   report(): Promise<JobReport | undefined> {
     return this.#client.status(this.#options.job);
   }

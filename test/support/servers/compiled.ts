@@ -1,4 +1,4 @@
-/** Where the compiled tree is. Tests run from TypeScript, the processes that they kill from what `tsc -b` makes. */
+/** The place of the compiled tree. Tests run from TypeScript, the processes that they kill from what `tsc -b` makes. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -48,7 +48,7 @@ export class PartGate {
       if (isPart) this.allowed--;
       return request(subject, payload, options);
     };
-    // Of a batch whose last message is refused, so that the server does not wait for it.
+    // The last message of the batch is refused, so that the server does not wait for it.
     const send: SendCommands | undefined =
       sendCommands && ((commands) => (this.allowed === 0 ? undefined : sendCommands(commands)));
     return new NatsEnvironment(connection, diverter, send);
@@ -87,7 +87,7 @@ export class NatsWorld {
     return this.#add({ cluster, stop: () => made.stop() });
   }
 
-  /** With a slot for each of the job's subtasks. */
+  /** Starts a worker with a slot for each of the job's subtasks. */
   async startWorker(job: Job, gate?: PartGate): Promise<Component> {
     const opened = await open(this.#url, this.#prefix);
     const cluster = gate === undefined ? opened : { ...opened, nats: gate.guard(opened.nats) };
@@ -102,7 +102,7 @@ export class NatsWorld {
     return this.#add({ cluster, stop: () => made.stop() });
   }
 
-  /** As a crash does it to its peers: its connection ends first. */
+  /** Cuts a process off as a crash does: its connection ends first. */
   async cutOff(component: Component): Promise<void> {
     this.#components.delete(component);
     await component.cluster.nats.connection.close();
@@ -131,7 +131,7 @@ export class NatsWorld {
     return createClient(this.cluster, WAIT_BOUND_MS);
   }
 
-  /** Of a checkpoint, or of a savepoint into a directory. */
+  /** Asks for a checkpoint, or for a savepoint into a directory. */
   snapshot(job: string, kind: SnapshotRequest["kind"], more: Partial<SnapshotRequest> = {}) {
     // A literal with a key "then" would look like a promise to the linter.
     const [key, value] = ["then", "go-on"] as const;

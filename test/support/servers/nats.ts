@@ -47,7 +47,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   let onLine: (line: string) => void = () => {};
   const start = async (port: number) => {
     const pidFile = join(storeDir, "nats-server.pid");
-    // The last server's pid may be somebody else's by now.
+    // The last server's pid may be another process's by now.
     await rm(pidFile, { force: true });
     const watch = killWhenThisProcessEnds(pidFile);
     try {
@@ -156,8 +156,9 @@ function killWhenThisProcessEnds(pidFile: string): ChildProcess {
 }
 
 /**
- * Some time after the last stream was deleted nats-server removes the directory of all streams, if it is empty, and so pulls
- * it away under whoever creates one just then: "error creating store for stream" (stream.stop in server/stream.go).
+ * Some time after the last stream was deleted nats-server removes the directory of all streams, if it is empty, and so
+ * pulls it away under a client that creates one just then: "error creating store for stream" (stream.stop in
+ * server/stream.go).
  */
 async function keepsItsStreams(storeDir: string): Promise<void> {
   await mkdir(join(streamsOf(storeDir), "kept"), { recursive: true });

@@ -21,7 +21,7 @@ export interface ProcessExit {
   readonly processId: number;
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** false: nobody here had asked for it. */
+  /** false: the test had not asked for it. */
   readonly asked: boolean;
 }
 

@@ -6,7 +6,7 @@ import type { NatsEnvironment } from "../../../src/nats/connection/environment.t
 export interface StoredMessage {
   readonly subject: string;
   readonly sequence: number;
-  /** By the server's clock, in ms. */
+  /** The time by the server's clock, in ms. */
   readonly storedAtMs: number;
   readonly text: string;
 }
@@ -45,8 +45,8 @@ export async function readAll(nats: NatsEnvironment, stream: string): Promise<St
 }
 
 /**
- * Reads what is stored from `sequence` on, as it comes, and returns when `isOver` says so or when nothing has come for a
- * second: whoever follows a stream calls again.
+ * Reads what is stored from `sequence` on, as it comes, and returns when `isOver` says so or when nothing has come for
+ * a second: a caller that follows a stream calls again.
  */
 export async function readFrom(
   nats: NatsEnvironment,

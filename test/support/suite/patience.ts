@@ -10,7 +10,7 @@
  */
 import { cpus } from "node:os";
 
-/** As they are, whatever timers a test fakes. */
+/** The real clock, whatever timers a test fakes. */
 const elapsedMs = performance.now.bind(performance);
 
 const STILL_MS_MAX = 60_000;
@@ -62,7 +62,7 @@ export class Patience {
   }
 }
 
-/** For requests that take a signal. */
+/** The bound of requests that take a signal. */
 export function patientSignal(): AbortSignal {
   return AbortSignal.timeout(WAIT_BOUND_MS);
 }

@@ -3,7 +3,7 @@ import { type RunnerTestCase, TestRunner } from "vitest";
 import { SpareClock, TEST_BOUND_MS } from "./patience.ts";
 
 const LOOK_EVERY_MS = 1000;
-/** As it is, whatever timers a test fakes. */
+/** The real timer, whatever timers a test fakes. */
 const every = setInterval;
 
 export default class PatientRunner extends TestRunner {

@@ -7,7 +7,7 @@ import files from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** To each file. */
+/** The pace of writing to each file. */
 const BYTES_PER_MS = 5_000;
 const { SLOW_DIRECTORY: directory, SLOW_WHILE: flag } = process.env;
 

@@ -21,7 +21,7 @@ export const shortTimings: Timings = {
 };
 
 /**
- * For jobs whose test is not about heartbeats: a process that is killed, or whose connection ends, is noticed because nobody
- * answers for it, at the next ping.
+ * For jobs whose test is not about heartbeats: a process that is killed, or whose connection ends, is noticed because
+ * no process answers for it, at the next ping.
  */
 export const patientHeartbeat = { pingInterval: 50, timeout: "1 h" } as const;

@@ -37,7 +37,7 @@ class World {
   readonly storage = new MemoryStorage();
   readonly leadership = new AbortController();
   readonly warnings: string[] = [];
-  /** As it was told. */
+  /** The counts as they were told. */
   readonly cleaning: number[] = [];
   readonly reaper: ObjectReaper;
 
@@ -280,13 +280,13 @@ describe("what a savepoint copies", () => {
     const two = await world.checkpoint(2, 1);
     const three = await world.checkpoint(3, 1);
     for (const { checkpoint, manifest } of [one, two, three]) world.reaper.knowManifest(checkpoint, manifest);
-    const letGo = world.reaper.hold([staged]);
+    const release = world.reaper.hold([staged]);
     const first = retaining(1, [one.checkpoint]);
     const second = decide(first, two.checkpoint);
     world.reaper.stored(first, second);
     expect(await world.names()).toContain(staged);
     expect(await world.names()).not.toContain(stateName(1, 1));
-    letGo();
+    release();
     world.reaper.stored(second, decide(second, three.checkpoint));
     expect(await world.names()).not.toContain(staged);
   });
