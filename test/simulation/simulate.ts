@@ -5,6 +5,7 @@
  */
 import { describeError } from "../../src/errors.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
+import { coverageOf } from "./jobs/coverage.ts";
 import { withLessInput } from "./jobs/less-input.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -23,6 +24,8 @@ export interface Outcome {
   readonly crashes: number;
   readonly checkpoints: number;
   readonly recoveries: number;
+  /** Operators, edges, options and acts of the user, in words. */
+  readonly covered: readonly string[];
   /** The faults and the steps of the machines, in order. */
   readonly story: readonly StoryLine[];
   /** Every fault, and what the user did: what a replay may leave out. */
@@ -32,7 +35,6 @@ export interface Outcome {
 const STORM_MS_MAX = 40_000;
 const CALM_MS_MAX = 600_000;
 const LOOK_EVERY_MS = 200;
-const ENDED = ["finished", "failed", "canceled", "suspended", "stopped"];
 const FINDINGS_MAX = 10;
 
 /** @param edit what of the run is left; default: all that the seed decides */
@@ -50,7 +52,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
   try {
     for (let i = 0; i < world.drawn.coordinators; i++) world.start("coordinator");
     for (let i = 0; i < world.drawn.workers; i++) world.start("worker");
-    world.submit();
+    world.beginUser();
     const over = whenEnded(world);
     const stormMs = 5000 + random.next() * STORM_MS_MAX;
     storm.begin();
@@ -58,12 +60,10 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
     storm.end();
     const ended = await scheduler.run(over, CALM_MS_MAX);
     const { status, generation } = world.record ?? { status: "not submitted", generation: 1 };
-    const findings = ended
-      ? [
-          ...(status === "finished" ? [] : [`the job ended as ${status}: ${world.whyFailed()}`]),
-          ...world.verdict(),
-        ]
-      : [`the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped`, ...world.wrong];
+    const findings = [
+      ...(ended ? [] : [`the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped`]),
+      ...world.verdict(),
+    ];
     return {
       seed,
       findings: findings.slice(0, FINDINGS_MAX),
@@ -74,6 +74,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       crashes: storm.crashes,
       checkpoints: world.checkpoints,
       recoveries: Math.max(0, generation - 1),
+      covered: coverageOf(world.drawn, world.user.done),
       story: world.story,
       taken: decisions.taken,
     };
@@ -90,5 +91,5 @@ function whenEnded(world: SimulatedWorld): () => boolean {
     observer.after(LOOK_EVERY_MS, look);
   };
   look();
-  return () => world.record !== undefined && ENDED.includes(world.record.status);
+  return () => world.isOver();
 }

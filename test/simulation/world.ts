@@ -21,9 +21,10 @@ import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { buildJob } from "./jobs/building.ts";
 import type { DrawnJob, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
-import { expectedAt, findingsAt } from "./jobs/oracle.ts";
 import { pacedReader } from "./jobs/paced-reader.ts";
 import { plainSink } from "./jobs/plain-sink.ts";
+import { User } from "./jobs/user.ts";
+import { compare, verdictOf } from "./jobs/verdict.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import type { StoryLine } from "./story.ts";
 import { Network } from "./surroundings.ts";
@@ -45,7 +46,9 @@ export class SimulatedWorld {
   readonly network: Network;
   readonly store = new MemoryRecordStore();
   readonly storage = new MemoryStorage();
+  readonly savepoints = new MemoryStorage();
   readonly drawn: DrawnJob;
+  readonly user: User;
   /** What must never happen: a broken invariant, a refused worker. */
   readonly wrong: string[] = [];
   /** The faults and the steps of the machines, in order. */
@@ -75,6 +78,7 @@ export class SimulatedWorld {
       sink: (sink) => this.#sinkOf(sink),
     });
     this.#prepared = prepareSubmission({ job, code: NO_PROJECT }, {});
+    this.user = this.#newUser(scheduler.process("user"));
   }
 
   tell(line: string): void {
@@ -123,10 +127,14 @@ export class SimulatedWorld {
     process.offsetMs += ms;
   }
 
-  /** Resolves when the job's record is durable. */
-  submit(): void {
-    const process = this.scheduler.process("client");
-    process.acts("submits", () => void this.#submit(process));
+  /** Submits the job, and what follows. */
+  beginUser(): void {
+    this.user.begin();
+    for (const source of this.drawn.sources) this.#feed(source);
+  }
+
+  isOver(): boolean {
+    return this.user.ending !== undefined || this.user.wrong.length > 0;
   }
 
   async look(): Promise<void> {
@@ -142,23 +150,58 @@ export class SimulatedWorld {
 
   /** Whether each sink's output is what the oracle says. */
   verdict(): string[] {
-    const findings = [...this.wrong];
-    for (const [sink, expected] of expectedAt(this.drawn))
-      findings.push(...findingsAt(sink, expected, this.#targets.get(sink)!.committed));
-    return findings;
+    const { ending = "complete", drains, wrong } = this.user;
+    return [...this.wrong, ...wrong, ...verdictOf(this.drawn, { ending, drains, outputs: this.#outputs() })];
   }
 
-  async #submit(process: VirtualProcess): Promise<void> {
+  #outputs(): ReadonlyMap<string, readonly Item[]> {
+    return new Map([...this.#targets].map(([sink, { committed }]) => [sink, committed]));
+  }
+
+  #isSatisfied(): boolean {
+    const hasCome = this.drawn.sources.every(({ id, splits }) =>
+      splits.every(({ length }, i) => this.#logs.get(id)![i]!.length === length),
+    );
+    const { drains } = this.user;
+    const circumstances = { drained: false, endsVaguely: drains ? "plain-sinks" : "nowhere" } as const;
+    return hasCome && compare(this.drawn, this.#outputs(), circumstances).length === 0;
+  }
+
+  #newUser(process: VirtualProcess): User {
     const bus = this.network.connect(process);
     const link = new ControlLink({ bus, id: process.name, clock: process });
-    const client = new ControlClient({ link, subjects: this.#subjects, leaderTimeoutMs: 600_000 });
     const environment = { job: JOB, logger: quiet, troubles: new Troubles(process), nats: undefined };
-    try {
-      const submission = await submissionOf(this.#prepared, environment, this.storage.description);
-      await client.submit({ ...submission, submissionId: process.newId() }, false);
-    } catch (error) {
-      this.wrong.push(`submission: ${describeError(error)}`);
-    }
+    return new User({
+      job: JOB,
+      acts: this.drawn.acts,
+      endless: this.drawn.sources.some(({ bounded }) => !bounded),
+      process,
+      client: new ControlClient({ link, subjects: this.#subjects, leaderTimeoutMs: 600_000 }),
+      newId: process.newId,
+      submission: () => submissionOf(this.#prepared, environment, this.storage.description),
+      look: async () => {
+        await this.look();
+        return this.record;
+      },
+      isSatisfied: () => this.#isSatisfied(),
+      happens: (name) => this.scheduler.decisions.happens(name, this.scheduler.nowMs),
+      tell: (line) => this.tell(line),
+    });
+  }
+
+  /** What of a source's input was not there in the beginning comes one by one. */
+  #feed({ id, splits, there, comesEveryMs }: DrawnSource): void {
+    splits.forEach((items, i) => {
+      const log = this.#logs.get(id)![i]!;
+      const left = items.slice(there[i]);
+      const comes = (): void => {
+        const [item] = left.splice(0, 1);
+        if (item === undefined) return;
+        log.append(item);
+        this.#driver.after(comesEveryMs, comes);
+      };
+      this.#driver.after(comesEveryMs, comes);
+    });
   }
 
   #startWorker(process: VirtualProcess): void {
@@ -208,7 +251,7 @@ export class SimulatedWorld {
     return {
       id,
       storage,
-      openStorage: async () => storage,
+      openStorage: async () => this.network.storage(process, bus, this.savepoints),
       subjects: this.#subjects,
       link: new ControlLink({ bus, id, storage, clock: process }),
       clock: process,

@@ -69,8 +69,9 @@ export interface DrawnSource {
   readonly parallelism: number;
   /** What its splits hold, in order. */
   readonly splits: readonly (readonly Item[])[];
-  /** So many of each split are there when the job is submitted; of a bounded source all. */
+  /** So many of each split are there when the job is submitted, of a bounded source all; the others come one by one. */
   readonly there: readonly number[];
+  readonly comesEveryMs: number;
   readonly pollsPerSecond: number;
   readonly recordsPerPoll: number;
 }
@@ -81,6 +82,8 @@ export interface DrawnSink {
   readonly parallelism: number;
   readonly guarantee: "exactly-once" | "at-least-once";
   readonly partMessagesMax: number;
+  /** It stands right behind this source, and shows how far that was read. */
+  readonly taps?: string;
 }
 
 /** What a worker of the job is started with. */
@@ -92,11 +95,33 @@ export interface DrawnWorker {
   readonly checks: boolean;
 }
 
+export const ACTS = [
+  "savepoint",
+  "checkpoint",
+  "collect",
+  "suspend",
+  "stop",
+  "cancel-with-savepoint",
+  "cancel",
+  "drain",
+] as const;
+
+/** What the user does while the job runs. */
+export interface DrawnAct {
+  readonly kind: (typeof ACTS)[number];
+  /** Since the one before it was done. */
+  readonly afterMs: number;
+  /** From the end of the job to its next start, where there is one. */
+  readonly pauseMs: number;
+  readonly claims: boolean;
+}
+
 export interface DrawnJob {
   readonly sources: readonly DrawnSource[];
   /** In the order of definition. */
   readonly operators: readonly DrawnOperator[];
   readonly sinks: readonly DrawnSink[];
+  readonly acts: readonly DrawnAct[];
   readonly options: JobOptions;
   readonly worker: DrawnWorker;
   readonly workers: number;

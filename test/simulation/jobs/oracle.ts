@@ -42,28 +42,42 @@ export interface Expected {
   readonly repeats: boolean;
   readonly beyond: boolean;
   readonly vague: boolean;
+  /** All of its input has ended. */
+  readonly ended: boolean;
+  /** There is something in it, or in what led to it, that is told at the end. */
+  readonly tellsEnd: boolean;
 }
 
 /** How the oracle sees a run. */
 export interface Circumstances {
   /** Of each source its splits, as far as they were read. Default: all that was drawn. */
   readonly read?: ReadonlyMap<string, readonly (readonly Item[])[]>;
-  /** The input has ended everywhere, by itself or because the job was drained. Default true. */
-  readonly ended?: boolean;
-  /** What is told at the end may be there or not, with any numbers. Default false. */
-  readonly endsVaguely?: boolean;
+  /** Unbounded input has ended, too, because the job was drained. Default true. */
+  readonly drained?: boolean;
+  /** What is told at the end may be there or not, with any numbers: everywhere, or at sinks without transactions. Default "nowhere". */
+  readonly endsVaguely?: "everywhere" | "plain-sinks" | "nowhere";
 }
 
 /** What must come out at each sink, by its id. */
 export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): ReadonlyMap<string, Expected> {
   const streams = new Map<string, Expected>();
-  const { read, ended = true, endsVaguely = false } = circumstances;
+  const { read, drained = true, endsVaguely = "nowhere" } = circumstances;
   const repeats = job.options.checkpointing?.mode === "at-least-once";
-  const context = { repeats, ended, endsVaguely, force: job.options.checkpointing?.iterations === "force" };
-  for (const { id, splits, parallelism } of job.sources) {
+  const context = {
+    endsVaguely: endsVaguely === "everywhere",
+    force: job.options.checkpointing?.iterations === "force",
+  };
+  for (const { id, splits, parallelism, bounded } of job.sources) {
     const makers = new Set(splits.map((_, i) => `${id}/${i}`));
     const items = (read?.get(id) ?? splits).flat();
-    const exact = { lacks: false, repeats, beyond: false, vague: false };
+    const exact = {
+      lacks: false,
+      repeats,
+      beyond: false,
+      vague: false,
+      ended: bounded || drained,
+      tellsEnd: false,
+    };
     streams.set(id, { items, makers, parallelism, order: "of-maker", ...exact });
   }
   for (const operator of job.operators) {
@@ -72,13 +86,16 @@ export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): Re
       streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
   }
   return new Map(
-    job.sinks.map((sink) => [sink.id, written(sink, merged(sink.inputs, streams, sink.parallelism))]),
+    job.sinks.map((sink) => {
+      const stream = merged(sink.inputs, streams, sink.parallelism);
+      return [sink.id, written(sink, stream, endsVaguely !== "nowhere")];
+    }),
   );
 }
 
-function written({ guarantee }: DrawnSink, stream: Expected): Expected {
+function written({ guarantee }: DrawnSink, stream: Expected, endsVaguely: boolean): Expected {
   if (guarantee === "exactly-once") return stream;
-  return { ...stream, repeats: true, order: "none" };
+  return { ...stream, repeats: true, order: "none", vague: stream.vague || (endsVaguely && stream.tellsEnd) };
 }
 
 /** What comes in at one port, before it is dealt by key. */
@@ -116,13 +133,12 @@ function together(parts: readonly Expected[]): Expected {
     repeats: parts.some(({ repeats }) => repeats),
     beyond: parts.some(({ beyond }) => beyond),
     vague: parts.some(({ vague }) => vague),
+    ended: parts.every(({ ended }) => ended),
+    tellsEnd: parts.some(({ tellsEnd }) => tellsEnd),
   };
 }
 
 interface Context {
-  /** Barriers are not waited for. */
-  readonly repeats: boolean;
-  readonly ended: boolean;
   readonly endsVaguely: boolean;
   /** Records on their way back in a loop are lost in a failure. */
   readonly force: boolean;
@@ -199,9 +215,10 @@ function keyed(
     for (const at of upTo(count)) items.push(told(by, key, at));
   };
   let vague = false;
+  const input = together(ports);
   const end = (key: number, group: readonly Item[]): void => {
     const sum = group.reduce((all, { n }) => all + n, 0);
-    if (context.ended) items.push(summed(id, key, group.length, sum));
+    if (input.ended) items.push(summed(id, key, group.length, sum));
   };
   ports.forEach((port, at) => {
     const by = kind === "pair" ? `${id}.${at}` : id;
@@ -217,8 +234,8 @@ function keyed(
       }
     }
   });
-  const input = together(ports);
-  if (kind === "total" || kind === "collection") {
+  const tells = kind === "total" || kind === "collection";
+  if (tells) {
     makers.add(`${id}.end`);
     vague = input.repeats || input.lacks || input.beyond || context.endsVaguely;
   }
@@ -226,11 +243,13 @@ function keyed(
     items,
     makers,
     parallelism: operator.parallelism,
-    order: vague || kind === "total" || kind === "collection" ? "none" : "of-key",
+    order: vague || tells ? "none" : "of-key",
     lacks: input.lacks,
     repeats: input.repeats,
     beyond: input.beyond || input.repeats,
     vague: input.vague || vague,
+    ended: input.ended,
+    tellsEnd: input.tellsEnd || tells,
   };
 }
 
@@ -269,12 +288,15 @@ function counted(items: readonly Item[]): Map<string, number> {
   return counts;
 }
 
-/** What is wrong with what a sink has put out, in words. `atMost`: the run was cut short, so anything may be missing. */
+/** "exactly", or only one side of it: no more and nothing else, or no less. */
+export type Bound = "exactly" | "at-most" | "at-least";
+
+/** What is wrong with what a sink has put out, in words. */
 export function findingsAt(
   sink: string,
   expected: Expected,
   actual: readonly Item[],
-  atMost = false,
+  bound: Bound = "exactly",
 ): string[] {
   const findings: string[] = [];
   const { makers, lacks, repeats, beyond, vague, order } = expected;
@@ -284,10 +306,11 @@ export function findingsAt(
     const [wanted, came] = [counted(expected.items), counted(actual)];
     for (const [text, times] of came) {
       const most = wanted.get(text) ?? 0;
+      if (bound === "at-least") break;
       const isMore = repeats ? most === 0 && !beyond : times > most;
       if (isMore) findings.push(`sink ${sink}: ${text} came ${times} times, not ${most}`);
     }
-    if (!lacks && !atMost)
+    if (!lacks && bound !== "at-most")
       for (const [text, times] of wanted) {
         const found = came.get(text) ?? 0;
         if (found < times) findings.push(`sink ${sink}: ${text} came ${found} times, not ${times}`);

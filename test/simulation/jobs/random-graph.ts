@@ -1,6 +1,8 @@
 /** Draws a job from a seed: sources, operators joined at random, a sink at each open end. */
 import type { Random } from "../../chaos/random.ts";
 import {
+  ACTS,
+  type DrawnAct,
   type DrawnInput,
   type DrawnJob,
   type DrawnOperator,
@@ -19,7 +21,7 @@ import { expectedAt } from "./oracle.ts";
 const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
 /** At all sinks together. */
 const ITEMS_MAX = 700;
-const LOOP_SHARE = 0.15;
+const LOOP_SHARE = 0.1;
 
 /** An output that is not read yet, or may be read once more. */
 interface OpenEnd {
@@ -56,7 +58,8 @@ class Drawer {
     const sources = this.#sources();
     const steps = random.pick([1, 2, 2, 3, 3, 4, 5, 6]);
     for (let i = 0; i < steps; i++) this.#add(i);
-    const sinks = this.#sinks();
+    const acts = this.#acts();
+    const sinks = [...this.#sinks(), ...this.#taps(sources, acts)];
     const facts: GraphFacts = {
       bounded: sources.map(({ bounded }) => bounded),
       hasLoop: this.#operators.some(({ kind }) => kind === "loop"),
@@ -67,6 +70,7 @@ class Drawer {
       sources,
       operators: this.#operators,
       sinks,
+      acts,
       options: drawOptions(random, facts),
       worker: drawWorker(random, this.#slots),
       workers: this.#workers,
@@ -92,16 +96,44 @@ class Drawer {
         split.push({ by: `${id}/${at}`, key, at: split.length + 1, n: value });
       }
       this.#ends.push({ from: id });
+      const bounded = random.next() < 0.7;
       return {
         id,
-        bounded: true,
+        bounded,
         parallelism: this.#parallelism(),
         splits,
-        there: splits.map(({ length }) => length),
+        there: splits.map(({ length }) => (bounded ? length : random.between(0, length))),
+        comesEveryMs: random.between(20, 500),
         pollsPerSecond: random.between(2, 20),
         recordsPerPoll: random.pick([1, 1, 2, 5]),
       };
     });
+  }
+
+  /** Half of the users only wait. */
+  #acts(): DrawnAct[] {
+    const random = this.#random;
+    const count = random.pick([0, 0, 0, 1, 1, 2, 3]);
+    return Array.from({ length: count }, () => ({
+      kind: random.pick(ACTS),
+      afterMs: 500 + random.next() ** 2 * 12_000,
+      pauseMs: random.next() ** 2 * 5000,
+      claims: random.next() < 0.4,
+    }));
+  }
+
+  /** Where a job does not end by itself, or may end in the middle, each source has a sink right behind it that shows how far it was read. */
+  #taps(sources: readonly DrawnSource[], acts: readonly DrawnAct[]): DrawnSink[] {
+    const mayBeCut = acts.some(({ kind }) => kind === "cancel" || kind === "drain");
+    if (!mayBeCut && sources.every(({ bounded }) => bounded)) return [];
+    return sources.map(({ id, parallelism }) => ({
+      id: `tap-${id}`,
+      taps: id,
+      inputs: [{ from: id, exchange: "forward" }],
+      parallelism,
+      guarantee: "exactly-once",
+      partMessagesMax: 20,
+    }));
   }
 
   #add(index: number): void {

@@ -23,6 +23,8 @@ export interface Report {
   readonly checkpoints: number;
   readonly recoveries: number;
   readonly virtualHours: number;
+  /** On how many seeds there was what: operators, edges, options, acts of the user. */
+  readonly covered: Readonly<Record<string, number>>;
   readonly failures: readonly Failure[];
   /** Of all runs, in the order of their seeds. */
   readonly traceHash: string;
@@ -86,6 +88,7 @@ class Merged {
   readonly #options: RunnerOptions;
   readonly #waiting = new Map<number, Result>();
   readonly #failures: Failure[] = [];
+  readonly #covered = new Map<string, number>();
   readonly #traces = createHash("sha256");
   readonly #sums = {
     seeds: 0,
@@ -131,10 +134,17 @@ class Merged {
   }
 
   report(): Report {
-    return { ...this.#sums, failures: this.#failures, traceHash: this.#traces.digest("hex").slice(0, 16) };
+    return {
+      ...this.#sums,
+      covered: Object.fromEntries([...this.#covered].sort(([a], [b]) => (a < b ? -1 : 1))),
+      failures: this.#failures,
+      traceHash: this.#traces.digest("hex").slice(0, 16),
+    };
   }
 
-  #count({ seed, findings, faults, crashes, checkpoints, recoveries, virtualMs, traceHash }: Result): void {
+  #count(result: Result): void {
+    const { seed, findings, faults, crashes, checkpoints, recoveries, virtualMs, traceHash, covered } =
+      result;
     const sums = this.#sums;
     sums.seeds++;
     if (faults > 0) sums.schedulesWithFaults++;
@@ -143,6 +153,7 @@ class Merged {
     sums.checkpoints += checkpoints;
     sums.recoveries += recoveries;
     sums.virtualHours += virtualMs / 3_600_000;
+    for (const one of covered) this.#covered.set(one, (this.#covered.get(one) ?? 0) + 1);
     this.#traces.update(traceHash);
     if (findings.length > 0) this.#failures.push({ seed, findings });
   }

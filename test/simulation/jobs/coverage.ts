@@ -1,0 +1,45 @@
+/** What a seed covers, in words that are counted over many seeds. */
+import type { DrawnJob } from "./drawing.ts";
+
+/** Each at most once. @param done the acts of the user that came to something or were refused */
+export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
+  const { sources, operators, sinks, options, worker, workers, coordinators } = drawn;
+  const { checkpointing = {}, restart } = options;
+  const covered = new Set<string>([
+    `workers ${workers}`,
+    `coordinators ${coordinators}`,
+    `restart ${restart?.strategy}`,
+    `retention ${checkpointing.retention}`,
+    `mode ${checkpointing.mode}`,
+  ]);
+  for (const { bounded } of sources) covered.add(bounded ? "bounded source" : "unbounded source");
+  if (sources.length > 1) covered.add("several sources");
+  if (sinks.length > 1) covered.add("several sinks");
+  for (const { guarantee } of sinks) covered.add(`sink ${guarantee}`);
+  for (const operator of operators) {
+    covered.add(`operator ${operator.kind}`);
+    if ("keys" in operator) covered.add(`key ${operator.keys}`).add("edge hash");
+    if (operator.kind === "loop") covered.add(`feedback ${operator.feedback}`);
+  }
+  for (const inputs of [...operators.flatMap(({ ports }) => ports), ...sinks.map(({ inputs }) => inputs)]) {
+    if (inputs.length > 1) covered.add("union");
+    for (const { exchange, output } of inputs) {
+      covered.add(`edge ${exchange}`);
+      if (output !== undefined) covered.add("tagged output");
+    }
+  }
+  for (const key of ["minPause", "maxConcurrent", "retained", "tolerableFailures", "iterations"] as const)
+    if (checkpointing[key] !== undefined) covered.add(`option ${key}`);
+  if (checkpointing.interval === "off") covered.add("option interval off");
+  if (checkpointing.afterTasksFinish === false) covered.add("option afterTasksFinish false");
+  covered.add(
+    checkpointing.unaligned !== true
+      ? "aligned"
+      : checkpointing.alignedTimeout === undefined
+        ? "unaligned"
+        : "aligned with timeout",
+  );
+  if (worker.checks) covered.add("option checks");
+  for (const act of done) covered.add(`user ${act}`);
+  return [...covered];
+}

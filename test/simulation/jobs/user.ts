@@ -1,0 +1,200 @@
+/**
+ * The user of a drawn job: submits it, does what was drawn while it runs, starts it again where it was stopped, and sees it to its end.
+ *
+ * Owns: which life of the job follows which. Does not own: whether the output is right (verdict.ts).
+ */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { ControlClient } from "../../../src/control/client.ts";
+import type { JobSubmission, RestoreRequest } from "../../../src/control/messages.ts";
+import { describeError, EnvironmentError, RequestRefusedError } from "../../../src/errors.ts";
+import { keepsState } from "../../../src/runtime/leader/submissions/submission.ts";
+import type { VirtualProcess } from "../scheduler.ts";
+import type { DrawnAct } from "./drawing.ts";
+
+export const SAVEPOINTS = "/savepoints";
+const LOOK_EVERY_MS = 200;
+const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled", "suspended", "stopped"];
+
+/** How the last life of the job came to its end: all input was read, or the job was ended in the middle of it. */
+export type Ending = "complete" | "drained" | "cut";
+
+export interface UserOptions {
+  readonly job: string;
+  readonly acts: readonly DrawnAct[];
+  /** Some source never ends by itself. */
+  readonly endless: boolean;
+  readonly process: VirtualProcess;
+  readonly client: ControlClient;
+  readonly newId: () => string;
+  submission(): Promise<JobSubmission>;
+  /** The job's record as it is now. */
+  look(): Promise<JobRecord | undefined>;
+  /** All that will ever come has come, and is in the output. */
+  isSatisfied(): boolean;
+  /** False: this replay leaves the act out. */
+  happens(name: string): boolean;
+  tell(line: string): void;
+}
+
+export class User {
+  ending: Ending | undefined;
+  /** What was refused, or went wrong, although it must not. */
+  readonly wrong: string[] = [];
+  /** What was done, with its outcome. */
+  readonly done: string[] = [];
+  /** The sources were told once to end before their input did. */
+  drains = false;
+  readonly #options: UserOptions;
+  /** What the end will be when the job stops, since it was told to drain. */
+  #draining: "complete" | "drained" | undefined;
+  /** Of the savepoint that the job was ended with. */
+  #location: string | undefined;
+
+  constructor(options: UserOptions) {
+    this.#options = options;
+  }
+
+  begin(): void {
+    const live = async (): Promise<void> => {
+      try {
+        this.ending = await this.#live();
+      } catch (error) {
+        this.wrong.push(`the user: ${describeError(error)}`);
+      }
+    };
+    this.#options.process.acts("submits", () => void live());
+  }
+
+  async #live(): Promise<Ending> {
+    const { acts, process, happens } = this.#options;
+    await this.#submit(null);
+    for (const [i, act] of acts.entries()) {
+      await process.passes(act.afterMs, "waits");
+      if (await this.#isOver()) break;
+      if (happens(`user ${i} ${act.kind}`)) await this.#act(act);
+    }
+    for (;;) {
+      const over = await this.#isOver();
+      if (over !== undefined) return over;
+      if (this.#options.endless && this.#options.isSatisfied()) await this.#snapshot("drain");
+      await process.passes(LOOK_EVERY_MS, "looks");
+    }
+  }
+
+  /** Starts the job again where that can be done. */
+  async #isOver(act?: DrawnAct): Promise<Ending | undefined> {
+    const record = await this.#options.look();
+    switch (record?.status) {
+      case "finished":
+        return "complete";
+      case "stopped":
+        if (this.#draining !== undefined) return this.#draining;
+        await this.#restart(act, this.#location ?? record.savepoints.at(-1)!.location);
+        return undefined;
+      case "canceled":
+        if (this.#location !== undefined) await this.#restart(act, this.#location);
+        else if (record.checkpoints.length > 0) await this.#restart(act, `checkpoint:${record.job}`);
+        else return "cut";
+        return undefined;
+      case "suspended":
+        await this.#restart(act, undefined);
+        return undefined;
+      case "failed":
+        if (!keepsState(record)) return "cut";
+        await this.#restart(act, undefined);
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  async #restart(act: DrawnAct | undefined, from: string | undefined): Promise<void> {
+    await this.#options.process.passes(act?.pauseMs ?? 0, "pauses");
+    const mode = act?.claims ? "claim" : "no-claim";
+    await this.#submit(from === undefined ? null : { location: from, mode, drop: [], writeAgain: false });
+    this.#location = undefined;
+  }
+
+  async #submit(restore: RestoreRequest | null): Promise<void> {
+    const { client, newId, submission, tell } = this.#options;
+    tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
+    await client.submit({ ...(await submission()), submissionId: newId() }, false, restore);
+  }
+
+  async #act(act: DrawnAct): Promise<void> {
+    const { client, job, newId } = this.#options;
+    this.#options.tell(`the user: ${act.kind}`);
+    switch (act.kind) {
+      case "savepoint":
+      case "checkpoint":
+        await this.#snapshot("go-on", act.kind);
+        return;
+      case "collect":
+        await this.#tries(act.kind, () => client.collect(job, newId()));
+        return;
+      case "stop":
+        await this.#snapshot("stop");
+        break;
+      case "drain":
+        await this.#snapshot("drain");
+        break;
+      case "cancel-with-savepoint":
+        await this.#snapshot("cancel");
+        break;
+      case "suspend":
+        await this.#tries(act.kind, () => client.suspend(job));
+        await this.#ends();
+        break;
+      case "cancel":
+        if (await this.#tries(act.kind, () => client.cancel(job))) await this.#ends();
+    }
+    await this.#isOver(act);
+  }
+
+  async #snapshot(
+    after: "go-on" | "stop" | "drain" | "cancel",
+    kind: "savepoint" | "checkpoint" = "savepoint",
+  ): Promise<void> {
+    const { client, job, newId } = this.#options;
+    if (after === "drain") {
+      this.drains = true;
+      this.#draining = this.#options.isSatisfied() ? "complete" : "drained";
+    }
+    const directory = kind === "savepoint" ? SAVEPOINTS : null;
+    // A literal with a key "then" would look like a promise to the linter.
+    const [key, value] = ["then", after] as const;
+    const request = { job, request: newId(), kind, directory, [key]: value } as Parameters<
+      typeof client.snapshot
+    >[0];
+    const taken = await this.#tries(`${kind} and ${after}`, () => client.snapshot(request));
+    if (taken === false) this.#draining = undefined;
+    if (taken === false || after === "go-on") return;
+    await this.#ends();
+    if (taken !== true) this.#location = taken.location ?? undefined;
+  }
+
+  /** false: it was refused, and the job goes on. true: it is decided, and not known how it ended. */
+  async #tries<T>(what: string, act: () => Promise<T>): Promise<T | boolean> {
+    let outcome = "done";
+    try {
+      return await act();
+    } catch (error) {
+      outcome = describeError(error);
+      if (error instanceof RequestRefusedError) return false;
+      if (error instanceof EnvironmentError) return true;
+      throw error;
+    } finally {
+      this.done.push(what);
+      this.#options.tell(`the user: ${what}: ${outcome}`);
+    }
+  }
+
+  async #ends(): Promise<void> {
+    const { look, process } = this.#options;
+    for (;;) {
+      const status = (await look())?.status;
+      if (status !== undefined && ENDED.includes(status)) return;
+      await process.passes(LOOK_EVERY_MS, "waits for the end");
+    }
+  }
+}
