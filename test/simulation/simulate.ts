@@ -61,7 +61,11 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
     const ended = await scheduler.run(over, CALM_MS_MAX);
     const { status, generation } = world.record ?? { status: "not submitted", generation: 1 };
     const findings = [
-      ...(ended ? [] : [`the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped`]),
+      ...(ended
+        ? []
+        : [
+            `the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped: ${world.whyFailed()}`,
+          ]),
       ...world.verdict(),
     ];
     return {

@@ -347,7 +347,7 @@ export class Coordinator {
   async #rehearse(request: Rehearsal): Promise<LeaderAnswer> {
     const { job } = request.submission;
     const running = await this.#upToDate(job);
-    const existing = running?.ended === false ? running.record : await this.#recordOf(job);
+    const existing = presentRecord(running, await this.#recordOf(job));
     return await this.#restores.rehearse(existing, request);
   }
 
@@ -373,8 +373,7 @@ export class Coordinator {
     const running = await this.#upToDate(job);
     // The consumers of the next run have the same names.
     await this.#releases.released(job);
-    // What has ended may have been disposed of behind the back of its leader.
-    const existing = running?.ended === false ? running.record : stored;
+    const existing = presentRecord(running, stored);
     const led = await this.#ledByCluster(existing, submission);
     if (led !== undefined) return { answer: "refused", reason: led };
     if (existing !== undefined && !hasEnded(existing)) await this.#untilWorkersHaveRegistered();
@@ -426,4 +425,21 @@ export class Coordinator {
     const sinceMs = clock.elapsedMs() - (this.#offersMs.get(job) ?? Number.NEGATIVE_INFINITY);
     return sinceMs < 2 * timings.registerIntervalMs;
   }
+}
+
+/**
+ * The job's record, as its leader here has it; of what has ended as it is stored, because it may have been disposed of meanwhile.
+ *
+ * @throws DisconnectedError when what is known here is of the past, and no reason to refuse anything: a newer leader has written the
+ *   record (P9), or the job's end is stored and its leader does not know it yet
+ */
+function presentRecord(
+  running: JobRuntime | undefined,
+  stored: JobRecord | undefined,
+): JobRecord | undefined {
+  if (running?.ended !== false) return stored;
+  const { record } = running;
+  if (stored !== undefined && (stored.token > record.token || (hasEnded(stored) && !hasEnded(record))))
+    throw new DisconnectedError(`job ${record.job}: its record is newer than what is known here`);
+  return record;
 }

@@ -13,6 +13,7 @@ import type { DrawnAct } from "./drawing.ts";
 
 export const SAVEPOINTS = "/savepoints";
 const LOOK_EVERY_MS = 200;
+const STALLED = "made no progress";
 const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled", "suspended", "stopped"];
 
 /** How the last life of the job came to its end: all input was read, or the job was ended in the middle of it. */
@@ -116,9 +117,17 @@ export class User {
   }
 
   async #submit(restore: RestoreRequest | null): Promise<void> {
-    const { client, newId, submission, tell } = this.#options;
-    tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
-    await client.submit({ ...(await submission()), submissionId: newId() }, false, restore);
+    const { client, newId, process, submission, tell } = this.#options;
+    for (;;) {
+      tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
+      try {
+        return await client.submit({ ...(await submission()), submissionId: newId() }, false, restore);
+      } catch (error) {
+        // A storage that stands still is said, and the user tries again.
+        if (!(error instanceof RequestRefusedError && error.message.includes(STALLED))) throw error;
+      }
+      await process.passes(LOOK_EVERY_MS, "tries again");
+    }
   }
 
   async #act(act: DrawnAct): Promise<void> {

@@ -51,6 +51,7 @@ describe("the shrinker", () => {
     crashes: 0,
     checkpoints: 0,
     recoveries: 0,
+    covered: [],
     story: [],
   });
   const failsWith = (needed: readonly number[], records: number) => {
