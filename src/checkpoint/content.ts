@@ -91,7 +91,7 @@ export function newDigest(): Hash {
   return createHash("sha256");
 }
 
-/** In the form of `ObjectHandle.digest`. Ends `hash`. */
+/** The digest in the form of `ObjectHandle.digest`. Ends `hash`. */
 export function digestText(hash: Hash): string {
   return `sha256:${hash.digest("hex")}`;
 }

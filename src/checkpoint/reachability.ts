@@ -12,7 +12,7 @@ import { generationIn, type StoredObject, stateObjects } from "./storage.ts";
 /** An object that a checkpoint needs. */
 export interface NamedObject {
   readonly handle: ObjectHandle;
-  /** In words: "manifest", "state of count in count/0", "transaction out@7 of writer 0". */
+  /** The purpose in words: "manifest", "state of count in count/0", "transaction out@7 of writer 0". */
   readonly purpose: string;
 }
 

@@ -153,7 +153,7 @@ export interface CheckpointingOptions {
 export type RestartOptions =
   | {
       readonly strategy?: "exponential-delay" | undefined;
-      /** Before the first restart. Default 1 s, limit 1 ms to 1 d. */
+      /** The wait before the first restart. Default 1 s, limit 1 ms to 1 d. */
       readonly initialBackoff?: Duration | undefined;
       /** Delays grow up to here. Default 1 m, limit `initialBackoff` to 1 d. */
       readonly maxBackoff?: Duration | undefined;
@@ -176,7 +176,7 @@ export type RestartOptions =
       readonly strategy: "fixed-delay";
       /** Restarts before the job fails for good; never counted anew. Default 1, least 0: as strategy "none". */
       readonly attempts?: number | "unlimited" | undefined;
-      /** Before each restart. Default 1 s, limit 0 to 1 d. */
+      /** The wait before each restart. Default 1 s, limit 0 to 1 d. */
       readonly delay?: Duration | undefined;
     }
   | {
@@ -185,7 +185,7 @@ export type RestartOptions =
       readonly maxFailuresPerInterval?: number | undefined;
       /** Default 1 m, limit 1 ms to 365 d. */
       readonly failureRateInterval?: Duration | undefined;
-      /** Before each restart. Default 1 s, limit 0 to 1 d. */
+      /** The wait before each restart. Default 1 s, limit 0 to 1 d. */
       readonly delay?: Duration | undefined;
     }
   /** The first failure is final. */

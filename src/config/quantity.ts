@@ -94,7 +94,9 @@ export function parseDuration(input: Duration, key: string): number {
   return reading.value;
 }
 
-/** In the largest unit that keeps at most three digits behind the point: 1500 -> "1.5 s", 600000 -> "10 m". */
+/**
+ * The duration in the largest unit that keeps at most three digits behind the point: 1500 -> "1.5 s", 600000 -> "10 m".
+ */
 export function formatDuration(ms: number): string {
   const steps: readonly [factor: number, unit: string][] = [
     [86_400_000, "d"],
@@ -108,7 +110,7 @@ export function formatDuration(ms: number): string {
   return `${ms} ms`;
 }
 
-/** In the largest binary unit that divides it: 20480 -> "20 KiB". */
+/** The size in the largest binary unit that divides it: 20480 -> "20 KiB". */
 export function formatSize(bytes: number): string {
   const steps: readonly [factor: number, unit: string][] = [
     [1_048_576, "MiB"],

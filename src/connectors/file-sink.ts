@@ -248,7 +248,7 @@ class FileWriter<T> implements SinkWriter<T> {
     await publish({ folder, at, checkpointId, standing, detail: parseFileTransaction(detail), say });
   }
 
-  /** In the directory of the other job, whose marker is left alone (FK5). */
+  /** Commits in the directory of the other job, whose marker is left alone (FK5). */
   async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
     const at = { ...this.#nameOf(writer), incarnation };
     const parsed = parseFileTransaction(detail);

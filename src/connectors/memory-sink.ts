@@ -165,7 +165,7 @@ class MemoryWriter<T> implements SinkWriter<T> {
     }
   }
 
-  /** Under the marker that the other job has, with its own signature. */
+  /** Commits under the marker that the other job has, with its own signature. */
   async #commitInherited(
     { checkpointId, writer }: Committable,
     parts: readonly T[][],

@@ -233,7 +233,7 @@ export interface PendingReport {
 
 /** What processes of the job have been trying for some seconds without success, and go on trying. */
 export interface JobTrouble extends Trouble {
-  /** Whose it is: "leader", "worker 5f…"; at most ten of them. */
+  /** The processes that have it: "leader", "worker 5f…"; at most ten of them. */
   readonly where: readonly string[];
 }
 
@@ -290,7 +290,7 @@ export interface JobReport {
   }[];
   /** What the job is waiting for, in words; empty when it is not. */
   readonly waitingFor: string;
-  /** At most twenty, oldest first. */
+  /** The troubles, at most twenty, oldest first. */
   readonly troubles: readonly JobTrouble[];
   /** The number of savepoints and checkpoints that a client waits for. */
   readonly unansweredRequests: number;

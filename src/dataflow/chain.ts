@@ -65,7 +65,10 @@ export interface Chain {
   readonly states: readonly StateAddress[];
   /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
   snapshot(): StateCut[];
-  /** Before the first record. Several restorers for one address follow each other: the pieces of a rescaled state. */
+  /**
+   * Called before the first record. Several restorers for one address follow each other: the pieces of a rescaled
+   * state.
+   */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
   /**
    * After the last record; called once. That it was called is for the caller to remember in its snapshot (P19). Between two steps,

@@ -18,7 +18,7 @@ export interface ConnectorEnvironment {
   readonly nats: unknown;
   /** The user only asks what would happen (`restore --dry-run`): look, but make and change nothing (P56). */
   readonly dryRun?: true;
-  /** At a submission: the job has run before, and would go on with its state. */
+  /** true at a submission: the job has run before, and would go on with its state. */
   readonly resumes?: boolean | undefined;
 }
 

@@ -72,7 +72,7 @@ export class InputGate {
     return undefined;
   }
 
-  /** Before the first frame is read. */
+  /** Called before the first frame is read. */
   restore(channelIndex: number, frame: RecordsFrame): void {
     this.#check(channelIndex);
     this.#restored.push({ channelIndex, frame });

@@ -17,7 +17,7 @@ export interface LoopEntranceOptions {
   /** The operator with which the loop begins. */
   readonly loop: string;
   readonly waitingMax: number;
-  /** Those that lead back. */
+  /** The channels that lead back. */
   readonly channels: readonly InputChannel[];
   /** Index of the first of them. */
   readonly firstChannel: number;

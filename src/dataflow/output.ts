@@ -24,7 +24,7 @@ import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
 export interface EdgeOutputOptions {
   readonly partitioner: Partitioner;
-  /** In the order of the receiving subtasks; a forward edge has one. */
+  /** The channels in the order of the receiving subtasks; a forward edge has one. */
   readonly channels: readonly OutputChannel[];
   /** The index of the sending subtask. */
   readonly subtaskIndex: number;
@@ -96,7 +96,7 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
       return (value, timestamp) => only.add(value, timestamp);
 
     case "rebalance": {
-      // Each sender begins elsewhere, else the first receivers get the first record of everybody.
+      // Each sender begins elsewhere, else the first receivers get the first record of every sender.
       let next = options.subtaskIndex % count;
       return (value, timestamp) => {
         const buffer = buffers[next]!;

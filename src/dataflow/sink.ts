@@ -63,9 +63,9 @@ export interface Sink<T> {
   readonly guarantee: SinkGuarantee;
   /** Left out: no source can read it. */
   readonly target?: SinkTarget;
-  /** At submission: is everything there that commits will need? @throws EnvironmentError saying what mends it */
+  /** Asked at submission: is everything there that commits will need? @throws EnvironmentError saying what mends it */
   check(environment: ConnectorEnvironment): Promise<void>;
-  /** In each generation, before anything is written; fences older generations at the target (P23). */
+  /** Called in each generation, before anything is written; fences older generations at the target (P23). */
   open(environment: SinkEnvironment): Promise<SinkWriter<T>>;
 }
 

@@ -33,7 +33,7 @@ export class Job {
   readonly name: string;
   /** The options as the job's code gives them. */
   readonly options: JobOptions;
-  /** In the order of definition: inputs come before the operators that read them. */
+  /** The operators in the order of definition: inputs come before the operators that read them. */
   readonly operators: readonly JobOperator[];
 
   constructor(name: string, options: JobOptions, operators: readonly JobOperator[]) {

@@ -47,7 +47,7 @@ export interface ProcessDefinition<
   /** Type of what is emitted, see `type`. */
   readonly output?: TypeWitness<Out>;
   readonly onRecord: (value: T, context: KeyedContext<K, S, Out>) => Returned;
-  /** At the end of bounded input, once for every key that holds state; runs once in a job's life. */
+  /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
   readonly onEnd?: (context: KeyedContext<K, S, Out>) => ReturnedAtEnd;
 }
 

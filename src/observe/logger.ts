@@ -8,7 +8,7 @@ export type LogLevel = (typeof logLevels)[number];
 
 export interface LoggerOptions {
   readonly level: LogLevel;
-  /** In every line: which process this is. */
+  /** The fields of every line: which process this is. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Default: standard error. */
   readonly file?: string;

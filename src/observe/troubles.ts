@@ -37,7 +37,7 @@ interface Failing {
   trouble: Trouble;
   visible: boolean;
   readonly timer: { cancel(): void };
-  /** Those for which it fails. */
+  /** The watches whose act fails. */
   readonly watches: Set<TroubleWatch>;
 }
 

@@ -45,7 +45,7 @@ export interface KeyedBackend {
   setCurrentKey(key: Key): void;
   /** One cursor for each table, all of the same moment (KS3). */
   snapshot(): NamedCursor[];
-  /** Before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
+  /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;
   /**
    * Each key that has a row in any table and namespace, once. The caller may write and remove rows of a key that it was given.

@@ -70,7 +70,7 @@ async function describe(job: string, flags: ClientFlags): Promise<void> {
   });
 }
 
-/** At the latest checkpoint. A job can be described without, so what it throws is shown. */
+/** The positions at the latest checkpoint. A job can be described without them, so an error is shown in their place. */
 async function positionsOf(view: ClusterView, read: () => Promise<JobRecord>): Promise<Positions> {
   const { found } = await whileRetained(read, async (record) => {
     const latest = latestCheckpoint(record);

@@ -27,7 +27,7 @@ const AGE_UNITS: readonly (readonly [ms: number, unit: string])[] = [
   [60_000, "m"],
 ];
 
-/** In whole units of the largest that fits: "12 s", "3 h". */
+/** The age in whole units of the largest that fits: "12 s", "3 h". */
 export function age(sinceMs: number, nowMs: number): string {
   // Clocks of two machines differ.
   const passedMs = Math.max(0, nowMs - sinceMs);

@@ -10,9 +10,9 @@ import type { JobReport } from "../../control/messages.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import { pendingInWords } from "../run/waiting.ts";
 
-/** Since the job began to settle: its transactions are decided, and are being committed. */
+/** The bound since the job began to settle: its transactions are decided, and are being committed. */
 const SETTLING_BOUND_MS = 10_000;
-/** Since the request, or since the leader was last seen waiting for the checkpoint of the suspension. */
+/** The bound since the request, or since the leader was last seen waiting for the checkpoint of the suspension. */
 const ENDING_BOUND_MS = 20_000;
 
 export class EndingPatience {
@@ -24,7 +24,7 @@ export class EndingPatience {
     this.#sinceMs = nowMs;
   }
 
-  /** At each word of the leader. */
+  /** Called at each report of the leader. */
   heard({ status, phase }: Pick<JobReport, "status" | "phase">, nowMs: number): void {
     if (status === "settling" && !this.#settling) {
       this.#settling = true;

@@ -46,7 +46,7 @@ const FINAL_EXIT_CODES: ReadonlySet<number> = new Set([exitCodes.usage, exitCode
 export class Children {
   readonly #options: ChildrenOptions;
   readonly #running = new Map<string, ChildProcess>();
-  /** In a row, of those that have not lived long enough since. */
+  /** The deaths in a row of children that have not lived long enough since. */
   readonly #deaths = new Map<string, number>();
   readonly #watches = new Map<string, TroubleWatch>();
   #ending = false;

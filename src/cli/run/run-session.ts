@@ -63,7 +63,7 @@ export interface RunSessionOptions {
   readonly say: (line: string) => void;
   /** What the job needs and the provided server does not have: said before the wait for it, and when that changes. */
   readonly onMissing?: (missing: string) => void;
-  /** After the server is there and before the job is submitted: time to fill streams. */
+  /** Called after the server is there and before the job is submitted: time to fill streams. */
   readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
   readonly onEvent?: (event: FeedEvent) => void;
 }
@@ -234,12 +234,14 @@ export class RunSession {
     return Promise.race([this.#watch(), this.#broken, unended]);
   }
 
-  /** At every look at the job, a few times a second. */
+  /** Calls `listener` at every look at the job, a few times a second. */
   onReport(listener: (report: JobReport) => void): void {
     this.#listeners.push(listener);
   }
 
-  /** At every change of what this process, its children or the job's leader try in vain; those that there are at once. */
+  /**
+   * Calls `listener` at every change of what this process, its children or the job's leader try in vain, and at once.
+   */
   onTroubles(listener: (source: string, troubles: readonly Trouble[]) => void): void {
     this.#troubleListener = listener;
     for (const [source, troubles] of this.#troubles) listener(source, troubles);
@@ -286,7 +288,7 @@ export class RunSession {
     timer.unref();
   }
 
-  /** At once; as safe as a crash. */
+  /** Ends all processes at once, which is as safe as a crash. */
   kill(): void {
     this.#closed = true;
     this.#children.kill();

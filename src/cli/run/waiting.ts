@@ -43,7 +43,7 @@ export function pendingInWords({ checkpoints }: Pick<JobReport, "checkpoints">):
   return [...pending, ...describeOthers(checkpoints)];
 }
 
-/** On standard error, so that what a command answers can be read by a program. */
+/** Writes to standard error, so that a program can read what the command answers. */
 export function sayWhileWaiting(): (report: JobReport) => void {
   const lines = new WaitingLines(performance.now());
   return (report) => {

@@ -170,7 +170,7 @@ export function largestPart(detail: StreamTransactionDetail): number {
   return largest;
 }
 
-/** In words: how much of a transaction is in the stream. @param committed parts, from the first one on */
+/** Says how much of a transaction is in the stream. @param committed parts, from the first one on */
 export function describeProgress(detail: StreamTransactionDetail, committed: number): string {
   let parts = 0;
   let records = 0;

@@ -34,7 +34,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Those that wait, first to last. */
+  /** The elements that wait, first to last. */
   *[Symbol.iterator](): IterableIterator<T> {
     for (let at = this.#head; at < this.#items.length; at++) yield this.#items[at]!;
   }

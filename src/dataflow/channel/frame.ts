@@ -20,7 +20,7 @@ export interface BarrierFrame {
   readonly options: CheckpointOptions;
 }
 
-/** In the place of a barrier that will not come, or after one whose checkpoint was given up behind it. */
+/** Takes the place of a barrier that will not come, or follows one whose checkpoint was given up behind it. */
 export interface CancelMarkerFrame {
   readonly kind: "cancelMarker";
   readonly checkpointId: number;

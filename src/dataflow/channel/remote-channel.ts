@@ -51,7 +51,7 @@ const FRAME_BYTES = 32 * 1024;
 const RECORDS_PER_FRAME_MAX = 1024;
 /** A record that is larger than the server's max_payload goes in pieces, up to here: all of them are on their way at once. */
 const RECORD_BYTES_MAX = 32 * 1024 * 1024;
-/** Until the first frame has shown how large the records are. */
+/** The records of a frame until the first one has shown how large they are. */
 const RECORDS_PER_FRAME_FIRST = 128;
 
 export function createRemoteOutput(options: RemoteChannelOptions): OutputChannel {

@@ -25,7 +25,7 @@ export interface RemoteChannelOptions {
   readonly id: ChannelId;
   readonly subjects: ChannelSubjects;
   readonly timers: Timers;
-  /** At most once; the generation is to fail. Everything sent or asked for afterwards is ignored. */
+  /** Called at most once; the generation is to fail. Everything sent or asked for afterwards is ignored. */
   readonly onFailure: (error: ChannelError) => void;
   readonly window?: RemoteWindow;
 }

@@ -32,7 +32,7 @@ export interface Subjects {
   /** Control subjects of all jobs: what the leader of a cluster listens on. */
   allControl(): string;
   events(job: string): string;
-  /** All of the above and below but the feeds, which anyone may store, as patterns. */
+  /** All of the above and below but the feeds, which any stream may store, as patterns. */
   controlPatterns(): readonly string[];
   /** Event feeds of all jobs. */
   allEvents(): string;

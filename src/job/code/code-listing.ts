@@ -22,7 +22,7 @@ export function listingOf(code: ProjectCode): CodeListing {
   return { files, packages, unlisted };
 }
 
-/** In words, with the names of what differs; for the user whose version it is not. */
+/** The differences in words, with the names of what differs, for the user who has another version. */
 export function codeDifferences(submitted: CodeListing, here: CodeListing): string {
   const was = new Map(submitted.files);
   const is = new Map(here.files);

@@ -59,7 +59,7 @@ export interface LoadedJob {
  * @throws ConfigurationError as `loadJob`; EnvironmentError when a file that was loaded cannot be read
  */
 export async function loadJobWithCode(path: string): Promise<LoadedJob> {
-  // Before the job file can go to another directory.
+  // This comes before the job file can go to another directory.
   const file = resolve(path);
   const stopObserving = observeImports();
   const job = await loadJob(path).finally(stopObserving);

@@ -25,7 +25,7 @@ interface Resolved {
 
 type Resolve = (specifier: string, context: object) => Resolved;
 
-/** Since Node 22.15. It runs in this thread and can be taken back. */
+/** The hooks that Node has since 22.15. They run in this thread and can be taken back. */
 type RegisterHooks = (hooks: {
   resolve(specifier: string, context: { readonly parentURL?: string }, next: Resolve): Resolved;
 }) => { deregister(): void };

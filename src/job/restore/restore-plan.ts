@@ -91,7 +91,7 @@ export function planRestore(
         `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
     else problems.push(...movedEnds(edge, from.plan, to));
-  // In at-least-once mode a subtask may have finished in front of a barrier that its predecessor finished behind.
+  // A subtask in at-least-once mode may have finished in front of a barrier that its predecessor finished behind.
   const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
   problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
   for (const { source, problem } of exchangedInputs(from.splits, splits))

@@ -83,7 +83,7 @@ interface NodeTransport {
 }
 
 interface ProtocolHandler {
-  /** Before each dial: makes a new transport by the global factory, synchronously. */
+  /** Called before each dial: makes a new transport by the global factory, synchronously. */
   prepare(): unknown;
   dialLoop(): Promise<void>;
   /** Appends to what is to be sent. */

@@ -53,7 +53,7 @@ export class NatsLink {
   readonly #whenBack = new Set<() => void>();
   readonly denials = new Denials();
   #connecting: TroubleWatch | undefined;
-  /** On the clock of `performance.now()`; undefined while there is no connection. */
+  /** The time of the connection on the clock of `performance.now()`; undefined while there is none. */
   #upSinceMs: number | undefined;
 
   private constructor(connection: NatsConnection) {

@@ -9,7 +9,7 @@ import { keepNewest } from "./sink-target.ts";
 export interface RefusedBatch {
   readonly nats: NatsEnvironment;
   readonly stream: string;
-  /** Beside the marker. undefined: the marker alone. */
+  /** The messages beside the marker. undefined: the marker alone. */
   readonly messages: MessageRange | undefined;
   /** Messages in the largest part of the transaction, the marker included. */
   readonly largestPart: number;

@@ -65,7 +65,7 @@ export class ConsumerMaker {
     const consumer = await this.#call("make a consumer", (manager) =>
       manager.consumers.add(stream, this.#config(name, after)),
     );
-    // After the consumer: were the stream made anew in between, the consumer would be gone (P32).
+    // Asked after the consumer was made: were the stream made anew in between, the consumer would be gone (P32).
     const info = await this.#call("read the stream's state", (manager) => manager.streams.info(stream)).catch(
       (error: unknown) => {
         void this.delete(name);

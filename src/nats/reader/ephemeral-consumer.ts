@@ -295,7 +295,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#options.reading.failed(error);
   }
 
-  /** Before the name of a consumer. */
+  /** The part of the subject before the name of a consumer. */
   get #pullSubjects(): string {
     return `${this.#options.nats.apiPrefix}.CONSUMER.MSG.NEXT.${this.#options.stream}.`;
   }
@@ -316,7 +316,8 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#state = "creating";
     const attempt = this.#attempt;
     let missingSince: number | undefined;
-    // At once, but not at full speed from a server that lets consumers be made and then refuses every pull.
+    // The consumer is made at once, but not at full speed from a server that lets consumers be made and then refuses
+    // every pull.
     if (this.#lifelessInARow > 1)
       await pause(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#lifelessInARow, RETRY_WAIT_MAX_MS));
     if (attempt !== this.#attempt) return;

@@ -17,7 +17,10 @@ export type Integers = "bigint" | "text" | "refuse";
 /** Shorter runs of digits are always exact. */
 const MAYBE_LARGE = /\d{16}/;
 
-/** In front of the digits of a number on its way to a bigint; unguessable, so that no text of the user's begins with it. */
+/**
+ * The mark in front of the digits of a number on its way to a bigint; unguessable, so that no text of the user's begins
+ * with it.
+ */
 const MARK = `bigint-${randomBytes(12).toString("hex")}:`;
 
 /** @throws SyntaxError as JSON.parse does, or Error naming the number */
@@ -66,7 +69,7 @@ function isLarge(number: string): boolean {
   return number.length >= 16 && /^-?\d+$/.test(number) && !Number.isSafeInteger(Number(number));
 }
 
-/** Behind the closing quote. */
+/** The offset behind the closing quote. */
 function endOfString(text: string, start: number): number {
   for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
     let escapes = 0;

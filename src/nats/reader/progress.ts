@@ -39,7 +39,7 @@ interface ProgressOptions {
   /** Name of the durable consumer. */
   readonly name: string;
   readonly filters: readonly string[];
-  /** At most one move in so many milliseconds. Default 1000. */
+  /** The consumer is moved at most once in so many milliseconds. Default 1000. */
   readonly intervalMs?: number;
 }
 
@@ -53,7 +53,10 @@ const ACK_WAIT_MS = 7 * 24 * 3600 * 1000;
 const CONSUMER_NOT_FOUND = 10014;
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_EXISTS = 10148;
-/** In the consumer's metadata: it was made when the stream had come to this sequence, after its job had begun to read. */
+/**
+ * A key of the consumer's metadata: it was made when the stream had come to this sequence, after its job had begun to
+ * read.
+ */
 const UNHELD = "tidemark-unheld";
 
 export class ProgressConsumer {

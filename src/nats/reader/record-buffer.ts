@@ -8,7 +8,9 @@
 import type { Collect } from "../../dataflow/source.ts";
 import { invariant } from "../../errors.ts";
 
-/** In place of a value: a message that is none of the split's records. It has a sequence and is not given out. */
+/**
+ * Stands in place of a value for a message that is none of the split's records. It has a sequence and is not given out.
+ */
 export const NO_RECORD: unique symbol = Symbol("no record");
 
 export class RecordBuffer<T> {

@@ -150,7 +150,10 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#end = end ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Before `open`: the consumer that holds the messages of an interest stream was away until the stream had come to this sequence. */
+  /**
+   * Called before `open`: the consumer that holds the messages of an interest stream was away until the stream had come
+   * to this sequence.
+   */
   wasUnheld(upTo: number): void {
     this.#judge.unheld = upTo;
   }
@@ -411,7 +414,7 @@ export class SequentialReader<T> implements ConsumerReader {
     }
   }
 
-  /** In front of whatever else has failed meanwhile. */
+  /** Puts the problem in front of whatever else has failed meanwhile. */
   #failInFront(problem: Error): void {
     this.onFailed(problem);
     this.#failure = problem;

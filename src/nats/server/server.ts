@@ -38,7 +38,7 @@ export interface NatsServerOptions {
   readonly binary: string;
   /** Directory for streams, generated configuration and pid file; made when it is missing. */
   readonly storeDir: string;
-  /** On 127.0.0.1. Default 0: a free one is picked. */
+  /** The port on 127.0.0.1. Default 0: a free one is picked. */
   readonly port?: number;
   /** True: the server ends when this process does, however that happens. Default false: the caller has to stop it. */
   readonly guarded?: boolean;

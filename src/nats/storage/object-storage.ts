@@ -81,9 +81,9 @@ export interface NatsObjectStorageOptions extends BucketSettings {
 }
 
 const chunkBytesMax = 512 * 1024;
-/** Per put: bounds what one put holds in memory to 4 MiB, and hides the round trip. */
+/** The limit of one put: bounds what it holds in memory to 4 MiB, and hides the round trip. */
 const chunksInFlightMax = 8;
-/** Per pull of a get: 16 MiB, well below the 64 MiB at which a server drops a slow reader. */
+/** The limit of one pull of a get: 16 MiB, well below the 64 MiB at which a server drops a slow reader. */
 const chunksPerPull = 32;
 /** The client adds an empty header to each chunk, which counts as payload. */
 const headerBytesMax = 1024;

@@ -206,7 +206,10 @@ export class NatsRecordStore implements RecordStore {
     }
   }
 
-  /** In words: what a user has changed, if the settings of the bucket tell it, which needs no cause; else what was answered. */
+  /**
+   * The refusal in words: what a user has changed, if the settings of the bucket tell it, which needs no cause; else
+   * what was answered.
+   */
   async #refusal(what: string, error: unknown): Promise<{ said: string; cause?: unknown }> {
     const mayBeSettings =
       isRefusal(error) || error instanceof NoRespondersError || error instanceof RequestTimeoutError;

@@ -14,7 +14,7 @@ export const ROWS_MAX = 1 << ROWS_SHIFT;
 export const ROWS_MASK = ROWS_MAX - 1;
 const ROWS_FIRST = 4;
 
-/** In `misfits`: the row lies in the columns. */
+/** Says in `misfits` that the row lies in the columns. */
 const FITS: unique symbol = Symbol("fits");
 
 export class Block {

@@ -22,7 +22,7 @@ export interface CutReaders {
   /** How many cuts were taken. */
   readonly cut: number;
   readonly layouts: Layouts;
-  /** Before a group changes for the first time after a cut: every reader that needs its view gets it. */
+  /** Called before a group changes for the first time after a cut: every reader that needs its view gets it. */
   keepView(group: RowGroup): void;
   /** Does one of them still need a block that was not changed since `cut`? */
   needsBlock(group: RowGroup, index: number, cut: number): boolean;

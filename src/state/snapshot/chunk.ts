@@ -128,7 +128,7 @@ export function encodeChunk(rows: ChunkRows, columns: ColumnEncoder): EncodedChu
   return { keyGroups, entries: keys.length, bytes };
 }
 
-/** In a refusal. */
+/** The name of a value in a refusal. */
 export function nameOfValue(key: Key): string {
   return `the value of key ${String(key)}`;
 }

@@ -22,7 +22,7 @@ export interface ProcessContext<S extends StateDescriptors = StateDescriptors, O
 export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly state: S;
   onRecord(value: In, context: ProcessContext<S, Out>): void;
-  /** At the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
+  /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
   onEnd?(context: ProcessContext<S, Out>): void;
 }
 

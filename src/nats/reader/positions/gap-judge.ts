@@ -52,7 +52,7 @@ export class GapJudge<T> {
   readonly #options: GapJudgeOptions;
   readonly #buffer: RecordBuffer<T>;
   #resumed: boolean;
-  /** Before the position. */
+  /** What was skipped before the position. */
   #passed: Skipped;
   /** Not before the position yet, oldest first. */
   readonly #ahead: SequenceRange[] = [];

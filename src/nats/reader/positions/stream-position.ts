@@ -20,7 +20,7 @@ interface ReadSoFar {
   readonly received: number;
   /** Last sequence of a bounded input. */
   readonly end: number | undefined;
-  /** At discovery; undefined: it does not matter. */
+  /** The retention at discovery; undefined: it does not matter. */
   readonly retention?: StreamConfig["retention"] | undefined;
 }
 
