@@ -3,18 +3,13 @@
  * and not written twice. The commit waits, with a trouble, or stops the job by a name that says what mends it; once it is mended
  * the very same transaction is committed.
  */
-import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
-import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
+import type { StreamConfig } from "@nats-io/jetstream";
+import { expect, test } from "vitest";
+import type { TroubleWatcher } from "../../src/dataflow/trouble.ts";
 import { describeError, retryOf } from "../../src/errors.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
-import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { prepare, records } from "../contracts/suites/sink.contract.ts";
 import { until } from "../support/until.ts";
+import { failureOf, SinkServer } from "./sink-server.ts";
 
 const TOTAL = 250;
 const account = (limits: string) => `accounts {
@@ -23,33 +18,14 @@ const account = (limits: string) => `accounts {
 no_auth_user: main`;
 const settings = { configuration: account("max_file: 100MB") };
 
-let server: TestServer;
-let connection: NatsConnection;
-let nats: NatsEnvironment;
-let manager: JetStreamManager;
-let streams = 0;
-
-beforeAll(async () => {
-  markerTiming.batchTimeoutMs = 500;
-  markerTiming.confirmDelayMs = 50;
-  markerTiming.fullAttempts = 2;
-  ackedTiming.ackTimeoutMs = 300;
-  ackedTiming.sweepMs = 50;
-  server = await startTestServer(settings);
-  connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  nats = new NatsEnvironment(connection);
-  manager = await jetstreamManager(connection, { checkAPI: false });
-});
-afterAll(async () => {
-  await connection.close();
-  await server.stop();
-});
+const shared = new SinkServer(settings);
+const { add, update, sink, environment, committed, restarted } = shared;
 
 interface Change {
   readonly config?: Partial<StreamConfig> & Readonly<Record<string, unknown>>;
   /** Instead of `config`. */
   readonly act?: (stream: string) => Promise<void>;
-  readonly mend?: (stream: string) => Promise<void>;
+  readonly mend?: () => Promise<void>;
   /** What stops the job says this. */
   readonly stops?: RegExp;
   /** It waits, and this is what is shown. */
@@ -59,16 +35,6 @@ interface Change {
   /** It cannot be taken back. */
   readonly final?: true;
 }
-
-const restart = async (configuration: string) => {
-  await server.restart({ configuration });
-  await until("the connection is back", async () => (await connection.flush()) ?? true);
-};
-const base = (name: string) => ({
-  name,
-  subjects: [`${name}.>`, `tidemark-marker.${name}.>`],
-  ...{ allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true },
-});
 
 const changes: { readonly [name: string]: Change } = {
   "max_msgs, discard new": {
@@ -98,37 +64,25 @@ const changes: { readonly [name: string]: Change } = {
     final: true,
   },
   sealed: {
-    act: async (stream) => {
-      await manager.streams.update(stream, { sealed: true } as never);
-    },
+    act: () => update({ sealed: true }),
     stops: /it is sealed.*nats stream backup.*--fresh and write to a new stream/,
     final: true,
   },
   "subjects without the records'": {
-    act: async (stream) => {
-      await manager.streams.update(stream, { subjects: [`tidemark-marker.${stream}.>`] });
-    },
+    act: (stream) => update({ subjects: [`tidemark-marker.${stream}.>`] }),
     stops: /does not take subject S\d+\.data any more.*--subjects=/,
   },
   "subjects without the markers'": {
-    act: async (stream) => {
-      await manager.streams.update(stream, { subjects: [`${stream}.>`] });
-    },
+    act: (stream) => update({ subjects: [`${stream}.>`] }),
     stops: /its subjects do not contain tidemark-marker\.S\d+\.>.*--subjects=/,
   },
   "a transform of all subjects": {
     config: { subject_transform: { src: ">", dest: "moved.>" } },
     stops: /renames the markers.*take it out: nats stream edit S\d+ --interactive/,
-    mend: async (stream) => {
-      await manager.streams.update(stream, { subject_transform: undefined } as never);
-    },
+    mend: () => update({ subject_transform: undefined }),
   },
   "republished elsewhere": {
-    act: async (stream) => {
-      await manager.streams.update(stream, {
-        republish: { src: `${stream}.>`, dest: `copy.${stream}.>` },
-      } as never);
-    },
+    act: (stream) => update({ republish: { src: `${stream}.>`, dest: `copy.${stream}.>` } }),
     passes: true,
   },
   discard_new_per_subject: {
@@ -136,64 +90,54 @@ const changes: { readonly [name: string]: Change } = {
     stops: /maximum messages per subject exceeded.*--no-discard-per-subject/,
   },
   "the account's storage": {
-    act: () => restart(account("max_file: 2KB")),
-    mend: () => restart(settings.configuration),
+    act: () => restarted({ configuration: account("max_file: 2KB") }),
+    mend: () => restarted(settings),
     stops: /(insufficient|exceeded).*nats account info/,
   },
   max_payload: {
-    act: () => restart(`${settings.configuration}\nmax_payload: 1100`),
-    mend: () => restart(settings.configuration),
+    act: () => restarted({ configuration: `${settings.configuration}\nmax_payload: 1100` }),
+    mend: () => restarted(settings),
     stops: /needs messages of \d+ bytes, and nats-server takes 1100.*max_payload/,
   },
   deleted: {
     act: async (stream) => {
-      await manager.streams.delete(stream);
-      await server.forgotten().catch(() => undefined);
+      await shared.manager.streams.delete(stream);
+      await shared.server.forgotten().catch(() => undefined);
     },
     stops: /stream S\d+, which the job has written to, does not exist any more: restore it/,
     final: true,
   },
 };
 
-async function apply(change: Change, stream: string): Promise<void> {
-  if (change.act !== undefined) await change.act(stream);
-  else await manager.streams.update(stream, change.config as never);
+async function apply(change: Change): Promise<void> {
+  if (change.act !== undefined) await change.act(shared.stream);
+  else await update(change.config ?? {});
 }
 
-async function mended(change: Change, stream: string): Promise<void> {
-  if (change.mend !== undefined) return await change.mend(stream);
-  await manager.streams.update(stream, {
+async function mended(change: Change): Promise<void> {
+  if (change.mend !== undefined) return await change.mend();
+  await update({
     ...{ max_msgs: -1, max_bytes: -1, max_msg_size: -1, max_msgs_per_subject: -1, discard: "old" },
-    ...{ discard_new_per_subject: false, no_ack: false, ...base(stream) },
-  } as never);
+    ...{ discard_new_per_subject: false, no_ack: false, ...shared.suitable() },
+  });
 }
 
-test.each(Object.entries(changes))("%s", async (name, change) => {
-  const stream = `S${++streams}`;
-  await manager.streams.add(base(stream));
-  const staging = new MemoryStaging();
-  const said: string[] = [];
-  const watch = () => ({
+/** Keeps what troubles say. */
+const watcherInto = (said: string[]): TroubleWatcher => ({
+  watch: () => ({
     failed: (error: unknown) => void said.push(describeError(error)),
     passed() {},
     forget() {},
-  });
-  const environment = (more: Partial<SinkEnvironment> = {}) =>
-    sinkEnvironment({ nats, staging, troubles: { watch }, ...more });
-  const sink = jetstreamSink<string>({ stream, subject: `${stream}.data`, encode: "text" });
-  const committed = async () =>
-    (await manager.streams.info(stream, { subjects_filter: `${stream}.data` })).state.subjects?.[
-      `${stream}.data`
-    ] ?? 0;
+  }),
+});
 
-  const writer = await sink.open(environment());
+test.each(Object.entries(changes))("%s", async (name, change) => {
+  await add();
+  const writer = await sink().open(environment());
   const input = records("a", TOTAL - 1);
   const transaction = await prepare(writer, 1, [...input, "x".repeat(name === "max_payload" ? 2000 : 20)]);
-  await apply(change, stream);
-  const outcome = await writer.commit(transaction).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
+  await apply(change);
+  const outcome = await failureOf(writer.commit(transaction));
   const state = writer.snapshot();
   await writer.close();
   if (change.passes) {
@@ -204,8 +148,10 @@ test.each(Object.entries(changes))("%s", async (name, change) => {
   expect(retryOf(outcome)).toBe("never");
   expect((outcome as Error).message).toMatch(change.stops!);
   if (change.final) return;
-  await mended(change, stream);
-  const heir = await sink.open(environment({ generation: 2, restoredCheckpointId: 1, restoredState: state }));
+  await mended(change);
+  const heir = await sink().open(
+    environment({ generation: 2, restoredCheckpointId: 1, restoredState: state }),
+  );
   await heir.commit(transaction);
   expect(await committed()).toBe(TOTAL);
   await heir.close();
@@ -229,28 +175,13 @@ const weaker: { readonly [name: string]: Pick<Change, "stops" | "waits" | "passe
 
 test.each(Object.entries(weaker))("at least once: %s", async (name, expected) => {
   const change = changes[name] ?? { config: { allow_atomic: false } };
-  const stream = `S${++streams}`;
-  await manager.streams.add(base(stream));
+  await add();
   const said: string[] = [];
   const failures: unknown[] = [];
-  const watch = () => ({
-    failed: (error: unknown) => void said.push(describeError(error)),
-    passed() {},
-    forget() {},
-  });
-  const sink = jetstreamSink<string>({
-    stream,
-    subject: `${stream}.data`,
-    encode: "text",
-    guarantee: "at-least-once",
-  });
-  const writer = await sink.open(
-    sinkEnvironment({
-      ...{ nats, staging: new MemoryStaging(), troubles: { watch } },
-      fail: (error) => void failures.push(error),
-    }),
+  const writer = await sink({ guarantee: "at-least-once" }).open(
+    environment({ troubles: watcherInto(said), fail: (error) => void failures.push(error) }),
   );
-  await apply(change, stream);
+  await apply(change);
   const long = "x".repeat(name === "max_payload" ? 2000 : 20);
   for (const record of [...records("a", TOTAL - 1), long]) writer.write(record, 0);
   let flushed = false;
@@ -264,10 +195,9 @@ test.each(Object.entries(weaker))("at least once: %s", async (name, expected) =>
   });
   expect(failures.length > 0).toBe(stops !== undefined);
   if (stops === undefined) {
-    await mended(change, stream);
+    await mended(change);
     await until("what waited is written", () => flushed);
-    const { state } = await manager.streams.info(stream, { subjects_filter: `${stream}.data` });
-    expect(state.subjects?.[`${stream}.data`]).toBeGreaterThanOrEqual(TOTAL);
-  } else if (change.mend !== undefined) await change.mend(stream);
+    expect(await committed()).toBeGreaterThanOrEqual(TOTAL);
+  } else if (change.mend !== undefined) await change.mend();
   await writer.close();
 });

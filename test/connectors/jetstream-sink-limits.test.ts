@@ -1,15 +1,12 @@
 /** What server, account and stream allow: worked within, or said at submission, or, when it changes later, where the job stops. */
-import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
-import type { SinkEnvironment } from "../../src/dataflow/sink.ts";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { CommitRefusedError, EnvironmentError } from "../../src/errors.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { eventually, until } from "../support/until.ts";
+import { prepare, records } from "../contracts/suites/sink.contract.ts";
+import { eventually } from "../support/until.ts";
+import { failureOf, SinkServer } from "./sink-server.ts";
 
 const batches = (most: number) =>
   `limits { batch { max_msgs: ${most}, max_inflight_per_stream: 1, max_inflight_total: 1 } }`;
@@ -21,55 +18,17 @@ const accounts = `accounts {
 no_auth_user: main`;
 const settings = { jetStream: batches(100), configuration: accounts };
 
-let server: TestServer;
-let connection: NatsConnection;
-let nats: NatsEnvironment;
-let manager: JetStreamManager;
+const shared = new SinkServer(settings);
+const { add, update, sink, environment, committed, restarted } = shared;
 let stream: string;
-let staging: MemoryStaging;
-let count = 0;
+let manager: JetStreamManager;
 
-beforeAll(async () => {
-  markerTiming.batchTimeoutMs = 500;
-  markerTiming.confirmDelayMs = 50;
-  markerTiming.fullAttempts = 2;
-  server = await startTestServer(settings);
-  connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  nats = new NatsEnvironment(connection);
-  manager = await jetstreamManager(connection, { checkAPI: false });
-});
-afterAll(async () => {
-  await connection.close();
-  await server.stop();
-});
 beforeEach(() => {
-  stream = `S${++count}`;
-  staging = new MemoryStaging();
+  ({ stream, manager } = shared);
 });
-afterEach(() => manager.streams.delete(stream).catch(() => undefined));
 
-const add = (more: object = {}, name = stream) =>
-  manager.streams.add({
-    name,
-    subjects: [`${name}.>`, `tidemark-marker.${name}.>`],
-    ...{ allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true },
-    ...more,
-  } as Partial<StreamConfig> & { name: string });
-const sink = (more: Partial<JetStreamSinkOptions<string>> = {}) =>
-  jetstreamSink<string>({ stream, subject: `${stream}.data`, encode: "text", ...more });
-const environment = (more: Partial<SinkEnvironment> = {}) => sinkEnvironment({ nats, staging, ...more });
-const committed = async (name = stream) =>
-  (await manager.streams.info(name, { subjects_filter: `${name}.data` })).state.subjects?.[`${name}.data`] ??
-  0;
-const restarted = async (changed: Parameters<TestServer["restart"]>[0]) => {
-  await server.restart(changed);
-  await until("the connection is back", async () => (await connection.flush()) ?? true);
-};
 const refusalOf = async (checked: Promise<void>) => {
-  const error = await checked.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
+  const error = await failureOf(checked);
   expect(error).toBeInstanceOf(EnvironmentError);
   return (error as Error).message;
 };
@@ -102,10 +61,7 @@ describe("within the limits", () => {
       let done = 0;
       for (let generation = 2; done < 200; generation++) {
         const heir = await sink().open(environment({ generation, ...restored }));
-        const refused = await heir.commit(transaction).then(
-          () => undefined,
-          (thrown: unknown) => thrown,
-        );
+        const refused = await failureOf(heir.commit(transaction));
         if (refused !== undefined) {
           expect(refused).toBeInstanceOf(CommitRefusedError);
           expect((refused as Error).message).toMatch(
@@ -162,7 +118,7 @@ describe("said at submission", () => {
     "a sealed stream, and a mirror, %s",
     async (guarantee) => {
       await add();
-      await manager.streams.update(stream, { sealed: true } as never);
+      await update({ sealed: true });
       expect(await refusalOf(sink({ guarantee }).check(environment()))).toMatch(
         /it is sealed.*write to a new stream/,
       );
@@ -206,7 +162,7 @@ describe("said at submission", () => {
 
   test("accounts: one without JetStream, one that is full, one that wants size limits", async () => {
     const as = async (user: string) => {
-      const other = await connect({ servers: server.url, user, pass: "x" });
+      const other = await connect({ servers: shared.server.url, user, pass: "x" });
       const env = environment({ nats: new NatsEnvironment(other) });
       return { other, env, check: () => refusalOf(sink({ provision: true }).check(env)) };
     };
@@ -275,11 +231,11 @@ describe("lowered later", () => {
 
   test("the size of messages, of server and of stream", async () => {
     const { commit } = await stored((index) => "x".repeat(index === 3 ? 20_000 : 10), 5);
-    await manager.streams.update(stream, { max_msg_size: 10_000 });
+    await update({ max_msg_size: 10_000 });
     await expect(commit()).rejects.toThrow(
       /larger than the stream.s max_msg_size 10000.*needs messages of 20\d\d\d bytes.*nats stream edit S\d+ --max-msg-size=20\d\d\d --force/,
     );
-    await manager.streams.update(stream, { max_msg_size: -1 });
+    await update({ max_msg_size: -1 });
     await restarted({ ...settings, configuration: `${accounts}\nmax_payload: 16384` });
     await expect(commit()).rejects.toThrow(
       /needs messages of 20\d\d\d bytes, and nats-server takes 16384.*max_payload/,
@@ -292,14 +248,14 @@ describe("lowered later", () => {
 
   test("messages of a subject", async () => {
     const { commit } = await stored(small, 5);
-    await manager.streams.update(stream, {
+    await update({
       ...{ discard: "new" as never, discard_new_per_subject: true, max_msgs_per_subject: 2 },
     });
     await expect(commit()).rejects.toThrow(
       /maximum messages per subject exceeded.*nats stream edit S\d+ --no-discard-per-subject --force/,
     );
     expect(await committed()).toBe(0);
-    await manager.streams.update(stream, {
+    await update({
       discard_new_per_subject: false,
       discard: "old" as never,
       max_msgs_per_subject: -1,
@@ -318,7 +274,7 @@ test("at least once: what the stream refuses in passing is a trouble until it is
   for (const record of records("a", 3)) writer.write(record, 0);
   await eventually(() => expect(failed).toHaveBeenCalled());
   expect(String(failed.mock.calls[0]![0])).toMatch(/maximum messages exceeded/);
-  await manager.streams.update(stream, { max_msgs: 10 });
+  await update({ max_msgs: 10 });
   await writer.flush();
   expect(passed).toHaveBeenCalled();
   expect(await committed()).toBe(3);
