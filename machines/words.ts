@@ -2,7 +2,7 @@
  * What states, phases and reasons mean, in words for people: the one table of them. Names of states and reasons are for programs
  * (events, JSON) and for these files; a message shows the words.
  */
-import type { RefusalReason } from "./leader/checkpointing.ts";
+import type { RefusalReason } from "./leader/checkpoints/checkpointing-events.ts";
 import type { AbortReason } from "./protocol.ts";
 
 /** Why a checkpoint or savepoint was given up, or never begun: a sentence about it. */

@@ -8,7 +8,7 @@ import type {
   TimerEffects,
   TimerFired,
 } from "../protocol.ts";
-import type { CheckpointingEvent } from "./checkpointing.ts";
+import type { CheckpointingEvent } from "./checkpoints/checkpointing-events.ts";
 import type { Region } from "./regions.ts";
 
 export interface JobInput {
@@ -83,18 +83,19 @@ export type JobEvent =
     }
   /** The savepoint that the job was to stop with was given up. */
   | { readonly type: "stop.failed"; readonly request: string; readonly reason: string }
+  /** Requests of these names will never be served; one of them may be the stop. */
+  | { readonly type: "requests.refused"; readonly requests: readonly string[]; readonly reason: string }
   /** More in a row than are tolerated. */
   | { readonly type: "checkpoints.failed"; readonly checkpointId: number; readonly reason: string }
   | TimerFired;
 
 export interface JobEffects extends TimerEffects {
-  /** This and every other `store.` effect is answered by `record.stored` or `record.lost`. */
   "store.claim": { readonly subtasks: number };
   /** Checkpointing and restart actors come to life. */
   "start.policies": { readonly reservedCheckpointId: number };
-  /** Reads what the record names and derives what to restore. Answered by `recovery.planned` or `.impossible`. */
+  /** Reads what the record names and derives what to restore. */
   "plan.recovery": { readonly completed: number };
-  /** Answered by `slots.available` as soon as the workers offer enough. */
+  /** Answered as soon as the workers offer enough. */
   "await.slots": { readonly settle: boolean };
   /**
    * Each of these regions gets a generation of its own, from this one upwards. Refused (`record.refused`) when another
@@ -125,4 +126,13 @@ export interface JobEffects extends TimerEffects {
   /** The host adds time and chance and passes it to restart. */
   "report.failure": { readonly where: string; readonly reason: string; readonly recoverable: boolean };
   "report.recovery": { readonly generation: number };
+}
+
+export interface JobAnswers {
+  readonly "store.claim": "record.stored" | "record.lost";
+  readonly "plan.recovery": "recovery.planned" | "recovery.impossible";
+  readonly "await.slots": "slots.available";
+  readonly "store.generation": "record.stored" | "record.refused" | "record.lost";
+  readonly "store.settling": "record.stored" | "record.lost";
+  readonly "store.terminal": "record.stored" | "record.lost";
 }

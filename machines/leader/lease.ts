@@ -37,9 +37,7 @@ export type LeaseEvent =
   | TimerFired;
 
 export interface LeaseEffects extends TimerEffects {
-  /** Answered by `lease.seen` or `lease.unreadable`. */
   "read.lease": { readonly holder: string };
-  /** Answered by `lease.stored`, `lease.refused` or `lease.unknown`. */
   "store.lease": {
     readonly holder: string;
     readonly token: number;
@@ -48,6 +46,11 @@ export interface LeaseEffects extends TimerEffects {
   };
   "begin.leadership": { readonly token: number };
   "end.leadership": { readonly token: number };
+}
+
+export interface LeaseAnswers {
+  readonly "read.lease": "lease.seen" | "lease.unreadable";
+  readonly "store.lease": "lease.stored" | "lease.refused" | "lease.unknown";
 }
 
 interface Context extends LeaseInput {

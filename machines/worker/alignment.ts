@@ -27,7 +27,13 @@
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
-import type { BarrierAlignment, BarrierDecline, TimerEffects, TimerFired } from "../protocol.ts";
+import type {
+  BarrierAlignment,
+  BarrierDecline,
+  CheckpointOptions,
+  TimerEffects,
+  TimerFired,
+} from "../protocol.ts";
 import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
 import type { SubtaskEvent } from "./subtask.ts";
 
@@ -55,9 +61,15 @@ export type AlignmentEvent =
       readonly type: "barrier.announced";
       readonly channel: number;
       readonly checkpointId: number;
+      readonly options: CheckpointOptions;
       readonly remainingMs: number | null;
     }
-  | { readonly type: "barrier.received"; readonly channel: number; readonly checkpointId: number }
+  | {
+      readonly type: "barrier.received";
+      readonly channel: number;
+      readonly checkpointId: number;
+      readonly options: CheckpointOptions;
+    }
   | { readonly type: "marker.received"; readonly channel: number; readonly checkpointId: number }
   | { readonly type: "checkpoint.aborted"; readonly generation: number; readonly checkpointId: number }
   | TimerFired;
@@ -76,6 +88,8 @@ export interface AlignmentEffects extends TimerEffects {
 interface Context extends Omit<AlignmentInput, "restoredCheckpointId"> {
   /** Highest one seen. */
   readonly checkpointId: number;
+  /** Those that its first barrier came with; null: it has had none. */
+  readonly options: CheckpointOptions | null;
   readonly arrived: readonly number[];
   /** Arrived, with records in front of them. */
   readonly announced: readonly number[];
@@ -123,10 +137,24 @@ const machine = setup({
       "timer.cancel": true,
     }),
     begin: assign(({ event }) =>
-      "channel" in event ? { checkpointId: event.checkpointId, arrived: [event.channel], announced: [] } : {},
+      event.type === "barrier.received"
+        ? {
+            checkpointId: event.checkpointId,
+            options: event.options,
+            arrived: [event.channel],
+            announced: [],
+          }
+        : {},
     ),
     beginAnnounced: assign(({ event }) =>
-      "channel" in event ? { checkpointId: event.checkpointId, arrived: [], announced: [event.channel] } : {},
+      event.type === "barrier.announced"
+        ? {
+            checkpointId: event.checkpointId,
+            options: event.options,
+            arrived: [],
+            announced: [event.channel],
+          }
+        : {},
     ),
     addArrived: assign(({ context, event }) =>
       "channel" in event ? { arrived: withChannel(context.arrived, event.channel) } : {},
@@ -180,25 +208,23 @@ const block = {
   type: "block.channel",
   params: ({ event }: BarrierFacts) => ({ channel: event.channel }),
 } as const;
-/** Its barrier is there in spirit: the subtask snapshots now. */
+/** The barrier leaves with the options that it came with, and with what this subtask has made of its alignment. */
+const aligned = ({ checkpointId, options }: Context, alignment: BarrierAlignment) =>
+  ({
+    type: "barrier.aligned",
+    checkpointId,
+    options: { ...(options as CheckpointOptions), alignment },
+  }) as const;
+/** The subtask snapshots now, although its barriers may not all have arrived. */
 const atBarrier = (alignment: BarrierAlignment) =>
   ({
     type: "tell.subtask",
-    params: ({ context }: Facts) => ({
-      event: { type: "barrier.aligned", checkpointId: context.checkpointId, alignment } as const,
-    }),
+    params: ({ context }: Facts) => ({ event: aligned(context, alignment) }),
   }) as const;
 const atBarrierKeeping = (alignment: BarrierAlignment) =>
   ({
     type: "tell.subtask",
-    params: ({ context }: Facts) => ({
-      event: {
-        type: "barrier.aligned",
-        checkpointId: context.checkpointId,
-        alignment,
-        feedback: true,
-      } as const,
-    }),
+    params: ({ context }: Facts) => ({ event: { ...aligned(context, alignment), feedback: true } as const }),
   }) as const;
 /** What leaves no place for the present checkpoint. */
 const declinePresent = (reason: BarrierDecline) =>
@@ -253,6 +279,7 @@ export const alignmentMachine = machine.createMachine({
     channels: input.channels,
     ...(input.feedback && { feedback: input.feedback }),
     checkpointId: input.restoredCheckpointId,
+    options: null,
     arrived: [],
     announced: [],
     givenUp: [],

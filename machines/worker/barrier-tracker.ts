@@ -14,6 +14,7 @@
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
+import type { CheckpointOptions } from "../protocol.ts";
 import type { SubtaskEvent } from "./subtask.ts";
 
 export interface BarrierTrackerInput {
@@ -22,7 +23,12 @@ export interface BarrierTrackerInput {
 }
 
 export type BarrierTrackerEvent =
-  | { readonly type: "barrier.received"; readonly channel: number; readonly checkpointId: number }
+  | {
+      readonly type: "barrier.received";
+      readonly channel: number;
+      readonly checkpointId: number;
+      readonly options: CheckpointOptions;
+    }
   | { readonly type: "marker.received"; readonly channel: number; readonly checkpointId: number };
 
 export interface BarrierTrackerEffects {
@@ -31,6 +37,8 @@ export interface BarrierTrackerEffects {
 
 interface Tracked {
   readonly checkpointId: number;
+  /** Those that its first barrier came with; null: it has had none. */
+  readonly options: CheckpointOptions | null;
   /** Those that have delivered a barrier or a marker. */
   readonly channels: readonly number[];
   readonly canceled: boolean;
@@ -58,11 +66,13 @@ export function missingFromTracker(
   return arrived && all.filter((channel) => !arrived.includes(channel));
 }
 
-function track(tracked: readonly Tracked[], { checkpointId, channel, type }: BarrierTrackerEvent): Tracked[] {
+function track(tracked: readonly Tracked[], event: BarrierTrackerEvent): Tracked[] {
+  const { checkpointId, channel, type } = event;
   const known = tracked.find((one) => one.checkpointId === checkpointId);
   const channels = known?.channels ?? [];
   const entry = {
     checkpointId,
+    options: known?.options ?? ("options" in event ? event.options : null),
     channels: channels.includes(channel) ? channels : [...channels, channel].sort((a, b) => a - b),
     canceled: known?.canceled === true || type === "marker.received",
   };
@@ -113,8 +123,8 @@ function completeOne({ tracked, channels }: Context): Tracked | undefined {
   return tracked.find((one) => one.channels.length === channels);
 }
 
-const atBarrier = (checkpointId: number) =>
-  ({ event: { type: "barrier.aligned", checkpointId, alignment: "at-least-once" } }) as const;
+const atBarrier = ({ checkpointId, options }: Pick<Tracked, "checkpointId" | "options">) =>
+  ({ event: { type: "barrier.aligned", checkpointId, options: options as CheckpointOptions } }) as const;
 const declined = (checkpointId: number) =>
   ({
     event: { type: "barrier.declined", checkpointId, reason: "declined-on-cancellation-barrier" },
@@ -147,7 +157,7 @@ export const barrierTrackerMachine = machine.createMachine({
           actions: [
             {
               type: "tell.subtask",
-              params: ({ context }) => atBarrier(completeOne(context)?.checkpointId ?? 0),
+              params: ({ context }) => atBarrier(completeOne(context) as Tracked),
             },
             "dropComplete",
           ],
@@ -159,7 +169,7 @@ export const barrierTrackerMachine = machine.createMachine({
           { guard: "late" },
           {
             guard: "only",
-            actions: ["pass", { type: "tell.subtask", params: ({ event }) => atBarrier(event.checkpointId) }],
+            actions: ["pass", { type: "tell.subtask", params: ({ event }) => atBarrier(event) }],
           },
           { actions: "addBarrier" },
         ],

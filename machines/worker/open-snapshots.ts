@@ -1,12 +1,11 @@
 /** The snapshots of one subtask that are not acknowledged yet, oldest first: what each of them still waits for (S2). */
-import type { BarrierAlignment } from "../protocol.ts";
+import type { CheckpointOptions } from "../protocol.ts";
 
 /** Storing: the state is cut, and all of it is on its way to the storage. */
 export type SnapshotStage = "storing" | "stored";
 
 export interface OpenSnapshot {
   readonly checkpointId: number;
-  readonly wasCut: boolean;
   readonly stage: SnapshotStage;
   /** The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none. */
   readonly channelsStored: boolean;
@@ -22,16 +21,17 @@ type Snapshots = Pick<Holder, "snapshots">;
 
 interface Barrier {
   readonly checkpointId: number;
-  readonly alignment: BarrierAlignment;
+  readonly options: CheckpointOptions;
   readonly feedback?: true;
 }
 
 export function beginSnapshot(
-  { checkpointId, alignment, feedback }: Barrier,
-  finished: boolean,
+  { checkpointId, options, feedback }: Barrier,
+  { finished, source }: { readonly finished: boolean; readonly source: boolean },
 ): OpenSnapshot {
-  const channelsStored = alignment !== "unaligned" && feedback === undefined;
-  return { checkpointId, wasCut: false, stage: "storing", channelsStored, finished };
+  // A source has no channels: what its barrier overtakes lies behind it.
+  const channelsStored = source || (options.alignment !== "unaligned" && feedback === undefined);
+  return { checkpointId, stage: "storing", channelsStored, finished };
 }
 
 export function isOpen({ snapshots }: Snapshots, event: object): boolean {
@@ -51,8 +51,7 @@ export function markSnapshot(
 /** The oldest that waits for nothing any more. Transactions of younger barriers are none of its concern. */
 export function acknowledgeable({ snapshots, pending }: Holder): OpenSnapshot | undefined {
   return snapshots.find(
-    ({ checkpointId, wasCut, stage, channelsStored }) =>
-      wasCut &&
+    ({ checkpointId, stage, channelsStored }) =>
       stage === "stored" &&
       channelsStored &&
       pending.every((transaction) => transaction.prepared || transaction.checkpointId > checkpointId),

@@ -33,13 +33,18 @@ export type SinkTransactionEvent =
   | TimerFired;
 
 export interface SinkTransactionEffects extends TimerEffects {
-  /** Make all it holds durable, for as long as it takes. Answered by `transaction.staged` or `staging.failed`. */
+  /** Make all it holds durable, for as long as it takes. */
   "stage.transaction": { readonly transaction: TransactionName };
-  /** Answered by `transaction.committed`, `commit.failed` (again, please) or `commit.refused` (never). */
+  /** `commit.failed`: it is tried again. `commit.refused`: no repetition can mend it. */
   "commit.transaction": { readonly transaction: TransactionName };
-  /** Answered by `transaction.aborted`. */
   "abort.transaction": { readonly transaction: TransactionName };
   "tell.subtask": { readonly event: SubtaskEvent };
+}
+
+export interface SinkTransactionAnswers {
+  readonly "stage.transaction": "transaction.staged" | "staging.failed";
+  readonly "commit.transaction": "transaction.committed" | "commit.failed" | "commit.refused";
+  readonly "abort.transaction": "transaction.aborted";
 }
 
 interface Context {

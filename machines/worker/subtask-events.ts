@@ -1,8 +1,8 @@
 /** What a subtask hears and what it names to be done: the events and effects of its machine (subtask.ts). */
 import type {
-  BarrierAlignment,
   BarrierDecline,
   CheckpointOptions,
+  DeclineReason,
   SubtaskName,
   TransactionName,
 } from "../protocol.ts";
@@ -45,10 +45,9 @@ export type SubtaskEvent =
   | {
       readonly type: "barrier.aligned";
       readonly checkpointId: number;
-      readonly alignment: BarrierAlignment;
+      /** Those that its barrier goes on with. */
+      readonly options: CheckpointOptions;
       readonly feedback?: true;
-      /** The job is to stop with it; only a source's barrier says so. */
-      readonly stop?: true;
     }
   /** It will not come: the leader has aborted its checkpoint. */
   | { readonly type: "barrier.canceled"; readonly checkpointId: number }
@@ -75,23 +74,23 @@ export type SubtaskEvent =
   | { readonly type: "subtask.broke"; readonly reason: string; readonly retry: "restart" | "never" };
 
 export interface SubtaskEffects {
-  /** Open operators and sinks, load state. Answered by `state.restored`. */
+  /** Open operators and sinks, load state. */
   "restore.state": { readonly restoredCheckpointId: number };
   "send.restored": { readonly subtask: SubtaskName; readonly generation: number };
   /** Let records flow. */
   "run.input": { readonly finished: boolean };
-  /** Answered by `barrier.aligned` between two records. */
+  /** Answered between two records. */
   "inject.barrier": { readonly checkpointId: number; readonly options: CheckpointOptions };
   /** The source reads nothing more, until `resume.source`. */
   "hold.source": { readonly checkpointId: number };
   "resume.source": { readonly checkpointId: number };
   /** The source ends, as if there were no more input. */
   "drain.source": { readonly subtask: SubtaskName };
-  /** Answered by `transactions.cut` before any other event. */
+  /** Answered at once (H5). */
   "cut.transactions": { readonly checkpointId: number };
-  "emit.barrier": { readonly checkpointId: number; readonly alignment: BarrierAlignment };
+  "emit.barrier": { readonly checkpointId: number; readonly options: CheckpointOptions };
   "emit.cancelMarker": { readonly checkpointId: number };
-  /** Synchronous part now, the rest beside the records. Answered by `snapshot.stored` or `snapshot.failed`. */
+  /** Synchronous part now, the rest beside the records. */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
   /**
@@ -113,13 +112,15 @@ export interface SubtaskEffects {
     readonly subtask: SubtaskName;
     readonly generation: number;
     readonly checkpointId: number;
-    readonly reason: string;
+    readonly reason: DeclineReason;
+    /** What the snapshot failed of; else the reason. */
+    readonly detail: string;
   };
   "tell.transaction": { readonly transaction: TransactionName; readonly event: SinkTransactionEvent };
   "send.committed": { readonly subtask: SubtaskName; readonly generation: number; readonly upTo: number };
   /** Sources tell their broker how far the job has got. */
   "report.progress": { readonly checkpointId: number };
-  /** End-of-input hooks of the operators, then end of data downstream. Answered by `finish.completed`. */
+  /** End-of-input hooks of the operators, then end of data downstream. */
   "run.finish": { readonly subtask: SubtaskName };
   "send.ended": { readonly subtask: SubtaskName; readonly generation: number };
   "send.failure": {
@@ -129,4 +130,12 @@ export interface SubtaskEffects {
     readonly retry: "restart" | "never";
   };
   "close.operators": { readonly subtask: SubtaskName };
+}
+
+export interface SubtaskAnswers {
+  readonly "restore.state": "state.restored";
+  readonly "inject.barrier": "barrier.aligned";
+  readonly "cut.transactions": "transactions.cut";
+  readonly "take.snapshot": "snapshot.stored" | "snapshot.failed";
+  readonly "run.finish": "finish.completed";
 }

@@ -19,163 +19,11 @@
  *     answered is not repeated.
  * S9  Behind the barrier that the job is to stop with, a source reads nothing, until that checkpoint is aborted (P38).
  */
-import { assign, setup } from "xstate";
-import { declareEffects } from "../effects.ts";
-import type { BarrierAlignment, CheckpointOptions, TransactionName } from "../protocol.ts";
-import { forgetUpTo, type GivenUp, remember, wasGivenUp } from "./given-up.ts";
-import { acknowledgeable, beginSnapshot, isOpen, markSnapshot, type OpenSnapshot } from "./open-snapshots.ts";
-import type { PendingTransaction, SubtaskEffects, SubtaskEvent, SubtaskInput } from "./subtask-events.ts";
+import type { BarrierDecline, CheckpointOptions } from "../protocol.ts";
+import { acknowledgeable } from "./open-snapshots.ts";
+import { type Context, subtaskSetup } from "./subtask-setup.ts";
 
 export type * from "./subtask-events.ts";
-
-interface Context extends SubtaskInput {
-  readonly pending: readonly PendingTransaction[];
-  /** The transaction whose commit is under way. */
-  readonly committing: TransactionName | null;
-  readonly decidedUpTo: number;
-  /** Highest barrier that was taken or passed over; older ones are late (Flink's SingleCheckpointBarrierHandler). */
-  readonly lastBarrier: number;
-  readonly givenUp: GivenUp;
-  /** Oldest first. */
-  readonly snapshots: readonly OpenSnapshot[];
-  /** The checkpoint that the job is to stop with (S9); 0: none. */
-  readonly stoppingWith: number;
-}
-
-const machine = setup({
-  types: {} as { context: Context; events: SubtaskEvent; input: SubtaskInput },
-  actions: {
-    ...declareEffects<SubtaskEffects>({
-      "restore.state": true,
-      "send.restored": true,
-      "run.input": true,
-      "inject.barrier": true,
-      "hold.source": true,
-      "resume.source": true,
-      "drain.source": true,
-      "cut.transactions": true,
-      "emit.barrier": true,
-      "emit.cancelMarker": true,
-      "take.snapshot": true,
-      "cancel.snapshot": true,
-      "discard.snapshot": true,
-      "send.acknowledgement": true,
-      "send.decline": true,
-      "tell.transaction": true,
-      "send.committed": true,
-      "report.progress": true,
-      "run.finish": true,
-      "send.ended": true,
-      "send.failure": true,
-      "close.operators": true,
-    }),
-    adoptTransactions: assign(({ context, event }) =>
-      event.type !== "state.restored"
-        ? {}
-        : {
-            pending: event.transactions.map((transaction) => ({ ...transaction, prepared: true })),
-            decidedUpTo: context.restoredCheckpointId,
-          },
-    ),
-    beginSnapshot: assign(({ context, event }) =>
-      event.type !== "barrier.aligned"
-        ? {}
-        : {
-            lastBarrier: event.checkpointId,
-            givenUp: forgetUpTo(context.givenUp, event.checkpointId),
-            snapshots: [...context.snapshots, beginSnapshot(event, context.finished)],
-          },
-    ),
-    passBarrier: assign(({ context, event }) =>
-      "checkpointId" in event
-        ? { lastBarrier: event.checkpointId, givenUp: forgetUpTo(context.givenUp, event.checkpointId) }
-        : {},
-    ),
-    rememberAbort: assign(({ context, event }) =>
-      "checkpointId" in event ? { givenUp: remember(context.givenUp, event.checkpointId) } : {},
-    ),
-    closeSnapshot: assign(({ context, event }) =>
-      "checkpointId" in event
-        ? { snapshots: context.snapshots.filter((one) => one.checkpointId !== event.checkpointId) }
-        : {},
-    ),
-    dropAcknowledged: assign(({ context }) => {
-      const acknowledged = acknowledgeable(context);
-      return { snapshots: context.snapshots.filter((one) => one !== acknowledged) };
-    }),
-    addTransactions: assign(({ context, event }) =>
-      event.type !== "transactions.cut"
-        ? {}
-        : {
-            snapshots: markSnapshot(context, event, { wasCut: true }),
-            pending: [
-              ...context.pending,
-              ...event.transactions.map((transaction) => ({
-                transaction,
-                checkpointId: event.checkpointId,
-                prepared: false,
-              })),
-            ],
-          },
-    ),
-    markPrepared: assign(({ context, event }) =>
-      event.type !== "transaction.prepared"
-        ? {}
-        : {
-            pending: context.pending.map((pending) =>
-              pending.transaction === event.transaction ? { ...pending, prepared: true } : pending,
-            ),
-          },
-    ),
-    markStored: assign(({ context, event }) => ({
-      snapshots: markSnapshot(context, event, { stage: "stored" }),
-    })),
-    markChannelsStored: assign(({ context, event }) => ({
-      snapshots: markSnapshot(context, event, { channelsStored: true }),
-    })),
-    markDecided: assign(({ context, event }) =>
-      event.type !== "checkpoint.completed"
-        ? {}
-        : { decidedUpTo: Math.max(context.decidedUpTo, event.checkpointId) },
-    ),
-    beginCommit: assign(({ context }) => ({ committing: context.pending[0]?.transaction ?? null })),
-    dropCommitted: assign(({ context, event }) =>
-      event.type !== "transaction.committed"
-        ? {}
-        : {
-            committing: null,
-            pending: context.pending.filter((pending) => pending.transaction !== event.transaction),
-          },
-    ),
-    markFinished: assign({ finished: true }),
-    beginStop: assign(({ event }) =>
-      event.type === "barrier.aligned" ? { stoppingWith: event.checkpointId } : {},
-    ),
-    endStop: assign({ stoppingWith: 0 }),
-  },
-  guards: {
-    otherGeneration: ({ context, event }) => "generation" in event && event.generation !== context.generation,
-    lateBarrier: ({ context, event }) => "checkpointId" in event && event.checkpointId <= context.lastBarrier,
-    aborted: ({ context, event }) =>
-      "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
-    snapshotOpen: ({ context, event }) => isOpen(context, event),
-    otherSnapshot: ({ context, event }) => !isOpen(context, event),
-    acknowledgeable: ({ context }) => acknowledgeable(context) !== undefined,
-    noSnapshotOpen: ({ context }) => context.snapshots.length === 0,
-    commitDue: ({ context }) => {
-      const oldest = context.pending[0];
-      return oldest?.prepared === true && oldest.checkpointId <= context.decidedUpTo;
-    },
-    alreadyFinished: ({ context }) => context.finished,
-    isSource: ({ context }) => context.source,
-    stopsHere: ({ context, event }) =>
-      event.type === "barrier.aligned" &&
-      event.stop === true &&
-      event.checkpointId > context.lastBarrier &&
-      !wasGivenUp(context.givenUp, event.checkpointId),
-    stopIsOff: ({ context, event }) => "checkpointId" in event && event.checkpointId === context.stoppingWith,
-  },
-});
 
 const commitOldest = [
   "beginCommit",
@@ -191,15 +39,19 @@ const commitOldest = [
 interface AboutCheckpoint {
   readonly event: { readonly checkpointId: number };
 }
+interface AboutReason<Reason> extends AboutCheckpoint {
+  readonly context: Context;
+  readonly event: { readonly checkpointId: number; readonly reason: Reason };
+}
 const ofCheckpoint = ({ event }: AboutCheckpoint) => ({ checkpointId: event.checkpointId });
 
 const cutAndForward = [
   { type: "cut.transactions", params: ofCheckpoint },
   {
     type: "emit.barrier",
-    params: ({ event }: AboutCheckpoint & { readonly event: { readonly alignment: BarrierAlignment } }) => ({
+    params: ({ event }: AboutCheckpoint & { readonly event: { readonly options: CheckpointOptions } }) => ({
       checkpointId: event.checkpointId,
-      alignment: event.alignment,
+      options: event.options,
     }),
   },
 ] as const;
@@ -232,20 +84,30 @@ const drain = {
 } as const;
 /** S9 */
 const stopReading = ["beginStop", { type: "hold.source", params: ofCheckpoint }] as const;
+const declining = ({ context, event }: AboutCheckpoint & { readonly context: Context }) => ({
+  subtask: context.subtask,
+  generation: context.generation,
+  checkpointId: event.checkpointId,
+});
 const decline = {
   type: "send.decline",
-  params: ({
-    context,
-    event,
-  }: AboutCheckpoint & { readonly context: Context; readonly event: { readonly reason: string } }) => ({
-    subtask: context.subtask,
-    generation: context.generation,
-    checkpointId: event.checkpointId,
-    reason: event.reason,
+  params: (facts: AboutReason<BarrierDecline>) => ({
+    ...declining(facts),
+    reason: facts.event.reason,
+    detail: facts.event.reason,
+  }),
+} as const;
+/** The snapshot could not be stored. */
+const declineFailed = {
+  type: "send.decline",
+  params: (facts: AboutReason<string>) => ({
+    ...declining(facts),
+    reason: "async-exception" as const,
+    detail: facts.event.reason,
   }),
 } as const;
 
-export const subtaskMachine = machine.createMachine({
+export const subtaskMachine = subtaskSetup.createMachine({
   id: "subtask",
   options: { maxIterations: 100 },
   context: ({ input }) => ({
@@ -364,7 +226,7 @@ export const subtaskMachine = machine.createMachine({
             "transaction.prepared": { actions: "markPrepared" },
             "snapshot.stored": [{ guard: "otherSnapshot" }, { actions: "markStored" }],
             "channels.stored": [{ guard: "otherSnapshot" }, { actions: "markChannelsStored" }],
-            "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", decline] }],
+            "snapshot.failed": [{ guard: "otherSnapshot" }, { actions: ["closeSnapshot", declineFailed] }],
             "checkpoint.aborted": [
               { guard: "otherGeneration" },
               { guard: "snapshotOpen", actions: [discard, "closeSnapshot"] },

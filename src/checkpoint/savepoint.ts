@@ -2,8 +2,8 @@
  * Savepoints: snapshots that depend on nothing else, kept where their user wants them.
  *
  * Owns: what a savepoint is on disk, writing one from a manifest, reading one, copying what a manifest names from one
- * storage to another. Does not own: when one is taken (machines/leader/checkpointing.ts), whether it fits a job
- * (restore-plan).
+ * storage to another. Does not own: when one is taken (machines/leader/checkpoints/checkpointing.ts), whether it fits a
+ * job (restore-plan).
  *
  * SP1  A savepoint names only objects of its own: also what pending transactions have staged is copied (P15).
  * SP2  Its metadata is written last, under a name that holds its digest: what can be found is complete and unchanged.

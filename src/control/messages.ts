@@ -7,10 +7,8 @@ import type {
   AbortReason,
   Answer,
   CheckpointingConfig,
-  CheckpointOptions,
   CheckpointReason,
   CodeListing,
-  DeclineReason,
   GraphPlan,
   HeartbeatConfig,
   JobStatus,
@@ -21,6 +19,7 @@ import type {
   SubtaskSnapshot,
 } from "../../machines/protocol.ts";
 import type { DisposalTarget } from "../../machines/record.ts";
+import type { Told } from "../../machines/wiring.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 
@@ -339,45 +338,26 @@ export interface PingAnswer {
 
 /* ------------------------------- to a generation's worker, `<prefix>.<job>.<generation>.worker.<worker>` */
 
+/** The events that wires carry to subtasks (machines/wiring.ts). */
 export type GenerationRequest =
-  | { readonly type: "generation.start"; readonly generation: number }
-  /** Sources end as if their input did. */
-  | { readonly type: "generation.drain"; readonly generation: number }
-  | {
-      readonly type: "checkpoint.trigger";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly options: CheckpointOptions;
-    }
-  | { readonly type: "checkpoint.completed"; readonly generation: number; readonly checkpointId: number }
-  | {
-      readonly type: "checkpoint.aborted";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly reason: AbortReason;
-    };
+  | Told<"generation.started">
+  | Told<"drain.requested">
+  | Told<"checkpoint.triggered">
+  | Told<"checkpoint.completed">
+  | (Told<"checkpoint.aborted"> & { readonly reason: AbortReason });
 
 /* ------------------------------- to a generation's leader, `<prefix>.<job>.<generation>.coordinator` */
 
+/** The events that wires carry to the leader's machines, and what its host alone needs. */
 export type SubtaskMessage =
-  | { readonly type: "subtask.restored"; readonly generation: number; readonly subtask: SubtaskName }
-  | { readonly type: "subtask.ended"; readonly generation: number; readonly subtask: SubtaskName }
-  | {
-      readonly type: "subtask.acknowledged";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly subtask: SubtaskName;
-      readonly snapshot: SubtaskSnapshot;
-    }
-  | {
-      readonly type: "subtask.declined";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly subtask: SubtaskName;
-      readonly reason: DeclineReason;
-      /** In words. */
-      readonly detail: string;
-    }
+  | Told<"subtask.restored">
+  | Told<"subtask.ended">
+  | Told<"subtask.committed">
+  | Told<"subtask.failed">
+  /** The snapshot says whether the subtask has finished. */
+  | (Omit<Told<"subtask.acknowledged">, "finished"> & { readonly snapshot: SubtaskSnapshot })
+  /** `detail`: in words. */
+  | (Told<"subtask.declined"> & { readonly detail: string })
   /** Nothing of an aborted checkpoint is under way any more; these objects of it may be in the storage (P48). */
   | {
       readonly type: "subtask.discarded";
@@ -385,17 +365,4 @@ export type SubtaskMessage =
       readonly checkpointId: number;
       readonly subtask: SubtaskName;
       readonly objects: readonly string[];
-    }
-  | {
-      readonly type: "subtask.committed";
-      readonly generation: number;
-      readonly subtask: SubtaskName;
-      readonly upTo: number;
-    }
-  | {
-      readonly type: "subtask.failed";
-      readonly generation: number;
-      readonly subtask: SubtaskName;
-      readonly reason: string;
-      readonly retry: "restart" | "never";
     };

@@ -194,10 +194,10 @@ const generation = count;
 const checkpointId = count;
 
 const generationRequest: z.ZodType<GenerationRequest> = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("generation.start"), generation }),
-  z.object({ type: z.literal("generation.drain"), generation }),
+  z.object({ type: z.literal("generation.started"), generation }),
+  z.object({ type: z.literal("drain.requested"), generation }),
   z.object({
-    type: z.literal("checkpoint.trigger"),
+    type: z.literal("checkpoint.triggered"),
     generation,
     checkpointId,
     options: checkpointOptions,

@@ -9,10 +9,24 @@
  *     and the event that the promise brings is taken first. Nothing may follow such an effect in its transition, so
  *     what depends on durability can only be named by the transition on its success (P12).
  * H3  Waiting stops one actor, never the process (P12).
- * H4  A `tell.` reaches its sibling after the effects of the present transition, in order.
+ * H4  A `tell.` reaches its sibling after the effects of the present transition, in order; so does the event of a wire inside
+ *     the process (machines/wiring.ts).
+ * H5  An answer that a handler gives at once is taken after the effects of the present transition, and before all other events.
  */
 import { type AnyActorRef, type AnyStateMachine, createActor } from "xstate";
 import type { TimerFired } from "../../machines/protocol.ts";
+import {
+  type FactsOf,
+  madeOf,
+  type Role,
+  type Roles,
+  receiversOf,
+  type Told,
+  toldActors,
+  type WiredEvent,
+  type Wires,
+  wireInside,
+} from "../../machines/wiring.ts";
 import type { Clock, Timer } from "../clock.ts";
 import { invariant } from "../errors.ts";
 
@@ -30,25 +44,59 @@ export interface Step {
   readonly effects: readonly { readonly type: string; readonly params: unknown }[];
 }
 
-/** A handler either acts at once or answers with the event that its outcome is. It never rejects. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler that answers nothing is the common case
-export type EffectHandler<P> = (params: P) => void | Promise<MachineEvent>;
+/** An actor's id: the name of its role, or that and what tells it from others. */
+export type ActorId<Name extends string> = Name | `${Name}/${string}`;
 
-/** One handler per effect of a machine, except those that the host itself performs (timers, tells). */
-export type EffectHandlers<E> = {
-  readonly [K in keyof E as K extends `timer.${string}` | `tell.${string}` ? never : K]: EffectHandler<E[K]>;
+/** The roles that a host may know, and what the actors of each take and name. */
+type Table<R> = { readonly [Name in keyof R]: Role };
+type NameIn<R> = keyof R & string;
+
+export type AnswerOf<R extends Role, E> = E extends keyof R["answers"]
+  ? Extract<R["event"], { readonly type: R["answers"][E] }>
+  : never;
+
+/** What the host of an effect adds to the event that the effect becomes inside the process; never: it becomes none. */
+type FactsInside<Name, E> = {
+  [W in WiredEvent]: Wires[W] extends { readonly from: Name; readonly effect: E; readonly way: "process" }
+    ? FactsOf<W>
+    : never;
+}[WiredEvent];
+
+/** Whose answer is waited for (H2). A promise of these handlers never rejects. */
+type Awaited<E> = Extract<E, `store.${string}` | `read.${string}`>;
+
+export type EffectHandler<Name extends string, R extends Role, E extends keyof R["effects"]> = [
+  AnswerOf<R, E>,
+] extends [never]
+  ? [FactsInside<Name, E>] extends [never]
+    ? (params: R["effects"][E]) => void
+    : (params: R["effects"][E]) => FactsInside<Name, E>
+  : [Awaited<E>] extends [never]
+    ? (params: R["effects"][E], answer: (event: AnswerOf<R, E>) => void) => void
+    : (params: R["effects"][E]) => Promise<AnswerOf<R, E>>;
+
+/** One handler per effect of a role, except those that the host itself performs (timers, tells). */
+export type HandlersOf<Name extends string, R extends Role> = {
+  readonly [E in keyof R["effects"] as E extends `timer.${string}` | `tell.${string}`
+    ? never
+    : E]: EffectHandler<Name, R, E>;
 };
 
-export interface ActorDefinition {
-  readonly id: string;
+export type EffectHandlers<Name extends keyof Roles> = HandlersOf<Name, Roles[Name]>;
+
+export interface ActorDefinition<Name extends string = string, R extends Role = Role> {
+  readonly id: ActorId<Name>;
   readonly machine: AnyStateMachine;
-  readonly input: unknown;
-  readonly handlers: { readonly [effect: string]: EffectHandler<never> };
-  /** Which actors a `tell.<name>` effect with these parameters reaches. Default: the actor of that name. */
+  readonly input: R["input"];
+  readonly handlers: HandlersOf<Name, R>;
+  /** Which actors a `tell.<name>` effect with these parameters reaches. Default: as the wiring says. */
   readonly siblings?: (name: string, params: unknown) => readonly string[];
   /** Tells a timer when the actor can bear it. Default: at once. One that is canceled meanwhile never fires. */
   readonly whenTimerFires?: (tell: () => void) => void;
 }
+
+/** A handler as the host calls it, which knows nothing of types. */
+type AnyHandler = (params: unknown, answer: (event: MachineEvent) => void) => unknown;
 
 interface Effect {
   readonly type: string;
@@ -102,7 +150,9 @@ function namingEffects(machine: AnyStateMachine): AnyStateMachine {
   return naming;
 }
 
-export class Host {
+const roleOf = (actor: string): string => actor.split("/", 1)[0] ?? actor;
+
+export class Host<R extends Table<R> = Roles> {
   readonly #options: HostOptions;
   readonly #actors = new Map<string, HostedActor>();
   readonly #queue: { readonly actor: string; readonly event: MachineEvent }[] = [];
@@ -114,7 +164,8 @@ export class Host {
   }
 
   /** Creates the actor and hands out the effects of its first state. */
-  start(definition: ActorDefinition): void {
+  start<Name extends NameIn<R>>(typed: ActorDefinition<Name, R[Name]>): void {
+    const definition = typed as unknown as ActorDefinition;
     invariant(!this.#actors.has(definition.id), `actor ${definition.id} exists already`);
     const actor: HostedActor = {
       id: definition.id,
@@ -134,7 +185,17 @@ export class Host {
   }
 
   /** Events for actors that do not exist (any more) are dropped. */
-  send(actor: string, event: MachineEvent): void {
+  send<Name extends NameIn<R>>(actor: ActorId<Name>, event: R[Name]["event"]): void {
+    this.#send(actor, event);
+  }
+
+  /** To those that the event's wire leads to. */
+  tell<W extends WiredEvent>(event: Told<W>): void {
+    const living = (role: string) => this.#living(role);
+    for (const actor of receiversOf(event.type as W, event, living)) this.#send(actor, event);
+  }
+
+  #send(actor: string, event: MachineEvent): void {
     if (this.#closed) return;
     this.#queue.push({ actor, event });
     this.#drain();
@@ -144,9 +205,13 @@ export class Host {
     return this.#actors.has(actor);
   }
 
-  /** Ids of the living actors that begin with `prefix`. */
-  ids(prefix: string): string[] {
-    return [...this.#actors.keys()].filter((id) => id.startsWith(prefix));
+  /** Ids of the living actors of a role. */
+  idsOf<Name extends NameIn<R>>(role: Name): ActorId<Name>[] {
+    return this.#living(role) as ActorId<Name>[];
+  }
+
+  #living(role: string): string[] {
+    return [...this.#actors.keys()].filter((id) => roleOf(id) === role);
   }
 
   state(actor: string): string {
@@ -207,9 +272,10 @@ export class Host {
         to: actor.value,
         effects,
       });
+    const answers: MachineEvent[] = [];
     for (let i = 0; i < effects.length; i++) {
       const effect = effects[i]!;
-      const answer = this.#perform(actor, effect);
+      const answer = this.#perform(actor, effect, answers);
       if (answer === undefined) continue;
       invariant(
         i === effects.length - 1,
@@ -217,25 +283,44 @@ export class Host {
       );
       this.#hold(actor, answer);
     }
+    this.#queue.unshift(...answers.map((answer) => ({ actor: actor.id, event: answer })));
     if (snapshot.status === "done" && !actor.held) this.#remove(actor);
   }
 
-  #perform(actor: HostedActor, effect: Effect): Promise<MachineEvent> | undefined {
+  #perform(actor: HostedActor, effect: Effect, answers: MachineEvent[]): Promise<MachineEvent> | undefined {
     const dot = effect.type.indexOf(".");
     const verb = effect.type.slice(0, dot);
     if (verb === "timer") this.#time(actor, effect);
     else if (verb === "tell") this.#tell(actor, effect.type.slice(dot + 1), effect.params);
-    else {
-      const handler = actor.definition.handlers[effect.type];
-      invariant(handler !== undefined, `${actor.id}: no handler for effect "${effect.type}"`);
-      const answer = handler(effect.params as never);
-      if (answer instanceof Promise) return answer;
-    }
+    else return this.#carryOut(actor, effect, answers);
+    return undefined;
+  }
+
+  #carryOut(
+    actor: HostedActor,
+    { type, params }: Effect,
+    answers: MachineEvent[],
+  ): Promise<MachineEvent> | undefined {
+    const handler = (actor.definition.handlers as Readonly<Record<string, AnyHandler>>)[type];
+    invariant(handler !== undefined, `${actor.id}: no handler for effect "${type}"`);
+    let atOnce = true;
+    const result = handler(params, (event) => {
+      if (atOnce) answers.push(event);
+      else this.#send(actor.id, event);
+    });
+    atOnce = false;
+    if (result instanceof Promise) return result;
+    const wire = wireInside(roleOf(actor.id), type);
+    if (wire === undefined) return undefined;
+    const event = madeOf(wire, params as object, result as object);
+    for (const target of wire.to) this.#queue.push({ actor: target, event });
     return undefined;
   }
 
   #tell(actor: HostedActor, name: string, params: unknown): void {
-    const targets = actor.definition.siblings?.(name, params) ?? [name];
+    const targets =
+      actor.definition.siblings?.(name, params) ??
+      toldActors(roleOf(actor.id), `tell.${name}`, params as object, (role) => this.#living(role));
     const { event } = params as { readonly event: MachineEvent };
     for (const target of targets) this.#queue.push({ actor: target, event });
   }
@@ -251,7 +336,7 @@ export class Host {
       whenTimerFires(() => {
         if (actor.timers.get(timer) !== running) return;
         actor.timers.delete(timer);
-        this.send(actor.id, { type: "timer.fired", timer } as MachineEvent);
+        this.#send(actor.id, { type: "timer.fired", timer } as TimerFired);
       }),
     );
     actor.timers.set(timer, running);

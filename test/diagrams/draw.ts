@@ -9,6 +9,7 @@ import { type Discovered, discoverMachines } from "../machines/discover.ts";
 import { type DiagramState, describeMachine, partOf } from "./describe.ts";
 import { toMermaid } from "./mermaid.ts";
 import { toSvg } from "./svg.ts";
+import { wiringToMermaid } from "./wiring.ts";
 
 const README = "machines/README.md";
 
@@ -49,7 +50,7 @@ export async function drawAll(): Promise<Map<string, string>> {
     files.set(`machines/diagrams/${nameOf(discovered)}.svg`, await toSvg(partsOf(discovered.machine)));
   }
   const readme = existsSync(README) ? readFileSync(README, "utf8") : "# Machines\n";
-  files.set(README, machines.reduce(withDiagram, readme));
+  files.set(README, withBlock(machines.reduce(withDiagram, readme), "wiring", fenced(wiringToMermaid())));
   return files;
 }
 
@@ -75,13 +76,19 @@ function sorted(names: readonly string[]): string {
   return [...new Set(names)].sort().join(", ");
 }
 
-/** Replaces the text between the machine's markers; a machine without markers gets a section at the end. */
 function withDiagram(readme: string, discovered: Discovered): string {
   const name = nameOf(discovered);
+  const drawing = `[drawing](diagrams/${name}.svg)\n\n`;
+  return withBlock(readme, name, drawing + fenced(toMermaid(describeMachine(discovered.machine))));
+}
+
+const fenced = (mermaid: string): string => `\`\`\`mermaid\n${mermaid}\`\`\`\n`;
+
+/** Replaces the text between the markers of that name; without markers it gets a section at the end. */
+function withBlock(readme: string, name: string, content: string): string {
   const begin = `<!-- diagram ${name} -->`;
   const end = `<!-- end of diagram ${name} -->`;
-  const mermaid = toMermaid(describeMachine(discovered.machine));
-  const block = `${begin}\n[drawing](diagrams/${name}.svg)\n\n\`\`\`mermaid\n${mermaid}\`\`\`\n${end}`;
+  const block = `${begin}\n${content}${end}`;
   const from = readme.indexOf(begin);
   const to = readme.indexOf(end);
   if (from < 0 || to < from) return `${readme.trimEnd()}\n\n## ${name}\n\n${block}\n`;

@@ -4,7 +4,9 @@ import { expect, test } from "vitest";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 const rows = [
-  ...read("machines/README.md").matchAll(/^\| \[`([\w-]+)\.ts`\]\((\w+\/\1\.ts)\) \| `(.+)` \| `(.+)` \|$/gm),
+  ...read("machines/README.md").matchAll(
+    /^\| \[`([\w-]+)\.ts`\]\(([\w/]+\/\1\.ts)\) \| `(.+)` \| `(.+)` \|$/gm,
+  ),
 ].map(([, , machine, host, proof]) => [machine!, host!, proof!] as const);
 const definitionIn = (path: string) => /export const (\w+Machine) = /.exec(read(path))?.[1];
 

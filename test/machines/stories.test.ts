@@ -4,17 +4,21 @@
  */
 import { describe, test } from "vitest";
 import type { AnyStateMachine } from "xstate";
-import { checkpointMachine } from "../../machines/leader/checkpoint.ts";
-import { checkpointingMachine } from "../../machines/leader/checkpointing.ts";
+import { checkpointMachine } from "../../machines/leader/checkpoints/checkpoint.ts";
+import { checkpointingMachine } from "../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../machines/leader/job.ts";
 import type { RecordFacts } from "../../machines/leader/job-events.ts";
 import { restartMachine } from "../../machines/leader/restart.ts";
+import { inputOf, madeOf, toldActors, wireInside } from "../../machines/wiring.ts";
 import { alignmentMachine } from "../../machines/worker/alignment.ts";
 import { sinkTransactionMachine } from "../../machines/worker/sink-transaction.ts";
 import { subtaskMachine } from "../../machines/worker/subtask.ts";
+import { checkpointingInput } from "../../src/runtime/leader/checkpoints/checkpointing-input.ts";
 import type { Outcome } from "../model/composition.ts";
 import type { Event } from "../model/process.ts";
 import type { MachineEffect } from "../model/pure-machine.ts";
+import { barrierOptions } from "../support/checkpoint-options.ts";
+import { checkpointingConfig } from "../support/job-record.ts";
 import { expectStory } from "./golden.ts";
 import type { Scenario, ScenarioEvent } from "./trace.ts";
 
@@ -26,6 +30,7 @@ const to = (actor: string, type: string, fields: object = {}): ScenarioEvent => 
 /* ------------------------------------------------------------------ the leader */
 
 const subtasks = ["count/0", "lines/0"];
+const OPTIONS = checkpointingConfig({ intervalMs: 1000 });
 
 /** What job-runtime.ts does with the effects that reach a sibling. */
 function leaderRoute(
@@ -33,7 +38,8 @@ function leaderRoute(
   note: (actor: string) => void,
   generation: () => number,
 ) {
-  return ({ type, params }: MachineEffect): readonly Outcome<never>[] | undefined => {
+  return ({ type, params }: MachineEffect, from: string): readonly Outcome<never>[] | undefined => {
+    const role = from.split("/", 1)[0]!;
     const create = (actor: string, machine: AnyStateMachine, input: unknown): Outcome<never> => {
       note(actor);
       return { kind: "create", actor, machine, input };
@@ -44,48 +50,37 @@ function leaderRoute(
           create("restart", restartMachine, {
             strategy: { strategy: "fixed-delay", attempts: 1, delayMs: 1000 },
           }),
-          create("checkpointing", checkpointingMachine, {
-            intervalMs: 1000,
-            minPauseMs: 0,
-            maxConcurrent: 1,
-            tolerableFailures: null,
-            forcesSavepoints: true,
-            savepointsMax: 8,
-            afterTasksFinish: true,
-            readyTimeoutMs: 30_000,
-            retryMs: 200,
-            queueMax: 1000,
-            chance: 0,
-            reservedCheckpointId: params.reservedCheckpointId,
-            block: 1000,
-          }),
+          create(
+            "checkpointing",
+            checkpointingMachine,
+            inputOf("checkpointing", params as never, { ...checkpointingInput(OPTIONS), chance: 0 }),
+          ),
         ];
       case "start.checkpoint":
         return [
-          create(`checkpoint/${params.checkpointId}`, checkpointMachine, {
-            ...params,
-            generation: generation(),
-            generations: [generation()],
-            timeoutMs: 600_000,
-            subtasks,
-          }),
+          create(
+            `checkpoint/${params.checkpointId}`,
+            checkpointMachine,
+            inputOf("checkpoint", params as never, {
+              generation: generation(),
+              generations: [generation()],
+              timeoutMs: 600_000,
+              subtasks,
+            }),
+          ),
         ];
-      case "tell.checkpoints":
-        return actors()
-          .filter((actor) => actor.startsWith("checkpoint/"))
-          .map((actor) => ({ kind: "tell", actor, event: params.event as Event }));
-      case "report.failure":
-        return [
-          {
-            kind: "tell",
-            actor: "restart",
-            event: { type: "failure.reported", atMs: 0, chance: 0, recoverable: params.recoverable } as Event,
-          },
-        ];
-      case "report.recovery":
-        return [{ kind: "tell", actor: "restart", event: { type: "job.recovered", atMs: 0 } as Event }];
-      default:
-        return undefined;
+      default: {
+        if (type.startsWith("tell."))
+          return toldActors(role, type, params, (of) =>
+            actors().filter((actor) => actor.startsWith(`${of}/`)),
+          ).map((actor) => ({ kind: "tell", actor, event: params.event as Event }));
+        const wire = wireInside(role, type);
+        return wire?.to.map((actor) => ({
+          kind: "tell",
+          actor,
+          event: madeOf(wire, params, { atMs: 0, chance: 0 }),
+        }));
+      }
     }
   };
 }
@@ -106,9 +101,9 @@ function leader(title: string, steps: Scenario["steps"]): Scenario {
         input: { regions: [subtasks], deployTimeoutMs: 120_000, settleRetryMs: 500 },
       },
     },
-    route: (effect) => {
+    route: (effect, from) => {
       if (effect.type === "send.deployment") [generation] = effect.params.generations as [number];
-      return route(effect);
+      return route(effect, from);
     },
     steps,
   };
@@ -346,6 +341,8 @@ function worker(
               checkpointId: params.checkpointId,
               transactions: [name],
             } as Event,
+            // H5
+            first: true,
           },
         ];
       }
@@ -358,7 +355,7 @@ function worker(
 }
 
 const barrier = (channel: number, checkpointId: number) =>
-  to("alignment", "barrier.received", { channel, checkpointId });
+  to("alignment", "barrier.received", { channel, checkpointId, options: barrierOptions() });
 /** The worker gives it to both, in this order. */
 const aborted = (checkpointId: number) => [
   to("alignment", "checkpoint.aborted", { generation: 3, checkpointId }),

@@ -113,6 +113,7 @@ class TraceWriter {
 
   private changes(place: string, value: unknown): unknown {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    if (place.endsWith(" options")) return value;
     const now = value as Readonly<Record<string, unknown>>;
     const before = this.shown.get(place) ?? {};
     this.shown.set(place, now);
@@ -139,14 +140,26 @@ function staying({ value }: AnyMachineSnapshot): string {
 }
 
 function showNamed(name: string, fields: Readonly<Record<string, unknown>>): string {
-  return [name, ...Object.entries(fields).map(([field, value]) => `${field}=${showValue(value)}`)].join(" ");
+  return [
+    name,
+    ...Object.entries(fields).map(([field, value]) => `${field}=${showValue(value, field)}`),
+  ].join(" ");
 }
 
+/** Every barrier carries options: only what is not usual of them is shown. */
+const USUAL: Readonly<Record<string, unknown>> = {
+  alignedTimeoutMs: 0,
+  triggeredAtMs: 0,
+  savepoint: null,
+  stop: false,
+};
+
 /** JSON without its quotes: `{type:barrier.seen,ids:[1,2]}`. */
-function showValue(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(showValue).join(",")}]`;
+function showValue(value: unknown, name = ""): string {
+  if (Array.isArray(value)) return `[${value.map((part) => showValue(part)).join(",")}]`;
   if (value === null || typeof value !== "object") return String(value);
   return `{${Object.entries(value)
-    .map(([field, part]) => `${field}:${showValue(part)}`)
+    .filter(([field, part]) => name !== "options" || !(field in USUAL) || USUAL[field] !== part)
+    .map(([field, part]) => `${field}:${showValue(part, field)}`)
     .join(",")}}`;
 }

@@ -2,7 +2,14 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../machines/effects.ts";
 import { leaseMachine } from "../../machines/leader/lease.ts";
-import { type ActorDefinition, Host, type MachineEvent, type Step } from "../../src/runtime/actor.ts";
+import type { Role, Roles } from "../../machines/wiring.ts";
+import {
+  type ActorDefinition,
+  type AnswerOf,
+  Host,
+  type MachineEvent,
+  type Step,
+} from "../../src/runtime/actor.ts";
 import { ManualClock, settled } from "../support/manual-clock.ts";
 
 interface ToyEffects {
@@ -23,6 +30,10 @@ type ToyEvent =
   | { readonly type: "end.asked" }
   | { readonly type: "timer.armed" }
   | { readonly type: "timer.fired"; readonly timer: string };
+
+type Seen = AnswerOf<Roles["lease"], "read.lease">;
+type Toy = Role<unknown, MachineEvent>;
+type Toys = Readonly<Record<string, Toy>>;
 
 /** A machine with every kind of effect. */
 const toyMachine = setup({
@@ -92,13 +103,16 @@ function world(handlers: Partial<Record<keyof ToyEffects, (params: never) => unk
   const clock = new ManualClock();
   let answer: (event: MachineEvent) => void = () => {};
   let fail: (error: unknown) => void = () => {};
-  const host = new Host({
+  const host = new Host<Toys>({
     clock,
     observe: (step) => steps.push(step),
     onUnhandled: (actor, event, state) => unhandled.push(`${actor} ${event.type} in ${state}`),
     onCrash: (error) => crashes.push(error),
   });
-  const define = (id: string, more: Partial<ActorDefinition> = {}): ActorDefinition => ({
+  const define = (
+    id: string,
+    more: Partial<ActorDefinition<string, Toy>> = {},
+  ): ActorDefinition<string, Toy> => ({
     id,
     machine: toyMachine,
     input: undefined,
@@ -166,7 +180,7 @@ describe("the order of effects", () => {
     host.start(define("peer/3"));
     host.send("a", take("work.asked"));
     expect(log).toEqual(["a: first", "a: second", "peer/1: told", "peer/3: told"]);
-    expect(host.ids("peer/")).toEqual(["peer/1", "peer/3"]);
+    expect(host.idsOf("peer")).toEqual(["peer/1", "peer/3"]);
   });
 
   it("publishes each step that changed or ordered something", () => {
@@ -329,7 +343,7 @@ describe("timers and holds", () => {
 
   /** A standby watches holder `a` at revision 10; the store then answers nothing until `answerRead`. */
   async function watchingStandby() {
-    const reads: ((event: MachineEvent) => void)[] = [];
+    const reads: ((event: Seen) => void)[] = [];
     const writes: unknown[] = [];
     const clock = new ManualClock();
     const host = new Host({
@@ -343,10 +357,10 @@ describe("timers and holds", () => {
       machine: leaseMachine,
       input: { holder: "b", leaseMs: 2000 },
       handlers: {
-        "read.lease": () => new Promise<MachineEvent>((resolve) => reads.push(resolve)),
+        "read.lease": () => new Promise<Seen>((resolve) => reads.push(resolve)),
         "store.lease": (params) => {
           writes.push(params);
-          return new Promise<MachineEvent>(() => {});
+          return new Promise(() => {});
         },
         "begin.leadership": () => {},
         "end.leadership": () => {},
@@ -356,7 +370,7 @@ describe("timers and holds", () => {
       reads.shift()?.({
         type: "lease.seen",
         seen: { revision, holder: "a", released: false },
-      } as MachineEvent);
+      });
       await settled();
     };
     await answerRead(10);
@@ -409,7 +423,7 @@ describe("timers and holds", () => {
         },
       },
     });
-    const host = new Host({ clock: new ManualClock(), onCrash: () => {} });
+    const host = new Host<Toys>({ clock: new ManualClock(), onCrash: () => {} });
     host.start({
       id: "a",
       machine,

@@ -5,7 +5,7 @@
  * (coordinator.ts), the decisions (machines), checkpoints (job-checkpoints.ts), delivery to a generation's workers
  * (leader-generation.ts), deletion (object-reaper.ts), what runs inside workers (worker.ts).
  */
-import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../../machines/leader/job.ts";
 import type { JobEffects } from "../../../machines/leader/job-events.ts";
 import { regionsOf } from "../../../machines/leader/regions.ts";
@@ -13,6 +13,7 @@ import { restartMachine } from "../../../machines/leader/restart.ts";
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
+import { inputOf, type Roles } from "../../../machines/wiring.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   JobReport,
@@ -21,9 +22,9 @@ import type {
   SnapshotRequest,
   SubtaskMessage,
 } from "../../control/messages.ts";
-import type { RecordUnreadableError } from "../../errors.ts";
+import { invariant, type RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
-import { type EffectHandlers, Host, type MachineEvent, type Step } from "../actor.ts";
+import { type AnswerOf, type EffectHandlers, Host, type Step } from "../actor.ts";
 import { newLife } from "../life.ts";
 import type { RecordStore } from "../record-store.ts";
 import { stepEvent } from "../step-event.ts";
@@ -40,7 +41,7 @@ import { WorkerAdmission } from "./generations/worker-admission.ts";
 import { WorkerRegistry } from "./generations/worker-registry.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
-import { RecordWriter } from "./record-writer.ts";
+import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./record-writer.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
 import { type Placement, SlotWait } from "./submissions/slot-wait.ts";
 import { keepsState } from "./submissions/submission.ts";
@@ -116,8 +117,7 @@ export class JobRuntime {
       storage: options.storage,
       logger: options.logger,
       signal: this.#life.signal,
-      onCleaning: (checkpoints) =>
-        this.#host.send("checkpointing", { type: "cleanup.changed", checkpoints } as MachineEvent),
+      onCleaning: (checkpoints) => this.#host.send("checkpointing", { type: "cleanup.changed", checkpoints }),
     });
     this.#collections = new Collections({
       clock,
@@ -146,6 +146,7 @@ export class JobRuntime {
       signal: this.#life.signal,
       record: () => this.record,
       change: (change) => this.#change(change),
+      store: (change) => this.#store(change),
       tell: (message) => this.#generations.tell(message),
       progressOf: (subtask, checkpointId) => this.#workers.progressOf(subtask, checkpointId),
     });
@@ -156,7 +157,7 @@ export class JobRuntime {
       signal: this.#life.signal,
       receive: (message) => this.#receive(message),
       onRefused: (generation, reason) =>
-        this.#host.send("job", { type: "deployment.failed", generation, reason } as MachineEvent),
+        this.#host.send("job", { type: "deployment.failed", generation, reason }),
     });
     this.#workers = new WorkerRegistry({
       link,
@@ -238,7 +239,7 @@ export class JobRuntime {
     const reason = this.#requests.suspendRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
     const boundMs = this.#checkpoints.suspendBoundMs();
-    this.#host.send("job", { type: "suspend.requested", boundMs } as MachineEvent);
+    this.#host.send("job", { type: "suspend.requested", boundMs });
     return { answer: "accepted" };
   }
 
@@ -277,23 +278,26 @@ export class JobRuntime {
 
   /* ------------------------------------------------------------------ effects of the job machine */
 
-  #jobHandlers(): EffectHandlers<JobEffects> {
+  #jobHandlers(): EffectHandlers<"job"> {
     const { clock, logger, job } = this.#options;
     return {
-      "store.claim": () => this.#change({ change: "claim", token: this.#options.token }),
-      "start.policies": ({ reservedCheckpointId }) => this.#startPolicies(reservedCheckpointId),
-      "plan.recovery": () => void this.#planRecovery(),
-      "await.slots": () => {
-        this.#slots.begin();
+      "store.claim": () => this.#store({ change: "claim", token: this.#options.token }),
+      "start.policies": (params) => this.#startPolicies(params),
+      "plan.recovery": (_, answer) => void this.#planRecovery(answer),
+      "await.slots": (_, answer) => {
+        this.#slots.begin((placement) => {
+          this.#placement = placement;
+          answer({ type: "slots.available" });
+        });
         this.#offerSlots();
       },
       "store.generation": (raised) => this.#raiseGenerations(raised),
       "send.deployment": ({ generations, settle }) => this.#deploy(generations, settle),
-      "send.start": ({ generations }) => this.#generations.start(generations),
-      "send.drain": ({ generations }) => this.#generations.drain(generations),
+      "send.start": ({ generations }) => this.#generations.tellEach("generation.started", generations),
+      "send.drain": ({ generations }) => this.#generations.tellEach("drain.requested", generations),
       "send.teardown": ({ generations }) => this.#generations.tearDown(generations),
-      "store.settling": ({ settleTo }) => this.#change({ change: "settling", settleTo }),
-      "store.terminal": ({ status, keepsAll }) => this.#change({ change: "terminal", status, keepsAll }),
+      "store.settling": ({ settleTo }) => this.#store({ change: "settling", settleTo }),
+      "store.terminal": ({ status, keepsAll }) => this.#store({ change: "terminal", status, keepsAll }),
       "release.job": ({ status }) => {
         this.#requests.failWaiting(
           `the job is ${status}, and it had not begun by then`,
@@ -309,11 +313,11 @@ export class JobRuntime {
         logger.info({ job, generation }, "job is running");
         const atMs = clock.nowMs();
         this.#failures.recovered(atMs);
-        this.#host.send("restart", { type: "job.recovered", atMs } as MachineEvent);
         this.#reaper.sweep(this.record);
         this.#checkpoints.sweep();
+        return { atMs };
       },
-      "report.failure": ({ where, reason, recoverable }) => {
+      "report.failure": ({ where, reason }) => {
         const { generation } = this.record;
         logger.error({ job, generation, where, reason }, "job failed");
         this.#failures.failed();
@@ -321,68 +325,65 @@ export class JobRuntime {
         if (!this.#checkpoints.serves(this.#requests.stop)) this.#requests.failStop(`${where}: ${reason}`);
         const atMs = clock.nowMs();
         void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
-        this.#host.send("restart", {
-          type: "failure.reported",
-          atMs,
-          chance: this.#options.chance(),
-          recoverable,
-        } as MachineEvent);
+        return { atMs, chance: this.#options.chance() };
       },
     };
   }
 
-  async #change(change: RecordChange): Promise<MachineEvent> {
+  async #change(change: RecordChange): Promise<RecordAnswer> {
     const outcome = await this.#writer.change(change);
     if (outcome.outcome === "lost") return { type: "record.lost" };
     const type = outcome.outcome === "stored" ? "record.stored" : "record.refused";
-    return { type, facts: factsOf(outcome.record) } as MachineEvent;
+    return { type, facts: factsOf(outcome.record) };
   }
 
-  #startPolicies(reservedCheckpointId: number): void {
+  /** What the record never refuses to say (D1, D2). */
+  async #store(change: RecordChange): Promise<StoreAnswer> {
+    const answer = await this.#change(change);
+    invariant(answer.type !== "record.refused", `the record has refused "${change.change}"`);
+    return answer;
+  }
+
+  #startPolicies(params: JobEffects["start.policies"]): void {
     const { checkpointing, restart } = this.record;
     this.#host.start({
       id: "restart",
       machine: restartMachine,
-      input: { strategy: restart },
+      input: inputOf("restart", params, { strategy: restart }),
       handlers: {},
     });
     this.#host.start({
       id: "checkpointing",
       machine: checkpointingMachine,
-      input: checkpointingInput(checkpointing, {
-        reservedCheckpointId,
+      input: inputOf("checkpointing", params, {
+        ...checkpointingInput(checkpointing),
         chance: (this.#options.chance() + 1) / 2,
       }),
       handlers: this.#checkpoints.handlers(),
-      siblings: (name) => (name === "checkpoints" ? this.#checkpoints.actors() : [name]),
     });
   }
 
-  async #planRecovery(): Promise<void> {
+  async #planRecovery(answer: (event: AnswerOf<Roles["job"], "plan.recovery">) => void): Promise<void> {
     const { record } = this;
     const { signal } = this.#life;
     const found = await findManifest(record, { ...this.#options, troubles: this.#troubles, signal });
     if (signal.aborted) return;
     // What was decided while this one was read has subsumed it, so it may be deleted by now (P67).
-    if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery();
+    if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery(answer);
     const plan = planRecovery(record, found);
     if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
-    this.#host.send(
-      "job",
+    answer(
       plan.plan === "stop"
-        ? ({ type: "recovery.impossible", reason: plan.reason } as MachineEvent)
+        ? { type: "recovery.impossible", reason: plan.reason }
         : { type: "recovery.planned" },
     );
   }
 
   #offerSlots(): void {
-    const placement = this.#slots.offered(this.#generations.placement());
-    if (placement === undefined) return;
-    this.#placement = placement;
-    this.#host.send("job", { type: "slots.available" });
+    this.#slots.offer(this.#generations.placement());
   }
 
-  async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<MachineEvent> {
+  async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<RecordAnswer> {
     const nonce = this.#options.newId();
     const answer = await this.#change({ change: "generation", nonce, ...raised });
     if (answer.type !== "record.stored") return answer;
@@ -407,7 +408,7 @@ export class JobRuntime {
   #reportLost(worker: string, reason: string, generations = this.#generations.on(worker)): void {
     if (generations.length === 0) return;
     const name = this.#workers.describe(worker);
-    this.#host.send("job", { type: "worker.lost", generations, worker: name, reason } as MachineEvent);
+    this.#host.send("job", { type: "worker.lost", generations, worker: name, reason });
   }
 
   #checkSubtasks(worker: string, answer: PingAnswer): void {
@@ -427,11 +428,10 @@ export class JobRuntime {
         return { answer: "accepted" };
       case "subtask.discarded":
         return { answer: this.#checkpoints.discarded(message) };
-      case "subtask.committed":
-        this.#checkpoints.committed(message);
+      default:
+        this.#host.tell(message);
+        return { answer: "accepted" };
     }
-    this.#host.send("job", message);
-    return { answer: "accepted" };
   }
 
   #observe(step: Step): void {

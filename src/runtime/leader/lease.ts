@@ -8,14 +8,15 @@
  *     different leases differ, and the later one is higher (P50).
  * LS2  A lease record that cannot be read as one counts as held until it has not changed for the length of a lease.
  */
-import { type LeaseEffects, leaseMachine } from "../../../machines/leader/lease.ts";
+import { leaseMachine } from "../../../machines/leader/lease.ts";
 import type { LeaseRecord } from "../../../machines/protocol.ts";
+import type { Roles } from "../../../machines/wiring.ts";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
 import { encodeLease, parseLease } from "../../formats/lease.ts";
-import { type EffectHandlers, Host, type MachineEvent } from "../actor.ts";
+import { type AnswerOf, type EffectHandlers, Host } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 
 export interface LeaseOptions {
@@ -36,6 +37,8 @@ export interface LeaseOptions {
 
 /** The lease of all jobs of the cluster, or of one job alone. */
 export const leaseKey = (job?: string): string => (job === undefined ? "lease" : `lease.${job}`);
+
+type LeaseAnswer<E extends keyof Roles["lease"]["answers"]> = AnswerOf<Roles["lease"], E>;
 
 export class Lease {
   readonly #options: LeaseOptions;
@@ -101,7 +104,7 @@ export class Lease {
     return this.#token === 0 ? this.#rival : undefined;
   }
 
-  #handlers(): EffectHandlers<LeaseEffects> {
+  #handlers(): EffectHandlers<"lease"> {
     return {
       "read.lease": () => this.#read(),
       "store.lease": ({ token, revision, released }) => this.#store(token, revision, released),
@@ -115,7 +118,7 @@ export class Lease {
     };
   }
 
-  async #read(): Promise<MachineEvent> {
+  async #read(): Promise<LeaseAnswer<"read.lease">> {
     const { store, key, holder, logger } = this.#options;
     try {
       const found = await store.read(key);
@@ -141,15 +144,15 @@ export class Lease {
     }
   }
 
-  #saw(revision: number, holder: string, released: boolean, place: string): MachineEvent {
+  #saw(revision: number, holder: string, released: boolean, place: string): LeaseAnswer<"read.lease"> {
     const renewed = this.#seen.holder === holder && this.#seen.revision !== revision;
     this.#seen = { revision, holder };
     this.#rival = renewed && !released && holder !== this.#options.holder ? place : undefined;
     this.#changed();
-    return { type: "lease.seen", seen: { revision, holder, released } } as MachineEvent;
+    return { type: "lease.seen", seen: { revision, holder, released } };
   }
 
-  async #store(token: number, revision: number, released: boolean): Promise<MachineEvent> {
+  async #store(token: number, revision: number, released: boolean): Promise<LeaseAnswer<"store.lease">> {
     const { store, key, holder, place } = this.#options;
     try {
       const record: LeaseRecord = { holder, place, token, renewals: 0, released };
@@ -158,7 +161,7 @@ export class Lease {
       if (answer.outcome === "refused") return { type: "lease.refused" };
       this.#revision = answer.revision;
       this.#changed();
-      return { type: "lease.stored", revision: answer.revision } as MachineEvent;
+      return { type: "lease.stored", revision: answer.revision };
     } catch (error) {
       if (retryOf(error) !== "now") throw error;
       this.#trouble.failed(error);

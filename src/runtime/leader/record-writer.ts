@@ -11,11 +11,18 @@
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
+import type { Roles } from "../../../machines/wiring.ts";
 import { type Clock, pauseOn } from "../../clock.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { RecordUnreadableError, retryOf } from "../../errors.ts";
 import { encodeRecord, parseRecord } from "../../formats/job-record.ts";
+import type { AnswerOf } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
+
+/** What a machine hears of a change of the record. */
+export type RecordAnswer = AnswerOf<Roles["job"], "store.generation">;
+/** The same of what the record never refuses. */
+export type StoreAnswer = AnswerOf<Roles["job"], "store.claim">;
 
 export type WriteOutcome =
   | { readonly outcome: "stored"; readonly before: JobRecord; readonly record: JobRecord }

@@ -84,7 +84,7 @@ export const BROKEN_REQUESTS: readonly Strange[] = [
   { type: "generation.deploy", deployment: { ...deployment, restore: {} } },
   { type: "generation.teardown", job, region: 0, generation: -1 },
   { type: "generation.teardown", job, region: 0, generation: "1000000" },
-  { type: "checkpoint.trigger", generation: 1, checkpointId: 1 },
+  { type: "checkpoint.triggered", generation: 1, checkpointId: 1 },
   { type: "checkpoint.aborted", generation: 1, checkpointId: 2 ** 60, reason: "expired" },
   { type: "subtask.acknowledged", generation: 1, checkpointId: 1, subtask: "count/0", snapshot: {} },
   { type: "subtask.failed", generation: 1, subtask: "count/0", reason: "r", retry: "perhaps" },

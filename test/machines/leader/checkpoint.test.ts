@@ -1,9 +1,9 @@
 /** One checkpoint. A trace changes only with the protocol: update one only if you can say why. */
-import {
-  type CheckpointEvent,
-  type CheckpointInput,
-  checkpointMachine,
-} from "../../../machines/leader/checkpoint.ts";
+import { checkpointMachine } from "../../../machines/leader/checkpoints/checkpoint.ts";
+import type {
+  CheckpointEvent,
+  CheckpointInput,
+} from "../../../machines/leader/checkpoints/checkpoint-events.ts";
 import { describeTraces } from "../golden.ts";
 import type { Scenario } from "../trace.ts";
 

@@ -1,9 +1,9 @@
 /** When checkpoints are taken. A trace changes only with the protocol: update one only if you can say why. */
-import {
-  type CheckpointingEvent,
-  type CheckpointingInput,
-  checkpointingMachine,
-} from "../../../machines/leader/checkpointing.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
+import type {
+  CheckpointingEvent,
+  CheckpointingInput,
+} from "../../../machines/leader/checkpoints/checkpointing-events.ts";
 import type { AbortReason, CheckpointReason } from "../../../machines/protocol.ts";
 import { describeTraces } from "../golden.ts";
 import type { Scenario } from "../trace.ts";

@@ -50,6 +50,8 @@ export const suspend = take({ type: "suspend.requested", boundMs: 20_000 });
 export const stop = (drain = false) =>
   take({ type: "stop.requested", request: "s1", savepoint: "/savepoints", drain });
 export const stopFailed = (request = "s1") => take({ type: "stop.failed", request, reason: "declined" });
+export const requestsRefused = (...requests: string[]) =>
+  take({ type: "requests.refused", requests, reason: "some-subtasks-ended" });
 export const fired = (timer: string) => take({ type: "timer.fired", timer });
 
 /** Generation by generation, until records flow. */

@@ -1,14 +1,19 @@
 /** The gate's barriers. A trace changes only with the protocol: update one only if you can say why. */
 import { type AlignmentEvent, alignmentMachine } from "../../../machines/worker/alignment.ts";
+import { barrierOptions } from "../../support/checkpoint-options.ts";
 import { describeTraces } from "../golden.ts";
 import type { Scenario } from "../trace.ts";
 
 const take = (event: AlignmentEvent) => ({ event });
 const barrier = (channel: number, checkpointId: number) =>
-  take({ type: "barrier.received", channel, checkpointId });
+  take({ type: "barrier.received", channel, checkpointId, options: barrierOptions() });
 /** Its frame has arrived, with so much of its timeout left. */
-const announced = (channel: number, checkpointId: number, remainingMs: number | null = 0) =>
-  take({ type: "barrier.announced", channel, checkpointId, remainingMs });
+const announced = (channel: number, checkpointId: number, remainingMs: number | null = 0) => {
+  const alignment =
+    remainingMs === null ? "aligned" : remainingMs === 0 ? "unaligned" : "aligned-with-timeout";
+  const options = barrierOptions(alignment);
+  return take({ type: "barrier.announced", channel, checkpointId, options, remainingMs });
+};
 const marker = (channel: number, checkpointId: number) =>
   take({ type: "marker.received", channel, checkpointId });
 const timeout = take({ type: "timer.fired", timer: "alignment" });

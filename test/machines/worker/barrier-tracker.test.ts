@@ -1,11 +1,12 @@
 /** Barriers that nobody waits for. A trace changes only with the protocol: update one only if you can say why. */
 import { type BarrierTrackerEvent, barrierTrackerMachine } from "../../../machines/worker/barrier-tracker.ts";
+import { barrierOptions } from "../../support/checkpoint-options.ts";
 import { describeTraces } from "../golden.ts";
 import type { Scenario } from "../trace.ts";
 
 const take = (event: BarrierTrackerEvent) => ({ event });
 const barrier = (channel: number, checkpointId: number) =>
-  take({ type: "barrier.received", channel, checkpointId });
+  take({ type: "barrier.received", channel, checkpointId, options: barrierOptions("at-least-once") });
 const marker = (channel: number, checkpointId: number) =>
   take({ type: "marker.received", channel, checkpointId });
 

@@ -5,12 +5,12 @@
 import { expect } from "vitest";
 import type { BarrierAlignment } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
-import { type SubtaskEffects, subtaskMachine } from "../../../machines/worker/subtask.ts";
+import { type SubtaskEvent, subtaskMachine } from "../../../machines/worker/subtask.ts";
 import type { OutputChannel } from "../../../src/dataflow/channel/channel.ts";
 import type { RecordsFrame } from "../../../src/dataflow/channel/frame.ts";
 import { createLocalChannel } from "../../../src/dataflow/channel/local-channel.ts";
 import { InputGate } from "../../../src/dataflow/input-gate.ts";
-import { type EffectHandlers, Host, type MachineEvent } from "../../../src/runtime/actor.ts";
+import { type EffectHandlers, Host } from "../../../src/runtime/actor.ts";
 import type { ChannelCollection } from "../../../src/runtime/worker/snapshots/channel-state.ts";
 import { Barriers } from "../../../src/runtime/worker/subtask/barriers.ts";
 import { GateInput } from "../../../src/runtime/worker/subtask/gate.ts";
@@ -146,15 +146,14 @@ export class CutSubject {
 
   abort(checkpointId: number): void {
     const message = { type: "checkpoint.aborted", generation: GENERATION, checkpointId } as const;
-    this.#barriers.aborted(message);
-    this.#tell(message);
+    this.#host.tell(message);
   }
 
   get blocked(): number[] {
     return this.#sent.map((_, channel) => channel).filter((channel) => this.#gate.isBlocked(channel));
   }
 
-  #tell(event: MachineEvent & Readonly<Record<string, unknown>>): void {
+  #tell(event: SubtaskEvent): void {
     this.#host.send("subtask", event);
   }
 
@@ -167,7 +166,7 @@ export class CutSubject {
     this.#tell({ type: "channels.stored", checkpointId });
   }
 
-  #handlers(): EffectHandlers<SubtaskEffects> {
+  #handlers(): EffectHandlers<"subtask"> {
     const nothing = () => {};
     return {
       "restore.state": nothing,
@@ -177,11 +176,11 @@ export class CutSubject {
       "hold.source": nothing,
       "resume.source": nothing,
       "drain.source": nothing,
-      "cut.transactions": ({ checkpointId }) =>
-        this.#tell({ type: "transactions.cut", checkpointId, transactions: [] }),
-      "emit.barrier": ({ checkpointId, alignment }) => {
+      "cut.transactions": ({ checkpointId }, answer) =>
+        answer({ type: "transactions.cut", checkpointId, transactions: [] }),
+      "emit.barrier": ({ checkpointId, options }) => {
         this.emitted.push({ kind: "barrier", checkpointId });
-        this.#emitted = this.#barriers.optionsOf(checkpointId, alignment).alignment;
+        this.#emitted = options.alignment;
       },
       "emit.cancelMarker": ({ checkpointId }) => void this.emitted.push({ kind: "marker", checkpointId }),
       "take.snapshot": ({ checkpointId }) => {

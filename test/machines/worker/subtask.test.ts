@@ -1,16 +1,10 @@
 /** One parallel instance. A trace changes only with the protocol: update one only if you can say why. */
-import type { BarrierAlignment, BarrierDecline, CheckpointOptions } from "../../../machines/protocol.ts";
+import type { BarrierAlignment, BarrierDecline } from "../../../machines/protocol.ts";
 import { type SubtaskEvent, type SubtaskInput, subtaskMachine } from "../../../machines/worker/subtask.ts";
+import { barrierOptions } from "../../support/checkpoint-options.ts";
 import { describeTraces } from "../golden.ts";
 import type { Scenario } from "../trace.ts";
 
-const CHECKPOINT: CheckpointOptions = {
-  alignment: "aligned",
-  alignedTimeoutMs: 0,
-  triggeredAtMs: 0,
-  savepoint: null,
-  stop: false,
-};
 const take = (event: SubtaskEvent) => ({ event });
 const restored = (...checkpointIds: number[]) =>
   take({
@@ -20,7 +14,7 @@ const restored = (...checkpointIds: number[]) =>
 const started = (generation = 3) => take({ type: "generation.started", generation });
 const generationEnded = (generation = 3) => take({ type: "generation.ended", generation });
 const aligned = (checkpointId: number, alignment: BarrierAlignment = "aligned") =>
-  take({ type: "barrier.aligned", checkpointId, alignment });
+  take({ type: "barrier.aligned", checkpointId, options: barrierOptions(alignment) });
 const canceled = (checkpointId: number) => take({ type: "barrier.canceled", checkpointId });
 const declined = (checkpointId: number, reason: BarrierDecline = "declined-on-cancellation-barrier") =>
   take({ type: "barrier.declined", checkpointId, reason });
@@ -38,10 +32,15 @@ const aborted = (checkpointId: number, generation = 3) =>
   take({ type: "checkpoint.aborted", generation, checkpointId });
 const broke = take({ type: "subtask.broke", reason: "division by zero", retry: "restart" });
 const triggered = (checkpointId: number, { stop = false, generation = 3 } = {}) =>
-  take({ type: "checkpoint.triggered", generation, checkpointId, options: { ...CHECKPOINT, stop } });
+  take({
+    type: "checkpoint.triggered",
+    generation,
+    checkpointId,
+    options: barrierOptions("aligned", { stop }),
+  });
 /** The barrier of a source; the job is to stop with it. */
 const stopBarrier = (checkpointId: number) =>
-  take({ type: "barrier.aligned", checkpointId, alignment: "aligned", stop: true });
+  take({ type: "barrier.aligned", checkpointId, options: barrierOptions("aligned", { stop: true }) });
 const drain = (generation = 3) => take({ type: "drain.requested", generation });
 const SOURCE = { source: true };
 const running = [restored(), started()];
@@ -211,7 +210,7 @@ describeTraces({
       "Where a loop begins: an aligned barrier, and what was on its way back has still to come.   (S2, A9)",
       [
         ...running,
-        take({ type: "barrier.aligned", checkpointId: 7, alignment: "aligned", feedback: true }),
+        take({ type: "barrier.aligned", checkpointId: 7, options: barrierOptions(), feedback: true }),
         cut(7),
         stored(7),
         "The barrier has come back, and all in front of it is durable.",

@@ -1,6 +1,8 @@
 /**
  * Actors that wait for the store (H2): messages come later, what siblings tell them is kept until the answer has come.
  */
+import type { AnyStateMachine, AnyStateNode } from "xstate";
+import { nodesOf } from "../../machines/lint.ts";
 import type { ActorStep, CompositionState } from "../composition.ts";
 import type { Event } from "../process.ts";
 import { leaves } from "../pure-machine.ts";
@@ -13,17 +15,23 @@ export interface ToActor {
   readonly event: Event;
 }
 
-const HELD = [
-  "claiming",
-  "deploying.raising",
-  "settling.storing",
-  "ending",
-  "running.reserving.storing",
-  "persisting.savepoint",
-  "persisting.entry",
-  "persisting.manifest",
-  "persisting.decision",
-];
+const waiting = new WeakMap<AnyStateMachine, ReadonlySet<string>>();
+
+/** The states of a machine whose entry orders something to be stored: there its actor is held until the answer has come. */
+function heldStates(machine: AnyStateMachine): ReadonlySet<string> {
+  const known =
+    waiting.get(machine) ??
+    new Set(
+      nodesOf(machine.root)
+        .filter(stores)
+        .map(({ path }) => path.join(".")),
+    );
+  waiting.set(machine, known);
+  return known;
+}
+
+const stores = ({ entry }: AnyStateNode): boolean =>
+  entry.some((action) => String((action as { type?: unknown }).type ?? action).startsWith("store."));
 
 export function checkpointsIn({ actors }: CompositionState): string[] {
   return [...actors.keys()].filter((actor) => actor.startsWith("checkpoint/"));
@@ -32,7 +40,8 @@ export function checkpointsIn({ actors }: CompositionState): string[] {
 export function isHeld({ actors }: CompositionState, actor: string): boolean {
   const known = actors.get(actor);
   if (known === undefined || actor === WRITER || actor === MEMORY) return false;
-  return leaves(known.snapshot).some((leaf) => HELD.includes(leaf));
+  const held = heldStates(known.machine);
+  return leaves(known.snapshot).some((leaf) => held.has(leaf));
 }
 
 export function letterFor(state: CompositionState, actor: string, event: Event): ToActor {
@@ -71,6 +80,10 @@ const TAKEN_WHILE_WAITING = [
 export function assertHeld({ actor, machine, before, event }: ActorStep): void {
   if (before === undefined || event === undefined || machine.id === "writer" || machine.id === "memory")
     return;
-  if (TAKEN_WHILE_WAITING.includes(event.type) || !leaves(before).some((leaf) => HELD.includes(leaf))) return;
+  if (
+    TAKEN_WHILE_WAITING.includes(event.type) ||
+    !leaves(before).some((leaf) => heldStates(machine).has(leaf))
+  )
+    return;
   throw new Error(`${actor} took ${event.type} while it waited for its store`);
 }

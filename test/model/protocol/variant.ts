@@ -1,7 +1,7 @@
 /** The parts of the model that can be altered: seeded bugs replace these and nothing else (test/model/bugs). */
 import type { AnyStateMachine } from "xstate";
-import { checkpointMachine } from "../../../machines/leader/checkpoint.ts";
-import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";
+import { checkpointMachine } from "../../../machines/leader/checkpoints/checkpoint.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../../machines/leader/job.ts";
 import { restartMachine } from "../../../machines/leader/restart.ts";
 import { changeRecord } from "../../../machines/record.ts";

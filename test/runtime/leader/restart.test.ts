@@ -1,14 +1,12 @@
 /** Machines over time: the real host and machines, a clock that the test moves. */
 import { describe, expect, it } from "vitest";
-import { checkpointingMachine } from "../../../machines/leader/checkpointing.ts";
+import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../../machines/leader/job.ts";
 import type { RecordFacts } from "../../../machines/leader/job-events.ts";
 import { restartMachine } from "../../../machines/leader/restart.ts";
 import type { RestartStrategy } from "../../../machines/protocol.ts";
-import { Host, type MachineEvent } from "../../../src/runtime/actor.ts";
+import { Host } from "../../../src/runtime/actor.ts";
 import { ManualClock, settled } from "../../support/manual-clock.ts";
-
-const event = (type: string, fields: object = {}): MachineEvent => ({ type, ...fields });
 
 /** A job of one subtask whose record answers at once; the test says when it fails. */
 class World {
@@ -30,9 +28,9 @@ class World {
 
   constructor(strategy: RestartStrategy) {
     this.host = new Host({ clock: this.clock, onCrash: (error) => this.crashes.push(error) });
-    const store = async (some: Partial<RecordFacts>): Promise<MachineEvent> => {
+    const store = async (some: Partial<RecordFacts>) => {
       this.#facts = { ...this.#facts, ...some };
-      return event("record.stored", { facts: this.#facts });
+      return { type: "record.stored", facts: this.#facts } as const;
     };
     this.host.start({
       id: "job",
@@ -42,40 +40,36 @@ class World {
         "store.claim": () => store({}),
         "start.policies": () =>
           this.host.start({ id: "restart", machine: restartMachine, input: { strategy }, handlers: {} }),
-        "plan.recovery": () => this.host.send("job", event("recovery.planned")),
-        "await.slots": () => this.host.send("job", event("slots.available")),
-        "store.generation": ({ generation }: { generation: number }) =>
+        "plan.recovery": (_, answer) => answer({ type: "recovery.planned" }),
+        "await.slots": (_, answer) => answer({ type: "slots.available" }),
+        "store.generation": ({ generation }) =>
           store({ generation, generations: [generation], status: "running" }),
         "send.deployment": () => {
           this.deployedAtMs.push(this.clock.elapsedMs());
         },
         "send.start": () => {},
         "send.teardown": () => {},
-        "store.settling": ({ settleTo }: { settleTo: RecordFacts["settleTo"] }) =>
-          store({ status: "settling", settleTo }),
-        "store.terminal": ({ status }: { status: RecordFacts["status"] }) => {
+        "store.settling": ({ settleTo }) => store({ status: "settling", settleTo }),
+        "store.terminal": ({ status }) => {
           this.statuses.push(status);
           return store({ status, settleTo: null });
         },
         "release.job": () => {},
-        "report.failure": ({ recoverable }: { recoverable: boolean }) =>
-          this.host.send(
-            "restart",
-            event("failure.reported", { atMs: this.clock.nowMs(), chance: this.chance, recoverable }),
-          ),
-        "report.recovery": () =>
-          this.host.send("restart", event("job.recovered", { atMs: this.clock.nowMs() })),
-      } as never,
+        "send.drain": () => {},
+        "report.failure": () => ({ atMs: this.clock.nowMs(), chance: this.chance }),
+        "report.recovery": () => ({ atMs: this.clock.nowMs() }),
+      },
     });
   }
 
   /** The present generation is restored and runs. */
   async run(): Promise<void> {
     await settled();
-    this.host.send(
-      "job",
-      event("subtask.restored", { generation: this.#facts.generation, subtask: "count/0" }),
-    );
+    this.host.send("job", {
+      type: "subtask.restored",
+      generation: this.#facts.generation,
+      subtask: "count/0",
+    });
     await settled();
   }
 
@@ -83,15 +77,13 @@ class World {
   async failAndWait(reason = "division by zero"): Promise<number | string> {
     const atMs = this.clock.elapsedMs();
     const deployments = this.deployedAtMs.length;
-    this.host.send(
-      "job",
-      event("subtask.failed", {
-        generation: this.#facts.generation,
-        subtask: "count/0",
-        reason,
-        retry: "restart",
-      }),
-    );
+    this.host.send("job", {
+      type: "subtask.failed",
+      generation: this.#facts.generation,
+      subtask: "count/0",
+      reason,
+      retry: "restart",
+    });
     for (let waitedMs = 0; waitedMs < 200_000; waitedMs += 10) {
       await settled();
       if (!this.host.has("job")) return this.statuses.at(-1)!;
@@ -161,11 +153,14 @@ describe("restarts over time (Flink's restart strategies)", () => {
   it("a cancellation during the delay ends the job at once", async () => {
     const world = new World({ strategy: "fixed-delay", attempts: 9, delayMs: 60_000 });
     await world.run();
-    world.host.send(
-      "job",
-      event("subtask.failed", { generation: 1, subtask: "count/0", reason: "x", retry: "restart" }),
-    );
-    world.host.send("job", event("cancel.requested"));
+    world.host.send("job", {
+      type: "subtask.failed",
+      generation: 1,
+      subtask: "count/0",
+      reason: "x",
+      retry: "restart",
+    });
+    world.host.send("job", { type: "cancel.requested" });
     await settled();
     expect(world.statuses).toEqual(["canceled"]);
     expect(world.clock.pending).toEqual([]);
@@ -206,17 +201,19 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
         chance: 0.9999,
       },
       handlers: {
-        "store.reservation": async () => event("record.stored"),
-        "start.checkpoint": ({ checkpointId }: { checkpointId: number }) => {
+        "store.reservation": async () => ({ type: "record.stored" }),
+        "start.checkpoint": ({ checkpointId }) => {
           starts.push(clock.elapsedMs());
           clock.after(durationMs, () =>
-            host.send("checkpointing", event("checkpoint.completed", { checkpointId })),
+            host.send("checkpointing", { type: "checkpoint.completed", checkpointId, allFinished: false }),
           );
         },
-      } as never,
+        "refuse.requests": () => {},
+        "report.hold": () => {},
+      },
       siblings: () => [],
     });
-    host.send("checkpointing", event("generation.running"));
+    host.send("checkpointing", { type: "generation.running" });
     await clock.pass(forMs, 10);
     host.close();
     return starts;

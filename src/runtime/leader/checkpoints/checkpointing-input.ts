@@ -1,5 +1,5 @@
 /** What the checkpointing machine of a job begins with: the job's options, and what is fixed. */
-import type { CheckpointingInput } from "../../../../machines/leader/checkpointing.ts";
+import type { CheckpointingInput } from "../../../../machines/leader/checkpoints/checkpointing-events.ts";
 import type { CheckpointingConfig } from "../../../../machines/protocol.ts";
 
 const RESERVED_IDS = 1000;
@@ -14,8 +14,7 @@ const RETRY_MS = 200;
 
 export function checkpointingInput(
   config: CheckpointingConfig,
-  rest: Pick<CheckpointingInput, "reservedCheckpointId" | "chance">,
-): CheckpointingInput {
+): Omit<CheckpointingInput, "reservedCheckpointId" | "chance"> {
   return {
     intervalMs: config.intervalMs,
     minPauseMs: config.minPauseMs,
@@ -28,6 +27,5 @@ export function checkpointingInput(
     retryMs: RETRY_MS,
     queueMax: QUEUE_MAX,
     block: RESERVED_IDS,
-    ...rest,
   };
 }

@@ -2,13 +2,14 @@
  * The checkpoints of one job on its leader: one actor each, and what the subtasks have said of those that are pending.
  *
  * Owns: acknowledgements, manifests, the decision as a change of the record. Does not own: when a checkpoint is taken
- * and what it waits for (machines/leader/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
+ * and what it waits for (machines/leader/checkpoints/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
  */
 
 import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
-import { type CheckpointEffects, checkpointMachine } from "../../../../machines/leader/checkpoint.ts";
-import type { Hold } from "../../../../machines/leader/checkpoint-turn.ts";
-import type { CheckpointingEffects } from "../../../../machines/leader/checkpointing.ts";
+import { checkpointMachine } from "../../../../machines/leader/checkpoints/checkpoint.ts";
+import type { CheckpointEvent } from "../../../../machines/leader/checkpoints/checkpoint-events.ts";
+import type { Hold } from "../../../../machines/leader/checkpoints/checkpoint-turn.ts";
+import type { CheckpointingEffects } from "../../../../machines/leader/checkpoints/checkpointing-events.ts";
 import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
 import { subtasksOf } from "../../../../machines/leader/regions.ts";
 import type {
@@ -21,6 +22,7 @@ import type {
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
 import { factsOf } from "../../../../machines/record.ts";
+import { eventOf, inputOf, type Roles } from "../../../../machines/wiring.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
 import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import { timeoutSignal } from "../../../clock.ts";
@@ -35,7 +37,7 @@ import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts"
 import { describeError, retryOf } from "../../../errors.ts";
 import { encodeManifest } from "../../../formats/manifest.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import type { ActorId, AnswerOf, EffectHandlers, Host } from "../../actor.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
 import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";
@@ -62,7 +64,9 @@ const MISSING_MAX = 8;
 /** A report tells of so many pending ones: all savepoints, and as many other checkpoints. */
 const PENDING_SHOWN_MAX = 2 * SAVEPOINTS_MAX;
 
-const actorOf = (checkpointId: number): string => `checkpoint/${checkpointId}`;
+const actorOf = (checkpointId: number): ActorId<"checkpoint"> => `checkpoint/${checkpointId}`;
+
+type CheckpointAnswer<E extends keyof Roles["checkpoint"]["answers"]> = AnswerOf<Roles["checkpoint"], E>;
 
 export class JobCheckpoints {
   readonly #options: JobCheckpointsOptions;
@@ -148,11 +152,6 @@ export class JobCheckpoints {
     return Math.max(suspendTimeoutMs, LONGER_THAN_LAST * this.#latest.durationMs);
   }
 
-  /** Which actors a `tell.checkpoints` reaches. */
-  actors(): string[] {
-    return this.#options.host.ids(actorOf(0).slice(0, -1));
-  }
-
   /** A new generation begins: what the old one had pending is over. */
   clear(): void {
     this.#pending.clear();
@@ -164,25 +163,22 @@ export class JobCheckpoints {
   readonly serves = (request: string): boolean => this.#begun.has(request);
 
   /** Effects of the checkpointing machine. */
-  handlers(): EffectHandlers<CheckpointingEffects> {
+  handlers(): EffectHandlers<"checkpointing"> {
     return {
       "store.reservation": ({ reservedCheckpointId }) =>
-        this.#options.change({ change: "reservation", reservedCheckpointId }),
-      "start.checkpoint": ({ checkpointId, request }) => this.#start(checkpointId, request),
+        this.#options.store({ change: "reservation", reservedCheckpointId }),
+      "start.checkpoint": (params) => this.#start(params),
       "report.hold": ({ hold }) => {
         this.#hold = hold;
       },
       "refuse.requests": ({ requests, reason }) => {
-        for (const request of requests) {
-          this.#options.requests.fail(request, reasonInWords(reason));
-          this.#options.host.send("job", { type: "stop.failed", request, reason } as MachineEvent);
-        }
+        for (const request of requests) this.#options.requests.fail(request, reasonInWords(reason));
       },
     };
   }
 
   acknowledged(message: Extract<SubtaskMessage, { type: "subtask.acknowledged" }>): string {
-    const { checkpointId, subtask, snapshot, type, generation } = message;
+    const { checkpointId, subtask, snapshot, generation } = message;
     const pending = this.#pending.get(checkpointId);
     if (pending === undefined) {
       const names = snapshotObjects(snapshot).map(({ name }) => name);
@@ -193,8 +189,7 @@ export class JobCheckpoints {
     // The manifest would name a subtask that was not asked.
     if (snapshot.subtask !== subtask) return "unknown";
     pending.snapshots.set(subtask, snapshot);
-    const { finished } = snapshot;
-    this.#send(checkpointId, { type, generation, checkpointId, subtask, finished } as MachineEvent);
+    this.#send(checkpointId, eventOf("subtask.acknowledged", { ...message, finished: snapshot.finished }));
     return "accepted";
   }
 
@@ -205,7 +200,7 @@ export class JobCheckpoints {
     const why = reasonInWords(message.detail);
     pending.trouble ??= `${message.subtask} declined it: ${why}`;
     this.#options.logger.warn({ ...message, why }, "checkpoint declined");
-    this.#send(message.checkpointId, message);
+    this.#send(message.checkpointId, eventOf("subtask.declined", message));
   }
 
   discarded(message: Extract<SubtaskMessage, { type: "subtask.discarded" }>): Answer {
@@ -224,15 +219,12 @@ export class JobCheckpoints {
     this.#options.reaper.named(checkpointId, own, reporter);
   }
 
-  committed(message: Extract<SubtaskMessage, { type: "subtask.committed" }>): void {
-    for (const actor of this.actors()) this.#options.host.send(actor, message);
-  }
-
-  #send(checkpointId: number, event: MachineEvent): void {
+  #send(checkpointId: number, event: CheckpointEvent): void {
     this.#options.host.send(actorOf(checkpointId), event);
   }
 
-  #start(checkpointId: number, request: CheckpointRequest): void {
+  #start(params: CheckpointingEffects["start.checkpoint"]): void {
+    const { checkpointId, request } = params;
     const { host, clock, record } = this.#options;
     const { generation, generations, checkpointing, plan } = record();
     const pending: Pending = {
@@ -251,37 +243,42 @@ export class JobCheckpoints {
     host.start({
       id: actorOf(checkpointId),
       machine: checkpointMachine,
-      input: { checkpointId, generation, generations, request, timeoutMs, subtasks: subtasksOf(plan) },
+      input: inputOf("checkpoint", params, {
+        generation,
+        generations,
+        timeoutMs,
+        subtasks: subtasksOf(plan),
+      }),
       handlers: this.#handlersOf(checkpointId, pending),
     });
   }
 
   /** `pending` is theirs also when its generation is over: a savepoint may take longer than that. */
-  #handlersOf(checkpointId: number, pending: Pending): EffectHandlers<CheckpointEffects> {
+  #handlersOf(checkpointId: number, pending: Pending): EffectHandlers<"checkpoint"> {
     const { tell, record, clock } = this.#options;
     return {
       "send.trigger": ({ generation }) => {
         const options = checkpointOptionsOf(record().checkpointing, clock.nowMs(), pending.request);
-        tell({ type: "checkpoint.trigger", generation, checkpointId, options });
+        tell(eventOf("checkpoint.triggered", { generation, checkpointId }, { options }));
       },
       "store.savepoint": () => this.#storeSavepoint(checkpointId, pending),
       "store.savepointEntry": () => this.#keepSavepoint(checkpointId, pending),
       "store.manifest": () => this.#storeManifest(checkpointId, pending),
       "store.decision": ({ allFinished }) => this.#decide(checkpointId, pending, allFinished),
-      "send.completed": ({ generation }) => tell({ type: "checkpoint.completed", generation, checkpointId }),
-      "send.aborted": ({ generation, reason }) => {
-        this.#remember(checkpointId, pending, generation, reason);
-        tell({ type: "checkpoint.aborted", generation, checkpointId, reason });
+      "send.completed": (params) => tell(eventOf("checkpoint.completed", params)),
+      "send.aborted": (params) => {
+        this.#remember(checkpointId, pending, params.generation, params.reason);
+        tell({ ...eventOf("checkpoint.aborted", params), reason: params.reason });
       },
       "release.snapshots": () => this.#release(checkpointId, pending),
     };
   }
 
-  async #storeManifest(checkpointId: number, pending: Pending): Promise<MachineEvent> {
+  async #storeManifest(checkpointId: number, pending: Pending): Promise<CheckpointAnswer<"store.manifest">> {
     const { storage, signal, timings, logger, clock } = this.#options;
     const record = this.#options.record();
     if (this.#pending.get(checkpointId) !== pending)
-      return { type: "manifest.refused", reason: "the generation is over" } as MachineEvent;
+      return { type: "manifest.refused", reason: "the generation is over" };
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
     try {
       const bound = AbortSignal.any([signal, timeoutSignal(clock, timings.manifestTimeoutMs)]);
@@ -295,31 +292,37 @@ export class JobCheckpoints {
       if (retryOf(error) === "now") this.#writing.failed(error);
       pending.trouble ??= `its manifest could not be written: ${reason}`;
       logger.warn({ job: record.job, checkpointId, reason }, "manifest could not be written");
-      return { type: "manifest.refused", reason } as MachineEvent;
+      return { type: "manifest.refused", reason };
     }
   }
 
-  async #storeSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
+  async #storeSavepoint(
+    checkpointId: number,
+    pending: Pending,
+  ): Promise<CheckpointAnswer<"store.savepoint">> {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
     if (pending.request.reason !== "stop" && manifest.subtasks.every(({ finished }) => finished)) {
       const refused = "every subtask has finished, so nobody could go on from it: the job is about to end";
       pending.trouble ??= refused;
-      return { type: "savepoint.refused", reason: refused } as MachineEvent;
+      return { type: "savepoint.refused", reason: refused };
     }
     const taken = await this.#savepoints.take(manifest, request, savepoint ?? "");
     if ("refused" in taken) {
       pending.trouble ??= taken.refused;
-      return { type: "savepoint.refused", reason: taken.refused } as MachineEvent;
+      return { type: "savepoint.refused", reason: taken.refused };
     }
     pending.savepoint = taken;
     return { type: "savepoint.stored" };
   }
 
-  async #keepSavepoint(checkpointId: number, pending: Pending): Promise<MachineEvent> {
+  async #keepSavepoint(
+    checkpointId: number,
+    pending: Pending,
+  ): Promise<CheckpointAnswer<"store.savepointEntry">> {
     if (pending.savepoint === undefined) return { type: "record.lost" };
     const { savepoint } = pending;
-    const answer = await this.#options.change({ change: "savepoint", savepoint });
+    const answer = await this.#options.store({ change: "savepoint", savepoint });
     if (answer.type !== "record.stored") return answer;
     this.#pending.delete(checkpointId);
     // What the subtasks uploaded was copied.
@@ -328,10 +331,14 @@ export class JobCheckpoints {
     return answer;
   }
 
-  async #decide(checkpointId: number, pending: Pending, allFinished: boolean): Promise<MachineEvent> {
+  async #decide(
+    checkpointId: number,
+    pending: Pending,
+    allFinished: boolean,
+  ): Promise<CheckpointAnswer<"store.decision">> {
     const { clock, reaper } = this.#options;
     if (pending.stored === undefined)
-      return { type: "record.refused", facts: factsOf(this.#options.record()) } as MachineEvent;
+      return { type: "record.refused", facts: factsOf(this.#options.record()) };
     const { manifest, handle } = pending.stored;
     const { generation } = manifest;
     const bytes = handle.bytes + manifest.subtasks.reduce((sum, subtask) => sum + subtask.bytes, 0);

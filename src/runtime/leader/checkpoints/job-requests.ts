@@ -8,13 +8,13 @@
  *     one that is forgotten would be taken for new, and begun once more.
  */
 import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
-import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { CheckpointReason, JobRecord } from "../../../../machines/protocol.ts";
 import { phaseInWords } from "../../../../machines/words.ts";
 import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
 import type { Clock } from "../../../clock.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
-import type { Host, MachineEvent } from "../../actor.ts";
+import type { Host } from "../../actor.ts";
 
 /** An outcome is kept for so long at least: many times the pause between two questions of a client. */
 const REMEMBERED_MS = 60_000;
@@ -92,14 +92,15 @@ export class JobRequests {
       host.send("job", {
         type: "stop.requested",
         request,
-        savepoint,
+        savepoint: savepoint ?? "",
         drain: then === "drain",
-      } as MachineEvent);
+      });
     } else {
       this.#begin(request, then === "cancel" ? () => this.#options.cancel() : undefined);
-      const reason = kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
+      const reason: CheckpointReason =
+        kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
       const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
-      host.send("checkpointing", { type: "checkpoint.requested", request: wanted } as MachineEvent);
+      host.send("checkpointing", { type: "checkpoint.requested", request: wanted });
     }
     // A full queue has refused it by now.
     return { answer: "outcome", outcome: this.#outcomes.get(request) ?? { state: "pending" } };

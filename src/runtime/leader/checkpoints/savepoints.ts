@@ -1,7 +1,7 @@
 /**
  * The savepoints of one job on its leader: copied to their place, and deleted again where nobody needs them.
  *
- * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpointing.ts),
+ * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpoints/checkpointing.ts),
  * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
  *
  * SV1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
@@ -25,7 +25,7 @@ import { type CheckpointStorage, neededObjects } from "../../../checkpoint/stora
 import type { Clock } from "../../../clock.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { DisconnectedError, describeError } from "../../../errors.ts";
-import type { MachineEvent } from "../../actor.ts";
+import type { RecordAnswer, StoreAnswer } from "../record-writer.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface SavepointsOptions {
@@ -40,7 +40,9 @@ export interface SavepointsOptions {
   readonly token: number;
   /** As of the last settled write. */
   readonly record: () => JobRecord;
-  readonly change: (change: RecordChange) => Promise<MachineEvent>;
+  readonly change: (change: RecordChange) => Promise<RecordAnswer>;
+  /** The same of what the record never refuses. */
+  readonly store: (change: RecordChange) => Promise<StoreAnswer>;
 }
 
 export class Savepoints {

@@ -110,7 +110,7 @@ export class LeaderGeneration {
     for (const worker of this.workers()) {
       const options = { signal: this.#over.signal, watch: this.#watch(worker) };
       const tell = () => link.tell(subjects.worker(job, id, worker), message, shapes.shortAnswer, options);
-      if (message.type !== "checkpoint.trigger") void tell();
+      if (message.type !== "checkpoint.triggered") void tell();
       else this.#triggered.set(worker, (this.#triggered.get(worker) ?? Promise.resolve()).then(tell));
     }
   }

@@ -8,6 +8,7 @@
 import type { Region } from "../../../../machines/leader/regions.ts";
 import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../../machines/record.ts";
+import { eventOf } from "../../../../machines/wiring.ts";
 import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError } from "../../../errors.ts";
@@ -113,12 +114,8 @@ export class RegionGenerations {
     }
   }
 
-  start(generations: readonly number[]): void {
-    for (const one of this.#live(generations)) one.tell({ type: "generation.start", generation: one.id });
-  }
-
-  drain(generations: readonly number[]): void {
-    for (const one of this.#live(generations)) one.tell({ type: "generation.drain", generation: one.id });
+  tellEach(event: "generation.started" | "drain.requested", generations: readonly number[]): void {
+    for (const one of this.#live(generations)) one.tell(eventOf(event, { generation: one.id }));
   }
 
   /** To all that were there when the message's generation was the newest: whoever was raised later took no part. */

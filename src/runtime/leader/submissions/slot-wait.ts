@@ -13,7 +13,7 @@ export class SlotWait {
   readonly #workers: Pick<WorkerRegistry, "place" | "slots">;
   readonly #vertices: () => readonly VertexPlan[];
   readonly #trouble: TroubleWatch;
-  #waits = false;
+  #onOffered: ((placement: Placement) => void) | undefined;
 
   constructor(
     workers: Pick<WorkerRegistry, "place" | "slots">,
@@ -25,22 +25,27 @@ export class SlotWait {
     this.#trouble = troubles.watch("waiting for slots", VISIBLE_AFTER_MS);
   }
 
-  begin(): void {
-    this.#waits = true;
+  /** @param onOffered called once, with the placement that ends the wait */
+  begin(onOffered: (placement: Placement) => void): void {
+    this.#onOffered = onOffered;
   }
 
   /**
-   * At the beginning, and when a worker has come or gone. The placement that ends the wait; undefined: it goes on, or there is none.
+   * Looks whether the wait is over, if there is one: at the beginning, and when a worker has come or gone.
    * @param kept where subtasks run that stay there
    */
-  offered(kept: Placement): Placement | undefined {
-    if (!this.#waits) return undefined;
+  offer(kept: Placement): void {
+    const onOffered = this.#onOffered;
+    if (onOffered === undefined) return;
     // Each worker that comes is progress.
     this.#trouble.passed();
     const placement = this.#workers.place(this.#vertices(), kept);
-    if (placement === undefined) this.#trouble.failed(this.needed);
-    else this.#waits = false;
-    return placement;
+    if (placement === undefined) {
+      this.#trouble.failed(this.needed);
+      return;
+    }
+    this.#onOffered = undefined;
+    onOffered(placement);
   }
 
   /** In words. */

@@ -5,10 +5,8 @@
  * when to cut and whose turn it is to commit (machines/worker/subtask.ts).
  */
 import type { CommittableHandle, StateHandle, TransactionName } from "../../../../machines/protocol.ts";
-import {
-  type SinkTransactionEffects,
-  sinkTransactionMachine,
-} from "../../../../machines/worker/sink-transaction.ts";
+import { eventOf } from "../../../../machines/wiring.ts";
+import { sinkTransactionMachine } from "../../../../machines/worker/sink-transaction.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChainedOperator } from "../../../dataflow/graph.ts";
 import { type OpenWriter, openWriter } from "../../../dataflow/guards/guarded-sink.ts";
@@ -17,7 +15,7 @@ import type { PreparingTransaction, SinkEnvironment } from "../../../dataflow/si
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, invariant, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import type { ActorId, EffectHandlers, Host } from "../../actor.ts";
 import type { OpenParts } from "../subtask/open-parts.ts";
 
 /** A commit that has not ended by then is told of: nothing is wrong yet, but the job may be waiting for it. */
@@ -72,6 +70,8 @@ export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions
   return new SinkTransactions(opening, sinks, restore.transactions);
 }
 
+type Actor = ActorId<"transaction">;
+
 export class SinkTransactions {
   /** Oldest first. */
   readonly restored: readonly RestoredTransaction[];
@@ -79,8 +79,8 @@ export class SinkTransactions {
   readonly #options: SinkTransactionsOptions;
   readonly #sinks: readonly OpenSink[];
   /** The actor whose transaction is open, per sink. */
-  readonly #open = new Map<string, string>();
-  readonly #actors = new Map<TransactionName, string>();
+  readonly #open = new Map<string, Actor>();
+  readonly #actors = new Map<TransactionName, Actor>();
   readonly #preparing = new Map<TransactionName, PreparingTransaction>();
   /** Durable and not committed: what an acknowledgement lists (P13). */
   readonly #committables = new Map<TransactionName, CommittableHandle>();
@@ -125,7 +125,7 @@ export class SinkTransactions {
       this.#preparing.set(transaction, preparing);
       this.#actors.set(transaction, actor);
       this.#open.set(operator, this.#startActor(operator, null));
-      this.#options.host.send(actor, { type: "barrier.reached", transaction } as MachineEvent);
+      this.#options.host.send(actor, eventOf("barrier.reached", {}, { transaction }));
       names.push(transaction);
     }
     return names;
@@ -151,28 +151,27 @@ export class SinkTransactions {
   end(): void {
     this.#closed = true;
     for (const watch of this.#committing.values()) watch.forget();
-    for (const actor of this.#options.host.ids("transaction/"))
+    for (const actor of this.#options.host.idsOf("transaction"))
       this.#options.host.send(actor, { type: "generation.ended" });
   }
 
-  #startActor(operator: string, restored: TransactionName | null): string {
-    const id = `transaction/${operator}/${this.#count++}`;
+  #startActor(operator: string, restored: TransactionName | null): Actor {
+    const id: Actor = `transaction/${operator}/${this.#count++}`;
     this.#options.host.start({
       id,
       machine: sinkTransactionMachine,
       input: { restored, retryMs: this.#options.retryMs },
-      handlers: this.#handlers(id, operator),
+      handlers: this.#handlers(operator),
     });
     return id;
   }
 
-  #handlers(actor: string, operator: string): EffectHandlers<SinkTransactionEffects> {
-    const { host, troubles, clock } = this.#options;
+  #handlers(operator: string): EffectHandlers<"transaction"> {
+    const { troubles, clock } = this.#options;
     const committing = this.#committing.get(operator) ?? troubles.watch(`committing output of ${operator}`);
     this.#committing.set(operator, committing);
-    const send = (type: string, reason?: string) => host.send(actor, { type, reason } as MachineEvent);
     return {
-      "stage.transaction": ({ transaction }) => {
+      "stage.transaction": ({ transaction }, answer) => {
         const preparing = this.#preparing.get(transaction);
         invariant(preparing !== undefined, `transaction ${transaction} was never cut`);
         preparing.prepared().then(
@@ -180,12 +179,12 @@ export class SinkTransactions {
             this.#preparing.delete(transaction);
             const { incarnation } = this.#options;
             this.#committables.set(transaction, { ...committable, incarnation, sink: operator });
-            send("transaction.staged");
+            answer({ type: "transaction.staged" });
           },
-          (error: unknown) => send("staging.failed", describeError(error)),
+          (error: unknown) => answer({ type: "staging.failed", reason: describeError(error) }),
         );
       },
-      "commit.transaction": ({ transaction }) => {
+      "commit.transaction": ({ transaction }, answer) => {
         const committable = this.#committables.get(transaction);
         invariant(committable !== undefined, `transaction ${transaction} is not durable`);
         const { incarnation } = committable;
@@ -200,18 +199,18 @@ export class SinkTransactions {
               committing.passed();
               this.#committables.delete(transaction);
               this.#actors.delete(transaction);
-              send("transaction.committed");
+              answer({ type: "transaction.committed" });
             },
             (error: unknown) => {
               answered.cancel();
               const refused = retryOf(error) === "never";
               if (refused || this.#closed) committing.forget();
               else committing.failed(error);
-              send(refused ? "commit.refused" : "commit.failed", describeError(error));
+              answer({ type: refused ? "commit.refused" : "commit.failed", reason: describeError(error) });
             },
           );
       },
-      "abort.transaction": () => send("transaction.aborted"),
+      "abort.transaction": (_, answer) => answer({ type: "transaction.aborted" }),
     };
   }
 }

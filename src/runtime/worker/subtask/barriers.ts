@@ -6,25 +6,19 @@
  *
  * BH1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
  *     barriers, and the timeout that lets them overtake.
- * BH2  A barrier leaves with the options that it came with, and with what this subtask has made of its alignment.
  */
 
-import type { BarrierAlignment, CheckpointOptions } from "../../../../machines/protocol.ts";
+import type { CheckpointOptions } from "../../../../machines/protocol.ts";
+import { eventOf } from "../../../../machines/wiring.ts";
 import {
-  type AlignmentEffects,
   alignmentMachine,
   type FeedbackChannels,
   missingChannels,
 } from "../../../../machines/worker/alignment.ts";
-import {
-  type BarrierTrackerEffects,
-  barrierTrackerMachine,
-  missingFromTracker,
-} from "../../../../machines/worker/barrier-tracker.ts";
+import { barrierTrackerMachine, missingFromTracker } from "../../../../machines/worker/barrier-tracker.ts";
 import type { Clock } from "../../../clock.ts";
 import type { ChannelId, CheckpointFrame } from "../../../dataflow/channel/frame.ts";
-import { invariant } from "../../../errors.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import type { EffectHandlers, Host } from "../../actor.ts";
 import { ChannelCollection } from "../snapshots/channel-state.ts";
 import type { GateInput } from "./gate.ts";
 
@@ -45,8 +39,6 @@ export interface BarriersOptions {
 
 export class Barriers {
   readonly #options: BarriersOptions;
-  /** Of checkpoints whose barriers are coming in. */
-  readonly #checkpoints = new Map<number, CheckpointOptions>();
   #collection: ChannelCollection | undefined;
   #beganMs: number | undefined;
   #alignmentMs = 0;
@@ -66,45 +58,18 @@ export class Barriers {
 
   /** Everything in front of it has been processed. */
   received(channel: number, frame: CheckpointFrame): void {
-    const { checkpointId } = frame;
+    const { host } = this.#options;
     if (frame.kind === "cancelMarker") {
-      this.#tell("alignment", { type: "marker.received", channel, checkpointId });
-      if (!this.#leadsBack(channel))
-        this.#tell("barrier-tracker", { type: "marker.received", channel, checkpointId });
+      const marker = eventOf("marker.received", frame, { channel });
+      host.send("alignment", marker);
+      if (!this.#leadsBack(channel)) host.send("barrier-tracker", marker);
       return;
     }
-    this.#know(checkpointId, frame.options);
     const atLeastOnce = frame.options.alignment === "at-least-once";
     if (atLeastOnce && this.#leadsBack(channel)) return;
     if (atLeastOnce) this.#startTracker();
-    this.#tell(atLeastOnce ? "barrier-tracker" : "alignment", {
-      type: "barrier.received",
-      channel,
-      checkpointId,
-    });
-  }
-
-  /** A source has no barriers to wait for: the trigger is its barrier, taken between two records. */
-  inject(checkpointId: number, options: CheckpointOptions): void {
-    this.#options.atBorder(() => {
-      const { alignment, stop } = options;
-      this.#know(checkpointId, options);
-      this.#tell("subtask", { type: "barrier.aligned", checkpointId, alignment, ...(stop && { stop }) });
-      // A source has no channels: what its barrier overtakes lies behind it.
-      if (alignment === "unaligned") this.#tell("subtask", { type: "channels.stored", checkpointId });
-    });
-  }
-
-  aborted(message: { readonly type: "checkpoint.aborted"; readonly checkpointId: number }): void {
-    this.#tell("alignment", message);
-  }
-
-  /** Of a barrier that is sent on (BH2). */
-  optionsOf(checkpointId: number, alignment: BarrierAlignment): CheckpointOptions {
-    const options = this.#checkpoints.get(checkpointId);
-    invariant(options !== undefined, `nobody has seen a barrier of checkpoint ${checkpointId}`);
-    for (const id of this.#checkpoints.keys()) if (id <= checkpointId) this.#checkpoints.delete(id);
-    return { ...options, alignment };
+    const barrier = eventOf("barrier.received", frame, { channel });
+    host.send(atLeastOnce ? "barrier-tracker" : "alignment", barrier);
   }
 
   /** Channels whose barrier is missing; undefined: no barrier of this checkpoint has come. */
@@ -117,28 +82,19 @@ export class Barriers {
     return tracker === undefined ? undefined : missingFromTracker(tracker, checkpointId);
   }
 
-  #tell(actor: string, event: MachineEvent & Readonly<Record<string, unknown>>): void {
-    this.#options.host.send(actor, event);
-  }
-
   #leadsBack(channel: number): boolean {
     return this.#options.feedback?.channels.includes(channel) === true;
   }
 
-  #know(checkpointId: number, options: CheckpointOptions): void {
-    if (!this.#checkpoints.has(checkpointId)) this.#checkpoints.set(checkpointId, options);
-  }
-
   #arrived(channel: number, frame: CheckpointFrame): void {
     if (frame.kind !== "barrier") return;
-    const { checkpointId, options } = frame;
+    const { options } = frame;
     if (options.alignment === "at-least-once") return;
     const overtakes = options.alignment !== "aligned";
     if (!overtakes && !(this.#options.feedback?.kept && this.#leadsBack(channel))) return;
     this.#options.atBorder(() => {
-      this.#know(checkpointId, options);
       const remainingMs = overtakes ? this.#remainingMs(options) : null;
-      this.#tell("alignment", { type: "barrier.announced", channel, checkpointId, remainingMs });
+      this.#options.host.send("alignment", eventOf("barrier.announced", frame, { channel, remainingMs }));
     });
   }
 
@@ -173,11 +129,11 @@ export class Barriers {
       id: "barrier-tracker",
       machine: barrierTrackerMachine,
       input: { channels, restoredCheckpointId },
-      handlers: {} satisfies EffectHandlers<BarrierTrackerEffects>,
+      handlers: {},
     });
   }
 
-  #alignmentHandlers(input: GateInput): EffectHandlers<AlignmentEffects> {
+  #alignmentHandlers(input: GateInput): EffectHandlers<"alignment"> {
     const { gate } = input;
     return {
       "block.channel": ({ channel }) => {

@@ -3,10 +3,11 @@
  *
  * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/worker/loop.ts).
  */
-import { type LoopEffects, loopMachine } from "../../../../machines/worker/loop.ts";
+import { eventOf } from "../../../../machines/wiring.ts";
+import { type LoopEvent, loopMachine } from "../../../../machines/worker/loop.ts";
 import type { RoundFrame } from "../../../dataflow/channel/frame.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
-import type { EffectHandlers, Host, MachineEvent } from "../../actor.ts";
+import type { Host } from "../../actor.ts";
 
 /** Where in a loop a subtask is. */
 export interface LoopPlace {
@@ -49,8 +50,8 @@ export class LoopRounds {
       this.#tell({ type: "inputs.ended" });
   }
 
-  received(channel: number, { round, dirty }: RoundFrame): void {
-    this.#tell({ type: "round.received", channel, round, dirty, taken: this.#taken });
+  received(channel: number, frame: RoundFrame): void {
+    this.#tell(eventOf("round.received", frame, { channel, taken: this.#taken }));
   }
 
   #start(): void {
@@ -64,12 +65,12 @@ export class LoopRounds {
           this.#taken = false;
           for (const output of outputs) output.broadcast({ kind: "round", round, dirty });
         },
-      } satisfies EffectHandlers<LoopEffects>,
+      },
     });
     if (this.#openOutside.size === 0) this.#tell({ type: "inputs.ended" });
   }
 
-  #tell(event: MachineEvent & Readonly<Record<string, unknown>>): void {
+  #tell(event: LoopEvent): void {
     this.#host.send("loop", event);
   }
 }

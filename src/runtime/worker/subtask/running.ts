@@ -4,12 +4,7 @@
  * Owns: what is done at a barrier, at the end of input, and to the source. Does not own: when (machines/worker/subtask.ts, whose effects these
  * are), how its parts were opened (restore.ts), the sinks' transactions (sinks/).
  */
-import type {
-  BarrierAlignment,
-  CheckpointOptions,
-  SubtaskSnapshot,
-  TransactionName,
-} from "../../../../machines/protocol.ts";
+import type { CheckpointOptions, SubtaskSnapshot, TransactionName } from "../../../../machines/protocol.ts";
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
@@ -122,23 +117,22 @@ export class RunningSubtask {
     this.#underWay.complete(checkpointId);
   }
 
-  aborted(message: { readonly type: "checkpoint.aborted"; readonly checkpointId: number }): void {
-    this.input.abort(message.checkpointId);
-    this.#underWay.abort(message.checkpointId);
-    this.#barriers.aborted(message);
+  aborted(checkpointId: number): void {
+    this.input.abort(checkpointId);
+    this.#underWay.abort(checkpointId);
   }
 
-  injectBarrier(checkpointId: number, options: CheckpointOptions): void {
-    this.#barriers.inject(checkpointId, options);
+  /** A source has no barriers to wait for: a trigger is its barrier, between two records. */
+  atBorder(run: () => void): void {
+    this.#turns.atBorder(run);
   }
 
   cutTransactions(checkpointId: number): readonly TransactionName[] {
     return this.#parts.sinks.cut(checkpointId);
   }
 
-  emitBarrier(checkpointId: number, alignment: BarrierAlignment): void {
-    const options = this.#barriers.optionsOf(checkpointId, alignment);
-    this.#broadcast({ kind: "barrier", checkpointId, options });
+  emitBarrier(barrier: { readonly checkpointId: number; readonly options: CheckpointOptions }): void {
+    this.#broadcast({ kind: "barrier", ...barrier });
   }
 
   emitCancelMarker(checkpointId: number): void {
@@ -177,10 +171,10 @@ export class RunningSubtask {
 
   /* ------------------------------------------------------------------ end of input */
 
-  finish(): void {
+  finish(onFinished: () => void): void {
     this.#turns.finish(this.#parts.chain.finish(), () => {
       this.#broadcast({ kind: "endOfData" });
-      this.#parts.host.send("subtask", { type: "finish.completed" });
+      onFinished();
     });
   }
 

@@ -5,9 +5,10 @@
  * and loading (restore.ts), what it does while it runs (running.ts), the decisions (machines/worker/subtask.ts).
  */
 
-import type { DeclineReason, SubtaskName } from "../../../../machines/protocol.ts";
+import type { SubtaskName } from "../../../../machines/protocol.ts";
+import { eventOf, type Roles } from "../../../../machines/wiring.ts";
 import type { FeedbackChannels } from "../../../../machines/worker/alignment.ts";
-import { type SubtaskEffects, subtaskMachine } from "../../../../machines/worker/subtask.ts";
+import { subtaskMachine } from "../../../../machines/worker/subtask.ts";
 import type {
   Deployment,
   GenerationRequest,
@@ -21,7 +22,7 @@ import type { InputGate } from "../../../dataflow/input-gate.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
-import { type EffectHandlers, Host, type MachineEvent } from "../../actor.ts";
+import { type AnswerOf, type EffectHandlers, Host } from "../../actor.ts";
 import { stepEvent } from "../../step-event.ts";
 import type { WorkerSurroundings } from "../../surroundings.ts";
 import { OpenParts } from "./open-parts.ts";
@@ -110,26 +111,10 @@ export class Subtask {
 
   receive(message: GenerationRequest): void {
     const running = this.#restored?.running;
-    switch (message.type) {
-      case "generation.start":
-        this.#host.send("subtask", { ...message, type: "generation.started" });
-        return;
-      case "checkpoint.trigger":
-        running?.triggered(message.checkpointId);
-        this.#host.send("subtask", { ...message, type: "checkpoint.triggered" });
-        return;
-      case "generation.drain":
-        this.#host.send("subtask", { ...message, type: "drain.requested" });
-        return;
-      case "checkpoint.aborted":
-        running?.aborted(message);
-        this.#host.send("subtask", message);
-        return;
-      case "checkpoint.completed":
-        running?.completed(message.checkpointId);
-        this.#host.send("subtask", message);
-        return;
-    }
+    if (message.type === "checkpoint.triggered") running?.triggered(message.checkpointId);
+    if (message.type === "checkpoint.aborted") running?.aborted(message.checkpointId);
+    if (message.type === "checkpoint.completed") running?.completed(message.checkpointId);
+    this.#host.tell(message);
   }
 
   report(): Omit<SubtaskReport, "worker"> {
@@ -144,7 +129,7 @@ export class Subtask {
   /** Ends everything that this subtask does; afterwards it holds nothing. */
   async close(): Promise<void> {
     const { generation } = this.#options.deployment;
-    this.#host.send("subtask", { type: "generation.ended", generation } as MachineEvent);
+    this.#host.tell(eventOf("generation.ended", { generation }));
     // A machine that has crashed names no effects any more.
     await this.#closeOperators();
   }
@@ -201,7 +186,7 @@ export class Subtask {
       type: "subtask.broke",
       reason: describeError(error),
       retry,
-    } as MachineEvent);
+    });
   }
 
   /** A machine or handler threw: told to the leader without the machine, which is gone. */
@@ -226,23 +211,22 @@ export class Subtask {
     return running;
   }
 
-  #handlers(): EffectHandlers<SubtaskEffects> {
+  #handlers(): EffectHandlers<"subtask"> {
     const { send } = this.#options;
     return {
-      "restore.state": () => void this.#restore(),
-      "send.restored": (message) => send({ type: "subtask.restored", ...message }),
+      "restore.state": (_, answer) => void this.#restore(answer),
+      "send.restored": (params) => send(eventOf("subtask.restored", params)),
       "run.input": ({ finished }) => this.#running.start(finished),
-      "inject.barrier": ({ checkpointId, options }) => this.#running.injectBarrier(checkpointId, options),
+      "inject.barrier": (barrier, answer) =>
+        this.#running.atBorder(() => answer({ type: "barrier.aligned", ...barrier })),
       "hold.source": () => this.#running.hold(),
       "resume.source": () => this.#running.release(),
       "drain.source": () => this.#running.input.drain(),
-      "cut.transactions": ({ checkpointId }) =>
-        this.#host.send("subtask", {
-          type: "transactions.cut",
-          checkpointId,
-          transactions: this.#running.cutTransactions(checkpointId),
-        } as MachineEvent),
-      "emit.barrier": ({ checkpointId, alignment }) => this.#running.emitBarrier(checkpointId, alignment),
+      "cut.transactions": ({ checkpointId }, answer) => {
+        const transactions = this.#running.cutTransactions(checkpointId);
+        answer({ type: "transactions.cut", checkpointId, transactions });
+      },
+      "emit.barrier": (barrier) => this.#running.emitBarrier(barrier),
       "emit.cancelMarker": ({ checkpointId }) => this.#running.emitCancelMarker(checkpointId),
       "take.snapshot": ({ checkpointId }) => this.#running.takeSnapshot(checkpointId),
       "cancel.snapshot": ({ checkpointId }) => this.#running.cancelSnapshot(checkpointId),
@@ -254,21 +238,20 @@ export class Subtask {
         const snapshot = this.#running.acknowledge(checkpointId, finished);
         send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
       },
-      "send.decline": ({ reason: detail, ...message }) =>
-        send({ type: "subtask.declined", ...message, reason: declineReasonOf(detail), detail }),
-      "send.committed": (message) => send({ type: "subtask.committed", ...message }),
+      "send.decline": (params) => send({ ...eventOf("subtask.declined", params), detail: params.detail }),
+      "send.committed": (params) => send(eventOf("subtask.committed", params)),
       "report.progress": ({ checkpointId }) => this.#running.input.confirm(checkpointId),
-      "run.finish": () => this.#running.finish(),
-      "send.ended": (message) => send({ type: "subtask.ended", ...message }),
-      "send.failure": (message) => {
+      "run.finish": (_, answer) => this.#running.finish(() => answer({ type: "finish.completed" })),
+      "send.ended": (params) => send(eventOf("subtask.ended", params)),
+      "send.failure": (params) => {
         this.#restored?.running?.stop();
-        send({ type: "subtask.failed", ...message });
+        send(eventOf("subtask.failed", params));
       },
       "close.operators": () => void this.#closeOperators(),
     };
   }
 
-  async #restore(): Promise<void> {
+  async #restore(answer: (event: AnswerOf<Roles["subtask"], "restore.state">) => void): Promise<void> {
     try {
       const restored = await restoreSubtask(this.#options, {
         host: this.#host,
@@ -277,19 +260,9 @@ export class Subtask {
         fail: (error) => this.fail(error),
       });
       this.#restored = restored;
-      this.#host.send("subtask", {
-        type: "state.restored",
-        transactions: restored.sinks.restored,
-      } as MachineEvent);
+      answer({ type: "state.restored", transactions: restored.sinks.restored });
     } catch (error) {
       if (!this.#options.signal.aborted) this.fail(error);
     }
   }
-}
-
-/** Barriers that could not be completed name themselves; all else is a snapshot that could not be stored. */
-function declineReasonOf(detail: string): DeclineReason {
-  return detail === "declined-subsumed" || detail === "declined-on-cancellation-barrier"
-    ? detail
-    : "async-exception";
 }

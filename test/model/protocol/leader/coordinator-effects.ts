@@ -1,8 +1,13 @@
 /** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
-import type { CheckpointInput } from "../../../../machines/leader/checkpoint.ts";
-import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
+
+import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
+import type { CheckpointInput } from "../../../../machines/leader/checkpoints/checkpoint-events.ts";
+import type { CheckpointingEffects } from "../../../../machines/leader/checkpoints/checkpointing-events.ts";
+import type { JobEffects, RecordFacts } from "../../../../machines/leader/job-events.ts";
 import type { AbortReason, CheckpointRequest, JobRecord } from "../../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../../machines/record.ts";
+import { inputOf, madeOf, messageOf, toldActors, wireInside } from "../../../../machines/wiring.ts";
+import { checkpointingInput } from "../../../../src/runtime/leader/checkpoints/checkpointing-input.ts";
 import { canonical } from "../../checker/interner.ts";
 import type { CompositionState } from "../../composition.ts";
 import type { Choose, ProcessOutcome } from "../../machine-process.ts";
@@ -101,7 +106,7 @@ export class Routing {
           { kind: "store", update: addTo("manifests", checkpointId), note: `manifest ${checkpointId}` },
         ];
       case "start.policies":
-        return this.startPolicies(Number(params.reservedCheckpointId));
+        return this.startPolicies(params as unknown as JobEffects["start.policies"]);
       case "plan.recovery": {
         const planned = (this.record.checkpoints.at(-1) as ModelCheckpoint | undefined) ?? null;
         return [
@@ -113,40 +118,27 @@ export class Routing {
         return [this.soon(actor, "slots", { type: "slots.available" }), this.place()];
       case "send.deployment":
         return this.deploy(generations, params.settle === true);
-      case "send.start":
-        return this.tellGenerations(generations, "generation.started", {});
-      case "send.drain":
-        return this.tellGenerations(generations, "generation.drain", {});
       case "send.trigger": {
-        const stop = this.requestOf(actor).reason === "stop";
-        return this.tellUpTo(generation, "checkpoint.trigger", { checkpointId, ...(stop && { stop }) });
+        const options = checkpointOptionsOf(this.record.checkpointing, 0, this.requestOf(actor));
+        return this.send(actor, { type, params }, { options });
       }
-      case "send.completed":
-        return this.tellUpTo(generation, "checkpoint.completed", { checkpointId });
       case "send.aborted":
         return [
-          ...this.tellUpTo(generation, "checkpoint.aborted", { checkpointId }),
+          ...this.send(actor, { type, params }),
           ...this.recordAbort(actor, checkpointId, generation, params.reason as AbortReason),
           ...(this.memory.pending[checkpointId] === undefined
             ? []
             : this.failRequests([this.requestOf(actor).request])),
         ];
-      case "refuse.requests": {
-        const requests = params.requests as readonly string[];
-        return [
-          ...this.failRequests(requests),
-          ...requests.map((request) =>
-            this.deliver("job", { type: "stop.failed", request, reason: params.reason } as Event),
-          ),
-        ];
-      }
+      case "refuse.requests":
+        return this.failRequests(params.requests as readonly string[]);
       case "send.teardown":
         return [
-          ...(this.bounds.teardown ? this.tellGenerations(generations, "generation.ended", {}) : []),
+          ...(this.bounds.teardown ? this.send(actor, { type, params }) : []),
           change<Memory>(({ live }) => ({ live: live.filter((one) => !generations.includes(one)) })),
         ];
       case "start.checkpoint":
-        return this.startCheckpoint(checkpointId, params.request as CheckpointRequest);
+        return this.startCheckpoint(params as unknown as CheckpointingEffects["start.checkpoint"]);
       case "release.snapshots":
         return this.releaseSnapshots(checkpointId);
       case "release.job":
@@ -156,7 +148,7 @@ export class Routing {
         ];
       case "report.recovery":
         return [
-          this.deliver("restart", { type: "job.recovered", atMs: 0 } as Event),
+          ...this.tellInside(actor, { type, params }),
           ...(this.bounds.objects ? [this.free(this.swept(this.lastId))] : []),
         ];
       case "report.failure": {
@@ -164,18 +156,12 @@ export class Routing {
         const failure = { atMs: 0, generation: this.record.generation, where, reason };
         return [
           ...this.request("", { change: "failure", failure }),
-          this.deliver("restart", {
-            type: "failure.reported",
-            atMs: 0,
-            chance: 0,
-            recoverable: params.recoverable,
-          } as Event),
+          ...this.tellInside(actor, { type, params }),
         ];
       }
       default:
-        return type.startsWith("tell.")
-          ? this.tell(type.slice("tell.".length), params.event as Event)
-          : undefined;
+        if (type.startsWith("tell.")) return this.tell(actor, { type, params });
+        return messageOf(roleOf(actor), type) && this.send(actor, { type, params });
     }
   }
 
@@ -293,8 +279,9 @@ export class Routing {
     return streak === this.memory.streak ? [] : [change<Memory>(() => ({ streak }))];
   }
 
-  private tell(name: string, event: Event): ProcessOutcome[] {
-    const targets = name === "checkpoints" ? this.checkpoints : [name];
+  private tell(actor: string, { type, params }: MachineEffect): ProcessOutcome[] {
+    const event = params.event as Event;
+    const targets = toldActors(roleOf(actor), type, params, () => this.checkpoints);
     const paid = change<Memory>(({ streak }) => ({ streak: { ...streak, owed: streak.owed - 1 } }));
     return [
       ...(event.type === "checkpoints.failed" ? [paid] : []),
@@ -362,52 +349,59 @@ export class Routing {
     return this.variant.faults.restoresSavepoints && newer ? (savepoint as never) : latest;
   }
 
-  /** Only while they are mine to speak to (LG1). */
-  private tellGenerations(generations: readonly number[], type: string, fields: object): ProcessOutcome[] {
+  /**
+   * The message that the effect becomes, to each of its generations, or to all that were there when its generation was the newest; only
+   * while they are mine to speak to (LG1).
+   */
+  private send(actor: string, { type, params }: MachineEffect, facts: object = {}): ProcessOutcome[] {
+    const wire = messageOf(roleOf(actor), type)!;
     // What makes a subtask report again.
-    const once = this.bounds.reportsOnce === true && type === "checkpoint.completed";
+    const once = this.bounds.reportsOnce === true && wire.event === "checkpoint.completed";
     const { live, placement } = this.memory;
-    return live
-      .filter((generation) => generations.includes(generation))
-      .flatMap((generation) =>
-        this.subtasksOf(generation).map((subtask) => ({
-          kind: "send" as const,
-          to: placement[subtask]!,
-          message: { type, generation, ...fields },
-          once,
-        })),
-      );
+    const generations = params.generations as readonly number[] | undefined;
+    const isMeant = (one: number) => generations?.includes(one) ?? one <= Number(params.generation);
+    return live.filter(isMeant).flatMap((generation) =>
+      this.subtasksOf(generation).map((subtask) => ({
+        kind: "send" as const,
+        to: placement[subtask]!,
+        message: madeOf(wire, { ...params, generation }, facts),
+        once,
+      })),
+    );
   }
 
-  private tellUpTo(generation: number, type: string, fields: object): ProcessOutcome[] {
-    const taking = this.memory.live.filter((one) => one <= generation);
-    return this.tellGenerations(taking, type, fields);
+  /** The clock stands still, and chance has no say. */
+  private tellInside(actor: string, { type, params }: MachineEffect): ProcessOutcome[] {
+    const wire = wireInside(roleOf(actor), type)!;
+    return wire.to.map((target) => this.deliver(target, madeOf(wire, params, { atMs: 0, chance: 0 })));
   }
 
-  private startPolicies(reservedCheckpointId: number): ProcessOutcome[] {
+  private startPolicies(params: JobEffects["start.policies"]): ProcessOutcome[] {
     const { checkpointing, restart } = this.record;
     const block = this.bounds.block ?? 4;
     return [
-      { kind: "create", actor: "restart", machine: this.variant.restart, input: { strategy: restart } },
+      {
+        kind: "create",
+        actor: "restart",
+        machine: this.variant.restart,
+        input: inputOf("restart", params, { strategy: restart }),
+      },
       {
         kind: "create",
         actor: "checkpointing",
         machine: this.variant.checkpointing,
-        input: {
-          ...checkpointing,
-          forcesSavepoints: !checkpointing.unaligned,
+        input: inputOf("checkpointing", params, {
+          ...checkpointingInput(checkpointing),
           savepointsMax: this.bounds.savepointsMax ?? 8,
-          retryMs: 1,
-          queueMax: 10,
-          reservedCheckpointId,
           block,
           chance: 0,
-        },
+        }),
       },
     ];
   }
 
-  private startCheckpoint(checkpointId: number, request: CheckpointRequest): ProcessOutcome[] {
+  private startCheckpoint(params: CheckpointingEffects["start.checkpoint"]): ProcessOutcome[] {
+    const { checkpointId } = params;
     const { generation, generations, checkpointing } = this.record;
     return [
       {
@@ -420,14 +414,12 @@ export class Routing {
         kind: "create",
         actor: checkpointActor(checkpointId),
         machine: this.variant.checkpoint,
-        input: {
-          checkpointId,
+        input: inputOf("checkpoint", params, {
           generation,
           generations,
-          request,
           timeoutMs: checkpointing.timeoutMs,
           subtasks: Object.keys(this.bounds.subtasks),
-        },
+        }),
       },
     ];
   }
@@ -558,6 +550,8 @@ interface Answered {
 function reachable(record: JobRecord): Set<string> {
   return new Set((record.checkpoints as ModelCheckpoint[]).flatMap(objectsOf));
 }
+
+const roleOf = (actor: string): string => actor.split("/", 1)[0]!;
 
 export const unique = (names: readonly string[]): string[] => [...new Set(names)].sort();
 

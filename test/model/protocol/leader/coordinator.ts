@@ -5,6 +5,7 @@
  * siblings tell it is kept. A process that has ended does not come back: the one that leads again has a new token.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
+import { madeOf, receiversOf, type WiredEvent, wires } from "../../../../machines/wiring.ts";
 import type { CompositionState } from "../../composition.ts";
 import { composeProcess } from "../../machine-process.ts";
 import type { Event, ProcessModel, StoreEffect } from "../../process.ts";
@@ -151,14 +152,14 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
     if (isHeld(state, actor) && !bounds.reportsOnce) return [];
     return [letterFor(state, actor, told)];
   };
-  const { type, generation, checkpointId, subtask, snapshot } = event;
+  const { type, checkpointId, subtask, snapshot } = event;
   switch (type) {
     case "subtask.acknowledged": {
       const known = pending[checkpointId];
       if (known === undefined)
         return variant.faults.deletesOnUnknown ? [dropLate(event)] : leftOver(event, state);
       if (subtask in known) return [];
-      const told = { type, generation, checkpointId, subtask, finished: snapshot.finished };
+      const told = madeOf(wires[type], { ...event, finished: snapshot.finished });
       return [
         changed<Memory>((memory) => ({
           pending: {
@@ -171,12 +172,10 @@ function addressReport(event: SubtaskReport, state: CompositionState, bounds: Bo
     }
     case "subtask.discarded":
       return (event as SubtaskReport & { readonly left: boolean }).left ? leftOver(event, state) : [];
-    case "subtask.declined":
-      return letter(checkpointActor(checkpointId), event);
-    case "subtask.committed":
-      return [...checkpointsIn(state), "job"].flatMap((actor) => letter(actor, event));
     default:
-      return letter("job", event);
+      return receiversOf(type as WiredEvent, event, () => checkpointsIn(state)).flatMap((actor) =>
+        letter(actor, event),
+      );
   }
 }
 

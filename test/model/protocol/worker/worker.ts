@@ -5,6 +5,7 @@
  * worker that was killed is one that does nothing any more. Its slot never takes a generation again that it has seen: a
  * process started anew has another name (P5).
  */
+import { madeOf, messageOf, receiversOf, type WiredEvent, wires } from "../../../../machines/wiring.ts";
 import type { OpenSnapshot } from "../../../../machines/worker/open-snapshots.ts";
 import type { CompositionState } from "../../composition.ts";
 import { composeProcess, type ProcessOutcome } from "../../machine-process.ts";
@@ -76,6 +77,10 @@ function route(
   const toTarget = (message: MarkerOpen | MarkerCommit): ProcessOutcome[] => [
     { kind: "send", to: targetOf(subtask), message },
   ];
+  const report = (more: object): ProcessOutcome => {
+    const message = { ...madeOf(messageOf("subtask", type)!, params), ...more };
+    return { kind: "send", to: leader, message, once: bounds.reportsOnce === true };
+  };
   switch (type) {
     case "begin.generation":
       return beginGeneration(deployment, state, variant);
@@ -104,11 +109,7 @@ function route(
     }
     case "send.acknowledgement": {
       const snapshot = acknowledged(memory, checkpointId, params.finished === true);
-      const message = { type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot };
-      return [
-        { kind: "send", to: leader, message, once: bounds.reportsOnce === true },
-        dropSnapshot(checkpointId),
-      ];
+      return [report({ snapshot }), dropSnapshot(checkpointId)];
     }
     case "tell.transaction": {
       const target = memory.transactions[transaction];
@@ -130,9 +131,8 @@ function route(
         { kind: "tell", actor: "subtask", event: { type: "finish.completed" } },
       ];
     case "inject.barrier": {
-      const { stop } = params.options as { readonly stop: boolean };
-      const barrier = { type: "barrier.aligned", checkpointId, alignment: "aligned", ...(stop && { stop }) };
-      return [{ kind: "tell", actor: "subtask", event: barrier as Event }];
+      const barrier = { ...params, type: "barrier.aligned" };
+      return [{ kind: "tell", actor: "subtask", event: barrier }];
     }
     case "hold.source":
       return [change<WorkerMemory>(() => ({ heldBehind: checkpointId }))];
@@ -146,26 +146,10 @@ function route(
     case "report.progress":
     case "close.operators":
       return [];
-    case "send.restored":
-    case "send.committed":
-    case "send.decline":
-    case "send.ended":
-    case "send.failure": {
-      const message = { ...params, type: REPORTS[type] };
-      return [{ kind: "send", to: leader, message, once: bounds.reportsOnce === true }];
-    }
     default:
-      return undefined;
+      return messageOf("subtask", type) && [report({})];
   }
 }
-
-const REPORTS = {
-  "send.restored": "subtask.restored",
-  "send.committed": "subtask.committed",
-  "send.decline": "subtask.declined",
-  "send.ended": "subtask.ended",
-  "send.failure": "subtask.failed",
-} as const;
 
 function beginGeneration(
   deployment: Deployment,
@@ -227,6 +211,8 @@ function cut(
     kind: "tell",
     actor: "subtask",
     event: { type: "transactions.cut", checkpointId, transactions: names } as Event,
+    // H5
+    first: true,
   };
   const [name] = names;
   if (name === undefined) return [told];
@@ -307,14 +293,6 @@ function address(event: Event, state: CompositionState, variant: Variant) {
     case "marker.refused":
     case "marker.moved":
       return addressAnswer(event as MarkerAnswer, memory);
-    case "checkpoint.trigger": {
-      const { stop = false, ...trigger } = event as Event & { readonly stop?: boolean };
-      return [
-        { actor: "subtask", event: { ...trigger, type: "checkpoint.triggered", options: { stop } } as Event },
-      ];
-    }
-    case "generation.drain":
-      return [{ actor: "subtask", event: { ...event, type: "drain.requested" } as Event }];
     case "transaction.staged": {
       const { actor, transaction } = event as Event & { actor: string; transaction: string };
       return [
@@ -331,8 +309,13 @@ function address(event: Event, state: CompositionState, variant: Variant) {
       return [{ actor: MEMORY, event: { type: "memory.changed", update } as Event }];
     }
     default:
-      return [{ actor: "subtask", event }];
+      return receivers(event).map((actor) => ({ actor, event }));
   }
+}
+
+/** Of a message, or of what happens in the subtask itself. */
+function receivers(event: Event): readonly string[] {
+  return event.type in wires ? receiversOf(event.type as WiredEvent, event, () => []) : ["subtask"];
 }
 
 const stagedIn =

@@ -1,5 +1,5 @@
 /** Kinds of checkpoint requests, and their order (G5). */
-import type { CheckpointRequest } from "../protocol.ts";
+import type { CheckpointRequest } from "../../protocol.ts";
 
 export const PERIODIC: CheckpointRequest = { request: "", reason: "periodic", savepoint: null };
 

@@ -12,90 +12,9 @@
  *     durable before the decision, which then commits its transactions (Flink's synchronous savepoint).
  */
 import { assign, setup } from "xstate";
-import { declareEffects } from "../effects.ts";
-import type {
-  AbortReason,
-  CheckpointRequest,
-  DeclineReason,
-  SubtaskName,
-  TimerEffects,
-  TimerFired,
-} from "../protocol.ts";
-import type { CheckpointingEvent } from "./checkpointing.ts";
-import type { JobEvent } from "./job-events.ts";
-
-export interface CheckpointInput {
-  readonly checkpointId: number;
-  /** The highest one of the job. */
-  readonly generation: number;
-  /** Of all regions. */
-  readonly generations: readonly number[];
-  readonly request: CheckpointRequest;
-  readonly timeoutMs: number;
-  readonly subtasks: readonly SubtaskName[];
-}
-
-export type CheckpointEvent =
-  | {
-      readonly type: "subtask.acknowledged";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly subtask: SubtaskName;
-      readonly finished: boolean;
-    }
-  | {
-      readonly type: "subtask.declined";
-      readonly generation: number;
-      readonly checkpointId: number;
-      readonly subtask: SubtaskName;
-      readonly reason: DeclineReason;
-    }
-  | { readonly type: "savepoint.stored" }
-  | { readonly type: "savepoint.refused"; readonly reason: string }
-  | { readonly type: "manifest.stored" }
-  | { readonly type: "manifest.refused"; readonly reason: string }
-  | { readonly type: "record.stored" }
-  /** `completed`: the latest decided checkpoint. */
-  | { readonly type: "record.refused"; readonly facts: { readonly completed: number } }
-  | { readonly type: "record.lost" }
-  | {
-      readonly type: "subtask.committed";
-      readonly generation: number;
-      readonly subtask: SubtaskName;
-      readonly upTo: number;
-    }
-  | { readonly type: "checkpoint.canceled" }
-  /** A newer one is decided. */
-  | { readonly type: "checkpoint.subsumed"; readonly checkpointId: number }
-  | TimerFired;
-
-export interface CheckpointEffects extends TimerEffects {
-  "send.trigger": { readonly generation: number; readonly checkpointId: number };
-  /**
-   * What the acknowledgements name and the savepoint does not hold yet is copied into it, then its manifest is written.
-   * Answered by `savepoint.stored` or `savepoint.refused`.
-   */
-  "store.savepoint": { readonly checkpointId: number };
-  /** The record remembers that there is one. Answered as `store.decision` is. */
-  "store.savepointEntry": { readonly checkpointId: number };
-  /** Written from the acknowledgements. Answered by `manifest.stored` or `manifest.refused`. */
-  "store.manifest": { readonly checkpointId: number };
-  /**
-   * The decision. Answered, after however many repetitions (P8), by `record.stored`, by `record.refused` when the
-   * record has left this generation, or by `record.lost`.
-   */
-  "store.decision": { readonly checkpointId: number; readonly allFinished: boolean };
-  "send.completed": { readonly generation: number; readonly checkpointId: number };
-  "send.aborted": {
-    readonly generation: number;
-    readonly checkpointId: number;
-    readonly reason: AbortReason;
-  };
-  /** Its objects may go once a later write of the record has succeeded (P16). */
-  "release.snapshots": { readonly checkpointId: number };
-  "tell.checkpointing": { readonly event: CheckpointingEvent };
-  "tell.job": { readonly event: JobEvent };
-}
+import { declareEffects } from "../../effects.ts";
+import type { AbortReason, SubtaskName } from "../../protocol.ts";
+import type { CheckpointEffects, CheckpointEvent, CheckpointInput } from "./checkpoint-events.ts";
 
 interface Context extends CheckpointInput {
   readonly acknowledged: readonly SubtaskName[];

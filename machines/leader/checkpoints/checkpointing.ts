@@ -21,239 +21,16 @@
  *     what fails behind it does not count.
  * G11 While a job is drained nothing begins but the savepoint that it stops with, and any other request is refused.
  */
-import { assign, setup } from "xstate";
-import { declareEffects } from "../effects.ts";
-import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "../protocol.ts";
-import type { CheckpointEvent } from "./checkpoint.ts";
-import {
-  endsTheJob,
-  enqueued,
-  isOfTheEnd,
-  isPeriodic,
-  isSavepoint,
-  PERIODIC,
-} from "./checkpoint-requests.ts";
-import { type Hold, holdOf, isKnown, isRefused, isStartable, type Pending } from "./checkpoint-turn.ts";
-import type { JobEvent } from "./job-events.ts";
+import type { CheckpointRequest } from "../../protocol.ts";
+import { PERIODIC } from "./checkpoint-requests.ts";
+import { isRefused } from "./checkpoint-turn.ts";
+import type { CheckpointingEvent, RefusalReason } from "./checkpointing-events.ts";
+import { type Context, checkpointingSetup, firstDelayMs } from "./checkpointing-setup.ts";
 
-export interface CheckpointingInput {
-  /** null: no periodic checkpoints. Not less than `minPauseMs`. */
-  readonly intervalMs: number | null;
-  readonly minPauseMs: number;
-  readonly maxConcurrent: number;
-  /** Failures in a row that do not fail the job; null: any number. */
-  readonly tolerableFailures: number | null;
-  /** Savepoints do not wait for a free place: no barrier overtakes, and no loop's records are kept. */
-  readonly forcesSavepoints: boolean;
-  /** So many savepoints are pending at most. Flink begins any number of them at once. */
-  readonly savepointsMax: number;
-  /** Checkpoints go on when some subtasks have ended. */
-  readonly afterTasksFinish: boolean;
-  /** How long a request waits for the job to run. */
-  readonly readyTimeoutMs: number;
-  /** Pause before a checkpoint of the job's end is tried again. */
-  readonly retryMs: number;
-  /** Requests that may wait. Flink's is 1000. */
-  readonly queueMax: number;
-  /** Ids up to here may have been used. */
-  readonly reservedCheckpointId: number;
-  /** How many ids one reservation adds. */
-  readonly block: number;
-  /** Uniform in [0, 1): when the first checkpoint comes. */
-  readonly chance: number;
+interface Facts {
+  readonly context: Context;
+  readonly event: CheckpointingEvent;
 }
-
-export type CheckpointingEvent =
-  | { readonly type: "generation.running" }
-  | { readonly type: "generation.stopped" }
-  /** Its sources end as if their input did. Until it is "running" again it takes no checkpoint. */
-  | { readonly type: "generation.draining" }
-  | { readonly type: "checkpoint.requested"; readonly request: CheckpointRequest }
-  /** `allFinished`: decided, and every subtask had finished before it, so it is the last one of the job. */
-  | { readonly type: "checkpoint.completed"; readonly checkpointId: number; readonly allFinished: boolean }
-  | { readonly type: "checkpoint.aborted"; readonly checkpointId: number; readonly reason: AbortReason }
-  /** One more subtask has processed all of its input. */
-  | { readonly type: "subtask.ended"; readonly all: boolean }
-  /** So many subsumed checkpoints are still being deleted. */
-  | { readonly type: "cleanup.changed"; readonly checkpoints: number }
-  | { readonly type: "record.stored" }
-  | { readonly type: "record.lost" }
-  | TimerFired;
-
-export interface CheckpointingEffects extends TimerEffects {
-  /** Answered by `record.stored` or `record.lost`. */
-  "store.reservation": { readonly reservedCheckpointId: number };
-  /** A new checkpoint actor comes to life. */
-  "start.checkpoint": { readonly checkpointId: number; readonly request: CheckpointRequest };
-  /** They will never be started; whoever waits is told why. */
-  "refuse.requests": { readonly requests: readonly string[]; readonly reason: RefusalReason };
-  /** Why none begins at present, for whoever asks; null: nothing is in the way. */
-  "report.hold": { readonly hold: Hold | null };
-  /** To every checkpoint of the generation that is still alive. */
-  "tell.checkpoints": { readonly event: CheckpointEvent };
-  "tell.job": { readonly event: JobEvent };
-}
-
-/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS; and that the job is drained (G11). */
-export type RefusalReason =
-  | "not-all-subtasks-running"
-  | "some-subtasks-ended"
-  | "too-many-requests"
-  | "job-draining";
-
-interface Context extends CheckpointingInput {
-  /** The last id that was used, or might have been. */
-  readonly lastId: number;
-  readonly queue: readonly CheckpointRequest[];
-  readonly pending: readonly Pending[];
-  /** The one whose end has just been heard of. */
-  readonly ended: Pending | null;
-  readonly abortReason: AbortReason;
-  readonly lastCompleted: number;
-  readonly failures: number;
-  readonly cleaning: number;
-  /** Some subtasks have ended, others have not, and that matters. */
-  readonly partlyEnded: boolean;
-  /** As it was reported last. */
-  readonly hold: Hold | null;
-  readonly pausing: boolean;
-  readonly retrying: boolean;
-}
-
-/** Flink's CheckpointFailureReason: what goes against the tolerable failures. */
-const COUNTED: ReadonlySet<AbortReason> = new Set([
-  "expired",
-  "declined",
-  "async-exception",
-  "io-exception",
-  "finalize-failure",
-]);
-/** Of a savepoint only what a subtask reports is counted, not what the leader itself could not do. */
-const OF_SUBTASKS: ReadonlySet<AbortReason> = new Set(["declined", "async-exception"]);
-
-/** Uniform between the pause and the interval, both included. */
-function firstDelayMs({ intervalMs, minPauseMs, chance }: Context): number {
-  return minPauseMs + Math.floor(chance * ((intervalMs ?? 0) - minPauseMs + 1));
-}
-
-function counts({ ended, abortReason, lastCompleted }: Context): boolean {
-  if (ended === null || ended.checkpointId <= lastCompleted) return false;
-  return (isSavepoint(ended.request) ? OF_SUBTASKS : COUNTED).has(abortReason);
-}
-
-const machine = setup({
-  types: {} as { context: Context; events: CheckpointingEvent; input: CheckpointingInput },
-  actions: {
-    ...declareEffects<CheckpointingEffects>({
-      "store.reservation": true,
-      "start.checkpoint": true,
-      "refuse.requests": true,
-      "report.hold": true,
-      "tell.checkpoints": true,
-      "tell.job": true,
-      "timer.start": true,
-      "timer.cancel": true,
-    }),
-    enqueue: assign(({ context, event }) =>
-      event.type !== "checkpoint.requested" ? {} : { queue: enqueued(context.queue, event.request) },
-    ),
-    enqueuePeriodic: assign(({ context }) => ({ queue: enqueued(context.queue, PERIODIC) })),
-    /** The interval's gives way to what somebody asked for. */
-    dropPeriodic: assign(({ context }) => ({
-      queue: context.queue.filter((request) => !isPeriodic(request)),
-    })),
-    dropQueue: assign({ queue: [] }),
-    dropRefused: assign(({ context }) => ({
-      queue: context.queue.filter((request) => !isRefused(context, request)),
-    })),
-    /** Nobody waits for what has no name: the next generation asks anew. The job machine has forgotten a stop. */
-    forget: assign(({ context }) => ({
-      queue: context.queue.filter(({ request, reason }) => request !== "" && reason !== "stop"),
-      pending: [],
-      partlyEnded: false,
-      hold: null,
-      pausing: false,
-      retrying: false,
-    })),
-    takeNext: assign(({ context: { queue, pending, lastId } }) => {
-      const [request, ...rest] = queue;
-      return {
-        lastId: lastId + 1,
-        queue: rest,
-        pending: request === undefined ? pending : [...pending, { checkpointId: lastId + 1, request }],
-      };
-    }),
-    reserve: assign(({ context }) => ({
-      reservedCheckpointId: context.reservedCheckpointId + context.block,
-    })),
-    noteEnd: assign(({ context: { pending, queue }, event }) => {
-      if (event.type !== "checkpoint.completed" && event.type !== "checkpoint.aborted") return {};
-      const { checkpointId } = event;
-      const isFinal = event.type === "checkpoint.completed" && event.allFinished;
-      return {
-        queue: isFinal ? queue.filter(({ reason }) => reason !== "final") : queue,
-        ended: pending.find((one) => one.checkpointId === checkpointId) ?? null,
-        pending: pending.filter((one) => one.checkpointId !== checkpointId),
-        ...(event.type === "checkpoint.aborted" ? { abortReason: event.reason } : {}),
-      };
-    }),
-    noteSuccess: assign(({ context: { ended, lastCompleted } }) => ({
-      lastCompleted: Math.max(lastCompleted, ended?.checkpointId ?? 0),
-      failures: 0,
-    })),
-    countFailure: assign(({ context }) => ({ failures: context.failures + 1 })),
-    resetFailures: assign({ failures: 0 }),
-    repeat: assign(({ context: { queue, ended } }) =>
-      ended === null ? {} : { queue: enqueued(queue, ended.request), retrying: true },
-    ),
-    noteCleaning: assign(({ event }) =>
-      event.type === "cleanup.changed" ? { cleaning: event.checkpoints } : {},
-    ),
-    noteSubtaskEnd: assign(({ event }) =>
-      event.type === "subtask.ended" ? { partlyEnded: !event.all } : {},
-    ),
-    noteHold: assign(({ context }) => ({ hold: holdOf(context) })),
-    beginPause: assign({ pausing: true }),
-    endPause: assign({ pausing: false }),
-    endRetry: assign({ retrying: false }),
-  },
-  guards: {
-    timerIs: ({ event }, params: { timer: string }) =>
-      event.type === "timer.fired" && event.timer === params.timer,
-    notPending: ({ context, event }) =>
-      "checkpointId" in event && !context.pending.some((one) => one.checkpointId === event.checkpointId),
-    known: ({ context, event }) => event.type === "checkpoint.requested" && isKnown(context, event.request),
-    stops: ({ event }) => event.type === "checkpoint.requested" && event.request.reason === "stop",
-    full: ({ context }) => context.queue.length >= context.queueMax,
-    fullOfRequests: ({ context }) =>
-      context.queue.length >= context.queueMax && !context.queue.some(isPeriodic),
-    awaited: ({ context }) => context.queue.length > 0,
-    outOfIds: ({ context }) => context.lastId >= context.reservedCheckpointId,
-    startable: ({ context }) => isStartable(context),
-    holdChanged: ({ context }) => holdOf(context) !== context.hold,
-    refused: ({ context }) => context.queue.some((request) => isRefused(context, request)),
-    goesOnAfterEnds: ({ context }) => context.afterTasksFinish,
-    allEnded: ({ event }) => event.type === "subtask.ended" && event.all,
-    periodic: ({ context }) => context.intervalMs !== null,
-    tookPeriodic: ({ context }) => context.pending.at(-1)?.request.reason === "periodic",
-    /** The interval has passed while the job is about to end, or while one that it asked for waits already. */
-    resting: ({ context: { queue, pending }, event }) =>
-      event.type === "timer.fired" &&
-      event.timer === "trigger" &&
-      (queue.some((request) => endsTheJob(request) || isPeriodic(request)) ||
-        pending.some(({ request }) => endsTheJob(request))),
-    subsumes: ({ context: { ended, pending } }) =>
-      ended !== null &&
-      (!isSavepoint(ended.request) || ended.request.reason === "stop") &&
-      pending.some((one) => one.checkpointId < ended.checkpointId && !isSavepoint(one.request)),
-    endsTheJob: ({ context: { ended } }) => ended !== null && endsTheJob(ended.request),
-    pauseDue: ({ context }) => context.minPauseMs > 0 && context.intervalMs !== null,
-    tooManyFailures: ({ context }) =>
-      context.tolerableFailures !== null && counts(context) && context.failures >= context.tolerableFailures,
-    counted: ({ context }) => counts(context),
-    repeated: ({ context: { ended } }) => ended !== null && isOfTheEnd(ended.request),
-  },
-});
 
 const interval = {
   type: "timer.start",
@@ -269,15 +46,32 @@ const refusal = (reason: RefusalReason) =>
       reason,
     }),
   }) as const;
+/** The job may be waiting for one of them: the savepoint that it is to stop with. */
+const tellRefused = (reason: RefusalReason, those: (facts: Facts) => readonly CheckpointRequest[]) =>
+  ({
+    type: "tell.job",
+    params: (facts: Facts) => ({
+      event: {
+        type: "requests.refused",
+        requests: those(facts).map(({ request }) => request),
+        reason,
+      } as const,
+    }),
+  }) as const;
+const asked = ({ event }: Facts) => (event.type === "checkpoint.requested" ? [event.request] : []);
+const refusedBy = ({ context }: Facts) => context.queue.filter((request) => isRefused(context, request));
 /** What a full queue does with one more (Flink's CheckpointRequestDecider): the interval's gives way. */
 const onRequest = [
   { guard: "known" },
-  { guard: "fullOfRequests", actions: refusal("too-many-requests") },
+  {
+    guard: "fullOfRequests",
+    actions: [refusal("too-many-requests"), tellRefused("too-many-requests", asked)],
+  },
   { guard: "full", actions: ["dropPeriodic", "enqueue"] },
   { actions: "enqueue" },
 ] as const;
 
-export const checkpointingMachine = machine.createMachine({
+export const checkpointingMachine = checkpointingSetup.createMachine({
   id: "checkpointing",
   options: { maxIterations: 50 },
   context: ({ input }) => ({
@@ -389,13 +183,12 @@ export const checkpointingMachine = machine.createMachine({
               actions: [
                 {
                   type: "refuse.requests",
-                  params: ({ context }) => ({
-                    requests: context.queue
-                      .filter((request) => isRefused(context, request))
-                      .map(({ request }) => request),
+                  params: (facts) => ({
+                    requests: refusedBy(facts).map(({ request }) => request),
                     reason: "some-subtasks-ended",
                   }),
                 },
+                tellRefused("some-subtasks-ended", refusedBy),
                 "dropRefused",
               ],
             },

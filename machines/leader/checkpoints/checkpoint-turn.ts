@@ -1,6 +1,6 @@
 /** Whose turn it is: what may begin, what is held back and what is refused, as pure functions of what checkpointing.ts knows (G5, G6, G8, G9). */
 
-import type { CheckpointRequest } from "../protocol.ts";
+import type { CheckpointRequest } from "../../protocol.ts";
 import { isOfTheEnd, isPeriodic, isSavepoint, isSuspension } from "./checkpoint-requests.ts";
 
 /** What holds checkpoints back that are due (G6, G9). */
