@@ -11,7 +11,7 @@ import type { Timings } from "./timings.ts";
 export interface Surroundings {
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
-  /** Of savepoints. */
+  /** Opens the storage of savepoints. */
   readonly openStorage: OpenStorage;
   readonly clock: Clock;
   /** Random, another one each time. */
@@ -23,12 +23,12 @@ export interface Surroundings {
   readonly troubles: Troubles;
 }
 
-/** Of worker, generation and subtask: how the subtasks of a process run. */
+/** The surroundings of worker, generation and subtask: how the subtasks of a process run. */
 export interface WorkerSurroundings extends Surroundings {
   /** State up to this size travels in acknowledgements and manifests. */
   readonly inlineBytesMax: number;
   /** Records wait for their frame at most about this long. */
   readonly flushMs: number;
-  /** Of the connectors; undefined when the job runs in memory. */
+  /** The NATS connection of the connectors; undefined when the job runs in memory. */
   readonly nats: unknown;
 }

@@ -1,18 +1,18 @@
-/** How long things may take before somebody acts. All in ms; the defaults suit one machine or one cluster. */
+/** How long things may take before a process acts. All in ms; the defaults suit one machine or one cluster. */
 export interface Timings {
-  /** Second probe after nobody answered to a ping (P28). Default 250. */
+  /** The wait before the second probe, after a ping found no process (P28). Default 250. */
   readonly secondProbeMs: number;
-  /** Own connection must have been up for this long before anybody is declared dead (P28). Default 2000. */
+  /** Own connection must have been up for this long before a worker is declared dead (P28). Default 2000. */
   readonly connectionSettledMs: number;
   /** Worker to leader. Default 500. */
   readonly registerIntervalMs: number;
   /** Default 2000. */
   readonly leaseMs: number;
-  /** From deployment until every subtask is restored. Default 120 000. */
+  /** The longest time from deployment until every subtask is restored. Default 120 000. */
   readonly deployTimeoutMs: number;
-  /** Between two deployments whose only purpose is to settle. Default 500. */
+  /** The wait between two deployments whose only purpose is to settle. Default 500. */
   readonly settleRetryMs: number;
-  /** Between two tries of a commit. Default 200. */
+  /** The wait between two tries of a commit. Default 200. */
   readonly commitRetryMs: number;
   /** A worker whose old generation has not ended by then exits (P29). Default 10 000. */
   readonly cancelTimeoutMs: number;

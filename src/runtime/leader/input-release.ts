@@ -24,7 +24,7 @@ const NEVER = new AbortController().signal;
 
 export class InputReleases {
   readonly #options: InputReleasesOptions;
-  /** Under way, by job. */
+  /** The releases under way, by job. */
   readonly #underWay = new Map<string, Promise<void>>();
 
   constructor(options: InputReleasesOptions) {

@@ -8,7 +8,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import type { JobReport } from "../../control/messages.ts";
 
 export class JobFailures {
-  /** Since the last deployment. */
+  /** Whether the job has failed since the last deployment. */
   #failed = false;
   #restarts = 0;
   #recoveredAtMs: number | undefined;

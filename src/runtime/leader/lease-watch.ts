@@ -1,8 +1,8 @@
 /**
  * Leases that others hold, looked at without competing for them (P50): is there a leader behind this one?
  *
- * A lease is held until it is given back, or until it has been seen unchanged for longer than it lasts, by this process's
- * own clock. So the first look at a lease that nobody renews any more says "held".
+ * A lease is held until it is given back, or until it has been seen unchanged for longer than it lasts, by this
+ * process's own clock. So the first look at a lease that no process renews any more says "held".
  */
 
 import type { Clock } from "../../clock.ts";
@@ -34,19 +34,19 @@ export class LeaseWatch {
     this.#options = options;
   }
 
-  /** The process that holds it, as far as is known; undefined: nobody does. One read every quarter of a lease. */
+  /** The process that holds the lease, as far as is known; undefined: none. One read every quarter of a lease. */
   async holder(key: string): Promise<string | undefined> {
     const look = await this.#look(key);
     return this.#isOver(look) ? undefined : look.place;
   }
 
-  /** As `holder`, but reads the lease anew: a process that took it before this call is seen. */
+  /** The holder by a new read of the lease: a process that took it before this call is seen. */
   async presentHolder(key: string): Promise<string | undefined> {
     const look = await this.#readAgain(key);
     return this.#isOver(look) ? undefined : look.place;
   }
 
-  /** As `holder`, but waits until the lease was renewed or is over: as long as a lease lasts. */
+  /** The holder once the lease was renewed or is over: waits as long as a lease lasts. */
   async livingHolder(key: string): Promise<string | undefined> {
     const { clock, leaseMs } = this.#options;
     for (;;) {

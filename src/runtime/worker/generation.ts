@@ -38,7 +38,7 @@ export interface GenerationOptions extends WorkerSurroundings {
   readonly worker: string;
   readonly graph: JobGraph;
   readonly deployment: Deployment;
-  /** By subtask; none of one that begins without state. */
+  /** What each subtask restores; one that begins without state has no entry. */
   readonly restores: ReadonlyMap<SubtaskName, SubtaskRestore>;
   readonly bus: Bus;
   /** Records frames of one channel that were sent and not yet taken. */

@@ -141,7 +141,7 @@ describe("life and death of a worker (P28)", () => {
     await world.clock.pass(1);
     world.manners.set("a", "gone");
     await world.clock.pass(1000);
-    expect(world.lost).toEqual(["a: nobody answers to its name: the process is gone"]);
+    expect(world.lost).toEqual(["a: nothing answers to its name: the process is gone"]);
   });
 
   it("is pinged at once and then at the interval", async () => {
@@ -160,7 +160,7 @@ describe("life and death of a worker (P28)", () => {
     await world.clock.pass(400);
     expect(world.lost).toEqual([]);
     await world.clock.pass(100);
-    expect(world.lost).toEqual(["a: nobody answers to its name: the process is gone"]);
+    expect(world.lost).toEqual(["a: nothing answers to its name: the process is gone"]);
     expect(world.registry.slots).toBe(0);
     expect(world.changes).toBe(2);
     const pings = world.pings.length;

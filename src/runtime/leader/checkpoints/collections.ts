@@ -1,13 +1,13 @@
 /**
- * `job.gc` on the leader: unreachable objects deleted because somebody asked.
+ * `job.gc` on the leader: unreachable objects deleted because a client asked.
  *
  * Owns: the proof of leadership before anything goes, and the answer to each repetition of a request. Does not own: what
  * may go (checkpoint/reachability.ts), the deleting (object-reaper.ts).
  *
  * GC1  A collection begins with a write of the record: only what has just been written by compare-and-set says what is
  *     unreachable (P21), and only a leader can write it (P16).
- * GC2  A request may take longer than anybody waits for an answer. So it is answered "pending" until it is over, and
- *     whoever repeats it meets the collection that it began, not a second one that finds nothing left.
+ * GC2  A request may take longer than a client waits for an answer. So it is answered "pending" until it is over. A
+ *     client that repeats it meets the collection that it began, not a second one that finds nothing left.
  */
 
 import type { Clock } from "../../../clock.ts";

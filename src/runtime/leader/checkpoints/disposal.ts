@@ -5,8 +5,10 @@
  *
  * DI1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
  *     or restored under this name meanwhile is touched: its own write of the record and this one exclude each other.
- * DI2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where nobody leads, too.
- * DI3  Who asks again for what the record says is disposed of has the objects deleted that an interrupted disposal has left.
+ * DI2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where no
+ *     coordinator leads, too.
+ * DI3  If a client asks again for what the record says is disposed of, the objects that an interrupted disposal has
+ *     left are deleted.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import {
@@ -64,7 +66,7 @@ export async function planDisposal(
   const objects: StoredObject[] = [];
   for (const object of await listAll(storage, objectNames.job(before.job))) {
     const generation = generationIn(object.name);
-    // Of no other name than ours, and of nothing that is newer than the record.
+    // Only names of our own form, and nothing that is newer than the record.
     if (generation !== undefined && generation <= before.generation && !reached.has(object.name))
       objects.push(object);
   }

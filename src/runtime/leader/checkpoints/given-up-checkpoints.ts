@@ -1,5 +1,6 @@
 /**
- * Checkpoints that this leader has given up: what of them is still in the storage, and who may still say so (P48).
+ * Checkpoints that this leader has given up: what of them is still in the storage, and which subtasks may still say so
+ * (P48).
  *
  * Owns: which objects are due, and when. Does not own: the deleting (object-reaper.ts), which deletes nothing that the record
  * reaches. Lost with the leader: what it has not deleted is found by the next generation's sweep.
@@ -12,7 +13,7 @@
 import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 
 interface GivenUp {
-  /** Who has not reported. */
+  /** The subtasks that have not reported. */
   readonly awaited: Set<SubtaskName>;
   recorded: boolean;
   due: string[];

@@ -39,7 +39,7 @@ export class ObjectReaper {
   /** They were held when their turn came: the next write takes them. */
   #due: string[] = [];
   #cleaning = 0;
-  /** As it was stored last. */
+  /** The record as it was stored last. */
   #record: Pick<JobRecord, "checkpoints"> = { checkpoints: [] };
   readonly #held = new Set<readonly string[]>();
   readonly #deletions = new Queue();
@@ -84,7 +84,7 @@ export class ObjectReaper {
     return () => this.#held.delete(names);
   }
 
-  /** After each stored write of the record, in order. */
+  /** Called after each stored write of the record, in order. */
   stored(before: JobRecord, after: JobRecord): void {
     this.#record = after;
     this.#givenUp.stored(after);
@@ -107,7 +107,7 @@ export class ObjectReaper {
       const kept = await this.#reachable(record);
       await this.#delete(names().filter((name) => !kept.has(name)));
     });
-    return this.#byTheWay(removed);
+    return this.#bestEffort(removed);
   }
 
   #count(more: number): void {
@@ -116,9 +116,12 @@ export class ObjectReaper {
     this.#options.onCleaning(this.#cleaning);
   }
 
-  /** What older generations left behind: uploads of checkpoints that nobody finished, transactions never cut. */
+  /**
+   * What older generations left behind: uploads of checkpoints that were never finished, transactions that were never
+   * cut.
+   */
   sweep(record: JobRecord): void {
-    void this.#byTheWay(this.#sweeps.add(() => this.#collect(record)));
+    void this.#bestEffort(this.#sweeps.add(() => this.#collect(record)));
   }
 
   /** The job has ended for good: what its tombstone no longer names goes, its last generation included. */
@@ -170,7 +173,7 @@ export class ObjectReaper {
     }
   }
 
-  #byTheWay(work: Promise<unknown>): Promise<unknown> {
+  #bestEffort(work: Promise<unknown>): Promise<unknown> {
     return work.catch((error: unknown) => {
       if (!this.#options.signal.aborted)
         this.#options.logger.warn(
@@ -181,7 +184,7 @@ export class ObjectReaper {
   }
 }
 
-/** One piece of work at a time, in order; what fails stops nobody. */
+/** One piece of work at a time, in order; a failure does not stop the next one. */
 class Queue {
   #last: Promise<unknown> = Promise.resolve();
 

@@ -19,7 +19,7 @@ export interface Pending {
   readonly startedAtMs: number;
   readonly request: CheckpointRequest;
   readonly snapshots: Map<SubtaskName, SubtaskSnapshot>;
-  /** Who said first that it cannot complete, and why. */
+  /** The subtask that said first that the checkpoint cannot complete, and why. */
   trouble: string | undefined;
   /** It may be in the storage, whatever became of the put. */
   manifestName: string | undefined;
@@ -27,7 +27,7 @@ export interface Pending {
   savepoint: SavepointEntry | undefined;
 }
 
-/** What the one said who could not go on says it all; else the reason, and of a timeout for whom it waited. */
+/** What the subtask said that could not go on; else the reason, and after a timeout the subtasks that were missing. */
 export function detailOf(
   reason: AbortReason,
   { trouble }: Pending,

@@ -1,10 +1,11 @@
 /**
  * The workers of one job, as its leader knows them.
  *
- * Owns: who is registered, who is alive, where subtasks go. Does not own: what a lost worker means (machines/leader/job.ts).
+ * Owns: which workers are registered and alive, where subtasks go. Does not own: what a lost worker means
+ * (machines/leader/job.ts).
  *
- * WR1  A worker is lost when nobody answers to its name, twice, 250 ms apart, with our own connection up for 2 s; or when
- *     it has not answered for the heartbeat timeout (P28).
+ * WR1  A worker is lost when no process answers to its name, twice, 250 ms apart, with our own connection up for 2 s;
+ *     or when it has not answered for the heartbeat timeout (P28).
  * WR2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
  */
 import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
@@ -37,8 +38,8 @@ export interface WorkerRegistryOptions {
 }
 
 /**
- * A ping that was delivered just before its process died is answered by nobody, and nobody says so: the next one is. A
- * worker that is only slow is not lost by it; its own registrations count as signs of life.
+ * A ping that was delivered just before its process died gets no answer at all. NATS says of the next one that there is
+ * no responder. A worker that is only slow is not lost by this; its own registrations count as signs of life.
  */
 function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
   return Math.min(Math.max(2 * pingIntervalMs, PING_TIMEOUT_MS_MIN), timeoutMs / 4);
@@ -50,7 +51,7 @@ const PLACES_MAX = 10_000;
 export class WorkerRegistry {
   readonly #options: WorkerRegistryOptions;
   readonly #workers = new Map<string, Worker>();
-  /** Of those that are lost, too. */
+  /** The places of workers, lost ones included. */
   readonly #places = new Map<string, string>();
   #closed = false;
 
@@ -82,7 +83,7 @@ export class WorkerRegistry {
     return [...this.#workers.values()];
   }
 
-  /** Of subtasks those of these generations. */
+  /** Reports all workers, and the subtasks of these generations. */
   report(generations: readonly number[]): Pick<JobReport, "workers" | "subtasks"> {
     const workers = this.list();
     return {
@@ -208,18 +209,19 @@ export class WorkerRegistry {
   #unanswered(worker: Worker, error: unknown): void {
     const { link, clock, timings, heartbeat } = this.#options;
     const connected = link.bus.connectedForMs() >= timings.connectionSettledMs;
-    const nobody = connected && error instanceof NoRespondersError;
-    const lost = connected ? this.#reasonToLose(worker, nobody) : undefined;
-    worker.silentOnce = nobody;
+    const isAbsent = connected && error instanceof NoRespondersError;
+    const lost = connected ? this.#reasonToLose(worker, isAbsent) : undefined;
+    worker.silentOnce = isAbsent;
     if (!connected) worker.lastAnswerMs = clock.elapsedMs();
-    if (lost === undefined) this.#schedule(worker, nobody ? timings.secondProbeMs : heartbeat.pingIntervalMs);
+    if (lost === undefined)
+      this.#schedule(worker, isAbsent ? timings.secondProbeMs : heartbeat.pingIntervalMs);
     else this.lose(worker.registration.worker, lost);
   }
 
   /** WR1: is it gone, or does it hang? */
-  #reasonToLose(worker: Worker, nobody: boolean): string | undefined {
+  #reasonToLose(worker: Worker, isAbsent: boolean): string | undefined {
     const { clock, heartbeat } = this.#options;
-    if (nobody) return worker.silentOnce ? "nobody answers to its name: the process is gone" : undefined;
+    if (isAbsent) return worker.silentOnce ? "nothing answers to its name: the process is gone" : undefined;
     return clock.elapsedMs() - worker.lastAnswerMs > heartbeat.timeoutMs
       ? `no answer for ${heartbeat.timeoutMs} ms: the process hangs or is cut off`
       : undefined;

@@ -40,7 +40,7 @@ import type { Fork } from "./submission.ts";
 const CHECKPOINT = "checkpoint:";
 
 export interface RestorableState extends SavepointMetadata {
-  /** Where the objects are that its manifest names. */
+  /** The storage of the objects that its manifest names. */
   readonly storage: CheckpointStorage;
 }
 
@@ -69,7 +69,7 @@ export async function readRestorable(location: string, sources: RestoreSources):
   }
 }
 
-/** What is wrong with the location, said to whoever gave it. Anything else stays what it is. */
+/** What is wrong with the location, said to the client that gave it. Anything else stays what it is. */
 function refusalOf(location: string, cause: unknown, host: string): unknown {
   const known =
     cause instanceof ObjectMissingError ||
@@ -135,7 +135,7 @@ async function readFitting(
   const source = await readRestorable(location, { ...sources, findStorage: async () => sources.storage });
   if (source.drained)
     throw new RequestRefusedError(
-      `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; nobody can go on from it`,
+      `cannot restore from ${location}: the job was drained before it was taken, every operator had finished; no job can go on from it`,
     );
   const { problems } = planRestore(source, submission.plan, drop, submission.splits);
   if (problems.length > 0)

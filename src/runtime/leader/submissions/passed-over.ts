@@ -37,7 +37,7 @@ export function restorableSubtasks(
   const doubtful = subtasks.flatMap(({ transactions }) => transactions.filter(isDoubtful));
   if (doubtful.length === 0) return subtasks;
   if (writeAgain)
-    // As the new job's own: its markers know nothing of what the other job has written.
+    // They become the new job's own: its markers know nothing of what the other job has written.
     return subtasks.map((subtask) => ({
       ...subtask,
       transactions: subtask.transactions.map((one) => (isDoubtful(one) ? { ...one, incarnation } : one)),

@@ -29,7 +29,7 @@ export function leftBehindByRun(job: string): Refusal {
   );
 }
 
-/** To a run. */
+/** The refusal of a run. */
 export function ledByCluster({ job, status }: JobRecord, place: string): string {
   return (
     `job ${job} is ${status} already, led by the coordinator of ${place}: watch it with "tidemark status ${job}"; ` +
@@ -38,7 +38,7 @@ export function ledByCluster({ job, status }: JobRecord, place: string): string 
 }
 
 export function beingChanged(job: string): Refusal {
-  return refused(`job ${job} is being changed by somebody else; try again`);
+  return refused(`job ${job} is being changed by another client; try again`);
 }
 
 /** What a handler answers, also where the record of the job is none (P52). A worker waits until a user has mended that. */

@@ -47,7 +47,7 @@ export class Restores {
     }
   }
 
-  /** As `admit`, but nothing begins, and nothing stays. */
+  /** Answers as `admit` does, but nothing begins, and nothing stays. */
   async rehearse(
     existing: JobRecord | undefined,
     { submission, fresh, restore }: RestoreQuestion,

@@ -26,7 +26,7 @@ export interface AdmissionFacts {
   /** Random. */
   readonly newId: () => string;
   readonly nowMs: number;
-  /** No worker runs the job: whoever ran it is gone. */
+  /** No worker runs the job: the processes that ran it are gone. */
   readonly orphaned: boolean;
   /** Description of the checkpoint storage that this coordinator uses. */
   readonly storage: string;
@@ -38,7 +38,7 @@ export interface Fork {
   /** The known ones of each source, and those that are new. */
   readonly splits: JobRecord["splits"];
   readonly origin: RestoreOrigin;
-  /** In the job's own storage. */
+  /** The checkpoint in the job's own storage. */
   readonly checkpoint: CompletedCheckpoint;
 }
 
@@ -273,7 +273,7 @@ function elsewhere(existing: JobRecord): string {
 }
 
 /**
- * What was being settled still has to be (P18). Only whoever wanted to suspend wants to go on now: recovered commits
+ * What was being settled still has to be (P18). Only a job that was to be suspended goes on now: recovered commits
  * finish before sources start anyway (P17).
  */
 function whatIsLeftToDo(existing: JobRecord): Pick<JobRecord, "status" | "settleTo"> {

@@ -78,7 +78,7 @@ export class SubtaskSnapshots {
   readonly #channelUploads = new Map<number, ChannelStateUpload>();
   readonly #channels = new Map<number, readonly ChannelStateHandle[]>();
   readonly #writing: TroubleWatch;
-  /** Of what is not acknowledged: every put that was begun, canceled ones included (SN2). */
+  /** The puts of what is not acknowledged: all that were begun, canceled ones included (SN2). */
   readonly #puts = new Map<number, Begun[]>();
   constructor(options: SubtaskSnapshotsOptions) {
     this.#options = options;
@@ -112,7 +112,7 @@ export class SubtaskSnapshots {
     const taken: TakenSnapshot = { cut, upload, work, syncMs, states: [] };
     this.#taken.set(cut.checkpointId, taken);
     for (const flush of cut.flushed) flush.catch(() => undefined);
-    // Without keyed state there is nothing to wait for.
+    // There is nothing to wait for if there is no keyed state.
     if (upload.encoded) void this.#awaitStored(taken);
     else turns.beginWork(work);
   }

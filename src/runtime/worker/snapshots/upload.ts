@@ -80,7 +80,7 @@ export class SnapshotUpload {
     return false;
   }
 
-  /** After the last step: resolves when every object is durable. */
+  /** Called after the last step; resolves when every object is durable. */
   async stored(): Promise<readonly KeyedStateHandle[]> {
     await Promise.all(this.#finished);
     return this.#states;

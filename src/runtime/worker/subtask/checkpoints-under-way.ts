@@ -2,7 +2,7 @@
 import type { SubtaskProgress } from "../../../control/messages.ts";
 
 export interface CheckpointsUnderWayOptions {
-  /** Where its input comes from, in words, by channel. */
+  /** The sender of each channel, in words. */
   readonly origins: readonly string[];
   /** Channels whose barrier has not come; undefined: none of it has come, or all have. */
   readonly missingChannels: (checkpointId: number) => readonly number[] | undefined;

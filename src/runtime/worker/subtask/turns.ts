@@ -7,8 +7,8 @@
  *     source.
  * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
  *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
- * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that overtakes
- *     the start of its generation waits for it, since nobody repeats what was answered.
+ * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that
+ *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
  * TN4  While the input is held, none is taken; barriers that are only noticed, snapshots and timers go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  */
@@ -17,7 +17,7 @@ import type { Slices } from "../../../dataflow/operators/contract.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { Room } from "../../../dataflow/room.ts";
 
-/** Where a turn takes input from: a source reader or an input gate. */
+/** The input of a turn: a source reader or an input gate. */
 export interface TurnInput {
   /** Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow. */
   take(): "more" | "idle" | "ended";
@@ -59,7 +59,7 @@ export class Turns {
   #held = false;
   #scheduled = false;
   #closed = false;
-  /** In the order in which they were begun; the first that is not waiting gets the slice. */
+  /** The works in the order in which they were begun; the first that is not waiting gets the slice. */
   #works: { readonly work: TurnWork; readonly startedMs: number }[] = [];
   #finish: { readonly slices: Slices; readonly done: () => void } | undefined;
   #flushedMs = 0;
@@ -190,7 +190,7 @@ export class Turns {
     return false;
   }
 
-  /** At once when there is nothing else to do, else every `flushMs`. */
+  /** Flushes at once when there is nothing else to do, else every `flushMs`. */
   #flush(busy: boolean): void {
     const { outputs, flushMs } = this.#options;
     if (outputs.length === 0) return;
