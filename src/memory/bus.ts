@@ -143,7 +143,7 @@ export class MemoryBus implements Bus {
   readonly #time: Required<BusTime>;
   readonly #subscriptions = new Map<
     Subscription,
-    { matches: Matcher; handler: MessageHandler; since: number }
+    { subject: string; matches: Matcher; handler: MessageHandler; since: number }
   >();
   readonly #requests = new Set<PendingRequest>();
   readonly #listeners = new Set<() => void>();
@@ -205,6 +205,7 @@ export class MemoryBus implements Bus {
     if (this.#closed) throw new DisconnectedError(`subscribe to "${subject}": the bus is closed`);
     const subscription = { close: () => void this.#subscriptions.delete(subscription) };
     this.#subscriptions.set(subscription, {
+      subject,
       matches: matcher(subject),
       handler,
       since: this.#broker.nextOrder(),
@@ -253,6 +254,15 @@ export class MemoryBus implements Bus {
     this.#subscriptions.clear();
     this.#listeners.clear();
     this.#broker.forget(this);
+  }
+
+  /** A test asks what is still wanted here: each subscription, request and listener, in words. */
+  leftovers(): string[] {
+    return [
+      ...[...this.#subscriptions.values()].map(({ subject }) => `a subscription to ${subject}`),
+      ...[...this.#requests].map(() => "a request"),
+      ...[...this.#listeners].map(() => "a listener for reconnects"),
+    ];
   }
 
   /** The connection breaks; for tests. */

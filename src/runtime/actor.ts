@@ -163,8 +163,9 @@ export class Host<R extends Table<R> = Roles> {
     this.#options = options;
   }
 
-  /** Creates the actor and hands out the effects of its first state. */
+  /** Creates the actor and hands out the effects of its first state. A host that is closed starts nothing. */
   start<Name extends NameIn<R>>(typed: ActorDefinition<Name, R[Name]>): void {
+    if (this.#closed) return;
     const definition = typed as unknown as ActorDefinition;
     invariant(!this.#actors.has(definition.id), `actor ${definition.id} exists already`);
     const actor: HostedActor = {

@@ -244,6 +244,15 @@ describe("holding an actor", () => {
     expect(log).toEqual(["a: before", "a: storing"]);
     expect(host.has("a")).toBe(false);
   });
+
+  it("starts nothing after it was closed: nothing would end it", () => {
+    const { host, log, define } = world();
+    host.close();
+    host.start(define("a"));
+    host.send("a", take("work.asked"));
+    expect(host.has("a")).toBe(false);
+    expect(log).toEqual([]);
+  });
 });
 
 describe("timers", () => {

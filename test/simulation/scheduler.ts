@@ -19,6 +19,7 @@ interface Step {
   readonly process: VirtualProcess;
   readonly what: string;
   readonly run: () => void;
+  readonly keepsAlive: boolean;
   canceled: boolean;
 }
 
@@ -73,8 +74,15 @@ export class Scheduler {
     return this.#nowMs;
   }
 
-  add(process: VirtualProcess, atMs: number, what: string, run: () => void): Step {
-    const step = { atMs, order: ++this.#order, process, what, run, canceled: false };
+  /** What will still happen in this process and keeps it alive, in words. */
+  waitingIn(process: VirtualProcess): string[] {
+    return this.#queue
+      .filter((step) => step.process === process && !step.canceled && step.keepsAlive)
+      .map(({ what, atMs }) => `${what} at ${(atMs / 1000).toFixed(3)}`);
+  }
+
+  add(process: VirtualProcess, atMs: number, what: string, run: () => void, keepsAlive = true): Step {
+    const step = { atMs, order: ++this.#order, process, what, run, keepsAlive, canceled: false };
     this.#push(step);
     return step;
   }
@@ -177,10 +185,10 @@ export class VirtualProcess implements Clock {
     return this.#scheduler.spend(this.#random);
   }
 
-  after(ms: number, run: () => void): Timer {
+  after(ms: number, run: () => void, keepsAlive = true): Timer {
     if (ms === Number.POSITIVE_INFINITY) return { cancel: () => {} };
     const atMs = this.#scheduler.nowMs + Math.max(0, ms) + this.#random.next() * LATE_MS_MAX;
-    const step = this.#scheduler.add(this, atMs, "timer", run);
+    const step = this.#scheduler.add(this, atMs, "timer", run, keepsAlive);
     return {
       cancel: () => {
         step.canceled = true;

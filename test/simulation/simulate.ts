@@ -3,7 +3,9 @@
  *
  * Here C7 means: once the faults have stopped, the job finishes within a bound of virtual time.
  */
+import type { JobRecord } from "../../machines/protocol.ts";
 import { describeError } from "../../src/errors.ts";
+import { findLeftovers } from "./checks/leftovers.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import { withLessInput } from "./jobs/less-input.ts";
@@ -36,6 +38,8 @@ const STORM_MS_MAX = 40_000;
 const CALM_MS_MAX = 600_000;
 const LOOK_EVERY_MS = 200;
 const FINDINGS_MAX = 10;
+/** Nobody resumes it: it keeps its checkpoints, and nothing else. */
+const DELETES_ALL: readonly JobRecord["status"][] = ["finished", "stopped", "canceled"];
 
 /** @param edit what of the run is left; default: all that the seed decides */
 export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> {
@@ -67,6 +71,8 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
             `the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped: ${world.whyFailed()}`,
           ]),
       ...world.verdict(),
+      ...(ended ? await leftovers(world) : []),
+      ...world.invariants.ended(ended),
     ];
     return {
       seed,
@@ -85,6 +91,18 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
   } finally {
     process.off("unhandledRejection", escaped);
   }
+}
+
+async function leftovers(world: SimulatedWorld): Promise<string[]> {
+  const { scheduler, storage, invariants, hosts, record } = world;
+  const isOver = record !== undefined && DELETES_ALL.includes(record.status);
+  return await findLeftovers({
+    scheduler,
+    storage: isOver ? storage : undefined,
+    invariants,
+    hosts,
+    stoppable: () => world.members(),
+  });
 }
 
 /** Looks at the job's record again and again. */

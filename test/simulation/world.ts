@@ -1,7 +1,7 @@
 /** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and one job. */
 import type { JobRecord } from "../../machines/protocol.ts";
 import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
-import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
+import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
@@ -12,13 +12,15 @@ import { describeError } from "../../src/errors.ts";
 import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import type { MemoryBus } from "../../src/memory/bus.ts";
-import { MemoryRecordStore } from "../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { Invariants } from "./checks/invariants.ts";
+import { LivingHosts } from "./checks/living-hosts.ts";
+import { WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
 import { buildJob } from "./jobs/building.ts";
 import type { DrawnJob, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
 import { pacedReader } from "./jobs/paced-reader.ts";
@@ -32,9 +34,11 @@ import { Network } from "./surroundings.ts";
 export type Role = "worker" | "coordinator";
 
 export interface Member {
-  readonly role: Role;
+  readonly role: Role | "client";
   readonly process: VirtualProcess;
   readonly bus: MemoryBus;
+  /** Ends it in good order. */
+  stop(): Promise<unknown>;
 }
 
 const JOB = "drawn";
@@ -44,8 +48,10 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 export class SimulatedWorld {
   readonly scheduler: Scheduler;
   readonly network: Network;
-  readonly store = new MemoryRecordStore();
-  readonly storage = new MemoryStorage();
+  readonly hosts: LivingHosts;
+  readonly store = new WatchedRecordStore();
+  readonly storage = new WatchedStorage();
+  readonly invariants = new Invariants((name) => this.storage.content(name));
   readonly savepoints = new MemoryStorage();
   readonly drawn: DrawnJob;
   readonly user: User;
@@ -68,10 +74,13 @@ export class SimulatedWorld {
     this.scheduler = scheduler;
     this.drawn = drawn;
     this.network = new Network(scheduler);
+    this.hosts = new LivingHosts(() => scheduler.current);
+    this.store.onStored = (record) => this.invariants.recordStored(record);
+    this.storage.onDeleted = (name) => this.invariants.deleted(name);
     this.#driver = scheduler.process("driver");
     this.network.onFault = (what) => this.tell(what);
     for (const source of drawn.sources) this.#logs.set(source.id, logsOf(source));
-    for (const sink of drawn.sinks) this.#targets.set(sink.id, new MemorySinkTarget<Item>());
+    for (const sink of drawn.sinks) this.#targets.set(sink.id, this.#newTarget());
     this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
     const job = buildJob(JOB, drawn, {
       source: (source) => this.#sourceOf(source),
@@ -93,9 +102,9 @@ export class SimulatedWorld {
     );
   }
 
-  /** Those that live, oldest first. */
-  members(role: Role): readonly Member[] {
-    return this.#members.filter((one) => one.role === role && !one.process.dead);
+  /** Those that live, oldest first; without a role all of them. */
+  members(role?: Role): readonly Member[] {
+    return this.#members.filter((one) => (role === undefined || one.role === role) && !one.process.dead);
   }
 
   /** It does nothing any more, from now on. Another one is started after this while. */
@@ -105,7 +114,9 @@ export class SimulatedWorld {
     process.dead = true;
     bus.disconnect();
     this.network.forget(bus);
-    void this.#driver.passes(restartMs, "restarts").then(() => this.start(role));
+    void this.#driver.passes(restartMs, "restarts").then(() => {
+      if (role !== "client") this.start(role);
+    });
   }
 
   pause({ process }: Member, ms: number): void {
@@ -169,6 +180,7 @@ export class SimulatedWorld {
 
   #newUser(process: VirtualProcess): User {
     const bus = this.network.connect(process);
+    this.#members.push({ role: "client", process, bus, stop: async () => {} });
     const link = new ControlLink({ bus, id: process.name, clock: process });
     const environment = { job: JOB, logger: quiet, troubles: new Troubles(process), nats: undefined };
     return new User({
@@ -207,7 +219,7 @@ export class SimulatedWorld {
   #startWorker(process: VirtualProcess): void {
     const bus = this.network.connect(process);
     const { graph, codeFingerprint, codeListing } = this.#prepared;
-    const member: Member = { role: "worker", process, bus };
+    const member: Member = { role: "worker", process, bus, stop: () => worker.stop() };
     this.#members.push(member);
     const worker = new Worker({
       ...this.#surroundings(process, bus),
@@ -230,7 +242,7 @@ export class SimulatedWorld {
 
   #startCoordinator(process: VirtualProcess): void {
     const bus = this.network.connect(process);
-    this.#members.push({ role: "coordinator", process, bus });
+    this.#members.push({ role: "coordinator", process, bus, stop: () => coordinator.stop() });
     const coordinator = new Coordinator({
       ...this.#surroundings(process, bus),
       store: this.network.records(process, bus, this.store),
@@ -261,6 +273,10 @@ export class SimulatedWorld {
       timings: defaultTimings,
       feed: { publish: (event: FeedEvent) => this.#hear(process, event) },
     };
+  }
+
+  #newTarget(): MemorySinkTarget<Item> {
+    return new WatchedTarget<Item>((key, marker) => this.invariants.committed(key, marker));
   }
 
   #hear(process: VirtualProcess, event: FeedEvent): void {

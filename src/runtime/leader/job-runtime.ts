@@ -116,6 +116,7 @@ export class JobRuntime {
     this.#reaper = new ObjectReaper({
       storage: options.storage,
       logger: options.logger,
+      clock,
       signal: this.#life.signal,
       onCleaning: (checkpoints) => this.#host.send("checkpointing", { type: "cleanup.changed", checkpoints }),
     });

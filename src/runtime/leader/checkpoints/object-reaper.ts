@@ -13,18 +13,21 @@ import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../.
 import { droppedBy } from "../../../../machines/record.ts";
 import { hasEnded, objectsOf, unreachable } from "../../../checkpoint/reachability.ts";
 import { type CheckpointStorage, listAll, objectNames } from "../../../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../../../clock.ts";
 import type { CollectionReport } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
-import { describeError } from "../../../errors.ts";
+import { describeError, retryOf } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
 import { GivenUpCheckpoints } from "./given-up-checkpoints.ts";
 
 /** A report is one message, however much there was (P10). */
 const NAMES_REPORTED = 100;
+const SWEEP_AGAIN_MS = 1000;
 
 export interface ObjectReaperOptions {
   readonly storage: CheckpointStorage;
   readonly logger: Logger;
+  readonly clock: Clock;
   /** Leadership: once it ends, nothing is deleted (P9). */
   readonly signal: AbortSignal;
   /** So many checkpoints are being deleted now. */
@@ -126,7 +129,21 @@ export class ObjectReaper {
 
   /** The job has ended for good: what its tombstone no longer names goes, its last generation included. */
   releaseJob(record: JobRecord): void {
-    if (hasEnded(record)) this.sweep(record);
+    if (hasEnded(record)) void this.#bestEffort(this.#collectForGood(record));
+  }
+
+  /** No later sweep finds what this one leaves, so it is tried until it works. */
+  async #collectForGood(record: JobRecord): Promise<void> {
+    const { signal, clock } = this.#options;
+    for (;;) {
+      try {
+        await this.#sweeps.add(() => this.#collect(record));
+        return;
+      } catch (error) {
+        if (signal.aborted || retryOf(error) !== "now") throw error;
+      }
+      await pauseOn(clock, SWEEP_AGAIN_MS, signal);
+    }
   }
 
   /**

@@ -8,6 +8,7 @@ import type {
 } from "../../../../machines/protocol.ts";
 import { changeRecord } from "../../../../machines/record.ts";
 import { objectNames } from "../../../../src/checkpoint/storage.ts";
+import { StorageStalledError } from "../../../../src/errors.ts";
 import { encodeValue } from "../../../../src/formats/codec.ts";
 import { MemoryStorage } from "../../../../src/memory/storage.ts";
 import { ObjectReaper } from "../../../../src/runtime/leader/checkpoints/object-reaper.ts";
@@ -19,7 +20,7 @@ import {
   subtaskSnapshot,
 } from "../../../support/job-record.ts";
 import { latch } from "../../../support/latch.ts";
-import { settled } from "../../../support/manual-clock.ts";
+import { ManualClock, settled } from "../../../support/manual-clock.ts";
 
 const at = { job: "word-count", incarnation: "i1" };
 const stateName = (generation: number, checkpointId: number) =>
@@ -35,6 +36,7 @@ const aborting = (record: JobRecord, checkpointId: number): JobRecord => ({
 
 class World {
   readonly storage = new MemoryStorage();
+  readonly clock = new ManualClock();
   readonly leadership = new AbortController();
   readonly warnings: string[] = [];
   /** The counts as they were told. */
@@ -51,6 +53,7 @@ class World {
     return new ObjectReaper({
       storage: this.storage,
       logger: { debug: ignore, info: ignore, warn, error: ignore } as never,
+      clock: this.clock,
       signal: this.leadership.signal,
       onCleaning: (checkpoints) => this.cleaning.push(checkpoints),
     });
@@ -325,6 +328,25 @@ describe("the end of a job (P18)", () => {
     const world = new World();
     await world.checkpoint(7, 4, [stagedName(4, 0)]);
     world.reaper.releaseJob({ ...retaining(1, [], 4), status });
+    expect(await world.names()).toEqual([]);
+  });
+
+  it("tries again where the storage does not answer: no later sweep would find what is left", async () => {
+    const world = new World();
+    await world.checkpoint(7, 4, [stagedName(4, 0)]);
+    const list = world.storage.listUnfinished.bind(world.storage);
+    let refusals = 2;
+    world.storage.listUnfinished = () => {
+      if (refusals-- > 0) throw new StorageStalledError("it made no progress");
+      return list();
+    };
+    world.reaper.releaseJob({ ...retaining(1, [], 4), status: "finished" });
+    await settled();
+    expect(await world.names()).not.toEqual([]);
+    for (let i = 0; i < 2; i++) {
+      world.clock.advance(1000);
+      await settled();
+    }
     expect(await world.names()).toEqual([]);
   });
 

@@ -1,0 +1,144 @@
+/** What the checks of a simulation say of a run that goes wrong. */
+import { describe, expect, test } from "vitest";
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
+import { MemoryBroker } from "../../../src/memory/bus.ts";
+import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
+import { Decisions } from "../decisions.ts";
+import { Scheduler } from "../scheduler.ts";
+import { Invariants } from "./invariants.ts";
+import { findLeftovers } from "./leftovers.ts";
+import { LivingHosts } from "./living-hosts.ts";
+import { WatchedStorage } from "./watched.ts";
+
+function invariantsAfter(records: readonly Partial<JobRecord>[]): Invariants {
+  const invariants = new Invariants(() => undefined);
+  for (const some of records) invariants.recordStored(jobRecord(some));
+  return invariants;
+}
+
+const marker = (some: Partial<TransactionMarker>): TransactionMarker => ({
+  incarnation: "i1",
+  generation: 1,
+  nonce: "n1",
+  checkpointId: 1,
+  part: 1,
+  parts: 1,
+  ...some,
+});
+
+describe("the invariants", () => {
+  const decided = [{ checkpoints: [completedCheckpoint(3)] }];
+
+  test.each<[string, readonly Partial<JobRecord>[]]>([
+    ["the record's token (C5) fell from 5 to 4", [{ token: 5 }, { token: 4 }]],
+    ["the record's generation (C5) fell from 3 to 2", [{ generation: 3 }, { generation: 2 }]],
+    [
+      "the record's reservation (C1) fell from 9 to 8",
+      [{ reservedCheckpointId: 9 }, { reservedCheckpointId: 8 }],
+    ],
+    [
+      "the record's last completed checkpoint (C1) fell from 4 to 3",
+      [{ checkpoints: [completedCheckpoint(4)] }, { checkpoints: [completedCheckpoint(3)] }],
+    ],
+    [
+      "C1: checkpoint 4 was completed and never reserved",
+      [{ reservedCheckpointId: 3, checkpoints: [completedCheckpoint(4)] }],
+    ],
+    [
+      "C6: the record names checkpoint 3, and word-count/i1/1/checkpoint-3/manifest is not there",
+      [{ checkpoints: [completedCheckpoint(3)] }],
+    ],
+  ])("%s", (finding, records) => {
+    expect(invariantsAfter(records).ended(true)).toContain(finding);
+  });
+
+  test.each<[string, readonly Partial<TransactionMarker>[]]>([
+    [
+      "C2: w, checkpoint 4, part 1 was committed when checkpoint 3 was the last decided one",
+      [{ checkpointId: 4 }],
+    ],
+    ["C3: w, checkpoint 1, part 1 came after 2", [{ checkpointId: 2 }, { checkpointId: 1 }]],
+    ["C3: w, checkpoint 2, part 2 is not the first part", [{}, { checkpointId: 2, part: 2, parts: 2 }]],
+    ["C3: w, checkpoint 2, part 1 came when 1 had 1 of 2", [{ parts: 2 }, { checkpointId: 2 }]],
+    ["C3: w: 1 of 2 parts of checkpoint 1 are committed", [{ parts: 2 }]],
+    ["C5: w, checkpoint 1, part 1: generation 1 wrote after 2", [{ generation: 2 }, { generation: 1 }]],
+    ["C5: w, checkpoint 1, part 1: two writers of generation 1", [{ nonce: "a" }, { nonce: "b" }]],
+  ])("%s", (finding, markers) => {
+    const invariants = invariantsAfter(decided);
+    for (const some of markers) invariants.committed("w", marker(some));
+    expect(invariants.ended(true)).toContain(finding);
+  });
+
+  test("C6: an object goes while the record names it", () => {
+    const invariants = invariantsAfter(decided);
+    invariants.deleted("word-count/i1/1/checkpoint-3/manifest");
+    invariants.deleted("word-count/i1/1/checkpoint-2/manifest");
+    expect(invariants.ended(true).filter((finding) => finding.includes("deleted"))).toEqual([
+      "C6: word-count/i1/1/checkpoint-3/manifest is deleted while the record names it",
+    ]);
+  });
+
+  test("nothing is wrong with a run that goes well", () => {
+    const invariants = invariantsAfter([{}, { generation: 2, savepoints: [{ checkpointId: 2 } as never] }]);
+    for (const part of [1, 2]) invariants.committed("w", marker({ part, parts: 2 }));
+    invariants.committed("w", marker({ checkpointId: 2, generation: 2, nonce: "n2" }));
+    expect(invariants.ended(true)).toEqual([]);
+  });
+});
+
+describe("what is left behind", () => {
+  const leftBy = async (
+    act: (
+      process: ReturnType<Scheduler["process"]>,
+      bus: ReturnType<MemoryBroker["connect"]>,
+      storage: WatchedStorage,
+    ) => unknown,
+    stop = async () => {},
+  ) => {
+    const scheduler = new Scheduler(new Decisions(1));
+    const storage = new WatchedStorage();
+    const bus = new MemoryBroker().connect();
+    const process = scheduler.process("worker");
+    await act(process, bus, storage);
+    const invariants = invariantsAfter([]);
+    const hosts = new LivingHosts(() => scheduler.current);
+    return await findLeftovers({
+      scheduler,
+      storage,
+      invariants,
+      hosts,
+      stoppable: () => [{ process, bus, stop }],
+    });
+  };
+
+  test("nothing, of a process that does nothing", async () => {
+    expect(await leftBy(() => {})).toEqual([]);
+  });
+
+  test("an object that nothing names", async () => {
+    const found = await leftBy((_, __, storage) => storage.put("a/1", [new Uint8Array([1])]));
+    expect(found).toEqual(["left behind: the object a/1, which nothing names"]);
+  });
+
+  test("a subscription, and a timer that keeps the process alive", async () => {
+    const found = await leftBy((process, bus) => {
+      bus.subscribe("a.b", () => {});
+      process.after(600_000, () => {});
+      process.after(600_000, () => {}, false);
+    });
+    expect(found).toEqual([
+      "left behind: a subscription to a.b of worker1",
+      expect.stringMatching(/^left behind: timer at 600\.\d+ of worker1$/),
+    ]);
+  });
+
+  test("a process that does not stop", async () => {
+    expect(
+      await leftBy(
+        () => {},
+        () => new Promise<void>(() => {}),
+      ),
+    ).toEqual(["left behind: worker1, which has not stopped"]);
+  });
+});

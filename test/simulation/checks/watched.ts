@@ -1,0 +1,70 @@
+/** The places where a job leaves what outlives its processes, watched. */
+import type { JobRecord } from "../../../machines/protocol.ts";
+import type { Content } from "../../../src/checkpoint/content.ts";
+import type { ObjectHandle } from "../../../src/checkpoint/storage.ts";
+import { MemorySinkTarget } from "../../../src/connectors/memory-sink.ts";
+import { jobKey, parseRecord } from "../../../src/formats/job-record.ts";
+import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
+import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
+import { MemoryStorage } from "../../../src/memory/storage.ts";
+import type { CompareAndSet } from "../../../src/runtime/record-store.ts";
+
+export class WatchedRecordStore extends MemoryRecordStore {
+  onStored: (record: JobRecord) => void = () => {};
+
+  override async compareAndSet(
+    key: string,
+    value: Uint8Array,
+    expectedRevision: number,
+  ): Promise<CompareAndSet> {
+    const answer = await super.compareAndSet(key, value, expectedRevision);
+    if (answer.outcome === "stored" && key.startsWith(jobKey("")))
+      this.onStored(parseRecord(value, key, this.bucket));
+    return answer;
+  }
+}
+
+export class WatchedStorage extends MemoryStorage {
+  onDeleted: (name: string) => void = () => {};
+  readonly #contents = new Map<string, Uint8Array>();
+
+  /** What is stored; undefined: it is not there. */
+  content(name: string): Uint8Array | undefined {
+    return this.#contents.get(name);
+  }
+
+  names(): string[] {
+    return [...this.#contents.keys()];
+  }
+
+  override async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
+    const handle = await super.put(name, content, signal);
+    this.#contents.set(name, await this.get(handle));
+    return handle;
+  }
+
+  override async delete(name: string): Promise<void> {
+    if (this.#contents.delete(name)) this.onDeleted(name);
+    await super.delete(name);
+  }
+}
+
+export class WatchedTarget<T> extends MemorySinkTarget<T> {
+  readonly #onCommitted: (key: string, marker: TransactionMarker) => void;
+
+  constructor(onCommitted: (key: string, marker: TransactionMarker) => void) {
+    super();
+    this.#onCommitted = onCommitted;
+  }
+
+  override async append(
+    key: string,
+    revision: number,
+    marker: TransactionMarker,
+    values: readonly T[],
+  ): Promise<number | undefined> {
+    const moved = await super.append(key, revision, marker, values);
+    if (moved !== undefined) this.#onCommitted(key, marker);
+    return moved;
+  }
+}
