@@ -19,7 +19,7 @@ export interface Decision {
   /** "worker1>coordinator1 loses", "crash-worker 2". */
   readonly name: string;
   readonly atMs: number;
-  /** Of the questions at this place and at this moment, since the last decision there: which one. */
+  /** The number of the question among those at this place and moment, since the last decision there. */
   readonly nth: number;
   /** In [0, 1): how much of it. */
   readonly amount: number;
@@ -42,7 +42,7 @@ interface Due {
 
 interface Question {
   readonly name: string;
-  /** Of a replay: what is still to come. */
+  /** What is still to come in a replay. */
   readonly due: Due[] | undefined;
   lastMs: number;
   since: number;
@@ -93,10 +93,10 @@ interface PlaceOptions {
   readonly take: (decision: Omit<Decision, "number">, number?: number) => void;
 }
 
-/** Where faults strike: a connection of two processes, a process and its storage. */
+/** A place that faults strike: a connection of two processes, a process and its storage. */
 export class Place {
   readonly name: string;
-  /** For what is no fault. */
+  /** The chance of what is no fault. */
   readonly random: Random;
   readonly #faults: Random;
   readonly #options: PlaceOptions;

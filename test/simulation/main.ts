@@ -38,7 +38,7 @@ const { values } = parseArgs({
     shrink: { type: "boolean", default: true },
     "until-failure": { type: "boolean", default: false },
     mutations: { type: "boolean", default: true },
-    /** For the processes that this one starts. */
+    /** Set for the processes that this one starts. */
     serve: { type: "boolean", default: false },
   },
   allowNegative: true,
@@ -102,7 +102,7 @@ interface ToldFailure {
   /** Runs what is left of it. */
   readonly smallest: string;
   readonly faults: number;
-  /** Of the smallest run. */
+  /** The story of the smallest run. */
   readonly story: readonly string[];
 }
 
@@ -124,7 +124,7 @@ async function tellFailure(seed: number): Promise<ToldFailure | undefined> {
   };
 }
 
-/** As many at a time as there are processes. */
+/** Hunts as many at a time as there are processes. */
 async function huntAll(processes: number): Promise<Hunt[]> {
   const hunts: Hunt[] = [];
   const left = [...MUTATIONS];

@@ -63,7 +63,7 @@ export class Scheduler {
     this.#trace.update(`${this.#nowMs} ${line}\n`);
   }
 
-  /** Of all steps and notes so far. */
+  /** The hash of all steps and notes so far. */
   traceHash(): string {
     return this.#trace.copy().digest("hex").slice(0, 16);
   }

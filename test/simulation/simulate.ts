@@ -51,7 +51,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
   );
   const random = decisions.stream("cluster");
   const storm = new Storm(world);
-  const escaped = (error: unknown) => void world.wrong.push(`nobody caught: ${describeError(error)}`);
+  const escaped = (error: unknown) => void world.wrong.push(`not caught: ${describeError(error)}`);
   process.on("unhandledRejection", escaped);
   try {
     for (let i = 0; i < world.drawn.coordinators; i++) world.start("coordinator");

@@ -58,7 +58,7 @@ export class Network {
     this.#owners.delete(bus);
   }
 
-  /** With this share: told, counted, and how much of it in [0, 1). */
+  /** Whether a fault of this share strikes: told, counted, and how much of it in [0, 1). */
   #strikes(place: Place, kind: string, share: number): number | undefined {
     const amount = place.strikes(kind, share, this.#scheduler.nowMs);
     if (amount === undefined) return undefined;

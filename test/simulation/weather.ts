@@ -5,7 +5,7 @@ export interface Weather {
   /** Shares of messages. */
   readonly loss: number;
   readonly repetition: number;
-  /** Of messages that take long. */
+  /** The share of messages that take long. */
   readonly slow: number;
   readonly slowMs: number;
   /** Shares of the writes of records: outcome unknown though it is stored, though it is not, and stored only later. */

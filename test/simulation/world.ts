@@ -232,7 +232,7 @@ export class SimulatedWorld {
       host: "simulation",
       nats: undefined,
       onRefused: (error) => this.wrong.push(`${process.name} was refused: ${describeError(error)}`),
-      // As its process would: it ends at once (P29).
+      // Its process would do the same: it ends at once (P29).
       onStuck: () => this.crash(member),
     });
     void worker

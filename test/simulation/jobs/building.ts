@@ -33,7 +33,7 @@ import {
 } from "./drawing.ts";
 import { applyMark, applyPair, applySplit } from "./kinds.ts";
 
-/** Where its records come from and go to. */
+/** The ends of a job: where its records come from and go to. */
 export interface Ends {
   source(drawn: DrawnSource): Source<Item>;
   sink(drawn: DrawnSink): Sink<Item>;
@@ -61,7 +61,7 @@ export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
   });
 }
 
-/** By output; "" is the main one. */
+/** The streams by output; "" is the main one. */
 function applied(
   builder: JobBuilder,
   operator: DrawnOperator,

@@ -39,7 +39,7 @@ export type KeyedKind = (typeof KEYED_KINDS)[number];
 
 interface DrawnBase {
   readonly id: string;
-  /** By port; several inputs of one port are a union. */
+  /** The inputs by port; several inputs of one port are a union. */
   readonly ports: readonly (readonly DrawnInput[])[];
   readonly parallelism: number;
   /** Two small numbers that its function depends on. */
@@ -111,7 +111,7 @@ export interface DrawnAct {
   readonly kind: (typeof ACTS)[number];
   /** Since the one before it was done. */
   readonly afterMs: number;
-  /** From the end of the job to its next start, where there is one. */
+  /** The time from the end of the job to its next start, if there is one. */
   readonly pauseMs: number;
   readonly claims: boolean;
 }

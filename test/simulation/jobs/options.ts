@@ -5,7 +5,7 @@ import type { DrawnWorker } from "./drawing.ts";
 
 /** What of the graph decides which options go with it. */
 export interface GraphFacts {
-  /** Of each source. */
+  /** Whether each source is bounded. */
   readonly bounded: readonly boolean[];
   readonly hasLoop: boolean;
   readonly transactional: boolean;

@@ -50,7 +50,7 @@ export interface Expected {
 
 /** How the oracle sees a run. */
 export interface Circumstances {
-  /** Of each source its splits, as far as they were read. Default: all that was drawn. */
+  /** The splits of each source, as far as they were read. Default: all that was drawn. */
   readonly read?: ReadonlyMap<string, readonly (readonly Item[])[]>;
   /** Unbounded input has ended, too, because the job was drained. Default true. */
   readonly drained?: boolean;
@@ -144,7 +144,7 @@ interface Context {
   readonly force: boolean;
 }
 
-/** By output; "" is the main one. */
+/** The results by output; "" is the main one. */
 function resultsOf(
   operator: DrawnOperator,
   ports: readonly Expected[],

@@ -122,7 +122,10 @@ class Drawer {
     }));
   }
 
-  /** Where a job does not end by itself, or may end in the middle, each source has a sink right behind it that shows how far it was read. */
+  /**
+   * If a job does not end by itself, or may end in the middle, each source has a sink right behind it that shows how
+   * far it was read.
+   */
   #taps(sources: readonly DrawnSource[], acts: readonly DrawnAct[]): DrawnSink[] {
     const mayBeCut = acts.some(({ kind }) => kind === "cancel" || kind === "drain");
     if (!mayBeCut && sources.every(({ bounded }) => bounded)) return [];

@@ -48,7 +48,7 @@ export class User {
   readonly #options: UserOptions;
   /** What the end will be when the job stops, since it was told to drain. */
   #draining: "complete" | "drained" | undefined;
-  /** Of the savepoint that the job was ended with. */
+  /** The place of the savepoint that the job was ended with. */
   #location: string | undefined;
 
   constructor(options: UserOptions) {

@@ -11,7 +11,7 @@ export interface Hunt {
   /** undefined: no seed has found it. */
   readonly foundBy: number | undefined;
   readonly findings: readonly string[];
-  /** Of the smallest run that still fails, where it was asked for. */
+  /** The smallest run that still fails, if it was asked for. */
   readonly smallest?: { readonly faults: number; readonly story: readonly string[] };
 }
 

@@ -26,7 +26,7 @@ export interface Report {
   /** On how many seeds there was what: operators, edges, options, acts of the user. */
   readonly covered: Readonly<Record<string, number>>;
   readonly failures: readonly Failure[];
-  /** Of all runs, in the order of their seeds. */
+  /** The hash of all runs, in the order of their seeds. */
   readonly traceHash: string;
 }
 

@@ -34,7 +34,7 @@ class Shrinker {
   readonly #seed: number;
   #tries = 0;
   #outcome: Outcome;
-  /** As the whole run had them, so that their numbers are enough to run this again. */
+  /** The decisions as the whole run had them, so that their numbers are enough to run this again. */
   #kept: readonly Decision[];
   #records = Number.POSITIVE_INFINITY;
 

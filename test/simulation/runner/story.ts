@@ -65,7 +65,7 @@ function foldCheckpoints(story: readonly StoryLine[]): StoryLine[] {
 const isOfCheckpoint = ({ role, event }: StoryStep): boolean =>
   role === "subtask" ? OF_SUBTASKS.includes(event) : OF_CHECKPOINTS.includes(role);
 
-/** From its first step to its last; no fault comes between. */
+/** The range from the first step of a checkpoint to its last; no fault comes between. */
 function undisturbedCheckpoints(story: readonly StoryLine[]): { first: number; last: number }[] {
   const begun = new Map<string, number>();
   const found: { first: number; last: number }[] = [];
@@ -88,7 +88,7 @@ function said({ event, from, to, effects }: StoryStep): string {
   return `${event}${change === "" ? "" : `, ${change}`}${effects.length === 0 ? "" : ` [${effects.join(" ")}]`}`;
 }
 
-/** Of several regions only those that have moved. */
+/** The change of state; of several regions, only those that have moved. */
 function changeOf(from: string, to: string): string {
   if (from === to) return "";
   const before = from.split("+");

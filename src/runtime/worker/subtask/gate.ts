@@ -19,12 +19,12 @@ const SLICE_MS = 1;
 export interface GateInputOptions {
   readonly gate: InputGate;
   readonly clock: Clock;
-  /** By channel: what takes its records. */
+  /** What takes the records of each channel. */
   readonly heads: readonly Collect<unknown>[];
-  /** Where each channel comes from, for error messages. */
+  /** The sender of each channel, for error messages. */
   readonly origins: readonly string[];
   readonly onCheckpointFrame: (channelIndex: number, frame: CheckpointFrame) => void;
-  /** Of a subtask in a loop. */
+  /** The rounds of a subtask in a loop. */
   readonly rounds?: LoopRounds | undefined;
   /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;

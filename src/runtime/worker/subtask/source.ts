@@ -60,7 +60,7 @@ class ReadingSource implements SubtaskInput {
   readonly #reader: SourceReader<unknown>;
   readonly #collect: Collect<unknown>;
   readonly #skipped: SkippedInput;
-  /** By checkpoint that is not decided yet. */
+  /** The positions of each checkpoint that is not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
   #records = 0;
   #ended = false;

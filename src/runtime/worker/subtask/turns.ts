@@ -33,7 +33,7 @@ export interface TurnWork {
 export interface TurnsOptions {
   readonly input: TurnInput;
   readonly clock: Clock;
-  /** Where records go: all of them must have room (TN1). */
+  /** The outputs and sinks that take the records: all of them must have room (TN1). */
   readonly rooms: readonly Room[];
   /** Those of the rooms in which records wait for their frame. */
   readonly outputs: readonly Pick<EdgeOutput, "flush">[];
