@@ -12,7 +12,7 @@ export function checkpointOptionsOf(
 ): CheckpointOptions {
   const always = { triggeredAtMs, savepoint, stop: reason === "stop" } as const;
   if (savepoint !== null) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
-  // Overtaking records buys nothing where nobody waits for them, so `unaligned` is without effect.
+  // Overtaking records buys nothing if no channel waits for barriers, so `unaligned` is without effect.
   if (mode === "at-least-once") return { ...always, alignment: "at-least-once", alignedTimeoutMs: 0 };
   if (!unaligned) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
   return {

@@ -13,7 +13,7 @@ export interface InputPlan {
 /** What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its kind. */
 export interface OperatorPlan {
   readonly id: string;
-  /** For people, and for telling one job from another. */
+  /** The kind's name, for users, and for telling one job from another. */
   readonly kind: string;
   readonly inputs: readonly InputPlan[];
   /** Ids of the operators whose records come back to it; only a loop has some. */

@@ -47,25 +47,25 @@ export interface MissingSubtask {
   readonly channels: readonly string[];
 }
 
-/** A checkpoint that was given up, for whoever asks why; kept over a change of leader. */
+/** A checkpoint that was given up, for a user who asks why; kept over a change of leader. */
 export interface AbortedCheckpoint {
   readonly checkpointId: number;
   readonly generation: number;
   readonly requested: CheckpointReason;
   readonly reason: AbortReason;
-  /** Why, in words, and as the one said it who could not go on. */
+  /** Why, in words, as the subtask said it that could not go on. */
   readonly detail: string;
   readonly startedAtMs: number;
   readonly abortedAtMs: number;
   readonly acknowledged: number;
-  /** Who had not acknowledged it; the first few of them. */
+  /** The subtasks that had not acknowledged it; the first few of them. */
   readonly missing: readonly MissingSubtask[];
 }
 
 /** What a job was restored from: copied into its own storage before it began, so that nothing depends on it. */
 export interface RestoreOrigin {
   readonly location: string;
-  /** Of the job that took it. */
+  /** The incarnation of the job that took it. */
   readonly incarnation: string;
   readonly checkpointId: number;
   /** `claim`: the job's to delete, once a checkpoint of its own is complete; then `claimed`. */
@@ -75,9 +75,9 @@ export interface RestoreOrigin {
 /** A savepoint that was completed: its user's, never used for recovery by itself. */
 export interface SavepointEntry {
   readonly checkpointId: number;
-  /** That cut it. */
+  /** The generation that cut it. */
   readonly generation: number;
-  /** Of whoever asked for it. */
+  /** The name of the request that it answers. */
   readonly request: string;
   /** What `restore` takes. */
   readonly location: string;
@@ -124,13 +124,13 @@ export interface CheckpointingConfig {
   readonly minPauseMs: number;
   /** 1 with a pause, and with unaligned checkpoints. */
   readonly maxConcurrent: number;
-  /** In a row; one more fails the job, and its restart strategy decides. null: without limit. */
+  /** Failures in a row; one more fails the job, and its restart strategy decides. null: without limit. */
   readonly tolerableFailures: number | null;
   readonly retention: CheckpointRetention;
   readonly retained: number;
   /** Exactly-once only. */
   readonly unaligned: boolean;
-  /** Of unaligned checkpoints: they begin aligned and overtake at this age. 0: they overtake at once. */
+  /** The age at which unaligned checkpoints, which begin aligned, overtake. 0: they overtake at once. */
   readonly alignedTimeoutMs: number;
   /** Checkpoints go on when some subtasks have finished. */
   readonly afterTasksFinish: boolean;
@@ -173,11 +173,11 @@ export interface JobRecord {
   readonly generation: number;
   /** The present one of each region (regions.ts); empty until the first deployment. */
   readonly generations: readonly number[];
-  /** Of the generations that were raised last, random (P6). */
+  /** Random; shared by the generations that were raised in the last deployment (P6). */
   readonly nonce: string;
   /** Fencing token of the leader that wrote last. */
   readonly token: number;
-  /** Whose lease covers it (P50). */
+  /** The lease that covers the job (P50). */
   readonly scope: LeadershipScope;
   /** Random per write: recognises my own write after an unknown outcome (P8). */
   readonly writeId: string;
@@ -203,7 +203,7 @@ export interface JobRecord {
   readonly origin: RestoreOrigin | null;
   /** The latest ones; they are their users'. */
   readonly savepoints: readonly SavepointEntry[];
-  /** Locations that somebody has begun to copy a savepoint to, and did not enter as complete; the latest ones. */
+  /** Locations that a leader has begun to copy a savepoint to, and did not enter as complete; the latest ones. */
   readonly begunSavepoints: readonly string[];
   /** The latest ones. */
   readonly aborted: readonly AbortedCheckpoint[];
@@ -216,15 +216,15 @@ export interface JobRecord {
   readonly disposed?: "state" | "job";
   /** Checkpoints whose output a user has given up (P17), the latest ones; they outlive disposals and new lives of the job. */
   readonly abandoned: readonly AbandonedCheckpoint[];
-  /** Where the job went back behind savepoints (P59); they outlive disposals and new lives of the job. */
+  /** The times that the job went back behind savepoints (P59); they outlive disposals and new lives of the job. */
   readonly fallbacks: readonly Fallback[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
 
 /**
- * Who leads a job (P50): the coordinators of the cluster, over one lease for all their jobs; or the coordinator of one
- * `tidemark run`, over a lease for this job alone.
+ * The leaders of a job (P50): the coordinators of the cluster, over one lease for all their jobs; or the coordinator of
+ * one `tidemark run`, over a lease for this job alone.
  */
 export type LeadershipScope = "cluster" | "job";
 
@@ -248,10 +248,10 @@ export interface LeaseRecord {
 export type CheckpointReason = "periodic" | "manual" | "final" | "suspend" | "savepoint" | "stop" | "cancel";
 
 export interface CheckpointRequest {
-  /** Random: names it for whoever waits for its outcome. Empty when nobody does. */
+  /** Random: names it for the client that waits for its outcome. Empty when no client does. */
   readonly request: string;
   readonly reason: CheckpointReason;
-  /** Where the savepoint is kept; null: a checkpoint. */
+  /** The place where the savepoint is kept; null: a checkpoint. */
   readonly savepoint: string | null;
 }
 
@@ -276,20 +276,20 @@ export type AbortReason =
 export type DeclineReason = Extract<AbortReason, "declined" | "async-exception" | `declined-${string}`>;
 
 /**
- * How a barrier passes a subtask. Aligned: when every channel has delivered it, and those that have wait. At least once:
- * the same, and nobody waits. Unaligned: when the first channel has; the records that it overtakes are stored with the
- * checkpoint. Aligned with timeout: aligned, until the checkpoint has grown too old for it.
+ * How a barrier passes a subtask. Aligned: when every channel has delivered it, and those that have wait. At least
+ * once: the same, and no channel waits. Unaligned: when the first channel has; the records that it overtakes are stored
+ * with the checkpoint. Aligned with timeout: aligned, until the checkpoint has grown too old for it.
  */
 export type BarrierAlignment = "aligned" | "at-least-once" | "unaligned" | "aligned-with-timeout";
 
 /** Travels with the trigger and with every barrier of a checkpoint. */
 export interface CheckpointOptions {
-  /** Of a barrier: what its sender has made of it. Once unaligned, unaligned for everybody behind. */
+  /** What the sender has made of the barrier. Once unaligned, it is unaligned for every subtask downstream. */
   readonly alignment: BarrierAlignment;
   readonly alignedTimeoutMs: number;
   /** The leader's wall clock: the timeout counts from here, not from the first barrier at a gate. */
   readonly triggeredAtMs: number;
-  /** Where a savepoint goes; null: a checkpoint. */
+  /** The place where a savepoint goes; null: a checkpoint. */
   readonly savepoint: string | null;
   /** Sources emit nothing behind its barrier, unless it is aborted. */
   readonly stop: boolean;
@@ -303,7 +303,7 @@ export interface SavepointMetadata {
   readonly format: 1;
   readonly location: string;
   readonly createdAtMs: number;
-  /** Every operator had finished before it: nobody can go on from here. */
+  /** Every operator had finished before it: no job can go on from here. */
   readonly drained: boolean;
   readonly plan: GraphPlan;
   readonly splits: JobRecord["splits"];
@@ -325,7 +325,10 @@ export interface Manifest {
 
 /* ------------------------------------------------------------------- answers */
 
-/** Every handler of a control message is idempotent and answers one of these; no answer makes anybody delete (P16). */
+/**
+ * Every handler of a control message is idempotent and answers one of these; no process deletes because of an answer
+ * (P16).
+ */
 export type Answer = "accepted" | "duplicate" | "stale" | "unknown";
 
 /* ---------------------------------------------------------------------- time */

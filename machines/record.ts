@@ -8,7 +8,7 @@
  *     without it.
  * RC2  A generation is raised only over the very checkpoint that its recovery was planned from (P20).
  * RC3  Generation, checkpoint ids and reservation only grow, over incarnations too (P1, P2, P3).
- * RC4  The decision of the savepoint that a job stops with decides the stop, too: whoever leads next only settles it.
+ * RC4  The decision of the savepoint that a job stops with decides the stop, too: the next leader only settles it.
  */
 import { abandonedWith } from "./leader/abandoned.ts";
 import { fallenBack, SAVEPOINTS_KEPT, wentOn } from "./leader/fallback.ts";
@@ -32,7 +32,7 @@ export type RecordChange =
   | { readonly change: "reservation"; readonly reservedCheckpointId: number }
   | {
       readonly change: "generation";
-      /** Of the first of these regions; the next one has the next. */
+      /** The generation of the first of these regions; the next one has the next. */
       readonly generation: number;
       readonly regions: readonly number[];
       readonly nonce: string;
@@ -49,10 +49,10 @@ export type RecordChange =
   | { readonly change: "terminal"; readonly status: TerminalStatus; readonly keepsAll: boolean }
   | { readonly change: "savepoint"; readonly savepoint: SavepointEntry }
   | { readonly change: "savepoint-begun"; readonly location: string }
-  /** Nothing of it is left. */
+  /** The savepoint's objects are deleted. */
   | { readonly change: "savepoint-over"; readonly location: string }
   | { readonly change: "abort"; readonly aborted: AbortedCheckpoint }
-  /** Of an ended job: one retained checkpoint, all of them, or everything but its counters. */
+  /** A user disposes of one retained checkpoint of an ended job, of all of them, or of everything but its counters. */
   | { readonly change: "dispose"; readonly what: DisposalTarget; readonly atMs: number }
   | { readonly change: "failure"; readonly failure: Failure };
 
@@ -195,7 +195,7 @@ function decide(
   };
 }
 
-/** Only of a job that has ended: what a living one needs nobody deletes. */
+/** Disposes only of what a job has left that has ended: what a living one needs is never deleted. */
 function dispose(
   record: JobRecord,
   { what, atMs }: Extract<RecordChange, { readonly change: "dispose" }>,
@@ -218,11 +218,11 @@ function dispose(
   if (retained.length === 0) return { refused: nothingToDispose(record) };
   if (what !== "checkpoints" && !retained.includes(what))
     return { refused: `job ${job} (${status}) has no checkpoint ${what}; it retains ${retained.join(", ")}` };
-  // Whoever went on from an older one would write again what the latest has committed (P20).
+  // A job that went on from an older one would write again what the latest has committed (P20).
   if (what === retained.at(-1) && retained.length > 1)
     return {
       refused:
-        `checkpoint ${what} is the latest one of job ${job}, and what it holds is committed: who went on from an older one would ` +
+        `checkpoint ${what} is the latest one of job ${job}, and what it holds is committed: a job that went on from an older one would ` +
         `write it again. Dispose of the older ones, or of all of them with checkpoint:${job}`,
     };
   const kept = checkpoints.filter(({ checkpointId }) => what !== "checkpoints" && checkpointId !== what);

@@ -57,9 +57,9 @@ export interface KeyedStateHandle {
 }
 
 /**
- * Who gets the entries of an operator state under another parallelism, as in Flink's OperatorStateHandle.Mode: `list`: each goes to
- * one subtask; `union`: all go to each; `broadcast`: each subtask gets those of one; `own`: those of a subtask stay together, and
- * with it as long as it is there.
+ * The subtasks that get the entries of an operator state under another parallelism, as in Flink's
+ * OperatorStateHandle.Mode: `list`: each goes to one subtask; `union`: all go to each; `broadcast`: each subtask gets
+ * those of one; `own`: those of a subtask stay together, and with it as long as it is there.
  */
 export type Distribution = "list" | "union" | "broadcast" | "own";
 

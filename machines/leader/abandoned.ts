@@ -16,7 +16,10 @@ export interface AbandonedCheckpoint {
   readonly atMs: number;
 }
 
-/** Of a job that ended in order all that was decided is committed (P18); of any other one the user gives up what is not (P17). */
+/**
+ * A job that ended in order has committed all that was decided (P18); of any other one the user gives up what is not
+ * (P17).
+ */
 export function abandonedWith(
   record: JobRecord,
   by: AbandonedCheckpoint["by"],

@@ -21,13 +21,13 @@ export interface Fallback {
   readonly next: number | null;
 }
 
-/** As a generation is raised over the latest completed checkpoint. */
+/** The fallbacks once a generation is raised over the latest completed checkpoint. */
 export function fallenBack(record: JobRecord, generation: number, completed: number): readonly Fallback[] {
   const { incarnation, fallbacks } = record;
   return [...decided(fallbacks), { incarnation, generation, completed, next: null }].slice(-FALLBACKS_KEPT);
 }
 
-/** As a checkpoint is decided. What passed over no savepoint is forgotten. */
+/** The fallbacks once a checkpoint is decided. What passed over no savepoint is forgotten. */
 export function wentOn(record: JobRecord, next: number): readonly Fallback[] {
   return record.fallbacks.flatMap((fallback) => {
     if (fallback.next !== null || fallback.incarnation !== record.incarnation) return [fallback];
@@ -48,7 +48,7 @@ export function passedOver(
 
 const decided = (fallbacks: readonly Fallback[]) => fallbacks.filter(({ next }) => next !== null);
 
-/** Also one that is still being copied, or that the record does not list any more, may be meant. */
+/** A savepoint that is still being copied, or that the record does not list any more, may be meant, too. */
 function passesOverSome(
   { savepoints, begunSavepoints }: JobRecord,
   { generation, completed }: Fallback,

@@ -115,7 +115,9 @@ export interface JobEffects extends TimerEffects {
   "send.start": { readonly generations: readonly number[] };
   /** Sources end as if their input did. */
   "send.drain": { readonly generations: readonly number[] };
-  /** Subtasks of these generations, and of every older one of their regions, end; nobody waits for it (P29). */
+  /**
+   * Subtasks of these generations, and of every older one of their regions, end; the job does not wait for it (P29).
+   */
   "send.teardown": { readonly generations: readonly number[] };
   "store.settling": { readonly settleTo: TerminalStatus; readonly reason: string };
   /** `keepsAll`: the job can be resumed whatever the retention says. */

@@ -32,7 +32,7 @@ const withName = (names: readonly SubtaskName[], name: SubtaskName): readonly Su
 export const everyRegion = ({ regions }: Pick<JobInput, "regions">): number[] =>
   regions.map((_, region) => region);
 
-/** Those that a failure has hit and that were not down before: nobody waits for a second one. */
+/** The regions that a failure has hit and that were not down before: the job does not wait for a second failure. */
 function hitBy({ generations, down }: Context, event: JobEvent): number[] {
   const failed = "generations" in event ? event.generations : "generation" in event ? [event.generation] : [];
   return failed
@@ -159,7 +159,10 @@ export const jobSetup = setup({
     strand: assign({ stranded: true }),
   },
   guards: {
-    /** Of another generation than the present one of any region that is not down, or of a subtask that this region does not have. */
+    /**
+     * The event is of another generation than the present one of any region that is not down, or of a subtask that this
+     * region does not have.
+     */
     stale: ({ context, event }) =>
       hitBy(context, event).length === 0 ||
       ("subtask" in event &&

@@ -9,7 +9,7 @@
  * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
  * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18). Only a job that cannot
  *     go on by itself ends without it: what it is to restore is gone, or its commits are refused for good (P20, P24).
- * J5  Whoever lost the record sends nothing and deletes nothing (P9).
+ * J5  A leader that has lost the record sends nothing and deletes nothing (P9).
  * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
  *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
  * J7  No end waits for what only hangs (P49): a suspension gives its checkpoint up after a bound, and a job that is ended
@@ -45,7 +45,7 @@ const onFailure = <const S extends readonly object[], T extends readonly object[
     "deployment.failed": [stale, ...other],
   }) as const;
 const onEnded = [stale, { guard: "endedBefore" }, { actions: ["addEnded", tellEnded] }] as const;
-/** Also when its generation fails meanwhile: the record says so already (RC4). */
+/** This holds when the generation fails meanwhile, too: the record says so already (RC4). */
 const stopped = {
   guard: "completedForStop",
   target: "#job.settling",
@@ -84,11 +84,11 @@ export const jobMachine = jobSetup.createMachine({
   initial: "claiming",
   on: {
     "record.lost": { target: ".deposed" },
-    // Whatever the job does: regions that go on report once.
+    // Regions that keep running report only once, so these are taken in every state.
     "subtask.restored": [stale, { guard: "restoredBefore" }, { actions: "addRestored" }],
     "subtask.ended": [stale, { actions: "addEnded" }],
     "subtask.committed": [stale, { actions: "addCommitted" }],
-    // Of whatever part of it that is up (J6).
+    // Failures of every region that is up (J6).
     ...onFailure([failing], [failing]),
   },
   states: {
@@ -134,7 +134,7 @@ export const jobMachine = jobSetup.createMachine({
       initial: "raising",
       states: {
         raising: {
-          description: "The new generation is durable before anybody hears of it (J2).",
+          description: "The new generation is durable before any worker hears of it (J2).",
           entry: {
             type: "store.generation",
             params: ({ context }) => ({
@@ -235,7 +235,7 @@ export const jobMachine = jobSetup.createMachine({
         },
         draining: {
           description:
-            "Sources end as if their input did, and every operator finishes. No checkpoint is taken: whoever was restored from it would never read the rest.",
+            "Sources end as if their input did, and every operator finishes. No checkpoint is taken: a job that was restored from it would never read the rest.",
           entry: [
             { type: "tell.checkpointing", params: { event: { type: "generation.draining" } } },
             { type: "send.drain", params: ({ context }) => ({ generations: context.generations }) },
@@ -252,7 +252,7 @@ export const jobMachine = jobSetup.createMachine({
                 event: { type: "checkpoint.requested", request: context.stop ?? FINAL },
               }),
             },
-            // Drained, it has rested until here.
+            // A drain had stopped checkpointing; it goes on here.
             { type: "tell.checkpointing", params: { event: { type: "generation.running" } } },
           ],
           on: {
@@ -351,7 +351,7 @@ export const jobMachine = jobSetup.createMachine({
           },
         },
         judging: {
-          description: "Is anything decided still uncommitted, and is anybody there to commit it?",
+          description: "Is anything decided still uncommitted, and is a subtask there to commit it?",
           always: [
             { guard: "allCommitted", target: "#job.ending" },
             { guard: "ableToCommit", target: "committing" },

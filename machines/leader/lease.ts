@@ -6,8 +6,8 @@
  *
  * L1  The token is the revision of the write that took the lease over; every job record carries it.
  * L2  A candidate takes over what it has seen unchanged for longer than the lease, measured on its own clock.
- * L3  A leader that cannot renew keeps trying: if nobody took over meanwhile, it is still the leader, with the same token
- *     and the same generations (P2).
+ * L3  A leader that cannot renew keeps trying: if no candidate took over meanwhile, it is still the leader, with the
+ *     same token and the same generations (P2).
  * L4  It has lost only when the lease shows another holder.
  */
 import { assign, setup } from "xstate";
@@ -60,7 +60,7 @@ interface Context extends LeaseInput {
   readonly seen: LeaseSeen;
 }
 
-const NOBODY: LeaseSeen = { revision: -1, holder: "", released: false };
+const NOTHING_SEEN: LeaseSeen = { revision: -1, holder: "", released: false };
 /** A lease is renewed and watched this many times while it lasts. */
 const CHECKS_PER_LEASE = 4;
 /** Clocks of two machines may run at rates this much apart. */
@@ -86,7 +86,7 @@ const machine = setup({
     ),
     renew: assign(({ event }) => (event.type === "lease.stored" ? { revision: event.revision } : {})),
     renewOwn: assign(({ event }) => (event.type === "lease.seen" ? { revision: event.seen.revision } : {})),
-    stepDown: assign({ token: 0, seen: NOBODY }),
+    stepDown: assign({ token: 0, seen: NOTHING_SEEN }),
   },
   guards: {
     free: ({ event }) => event.type === "lease.seen" && (event.seen.revision === 0 || event.seen.released),
@@ -119,7 +119,7 @@ const write = {
 export const leaseMachine = machine.createMachine({
   id: "lease",
   options: { maxIterations: 20 },
-  context: ({ input }) => ({ ...input, revision: 0, token: 0, seen: NOBODY }),
+  context: ({ input }) => ({ ...input, revision: 0, token: 0, seen: NOTHING_SEEN }),
   initial: "following",
   states: {
     following: {

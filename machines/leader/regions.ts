@@ -3,12 +3,12 @@
  *
  * Owns: the partition of a job into regions. Does not own: what a failure does to a region (job.ts).
  *
- * F1  Whoever exchanges records, directly or over others, is in one region: no record crosses from one into another, so
- *     each may go back to the last checkpoint while the others go on.
+ * F1  Subtasks that exchange records, directly or over others, are in one region: no record crosses from one into
+ *     another, so each may go back to the last checkpoint while the others go on.
  */
 import type { EdgePlan, GraphPlan, SubtaskName } from "../protocol.ts";
 
-/** Named by its place: the order is the same for everybody who has the same plan. */
+/** A region is named by its place: the order is the same for every process that has the same plan. */
 export type Region = readonly SubtaskName[];
 
 export function subtasksOf({ vertices }: GraphPlan): SubtaskName[] {
@@ -19,24 +19,24 @@ export function subtasksOf({ vertices }: GraphPlan): SubtaskName[] {
 
 export function regionsOf(plan: GraphPlan): readonly Region[] {
   const subtasks = subtasksOf(plan);
-  const chiefs = new Map(subtasks.map((subtask) => [subtask, subtask]));
+  const representatives = new Map(subtasks.map((subtask) => [subtask, subtask]));
   // Each look shortens the way of the next one: a wide edge makes long ones.
-  const chiefOf = (subtask: SubtaskName): SubtaskName => {
+  const representativeOf = (subtask: SubtaskName): SubtaskName => {
     for (let at = subtask; ; ) {
-      const above = chiefs.get(at) ?? at;
+      const above = representatives.get(at) ?? at;
       if (above === at) return at;
-      const next = chiefs.get(above) ?? above;
-      chiefs.set(at, next);
+      const next = representatives.get(above) ?? above;
+      representatives.set(at, next);
       at = next;
     }
   };
   for (const [from, to] of plan.edges.flatMap((edge) => channelsOf(plan, edge)))
-    chiefs.set(chiefOf(from), chiefOf(to));
+    representatives.set(representativeOf(from), representativeOf(to));
   const regions = new Map<SubtaskName, SubtaskName[]>();
   for (const subtask of subtasks) {
-    const chief = chiefOf(subtask);
-    const known = regions.get(chief);
-    if (known === undefined) regions.set(chief, [subtask]);
+    const representative = representativeOf(subtask);
+    const known = regions.get(representative);
+    if (known === undefined) regions.set(representative, [subtask]);
     else known.push(subtask);
   }
   return [...regions.values()];

@@ -2,9 +2,10 @@
  * Barriers at a subtask's input gate, exactly-once mode (Flink's SingleCheckpointBarrierHandler): aligned, unaligned, and
  * aligned with a timeout. One checkpoint at a time.
  *
- * Owns: which channels are blocked, when the subtask is at its barrier, which channels' records belong to it. Does not own:
- * the frames (blocked ones stay in their channels: backpressure, not memory), what happens at the barrier (subtask.ts),
- * barriers that nobody waits for (barrier-tracker.ts), a clock: what is left of the timeout comes with the event.
+ * Owns: which channels are blocked, when the subtask is at its barrier, which channels' records belong to it. Does not
+ * own: the frames (blocked ones stay in their channels: backpressure, not memory), what happens at the barrier
+ * (subtask.ts), barriers that no channel waits for (barrier-tracker.ts), a clock: what is left of the timeout comes
+ * with the event.
  *
  * A barrier is *announced* when it arrives, *received* when everything in front of it has been processed. Those that
  * never overtake are only received.
@@ -46,7 +47,7 @@ export interface FeedbackChannels {
 
 export interface AlignmentInput {
   readonly generation: number;
-  /** Of all kinds. */
+  /** The number of channels of all kinds. */
   readonly channels: number;
   readonly feedback?: FeedbackChannels;
   readonly restoredCheckpointId: number;
@@ -100,7 +101,7 @@ interface Facts {
   readonly context: Context;
 }
 
-/** Of the checkpoint whose barriers are coming in: the channels whose barrier has not arrived. */
+/** The channels whose barrier has not arrived, of the checkpoint whose barriers are coming in. */
 export function missingChannels({ channels, arrived, announced }: Context): number[] {
   return indices(channels).filter((channel) => !arrived.includes(channel) && !announced.includes(channel));
 }
@@ -162,7 +163,7 @@ const machine = setup({
     addAnnounced: assign(({ context, event }) =>
       "channel" in event ? { announced: withChannel(context.announced, event.channel) } : {},
     ),
-    /** From here on a barrier counts when it arrives. */
+    /** A barrier counts from now on when it arrives. */
     countAnnounced: assign(({ context }) => ({
       arrived: context.announced.reduce(withChannel, context.arrived),
       announced: [],
@@ -188,7 +189,7 @@ const machine = setup({
       "checkpointId" in event && wasGivenUp(context.givenUp, event.checkpointId),
     overtaking: ({ event }) => isOvertaking(event),
     presentOvertaking: (facts) => isPresent(facts) && isOvertaking(facts.event),
-    patient: ({ event }) => event.type === "barrier.announced" && event.remainingMs === null,
+    neverOvertakes: ({ event }) => event.type === "barrier.announced" && event.remainingMs === null,
     complete: ({ context }) => haveArrived(context, ordinary(context)),
     completeKeeping: ({ context }) =>
       context.feedback?.kept === true && haveArrived(context, ordinary(context)),
@@ -226,7 +227,7 @@ const atBarrierKeeping = (alignment: BarrierAlignment) =>
     type: "tell.subtask",
     params: ({ context }: Facts) => ({ event: { ...aligned(context, alignment), feedback: true } as const }),
   }) as const;
-/** What leaves no place for the present checkpoint. */
+/** Declines the pending checkpoint. */
 const declinePresent = (reason: BarrierDecline) =>
   ({
     type: "tell.subtask",
@@ -293,7 +294,7 @@ export const alignmentMachine = machine.createMachine({
           { guard: "late" },
           { guard: "aborted", actions: passOver },
           { guard: "overtaking", target: "pending.collecting", actions: ["beginAnnounced", ...overtake] },
-          { guard: "patient", target: "pending.aligning", actions: "beginAnnounced" },
+          { guard: "neverOvertakes", target: "pending.aligning", actions: "beginAnnounced" },
           { target: "pending.timed", actions: ["beginAnnounced", startTimer] },
         ],
         "barrier.received": [
@@ -316,7 +317,7 @@ export const alignmentMachine = machine.createMachine({
             target: ".collecting",
             actions: [...subsume, "beginAnnounced", ...overtake],
           },
-          { guard: "patient", target: ".aligning", actions: [...subsume, "beginAnnounced"] },
+          { guard: "neverOvertakes", target: ".aligning", actions: [...subsume, "beginAnnounced"] },
           { target: ".timed", actions: [...subsume, "beginAnnounced", startTimer] },
         ],
         "barrier.received": [

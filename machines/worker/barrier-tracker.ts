@@ -1,5 +1,5 @@
 /**
- * Barriers at a subtask's input gate that nobody waits for: at-least-once mode (Flink's CheckpointBarrierTracker).
+ * Barriers at a subtask's input gate that no channel waits for: at-least-once mode (Flink's CheckpointBarrierTracker).
  *
  * Owns: counting barriers; several checkpoints may be open. Does not own: barriers that are waited for or that overtake
  * (alignment.ts), what happens at the barrier (subtask.ts).
@@ -50,7 +50,7 @@ interface Context {
   readonly newest: number;
   /** Oldest first. */
   readonly tracked: readonly Tracked[];
-  /** To be declined. */
+  /** The checkpoints to be declined. */
   readonly givenUp: readonly number[];
 }
 

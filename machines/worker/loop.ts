@@ -44,7 +44,7 @@ export type LoopEvent =
   | { readonly type: "channel.ended"; readonly channel: number };
 
 export interface LoopEffects {
-  /** Behind all records so far, on the edges inside the loop. */
+  /** Sends a round behind all records so far, on the edges inside the loop. */
   "send.round": { readonly round: number; readonly dirty: boolean };
   "tell.subtask": { readonly event: SubtaskEvent };
 }
@@ -59,7 +59,7 @@ interface Context extends LoopInput {
   readonly ended: readonly number[];
   /** Those that some channels have brought; oldest first. */
   readonly rounds: readonly Round[];
-  /** Since the last round was sent. */
+  /** Whether a record was taken since the last round was sent. */
   readonly taken: boolean;
 }
 

@@ -186,6 +186,6 @@ export const sinkTransactionMachine = machine.createMachine({
       entry: { type: "abort.transaction", params: ({ context }) => ({ transaction: context.transaction }) },
       on: { "transaction.aborted": { target: "aborted" } },
     },
-    aborted: { type: "final", description: "Nothing of it was ever promised to anybody." },
+    aborted: { type: "final", description: "It was never cut, so no checkpoint names it." },
   },
 });

@@ -12,8 +12,8 @@
  * S3  Decided transactions are committed oldest first, one at a time (P17).
  * S4  `restored` is reported only after everything that the restored checkpoint decided is committed (P17).
  * S5  Messages of another generation change nothing (P2).
- * S6  Where barrier n would have been forwarded and n was given up, a cancel marker is, once. What the leader does not know
- *     yet is declined.
+ * S6  If checkpoint n was given up, a cancel marker is forwarded once in place of its barrier. What the leader does not
+ *     know yet is declined.
  * S7  A state is cut at its barrier, whatever older cuts of it are still being read (P47).
  * S8  What says that a checkpoint was begun says that the generation was started: messages may overtake each other, and what was
  *     answered is not repeated.

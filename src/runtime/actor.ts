@@ -130,7 +130,9 @@ function stateText(value: unknown): string {
     .join("+");
 }
 
-/** Of the step that is under way: a transition is synchronous and performs none of its effects, so there is one at a time. */
+/**
+ * The effects of the step under way: a transition is synchronous and performs none of them, so there is one at a time.
+ */
 let outbox: Effect[] = [];
 
 /** Making a machine costs far more than starting an actor of it, so each is made once. */
@@ -178,7 +180,8 @@ export class Host<R extends Table<R> = Roles> {
       value: "",
     };
     this.#actors.set(definition.id, actor);
-    // What a machine throws is thrown here as well; unheard, XState would throw it a second time, out of anybody's reach.
+    // What a machine throws is thrown here as well; unheard, XState would throw it a second time, where no code can
+    // catch it.
     actor.ref.subscribe({ error() {} });
     const begin = () => this.#step(actor, { type: "actor.started" }, () => actor.ref.start());
     if (this.#running) begin();

@@ -11,7 +11,7 @@ export interface Gaps {
 }
 
 export class Coverage {
-  /** By machine id: a machine with replaced guards counts as the machine itself. */
+  /** The transitions that were taken, by machine id: a machine with replaced guards counts as the machine itself. */
   private readonly visited = new Map<string, Set<string>>();
   private readonly unhandled = new Set<string>();
 

@@ -16,7 +16,7 @@ export const RULES = {
   "event-name": "an event is a fact: noun.verbed, or what became of the noun: lease.unknown",
   invoke: "an invoked actor cannot be restored",
   after: "a delayed transition is lost by a restart: use an effect and an event",
-  wildcard: "a wildcard also takes what nobody thought of",
+  wildcard: "a wildcard also takes what its author did not think of",
   "max-iterations": "without options.maxIterations a cycle of `always` hangs the process",
   description: "a reader of the diagram wants to know what the state means",
 } as const;

@@ -293,7 +293,7 @@ describe("the leader of a job", () => {
         stored({ generation: 2 }),
         restored("lines/0", 2),
         restored("count/0", 2),
-        to("job", "worker.lost", { generations: [2], worker: "w1", reason: "nobody answers to its name" }),
+        to("job", "worker.lost", { generations: [2], worker: "w1", reason: "nothing answers to its name" }),
         "Nothing was ever decided, so there is nothing to commit.",
         stored({ generation: 2, status: "settling", settleTo: "failed" }),
         stored({ generation: 2, status: "failed" }),

@@ -60,7 +60,7 @@ test("a scenario reads as a story", () => {
   `);
 });
 
-test("an event for nobody is a mistake of the scenario", () => {
+test("an event without a receiver is a mistake of the scenario", () => {
   const steps = [{ to: "round", event: { type: "timer.fired" } }];
   expect(() => goldenTrace({ ...scenario, steps })).toThrow("no actor 'round'");
 });

@@ -6,7 +6,8 @@
  *     checkpoint  collecting -> aborting          subtask.failed subtask=map/1
  *       ! abort.checkpoint checkpointId=7 reason=subtask-failed
  *
- * Of an object that an event carries again and again, such as the facts of a job's record, only what has changed is shown.
+ * Only what has changed is shown of an object that an event carries again and again, such as the facts of a job's
+ * record.
  *
  * A trace changes only with the protocol: update one only if you can say why.
  */
@@ -55,7 +56,7 @@ class TraceWriter {
   private readonly coverage: Coverage | undefined;
   private state: CompositionState = emptyComposition;
   private stepsOfEvent = 0;
-  /** By event and field: the object that was shown last. */
+  /** The object that was shown last, by event and field. */
   private readonly shown = new Map<string, Readonly<Record<string, unknown>>>();
 
   constructor(scenario: Scenario, coverage: Coverage | undefined) {

@@ -14,7 +14,7 @@ export interface CheckpointInput {
   readonly checkpointId: number;
   /** The highest one of the job. */
   readonly generation: number;
-  /** Of all regions. */
+  /** The generations of all regions. */
   readonly generations: readonly number[];
   readonly request: CheckpointRequest;
   readonly timeoutMs: number;

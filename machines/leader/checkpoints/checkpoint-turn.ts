@@ -1,4 +1,7 @@
-/** Whose turn it is: what may begin, what is held back and what is refused, as pure functions of what checkpointing.ts knows (G5, G6, G8, G9). */
+/**
+ * The next request whose turn it is: what may begin, what is held back and what is refused, as pure functions of what
+ * checkpointing.ts knows (G5, G6, G8, G9).
+ */
 
 import type { CheckpointRequest } from "../../protocol.ts";
 import { isOfTheEnd, isPeriodic, isSavepoint, isSuspension } from "./checkpoint-requests.ts";

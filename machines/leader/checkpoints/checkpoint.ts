@@ -4,12 +4,13 @@
  * Owns: the order trigger, acknowledge, manifest, decision, commit of one checkpoint id. Does not own: when a checkpoint
  * is taken (checkpointing.ts), the job record (the host's single writer makes `store.decision` durable).
  *
- * K1  The decision is one compare-and-set on the job record; nobody is told to commit before it has succeeded (C2, P12).
+ * K1  The decision is one compare-and-set on the job record; no sink is told to commit before it has succeeded (C2,
+ *     P12).
  * K2  While the decision's outcome is unknown nothing else happens here: no abort, no expiry (P8).
- * K3  After the decision it is only ever committed, by this coordinator or by whoever restores the record (P17).
+ * K3  After the decision it is only ever committed, by this coordinator or by the one that restores the record (P17).
  * K4  An abort leaves every transaction alone (P14), and deletes nothing that the record could still name (P16).
- * K5  A plain savepoint decides nothing: nobody commits, nothing is recovered from it. The one that a job stops with is
- *     durable before the decision, which then commits its transactions (Flink's synchronous savepoint).
+ * K5  A plain savepoint decides nothing: no sink commits, nothing is recovered from it. The one that a job stops with
+ *     is durable before the decision, which then commits its transactions (Flink's synchronous savepoint).
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../effects.ts";
@@ -70,7 +71,7 @@ const machine = setup({
       "checkpointId" in event && event.checkpointId !== context.checkpointId,
     again: ({ context, event }) =>
       event.type === "subtask.acknowledged" && context.acknowledged.includes(event.subtask),
-    stranger: ({ context, event }) => "subtask" in event && !context.subtasks.includes(event.subtask),
+    unknownSubtask: ({ context, event }) => "subtask" in event && !context.subtasks.includes(event.subtask),
     olderCommit: ({ context, event }) =>
       event.type === "subtask.committed" && event.upTo < context.checkpointId,
     /** Only older checkpoints are subsumed, never a savepoint. */
@@ -114,14 +115,14 @@ export const checkpointMachine = machine.createMachine({
         "subtask.acknowledged": [
           { guard: "otherGeneration" },
           { guard: "otherCheckpoint" },
-          { guard: "stranger" },
+          { guard: "unknownSubtask" },
           { guard: "again" },
           { actions: "addAcknowledgement" },
         ],
         "subtask.declined": [
           { guard: "otherGeneration" },
           { guard: "otherCheckpoint" },
-          { guard: "stranger" },
+          { guard: "unknownSubtask" },
           { target: "aborting", actions: "abortDeclined" },
         ],
         "timer.fired": { target: "aborting", actions: "abortExpired" },
@@ -225,7 +226,7 @@ export const checkpointMachine = machine.createMachine({
       on: {
         "subtask.committed": [
           { guard: "otherGeneration" },
-          { guard: "stranger" },
+          { guard: "unknownSubtask" },
           { guard: "olderCommit" },
           { actions: "addCommitted" },
         ],

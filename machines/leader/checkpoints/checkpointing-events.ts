@@ -52,11 +52,11 @@ export interface CheckpointingEffects extends TimerEffects {
   "store.reservation": { readonly reservedCheckpointId: number };
   /** A new checkpoint actor comes to life. */
   "start.checkpoint": { readonly checkpointId: number; readonly request: CheckpointRequest };
-  /** They will never be started; whoever waits is told why. */
+  /** They will never be started; the clients that wait are told why. */
   "refuse.requests": { readonly requests: readonly string[]; readonly reason: RefusalReason };
-  /** Why none begins at present, for whoever asks; null: nothing is in the way. */
+  /** Why none begins at present, for a user who asks; null: nothing is in the way. */
   "report.hold": { readonly hold: Hold | null };
-  /** To every checkpoint of the generation that is still alive. */
+  /** Tells every checkpoint of the generation that is still alive. */
   "tell.checkpoints": { readonly event: CheckpointEvent };
   "tell.job": { readonly event: JobEvent };
 }

@@ -29,7 +29,7 @@ export interface Context extends CheckpointingInput {
   readonly cleaning: number;
   /** Some subtasks have ended, others have not, and that matters. */
   readonly partlyEnded: boolean;
-  /** As it was reported last. */
+  /** The hold as it was reported last. */
   readonly hold: Hold | null;
   readonly pausing: boolean;
   readonly retrying: boolean;
@@ -43,7 +43,7 @@ const COUNTED: ReadonlySet<AbortReason> = new Set([
   "io-exception",
   "finalize-failure",
 ]);
-/** Of a savepoint only what a subtask reports is counted, not what the leader itself could not do. */
+/** A failed savepoint counts only if a subtask reports the failure, not if the leader itself could not do its part. */
 const OF_SUBTASKS: ReadonlySet<AbortReason> = new Set(["declined", "async-exception"]);
 
 /** Uniform between the pause and the interval, both included. */
@@ -73,7 +73,7 @@ export const checkpointingSetup = setup({
       event.type !== "checkpoint.requested" ? {} : { queue: enqueued(context.queue, event.request) },
     ),
     enqueuePeriodic: assign(({ context }) => ({ queue: enqueued(context.queue, PERIODIC) })),
-    /** The interval's gives way to what somebody asked for. */
+    /** The interval's request gives way to what a client asked for. */
     dropPeriodic: assign(({ context }) => ({
       queue: context.queue.filter((request) => !isPeriodic(request)),
     })),
@@ -81,7 +81,10 @@ export const checkpointingSetup = setup({
     dropRefused: assign(({ context }) => ({
       queue: context.queue.filter((request) => !isRefused(context, request)),
     })),
-    /** Nobody waits for what has no name: the next generation asks anew. The job machine has forgotten a stop. */
+    /**
+     * Unnamed requests are dropped (they are made again after the restart); so is a stop, which the job machine drops,
+     * too.
+     */
     forget: assign(({ context }) => ({
       queue: context.queue.filter(({ request, reason }) => request !== "" && reason !== "stop"),
       pending: [],

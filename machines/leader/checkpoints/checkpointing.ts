@@ -2,7 +2,8 @@
  * When a checkpoint is taken (Flink's CheckpointRequestDecider and CheckpointFailureManager).
  *
  * Owns: the interval, the pause, the queue of requests, ids and their durable reservation, how many failures in a row
- * are too many. Does not own: the life of one checkpoint (checkpoint.ts), who waits for a request (the host).
+ * are too many. Does not own: the life of one checkpoint (checkpoint.ts), the clients that wait for a request (the
+ * host).
  *
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
  * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19): any in which
@@ -100,7 +101,7 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
       initial: "idle",
       on: {
         "generation.running": { target: "running" },
-        // Of checkpoints that outlive their generation.
+        // Checkpoints that outlive their generation report here.
         "checkpoint.completed": {},
         "checkpoint.aborted": {},
       },
@@ -110,7 +111,7 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
           on: { "checkpoint.requested": { actions: "enqueue" } },
         },
         awaiting: {
-          description: "Somebody waits for a checkpoint of a job that does not run yet, for so long (G3).",
+          description: "A client waits for a checkpoint of a job that does not run yet, for so long (G3).",
           entry: {
             type: "timer.start",
             params: ({ context }) => ({ timer: "ready", ms: context.readyTimeoutMs }),
@@ -145,7 +146,7 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
       initial: "scheduling",
       exit: [cancel("trigger"), cancel("pause"), cancel("retry"), "forget"],
       on: {
-        // To a job that stops without a drain it is nothing new.
+        // This is nothing new to a job that stops without a drain.
         "generation.running": {},
         "subtask.ended": [
           { guard: "goesOnAfterEnds" },

@@ -83,7 +83,7 @@ export class JobRuntime {
   readonly #requests: JobRequests;
   readonly #generations: RegionGenerations;
   #placement: Placement = {};
-  /** Of this job alone; the process has others of its own. */
+  /** The troubles of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
   readonly #slots: SlotWait;
   readonly #failures = new JobFailures();

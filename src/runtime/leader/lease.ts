@@ -46,7 +46,7 @@ export class Lease {
   readonly #trouble: TroubleWatch;
   /** 0 while following. */
   #token = 0;
-  /** Of my latest write. */
+  /** The revision of my latest write. */
   #revision = 0;
   #seen = { revision: -1, holder: "" };
   #rival: string | undefined;
@@ -98,7 +98,7 @@ export class Lease {
     return undefined;
   }
 
-  /** Where it is held by another coordinator that has been seen to renew it; undefined once it is held here. */
+  /** The place of another coordinator that has been seen to renew the lease; undefined once it is held here. */
   async rival(): Promise<string | undefined> {
     while (this.#token === 0 && this.#rival === undefined) await this.#change();
     return this.#token === 0 ? this.#rival : undefined;

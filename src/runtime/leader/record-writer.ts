@@ -42,7 +42,7 @@ export interface RecordWriterOptions {
   /** Random, for write ids. */
   readonly newId: () => string;
   readonly clock: Clock;
-  /** After each stored change, in order. */
+  /** Called after each stored change, in order. */
   readonly onStored?: (before: JobRecord, after: JobRecord) => void;
   /** Once, when another leader's token is in the record, or something that is no record lies there. */
   readonly onLost?: (why?: RecordUnreadableError) => void;
@@ -65,7 +65,7 @@ export class RecordWriter {
     this.#revision = options.revision;
   }
 
-  /** As of the last settled write. */
+  /** The record as of the last settled write. */
   get record(): JobRecord {
     return this.#record;
   }

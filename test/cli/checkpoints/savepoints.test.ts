@@ -115,7 +115,7 @@ describe("stop with a savepoint, and go on from it", () => {
     expect(gone.stderr).toMatch("there is no savepoint at");
   });
 
-  test("--drain: everything that was read is in the output, and nobody goes on from it", async () => {
+  test("--drain: everything that was read is in the output, and no job goes on from it", async () => {
     await started();
     const { location, drained } = await json("stop", "counting", "--drain", "--to", savepoints);
     expect(drained).toBe(true);
@@ -126,7 +126,7 @@ describe("stop with a savepoint, and go on from it", () => {
     expect(answer.stderr).toMatch("the job was drained");
   });
 
-  test("cancel with a savepoint; what it holds uncommitted is committed by whoever goes on", async () => {
+  test("cancel with a savepoint; what it holds uncommitted is committed by the job that goes on", async () => {
     await started();
     const { location, canceled } = await json("cancel", "counting", "--with-savepoint", "--to", savepoints);
     expect(canceled).toBe(true);

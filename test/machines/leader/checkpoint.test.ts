@@ -62,7 +62,7 @@ describeTraces({
         "Every subtask says that its part is durable.",
         acknowledged("lines/0"),
         acknowledged("count/0"),
-        "The manifest is durable: still nobody may commit.",
+        "The manifest is durable: still no sink may commit.",
         manifest,
         "The record names the manifest. This is the decision.",
         stored,
@@ -85,7 +85,7 @@ describeTraces({
       [acknowledged("lines/0", { finished: true }), acknowledged("count/0"), manifest, stored],
     ),
     "repeated-and-stale": story(
-      "Repeated, stale and foreign acknowledgements change nothing, and nobody deletes for them.   (P2, P16)",
+      "Repeated, stale and foreign acknowledgements change nothing, and nothing is deleted for them.   (P2, P16)",
       [
         acknowledged("lines/0"),
         "Sent again, since its answer was lost.",
@@ -188,7 +188,7 @@ describeTraces({
       [...both, manifest, stored, subsumed(8), committed("lines/0", 8), committed("count/0", 8)],
     ),
     savepoint: story(
-      "A savepoint is complete without a decision: nobody commits, nothing is recovered from it.   (K5)",
+      "A savepoint is complete without a decision: no sink commits, nothing is recovered from it.   (K5)",
       [
         acknowledged("lines/0"),
         "A newer checkpoint does not subsume it.",

@@ -143,7 +143,7 @@ describeTraces({
         stored,
         aborted(1),
         interval,
-        "What somebody asks for ignores the pause.",
+        "What a client asks for ignores the pause.",
         completed(2),
         requested("savepoint", "s1"),
         completed(3),
@@ -196,7 +196,7 @@ describeTraces({
       [running, requested("final"), stored, completed(1), requested("suspend"), completed(2)],
     ),
     priorities: story(
-      "Savepoints first, then what somebody asked for, the interval's last.   (G5, CheckpointRequestDecider)",
+      "Savepoints first, then what a client asked for, the interval's last.   (G5, CheckpointRequestDecider)",
       [
         running,
         interval,
@@ -274,7 +274,7 @@ describeTraces({
       { afterTasksFinish: false },
     ),
     "some-ended-suspend": story(
-      "Whoever suspends the job gets a checkpoint all the same; the next generation begins anew.   (G9, P30)",
+      "A client that suspends the job gets a checkpoint all the same; the next generation begins anew.   (G9, P30)",
       [running, ended(), requested("suspend"), stored, stopped, running, interval],
       { afterTasksFinish: false },
     ),

@@ -31,7 +31,7 @@ const stored = (generations: readonly number[], some: Partial<RecordFacts> = {})
 const failed = (subtask: string, generation: number, retry: "restart" | "never" = "restart") =>
   take({ type: "subtask.failed", generation, subtask, reason: "division by zero", retry });
 const workerLost = (...generations: number[]) =>
-  take({ type: "worker.lost", generations, worker: "w1", reason: "nobody answers to its name" });
+  take({ type: "worker.lost", generations, worker: "w1", reason: "nothing answers to its name" });
 const refused = (generation: number) =>
   take({ type: "deployment.failed", generation, reason: "worker w1 has loaded another version" });
 
@@ -56,7 +56,7 @@ export const regionStories: Readonly<Record<string, Scenario>> = {
       "The other one's commit comes while the first is down: it is not lost.",
       failed("count/0", 1),
       committed("lines/0", 1, 2),
-      "Nobody hears a generation that is over.",
+      "A generation that is over is not heard.",
       failed("count/0", 1),
       "Only what is down is raised and deployed.",
       ...again([3, 2], { completed: 1 }),
@@ -162,7 +162,7 @@ export const regionStories: Readonly<Record<string, Scenario>> = {
     ],
   ),
   "region-canceled": story(
-    "Canceled while one region is down, and everything decided is committed: nobody is deployed for it.   (P18)",
+    "Canceled while one region is down, and everything decided is committed: no generation is deployed for it.   (P18)",
     [
       ...bothRun,
       completed(1),

@@ -34,7 +34,7 @@ export const workerLost = (generation = 1) =>
     type: "worker.lost",
     generations: [generation],
     worker: "w1",
-    reason: "nobody answers to its name",
+    reason: "nothing answers to its name",
   });
 export const deploymentFailed = (generation = 1) =>
   take({ type: "deployment.failed", generation, reason: "worker w1 has loaded another version" });

@@ -115,7 +115,7 @@ describeTraces({
       ],
     ),
     "stopped-while-failing": story(
-      "The savepoint that the job stops with is decided while its generation fails: nobody goes on behind it.   (D3, P18)",
+      "The savepoint that the job stops with is decided while its generation fails: no generation goes on behind it.   (D3, P18)",
       [...firstRun, stop(), workerLost(), completed(1, "stop")],
     ),
     "stopped-while-backing-off": story(
@@ -227,7 +227,7 @@ describeTraces({
         fired("restart"),
         planned,
         slots,
-        "The record names checkpoint 3: nobody had told the job yet.",
+        "The record names checkpoint 3: the job had not been told yet.",
         refused({ generation: 1, status: "running", completed: 3 }),
         completed(3),
         planned,
@@ -248,7 +248,7 @@ describeTraces({
       committed("lines/0", 1),
       subtaskFailed(1, "never"),
       denied,
-      "Checkpoint 1 is decided and not committed everywhere, and nobody is left to do it.",
+      "Checkpoint 1 is decided and not committed everywhere, and no subtask is left to do it.",
       stored({ generation: 1, status: "settling", settleTo: "failed", completed: 1 }),
       ...deploying(2, { status: "settling", settleTo: "failed", completed: 1 }),
       "Restored means committed: no start is sent.",

@@ -26,7 +26,7 @@ describeTraces({
   machine: leaseMachine,
   scenarios: {
     "first-leader": story(
-      "Nobody has ever led: the write's revision is the token; renewals keep it.   (L1, P11)",
+      "No coordinator has ever led: the write's revision is the token; renewals keep it.   (L1, P11)",
       [nothing, stored(10), check, stored(11), check, stored(12)],
     ),
     takeover: story("A leader dies: taken over after more than a lease without a change.   (L1, L2, P11)", [
@@ -100,7 +100,7 @@ describeTraces({
       [nothing, unknown, seen(10, "c"), seen(10, "c")],
     ),
     "renewal-after-outage": story(
-      "The store is away for minutes: nobody took over, so it still leads with the same token.   (L3, P2)",
+      "The store is away for minutes: no candidate took over, so it still leads with the same token.   (L3, P2)",
       [
         ...leading,
         check,

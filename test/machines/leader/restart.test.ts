@@ -140,7 +140,7 @@ describeTraces({
     "unrecoverable-again": story("Also while a restart is under way.   (R2)", exponential, [
       failed(0),
       failed(3000, 0, false),
-      "Whoever ends for good needs no further answer.",
+      "A job that ends for good needs no further answer.",
       failed(4000),
     ]),
     "first-run": story("The first run of a job is no recovery.   (P2)", exponential, [

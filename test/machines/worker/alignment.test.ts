@@ -130,7 +130,7 @@ describeTraces({
       "And one of 8, over a channel that never delivered 7: both are given up.",
       marker(1, 8),
     ]),
-    unaligned: story("Nobody waits: the first barrier that arrives is the subtask's.   (A7)", 3, [
+    unaligned: story("No channel waits: the first barrier that arrives is the subtask's.   (A7)", 3, [
       "It lies behind records that are not processed. They, and what the other channels bring, are collected.",
       announced(1, 5),
       announced(0, 5),
@@ -218,7 +218,7 @@ describeTraces({
       true,
       [
         barrier(0, 5),
-        "Nothing can have come back yet. All that is on the way is collected from here on, and nobody waits.",
+        "Nothing can have come back yet. All that is on the way is collected from here on, and no channel waits.",
         barrier(1, 5),
         "The barrier has gone round the loop. Those in front of it are still to be processed.",
         cameBack(5),

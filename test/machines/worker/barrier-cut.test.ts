@@ -185,7 +185,7 @@ function expectCut(
   for (const [channel, script] of scripts.entries()) {
     const at = placeOf(script, checkpointId);
     if (at < 0) {
-      // Nobody waits for the barrier of a channel whose records are lost.
+      // The subtask does not wait for the barrier of a channel whose records are lost.
       expect(feedback?.kept === false && feedback.channels.includes(channel)).toBe(true);
       continue;
     }
@@ -252,7 +252,7 @@ function expectRestored(mode: Mode, world: World, checkpointId: number, taken: A
   for (const [id, again] of subject.acknowledged) expectCut(mode, world, id, again);
 }
 
-/** Any way that worlds can go: nobody is disturbed, and each checkpoint that completes is what it promises. */
+/** Any way that worlds can go: no channel is disturbed, and each checkpoint that completes is what it promises. */
 function check(mode: Mode, loop?: Loop) {
   const seen = { acknowledged: 0, declined: 0, stored: 0, overtaken: 0 };
   fc.assert(
@@ -268,7 +268,7 @@ function check(mode: Mode, loop?: Loop) {
         if (taken.stored.some((records) => records.length > 0)) seen.stored++;
       }
       seen.declined += subject.declined.size;
-      // What came everywhere and was given up by nobody is complete.
+      // What came everywhere and was given up by no subtask is complete.
       const last = Math.max(...world.scripts.flat().map((item) => ("barrier" in item ? item.barrier : 0)));
       for (let id = 1; id <= last && world.oneAtATime; id++)
         if (!aborted.has(id) && !world.incomplete.includes(id))

@@ -1,4 +1,4 @@
-/** Barriers that nobody waits for. A trace changes only with the protocol: update one only if you can say why. */
+/** Barriers that no channel waits for. A trace changes only with the protocol: update one only if you can say why. */
 import { type BarrierTrackerEvent, barrierTrackerMachine } from "../../../machines/worker/barrier-tracker.ts";
 import { barrierOptions } from "../../support/checkpoint-options.ts";
 import { describeTraces } from "../golden.ts";
@@ -19,7 +19,7 @@ const story = (title: string, channels: number, steps: Scenario["steps"]): Scena
 describeTraces({
   machine: barrierTrackerMachine,
   scenarios: {
-    "last-barrier": story("The last barrier is the subtask's; nobody has waited for it.   (B1, B2)", 2, [
+    "last-barrier": story("The last barrier is the subtask's; no channel has waited for it.   (B1, B2)", 2, [
       barrier(0, 5),
       "Channel 0 is read on, and even delivers the next barrier.",
       barrier(0, 6),

@@ -134,7 +134,7 @@ export class CutSubject {
     return true;
   }
 
-  /** As a turn does: what waits for a border first, then a slice of a frame. */
+  /** Reads as a turn does: what waits for a border first, then a slice of a frame. */
   read(): boolean {
     let ran = false;
     for (let run = this.#requests.shift(); run !== undefined; run = this.#requests.shift()) {

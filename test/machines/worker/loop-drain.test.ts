@@ -15,13 +15,13 @@ type Item = number | RoundFrame | "end";
 
 interface Shape {
   readonly parallelism: number;
-  /** From each stage to the next one; the last leads back to the first, where the loop begins. */
+  /** The exchanges from each stage to the next one; the last leads back to the first, where the loop begins. */
   readonly exchanges: readonly Exchange[];
   /** A second way, from the first stage to the last one. */
   readonly shortcut: Exchange | undefined;
   /** Stages besides the first that records come to from outside, too. */
   readonly opened: readonly boolean[];
-  /** By subtask of whatever comes from outside. */
+  /** What comes from outside, by subtask. */
   readonly inputs: readonly (readonly number[])[];
   readonly choices: readonly number[];
 }

@@ -70,7 +70,7 @@ describeTraces({
       take({ type: "transaction.aborted" }),
     ]),
     "ended-while-preparing": story(
-      "Cut but not durable when its generation ends: nobody was told of it.   (T2, P14)",
+      "Cut but not durable when its generation ends: the leader was not told of it.   (T2, P14)",
       [cut, ended],
     ),
     "ended-while-prepared": story(

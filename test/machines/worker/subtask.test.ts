@@ -165,7 +165,7 @@ describeTraces({
         aligned(9),
         cut(8),
         stored(8),
-        "Far older than the newest one that was aborted: nobody remembers it, and nobody waits for it.",
+        "Far older than the newest one that was aborted: it is not remembered, and no subtask waits for it.",
         aborted(200),
         aligned(10),
       ],

@@ -194,7 +194,7 @@ test("a savepoint that finds every subtask finished is refused in words, and the
   go();
   const said = await outcome(ask("go-on"));
   end();
-  expect(said).toMatch("did not succeed: every subtask has finished, so nobody could go on from it");
+  expect(said).toMatch("did not succeed: every subtask has finished, so no job could go on from it");
   await world.finished();
   world.expectExact();
 });

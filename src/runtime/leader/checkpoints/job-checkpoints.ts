@@ -51,15 +51,15 @@ export interface JobCheckpointsOptions extends SavepointsOptions {
   readonly feed: EventFeed;
   readonly timings: Timings;
   readonly troubles: TroubleWatcher;
-  /** To every worker of the generations up to the message's own. */
+  /** Sends to every worker of the generations up to the message's own. */
   readonly tell: (message: GenerationRequest) => void;
   /** How far a subtask is with a checkpoint, as its worker said last. */
   readonly progressOf: (subtask: SubtaskName, checkpointId: number) => Omit<MissingSubtask, "subtask">;
 }
 
-/** Of the last checkpoint's duration, before the one of a suspension is given up. */
+/** A suspension's checkpoint is given up after so many times the duration of the last one. */
 const LONGER_THAN_LAST = 3;
-/** Of a failed checkpoint at most so many subtasks are remembered (P10). */
+/** At most so many missing subtasks of a failed checkpoint are remembered (P10). */
 const MISSING_MAX = 8;
 /** A report tells of so many pending ones: all savepoints, and as many other checkpoints. */
 const PENDING_SHOWN_MAX = 2 * SAVEPOINTS_MAX;
@@ -86,7 +86,7 @@ export class JobCheckpoints {
     this.#savepoints = new Savepoints(options);
   }
 
-  /** Of savepoints that were begun under other leaders. */
+  /** Deletes what is left of savepoints that were begun under other leaders. */
   sweep(): void {
     void this.#savepoints.sweep();
   }
@@ -195,7 +195,7 @@ export class JobCheckpoints {
 
   declined(message: Extract<SubtaskMessage, { type: "subtask.declined" }>): void {
     const pending = this.#pending.get(message.checkpointId);
-    // Aborted already: whoever finds a cancel marker cannot know.
+    // Aborted already: a subtask that finds a cancel marker cannot know.
     if (pending === undefined) return;
     const why = reasonInWords(message.detail);
     pending.trouble ??= `${message.subtask} declined it: ${why}`;
@@ -208,7 +208,10 @@ export class JobCheckpoints {
     return "accepted";
   }
 
-  /** Of a checkpoint that was given up, and of none that was decided; never what transactions have staged (P15, P48). */
+  /**
+   * Takes objects of a checkpoint that was given up, of none that was decided; never what transactions have staged
+   * (P15, P48).
+   */
   #leftOver(
     { checkpointId, generation }: { readonly checkpointId: number; readonly generation: number },
     names: readonly string[],
@@ -303,7 +306,7 @@ export class JobCheckpoints {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
     if (pending.request.reason !== "stop" && manifest.subtasks.every(({ finished }) => finished)) {
-      const refused = "every subtask has finished, so nobody could go on from it: the job is about to end";
+      const refused = "every subtask has finished, so no job could go on from it: the job is about to end";
       pending.trouble ??= refused;
       return { type: "savepoint.refused", reason: refused };
     }
@@ -370,7 +373,7 @@ export class JobCheckpoints {
     feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
   }
 
-  /** For whoever asks why, also after a change of leader. */
+  /** Remembers why, for a user who asks, also after a change of leader. */
   #remember(checkpointId: number, pending: Pending, generation: number, reason: AbortReason): void {
     const { clock, change, requests } = this.#options;
     const { request, snapshots, startedAtMs } = pending;
@@ -398,7 +401,7 @@ export class JobCheckpoints {
     if (!this.#endsInOrder) void change({ change: "abort", aborted });
   }
 
-  /** What its client is told who waits for one that its job has not waited for. */
+  /** What a client is told that waits for a checkpoint which its job has not waited for. */
   #whyStopped(detail: string): string {
     const { host } = this.#options;
     if (host.state("job") === "running.draining") return reasonInWords("job-draining");

@@ -1,5 +1,5 @@
 /**
- * Checkpoints and savepoints that somebody asked the leader for, until their outcome was fetched.
+ * Checkpoints and savepoints that clients asked the leader for, until their outcome was fetched.
  *
  * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
  * and again by its name; a leader that does not know it (a new one) is handed it anew.
@@ -20,9 +20,9 @@ import type { Host } from "../../actor.ts";
 const REMEMBERED_MS = 60_000;
 /** So many of them are kept for longer, for a client that asks late. */
 const REMEMBERED = 100;
-/** In the place of the name that a request for a snapshot has. */
+/** Stands in the place of the name that a request for a snapshot has. */
 const CANCELATION = "";
-/** Who has not asked again for so long has given up. */
+/** A client that has not asked again for so long has given up. */
 const PATIENCE_MS = 10_000;
 
 type JobContext = Pick<RecordFacts, "settleTo">;
@@ -40,12 +40,12 @@ export interface JobRequestsOptions {
 export class JobRequests {
   readonly #options: JobRequestsOptions;
   readonly #outcomes = new Map<string, RequestOutcome>();
-  /** Of requests that are over, the oldest first: since when. */
+  /** Since when requests have been over, the oldest first. */
   readonly #endedMs = new Map<string, number>();
   readonly #followUps = new Map<string, () => void>();
   /** When those last asked that have not had their outcome. */
   readonly #askedMs = new Map<string, number>();
-  /** Of whoever asked last that the job stops. */
+  /** The request of the client that asked last that the job stops. */
   #stop = "";
 
   constructor(options: JobRequestsOptions) {
@@ -67,7 +67,7 @@ export class JobRequests {
     else this.#askedMs.set(CANCELATION, this.#options.clock.elapsedMs());
   }
 
-  /** How many are about to ask again: whoever takes the leader or its server away answers them first. */
+  /** How many clients are about to ask again: they get their answer before the leader or its server ends. */
   get unanswered(): number {
     const nowMs = this.#options.clock.elapsedMs();
     for (const [request, askedMs] of this.#askedMs)
@@ -106,14 +106,14 @@ export class JobRequests {
     return { answer: "outcome", outcome: this.#outcomes.get(request) ?? { state: "pending" } };
   }
 
-  /** Also of the leader before. */
+  /** The savepoint of a request, also one that the leader before has taken. */
   #savepointOf(request: string): RequestOutcome | undefined {
     const found = this.#options.record().savepoints.find((savepoint) => savepoint.request === request);
     if (found === undefined) return undefined;
     return { state: "completed", checkpointId: found.checkpointId, location: found.location };
   }
 
-  /** Of a savepoint with which the job was to end: that has been waited for as well. */
+  /** The outcome of a savepoint with which the job was to end: the client waits for that end as well. */
   #ending(savepoint: CompletedOutcome, { job, then }: SnapshotRequest): RequestOutcome {
     if (then === "go-on") return savepoint;
     const { status } = this.#options.record();
@@ -152,7 +152,7 @@ export class JobRequests {
       return `job ${job} is ${record.status}: there is nothing to take a ${kind} of`;
     if (kind === "savepoint" && directory === null && record.checkpointing.savepointDirectory === null)
       return (
-        `nobody says where the savepoint of job ${job} is to be kept: give a directory or nats:<bucket> with --to, or ` +
+        `no place is named for the savepoint of job ${job}: give a directory or nats:<bucket> with --to, or ` +
         "set checkpointing.savepointDirectory"
       );
     if (kind === "savepoint") {
@@ -200,7 +200,7 @@ export class JobRequests {
     return this.#settlesTo === "suspended";
   }
 
-  /** Before the record says so, too. */
+  /** What the job settles to, also before the record says so. */
   get #settlesTo(): JobRecord["settleTo"] {
     return (this.#options.host.context("job") as JobContext | undefined)?.settleTo ?? null;
   }
@@ -230,7 +230,7 @@ export class JobRequests {
     if (this.#isPending(request)) this.#end(request, { state: "failed", reason });
   }
 
-  /** Before the savepoint that the job was to stop with had begun. */
+  /** The stop has failed before its savepoint had begun. */
   failStop(failure: string): void {
     this.fail(this.#stop, `the job has failed before it (${failure}), and goes on`);
   }
@@ -255,7 +255,7 @@ export class JobRequests {
   }
 }
 
-/** Before anything is taken that could then not be kept. */
+/** Why no savepoint can be kept there; asked before one is taken. */
 function whyUnusable(root: string): string | undefined {
   try {
     parseRoot(root);

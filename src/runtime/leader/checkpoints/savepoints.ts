@@ -1,12 +1,13 @@
 /**
- * The savepoints of one job on its leader: copied to their place, and deleted again where nobody needs them.
+ * The savepoints of one job on its leader: copied to their place, and deleted again where they are not needed.
  *
  * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpoints/checkpointing.ts),
  * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
  *
  * SV1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
  *     gone. So what a leader leaves that dies meanwhile, the next one finds.
- * SV2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. Nobody was told of it.
+ * SV2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. No client was
+ *     told of it.
  * SV3  The metadata, which makes it complete, is written only after a write of the record has proved that we still lead. A
  *     leader that is cut off while it copies may go on with objects: so a location stays in the record until a sweep has
  *     found nothing there.
@@ -30,7 +31,7 @@ import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface SavepointsOptions {
   readonly storage: CheckpointStorage;
-  /** By their root. */
+  /** Opens the storage of savepoints by its root. */
   readonly openStorage: OpenStorage;
   readonly reaper: ObjectReaper;
   readonly clock: Clock;
@@ -38,7 +39,7 @@ export interface SavepointsOptions {
   /** Leadership (P9). */
   readonly signal: AbortSignal;
   readonly token: number;
-  /** As of the last settled write. */
+  /** The record as of the last settled write. */
   readonly record: () => JobRecord;
   readonly change: (change: RecordChange) => Promise<RecordAnswer>;
   /** The same of what the record never refuses. */
@@ -67,7 +68,7 @@ export class Savepoints {
     const { plan, splits } = this.#options.record();
     const { checkpointId, generation, job } = manifest;
     const location = savepointLocation(root, manifest);
-    const letGo = reaper.hold(manifest.subtasks.flatMap(neededObjects).map(({ name }) => name));
+    const release = reaper.hold(manifest.subtasks.flatMap(neededObjects).map(({ name }) => name));
     try {
       const target = await openStorage(splitLocation(location).root, "make");
       this.#mine.add(location);
@@ -91,7 +92,7 @@ export class Savepoints {
       if (this.#mine.has(location)) void this.dispose(location);
       return { refused: `it could not be written to ${location}: ${reason}` };
     } finally {
-      letGo();
+      release();
     }
   }
 
@@ -102,7 +103,7 @@ export class Savepoints {
 
   /** One that the job has claimed and does not need any more, could not stop with, or could not write. */
   async dispose(location: string): Promise<void> {
-    await this.#byTheWay(location, async (storage) => {
+    await this.#bestEffort(location, async (storage) => {
       await disposeSavepoint(location, storage);
       await this.#forget(location);
     });
@@ -113,7 +114,7 @@ export class Savepoints {
   async sweep(): Promise<void> {
     for (const location of this.#options.record().begunSavepoints)
       if (!this.#mine.has(location))
-        await this.#byTheWay(location, (storage) => this.#sweepOne(location, storage));
+        await this.#bestEffort(location, (storage) => this.#sweepOne(location, storage));
   }
 
   async #sweepOne(location: string, storage: CheckpointStorage): Promise<void> {
@@ -121,7 +122,7 @@ export class Savepoints {
     if (await isCompleteSavepoint(location, storage))
       logger.warn(
         { location },
-        "a savepoint stays that was complete when its leader was lost; nobody was told of it",
+        "a savepoint stays that was complete when its leader was lost; no client was told of it",
       );
     else if ((await disposeSavepoint(location, storage)) > 0) return;
     await this.#forget(location);
@@ -137,14 +138,14 @@ export class Savepoints {
       throw new DisconnectedError("another coordinator leads now");
   }
 
-  async #byTheWay(location: string, work: (storage: CheckpointStorage) => Promise<void>): Promise<void> {
+  async #bestEffort(location: string, work: (storage: CheckpointStorage) => Promise<void>): Promise<void> {
     const { openStorage, signal, logger } = this.#options;
     try {
       signal.throwIfAborted();
       await work(await openStorage(splitLocation(location).root, "find"));
     } catch (error) {
       if (!signal.aborted)
-        logger.warn({ location, error: describeError(error) }, "a savepoint that nobody needs stays");
+        logger.warn({ location, error: describeError(error) }, "a savepoint that is not needed stays");
     }
   }
 }

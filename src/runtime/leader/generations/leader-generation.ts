@@ -41,7 +41,7 @@ export class LeaderGeneration {
   readonly #options: LeaderGenerationOptions;
   readonly #over = newLife();
   readonly #wire: Subscription;
-  /** Per worker: its last trigger has been answered (LG2). */
+  /** For each worker: resolves when its last trigger has been answered (LG2). */
   readonly #triggered = new Map<string, Promise<unknown>>();
 
   constructor(options: LeaderGenerationOptions) {
@@ -104,7 +104,7 @@ export class LeaderGeneration {
     return answer.reason ?? `worker ${worker} refused the deployment`;
   }
 
-  /** To every worker, until each has answered or the generation is over (LG1). */
+  /** Sends to every worker, until each has answered or the generation is over (LG1). */
   tell(message: GenerationRequest): void {
     const { link, subjects, job, id } = this.#options;
     for (const worker of this.workers()) {

@@ -61,7 +61,7 @@ export class RegionGenerations {
     return "unknown";
   }
 
-  /** Where the subtasks run that do. */
+  /** The worker of each subtask that runs. */
   placement(): { readonly [subtask: SubtaskName]: string } {
     return Object.assign({}, ...this.#live().map(({ placement }) => placement));
   }
@@ -118,7 +118,7 @@ export class RegionGenerations {
     for (const one of this.#live(generations)) one.tell(eventOf(event, { generation: one.id }));
   }
 
-  /** To all that were there when the message's generation was the newest: whoever was raised later took no part. */
+  /** Sends to all that were there when the message's generation was the newest: a later one took no part. */
   tell(message: GenerationRequest): void {
     for (const one of this.#live())
       if (one.id <= message.generation) one.tell({ ...message, generation: one.id });

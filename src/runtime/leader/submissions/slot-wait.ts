@@ -6,7 +6,7 @@ import type { WorkerRegistry } from "../generations/worker-registry.ts";
 
 export type Placement = { [subtask: SubtaskName]: string };
 
-/** Since a worker came or went: on a busy machine a process needs several seconds until it offers itself. */
+/** The time since a worker came or went: on a busy machine a process needs several seconds until it offers itself. */
 const VISIBLE_AFTER_MS = 15_000;
 
 export class SlotWait {
@@ -48,7 +48,7 @@ export class SlotWait {
     onOffered(placement);
   }
 
-  /** In words. */
+  /** What is needed, in words. */
   get needed(): string {
     const needed = Math.max(...this.#vertices().map((vertex) => vertex.parallelism));
     return `${needed} slots; the workers offer ${this.#workers.slots}`;

@@ -30,7 +30,7 @@ export interface BarriersOptions {
   /** undefined: a source, whose triggers are its barriers. */
   readonly input: GateInput | undefined;
   readonly channels: readonly ChannelId[];
-  /** Where a loop begins: the last ones of the gate's channels. */
+  /** The feedback channels of a loop that begins here: the last ones of the gate's channels. */
   readonly feedback?: FeedbackChannels | undefined;
   readonly atBorder: (run: () => void) => void;
   /** Everything in front of the barriers is there. */

@@ -9,7 +9,7 @@ import type { RoundFrame } from "../../../dataflow/channel/frame.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { Host } from "../../actor.ts";
 
-/** Where in a loop a subtask is. */
+/** The place of a subtask in a loop. */
 export interface LoopPlace {
   /** The loop begins here. */
   readonly head: boolean;
@@ -25,7 +25,7 @@ export class LoopRounds {
   readonly #host: Host;
   readonly #place: LoopPlace;
   readonly #openOutside: Set<number>;
-  /** From a channel that leads back, since the last round. */
+  /** Whether a record was taken from a channel that leads back, since the last round. */
   #taken = false;
 
   /** @param ended the subtask was restored as finished: its loop has no rounds any more */

@@ -46,7 +46,7 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly feedback: FeedbackChannels | undefined;
   /** The generation ends: whatever is still repeated stops. */
   readonly signal: AbortSignal;
-  /** To the generation's leader, until it is answered or the generation ends. */
+  /** Sends to the generation's leader, until it answers or the generation ends. */
   readonly send: (message: SubtaskMessage) => void;
 }
 
