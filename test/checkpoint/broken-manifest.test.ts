@@ -14,10 +14,7 @@ beforeEach(() => {
 afterEach(() => world.close());
 
 test("it is named with the field that is wrong, and with its own manifest back the job goes on", async () => {
-  world.fill(2000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(2000);
   await world.allCommitted();
   await world.client().suspend("words");
   await world.ends("suspended");

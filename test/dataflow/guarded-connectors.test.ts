@@ -352,10 +352,7 @@ describe("in a job", () => {
           .sink("counts", memorySink(target));
       },
     });
-    world.fill(4);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(4);
     const report = await world.comesTo("a failure", ({ failures: told }) => told.length > 0);
     return report.failures[0]!.reason;
   }

@@ -12,7 +12,8 @@ import { graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts"
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, planOf } from "../../src/job/plan.ts";
 import { valueState } from "../../src/state/descriptor.ts";
-import { type Count, MemoryWorld } from "../support/memory-world.ts";
+import type { Count } from "../support/graphs/word-count.ts";
+import { MemoryWorld } from "../support/memory-world.ts";
 
 interface Seen {
   opened: number;
@@ -157,8 +158,7 @@ describe("on the whole engine", () => {
     const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
     await world.submit();
     await world.checkpoints(2);
-    world.cutOff(first);
-    await world.startWorker();
+    await world.replace(first);
     const report = await world.finished();
     expect(report.restarts).toBeGreaterThan(0);
     const all = perWord(words.flat());
@@ -188,13 +188,9 @@ describe("on the whole engine", () => {
           .map("one", (word): Count => ({ word, count: 1 }))
           .sink("out", memorySink(target));
       world = new MemoryWorld({ build, recordsPerCheckpoint: 2000, checkpointing: { unaligned } });
-      world.fill(10_000);
-      world.startCoordinator();
-      const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
-      await world.submit();
+      const first = await world.begins(10_000);
       await world.checkpoints(2);
-      world.cutOff(first);
-      await world.startWorker();
+      await world.replace(first);
       await world.finished();
       const written = world.logs.flatMap((log) => Array.from({ length: log.length }, (_, i) => log.at(i)!));
       const expected = perWord([...written, ...written]);

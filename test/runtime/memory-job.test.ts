@@ -4,7 +4,8 @@ import { memorySink } from "../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../src/connectors/memory-source.ts";
 import { type, valueState } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
-import { type Count, MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
+import type { Count } from "../support/graphs/word-count.ts";
+import { MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
 import { patientSignal } from "../support/suite/patience.ts";
 
 /** The same counts over every kind of operator and edge: two sources in a union, a rebalance, a reduce. */
@@ -35,10 +36,7 @@ describe("a job over the memory twins", () => {
 
   test("processes bounded input exactly once and ends by itself", async () => {
     world = new MemoryWorld();
-    world.fill(20_000);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(20_000);
     await world.finished();
     world.expectExact();
   });
@@ -60,26 +58,18 @@ describe("a job over the memory twins", () => {
 
   test("does so over a union, a rebalance and a reduce, with a worker lost on the way", async () => {
     world = new MemoryWorld({ ...PACE, build: countWordsTheLongWay });
-    world.fill(40_000);
-    world.startCoordinator();
-    const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    const first = await world.begins(40_000);
     await world.checkpoints(2);
-    world.cutOff(first);
-    await world.startWorker();
+    await world.replace(first);
     await world.finished();
     world.expectExact();
   });
 
   test("recovers from a worker that is cut off and goes on as a zombie", async () => {
     world = new MemoryWorld(PACE);
-    world.fill(40_000);
-    world.startCoordinator();
-    const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    const first = await world.begins(40_000);
     await world.checkpoints(2);
-    world.cutOff(first);
-    await world.startWorker();
+    await world.replace(first);
     const report = await world.finished();
     expect(report.generation).toBeGreaterThan(1);
     world.expectExact();
@@ -105,10 +95,7 @@ describe("a job over the memory twins", () => {
           .sink(`write-${name}`, memorySink(target));
     };
     world = new MemoryWorld({ build: unconnected });
-    world.fill(40_000);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(40_000);
     const report = await world.finished();
     // It stays to be seen, although checkpoints have completed since.
     expect(report.failures).toEqual([
@@ -144,17 +131,13 @@ describe("a job over the memory twins", () => {
       world
         .client()
         .snapshot(snapshotRequest({ request: kind, kind, directory: "/savepoints" }), patientSignal());
-    world.fill(2000);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(2000);
     await reads(2000);
     await takes("checkpoint");
     world.fill(1000);
     await reads(3000);
     await takes("savepoint");
-    world.cutOff(world.firstWorker);
-    await world.startWorker();
+    await world.replace(world.firstWorker);
     // Again, by the next generation.
     await reads(1000);
     await world.allCommitted();
@@ -178,10 +161,7 @@ describe("a job over the memory twins", () => {
     world = new MemoryWorld({
       drop: (subject) => subject.includes(".channel.") && ++frames % 97 === 0 && frames < 400,
     });
-    world.fill(400_000);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(400_000);
     const report = await world.finished();
     expect(report.generation).toBeGreaterThan(1);
     world.expectExact();
@@ -190,10 +170,7 @@ describe("a job over the memory twins", () => {
   test("lost control messages are repeated", async () => {
     let messages = 0;
     world = new MemoryWorld({ drop: (subject) => !subject.includes(".channel") && ++messages % 7 === 0 });
-    world.fill(20_000);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(20_000);
     await world.finished();
     world.expectExact();
   });

@@ -19,7 +19,7 @@ import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { DisconnectedError } from "../../src/errors.ts";
 import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
-import { defineJob, type, valueState } from "../../src/index.ts";
+import { defineJob } from "../../src/index.ts";
 import type { JobBuilder } from "../../src/job/builder.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
@@ -32,15 +32,11 @@ import { readRecord } from "../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { throttled } from "./graphs/throttled-source.ts";
+import { type Count, wordCount } from "./graphs/word-count.ts";
 import { latch } from "./latch.ts";
 import { WAIT_BOUND_MS } from "./suite/patience.ts";
 import { shortTimings } from "./suite/timings.ts";
 import { GiveUpError, until } from "./until.ts";
-
-export interface Count {
-  readonly word: string;
-  readonly count: number;
-}
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const WORDS = 500;
@@ -224,6 +220,25 @@ export class MemoryWorld {
     return worker;
   }
 
+  /**
+   * A coordinator, two workers and the job, with so many records to read.
+   *
+   * @returns the first worker
+   */
+  async begins(records: number): Promise<Worker> {
+    this.fill(records);
+    this.startCoordinator();
+    const [first] = await Promise.all([this.startWorker(), this.startWorker()]);
+    await this.submit();
+    return first;
+  }
+
+  /** The worker is cut off for ever, and another one takes its place. */
+  async replace(worker: Worker): Promise<void> {
+    this.cutOff(worker);
+    await this.startWorker();
+  }
+
   /** It does not end in order: it is cut off for ever, and goes on by itself like a zombie. */
   cutOff(what: Worker | Coordinator): void {
     (this.#workers.get(what as Worker) ?? this.#coordinators.get(what as Coordinator))?.disconnect();
@@ -365,18 +380,7 @@ export class MemoryWorld {
 
 export function countWords(builder: JobBuilder, world: MemoryWorld): void {
   const { logs, target, bounded } = world;
-  builder
-    .source("log", world.paced(memorySource(logs, bounded ? { until: "end" } : {})))
-    .keyBy((word) => word)
-    .process("count", {
-      state: { count: valueState(0) },
-      output: type<Count>(),
-      onRecord(word, { state, emit }) {
-        state.count.set(state.count.get() + 1);
-        emit({ word, count: state.count.get() });
-      },
-    })
-    .sink("counts", memorySink(target));
+  wordCount(builder, world.paced(memorySource(logs, bounded ? { until: "end" } : {})), memorySink(target));
 }
 
 /** Each call of `method` waits for `before`. */

@@ -27,6 +27,21 @@ async function workers(): Promise<void> {
   await world.startWorker();
 }
 
+/** A run's own coordinator leads the job, and it runs. */
+async function runs(): Promise<Coordinator> {
+  const own = world.startCoordinator(OWN);
+  await world.submit(null, OWN.session);
+  await workers();
+  await world.runs();
+  return own;
+}
+
+/** The next leader goes on from there. */
+async function suspends(): Promise<void> {
+  await world.client().suspend("words");
+  await world.ends("suspended");
+}
+
 test("the job of a run is led by its own coordinator, and one of the cluster leaves it alone", async () => {
   const cluster = world.startCoordinator();
   await leads(cluster);
@@ -50,10 +65,7 @@ test("the job of a run is led by its own coordinator, and one of the cluster lea
 });
 
 test("a second run of the same job is refused by name; the first goes on", async () => {
-  world.startCoordinator(OWN);
-  await world.submit(null, OWN.session);
-  await workers();
-  await world.runs();
+  await runs();
   world.startCoordinator(OTHER);
   await expect(world.submit(null, OTHER.session)).rejects.toThrow(
     /^job words is running already, by the "tidemark run" of process p1: watch it with "tidemark status words"/,
@@ -77,12 +89,8 @@ test("a run is refused a job that the cluster leads, and told what to do", async
 
 test("what a run has suspended is resumed by submit, and what the cluster has suspended by run", async () => {
   const cluster = world.startCoordinator();
-  const own = world.startCoordinator(OWN);
-  await world.submit(null, OWN.session);
-  await workers();
-  await world.runs();
-  await world.client().suspend("words");
-  await world.ends("suspended");
+  const own = await runs();
+  await suspends();
   await own.stop();
   const suspended = await world.record();
 
@@ -91,8 +99,7 @@ test("what a run has suspended is resumed by submit, and what the cluster has su
   const resumed = await world.record();
   expect(resumed).toMatchObject({ scope: "cluster", incarnation: suspended.incarnation });
   expect(resumed.token).toBeGreaterThan(suspended.token);
-  await world.client().suspend("words");
-  await world.ends("suspended");
+  await suspends();
 
   const again = world.startCoordinator(OTHER);
   await world.submit(null, OTHER.session);
@@ -104,12 +111,8 @@ test("what a run has suspended is resumed by submit, and what the cluster has su
 });
 
 test("a run goes on though its coordinator is still claiming what it found when the job is handed in", async () => {
-  const own = world.startCoordinator(OWN);
-  await world.submit(null, OWN.session);
-  await workers();
-  await world.runs();
-  await world.client().suspend("words");
-  await world.ends("suspended");
+  const own = await runs();
+  await suspends();
   await own.stop();
 
   const submission = latch();
@@ -131,10 +134,7 @@ test("a run goes on though its coordinator is still claiming what it found when 
 test("the job of a run that was killed is told apart, and resumed by submit", async () => {
   const cluster = world.startCoordinator();
   await leads(cluster);
-  const own = world.startCoordinator(OWN);
-  await world.submit(null, OWN.session);
-  await workers();
-  await world.runs();
+  const own = await runs();
   await world.allCommitted();
   world.cutOff(own);
   world.cutOff(world.firstWorker);

@@ -28,10 +28,7 @@ async function started(options: WorldOptions = {}, prepare: () => void = () => {
     most = Math.max(most, begunSavepoints.length);
   };
   prepare();
-  world.fill(20_000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(20_000);
   if (world.bounded) return;
   await world.runs();
 }
@@ -144,8 +141,7 @@ describe("savepoints that wait for their turn when", () => {
     const outcomes = askMany();
     await heard();
     await copying();
-    world.cutOff(world.firstWorker);
-    await world.startWorker();
+    await world.replace(world.firstWorker);
     await world.comesTo("the next generation runs", ({ generation }) => generation > 1);
     go();
     expect(await count(outcomes, /^complete$/)).toBe(CLIENTS);

@@ -19,10 +19,7 @@ afterEach(() => world.close());
 /** Two workers, one leader, no checkpoint but those that are asked for, unbounded input of which everything so far may be processed. */
 async function started(options: WorldOptions = {}): Promise<void> {
   world = new MemoryWorld({ interval: "1 h", bounded: false, ...options });
-  world.fill(20_000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(20_000);
   await world.runs();
 }
 
@@ -129,8 +126,7 @@ describe("a stop", () => {
     first.catch(() => {});
     await copying.reached;
     const { generation } = await world.record();
-    world.cutOff(world.firstWorker);
-    await world.startWorker();
+    await world.replace(world.firstWorker);
     await world.comesTo("the next generation runs", (now) => now.generation > generation);
     await world.runs();
     go();
@@ -237,8 +233,7 @@ describe("a savepoint", () => {
       const added = (await namesOf()).filter((name) => name.startsWith(splitLocation(begun).name));
       expect(added.length).toBeGreaterThan(0);
       expect(added.some((name) => name.includes("metadata"))).toBe(false);
-      world.cutOff(world.firstWorker);
-      await world.startWorker();
+      await world.replace(world.firstWorker);
       await world.comesTo("the next generation runs", (now) => now.generation > generation);
       await isGone(begun);
     });
@@ -350,8 +345,7 @@ test("a restored job reads a split that has come to its source since, from its b
   for (let i = 0; i < 5000; i++) added.append(`w${i % 50}`);
   world.logs.push(added);
   await goesOn(location);
-  world.cutOff(world.firstWorker);
-  await world.startWorker();
+  await world.replace(world.firstWorker);
   world.fill(1000);
   for (let i = 0; i < 1000; i++) added.append(`w${i % 50}`);
   await world.allCommitted();

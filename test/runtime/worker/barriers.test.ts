@@ -6,7 +6,8 @@ import { memorySource } from "../../../src/connectors/memory-source.ts";
 import { type } from "../../../src/index.ts";
 import type { JobBuilder } from "../../../src/job/builder.ts";
 import { valueState } from "../../../src/state/descriptor.ts";
-import { type Count, MemoryWorld } from "../../support/memory-world.ts";
+import type { Count } from "../../support/graphs/word-count.ts";
+import { MemoryWorld } from "../../support/memory-world.ts";
 
 const SLOW_MS = 0.02;
 const RECORDS = 40_000;
@@ -54,13 +55,9 @@ describe("barriers on the engine", () => {
 
   async function runWithALoss(checkpointing: Partial<CheckpointingConfig>): Promise<void> {
     world = new MemoryWorld({ build: countSlowly, checkpointing });
-    world.fill(RECORDS);
-    world.startCoordinator();
-    const [first] = await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    const first = await world.begins(RECORDS);
     await world.checkpoints(1);
-    world.cutOff(first);
-    await world.startWorker();
+    await world.replace(first);
     const report = await world.finished();
     expect(report.generation).toBeGreaterThan(1);
   }
@@ -104,10 +101,7 @@ describe("barriers on the engine", () => {
       if (!before.has(checkpointId)) before.set(checkpointId, counted);
       most = Math.max(most, counted - before.get(checkpointId)!);
     };
-    world.fill(RECORDS / 2);
-    world.startCoordinator();
-    await Promise.all([world.startWorker(), world.startWorker()]);
-    await world.submit();
+    await world.begins(RECORDS / 2);
     await world.finished();
     world.expectExact();
     await world.close();

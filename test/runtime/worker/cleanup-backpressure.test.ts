@@ -10,10 +10,7 @@ const triggered = () => world.events.filter(({ effects }) => effects.includes("s
 
 test("while deletions hang none begins, and why is said; when they are through checkpoints go on", async () => {
   world = new MemoryWorld({ interval: "20 ms", bounded: false });
-  world.fill(2000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(2000);
   await world.runs();
   await world.comesTo("checkpoints complete", ({ checkpoints }) => checkpoints.completed > 2);
 

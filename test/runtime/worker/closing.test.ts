@@ -2,8 +2,9 @@
 import { afterEach, expect, test } from "vitest";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";
+import type { Count } from "../../support/graphs/word-count.ts";
 import { latch } from "../../support/latch.ts";
-import { type Count, MemoryWorld } from "../../support/memory-world.ts";
+import { MemoryWorld } from "../../support/memory-world.ts";
 import { until } from "../../support/until.ts";
 
 let world: MemoryWorld;

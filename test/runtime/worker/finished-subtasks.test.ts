@@ -4,7 +4,8 @@ import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../../src/control/messages.ts";
 import type { Source } from "../../../src/dataflow/source.ts";
-import { type Count, MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
+import type { Count } from "../../support/graphs/word-count.ts";
+import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
 
 /** Gives nothing out before it is opened. */
@@ -60,10 +61,7 @@ async function started(afterTasksFinish: boolean): Promise<void> {
         .sink("counts", memorySink(target));
     },
   });
-  world.fill(2000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(2000);
 }
 
 const takes = (some: Partial<SnapshotRequest> = {}) =>

@@ -7,7 +7,8 @@ import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { JobBuilder, KeyedStream, Stream } from "../../../src/job/builder.ts";
 import { type Key, valueState } from "../../../src/state/descriptor.ts";
 import { collatz, stepsOf } from "../../support/graphs/collatz.ts";
-import { type Count, MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/memory-world.ts";
+import type { Count } from "../../support/graphs/word-count.ts";
+import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
 import { until } from "../../support/until.ts";
 
@@ -203,8 +204,7 @@ describe("a loop on the engine", () => {
       fill(FILLED);
       await world.checkpoints(over().length + 2);
       const { generation } = await world.record();
-      world.cutOff(world.lastWorker);
-      await world.startWorker();
+      await world.replace(world.lastWorker);
       await world.comesTo("the next generation runs", (report) => report.generation > generation);
       await world.runs();
       held = false;
@@ -267,8 +267,7 @@ describe("a loop on the engine", () => {
       subtasks.some(({ subtask, state }) => subtask.startsWith("log/") && state.includes("input.ended")),
     );
     await world.checkpoints(over().length + 1);
-    world.cutOff(world.firstWorker);
-    await world.startWorker();
+    await world.replace(world.firstWorker);
     await world.comesTo("the next generation runs", (report) => report.generation > generation);
     held = false;
     await world.finished();

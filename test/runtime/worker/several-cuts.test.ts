@@ -3,17 +3,10 @@ import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { JobReport, SnapshotRequest } from "../../../src/control/messages.ts";
-import { type } from "../../../src/index.ts";
 import type { JobBuilder } from "../../../src/job/builder.ts";
-import { valueState } from "../../../src/state/descriptor.ts";
+import { wordCountWithBallast } from "../../support/graphs/word-count.ts";
 import { latch } from "../../support/latch.ts";
-import {
-  type Count,
-  countWords,
-  MemoryWorld,
-  snapshotRequest,
-  type WorldOptions,
-} from "../../support/memory-world.ts";
+import { countWords, MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
 
 const NEVER_MS = 3_600_000;
@@ -22,19 +15,12 @@ const BALLAST = "x".repeat(40_000);
 
 /** The usual job, except that each key has much state: more than may wait for the storage. */
 function countWithBallast(builder: JobBuilder, { logs, target, bounded }: MemoryWorld): void {
-  builder
-    .source("log", memorySource(logs, bounded ? { until: "end" } : {}))
-    .keyBy((word) => word)
-    .process("count", {
-      state: { count: valueState(0), ballast: valueState("") },
-      output: type<Count>(),
-      onRecord(word, { state, emit }) {
-        state.count.set(state.count.get() + 1);
-        state.ballast.set(BALLAST);
-        emit({ word, count: state.count.get() });
-      },
-    })
-    .sink("counts", memorySink(target));
+  wordCountWithBallast(
+    builder,
+    memorySource(logs, bounded ? { until: "end" } : {}),
+    memorySink(target),
+    BALLAST,
+  );
 }
 
 let world: MemoryWorld;
@@ -43,10 +29,7 @@ afterEach(() => world.close());
 
 async function started(options: WorldOptions): Promise<void> {
   world = new MemoryWorld({ build: countWithBallast, ...options });
-  world.fill(4000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(4000);
   await world.runs();
 }
 
@@ -115,8 +98,7 @@ describe("several checkpoints at a time, storage that is slow", () => {
     });
     expect(together).toBe(maxConcurrent);
     await nothingDeclined();
-    world.cutOff(world.firstWorker);
-    await world.startWorker();
+    await world.replace(world.firstWorker);
     world.fill(1000);
     await world.comesTo("it has restarted", ({ generation }) => generation > 1);
     await world.allCommitted();

@@ -4,16 +4,10 @@ import { objectsOf } from "../../../../src/checkpoint/reachability.ts";
 import { memorySink } from "../../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../../src/connectors/memory-source.ts";
 import { StorageRefusedError } from "../../../../src/errors.ts";
-import { type } from "../../../../src/index.ts";
 import type { JobBuilder } from "../../../../src/job/builder.ts";
 import { readManifest } from "../../../../src/runtime/manifest.ts";
-import { valueState } from "../../../../src/state/descriptor.ts";
-import {
-  type Count,
-  MemoryWorld,
-  snapshotRequest,
-  type WorldOptions,
-} from "../../../support/memory-world.ts";
+import { wordCountWithBallast } from "../../../support/graphs/word-count.ts";
+import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../../support/memory-world.ts";
 import { patientSignal } from "../../../support/suite/patience.ts";
 import { until } from "../../../support/until.ts";
 
@@ -22,19 +16,7 @@ const BALLAST = "x".repeat(100_000);
 const KEYS = 500;
 
 function countWithBallast(builder: JobBuilder, { logs, target }: MemoryWorld): void {
-  builder
-    .source("log", memorySource(logs))
-    .keyBy((word) => word)
-    .process("count", {
-      state: { count: valueState(0), ballast: valueState("") },
-      output: type<Count>(),
-      onRecord(word, { state, emit }) {
-        state.count.set(state.count.get() + 1);
-        state.ballast.set(BALLAST);
-        emit({ word, count: state.count.get() });
-      },
-    })
-    .sink("counts", memorySink(target));
+  wordCountWithBallast(builder, memorySource(logs), memorySink(target), BALLAST);
 }
 
 let world: MemoryWorld;
@@ -44,10 +26,7 @@ afterEach(() => world.close());
 async function started(options: WorldOptions): Promise<void> {
   const checkpointing = { timeoutMs: 2000, tolerableFailures: null, ...options.checkpointing };
   world = new MemoryWorld({ interval: "1 h", bounded: false, ...options, checkpointing });
-  world.fill(2000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(2000);
   await world.runs();
 }
 

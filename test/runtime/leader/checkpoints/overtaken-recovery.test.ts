@@ -10,10 +10,7 @@ afterEach(() => world.close());
 
 test("a job recovers from the newer one", async () => {
   world = new MemoryWorld({ bounded: false, interval: "1 h" });
-  world.fill(1000);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(1000);
   await world.runs();
   const client = world.client();
   const first = await client.snapshot(snapshotRequest({ request: "first", kind: "checkpoint" }));

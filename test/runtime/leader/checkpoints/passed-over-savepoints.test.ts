@@ -7,13 +7,9 @@ import { memorySink } from "../../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../../src/connectors/memory-source.ts";
 import type { RestoreRequest } from "../../../../src/control/messages.ts";
 import type { Sink } from "../../../../src/dataflow/sink.ts";
-import { fileSink, type, valueState } from "../../../../src/index.ts";
-import {
-  type Count,
-  MemoryWorld,
-  snapshotRequest,
-  type WorldOptions,
-} from "../../../support/memory-world.ts";
+import { fileSink } from "../../../../src/index.ts";
+import { type Count, wordCount } from "../../../support/graphs/word-count.ts";
+import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../../support/memory-world.ts";
 import { patientSignal } from "../../../support/suite/patience.ts";
 import { allRead, readUpTo, Tide } from "../../../support/tide.ts";
 import { until } from "../../../support/until.ts";
@@ -30,25 +26,11 @@ async function started(options: WorldOptions = {}, sink?: Sink<Count>): Promise<
     ...{ interval: "1 h", bounded: false },
     build: (builder, { logs, target }) => {
       tides = logs.map((log) => new Tide(log));
-      builder
-        .source("log", memorySource(tides))
-        .keyBy((word) => word)
-        .process("count", {
-          state: { count: valueState(0) },
-          output: type<Count>(),
-          onRecord(word, { state, emit }) {
-            state.count.set(state.count.get() + 1);
-            emit({ word, count: state.count.get() });
-          },
-        })
-        .sink("counts", sink ?? memorySink(target));
+      wordCount(builder, memorySource(tides), sink ?? memorySink(target));
     },
     ...options,
   });
-  world.fill(RECORDS);
-  world.startCoordinator();
-  await Promise.all([world.startWorker(), world.startWorker()]);
-  await world.submit();
+  await world.begins(RECORDS);
   await world.runs();
 }
 
@@ -64,8 +46,7 @@ const ask = (kind: "savepoint" | "checkpoint") =>
 async function losesWorker(level: number): Promise<void> {
   const { generation } = await world.record();
   for (const tide of tides) tide.turn(level);
-  world.cutOff(world.firstWorker);
-  await world.startWorker();
+  await world.replace(world.firstWorker);
   await world.comesTo(
     "it runs again",
     (now) => now.generation > generation && now.phase === "running.processing",
