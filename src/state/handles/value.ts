@@ -27,16 +27,23 @@ export class ValueHandle<T> implements ValueState<T> {
 
   get(): T {
     const value = this.table.read();
-    if (value !== ABSENT) return value as T;
-    return this.initialIsCopied ? structuredClone(this.initial) : this.initial;
+    return value === ABSENT ? this.initialValue() : (value as T);
   }
 
   set(value: T): void {
-    if (this.checks && !freezePlain(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
+    if (this.checks) this.refuseUnlessPlain(value);
     this.table.write(value);
   }
 
   clear(): void {
     this.table.remove();
+  }
+
+  private initialValue(): T {
+    return this.initialIsCopied ? structuredClone(this.initial) : this.initial;
+  }
+
+  private refuseUnlessPlain(value: T): void {
+    if (!freezePlain(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
   }
 }

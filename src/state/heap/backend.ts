@@ -14,7 +14,7 @@ import type {
 } from "../contract.ts";
 import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
-import { hashOf, keyGroupOfHash } from "../key-groups.ts";
+import { hashOf, hashOfInteger, keyGroupOfHash } from "../key-groups.ts";
 import { isInteger } from "./rows.ts";
 import { HeapTable } from "./table.ts";
 
@@ -49,13 +49,13 @@ export class HeapBackend implements KeyedBackend {
   }
 
   setCurrentKey(key: Key): void {
-    const hash = hashOf(key) | 0;
-    const { groupMask } = this;
+    const whole = isInteger(key);
+    const hash = whole ? hashOfInteger(key | 0) : hashOf(key) | 0;
+    const { groupMask, tables } = this;
     const keyGroup = groupMask < 0 ? keyGroupOfHash(hash >>> 0, this.maxParallelism) : hash & groupMask;
     const group = keyGroup - this.firstGroup;
     if (group < 0 || group >= this.groupCount) this.refuseForeign(key);
-    const { tables } = this;
-    const rowHash = isInteger(key) ? key | 0 : hash;
+    const rowHash = whole ? key | 0 : hash;
     for (let i = 0; i < tables.length; i++) tables[i]!.select(key, rowHash, group);
   }
 

@@ -6,7 +6,8 @@
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
-import type { Layout } from "./layout.ts";
+import { FITS, FITS_WITH_OBJECTS, type Fit, MISFIT, type Numbers } from "../shape-code.ts";
+import { isSuspect, type Layout } from "./layout.ts";
 
 /** A block is what is copied when a row changes while a cut is open: about 30 KB, some 5 µs. */
 export const ROWS_SHIFT = 10;
@@ -15,7 +16,7 @@ export const ROWS_MASK = ROWS_MAX - 1;
 const ROWS_FIRST = 4;
 
 /** Says in `misfits` that the row lies in the columns. */
-const FITS: unique symbol = Symbol("fits");
+const FITTING: unique symbol = Symbol("fitting");
 
 export class Block {
   /** Among the blocks of its key group. */
@@ -30,7 +31,7 @@ export class Block {
   /** undefined: all rows are of the fixed namespace. */
   namespaces: Namespace[] | undefined = undefined;
   /** Row by row, so that a row is in one cache line. */
-  numbers: Float64Array;
+  numbers: Numbers;
   others: unknown[] = [];
   /** Values that do not fit the layout, at their row; undefined: there is none. */
   misfits: unknown[] | undefined = undefined;
@@ -41,20 +42,15 @@ export class Block {
     this.index = index;
     this.layout = layout;
     this.cut = cut;
-    this.numbers = new Float64Array(0);
+    this.numbers = layout.numbersFor(0);
     this.grow();
   }
 
   /** Twice as many rows. */
   grow(): void {
     const capacity = this.capacity === 0 ? ROWS_FIRST : this.capacity * 2;
-    const { numbersWidth } = this.layout;
     this.capacity = capacity;
-    if (numbersWidth > 0) {
-      const numbers = new Float64Array(capacity * numbersWidth);
-      numbers.set(this.numbers);
-      this.numbers = numbers;
-    }
+    this.moveNumbers();
     if (this.suspects !== undefined) {
       const suspects = new Uint8Array(capacity);
       suspects.set(this.suspects);
@@ -64,17 +60,15 @@ export class Block {
 
   read(at: number): unknown {
     const { misfits } = this;
-    if (misfits !== undefined) {
-      const value = misfits[at];
-      if (value !== FITS) return value;
-    }
-    return this.layout.read(this, at);
+    if (misfits !== undefined && misfits[at] !== FITTING) return misfits[at];
+    return this.layout.make(this.numbers, this.others, at);
   }
 
+  /** `trusted`: it is not searched for what it hides (LY2 of layout.ts). */
   write(at: number, value: unknown, trusted: boolean): void {
-    if (this.layout.write(this, at, value, trusted)) {
-      if (this.misfits !== undefined) this.misfits[at] = FITS;
-    } else this.putMisfit(at, value);
+    const { layout } = this;
+    const fit = trusted || layout.isOpen(value) ? layout.take(this.numbers, this.others, at, value) : MISFIT;
+    if (fit !== FITS || this.misfits !== undefined) this.settle(at, value, fit);
   }
 
   /** Lets go of what the last row holds. */
@@ -95,7 +89,7 @@ export class Block {
   /** Do all of the rows lie in the columns? */
   fits(from: number, to: number): boolean {
     const { misfits } = this;
-    if (misfits !== undefined) for (let i = from; i < to; i++) if (misfits[i] !== FITS) return false;
+    if (misfits !== undefined) for (let i = from; i < to; i++) if (misfits[i] !== FITTING) return false;
     return true;
   }
 
@@ -104,7 +98,7 @@ export class Block {
     const { misfits } = this;
     if (misfits === undefined) return false;
     let count = 0;
-    for (let i = 0; i < rows; i++) if (misfits[i] !== FITS) count++;
+    for (let i = 0; i < rows; i++) if (misfits[i] !== FITTING) count++;
     return count * 2 > rows;
   }
 
@@ -120,12 +114,42 @@ export class Block {
     return copy;
   }
 
+  private settle(at: number, value: unknown, fit: Fit): void {
+    if (fit === MISFIT) {
+      if (this.fitsWider(value)) this.write(at, value, true);
+      else this.putMisfit(at, value);
+      return;
+    }
+    if (this.misfits !== undefined) this.misfits[at] = FITTING;
+    if (fit === FITS_WITH_OBJECTS) this.suspect(at);
+  }
+
+  /** Makes the block wider, if that lets the value fit. */
+  private fitsWider(value: unknown): boolean {
+    const { wider } = this.layout;
+    if (wider === undefined || !wider.isOpen(value)) return false;
+    // Written to a row of its own: this one must not have half of it.
+    const fit = wider.take(wider.numbersFor(1), new Array(wider.othersWidth), 0, value);
+    if (fit === MISFIT) return false;
+    this.layout = wider;
+    this.moveNumbers();
+    return true;
+  }
+
+  /** Into an array for as many rows as there is room for, and of the layout's type. */
+  private moveNumbers(): void {
+    if (this.layout.numbersWidth === 0) return;
+    const numbers = this.layout.numbersFor(this.capacity);
+    numbers.set(this.numbers);
+    this.numbers = numbers;
+  }
+
   private putMisfit(at: number, value: unknown): void {
-    if (this.misfits === undefined) this.misfits = new Array(this.keys.length).fill(FITS);
+    if (this.misfits === undefined) this.misfits = new Array(this.keys.length).fill(FITTING);
     this.misfits[at] = value;
     // What the columns hold there now has no meaning, and must not be kept alive.
     const { othersWidth } = this.layout;
     for (let i = at * othersWidth; i < (at + 1) * othersWidth; i++) this.others[i] = undefined;
-    if ((typeof value === "object" && value !== null) || typeof value === "function") this.suspect(at);
+    if (isSuspect(value)) this.suspect(at);
   }
 }

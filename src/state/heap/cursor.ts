@@ -189,9 +189,9 @@ function namespacesOf(pieces: readonly Piece[]): Namespace[] | undefined {
   return namespaces;
 }
 
-/** The layout of all, if all rows lie in its columns. */
+/** Do all rows lie in columns like those of the given block? */
 function isLaidOutAs(pieces: readonly Piece[], { layout }: Block): boolean {
-  return pieces.every(({ block, from, to }) => block.layout === layout && block.fits(from, to));
+  return pieces.every(({ block, from, to }) => block.layout.isLike(layout) && block.fits(from, to));
 }
 
 /** undefined: not all are numbers in columns. */

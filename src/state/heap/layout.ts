@@ -1,38 +1,37 @@
 /**
  * How the values of a block of rows lie in memory.
  *
- * Owns: which values fit in columns, taking an object apart and making it again. Does not own: the memory (block.ts).
+ * Owns: which values fit in columns, taking an object apart and making it again. Does not own: the memory (block.ts), the code for one
+ * shape (shape-code.ts).
  *
  * - LY1 "numbers": each value is a number. "rows": plain objects with the same fields in the same order, of which some
- *   are numbers: those lie in a Float64Array, the other fields beside them. "objects": everything else, as it came.
+ *   are numbers: those lie in a typed array, the other fields beside them. "objects": everything else, as it came. A block begins with numbers
+ *   of 32 bits if its first value has no others, and becomes one of 64 bits with the first number that needs them.
  * - LY2 What does not fit exactly is kept as it came. What an object hides (PV2 of plain-value.ts: getters, fields named by symbols) is
  *   looked for in values that are not `trusted`; those that hide something are kept as they came, and the cut refuses them. Which ones
  *   are trusted is for table.ts to say: all new rows, the first updates and a sample of the later ones are looked at.
  * - LY3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no prototype of its own.
- *
- * Speed: objects are made by constructors of a fixed number of fields, whose hidden class V8 learns; no code is generated. An
- * object of two numbers: made in 10 ns, as a literal is, in 44 ns where a process has four shapes; taken apart in 22 ns, of which 7 are for
- * its prototype, and in 150 where it is searched for LY2. What is set is read by `for in` only: a property read by name costs 100 ns where the
- * object still has a hidden class that V8 has given up, as after a sum has left the small integers.
  */
-import { types } from "node:util";
 import { isCarried } from "../plain-value.ts";
+import {
+  FITS,
+  FITS_WITH_OBJECTS,
+  type Make,
+  MISFIT,
+  makeOf,
+  type Numbers,
+  type Slots,
+  showsAll,
+  type Take,
+  takeOf,
+} from "../shape-code.ts";
 import type { Block } from "./block.ts";
 
-/** V8 gives a constructor that it knows nothing of room for 8 fields in the object itself. */
-const FIELDS_MAX = 8;
+const FIELDS_MAX = 64;
 /** Layouts that one table has at most: an object used as a dictionary has ever new ones. */
 const LAYOUTS_MAX = 16;
 const OBJECT = Object.prototype;
-
-type RowConstructor = new (block: Block, at: number) => object;
-/** `at`: where its numbers begin. */
-type RowOfNumbersConstructor = new (numbers: Float64Array, at: number) => object;
-type GetterLookup = (this: object, name: string) => unknown;
-
-/** Answers undefined for an own field that is no getter, without making a descriptor. */
-const getterOf = (Object.prototype as unknown as { readonly __lookupGetter__: GetterLookup })
-  .__lookupGetter__;
+const NO_NAMES: readonly string[] = [];
 
 export class Layout {
   readonly kind: "numbers" | "rows" | "objects";
@@ -42,65 +41,56 @@ export class Layout {
   readonly numbersWidth: number;
   /** How many other things a row has. */
   readonly othersWidth: number;
-  /** All fields of its rows are numbers. */
-  private readonly isOfNumbers: boolean;
-  /** For each field its place among the numbers, or the complement of its place among the others. */
-  private readonly slots: readonly number[];
-  private readonly Row: RowConstructor;
-  private readonly RowOfNumbers: RowOfNumbersConstructor;
+  /** Takes a value apart without a search for what it hides (LY2). */
+  readonly take: Take;
+  readonly make: Make;
+  /** The layout of the same values without a bound for numbers; undefined: this one has none. */
+  readonly wider: Layout | undefined;
+  private readonly slots: Slots;
 
-  constructor(kind: Layout["kind"], names: readonly string[], isNumber: readonly boolean[]) {
+  constructor(kind: Layout["kind"], names: readonly string[], isNumber: readonly boolean[], wider?: Layout) {
     this.kind = kind;
     this.names = names;
+    this.wider = wider;
     let numbers = 0;
     let others = 0;
     this.slots = isNumber.map((number) => (number ? numbers++ : ~others++));
     this.numbersWidth = kind === "numbers" ? 1 : numbers;
     this.othersWidth = kind === "objects" ? 1 : others;
-    this.isOfNumbers = kind === "rows" && others === 0;
-    this.Row = rowConstructor(this);
-    this.RowOfNumbers = rowOfNumbersConstructor(names);
-  }
-
-  /** false: it does not fit, and what it has written there has no meaning. `trusted`: it is not searched (LY2). */
-  write(block: Block, at: number, value: unknown, trusted: boolean): boolean {
-    if (trusted && this.isOfNumbers) return this.takeNumbers(block.numbers, at, value);
-    switch (this.kind) {
+    const isWhole = wider !== undefined;
+    switch (kind) {
       case "numbers":
-        if (typeof value !== "number") return false;
-        block.numbers[at] = value;
-        return true;
-      case "objects":
-        block.others[at] = value;
-        if (isSuspect(value)) block.suspect(at);
-        return true;
+        this.take = isWhole ? takeWholeNumber : takeNumber;
+        this.make = isWhole ? makeWholeNumber : makeNumber;
+        break;
       case "rows":
-        return this.takeApart(block, at, value, trusted);
+        this.take = takeOf(names, this.slots, isWhole);
+        this.make = makeOf(names, this.slots);
+        break;
+      case "objects":
+        this.take = takeObject;
+        this.make = makeObject;
     }
   }
 
-  read(block: Block, at: number): unknown {
-    if (this.isOfNumbers) return new this.RowOfNumbers(block.numbers, at * this.numbersWidth);
-    switch (this.kind) {
-      case "numbers":
-        return block.numbers[at];
-      case "objects":
-        return block.others[at];
-      case "rows":
-        return new this.Row(block, at);
-    }
+  /** Room for the numbers of so many rows. */
+  numbersFor(rows: number): Numbers {
+    const count = rows * this.numbersWidth;
+    return this.wider === undefined ? new Float64Array(count) : new Int32Array(count);
+  }
+
+  /** Can rows of both be read as those of one, by `addColumn`? */
+  isLike({ kind, names }: Layout): boolean {
+    return kind === this.kind && names === this.names;
+  }
+
+  /** Whether a value that is not trusted hides nothing (LY2). */
+  isOpen(value: unknown): boolean {
+    return this.kind !== "rows" || showsAll(value);
   }
 
   isNumber(index: number): boolean {
     return this.slots[index]! >= 0;
-  }
-
-  /** What the row at `at` holds in a field, by its index. */
-  field(block: Block, at: number, index: number): unknown {
-    const slot = this.slots[index]!;
-    return slot >= 0
-      ? block.numbers[at * this.numbersWidth + slot]
-      : block.others[at * this.othersWidth + ~slot];
   }
 
   /** Adds what the rows from `from` to before `to` hold in a field, by its index, to `column`. */
@@ -116,54 +106,37 @@ export class Layout {
       for (let at = from * width + ~slot; at < to * width; at += width) column.push(others[at]);
     }
   }
-
-  private takeApart(block: Block, at: number, value: unknown, trusted: boolean): boolean {
-    if (typeof value !== "object" || value === null) return false;
-    if ((!trusted && types.isProxy(value)) || Object.getPrototypeOf(value) !== OBJECT) return false;
-    const { names, slots } = this;
-    const { numbers, others } = block;
-    const numbersAt = at * this.numbersWidth;
-    const othersAt = at * this.othersWidth;
-    let index = 0;
-    for (const name in value) {
-      if (name !== names[index]) return false;
-      if (!trusted && getterOf.call(value, name) !== undefined) return false;
-      const field = (value as Readonly<Record<string, unknown>>)[name];
-      const slot = slots[index++]!;
-      if (slot >= 0) {
-        if (typeof field !== "number") return false;
-        numbers[numbersAt + slot] = field;
-      } else {
-        if (isSuspect(field)) {
-          if (typeof field !== "object") return false;
-          block.suspect(at);
-        } else if (field === undefined && !trusted && hasSetter(value, name)) return false;
-        others[othersAt + ~slot] = field;
-      }
-    }
-    return index === names.length && (trusted || !hidesFields(value, index));
-  }
-
-  /** Does what `takeApart` does, for a trusted value: the path of most updates. */
-  private takeNumbers(numbers: Float64Array, row: number, value: unknown): boolean {
-    if (typeof value !== "object" || value === null) return false;
-    const { names } = this;
-    const at = row * names.length;
-    let index = 0;
-    for (const name in value) {
-      if (name !== names[index]) return false;
-      const field = (value as Readonly<Record<string, unknown>>)[name];
-      if (typeof field !== "number") return false;
-      numbers[at + index++] = field;
-    }
-    return index === names.length && Object.getPrototypeOf(value) === OBJECT;
-  }
 }
+
+const takeNumber: Take = (numbers, _, at, value) => {
+  if (typeof value !== "number") return MISFIT;
+  numbers[at] = value;
+  return FITS;
+};
+
+const makeNumber: Make = (numbers, _, at) => numbers[at];
+
+const takeWholeNumber: Take = (numbers, _, at, value) => {
+  if (!isWholeNumber(value)) return MISFIT;
+  numbers[at] = value;
+  return FITS;
+};
+
+/** The same as `makeNumber`, and another function: V8 learns for each of them what its array holds. */
+const makeWholeNumber: Make = (numbers, _, at) => numbers[at];
+
+const takeObject: Take = (_, others, at, value) => {
+  others[at] = value;
+  return isSuspect(value) ? FITS_WITH_OBJECTS : FITS;
+};
+
+const makeObject: Make = (_, others, at) => others[at];
 
 /** The layouts that the blocks of one table have. */
 export class Layouts {
   private readonly objects = new Layout("objects", [], []);
-  private readonly numbers = new Layout("numbers", [], []);
+  private readonly wholeNumbers = new Layout("numbers", NO_NAMES, [], new Layout("numbers", NO_NAMES, []));
+  /** Those whose numbers have 32 bits; the others are their `wider`. */
   private readonly rows: Layout[] = [];
   private readonly keepsObjects: boolean;
 
@@ -174,7 +147,7 @@ export class Layouts {
   /** The layout for a block whose first value is `value`. */
   layoutFor(value: unknown): Layout {
     if (this.keepsObjects) return this.objects;
-    if (typeof value === "number") return this.numbers;
+    if (typeof value === "number") return fitting(this.wholeNumbers, isWholeNumber(value));
     // Closely: it may have getters, which are not to be called.
     if (typeof value !== "object" || value === null || !isCarried(value)) return this.objects;
     if (Object.getPrototypeOf(value) !== OBJECT) return this.objects;
@@ -182,13 +155,23 @@ export class Layouts {
     const isNumber = fields.map(([, field]) => typeof field === "number");
     const names = fields.map(([name]) => name);
     if (names.length > FIELDS_MAX || !isNumber.includes(true) || names.some(isSpecial)) return this.objects;
+    const isWhole = fields.every(([, field]) => typeof field !== "number" || isWholeNumber(field));
     const known = this.rows.find((layout) => isSame(layout, names, isNumber));
-    if (known !== undefined) return known;
+    if (known !== undefined) return fitting(known, isWhole);
     if (this.rows.length >= LAYOUTS_MAX) return this.objects;
-    const layout = new Layout("rows", names, isNumber);
+    const layout = new Layout("rows", names, isNumber, new Layout("rows", names, isNumber));
     this.rows.push(layout);
-    return layout;
+    return fitting(layout, isWhole);
   }
+}
+
+function fitting(layout: Layout, isWhole: boolean): Layout {
+  return isWhole ? layout : layout.wider!;
+}
+
+/** Whether it is a whole number of 32 bits, and not -0. */
+function isWholeNumber(value: unknown): value is number {
+  return typeof value === "number" && (value | 0) === value && (value !== 0 || 1 / value > 0);
 }
 
 function isSame(layout: Layout, names: readonly string[], isNumber: readonly boolean[]): boolean {
@@ -199,75 +182,14 @@ function isSame(layout: Layout, names: readonly string[], isNumber: readonly boo
   );
 }
 
-/** Assigned to a new object, it would not become a field of its own, or not the last one. */
+/** In a literal, it would not become a field of its own, or not the last one. */
 function isSpecial(name: string): boolean {
-  return name in OBJECT || /^\d/.test(name);
+  return name === "__proto__" || /^\d/.test(name);
 }
 
 /** It has to be looked at closely before it is stored. */
-function isSuspect(value: unknown): boolean {
+export function isSuspect(value: unknown): boolean {
   return typeof value === "object"
     ? value !== null
     : typeof value === "function" || typeof value === "symbol";
-}
-
-function hasSetter(value: object, name: string): boolean {
-  return Object.getOwnPropertyDescriptor(value, name)?.set !== undefined;
-}
-
-/** Beyond the given number of fields that show. */
-function hidesFields(value: object, fields: number): boolean {
-  return (
-    Object.getOwnPropertyNames(value).length !== fields || Object.getOwnPropertySymbols(value).length !== 0
-  );
-}
-
-/** Makes plain objects with the given fields, all of which are numbers. A class cannot have another prototype than its own. */
-function rowOfNumbersConstructor(names: readonly string[]): RowOfNumbersConstructor {
-  const [n0 = "", n1 = "", n2 = "", n3 = "", n4 = "", n5 = "", n6 = "", n7 = ""] = names;
-  const count = names.length;
-  function Row(this: Record<string, unknown>, numbers: Float64Array, at: number): void {
-    this[n0] = numbers[at];
-    if (count === 1) return;
-    this[n1] = numbers[at + 1];
-    if (count === 2) return;
-    this[n2] = numbers[at + 2];
-    if (count === 3) return;
-    this[n3] = numbers[at + 3];
-    if (count === 4) return;
-    this[n4] = numbers[at + 4];
-    if (count === 5) return;
-    this[n5] = numbers[at + 5];
-    if (count === 6) return;
-    this[n6] = numbers[at + 6];
-    if (count === 7) return;
-    this[n7] = numbers[at + 7];
-  }
-  Row.prototype = OBJECT;
-  return Row as unknown as RowOfNumbersConstructor;
-}
-
-/** The same for fields of any kind. */
-function rowConstructor(layout: Layout): RowConstructor {
-  const [n0 = "", n1 = "", n2 = "", n3 = "", n4 = "", n5 = "", n6 = "", n7 = ""] = layout.names;
-  const count = layout.names.length;
-  function Row(this: Record<string, unknown>, block: Block, at: number): void {
-    this[n0] = layout.field(block, at, 0);
-    if (count === 1) return;
-    this[n1] = layout.field(block, at, 1);
-    if (count === 2) return;
-    this[n2] = layout.field(block, at, 2);
-    if (count === 3) return;
-    this[n3] = layout.field(block, at, 3);
-    if (count === 4) return;
-    this[n4] = layout.field(block, at, 4);
-    if (count === 5) return;
-    this[n5] = layout.field(block, at, 5);
-    if (count === 6) return;
-    this[n6] = layout.field(block, at, 6);
-    if (count === 7) return;
-    this[n7] = layout.field(block, at, 7);
-  }
-  Row.prototype = OBJECT;
-  return Row as unknown as RowConstructor;
 }

@@ -15,7 +15,7 @@ import { KeyIndex } from "./key-index.ts";
 export class Rows {
   readonly index = new KeyIndex();
   /** The blocks by number. */
-  private readonly blocks: (Block | undefined)[] = [];
+  readonly blocks: (Block | undefined)[] = [];
   private readonly free: number[] = [];
   /** Every row was of an integer of 32 bits in the fixed namespace, so a row that has the hash of another such key is its row. */
   private integersOnly = true;
@@ -23,8 +23,9 @@ export class Rows {
   /** -1: there is none. `hash`: of both (hashOfRow). */
   find(key: Key, namespace: Namespace, hash: number): number {
     const row = this.index.first(hash);
-    if (row < 0 || (this.integersOnly && namespace === undefined && isInteger(key))) return row;
-    return this.firstOf(row, key, namespace, hash);
+    return row < 0 || (this.integersOnly && namespace === undefined && isInteger(key))
+      ? row
+      : this.firstOf(row, key, namespace, hash);
   }
 
   blockOf(row: number): Block {

@@ -25,7 +25,7 @@ import {
 import type { Key } from "../descriptor.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
-import { type Block, ROWS_MASK } from "./block.ts";
+import { type Block, ROWS_MASK, ROWS_SHIFT } from "./block.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Layouts } from "./layout.ts";
 import { HeapRestorer } from "./restorer.ts";
@@ -35,6 +35,8 @@ import { Rows, withNamespace } from "./rows.ts";
 /** New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of layout.ts). */
 const LOOKED_AT_CLOSELY = 1000;
 const SAMPLED_EVERY = 64;
+/** A row that was not looked up yet. */
+const UNKNOWN = -2;
 
 export interface HeapTableOptions {
   readonly operator: string;
@@ -60,14 +62,13 @@ export class HeapTable implements StateTable, CutReaders {
   private namespace: Namespace = undefined;
   /** The key's group; -1: there was no key yet. */
   private group = -1;
-  /** The row of the current key and namespace, once it was looked up; -1: there is none. */
-  private row = -1;
-  private lookedUp = false;
-  /** The block that holds the row; undefined: it was never looked up. */
+  /** The row of the current key and namespace; -1: there is none. */
+  private row = UNKNOWN;
+  /** The block that holds the row, if there is one. */
   private block: Block | undefined = undefined;
   /** How many updates are still to be looked at closely before only samples are. */
   private closeLooks = LOOKED_AT_CLOSELY;
-  private untilSample = SAMPLED_EVERY;
+  private untilLook = 1;
 
   constructor(options: HeapTableOptions) {
     this.name = options.name;
@@ -81,7 +82,7 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   get isInUse(): boolean {
-    return this.lookedUp;
+    return this.row !== UNKNOWN;
   }
 
   /** `group`: the key's group, counted from the subtask's first one; `hash`: of its row in the fixed namespace. */
@@ -89,31 +90,27 @@ export class HeapTable implements StateTable, CutReaders {
     this.key = key;
     this.hash = hash;
     this.group = group;
-    this.lookedUp = false;
+    this.row = UNKNOWN;
   }
 
   setCurrentNamespace(namespace: Namespace): void {
     this.namespace = namespace;
-    this.lookedUp = false;
+    this.row = UNKNOWN;
   }
 
   read(): unknown {
-    const row = this.lookedUp ? this.row : this.lookUp();
+    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
     return row < 0 ? ABSENT : this.block!.read(row & ROWS_MASK);
   }
 
   write(value: unknown): void {
-    const row = this.lookedUp ? this.row : this.lookUp();
-    if (row < 0) {
-      this.append(value);
-      return;
-    }
-    if (this.block!.cut !== this.cut) this.block = this.groups[this.group]!.own(this.block!);
-    this.block!.write(row & ROWS_MASK, value, this.isNextTrusted());
+    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
+    if (row < 0) this.append(value);
+    else this.ownBlock().write(row & ROWS_MASK, value, --this.untilLook > 0 || this.countCloseLook());
   }
 
   remove(): void {
-    const row = this.lookedUp ? this.row : this.lookUp();
+    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
     if (row < 0) return;
     this.groups[this.group]!.remove(this.block!, row & ROWS_MASK);
     this.row = -1;
@@ -163,25 +160,30 @@ export class HeapTable implements StateTable, CutReaders {
     return false;
   }
 
-  /** Counts the updates. */
-  private isNextTrusted(): boolean {
-    if (this.closeLooks > 0) {
-      this.closeLooks--;
-      return false;
-    }
-    if (--this.untilSample > 0) return true;
-    this.untilSample = SAMPLED_EVERY;
+  /** The block of the current row, for a change. */
+  private ownBlock(): Block {
+    const block = this.block!;
+    return block.cut === this.cut ? block : this.copiedBlock(block);
+  }
+
+  private copiedBlock(block: Block): Block {
+    this.block = this.groups[this.group]!.own(block);
+    return this.block;
+  }
+
+  /** This update is not trusted; sets which one will be the next that is not. */
+  private countCloseLook(): false {
+    if (this.closeLooks > 0) this.closeLooks--;
+    this.untilLook = this.closeLooks > 0 ? 1 : SAMPLED_EVERY;
     return false;
   }
 
   private lookUp(): number {
     if (this.group < 0) this.refuseWithoutKey();
-    this.lookedUp = true;
-    const { namespace } = this;
-    const hash = namespace === undefined ? this.hash : withNamespace(this.hash, namespace);
-    const row = this.rows.find(this.key, namespace, hash);
+    const { rows, key, namespace } = this;
+    const row = rows.find(key, namespace, withNamespace(this.hash, namespace));
     this.row = row;
-    if (row >= 0) this.block = this.rows.blockOf(row);
+    if (row >= 0) this.block = rows.blocks[row >>> ROWS_SHIFT];
     return row;
   }
 

@@ -20,6 +20,7 @@
 
 import { decodeValue } from "../../formats/codec.ts";
 import { isCarried } from "../plain-value.ts";
+import { type Joiner, joinerOf, type Shape, type Splitter, splitterOf } from "../shape-code.ts";
 import { aRecord, encodePlain } from "./codec.ts";
 import { ownString } from "./own-key.ts";
 
@@ -35,11 +36,7 @@ const KIND = { bytes: 0, ints: 1, floats: 2, strings: 3, values: 4, wide: 5 } as
 type Kind = (typeof KIND)[keyof typeof KIND];
 
 type Column = readonly unknown[];
-type Shape = readonly string[];
-/** Puts each record's fields into `columns`. */
-type Splitter = (records: readonly unknown[], columns: unknown[][]) => void;
 type Known = { readonly shape: Shape; readonly split: Splitter };
-type Joiner = (columns: readonly Column[], count: number) => unknown[];
 
 /** One per writing end. */
 export class ColumnEncoder {
@@ -124,7 +121,7 @@ export function decodeColumns(bytes: Uint8Array, count: number, strings: "sliced
     kinds.push(reader.byte() as Kind);
     names.push(reader.name());
   }
-  return joinerOf(names)(
+  return joinerFor(names)(
     kinds.map((kind) => reader.column(kind)),
     count,
   );
@@ -367,24 +364,14 @@ class ColumnReader {
   }
 }
 
-function splitterOf(shape: Shape): Splitter {
-  const declared = shape.map((_, i) => `const c${i} = columns[${i}];`).join("");
-  const moved = shape.map((name, i) => `c${i}[i] = r[${JSON.stringify(name)}];`).join("");
-  const body = `${declared} for (let i = 0; i < records.length; i++) { const r = records[i]; ${moved} }`;
-  return new Function("records", "columns", body) as Splitter;
-}
-
 const joiners = new Map<string, Joiner>();
 
-function joinerOf(shape: Shape): Joiner {
+function joinerFor(shape: Shape): Joiner {
   const key = JSON.stringify(shape);
   const known = joiners.get(key);
   if (known !== undefined) return known;
   if (joiners.size >= READER_SHAPES_MAX) joiners.clear();
-  const declared = shape.map((_, i) => `const c${i} = columns[${i}];`).join("");
-  const fields = shape.map((name, i) => `${JSON.stringify(name)}: c${i}[i]`).join(", ");
-  const body = `${declared} const records = new Array(count); for (let i = 0; i < count; i++) records[i] = { ${fields} }; return records;`;
-  const joiner = new Function("columns", "count", body) as Joiner;
+  const joiner = joinerOf(shape);
   joiners.set(key, joiner);
   return joiner;
 }

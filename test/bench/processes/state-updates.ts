@@ -25,9 +25,14 @@ interface Update<K> {
   readonly price: number;
 }
 
-interface MutableTotal {
-  count: number;
+/** A class, so that V8 does not tell the Map's objects by what the state has made of literals with the same fields. */
+class MutableTotal {
+  count = 1;
   sum: number;
+
+  constructor(sum: number) {
+    this.sum = sum;
+  }
 }
 
 function updates<K>(keyOf: (index: number) => K): Update<K>[] {
@@ -52,7 +57,7 @@ function updateMap<K>(totals: Map<K, MutableTotal>, sequence: readonly Update<K>
     const { key, price } = sequence[i]!;
     const total = totals.get(key);
     if (total === undefined) {
-      totals.set(key, { count: 1, sum: price });
+      totals.set(key, new MutableTotal(price));
     } else {
       total.count++;
       total.sum += price;
