@@ -135,7 +135,7 @@ export class ControlClient {
     const { job } = asked;
     const { clock } = this.#options.link;
     let settlingMs: number | undefined;
-    const lookEveryMs = asked.then === "go-on" ? GOING_ON_LOOK_EVERY_MS : LOOK_EVERY_MS;
+    const lookEveryMs = asked.followedBy === "go-on" ? GOING_ON_LOOK_EVERY_MS : LOOK_EVERY_MS;
     let lookMs = clock.elapsedMs() + lookEveryMs;
     let pauseMs = RETRY_MS;
     for (;;) {
@@ -151,7 +151,7 @@ export class ControlClient {
         lookMs = clock.elapsedMs() + lookEveryMs;
         const report = await this.status(job);
         if (report !== undefined) onWaiting?.(report);
-        if (asked.then !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
+        if (asked.followedBy !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
       }
       await pauseOn(clock, pauseMs, signal ?? NEVER);
       pauseMs = longer(pauseMs);

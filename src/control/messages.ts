@@ -126,7 +126,7 @@ export interface SnapshotRequest {
   /** Directory or `nats:<bucket>` for the savepoint; null: the job's `checkpointing.savepointDirectory`. */
   readonly directory: string | null;
   /** What follows the savepoint. `drain`: sources end first, and no job goes on from it. */
-  readonly then: "go-on" | "stop" | "drain" | "cancel";
+  readonly followedBy: "go-on" | "stop" | "drain" | "cancel";
 }
 
 export type RequestOutcome =

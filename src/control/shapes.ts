@@ -80,8 +80,7 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     request: text,
     kind: z.enum(["checkpoint", "savepoint"]),
     directory: nullable.text,
-    // biome-ignore lint/suspicious/noThenProperty: the request's own word; a schema is never awaited
-    then: z.enum(["go-on", "stop", "drain", "cancel"]),
+    followedBy: z.enum(["go-on", "stop", "drain", "cancel"]),
   }),
   z.object({ type: z.literal("job.gc"), job, requestId: text }),
   z.object({

@@ -164,9 +164,8 @@ async function leavePending(): Promise<void> {
   fill(200);
 }
 
-function savepoint(then: SnapshotRequest["then"]) {
-  const [key, value] = ["then", then] as const;
-  return world.snapshot(original.name, "savepoint", { directory: savepoints, [key]: value });
+function savepoint(followedBy: SnapshotRequest["followedBy"]) {
+  return world.snapshot(original.name, "savepoint", { directory: savepoints, followedBy });
 }
 
 /** Its savepoint is decided; it cannot end while the gate is closed. */

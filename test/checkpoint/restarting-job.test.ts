@@ -27,9 +27,8 @@ afterAll(async () => {
   rmSync(savepoints, { recursive: true });
 });
 
-const takes = (job: Job, then: SnapshotRequest["then"], request: string) => {
-  const [key, value] = ["then", then] as const;
-  return world.snapshot(job.name, "savepoint", { request, directory: savepoints, [key]: value });
+const takes = (job: Job, followedBy: SnapshotRequest["followedBy"], request: string) => {
+  return world.snapshot(job.name, "savepoint", { request, directory: savepoints, followedBy });
 };
 
 /** Its first life has ended; the second begins after `delay`. */
@@ -72,13 +71,13 @@ test("a savepoint waits until the job runs again", async () => {
 describe("that does not run in time", () => {
   test.each(["go-on", "cancel"] as const)(
     "a savepoint (%s) is refused, and nothing follows it",
-    async (then) => {
+    async (followedBy) => {
       const job = await backingOff("1 h", "300 ms");
-      await expect(takes(job, then, "a")).rejects.toThrow(
+      await expect(takes(job, followedBy, "a")).rejects.toThrow(
         `the savepoint of job ${job.name} did not succeed: the job was not running in time`,
       );
       // The same one, asked again: it is not taken a second time.
-      await expect(takes(job, then, "a")).rejects.toThrow("was not running in time");
+      await expect(takes(job, followedBy, "a")).rejects.toThrow("was not running in time");
       const { status, unansweredRequests } = (await world.client().status(job.name))!;
       expect({ status, unansweredRequests }).toEqual({ status: "running", unansweredRequests: 0 });
       await world.client().cancel(job.name);
@@ -87,9 +86,9 @@ describe("that does not run in time", () => {
   );
 });
 
-test.each(["stop", "drain"] as const)("a %s is refused without waiting for anything", async (then) => {
+test.each(["stop", "drain"] as const)("a %s is refused without waiting for anything", async (followedBy) => {
   const job = await backingOff("1 h", "1 d");
-  await expect(takes(job, then, "a")).rejects.toThrow(
+  await expect(takes(job, followedBy, "a")).rejects.toThrow(
     new RegExp(`job ${job.name} does not run at present .*tidemark cancel ${job.name}`),
   );
   const report = (await world.client().status(job.name))!;

@@ -82,8 +82,7 @@ class Counting {
 const ENDS: { readonly [status in TerminalStatus]: (name: string, counting: Counting) => Promise<void> } = {
   finished: async () => {},
   stopped: async (name) => {
-    const [key, value] = ["then", "stop"] as const;
-    await world.snapshot(name, "savepoint", { directory: savepoints, [key]: value });
+    await world.snapshot(name, "savepoint", { directory: savepoints, followedBy: "stop" });
   },
   canceled: (name) => world.client().cancel(name),
   failed: async (_name, { log }) => log.append(POISON),

@@ -62,11 +62,13 @@ export interface WorldOptions {
 /** A request to job "words". */
 export const snapshotRequest = (
   some: Pick<SnapshotRequest, "request" | "kind"> & Partial<SnapshotRequest>,
-): SnapshotRequest => {
-  // A literal with a key "then" would look like a promise to the linter.
-  const [key, value] = ["then", "go-on"] as const;
-  return { type: "job.snapshot", job: "words", directory: null, [key]: value, ...some };
-};
+): SnapshotRequest => ({
+  type: "job.snapshot",
+  job: "words",
+  directory: null,
+  followedBy: "go-on",
+  ...some,
+});
 
 /** One cluster in memory, and a job that counts words from two logs. */
 export class MemoryWorld {

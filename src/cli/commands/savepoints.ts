@@ -91,14 +91,18 @@ export function savepointCommands(program: Command): void {
     .action(restore);
 }
 
-async function take(job: string, flags: SavepointFlags, then: "go-on" | "stop" | "drain"): Promise<void> {
+async function take(
+  job: string,
+  flags: SavepointFlags,
+  followedBy: "go-on" | "stop" | "drain",
+): Promise<void> {
   checkJobName(job);
   if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
-    const { checkpointId, location } = await takeSavepoint(view, flags, job, then);
-    const stopped = then !== "go-on";
+    const { checkpointId, location } = await takeSavepoint(view, flags, job, followedBy);
+    const stopped = followedBy !== "go-on";
     const text = stopped ? `job ${job} has stopped with savepoint ${location}` : `savepoint ${location}`;
-    print(flags, { job, checkpointId, location, stopped, drained: then === "drain" }, text);
+    print(flags, { job, checkpointId, location, stopped, drained: followedBy === "drain" }, text);
   });
 }
 

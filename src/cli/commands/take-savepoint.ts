@@ -10,14 +10,14 @@ export function takeSavepoint(
   view: ClusterView,
   flags: ClientFlags & { readonly to?: string },
   job: string,
-  then: SnapshotRequest["then"],
+  followedBy: SnapshotRequest["followedBy"],
 ): Promise<CompletedSnapshot> {
   const asked = {
     job,
     request: newId(),
     kind: "savepoint",
     directory: flags.to ?? null,
-    then,
+    followedBy,
   } as const;
   return clientOf(view, flags).snapshot(asked, undefined, sayWhileWaiting());
 }

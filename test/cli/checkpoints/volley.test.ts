@@ -68,14 +68,14 @@ const outcome = (asked: Promise<unknown>): Promise<string> =>
       error instanceof RequestRefusedError ? error.message : `unexpected: ${String(error)}`,
   );
 
-const ask = (then: SnapshotRequest["then"]) =>
+const ask = (followedBy: SnapshotRequest["followedBy"]) =>
   client().snapshot(
     {
       job: "counting",
       request: randomUUID(),
       kind: "savepoint",
       directory: workspace.path("savepoints"),
-      then,
+      followedBy,
     },
     patientSignal(),
   );

@@ -6,7 +6,7 @@ import { JobRequests } from "../../../src/runtime/leader/checkpoints/job-request
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-type Then = SnapshotRequest["then"];
+type Then = SnapshotRequest["followedBy"];
 
 /** A leader of job "word-count" whose machines are a list of what they were told. */
 class Leader {
@@ -40,10 +40,9 @@ class Leader {
     });
   }
 
-  ask(then: Then, some: Partial<SnapshotRequest> = {}): LeaderAnswer {
-    const [key, value] = ["then", then] as const;
+  ask(followedBy: Then, some: Partial<SnapshotRequest> = {}): LeaderAnswer {
     const asked = { job: "word-count", request: "r", kind: "savepoint", directory: "/to", ...some } as const;
-    return this.requests.take({ type: "job.snapshot", ...asked, [key]: value } as SnapshotRequest);
+    return this.requests.take({ type: "job.snapshot", followedBy, ...asked });
   }
 
   /** The record remembers a savepoint, of this life of the job unless said otherwise. */
@@ -82,13 +81,13 @@ describe("what is asked for is handed on once", () => {
     ["one before a cancel", "cancel", {}, '"reason":"cancel","savepoint":"/to"}}'],
     ["a stop", "stop", {}, 'job stop.requested {"request":"r","savepoint":"/to","drain":false}'],
     ["a drain", "drain", {}, 'job stop.requested {"request":"r","savepoint":"/to","drain":true}'],
-  ])("%s", (_, then, some, told) => {
+  ])("%s", (_, followedBy, some, told) => {
     const leader = new Leader();
-    expect(leader.ask(then, some)).toEqual(pending);
+    expect(leader.ask(followedBy, some)).toEqual(pending);
     leader.phase = "running.stopping";
-    expect(leader.ask(then, some)).toEqual(pending);
+    expect(leader.ask(followedBy, some)).toEqual(pending);
     expect(leader.told).toEqual([expect.stringContaining(told)]);
-    expect(leader.requests.stop).toBe(then === "stop" || then === "drain" ? "r" : "");
+    expect(leader.requests.stop).toBe(followedBy === "stop" || followedBy === "drain" ? "r" : "");
   });
 
   it("waits for a leader that has not claimed the job yet", () => {
@@ -178,10 +177,10 @@ describe("refused at once, in words, and no machine is told", () => {
       "waiting",
       /does not run at present \(it is waiting for workers\)/,
     ],
-  ])("%s", (_, then, some, status, phase, words) => {
+  ])("%s", (_, followedBy, some, status, phase, words) => {
     const leader = new Leader({ status, checkpointing: checkpointingConfig() });
     leader.phase = phase;
-    expect(leader.ask(then, some)).toEqual({ answer: "refused", reason: expect.stringMatching(words) });
+    expect(leader.ask(followedBy, some)).toEqual({ answer: "refused", reason: expect.stringMatching(words) });
     expect(leader.told).toEqual([]);
     expect(leader.requests.unanswered).toBe(0);
   });
@@ -283,17 +282,17 @@ describe("of a savepoint that the job was to end with", () => {
     ["stop", "settling", "stopped"],
     ["drain", "settling", "stopped"],
     ["cancel", "running", "canceled"],
-  ])("%s: the outcome comes with the end, not before", (then, meanwhile, end) => {
+  ])("%s: the outcome comes with the end, not before", (followedBy, meanwhile, end) => {
     const leader = new Leader();
-    leader.ask(then);
+    leader.ask(followedBy);
     leader.remembers(meanwhile);
     leader.requests.complete("r", 12, LOCATION);
-    expect(leader.ask(then)).toEqual(pending);
+    expect(leader.ask(followedBy)).toEqual(pending);
     expect(leader.requests.unanswered).toBe(1);
     leader.remembers(end);
-    expect(leader.ask(then)).toEqual(completed);
+    expect(leader.ask(followedBy)).toEqual(completed);
     expect(leader.requests.unanswered).toBe(0);
-    expect(leader.cancels > 0).toBe(then === "cancel");
+    expect(leader.cancels > 0).toBe(followedBy === "cancel");
   });
 
   test.each<[Then, JobStatus]>([
@@ -302,10 +301,10 @@ describe("of a savepoint that the job was to end with", () => {
     ["drain", "failed"],
     ["cancel", "failed"],
     ["cancel", "finished"],
-  ])("%s of a job that is %s in the end: where it is, and what to do", (then, end) => {
+  ])("%s of a job that is %s in the end: where it is, and what to do", (followedBy, end) => {
     const leader = new Leader();
     leader.remembers(end);
-    expect(leader.ask(then)).toEqual(
+    expect(leader.ask(followedBy)).toEqual(
       failed(new RegExp(`it is at ${LOCATION}, but job word-count is ${end} now.*start it again`)),
     );
   });
@@ -330,10 +329,10 @@ describe("a leader that knows the savepoint from the record only", () => {
     ["stop", "stopped", completed, 0],
     ["cancel", "running", pending, 1],
     ["cancel", "canceled", completed, 0],
-  ])("(%s, the job is %s) takes no second one", (then, status, answer, cancels) => {
+  ])("(%s, the job is %s) takes no second one", (followedBy, status, answer, cancels) => {
     const leader = new Leader();
     leader.remembers(status);
-    expect(leader.ask(then)).toEqual(answer);
+    expect(leader.ask(followedBy)).toEqual(answer);
     expect(leader.told).toEqual([]);
     expect(leader.cancels).toBe(cancels);
   });
@@ -346,10 +345,10 @@ describe("a leader that knows the savepoint from the record only", () => {
     ["drain", "stopped", { location: "/to/word-count-savepoint-12-fedcba98" }],
     // Decided, failed while it settled, and resumed.
     ["stop", "running", {}],
-  ])("(%s) leaves a job alone that was started again since and is %s", (then, status, some) => {
+  ])("(%s) leaves a job alone that was started again since and is %s", (followedBy, status, some) => {
     const leader = new Leader();
     leader.remembers(status, some);
-    expect(leader.ask(then)).toEqual(failed(/it is at .*, and job word-count was started again since/));
+    expect(leader.ask(followedBy)).toEqual(failed(/it is at .*, and job word-count was started again since/));
     expect(leader.cancels).toBe(0);
     expect(leader.told).toEqual([]);
   });

@@ -73,12 +73,11 @@ test("a client that stops a job whose last output cannot be committed is told wh
   const silent = new RequestTimeoutError("the target does not answer");
   world.target.append = (...args) => (args[3].length > 0 ? Promise.reject(silent) : append(...args));
   world.fill(200);
-  const [key, value] = ["then", "stop"] as const;
   const stop = snapshotRequest({
     request: "stop",
     kind: "savepoint",
     directory: "/savepoints",
-    [key]: value,
+    followedBy: "stop",
   });
   await expect(world.client(6000).snapshot(stop)).rejects.toThrow(
     /job words has its savepoint and is settling, .* committing output of counts \(the target does not answer\)\. It stays decided/,

@@ -33,11 +33,11 @@ async function started(options: WorldOptions = {}, prepare: () => void = () => {
   await world.runs();
 }
 
-const ask = (then: SnapshotRequest["then"], signal = patientSignal()) =>
+const ask = (followedBy: SnapshotRequest["followedBy"], signal = patientSignal()) =>
   world
     .client()
     .snapshot(
-      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
+      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", followedBy }),
       signal,
     );
 

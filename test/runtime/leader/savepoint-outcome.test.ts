@@ -24,11 +24,11 @@ async function started(options: WorldOptions = {}): Promise<void> {
 }
 
 /** Takes a savepoint within a bound: no client waits for ever. */
-const takes = (then: SnapshotRequest["then"]) =>
+const takes = (followedBy: SnapshotRequest["followedBy"]) =>
   world
     .client()
     .snapshot(
-      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
+      snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", followedBy }),
       patientSignal(),
     );
 
@@ -70,14 +70,14 @@ describe("a stop", () => {
 
   test.each(["stop", "drain"] as const)(
     "(%s) of a job that loses a worker before it is complete is refused, the job goes on, a second one works",
-    async (then) => {
+    async (followedBy) => {
       await started();
       const begun = once();
-      const signal = then === "drain" ? "send.drain" : "send.trigger";
+      const signal = followedBy === "drain" ? "send.drain" : "send.trigger";
       world.onEvent = ({ effects }) => {
         if (effects.includes(signal) && begun.reach()) world.cutOff(world.firstWorker);
       };
-      const first = takes(then);
+      const first = takes(followedBy);
       first.catch(() => {});
       await begun.reached;
       await world.startWorker();
@@ -92,14 +92,14 @@ describe("a stop", () => {
 
   test.each(["stop", "drain"] as const)(
     "(%s) that is under way is not suspended: that is refused, and it stops",
-    async (then) => {
+    async (followedBy) => {
       await started();
       const copying = once();
       const { opened: held, open: go } = latch();
       world.beforeSave = async () => {
         if (copying.reach()) await held;
       };
-      const taken = takes(then);
+      const taken = takes(followedBy);
       await copying.reached;
       const suspended = world.client().suspend("words");
       await expect(suspended).rejects.toThrow(RequestRefusedError);

@@ -114,9 +114,10 @@ describe("when one of two sources has ended", () => {
     test("savepoints and stops are refused in words, and the job goes on", async () => {
       await started(false);
       await world.comesTo("checkpoints are held back", (report) => report.checkpoints.hold !== "");
-      const [key] = ["then"] as const;
       for (const next of ["go-on", "stop", "cancel"] as const)
-        await expect(takes({ [key]: next })).rejects.toThrow(/some subtasks have finished.*afterTasksFinish/);
+        await expect(takes({ followedBy: next })).rejects.toThrow(
+          /some subtasks have finished.*afterTasksFinish/,
+        );
       await expect(takes({ kind: "checkpoint" })).rejects.toThrow(/some subtasks have finished/);
       await world.runs();
       gate.open();
@@ -131,8 +132,7 @@ describe("when one of two sources has ended", () => {
       await world.ends("suspended");
       await world.submit();
       await world.comesTo("checkpoints are held back", (report) => report.checkpoints.hold !== "");
-      const [key] = ["then"] as const;
-      await takes({ [key]: "drain" });
+      await takes({ followedBy: "drain" });
       await world.ends("stopped");
       expect(world.target.committed).toHaveLength(world.logs[0]!.length);
       expect(world.crashes).toEqual([]);

@@ -334,11 +334,11 @@ describe("a loop on the engine", () => {
     });
   }
 
-  const takes = (then: "go-on" | "stop" | "drain") =>
+  const takes = (followedBy: "go-on" | "stop" | "drain") =>
     world
       .client()
       .snapshot(
-        snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
+        snapshotRequest({ request: `r${++asked}`, kind: "savepoint", directory: "/savepoints", followedBy }),
         patientSignal(),
       );
 

@@ -45,11 +45,11 @@ function slowStorage(isSlow: (name: string) => boolean = isState) {
 const takesCheckpoint = () =>
   world.client().snapshot(snapshotRequest({ request: `w${++asked}`, kind: "checkpoint" }), patientSignal());
 
-const takesSavepoint = (then: SnapshotRequest["then"] = "go-on") =>
+const takesSavepoint = (followedBy: SnapshotRequest["followedBy"] = "go-on") =>
   world
     .client()
     .snapshot(
-      snapshotRequest({ request: `w${++asked}`, kind: "savepoint", directory: "/savepoints", then }),
+      snapshotRequest({ request: `w${++asked}`, kind: "savepoint", directory: "/savepoints", followedBy }),
       patientSignal(),
     );
 

@@ -170,11 +170,7 @@ export class User {
       this.#draining = this.#options.isSatisfied() ? "complete" : "drained";
     }
     const directory = kind === "savepoint" ? SAVEPOINTS : null;
-    // A literal with a key "then" would look like a promise to the linter.
-    const [key, value] = ["then", after] as const;
-    const request = { job, request: newId(), kind, directory, [key]: value } as Parameters<
-      typeof client.snapshot
-    >[0];
+    const request = { job, request: newId(), kind, directory, followedBy: after };
     const taken = await this.#tries(`${kind} and ${after}`, () => client.snapshot(request));
     if (taken === false) this.#draining = undefined;
     if (taken === false || after === "go-on") return;

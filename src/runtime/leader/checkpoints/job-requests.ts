@@ -76,7 +76,7 @@ export class JobRequests {
   }
 
   #take(asked: SnapshotRequest): LeaderAnswer {
-    const { request, kind, then, directory } = asked;
+    const { request, kind, followedBy, directory } = asked;
     const { host } = this.#options;
     const known = this.#outcomes.get(request) ?? this.#savepointOf(request);
     if (known?.state === "completed") return { answer: "outcome", outcome: this.#ending(known, asked) };
@@ -86,19 +86,19 @@ export class JobRequests {
     // A leader that has just begun takes it when it is asked again.
     if (!host.has("checkpointing")) return { answer: "outcome", outcome: { state: "pending" } };
     const savepoint = directory ?? this.#options.record().checkpointing.savepointDirectory;
-    if (then === "stop" || then === "drain") {
+    if (followedBy === "stop" || followedBy === "drain") {
       this.#begin(request);
       this.#stop = request;
       host.send("job", {
         type: "stop.requested",
         request,
         savepoint: savepoint ?? "",
-        drain: then === "drain",
+        drain: followedBy === "drain",
       });
     } else {
-      this.#begin(request, then === "cancel" ? () => this.#options.cancel() : undefined);
+      this.#begin(request, followedBy === "cancel" ? () => this.#options.cancel() : undefined);
       const reason: CheckpointReason =
-        kind === "checkpoint" ? "manual" : then === "cancel" ? "cancel" : "savepoint";
+        kind === "checkpoint" ? "manual" : followedBy === "cancel" ? "cancel" : "savepoint";
       const wanted = { request, reason, savepoint: kind === "checkpoint" ? null : savepoint };
       host.send("checkpointing", { type: "checkpoint.requested", request: wanted });
     }
@@ -114,15 +114,15 @@ export class JobRequests {
   }
 
   /** The outcome of a savepoint with which the job was to end: the client waits for that end as well. */
-  #ending(savepoint: CompletedOutcome, { job, then }: SnapshotRequest): RequestOutcome {
-    if (then === "go-on") return savepoint;
+  #ending(savepoint: CompletedOutcome, { job, followedBy }: SnapshotRequest): RequestOutcome {
+    if (followedBy === "go-on") return savepoint;
     const { status } = this.#options.record();
-    if (this.#wasStartedSince(savepoint, then))
+    if (this.#wasStartedSince(savepoint, followedBy))
       return {
         state: "failed",
         reason: `it is at ${savepoint.location}, and job ${job} was started again since: that one is left alone`,
       };
-    if (status === (then === "cancel" ? "canceled" : "stopped")) return savepoint;
+    if (status === (followedBy === "cancel" ? "canceled" : "stopped")) return savepoint;
     if (this.#options.ended())
       return {
         state: "failed",
@@ -131,21 +131,24 @@ export class JobRequests {
           "committed; start it again, so that it commits them, before you go on from the savepoint",
       };
     // A leader that has taken over knows of the savepoint, not of what was to follow it.
-    if (then === "cancel") this.#options.cancel();
+    if (followedBy === "cancel") this.#options.cancel();
     return { state: "pending" };
   }
 
   /** Its life was another one, or has gone on behind it. */
-  #wasStartedSince({ checkpointId, location }: CompletedOutcome, then: SnapshotRequest["then"]): boolean {
+  #wasStartedSince(
+    { checkpointId, location }: CompletedOutcome,
+    followedBy: SnapshotRequest["followedBy"],
+  ): boolean {
     if (location === null) return false;
     const { job, incarnation, status } = this.#options.record();
     const { root } = splitLocation(location);
     if (savepointLocation(root, { job, incarnation, checkpointId }) !== location) return true;
     // One write decides the savepoint of a stop and that the job is to end.
-    return then !== "cancel" && status !== "settling" && !this.#options.ended();
+    return followedBy !== "cancel" && status !== "settling" && !this.#options.ended();
   }
 
-  #refusalOf({ job, kind, directory, then }: SnapshotRequest): string | undefined {
+  #refusalOf({ job, kind, directory, followedBy }: SnapshotRequest): string | undefined {
     const record = this.#options.record();
     const phase = this.#options.host.state("job");
     if (this.#options.ended() || record.status === "settling")
@@ -159,7 +162,7 @@ export class JobRequests {
       const unusable = whyUnusable(directory ?? record.checkpointing.savepointDirectory ?? "");
       if (unusable !== undefined) return `the savepoint of job ${job} cannot be kept there: ${unusable}`;
     }
-    if ((then === "stop" || then === "drain") && phase !== "running.processing")
+    if ((followedBy === "stop" || followedBy === "drain") && phase !== "running.processing")
       return phase.startsWith("running.")
         ? `job ${job} is ending already: it is ${phaseInWords(phase)}`
         : `job ${job} does not run at present (it is ${phaseInWords(phase)}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
