@@ -1,16 +1,18 @@
 /**
  * The contract of a keyed state backend: where the keyed state of one operator in one subtask lies.
  *
- * State is tables. A table is one named state; its rows are found by (key, namespace), and each holds one value. Handles
- * (handles/) are thin: they say what the value means to the user. Does not own: which key a record has (chain.ts), the bytes
- * of a snapshot (snapshot/chunk.ts).
+ * State is tables. A table is one named state; its rows are found by (key, namespace), and each holds one value.
+ * Handles (handles/) are thin: they say what the value means to the user. Does not own: which key a record has
+ * (chain.ts), the bytes of a snapshot (snapshot/chunk.ts).
  *
  * - KS1 All calls of a table are about the current key and the table's current namespace.
  * - KS2 What `read` answers does not change when the row does, and values that were written belong to the table.
  * - KS3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
- * - KS4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be open.
+ * - KS4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be
+ *   open.
  * - KS5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
- * - KS6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name (plain-value.ts).
+ * - KS6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name
+ *   (plain-value.ts).
  */
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
@@ -48,7 +50,8 @@ export interface KeyedBackend {
   /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;
   /**
-   * Each key that has a row in any table and namespace, once. The caller may write and remove rows of a key that it was given.
+   * Each key that has a row in any table and namespace, once. The caller may write and remove rows of a key that it was
+   * given.
    */
   keys(): Generator<Key, void, undefined>;
   /** Cancels what is open and lets everything go; nothing may be called afterwards. */
@@ -60,7 +63,10 @@ export interface KeyedBackendOptions {
   readonly operator: string;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
-  /** `read` answers the very object that was written, with whatever has been done to it: it may be frozen. Default false. */
+  /**
+   * `read` answers the very object that was written, with whatever has been done to it: it may be frozen. Default
+   * false.
+   */
   readonly keepsObjects?: boolean;
 }
 

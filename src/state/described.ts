@@ -1,6 +1,11 @@
-/** What a value is, in words: for messages that refuse it. Never throws, whatever the value does when it is looked at. */
+/**
+ * What a value is, in words: for messages that refuse it. Never throws, whatever the value does when it is looked at.
+ */
 
-/** "undefined", "the number 7", "a promise", "a Map", "an object of class Money", … Texts are shown, at most 40 characters. */
+/**
+ * "undefined", "the number 7", "a promise", "a Map", "an object of class Money", … Texts are shown, at most 40
+ * characters.
+ */
 export function describeValue(value: unknown): string {
   switch (typeof value) {
     case "string":

@@ -4,16 +4,16 @@ import { ConfigurationError } from "../errors.ts";
 import { freeze } from "./frozen.ts";
 
 /**
- * Keys of keyed streams. Other types are refused with a clear error when the first record arrives. NaN is one key, and 0 and -0
- * are one; 1, "1", 1n and true are four.
+ * Keys of keyed streams. Other types are refused with a clear error when the first record arrives. NaN is one key, and
+ * 0 and -0 are one; 1, "1", 1n and true are four.
  */
 export type Key = string | number | boolean | bigint;
 
 export interface ValueStateDescriptor<T> {
   readonly kind: "value";
   /**
-   * What `get` answers for a key that was never set. It is frozen, because it is one for all keys; where it holds bytes, which
-   * cannot be frozen, each `get` answers a copy.
+   * What `get` answers for a key that was never set. It is frozen, because it is one for all keys; where it holds
+   * bytes, which cannot be frozen, each `get` answers a copy.
    */
   readonly initial: T;
 }
@@ -21,8 +21,9 @@ export interface ValueStateDescriptor<T> {
 /**
  * One value per key. `initial` is answered until the first `set`; it is frozen, in depth.
  *
- * Values are plain: undefined, null, booleans, numbers, bigints, texts, plain objects, arrays, Map, Set, Date, RegExp, bytes. Anything else
- * (an instance of a class, a function, a promise) is refused, at `set` with the option `checks`, else by the next checkpoint.
+ * Values are plain: undefined, null, booleans, numbers, bigints, texts, plain objects, arrays, Map, Set, Date, RegExp,
+ * bytes. Anything else (an instance of a class, a function, a promise) is refused, at `set` with the option `checks`,
+ * else by the next checkpoint.
  *
  * @throws ConfigurationError for further arguments: there are no options yet
  */
@@ -44,7 +45,8 @@ export interface ValueState<T> {
   /** The value that was set last, or `initial`. Do not change it in place: change a copy and give that to `set`. */
   get(): T;
   /**
-   * `value` belongs to the state from here on: replace it, do not change it in place. With the option `checks` it is frozen.
+   * `value` belongs to the state from here on: replace it, do not change it in place. With the option `checks` it is
+   * frozen.
    *
    * @throws ValueRefusedError with the option `checks`, for what is no plain value
    */

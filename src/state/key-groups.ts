@@ -5,7 +5,8 @@
  * the format of stored state: a change here loses state without an error, so golden values guard it.
  *
  * - KG1 The same key has the same key group in every process and on every platform.
- * - KG2 Keys that a Map takes for equal have the same key group (0 and -0, every NaN). 1, "1", 1n and true are four keys.
+ * - KG2 Keys that a Map takes for equal have the same key group (0 and -0, every NaN). 1, "1", 1n and true are four
+ *   keys.
  * - KG3 Every key group is in the range of exactly one subtask, which is its owner.
  */
 import type { KeyGroupRange } from "../../machines/protocol.ts";

@@ -1,7 +1,9 @@
 /**
- * The keyed states of one operator in one subtask: the handles that its function works with, over the tables of a backend.
+ * The keyed states of one operator in one subtask: the handles that its function works with, over the tables of a
+ * backend.
  *
- * Owns: which handle a descriptor asks for. Does not own: where the tables lie (contract.ts), which key a record has (chain.ts).
+ * Owns: which handle a descriptor asks for. Does not own: where the tables lie (contract.ts), which key a record has
+ * (chain.ts).
  */
 import type {
   KeyedBackend,
@@ -62,7 +64,9 @@ export class KeyedState {
     return this.backend.restorer(state, source);
   }
 
-  /** Each key that holds a value in any state, once. The caller may set and clear the values of a key that it was given. */
+  /**
+   * Each key that holds a value in any state, once. The caller may set and clear the values of a key that it was given.
+   */
   keys(): Generator<Key, void, undefined> {
     return this.backend.keys();
   }

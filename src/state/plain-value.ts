@@ -4,16 +4,17 @@
  * Owns: the rule, the look at a value, the words of a refusal. Does not own: the bytes (codec.ts), what JSON can say
  * (connectors/json-text.ts).
  *
- * Carried, nested in any way, and equal when they come back (deepStrictEqual): undefined, null, booleans, numbers (NaN, the
- * infinities and -0 too), bigints, texts (half a surrogate pair too), plain objects, arrays (with holes too), Map, Set, Date, RegExp,
- * ArrayBuffer, DataView, typed arrays, Buffer. Everything else is refused: instances of other classes, functions, symbols,
- * promises, errors, proxies, objects without prototype, getters, fields whose name is a symbol, arrays with named fields, cycles, and
- * what is nested deeper than DEPTH_MAX.
+ * Carried, nested in any way, and equal when they come back (deepStrictEqual): undefined, null, booleans, numbers (NaN,
+ * the infinities and -0 too), bigints, texts (half a surrogate pair too), plain objects, arrays (with holes too), Map,
+ * Set, Date, RegExp, ArrayBuffer, DataView, typed arrays, Buffer. Everything else is refused: instances of other
+ * classes, functions, symbols, promises, errors, proxies, objects without prototype, getters, fields whose name is a
+ * symbol, arrays with named fields, cycles, and what is nested deeper than DEPTH_MAX.
  *
- * - PV1 `isCarried`, `seemsCarried` and `isOrdinary` are what is paid for every record; only when one of them answers false,
- *   `refusalIn` looks for the field and the words.
- * - PV2 `isCarried` sees all of an object: also getters, proxies, hidden fields, fields named by symbols, and named fields of arrays.
- *   JavaScript tells two shapes apart by their names only, so nothing can be learned from an earlier object.
+ * - PV1 `isCarried`, `seemsCarried` and `isOrdinary` are what is paid for every record; only when one of them answers
+ *   false, `refusalIn` looks for the field and the words.
+ * - PV2 `isCarried` sees all of an object: also getters, proxies, hidden fields, fields named by symbols, and named
+ *   fields of arrays. JavaScript tells two shapes apart by their names only, so nothing can be learned from an earlier
+ *   object.
  * - PV3 `seemsCarried` sees everything but what PV2 names. It is for the records in between (chain.ts, OC4).
  * - PV4 `isOrdinary` tells plain values apart; what is none may pass it.
  *
@@ -51,8 +52,8 @@ const VIEWS: ReadonlySet<unknown> = new Set(
 const LEAVES: ReadonlySet<unknown> = new Set([Date, RegExp, ArrayBuffer].map(({ prototype }) => prototype));
 
 /**
- * A shape: the names of an object's fields, in their order. Shapes form a tree by their names, so that walking the fields of an
- * object finds its shape by one comparison a field.
+ * A shape: the names of an object's fields, in their order. Shapes form a tree by their names, so that walking the
+ * fields of an object finds its shape by one comparison a field.
  */
 class Shape {
   /** "special": msgpack would change a name. undefined: not asked yet. */

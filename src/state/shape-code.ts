@@ -1,11 +1,14 @@
 /**
  * Code that is generated for a shape: the names of an object's fields, in their order.
  *
- * Owns: every function that is made of text. Does not own: when one is made, and how many are kept (columns.ts, heap/layout.ts).
+ * Owns: every function that is made of text. Does not own: when one is made, and how many are kept (columns.ts,
+ * heap/layout.ts).
  *
- * V8 remembers for each place in the code which hidden classes came by there, and each generated function has places of its own. One
- * function for all shapes would see all hidden classes, and an access by name costs several times as much there. A generated function
- * also names its fields, so where V8 inlines it next to the user's literal, the object between them need not be made.
+ * V8 remembers for each place in the code which hidden classes came by there, and each generated function has places of
+ *     its own. One
+ * function for all shapes would see all hidden classes, and an access by name costs several times as much there. A
+ * generated function also names its fields, so where V8 inlines it next to the user's literal, the object between them
+ * need not be made.
  *
  * Names get into the text as JSON only. `__proto__` is no field of a literal: it must not be among them.
  */
@@ -48,12 +51,14 @@ export type Take = (numbers: Numbers, others: unknown[], at: number, value: unkn
 /** Makes a new object of the row `at`. */
 export type Make = (numbers: Numbers, others: readonly unknown[], at: number) => unknown;
 
-/** For each field its place among the numbers of its row, or the complement of its place among the row's other fields. */
+/**
+ * For each field its place among the numbers of its row, or the complement of its place among the row's other fields.
+ */
 export type Slots = readonly number[];
 
 /**
- * The names are compared by `for in`, whose cost does not depend on them; what follows reads the fields of an object whose names are
- * known. The prototype is asked for after them: by then V8 knows the hidden class, and so the answer.
+ * The names are compared by `for in`, whose cost does not depend on them; what follows reads the fields of an object
+ * whose names are known. The prototype is asked for after them: by then V8 knows the hidden class, and so the answer.
  * @param isWhole only numbers of 32 bits fit
  */
 export function takeOf(shape: Shape, slots: Slots, isWhole: boolean): Take {
@@ -113,8 +118,8 @@ const getterOf = (Object.prototype as unknown as { readonly __lookupGetter__: Ge
   .__lookupGetter__;
 
 /**
- * Whether an object shows all that it is: it is no proxy, and has no getters, no hidden fields and none named by symbols.
- * Calls nothing of the user's.
+ * Whether an object shows all that it is: it is no proxy, and has no getters, no hidden fields and none named by
+ * symbols. Calls nothing of the user's.
  */
 export function showsAll(value: unknown): boolean {
   if (typeof value !== "object" || value === null || types.isProxy(value)) return false;

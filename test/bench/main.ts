@@ -9,8 +9,8 @@
  * `--against` runs the same jobs by the commands of this copy and of another built one, in alternating rounds, and
  * compares each figure with itself (comparison/).
  *
- * Exit codes: 0; 2 for wrong use. With `--check` 1 when a floor is missed. With `--against` 1 when a figure is worse, else
- * 3 when one is unresolved.
+ * Exit codes: 0; 2 for wrong use. With `--check` 1 when a floor is missed. With `--against` 1 when a figure is worse,
+ * else 3 when one is unresolved.
  */
 import { loadavg } from "node:os";
 import { type BenchArguments, parseBenchArguments, UsageError } from "./arguments.ts";

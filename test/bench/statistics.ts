@@ -33,8 +33,8 @@ const RESAMPLES = 2000;
 const SEED = 20;
 
 /**
- * The ratio of medians over paired rounds, and its 90 % interval: percentiles of a bootstrap that draws whole rounds, so
- * that what disturbed both sides of a round is drawn for both (Efron, Tibshirani: An Introduction to the Bootstrap,
+ * The ratio of medians over paired rounds, and its 90 % interval: percentiles of a bootstrap that draws whole rounds,
+ * so that what disturbed both sides of a round is drawn for both (Efron, Tibshirani: An Introduction to the Bootstrap,
  * 1993, 13.3). Equal pairs give equal results.
  *
  * @param pairs at least one

@@ -26,7 +26,9 @@ export interface OutputAt {
 
 const FINDINGS_MAX = 20;
 
-/** (a) and (b): per key the records 1 to n, each once, in order, with the state of exactly those before, then one final. */
+/**
+ * (a) and (b): per key the records 1 to n, each once, in order, with the state of exactly those before, then one final.
+ */
 export function checkOutput(input: Iterable<InputRecord>, output: readonly OutputAt[]): OutputVerdict {
   const expected = new Map<string, { n: number; fold: number }>();
   for (const { key, n } of input) {

@@ -1,4 +1,6 @@
-/** `node dist/test/chaos/main.js --seconds 60 [--seed N] [--json] [--keep]`: exit code 0 only when nothing was wrong. */
+/**
+ * `node dist/test/chaos/main.js --seconds 60 [--seed N] [--json] [--keep]`: exit code 0 only when nothing was wrong.
+ */
 import { parseArgs } from "node:util";
 import { runChaos, succeeded } from "./run.ts";
 

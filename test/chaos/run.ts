@@ -68,7 +68,9 @@ const RATE = 500;
 /** What a job that is torn down all the time still gets done of what it could. */
 const SHARE_DONE = 0.35;
 const UNDER_WAY_MS = 1000;
-/** A process that sleeps longer is taken for dead. So is one that is only slow: that costs a restart, and nothing else. */
+/**
+ * A process that sleeps longer is taken for dead. So is one that is only slow: that costs a restart, and nothing else.
+ */
 const SLEEP_NOTICED_MS = 3000;
 const NO_FAULTS: FaultCounts = { kills: 0, stops: 0, serverRestarts: 0, serverFreezes: 0 };
 
@@ -185,8 +187,8 @@ async function disturb(options: ChaosOptions, directory: string, server: TestSer
 }
 
 /**
- * Faults, and in between long enough peace to see that the job goes on: each time another checkpoint must complete (C7, e).
- * Returns when the faults ended.
+ * Faults, and in between long enough peace to see that the job goes on: each time another checkpoint must complete (C7,
+ * e). Returns when the faults ended.
  */
 async function disturbAndWatch(
   cluster: TestCluster,

@@ -1,4 +1,6 @@
-/** A job whose latest manifest is whole as an object and no manifest: it stops by name and keeps what it has (P20, P61). */
+/**
+ * A job whose latest manifest is whole as an object and no manifest: it stops by name and keeps what it has (P20, P61).
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ObjectHandle } from "../../machines/protocol.ts";
 import { encodeValue } from "../../src/formats/codec.ts";

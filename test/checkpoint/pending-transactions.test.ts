@@ -149,8 +149,8 @@ async function allCommitted(job: Job, problems: (seen: readonly Output[]) => str
 }
 
 /**
- * Transactions of three kinds wait: one that is decided and half committed, one that only a savepoint has cut, and, when
- * this is followed by another savepoint, that one's.
+ * Transactions of three kinds wait: one that is decided and half committed, one that only a savepoint has cut, and,
+ * when this is followed by another savepoint, that one's.
  */
 async function leavePending(): Promise<void> {
   gate.allowed = 3;

@@ -1,4 +1,6 @@
-/** Savepoints of a job that waits for its restart: taken when it runs again, refused in words when it does not in time. */
+/**
+ * Savepoints of a job that waits for its restart: taken when it runs again, refused in words when it does not in time.
+ */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

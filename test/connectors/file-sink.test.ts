@@ -140,7 +140,10 @@ describe("a process that dies in the middle of a commit (P54)", () => {
     return () => writeFile(path, content);
   };
 
-  /** Commits as often as it takes: each time the process dies one call later. Answers where none of the calls was the last. */
+  /**
+   * Commits as often as it takes: each time the process dies one call later. Answers where none of the calls was the
+   * last.
+   */
   async function* deaths(inheritedFrom?: string) {
     for (let calls = 0; ; calls++) {
       await rm(directory, { recursive: true });

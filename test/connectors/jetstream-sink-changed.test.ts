@@ -1,7 +1,7 @@
 /**
- * What becomes of a running job whose output stream, account or server is changed under it: a decided transaction is not lost
- * and not written twice. The commit waits, with a trouble, or stops the job by a name that says what mends it; once it is mended
- * the very same transaction is committed.
+ * What becomes of a running job whose output stream, account or server is changed under it: a decided transaction is
+ * not lost and not written twice. The commit waits, with a trouble, or stops the job by a name that says what mends it;
+ * once it is mended the very same transaction is committed.
  */
 import type { StreamConfig } from "@nats-io/jetstream";
 import { expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** What server, account and stream allow: worked within, or said at submission, or, when it changes later, where the job stops. */
+/**
+ * What server, account and stream allow: worked within, or said at submission, or, when it changes later, where the job
+ * stops.
+ */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { beforeEach, describe, expect, test, vi } from "vitest";

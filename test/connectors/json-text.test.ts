@@ -1,4 +1,6 @@
-/** JSON of a record: what is read again is what was written, as JSON knows it, or the record is refused by its field. */
+/**
+ * JSON of a record: what is read again is what was written, as JSON knows it, or the record is refused by its field.
+ */
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** What a sink says when it may only look (`restore --dry-run`): the words of the real check, and nothing is made or changed. */
+/**
+ * What a sink says when it may only look (`restore --dry-run`): the words of the real check, and nothing is made or
+ * changed.
+ */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * What the tests of one file share that are about JetStream sinks: a server, whose settings change, and a connection that lives
- * on. Each test has a stream of its own and a place for staged transactions.
+ * What the tests of one file share that are about JetStream sinks: a server, whose settings change, and a connection
+ * that lives on. Each test has a stream of its own and a place for staged transactions.
  */
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";

@@ -84,7 +84,10 @@ describeStorageContract("NATS object store", async () => {
 /** How many chunks wait in `holdingChunks`. */
 let heldChunks = 0;
 
-/** Chunks reach the server only once `released`, as on a disk that is busy; of the first `lost` ones their sender has given up hope by then. */
+/**
+ * Chunks reach the server only once `released`, as on a disk that is busy; of the first `lost` ones their sender has
+ * given up hope by then.
+ */
 function holdingChunks(real: NatsConnection, released: Promise<void>, lost = 0): NatsConnection {
   let given = lost;
   const late = async (args: Parameters<NatsConnection["request"]>) => {

@@ -1,4 +1,7 @@
-/** Which answers of a key selector are keys, which keys are one, and what is said of the others; the same after a restore. */
+/**
+ * Which answers of a key selector are keys, which keys are one, and what is said of the others; the same after a
+ * restore.
+ */
 import { describe, expect, test } from "vitest";
 import { buildChain } from "../../src/dataflow/chain.ts";
 import type { OutputChannel } from "../../src/dataflow/channel/channel.ts";

@@ -1,4 +1,7 @@
-/** What an object hides is refused in every mode, on every way out of a function, also when some ordinary ones went before. */
+/**
+ * What an object hides is refused in every mode, on every way out of a function, also when some ordinary ones went
+ * before.
+ */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * A kind of operator that no file of the engine knows, with two ports and two outputs: it is a row, and nothing else is touched
- * for it to be planned, fingerprinted, run, snapshotted, restored and closed.
+ * A kind of operator that no file of the engine knows, with two ports and two outputs: it is a row, and nothing else is
+ * touched for it to be planned, fingerprinted, run, snapshotted, restored and closed.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { resolveJobConfig } from "../../src/config/job-config.ts";
@@ -20,7 +20,10 @@ interface Seen {
   closed: number;
 }
 
-/** Counts words of both ports together, and those of the second one apart. Ends with the count of each word that is left open. */
+/**
+ * Counts words of both ports together, and those of the second one apart. Ends with the count of each word that is left
+ * open.
+ */
 const tally: OperatorKind<Seen> = {
   name: "tally",
   describe: () => ({

@@ -44,8 +44,8 @@ export function describeMachine(machine: AnyStateMachine): DiagramState {
 }
 
 /**
- * One part of a drawing: some of the inner states of `owner`, a machine or a state. Transitions to other states are written into
- * their boxes. What holds in all of `owner` is written into its first part.
+ * One part of a drawing: some of the inner states of `owner`, a machine or a state. Transitions to other states are
+ * written into their boxes. What holds in all of `owner` is written into its first part.
  */
 export function partOf(
   owner: DiagramState,

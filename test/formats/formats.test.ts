@@ -1,4 +1,6 @@
-/** Each durable format: what is written comes back, what is wrong is named by field, what is newer is said to be (P61). */
+/**
+ * Each durable format: what is written comes back, what is wrong is named by field, what is newer is said to be (P61).
+ */
 import { describe, expect, test } from "vitest";
 import type {
   CheckpointOptions,

@@ -1,5 +1,6 @@
 /**
- * What counts as a job's code (P51). As in production: the compiled package loads the job files, in a plain node process.
+ * What counts as a job's code (P51). As in production: the compiled package loads the job files, in a plain node
+ * process.
  */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";

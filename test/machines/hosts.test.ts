@@ -1,4 +1,6 @@
-/** The table of machines in machines/README.md: each machine there is has one row, and its files are what the row says. */
+/**
+ * The table of machines in machines/README.md: each machine there is has one row, and its files are what the row says.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 

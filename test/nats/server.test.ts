@@ -290,7 +290,9 @@ describe("running it", () => {
   });
 });
 
-/** The guardian is a script of its own, and Node 20 runs none in TypeScript: here it is the built one, if there is one. */
+/**
+ * The guardian is a script of its own, and Node 20 runs none in TypeScript: here it is the built one, if there is one.
+ */
 const builtServer = fileURLToPath(new URL("../../dist/src/nats/server/server.js", import.meta.url));
 const builtGuardian = fileURLToPath(
   new URL("../../dist/src/nats/server/server-guardian.js", import.meta.url),

@@ -38,9 +38,9 @@ function shown(cell: string): readonly Shown[] {
 }
 
 /**
- * The titles of the tests in `file`: the string that `it`, `test`, `describe`, or what their `each` and the like give, is called
- * with first, and a golden trace's story. A test that is skipped or commented out has none. A title goes without the rules
- * that a story names behind it.
+ * The titles of the tests in `file`: the string that `it`, `test`, `describe`, or what their `each` and the like give,
+ * is called with first, and a golden trace's story. A test that is skipped or commented out has none. A title goes
+ * without the rules that a story names behind it.
  */
 function titlesOf(file: string): ReadonlySet<string> {
   const code = readFileSync(file, "utf8").replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, "");

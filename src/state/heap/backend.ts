@@ -1,7 +1,8 @@
 /**
  * Keyed state in the heap: every table is in memory, and a checkpoint writes all of it.
  *
- * Owns: the tables of one operator in one subtask, and which of them belongs to which key. Does not own: rows and cuts (table.ts).
+ * Owns: the tables of one operator in one subtask, and which of them belongs to which key. Does not own: rows and cuts
+ * (table.ts).
  */
 import { invariant, OperatorError } from "../../errors.ts";
 import type {

@@ -1,8 +1,8 @@
 /**
  * A block: up to ROWS_MAX rows of one key group, side by side.
  *
- * Owns: the memory of rows and its growth. Does not own: which row a key has (row-group.ts), which values fit (layout.ts), when a
- * block is copied (row-group.ts).
+ * Owns: the memory of rows and its growth. Does not own: which row a key has (row-group.ts), which values fit
+ * (layout.ts), when a block is copied (row-group.ts).
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";

@@ -1,8 +1,8 @@
 /**
  * The walk over one table at a cut: gives its rows in chunks while the live table goes on changing.
  *
- * Owns: which rows belong to the cut, and what they held then (HT2 to HT4 of table.ts). Does not own: the live rows, the bytes of a
- * chunk (snapshot/chunk.ts).
+ * Owns: which rows belong to the cut, and what they held then (HT2 to HT4 of table.ts). Does not own: the live rows,
+ * the bytes of a chunk (snapshot/chunk.ts).
  */
 import { OperatorError } from "../../errors.ts";
 import type { EncodedChunk, Namespace, SnapshotCursor } from "../contract.ts";

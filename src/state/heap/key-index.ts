@@ -1,11 +1,12 @@
 /**
  * Which row of a table a key and namespace have: hashes with open addressing.
  *
- * Owns: the places. Does not own: keys (they are in the rows), so the caller says whether a row that has the hash is the one.
+ * Owns: the places. Does not own: keys (they are in the rows), so the caller says whether a row that has the hash is
+ * the one.
  *
- * A hash is a signed number of 32 bits (hashOfRow in rows.ts). Each place is a pair (hash,
- * row + 1), (0, 0) where it is empty; at most four of five are taken. A removed place is filled from behind, so there are no
- * tombstones. The places lie in segments that grow one by one: a table of 10^6 rows never moves more than 16,000 places at once.
+ * A hash is a signed number of 32 bits (hashOfRow in rows.ts). Each place is a pair (hash, row + 1), (0, 0) where it is
+ * empty; at most four of five are taken. A removed place is filled from behind, so there are no tombstones. The places
+ * lie in segments that grow one by one: a table of 10^6 rows never moves more than 16,000 places at once.
  */
 
 const SEGMENT_BITS = 6;

@@ -1,16 +1,19 @@
 /**
  * How the values of a block of rows lie in memory.
  *
- * Owns: which values fit in columns, taking an object apart and making it again. Does not own: the memory (block.ts), the code for one
- * shape (shape-code.ts).
+ * Owns: which values fit in columns, taking an object apart and making it again. Does not own: the memory (block.ts),
+ * the code for one shape (shape-code.ts).
  *
  * - LY1 "numbers": each value is a number. "rows": plain objects with the same fields in the same order, of which some
- *   are numbers: those lie in a typed array, the other fields beside them. "objects": everything else, as it came. A block begins with numbers
- *   of 32 bits if its first value has no others, and becomes one of 64 bits with the first number that needs them.
- * - LY2 What does not fit exactly is kept as it came. What an object hides (PV2 of plain-value.ts: getters, fields named by symbols) is
- *   looked for in values that are not `trusted`; those that hide something are kept as they came, and the cut refuses them. Which ones
- *   are trusted is for table.ts to say: all new rows, the first updates and a sample of the later ones are looked at.
- * - LY3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no prototype of its own.
+ *   are numbers: those lie in a typed array, the other fields beside them. "objects": everything else, as it came. A
+ *   block begins with numbers of 32 bits if its first value has no others, and becomes one of 64 bits with the first
+ *   number that needs them.
+ * - LY2 What does not fit exactly is kept as it came. What an object hides (PV2 of plain-value.ts: getters, fields
+ *   named by symbols) is looked for in values that are not `trusted`; those that hide something are kept as they came,
+ *   and the cut refuses them. Which ones are trusted is for table.ts to say: all new rows, the first updates and a
+ *   sample of the later ones are looked at.
+ * - LY3 What is made again is equal to what was taken apart: same fields in the same order, -0, NaN, undefined, no
+ *   prototype of its own.
  */
 import { isCarried } from "../plain-value.ts";
 import {

@@ -1,8 +1,8 @@
 /**
  * The rows of one key group in one table.
  *
- * Owns: their order, and when a block is copied. Does not own: which row a (key, namespace) has (rows.ts), the memory of rows (block.ts),
- * cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in table.ts.
+ * Owns: their order, and when a block is copied. Does not own: which row a (key, namespace) has (rows.ts), the memory
+ * of rows (block.ts), cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in table.ts.
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";

@@ -1,8 +1,8 @@
 /**
  * The rows of one table: where the row of a (key, namespace) lies.
  *
- * Owns: the numbers of blocks, and which row a (key, namespace) has. Does not own: the memory of rows (block.ts), which rows a key group
- * has (row-group.ts).
+ * Owns: the numbers of blocks, and which row a (key, namespace) has. Does not own: the memory of rows (block.ts), which
+ * rows a key group has (row-group.ts).
  *
  * A row's number says where it lies: the number of its block, then its place in it.
  */
@@ -17,7 +17,10 @@ export class Rows {
   /** The blocks by number. */
   readonly blocks: (Block | undefined)[] = [];
   private readonly free: number[] = [];
-  /** Every row was of an integer of 32 bits in the fixed namespace, so a row that has the hash of another such key is its row. */
+  /**
+   * Every row was of an integer of 32 bits in the fixed namespace, so a row that has the hash of another such key is
+   * its row.
+   */
   private integersOnly = true;
 
   /** -1: there is none. `hash`: of both (hashOfRow). */

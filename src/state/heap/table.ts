@@ -1,16 +1,16 @@
 /**
  * A table in the heap, and cuts of it that stop nothing.
  *
- * Owns: the rows of one keyed state in one subtask, by key group, their copy-on-write while cursors read cuts, and putting them
- * back. Does not own: the walk of a cursor (cursor.ts), what a value means (handles/).
+ * Owns: the rows of one keyed state in one subtask, by key group, their copy-on-write while cursors read cuts, and
+ * putting them back. Does not own: the walk of a cursor (cursor.ts), what a value means (handles/).
  *
  * - HT1 Taking a cut does not depend on the number of rows: it raises a number and makes a cursor.
- * - HT2 A cursor gives exactly the rows of its cut, whatever is written or removed meanwhile, and whatever other cuts are open: before
- *   a group changes for the first time after a cut, its readers keep the list of its blocks, and before a block does, it is copied for
- *   them.
+ * - HT2 A cursor gives exactly the rows of its cut, whatever is written or removed meanwhile, and whatever other cuts
+ *   are open: before a group changes for the first time after a cut, its readers keep the list of its blocks, and
+ *   before a block does, it is copied for them.
  * - HT3 Rows that are born after a cut are not in its list, so a cursor ends however fast new keys arrive.
- * - HT4 A removed row leaves nothing behind: the last row of its group takes its place. What a cursor needs of it is in the cursor's
- *   own blocks, which go as it reads them, and with it.
+ * - HT4 A removed row leaves nothing behind: the last row of its group takes its place. What a cursor needs of it is in
+ *   the cursor's own blocks, which go as it reads them, and with it.
  *
  * Values are replaced, not changed in place: a nested object that is changed in place would be changed in the cut too.
  */
@@ -32,7 +32,10 @@ import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
 import { Rows, withNamespace } from "./rows.ts";
 
-/** New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of layout.ts). */
+/**
+ * New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of
+ * layout.ts).
+ */
 const LOOKED_AT_CLOSELY = 1000;
 const SAMPLED_EVERY = 64;
 /** A row that was not looked up yet. */

@@ -1,8 +1,8 @@
 /**
  * The bytes of a snapshot of one table: chunks, one after the other.
  *
- * Owns: the format of a chunk. Does not own: where the bytes go, nor their digest; a changed byte inside a column is for the
- * storage to find (P20); which bytes hold which key groups (segments.ts).
+ * Owns: the format of a chunk. Does not own: where the bytes go, nor their digest; a changed byte inside a column is
+ * for the storage to find (P20); which bytes hold which key groups (segments.ts).
  *
  * - CH1 A chunk can be read without any other chunk, and says its own length and which serializer wrote its values.
  * - CH2 A chunk holds whole key groups, or part of one; the chunks of a snapshot come in the order of key groups.
@@ -19,9 +19,9 @@
  *     groups times { u32 key group, u32 entries }
  *     key column | namespace column | deletions | value column
  *
- * The namespace column is empty where all rows are of the fixed namespace; deletions are empty, or one bit for each row, the
- * lowest first. Keys and namespaces: key-column.ts. Values that are all numbers are one f64 each, others are columns (columns.ts)
- * or one array of codec.ts.
+ * The namespace column is empty where all rows are of the fixed namespace; deletions are empty, or one bit for each
+ * row, the lowest first. Keys and namespaces: key-column.ts. Values that are all numbers are one f64 each, others are
+ * columns (columns.ts) or one array of codec.ts.
  */
 
 import { decodeValue } from "../../formats/codec.ts";

@@ -1,14 +1,16 @@
 /**
  * How the user's values become bytes, in state chunks and in the frames of channels.
  *
- * Owns: the choice between two formats. Does not own: the first of them, msgpack, and reading either (formats/codec.ts).
+ * Owns: the choice between two formats. Does not own: the first of them, msgpack, and reading either
+ * (formats/codec.ts).
  *
- * - SC1 `encodePlain` brings every plain value (plain-value.ts) back equal; what an object hides is for the caller to refuse. What msgpack would
- *   change (-0, half a surrogate pair, holes, a field named `__proto__`, Buffer) goes in the format of the structured clone
- *   algorithm (`node:v8`), which begins with the bytes FF 0F and costs about three times as much.
+ * - SC1 `encodePlain` brings every plain value (plain-value.ts) back equal; what an object hides is for the caller to
+ *   refuse. What msgpack would change (-0, half a surrogate pair, holes, a field named `__proto__`, Buffer) goes in the
+ *   format of the structured clone algorithm (`node:v8`), which begins with the bytes FF 0F and costs about three times
+ *   as much.
  *
- * The structured clone format is read by the Node version that wrote it and by newer ones. Objects used as dictionaries with
- * ever new field names are slow: use a Map.
+ * The structured clone format is read by the Node version that wrote it and by newer ones. Objects used as dictionaries
+ * with ever new field names are slow: use a Map.
  */
 import { serialize } from "node:v8";
 import { encodeValue } from "../../formats/codec.ts";

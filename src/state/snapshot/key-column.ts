@@ -1,8 +1,9 @@
 /**
  * A column of keys, or of namespaces, in a chunk.
  *
- * Numbers are one f64 each. Strings are their lengths, then the characters: Latin-1 when they all fit, else UTF-16 (UTF-8 would
- * make lone surrogates equal). Mixed types, bigints, booleans and the fixed namespace are strings with a letter in front.
+ * Numbers are one f64 each. Strings are their lengths, then the characters: Latin-1 when they all fit, else UTF-16
+ * (UTF-8 would make lone surrogates equal). Mixed types, bigints, booleans and the fixed namespace are strings with a
+ * letter in front.
  */
 import type { Namespace, SnapshotBytes } from "../contract.ts";
 import type { Key } from "../descriptor.ts";

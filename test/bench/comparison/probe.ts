@@ -1,4 +1,7 @@
-/** What a comparison runs and what it makes of it. A probe is run once a round by either copy; a row is a line of the result. */
+/**
+ * What a comparison runs and what it makes of it. A probe is run once a round by either copy; a row is a line of the
+ * result.
+ */
 import { type Figure, type Measured, type Settings, valueOfFigure } from "../figure.ts";
 import type { Copy } from "../processes/copy.ts";
 import type { BenchCluster } from "../processes/processes.ts";

@@ -1,9 +1,9 @@
 /**
- * The rounds of a comparison: in each one every probe is run by both copies, one right after the other, and the copy that
- * comes first changes from round to round (A B, B A, …).
+ * The rounds of a comparison: in each one every probe is run by both copies, one right after the other, and the copy
+ * that comes first changes from round to round (A B, B A, …).
  *
- * When the first rounds are over, only probes go on whose figures are unresolved, up to a bound. A probe that fails in the
- * first round cannot be run by that copy, which ends the comparison; one that fails later ends for itself.
+ * When the first rounds are over, only probes go on whose figures are unresolved, up to a bound. A probe that fails in
+ * the first round cannot be run by that copy, which ends the comparison; one that fails later ends for itself.
  */
 import { UsageError } from "../arguments.ts";
 import type { Settings } from "../figure.ts";

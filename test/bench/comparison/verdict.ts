@@ -1,8 +1,8 @@
 /**
  * Whether a figure has become worse: the ratio of this copy's median to the other's, above 1 is better.
  *
- * A figure is worse when its ratio is below 0.97 and its 90 % interval does not reach 1. Where the interval is wider than 0.1
- * neither can be said, unless all of it lies on one side of 0.97.
+ * A figure is worse when its ratio is below 0.97 and its 90 % interval does not reach 1. Where the interval is wider
+ * than 0.1 neither can be said, unless all of it lies on one side of 0.97.
  */
 import { estimateRatio, type Pair, type RatioEstimate } from "../statistics.ts";
 

@@ -2,8 +2,8 @@
  * What checkpoints cost beside throughput: how long they take, how long they stop a subtask, what the event loop feels.
  *
  * Durations are the coordinator's, trigger to decision, at 10^5 keys and a checkpoint every 200 ms, saturated and at
- * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the event loop's delay is measured inside the
- * worker (loop-delays.ts). Not measured: a slow storage, alignment between processes.
+ * half of the saturated rate. Pauses are the worker's, at 10^6 keys and saturated; the event loop's delay is measured
+ * inside the worker (loop-delays.ts). Not measured: a slow storage, alignment between processes.
  */
 import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";

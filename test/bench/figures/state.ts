@@ -1,6 +1,6 @@
 /**
- * What a read-modify-write at the handle of keyed state costs, as the ratio of a bare Map's cost to it: 1 is as fast as a
- * Map of mutable objects (state-updates.ts). By processor time, in one process, no transport and no snapshot.
+ * What a read-modify-write at the handle of keyed state costs, as the ratio of a bare Map's cost to it: 1 is as fast as
+ * a Map of mutable objects (state-updates.ts). By processor time, in one process, no transport and no snapshot.
  */
 import { type Comparable, type Probe, type Row, readingOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";

@@ -1,6 +1,7 @@
 /**
- * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once. And the throughput of
- * the engine alone, from memory: whole bids of seven fields, and bids of two fields, both with integer keys.
+ * Ratios of two throughputs, each the median over interleaved pairs: one round runs every variant once. And the
+ * throughput of the engine alone, from memory: whole bids of seven fields, and bids of two fields, both with integer
+ * keys.
  *
  * Rates are those of records passing the counting operator between 25 % and 95 % of the input, counted in the measured
  * process: starting up, compiling hot code and the last commit are not in it; every commit and checkpoint that falls
@@ -193,9 +194,9 @@ export async function saturatedRate(cluster: BenchCluster, settings: Settings): 
 const COMPARATOR_NAMES: readonly RunnerName[] = ["stock", "parse"];
 
 /**
- * Runs of the engine, compared by their processor time for a record: what a figure is a ratio to either is the same for both
- * copies (a comparator), or is compared as a row of its own. A ratio between two runs of one copy is only shown: it
- * falls, too, when nothing but its base has become faster.
+ * Runs of the engine, compared by their processor time for a record: what a figure is a ratio to either is the same for
+ * both copies (a comparator), or is compared as a row of its own. A ratio between two runs of one copy is only shown:
+ * it falls, too, when nothing but its base has become faster.
  */
 export function comparableThroughput(wanted: ReadonlySet<string>): Comparable {
   const ratios = RATIOS.filter((ratio) => wanted.has(ratio.name));

@@ -1,9 +1,9 @@
 /**
  * What crosses the network and what the processes weigh: parallelism 2 in two worker processes.
  *
- * Bytes are those of the channels' record frames, headers included, counted by a subscriber of their subjects: in a run of
- * its own, because the counting costs time. Memory is the most that was ever resident, at 10^5 keys: workload W1 from
- * JetStream through the exactly-once sink, as fast as it goes.
+ * Bytes are those of the channels' record frames, headers included, counted by a subscriber of their subjects: in a run
+ * of its own, because the counting costs time. Memory is the most that was ever resident, at 10^5 keys: workload W1
+ * from JetStream through the exactly-once sink, as fast as it goes.
  */
 import { kindOf, MESSAGE } from "../../../src/dataflow/channel/frame-codec.ts";
 import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";

@@ -1,5 +1,6 @@
 /**
- * Workload W1 (after Nexmark and ShuffleBench): Nexmark-like bids of about 238 bytes of JSON, a count and a sum per bidder.
+ * Workload W1 (after Nexmark and ShuffleBench): Nexmark-like bids of about 238 bytes of JSON, a count and a sum per
+ * bidder.
  *
  * The first `keys` bids visit every bidder once, so that state is complete before anything is measured; after that
  * bidders are drawn uniformly. A bidder's every tenth hit is emitted, the first one at a different count for each last

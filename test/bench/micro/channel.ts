@@ -2,8 +2,8 @@
  * How fast are channels? A writer and a reader in two processes over a real nats-server, full and projected records,
  * against the local channel in one process, in the same run.
  *
- * Run compiled: `npx tsc -b && node dist/test/bench/micro/channel.js [rounds]`. Not measured: user functions, keyed state,
- * checkpoints, several channels at once. On a shared machine trust the ratios, not the numbers.
+ * Run compiled: `npx tsc -b && node dist/test/bench/micro/channel.js [rounds]`. Not measured: user functions, keyed
+ * state, checkpoints, several channels at once. On a shared machine trust the ratios, not the numbers.
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -1,8 +1,8 @@
 /**
  * What keyed state and the operator chain cost, without transport: `npx tsc -b && node dist/test/bench/micro/state.js`.
  *
- * Variants of one question alternate in one process; trust the ratios. Not measured: decoding of input, channels, upload of
- * chunks, garbage collection pressure of a whole worker.
+ * Variants of one question alternate in one process; trust the ratios. Not measured: decoding of input, channels,
+ * upload of chunks, garbage collection pressure of a whole worker.
  */
 import { buildChain, type Chain } from "../../../src/dataflow/chain.ts";
 import type { EncodedChunk, SnapshotCursor } from "../../../src/state/contract.ts";
@@ -160,7 +160,10 @@ function updateState(state: KeyedState, handle: ValueState<Total>, updates: read
   }
 }
 
-/** `stateUpdateToMapRatio`: a read-modify-write at the handle, key group included, against a bare Map of mutable objects. */
+/**
+ * `stateUpdateToMapRatio`: a read-modify-write at the handle, key group included, against a bare Map of mutable
+ * objects.
+ */
 function benchUpdateRatio(name: string, keyOf: (random: number) => Key): void {
   const updates = randomUpdates(keyOf);
   const map = new Map<Key, { count: number; sum: number }>();

@@ -17,7 +17,9 @@ interface KeyedStateOptions {
 
 export type OpenKeyedState = (options: KeyedStateOptions) => KeyedState;
 
-/** Below the folder of compiled modules. The first commits have one class for handles and rows, later ones a backend. */
+/**
+ * Below the folder of compiled modules. The first commits have one class for handles and rows, later ones a backend.
+ */
 const NOW = "src/state/heap/backend.js";
 const FIRST = "src/state/heap.js";
 

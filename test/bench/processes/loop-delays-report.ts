@@ -1,4 +1,6 @@
-/** How late a worker's event loop was, and in which situation: what loop-delays.ts prints, and the worker's own events. */
+/**
+ * How late a worker's event loop was, and in which situation: what loop-delays.ts prints, and the worker's own events.
+ */
 import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { quantile } from "../statistics.ts";
 

@@ -2,8 +2,8 @@
  * Loaded by a worker before anything else (`node --import`): measures how late its event loop is, and prints it.
  *
  * A delay is how much later than asked for a timer of 1 ms fires, as perf_hooks.monitorEventLoopDelay has it; that one
- * gives no single delays, which are needed here to tell situations apart (loop-delays-report.ts). The worker itself knows
- * nothing of it, so any copy of the engine can be measured.
+ * gives no single delays, which are needed here to tell situations apart (loop-delays-report.ts). The worker itself
+ * knows nothing of it, so any copy of the engine can be measured.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { printLoopDelays } from "./loop-delays-report.ts";

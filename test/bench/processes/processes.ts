@@ -1,9 +1,9 @@
 /**
  * The real processes of a measurement: one nats-server and one coordinator for all of it, workers for each job.
  *
- * Owns: starting, killing and starting them again. Does not own: what is measured. The server syncs to disk as it does by
- * default (every two minutes), not at every write as `tidemark run` has it: the floors
- * were measured so. `--sync-always` shows the other.
+ * Owns: starting, killing and starting them again. Does not own: what is measured. The server syncs to disk as it does
+ * by default (every two minutes), not at every write as `tidemark run` has it: the floors were measured so.
+ * `--sync-always` shows the other.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";

@@ -2,12 +2,12 @@
  * `state-updates.js KEYS`: what a read-modify-write of keyed state costs beside the same on a bare Map of mutable
  * objects; KEYS is `integers` or `strings`. Prints one line of JSON.
  *
- * A `{count, sum}` for each of 10^5 keys in random order. The state's side picks the key, key group included, and reads and
- * sets at the handle, as the chain does it for each record; no snapshot is taken. Both sides alternate in this process, by
- * its processor time. Only one type of keys a process, as in a job.
+ * A `{count, sum}` for each of 10^5 keys in random order. The state's side picks the key, key group included, and reads
+ * and sets at the handle, as the chain does it for each record; no snapshot is taken. Both sides alternate in this
+ * process, by its processor time. Only one type of keys a process, as in a job.
  *
- * The keyed state is that of the copy whose folder this file lies in, found by name at run time: copies that are compared
- * do not have it at the same place.
+ * The keyed state is that of the copy whose folder this file lies in, found by name at run time: copies that are
+ * compared do not have it at the same place.
  */
 import { valueState } from "../../../src/index.ts";
 import { add, NO_TOTAL, seeded, type Total } from "../jobs/workload.ts";

@@ -1,6 +1,6 @@
 /**
- * What every transactional sink must do with a transaction that it has inherited: another life of the job, restored from
- * a savepoint, commits it, while the job that wrote it may still be at it (P4). Run on each implementation by
+ * What every transactional sink must do with a transaction that it has inherited: another life of the job, restored
+ * from a savepoint, commits it, while the job that wrote it may still be at it (P4). Run on each implementation by
  * sink.test.ts.
  */
 import fc from "fast-check";

@@ -95,7 +95,10 @@ export interface SinkFixture {
   faulty(plan: FaultPlan): { sink: Sink<string>; nats?: unknown };
   /** What a reader of the target sees, in order. */
   committed(): Promise<string[]>;
-  /** Takes the last of what the transaction has staged away, and answers how to bring it back. undefined: it stages nothing. */
+  /**
+   * Takes the last of what the transaction has staged away, and answers how to bring it back. undefined: it stages
+   * nothing.
+   */
   readonly loseStaged?: (transaction: Committable, staging: MemoryStaging) => Promise<() => Promise<void>>;
   loseMarkers(): Promise<void>;
   stop(): Promise<void>;

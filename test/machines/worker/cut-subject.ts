@@ -1,6 +1,6 @@
 /**
- * One subtask whose barriers are put to the test: real machines, host, gate and barriers (src/runtime/worker); the channels
- * are scripts, the operator notes what it is given.
+ * One subtask whose barriers are put to the test: real machines, host, gate and barriers (src/runtime/worker); the
+ * channels are scripts, the operator notes what it is given.
  */
 import { expect } from "vitest";
 import type { BarrierAlignment } from "../../../machines/protocol.ts";

@@ -1,6 +1,7 @@
 /**
- * The end of a loop (LP1 - LP6), whatever its shape and the order in which its channels are read: no head ends while a record can
- * still come back to it, and all of them end. Real machines and host; records are the number of rounds that they have left.
+ * The end of a loop (LP1 - LP6), whatever its shape and the order in which its channels are read: no head ends while a
+ * record can still come back to it, and all of them end. Real machines and host; records are the number of rounds that
+ * they have left.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";

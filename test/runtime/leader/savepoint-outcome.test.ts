@@ -16,7 +16,10 @@ let world: MemoryWorld;
 let asked = 0;
 afterEach(() => world.close());
 
-/** Two workers, one leader, no checkpoint but those that are asked for, unbounded input of which everything so far may be processed. */
+/**
+ * Two workers, one leader, no checkpoint but those that are asked for, unbounded input of which everything so far may
+ * be processed.
+ */
 async function started(options: WorldOptions = {}): Promise<void> {
   world = new MemoryWorld({ interval: "1 h", bounded: false, ...options });
   await world.begins(20_000);

@@ -1,4 +1,6 @@
-/** Every way in which a barrier may pass a subtask, on the whole engine, behind a slow operator and with a worker lost. */
+/**
+ * Every way in which a barrier may pass a subtask, on the whole engine, behind a slow operator and with a worker lost.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import type { CheckpointingConfig } from "../../../machines/protocol.ts";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";

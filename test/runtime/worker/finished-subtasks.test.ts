@@ -1,4 +1,6 @@
-/** One of two inputs has ended, the other goes on: whether checkpoints do is for checkpointing.afterTasksFinish to say. */
+/**
+ * One of two inputs has ended, the other goes on: whether checkpoints do is for checkpointing.afterTasksFinish to say.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";

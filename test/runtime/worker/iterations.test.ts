@@ -1,4 +1,6 @@
-/** Jobs with loops on the whole engine, over the memory twins: every way back, every kind of checkpoint, workers lost. */
+/**
+ * Jobs with loops on the whole engine, over the memory twins: every way back, every kind of checkpoint, workers lost.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import type { CheckpointingConfig } from "../../../machines/protocol.ts";
 import { readSavepoint } from "../../../src/checkpoint/savepoint.ts";

@@ -1,4 +1,6 @@
-/** A record that no other worker could be sent fails its job with the operator that made it and the place in the source. */
+/**
+ * A record that no other worker could be sent fails its job with the operator that made it and the place in the source.
+ */
 import { afterEach, expect, test } from "vitest";
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";

@@ -1,4 +1,7 @@
-/** Restores from savepoints that their job went back behind (P59): refused where output could be missing, exact where not. */
+/**
+ * Restores from savepoints that their job went back behind (P59): refused where output could be missing, exact where
+ * not.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
