@@ -210,6 +210,7 @@ export async function createCoordinator(
     readonly timings?: Partial<Timings>;
     /** It leads this job only. */
     readonly own?: OwnJob | undefined;
+    readonly onRefused: (error: RequestRefusedError) => void;
     readonly onCrash: (error: unknown) => void;
   },
 ): Promise<Coordinator> {
@@ -313,7 +314,7 @@ export async function submissionOf(
     storage: askedFor === null ? null : storageDescription,
   };
   const { nats } = environment;
-  if (nats instanceof NatsEnvironment) checkSize(submission, nats.connection.info?.max_payload ?? 1024 ** 2);
+  if (nats instanceof NatsEnvironment) checkSize(submission, NatsLink.of(nats.connection).payload.bytesMax);
   return submission;
 }
 

@@ -60,18 +60,31 @@ export interface WorkerRegistration {
   readonly directory: OfferedDirectory | null;
 }
 
-/** The checkpoint directory of a worker, and what proves that it is the leader's (P53). */
+/** A coordinator that stands by, to the leader of the cluster (P62): answered as a registration is. */
+export interface StandbyRequest {
+  readonly type: "standby.prove";
+  /** Random per process start. */
+  readonly coordinator: string;
+  /** Its process and machine, in words. */
+  readonly place: string;
+  /** Description of the checkpoint storage that it uses. */
+  readonly storage: string;
+  /** null: that storage is no directory. */
+  readonly directory: OfferedDirectory | null;
+}
+
+/** The checkpoint directory of a worker or of a coordinator that stands by, and what proves that it is the leader's (P53). */
 export interface OfferedDirectory {
   readonly host: string;
-  /** The directory's path as the worker names it. */
+  /** The directory's path as the process names it. */
   readonly path: string;
-  /** Name of the note that the worker leaves there when it is asked for a proof. */
+  /** Name of the note that the process leaves there when it is asked for a proof. */
   readonly note: string;
   /** What that note says; "": it is not there yet. */
   readonly secret: string;
-  /** What the leader's note says; "": the worker has not seen it. */
+  /** What the leader's note says; "": the process has not seen it. */
   readonly read: string;
-  /** Why the worker cannot read or write there at present; null: it can. */
+  /** Why the process cannot read or write there at present; null: it can. */
   readonly obstacle: string | null;
 }
 

@@ -26,6 +26,7 @@ import type {
   LeaderAnswer,
   LeaderRequest,
   PingAnswer,
+  StandbyRequest,
   SubtaskMessage,
   WorkerRequest,
 } from "./messages.ts";
@@ -90,6 +91,14 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     what: z.union([z.literal("job"), z.literal("checkpoints"), count]),
   }),
 ]);
+
+const standbyRequest: z.ZodType<StandbyRequest> = z.object({
+  type: z.literal("standby.prove"),
+  coordinator: workerId,
+  place: text,
+  storage: text,
+  directory: directory.nullable(),
+});
 
 const answerWord = z.enum(["accepted", "duplicate", "stale", "unknown"]);
 const refused = z.object({
@@ -250,6 +259,7 @@ const shortAnswer: z.ZodType<ShortAnswer> = z.object({
 
 export const shapes = {
   leaderRequest: shapeOf(leaderRequest),
+  standbyRequest: shapeOf(standbyRequest),
   leaderAnswer: shapeOf(leaderAnswer),
   workerRequest: shapeOf(workerRequest),
   pingAnswer: shapeOf(pingAnswer),

@@ -84,7 +84,7 @@ function disturbed(
 }
 
 async function coordinator(cluster: Cluster) {
-  const made = await createCoordinator(cluster, { logger, timings: shortTimings, onCrash: crash });
+  const made = await createCoordinator(cluster, { logger, timings: shortTimings, onRefused: crash, onCrash: crash });
   made.start();
   return made;
 }

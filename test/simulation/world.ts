@@ -250,6 +250,9 @@ export class SimulatedWorld {
       host: "simulation",
       releaseInput: async () => {},
       chance: process.chance,
+      onRefused: (error) => {
+        this.wrong.push(`${process.name} was refused: ${describeError(error)}`);
+      },
       onCrash: (error) => {
         this.wrong.push(`${process.name} crashed: ${describeError(error)}`);
       },

@@ -190,6 +190,7 @@ export class MemoryWorld {
       host: "here",
       releaseInput: async () => {},
       chance: () => 0,
+      onRefused: (error) => this.crashes.push(error),
       onCrash: (error) => this.crashes.push(error),
     });
     this.#coordinators.set(coordinator, bus);

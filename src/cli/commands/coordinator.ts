@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
+import { exitCodes } from "../output/report-error.ts";
 import { watchCrashes } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
@@ -42,6 +43,11 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
     logger,
     own: job === undefined || session === undefined ? undefined : { job, session },
     ...(job === undefined ? {} : { timings: { secondProbeMs: SECOND_PROBE_MS } }),
+    onRefused(error) {
+      logger.error({}, error.message);
+      process.stderr.write(`tidemark: ${error.message}\n`);
+      process.exit(exitCodes.refused);
+    },
     onCrash(error) {
       logger.error({ error: describeError(error), stack: (error as Error).stack }, "coordinator crashed");
       process.exit(70);

@@ -6,6 +6,7 @@
  * is a bug.
  *
  *     <prefix>.workers.<workerId>                                       a process, whatever it runs
+ *     <prefix>.leader                                                   the leader of the cluster, for coordinators that stand by
  *     <prefix>.<job>.control                                            the leader
  *     <prefix>.<job>.control.<session>                                  the coordinator of one `tidemark run`, for that run
  *     <prefix>.<job>.events                                             the event feed
@@ -26,6 +27,8 @@ export interface ChannelSubjects {
 export interface Subjects {
   readonly prefix: string;
   channel(job: string, generation: number, id: ChannelId): ChannelSubjects;
+  /** What coordinators that stand by ask the leader of the cluster on. */
+  leader(): string;
   control(job: string): string;
   /** What a `tidemark run` asks its own coordinator on. */
   runControl(job: string, session: string): string;
@@ -60,11 +63,13 @@ export function createSubjects(prefix = "tidemark"): Subjects {
       const name = `${token(id.edge, "edge")}.${count(id.from, "from")}.${count(id.to, "to")}`;
       return { data: `${base}.channel.${name}`, credit: `${base}.channel-credit.${name}` };
     },
+    leader: () => `${prefix}.leader`,
     control: (job) => `${ofJob(job)}.control`,
     runControl: (job, session) => `${ofJob(job)}.control.${token(session, "session")}`,
     allControl: () => `${prefix}.*.control`,
     events: (job) => `${ofJob(job)}.events`,
     controlPatterns: () => [
+      `${prefix}.leader`,
       `${prefix}.workers.*`,
       `${prefix}.*.control`,
       `${prefix}.*.control.*`,

@@ -5,7 +5,7 @@
  * (job-runtime.ts).
  *
  * CR1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells that
- *     run who leads its job instead.
+ *     run who leads its job instead, and that the one of the cluster proves its directory to the leader (P62).
  * CR2  When leadership ends every job runtime is closed before anything else happens (P9).
  * CR3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
  *     job: requests for those are not answered (P50).
@@ -18,7 +18,13 @@ import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../.
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
+import {
+  DisconnectedError,
+  describeError,
+  RecordUnreadableError,
+  type RequestRefusedError,
+  retryOf,
+} from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import type { RecordStore } from "../record-store.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -27,6 +33,7 @@ import { InputReleases, type ReleaseInput } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { Standby, StandbyAdmission } from "./standby.ts";
 import { readRecord } from "./stored-record.ts";
 import {
   answerOf,
@@ -61,6 +68,8 @@ export interface CoordinatorOptions extends Surroundings {
   readonly releaseInput: ReleaseInput;
   /** Uniform in [-1, 1). */
   readonly chance: () => number;
+  /** It keeps checkpoints elsewhere than the leader: the process must end. */
+  readonly onRefused: (error: RequestRefusedError) => void;
   /** A broken invariant: the process must end. */
   readonly onCrash: (error: unknown) => void;
 }
@@ -81,6 +90,9 @@ export class Coordinator {
   readonly #offersMs = new Map<string, number>();
   #control: Subscription | undefined;
   #session: Subscription | undefined;
+  /** While it leads the cluster. */
+  #standbys: StandbyAdmission | undefined;
+  readonly #standby: Standby | undefined;
   #leadingSinceMs = 0;
   /** Until it is over, a job that is not here may still come. */
   #adoption: Promise<void> = Promise.resolve();
@@ -115,6 +127,8 @@ export class Coordinator {
       onEnded: () => this.#stepDown(),
       onCrash,
     });
+    this.#standby =
+      own === undefined ? new Standby({ ...options, standsBy: () => !this.leading }) : undefined;
   }
 
   get leading(): boolean {
@@ -131,11 +145,13 @@ export class Coordinator {
         this.#complain,
       );
     this.#lease.start();
+    this.#standby?.start();
   }
 
   /** Gives the lease back, so that a standby takes over at once. The jobs go on under it. */
   async stop(): Promise<void> {
     this.#session?.close();
+    await this.#standby?.stop();
     await this.#releases.settle();
     await this.#lease.stop();
     this.#options.troubles.close();
@@ -154,6 +170,13 @@ export class Coordinator {
       (request) => answerOf(this.#receive(request), request),
       this.#complain,
     );
+    if (own === undefined)
+      this.#standbys = new StandbyAdmission({
+        ...this.#options,
+        leader: id,
+        boundMs: this.#options.timings.directoryProofMs,
+        onError: this.#complain,
+      });
     this.#adoption = this.#adoptJobs(token);
   }
 
@@ -161,6 +184,7 @@ export class Coordinator {
     this.#options.logger.info({ coordinator: this.#options.id }, "leading no more");
     this.#control?.close();
     this.#control = undefined;
+    this.#standbys?.close();
     for (const job of this.#jobs.values()) job.close();
     this.#jobs.clear();
   }

@@ -26,11 +26,11 @@ import type { JobGraph } from "../../dataflow/graph.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { codeDifferences } from "../../job/code/code-listing.ts";
+import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
 import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
-import { DirectoryClaim } from "./directory-claim.ts";
 import { Generation, restoresOf } from "./generation.ts";
 import { untilItWorks } from "./sinks/staging.ts";
 

@@ -15,11 +15,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FileStorage } from "../../../src/checkpoint/file-storage.ts";
 import type { CheckpointStorage } from "../../../src/checkpoint/storage.ts";
-import type { LeaderAnswer, WorkerRegistration } from "../../../src/control/messages.ts";
+import type { LeaderAnswer } from "../../../src/control/messages.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
-import { DirectoryProofs } from "../../../src/runtime/leader/generations/directory-proofs.ts";
-import { DirectoryClaim } from "../../../src/runtime/worker/directory-claim.ts";
+import { DirectoryClaim } from "../../../src/runtime/directory-claim.ts";
+import { type Claimant, DirectoryProofs } from "../../../src/runtime/leader/directory-proofs.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { until } from "../../support/until.ts";
 
@@ -41,7 +41,6 @@ const at = (name: string) => join(root, name);
 const leaderOf = (directory: string, leader = "l1") =>
   new DirectoryProofs({
     storage: new FileStorage(directory),
-    job: "words",
     leader,
     host: "leader-host",
     clock,
@@ -50,16 +49,12 @@ const leaderOf = (directory: string, leader = "l1") =>
     boundMs: BOUND_MS,
   });
 const workerIn = (directory: string) => new DirectoryClaim(new FileStorage(directory), "w1", "random");
-const registration = (claim: DirectoryClaim): WorkerRegistration => ({
-  type: "worker.register",
-  job: "words",
-  worker: "w1",
-  codeFingerprint: "c",
-  parallelism: {},
-  slots: 1,
-  processId: 1,
-  host: "here",
-  storage: "",
+const registration = (claim: DirectoryClaim): Claimant => ({
+  id: "w1",
+  name: "worker w1",
+  kind: "the worker",
+  leaderKind: "the coordinator",
+  keeps: "checkpoints of job words",
   directory: claim.present,
 });
 /** One registration, as a worker does it. */

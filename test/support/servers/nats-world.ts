@@ -82,7 +82,12 @@ export class NatsWorld {
   async startCoordinator(): Promise<Component> {
     const cluster = await open(this.#url, this.#prefix);
     const onCrash = (error: unknown) => this.crashes.push(error);
-    const made = await createCoordinator(cluster, { logger: quiet, timings: shortTimings, onCrash });
+    const made = await createCoordinator(cluster, {
+      logger: quiet,
+      timings: shortTimings,
+      onRefused: onCrash,
+      onCrash,
+    });
     made.start();
     return this.#add({ cluster, stop: () => made.stop() });
   }

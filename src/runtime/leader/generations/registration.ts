@@ -1,7 +1,7 @@
 /** Whether a worker may run a job: a pure function of what was submitted and what the worker has loaded. */
 import type { CodeListing, JobRecord } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
-import type { OfferedDirectory, WorkerRegistration } from "../../../control/messages.ts";
+import type { WorkerRegistration } from "../../../control/messages.ts";
 
 type Offered = Pick<
   WorkerRegistration,
@@ -49,35 +49,6 @@ export function refusalOf(
   return (
     `worker ${worker} was started with other options than job ${job} was submitted with: ` +
     `${differences.join("; ")}; give both the same --parallelism and --config`
-  );
-}
-
-/** Who has seen the note that the other one has left. */
-export interface NotesSeen {
-  readonly byLeader: boolean;
-  readonly byWorker: boolean;
-}
-
-/** In words, when the notes of one side, or of both, are not seen by the other one (P53). */
-export function directoryRefusal(what: {
-  readonly worker: string;
-  readonly job: string;
-  readonly offered: Pick<OfferedDirectory, "host" | "path">;
-  readonly own: Pick<OfferedDirectory, "host" | "path">;
-  readonly seen: NotesSeen;
-}): string {
-  const { worker, job, offered, own, seen } = what;
-  const theirs = `${offered.path} on host ${offered.host}`;
-  const ours = `${own.path} on host ${own.host}`;
-  const finding =
-    seen.byLeader || seen.byWorker
-      ? `a file that is written ${seen.byLeader ? "by the coordinator is not seen by the worker" : "by the worker is not seen by the coordinator"}: ` +
-        "one of the two mounts is stale, or a copy of the other"
-      : "neither sees a file that the other one writes: these are two directories";
-  return (
-    `worker ${worker} keeps checkpoints of job ${job} in ${theirs}, the coordinator in ${ours}, and ${finding}; ` +
-    "mount one directory that all processes share and give each its path there (--checkpoint-dir, checkpointing.directory), " +
-    "or give none, so that checkpoints lie in NATS"
   );
 }
 

@@ -7,7 +7,7 @@
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { LeaderAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
-import { DirectoryProofs, type DirectoryProofsOptions } from "./directory-proofs.ts";
+import { DirectoryProofs, type DirectoryProofsOptions } from "../directory-proofs.ts";
 import { otherCode, refusalOf } from "./registration.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
 
@@ -37,7 +37,14 @@ export class WorkerAdmission {
     const reason = refusalOf(registration, record(), storage);
     if (reason !== undefined) return { answer: "refused", reason };
     if (!workers.has(worker)) {
-      const objection = await this.#directories.judge(registration);
+      const objection = await this.#directories.judge({
+        id: worker,
+        name: `worker ${worker}`,
+        kind: "the worker",
+        leaderKind: "the coordinator",
+        keeps: `checkpoints of job ${job}`,
+        directory: registration.directory,
+      });
       if (objection?.answer === "refused") logger.warn({ job, worker }, objection.reason);
       if (objection !== undefined) return objection;
       if (ended()) return { answer: "unknown" };

@@ -1,13 +1,11 @@
 /**
- * The worker's side of the proof that its checkpoint directory is the leader's (P53): leaves a note there, and reads the
- * leader's. Both notes go when the proof is over.
+ * The side of a worker, or of a coordinator that stands by, of the proof that its checkpoint directory is the leader's (P53, P62):
+ * leaves a note there, and reads the leader's. Both notes go when the proof is over.
  */
 import { hostname } from "node:os";
-import type { CheckpointStorage } from "../../checkpoint/storage.ts";
-import type { WorkerRegistration } from "../../control/messages.ts";
-import { describeError } from "../../errors.ts";
-
-type Claim = NonNullable<WorkerRegistration["directory"]>;
+import type { CheckpointStorage } from "../checkpoint/storage.ts";
+import type { OfferedDirectory } from "../control/messages.ts";
+import { describeError } from "../errors.ts";
 
 export class DirectoryClaim {
   readonly #notes: CheckpointStorage["notes"];
@@ -18,15 +16,15 @@ export class DirectoryClaim {
   #obstacle: string | null = null;
   #left = false;
 
-  /** @param secret random */
-  constructor(storage: Pick<CheckpointStorage, "notes">, worker: string, secret: string) {
+  /** @param process its id @param secret random */
+  constructor(storage: Pick<CheckpointStorage, "notes">, process: string, secret: string) {
     this.#notes = storage.notes;
-    this.#note = `proof-${worker}`;
+    this.#note = `proof-${process}`;
     this.#secret = secret;
   }
 
-  /** For the next registration; null: the storage is no directory. */
-  get present(): Claim | null {
+  /** For the next request; null: the storage is no directory. */
+  get present(): OfferedDirectory | null {
     if (this.#notes === undefined) return null;
     return {
       host: hostname(),

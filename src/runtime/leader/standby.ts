@@ -1,0 +1,170 @@
+/**
+ * Whether a coordinator that stands by keeps checkpoints where the leader does (P62): both sides of that question.
+ *
+ * Owns: asking the leader for as long as another one leads, and what the leader answers. Does not own: how a directory is
+ * proven (directory-proofs.ts, ../directory-claim.ts), who leads (lease.ts).
+ *
+ * - SY1 A standby asks from its start on, and again and again, because each leader asks anew. It never waits with its
+ *   candidature: a leader that is gone, or answers nothing, is taken over whether it has answered or not.
+ * - SY2 It is refused when the leader can prove that the two directories differ, and ends.
+ */
+import type { CheckpointStorage } from "../../checkpoint/storage.ts";
+import { type Clock, pauseOn } from "../../clock.ts";
+import type { ControlLink } from "../../control/link.ts";
+import type { LeaderAnswer, StandbyRequest } from "../../control/messages.ts";
+import { shapes } from "../../control/shapes.ts";
+import type { Subscription } from "../../dataflow/channel/bus.ts";
+import type { Subjects } from "../../dataflow/channel/subjects.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { NoRespondersError, RequestRefusedError, retryOf } from "../../errors.ts";
+import type { Troubles } from "../../observe/troubles.ts";
+import { DirectoryClaim } from "../directory-claim.ts";
+import { newLife } from "../life.ts";
+import type { Timings } from "../timings.ts";
+import { DirectoryProofs, type DirectoryProofsOptions } from "./directory-proofs.ts";
+
+/** Once proven: the leader may be another one by now. */
+const PROVEN_PAUSE_MS = 5000;
+const ANSWER_MS = 1000;
+const REMEMBERED_MAX = 1000;
+
+export interface StandbyOptions {
+  readonly id: string;
+  readonly place: string;
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  readonly storage: CheckpointStorage;
+  readonly clock: Clock;
+  readonly timings: Timings;
+  readonly troubles: Troubles;
+  readonly newId: () => string;
+  /** Another one leads, or none does. */
+  readonly standsBy: () => boolean;
+  readonly onRefused: (error: RequestRefusedError) => void;
+}
+
+/** The side of the coordinator that stands by. */
+export class Standby {
+  readonly #options: StandbyOptions;
+  readonly #life = newLife();
+  readonly #claim: DirectoryClaim;
+
+  constructor(options: StandbyOptions) {
+    this.#options = options;
+    this.#claim = new DirectoryClaim(options.storage, options.id, options.newId());
+  }
+
+  start(): void {
+    void this.#ask();
+  }
+
+  async stop(): Promise<void> {
+    this.#life.abort();
+    await this.#claim.end();
+  }
+
+  async #ask(): Promise<void> {
+    const { link, subjects, clock, timings, troubles, standsBy, onRefused } = this.#options;
+    const { signal } = this.#life;
+    const watch = troubles.watch(
+      "proving to the leading coordinator that the checkpoint directory is the same",
+    );
+    while (!signal.aborted) {
+      let pauseMs = timings.registerIntervalMs;
+      try {
+        if (standsBy()) {
+          const answer = await link.ask(subjects.leader(), this.#request(), shapes.leaderAnswer, ANSWER_MS);
+          watch.passed();
+          if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
+          if (answer.answer !== "unproven") await this.#claim.end();
+          if (answer.answer === "accepted") pauseMs = PROVEN_PAUSE_MS;
+          if (answer.answer === "refused" && standsBy() && !signal.aborted) {
+            await this.stop();
+            onRefused(new RequestRefusedError(answer.reason));
+          }
+        } else watch.passed();
+      } catch (error) {
+        if (retryOf(error) !== "now") throw error;
+        // Where none leads there is nothing to prove, and the lease is being taken over.
+        if (error instanceof NoRespondersError || !standsBy()) watch.passed();
+        else watch.failed(error);
+      }
+      await pauseOn(clock, pauseMs, signal);
+    }
+    watch.forget();
+  }
+
+  #request(): StandbyRequest {
+    const { id, place, storage } = this.#options;
+    return {
+      type: "standby.prove",
+      coordinator: id,
+      place,
+      storage: storage.description,
+      directory: this.#claim.present,
+    };
+  }
+}
+
+export interface StandbyAdmissionOptions extends DirectoryProofsOptions {
+  readonly logger: Logger;
+  readonly link: ControlLink;
+  readonly subjects: Subjects;
+  readonly onError: (error: unknown) => void;
+}
+
+/** The side of the leader, for as long as it leads. */
+export class StandbyAdmission {
+  readonly #options: StandbyAdmissionOptions;
+  readonly #proofs: DirectoryProofs;
+  readonly #proven = new Set<string>();
+  readonly #wire: Subscription;
+
+  constructor(options: StandbyAdmissionOptions) {
+    const { link, subjects, onError } = options;
+    this.#options = options;
+    this.#proofs = new DirectoryProofs(options);
+    this.#wire = link.serve(
+      subjects.leader(),
+      shapes.standbyRequest,
+      (request) => this.#judge(request),
+      onError,
+    );
+  }
+
+  close(): void {
+    this.#wire.close();
+    this.#proofs.close();
+  }
+
+  async #judge({ coordinator, place, storage: theirs, directory }: StandbyRequest): Promise<LeaderAnswer> {
+    const { storage, logger } = this.#options;
+    if (this.#proven.has(coordinator)) return { answer: "accepted" };
+    const name = `coordinator ${coordinator} (${place})`;
+    const bothDirectories = directory !== null && storage.notes !== undefined;
+    const objection: LeaderAnswer | undefined =
+      !bothDirectories && theirs !== storage.description
+        ? { answer: "refused", reason: this.#otherStorage(name, theirs) }
+        : await this.#proofs.judge({
+            id: coordinator,
+            name,
+            kind: "the coordinator that stands by",
+            leaderKind: "the leading coordinator",
+            keeps: "checkpoints",
+            directory,
+          });
+    if (objection?.answer === "refused") logger.warn({ coordinator }, objection.reason);
+    if (objection !== undefined) return objection;
+    if (this.#proven.size >= REMEMBERED_MAX) this.#proven.clear();
+    this.#proven.add(coordinator);
+    return { answer: "accepted" };
+  }
+
+  #otherStorage(name: string, theirs: string): string {
+    const { storage, host } = this.#options;
+    return (
+      `${name} keeps checkpoints in ${theirs}, but the leading coordinator on host ${host} keeps them in ${storage.description}: ` +
+      "after a change of leader neither could read what the other has written; give both the same --checkpoint-dir, or none"
+    );
+  }
+}

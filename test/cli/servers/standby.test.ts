@@ -1,0 +1,73 @@
+/** Coordinators that stand by, as real processes: is their checkpoint directory the leader's? */
+import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { NatsBus } from "../../../src/nats/connection/bus.ts";
+import { connectNats } from "../../../src/nats/connection/connect.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { until } from "../../support/until.ts";
+import { type Command, Workspace } from "../workspace.ts";
+
+let server: TestServer;
+let workspace: Workspace;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  workspace = await Workspace.create();
+  for (const name of ["one", "two"]) mkdirSync(workspace.path(name));
+  symlinkSync(workspace.path("one"), workspace.path("same"));
+});
+afterAll(async () => {
+  await workspace.remove();
+  await server.stop();
+});
+
+const coordinator = (prefix: string, directory?: string): Command =>
+  workspace.start([
+    "coordinator",
+    ...["--server", server.url, "--prefix", prefix],
+    ...(directory === undefined ? [] : ["--checkpoint-dir", workspace.path(directory)]),
+  ]);
+const notes = (directory: string) => readdirSync(workspace.path(directory));
+
+test.concurrent("another directory, or none, is refused with both places; the same one under another name stands by and takes over", async () => {
+  const leader = coordinator("a", "one");
+  await leader.says(/"leading"/);
+  const other = coordinator("a", "two");
+  const inNats = coordinator("a");
+  const same = coordinator("a", "same");
+  const refused = await other.ended;
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toMatch(
+    /^tidemark: coordinator \w+ \(pid \d+ on \S+\) keeps checkpoints in \S+\/two on host \S+, the leading coordinator in \S+\/one on host \S+, and neither sees a file.*--checkpoint-dir/m,
+  );
+  const otherKind = await inNats.ended;
+  expect(otherKind.code).toBe(4);
+  expect(otherKind.stderr).toMatch(
+    /keeps checkpoints in \S.*but the leading coordinator on host \S+ keeps them in .*\/one.*give both the same --checkpoint-dir/,
+  );
+  // The proof is over, and nothing of it stays.
+  await until("the notes are gone", () => notes("two").length === 0);
+  expect(same.child.exitCode).toBeNull();
+  leader.kill("SIGKILL");
+  await same.says(/"leading"/);
+  same.kill("SIGTERM");
+  expect((await same.ended).code).toBe(0);
+});
+
+test.concurrent("a leader that does not answer is a trouble, and holds nobody back from taking over", async () => {
+  const leader = coordinator("b", "one");
+  await leader.says(/"leading"/);
+  // Another process takes the questions, and answers none.
+  const nats = await connectNats({ servers: server.url, name: "silent" });
+  leader.kill("SIGSTOP");
+  const silence = new NatsBus(nats).subscribe("b.leader", () => {});
+  const standby = coordinator("b", "two");
+  await standby.says(/"leading"/);
+  silence.close();
+  await nats.connection.close();
+  leader.kill("SIGCONT");
+  // It leads no more, and its directory is not that of the new leader, which asks anew.
+  expect((await leader.ended).code).toBe(4);
+  standby.kill("SIGTERM");
+  expect((await standby.ended).code).toBe(0);
+});
