@@ -89,6 +89,11 @@ export class DisconnectedError extends TidemarkError {
   readonly retry = "now";
 }
 
+/** A message is larger than NATS carries at present. It is sent again, because the limit may be raised at any time. */
+export class MessageTooLargeError extends EnvironmentError {
+  override readonly retry = "now";
+}
+
 /** No process listens on this subject: the peer is gone or not there yet. */
 export class NoRespondersError extends TidemarkError {
   readonly retry = "now";

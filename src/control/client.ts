@@ -6,6 +6,7 @@ import type { Subjects } from "../dataflow/channel/subjects.ts";
 import {
   EnvironmentError,
   ForeignAnswerError,
+  MessageTooLargeError,
   NoRespondersError,
   RequestRefusedError,
   RequestTimeoutError,
@@ -89,7 +90,10 @@ export class ControlClient {
     await this.#untilDone(submission.job, { type: "job.rehearse", submission, fresh, restore });
   }
 
-  /** undefined: no such job. */
+  /**
+   * undefined: no such job.
+   * @throws MessageTooLargeError when the answer does not fit into a message
+   */
   async status(job: string): Promise<JobReport | undefined> {
     const answer = await this.#request(job, { type: "job.status", job });
     return answer.answer === "status" ? answer.status : undefined;
@@ -149,7 +153,7 @@ export class ControlClient {
       signal?.throwIfAborted();
       if (clock.elapsedMs() >= lookMs) {
         lookMs = clock.elapsedMs() + lookEveryMs;
-        const report = await this.status(job);
+        const report = await this.#look(job);
         if (report !== undefined) onWaiting?.(report);
         if (asked.followedBy !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
       }
@@ -178,6 +182,16 @@ export class ControlClient {
     for (;;) {
       const answer = await this.#known(job, { type: "job.dispose", job, requestId, what });
       if (answer.answer === "disposed") return answer.report;
+    }
+  }
+
+  /** As `status`; undefined also when it does not fit. */
+  async #look(job: string): Promise<JobReport | undefined> {
+    try {
+      return await this.status(job);
+    } catch (error) {
+      if (error instanceof MessageTooLargeError) return undefined;
+      throw error;
     }
   }
 
@@ -223,7 +237,8 @@ export class ControlClient {
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
         return answer;
       } catch (error) {
-        if (retryOf(error) !== "now") throw error;
+        // It would be the same again, and who asks can say so at once.
+        if (retryOf(error) !== "now" || error instanceof MessageTooLargeError) throw error;
         last = error;
         await pauseOn(link.clock, pauseMs, signal);
         // An absent coordinator costs nothing to ask for, and one may start at any time.

@@ -8,6 +8,8 @@
  * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else
  *   says so at the end of its wait.
  * - CL2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
+ * - CL3 An answer that is larger than the bus takes at present is replaced by a refusal that names the limit; `ask`
+ *   throws it.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../clock.ts";
@@ -17,6 +19,7 @@ import type { TroubleWatch } from "../dataflow/trouble.ts";
 import {
   ForeignAnswerError,
   InvariantError,
+  MessageTooLargeError,
   ObjectCorruptError,
   ObjectMissingError,
   RequestTimeoutError,
@@ -55,6 +58,13 @@ export interface ControlLinkOptions {
   readonly logger?: Logger;
 }
 
+/** In the place of any answer (CL3). */
+const TOO_LARGE = "too-large";
+interface TooLarge {
+  readonly answer: typeof TOO_LARGE;
+  readonly reason: string;
+}
+
 type Received<T> = { readonly message: T } | { readonly foreign: string };
 
 export class ControlLink {
@@ -77,7 +87,7 @@ export class ControlLink {
     return this.#bus;
   }
 
-  /** One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError */
+  /** One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError, MessageTooLargeError */
   async ask<A>(
     subject: string,
     message: unknown,
@@ -88,11 +98,14 @@ export class ControlLink {
     const body = await this.#encode(message, detour);
     let answer: { readonly message: unknown } | undefined;
     let heard: string | undefined;
+    let tooLarge: string | undefined;
     try {
       await this.#bus.request(subject, body, timeoutMs, (reply) => {
         const envelope = decodeEnvelope(reply);
         // An answer is never large.
         const received = "object" in envelope ? { foreign: "an answer that lies elsewhere" } : envelope;
+        tooLarge = tooLargeIn(received);
+        if (tooLarge !== undefined) return true;
         const found = checked(received, answers);
         if ("message" in found) {
           answer = found;
@@ -108,6 +121,7 @@ export class ControlLink {
         cause: error,
       });
     }
+    if (tooLarge !== undefined) throw new MessageTooLargeError(`${subject}: ${tooLarge}`);
     if (answer === undefined) throw new InvariantError(`the answer on ${subject} was taken unseen`);
     return answer.message as A;
   }
@@ -158,7 +172,7 @@ export class ControlLink {
       };
       answer()
         .then(async (said) => {
-          if (reply !== undefined && said !== undefined) reply(await this.#encode(said, undefined));
+          if (reply !== undefined && said !== undefined) reply(this.#encodeAnswer(said));
         })
         .catch(onError);
     });
@@ -167,12 +181,22 @@ export class ControlLink {
   async #encode(message: unknown, detour: Detour | undefined): Promise<Uint8Array> {
     const body = encodeMessage(message);
     if (body.length <= this.#bus.payloadBytesMax / DETOUR_SHARE) return body;
-    if (detour === undefined) {
-      if (body.length <= this.#bus.payloadBytesMax) return body;
-      throw new InvariantError(`a message of ${body.length} bytes has no way round the bus's limit`);
-    }
+    // What is too large without a way round is refused by the bus, in words.
+    if (detour === undefined) return body;
     const id = `${this.#id}-${this.#messages++}`;
     return encodeDetour(await detour.storage.put(objectNames.message({ ...detour.at, id }), [body]));
+  }
+
+  #encodeAnswer(said: unknown): Uint8Array {
+    const body = encodeMessage(said);
+    const { payloadBytesMax } = this.#bus;
+    if (body.length <= payloadBytesMax) return body;
+    const reason =
+      `the answer has ${body.length} bytes, and nats-server takes messages of at most ${payloadBytesMax} bytes: ` +
+      `raise max_payload in its configuration to ${body.length} or more and reload it`;
+    // What does not fit is told to the bus, which looks for a limit that was raised.
+    this.#bus.tooLarge(body.length);
+    return encodeMessage({ answer: TOO_LARGE, reason } satisfies TooLarge);
   }
 
   async #receive(body: Uint8Array): Promise<Received<unknown>> {
@@ -192,6 +216,12 @@ export class ControlLink {
       throw error;
     }
   }
+}
+
+function tooLargeIn(received: Received<unknown>): string | undefined {
+  if (!("message" in received)) return undefined;
+  const { answer, reason } = (received.message ?? {}) as { answer?: unknown; reason?: unknown };
+  return answer === TOO_LARGE && typeof reason === "string" ? reason : undefined;
 }
 
 function checked<T>(received: Received<unknown>, shape: Shape<T>): Received<T> {

@@ -9,7 +9,12 @@
  * Time and turns come from outside, so that a simulation can own both.
  */
 import type { Bus, MessageHandler, Reply, Subscription } from "../dataflow/channel/bus.ts";
-import { DisconnectedError, invariant, NoRespondersError, RequestTimeoutError } from "../errors.ts";
+import {
+  DisconnectedError,
+  MessageTooLargeError,
+  NoRespondersError,
+  RequestTimeoutError,
+} from "../errors.ts";
 import { startTimer } from "../timer.ts";
 
 /** The time of one connection's process. */
@@ -165,9 +170,13 @@ export class MemoryBus implements Bus {
     return this.#broker.payloadBytesMax;
   }
 
+  tooLarge(): void {
+    // Its limit never changes.
+  }
+
   publish(subject: string, body: Uint8Array): void {
-    this.#checkSize(subject, body);
-    if (this.connected) this.#broker.send(this, subject, body, undefined);
+    if (this.connected && body.length <= this.payloadBytesMax)
+      this.#broker.send(this, subject, body, undefined);
   }
 
   async request(
@@ -176,8 +185,11 @@ export class MemoryBus implements Bus {
     timeoutMs: number,
     isAnswer: (reply: Reply) => boolean = () => true,
   ): Promise<Uint8Array> {
-    this.#checkSize(subject, body);
     const what = `request to "${subject}"`;
+    if (body.length > this.payloadBytesMax)
+      throw new MessageTooLargeError(
+        `${what}: it has ${body.length} bytes, and the bus takes ${this.payloadBytesMax}`,
+      );
     if (!this.connected) throw new DisconnectedError(`${what}: not connected`);
     return await new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
@@ -285,13 +297,6 @@ export class MemoryBus implements Bus {
     for (const request of [...this.#requests]) {
       request.fail(new RequestTimeoutError("request: the connection was lost before the answer came"));
     }
-  }
-
-  #checkSize(subject: string, body: Uint8Array): void {
-    invariant(
-      body.length <= this.payloadBytesMax,
-      `message of ${body.length} bytes to "${subject}", the bus takes ${this.payloadBytesMax}`,
-    );
   }
 }
 

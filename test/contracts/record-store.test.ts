@@ -152,7 +152,7 @@ describe("NATS record store", () => {
     const refused = store.compareAndSet("large", large, 0);
     await expect(refused).rejects.toThrow(RecordsUnavailableError);
     await expect(refused).rejects.toThrow(
-      /record "large".* 2097152 bytes.*at most 1048576; raise max_payload/,
+      /record "large".* 2097152 bytes.*at most 1048576 bytes; raise max_payload in its configuration to 2097\d+ or more/,
     );
   });
 

@@ -13,7 +13,7 @@ import type { JobReport, JobSubmission } from "../../control/messages.ts";
 import { Strangers } from "../../control/strangers.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
-import { ConfigurationError, EnvironmentError } from "../../errors.ts";
+import { ConfigurationError, EnvironmentError, MessageTooLargeError } from "../../errors.ts";
 import { startLastingServer } from "../../nats/server/lasting-server.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
 import { provideNatsServer } from "../../nats/server/server-binary.ts";
@@ -345,9 +345,19 @@ export class RunSession {
 
   async #watch(): Promise<JobReport> {
     let endedMs: number | undefined;
+    const asking = this.cluster.troubles.watch("asking how the job is doing");
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      const report = await this.#client.status(this.prepared.job.name);
+      let report: JobReport | undefined;
+      try {
+        report = await this.#client.status(this.prepared.job.name);
+        asking.passed();
+      } catch (error) {
+        // The job goes on all the same.
+        if (!(error instanceof MessageTooLargeError)) throw error;
+        asking.failed(error);
+        continue;
+      }
       if (report === undefined) throw await this.#recordGone();
       this.#latest = report;
       this.#patience?.heard(report, performance.now());

@@ -4,6 +4,7 @@ import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { CommitRefusedError } from "../../errors.ts";
 import type { NatsEnvironment } from "../../nats/connection/environment.ts";
 import { AckedPublisher } from "../../nats/publisher/acked-publisher.ts";
+import type { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import type { RecordForm } from "./record.ts";
 
 /** Records that may wait for their acknowledgement. */
@@ -14,6 +15,7 @@ const MESSAGE_ID_BYTES_MAX = 64;
 export class AckedWriter<T> implements SinkWriter<T> {
   readonly #form: RecordForm<T>;
   readonly #publisher: AckedPublisher;
+  readonly #limit: MessageLimit;
   readonly #messageBytesMax: number;
   readonly #publishing: TroubleWatch;
   #wake: () => void = () => {};
@@ -23,13 +25,14 @@ export class AckedWriter<T> implements SinkWriter<T> {
     nats: NatsEnvironment,
     stream: string,
     environment: SinkEnvironment,
-    messageBytesMax: number,
+    limit: MessageLimit,
   ) {
     this.#form = form;
     this.#publishing = environment.troubles.watch(`publishing to stream ${stream}`);
     const { incarnation, generation, operator, subtaskIndex } = environment;
     const idPrefix = `${incarnation}.${generation}.${operator}.${subtaskIndex}`;
-    this.#messageBytesMax = messageBytesMax - idPrefix.length - MESSAGE_ID_BYTES_MAX;
+    this.#limit = limit;
+    this.#messageBytesMax = limit.bytesMax - idPrefix.length - MESSAGE_ID_BYTES_MAX;
     this.#publisher = new AckedPublisher(nats, stream, idPrefix, ACK_WINDOW, {
       onAcknowledged: () => this.#wake(),
       onFailed: (error) => environment.fail(error),
@@ -47,7 +50,9 @@ export class AckedWriter<T> implements SinkWriter<T> {
     if (roughly > this.#messageBytesMax) {
       const bytes = Buffer.byteLength(headerLines) + Buffer.byteLength(payload);
       if (bytes > this.#messageBytesMax) {
-        throw form.refusal(`is refused: larger than ${this.#messageBytesMax} bytes with its headers`);
+        throw form.refusal(
+          `is refused: larger than ${this.#messageBytesMax} bytes with its headers (${this.#limit.exceeded()})`,
+        );
       }
     }
     this.#publisher.publish(form.subject, headerLines, payload);

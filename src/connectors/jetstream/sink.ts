@@ -17,12 +17,14 @@ import {
 } from "../../errors.ts";
 import { parseMarkerMemory } from "../../formats/transactions/transaction-marker.ts";
 import { NatsEnvironment, type StreamConfig } from "../../nats/connection/environment.ts";
+import { NatsLink } from "../../nats/connection/link.ts";
 import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
   BATCH_MESSAGES_MAX,
 } from "../../nats/publisher/atomic-publisher.ts";
 import { bucketStream } from "../../nats/publisher/bucket-stream.ts";
+import { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import { streamMissing } from "../../nats/publisher/missing-stream.ts";
 import {
   defaultMarkerPrefix,
@@ -176,9 +178,9 @@ class JetStreamSink<T> implements Sink<T> {
         : error;
     });
     const form = this.#recordForm(config);
-    const messageBytesMax = messageLimit(nats, config);
+    const limit = await MessageLimit.of(NatsLink.of(nats.connection).payload, config);
     if (this.guarantee === "at-least-once") {
-      return new AckedWriter(form, nats, config.name, environment, messageBytesMax);
+      return new AckedWriter(form, nats, config.name, environment, limit);
     }
     this.#assertServer(nats);
     const target = new MarkedTarget(this.#options, nats, await nats.manager(), environment);
@@ -188,10 +190,10 @@ class JetStreamSink<T> implements Sink<T> {
     });
     const batchMessagesMax = await marker.batchMessagesMax();
     const limits = {
-      messageBytesMax: messageBytesMax - BATCH_HEADER_BYTES_MAX,
+      messageBytesMax: limit.bytesMax - BATCH_HEADER_BYTES_MAX,
       ...fittingParts(this.#options, config, batchMessagesMax, environment.parallelism),
     };
-    return new TransactionalWriter(form, limits, target, marker, environment);
+    return new TransactionalWriter(form, limits, limit, target, marker, environment);
   }
 
   /** The user who submits a job may have no leave to publish. So no answer says nothing, and the writers ask again. */
@@ -315,10 +317,4 @@ class JetStreamSink<T> implements Sink<T> {
   get #markerSubjects(): string {
     return `${this.#options.markerPrefix}.>`;
   }
-}
-
-/** The server counts headers and payload together against both limits. */
-function messageLimit(nats: NatsEnvironment, config: StreamConfig): number {
-  const payloadMax = nats.connection.info?.max_payload ?? 1024 ** 2;
-  return config.max_msg_size > 0 ? Math.min(config.max_msg_size, payloadMax) : payloadMax;
 }

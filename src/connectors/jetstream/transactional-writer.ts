@@ -36,6 +36,7 @@ import type { JetStreamManager, NatsEnvironment, StreamInfo } from "../../nats/c
 import { natsCommand } from "../../nats/connection/nats-command.ts";
 import { messageRefusal, type RefusedBatch } from "../../nats/publisher/commit-refusal.ts";
 import { type MessageRange, MessageReader } from "../../nats/publisher/message-block.ts";
+import type { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import { SinkMarker } from "../../nats/publisher/sink-marker.ts";
 import { readStream, shortcomings, unsuitable } from "../../nats/publisher/sink-target.ts";
 import { isSubjectToken, subjectMatcher } from "../../nats/publisher/stream-subjects.ts";
@@ -184,6 +185,7 @@ function firstSubjectOutside(messages: MessageRange, subjects: readonly string[]
 export class TransactionalWriter<T> implements SinkWriter<T> {
   readonly #form: RecordForm<T>;
   readonly #buffer: TransactionBuffer;
+  readonly #limit: MessageLimit;
   readonly #messageBytesMax: number;
   readonly #target: MarkedTarget;
   readonly #environment: SinkEnvironment;
@@ -198,12 +200,14 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   constructor(
     form: RecordForm<T>,
     limits: PartLimits,
+    limit: MessageLimit,
     target: MarkedTarget,
     marker: SinkMarker,
     environment: SinkEnvironment,
   ) {
     this.#form = form;
     this.#marker = marker;
+    this.#limit = limit;
     this.#messageBytesMax = limits.messageBytesMax;
     this.#target = target;
     this.#environment = environment;
@@ -220,7 +224,9 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     const form = this.#form;
     form.prepare(value);
     if (!this.#buffer.append(form.subject, form.headerLines, form.payload)) {
-      throw form.refusal(`is refused: larger than ${this.#messageBytesMax} bytes with its headers`);
+      throw form.refusal(
+        `is refused: larger than ${this.#messageBytesMax} bytes with its headers (${this.#limit.exceeded()})`,
+      );
     }
   }
 

@@ -25,13 +25,18 @@ export interface Reply {
 }
 
 export interface Bus {
-  /** Largest body that one message may carry. */
+  /** Largest body that one message may carry, as far as is known now. It may change at any time. */
   readonly payloadBytesMax: number;
-  /** Never blocks and never fails visibly: bounding what is in flight is the sender's job. */
+  /** A message of this size would be needed: a limit that was raised meanwhile is looked for. */
+  tooLarge(bytes: number): void;
+  /**
+   * Never blocks and never fails visibly: bounding what is in flight is the sender's job. What is larger than
+   * `payloadBytesMax` is lost.
+   */
   publish(subject: string, body: Uint8Array): void;
   /**
    * @param isAnswer false: this reply is none, and the next one is waited for. Default: the first one is it
-   * @throws NoRespondersError when there is no subscriber, RequestTimeoutError, DisconnectedError
+   * @throws NoRespondersError when there is no subscriber, RequestTimeoutError, DisconnectedError, MessageTooLargeError
    */
   request(
     subject: string,

@@ -162,7 +162,7 @@ function numbersOf(kind: number): number {
 export function encodePieces(sequence: number, message: Uint8Array, bytesMax: number): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   for (let at = 0; at < message.length; ) {
-    const end = Math.min(message.length, at + bytesMax - HEADER_BYTES);
+    const end = Math.min(message.length, at + Math.max(bytesMax - HEADER_BYTES, HEADER_BYTES));
     const last = end === message.length ? 1 : 0;
     const piece = header(MESSAGE.piece, HEADER_BYTES + end - at, sequence + pieces.length, last, 0);
     piece.set(message.subarray(at, end), HEADER_BYTES);

@@ -5,7 +5,7 @@ import {
   TimeoutError,
 } from "@nats-io/transport-node";
 import type { Bus, MessageHandler, Reply, Subscription } from "../../dataflow/channel/bus.ts";
-import { DisconnectedError, invariant } from "../../errors.ts";
+import { DisconnectedError, MessageTooLargeError } from "../../errors.ts";
 import { denialIn } from "./denials.ts";
 import type { NatsEnvironment } from "./environment.ts";
 import { NatsLink } from "./link.ts";
@@ -15,24 +15,24 @@ export class NatsBus implements Bus {
   readonly #link: NatsLink;
   readonly #subscriptions = new Set<NatsSubscription>();
   readonly #listeners = new Set<Subscription>();
-  #payloadBytesMax: number;
   #closed = false;
 
   constructor(environment: NatsEnvironment) {
     this.#connection = environment.connection;
     this.#link = NatsLink.of(this.#connection);
-    // The server's default, until its first INFO says otherwise.
-    this.#payloadBytesMax = 1024 * 1024;
   }
 
   get payloadBytesMax(): number {
-    this.#payloadBytesMax = this.#connection.info?.max_payload ?? this.#payloadBytesMax;
-    return this.#payloadBytesMax;
+    return this.#link.payload.bytesMax;
+  }
+
+  tooLarge(bytes: number): void {
+    this.#link.payload.fits(bytes);
   }
 
   publish(subject: string, body: Uint8Array): void {
-    this.#checkSize(subject, body);
-    if (this.#usable()) this.#connection.publish(subject, body);
+    if (!this.#link.payload.fits(body.length)) this.#link.payload.dropped(body.length, subject);
+    else if (this.#usable()) this.#connection.publish(subject, body);
   }
 
   async request(
@@ -41,8 +41,12 @@ export class NatsBus implements Bus {
     timeoutMs: number,
     isAnswer: (reply: Reply) => boolean = () => true,
   ): Promise<Uint8Array> {
-    this.#checkSize(subject, body);
     const what = `request to "${subject}"`;
+    const { payload } = this.#link;
+    if (!payload.fits(body.length))
+      throw new MessageTooLargeError(
+        `${what}: it has ${body.length} bytes, and ${payload.inWords(body.length)}`,
+      );
     if (!this.#usable()) throw new DisconnectedError(`${what}: the bus is closed`);
     return await this.#link.call(what, async () => {
       const replies = await this.#connection.requestMany(subject, body, {
@@ -63,7 +67,7 @@ export class NatsBus implements Bus {
         const { reply } = message;
         const answer = reply
           ? (body: Uint8Array): void => {
-              if (this.#usable()) this.#connection.publish(reply, body);
+              this.publish(reply, body);
             }
           : undefined;
         try {
@@ -111,13 +115,6 @@ export class NatsBus implements Bus {
 
   #usable(): boolean {
     return !this.#closed && !this.#connection.isClosed();
-  }
-
-  #checkSize(subject: string, body: Uint8Array): void {
-    invariant(
-      body.length <= this.payloadBytesMax,
-      `message of ${body.length} bytes to "${subject}", the server takes ${this.payloadBytesMax}`,
-    );
   }
 
   /** The server refused the subscription (permissions). A caller that waits on it would wait for ever. */

@@ -16,6 +16,8 @@ import { isAtLeast } from "../server/server-version.ts";
 import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
 import { connectDiverting } from "./diverting-transport.ts";
 import { NatsEnvironment } from "./environment.ts";
+import { NatsLink } from "./link.ts";
+import { PAYLOAD_BYTES_MIN } from "./payload-limit.ts";
 
 const defaultConnectTimeoutMs = 30_000;
 /** One attempt with one server, at start and when reconnecting; then the next one is tried. */
@@ -24,7 +26,6 @@ const retryPauseMs = 200;
 /** An error that is reported again in the same words is logged again after so long. */
 const REPEATED_MS = 60_000;
 const TEXTS_MAX = 100;
-const PAYLOAD_BYTES_MIN = 4096;
 
 export interface NatsConnectOptions extends CredentialOptions {
   /**
@@ -67,7 +68,7 @@ export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvi
   const tls = options.tls ?? (servers.requireTls ? {} : undefined);
   if (tls) checkTlsFiles(tls);
 
-  const environment = await connectInTime(options, servers.addresses, credentials, apiPrefix, {
+  const connectionOptions: NodeConnectionOptions = {
     servers: [...servers.addresses],
     name: options.name,
     ...(tls && { tls }),
@@ -83,9 +84,18 @@ export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvi
     pingInterval: 10_000,
     // Tracing asynchronous calls costs up to half of the publishing rate.
     noAsyncTraces: true,
-  });
-  await assertPayloads(environment.connection);
-  if (options.logger) void logStatus(environment.connection, options.logger);
+  };
+  const environment = await connectInTime(
+    options,
+    servers.addresses,
+    credentials,
+    apiPrefix,
+    connectionOptions,
+  );
+  const { connection } = environment;
+  await assertPayloads(connection);
+  NatsLink.of(connection).payload.askWith(() => payloadLimitAt(connection.getServer(), connectionOptions));
+  if (options.logger) void logStatus(connection, options.logger);
   return environment;
 }
 
@@ -101,7 +111,22 @@ export function requireServerVersion(environment: NatsEnvironment, minimum: stri
   );
 }
 
-/** Less than what requests, heartbeats and pieces of objects need together with their headers. */
+/** As the server says it to a connection that begins now. */
+async function payloadLimitAt(server: string, options: NodeConnectionOptions): Promise<number> {
+  const asking = await connect({
+    ...options,
+    servers: [server],
+    name: `${options.name}, which asks for max_payload`,
+    reconnect: false,
+  });
+  try {
+    return asking.info?.max_payload ?? 0;
+  } finally {
+    await asking.close();
+  }
+}
+
+/** A server that takes less than is needed is refused. */
 async function assertPayloads(connection: NatsConnection): Promise<void> {
   const most = connection.info?.max_payload ?? PAYLOAD_BYTES_MIN;
   if (most >= PAYLOAD_BYTES_MIN) return;

@@ -10,6 +10,7 @@
  * - NL3 NoRespondersError: the server says that no process listens.
  *
  * - NL4 PermissionDeniedError: the server does not let this user do it.
+ * - NL5 MessageTooLargeError: nothing was sent, because the server takes no message of this size at present.
  *
  * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
  * iterator that is not read grows.
@@ -19,6 +20,7 @@ import {
   AuthorizationError,
   ClosedConnectionError,
   DrainingConnectionError,
+  InvalidArgumentError,
   type NatsConnection,
   NoRespondersError as NatsNoRespondersError,
   RequestError,
@@ -28,6 +30,7 @@ import {
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import {
   DisconnectedError,
+  MessageTooLargeError,
   NoRespondersError,
   PermissionDeniedError,
   RequestTimeoutError,
@@ -35,6 +38,7 @@ import {
 import { startTimer } from "../../timer.ts";
 import { Denials, denialIn } from "./denials.ts";
 import { inOneSentence, TEMPORARILY_UNAVAILABLE } from "./jetstream-refusal.ts";
+import { PayloadLimit } from "./payload-limit.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -52,12 +56,14 @@ export class NatsLink {
   readonly #whenLost = new Set<() => void>();
   readonly #whenBack = new Set<() => void>();
   readonly denials = new Denials();
+  readonly payload: PayloadLimit;
   #connecting: TroubleWatch | undefined;
   /** The time of the connection on the clock of `performance.now()`; undefined while there is none. */
   #upSinceMs: number | undefined;
 
   private constructor(connection: NatsConnection) {
     this.#connection = connection;
+    this.payload = new PayloadLimit(connection);
     this.#upSinceMs = connection.isClosed() || connection.info === undefined ? undefined : performance.now();
     void this.#follow();
   }
@@ -66,6 +72,7 @@ export class NatsLink {
   watchWith(troubles: TroubleWatcher): void {
     this.#connecting = troubles.watch("connecting to NATS");
     this.denials.watchWith(troubles);
+    this.payload.watchWith(troubles);
   }
 
   /** How long the present connection has been up, or has been known to be; 0 while there is none. */
@@ -95,7 +102,7 @@ export class NatsLink {
 
   /**
    * Makes a call to the server. `what` begins the message of an error.
-   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError; what
+   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError, MessageTooLargeError; what
    * the call itself throws (JetStreamApiError) as it is, for callers that look at its code
    */
   async call<T>(what: string, send: () => Promise<T>): Promise<T> {
@@ -108,7 +115,7 @@ export class NatsLink {
     try {
       return await Promise.race([send(), lose]);
     } catch (error) {
-      const said = translated(what, error);
+      const said = isTooLarge(error) ? this.#tooLarge(what, error) : translated(what, error);
       if (said instanceof PermissionDeniedError) this.denials.answered(said.subject);
       throw said;
     } finally {
@@ -128,6 +135,15 @@ export class NatsLink {
     }
   }
 
+  #tooLarge(what: string, cause: unknown): MessageTooLargeError {
+    this.payload.met();
+    return new MessageTooLargeError(
+      `${what}: a message of it is too large, nats-server takes at most ${this.payload.bytesMax} bytes; raise max_payload in its ` +
+        "configuration and reload it",
+      { cause },
+    );
+  }
+
   async #follow(): Promise<void> {
     let refused: string | undefined;
     for await (const status of this.#connection.status()) {
@@ -143,6 +159,7 @@ export class NatsLink {
     this.#down();
     this.#connecting?.forget();
     this.denials.close();
+    this.payload.close();
   }
 
   #down(): void {
@@ -152,6 +169,7 @@ export class NatsLink {
 
   async #up(): Promise<void> {
     this.#connecting?.passed();
+    this.payload.reconnected();
     this.#upSinceMs = performance.now();
     const since = this.#upSinceMs;
     // The subscriptions were sent again, not yet processed. A flush that fails is followed by the next reconnect.
@@ -179,6 +197,11 @@ function translated(what: string, error: unknown): unknown {
     return new RequestTimeoutError(`${what}: ${error.message}`, { cause: error });
   }
   return error;
+}
+
+/** Refused by the library itself: larger than the server's max_payload. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof InvalidArgumentError && error.message.includes("max_payload");
 }
 
 function isRefusal(error: Error): boolean {

@@ -7,19 +7,16 @@
  * - AK3 Repeated messages come behind later ones: the order is that of first attempts only while nothing fails.
  * - AK4 Only what names a stream and a sequence is an acknowledgement. A service may answer on the same subject.
  */
-import {
-  createInbox,
-  InvalidArgumentError,
-  MsgHdrsImpl,
-  type NatsConnection,
-  type Subscription,
-} from "@nats-io/transport-node";
+import { createInbox, MsgHdrsImpl, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { CommitRefusedError } from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 import { describeValue } from "../../state/described.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { hasNoRoom } from "../connection/jetstream-refusal.ts";
-import { NatsLink } from "../connection/link.ts";
+import { isTooLarge, NatsLink } from "../connection/link.ts";
+
+/** Of the message id and what surrounds the lines of headers. */
+const HEADER_BYTES_MAX = 128;
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };
 
@@ -135,15 +132,24 @@ export class AckedPublisher {
     try {
       this.#connection.publish(message.subject, message.payload, { headers: this.#headers, reply });
     } catch (error) {
-      // The client itself refuses what is larger than the server's max_payload, which was larger when it was measured.
-      if (!(error instanceof InvalidArgumentError)) throw error;
-      const most = this.#connection.info?.max_payload ?? 0;
-      if (!this.#failed)
-        this.#fail(
-          `lies behind a nats-server that takes messages of ${most} bytes, and a record for ${message.subject} is larger: ` +
-            "raise max_payload in its configuration",
-        );
+      if (!isTooLarge(error)) throw error;
+      void this.#tooLarge(message);
     }
+  }
+
+  /**
+   * The client itself refuses what is larger than the server's max_payload. That was larger when the record was measured, and may be
+   * so again by now.
+   */
+  async #tooLarge(message: Outstanding): Promise<void> {
+    const { payload } = NatsLink.of(this.#connection);
+    payload.met();
+    await payload.ask();
+    const { headerLines, subject } = message;
+    const bytes = HEADER_BYTES_MAX + Buffer.byteLength(headerLines) + Buffer.byteLength(message.payload);
+    // What fits now is sent again by the sweep.
+    if (this.#failed || payload.fits(bytes) || !this.#outstanding.has(message.id)) return;
+    this.#fail(`refuses a record for ${subject} of ${bytes} bytes: ${payload.inWords(bytes)}`);
   }
 
   #answered(subject: string, data: Uint8Array): void {

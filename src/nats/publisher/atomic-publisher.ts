@@ -26,7 +26,7 @@ import { EnvironmentError, type PermissionDeniedError } from "../../errors.ts";
 import { denialIn } from "../connection/denials.ts";
 import type { SendCommands } from "../connection/diverting-transport.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
-import { NatsLink } from "../connection/link.ts";
+import { isTooLarge, NatsLink } from "../connection/link.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
 
 /** Messages in one batch, the last one included, unless the server is configured otherwise. */
@@ -65,11 +65,13 @@ export type BatchOutcome =
 export class AtomicPublisher {
   readonly #nats: NatsEnvironment;
   readonly #connection: NatsConnection;
+  readonly #link: NatsLink;
   readonly #sendCommands: SendCommands | undefined;
 
   constructor(nats: NatsEnvironment) {
     this.#nats = nats;
     this.#connection = nats.connection;
+    this.#link = NatsLink.of(nats.connection);
     // A buffer of commands holds subjects as they are stored, which is not always where they are published.
     this.#sendCommands = nats.isLocal ? nats.sendCommands : undefined;
   }
@@ -84,7 +86,7 @@ export class AtomicPublisher {
     const count = (messages?.messages ?? 0) + 1;
     let denied: PermissionDeniedError | undefined;
     const subjects = new LazySubjects(this.#nats, messages);
-    const forget = NatsLink.of(this.#connection).denials.onPublish(
+    const forget = this.#link.denials.onPublish(
       (subject) => subjects.has(subject),
       (error) => {
         denied ??= error;
@@ -107,15 +109,25 @@ export class AtomicPublisher {
       return denied === undefined ? outcome : { kind: "retryable", description: denied.message };
     } catch (error) {
       if (error instanceof EnvironmentError || error instanceof RangeError) throw error;
-      // The client itself refuses what is larger than the server's max_payload.
-      if (error instanceof InvalidArgumentError) {
+      if (isTooLarge(error)) return await this.#tooLarge();
+      if (error instanceof InvalidArgumentError)
         return { kind: "refused", code: 0, description: error.message };
-      }
       const description = denied?.message ?? describe(error);
       return { kind: "unknown", description, cause: error };
     } finally {
       forget();
     }
+  }
+
+  /** The client itself refuses what is larger than the server's max_payload, which may have been raised meanwhile. */
+  async #tooLarge(): Promise<BatchOutcome> {
+    const { payload } = this.#link;
+    const before = payload.bytesMax;
+    payload.met();
+    await payload.ask();
+    const description = "a message is larger than the server's max_payload";
+    if (payload.bytesMax > before) return { kind: "retryable", description };
+    return { kind: "refused", code: 0, description };
   }
 
   /**
@@ -145,7 +157,7 @@ export class AtomicPublisher {
   #sendAllButLast(batchId: string, range: MessageRange, sendCommands: SendCommands): void {
     // What the library's publish looks at first.
     if (this.#connection.isClosed() || this.#connection.isDraining()) throw new ClosedConnectionError();
-    sendCommands(commandsOf(batchId, range, this.#connection.info?.max_payload ?? Infinity));
+    sendCommands(commandsOf(batchId, range, this.#link.payload.bytesMax));
   }
 
   #publishAllButLast(batchId: string, range: MessageRange): void {

@@ -1,6 +1,7 @@
 /** Why a stream takes no batch, in words: the limit, what the stored messages need, and the next step. */
 import { CommitRefusedError } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
+import { NatsLink } from "../connection/link.ts";
 import { natsCommand } from "../connection/nats-command.ts";
 import { BATCH_HEADER_BYTES_MAX, BATCH_HEADER_BYTES_MIN, type BatchOutcome } from "./atomic-publisher.ts";
 import { type MessageRange, MessageReader } from "./message-block.ts";
@@ -62,11 +63,10 @@ function mending(batch: RefusedBatch, outcome: Refusal): string {
       const bytes = largestMessage(messages) + BATCH_HEADER_BYTES_MAX;
       return `What is stored needs messages of ${bytes} bytes. Raise the limit (${edit(`--max-msg-size=${bytes}`)})`;
     }
-    case PAYLOAD_TOO_LARGE:
-      return (
-        `What is stored needs messages of ${largestMessage(messages) + BATCH_HEADER_BYTES_MAX} bytes, and nats-server takes ${nats.connection.info?.max_payload ?? "less"}. ` +
-        "Raise max_payload in its configuration and reload it"
-      );
+    case PAYLOAD_TOO_LARGE: {
+      const bytes = largestMessage(messages) + BATCH_HEADER_BYTES_MAX;
+      return `What is stored needs messages of ${bytes} bytes, and ${NatsLink.of(nats.connection).payload.inWords(bytes)}`;
+    }
     default:
       return `Mend the stream (${natsCommand(nats, "stream", "info", stream)})`;
   }

@@ -14,7 +14,13 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { nanos, nuid } from "@nats-io/transport-node";
-import { DisconnectedError, describeError, EnvironmentError, PermissionDeniedError } from "../../errors.ts";
+import {
+  DisconnectedError,
+  describeError,
+  EnvironmentError,
+  MessageTooLargeError,
+  PermissionDeniedError,
+} from "../../errors.ts";
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
@@ -114,7 +120,8 @@ export class ConsumerMaker {
     if (nats.connection.isClosed()) {
       return new DisconnectedError(`stream "${stream}": the NATS connection was closed`, { cause: error });
     }
-    if (isPassing(error) || error instanceof PermissionDeniedError) return undefined;
+    if (isPassing(error) || error instanceof PermissionDeniedError || error instanceof MessageTooLargeError)
+      return undefined;
     if (error instanceof EnvironmentError) return error;
     if (!(error instanceof JetStreamApiError) || error.status !== 400 || isConsumersLimit(error))
       return undefined;

@@ -55,6 +55,7 @@ import {
 } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
+import { PAYLOAD_BYTES_MIN } from "../connection/payload-limit.ts";
 import {
   type BucketSettings,
   type BucketShape,
@@ -550,7 +551,8 @@ export class NatsObjectStorage implements CheckpointStorage {
 }
 
 function chunkBytesOf({ connection }: NatsEnvironment): number {
-  return Math.min(chunkBytesMax, (connection.info?.max_payload ?? chunkBytesMax) - headerBytesMax);
+  const { bytesMax } = NatsLink.of(connection).payload;
+  return Math.min(chunkBytesMax, Math.max(bytesMax, PAYLOAD_BYTES_MIN) - headerBytesMax);
 }
 
 function stalled(what: string, reason: string, cause?: unknown): StorageStalledError {

@@ -19,6 +19,7 @@ import {
   describeError,
   InvariantError,
   invariant,
+  MessageTooLargeError,
   NoRespondersError,
   RecordsUnavailableError,
   RequestTimeoutError,
@@ -170,16 +171,14 @@ export class NatsRecordStore implements RecordStore {
       const serverFailed = error instanceof JetStreamApiError && error.status >= 500;
       if (isPassing(error) || serverFailed || lacksRoom(error))
         throw new UnknownOutcomeError(said, { cause });
-      if (error instanceof TidemarkError) throw error;
-      if (isRefusal(error)) throw new RecordsUnavailableError(said, { cause });
-      const payloadMax = this.#environment.connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-      if (value.length + HEADER_BYTES_MAX > payloadMax) {
+      if (error instanceof MessageTooLargeError) {
         throw new RecordsUnavailableError(
-          `${what} has ${value.length} bytes, and nats-server takes messages of at most ${payloadMax}; raise max_payload ` +
-            "in its configuration and reload it",
+          `${what} has ${value.length} bytes, and ${this.#link.payload.inWords(value.length + HEADER_BYTES_MAX)}`,
           { cause: error },
         );
       }
+      if (error instanceof TidemarkError) throw error;
+      if (isRefusal(error)) throw new RecordsUnavailableError(said, { cause });
       throw new InvariantError(`${what}, ${value.length} bytes: ${describeError(error)}`, { cause: error });
     }
   }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Bus, Reply } from "../../../src/dataflow/channel/bus.ts";
 import {
   DisconnectedError,
-  InvariantError,
+  MessageTooLargeError,
   NoRespondersError,
   RequestTimeoutError,
 } from "../../../src/errors.ts";
@@ -82,14 +82,18 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       late.close();
     });
 
-    it("carries empty and largest bodies, and refuses larger ones as a bug", async () => {
+    it("carries empty and largest bodies; a larger message is lost, a larger request says so", async () => {
       const sizes: number[] = [];
       const subscription = far.subscribe("size", (body) => sizes.push(body.length));
       await far.flush();
       near.publish("size", new Uint8Array(0));
       near.publish("size", new Uint8Array(near.payloadBytesMax));
       await eventually(() => expect(sizes).toEqual([0, near.payloadBytesMax]));
-      expect(() => near.publish("size", new Uint8Array(near.payloadBytesMax + 1))).toThrow(InvariantError);
+      const tooLarge = new Uint8Array(near.payloadBytesMax + 1);
+      near.publish("size", tooLarge);
+      await expect(near.request("size", tooLarge, WAIT_BOUND_MS)).rejects.toThrow(MessageTooLargeError);
+      near.publish("size", new Uint8Array(1));
+      await eventually(() => expect(sizes).toEqual([0, near.payloadBytesMax, 1]));
       subscription.close();
     });
 

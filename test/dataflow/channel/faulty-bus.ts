@@ -35,6 +35,8 @@ export class FaultyBus implements Bus {
     this.#subscribers = subscribers;
   }
 
+  tooLarge(): void {}
+
   publish(subject: string, body: Uint8Array): void {
     this.outbox.push({ subject, body });
   }
