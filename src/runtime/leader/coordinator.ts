@@ -128,7 +128,9 @@ export class Coordinator {
       onCrash,
     });
     this.#standby =
-      own === undefined ? new Standby({ ...options, standsBy: () => !this.leading }) : undefined;
+      own === undefined
+        ? new Standby({ ...options, untilLedElsewhere: () => this.#lease.untilLedElsewhere() })
+        : undefined;
   }
 
   get leading(): boolean {

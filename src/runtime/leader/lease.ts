@@ -51,6 +51,7 @@ export class Lease {
   #seen = { revision: -1, holder: "" };
   #rival: string | undefined;
   #released: (() => void) | undefined;
+  #stopped = false;
   /** Those that wait for something to change here. */
   #waiting: (() => void)[] = [];
 
@@ -84,6 +85,7 @@ export class Lease {
       this.#host.send("lease", { type: "release.requested" });
       await released;
     }
+    this.#stopped = true;
     this.#end();
     this.#host.close();
   }
@@ -102,6 +104,11 @@ export class Lease {
   async rival(): Promise<string | undefined> {
     while (this.#token === 0 && this.#rival === undefined) await this.#change();
     return this.#token === 0 ? this.#rival : undefined;
+  }
+
+  /** Resolves while another coordinator is seen to renew it, or when this one competes no more. */
+  async untilLedElsewhere(): Promise<void> {
+    while (!this.#stopped && (this.#token !== 0 || this.#rival === undefined)) await this.#change();
   }
 
   #handlers(): EffectHandlers<"lease"> {

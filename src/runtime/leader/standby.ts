@@ -16,7 +16,7 @@ import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../dataflow/channel/subjects.ts";
 import type { Logger } from "../../dataflow/connector.ts";
-import { NoRespondersError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { RequestRefusedError, retryOf } from "../../errors.ts";
 import type { Troubles } from "../../observe/troubles.ts";
 import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
@@ -38,8 +38,8 @@ export interface StandbyOptions {
   readonly timings: Timings;
   readonly troubles: Troubles;
   readonly newId: () => string;
-  /** Another one leads, or none does. */
-  readonly standsBy: () => boolean;
+  /** Resolves when another coordinator leads, or at the end. */
+  readonly untilLedElsewhere: () => Promise<void>;
   readonly onRefused: (error: RequestRefusedError) => void;
 }
 
@@ -64,30 +64,29 @@ export class Standby {
   }
 
   async #ask(): Promise<void> {
-    const { link, subjects, clock, timings, troubles, standsBy, onRefused } = this.#options;
+    const { link, subjects, clock, timings, troubles, untilLedElsewhere, onRefused } = this.#options;
     const { signal } = this.#life;
     const watch = troubles.watch(
       "proving to the leading coordinator that the checkpoint directory is the same",
     );
-    while (!signal.aborted) {
+    for (;;) {
+      // Where none leads there is nothing to prove, and the lease is being taken over.
+      await untilLedElsewhere();
+      if (signal.aborted) break;
       let pauseMs = timings.registerIntervalMs;
       try {
-        if (standsBy()) {
-          const answer = await link.ask(subjects.leader(), this.#request(), shapes.leaderAnswer, ANSWER_MS);
-          watch.passed();
-          if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
-          if (answer.answer !== "unproven") await this.#claim.end();
-          if (answer.answer === "accepted") pauseMs = PROVEN_PAUSE_MS;
-          if (answer.answer === "refused" && standsBy() && !signal.aborted) {
-            await this.stop();
-            onRefused(new RequestRefusedError(answer.reason));
-          }
-        } else watch.passed();
+        const answer = await link.ask(subjects.leader(), this.#request(), shapes.leaderAnswer, ANSWER_MS);
+        watch.passed();
+        if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
+        if (answer.answer !== "unproven") await this.#claim.end();
+        if (answer.answer === "accepted") pauseMs = PROVEN_PAUSE_MS;
+        if (answer.answer === "refused" && !signal.aborted) {
+          await this.stop();
+          onRefused(new RequestRefusedError(answer.reason));
+        }
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
-        // Where none leads there is nothing to prove, and the lease is being taken over.
-        if (error instanceof NoRespondersError || !standsBy()) watch.passed();
-        else watch.failed(error);
+        watch.failed(error);
       }
       await pauseOn(clock, pauseMs, signal);
     }

@@ -1,8 +1,11 @@
 /** Coordinators that stand by, as real processes: is their checkpoint directory the leader's? */
 import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { encodeLease } from "../../../src/formats/lease.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
+import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
+import type { RecordStore } from "../../../src/runtime/record-store.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { until } from "../../support/until.ts";
 import { type Command, Workspace } from "../workspace.ts";
@@ -27,6 +30,12 @@ const coordinator = (prefix: string, directory?: string): Command =>
     ...["--server", server.url, "--prefix", prefix],
     ...(directory === undefined ? [] : ["--checkpoint-dir", workspace.path(directory)]),
   ]);
+async function renew(records: RecordStore): Promise<void> {
+  const found = await records.read("lease");
+  const lease = { holder: "silent", place: "here", token: found!.revision, renewals: 0, released: false };
+  await records.compareAndSet("lease", encodeLease(lease), found!.revision);
+}
+
 const notes = (directory: string) => readdirSync(workspace.path(directory));
 
 test.concurrent("another directory, or none, is refused with both places; the same one under another name stands by and takes over", async () => {
@@ -57,17 +66,23 @@ test.concurrent("another directory, or none, is refused with both places; the sa
 test.concurrent("a leader that does not answer is a trouble, and holds nobody back from taking over", async () => {
   const leader = coordinator("b", "one");
   await leader.says(/"leading"/);
-  // Another process takes the questions, and answers none.
-  const nats = await connectNats({ servers: server.url, name: "silent" });
   leader.kill("SIGSTOP");
+  // Another process renews the lease, takes the questions, and answers none.
+  const nats = await connectNats({ servers: server.url, name: "silent" });
   const silence = new NatsBus(nats).subscribe("b.leader", () => {});
+  const records = await openNatsRecordStore(nats, { bucket: "b-jobs" });
+  const renewing = setInterval(() => void renew(records), 100);
   const standby = coordinator("b", "two");
+  await standby.says(
+    /trouble.*proving to the leading coordinator that the checkpoint directory is the same|proving to the leading coordinator.*trouble/,
+  );
+  clearInterval(renewing);
   await standby.says(/"leading"/);
   silence.close();
-  await nats.connection.close();
   leader.kill("SIGCONT");
   // It leads no more, and its directory is not that of the new leader, which asks anew.
   expect((await leader.ended).code).toBe(4);
+  await nats.connection.close();
   standby.kill("SIGTERM");
   expect((await standby.ended).code).toBe(0);
 });
