@@ -50,8 +50,11 @@ beforeEach(async () => {
   manager = await jetstreamManager(connection);
 });
 
-/** On a busy machine heartbeats come late, and the reader makes its consumer again. */
-const NEVER_MISSED_MS = 10_000;
+/**
+ * On a busy machine heartbeats come late, and the reader makes its consumer again. More than half of the time that a pull
+ * lasts usually, which the server would refuse.
+ */
+const NEVER_MISSED_MS = 20_000;
 
 afterEach(async () => {
   for (const reader of opened.splice(0)) await reader.close();

@@ -68,6 +68,8 @@ export interface ConsumerReader {
 type ConsumerState = "creating" | "reading" | "released";
 
 const PULL_EXPIRES_MS = 30_000;
+/** A pull that lasts no longer is refused (consumer.processNextMsgRequest in server/consumer.go). */
+const HEARTBEATS_PER_PULL_MIN = 2;
 const RETRY_WAIT_FIRST_MS = 20;
 const RETRY_WAIT_MAX_MS = 500;
 const CLOSE_WAIT_MS = 500;
@@ -161,7 +163,7 @@ export class EphemeralConsumer implements DivertedMessages {
     const request = {
       batch: pull.records,
       max_bytes: pull.bytes,
-      expires: nanos(PULL_EXPIRES_MS),
+      expires: nanos(Math.max(PULL_EXPIRES_MS, HEARTBEATS_PER_PULL_MIN * this.#options.heartbeatMs)),
       idle_heartbeat: nanos(this.#options.heartbeatMs),
     };
     connection.publish(subject, JSON.stringify(request), { reply: this.#inbox });
