@@ -84,7 +84,12 @@ function disturbed(
 }
 
 async function coordinator(cluster: Cluster) {
-  const made = await createCoordinator(cluster, { logger, timings: shortTimings, onRefused: crash, onCrash: crash });
+  const made = await createCoordinator(cluster, {
+    logger,
+    timings: shortTimings,
+    onRefused: crash,
+    onCrash: crash,
+  });
   made.start();
   return made;
 }
