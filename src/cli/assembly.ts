@@ -42,7 +42,8 @@ import { describeBucket, openNatsObjectStorage } from "../nats/storage/object-st
 import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { Troubles } from "../observe/troubles.ts";
-import { Coordinator, type OwnJob } from "../runtime/leader/coordinator.ts";
+import { Coordinator } from "../runtime/leader/coordinator.ts";
+import type { OwnJob } from "../runtime/leader/coordinator-options.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";

@@ -3,8 +3,8 @@ import type { SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { CommitRefusedError } from "../../errors.ts";
 import type { NatsEnvironment } from "../../nats/connection/environment.ts";
+import type { MessageLimit } from "../../nats/limits/message-limit.ts";
 import { AckedPublisher } from "../../nats/publisher/acked-publisher.ts";
-import type { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import type { RecordForm } from "./record.ts";
 
 /** Records that may wait for their acknowledgement. */

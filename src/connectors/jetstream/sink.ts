@@ -18,13 +18,13 @@ import {
 import { parseMarkerMemory } from "../../formats/transactions/transaction-marker.ts";
 import { NatsEnvironment, type StreamConfig } from "../../nats/connection/environment.ts";
 import { NatsLink } from "../../nats/connection/link.ts";
+import { MessageLimit } from "../../nats/limits/message-limit.ts";
 import {
   AtomicPublisher,
   BATCH_HEADER_BYTES_MAX,
   BATCH_MESSAGES_MAX,
 } from "../../nats/publisher/atomic-publisher.ts";
 import { bucketStream } from "../../nats/publisher/bucket-stream.ts";
-import { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import { streamMissing } from "../../nats/publisher/missing-stream.ts";
 import {
   defaultMarkerPrefix,

@@ -34,9 +34,9 @@ import {
 import type { MarkerMemory, MarkerOwner } from "../../formats/transactions/transaction-marker.ts";
 import type { JetStreamManager, NatsEnvironment, StreamInfo } from "../../nats/connection/environment.ts";
 import { natsCommand } from "../../nats/connection/nats-command.ts";
+import type { MessageLimit } from "../../nats/limits/message-limit.ts";
 import { messageRefusal, type RefusedBatch } from "../../nats/publisher/commit-refusal.ts";
 import { type MessageRange, MessageReader } from "../../nats/publisher/message-block.ts";
-import type { MessageLimit } from "../../nats/publisher/message-limit.ts";
 import { SinkMarker } from "../../nats/publisher/sink-marker.ts";
 import { readStream, shortcomings, unsuitable } from "../../nats/publisher/sink-target.ts";
 import { isSubjectToken, subjectMatcher } from "../../nats/publisher/stream-subjects.ts";

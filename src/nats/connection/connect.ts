@@ -12,12 +12,12 @@ import { connect, errors, type NatsConnection, type NodeConnectionOptions } from
 import type { Logger } from "../../dataflow/connector.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
+import { PAYLOAD_BYTES_MIN } from "../limits/payload-limit.ts";
 import { isAtLeast } from "../server/server-version.ts";
 import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
 import { connectDiverting } from "./diverting-transport.ts";
 import { NatsEnvironment } from "./environment.ts";
 import { NatsLink } from "./link.ts";
-import { PAYLOAD_BYTES_MIN } from "./payload-limit.ts";
 
 const defaultConnectTimeoutMs = 30_000;
 /** One attempt with one server, at start and when reconnecting; then the next one is tried. */

@@ -36,9 +36,9 @@ import {
   RequestTimeoutError,
 } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
+import { PayloadLimit } from "../limits/payload-limit.ts";
 import { Denials, denialIn } from "./denials.ts";
 import { inOneSentence, TEMPORARILY_UNAVAILABLE } from "./jetstream-refusal.ts";
-import { PayloadLimit } from "./payload-limit.ts";
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();

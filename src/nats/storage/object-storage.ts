@@ -55,7 +55,7 @@ import {
 } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
-import { PAYLOAD_BYTES_MIN } from "../connection/payload-limit.ts";
+import { PAYLOAD_BYTES_MIN } from "../limits/payload-limit.ts";
 import {
   type BucketSettings,
   type BucketShape,

@@ -13,23 +13,15 @@
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
-import type { ControlLink } from "../../control/link.ts";
 import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import {
-  DisconnectedError,
-  describeError,
-  RecordUnreadableError,
-  type RequestRefusedError,
-  retryOf,
-} from "../../errors.ts";
+import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
-import type { RecordStore } from "../record-store.ts";
-import type { Surroundings } from "../surroundings.ts";
 import { logTrouble } from "../trouble-report.ts";
-import { InputReleases, type ReleaseInput } from "./input-release.ts";
+import type { CoordinatorOptions } from "./coordinator-options.ts";
+import { InputReleases } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
@@ -47,32 +39,6 @@ import {
 import { Repetitions } from "./submissions/repetitions.ts";
 import { Restores } from "./submissions/restores.ts";
 import { admit } from "./submissions/submission.ts";
-
-/** The one job of a `tidemark run`, which talks to this coordinator under a random name of its session. */
-export interface OwnJob {
-  readonly job: string;
-  readonly session: string;
-}
-
-export interface CoordinatorOptions extends Surroundings {
-  /** Random per process start. */
-  readonly id: string;
-  /** This process and its machine, for messages to others. */
-  readonly place: string;
-  /** Its machine alone. */
-  readonly host: string;
-  /** It leads this job only; undefined: the jobs of the cluster. */
-  readonly own?: OwnJob | undefined;
-  readonly store: RecordStore;
-  readonly link: ControlLink;
-  readonly releaseInput: ReleaseInput;
-  /** Uniform in [-1, 1). */
-  readonly chance: () => number;
-  /** It keeps checkpoints elsewhere than the leader: the process must end. */
-  readonly onRefused: (error: RequestRefusedError) => void;
-  /** A broken invariant: the process must end. */
-  readonly onCrash: (error: unknown) => void;
-}
 
 type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
 type Rehearsal = Extract<LeaderRequest, { readonly type: "job.rehearse" }>;

@@ -1,6 +1,6 @@
 /** How large a message to a stream may be, headers included, and which setting says so. The server counts against both. */
 import type { StreamConfig } from "../connection/environment.ts";
-import type { PayloadLimit } from "../connection/payload-limit.ts";
+import type { PayloadLimit } from "./payload-limit.ts";
 
 export class MessageLimit {
   readonly bytesMax: number;
