@@ -193,7 +193,7 @@ export class Host<R extends Table<R> = Roles> {
     this.#send(actor, event);
   }
 
-  /** To those that the event's wire leads to. */
+  /** Gives the event to the actors that its wire leads to. */
   tell<W extends WiredEvent>(event: Told<W>): void {
     const living = (role: string) => this.#living(role);
     for (const actor of receiversOf(event.type as W, event, living)) this.#send(actor, event);
