@@ -1,12 +1,13 @@
 /**
  * How machines are wired, as data: which effect of a machine becomes which event of which other one.
  *
- * The hosts (src/runtime), the model (test/model), the stories (test/machines) and the drawing of who tells whom read it. It does
- * not own when an effect is named and what an event changes (the machines), nor how a message is delivered (src/control).
+ * The hosts (src/runtime), the model (test/model), the stories (test/machines) and the drawing of who tells whom read
+ * it. It does not own when an effect is named and what an event changes (the machines), nor how a message is
+ * delivered (src/control).
  *
  * V1  The event of a wire is made of parameters of its effect, and of facts that only the effect's host knows.
- * V2  Inside a process the event is taken as that of a `tell.` is (H4). Between processes it is a message, which is repeated until
- *     it is answered.
+ * V2  Inside a process the event is taken as that of a `tell.` is (H4). Between processes it is a message, which is
+ *     repeated until it is answered.
  * V3  An effect with answers is answered by one of them and by no other event.
  */
 
@@ -81,12 +82,14 @@ export type RoleName = keyof Roles;
 
 /* ------------------------------------------------------------------ wires */
 
-/** Receivers of an event: the one actor of a role, each living one of it, or the one that a field of the event names. */
+/**
+ * Receivers of an event: the one actor of a role, each living one of it, or the one that a field of the event names.
+ */
 export type Receiver = RoleName | `${RoleName}/*` | `${RoleName}/$${string}`;
 
 /**
- * `process`: the host itself makes the event as soon as the effect is named. `message`: to another process. `channel`: as a frame, behind
- * the records. `later`: when the host has done what the effect orders.
+ * `process`: the host itself makes the event as soon as the effect is named. `message`: to another process.
+ * `channel`: as a frame, behind the records. `later`: when the host has done what the effect orders.
  */
 export type Way = "process" | "message" | "channel" | "later";
 
@@ -317,7 +320,10 @@ const all: readonly Wire[] = Object.values(wires);
 
 /* ------------------------------------------------------------------ tells */
 
-/** What `tell.<name>` of a role says to whom. The events are the machines' own: a test holds this list against their traces. */
+/**
+ * What `tell.<name>` of a role says to whom. The events are the machines' own: a test holds this list against their
+ * traces.
+ */
 export interface Tell {
   readonly from: RoleName;
   readonly name: string;

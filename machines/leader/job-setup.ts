@@ -1,6 +1,6 @@
 /**
- * What the job machine remembers, how that changes, and what its transitions ask: its context, its changes of context and its guards.
- * When which of them is taken, job.ts says.
+ * What the job machine remembers, how that changes, and what its transitions ask: its context, its changes of context
+ * and its guards. When which of them is taken, job.ts says.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";

@@ -9,9 +9,10 @@
  *     and the event that the promise brings is taken first. Nothing may follow such an effect in its transition, so
  *     what depends on durability can only be named by the transition on its success (P12).
  * H3  Waiting stops one actor, never the process (P12).
- * H4  A `tell.` reaches its sibling after the effects of the present transition, in order; so does the event of a wire inside
- *     the process (machines/wiring.ts).
- * H5  An answer that a handler gives at once is taken after the effects of the present transition, and before all other events.
+ * H4  A `tell.` reaches its sibling after the effects of the present transition, in order; so does the event of a
+ *     wire inside the process (machines/wiring.ts).
+ * H5  An answer that a handler gives at once is taken after the effects of the present transition, and before all
+ *     other events.
  */
 import { type AnyActorRef, type AnyStateMachine, createActor } from "xstate";
 import type { TimerFired } from "../../machines/protocol.ts";

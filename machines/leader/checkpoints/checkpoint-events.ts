@@ -1,4 +1,7 @@
-/** What one checkpoint takes, hears and names: the input, the events, the effects and their answers of its machine (checkpoint.ts). */
+/**
+ * What one checkpoint takes, hears and names: the input, the events, the effects and their answers of its machine
+ * (checkpoint.ts).
+ */
 import type {
   AbortReason,
   CheckpointRequest,

@@ -1,4 +1,7 @@
-/** What checkpointing takes, hears and names: the input, the events, the effects and their answers of its machine (checkpointing.ts). */
+/**
+ * What checkpointing takes, hears and names: the input, the events, the effects and their answers of its machine
+ * (checkpointing.ts).
+ */
 import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "../../protocol.ts";
 import type { JobEvent } from "../job-events.ts";
 import type { CheckpointEvent } from "./checkpoint-events.ts";
@@ -65,7 +68,10 @@ export interface CheckpointingAnswers {
   readonly "store.reservation": "record.stored" | "record.lost";
 }
 
-/** Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS; and that the job is drained (G11). */
+/**
+ * Flink's pre-flight reasons NOT_ALL_REQUIRED_TASKS_RUNNING, twice, and TOO_MANY_CHECKPOINT_REQUESTS; and that the
+ * job is drained (G11).
+ */
 export type RefusalReason =
   | "not-all-subtasks-running"
   | "some-subtasks-ended"

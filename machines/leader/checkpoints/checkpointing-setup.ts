@@ -1,6 +1,6 @@
 /**
- * What the checkpointing machine remembers, how that changes, and what its transitions ask: its context, its changes of context and its
- * guards. When which of them is taken, checkpointing.ts says.
+ * What the checkpointing machine remembers, how that changes, and what its transitions ask: its context, its changes
+ * of context and its guards. When which of them is taken, checkpointing.ts says.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../effects.ts";

@@ -1,5 +1,6 @@
 /** Every seeded bug that the checker must find. */
 import { alignmentBugs } from "./alignment.ts";
+import { gateBugs } from "./gate.ts";
 import { hostBugs } from "./hosts.ts";
 import { machineBugs } from "./machines.ts";
 import { regionBugs } from "./regions.ts";
@@ -12,4 +13,5 @@ export const seededBugs: readonly SeededBug[] = [
   ...requestBugs,
   ...regionBugs,
   ...alignmentBugs,
+  ...gateBugs,
 ];

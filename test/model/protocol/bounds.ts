@@ -6,6 +6,15 @@ import type { RestartStrategy } from "../../../machines/protocol.ts";
 /** What a client asks the leader for: the names of requests, and what is to follow them. */
 export type RequestKind = "checkpoint" | "savepoint" | "cancel" | "stop" | "drain";
 
+/** The subtask takes its records from channels, and not from a source of its own. */
+export interface GateBounds {
+  readonly channels: number;
+  /** The last channel leads back to the subtask, and what is on it at a barrier is kept. */
+  readonly feedback?: true;
+  /** Barriers overtake the records in front of them. */
+  readonly unaligned?: true;
+}
+
 export interface Bounds {
   /** Coordinators that may lead, in the order of their tokens. Each but the first takes over at any time or never. */
   readonly coordinators: readonly string[];
@@ -13,6 +22,8 @@ export interface Bounds {
   readonly subtasks: Readonly<Record<string, readonly string[]>>;
   /** Default: one region of all subtasks. */
   readonly regions?: readonly (readonly string[])[];
+  /** Then `records` are those of each channel from outside. */
+  readonly gate?: GateBounds;
   /** Records of each subtask's input. */
   readonly records: number;
   /** The input ends after the last record; else it goes on for ever, in silence. */

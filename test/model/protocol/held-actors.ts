@@ -17,7 +17,10 @@ export interface ToActor {
 
 const waiting = new WeakMap<AnyStateMachine, ReadonlySet<string>>();
 
-/** The states of a machine whose entry orders something to be stored: there its actor is held until the answer has come. */
+/**
+ * The states of a machine whose entry orders something to be stored: there its actor is held until the answer has
+ * come.
+ */
 function heldStates(machine: AnyStateMachine): ReadonlySet<string> {
   const known =
     waiting.get(machine) ??

@@ -42,6 +42,7 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "C2 no commit before the decision": perTarget(decidedFirst),
       "C3 exactly once, in order": perTarget(exactlyOnce),
       "C4 what is decided is complete": (view) => complete(view, subtasks),
+      "C4 state and stored records are those before the barriers": foldOfThoseBefore,
       "C5 older generations are fenced": perTarget(fenced),
       "C6 what the record names is readable": (view) => readable(view, bounds.coordinators),
       "G10 so many failures in a row are tolerated": (view) =>
@@ -137,6 +138,20 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
   }
   return undefined;
 }
+
+/** Of every channel: the state holds the records up to one, and what is stored beside it goes on from there to the barrier. */
+const foldOfThoseBefore: Invariant = (view) => {
+  for (const { checkpointId, snapshots } of view.local<RecordState>(RECORD)?.decided ?? [])
+    for (const { gate } of Object.values(snapshots))
+      for (const [channel, taken] of gate?.taken.entries() ?? []) {
+        const kept = gate!.kept[channel]!;
+        const sent = gate!.sent[channel]!;
+        const goesOn = kept.every((record, index) => record === taken + index + 1);
+        if (!goesOn || taken + kept.length !== sent)
+          return `checkpoint ${checkpointId} holds ${taken} and [${kept}] of channel ${channel}, and ${sent} records were sent before its barrier`;
+      }
+  return undefined;
+};
 
 function toleratesFailures(view: View, coordinator: string): string | undefined {
   const process = view.local<CompositionState>(coordinator);

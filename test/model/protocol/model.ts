@@ -1,23 +1,25 @@
 /**
- * The protocol as the checker explores it: the real machines of coordinators, subtasks and sink transactions, composed as
- * their hosts compose them, with everything around them modelled.
+ * The protocol as the checker explores it: the real machines of coordinators, subtasks and sink transactions,
+ * composed as their hosts compose them, with everything around them modelled.
  *
- * Real: machines/{job,checkpointing,checkpoint,restart,subtask,sink-transaction}.ts, machines/record.ts (what a leader
- * may write, how a write of unknown outcome is settled), src/dataflow/transaction-marker.ts (which writer may take a
- * marker over).
+ * Real: the machines job, checkpointing, checkpoint, restart, subtask, alignment and sink-transaction, and how they
+ * are wired (machines/wiring.ts), machines/record.ts (what a leader may write, how a write of unknown outcome is
+ * settled), src/dataflow/transaction-marker.ts (which writer may take a marker over).
  *
- * Modelled after src: the hosts (order of effects, actors that wait for a store, whose messages are heard), the record's
- * server and its one writer, the reaper of objects, sinks and their targets, workers that live on although their leader
- * believes them lost, several leaders at once.
+ * Modelled after src: the hosts (order of effects, actors that wait for a store, whose messages are heard), the
+ * record's server and its one writer, the reaper of objects, sinks and their targets, workers that live on although
+ * their leader believes them lost, several leaders at once.
  *
  * Small on purpose: a record is a position, a transaction the interval between two cuts, a manifest the positions and
- * open transactions that it restores. So a record that is lost or repeated leaves a gap or an overlap in a target's log.
+ * open transactions that it restores. So a record that is lost or repeated leaves a gap or an overlap in a target's
+ * log.
  *
  * Not modelled: leases (tokens are given; any coordinator may lead at any time, which is more than a lease allows),
- * time (a timer may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6: one
- * life, stores that keep what they have acknowledged), channels between subtasks (alignment.ts has them, without the
- * rest), placement by slots, missing or corrupt objects (C6 says that none is missing that the record names), resuming
- * a suspended job, and answers to reports, of which no machine takes any (P16).
+ * time (a timer may fire whenever it is armed), parts of a transaction, rescaling, incarnations and nonces (P1, P6:
+ * one life, stores that keep what they have acknowledged), channels between processes (a worker plays the sources in
+ * front of its subtask's gate: worker/gate.ts), placement by slots, missing or corrupt objects (C6 says that none is
+ * missing that the record names), resuming a suspended job, and answers to reports, of which no machine takes any
+ * (P16).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
@@ -89,7 +91,7 @@ function budgetsOf(bounds: Bounds): Record<string, number> {
 
 /** What the leader has accepted: no generation was deployed yet. */
 function submitted(bounds: Bounds): JobRecord {
-  const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait } = bounds;
+  const { periodic, restart, retained, maxConcurrent, tolerableFailures, savepointsWait, gate } = bounds;
   return jobRecord({
     generation: 0,
     generations: [],
@@ -103,7 +105,7 @@ function submitted(bounds: Bounds): JobRecord {
       retained: retained ?? 1,
       maxConcurrent: maxConcurrent ?? 1,
       tolerableFailures: tolerableFailures ?? null,
-      unaligned: savepointsWait ?? false,
+      unaligned: savepointsWait ?? gate?.unaligned ?? false,
     }),
     restart: restart ?? { strategy: "fixed-delay", attempts: 5, delayMs: 0 },
   });

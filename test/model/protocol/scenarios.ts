@@ -151,6 +151,22 @@ export const brief: readonly Scenario[] = [
     bounds: { ...ONE, ...REGIONS, losses: 1 },
   },
   {
+    name: "two channels",
+    about:
+      "a subtask behind two channels, one barrier late: it is acknowledged, given up or restored (C4, A1 - A6)",
+    bounds: { ...ONE, subtasks: ALONE, gate: { channels: 2 }, losses: 1, expiries: 1 },
+  },
+  {
+    name: "two channels, unaligned",
+    about: "barriers overtake the records in front of them, which are stored and come again (C4, A7)",
+    bounds: { ...ONE, subtasks: ALONE, gate: { channels: 2, unaligned: true }, losses: 1 },
+  },
+  {
+    name: "feedback channel",
+    about: "what is on its way back at a barrier is stored with the checkpoint and comes again (C4, A9)",
+    bounds: { ...ONE, subtasks: ALONE, gate: { channels: 2, feedback: true }, losses: 1 },
+  },
+  {
     name: "alignment",
     about: "barriers at a gate of two channels, with aborts (A1 to A4)",
     bounds: { channels: 2, records: 1, checkpoints: 2, aborts: 1 },
@@ -249,6 +265,35 @@ export const thorough: readonly Scenario[] = [
     name: "alignment, more of it",
     about: "the same with more records and aborts",
     bounds: { channels: 2, records: 2, checkpoints: 2, aborts: 2 },
+  },
+  {
+    name: "two channels, again and again",
+    about: "the same, and a second checkpoint behind one that was given up at some of its barriers (A4, A5)",
+    bounds: { ...ONE, subtasks: ALONE, gate: { channels: 2 }, triggers: 2, losses: 1, expiries: 1 },
+  },
+  {
+    name: "two channels, unaligned, again",
+    about:
+      "a checkpoint is given up while overtaken records are collected; the next one stores some of them again (A7, P35)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      gate: { channels: 2, unaligned: true },
+      triggers: 2,
+      expiries: 1,
+    },
+  },
+  {
+    name: "feedback channel, more records",
+    about: "the same with a second record, and a checkpoint that is given up (A9, P41)",
+    bounds: {
+      ...ONE,
+      subtasks: ALONE,
+      records: 2,
+      gate: { channels: 2, feedback: true },
+      losses: 1,
+      expiries: 1,
+    },
   },
   {
     name: "teardown",

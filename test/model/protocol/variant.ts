@@ -5,6 +5,7 @@ import { checkpointingMachine } from "../../../machines/leader/checkpoints/check
 import { jobMachine } from "../../../machines/leader/job.ts";
 import { restartMachine } from "../../../machines/leader/restart.ts";
 import { changeRecord } from "../../../machines/record.ts";
+import { alignmentMachine } from "../../../machines/worker/alignment.ts";
 import { sinkTransactionMachine } from "../../../machines/worker/sink-transaction.ts";
 import { subtaskMachine } from "../../../machines/worker/subtask.ts";
 import type { CompositionState } from "../composition.ts";
@@ -26,6 +27,7 @@ export interface Variant {
   readonly checkpointing: AnyStateMachine;
   readonly checkpoint: AnyStateMachine;
   readonly subtask: AnyStateMachine;
+  readonly alignment: AnyStateMachine;
   readonly sinkTransaction: AnyStateMachine;
   readonly changeRecord: typeof changeRecord;
   readonly target: TargetFaults;
@@ -58,6 +60,7 @@ export const theProtocol: Variant = {
   checkpointing: checkpointingMachine,
   checkpoint: checkpointMachine,
   subtask: subtaskMachine,
+  alignment: alignmentMachine,
   sinkTransaction: sinkTransactionMachine,
   changeRecord,
   target: {},

@@ -17,6 +17,18 @@ export interface Snapshot {
   readonly position: number;
   readonly finished: boolean;
   readonly transactions: readonly Content[];
+  /** Of a subtask with a gate. */
+  readonly gate?: GateSnapshot;
+}
+
+/** By channel. */
+export interface GateSnapshot {
+  /** The last record that the state holds. */
+  readonly taken: readonly number[];
+  /** The last one that was sent before the barrier. */
+  readonly sent: readonly number[];
+  /** Those stored beside the state. */
+  readonly kept: readonly (readonly number[])[];
 }
 
 export type Snapshots = Readonly<Record<string, Snapshot>>;

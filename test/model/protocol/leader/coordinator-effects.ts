@@ -350,8 +350,8 @@ export class Routing {
   }
 
   /**
-   * The message that the effect becomes, to each of its generations, or to all that were there when its generation was the newest; only
-   * while they are mine to speak to (LG1).
+   * The message that the effect becomes, to each of its generations, or to all that were there when its generation
+   * was the newest; only while they are mine to speak to (LG1).
    */
   private send(actor: string, { type, params }: MachineEffect, facts: object = {}): ProcessOutcome[] {
     const wire = messageOf(roleOf(actor), type)!;

@@ -2,6 +2,7 @@
 import { type AnyStateMachine, assign, setup } from "xstate";
 import { declareEffects } from "../../../../machines/effects.ts";
 import { type Content, type Deployment, type Marker, transactionName } from "../words.ts";
+import type { Gate } from "./gate.ts";
 
 export interface WorkerDurable {
   /** Highest generation ever seen here. */
@@ -27,6 +28,8 @@ export interface WorkerMemory {
   /** The source is held behind the barrier of this checkpoint; 0: it is not. */
   readonly heldBehind: number;
   readonly drained: boolean;
+  /** null: it reads a source. */
+  readonly gate: Gate | null;
 }
 
 const NOTHING: WorkerMemory = {
@@ -41,6 +44,7 @@ const NOTHING: WorkerMemory = {
   snapshots: {},
   heldBehind: 0,
   drained: false,
+  gate: null,
 };
 
 /** The host of the subtask's machines: what it keeps in variables, and when it begins a generation (WK1). */

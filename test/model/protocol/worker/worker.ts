@@ -11,7 +11,7 @@ import type { CompositionState } from "../../composition.ts";
 import { composeProcess, type ProcessOutcome } from "../../machine-process.ts";
 import type { Event, ProcessModel } from "../../process.ts";
 import { leaves, type MachineEffect } from "../../pure-machine.ts";
-import type { Bounds } from "../bounds.ts";
+import type { Bounds, GateBounds } from "../bounds.ts";
 import { change, MEMORY, memoryOf } from "../memory.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
@@ -26,6 +26,17 @@ import {
   targetOf,
   transactionName,
 } from "../words.ts";
+import {
+  addressGate,
+  beginGate,
+  type ChannelEvent,
+  cutGate,
+  forgetCut,
+  gateEvents,
+  gateSnapshot,
+  heardBySenders,
+  routeGate,
+} from "./gate.ts";
 import { hostMachine, type WorkerDurable, type WorkerMemory } from "./worker-host.ts";
 
 export function workerProcess(
@@ -46,7 +57,7 @@ export function workerProcess(
         actor,
         state,
       ),
-    address: (event, state) => address(event, state, variant),
+    address: (event, state) => address(event, state, bounds, variant),
     environment: (state) => environment(state, bounds),
     cost,
   });
@@ -83,7 +94,7 @@ function route(
   };
   switch (type) {
     case "begin.generation":
-      return beginGeneration(deployment, state, variant);
+      return beginGeneration(deployment, state, bounds, variant);
     case "restore.state": {
       const { restoredCheckpointId } = deployment;
       return toTarget({ type: "marker.open", from: id, generation, restoredCheckpointId });
@@ -97,6 +108,7 @@ function route(
       const stored: Event = { type: "snapshot.stored", checkpointId } as Event;
       return [
         change<WorkerMemory>(({ snapshots }) => ({ snapshots: { ...snapshots, [checkpointId]: position } })),
+        ...(bounds.gate === undefined ? [] : [cutGate(checkpointId)]),
         ...(bounds.slowSnapshots ? [] : [{ kind: "tell", actor: "subtask", event: stored } as const]),
       ];
     }
@@ -108,8 +120,16 @@ function route(
       return [{ kind: "send", to: leader, message }, dropSnapshot(checkpointId)];
     }
     case "send.acknowledgement": {
-      const snapshot = acknowledged(memory, checkpointId, params.finished === true);
-      return [report({ snapshot }), dropSnapshot(checkpointId)];
+      const { gate } = memory;
+      const snapshot = {
+        ...acknowledged(memory, checkpointId, params.finished === true),
+        ...(gate && { gate: gateSnapshot(gate, checkpointId, bounds) }),
+      };
+      return [
+        report({ snapshot }),
+        dropSnapshot(checkpointId),
+        ...(gate === null ? [] : [forgetCut(checkpointId)]),
+      ];
     }
     case "tell.transaction": {
       const target = memory.transactions[transaction];
@@ -141,19 +161,18 @@ function route(
     case "drain.source":
       return [change<WorkerMemory>(() => ({ drained: true }))];
     case "run.input":
-    case "emit.barrier":
-    case "emit.cancelMarker":
     case "report.progress":
     case "close.operators":
       return [];
     default:
-      return messageOf("subtask", type) && [report({})];
+      return messageOf("subtask", type) ? [report({})] : routeGate({ type, params }, bounds);
   }
 }
 
 function beginGeneration(
   deployment: Deployment,
   state: CompositionState,
+  { gate }: Bounds,
   variant: Variant,
 ): ProcessOutcome[] {
   const { subtask, generation, restoredCheckpointId, restored } = deployment;
@@ -161,6 +180,7 @@ function beginGeneration(
   return [
     { kind: "store", patch: { highest: generation } },
     ...old.map((actor) => ({ kind: "remove", actor }) as const),
+    ...(gate === undefined ? [] : openGate(gate, deployment, variant)),
     {
       kind: "create",
       actor: "subtask",
@@ -170,9 +190,27 @@ function beginGeneration(
         generation,
         restoredCheckpointId,
         finished: restored?.finished ?? false,
-        source: true,
+        source: gate === undefined,
       },
     },
+  ];
+}
+
+function openGate(
+  gate: GateBounds,
+  { generation, restoredCheckpointId, restored }: Deployment,
+  variant: Variant,
+) {
+  const { channels, feedback } = gate;
+  const back = feedback && { channels: [channels - 1], kept: true };
+  return [
+    change<WorkerMemory>(() => ({ gate: beginGate(gate, restored?.gate ?? null) })),
+    {
+      kind: "create",
+      actor: "alignment",
+      machine: variant.alignment,
+      input: { generation, channels, restoredCheckpointId, ...(back && { feedback: back }) },
+    } as const,
   ];
 }
 
@@ -281,7 +319,7 @@ function acknowledged(memory: WorkerMemory, checkpointId: number, finished: bool
 
 /* ------------------------------------------------------------------ events */
 
-function address(event: Event, state: CompositionState, variant: Variant) {
+function address(event: Event, state: CompositionState, bounds: Bounds, variant: Variant) {
   const memory = memoryOf<WorkerMemory>(state);
   if (event.type === "generation.deploy") return [{ actor: MEMORY, event }];
   const { generation } = event as Event & { generation?: number };
@@ -308,8 +346,14 @@ function address(event: Event, state: CompositionState, variant: Variant) {
       const update = ({ position }: WorkerMemory) => ({ position: position + 1 });
       return [{ actor: MEMORY, event: { type: "memory.changed", update } as Event }];
     }
-    default:
-      return receivers(event).map((actor) => ({ actor, event }));
+    case "record.sent":
+    case "barrier.sent":
+    case "frame.taken":
+      return addressGate(event as ChannelEvent, memory.gate!, bounds);
+    default: {
+      const told = receivers(event).map((actor) => ({ actor, event }));
+      return memory.gate === null ? told : [...told, ...heardBySenders(event, bounds)];
+    }
   }
 }
 
@@ -355,10 +399,12 @@ function addressAnswer(answer: MarkerAnswer, memory: WorkerMemory) {
 function environment(state: CompositionState, bounds: Bounds): Event[] {
   const subtask = state.actors.get("subtask");
   if (subtask === undefined) return [];
-  const { position, heldBehind, drained } = memoryOf<WorkerMemory>(state);
+  const { position, heldBehind, drained, gate } = memoryOf<WorkerMemory>(state);
   const at = leaves(subtask.snapshot);
   const events: Event[] = [];
-  if (at.includes("running.input.processing") && heldBehind === 0) {
+  if (gate !== null) {
+    if (at.includes("running.input.processing")) events.push(...gateEvents(gate, bounds));
+  } else if (at.includes("running.input.processing") && heldBehind === 0) {
     if (drained) events.push({ type: "input.ended" });
     else if (position < bounds.records) events.push({ type: "record.processed" });
     else if (bounds.bounded) events.push({ type: "input.ended" });
