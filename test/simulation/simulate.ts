@@ -73,6 +73,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       ...world.verdict(),
       ...(ended ? await leftovers(world) : []),
       ...world.invariants.ended(ended),
+      ...world.heldSources.findings,
     ];
     return {
       seed,
@@ -113,5 +114,9 @@ function whenEnded(world: SimulatedWorld): () => boolean {
     observer.after(LOOK_EVERY_MS, look);
   };
   look();
-  return () => world.isOver();
+  return () => {
+    const isOver = world.isOver();
+    if (isOver) observer.dead = true;
+    return isOver;
+  };
 }

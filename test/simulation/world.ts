@@ -18,6 +18,7 @@ import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
 import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
+import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
 import { LivingHosts } from "./checks/living-hosts.ts";
 import { WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
@@ -51,6 +52,7 @@ export class SimulatedWorld {
   readonly hosts: LivingHosts;
   readonly store = new WatchedRecordStore();
   readonly storage = new WatchedStorage();
+  readonly heldSources = new HeldSources();
   readonly invariants = new Invariants((name) => this.storage.content(name));
   readonly savepoints = new MemoryStorage();
   readonly drawn: DrawnJob;
@@ -285,6 +287,7 @@ export class SimulatedWorld {
   #hear(process: VirtualProcess, event: FeedEvent): void {
     if (process.dead) return;
     if (event.effects.includes("store.decision")) this.checkpoints++;
+    this.heldSources.hear(process.name, event);
     const { role, id, event: what, from, to, effects } = event;
     this.scheduler.note(`${process.name} ${role} ${id}: ${what}, ${from} -> ${to} [${effects.join(", ")}]`);
     const atMs = this.scheduler.nowMs;
@@ -298,7 +301,9 @@ export class SimulatedWorld {
       open: async (environment, splits) => {
         const process = this.scheduler.current;
         if (process === undefined) throw new Error("a source is opened outside of a step");
-        return pacedReader(await source.open(environment, splits), process, drawn);
+        const reader = pacedReader(await source.open(environment, splits), process, drawn);
+        const { operator, subtaskIndex, generation } = environment;
+        return this.heldSources.watched(reader, process.name, generation, `${operator}/${subtaskIndex}`);
       },
     };
   }

@@ -1,11 +1,14 @@
 /** What the checks of a simulation say of a run that goes wrong. */
 import { describe, expect, test } from "vitest";
 import type { JobRecord } from "../../../machines/protocol.ts";
+import type { SourceReader } from "../../../src/dataflow/source.ts";
 import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
 import { MemoryBroker } from "../../../src/memory/bus.ts";
+import type { FeedEvent } from "../../../src/observe/feed.ts";
 import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
 import { Decisions } from "../decisions.ts";
 import { Scheduler } from "../scheduler.ts";
+import { HeldSources } from "./held-sources.ts";
 import { Invariants } from "./invariants.ts";
 import { findLeftovers } from "./leftovers.ts";
 import { LivingHosts } from "./living-hosts.ts";
@@ -141,4 +144,22 @@ describe("what is left behind", () => {
       ),
     ).toEqual(["left behind: worker1, which has not stopped"]);
   });
+});
+
+test("a source that reads while it is held is told, once, and not when it was released before", () => {
+  const sources = new HeldSources();
+  const step = (effect: string): FeedEvent =>
+    ({ role: "subtask", generation: 2, id: "s0/1", effects: [effect] }) as unknown as FeedEvent;
+  const reader = { poll: () => "idle" } as unknown as SourceReader<number>;
+  const watched = sources.watched(reader, "worker1", 2, "s0/1");
+  const other = sources.watched(reader, "worker1", 3, "s0/1");
+  const read = () => [watched, other].map((one) => one.poll(() => {}, 1));
+  sources.hear("worker1", step("hold.source"));
+  sources.hear("worker1", step("resume.source"));
+  read();
+  expect(sources.findings).toEqual([]);
+  sources.hear("worker1", step("hold.source"));
+  read();
+  read();
+  expect(sources.findings).toEqual(["worker1: s0/1 of generation 2 reads on although it is held"]);
 });

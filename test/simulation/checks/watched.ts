@@ -3,7 +3,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import type { Content } from "../../../src/checkpoint/content.ts";
 import type { ObjectHandle } from "../../../src/checkpoint/storage.ts";
 import { MemorySinkTarget } from "../../../src/connectors/memory-sink.ts";
-import { jobKey, parseRecord } from "../../../src/formats/job-record.ts";
+import { jobKey } from "../../../src/formats/job-record.ts";
 import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
 import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
@@ -19,7 +19,7 @@ export class WatchedRecordStore extends MemoryRecordStore {
   ): Promise<CompareAndSet> {
     const answer = await super.compareAndSet(key, value, expectedRevision);
     if (answer.outcome === "stored" && key.startsWith(jobKey("")))
-      this.onStored(parseRecord(value, key, this.bucket));
+      this.onStored(JSON.parse(new TextDecoder().decode(value)) as JobRecord);
     return answer;
   }
 }

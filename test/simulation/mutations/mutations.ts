@@ -98,4 +98,29 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "if (preparing === undefined) continue;",
     replace: "if (preparing === undefined || checkpointId % 5 === 3) continue;",
   },
+  {
+    name: "an unknown outcome of a store is taken for refused",
+    file: "src/runtime/leader/record-writer.ts",
+    find: "writing.failed(error);",
+    replace:
+      'const now = await store.read(key).catch(() => undefined);\n        if (now === undefined) return "lost";\n        this.#record = parseRecord(now.value, key, store.bucket);\n        this.#revision = now.revision;\n        return "moved";',
+  },
+  {
+    name: "a snapshot sees later values",
+    file: "src/state/heap/row-group.ts",
+    find: "if (!this.readers.needsBlock(this, block.index, block.cut)) {",
+    replace: "if (this.count > 0) {",
+  },
+  {
+    name: "a stop reads on",
+    file: "src/runtime/worker/subtask/turns.ts",
+    find: "this.#held = true;",
+    replace: "",
+  },
+  {
+    name: "a region is lost: of a lost worker's regions only the first restarts",
+    file: "src/runtime/leader/generations/region-generations.ts",
+    find: ".map(({ id }) => id);",
+    replace: ".map(({ id }) => id)\n      .slice(0, 1);",
+  },
 ];
