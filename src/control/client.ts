@@ -185,7 +185,7 @@ export class ControlClient {
     }
   }
 
-  /** As `status`; undefined also when it does not fit. */
+  /** The job's report as `status` gives it; undefined also when it does not fit. */
   async #look(job: string): Promise<JobReport | undefined> {
     try {
       return await this.status(job);
@@ -237,7 +237,7 @@ export class ControlClient {
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
         return answer;
       } catch (error) {
-        // It would be the same again, and who asks can say so at once.
+        // It would be the same again, and the caller can say so at once.
         if (retryOf(error) !== "now" || error instanceof MessageTooLargeError) throw error;
         last = error;
         await pauseOn(link.clock, pauseMs, signal);

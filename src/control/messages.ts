@@ -189,7 +189,7 @@ export interface DisposalReport {
   readonly abandoned: number | null;
   readonly objects: number;
   readonly bytes: number;
-  /** Of the objects: the first hundred. */
+  /** The names of the objects, the first hundred. */
   readonly names: readonly string[];
 }
 
@@ -197,7 +197,7 @@ export interface DisposalReport {
 export interface CollectionReport {
   readonly objects: number;
   readonly bytes: number;
-  /** Of the objects: the first hundred. */
+  /** The names of the objects, the first hundred. */
   readonly names: readonly string[];
   /** So many of them are what puts had left that never ended. */
   readonly unfinished: number;

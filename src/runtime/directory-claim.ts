@@ -23,7 +23,7 @@ export class DirectoryClaim {
     this.#secret = secret;
   }
 
-  /** For the next request; null: the storage is no directory. */
+  /** The claim for the next request; null: the storage is no directory. */
   get present(): OfferedDirectory | null {
     if (this.#notes === undefined) return null;
     return {

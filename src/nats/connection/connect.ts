@@ -111,7 +111,7 @@ export function requireServerVersion(environment: NatsEnvironment, minimum: stri
   );
 }
 
-/** As the server says it to a connection that begins now. */
+/** The limit as the server says it to a connection that begins now. */
 async function payloadLimitAt(server: string, options: NodeConnectionOptions): Promise<number> {
   const asking = await connect({
     ...options,

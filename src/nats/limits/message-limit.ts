@@ -14,7 +14,7 @@ export class MessageLimit {
     this.bytesMax = ofStream > 0 ? Math.min(ofStream, payload.bytesMax) : payload.bytesMax;
   }
 
-  /** Of a stream, as server and stream have it now. */
+  /** The limit of a stream, as server and stream have it now. */
   static async of(payload: PayloadLimit, config: StreamConfig): Promise<MessageLimit> {
     await payload.ask();
     return new MessageLimit(payload, config);

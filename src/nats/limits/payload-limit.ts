@@ -34,7 +34,7 @@ export type AskPayloadLimit = () => Promise<number>;
 export class PayloadLimit {
   readonly #connection: NatsConnection;
   #known = DEFAULT_BYTES_MAX;
-  /** As the connection before the present one knew it. */
+  /** The limit as the connection before the present one knew it. */
   #before = 0;
   #askServer: AskPayloadLimit | undefined;
   #asking: Promise<void> | undefined;
@@ -81,7 +81,10 @@ export class PayloadLimit {
     this.#before = this.bytesMax;
   }
 
-  /** As `met`, for a message that is dropped: until the limit is raised, or none is dropped for a while, that is a trouble. */
+  /**
+   * The same as `met`, for a message that is dropped. That is a trouble until the limit is raised, or none is dropped
+   * for a while.
+   */
   dropped(bytes: number, subject: string): void {
     this.met();
     this.#sending?.failed(`${bytes} bytes to ${subject.replace(/\d+/g, "*")}: ${this.inWords(bytes)}`);
@@ -137,7 +140,7 @@ export class PayloadLimit {
   async #ask(): Promise<void> {
     const { info } = this.#connection;
     const bytesMax = await this.#askServer?.().catch(() => undefined);
-    // Of another connection by now.
+    // The answer is about another connection by now.
     if (bytesMax === undefined || info === undefined || this.#connection.info !== info) return;
     if (bytesMax <= info.max_payload) return;
     // The server has raised it for this connection, too; the library looks here before it publishes.

@@ -15,7 +15,7 @@ import type { NatsEnvironment } from "../connection/environment.ts";
 import { hasNoRoom } from "../connection/jetstream-refusal.ts";
 import { isTooLarge, NatsLink } from "../connection/link.ts";
 
-/** Of the message id and what surrounds the lines of headers. */
+/** The most bytes of the message id and of what surrounds the lines of headers. */
 const HEADER_BYTES_MAX = 128;
 
 export const ackedTiming = { ackTimeoutMs: 4_000, sweepMs: 500 };

@@ -1,4 +1,4 @@
-/** What a coordinator is given: its identity, its parts, and who is told when the process must end. */
+/** What a coordinator is given: its identity, its parts, and what is called when the process must end. */
 import type { ControlLink } from "../../control/link.ts";
 import type { RequestRefusedError } from "../../errors.ts";
 import type { RecordStore } from "../record-store.ts";

@@ -4,8 +4,9 @@
  * Owns: which jobs it leads, their control subjects, submission. Does not own: the lease (lease.ts), a job's life
  * (job-runtime.ts).
  *
- * CR1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells that
- *     run who leads its job instead, and that the one of the cluster proves its directory to the leader (P62).
+ * CR1  Only the leader listens on control subjects; a standby is silent, except that the one of a `tidemark run` tells
+ *     that run which coordinator leads its job instead, and that the one of the cluster proves its directory to the
+ *     leader (P62).
  * CR2  When leadership ends every job runtime is closed before anything else happens (P9).
  * CR3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
  *     job: requests for those are not answered (P50).
@@ -110,7 +111,7 @@ export class Coordinator {
         subjects.runControl(own.job, own.session),
         shapes.leaderRequest,
         (request) => answerOf(this.#receiveFromRun(request), request),
-        this.#complain,
+        this.#requestFailed,
       );
     this.#lease.start();
     this.#standby?.start();
@@ -125,7 +126,7 @@ export class Coordinator {
     this.#options.troubles.close();
   }
 
-  readonly #complain = (error: unknown): void =>
+  readonly #requestFailed = (error: unknown): void =>
     this.#options.logger.warn({ error: describeError(error) }, "request could not be handled");
 
   #lead(token: number): void {
@@ -136,14 +137,14 @@ export class Coordinator {
       own === undefined ? subjects.allControl() : subjects.control(own.job),
       shapes.leaderRequest,
       (request) => answerOf(this.#receive(request), request),
-      this.#complain,
+      this.#requestFailed,
     );
     if (own === undefined)
       this.#standbys = new StandbyAdmission({
         ...this.#options,
         leader: id,
         boundMs: this.#options.timings.directoryProofMs,
-        onError: this.#complain,
+        onError: this.#requestFailed,
       });
     this.#adoption = this.#adoptJobs(token);
   }
@@ -261,7 +262,7 @@ export class Coordinator {
     }
   }
 
-  /** From whoever hands jobs to the cluster. */
+  /** Takes a submission from a client of the cluster. */
   async #receiveSubmission(request: Submit | Rehearsal): Promise<LeaderAnswer | undefined> {
     const { own, place } = this.#options;
     const { job } = request.submission;
@@ -275,7 +276,7 @@ export class Coordinator {
     return request.restore === null ? await submit() : await this.#repetitions.request(submissionId, submit);
   }
 
-  /** From the `tidemark run` that has started this process. */
+  /** Takes a request from the `tidemark run` that has started this process. */
   async #receiveFromRun(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
     if (request.type !== "job.submit") return undefined;
     const { job } = request.submission;
@@ -289,7 +290,7 @@ export class Coordinator {
     return this.#jobs.get(job)?.ended === false;
   }
 
-  /** By the coordinator of a run: one that leads the job now, or did a moment ago. */
+  /** Whether the coordinator of a run leads the job now, or did a moment ago. */
   async #isLedApart(job: string): Promise<boolean> {
     if (this.#options.own !== undefined || this.#leads(job)) return false;
     return (await this.#watch.holder(leaseKey(job))) !== undefined;
@@ -304,7 +305,7 @@ export class Coordinator {
     return this.#jobs.get(job);
   }
 
-  /** For a job that is not led here. */
+  /** Answers for a job that is not led here. */
   async #answerForOther(
     request: Exclude<LeaderRequest, Submit | Rehearsal>,
   ): Promise<LeaderAnswer | undefined> {
@@ -329,7 +330,7 @@ export class Coordinator {
     return (await readRecord(this.#options.store, job))?.record;
   }
 
-  /** A leader that has just begun does not know yet who is there. */
+  /** A leader that has just begun does not know yet which workers are there. */
   async #untilWorkersHaveRegistered(): Promise<void> {
     const { clock, timings } = this.#options;
     const missingMs = this.#leadingSinceMs + 2 * timings.registerIntervalMs - clock.elapsedMs();
@@ -389,7 +390,8 @@ export class Coordinator {
       if (running === undefined) await this.#adopt(job, this.#scope);
       return { answer: "duplicate" };
     }
-    // Copying takes its time: who leads now shall not find a record of ours (P9). The client asks again.
+    // Copying takes its time: the coordinator that leads now must not find a record of ours (P9). The client asks
+    // again.
     if (this.#lease.token !== lease) throw new DisconnectedError(`job ${job}: leading no more`);
     this.#forget(job);
     const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);

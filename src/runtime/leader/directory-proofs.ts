@@ -27,7 +27,7 @@ export interface DirectoryProofsOptions {
   readonly boundMs: number;
 }
 
-/** Who wants to be proven. */
+/** The process whose directory is to be proven. */
 export interface Claimant {
   /** Random per process start. */
   readonly id: string;
@@ -41,7 +41,7 @@ export interface Claimant {
   readonly directory: OfferedDirectory | null;
 }
 
-/** Who has seen the note that the other one has left. */
+/** Which side has seen the note that the other one has left. */
 interface NotesSeen {
   readonly byLeader: boolean;
   readonly byClaimant: boolean;
@@ -56,7 +56,7 @@ interface Proof {
   readonly watch: TroubleWatch;
   /** Since when both sides could read and write, and yet one did not see the other's note. */
   sinceMs: number | undefined;
-  /** Of DP3. */
+  /** The timer of DP3. */
   expiry: Timer | undefined;
 }
 

@@ -1,8 +1,8 @@
 /**
  * Whether a coordinator that stands by keeps checkpoints where the leader does (P62): both sides of that question.
  *
- * Owns: asking the leader for as long as another one leads, and what the leader answers. Does not own: how a directory is
- * proven (directory-proofs.ts, ../directory-claim.ts), who leads (lease.ts).
+ * Owns: asking the leader for as long as another one leads, and what the leader answers. Does not own: how a directory
+ * is proven (directory-proofs.ts, ../directory-claim.ts), which coordinator leads (lease.ts).
  *
  * - SY1 A standby asks from its start on, and again and again, because each leader asks anew. It never waits with its
  *   candidature: a leader that is gone, or answers nothing, is taken over whether it has answered or not.

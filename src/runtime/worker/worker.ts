@@ -32,7 +32,7 @@ import { readManifest } from "../manifest.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
 import { tellTroubles } from "../trouble-report.ts";
 import { Generation, restoresOf } from "./generation.ts";
-import { untilItWorks } from "./sinks/staging.ts";
+import { retryPassing } from "./sinks/staging.ts";
 
 export interface WorkerOptions extends WorkerSurroundings {
   /** Random per process start (P5). */
@@ -67,7 +67,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #life = newLife();
   readonly #subscriptions: Subscription[] = [];
-  /** By region, as the next one. */
+  /** The generation that runs, by region. */
   readonly #running = new Map<number, Running>();
   /** Highest generation that was deployed or ended here. */
   readonly #highest: number[] = [];
@@ -102,7 +102,7 @@ export class Worker {
         subjects.workers(id),
         shapes.workerRequest,
         (request) => this.#receive(request),
-        this.#complain,
+        this.#messageFailed,
       ),
     );
     await link.bus.flush();
@@ -129,7 +129,7 @@ export class Worker {
     );
   }
 
-  readonly #complain = (error: unknown): void =>
+  readonly #messageFailed = (error: unknown): void =>
     this.#options.logger.warn({ error: describeError(error) }, "message could not be handled");
 
   /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
@@ -215,7 +215,7 @@ export class Worker {
 
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#deploying.then(work);
-    this.#deploying = result.catch(this.#complain);
+    this.#deploying = result.catch(this.#messageFailed);
     return result;
   }
 
@@ -250,7 +250,7 @@ export class Worker {
         subjects.worker(job, generation.id, id),
         shapes.generationRequest,
         (message) => this.#receiveForGeneration(generation, message),
-        this.#complain,
+        this.#messageFailed,
       );
       this.#running.set(region, { generation, wire });
       generation.start();
@@ -266,7 +266,7 @@ export class Worker {
     if (restore === null) return undefined;
     const { storage, troubles, clock } = this.#options;
     const watch = troubles.watch(`reading checkpoints from ${storage.description}`);
-    return await untilItWorks(() => readManifest(storage, restore.manifest), this.#life.signal, watch, clock);
+    return await retryPassing(() => readManifest(storage, restore.manifest), this.#life.signal, watch, clock);
   }
 
   #receiveForGeneration(generation: Generation, message: GenerationRequest): { readonly answer: string } {
@@ -284,7 +284,7 @@ export class Worker {
         timeoutMs: 2000,
         detour: { storage, at: deployment },
       })
-      .catch(this.#complain);
+      .catch(this.#messageFailed);
   }
 
   async #tearDown(region: number): Promise<void> {

@@ -41,7 +41,7 @@ export class LeaderGeneration {
   readonly #options: LeaderGenerationOptions;
   readonly #over = newLife();
   readonly #wire: Subscription;
-  /** For each worker: resolves when its last trigger has been answered (LG2). */
+  /** Each worker's last trigger; resolves when it has been answered (LG2). */
   readonly #triggered = new Map<string, Promise<unknown>>();
 
   constructor(options: LeaderGenerationOptions) {

@@ -9,7 +9,7 @@ type Offered = Pick<
 >;
 type Submitted = Pick<JobRecord, "job" | "codeFingerprint" | "codeListing" | "plan">;
 
-/** Of a job: for the worker to say what differs; it alone knows both (P51). */
+/** The code of the submitted job: the worker says what differs, because it alone knows both (P51). */
 export interface OtherCode {
   readonly reason: string;
   readonly codeListing: CodeListing;

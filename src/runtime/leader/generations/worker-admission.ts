@@ -1,8 +1,8 @@
 /**
  * Admits the workers of one job: those that can run it, and whose checkpoint directory is the leader's.
  *
- * Owns: what a worker that registers is answered. Does not own: what is wrong with one (registration.ts), how a directory is
- * proven (directory-proofs.ts), who is registered (worker-registry.ts).
+ * Owns: what a worker that registers is answered. Does not own: what is wrong with one (registration.ts), how a
+ * directory is proven (directory-proofs.ts), which workers are registered (worker-registry.ts).
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { LeaderAnswer, WorkerRegistration } from "../../../control/messages.ts";

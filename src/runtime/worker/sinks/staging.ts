@@ -33,14 +33,14 @@ export function createStagingArea(options: StagingOptions): StagingArea {
   return {
     put(content) {
       const name = objectNames.transaction({ ...at, part: part++ });
-      return untilItWorks(() => storage.put(name, [content], signal), signal, staging(), clock);
+      return retryPassing(() => storage.put(name, [content], signal), signal, staging(), clock);
     },
-    get: (handle) => untilItWorks(() => storage.get(handle), signal, reading(), clock),
+    get: (handle) => retryPassing(() => storage.get(handle), signal, reading(), clock),
     async assertPresent(handles) {
       for (let at = 0; at < handles.length; at += LOOKUPS_MAX) {
         const some = handles.slice(at, at + LOOKUPS_MAX);
         await Promise.all(
-          some.map((handle) => untilItWorks(() => storage.assertPresent(handle), signal, reading(), clock)),
+          some.map((handle) => retryPassing(() => storage.assertPresent(handle), signal, reading(), clock)),
         );
       }
     },
@@ -57,11 +57,11 @@ export function readerOf({
   object: ObjectHandle,
 ) => Promise<Uint8Array> {
   const watch = () => troubles.watch(`reading checkpoints from ${storage.description}`);
-  return (object) => untilItWorks(() => storage.get(object), signal, watch(), clock);
+  return (object) => retryPassing(() => storage.get(object), signal, watch(), clock);
 }
 
 /** Repeats what fails in passing; the generation's end makes the last error final. */
-export async function untilItWorks<T>(
+export async function retryPassing<T>(
   work: () => Promise<T>,
   signal: AbortSignal,
   watch: TroubleWatch,
