@@ -38,7 +38,9 @@ export function stepEvent(step: Step, place: StepPlace): FeedEvent {
     if (typeof from !== "object" || from === null) return;
     for (const name of DETAILS) {
       const value = (from as Record<string, unknown>)[name];
-      if (["string", "number", "boolean"].includes(typeof value)) details[name] ??= value as string;
+      if (value === undefined) continue;
+      const kind = typeof value;
+      if (kind === "string" || kind === "number" || kind === "boolean") details[name] ??= value as string;
     }
   };
   look(step.event);

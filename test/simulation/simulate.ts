@@ -34,7 +34,7 @@ export interface Outcome {
   readonly taken: readonly Decision[];
 }
 
-const STORM_MS_MAX = 40_000;
+const STORM_MS_MAX = 30_000;
 const CALM_MS_MAX = 600_000;
 const LOOK_EVERY_MS = 200;
 const FINDINGS_MAX = 10;

@@ -14,6 +14,9 @@ import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import { CALM, type Weather } from "./weather.ts";
 
 const TRAVEL_MS_MAX = 2;
+/** Of repetitions: those that come right behind the original. */
+const RIGHT_BEHIND_SHARE = 0.5;
+const REPEATED_MS_MAX = 3000;
 const LATE_MS_MAX = 6000;
 const STORAGE_SLOW_MS_MAX = 3000;
 
@@ -80,15 +83,20 @@ export class Network {
     const pair = `${this.#owners.get(from)?.name}>${receiver.name}`;
     const place = this.#scheduler.decisions.place(pair);
     if (!isWord && this.#strikes(place, "loses a message", this.weather.loss) !== undefined) return;
-    const isTwice =
-      !isWord && this.#strikes(place, "repeats a message", this.weather.repetition) !== undefined;
-    const times = isTwice ? 2 : 1;
-    for (let time = 0; time < times; time++) {
-      // In order, as on one connection; also when an earlier one takes long.
-      const atMs = Math.max(this.#arrivals.get(pair) ?? 0, this.#scheduler.nowMs + this.#travelMs(place));
-      this.#arrivals.set(pair, atMs);
-      this.#scheduler.add(receiver, atMs, `hears ${pair}`, arrive);
-    }
+    const twice = isWord ? undefined : this.#strikes(place, "repeats a message", this.weather.repetition);
+    this.#arrive(receiver, pair, place, arrive);
+    if (twice === undefined) return;
+    if (twice < RIGHT_BEHIND_SHARE) this.#arrive(receiver, pair, place, arrive);
+    // It comes behind others that were sent later, as something that was sent again.
+    else
+      this.#scheduler.add(receiver, this.#scheduler.nowMs + twice * REPEATED_MS_MAX, `hears ${pair}`, arrive);
+  }
+
+  /** In order, as on one connection; also when an earlier one takes long. */
+  #arrive(receiver: VirtualProcess, pair: string, place: Place, arrive: () => void): void {
+    const atMs = Math.max(this.#arrivals.get(pair) ?? 0, this.#scheduler.nowMs + this.#travelMs(place));
+    this.#arrivals.set(pair, atMs);
+    this.#scheduler.add(receiver, atMs, `hears ${pair}`, arrive);
   }
 
   records(process: VirtualProcess, bus: MemoryBus, store: RecordStore): RecordStore {

@@ -114,6 +114,16 @@ export interface DrawnAct {
   /** The time from the end of the job to its next start, if there is one. */
   readonly pauseMs: number;
   readonly claims: boolean;
+  /** Where the job is restored: under another name, with some changes. Default: the same job. */
+  readonly becomes?: DrawnLife;
+}
+
+/** What may change from one life of a job to the next. */
+export interface DrawnLife {
+  readonly name: string;
+  readonly operators: readonly DrawnOperator[];
+  readonly options: JobOptions;
+  readonly worker: DrawnWorker;
 }
 
 export interface DrawnJob {
@@ -122,6 +132,8 @@ export interface DrawnJob {
   readonly operators: readonly DrawnOperator[];
   readonly sinks: readonly DrawnSink[];
   readonly acts: readonly DrawnAct[];
+  /** Records may change their subtask from one life to the next, so none keep their order. */
+  readonly reordered: boolean;
   readonly options: JobOptions;
   readonly worker: DrawnWorker;
   readonly workers: number;

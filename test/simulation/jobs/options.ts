@@ -46,7 +46,8 @@ function checkpointing(
     ...(iterations !== undefined && { iterations }),
     ...(mayEnd && chance(0.1) && { afterTasksFinish: false }),
     retention: random.pick(["delete", "delete-on-cancellation", "retain-on-cancellation"]),
-    readyTimeout: "5 m",
+    readyTimeout: random.pick(["2 s", "1 m", "5 m"]),
+    ...(chance(0.2) && { savepointTimeout: random.between(500, 10_000) }),
     ...(chance(0.15) && { tolerableFailures: random.between(0, 5) }),
   };
 }
@@ -58,6 +59,9 @@ function restart(random: Random): RestartOptions {
     "fixed-delay",
     "failure-rate",
   ] as const);
+  // The job fails for good, and its user starts it again.
+  if (random.next() < 0.04) return { strategy: "none" };
+  if (random.next() < 0.06) return { strategy: "fixed-delay", attempts: random.between(0, 3), delay: 500 };
   switch (kind) {
     case "exponential-delay":
       return { strategy: kind, initialBackoff: 100, maxBackoff: 2000 };
@@ -71,6 +75,22 @@ function restart(random: Random): RestartOptions {
         delay: random.between(0, 1500),
       };
   }
+}
+
+/** Of a job that is restored: what of its options decides what its output is stays. */
+export function redrawOptions(random: Random, options: JobOptions): JobOptions {
+  const { checkpointing = {} } = options;
+  const { alignedTimeout: _, ...kept } = checkpointing;
+  const single = checkpointing.maxConcurrent === undefined && checkpointing.mode === "exactly-once";
+  return {
+    ...options,
+    checkpointing: {
+      ...kept,
+      ...(kept.interval !== "off" && { interval: random.between(200, 2500) }),
+      ...(single && { unaligned: random.next() < 0.5 }),
+    },
+    restart: restart(random),
+  };
 }
 
 export function drawWorker(random: Random, slots: number): DrawnWorker {

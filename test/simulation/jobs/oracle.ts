@@ -78,12 +78,15 @@ export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): Re
       ended: bounded || drained,
       tellsEnd: false,
     };
-    streams.set(id, { items, makers, parallelism, order: "of-maker", ...exact });
+    streams.set(id, { items, makers, parallelism, order: job.reordered ? "none" : "of-maker", ...exact });
   }
   for (const operator of job.operators) {
     const ports = operator.ports.map((inputs) => merged(inputs, streams, operator.parallelism));
     for (const [output, stream] of resultsOf(operator, ports, context))
-      streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
+      streams.set(
+        output === "" ? operator.id : `${operator.id}.${output}`,
+        job.reordered ? { ...stream, order: "none" } : stream,
+      );
   }
   return new Map(
     job.sinks.map((sink) => {

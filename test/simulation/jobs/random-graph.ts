@@ -1,4 +1,5 @@
 /** Draws a job from a seed: sources, operators joined at random, a sink at each open end. */
+import type { JobOptions } from "../../../src/config/options.ts";
 import type { Random } from "../../chaos/random.ts";
 import {
   ACTS,
@@ -15,7 +16,7 @@ import {
   N_MAX,
   STATELESS_KINDS,
 } from "./drawing.ts";
-import { drawOptions, drawWorker, type GraphFacts } from "./options.ts";
+import { drawOptions, drawWorker, type GraphFacts, redrawOptions } from "./options.ts";
 import { expectedAt } from "./oracle.ts";
 
 const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
@@ -56,7 +57,7 @@ class Drawer {
   draw(): DrawnJob {
     const random = this.#random;
     const sources = this.#sources();
-    const steps = random.pick([1, 2, 2, 3, 3, 4, 5, 6]);
+    const steps = random.pick([1, 1, 2, 2, 3, 3, 4, 5]);
     for (let i = 0; i < steps; i++) this.#add(i);
     const acts = this.#acts();
     const sinks = [...this.#sinks(), ...this.#taps(sources, acts)];
@@ -66,12 +67,16 @@ class Drawer {
       transactional: sinks.some(({ guarantee }) => guarantee === "exactly-once"),
       parallelism: this.#parallelism(),
     };
+    const options = drawOptions(random, facts);
+    const mayMove = sources.every(({ bounded }) => !bounded);
+    const lives = acts.map((act, i) => this.#withNextLife(act, `drawn-${i}`, options, mayMove));
     return {
       sources,
       operators: this.#operators,
       sinks,
-      acts,
-      options: drawOptions(random, facts),
+      acts: lives,
+      reordered: lives.some(({ becomes }) => becomes !== undefined && becomes.operators !== this.#operators),
+      options,
       worker: drawWorker(random, this.#slots),
       workers: this.#workers,
       coordinators: random.pick([2, 2, 3]),
@@ -103,8 +108,8 @@ class Drawer {
         parallelism: this.#parallelism(),
         splits,
         there: splits.map(({ length }) => (bounded ? length : random.between(0, length))),
-        comesEveryMs: random.between(20, 500),
-        pollsPerSecond: random.between(2, 20),
+        comesEveryMs: random.between(20, 300),
+        pollsPerSecond: random.between(3, 25),
         recordsPerPoll: random.pick([1, 1, 2, 5]),
       };
     });
@@ -116,10 +121,35 @@ class Drawer {
     const count = random.pick([0, 0, 0, 1, 1, 2, 3]);
     return Array.from({ length: count }, () => ({
       kind: random.pick(ACTS),
-      afterMs: 500 + random.next() ** 2 * 12_000,
+      afterMs: 300 + random.next() ** 2 * 9000,
       pauseMs: random.next() ** 2 * 5000,
       claims: random.next() < 0.4,
     }));
+  }
+
+  /** A fork may go on where the job ends with a savepoint or a checkpoint. @param mayMove no operator can have finished */
+  #withNextLife(act: DrawnAct, name: string, options: JobOptions, mayMove: boolean): DrawnAct {
+    const random = this.#random;
+    const restores = act.kind === "stop" || act.kind === "cancel-with-savepoint" || act.kind === "cancel";
+    if (!restores || random.next() < 0.4) return act;
+    // A checkpoint may hold records that wait on an edge.
+    const moves = mayMove && act.kind !== "cancel" && random.next() < 0.5;
+    return {
+      ...act,
+      becomes: {
+        name,
+        operators: moves ? this.#operators.map((one) => this.#moved(one)) : this.#operators,
+        options: random.next() < 0.5 ? redrawOptions(random, options) : options,
+        worker: drawWorker(random, this.#slots),
+      },
+    };
+  }
+
+  /** The same operator in another number of subtasks, where it has no state and its output does not depend on it. */
+  #moved(operator: DrawnOperator): DrawnOperator {
+    const isStateless = (STATELESS_KINDS as readonly string[]).includes(operator.kind);
+    const isBroadcast = operator.ports.flat().some(({ exchange }) => exchange === "broadcast");
+    return isStateless && !isBroadcast ? { ...operator, parallelism: this.#parallelism() } : operator;
   }
 
   /**

@@ -9,10 +9,11 @@ import type { JobSubmission, RestoreRequest } from "../../../src/control/message
 import { describeError, EnvironmentError, RequestRefusedError } from "../../../src/errors.ts";
 import { keepsState } from "../../../src/runtime/leader/submissions/submission.ts";
 import type { VirtualProcess } from "../scheduler.ts";
-import type { DrawnAct } from "./drawing.ts";
+import type { DrawnAct, DrawnLife } from "./drawing.ts";
 
 export const SAVEPOINTS = "/savepoints";
 const LOOK_EVERY_MS = 200;
+const LOOKS_PER_QUESTION = 15;
 const STALLED = "made no progress";
 const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled", "suspended", "stopped"];
 
@@ -20,7 +21,10 @@ const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled",
 export type Ending = "complete" | "drained" | "cut";
 
 export interface UserOptions {
-  readonly job: string;
+  /** Its name in its present life. */
+  job(): string;
+  /** The next life of the job: its workers are started anew. */
+  become(life: DrawnLife): void;
   readonly acts: readonly DrawnAct[];
   /** Some source never ends by itself. */
   readonly endless: boolean;
@@ -111,6 +115,10 @@ export class User {
 
   async #restart(act: DrawnAct | undefined, from: string | undefined): Promise<void> {
     await this.#options.process.passes(act?.pauseMs ?? 0, "pauses");
+    if (from !== undefined && act?.becomes !== undefined) {
+      this.#options.become(act.becomes);
+      this.done.push("restore as a fork");
+    } else if (from !== undefined) this.done.push("restore");
     const mode = act?.claims ? "claim" : "no-claim";
     await this.#submit(from === undefined ? null : { location: from, mode, drop: [], writeAgain: false });
     this.#location = undefined;
@@ -131,7 +139,8 @@ export class User {
   }
 
   async #act(act: DrawnAct): Promise<void> {
-    const { client, job, newId } = this.#options;
+    const { client, newId } = this.#options;
+    const job = this.#options.job();
     this.#options.tell(`the user: ${act.kind}`);
     switch (act.kind) {
       case "savepoint":
@@ -152,10 +161,11 @@ export class User {
         break;
       case "suspend":
         await this.#tries(act.kind, () => client.suspend(job));
-        await this.#ends();
+        await this.#ends(() => client.suspend(job));
         break;
       case "cancel":
-        if (await this.#tries(act.kind, () => client.cancel(job))) await this.#ends();
+        if ((await this.#tries(act.kind, () => client.cancel(job))) !== false)
+          await this.#ends(() => client.cancel(job));
     }
     await this.#isOver(act);
   }
@@ -164,7 +174,8 @@ export class User {
     after: "go-on" | "stop" | "drain" | "cancel",
     kind: "savepoint" | "checkpoint" = "savepoint",
   ): Promise<void> {
-    const { client, job, newId } = this.#options;
+    const { client, newId } = this.#options;
+    const job = this.#options.job();
     if (after === "drain") {
       this.drains = true;
       this.#draining = this.#options.isSatisfied() ? "complete" : "drained";
@@ -194,12 +205,14 @@ export class User {
     }
   }
 
-  async #ends(): Promise<void> {
+  /** @param ask what was taken by a leader is forgotten with it, so it is asked for again */
+  async #ends(ask?: () => Promise<void>): Promise<void> {
     const { look, process } = this.#options;
-    for (;;) {
+    for (let looks = 1; ; looks++) {
       const status = (await look())?.status;
       if (status !== undefined && ENDED.includes(status)) return;
       await process.passes(LOOK_EVERY_MS, "waits for the end");
+      if (looks % LOOKS_PER_QUESTION === 0) await ask?.().catch(() => undefined);
     }
   }
 }
