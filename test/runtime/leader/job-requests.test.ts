@@ -33,7 +33,8 @@ class Leader {
       },
       clock: this.clock,
       record: () => this.record,
-      ended: () => !["created", "running", "settling"].includes(this.record.status),
+      ended: () =>
+        this.phase !== "claiming" && !["created", "running", "settling"].includes(this.record.status),
       cancel: () => {
         this.cancels++;
       },
@@ -335,6 +336,13 @@ describe("a leader that knows the savepoint from the record only", () => {
     expect(leader.ask(followedBy)).toEqual(answer);
     expect(leader.told).toEqual([]);
     expect(leader.cancels).toBe(cancels);
+  });
+
+  it("is complete for a leader that still claims the stopped job", () => {
+    const leader = new Leader();
+    leader.phase = "claiming";
+    leader.remembers("stopped");
+    expect(leader.ask("drain")).toEqual(completed);
   });
 
   test.each<[Then, JobStatus, Partial<SavepointEntry>]>([

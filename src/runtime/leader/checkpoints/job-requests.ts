@@ -15,6 +15,7 @@ import type { Clock } from "../../../clock.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
 import type { Host } from "../../actor.ts";
+import { hasEnded } from "../submissions/refusals.ts";
 
 /** An outcome is kept for so long at least: many times the pause between two questions of a client. */
 const REMEMBERED_MS = 60_000;
@@ -141,11 +142,12 @@ export class JobRequests {
     followedBy: SnapshotRequest["followedBy"],
   ): boolean {
     if (location === null) return false;
-    const { job, incarnation, status } = this.#options.record();
+    const record = this.#options.record();
+    const { job, incarnation, status } = record;
     const { root } = splitLocation(location);
     if (savepointLocation(root, { job, incarnation, checkpointId }) !== location) return true;
-    // One write decides the savepoint of a stop and that the job is to end.
-    return followedBy !== "cancel" && status !== "settling" && !this.#options.ended();
+    // One write decides the savepoint of a stop and that the job is to end. A leader that still claims an ended job knows it by the record.
+    return followedBy !== "cancel" && status !== "settling" && !hasEnded(record);
   }
 
   #refusalOf({ job, kind, directory, followedBy }: SnapshotRequest): string | undefined {
