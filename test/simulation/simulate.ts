@@ -96,7 +96,8 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
 
 async function leftovers(world: SimulatedWorld): Promise<string[]> {
   const { scheduler, storage, invariants, hosts, record } = world;
-  const isOver = record !== undefined && DELETES_ALL.includes(record.status);
+  // What the job in front of a fork has left is its user's.
+  const isOver = record !== undefined && DELETES_ALL.includes(record.status) && !world.user.hasForked;
   return await findLeftovers({
     scheduler,
     storage: isOver ? storage : undefined,

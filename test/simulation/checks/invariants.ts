@@ -34,7 +34,8 @@ export class Invariants {
   }
 
   recordStored(record: JobRecord): void {
-    const before = this.#record;
+    // A fork has another name, and counters of its own.
+    const before = this.#record?.job === record.job ? this.#record : undefined;
     this.#record = record;
     const { incarnation, checkpoints, savepoints, reservedCheckpointId } = record;
     if (before !== undefined) {

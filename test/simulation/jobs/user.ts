@@ -49,6 +49,7 @@ export class User {
   readonly done: string[] = [];
   /** The sources were told once to end before their input did. */
   drains = false;
+  hasForked = false;
   readonly #options: UserOptions;
   /** What the end will be when the job stops, since it was told to drain. */
   #draining: "complete" | "drained" | undefined;
@@ -117,6 +118,7 @@ export class User {
     await this.#options.process.passes(act?.pauseMs ?? 0, "pauses");
     if (from !== undefined && act?.becomes !== undefined) {
       this.#options.become(act.becomes);
+      this.hasForked = true;
       this.done.push("restore as a fork");
     } else if (from !== undefined) this.done.push("restore");
     const mode = act?.claims ? "claim" : "no-claim";
