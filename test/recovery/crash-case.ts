@@ -40,7 +40,7 @@ export interface CrashCase {
   readonly finalOnly?: boolean;
 }
 
-const RECORDS = 1200;
+const RECORDS = 640;
 const KEYS = 24;
 const SPLITS = 2;
 /** The least checkpoints of each generation, with records in each: what the latest crash points need, and some. */
