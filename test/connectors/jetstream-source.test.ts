@@ -1,15 +1,15 @@
-import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstream, type StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from "vitest";
+import { beforeEach, describe, expect, expectTypeOf, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
 import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
 import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
-import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
+import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import type { TestServer } from "../support/servers/nats.ts";
+import { StreamServer } from "../support/servers/stream-server.ts";
 import { until } from "../support/until.ts";
 
 /** The position of a split of which everything up to `read` was given out. */
@@ -23,38 +23,15 @@ const logger: Logger = {
   error() {},
 };
 
+const shared = new StreamServer();
 let server: TestServer;
 let connection: NatsConnection;
 let nats: NatsEnvironment;
 let manager: JetStreamManager;
-const opened: SourceReader<unknown>[] = [];
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
-
-beforeEach(async () => {
-  const made = await connectDiverting({
-    servers: server.url,
-    reconnectTimeWait: 50,
-    maxReconnectAttempts: -1,
-  });
-  connection = made.connection;
-  nats = new NatsEnvironment(connection, made.diverter);
-  manager = await jetstreamManager(connection);
+beforeEach(() => {
+  ({ server, connection, nats, manager } = shared);
   warnings.length = 0;
-});
-
-afterEach(async () => {
-  for (const reader of opened.splice(0)) await reader.close();
-  await server.forgotten();
-  for await (const stream of manager.streams.list()) await manager.streams.delete(stream.config.name);
-  await server.forgotten();
-  await connection.close();
 });
 
 function environment(): SubtaskEnvironment {
@@ -89,9 +66,7 @@ async function publish(from: number, to: number): Promise<void> {
 async function openAll<T>(source: Source<T>, positions?: readonly SplitPosition[]): Promise<SourceReader<T>> {
   const from =
     positions ?? (await source.discover(environment())).map((split) => ({ split, position: undefined }));
-  const reader = await source.open(environment(), from);
-  opened.push(reader as SourceReader<unknown>);
-  return reader;
+  return shared.closedAfterwards(await source.open(environment(), from));
 }
 
 async function read<T>(

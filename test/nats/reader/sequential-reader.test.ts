@@ -1,137 +1,31 @@
-import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+/** What a reader gives, in which order and how much of it at once, whatever happens to server, connection and consumer. */
+import { type JetStreamManager, jetstream } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { Logger } from "../../src/dataflow/connector.ts";
-import { describeError, OperatorError, SourcePositionError } from "../../src/errors.ts";
-import type { ReadPosition } from "../../src/formats/positions/stream-position.ts";
-import {
-  connectDiverting,
-  type DivertedMessages,
-  Diverter,
-} from "../../src/nats/connection/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
-import { Troubles } from "../../src/observe/troubles.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { until } from "../support/until.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { OperatorError } from "../../../src/errors.ts";
+import { type DivertedMessages, Diverter } from "../../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import type { TestServer } from "../../support/servers/nats.ts";
+import { until } from "../../support/until.ts";
+import { at, ReaderServer, range, read } from "./reading.ts";
 
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-const at = (read: number): ReadPosition => ({
-  read,
-  accounted: read,
-  skipped: { ranges: 0, sequences: 0 },
-});
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-
-let server: TestServer;
-let connection: NatsConnection;
-let nats: NatsEnvironment;
-let manager: JetStreamManager;
-const opened: SequentialReader<unknown>[] = [];
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
-
-beforeEach(async () => {
-  const made = await connectDiverting({
-    servers: server.url,
-    reconnectTimeWait: 50,
-    maxReconnectAttempts: -1,
-  });
-  connection = made.connection;
-  nats = new NatsEnvironment(connection, made.diverter);
-  manager = await jetstreamManager(connection);
-});
-
 /**
  * On a busy machine heartbeats come late, and the reader makes its consumer again. More than half of the time that a pull
  * lasts usually, which the server would refuse.
  */
 const NEVER_MISSED_MS = 20_000;
 
-afterEach(async () => {
-  for (const reader of opened.splice(0)) await reader.close();
-  await server.forgotten();
-  for await (const stream of manager.streams.list()) await manager.streams.delete(stream.config.name);
-  await server.forgotten();
-  await connection.close();
+const shared = new ReaderServer();
+const { fill, makeStream, makeReader } = shared;
+let server: TestServer;
+let connection: NatsConnection;
+let nats: NatsEnvironment;
+let manager: JetStreamManager;
+
+beforeEach(() => {
+  ({ server, connection, nats, manager } = shared);
 });
-
-/** Each message is acknowledged, because a stream drops what it has no room for; many are under way at once. */
-async function fill(total: number, subject: (index: number) => string, payload: (index: number) => string) {
-  const js = jetstream(connection);
-  for (let from = 0; from < total; from += 500) {
-    const to = Math.min(total, from + 500);
-    await Promise.all(range(from, to - 1).map((index) => js.publish(subject(index), payload(index))));
-  }
-}
-
-async function makeStream(total: number, config: Partial<StreamConfig> = {}): Promise<string> {
-  const { created } = await manager.streams.add({ name: "S", subjects: ["s.>"], ...config });
-  await fill(
-    total,
-    (index) => `s.${index % 4}`,
-    (index) => `record ${index + 1}`,
-  );
-  return created;
-}
-
-function makeReader<T = string>(
-  options: Partial<SequentialReaderOptions<T>> & { created: string },
-): SequentialReader<T> {
-  const reader = new SequentialReader<T>({
-    nats,
-    logger: silent,
-    operator: "lines",
-    stream: "S",
-    filters: [],
-    gaps: "fail",
-    decode: "text",
-    heartbeatMs: 300,
-    reading: new Troubles(systemClock).watch("reading stream S"),
-    ...options,
-  });
-  opened.push(reader as SequentialReader<unknown>);
-  return reader;
-}
-
-interface Read<T> {
-  readonly sequences: number[];
-  readonly values: T[];
-  readonly timestamps: number[];
-}
-
-/** Polls until the end, or until `enough` records were read. */
-async function read<T>(
-  reader: SequentialReader<T>,
-  options: { enough?: number; recordsMax?: number; eachTurn?: () => Promise<void> | void } = {},
-): Promise<Read<T>> {
-  const result: Read<T> = { sequences: [], values: [], timestamps: [] };
-  for (;;) {
-    let wake: (() => void) | undefined;
-    const available = new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-    reader.onAvailable(() => wake?.());
-    const status = reader.poll((value, timestamp) => {
-      result.sequences.push(reader.read);
-      result.values.push(value);
-      result.timestamps.push(timestamp);
-    }, options.recordsMax ?? 256);
-    if (status === "ended" || result.values.length >= (options.enough ?? Number.POSITIVE_INFINITY))
-      return result;
-    await options.eachTurn?.();
-    if (status === "idle") await available;
-    else await new Promise(setImmediate);
-  }
-}
 
 describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => {
   test("gives every message once, in order, with its time, and ends at the end", async () => {
@@ -428,121 +322,6 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
     expect(reader.describePosition()).toBe("stream S sequence 11");
     expect(reader.read).toBe(10);
   });
-});
-
-describe("a stream that is not what it was stops reading by name", () => {
-  async function failureOf(reader: SequentialReader<string>): Promise<unknown> {
-    return await reader
-      .open()
-      .then(() => read(reader))
-      .catch((error: unknown) => error);
-  }
-
-  test("deleted and made again", async () => {
-    const created = await makeStream(10);
-    await manager.streams.delete("S");
-    await makeStream(20);
-    const failure = await failureOf(makeReader({ created, position: at(5) }));
-    expect(failure).toBeInstanceOf(SourcePositionError);
-    expect(failure).toMatchObject({ message: expect.stringContaining('stream "S" is not the one') });
-  });
-
-  test("trimmed, purged", async () => {
-    const created = await makeStream(50);
-    await manager.streams.purge("S", { seq: 30 });
-    const failure = await failureOf(makeReader({ created, position: at(10) }));
-    expect(failure).toMatchObject({
-      name: "SourcePositionError",
-      message: expect.stringContaining("begins at sequence 30, but the job goes on at sequence 11"),
-    });
-    await manager.streams.purge("S");
-    expect(await failureOf(makeReader({ created, position: at(49) }))).toBeInstanceOf(SourcePositionError);
-    const complete = makeReader({ created, position: at(50) });
-    await complete.open();
-    expect(complete.poll(() => expect.unreachable(), 10)).toBe("idle");
-  });
-
-  test("set back", async () => {
-    const created = await makeStream(10);
-    expect(await failureOf(makeReader({ created, position: at(11) }))).toMatchObject({
-      name: "SourcePositionError",
-      message: expect.stringContaining("ends at sequence 10"),
-    });
-    expect(await failureOf(makeReader({ created, position: at(5), end: 12 }))).toBeInstanceOf(
-      SourcePositionError,
-    );
-  });
-
-  test("deleted, before and while it is read", async () => {
-    const created = await makeStream(10);
-    const reader = makeReader({ created });
-    await reader.open();
-    await read(reader, { enough: 10 });
-    const reading = read(reader).catch((error: unknown) => error);
-    await manager.streams.delete("S");
-    expect(await reading).toMatchObject({
-      name: "SourcePositionError",
-      message: expect.stringContaining('stream "S" does not exist any more'),
-    });
-    expect(await failureOf(makeReader({ created }))).toBeInstanceOf(SourcePositionError);
-  });
-
-  test("made again while it is read", async () => {
-    const created = await makeStream(10);
-    const reader = makeReader({ created });
-    await reader.open();
-    await read(reader, { enough: 10 });
-    const reading = read(reader).catch((error: unknown) => error);
-    await manager.streams.delete("S");
-    await makeStream(20);
-    expect(await reading).toBeInstanceOf(SourcePositionError);
-  });
-});
-
-test("a server that refuses every pull is not asked in a tight loop; the trouble names the subject, and passes", async () => {
-  const users = (denied: string) => ({
-    configuration: `
-      authorization { users: [
-        { user: ann, password: a, permissions: { publish: { deny: ["${denied}"] } } }
-        { user: bob, password: b } ] }`,
-  });
-  const limited = await startTestServer(users("$JS.API.CONSUMER.MSG.NEXT.>"));
-  const made = await connectDiverting({
-    servers: limited.url,
-    user: "ann",
-    pass: "a",
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-  });
-  try {
-    const { created } = await (await jetstreamManager(made.connection)).streams.add({ name: "S" });
-    const reasons: string[] = [];
-    let passed = 0;
-    const reader = makeReader({
-      nats: new NatsEnvironment(made.connection, made.diverter),
-      reading: {
-        failed: (error) => reasons.push(describeError(error)),
-        passed: () => passed++,
-        forget() {},
-      },
-      created,
-      heartbeatMs: 50,
-    });
-    await reader.open();
-    await expect.poll(() => reasons.length).toBeGreaterThan(3);
-    for (const reason of reasons)
-      expect(reason).toMatch(
-        /^this NATS user may not publish to "\$JS\.API\.CONSUMER\.MSG\.NEXT\.S\..*"; allow it$/,
-      );
-    expect(reader.recreations).toBeLessThan(20);
-    expect(passed).toBe(0);
-    await limited.restart(users("elsewhere"));
-    await expect.poll(() => passed).toBeGreaterThan(0);
-    await reader.close();
-  } finally {
-    await made.connection.close();
-    await limited.stop();
-  }
 });
 
 test("a closed reader leaves no consumer and no diversion behind", async () => {

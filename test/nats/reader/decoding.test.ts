@@ -1,8 +1,8 @@
 /** What a payload becomes, and what is said of one that becomes nothing. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Decode, decodeMessage, decodeRange, exactJson } from "../../src/nats/reader/decoding.ts";
-import { parseExact } from "../../src/nats/reader/json-integers.ts";
+import { type Decode, decodeMessage, decodeRange, exactJson } from "../../../src/nats/reader/decoding.ts";
+import { parseExact } from "../../../src/nats/reader/json-integers.ts";
 
 /** Decodes a payload in both ways that messages come. */
 function decoded<T>(decode: Decode<T>, payload: string | Uint8Array): T {

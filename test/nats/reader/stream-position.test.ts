@@ -1,7 +1,7 @@
 /** What the default is where input of a source may be missing. */
 import type { StreamConfig } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
-import { decisionAboutGaps } from "../../src/nats/reader/positions/stream-position.ts";
+import { decisionAboutGaps } from "../../../src/nats/reader/positions/stream-position.ts";
 
 const decided = (config: Partial<StreamConfig>, filters: readonly string[] = []) =>
   decisionAboutGaps(

@@ -4,12 +4,15 @@ import { type JetStreamManager, jetstream, jetstreamManager, type StreamConfig }
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { ReadPosition } from "../../src/formats/positions/stream-position.ts";
-import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { SequentialReader, type SequentialReaderOptions } from "../../src/nats/reader/sequential-reader.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { Patience } from "../support/suite/patience.ts";
+import type { ReadPosition } from "../../../src/formats/positions/stream-position.ts";
+import { connectDiverting } from "../../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import {
+  SequentialReader,
+  type SequentialReaderOptions,
+} from "../../../src/nats/reader/sequential-reader.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { Patience } from "../../support/suite/patience.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const at = (read: number, accounted = read): ReadPosition => ({
