@@ -68,7 +68,7 @@ export class Block {
   write(at: number, value: unknown, trusted: boolean): void {
     const { layout } = this;
     const fit = trusted || layout.isOpen(value) ? layout.take(this.numbers, this.others, at, value) : MISFIT;
-    if (fit !== FITS || this.misfits !== undefined) this.settle(at, value, fit);
+    if (fit !== FITS || this.misfits !== undefined) this.settle(at, value, fit, trusted);
   }
 
   /** Lets go of what the last row holds. */
@@ -114,26 +114,18 @@ export class Block {
     return copy;
   }
 
-  private settle(at: number, value: unknown, fit: Fit): void {
+  private settle(at: number, value: unknown, fit: Fit, trusted: boolean): void {
     if (fit === MISFIT) {
-      if (this.fitsWider(value)) this.write(at, value, true);
-      else this.putMisfit(at, value);
+      const { wider } = this.layout;
+      if (wider?.fits(value, trusted) === true) {
+        this.layout = wider;
+        this.moveNumbers();
+        this.write(at, value, true);
+      } else this.putMisfit(at, value);
       return;
     }
     if (this.misfits !== undefined) this.misfits[at] = FITTING;
     if (fit === FITS_WITH_OBJECTS) this.suspect(at);
-  }
-
-  /** Makes the block wider, if that lets the value fit. */
-  private fitsWider(value: unknown): boolean {
-    const { wider } = this.layout;
-    if (wider === undefined || !wider.isOpen(value)) return false;
-    // Written to a row of its own: this one must not have half of it.
-    const fit = wider.take(wider.numbersFor(1), new Array(wider.othersWidth), 0, value);
-    if (fit === MISFIT) return false;
-    this.layout = wider;
-    this.moveNumbers();
-    return true;
   }
 
   /** Into an array for as many rows as there is room for, and of the layout's type. */

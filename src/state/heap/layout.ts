@@ -50,6 +50,8 @@ export class Layout {
   /** The layout of the same values without a bound for numbers; undefined: this one has none. */
   readonly wider: Layout | undefined;
   private readonly slots: Slots;
+  /** The numbers of a row that belongs to no block. */
+  private readonly trial: Numbers;
 
   constructor(kind: Layout["kind"], names: readonly string[], isNumber: readonly boolean[], wider?: Layout) {
     this.kind = kind;
@@ -60,6 +62,7 @@ export class Layout {
     this.slots = isNumber.map((number) => (number ? numbers++ : ~others++));
     this.numbersWidth = kind === "numbers" ? 1 : numbers;
     this.othersWidth = kind === "objects" ? 1 : others;
+    this.trial = this.numbersFor(1);
     const isWhole = wider !== undefined;
     switch (kind) {
       case "numbers":
@@ -94,6 +97,11 @@ export class Layout {
 
   isNumber(index: number): boolean {
     return this.slots[index]! >= 0;
+  }
+
+  /** Whether a block of this layout could take the value. */
+  fits(value: unknown, trusted: boolean): boolean {
+    return (trusted || this.isOpen(value)) && this.take(this.trial, [], 0, value) !== MISFIT;
   }
 
   /** Adds what the rows from `from` to before `to` hold in a field, by its index, to `column`. */
