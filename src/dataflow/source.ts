@@ -71,7 +71,10 @@ export interface SourceReader<T> {
   onAvailable(wake: () => void): void;
   /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
-  /** Called at the barrier, synchronous: positions such that exactly the records emitted so far are before them. */
+  /**
+   * Called at the barrier, synchronous: positions such that exactly the records emitted so far are before them. Also called
+   * once before the first poll, because a barrier may come as early as that (D49).
+   */
   snapshot(): SplitPosition[];
   /** What was skipped since the job began, for all splits; counted in their positions. Left out: nothing ever is. */
   skipped?(): Skipped;

@@ -49,7 +49,7 @@ test("each of several cuts is stored with the state at its own; one that is canc
       checkpointId,
       states: chain.snapshot(),
       inline: [],
-      flushed: [],
+      flush: async () => {},
       alignmentMs: 0,
       startedMs: performance.now(),
     });

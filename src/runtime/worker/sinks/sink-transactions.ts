@@ -136,6 +136,11 @@ export class SinkTransactions {
     return this.#sinks.map(({ operator, writer }) => memoryHandle(operator, subtaskIndex, writer.snapshot()));
   }
 
+  /** Resolves when every writer has sent what was written to it. */
+  async flush(): Promise<void> {
+    await Promise.all(this.writers.map((writer) => writer.flush()));
+  }
+
   /** Uncommitted and durable, up to this checkpoint. */
   committables(checkpointId: number): CommittableHandle[] {
     return [...this.#committables.values()].filter((one) => one.checkpointId <= checkpointId);

@@ -52,8 +52,8 @@ export interface Cut {
   readonly states: readonly StateCut[];
   /** State that is small and there at once. */
   readonly inline: readonly StateHandle[];
-  /** What must be durable at the target before the acknowledgement. */
-  readonly flushed: readonly Promise<void>[];
+  /** Called once, when all is cut; resolves when all is durable that the target must have before the acknowledgement. */
+  readonly flush: () => Promise<unknown>;
   readonly alignmentMs: number;
   /** A time of `Clock.elapsedMs`. */
   readonly startedMs: number;
@@ -63,6 +63,7 @@ interface TakenSnapshot {
   readonly cut: Cut;
   readonly upload: SnapshotUpload;
   readonly work: TurnWork;
+  readonly flushed: Promise<unknown>;
   readonly syncMs: number;
   states: readonly StateHandle[];
 }
@@ -109,9 +110,11 @@ export class SubtaskSnapshots {
       },
     };
     const syncMs = this.#options.clock.elapsedMs() - cut.startedMs;
-    const taken: TakenSnapshot = { cut, upload, work, syncMs, states: [] };
+    const flushed = cut.flush();
+    // It may fail while the state is still being encoded, which then waits for nothing; `#awaitStored` tells.
+    flushed.catch(() => undefined);
+    const taken: TakenSnapshot = { cut, upload, work, flushed, syncMs, states: [] };
     this.#taken.set(cut.checkpointId, taken);
-    for (const flush of cut.flushed) flush.catch(() => undefined);
     // There is nothing to wait for if there is no keyed state.
     if (upload.encoded) void this.#awaitStored(taken);
     else turns.beginWork(work);
@@ -205,9 +208,9 @@ export class SubtaskSnapshots {
   }
 
   async #awaitStored(taken: TakenSnapshot): Promise<void> {
-    const { checkpointId, flushed, inline } = taken.cut;
+    const { checkpointId, inline } = taken.cut;
     try {
-      await Promise.all(flushed);
+      await taken.flushed;
       taken.states = [...inline, ...(await taken.upload.stored())];
       if (this.#taken.get(checkpointId) !== taken) return;
       this.#writing.passed();

@@ -51,7 +51,9 @@ export async function restoreSubtask(
     gate === undefined ? await openSource(options, context.environmentOf, chain.heads[0]!, parts) : undefined;
   await Promise.all([...outputs.values()].map((output) => output.opened()));
   signal.throwIfAborted();
-  return { sinks, running: new RunningSubtask(options, { host, fail, sinks, chain, source }) };
+  const running = new RunningSubtask(options, { host, fail, sinks, chain, source });
+  running.rehearse();
+  return { sinks, running };
 }
 
 function openingOf(options: SubtaskOptions, { host, parts, environmentOf }: RestoreContext): OpeningSinks {
