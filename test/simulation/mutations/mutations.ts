@@ -118,9 +118,9 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "",
   },
   {
-    name: "a region is lost: of a lost worker's regions only the first restarts",
-    file: "src/runtime/leader/generations/region-generations.ts",
-    find: ".map(({ id }) => id);",
-    replace: ".map(({ id }) => id)\n      .slice(0, 1);",
+    name: "a region is lost: of several that are raised only the first is deployed",
+    file: "src/runtime/leader/job-runtime.ts",
+    find: "of raised.regions.entries())",
+    replace: "of raised.regions.slice(0, 1).entries())",
   },
 ];
