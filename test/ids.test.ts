@@ -55,7 +55,7 @@ test("each citation finds its definition", () => {
 function definitionsIn(file: string, form: RegExp): Place[] {
   return lines(file).flatMap((line, i) => {
     const id = form.exec(line)?.[1];
-    return id === undefined ? [] : [{ id, at: `${file}:${i + 1}` }];
+    return id === undefined || NO_IDS.test(id) ? [] : [{ id, at: `${file}:${i + 1}` }];
   });
 }
 

@@ -4,11 +4,10 @@
  * Owns: every function that is made of text. Does not own: when one is made, and how many are kept (columns.ts,
  * heap/layout.ts).
  *
- * V8 remembers for each place in the code which hidden classes came by there, and each generated function has places of
- *     its own. One
- * function for all shapes would see all hidden classes, and an access by name costs several times as much there. A
- * generated function also names its fields, so where V8 inlines it next to the user's literal, the object between them
- * need not be made.
+ * The engine, V8, remembers for each place in the code which hidden classes came by there, and each generated function
+ * has places of its own. One function for all shapes would see all hidden classes, and an access by name costs several
+ * times as much there. A generated function also names its fields, so where V8 inlines it next to the user's literal,
+ * the object between them need not be made.
  *
  * Names get into the text as JSON only. `__proto__` is no field of a literal: it must not be among them.
  */
