@@ -15,13 +15,7 @@ import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import { inputOf, type Roles } from "../../../machines/wiring.ts";
 import type { ControlLink } from "../../control/link.ts";
-import type {
-  JobReport,
-  LeaderAnswer,
-  PingAnswer,
-  SnapshotRequest,
-  SubtaskMessage,
-} from "../../control/messages.ts";
+import type { JobReport, LeaderAnswer, SnapshotRequest, SubtaskMessage } from "../../control/messages.ts";
 import { invariant, type RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type AnswerOf, type EffectHandlers, Host, type Step } from "../actor.ts";
@@ -36,14 +30,14 @@ import { Disposals } from "./checkpoints/disposal.ts";
 import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
 import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
+import { JobWorkers } from "./generations/job-workers.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
-import { WorkerAdmission } from "./generations/worker-admission.ts";
-import { WorkerRegistry } from "./generations/worker-registry.ts";
+import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./record-writer.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
-import { type Placement, SlotWait } from "./submissions/slot-wait.ts";
+import type { Placement } from "./submissions/slot-wait.ts";
 import { keepsState } from "./submissions/submission.ts";
 
 export interface JobRuntimeOptions extends Surroundings {
@@ -73,8 +67,7 @@ export class JobRuntime {
   readonly #options: JobRuntimeOptions;
   readonly #host: Host;
   readonly #writer: RecordWriter;
-  readonly #workers: WorkerRegistry;
-  readonly admission: WorkerAdmission;
+  readonly #workers: JobWorkers;
   readonly #reaper: ObjectReaper;
   readonly #collections: Collections;
   readonly disposals: Disposals;
@@ -85,29 +78,14 @@ export class JobRuntime {
   #placement: Placement = {};
   /** The troubles of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
-  readonly #slots: SlotWait;
   readonly #failures = new JobFailures();
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
-    const { clock, link, subjects, timings } = options;
-    const troubles = new Troubles(clock);
+    const { clock } = options;
+    const troubles = this.#ownTroubles();
     this.#troubles = troubles;
-    tellTroubles(troubles, options, {
-      job: options.job,
-      id: "leader",
-      generation: () => this.record.generation,
-    });
-    this.#host = new Host({
-      clock,
-      observe: (step) => this.#observe(step),
-      onUnhandled: (actor, event, state) =>
-        options.logger.debug(
-          { job: options.job, actor, event: event.type, state },
-          "event has no meaning here",
-        ),
-      onCrash: options.onCrash,
-    });
+    this.#host = this.#newHost();
     this.#writer = new RecordWriter({
       ...options,
       signal: this.#life.signal,
@@ -149,7 +127,7 @@ export class JobRuntime {
       change: (change) => this.#change(change),
       store: (change) => this.#store(change),
       tell: (message) => this.#generations.tell(message),
-      progressOf: (subtask, checkpointId) => this.#workers.progressOf(subtask, checkpointId),
+      progressOf: (subtask, checkpointId) => this.#workers.registry.progressOf(subtask, checkpointId),
     });
     this.#generations = new RegionGenerations({
       ...options,
@@ -160,25 +138,19 @@ export class JobRuntime {
       onRefused: (generation, reason) =>
         this.#host.send("job", { type: "deployment.failed", generation, reason }),
     });
-    this.#workers = new WorkerRegistry({
-      link,
-      subjects,
-      clock,
-      timings,
-      heartbeat: options.record.heartbeat,
-      onChange: () => this.#offerSlots(),
-      onLost: (worker, reason) => this.#workerLost(worker, reason),
-      onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
-    });
-    this.#slots = new SlotWait(this.#workers, () => this.record.plan.vertices, troubles);
-    this.admission = new WorkerAdmission({
+    this.#workers = new JobWorkers({
       ...options,
       troubles,
-      workers: this.#workers,
       record: () => this.record,
       ended: () => this.ended,
-      boundMs: timings.directoryProofMs,
+      generations: this.#generations,
+      onLost: (generations, worker, reason) =>
+        this.#host.send("job", { type: "worker.lost", generations, worker, reason }),
     });
+  }
+
+  get admission(): WorkerAdmission {
+    return this.#workers.admission;
   }
 
   start(): void {
@@ -200,7 +172,6 @@ export class JobRuntime {
     this.#troubles.close();
     this.#generations.end();
     this.#workers.close();
-    this.admission.close();
     this.#host.close();
   }
 
@@ -215,11 +186,11 @@ export class JobRuntime {
 
   /** No worker offers itself for the job. */
   get orphaned(): boolean {
-    return this.#workers.list().length === 0;
+    return this.#workers.registry.list().length === 0;
   }
 
   workerCrashed(worker: string, reason: string): LeaderAnswer {
-    this.#workers.lose(worker, `its process has ended: ${reason}`);
+    this.#workers.registry.lose(worker, `its process has ended: ${reason}`);
     return { answer: "accepted" };
   }
 
@@ -250,7 +221,7 @@ export class JobRuntime {
 
   report(): JobReport {
     const { record } = this;
-    const workers = this.#workers.list();
+    const { registry, slots } = this.#workers;
     const phase = this.#host.state("job") || record.status;
     return {
       job: record.job,
@@ -260,15 +231,15 @@ export class JobRuntime {
       status: record.status,
       phase,
       leader: this.#options.leader,
-      ...this.#workers.report(record.generations),
+      ...registry.report(record.generations),
       checkpoints: this.#checkpoints.report(),
       restarts: this.#failures.restarts,
       keepsState: keepsState(record),
       failures: this.#failures.report(record),
-      waitingFor: phase === "waiting" ? this.#slots.needed : "",
+      waitingFor: phase === "waiting" ? slots.needed : "",
       troubles: jobTroubles([
         { where: "leader", troubles: [...this.#options.troubles.list(), ...this.#troubles.list()] },
-        ...workers.map(({ registration, answer }) => ({
+        ...registry.list().map(({ registration, answer }) => ({
           where: `worker ${registration.worker}`,
           troubles: answer?.troubles ?? [],
         })),
@@ -285,13 +256,11 @@ export class JobRuntime {
       "store.claim": () => this.#store({ change: "claim", token: this.#options.token }),
       "start.policies": (params) => this.#startPolicies(params),
       "plan.recovery": (_, answer) => void this.#planRecovery(answer),
-      "await.slots": (_, answer) => {
-        this.#slots.begin((placement) => {
+      "await.slots": (_, answer) =>
+        this.#workers.awaitSlots((placement) => {
           this.#placement = placement;
           answer({ type: "slots.available" });
-        });
-        this.#offerSlots();
-      },
+        }),
       "store.generation": (raised) => this.#raiseGenerations(raised),
       "send.deployment": ({ generations, settle }) => this.#deploy(generations, settle),
       "send.start": ({ generations }) => this.#generations.tellEach("generation.started", generations),
@@ -307,7 +276,7 @@ export class JobRuntime {
         this.#reaper.releaseJob(this.record);
         this.#checkpoints.sweep();
         this.#options.onEnded(this.record, this.#life.signal);
-        this.#workers.close();
+        this.#workers.registry.close();
         this.#troubles.close();
       },
       "report.recovery": ({ generation }) => {
@@ -380,10 +349,6 @@ export class JobRuntime {
     );
   }
 
-  #offerSlots(): void {
-    this.#slots.offer(this.#generations.placement());
-  }
-
   async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<RecordAnswer> {
     const nonce = this.#options.newId();
     const answer = await this.#change({ change: "generation", nonce, ...raised });
@@ -396,25 +361,8 @@ export class JobRuntime {
 
   #deploy(generations: readonly number[], settle: boolean): void {
     this.#failures.deployed(settle);
-    for (const worker of this.#generations.workers(generations))
-      if (!this.#workers.has(worker)) this.#workerLost(worker, "lost while its generation was being raised");
+    this.#workers.loseMissing(generations);
     this.#generations.deploy(generations, this.record, settle);
-  }
-
-  #workerLost(worker: string, reason: string): void {
-    this.#options.logger.warn({ job: this.#options.job, worker, reason }, "worker lost");
-    this.#reportLost(worker, reason);
-  }
-
-  #reportLost(worker: string, reason: string, generations = this.#generations.on(worker)): void {
-    if (generations.length === 0) return;
-    const name = this.#workers.describe(worker);
-    this.#host.send("job", { type: "worker.lost", generations, worker: name, reason });
-  }
-
-  #checkSubtasks(worker: string, answer: PingAnswer): void {
-    for (const { generation, subtask } of this.#generations.missing(worker, answer))
-      this.#reportLost(worker, `subtask ${subtask} does not run there any more`, [generation]);
   }
 
   /** What the generation's subtasks say. */
@@ -433,6 +381,24 @@ export class JobRuntime {
         this.#host.tell(message);
         return { answer: "accepted" };
     }
+  }
+
+  #ownTroubles(): Troubles {
+    const troubles = new Troubles(this.#options.clock);
+    const { job } = this.#options;
+    tellTroubles(troubles, this.#options, { job, id: "leader", generation: () => this.record.generation });
+    return troubles;
+  }
+
+  #newHost(): Host {
+    const { clock, logger, job, onCrash } = this.#options;
+    return new Host({
+      clock,
+      observe: (step) => this.#observe(step),
+      onUnhandled: (actor, event, state) =>
+        logger.debug({ job, actor, event: event.type, state }, "event has no meaning here"),
+      onCrash,
+    });
   }
 
   #observe(step: Step): void {
