@@ -63,7 +63,7 @@ test.concurrent("another directory, or none, is refused with both places; the sa
   expect((await same.ended).code).toBe(0);
 });
 
-test.concurrent("a leader that does not answer is a trouble, and holds nobody back from taking over", async () => {
+test.concurrent("a leader that does not answer is a trouble, and holds no standby back from taking over", async () => {
   const leader = coordinator("b", "one");
   await leader.says(/"leading"/);
   leader.kill("SIGSTOP");
