@@ -118,9 +118,9 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "",
   },
   {
-    name: "a region is lost: of several that are raised only the first is deployed",
-    file: "src/runtime/leader/job-runtime.ts",
-    find: "of raised.regions.entries())",
-    replace: "of raised.regions.slice(0, 1).entries())",
+    name: "a region is lost: only the first is ever deployed",
+    file: "src/runtime/leader/generations/region-generations.ts",
+    find: "this.#latest[region]?.end();",
+    replace: "this.#latest[region]?.end();\n    if (region > 0) return;",
   },
 ];
