@@ -84,6 +84,8 @@ export interface ClusterView {
   readonly openStorage: OpenStorage;
   /** The description of the checkpoint storage, as the storage itself would say it. */
   readonly storageDescription: string;
+  /** The KV bucket of the records of jobs. */
+  readonly recordBucket: string;
   /** undefined: no coordinator has ever been here. */
   findRecords(): Promise<RecordStore | undefined>;
   /** @throws ConfigurationError when the checkpoint directory is not there */
@@ -142,6 +144,7 @@ export function viewCluster(
         : describeBucket(buckets.checkpoints),
     bus: new NatsBus(nats),
     troubles: troublesOf(nats),
+    recordBucket: buckets.jobs,
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: async () =>
       storage?.kind === "filesystem"

@@ -241,7 +241,7 @@ describe("lowered later", () => {
     await update({ max_msg_size: -1 });
     await restarted({ ...settings, configuration: `${accounts}\nmax_payload: 16384` });
     await expect(commit()).rejects.toThrow(
-      /needs messages of 20\d\d\d bytes, and nats-server takes 16384.*max_payload/,
+      /needs messages of 20\d\d\d bytes, and nats-server takes messages of at most 16384 bytes; raise max_payload/,
     );
     expect(await committed()).toBe(0);
     await restarted(settings);

@@ -4,8 +4,8 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
 import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
-import { describeError, RequestRefusedError } from "../../errors.ts";
-import type { ClusterView } from "../assembly.ts";
+import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
+import { type ClusterView, createClient } from "../assembly.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { age } from "../output/text.ts";
 import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
@@ -13,6 +13,9 @@ import { readCheckpoint, readJob, readJobs, whileRetained } from "../stored/reta
 import { splitDetailsOf } from "../stored/split-positions.ts";
 import { describeSkipped } from "../submission/gaps.ts";
 import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+
+/** For a leader, where only it can know. */
+const LOOK_MS = 3000;
 
 export function jobCommands(program: Command): void {
   addClientOptions(program.command("list"))
@@ -51,13 +54,41 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
   if (job !== undefined) checkJobName(job);
   await withView(flags, async (view) => {
     if (job === undefined) return listJobs(view, flags);
-    // The user is told at once, and without a coordinator, if there is no such job.
-    await readJob(await view.findRecords(), job);
-    const report = await clientOf(view, flags).status(job);
+    const report = (await reportWithoutRecords(view, job)) ?? (await clientOf(view, flags).status(job));
     if (report === undefined)
       throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
     print(flags, report, describeReport(report));
   });
+}
+
+/**
+ * The user is told at once, and without a coordinator, if there is no such job. Where the records themselves are away, a
+ * leader that still runs the job knows more: what it tries in vain is in its report.
+ *
+ * @returns undefined: the job has a record
+ * @throws RequestRefusedError when there is no such job; what the records cannot be read for
+ */
+async function reportWithoutRecords(view: ClusterView, job: string): Promise<JobReport | undefined> {
+  let problem: unknown;
+  try {
+    const records = await view.findRecords();
+    if (records !== undefined) {
+      await readJob(records, job);
+      return undefined;
+    }
+    problem = new RequestRefusedError(
+      `there is no job ${job}: there is no KV bucket ${view.recordBucket}, which holds the records of jobs. If jobs have ` +
+        `run with this --prefix, restore stream KV_${view.recordBucket} from a backup (nats stream restore DIR)`,
+    );
+  } catch (error) {
+    if (error instanceof RequestRefusedError || error instanceof RecordUnreadableError) throw error;
+    problem = error;
+  }
+  const report = await createClient(view, LOOK_MS)
+    .status(job)
+    .catch(() => undefined);
+  if (report === undefined) throw problem;
+  return report;
 }
 
 async function describe(job: string, flags: ClientFlags): Promise<void> {

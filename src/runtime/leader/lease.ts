@@ -163,7 +163,11 @@ export class Lease {
     const { store, key, holder, place } = this.#options;
     try {
       const record: LeaseRecord = { holder, place, token, renewals: 0, released };
-      const answer = await store.compareAndSet(key, encodeLease(record), revision);
+      const value = encodeLease(record);
+      let answer = await store.compareAndSet(key, value, revision);
+      // A renewal whose outcome was unknown was stored after all. A standby shall not wait for what is given back.
+      const ownRevision = answer.outcome === "refused" && released ? await this.#ownRevision() : undefined;
+      if (ownRevision !== undefined) answer = await store.compareAndSet(key, value, ownRevision);
       this.#trouble.passed();
       if (answer.outcome === "refused") return { type: "lease.refused" };
       this.#revision = answer.revision;
@@ -176,6 +180,16 @@ export class Lease {
     } finally {
       if (released) this.#released?.();
     }
+  }
+
+  /** Of the lease as it is stored; undefined: another coordinator holds it. */
+  async #ownRevision(): Promise<number | undefined> {
+    const { store, key, holder } = this.#options;
+    const found = await store.read(key);
+    const lease = found && parseLease(found.value);
+    return lease !== undefined && "value" in lease && lease.value.holder === holder
+      ? found?.revision
+      : undefined;
   }
 
   #end(): void {

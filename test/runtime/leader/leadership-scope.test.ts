@@ -1,6 +1,12 @@
 /** Which coordinator leads a job that the cluster and a `tidemark run` could both lead (P50). */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
+import { RequestTimeoutError, UnknownOutcomeError } from "../../../src/errors.ts";
+import { parseLease } from "../../../src/formats/lease.ts";
+import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
 import type { Coordinator } from "../../../src/runtime/leader/coordinator.ts";
+import { Lease } from "../../../src/runtime/leader/lease.ts";
 import { latch } from "../../support/latch.ts";
 import { MemoryWorld } from "../../support/memory-world.ts";
 import { until } from "../../support/until.ts";
@@ -168,4 +174,44 @@ test("a coordinator of the cluster that hangs loses a job to a run, and writes i
   await world.allCommitted();
   expect(await world.record()).toMatchObject({ scope: "job", token });
   expect(await world.runs()).toMatchObject({ leader: world.idOf(own) });
+});
+
+test("a lease is given back although a renewal of unknown outcome was stored", async () => {
+  const store = new MemoryRecordStore();
+  const doubting = latch();
+  let writes = 0;
+  let doubts = 0;
+  const lossy = {
+    bucket: store.bucket,
+    async read(key: string) {
+      if (writes !== 2 || ++doubts > 1) return await store.read(key);
+      doubting.open();
+      throw new RequestTimeoutError("no answer in time");
+    },
+    keys: (prefix: string) => store.keys(prefix),
+    async compareAndSet(key: string, value: Uint8Array, revision: number) {
+      const answer = await store.compareAndSet(key, value, revision);
+      if (++writes !== 2) return answer;
+      throw new UnknownOutcomeError("the answer got lost");
+    },
+  };
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+  const lease = new Lease({
+    holder: "one",
+    place: "here",
+    key: "lease",
+    leaseMs: 200,
+    store: lossy,
+    clock: systemClock,
+    logger: quiet,
+    troubles: new Troubles(systemClock),
+    onBegun: () => {},
+    onEnded: () => {},
+    onCrash: (error) => world.crashes.push(error),
+  });
+  lease.start();
+  await doubting.opened;
+  await lease.stop();
+  const found = await store.read("lease");
+  expect(parseLease(found!.value)).toMatchObject({ value: { holder: "one", released: true } });
 });
