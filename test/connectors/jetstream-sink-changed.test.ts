@@ -97,7 +97,8 @@ const changes: { readonly [name: string]: Change } = {
   max_payload: {
     act: () => restarted({ configuration: `${settings.configuration}\nmax_payload: 1100` }),
     mend: () => restarted(settings),
-    stops: /needs messages of \d+ bytes, and nats-server takes messages of at most 1100 bytes; raise max_payload/,
+    stops:
+      /needs messages of \d+ bytes, and nats-server takes messages of at most 1100 bytes; raise max_payload/,
   },
   deleted: {
     act: async (stream) => {
