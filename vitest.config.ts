@@ -21,7 +21,8 @@ export default defineConfig({
     maxWorkers: Math.min(2 * availableParallelism(), WORKERS_MAX),
     sequence: { sequencer: LongestFirst },
     projects: [
-      // They hold nothing open and share modules that do not change: loading those again for each file would take as long as its tests.
+      // They hold nothing open and share modules that do not change: loading those again for each file would take
+      // as long as its tests.
       { extends: true, test: { name: "quick", include: quick, isolate: false } },
       {
         extends: true,

@@ -10,7 +10,10 @@ export interface InputPlan {
   readonly port?: string;
 }
 
-/** What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its kind. */
+/**
+ * What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its
+ * kind.
+ */
 export interface OperatorPlan {
   readonly id: string;
   /** The kind's name, for users, and for telling one job from another. */

@@ -16,7 +16,9 @@ import type { ObjectHandle, SubtaskName, SubtaskSnapshot } from "./snapshot.ts";
 export type * from "./graph-plan.ts";
 export type * from "./snapshot.ts";
 
-/** `<sink operator>/<writer>@<checkpoint id>`: one transaction of one sink subtask; with the incarnation it is P4's id. */
+/**
+ * `<sink operator>/<writer>@<checkpoint id>`: one transaction of one sink subtask; with the incarnation it is P4's id.
+ */
 export type TransactionName = string;
 
 /* ------------------------------------------------------------------ durable */
@@ -149,7 +151,10 @@ export interface HeartbeatConfig {
   readonly timeoutMs: number;
 }
 
-/** What a code fingerprint is made of, as far as it is listed: for the message that refuses a worker of other code (P51). */
+/**
+ * What a code fingerprint is made of, as far as it is listed: for the message that refuses a worker of other code
+ * (P51).
+ */
 export interface CodeListing {
   /** Paths in the job's project, with the first digits of their content's digest. */
   readonly files: readonly (readonly [path: string, digest: string])[];
@@ -207,14 +212,20 @@ export interface JobRecord {
   readonly begunSavepoints: readonly string[];
   /** The latest ones. */
   readonly aborted: readonly AbortedCheckpoint[];
-  /** The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, which stays until the next one. */
+  /**
+   * The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, which
+   * stays until the next one.
+   */
   readonly failures: readonly Failure[];
   /**
-   * What a user has deleted of the ended job, where that matters: its last checkpoint ("state": it starts only afresh), or all of it
-   * ("job": a tombstone, which keeps the counters of P1 and shows nowhere).
+   * What a user has deleted of the ended job, where that matters: its last checkpoint ("state": it starts only afresh),
+   * or all of it ("job": a tombstone, which keeps the counters of P1 and shows nowhere).
    */
   readonly disposed?: "state" | "job";
-  /** Checkpoints whose output a user has given up (P17), the latest ones; they outlive disposals and new lives of the job. */
+  /**
+   * Checkpoints whose output a user has given up (P17), the latest ones; they outlive disposals and new lives of the
+   * job.
+   */
   readonly abandoned: readonly AbandonedCheckpoint[];
   /** The times that the job went back behind savepoints (P59); they outlive disposals and new lives of the job. */
   readonly fallbacks: readonly Fallback[];

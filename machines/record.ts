@@ -144,8 +144,8 @@ function raised(
 }
 
 /**
- * Flink's CheckpointProperties: which ends of a job its checkpoints outlive. A suspended job always keeps them (P30), and
- * a savepoint is never theirs.
+ * Flink's CheckpointProperties: which ends of a job its checkpoints outlive. A suspended job always keeps them (P30),
+ * and a savepoint is never theirs.
  */
 function retains(retention: CheckpointRetention, status: TerminalStatus): boolean {
   switch (status) {

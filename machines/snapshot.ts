@@ -11,9 +11,10 @@ export interface ObjectHandle {
 }
 
 /**
- * Records that the barrier of an unaligned checkpoint has overtaken on one channel, or that were in front of the one that came
- * back over a feedback channel; as records: restore can route each one again. Either inline or `bytes` bytes at `offset` of an
- * object that the channels of a subtask share. What is too large for one object has several handles, in order.
+ * Records that the barrier of an unaligned checkpoint has overtaken on one channel, or that were in front of the one
+ * that came back over a feedback channel; as records: restore can route each one again. Either inline or `bytes` bytes
+ * at `offset` of an object that the channels of a subtask share. What is too large for one object has several handles,
+ * in order.
  */
 export interface ChannelStateHandle {
   readonly edge: string;
@@ -41,7 +42,10 @@ export interface SnapshotSegment {
 
 /** Chunks of one keyed state, in the order of key groups. */
 export interface StatePiece {
-  /** The chunks themselves, where they are few enough to travel in acknowledgement and manifest; else the object that holds them. */
+  /**
+   * The chunks themselves, where they are few enough to travel in acknowledgement and manifest; else the object that
+   * holds them.
+   */
   readonly content: Uint8Array | ObjectHandle;
   /** Which bytes of it hold which key groups. */
   readonly segments: readonly SnapshotSegment[];
@@ -93,7 +97,9 @@ export interface SubtaskSnapshot {
   readonly states: readonly StateHandle[];
   /** Every uncommitted transaction with an id up to this checkpoint, all of them durable (P13). */
   readonly transactions: readonly CommittableHandle[];
-  /** Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop. */
+  /**
+   * Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop.
+   */
   readonly channels: readonly ChannelStateHandle[];
   /** All input processed and `finish` run, before the barrier (P19). */
   readonly finished: boolean;

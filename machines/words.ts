@@ -1,6 +1,6 @@
 /**
- * What states, phases and reasons mean, in words for people: the one table of them. Names of states and reasons are for programs
- * (events, JSON) and for these files; a message shows the words.
+ * What states, phases and reasons mean, in words for people: the one table of them. Names of states and reasons are for
+ * programs (events, JSON) and for these files; a message shows the words.
  */
 import type { RefusalReason } from "./leader/checkpoints/checkpointing-events.ts";
 import type { AbortReason } from "./protocol.ts";

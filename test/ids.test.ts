@@ -1,8 +1,8 @@
 /**
  * Rules and invariants are cited by an id: (P17), (S2), (RW1). Each id means one thing, and each citation finds it.
  *
- * P rules and C invariants stand in machines/PROTOCOL.md, decisions (D) in src/README.md, an invariant of a file at its head. A
- * machine's ids have one letter, those of other files two.
+ * P rules and C invariants stand in machines/PROTOCOL.md, decisions (D) in src/README.md, an invariant of a file at its
+ * head. A machine's ids have one letter, those of other files two.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

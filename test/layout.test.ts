@@ -29,6 +29,8 @@ interface Import {
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const FILE_LINES_MAX = 450;
+/** The formatter breaks code, not comments. A URL or an example that cannot be broken has no spaces. */
+const COMMENT_COLUMNS_MAX = 120;
 /** A folder is split by concept before it has more. Golden traces are one list, however long. */
 const FOLDER_FILES_MAX = 12;
 
@@ -142,6 +144,8 @@ describe("the tree keeps the rules", () => {
   test("imports follow the table", () => expect(forbiddenImports(code)).toEqual([]));
   test("no cycle of imports between rooms", () => expect(roomCycles(code)).toEqual([]));
   test(`no file of code has more than ${FILE_LINES_MAX} lines`, () => expect(longFiles(code)).toEqual([]));
+  test(`no comment is wider than ${COMMENT_COLUMNS_MAX} columns`, () =>
+    expect(wideComments(only(tree, /\.ts$/))).toEqual([]));
   test(`no folder has more than ${FOLDER_FILES_MAX} files`, () => expect(wideFolders(tree)).toEqual([]));
   test("no file is named after nothing", () => expect(emptyNames(only(tree, /\.ts$/))).toEqual([]));
   test("no timer that fires at once when it is long", () => expect(shortTimers(code)).toEqual([]));
@@ -196,6 +200,17 @@ describe("each rule fires", () => {
 
   test("long files", () => {
     expect(longFiles(spoiled("src/a.ts", "\n".repeat(FILE_LINES_MAX + 1)))).toHaveLength(1);
+  });
+
+  test.each([
+    [" * {} is wide.", 1],
+    ["  // {} is wide.", 1],
+    ["/** {} is wide. */", 1],
+    [" * `{}`", 0],
+    ['  const text = "{} is wide";', 0],
+  ])("wide comments: %s", (text, count) => {
+    const line = text.replace("{}", "x".repeat(COMMENT_COLUMNS_MAX));
+    expect(wideComments(spoiled("src/a.ts", line))).toHaveLength(count);
   });
 
   test("wide folders", () => {
@@ -373,6 +388,16 @@ function outlived(file: string, files: Tree): string[] {
   return lines <= FILE_LINES_MAX
     ? [`${file}: ${lines} lines: remove it from LONGER in test/layout.test.ts`]
     : [];
+}
+
+function wideComments(files: Tree): string[] {
+  return [...files].flatMap(([file, text]) =>
+    text.split("\n").flatMap((line, i) => {
+      const words = /^\s*(?:\/?\*+|\/\/)\s*(.*?)(?:\s*\*\/)?$/.exec(line)?.[1];
+      const isWide = line.length > COMMENT_COLUMNS_MAX && words?.includes(" ");
+      return isWide ? [`${file}:${i + 1}: a comment of ${line.length} columns: break the line`] : [];
+    }),
+  );
 }
 
 function wideFolders(files: Tree): string[] {

@@ -4,8 +4,8 @@ import type { JobRecord, JobStatus } from "../protocol.ts";
 const ABANDONED_KEPT = 10;
 
 /**
- * A decided checkpoint that a user has given up, by a disposal or a fresh start, while its output may not have been committed in
- * full: what was not, never will be. The audit record of P17.
+ * A decided checkpoint that a user has given up, by a disposal or a fresh start, while its output may not have been
+ * committed in full: what was not, never will be. The audit record of P17.
  */
 export interface AbandonedCheckpoint {
   readonly checkpointId: number;

@@ -1,8 +1,9 @@
 /**
  * Savepoints that their job has gone back behind (P59), as pure functions of what the record keeps about it.
  *
- * A savepoint decides nothing, so a job that fails before its next checkpoint goes back to one that is older. What it writes
- * then has other transactions than the savepoint holds, and markers of sinks, which know ids only, stand beyond those.
+ * A savepoint decides nothing, so a job that fails before its next checkpoint goes back to one that is older. What it
+ * writes then has other transactions than the savepoint holds, and markers of sinks, which know ids only, stand beyond
+ * those.
  */
 import type { JobRecord, Manifest } from "../protocol.ts";
 
@@ -35,7 +36,10 @@ export function wentOn(record: JobRecord, next: number): readonly Fallback[] {
   });
 }
 
-/** What went back behind this savepoint, the oldest that something was written after. undefined: it is what its job has gone on from. */
+/**
+ * What went back behind this savepoint, the oldest that something was written after. undefined: it is what its job has
+ * gone on from.
+ */
 export function passedOver(
   { fallbacks }: JobRecord,
   { incarnation, generation, checkpointId }: Pick<Manifest, "incarnation" | "generation" | "checkpointId">,

@@ -7,13 +7,14 @@
  * J1  The first act of a leader is to write its token into the record, which fences the old one (P11).
  * J2  A generation is raised durably before anything is deployed for it (P2).
  * J3  Sources start only when every subtask is restored, and with it all decided transactions are committed (P17).
- * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18). Only a job that cannot
- *     go on by itself ends without it: what it is to restore is gone, or its commits are refused for good (P20, P24).
+ * J4  A terminal status is reached only through settling: every decided transaction is committed first (P18). Only a
+ *     job that cannot go on by itself ends without it: what it is to restore is gone, or its commits are refused for
+ *     good (P20, P24).
  * J5  A leader that has lost the record sends nothing and deletes nothing (P9).
- * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on, without
- *     checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
- * J7  No end waits for what only hangs (P49): a suspension gives its checkpoint up after a bound, and a job that is ended
- *     while it restores does not wait for its subtasks, but has another generation commit.
+ * J6  A failure takes down only the regions that it hit, each with its generation (regions.ts); the others go on,
+ *     without checkpoints, until all run again. A job that settles, or is drained, goes down as a whole.
+ * J7  No end waits for what only hangs (P49): a suspension gives its checkpoint up after a bound, and a job that is
+ *     ended while it restores does not wait for its subtasks, but has another generation commit.
  */
 import type { CheckpointRequest } from "../protocol.ts";
 import { type Context, everyRegion, jobSetup } from "./job-setup.ts";
@@ -33,7 +34,9 @@ const failing = { target: ".failing", actions: ["noteFailure", "takeDown"] } as 
 const failingWhole = { target: "#job.failing", actions: ["noteFailure", "takeAllDown"] } as const;
 /** What a drained source has not read only a new one reads. */
 const failingDrained = { guard: "draining", ...failingWhole } as const;
-/** While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24). */
+/**
+ * While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24).
+ */
 const resettling = { target: "#job.resettling", actions: "noteFailure" } as const;
 const stranded = { target: "#job.stranded", actions: "noteFailure" } as const;
 const resettlingIfSettling = { guard: "settling", ...resettling } as const;

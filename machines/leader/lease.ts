@@ -1,8 +1,8 @@
 /**
  * Leadership among coordinators: a lease with a fencing token (P11).
  *
- * Owns: when this coordinator may consider itself the leader. Does not own: safety. That rests on the compare-and-set of
- * the job records alone; the lease only keeps two leaders from working against each other for long.
+ * Owns: when this coordinator may consider itself the leader. Does not own: safety. That rests on the compare-and-set
+ * of the job records alone; the lease only keeps two leaders from working against each other for long.
  *
  * L1  The token is the revision of the write that took the lease over; every job record carries it.
  * L2  A candidate takes over what it has seen unchanged for longer than the lease, measured on its own clock.

@@ -1,6 +1,6 @@
 /**
- * Barriers at a subtask's input gate, exactly-once mode (Flink's SingleCheckpointBarrierHandler): aligned, unaligned, and
- * aligned with a timeout. One checkpoint at a time.
+ * Barriers at a subtask's input gate, exactly-once mode (Flink's SingleCheckpointBarrierHandler): aligned, unaligned,
+ * and aligned with a timeout. One checkpoint at a time.
  *
  * Owns: which channels are blocked, when the subtask is at its barrier, which channels' records belong to it. Does not
  * own: the frames (blocked ones stay in their channels: backpressure, not memory), what happens at the barrier
@@ -11,20 +11,22 @@
  * never overtake are only received.
  *
  * A1  From barrier n on a channel until n is aligned or given up, that channel is blocked.
- * A2  n is aligned when every channel has delivered it. Channels that ended still deliver barriers (P19), so that the end of
- *     a channel counts for nothing here (Flink's EndOfPartition counts as a barrier).
+ * A2  n is aligned when every channel has delivered it. Channels that ended still deliver barriers (P19), so that the
+ *     end of a channel counts for nothing here (Flink's EndOfPartition counts as a barrier).
  * A3  A barrier at or below the highest one seen is late: its channel is not left blocked.
  * A4  A newer barrier gives up the older one, which is declined.
- * A5  An abort is remembered until the barriers come: the first of them is passed over, and a cancel marker takes its place.
- *     It gives up no older checkpoint: several may be on their way.
- * A6  A cancel marker says that its barrier will not come: the checkpoint is given up, declined, and canceled downstream.
- * A7  Unaligned: the subtask is at its barrier when the first one arrives, and no channel waits. What every channel still
- *     holds or brings in front of its own barrier is collected; it is complete when all barriers have arrived.
+ * A5  An abort is remembered until the barriers come: the first of them is passed over, and a cancel marker takes its
+ *     place. It gives up no older checkpoint: several may be on their way.
+ * A6  A cancel marker says that its barrier will not come: the checkpoint is given up, declined, and canceled
+ *     downstream.
+ * A7  Unaligned: the subtask is at its barrier when the first one arrives, and no channel waits. What every channel
+ *     still holds or brings in front of its own barrier is collected; it is complete when all barriers have arrived.
  * A8  Aligned with timeout becomes unaligned when the timeout ends, when a barrier arrives later than that, or behind a
  *     subtask where it has become so. Channels that have delivered flow again, the others are collected.
- * A9  Where a loop begins, the barrier of a feedback channel is an answer to this subtask's own, so it is not waited for before
- *     that. Until it comes back, what the channel brings is processed and, if it is kept, collected as in A7. It may come
- *     first, since others send over it too: then the channel is blocked as in A1, because what follows is beyond the cut.
+ * A9  Where a loop begins, the barrier of a feedback channel is an answer to this subtask's own, so it is not waited
+ *     for before that. Until it comes back, what the channel brings is processed and, if it is kept, collected as in
+ *     A7. It may come first, since others send over it too: then the channel is blocked as in A1, because what follows
+ *     is beyond the cut.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
@@ -252,7 +254,9 @@ const startTimer = {
     ms: event.remainingMs ?? 0,
   }),
 } as const;
-/** The params read the context before `countAnnounced`: barriers that were received have nothing left in front of them. */
+/**
+ * The params read the context before `countAnnounced`: barriers that were received have nothing left in front of them.
+ */
 const collect = [
   {
     type: "begin.collection",

@@ -5,11 +5,11 @@
  * (alignment.ts), what happens at the barrier (subtask.ts).
  *
  * B1  No channel is ever blocked: a record behind barrier n may be in n's state, and comes again after a restore.
- * B2  The last barrier of n is the subtask's barrier n. Older checkpoints that are still open are dropped without a word:
- *     some channel never delivered theirs.
+ * B2  The last barrier of n is the subtask's barrier n. Older checkpoints that are still open are dropped without a
+ *     word: some channel never delivered theirs.
  * B3  At most 50 checkpoints are tracked; the oldest is dropped.
- * B4  A cancel marker gives up its checkpoint and all older ones, each of them once. It counts as a barrier, so that the last
- *     channel ends the tracking.
+ * B4  A cancel marker gives up its checkpoint and all older ones, each of them once. It counts as a barrier, so that
+ *     the last channel ends the tracking.
  * B5  A gate of one channel tracks nothing: every new barrier is the subtask's.
  */
 import { assign, setup } from "xstate";

@@ -1,22 +1,24 @@
 /**
  * One subtask in a loop, when nothing comes into the loop any more: finds out that nothing is left in it.
  *
- * Owns: the rounds that travel round the loop behind its records, and when the loop has ended. Does not own: records, barriers
- * (alignment.ts), what the end of the input means (subtask.ts).
+ * Owns: the rounds that travel round the loop behind its records, and when the loop has ended. Does not own: records,
+ * barriers (alignment.ts), what the end of the input means (subtask.ts).
  *
- * A round is a numbered marker that every subtask where the loop begins (a head) sends, and every other one of the loop sends
- * on. A head says with it whether it has taken a record from a feedback channel since its last one: then it is dirty.
+ * A round is a numbered marker that every subtask where the loop begins (a head) sends, and every other one of the loop
+ * sends on. A head says with it whether it has taken a record from a feedback channel since its last one: then it is
+ * dirty.
  *
  * LP1  A subtask takes no part in rounds before the channels have ended that come from outside the loop.
- * LP2  Round n leaves a subtask when all its channels inside the loop have brought it; dirty if one of them did. No channel is
- *     blocked meanwhile: a record that so gets in front of a round makes the next one dirty.
+ * LP2  Round n leaves a subtask when all its channels inside the loop have brought it; dirty if one of them did. No
+ *     channel is blocked meanwhile: a record that so gets in front of a round makes the next one dirty.
  * LP3  One round is under way per head: the next one is sent when the last one is back over every feedback channel.
- * LP4  The loop has ended when a round is back clean. Proof: take a record that is in the loop when the last head has sent that
- *     round, n, and look back to the last time that a head let one of its ancestors in. That was not between its rounds n-1
- *     and n, or it had sent n dirty; and not before its round n-1, because all that is in front of it is back at a head before
- *     that head sends n, and none was taken then. Round 1 follows unknown times, so it counts as dirty.
- * LP5  If all edges of a loop are forward, each index is a loop of its own. Otherwise each head's rounds reach all heads, so
- *     they all see the same: none ends while another one goes on for ever.
+ * LP4  The loop has ended when a round is back clean. Proof: take a record that is in the loop when the last head has
+ *     sent that round, n, and look back to the last time that a head let one of its ancestors in. That was not between
+ *     its rounds n-1 and n, or it had sent n dirty; and not before its round n-1, because all that is in front of it is
+ *     back at a head before that head sends n, and none was taken then. Round 1 follows unknown times, so it counts as
+ *     dirty.
+ * LP5  If all edges of a loop are forward, each index is a loop of its own. Otherwise each head's rounds reach all
+ *     heads, so they all see the same: none ends while another one goes on for ever.
  * LP6  A channel that has ended has brought all rounds, clean: after a restore other heads may have ended.
  */
 import { assign, setup } from "xstate";

@@ -7,7 +7,9 @@ export type SnapshotStage = "storing" | "stored";
 export interface OpenSnapshot {
   readonly checkpointId: number;
   readonly stage: SnapshotStage;
-  /** The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none. */
+  /**
+   * The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none.
+   */
   readonly channelsStored: boolean;
   /** `finish` had run before the barrier. */
   readonly finished: boolean;

@@ -94,8 +94,8 @@ export interface SubtaskEffects {
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
   /**
-   * The same for good, if there is one: when nothing of it is under way any more, the leader is told what it has left in the
-   * storage, unless it was acknowledged (P48).
+   * The same for good, if there is one: when nothing of it is under way any more, the leader is told what it has left
+   * in the storage, unless it was acknowledged (P48).
    */
   "discard.snapshot": {
     readonly subtask: SubtaskName;

@@ -15,8 +15,8 @@
  * S6  If checkpoint n was given up, a cancel marker is forwarded once in place of its barrier. What the leader does not
  *     know yet is declined.
  * S7  A state is cut at its barrier, whatever older cuts of it are still being read (P47).
- * S8  What says that a checkpoint was begun says that the generation was started: messages may overtake each other, and what was
- *     answered is not repeated.
+ * S8  What says that a checkpoint was begun says that the generation was started: messages may overtake each other, and
+ *     what was answered is not repeated.
  * S9  Behind the barrier that the job is to stop with, a source reads nothing, until that checkpoint is aborted (P38).
  */
 import type { BarrierDecline, CheckpointOptions } from "../protocol.ts";

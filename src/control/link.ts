@@ -87,7 +87,10 @@ export class ControlLink {
     return this.#bus;
   }
 
-  /** One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError, MessageTooLargeError */
+  /**
+   * One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError,
+   * MessageTooLargeError
+   */
   async ask<A>(
     subject: string,
     message: unknown,

@@ -73,7 +73,10 @@ export interface StandbyRequest {
   readonly directory: OfferedDirectory | null;
 }
 
-/** The checkpoint directory of a worker or of a coordinator that stands by, and what proves that it is the leader's (P53). */
+/**
+ * The checkpoint directory of a worker or of a coordinator that stands by, and what proves that it is the leader's
+ * (P53).
+ */
 export interface OfferedDirectory {
   readonly host: string;
   /** The directory's path as the process names it. */

@@ -1,17 +1,17 @@
 /**
  * The wiring of one vertex in one subtask: its operators, as closures that call each other.
  *
- * Owns: the way of a record from operator to operator and out through edges, cutting and restoring the keyed states of all
- * operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources, frames, room,
- * alignment, uploads (the subtask's), commits (the sink's).
+ * Owns: the way of a record from operator to operator and out through edges, cutting and restoring the keyed states of
+ * all operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources,
+ * frames, room, alignment, uploads (the subtask's), commits (the sink's).
  *
  * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
  *   asynchronous.
- * - OC2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through unchanged, and
- *   cannot be swallowed by the function that emitted.
+ * - OC2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through
+ *   unchanged, and cannot be swallowed by the function that emitted.
  * - OC3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside a head.
- * - OC4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in this process:
- *   so a job does the same with one worker and with many.
+ * - OC4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in
+ *   this process: so a job does the same with one worker and with many.
  * - OC5 Operators finish upstream first, and no cut falls between (P19).
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
@@ -43,8 +43,9 @@ export interface ChainServices {
   /** The opened writer of a sink of this vertex. */
   writer(operator: string): Pick<SinkWriter<unknown>, "write">;
   /**
-   * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false: what is set is
-   * refused by the next cut, and what an object hides is looked for in the first records of an operator and in a sample of the later ones.
+   * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false:
+   * what is set is refused by the next cut, and what an object hides is looked for in the first records of an operator
+   * and in a sample of the later ones.
    */
   readonly checks?: boolean;
 }
@@ -71,11 +72,13 @@ export interface Chain {
    */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
   /**
-   * After the last record; called once. That it was called is for the caller to remember in its snapshot (P19). Between two steps,
-   * the caller looks at room and the clock (P27).
+   * After the last record; called once. That it was called is for the caller to remember in its snapshot (P19). Between
+   * two steps, the caller looks at room and the clock (P27).
    */
   finish(stepsAtATime?: number): Slices;
-  /** Closes all operators and their states; called once, at any time. The first failure is thrown when all are closed. */
+  /**
+   * Closes all operators and their states; called once, at any time. The first failure is thrown when all are closed.
+   */
   close(): Promise<void>;
 }
 

@@ -14,7 +14,9 @@ export interface ConnectorEnvironment {
   readonly logger: Logger;
   /** A connector that tries again after a failure tells of it here, so that the user sees what the job waits for. */
   readonly troubles: TroubleWatcher;
-  /** The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory. */
+  /**
+   * The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory.
+   */
   readonly nats: unknown;
   /** The user only asks what would happen (`restore --dry-run`): look, but make and change nothing (P56). */
   readonly dryRun?: true;

@@ -4,8 +4,9 @@
  * Owns: which of the gate's channels are read now, and the limit. Does not own: the channels. Those that lead back are
  * the gate's last ones; they have no window, because the subtask that makes room in them may be waiting for it (P41).
  *
- * - LE1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all come by,
- *   so that a loop in which records stay for long still gets what they wait for; beyond half the limit none is.
+ * - LE1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all
+ *   come by, so that a loop in which records stay for long still gets what they wait for; beyond half the limit none
+ *   is.
  * - LE2 Records behind a blocked channel (an early barrier, A9 of machines/worker/alignment.ts) do not count: they
  *   cannot be read, and what they wait for comes in here.
  * - LE3 Beyond the limit the job fails by name. Only a loop that multiplies its records comes there.

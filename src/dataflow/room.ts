@@ -1,6 +1,6 @@
 /**
- * Whether more can be given to what takes records: a channel, an edge, a sink. While one of them is full, its subtask takes no input
- * (P25, P27), so a slow reader slows its writers, up to the source.
+ * Whether more can be given to what takes records: a channel, an edge, a sink. While one of them is full, its subtask
+ * takes no input (P25, P27), so a slow reader slows its writers, up to the source.
  *
  * The room of a channel is what its reader has granted and the writer has not used: its credit.
  */

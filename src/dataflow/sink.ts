@@ -1,9 +1,9 @@
 /**
  * The contract of a sink: a writer that cuts transactions at barriers, and a committer.
  *
- * Life of a transaction (machines/worker/sink-transaction.ts): open while the writer writes; cut at barrier n, it is then
- * *preparing* until all it holds is durable; *prepared* it can be committed for ever (P13); after the decision it is
- * committed, oldest first, again and again until it is done (P17). Its id is (incarnation, sink, writer, n) (P4).
+ * Life of a transaction (machines/worker/sink-transaction.ts): open while the writer writes; cut at barrier n, it is
+ * then *preparing* until all it holds is durable; *prepared* it can be committed for ever (P13); after the decision it
+ * is committed, oldest first, again and again until it is done (P17). Its id is (incarnation, sink, writer, n) (P4).
  * Aborting a checkpoint does not touch it (P14).
  */
 import type { ObjectHandle } from "../checkpoint/storage.ts";
@@ -94,9 +94,9 @@ export interface SinkWriter<T> {
   /**
    * Idempotent: committing a committed transaction succeeds. Called in the order of checkpoint ids, one at a time.
    *
-   * `inheritedFrom` is the incarnation that wrote the transaction, when that is another one: this job was restored from a
-   * savepoint of it. It is committed under the name it has there (P4), and that job, which may still run, is not fenced:
-   * whichever of the two comes first, the other one finds it done.
+   * `inheritedFrom` is the incarnation that wrote the transaction, when that is another one: this job was restored from
+   * a savepoint of it. It is committed under the name it has there (P4), and that job, which may still run, is not
+   * fenced: whichever of the two comes first, the other one finds it done.
    * @throws CommitRefusedError when it can never succeed, FencedError, anything else: it is called again
    */
   commit(transaction: Committable, inheritedFrom?: string): Promise<void>;

@@ -18,16 +18,22 @@ export interface Skipped {
 export interface SourceSplit {
   /** Unique within the source, and stable over restarts. */
   readonly id: string;
-  /** What it is read from, in words: "stream ORDERS". A position means nothing in another input, so a state is not restored to one. */
+  /**
+   * What it is read from, in words: "stream ORDERS". A position means nothing in another input, so a state is not
+   * restored to one.
+   */
   readonly input?: string;
   /**
-   * What the source does where input has gone that the job may not have read (P42): stop in front of it, or count it and
-   * go on. Left out by sources whose input cannot go. The newest submission decides.
+   * What the source does where input has gone that the job may not have read (P42): stop in front of it, or count it
+   * and go on. Left out by sources whose input cannot go. The newest submission decides.
    */
   readonly gaps?: Gaps;
   /** Why so, in words. */
   readonly gapsReason?: string;
-  /** Name of the consumer that shows its progress in the broker, if the user has chosen one. The newest submission decides. */
+  /**
+   * Name of the consumer that shows its progress in the broker, if the user has chosen one. The newest submission
+   * decides.
+   */
   readonly progressConsumer?: string;
   readonly [field: string]: unknown;
 }
@@ -72,8 +78,8 @@ export interface SourceReader<T> {
   /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
   /**
-   * Called at the barrier, synchronous: positions such that exactly the records emitted so far are before them. Also called
-   * once before the first poll, because a barrier may come as early as that (D49).
+   * Called at the barrier, synchronous: positions such that exactly the records emitted so far are before them. Also
+   * called once before the first poll, because a barrier may come as early as that (D49).
    */
   snapshot(): SplitPosition[];
   /** What was skipped since the job began, for all splits; counted in their positions. Left out: nothing ever is. */

@@ -1,10 +1,9 @@
 /**
  * The transaction marker: what a sink's target itself says about how far one writer's transactions are committed.
  *
- * Owns: every judgement about a marker that was found in a target. Pure functions over facts read, so that the JetStream, file and
- * memory sinks fence and resume by the same rules.
- * Does not own: what a marker looks like (formats/transactions/transaction-marker.ts); how it is read, compared and written: each target has its
- * own way.
+ * Owns: every judgement about a marker that was found in a target. Pure functions over facts read, so that the
+ * JetStream, file and memory sinks fence and resume by the same rules. Does not own: what a marker looks like
+ * (formats/transactions/transaction-marker.ts); how it is read, compared and written: each target has its own way.
  *
  * - TM1 One marker per (incarnation, sink, writer); it moves only forward: (checkpointId, part) never decreases (P22).
  * - TM2 Taking over changes the owner and nothing else, starting from the very revision that is compared (P23).

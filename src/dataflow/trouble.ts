@@ -2,8 +2,8 @@
  * What a process has tried again and again without success, and how it is told of.
  *
  * Code that repeats an act watches it: `const watch = troubles.watch("publishing to stream COUNTS")`. It calls `failed`
- * after each try that did not work and `passed` after one that did. An act that goes on failing for a few seconds becomes
- * a trouble, which the user sees with its reason until it passes (src/observe/troubles.ts).
+ * after each try that did not work and `passed` after one that did. An act that goes on failing for a few seconds
+ * becomes a trouble, which the user sees with its reason until it passes (src/observe/troubles.ts).
  */
 
 /** An act that does not work at present, as the user sees it. */
@@ -26,6 +26,8 @@ export interface TroubleWatch {
 }
 
 export interface TroubleWatcher {
-  /** @param what the act in the user's words, without content of records and without numbers that change with each try */
+  /**
+   * @param what the act in the user's words, without content of records and without numbers that change with each try
+   */
   watch(what: string): TroubleWatch;
 }

@@ -1,6 +1,6 @@
 /**
- * The side of a worker, or of a coordinator that stands by, of the proof that its checkpoint directory is the leader's (P53, P62):
- * leaves a note there, and reads the leader's. Both notes go when the proof is over.
+ * The side of a worker, or of a coordinator that stands by, of the proof that its checkpoint directory is the leader's
+ * (P53, P62): leaves a note there, and reads the leader's. Both notes go when the proof is over.
  */
 import { hostname } from "node:os";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";

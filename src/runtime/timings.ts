@@ -26,8 +26,8 @@ export interface Timings {
   /** Writing a manifest may take this long before its checkpoint is aborted. Default 60 000. */
   readonly manifestTimeoutMs: number;
   /**
-   * A worker whose checkpoint directory is not seen to be the leader's for so long is refused (P53). Network file systems may show
-   * a new file late. Default 20 000.
+   * A worker whose checkpoint directory is not seen to be the leader's for so long is refused (P53). Network file
+   * systems may show a new file late. Default 20 000.
    */
   readonly directoryProofMs: number;
 }

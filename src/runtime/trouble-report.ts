@@ -1,4 +1,6 @@
-/** How a process tells of its troubles: a line in its log and an event in the feed, when one begins and when it is over. */
+/**
+ * How a process tells of its troubles: a line in its log and an event in the feed, when one begins and when it is over.
+ */
 import type { Logger } from "../dataflow/connector.ts";
 import type { FeedEvent } from "../observe/feed.ts";
 import type { TroubleChange, Troubles } from "../observe/troubles.ts";

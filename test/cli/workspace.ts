@@ -112,7 +112,10 @@ export class Workspace {
     return this.path(name);
   }
 
-  /** What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. `server`: as `NATS_URL`. */
+  /**
+   * What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. `server`: as
+   * `NATS_URL`.
+   */
   shell(line: string, server = ""): string {
     const bin = this.path("bin");
     mkdirSync(bin, { recursive: true });

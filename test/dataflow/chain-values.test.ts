@@ -1,4 +1,7 @@
-/** What functions of a chain may answer and hand on, and what they may change: no promise, nothing that cannot be carried, nothing in place. */
+/**
+ * What functions of a chain may answer and hand on, and what they may change: no promise, nothing that cannot be
+ * carried, nothing in place.
+ */
 import { describe, expect, test } from "vitest";
 import type { OperatorDefinition } from "../../src/dataflow/operators/contract.ts";
 import type { ProcessContext } from "../../src/dataflow/operators/keyed/process.ts";

@@ -34,7 +34,9 @@ export interface CrashCase {
   readonly transactions?: "inline" | "staged";
   /** The victim has two slots and is the only worker: it runs every subtask. */
   readonly alone?: boolean;
-  /** A sleeper wakes up as soon as its successor has raised the generation. Default: after that one's first decision. */
+  /**
+   * A sleeper wakes up as soon as its successor has raised the generation. Default: after that one's first decision.
+   */
   readonly wakesEarly?: boolean;
   /** No checkpoint but the final one. */
   readonly finalOnly?: boolean;

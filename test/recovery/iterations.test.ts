@@ -1,6 +1,6 @@
 /**
- * A loop over two worker processes, one of which is killed again and again while records go round: each number comes out once,
- * with as many steps as it needs. What is on its way back by NATS is nowhere but in the checkpoint.
+ * A loop over two worker processes, one of which is killed again and again while records go round: each number comes
+ * out once, with as many steps as it needs. What is on its way back by NATS is nowhere but in the checkpoint.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * What real processes leave in real storage that is too slow for their checkpoints: never more than three times the state, and
- * only what is retained once nothing is under way (P16, P21, P48).
+ * What real processes leave in real storage that is too slow for their checkpoints: never more than three times the
+ * state, and only what is retained once nothing is under way (P16, P21, P48).
  */
 import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

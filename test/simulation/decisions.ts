@@ -1,12 +1,13 @@
 /**
- * What the seed decides, each decision at a place of its own, so that a replay can leave one out and the others stay as they are.
+ * What the seed decides, each decision at a place of its own, so that a replay can leave one out and the others stay as
+ * they are.
  *
- * Owns: streams of chance, one for each place; the list of faults and of the user's acts that a run has had. Does not own: how
- * likely a fault is (weather.ts), what it does (surroundings.ts, storm.ts).
+ * Owns: streams of chance, one for each place; the list of faults and of the user's acts that a run has had. Does not
+ * own: how likely a fault is (weather.ts), what it does (surroundings.ts, storm.ts).
  *
  * - DE1 A run with no `only` draws its decisions from the seed; `taken` lists those that struck, in order.
- * - DE2 A run with `only` takes exactly these, each at its place and as soon as its time has come; what it draws otherwise strikes
- *   nothing. With the whole list of a run it goes the same way again.
+ * - DE2 A run with `only` takes exactly these, each at its place and as soon as its time has come; what it draws
+ *   otherwise strikes nothing. With the whole list of a run it goes the same way again.
  * - DE3 A place has a stream of its own. So the draws of one process do not move because another one lived longer.
  */
 import { createHash } from "node:crypto";
@@ -78,7 +79,10 @@ export class Decisions {
     return place;
   }
 
-  /** What happens once under this name, at a time that is fixed: a crash, or an act of the user. False: this replay leaves it out. */
+  /**
+   * What happens once under this name, at a time that is fixed: a crash, or an act of the user. False: this replay
+   * leaves it out.
+   */
   happens(name: string, atMs: number): boolean {
     const due = this.#due?.get(name)?.[0];
     if (this.#due !== undefined && due === undefined) return false;

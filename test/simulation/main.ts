@@ -1,6 +1,6 @@
 /**
- * `npm run simulate -- --seeds 100`: whole jobs in virtual time, one for each seed; then the mutations are hunted. `--seed N` runs one
- * seed, twice. Exit code 0 only when nothing was wrong and every mutation was found.
+ * `npm run simulate -- --seeds 100`: whole jobs in virtual time, one for each seed; then the mutations are hunted.
+ * `--seed N` runs one seed, twice. Exit code 0 only when nothing was wrong and every mutation was found.
  *
  *     --seeds N         how many, from --from on; default 1
  *     --from N          the first one; default 1

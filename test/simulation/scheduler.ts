@@ -1,11 +1,14 @@
 /**
- * Virtual time: one queue of everything that will happen in all processes of a simulation, in an order that the seed decides.
+ * Virtual time: one queue of everything that will happen in all processes of a simulation, in an order that the seed
+ * decides.
  *
- * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (storm.ts), what travels (surroundings.ts).
+ * Owns: the clock, the order of steps, the trace. Does not own: what is disturbed when (storm.ts), what travels
+ * (surroundings.ts).
  *
  * - VS1 One step at a time: a timer, a turn or an arrival of one process, and then every promise that can settle by it.
  * - VS2 Nothing else happens: no step waits for real time or real I/O. So the same seed makes the same steps.
- * - VS3 What belongs to a process that is dead never happens; what belongs to one that is paused happens when it goes on, in order.
+ * - VS3 What belongs to a process that is dead never happens; what belongs to one that is paused happens when it goes
+ *   on, in order.
  * - VS4 Time does not stand still within a step: each look at the clock costs some of it, so turns end in other places.
  */
 import { createHash } from "node:crypto";
@@ -87,7 +90,10 @@ export class Scheduler {
     return step;
   }
 
-  /** Steps until `isOver`, or until no step is left, or `boundMs` of virtual time have passed. Answers whether it is over. */
+  /**
+   * Steps until `isOver`, or until no step is left, or `boundMs` of virtual time have passed. Answers whether it is
+   * over.
+   */
   async run(isOver: () => boolean, boundMs: number): Promise<boolean> {
     const endMs = this.#nowMs + boundMs;
     while (!isOver()) {

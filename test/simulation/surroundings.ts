@@ -1,8 +1,9 @@
 /**
- * What the processes of a simulation reach over the network: the bus, the record store, the storage and the sink's target, each with the
- * delays, losses and doubtful outcomes that the weather has at that moment.
+ * What the processes of a simulation reach over the network: the bus, the record store, the storage and the sink's
+ * target, each with the delays, losses and doubtful outcomes that the weather has at that moment.
  *
- * A process that is dead hears no answer, and one that is cut off reaches nothing. What has been asked for may be done all the same.
+ * A process that is dead hears no answer, and one that is cut off reaches nothing. What has been asked for may be done
+ * all the same.
  */
 import type { CheckpointStorage } from "../../src/checkpoint/storage.ts";
 import type { MemorySinkTarget, MemoryTarget } from "../../src/connectors/memory-sink.ts";

@@ -1,4 +1,7 @@
-/** How stormy one run is: the rate of each kind of fault is drawn by the seed, and many rates are nothing (swarm testing). */
+/**
+ * How stormy one run is: the rate of each kind of fault is drawn by the seed, and many rates are nothing (swarm
+ * testing).
+ */
 import type { Random } from "../chaos/random.ts";
 
 export interface Weather {

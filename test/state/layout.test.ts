@@ -1,4 +1,7 @@
-/** LY1 to LY3: whatever is set comes back equal, also when a block has begun with smaller numbers or with another shape. */
+/**
+ * Whatever is set comes back equal (LY1 to LY3), also when a block has begun with smaller numbers or with another
+ * shape.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { valueState } from "../../src/state/descriptor.ts";

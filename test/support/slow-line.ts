@@ -1,4 +1,7 @@
-/** A line to a server that can be made slow in one direction: what a client sends takes its time, what it receives does not. */
+/**
+ * A line to a server that can be made slow in one direction: what a client sends takes its time, what it receives does
+ * not.
+ */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 

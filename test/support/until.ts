@@ -9,7 +9,9 @@ export interface UntilOptions {
   readonly describe?: () => string;
 }
 
-/** Asks again and again until the answer is neither undefined nor false. What the question throws counts as "not yet". */
+/**
+ * Asks again and again until the answer is neither undefined nor false. What the question throws counts as "not yet".
+ */
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,

@@ -1,8 +1,8 @@
 /**
  * One checkpoint as an explicit two-phase commit.
  *
- * Owns: the order trigger, acknowledge, manifest, decision, commit of one checkpoint id. Does not own: when a checkpoint
- * is taken (checkpointing.ts), the job record (the host's single writer makes `store.decision` durable).
+ * Owns: the order trigger, acknowledge, manifest, decision, commit of one checkpoint id. Does not own: when a
+ * checkpoint is taken (checkpointing.ts), the job record (the host's single writer makes `store.decision` durable).
  *
  * K1  The decision is one compare-and-set on the job record; no sink is told to commit before it has succeeded (C2,
  *     P12).

@@ -6,14 +6,15 @@
  * host).
  *
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
- * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19): any in which
- *     every subtask has finished is the final one.
+ * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19):
+ *     any in which every subtask has finished is the final one.
  * G3  Nothing is triggered unless all regions of the job run. A client's request waits for that, bounded.
  * G4  The minimal pause counts from the last completion, of a savepoint too, and holds back periodic checkpoints only.
- * G5  A suspension goes first, then savepoints, then other requests in their order, the interval's last; of those at most one waits.
- * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored. Of savepoints no more
- *     than `savepointsMax` are, the others wait in the queue; a suspension waits for none of them. None is started while more than
- *     `maxConcurrent` old ones are still being deleted.
+ * G5  A suspension goes first, then savepoints, then other requests in their order, the interval's last; of those at
+ *     most one waits.
+ * G6  No more than `maxConcurrent` are pending, except savepoints where no records of channels are stored. Of
+ *     savepoints no more than `savepointsMax` are, the others wait in the queue; a suspension waits for none of them.
+ *     None is started while more than `maxConcurrent` old ones are still being deleted.
  * G7  A completed checkpoint subsumes every older pending one. Savepoints never are; only that of a stop subsumes.
  * G8  Behind the savepoint that a job stops with nothing begins unless that is given up.
  * G9  Without `afterTasksFinish` nothing begins while some subtasks have ended and others have not, except what the job

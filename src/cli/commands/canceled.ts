@@ -22,7 +22,8 @@ const LEADER_MS = 2000;
 
 /**
  * Resolves when the job is canceled. Its leader may be gone by then: a `tidemark run` ends with its job.
- * @throws RequestRefusedError when it has ended otherwise, EnvironmentError when its end takes too long: it is canceled all the same (P49)
+ * @throws RequestRefusedError when it has ended otherwise, EnvironmentError when its end takes too long: it is canceled
+ * all the same (P49)
  */
 export async function untilCanceled(view: ClusterView, job: string): Promise<void> {
   const client = createClient(view, LEADER_MS);
@@ -57,8 +58,8 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
 }
 
 /**
- * Tells the leader that the end has been seen: a `tidemark run` does not take its server away before that. It may be gone
- * all the same.
+ * Tells the leader that the end has been seen: a `tidemark run` does not take its server away before that. It may be
+ * gone all the same.
  */
 export async function tellSeen(view: ClusterView, job: string): Promise<void> {
   await createClient(view, LEADER_MS)

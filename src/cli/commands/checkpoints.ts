@@ -1,4 +1,6 @@
-/** `tidemark checkpoints ls|show|verify|gc`: what lies in a job's checkpoint storage. All but gc need no coordinator. */
+/**
+ * `tidemark checkpoints ls|show|verify|gc`: what lies in a job's checkpoint storage. All but gc need no coordinator.
+ */
 import type { Command } from "commander";
 import type { CompletedCheckpoint, JobRecord } from "../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";

@@ -62,8 +62,8 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
 }
 
 /**
- * The user is told at once, and without a coordinator, if there is no such job. Where the records themselves are away, a
- * leader that still runs the job knows more: what it tries in vain is in its report.
+ * The user is told at once, and without a coordinator, if there is no such job. Where the records themselves are away,
+ * a leader that still runs the job knows more: what it tries in vain is in its report.
  *
  * @returns undefined: the job has a record
  * @throws RequestRefusedError when there is no such job; what the records cannot be read for

@@ -2,11 +2,11 @@
  * Standard output belongs to the command: its answer must stay readable for a program (`--json`). What the job's code
  * prints goes to standard error.
  *
- * Owns: that no write holds the process up, and that an answer which could not be written is known. Does not own: how the
- * command ends then (exit.ts).
+ * Owns: that no write holds the process up, and that an answer which could not be written is known. Does not own: how
+ * the command ends then (exit.ts).
  *
- * - SO1 A write never waits. What the reader does not take is kept in this process, so a writer of what may be left out asks
- *   `isBehind` first.
+ * - SO1 A write never waits. What the reader does not take is kept in this process, so a writer of what may be left out
+ *   asks `isBehind` first.
  * - SO2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */
 const write = process.stdout.write.bind(process.stdout);
@@ -61,8 +61,8 @@ export function reserveStdout(): void {
 }
 
 /**
- * Before anything is written. Node writes to a terminal until that has taken everything: one that stands still (Ctrl-S, a
- * connection that hangs) would stop the whole process, its signals and heartbeats included.
+ * Before anything is written. Node writes to a terminal until that has taken everything: one that stands still (Ctrl-S,
+ * a connection that hangs) would stop the whole process, its signals and heartbeats included.
  */
 export function prepareOutput(): void {
   for (const stream of [process.stdout, process.stderr]) {

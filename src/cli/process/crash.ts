@@ -92,7 +92,8 @@ function sayCrash(crash: Crash, error: unknown): void {
 }
 
 /**
- * The job's code may end the process itself, by `process.exit`. That cannot be prevented; here it is said which line did it.
+ * The job's code may end the process itself, by `process.exit`. That cannot be prevented; here it is said which line
+ * did it.
  * @param tell must not wait: the process is about to be gone
  */
 export function watchExits(jobPath: string, tell: (reason: string) => void): void {

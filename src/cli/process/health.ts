@@ -1,4 +1,6 @@
-/** `/healthz` for container health checks: 200 while the process can do its work, 503 with the reason while it cannot. */
+/**
+ * `/healthz` for container health checks: 200 while the process can do its work, 503 with the reason while it cannot.
+ */
 import { createServer, type Server } from "node:http";
 import { EnvironmentError } from "../../errors.ts";
 

@@ -1,8 +1,8 @@
 /**
  * How a long-running process of ours ends.
  *
- * Owns: signals, the parent that went away, the last word. A child of `tidemark run` has an IPC channel to it: when that
- * closes, the parent is gone, however it ended, and the child goes too.
+ * Owns: signals, the parent that went away, the last word. A child of `tidemark run` has an IPC channel to it: when
+ * that closes, the parent is gone, however it ended, and the child goes too.
  */
 import type { Trouble } from "../../dataflow/trouble.ts";
 import type { Troubles } from "../../observe/troubles.ts";

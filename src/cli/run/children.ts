@@ -39,7 +39,9 @@ const RESTART_PAUSE_MS = 100;
 const FAILED_STARTS_MAX = 5;
 /** A child that lives for so long has got over what killed it before. */
 const SETTLED_MS = 10_000;
-/** So many in the time that a child may be silent: one that comes late because we were held up ourselves counts once. */
+/**
+ * So many in the time that a child may be silent: one that comes late because we were held up ourselves counts once.
+ */
 const PINGS = 4;
 const FINAL_EXIT_CODES: ReadonlySet<number> = new Set([exitCodes.usage, exitCodes.refused]);
 

@@ -61,7 +61,10 @@ export class ProgressText {
 /** A failure that is told anyway, or a newer checkpoint, has made an end of it. */
 const UNREMARKABLE: ReadonlySet<string> = new Set([reasonInWords("job-stopped"), reasonInWords("subsumed")]);
 
-/** Failures and aborted checkpoints that have not been told yet: a failure in the same words is told once, and so is an abort of the same kind. */
+/**
+ * Failures and aborted checkpoints that have not been told yet: a failure in the same words is told once, and so is an
+ * abort of the same kind.
+ */
 export class TroubleText {
   readonly #told = new Set<string>();
 
@@ -87,8 +90,9 @@ export class TroubleText {
 }
 
 /**
- * What is tried in vain, one line when it begins, when its reason becomes one of another kind, and when it passes. A trouble comes
- * over several roads (a worker tells its parent and its leader): it has passed when none of them shows it any more.
+ * What is tried in vain, one line when it begins, when its reason becomes one of another kind, and when it passes. A
+ * trouble comes over several roads (a worker tells its parent and its leader): it has passed when none of them shows it
+ * any more.
  */
 export class TroubleLines {
   readonly #shown = new Map<string, Set<string>>();
@@ -124,7 +128,10 @@ export interface Screen {
   write(text: string): unknown;
 }
 
-/** Lines that stay, and below them, on a terminal, one that is replaced. What the reader does not take is left out, and counted. */
+/**
+ * Lines that stay, and below them, on a terminal, one that is replaced. What the reader does not take is left out, and
+ * counted.
+ */
 export class ProgressScreen {
   readonly #screen: Screen;
   readonly #everyMs: number;

@@ -1,8 +1,8 @@
 /**
  * One `tidemark run`: provides what the job needs, submits it, watches it to its end, and takes everything down again.
  *
- * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what is
- * shown (commands/run.ts, the examples).
+ * Owns: the order of starting and ending (workers, coordinator, connection, nats-server last, P30). Does not own: what
+ * is shown (commands/run.ts, the examples).
  */
 
 import { dirname, join, resolve } from "node:path";
@@ -401,8 +401,8 @@ export class RunSession {
 }
 
 /**
- * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server of
- * the user's the run ends with the command that makes it.
+ * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server
+ * of the user's the run ends with the command that makes it.
  */
 async function submissionWhenMet(
   { flags, logger, onMissing }: RunSessionOptions,

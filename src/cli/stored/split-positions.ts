@@ -1,6 +1,6 @@
 /**
- * How far the splits of a job's sources were read at a checkpoint: what decides whether its state may go on with a stream
- * (`--skip-gaps`, `restore`).
+ * How far the splits of a job's sources were read at a checkpoint: what decides whether its state may go on with a
+ * stream (`--skip-gaps`, `restore`).
  */
 import { inspect } from "node:util";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";

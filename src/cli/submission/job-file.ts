@@ -13,7 +13,8 @@ import { ProcessState } from "../process/process-state.ts";
 
 /**
  * The job that the file at `path` exports, for a command that describes it or hands it in. From here on a fault of the
- * job's code (a timer that throws, a rejection that it does not handle, a late `process.exit`) is named, and ends nothing.
+ * job's code (a timer that throws, a rejection that it does not handle, a late `process.exit`) is named, and ends
+ * nothing.
  *
  * @throws ConfigurationError as `loadJobWithCode`
  */
@@ -26,7 +27,9 @@ export async function loadJobFile(path: string): Promise<LoadedJob> {
   return loaded;
 }
 
-/** The same for the process that runs the job: what the job adds to `process` stays, and a fault of its code ends it. */
+/**
+ * The same for the process that runs the job: what the job adds to `process` stays, and a fault of its code ends it.
+ */
 export function loadJobFileToRun(path: string): Promise<LoadedJob> {
   return load(path, true);
 }

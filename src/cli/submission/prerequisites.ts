@@ -1,8 +1,8 @@
 /**
  * Streams and buckets that a job needs and that are missing, or not as it needs them.
  *
- * Owns: that all of them are named at once, and the wait for them. Does not own: what each operator needs (its connector),
- * or whether waiting makes sense (the command).
+ * Owns: that all of them are named at once, and the wait for them. Does not own: what each operator needs (its
+ * connector), or whether waiting makes sense (the command).
  */
 import { isTombstone } from "../../../machines/record.ts";
 import { nearest } from "../../config/suggestion.ts";
@@ -78,7 +78,10 @@ async function streamNames(nats: NatsEnvironment): Promise<string[]> {
   return names;
 }
 
-/** An earlier run has left a record of the job, with which this one goes on. What is no record is for the leader to name. */
+/**
+ * An earlier run has left a record of the job, with which this one goes on. What is no record is for the leader to
+ * name.
+ */
 export async function hasState(records: RecordStore | undefined, job: string): Promise<boolean> {
   try {
     const found = records && (await readRecord(records, job));

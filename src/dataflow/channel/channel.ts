@@ -7,8 +7,8 @@
  * CN3 Control frames need no room and keep their place.
  * CN4 Wake callbacks are set once, may be called at any time, also spuriously, and only schedule: they are called from
  *    inside the other end's `send` and `take`.
- * CN5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no more
- *    per frame than to see that.
+ * CN5 Collecting copies: the reader gets the same frames as without it, and a channel that collects nothing does no
+ *    more per frame than to see that.
  */
 import type { Room } from "../room.ts";
 import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
@@ -47,8 +47,9 @@ export interface InputChannel {
   /** Told of each barrier and cancel marker when it arrives, in order, before it can be taken. Set once; as in CN4. */
   onArrival(heard: (frame: CheckpointFrame) => void): void;
   /**
-   * Hands out, in order, the records in front of barrier `checkpointId`: those that wait, at once; if the barrier is not
-   * among them, also those that arrive before it, or before anything else that speaks of this checkpoint or a newer one.
+   * Hands out, in order, the records in front of barrier `checkpointId`: those that wait, at once; if the barrier is
+   * not among them, also those that arrive before it, or before anything else that speaks of this checkpoint or a newer
+   * one.
    */
   collectBefore(checkpointId: number, collect: (records: InFlightRecords) => void): void;
   stopCollecting(): void;

@@ -5,19 +5,21 @@
  *
  *     0  version of this format (2)
  *     1  kind, see MESSAGE
- *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if it is the last
+ *     2 flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if it is
+ *     the last
  *     3  0
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *
- * then: records: if there are timestamps n of them, float64, then the values, as columns (state/snapshot/columns.ts) or as msgpack of
- * their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint id, float64; round: its number, float64; grant:
- * records frames taken, their bytes, two float64; all others nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
- * one received.
+ * then: records: if there are timestamps n of them, float64, then the values, as columns (state/snapshot/columns.ts) or
+ * as msgpack of their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint
+ * id, float64; round: its number, float64; grant: records frames taken, their bytes, two float64; all others nothing.
+ * What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one
+ * received.
  *
  * FC1 A frame is self-contained: nothing but its bytes is needed to decode it.
- * FC2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front of it (OC4 of
- *    chain.ts); what only its encoding shows is refused here, too.
+ * FC2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front
+ *    of it (OC4 of chain.ts); what only its encoding shows is refused here, too.
  * FC3 Decoded values do not alias the message.
  */
 import { Packr } from "msgpackr";
@@ -140,7 +142,10 @@ export function encodeGrant(lastReceived: number, framesTaken: number, bytesTake
   return message;
 }
 
-/** undefined: not a message of this format. Of all others the header can be read, and the numbers behind it are counts and ids. */
+/**
+ * undefined: not a message of this format. Of all others the header can be read, and the numbers behind it are counts
+ * and ids.
+ */
 export function kindOf(message: Uint8Array): number | undefined {
   if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
   const kind = message[1]!;

@@ -25,7 +25,10 @@ import {
 export interface LocalWindow {
   /** Unconsumed records frames. Small frames, flushed by age, reach this one first. */
   readonly framesMax: number;
-  /** Unconsumed records. What lies here is what a barrier waits behind: more bought no throughput (test/bench/micro/channel.ts). */
+  /**
+   * Unconsumed records. What lies here is what a barrier waits behind: more bought no throughput
+   * (test/bench/micro/channel.ts).
+   */
   readonly recordsMax: number;
   readonly recordsPerFrame: number;
 }

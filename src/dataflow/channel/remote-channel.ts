@@ -15,8 +15,8 @@
  * - RM5 Credit comes back as running totals, so that a lost grant is healed by the next; they are sent when a quarter
  *   of the window was taken, every second, and after a reconnect.
  * - RM6 Control frames need no room and keep their place.
- * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So whether a record is
- *   too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
+ * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So
+ *   whether a record is too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
  */
 import { invariant, RecordTooLargeError } from "../../errors.ts";
 import type { Bus } from "./bus.ts";
@@ -49,7 +49,10 @@ const HELLO_EVERY_MS = 250;
 /** Frames of about this size cost little per record and still spread over the subtasks' turns. */
 const FRAME_BYTES = 32 * 1024;
 const RECORDS_PER_FRAME_MAX = 1024;
-/** A record that is larger than the server's max_payload goes in pieces, up to here: all of them are on their way at once. */
+/**
+ * A record that is larger than the server's max_payload goes in pieces, up to here: all of them are on their way at
+ * once.
+ */
 const RECORD_BYTES_MAX = 32 * 1024 * 1024;
 /** The records of a frame until the first one has shown how large they are. */
 const RECORDS_PER_FRAME_FIRST = 128;

@@ -2,7 +2,8 @@
  * Records of a channel as a checkpoint stores them: the messages that carry them on the wire (frame-codec.ts, each
  * self-contained), each behind its length, uint32.
  *
- * Owns: that layout. Does not own: which records are stored (collection.ts), where (runtime/worker/snapshots/channel-state.ts).
+ * Owns: that layout. Does not own: which records are stored (collection.ts), where
+ * (runtime/worker/snapshots/channel-state.ts).
  */
 import type { InFlightRecords, RecordsFrame } from "./frame.ts";
 import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./frame-codec.ts";

@@ -1,11 +1,12 @@
 /**
  * What the user's functions may answer.
  *
- * Owns: the refusal of answers that no function of an operator, source or sink can mean: promises, generators, iterators,
- * functions, symbols. Does not own: which values can cross to another process or be stored (state/plain-value.ts).
+ * Owns: the refusal of answers that no function of an operator, source or sink can mean: promises, generators,
+ * iterators, functions, symbols. Does not own: which values can cross to another process or be stored
+ * (state/plain-value.ts).
  *
- * Cost: a record that is no object costs one comparison, a plain one two more; the look at other objects is remembered by
- * prototype.
+ * Cost: a record that is no object costs one comparison, a plain one two more; the look at other objects is remembered
+ * by prototype.
  */
 import { OperatorError } from "../../errors.ts";
 import { describeValue, isThenable, silence } from "../../state/described.ts";

@@ -1,11 +1,12 @@
 /**
- * A sink as the engine calls it: what the members of its author's sink and writer answer is looked at before it is believed.
+ * A sink as the engine calls it: what the members of its author's sink and writer answer is looked at before it is
+ * believed.
  *
- * Owns: the refusal of impossible answers, by operator and member. Does not own: when a member is called (machines/worker/subtask.ts), what
- * `write` answers (chain.ts, which knows the record).
+ * Owns: the refusal of impossible answers, by operator and member. Does not own: when a member is called
+ * (machines/worker/subtask.ts), what `write` answers (chain.ts, which knows the record).
  *
- * - GK1 What must be waited for is a promise that comes to nothing: a `commit` that answers at once, or answers false, would be taken
- *   for done.
+ * - GK1 What must be waited for is a promise that comes to nothing: a `commit` that answers at once, or answers false,
+ *   would be taken for done.
  * - GK2 A committable and the state of a writer come back as they were.
  */
 import type { ObjectHandle } from "../../checkpoint/storage.ts";

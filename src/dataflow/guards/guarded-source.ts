@@ -1,11 +1,12 @@
 /**
- * A source as the engine calls it: what the members of its author's source and reader answer is looked at before it is believed.
+ * A source as the engine calls it: what the members of its author's source and reader answer is looked at before it is
+ * believed.
  *
- * Owns: the refusal of impossible answers and calls, by operator and member. Does not own: what the answers mean (the subtask), the
- * position of the record (runtime/worker/subtask/source.ts adds it to what is thrown from `poll`).
+ * Owns: the refusal of impossible answers and calls, by operator and member. Does not own: what the answers mean (the
+ * subtask), the position of the record (runtime/worker/subtask/source.ts adds it to what is thrown from `poll`).
  *
- * - GS1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the subtask, whatever
- *   `poll` does with the error.
+ * - GS1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the
+ *   subtask, whatever `poll` does with the error.
  * - GS2 A snapshot holds a position for each split that the reader was given, and it comes back as it was.
  */
 import { ConfigurationError, OperatorError, TidemarkError } from "../../errors.ts";

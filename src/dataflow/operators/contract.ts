@@ -1,12 +1,15 @@
 /**
  * What an operator is to the engine: the facts that can be known before it runs, and how it is opened in one subtask.
  *
- * Owns: the contract between an operator (one file each in this folder) and the chain that wires it. Does not own: which
- * kinds there are (kinds.ts), how operators are joined (graph.ts), the way of a record between them (chain.ts).
+ * Owns: the contract between an operator (one file each in this folder) and the chain that wires it. Does not own:
+ * which kinds there are (kinds.ts), how operators are joined (graph.ts), the way of a record between them (chain.ts).
  *
- * - OP1 The way of a record is a closure: `OpenOperator.inputs` are called for each record, and emit by calling `Outputs`.
- * - OP2 All else that the engine knows of an operator stands in its `OperatorDetails`. No other file asks for a kind by name.
- * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes unchanged.
+ * - OP1 The way of a record is a closure: `OpenOperator.inputs` are called for each record, and emit by calling
+ *   `Outputs`.
+ * - OP2 All else that the engine knows of an operator stands in its `OperatorDetails`. No other file asks for a kind by
+ *   name.
+ * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes
+ *   unchanged.
  */
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
@@ -19,9 +22,15 @@ export interface OperatorDetails {
   readonly source?: Source<unknown>;
   /** It ends a chain, and the subtask opens a writer of this sink for it. */
   readonly sink?: Sink<unknown>;
-  /** It begins a loop: what the loop's tail feeds back comes in at its port 0, and at most so many records may wait there. */
+  /**
+   * It begins a loop: what the loop's tail feeds back comes in at its port 0, and at most so many records may wait
+   * there.
+   */
   readonly loop?: { readonly waitingMax: number };
-  /** Its keyed states, by name. An operator that has some takes records of one key in one subtask, and plain values only. */
+  /**
+   * Its keyed states, by name. An operator that has some takes records of one key in one subtask, and plain values
+   * only.
+   */
   readonly states?: StateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
@@ -79,7 +88,10 @@ export interface OpenOperator {
   readonly state?: KeyedState;
   /** Begins the end of input. Called once, after the last record. */
   finish?(): Slices;
-  /** Lets go of what it holds, after its last record or in the middle of a failure. Called once; its state is closed after it. */
+  /**
+   * Lets go of what it holds, after its last record or in the middle of a failure. Called once; its state is closed
+   * after it.
+   */
   close?(): void | Promise<void>;
 }
 

@@ -1,8 +1,9 @@
 /**
  * The table of kinds: every operator that a job can be made of.
  *
- * A new operator is a file in this folder, a row here, and a method of the builder. Nothing else asks for kinds: planner,
- * fingerprint, restore plan, graph, draft and commands read the details of an operator, and a coordinator reads the plan.
+ * A new operator is a file in this folder, a row here, and a method of the builder. Nothing else asks for kinds:
+ * planner, fingerprint, restore plan, graph, draft and commands read the details of an operator, and a coordinator
+ * reads the plan.
  */
 import { iterate } from "./iterate.ts";
 import { processKind } from "./keyed/process.ts";

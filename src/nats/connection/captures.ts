@@ -9,8 +9,8 @@ const STREAMS_MAX = 10;
 /**
  * Empty as well when it cannot be told: JetStream does not answer, or this user may not list streams.
  *
- * Such a stream breaks nothing, because its acknowledgements are told from answers (P52). So it is said, not refused: else
- * the stream of another team could keep a cluster from starting again.
+ * Such a stream breaks nothing, because its acknowledgements are told from answers (P52). So it is said, not refused:
+ * else the stream of another team could keep a cluster from starting again.
  * @param patterns subjects that processes send requests and frames on
  */
 export async function describeCaptures(
@@ -50,7 +50,10 @@ function describe(stream: string, captured: readonly string[], others: readonly 
 
 const without = (all: readonly string[], some: readonly string[]) => all.filter((one) => !some.includes(one));
 
-/** Storing event feeds does no harm. The pattern of a worker's own subject would match them, but no worker has this name. */
+/**
+ * Storing event feeds does no harm. The pattern of a worker's own subject would match them, but no worker has this
+ * name.
+ */
 const isFeed = (subject: string): boolean => subject.endsWith(".events");
 
 /** Whether some subject matches both. */

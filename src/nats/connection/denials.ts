@@ -6,8 +6,8 @@
  * without a request says which subjects are its own, and is told.
  *
  * - DN1 Each owner of a subject is told of each refusal; the sentence names the subject.
- * - DN2 A refusal without an owner (frames of channels, events, answers to requests) is a trouble of the process, which is
- *   over when none has come for `QUIET_MS`.
+ * - DN2 A refusal without an owner (frames of channels, events, answers to requests) is a trouble of the process, which
+ *   is over when none has come for `QUIET_MS`.
  */
 import { PermissionViolationError } from "@nats-io/transport-node";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";

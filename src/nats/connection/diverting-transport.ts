@@ -49,7 +49,9 @@ export class Diverter {
   }
 }
 
-/** Sends whole commands of the NATS protocol ("HPUB …") as they are; while disconnected they wait, as the library's do. */
+/**
+ * Sends whole commands of the NATS protocol ("HPUB …") as they are; while disconnected they wait, as the library's do.
+ */
 export type SendCommands = (bytes: Uint8Array) => void;
 
 /** Parts are undefined when the library's internals are not as expected: everything works, only slower. */

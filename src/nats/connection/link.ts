@@ -102,8 +102,8 @@ export class NatsLink {
 
   /**
    * Makes a call to the server. `what` begins the message of an error.
-   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError, MessageTooLargeError; what
-   * the call itself throws (JetStreamApiError) as it is, for callers that look at its code
+   * @throws DisconnectedError, RequestTimeoutError, NoRespondersError, PermissionDeniedError, MessageTooLargeError;
+   * what the call itself throws (JetStreamApiError) as it is, for callers that look at its code
    */
   async call<T>(what: string, send: () => Promise<T>): Promise<T> {
     if (this.#upSinceMs === undefined) throw new DisconnectedError(`${what}: not connected to NATS`);

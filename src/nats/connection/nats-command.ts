@@ -1,4 +1,7 @@
-/** Commands of the `nats` tool in messages, so that they reach the server and the JetStream that this process is connected to. */
+/**
+ * Commands of the `nats` tool in messages, so that they reach the server and the JetStream that this process is
+ * connected to.
+ */
 import { shellCommand } from "../../shell-command.ts";
 import type { NatsEnvironment } from "./environment.ts";
 

@@ -1,4 +1,6 @@
-/** How large a message to a stream may be, headers included, and which setting says so. The server counts against both. */
+/**
+ * How large a message to a stream may be, headers included, and which setting says so. The server counts against both.
+ */
 import type { StreamConfig } from "../connection/environment.ts";
 import type { PayloadLimit } from "./payload-limit.ts";
 
@@ -20,7 +22,9 @@ export class MessageLimit {
     return new MessageLimit(payload, config);
   }
 
-  /** The setting that a message is too large for; a limit of the server that is raised later is looked for from here on. */
+  /**
+   * The setting that a message is too large for; a limit of the server that is raised later is looked for from here on.
+   */
   exceeded(): string {
     const { name, max_msg_size: ofStream } = this.#config;
     if (this.bytesMax === ofStream) return `max_msg_size of stream ${name}`;

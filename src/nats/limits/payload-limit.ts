@@ -1,16 +1,16 @@
 /**
  * How large a message may be: the `max_payload` of the server that this process is connected to.
  *
- * Owns: what is known of it, and finding out when it has been raised. Does not own: what becomes of a message that is too
- * large; that is for its sender.
+ * Owns: what is known of it, and finding out when it has been raised. Does not own: what becomes of a message that is
+ * too large; that is for its sender.
  *
  * nats-server says the limit when a connection begins. A reload that changes it says nothing (maxPayloadOption in
  * server/reload.go):
  *
- * - PY1 A limit that was lowered is met by the first message beyond it, for which the server closes the connection. The next
- *   connection knows.
- * - PY2 A limit that was raised is found by asking. As long as something has not fitted, the server is asked again and again, by
- *   a connection of its own that ends at once; a reconnect would lose what is under way.
+ * - PY1 A limit that was lowered is met by the first message beyond it, for which the server closes the connection. The
+ *   next connection knows.
+ * - PY2 A limit that was raised is found by asking. As long as something has not fitted, the server is asked again and
+ *   again, by a connection of its own that ends at once; a reconnect would lose what is under way.
  * - PY3 Work that would be given up because of the limit asks first (`ask`).
  */
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -65,7 +65,10 @@ export class PayloadLimit {
     return false;
   }
 
-  /** Something has not fitted. From here on the server is asked for its limit, no more often for what does not fit again. */
+  /**
+   * Something has not fitted. From here on the server is asked for its limit, no more often for what does not fit
+   * again.
+   */
   met(): void {
     this.#metMs = performance.now();
     if (this.#met) return;
@@ -97,7 +100,9 @@ export class PayloadLimit {
     return `nats-server takes messages of at most ${this.bytesMax} bytes; raise max_payload in its configuration to ${bytes} or more and reload it`;
   }
 
-  /** Resolves when the limit is known as it is now, or cannot be asked for. Costs nothing when everything has fitted. */
+  /**
+   * Resolves when the limit is known as it is now, or cannot be asked for. Costs nothing when everything has fitted.
+   */
   async ask(): Promise<void> {
     if (!this.#met || this.#closed) return;
     this.#asking ??= this.#ask().finally(() => {

@@ -138,8 +138,8 @@ export class AckedPublisher {
   }
 
   /**
-   * The client itself refuses what is larger than the server's max_payload. That was larger when the record was measured, and may be
-   * so again by now.
+   * The client itself refuses what is larger than the server's max_payload. That was larger when the record was
+   * measured, and may be so again by now.
    */
   async #tooLarge(message: Outstanding): Promise<void> {
     const { payload } = NatsLink.of(this.#connection);

@@ -1,6 +1,6 @@
 /**
- * Streams that other clients know as buckets: "KV_totals" is the KV bucket totals (ADR-8), "OBJ_files" the object store files (ADR-20).
- * The name alone tells.
+ * Streams that other clients know as buckets: "KV_totals" is the KV bucket totals (ADR-8), "OBJ_files" the object store
+ * files (ADR-20). The name alone tells.
  */
 import { DiscardPolicy, type StreamConfig } from "@nats-io/jetstream";
 

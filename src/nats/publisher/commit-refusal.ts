@@ -72,7 +72,10 @@ function mending(batch: RefusedBatch, outcome: Refusal): string {
   }
 }
 
-/** The server says only in words which limit it is. The limits in the commands leave as much room again as is taken then. */
+/**
+ * The server says only in words which limit it is. The limits in the commands leave as much room again as is taken
+ * then.
+ */
 function roomFor({ nats, stream, messages, held }: RefusedBatch, description: string): string {
   const edit = (flag: string, limit: number | undefined) =>
     natsCommand(nats, "stream", "edit", stream, `${flag}=${limit === undefined ? -1 : 2 * limit}`, "--force");

@@ -1,4 +1,7 @@
-/** A stream that does not exist: which command makes it as all of its users need it; a bucket as the `nats` tool makes it. */
+/**
+ * A stream that does not exist: which command makes it as all of its users need it; a bucket as the `nats` tool makes
+ * it.
+ */
 import { StreamMissingError, type WantedStream } from "../../errors.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { natsCommand } from "../connection/nats-command.ts";

@@ -221,7 +221,8 @@ export interface PartSize {
 }
 
 /**
- * Parts that an empty stream can take: one that is larger than a stream which discards nothing would never be committed.
+ * Parts that an empty stream can take: one that is larger than a stream which discards nothing would never be
+ * committed.
  *
  * @param batchMessagesMax messages that the server takes in one batch
  * @param writers how many markers lie in the stream

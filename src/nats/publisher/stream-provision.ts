@@ -1,8 +1,8 @@
 /**
  * The stream of a sink, made or changed because the job says `provision: true`; or only what would come of that (P56).
  *
- * A server cannot be asked whether it would make a stream. So what it is known to refuse is looked at: limits of the account,
- * subjects of other streams. That is said in the words of the server's own refusal.
+ * A server cannot be asked whether it would make a stream. So what it is known to refuse is looked at: limits of the
+ * account, subjects of other streams. That is said in the words of the server's own refusal.
  */
 import {
   JetStreamApiError,

@@ -1,8 +1,8 @@
 /**
  * Makes the consumers of one reader, and says what it means when none can be made.
  *
- * Owns: what a consumer is configured with, the limits of the stream that it has to keep. Does not own: when one is made,
- * trying again.
+ * Owns: what a consumer is configured with, the limits of the stream that it has to keep. Does not own: when one is
+ * made, trying again.
  */
 import {
   AckPolicy,

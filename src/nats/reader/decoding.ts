@@ -17,8 +17,9 @@ import { type Integers, parseExact } from "./json-integers.ts";
 export type Decoder<T> = (data: Uint8Array, subject: string) => T;
 
 /**
- * "text": UTF-8. "json": JSON.parse of it, which rounds whole numbers beyond 2^53 (json-integers.ts does not). "bytes": a copy of the
- * payload. Headers are never part of it. What is no UTF-8 is refused by the first two: mended, two payloads could become one.
+ * "text": UTF-8. "json": JSON.parse of it, which rounds whole numbers beyond 2^53 (json-integers.ts does not). "bytes":
+ * a copy of the payload. Headers are never part of it. What is no UTF-8 is refused by the first two: mended, two
+ * payloads could become one.
  */
 export type Decode<T> = "text" | "json" | "bytes" | Decoder<T>;
 

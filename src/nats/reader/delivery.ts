@@ -19,7 +19,8 @@ export class Delivery {
   #scratch = Buffer.alloc(256);
 
   /**
-   * Reads `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<count>.<streamSequence>.<deliverySequence>.<ns>.<pending>[.<random>]`
+   * Reads
+   * `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<count>.<streamSequence>.<deliverySequence>.<ns>.<pending>[.<random>]`
    * from its end.
    */
   read(bytes: Uint8Array, start: number, end: number, hasRandomToken: boolean): void {

@@ -44,7 +44,9 @@ export interface ConsumerReader {
   readonly reached: number;
   readonly recordsBuffered: number;
   readonly bytesBuffered: number;
-  /** A consumer is there; `stream` was asked for after it was made. Reading begins unless the reader has released it. */
+  /**
+   * A consumer is there; `stream` was asked for after it was made. Reading begins unless the reader has released it.
+   */
   onCreated(stream: StreamInfo, consumer: ConsumerInfo): void;
   /** The next message; positions in `bytes` as in `DivertedMessages`. */
   onDelivered(

@@ -1,16 +1,17 @@
 /**
  * JSON whose whole numbers are exact.
  *
- * JSON.parse rounds whole numbers beyond 2^53 in silence, and services in Go or Java write 64-bit ids. The text is scanned for them, and
- * they are marked before JSON.parse sees it, which does the rest. A text without such a number costs one search.
+ * JSON.parse rounds whole numbers beyond 2^53 in silence, and services in Go or Java write 64-bit ids. The text is
+ * scanned for them, and they are marked before JSON.parse sees it, which does the rest. A text without such a number
+ * costs one search.
  *
  * Own code, because JSON.parse tells the text of a number only from Node 21 on.
  */
 import { randomBytes } from "node:crypto";
 
 /**
- * What becomes of a whole number that a number cannot hold exactly: a bigint, its text, or an error. Whole numbers that fit, and all others,
- * stay numbers.
+ * What becomes of a whole number that a number cannot hold exactly: a bigint, its text, or an error. Whole numbers that
+ * fit, and all others, stay numbers.
  */
 export type Integers = "bigint" | "text" | "refuse";
 

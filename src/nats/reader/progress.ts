@@ -4,8 +4,8 @@
  *
  * Positions in checkpoints are what counts; this is display. Moving it is best effort: rate limited, never throws, and
  * what is missed comes with the next checkpoint. Only `ensure` on an interest stream matters, because there the
- * consumer holds the messages until they are read: it is made before reading begins, and is deleted only by the leader or
- * `tidemark dispose`, once the job has ended for good.
+ * consumer holds the messages until they are read: it is made before reading begins, and is deleted only by the leader
+ * or `tidemark dispose`, once the job has ended for good.
  *
  * A consumer says in its description whose progress it shows. One of the same name that says something else belongs to
  * another owner: it is neither moved nor changed nor deleted.
@@ -79,7 +79,8 @@ export class ProgressConsumer {
 
   /**
    * Makes the consumer if it is not there.
-   * @param isResumed whether the job has read before: then what an interest stream has dropped meanwhile may have been input
+   * @param isResumed whether the job has read before: then what an interest stream has dropped meanwhile may have been
+   * input
    * @returns up to which sequence that is so; 0: the consumer has been there since the job began
    * @throws EnvironmentError when it belongs to another owner; what the server answers
    */

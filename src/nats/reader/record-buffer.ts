@@ -2,8 +2,8 @@
  * Records that were read ahead: a ring, so that their number is bounded by construction and nothing is allocated.
  * Columns instead of objects: a record costs the value that its decoder made and three numbers.
  *
- * A record is pushed, later released, then given out: what is not released yet waits for a judgement on the hole in front
- * of it (gap-judge.ts). Nothing behind it is given out before.
+ * A record is pushed, later released, then given out: what is not released yet waits for a judgement on the hole in
+ * front of it (gap-judge.ts). Nothing behind it is given out before.
  */
 import type { Collect } from "../../dataflow/source.ts";
 import { invariant } from "../../errors.ts";

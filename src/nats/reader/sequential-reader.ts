@@ -53,11 +53,9 @@ export interface SequentialReaderOptions<T> {
   readonly retention?: StreamInfo["config"]["retention"] | undefined;
   /** Subject filters that do not overlap; empty: all messages. */
   readonly filters: readonly string[];
-  /**
-   * The position at which reading goes on; its messages must still be there if they ever were. undefined: at `start`.
-   */
+  /** The position to go on at; its messages must still be there if they ever were. undefined: at `start`. */
   readonly position?: ReadPosition | undefined;
-  /** First sequence wanted, if there is no position; it must still be there. undefined: begin with whatever there is. */
+  /** First sequence wanted, if there is no position; it must still be there. undefined: the first one there is. */
   readonly start?: number | undefined;
   /** Last sequence of a bounded input; undefined: never ends. */
   readonly end?: number | undefined;
@@ -70,7 +68,10 @@ export interface SequentialReaderOptions<T> {
   readonly recordsBufferedMax?: number;
   /** Default 16 MiB. */
   readonly bytesBufferedMax?: number;
-  /** The server shows a sign of life after so much silence; five halves of it without one are taken for a loss. Default 1000. */
+  /**
+   * The server shows a sign of life after so much silence; five halves of it without one are taken for a loss. Default
+   * 1000.
+   */
   readonly heartbeatMs?: number;
 }
 

@@ -3,9 +3,9 @@
  *
  * Owns: which port, and which process has it when it is taken. Does not own: the server itself (server.ts).
  *
- * - The first start takes a port that follows from the directory's path, the next free one if it is taken, and writes it
- *   down beside the store. So servers of different directories run at the same time, and addresses in a terminal's history
- *   stay true.
+ * - The first start takes a port that follows from the directory's path, the next free one if it is taken, and writes
+ *   it down beside the store. So servers of different directories run at the same time, and addresses in a terminal's
+ *   history stay true.
  * - From then on that port, or none. A port that the user names is written down likewise.
  */
 import { createHash } from "node:crypto";

@@ -8,8 +8,8 @@
  *     that run which coordinator leads its job instead, and that the one of the cluster proves its directory to the
  *     leader (P62).
  * CR2  When leadership ends every job runtime is closed before anything else happens (P9).
- * CR3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every other
- *     job: requests for those are not answered (P50).
+ * CR3  A coordinator of the cluster leaves a job alone whose own lease is held, and the coordinator of a run every
+ *     other job: requests for those are not answered (P50).
  * CR4  A runtime whose record was taken over by the other scope is closed, and forgotten.
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
@@ -310,8 +310,8 @@ export class Coordinator {
     request: Exclude<LeaderRequest, Submit | Rehearsal>,
   ): Promise<LeaderAnswer | undefined> {
     const { job } = request;
-    // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job; later the job is there, or
-    // its record was taken away.
+    // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job; later the job is
+    // there, or its record was taken away.
     if (this.#options.own !== undefined) {
       const isGone = request.type !== "worker.register" && (await this.#recordOf(job)) === undefined;
       return isGone ? { answer: "unknown" } : undefined;
@@ -353,8 +353,8 @@ export class Coordinator {
   }
 
   /**
-   * undefined: the record has changed since it was read. The runtime of an ended job writes, too: it claims what it adopts
-   * while the submission that takes its place is looked at.
+   * undefined: the record has changed since it was read. The runtime of an ended job writes, too: it claims what it
+   * adopts while the submission that takes its place is looked at.
    */
   async #trySubmit(request: Submit): Promise<LeaderAnswer | undefined> {
     const { submission, fresh, restore } = request;
@@ -422,10 +422,11 @@ export class Coordinator {
 }
 
 /**
- * The job's record, as its leader here has it; of what has ended as it is stored, because it may have been disposed of meanwhile.
+ * The job's record, as its leader here has it; of what has ended as it is stored, because it may have been disposed of
+ * meanwhile.
  *
- * @throws DisconnectedError when what is known here is of the past, and no reason to refuse anything: a newer leader has written the
- *   record (P9), or the job's end is stored and its leader does not know it yet
+ * @throws DisconnectedError when what is known here is of the past, and no reason to refuse anything: a newer leader
+ *   has written the record (P9), or the job's end is stored and its leader does not know it yet
  */
 function presentRecord(
   running: JobRuntime | undefined,

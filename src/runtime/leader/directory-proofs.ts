@@ -1,9 +1,10 @@
 /**
- * Proofs that another process keeps checkpoints in the very directory of the leader: a worker (P53), or a coordinator that
- * stands by (P62).
+ * Proofs that another process keeps checkpoints in the very directory of the leader: a worker (P53), or a coordinator
+ * that stands by (P62).
  *
- * Owns: the leader's notes, what has been read of each side so far, and for how long it has been tried. Does not own: what
- * follows from it (generations/worker-admission.ts, standby-admission.ts), how a note is stored (checkpoint/directory-notes.ts).
+ * Owns: the leader's notes, what has been read of each side so far, and for how long it has been tried. Does not own:
+ * what follows from it (generations/worker-admission.ts, standby-admission.ts), how a note is stored
+ * (checkpoint/directory-notes.ts).
  *
  * DP1  A process is proven when the leader has read its note, and it has sent what the leader's note says.
  * DP2  A directory that cannot be read or written at present proves nothing against anyone: that time does not count.

@@ -6,8 +6,8 @@ import { describeError } from "../../errors.ts";
 import { goesOn } from "./submissions/submission.ts";
 
 /**
- * The deletion of the progress consumers of a job that has ended; harmless where none is left. Once `signal` is aborted it deletes
- * nothing more.
+ * The deletion of the progress consumers of a job that has ended; harmless where none is left. Once `signal` is aborted
+ * it deletes nothing more.
  * @param successor the next run of the job, which keeps those that it has too; undefined: there is none
  */
 export type ReleaseInput = (record: JobRecord, signal: AbortSignal, successor?: JobRecord) => Promise<void>;

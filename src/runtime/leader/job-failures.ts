@@ -1,8 +1,8 @@
 /**
  * What the leader tells of a job's failures: how often it was started again, and which of them it has recovered from.
  *
- * Owns: the count of restarts, and when the job ran again. Does not own: the failures themselves (the record names them), whether a
- * restart is granted (machines/leader/restart.ts).
+ * Owns: the count of restarts, and when the job ran again. Does not own: the failures themselves (the record names
+ * them), whether a restart is granted (machines/leader/restart.ts).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { JobReport } from "../../control/messages.ts";

@@ -1,4 +1,7 @@
-/** What the processes of one job have been trying in vain, as its leader knows it: its own troubles and those of the workers. */
+/**
+ * What the processes of one job have been trying in vain, as its leader knows it: its own troubles and those of the
+ * workers.
+ */
 import type { JobTrouble } from "../../control/messages.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import { kindOfReason } from "../../observe/troubles.ts";

@@ -1,8 +1,8 @@
 /**
  * A lease that this coordinator competes for, and the fencing tokens that come with it.
  *
- * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/leader/lease.ts), what is done
- * while it is held (coordinator.ts).
+ * Owns: when the lease's record is read and written. Does not own: when to take it over (machines/leader/lease.ts),
+ * what is done while it is held (coordinator.ts).
  *
  * LS1  A token is the revision of a write of the lease by its holder, and all leases lie in one bucket: so tokens of
  *     different leases differ, and the later one is higher (P50).

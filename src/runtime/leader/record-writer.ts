@@ -1,8 +1,8 @@
 /**
  * The one writer of a job's record (P7).
  *
- * Owns: the order of changes, one compare-and-set in flight, settling unknown outcomes (P8). Does not own: what a change
- * may be (machines/record.ts).
+ * Owns: the order of changes, one compare-and-set in flight, settling unknown outcomes (P8). Does not own: what a
+ * change may be (machines/record.ts).
  *
  * RW1  A change whose outcome is unknown blocks all later ones until it is settled: by sending the same value again at
  *     the same revision, never by guessing.

@@ -4,8 +4,8 @@
  * Owns: registration, the present generation of each region, tearing older ones down. Does not own: what a subtask does
  * (subtask.ts).
  *
- * WK1  A deployment is accepted only after every older generation of its region has been torn down here; past the cancel
- *     timeout the process exits (P29).
+ * WK1  A deployment is accepted only after every older generation of its region has been torn down here; past the
+ *     cancel timeout the process exits (P29).
  * WK2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
  */
 import type { CodeListing, Manifest } from "../../../machines/protocol.ts";

@@ -1,4 +1,6 @@
-/** `list`, `describe` and `checkpoints …` over a real nats-server, and what they say of storage that was tampered with. */
+/**
+ * `list`, `describe` and `checkpoints …` over a real nats-server, and what they say of storage that was tampered with.
+ */
 import { existsSync } from "node:fs";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";

@@ -1,4 +1,6 @@
-/** What an ended job has left is deleted by `dispose`, with a coordinator and without one; of a living job nothing is. */
+/**
+ * What an ended job has left is deleted by `dispose`, with a coordinator and without one; of a living job nothing is.
+ */
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { JobRecord, JobStatus } from "../../../machines/protocol.ts";

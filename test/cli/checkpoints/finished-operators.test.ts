@@ -1,4 +1,6 @@
-/** What has finished stays finished in a restored job, and is not put behind what has not (P46): with real processes. */
+/**
+ * What has finished stays finished in a restored job, and is not put behind what has not (P46): with real processes.
+ */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Cluster, createClient, openCluster } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";

@@ -1,4 +1,6 @@
-/** A job that is drained and whose code never ends: `cancel` and Ctrl-C end it within a bound, and say how it stands. */
+/**
+ * A job that is drained and whose code never ends: `cancel` and Ctrl-C end it within a bound, and say how it stands.
+ */
 import { existsSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { wrongCounts } from "../jobs.ts";

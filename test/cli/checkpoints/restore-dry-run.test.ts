@@ -1,4 +1,6 @@
-/** `restore --dry-run` says what `restore` would: for each reason to refuse, in the same words, and it makes nothing. */
+/**
+ * `restore --dry-run` says what `restore` would: for each reason to refuse, in the same words, and it makes nothing.
+ */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";

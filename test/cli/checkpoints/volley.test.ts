@@ -1,4 +1,6 @@
-/** Hundreds of clients ask a real leader for savepoints at once: each hears what became of its own, and the job goes on. */
+/**
+ * Hundreds of clients ask a real leader for savepoints at once: each hears what became of its own, and the job goes on.
+ */
 
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";

@@ -1,4 +1,6 @@
-/** What goes wrong before a job runs: one message that names the thing and the next step, and the documented exit code. */
+/**
+ * What goes wrong before a job runs: one message that names the thing and the next step, and the documented exit code.
+ */
 import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";

@@ -1,4 +1,6 @@
-/** What the code in a job file does to the process that loads it changes neither the end nor the output of a command. */
+/**
+ * What the code in a job file does to the process that loads it changes neither the end nor the output of a command.
+ */
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";

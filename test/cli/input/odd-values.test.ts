@@ -1,4 +1,6 @@
-/** What cannot be carried is refused by the same sentence whether a record stays in its process or crosses to another. */
+/**
+ * What cannot be carried is refused by the same sentence whether a record stays in its process or crosses to another.
+ */
 
 import { existsSync, mkdirSync } from "node:fs";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -18,7 +20,10 @@ let workspace: Workspace;
 let cluster: Cluster;
 const published: Request[] = [];
 
-/** A message is `<way> <kind> <number>`. The odd value is made the first time only, so the job goes on after its restart. */
+/**
+ * A message is `<way> <kind> <number>`. The odd value is made the first time only, so the job goes on after its
+ * restart.
+ */
 const jobFile = (name: Job) => `import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineJob, fileSink, jetstreamSource, valueState } from "tidemark";

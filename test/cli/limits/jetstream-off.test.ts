@@ -1,4 +1,6 @@
-/** JetStream that is switched off for an account and on again, and a record bucket that is deleted, under a running job. */
+/**
+ * JetStream that is switched off for an account and on again, and a record bucket that is deleted, under a running job.
+ */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../../src/nats/connection/environment.ts";

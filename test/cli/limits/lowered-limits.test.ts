@@ -1,4 +1,7 @@
-/** Limits of the server that a reload lowers and raises again under running processes: each is named, and the work goes on. */
+/**
+ * Limits of the server that a reload lowers and raises again under running processes: each is named, and the work goes
+ * on.
+ */
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClient, viewCluster } from "../../../src/cli/assembly.ts";

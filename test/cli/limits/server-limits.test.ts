@@ -1,4 +1,7 @@
-/** What server and account do not allow: one sentence with the next step and exit 3, never a stack; or a way to work within it. */
+/**
+ * What server and account do not allow: one sentence with the next step and exit 3, never a stack; or a way to work
+ * within it.
+ */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";

@@ -1,4 +1,6 @@
-/** An outsider reads nothing but the file of --events, of a run with a killed worker, and checks the protocol from it. */
+/**
+ * An outsider reads nothing but the file of --events, of a run with a killed worker, and checks the protocol from it.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FeedEvent } from "../../../src/observe/feed.ts";

@@ -1,4 +1,7 @@
-/** What goes wrong while a job runs: the cause is named, the job restarts or fails as its strategy says, nothing is lost. */
+/**
+ * What goes wrong while a job runs: the cause is named, the job restarts or fails as its strategy says, nothing is
+ * lost.
+ */
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { DiscardPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";

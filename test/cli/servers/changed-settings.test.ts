@@ -1,6 +1,6 @@
 /**
- * Whole jobs whose streams, buckets, account or user are changed under them: the job ends or waits, and says in one sentence
- * what is in the way and what mends it. Once that is done it goes on, and the output is exact.
+ * Whole jobs whose streams, buckets, account or user are changed under them: the job ends or waits, and says in one
+ * sentence what is in the way and what mends it. Once that is done it goes on, and the output is exact.
  */
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
@@ -41,7 +41,10 @@ interface Change {
   readonly account?: string;
   /** The worker is killed after the change. */
   readonly crash?: true;
-  /** What is published after the change is refused, or stored where the job does not read; the rest comes once it is mended. */
+  /**
+   * What is published after the change is refused, or stored where the job does not read; the rest comes once it is
+   * mended.
+   */
   readonly unpublished?: true;
 }
 

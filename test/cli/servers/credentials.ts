@@ -1,4 +1,7 @@
-/** An operator, an account with JetStream and one user, as `nsc` would make them: server configuration and `.creds` file. */
+/**
+ * An operator, an account with JetStream and one user, as `nsc` would make them: server configuration and `.creds`
+ * file.
+ */
 import { createHash, randomUUID } from "node:crypto";
 import { nkeys } from "@nats-io/transport-node";
 

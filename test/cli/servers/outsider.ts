@@ -4,8 +4,8 @@
  * - a checkpoint begins with its `send.trigger`, is decided when it enters `committing` from `persisting.decision`, and
  *   belongs to the transactions with ids up to its own;
  * - a restored job names the checkpoint that it goes on from: that one was decided, by whichever leader;
- * - a transaction is decided by a checkpoint of the generation that prepared it, or dropped with that generation: the next
- *   one reads its records again, and its own checkpoints say nothing about it;
+ * - a transaction is decided by a checkpoint of the generation that prepared it, or dropped with that generation: the
+ *   next one reads its records again, and its own checkpoints say nothing about it;
  * - a transaction `<sink>@<id>` of a subtask is to be committed when `commit.transaction` is among the effects.
  */
 import type { FeedEvent } from "../../../src/observe/feed.ts";

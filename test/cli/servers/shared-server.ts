@@ -1,6 +1,6 @@
 /**
- * What the tests of one file share: a server. Each of them has a workspace, a prefix of its own on that server, and a look at
- * what lies there.
+ * What the tests of one file share: a server. Each of them has a workspace, a prefix of its own on that server, and a
+ * look at what lies there.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { type Cluster, openCluster } from "../../../src/cli/assembly.ts";

@@ -1,4 +1,6 @@
-/** Streams that capture our subjects, services that answer there, and connections that publish what comes to their mind. */
+/**
+ * Streams that capture our subjects, services that answer there, and connections that publish what comes to their mind.
+ */
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";

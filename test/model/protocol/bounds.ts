@@ -68,11 +68,15 @@ export interface Bounds {
   readonly slowRecovery?: boolean;
   /** Uploads of snapshots and staging of transactions take their time. */
   readonly slowSnapshots?: boolean;
-  /** Teardown messages reach the workers; without them an old generation only ends when a newer one comes to its worker. */
+  /**
+   * Teardown messages reach the workers; without them an old generation only ends when a newer one comes to its worker.
+   */
   readonly teardown?: boolean;
   /** Reports of subtasks arrive exactly once, as they do when the leader's answer ends their repetition. */
   readonly reportsOnce?: boolean;
-  /** What must always stay within reach. `quiet`: ended, or running on with every request answered and no source held. */
+  /**
+   * What must always stay within reach. `quiet`: ended, or running on with every request answered and no source held.
+   */
   readonly goal?: "ended" | "quiet";
 }
 

@@ -139,7 +139,10 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Of every channel: the state holds the records up to one, and what is stored beside it goes on from there to the barrier. */
+/**
+ * Of every channel: the state holds the records up to one, and what is stored beside it goes on from there to the
+ * barrier.
+ */
 const foldOfThoseBefore: Invariant = (view) => {
   for (const { checkpointId, snapshots } of view.local<RecordState>(RECORD)?.decided ?? [])
     for (const { gate } of Object.values(snapshots))
@@ -343,8 +346,8 @@ const toldAfterDecision: StepInvariant = (before, _after, { process, effects }) 
 };
 
 /**
- * A deletion follows the write that makes its object useless: the checkpoint is given up, was dropped, was copied as a savepoint,
- * or its generation is over, or the job is.
+ * A deletion follows the write that makes its object useless: the checkpoint is given up, was dropped, was copied as a
+ * savepoint, or its generation is over, or the job is.
  */
 function deletedTooEarly(before: View, after: View, process: string, bounds: Bounds): string | undefined {
   if (!bounds.coordinators.includes(process)) return undefined;

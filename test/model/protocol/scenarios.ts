@@ -1,8 +1,8 @@
 /**
  * What is explored, each to its end: `brief` in every `npm test`, `thorough` by `npm run model`.
  *
- * Everywhere: messages and answers late, repeated, out of order or never; writes of the record whose outcome is unknown until
- * the answer comes; an old generation that runs on beside a new one where a subtask has two workers.
+ * Everywhere: messages and answers late, repeated, out of order or never; writes of the record whose outcome is unknown
+ * until the answer comes; an old generation that runs on beside a new one where a subtask has two workers.
  */
 
 import type { Bounds } from "./bounds.ts";

@@ -2,7 +2,10 @@
 import type { CompletedCheckpoint, JobRecord, SavepointEntry } from "../../../machines/protocol.ts";
 import type { Event } from "../process.ts";
 
-/** Records are positions 1, 2, …; a transaction holds those behind `from` up to `to`, and perhaps the record of `finish`. */
+/**
+ * Records are positions 1, 2, …; a transaction holds those behind `from` up to `to`, and perhaps the record of
+ * `finish`.
+ */
 export interface Content {
   readonly checkpointId: number;
   /** Generation that cut it. */

@@ -1,4 +1,6 @@
-/** What a reader gives, in which order and how much of it at once, whatever happens to server, connection and consumer. */
+/**
+ * What a reader gives, in which order and how much of it at once, whatever happens to server, connection and consumer.
+ */
 import { type JetStreamManager, jetstream } from "@nats-io/jetstream";
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -11,8 +13,8 @@ import { at, ReaderServer, range, read } from "./reading.ts";
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /**
- * On a busy machine heartbeats come late, and the reader makes its consumer again. More than half of the time that a pull
- * lasts usually, which the server would refuse.
+ * On a busy machine heartbeats come late, and the reader makes its consumer again. More than half of the time that a
+ * pull lasts usually, which the server would refuse.
  */
 const NEVER_MISSED_MS = 20_000;
 

@@ -1,4 +1,7 @@
-/** What a reader hands out at a cut may be an object of its own that it goes on changing: the checkpoint has what it was at the cut. */
+/**
+ * What a reader hands out at a cut may be an object of its own that it goes on changing: the checkpoint has what it was
+ * at the cut.
+ */
 import { expect, test } from "vitest";
 import type { SubtaskEnvironment } from "../../../src/dataflow/connector.ts";
 import { defineOperator } from "../../../src/dataflow/operators/contract.ts";

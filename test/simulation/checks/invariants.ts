@@ -1,10 +1,11 @@
 /**
- * What must hold at every moment of a run, seen from outside: at each write of the record, each commit at a sink's target, and each
- * deletion in the storage. All processes of a simulation are one, so the order of these is exact.
+ * What must hold at every moment of a run, seen from outside: at each write of the record, each commit at a sink's
+ * target, and each deletion in the storage. All processes of a simulation are one, so the order of these is exact.
  *
  * - (C1) The ids of completed checkpoints grow, and each was reserved.
  * - (C2) Nothing is committed at a target before the record has decided it.
- * - (C3) The transactions of a writer are committed in the order of their checkpoints, each part once, none left half done.
+ * - (C3) The transactions of a writer are committed in the order of their checkpoints, each part once, none left half
+ *   done.
  * - (C5) The generation and the token of a record never fall; nor does the generation along the markers of a writer.
  * - (C6) What the record names is there: it is stored before, and deleted after.
  *

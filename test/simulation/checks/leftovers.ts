@@ -1,5 +1,6 @@
 /**
- * What must not be left behind: by a job that has ended, in the storage; by processes that have stopped in good order, in themselves.
+ * What must not be left behind: by a job that has ended, in the storage; by processes that have stopped in good order,
+ * in themselves.
  */
 import type { MemoryBus } from "../../../src/memory/bus.ts";
 import type { Scheduler, VirtualProcess } from "../scheduler.ts";

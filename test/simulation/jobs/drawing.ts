@@ -1,4 +1,7 @@
-/** A drawn job as plain data: what is built with the engine's builder (building.ts), and what the oracle computes from (oracle.ts). */
+/**
+ * A drawn job as plain data: what is built with the engine's builder (building.ts), and what the oracle computes from
+ * (oracle.ts).
+ */
 import type { JobOptions } from "../../../src/config/options.ts";
 
 /** The one record type of all drawn jobs. */

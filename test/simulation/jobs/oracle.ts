@@ -54,7 +54,10 @@ export interface Circumstances {
   readonly read?: ReadonlyMap<string, readonly (readonly Item[])[]>;
   /** Unbounded input has ended, too, because the job was drained. Default true. */
   readonly drained?: boolean;
-  /** What is told at the end may be there or not, with any numbers: everywhere, or at sinks without transactions. Default "nowhere". */
+  /**
+   * What is told at the end may be there or not, with any numbers: everywhere, or at sinks without transactions.
+   * Default "nowhere".
+   */
   readonly endsVaguely?: "everywhere" | "plain-sinks" | "nowhere";
 }
 

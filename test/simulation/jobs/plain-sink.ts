@@ -1,4 +1,6 @@
-/** The in-memory twin of an at-least-once sink: records are sent at once, and barriers wait for their acknowledgements. */
+/**
+ * The in-memory twin of an at-least-once sink: records are sent at once, and barriers wait for their acknowledgements.
+ */
 import type { Sink } from "../../../src/dataflow/sink.ts";
 
 /** Resolves when the values are there for sure. @throws when that is not known */

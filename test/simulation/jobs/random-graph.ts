@@ -127,7 +127,9 @@ class Drawer {
     }));
   }
 
-  /** A fork may go on where the job ends with a savepoint or a checkpoint. @param mayMove no operator can have finished */
+  /**
+   * A fork may go on where the job ends with a savepoint or a checkpoint. @param mayMove no operator can have finished
+   */
   #withNextLife(act: DrawnAct, name: string, options: JobOptions, mayMove: boolean): DrawnAct {
     const random = this.#random;
     const restores = act.kind === "stop" || act.kind === "cancel-with-savepoint" || act.kind === "cancel";

@@ -1,5 +1,6 @@
 /**
- * The user of a drawn job: submits it, does what was drawn while it runs, starts it again where it was stopped, and sees it to its end.
+ * The user of a drawn job: submits it, does what was drawn while it runs, starts it again where it was stopped, and
+ * sees it to its end.
  *
  * Owns: which life of the job follows which. Does not own: whether the output is right (verdict.ts).
  */

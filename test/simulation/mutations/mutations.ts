@@ -1,6 +1,6 @@
 /**
- * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a test holds that
- * each still fits its file.
+ * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a
+ * test holds that each still fits its file.
  */
 export interface Mutation {
   readonly name: string;

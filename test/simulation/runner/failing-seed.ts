@@ -1,4 +1,6 @@
-/** What a failing seed leaves behind: a line in seeds.txt, how to run it again, and the smallest story that still fails. */
+/**
+ * What a failing seed leaves behind: a line in seeds.txt, how to run it again, and the smallest story that still fails.
+ */
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { root } from "../../support/servers/compiled.ts";

@@ -1,8 +1,8 @@
 /**
  * Simulates many seeds, in this process or in several.
  *
- * - SQ1 The report does not depend on how many processes there are, nor on which of them ran what: outcomes are taken in the order
- *   of their seeds.
+ * - SQ1 The report does not depend on how many processes there are, nor on which of them ran what: outcomes are taken
+ *   in the order of their seeds.
  * - SQ2 Some seeds run twice. A second run that goes another way is a failure like any other.
  */
 import { type ChildProcess, fork } from "node:child_process";

@@ -1,7 +1,8 @@
 /**
  * Makes a failing run small: leaves out faults and acts of the user as long as the run fails without them, and input.
  *
- * Each try is a whole run, so whatever fails in it is a failure of the engine, also where it is not the one that was found first.
+ * Each try is a whole run, so whatever fails in it is a failure of the engine, also where it is not the one that was
+ * found first.
  */
 import type { Decision, Edit } from "../decisions.ts";
 import { type Outcome, simulate } from "../simulate.ts";

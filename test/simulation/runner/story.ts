@@ -12,8 +12,8 @@ function stepInWords({ process, role, id, event, from, to, effects }: StoryStep)
 }
 
 /**
- * One line for what several machines of a process do alike, one after the other, and for each checkpoint that nothing disturbed, except
- * the last. Faults are marked.
+ * One line for what several machines of a process do alike, one after the other, and for each checkpoint that nothing
+ * disturbed, except the last. Faults are marked.
  */
 export function shortStory(whole: readonly StoryLine[]): string[] {
   const story = foldCheckpoints(whole);

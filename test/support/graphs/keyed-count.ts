@@ -2,8 +2,8 @@
  * The job that is disturbed: counts records per key and writes each count, so that its output alone tells whether
  * anything was lost, doubled or put out of order.
  *
- * Record n of a key (1, 2, 3, …) must come out once, as count n, behind count n - 1; `fold` depends on the value of every
- * record before it. At the end of input each key writes one final count.
+ * Record n of a key (1, 2, 3, …) must come out once, as count n, behind count n - 1; `fold` depends on the value of
+ * every record before it. At the end of input each key writes one final count.
  */
 import { defineJob, type Job, jetstreamSink, jetstreamSource, type, valueState } from "../../../src/index.ts";
 import { throttled } from "./throttled-source.ts";

@@ -1,8 +1,9 @@
 /**
  * A source that gives its records out slowly, so that a small input lasts until the test has disturbed the job.
  *
- * A rate alone does not do: on a busy machine the job or the test is what is slow, and the input ends too soon. So a source
- * can also be held to a number of records for each checkpoint that completes, and it can be held until the test lets it go.
+ * A rate alone does not do: on a busy machine the job or the test is what is slow, and the input ends too soon. So a
+ * source can also be held to a number of records for each checkpoint that completes, and it can be held until the test
+ * lets it go.
  */
 import { existsSync } from "node:fs";
 import type { PollStatus, Source, SourceReader } from "../../../src/dataflow/source.ts";
@@ -13,11 +14,14 @@ const LOOK_EVERY_MS = 20;
 /** The pace of each subtask of the source. */
 export interface Pace {
   readonly recordsPerSecond: number;
-  /** Given out between two completed checkpoints at most: the input lasts for so many. Needs an interval. Default: no limit. */
+  /**
+   * Given out between two completed checkpoints at most: the input lasts for so many. Needs an interval. Default: no
+   * limit.
+   */
   readonly recordsPerCheckpoint?: number | undefined;
   /**
-   * Before this file is there each generation gives out no more than `records`, and so the input does not end. As soon as it is
-   * there nothing is throttled any more.
+   * Before this file is there each generation gives out no more than `records`, and so the input does not end. As soon
+   * as it is there nothing is throttled any more.
    */
   readonly heldUntil?: { readonly file: string; readonly records: number } | undefined;
 }

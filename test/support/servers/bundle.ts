@@ -1,9 +1,10 @@
 /**
- * Before the first test (`globalSetup`): brings `dist` up to date, and makes `dist/bundle` of it, a copy of the package in few
- * files. Tests start hundreds of `tidemark` processes, and each would spend most of its time on opening and linking 500 modules.
+ * Before the first test (`globalSetup`): brings `dist` up to date, and makes `dist/bundle` of it, a copy of the package
+ * in few files. Tests start hundreds of `tidemark` processes, and each would spend most of its time on opening and
+ * linking 500 modules.
  *
- * The modules are those of `dist`, each once, and take themselves to lie where they lie in the package. The package as it is
- * shipped is what `test/package` is about.
+ * The modules are those of `dist`, each once, and take themselves to lie where they lie in the package. The package as
+ * it is shipped is what `test/package` is about.
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";

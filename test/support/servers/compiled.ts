@@ -19,7 +19,9 @@ export function compiled(source: string): string {
   return join(root, "dist", source.replace(/\.ts$/, ".js"));
 }
 
-/** As `compiled`, for a process that starts soon. A program that runs from `dist` itself starts others from there, too. */
+/**
+ * As `compiled`, for a process that starts soon. A program that runs from `dist` itself starts others from there, too.
+ */
 export function bundled(source: string): string {
   if (here.endsWith(".js")) return compiled(source);
   return join(BUNDLE, "dist", source.replace(/\.ts$/, ".js"));

@@ -1,5 +1,6 @@
 /**
- * Those commands of the `nats` tool that messages and the README name, for tests that run them by a shell as a user would.
+ * Those commands of the `nats` tool that messages and the README name, for tests that run them by a shell as a user
+ * would.
  *
  * It knows no flag beside those below, so a command that is quoted or put together wrongly fails.
  */

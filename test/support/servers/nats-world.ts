@@ -1,5 +1,6 @@
 /**
- * The whole engine in this process over a real nats-server, each component on a connection of its own, with short times.
+ * The whole engine in this process over a real nats-server, each component on a connection of its own, with short
+ * times.
  *
  * Owns: which components there are, and a gate in front of the batches that a worker's sinks commit. Does not own: the
  * server, the jobs. For crashes of real processes see `cluster.ts`.

@@ -13,15 +13,18 @@ export interface TestServer {
   readonly port: number;
   readonly pid: number;
   readonly storeDir: string;
-  /** Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend (it answers nothing more) and resume it. */
+  /**
+   * Ends the process as it is; the store stays. SIGSTOP and SIGCONT only suspend (it answers nothing more) and resume
+   * it.
+   */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same port and store; with other settings when some are given. */
   restart(options?: Pick<TestServerOptions, "configuration" | "jetStream">): Promise<void>;
   /** It goes on with other lines of configuration (SIGHUP). Rejects when it does not take them. */
   reload(configuration: string): Promise<void>;
   /**
-   * Resolves when the streams that were deleted are gone from its disk. One that is deleted again before that comes back
-   * with its messages (fileStore.Delete in server/filestore.go).
+   * Resolves when the streams that were deleted are gone from its disk. One that is deleted again before that comes
+   * back with its messages (fileStore.Delete in server/filestore.go).
    */
   forgotten(): Promise<void>;
   /** Ends it and removes the store. */

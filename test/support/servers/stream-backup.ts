@@ -1,4 +1,7 @@
-/** `nats stream backup` and `nats stream restore`, by the API below them: the stream comes back as it was, or with other settings. */
+/**
+ * `nats stream backup` and `nats stream restore`, by the API below them: the stream comes back as it was, or with other
+ * settings.
+ */
 import type { StreamConfig } from "@nats-io/jetstream";
 import { createInbox, type NatsConnection } from "@nats-io/transport-node";
 

@@ -1,6 +1,6 @@
 /**
- * What the tests of one file share that read streams: a server. Each of them has a connection of its own, which can divert, and
- * leaves neither a reader nor a stream behind.
+ * What the tests of one file share that read streams: a server. Each of them has a connection of its own, which can
+ * divert, and leaves neither a reader nor a stream behind.
  */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";

@@ -1,6 +1,6 @@
 /**
- * The order in which test files begin: the longest first, so that no core is left with a long one at the end. What a file
- * takes is known from its last run; a fresh checkout goes by what it starts, and by its size.
+ * The order in which test files begin: the longest first, so that no core is left with a long one at the end. What a
+ * file takes is known from its last run; a fresh checkout goes by what it starts, and by its size.
  */
 import { relative } from "node:path";
 import { BaseSequencer, type TestSpecification } from "vitest/node";

@@ -1,6 +1,6 @@
 /**
- * How long a test waits for what it expects. The machine may be slow or busy, so nothing is measured in seconds, but in time in
- * which the machine had time to spare. Where all cores are at work, that time stands still.
+ * How long a test waits for what it expects. The machine may be slow or busy, so nothing is measured in seconds, but in
+ * time in which the machine had time to spare. Where all cores are at work, that time stands still.
  *
  * - A wait is given up when nothing that the test looks at has changed for a minute of it.
  * - A wait is given up at last after `WAIT_BOUND_MS` of it, so that its failure says what it waited for.

@@ -1,4 +1,7 @@
-/** Runs each test of vitest, and ends one that hangs: not after so many seconds, but by what the machine had to spare (`patience.ts`). */
+/**
+ * Runs each test of vitest, and ends one that hangs: not after so many seconds, but by what the machine had to spare
+ * (`patience.ts`).
+ */
 import { type RunnerTestCase, TestRunner } from "vitest";
 import { SpareClock, TEST_BOUND_MS } from "./patience.ts";
 

@@ -1,6 +1,7 @@
 /**
- * What `npm test` shows while it runs, on a terminal and in a log: a plain line for each file that is through, and every now
- * and then what is still running. Failures are told in full at the end, by the reporter that this one extends.
+ * What `npm test` shows while it runs, on a terminal and in a log: a plain line for each file that is through, and
+ * every now and then what is still running. Failures are told in full at the end, by the reporter that this one
+ * extends.
  */
 import { DefaultReporter, type TestCase, type TestModule, type TestSpecification } from "vitest/node";
 

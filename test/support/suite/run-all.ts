@@ -1,10 +1,10 @@
 /**
- * `npm test`: every check of the repository, and a last line that counts them. `npm run test:quick` leaves out what starts
- * servers, processes or whole engines (`quick-tests.ts`).
+ * `npm test`: every check of the repository, and a last line that counts them. `npm run test:quick` leaves out what
+ * starts servers, processes or whole engines (`quick-tests.ts`).
  *
  * A check is the script `check:<name>` of package.json and counts as one test; of vitest each test counts. All of them
- * run even when one fails, and when they are interrupted, the count of what was done is still the last line. The import table
- * and the lint over the machines are tests too.
+ * run even when one fails, and when they are interrupted, the count of what was done is still the last line. The import
+ * table and the lint over the machines are tests too.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

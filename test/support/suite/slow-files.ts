@@ -1,6 +1,6 @@
 /**
- * Preloaded into a process of a test (`NODE_OPTIONS=--import …`): writes below SLOW_DIRECTORY take their time while there is a file
- * SLOW_WHILE, as on a disk that is busy.
+ * Preloaded into a process of a test (`NODE_OPTIONS=--import …`): writes below SLOW_DIRECTORY take their time while
+ * there is a file SLOW_WHILE, as on a disk that is busy.
  */
 import { existsSync } from "node:fs";
 import files from "node:fs/promises";

@@ -1,9 +1,9 @@
 import type { Timings } from "../../../src/runtime/timings.ts";
 
 /**
- * What the engine does after a while, for tests: everything is on one machine, nothing far away, so it does soon what it does
- * again and again. What it gives up after a while it gives up late: on a busy machine "too slow" would mean nothing, and a
- * job that is stuck would be healed behind the back of the test.
+ * What the engine does after a while, for tests: everything is on one machine, nothing far away, so it does soon what
+ * it does again and again. What it gives up after a while it gives up late: on a busy machine "too slow" would mean
+ * nothing, and a job that is stuck would be healed behind the back of the test.
  */
 export const shortTimings: Timings = {
   secondProbeMs: 50,

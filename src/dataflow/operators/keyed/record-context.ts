@@ -11,7 +11,9 @@ import { type Collect, NO_TIMESTAMP } from "../../source.ts";
 import { failureOf } from "../failure.ts";
 import type { ProcessContext } from "./process.ts";
 
-/** "idle": no record is being processed; "running": inside the user's function; "emitting": inside what is downstream. */
+/**
+ * "idle": no record is being processed; "running": inside the user's function; "emitting": inside what is downstream.
+ */
 type ContextStage = "idle" | "running" | "emitting";
 
 /** The one context of a process operator, and what it takes to tell whose failure an error is (OP3). */

@@ -6,12 +6,12 @@
  *
  * - GJ1 `accounted` is the sequence up to which nothing of the split can be lost any more: it was delivered, or was no
  *   message of the split, or went away by design, or is counted as skipped. `reached` is how far the consumer has come.
- * - GJ2 A record is released when everything before it is accounted for. Where sequences go up by one that is at once, by
- *   one comparison. A hole waits for an answer of the server that was asked for after its other side had come.
+ * - GJ2 A record is released when everything before it is accounted for. Where sequences go up by one that is at once,
+ *   by one comparison. A hole waits for an answer of the server that was asked for after its other side had come.
  * - GJ3 An answer names the first sequence that is left. A hole above it was made by single deletions, or holds other
  *   subjects, and is no loss. What a hole holds below it may have gone unread, by a limit or a purge: a gap.
- * - GJ4 In front of a gap reading ends, or it is counted and reading goes on, as the source says. What is behind a gap is
- *   not released before one of the two.
+ * - GJ4 In front of a gap reading ends, or it is counted and reading goes on, as the source says. What is behind a gap
+ *   is not released before one of the two.
  */
 import type { StreamInfo } from "@nats-io/jetstream";
 import type { Gaps, Skipped } from "../../../dataflow/source.ts";

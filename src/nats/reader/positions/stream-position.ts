@@ -91,7 +91,8 @@ export function firstSequence(
   { config, state }: StreamInfo,
   { filters, unheld }: { readonly filters: readonly string[]; readonly unheld: number },
 ): number {
-  // What no consumer waits for leaves an interest stream at once; the progress consumer keeps what is ours, while it is there.
+  // What no consumer waits for leaves an interest stream at once; the progress consumer keeps what is ours, while it is
+  // there.
   if (config.retention === "interest" && filters.length > 0 && !hasLimits(config)) return unheld + 1;
   return state.first_seq;
 }

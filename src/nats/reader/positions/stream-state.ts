@@ -82,7 +82,9 @@ export class StreamState {
   }
 }
 
-/** So many heartbeats of a consumer without a message: a user may have changed the stream so that none comes any more. */
+/**
+ * So many heartbeats of a consumer without a message: a user may have changed the stream so that none comes any more.
+ */
 const SILENT_HEARTBEATS = 5;
 const RECENT_MS = 3000;
 

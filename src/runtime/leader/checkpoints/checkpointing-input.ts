@@ -6,8 +6,8 @@ const RESERVED_IDS = 1000;
 /** Flink's CheckpointRequestDecider. */
 const QUEUE_MAX = 1000;
 /**
- * A subtask reads its state for one after the other (P47), so more of them at once are not complete sooner; and the record
- * names each location that was begun (SV1), up to a bound above this one.
+ * A subtask reads its state for one after the other (P47), so more of them at once are not complete sooner; and the
+ * record names each location that was begun (SV1), up to a bound above this one.
  */
 export const SAVEPOINTS_MAX = 8;
 const RETRY_MS = 200;

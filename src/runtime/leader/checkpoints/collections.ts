@@ -1,8 +1,8 @@
 /**
  * `job.gc` on the leader: unreachable objects deleted because a client asked.
  *
- * Owns: the proof of leadership before anything goes, and the answer to each repetition of a request. Does not own: what
- * may go (checkpoint/reachability.ts), the deleting (object-reaper.ts).
+ * Owns: the proof of leadership before anything goes, and the answer to each repetition of a request. Does not own:
+ * what may go (checkpoint/reachability.ts), the deleting (object-reaper.ts).
  *
  * GC1  A collection begins with a write of the record: only what has just been written by compare-and-set says what is
  *     unreachable (P21), and only a leader can write it (P16).

@@ -3,8 +3,9 @@
  *
  * Owns: the order in which it goes. Does not own: what may go (machines/record.ts, checkpoint/reachability.ts).
  *
- * DI1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is started
- *     or restored under this name meanwhile is touched: its own write of the record and this one exclude each other.
+ * DI1  The objects are listed before the record changes, and only what was listed goes. So nothing of a job that is
+ *     started or restored under this name meanwhile is touched: its own write of the record and this one exclude each
+ *     other.
  * DI2  Nothing goes before a compare-and-set has made the record name it no more (P16). It is the fence where no
  *     coordinator leads, too.
  * DI3  If a client asks again for what the record says is disposed of, the objects that an interrupted disposal has
@@ -46,8 +47,8 @@ export interface DisposalPlan {
 }
 
 /**
- * @throws RequestRefusedError when the job lives or has no such checkpoint; ObjectMissingError, ObjectCorruptError: what a checkpoint
- * needs that stays cannot be told
+ * @throws RequestRefusedError when the job lives or has no such checkpoint; ObjectMissingError, ObjectCorruptError:
+ * what a checkpoint needs that stays cannot be told
  */
 export async function planDisposal(
   before: JobRecord,

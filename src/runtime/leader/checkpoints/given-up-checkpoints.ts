@@ -2,13 +2,14 @@
  * Checkpoints that this leader has given up: what of them is still in the storage, and which subtasks may still say so
  * (P48).
  *
- * Owns: which objects are due, and when. Does not own: the deleting (object-reaper.ts), which deletes nothing that the record
- * reaches. Lost with the leader: what it has not deleted is found by the next generation's sweep.
+ * Owns: which objects are due, and when. Does not own: the deleting (object-reaper.ts), which deletes nothing that the
+ * record reaches. Lost with the leader: what it has not deleted is found by the next generation's sweep.
  *
  * GU1  Nothing is due before a stored write of the record says that the checkpoint is given up (P16).
- * GU2  What late acknowledgements and reports name afterwards is due at once, however often and in whatever order they come.
- * GU3  A checkpoint is over when every subtask has reported that nothing of it is under way any more, and all is deleted. Those
- *     that are not over hold new ones back (OR3).
+ * GU2  What late acknowledgements and reports name afterwards is due at once, however often and in whatever order they
+ *      come.
+ * GU3  A checkpoint is over when every subtask has reported that nothing of it is under way any more, and all is
+ *     deleted. Those that are not over hold new ones back (OR3).
  */
 import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 

@@ -2,7 +2,8 @@
  * The checkpoints of one job on its leader: one actor each, and what the subtasks have said of those that are pending.
  *
  * Owns: acknowledgements, manifests, the decision as a change of the record. Does not own: when a checkpoint is taken
- * and what it waits for (machines/leader/checkpoints/checkpointing.ts, checkpoint.ts), delivery to the workers (leader-generation.ts).
+ * and what it waits for (machines/leader/checkpoints/checkpointing.ts, checkpoint.ts), delivery to the workers
+ * (leader-generation.ts).
  */
 
 import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";

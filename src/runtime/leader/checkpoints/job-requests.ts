@@ -1,11 +1,11 @@
 /**
  * Checkpoints and savepoints that clients asked the leader for, until their outcome was fetched.
  *
- * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for again
- * and again by its name; a leader that does not know it (a new one) is handed it anew.
+ * Owns: which requests are known and what became of them. Does not own: taking checkpoints. A request is asked for
+ * again and again by its name; a leader that does not know it (a new one) is handed it anew.
  *
- * JR1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many others wait:
- *     one that is forgotten would be taken for new, and begun once more.
+ * JR1  A request that was taken has an outcome in the end, and it is there when its client asks again, however many
+ *     others wait: one that is forgotten would be taken for new, and begun once more.
  */
 import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
 import type { CheckpointReason, JobRecord } from "../../../../machines/protocol.ts";
@@ -146,7 +146,8 @@ export class JobRequests {
     const { job, incarnation, status } = record;
     const { root } = splitLocation(location);
     if (savepointLocation(root, { job, incarnation, checkpointId }) !== location) return true;
-    // One write decides the savepoint of a stop and that the job is to end. A leader that still claims an ended job knows it by the record.
+    // One write decides the savepoint of a stop and that the job is to end. A leader that still claims an ended job
+    // knows it by the record.
     return followedBy !== "cancel" && status !== "settling" && !hasEnded(record);
   }
 

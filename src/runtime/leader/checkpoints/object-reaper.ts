@@ -6,8 +6,8 @@
  *
  * OR1  An object goes only after a write of the record that no longer names it, directly or through a manifest.
  * OR2  A sweep touches only generations that are over: older than the sweeper's newest, and no region's present one.
- * OR3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it holds
- *     new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
+ * OR3  How many checkpoints are still being deleted is told at each change, and falls back to 0 whatever fails: it
+ *     holds new ones back. A sweep, which may take long, is not counted and keeps no other deletion waiting.
  */
 import type { CompletedCheckpoint, JobRecord, Manifest, SubtaskName } from "../../../../machines/protocol.ts";
 import { droppedBy } from "../../../../machines/record.ts";

@@ -1,4 +1,6 @@
-/** A pending checkpoint on its leader: what its subtasks have said, and what follows from that. Pure functions of it. */
+/**
+ * A pending checkpoint on its leader: what its subtasks have said, and what follows from that. Pure functions of it.
+ */
 import type {
   AbortReason,
   CheckpointRequest,

@@ -1,16 +1,17 @@
 /**
  * The savepoints of one job on its leader: copied to their place, and deleted again where they are not needed.
  *
- * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken (machines/leader/checkpoints/checkpointing.ts),
- * that it is complete (the record says so), what it is on disk (checkpoint/savepoint.ts).
+ * Owns: the copy, and what is left of copies that were begun. Does not own: when one is taken
+ * (machines/leader/checkpoints/checkpointing.ts), that it is complete (the record says so), what it is on disk
+ * (checkpoint/savepoint.ts).
  *
- * SV1  The record names a location before the first object is copied there, and until the copy is entered as complete or is
- *     gone. So what a leader leaves that dies meanwhile, the next one finds.
+ * SV1  The record names a location before the first object is copied there, and until the copy is entered as complete
+ *     or is gone. So what a leader leaves that dies meanwhile, the next one finds.
  * SV2  What was begun is deleted only where it is not complete: metadata or an object of it is missing. No client was
  *     told of it.
- * SV3  The metadata, which makes it complete, is written only after a write of the record has proved that we still lead. A
- *     leader that is cut off while it copies may go on with objects: so a location stays in the record until a sweep has
- *     found nothing there.
+ * SV3  The metadata, which makes it complete, is written only after a write of the record has proved that we still
+ *     lead. A leader that is cut off while it copies may go on with objects: so a location stays in the record until a
+ *     sweep has found nothing there.
  */
 import type { JobRecord, Manifest, SavepointEntry } from "../../../../machines/protocol.ts";
 import type { RecordChange } from "../../../../machines/record.ts";
@@ -56,8 +57,8 @@ export class Savepoints {
   }
 
   /**
-   * Copies everything that the savepoint needs, its transactions' staged records included (P15). Where that does not succeed
-   * nothing stays.
+   * Copies everything that the savepoint needs, its transactions' staged records included (P15). Where that does not
+   * succeed nothing stays.
    */
   async take(
     manifest: Manifest,

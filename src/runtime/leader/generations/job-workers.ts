@@ -1,8 +1,9 @@
 /**
- * The workers of one job on its leader: those that offer slots, those that are lost, and those that are asked to register again.
+ * The workers of one job on its leader: those that offer slots, those that are lost, and those that are asked to
+ * register again.
  *
- * Owns: registry, admission, the wait for slots, which generations a lost worker takes with it. Does not own: what is delivered to the
- * workers (region-generations.ts), what a lost one means (machines/leader/job.ts).
+ * Owns: registry, admission, the wait for slots, which generations a lost worker takes with it. Does not own: what is
+ * delivered to the workers (region-generations.ts), what a lost one means (machines/leader/job.ts).
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { ControlLink } from "../../../control/link.ts";

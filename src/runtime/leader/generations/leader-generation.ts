@@ -1,8 +1,8 @@
 /**
  * One generation of one region as its leader sees it: where its subtasks were placed, and the wire to their workers.
  *
- * Owns: delivery to the generation's workers, repeated until answered. Does not own: what is said, and when a generation
- * begins and ends (machines/leader/job.ts).
+ * Owns: delivery to the generation's workers, repeated until answered. Does not own: what is said, and when a
+ * generation begins and ends (machines/leader/job.ts).
  *
  * LG1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
  *     while, because workers may have to be told that it is.

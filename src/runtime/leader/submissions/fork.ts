@@ -1,12 +1,12 @@
 /**
  * Makes the first checkpoint of a job that is restored from somewhere else.
  *
- * Owns: finding and reading what it is restored from, checking that it fits, copying it into the job's own storage. Does
- * not own: whether the job may start (submission.ts).
+ * Owns: finding and reading what it is restored from, checking that it fits, copying it into the job's own storage.
+ * Does not own: whether the job may start (submission.ts).
  *
  * What is copied lies under the new incarnation and generation 0: whatever of it no record names is swept by the job's
- * first generation. So the new job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already can
- * delete it.
+ * first generation. So the new job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already
+ * can delete it.
  */
 import type { JobRecord, SavepointMetadata, SubtaskSnapshot } from "../../../../machines/protocol.ts";
 import { isTombstone } from "../../../../machines/record.ts";
@@ -174,7 +174,10 @@ export async function assertForkable(
   }
 }
 
-/** The objects belong to an incarnation that no record has named yet. What cannot be deleted is swept by the job's first generation. */
+/**
+ * The objects belong to an incarnation that no record has named yet. What cannot be deleted is swept by the job's first
+ * generation.
+ */
 async function removeAll(
   at: { readonly job: string; readonly incarnation: string },
   storage: CheckpointStorage,

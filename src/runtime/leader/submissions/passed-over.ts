@@ -1,8 +1,9 @@
 /**
  * Restores from a savepoint that its job has gone back behind (P59).
  *
- * Owns: whether what such a savepoint holds for sinks can be committed exactly once, what the user is told where it cannot, and
- * what `--write-again` makes of it. Does not own: when a job goes back (machines/leader/fallback.ts), how a sink commits (dataflow/sink.ts).
+ * Owns: whether what such a savepoint holds for sinks can be committed exactly once, what the user is told where it
+ * cannot, and what `--write-again` makes of it. Does not own: when a job goes back (machines/leader/fallback.ts), how a
+ * sink commits (dataflow/sink.ts).
  */
 import { type Fallback, passedOver } from "../../../../machines/leader/fallback.ts";
 import type {

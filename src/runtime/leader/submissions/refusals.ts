@@ -41,7 +41,9 @@ export function beingChanged(job: string): Refusal {
   return refused(`job ${job} is being changed by another client; try again`);
 }
 
-/** What a handler answers, also where the record of the job is none (P52). A worker waits until a user has mended that. */
+/**
+ * What a handler answers, also where the record of the job is none (P52). A worker waits until a user has mended that.
+ */
 export async function answerOf(
   answer: Promise<LeaderAnswer | undefined>,
   { type }: LeaderRequest,

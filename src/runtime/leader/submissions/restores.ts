@@ -1,8 +1,8 @@
 /**
  * Restores, asked of the leader: the record that one begins with, or whether there could be one (P56).
  *
- * Owns: that both come to the same answer. Does not own: whether a job may be there (submission.ts), whether a state fits
- * and how it is copied (fork.ts).
+ * Owns: that both come to the same answer. Does not own: whether a job may be there (submission.ts), whether a state
+ * fits and how it is copied (fork.ts).
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { JobSubmission, LeaderAnswer, RestoreRequest } from "../../../control/messages.ts";

@@ -42,7 +42,10 @@ export interface Fork {
   readonly checkpoint: CompletedCheckpoint;
 }
 
-/** Why a job cannot be restored over what is there; undefined: it can. Nothing that could be resumed is given up silently. */
+/**
+ * Why a job cannot be restored over what is there; undefined: it can. Nothing that could be resumed is given up
+ * silently.
+ */
 export function forkRefusal(
   existing: JobRecord | undefined,
   submission: JobSubmission,
@@ -131,7 +134,10 @@ export function admit(
   }
 }
 
-/** false: what the job needs to be resumed was disposed of, or deleted when it failed. Its sinks would not let it begin again in their place. */
+/**
+ * false: what the job needs to be resumed was disposed of, or deleted when it failed. Its sinks would not let it begin
+ * again in their place.
+ */
 export function keepsState({ status, checkpointing, checkpoints, disposed }: JobRecord): boolean {
   if (disposed !== undefined) return false;
   return status !== "failed" || checkpointing.retention !== "delete" || checkpoints.length > 0;

@@ -55,7 +55,10 @@ export interface OpeningSinks extends SinkTransactionsOptions {
 const nameOf = (operator: string, writer: number, checkpointId: number): TransactionName =>
   `${operator}/${writer}@${checkpointId}`;
 
-/** Opens every sink of a subtask, which fences older generations at the target (P23), and takes over what its checkpoint has left. */
+/**
+ * Opens every sink of a subtask, which fences older generations at the target (P23), and takes over what its checkpoint
+ * has left.
+ */
 export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions> {
   const { operators, restore, subtaskIndex, environmentOf, parts, signal } = opening;
   const sinks: OpenSink[] = [];

@@ -1,11 +1,12 @@
 /**
- * The records that the barriers of unaligned checkpoints overtake at one subtask, and those on their way back where a loop begins:
- * collected, stored, put back.
+ * The records that the barriers of unaligned checkpoints overtake at one subtask, and those on their way back where a
+ * loop begins: collected, stored, put back.
  *
  * Owns: what was collected for which checkpoint, and its way to the storage. Does not own: where collecting begins and
  * ends (machines/worker/alignment.ts), the frames, which are processed as if they had not been looked at (CN5).
  *
- * CS1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their order.
+ * CS1  Per channel: what was taken and not processed, restored records, frames that wait, frames that come: their
+ *      order.
  * CS2  Bounded by the windows of the channels, by `waitingMax` where a loop begins; twice while it is encoded.
  * CS3  Below the inline threshold it becomes no object (D9); above it the channels share objects.
  */

@@ -1,13 +1,13 @@
 /**
  * The snapshots of one subtask on their way to storage, and what each acknowledgement then says.
  *
- * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken and
- * when it is acknowledged (machines/worker/subtask.ts), what is collected from channels (barriers.ts).
+ * Owns: cut, encoding beside the records, upload, until it is acknowledged or canceled. Does not own: when one is taken
+ * and when it is acknowledged (machines/worker/subtask.ts), what is collected from channels (barriers.ts).
  *
- * SN1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded first, a younger
- *     one while that one waits for the storage.
- * SN2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader deletes
- *     what it knows by name (P48).
+ * SN1  Several snapshots may be on their way, and each of them gives the state at its own cut. The oldest is encoded
+ *     first, a younger one while that one waits for the storage.
+ * SN2  What was put for a snapshot, or may have been, is remembered until it is acknowledged or discarded: the leader
+ *     deletes what it knows by name (P48).
  */
 import type {
   ChannelStateHandle,
@@ -52,7 +52,9 @@ export interface Cut {
   readonly states: readonly StateCut[];
   /** State that is small and there at once. */
   readonly inline: readonly StateHandle[];
-  /** Called once, when all is cut; resolves when all is durable that the target must have before the acknowledgement. */
+  /**
+   * Called once, when all is cut; resolves when all is durable that the target must have before the acknowledgement.
+   */
   readonly flush: () => Promise<unknown>;
   readonly alignmentMs: number;
   /** A time of `Clock.elapsedMs`. */

@@ -1,12 +1,12 @@
 /**
  * The asynchronous part of one subtask's snapshot: encodes the cut in slices between records, and uploads it.
  *
- * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap/cursor.ts), when slices
- * run (subtask/turns.ts).
+ * Owns: the chunks on their way from the cursors to the storage. Does not own: the cut (chain.ts, heap/cursor.ts), when
+ * slices run (subtask/turns.ts).
  *
  * UP1  What is written is the cut, whatever records do to the live state meanwhile.
- * UP2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding stops until they
- *     have left.
+ * UP2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding
+ *     stops until they have left.
  * UP3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
  */
 import type {

@@ -4,8 +4,8 @@
  * Owns: which machine hears of a barrier and when, what is collected in front of it. Does not own: the decisions
  * (machines/worker/alignment.ts, barrier-tracker.ts), the snapshot (subtask-snapshots.ts).
  *
- * BH1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`): arriving
- *     barriers, and the timeout that lets them overtake.
+ * BH1  Whatever may lead to a snapshot is told between two records and never within the end of input (`atBorder`):
+ *     arriving barriers, and the timeout that lets them overtake.
  */
 
 import type { CheckpointOptions } from "../../../../machines/protocol.ts";

@@ -1,8 +1,8 @@
 /**
  * The gate of one subtask as its input: takes frames, and processes the records of each in slices.
  *
- * Owns: the frame that is being processed, the size of a slice. Does not own: which channel is read next (dataflow/input-gate.ts), what
- * a barrier means (barriers.ts).
+ * Owns: the frame that is being processed, the size of a slice. Does not own: which channel is read next
+ * (dataflow/input-gate.ts), what a barrier means (barriers.ts).
  */
 import type { StateHandle } from "../../../../machines/protocol.ts";
 import type { Clock } from "../../../clock.ts";

@@ -1,8 +1,8 @@
 /**
  * The restore of one subtask: opens its sinks, its operators and its input, and loads their state.
  *
- * Owns: the order in which they are opened. Does not own: when a restore begins (machines/worker/subtask.ts), what is given back to which
- * subtask (job/restore/assignment.ts), closing (open-parts.ts).
+ * Owns: the order in which they are opened. Does not own: when a restore begins (machines/worker/subtask.ts), what is
+ * given back to which subtask (job/restore/assignment.ts), closing (open-parts.ts).
  *
  * - RT1 Sinks are opened first, which fences older generations at the target (P23); nothing runs before all is there.
  * - RT2 Once the generation ends, nothing more is opened, and what was being opened is closed as soon as it is there.

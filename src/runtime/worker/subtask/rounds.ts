@@ -1,7 +1,8 @@
 /**
  * The rounds of a loop at one of its subtasks: hosts the machine that decides about them.
  *
- * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions (machines/worker/loop.ts).
+ * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions
+ * (machines/worker/loop.ts).
  */
 import { eventOf } from "../../../../machines/wiring.ts";
 import { type LoopEvent, loopMachine } from "../../../../machines/worker/loop.ts";

@@ -1,8 +1,9 @@
 /**
  * A restored subtask: its chain, its input, and the turns in which it works, all there from the beginning.
  *
- * Owns: what is done at a barrier, at the end of input, and to the source. Does not own: when (machines/worker/subtask.ts, whose effects these
- * are), how its parts were opened (restore.ts), the sinks' transactions (sinks/).
+ * Owns: what is done at a barrier, at the end of input, and to the source. Does not own: when
+ * (machines/worker/subtask.ts, whose effects these are), how its parts were opened (restore.ts), the sinks'
+ * transactions (sinks/).
  */
 import type { CheckpointOptions, SubtaskSnapshot, TransactionName } from "../../../../machines/protocol.ts";
 import type { SubtaskReport } from "../../../control/messages.ts";
@@ -113,8 +114,9 @@ export class RunningSubtask {
   /* ------------------------------------------------------------------ checkpoints */
 
   /**
-   * Cuts once and drops it, before the first record: else the first cut would compile its code while records wait for it (D49). Sinks
-   * are left out, because theirs follows a cut of a transaction. A reader that cannot tell its positions fails here.
+   * Cuts once and drops it, before the first record: else the first cut would compile its code while records wait for
+   * it (D49). Sinks are left out, because theirs follows a cut of a transaction. A reader that cannot tell its
+   * positions fails here.
    */
   rehearse(): void {
     this.#snapshots.take({
@@ -162,7 +164,8 @@ export class RunningSubtask {
   takeSnapshot(checkpointId: number): void {
     const startedMs = this.#options.clock.elapsedMs();
     const { chain, sinks } = this.#parts;
-    // Encoded here, not when the upload is through: what a reader or a writer hands out may be an object that it goes on changing.
+    // Encoded here, not when the upload is through: what a reader or a writer hands out may be an object that it goes
+    // on changing.
     const ofInput = this.input.cut(checkpointId);
     this.#snapshots.take({
       checkpointId,

@@ -1,8 +1,9 @@
 /**
  * The source of one subtask: what its records come from, and how far they had been read at each checkpoint.
  *
- * Owns: the reader, the positions of checkpoints that are not decided yet, where a drained source ends. Does not own: when it is
- * read (turns.ts), when it is held (machines/worker/subtask.ts), which splits it is dealt (dataflow/source.ts).
+ * Owns: the reader, the positions of checkpoints that are not decided yet, where a drained source ends. Does not own:
+ * when it is read (turns.ts), when it is held (machines/worker/subtask.ts), which splits it is dealt
+ * (dataflow/source.ts).
  */
 import type { StateHandle } from "../../../../machines/protocol.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
@@ -135,7 +136,10 @@ class ReadingSource implements SubtaskInput {
   }
 }
 
-/** A source whose input had ended before the restored checkpoint: its splits are handed on from checkpoint to checkpoint. */
+/**
+ * A source whose input had ended before the restored checkpoint: its splits are handed on from checkpoint to
+ * checkpoint.
+ */
 class EndedSource implements SubtaskInput {
   readonly records = 0;
   readonly #splits: readonly StateHandle[];

@@ -1,8 +1,9 @@
 /**
  * One subtask in its worker: hosts its machines and does what they name.
  *
- * Owns: the life of one parallel instance, from its restore to its end. Does not own: channels (generation.ts makes them), opening
- * and loading (restore.ts), what it does while it runs (running.ts), the decisions (machines/worker/subtask.ts).
+ * Owns: the life of one parallel instance, from its restore to its end. Does not own: channels (generation.ts makes
+ * them), opening and loading (restore.ts), what it does while it runs (running.ts), the decisions
+ * (machines/worker/subtask.ts).
  */
 
 import type { SubtaskName } from "../../../../machines/protocol.ts";

@@ -5,8 +5,8 @@
  *
  * TN1  No input is taken while an output or a sink has no room; so a slow reader slows its writers, up to the
  *     source.
- * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit of work more;
- *     then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
+ * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit
+ *     of work more; then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
  * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that
  *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
  * TN4  While the input is held, none is taken; barriers that are only noticed, snapshots and timers go on.
@@ -19,7 +19,9 @@ import type { Room } from "../../../dataflow/room.ts";
 
 /** The input of a turn: a source reader or an input gate. */
 export interface TurnInput {
-  /** Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow. */
+  /**
+   * Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow.
+   */
   take(): "more" | "idle" | "ended";
   onAvailable(wake: () => void): void;
 }

@@ -31,8 +31,8 @@ export interface Memory {
   readonly due: readonly string[];
   readonly deletable: readonly string[];
   /**
-   * Checkpoints that this leader has given up, where objects are looked at, and what of them may go once the record says so
-   * (P48).
+   * Checkpoints that this leader has given up, where objects are looked at, and what of them may go once the record
+   * says so (P48).
    */
   readonly givenUp: Readonly<Record<number, readonly string[]>>;
   /** What the invariants look at if failed checkpoints are not all tolerated. */

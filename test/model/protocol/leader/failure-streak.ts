@@ -1,4 +1,6 @@
-/** Failed checkpoints in a row as an onlooker counts them, from what the checkpointing actor is told and tells the job. */
+/**
+ * Failed checkpoints in a row as an onlooker counts them, from what the checkpointing actor is told and tells the job.
+ */
 import type { AbortReason, CheckpointRequest } from "../../../../machines/protocol.ts";
 import type { CompositionState } from "../../composition.ts";
 import type { Event } from "../../process.ts";

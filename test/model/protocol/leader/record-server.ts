@@ -2,8 +2,8 @@
  * The server of the job record: one key, changed by compare-and-set (P7, P11).
  *
  * A write may arrive late, again and again, or never; so may its answer: a timeout is an answer that has not come yet,
- * and to send the same value again is to receive the same message again (P8). When a write is refused the answer says what
- * a read at that moment would show, as machines/record.ts judges it.
+ * and to send the same value again is to receive the same message again (P8). When a write is refused the answer says
+ * what a read at that moment would show, as machines/record.ts judges it.
  */
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import { settleWrite } from "../../../../machines/record.ts";
@@ -19,7 +19,10 @@ export interface RecordState {
   readonly decided: readonly ModelCheckpoint[];
 }
 
-/** `answersRivals`: also a write of the same leader that another one of it has overtaken, which never happens to the real one. */
+/**
+ * `answersRivals`: also a write of the same leader that another one of it has overtaken, which never happens to the
+ * real one.
+ */
 export function recordServer(initial: JobRecord, answersRivals = false): ProcessModel<RecordState> {
   return {
     id: RECORD,

@@ -1,9 +1,9 @@
 /**
  * Alignment at a gate with several channels: the real machine, with the channels and the gate around it.
  *
- * A channel delivers in order; what a barrier must stand for is counted when it is put in. Checkpoints follow one another:
- * the next one is triggered when the last one is aligned here or given up. A source that hears of an abort before its trigger
- * sends no barrier at all; the gate may hear of it at any time, and again.
+ * A channel delivers in order; what a barrier must stand for is counted when it is put in. Checkpoints follow one
+ * another: the next one is triggered when the last one is aligned here or given up. A source that hears of an abort
+ * before its trigger sends no barrier at all; the gate may hear of it at any time, and again.
  *
  * Not explored here: cancel markers, barriers that overtake and the timeout after which they do (A6 to A8), barriers
  * that no channel waits for. Their cut is tried with random orders in test/machines/worker/barrier-cut.test.ts.

@@ -1,5 +1,6 @@
 /**
- * One worker process with one slot: the real machines of a subtask and its sink, hosted as in src/runtime/worker/subtask/subtask.ts.
+ * One worker process with one slot: the real machines of a subtask and its sink, hosted as in
+ * src/runtime/worker/subtask/subtask.ts.
  *
  * A worker that its leader believes lost lives on with its old generation until a newer one is deployed on it (P29). A
  * worker that was killed is one that does nothing any more. Its slot never takes a generation again that it has seen: a
