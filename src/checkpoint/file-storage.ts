@@ -8,9 +8,10 @@
  * - FS3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
+import { makeDirectoriesNow } from "../directories.ts";
 import {
   ConfigurationError,
   describeError,
@@ -53,7 +54,7 @@ export class FileStorage implements CheckpointStorage {
     this.description = FileStorage.describe(directory);
     this.notes = new DirectoryNotes(this.#directory);
     try {
-      mkdirSync(this.#directory, { recursive: true });
+      makeDirectoriesNow(this.#directory);
     } catch (error) {
       const why = isOneOf(error, "EEXIST", "ENOTDIR") ? "there is a file of this name" : describeError(error);
       throw new ConfigurationError(

@@ -5,6 +5,7 @@
  */
 import type * as nodeFiles from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { makeDirectories } from "../directories.ts";
 import { ConfigurationError, EnvironmentError } from "../errors.ts";
 import {
   encodeMarker,
@@ -50,7 +51,7 @@ export class SinkFolder {
   /** @throws ConfigurationError when it is no directory, EnvironmentError when it cannot be written */
   async provide(): Promise<void> {
     try {
-      const made = await this.files.mkdir(this.#hidden, { recursive: true });
+      const made = await makeDirectories(this.#hidden, this.files);
       if (made !== undefined) await this.#syncDownFrom(dirname(made));
       await this.#probe();
     } catch (cause) {

@@ -6,9 +6,10 @@
  * - LO1 A line that cannot be written is counted. The next one that can says how many are missing, and why.
  * - LO2 What waits for a reader is bounded.
  */
-import { mkdirSync, openSync, writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { dirname } from "node:path";
+import { makeDirectoriesNow } from "../directories.ts";
 import { ConfigurationError, describeError } from "../errors.ts";
 
 const WAITING_BYTES_MAX = 1024 * 1024;
@@ -53,7 +54,7 @@ export function logToFile(file: string): LogWrite {
 
 function open(file: string): number {
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeDirectoriesNow(dirname(file));
     return openSync(file, "a");
   } catch (cause) {
     throw new ConfigurationError(

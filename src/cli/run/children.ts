@@ -5,10 +5,11 @@
  * parent (P30); over the IPC channel they notice when the parent is gone, however it ended.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Trouble, TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
+import { makeDirectoriesNow } from "../../directories.ts";
 import { EnvironmentError } from "../../errors.ts";
 import { exitCodes } from "../output/report-error.ts";
 import { CHILD_VARIABLE, type ChildMessage, type ParentMessage } from "../process/lifetime.ts";
@@ -56,7 +57,7 @@ export class Children {
   constructor(options: ChildrenOptions) {
     this.#options = options;
     try {
-      mkdirSync(options.logDir, { recursive: true });
+      makeDirectoriesNow(options.logDir);
     } catch (cause) {
       throw new EnvironmentError(
         `logs cannot be written to ${options.logDir}; it must be a directory that this user may write`,

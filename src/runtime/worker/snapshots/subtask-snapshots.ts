@@ -111,8 +111,8 @@ export class SubtaskSnapshots {
         return "done";
       },
     };
-    const syncMs = this.#options.clock.elapsedMs() - cut.startedMs;
     const flushed = cut.flush();
+    const syncMs = this.#options.clock.elapsedMs() - cut.startedMs;
     // It may fail while the state is still being encoded, which then waits for nothing; `#awaitStored` tells.
     flushed.catch(() => undefined);
     const taken: TakenSnapshot = { cut, upload, work, flushed, syncMs, states: [] };

@@ -1,0 +1,71 @@
+/**
+ * Directories, made with those above them.
+ *
+ * Node's own `recursive` never ends where a file system answers "no such file or directory" for a new one below a
+ * directory that is there, as `/proc` does. Here that is an error.
+ */
+import { mkdirSync, statSync } from "node:fs";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+
+type Files = Pick<typeof import("node:fs/promises"), "mkdir" | "stat">;
+
+/** @throws the error of the file system; EEXIST and ENOTDIR: a file is in the way */
+export function makeDirectoriesNow(path: string): void {
+  const make = (directory: string): unknown => {
+    try {
+      mkdirSync(directory);
+      return undefined;
+    } catch (error) {
+      return isDirectoryNow(directory) ? undefined : error;
+    }
+  };
+  let error = make(path);
+  if (isMissing(error) && !isDirectoryNow(dirname(path))) makeDirectoriesNow(dirname(path));
+  // Another process may have made the one above meanwhile.
+  if (isMissing(error)) error = make(path);
+  if (error !== undefined) throw error;
+}
+
+/** @returns the topmost directory that was made; undefined: all were there. @throws as `makeDirectoriesNow` */
+export async function makeDirectories(
+  path: string,
+  files: Files = { mkdir, stat },
+): Promise<string | undefined> {
+  let isMade = false;
+  const make = async (): Promise<unknown> => {
+    try {
+      await files.mkdir(path);
+      isMade = true;
+      return undefined;
+    } catch (error) {
+      return (await isDirectory(path, files)) ? undefined : error;
+    }
+  };
+  let above: string | undefined;
+  let error = await make();
+  if (isMissing(error) && !(await isDirectory(dirname(path), files)))
+    above = await makeDirectories(dirname(path), files);
+  if (isMissing(error)) error = await make();
+  if (error !== undefined) throw error;
+  return above ?? (isMade ? path : undefined);
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+}
+
+function isDirectoryNow(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function isDirectory(path: string, files: Files): Promise<boolean> {
+  return files.stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
