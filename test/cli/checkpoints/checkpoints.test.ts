@@ -102,8 +102,13 @@ test("against a server without Tidemark they say so, and make nothing", async ()
     for (const command of ["list", "status"])
       expect(await asks(command)).toMatchObject({ code: 0, stdout: "no jobs\n", stderr: "" });
     expect(await json("list")).toEqual({ jobs: [] });
+    expect(await asks("status", "nobody")).toMatchObject({
+      ...{ code: REFUSED, stdout: "" },
+      stderr: expect.stringMatching(
+        /^tidemark: there is no job nobody: there is no KV bucket \S+-jobs, which holds/,
+      ),
+    });
     for (const command of [
-      ["status", "nobody"],
       ["describe", "nobody"],
       ["checkpoints", "ls", "nobody"],
       ["checkpoints", "show", "nobody"],
