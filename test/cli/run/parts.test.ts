@@ -202,8 +202,8 @@ test("a worker with another version of the job is turned away, and says so", asy
   const text = workspace.read("job.mjs").replace("state.count.get() + 1", "state.count.get() + step");
   const copy = async (step: number): Promise<Workspace> => {
     const made = await Workspace.create();
-    made.write("job.mjs", `import { step } from "./step.ts";\n${text}`);
-    made.write("step.ts", `export const step = ${step};\n`);
+    made.write("job.mjs", `import { step } from "./step.mjs";\n${text}`);
+    made.write("step.mjs", `export const step = ${step};\n`);
     return made;
   };
   const [submitted, same, newer] = [await copy(1), await copy(1), await copy(2)];
@@ -214,7 +214,7 @@ test("a worker with another version of the job is turned away, and says so", asy
   expect(refused.stderr).toMatch(
     /^tidemark: worker \w+ has loaded another version of job counting than the one submitted \(code sha256:\w+, submitted sha256:\w+\)/m,
   );
-  expect(refused.stderr).toContain("other content than submitted: step.ts; start the workers from");
+  expect(refused.stderr).toContain("other content than submitted: step.mjs; start the workers from");
 
   const wider = await submitted.run(here("worker", "job.mjs", "--parallelism", "3"));
   expect(wider.code).toBe(4);
