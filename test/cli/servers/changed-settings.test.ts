@@ -239,11 +239,12 @@ export default defineJob("job", { checkpointing: { interval: "100ms" } }, (job) 
 });
 `;
 
+/** A line that cannot be read is an error: it is not missing. */
 async function output({ manager, out }: Job): Promise<string[]> {
   const { state } = await manager.streams.info(out);
   const lines: string[] = [];
   for (let sequence = state.first_seq; sequence <= state.last_seq; sequence++) {
-    const message = await manager.streams.getMessage(out, { seq: sequence }).catch(() => null);
+    const message = await manager.streams.getMessage(out, { seq: sequence });
     if (message?.subject.startsWith("out.")) lines.push(message.string());
   }
   return lines;
@@ -254,7 +255,9 @@ const written = (job: Job, count: number, command: Command) => {
   let last = 0;
   return until(
     async () => {
-      last = (await output(job)).length;
+      // The settings that change are also those under which this is read.
+      const lines = await output(job).catch(() => undefined);
+      last = lines?.length ?? last;
       return last >= count;
     },
     () => `${last} of ${count} lines; it said ${command.stdout}${command.stderr}`,
