@@ -5,7 +5,12 @@
  * (machines/worker/subtask.ts, whose effects these are), how its parts were opened (restore.ts), the sinks'
  * transactions (sinks/).
  */
-import type { CheckpointOptions, SubtaskSnapshot, TransactionName } from "../../../../machines/protocol.ts";
+import type {
+  CheckpointOptions,
+  StateHandle,
+  SubtaskSnapshot,
+  TransactionName,
+} from "../../../../machines/protocol.ts";
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
@@ -116,19 +121,30 @@ export class RunningSubtask {
   /**
    * Cuts once and drops it, before the first record: else the first cut would compile its code while records wait for
    * it (D49). Sinks are left out, because theirs follows a cut of a transaction. A reader that cannot tell its
-   * positions fails here.
+   * positions is no failure here: a job that takes no checkpoint never asks it.
    */
   rehearse(): void {
+    const inline = this.#positionsForRehearsal();
+    if (inline === undefined) return;
     this.#snapshots.take({
       checkpointId: REHEARSAL,
       states: this.#parts.chain.snapshot(),
-      inline: this.input.cut(REHEARSAL),
+      inline,
       flush: async () => {},
       alignmentMs: 0,
       startedMs: this.#options.clock.elapsedMs(),
     });
     this.#snapshots.cancel(REHEARSAL);
-    this.input.abort(REHEARSAL);
+  }
+
+  #positionsForRehearsal(): readonly StateHandle[] | undefined {
+    try {
+      return this.input.cut(REHEARSAL);
+    } catch {
+      return undefined;
+    } finally {
+      this.input.abort(REHEARSAL);
+    }
   }
 
   triggered(checkpointId: number): void {
