@@ -9,8 +9,23 @@
 import { types } from "node:util";
 import { DEPTH_MAX, problemOf } from "./plain-value.ts";
 
-/** What was frozen and found to be plain, all the way down. */
-const settled = new WeakSet<object>();
+/**
+ * The number of objects that are remembered at most. V8 tells the keys of a WeakSet apart by about 2^20 hashes, and
+ * drops dead ones only in a full collection: with some millions of them each `add` takes a hundred times as long.
+ */
+const REMEMBERED_MAX = 2 ** 16;
+
+/** What was frozen and found to be plain, all the way down; what has been forgotten is looked at once more. */
+let settled = new WeakSet<object>();
+let remembered = 0;
+
+function remember(value: object): void {
+  if (++remembered > REMEMBERED_MAX) {
+    settled = new WeakSet();
+    remembered = 1;
+  }
+  settled.add(value);
+}
 
 /** Freezes plain objects and arrays in depth; ends at what is frozen already, and at instances of classes. */
 export function freeze(value: unknown): void {
@@ -33,7 +48,7 @@ function freezePlainBelow(value: unknown, depth: number): boolean {
   if (value === null || settled.has(value)) return true;
   if (depth >= DEPTH_MAX || problemOf(value) !== undefined) return false;
   for (const held of contentsOf(value)) if (!freezePlainBelow(held, depth + 1)) return false;
-  if (freezeOne(value)) settled.add(value);
+  if (freezeOne(value)) remember(value);
   return true;
 }
 
