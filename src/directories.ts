@@ -56,16 +56,16 @@ function isMissing(error: unknown): boolean {
 }
 
 function isDirectoryNow(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-function isDirectory(path: string, files: Files): Promise<boolean> {
-  return files.stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+/** @throws when it cannot be told: what is there may be a directory all the same */
+async function isDirectory(path: string, files: Files): Promise<boolean> {
+  try {
+    return (await files.stat(path)).isDirectory();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw error;
+  }
 }
