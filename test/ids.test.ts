@@ -22,6 +22,11 @@ const ID = /(?<![\w./#$-])[A-Z]{1,2}\d{1,2}(?![\w-])/g;
 /** These look like ids and are none: an engine, a workload, a display. */
 const NO_IDS = /^(V8|W1|X11)$/;
 
+const COMMENT = /^\s*(?:\/?\*|\/\/).*/;
+const FILE = /(?<![\w/.-])(?:[\w-]+\/)*[\w-]+\.ts\b/g;
+/** A user's files, in examples. */
+const EXAMPLES = /^jobs\/count\.ts$/;
+
 const sources = ["src", "machines", "test"].flatMap((room) =>
   readdirSync(ROOT + room, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && file !== "ids.test.ts")
@@ -50,6 +55,17 @@ test("each citation finds its definition", () => {
   const cited = [...sources.flatMap(citationsInCode), ...TEXTS.flatMap(citationsInText)];
   expect(cited.length).toBeGreaterThan(500);
   expect(cited.filter(({ id }) => !known.has(id) && !NO_IDS.test(id))).toEqual([]);
+});
+
+test("each file that a comment names is there", () => {
+  const named = sources.flatMap((file) =>
+    lines(file).flatMap((line, i) =>
+      [...(COMMENT.exec(line)?.[0] ?? "").matchAll(FILE)].map(([name]) => ({ name, at: `${file}:${i + 1}` })),
+    ),
+  );
+  expect(named.length).toBeGreaterThan(100);
+  const isThere = (name: string) => sources.some((file) => `/${file}`.endsWith(`/${name}`));
+  expect(named.filter(({ name }) => !isThere(name) && !EXAMPLES.test(name))).toEqual([]);
 });
 
 function definitionsIn(file: string, form: RegExp): Place[] {

@@ -108,6 +108,7 @@ interface HostedActor {
   readonly id: string;
   readonly definition: ActorDefinition;
   readonly ref: AnyActorRef;
+  readonly named: Effect[];
   readonly timers: Map<string, Timer>;
   readonly deferred: MachineEvent[];
   held: boolean;
@@ -131,24 +132,26 @@ function stateText(value: unknown): string {
     .join("+");
 }
 
-/**
- * The effects of the step under way: a transition is synchronous and performs none of them, so there is one at a time.
- */
-let outbox: Effect[] = [];
+/** A machine whose actions only name their effects. */
+interface NamingMachine {
+  readonly machine: AnyStateMachine;
+  /** The effects of the step under way: a transition is synchronous and performs none, so there is one at a time. */
+  readonly named: Effect[];
+}
 
 /** Making a machine costs far more than starting an actor of it, so each is made once. */
-const namingMachines = new WeakMap<AnyStateMachine, AnyStateMachine>();
+const namingMachines = new WeakMap<AnyStateMachine, NamingMachine>();
 
-/** The machine whose actions only name their effect. */
-function namingEffects(machine: AnyStateMachine): AnyStateMachine {
+function namingEffects(machine: AnyStateMachine): NamingMachine {
   const known = namingMachines.get(machine);
   if (known !== undefined) return known;
+  const named: Effect[] = [];
   const actions: Record<string, (_: unknown, params: unknown) => void> = {};
   for (const [name, action] of Object.entries(machine.implementations.actions)) {
     const isAssign = typeof action === "function" && "type" in action;
-    if (!isAssign) actions[name] = (_, params) => outbox.push({ type: name, params });
+    if (!isAssign) actions[name] = (_, params) => named.push({ type: name, params });
   }
-  const naming = machine.provide({ actions } as never);
+  const naming = { machine: machine.provide({ actions } as never), named };
   namingMachines.set(machine, naming);
   return naming;
 }
@@ -171,10 +174,12 @@ export class Host<R extends Table<R> = Roles> {
     if (this.#closed) return;
     const definition = typed as unknown as ActorDefinition;
     invariant(!this.#actors.has(definition.id), `actor ${definition.id} exists already`);
+    const { machine, named } = namingEffects(definition.machine);
     const actor: HostedActor = {
       id: definition.id,
       definition,
-      ref: createActor(namingEffects(definition.machine), { input: definition.input }),
+      ref: createActor(machine, { input: definition.input }),
+      named,
       timers: new Map(),
       deferred: [],
       held: false,
@@ -262,9 +267,10 @@ export class Host<R extends Table<R> = Roles> {
 
   #step(actor: HostedActor, event: MachineEvent, advance: () => void): void {
     const from = actor.value;
-    const effects: Effect[] = [];
-    outbox = effects;
+    // An earlier step may have failed in the middle.
+    actor.named.length = 0;
     advance();
+    const effects = actor.named.splice(0);
     const snapshot = actor.ref.getSnapshot();
     if (snapshot.status === "error") throw snapshot.error;
     actor.value = stateText(snapshot.value);

@@ -113,8 +113,8 @@ export class Workspace {
   }
 
   /**
-   * What a user types into a shell that has the `nats` tool (`support/nats-tool.ts`). It has to succeed. `server`: as
-   * `NATS_URL`.
+   * What a user types into a shell that has the `nats` tool (`support/servers/nats-tool.ts`). It has to succeed.
+   * `server`: as `NATS_URL`.
    */
   shell(line: string, server = ""): string {
     const bin = this.path("bin");

@@ -2,7 +2,7 @@
  * The JetStream sink: records become messages of a stream, exactly once without relying on the duplicate window.
  *
  * Owns: the user's options, and what is asked of server and stream before anything is written.
- * Does not own: writing; see jetstream-transactional-writer.ts and, for at-least-once, jetstream-acked-writer.ts.
+ * Does not own: writing; see transactional-writer.ts and, for at-least-once, acked-writer.ts.
  */
 import { checkMembers } from "../../config/members.ts";
 import { show } from "../../config/quantity.ts";

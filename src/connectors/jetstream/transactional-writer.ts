@@ -2,7 +2,7 @@
  * The exactly-once writer of the JetStream sink: buffers, stages and commits the transactions of one sink subtask.
  *
  * Owns: when input must wait, and which marker guards which transaction.
- * Does not own: the cut into parts (transaction-buffer.ts), the marker and its retries (nats/sink-marker.ts).
+ * Does not own: the cut into parts (transaction-buffer.ts), the marker and its retries (nats/publisher/sink-marker.ts).
  *
  * - JW1 Nothing reaches the stream before the decision; a commit sends what was staged, byte for byte (C2, P13).
  * - JW2 Each part is one atomic batch that ends with the marker of the writer that cut it, also when another subtask

@@ -3,7 +3,7 @@
  * that stands by (P62).
  *
  * Owns: the leader's notes, what has been read of each side so far, and for how long it has been tried. Does not own:
- * what follows from it (generations/worker-admission.ts, standby-admission.ts), how a note is stored
+ * what follows from it (generations/worker-admission.ts, standby.ts), how a note is stored
  * (checkpoint/directory-notes.ts).
  *
  * DP1  A process is proven when the leader has read its note, and it has sent what the leader's note says.
