@@ -2,8 +2,8 @@
  * The consumer by which a reader reads: an ephemeral pull consumer that is thrown away and made again at the first sign
  * of trouble, and begins after the last message that is not needed any more.
  *
- * Owns: the consumer, its inbox, its pulls, the watch over its silence. Does not own: what its messages are worth
- * (sequential-reader.ts), what is missing between them (gap-judge.ts).
+ * Owns: the consumer, its inbox, its pulls. Does not own: whether it is silent for too long (signs-of-life.ts), what
+ * its messages are worth (sequential-reader.ts), what is missing between them (gap-judge.ts).
  *
  * - EC1 What reaches the reader comes without a gap in the consumer's own numbers: a delivery sequence that does not go
  *   up by one throws the consumer away.
@@ -16,7 +16,7 @@ import type { ConsumerInfo, StreamInfo } from "@nats-io/jetstream";
 import { createInbox, type Msg, nanos, type Subscription } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { DisconnectedError, EnvironmentError, type PermissionDeniedError } from "../../errors.ts";
+import { DisconnectedError, EnvironmentError } from "../../errors.ts";
 import { pause } from "../../timer.ts";
 import type { DivertedMessages } from "../connection/diverting-transport.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
@@ -24,6 +24,7 @@ import { NatsLink } from "../connection/link.ts";
 import { ConsumerMaker, isStreamNotFound } from "./consumer-maker.ts";
 import { Delivery, endsWithRandomToken } from "./delivery.ts";
 import { PullWindow } from "./pull-window.ts";
+import { RETRY_WAIT_FIRST_MS, RETRY_WAIT_MAX_MS, SignsOfLife, TICKS_PER_HEARTBEAT } from "./signs-of-life.ts";
 
 export interface EphemeralConsumerOptions {
   readonly nats: NatsEnvironment;
@@ -72,8 +73,6 @@ type ConsumerState = "creating" | "reading" | "released";
 const PULL_EXPIRES_MS = 30_000;
 /** A pull that lasts no longer is refused (consumer.processNextMsgRequest in server/consumer.go). */
 const HEARTBEATS_PER_PULL_MIN = 2;
-const RETRY_WAIT_FIRST_MS = 20;
-const RETRY_WAIT_MAX_MS = 500;
 const CLOSE_WAIT_MS = 500;
 
 export class EphemeralConsumer implements DivertedMessages {
@@ -85,6 +84,7 @@ export class EphemeralConsumer implements DivertedMessages {
   readonly #window: PullWindow;
   readonly #delivery = new Delivery();
   readonly #maker: ConsumerMaker;
+  readonly #life: SignsOfLife;
   #state: ConsumerState = "creating";
   /** Counts consumers: what belongs to an older one is dropped (EC2). */
   #attempt = 0;
@@ -93,12 +93,6 @@ export class EphemeralConsumer implements DivertedMessages {
   #inbox = "";
   #hasRandomToken: boolean | undefined;
   #watchdog: NodeJS.Timeout | undefined;
-  #silentTicks = 0;
-  /** Consumers in a row that were lost before they had shown any life. */
-  #lifelessInARow = 0;
-  /** Why the consumer at hand brings nothing, as the server says. */
-  #denied: PermissionDeniedError | undefined;
-  #alive = false;
   #forgetLink: (() => void) | undefined;
   #forgetDenials: (() => void) | undefined;
   #closed = false;
@@ -108,6 +102,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#reader = reader;
     this.#link = NatsLink.of(options.nats.connection);
     this.#maker = new ConsumerMaker(options);
+    this.#life = new SignsOfLife(options.reading);
     this.#window = new PullWindow(options.recordsBufferedMax, options.bytesBufferedMax);
   }
 
@@ -116,10 +111,10 @@ export class EphemeralConsumer implements DivertedMessages {
     await this.#maker.open();
     this.#forgetDenials = this.#link.denials.onPublish(
       (subject) => subject.startsWith(this.#pullSubjects),
-      (error) => this.#pullDenied(error),
+      (error) => this.#life.pullDenied(error),
     );
     this.#forgetLink = this.#link.onBack(() => this.#recreate("reconnected"));
-    this.#watchdog = setInterval(() => this.#watch(), this.#options.heartbeatMs / 2);
+    this.#watchdog = setInterval(() => this.#watch(), this.#options.heartbeatMs / TICKS_PER_HEARTBEAT);
     this.#watchdog.unref();
     await this.#create();
   }
@@ -221,8 +216,7 @@ export class EphemeralConsumer implements DivertedMessages {
 
   /** Is the delivery at hand to be told (EC1)? */
   #isNext(): boolean {
-    this.#silentTicks = 0;
-    if (!this.#alive) this.#showsLife();
+    this.#life.shown();
     if (this.#state !== "reading") return false;
     if (this.#delivery.deliverySequence !== this.#window.delivered + 1) {
       this.#recreate("messages were lost on the way");
@@ -235,13 +229,13 @@ export class EphemeralConsumer implements DivertedMessages {
   // Status messages
 
   #onStatus(message: Msg): void {
-    this.#silentTicks = 0;
+    this.#life.heard();
     if (this.#state !== "reading") return;
     const headers = message.headers;
     const code = headers?.code ?? 0;
     if (headers === undefined || code === 0) return;
     if (code === 100) {
-      if (!this.#alive) this.#showsLife();
+      this.#life.shown();
       this.#onHeartbeat(Number(headers.get("Nats-Last-Consumer")), Number(headers.get("Nats-Last-Stream")));
       return;
     }
@@ -270,33 +264,13 @@ export class EphemeralConsumer implements DivertedMessages {
 
   // Its life
 
-  /**
-   * Ticks are counted instead of milliseconds: while this process itself hangs, neither ticks nor messages come, and
-   * that is no loss.
-   */
   #watch(): void {
     if (this.#options.nats.connection.isClosed()) {
       this.#fail(new DisconnectedError(`stream "${this.#options.stream}": the NATS connection was closed`));
       return;
     }
-    if (this.#state !== "reading" || !this.#window.open || this.#link.connectedForMs() === 0) {
-      this.#silentTicks = 0;
-      return;
-    }
-    this.#silentTicks++;
-    if (this.#silentTicks > 5) this.#recreate("the consumer is silent");
-  }
-
-  #showsLife(): void {
-    this.#alive = true;
-    this.#denied = undefined;
-    this.#options.reading.passed();
-  }
-
-  /** The consumer is made again when it has been silent for long enough. */
-  #pullDenied(error: PermissionDeniedError): void {
-    this.#denied = error;
-    this.#options.reading.failed(error);
+    const isAsked = this.#state === "reading" && this.#window.open && this.#link.connectedForMs() > 0;
+    if (this.#life.isGone(isAsked)) this.#recreate("the consumer is silent");
   }
 
   /** The part of the subject before the name of a consumer. */
@@ -307,10 +281,9 @@ export class EphemeralConsumer implements DivertedMessages {
   #recreate(why: string): void {
     if (this.#state === "released") return;
     this.recreations++;
-    this.#lifelessInARow = this.#alive ? 0 : this.#lifelessInARow + 1;
-    const { logger, reading, stream } = this.#options;
+    const { logger, stream } = this.#options;
     logger.debug({ stream, sequence: this.#reader.reached, why }, "the reader's consumer is made again");
-    if (this.#lifelessInARow > 0) reading.failed(this.#denied ?? why);
+    this.#life.lost(why);
     void this.#create();
   }
 
@@ -320,10 +293,8 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#state = "creating";
     const attempt = this.#attempt;
     let missingSince: number | undefined;
-    // The consumer is made at once, but not at full speed from a server that lets consumers be made and then refuses
-    // every pull.
-    if (this.#lifelessInARow > 1)
-      await pause(Math.min(RETRY_WAIT_FIRST_MS * 2 ** this.#lifelessInARow, RETRY_WAIT_MAX_MS));
+    const restMs = this.#life.restMs;
+    if (restMs > 0) await pause(restMs);
     if (attempt !== this.#attempt) return;
     for (let waitMs = RETRY_WAIT_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS)) {
       try {
@@ -395,8 +366,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#consumer = undefined;
     this.#hasRandomToken = undefined;
     this.#window.reset();
-    this.#silentTicks = 0;
-    this.#alive = false;
+    this.#life.begins();
   }
 }
 

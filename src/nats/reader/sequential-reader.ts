@@ -2,8 +2,8 @@
  * Reads one JetStream stream, or the messages of some subjects in it, from a sequence onwards: each message once, in
  * order, whatever happens to the server, the connection or the consumer in between.
  *
- * Owns: the records read ahead, the end of a bounded input, the questions to the server about what is missing. Does not
- * own: the consumer (ephemeral-consumer.ts), what is a gap (gap-judge.ts), the positions in checkpoints, the splits.
+ * Owns: the records read ahead, the end of a bounded input. Does not own: the consumer (ephemeral-consumer.ts), what is
+ * missing (gap-inquiry.ts) and what is a gap (gap-judge.ts), the positions in checkpoints, the splits.
  *
  * - SR1 What is given out is exactly the messages after the position; what is missing between two of them was judged
  *   before the second is given out (P42).
@@ -22,20 +22,14 @@ import type { Collect, Gaps, PollStatus, Skipped } from "../../dataflow/source.t
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { OperatorError } from "../../errors.ts";
 import type { ReadPosition } from "../../formats/positions/stream-position.ts";
-import { pause } from "../../timer.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
 import { isMarker, MARKER_HEADER } from "../publisher/marker-header.ts";
-import { isStreamNotFound, MISSING_STREAM_CONFIRMED_MS } from "./consumer-maker.ts";
 import { type Decode, type DecodeRange, decodeMessage, decodeRange, type ParsedMessage } from "./decoding.ts";
 import type { Delivery } from "./delivery.ts";
 import { type ConsumerReader, EphemeralConsumer } from "./ephemeral-consumer.ts";
+import { GapInquiry } from "./positions/gap-inquiry.ts";
 import { GapJudge, NOTHING_SKIPPED } from "./positions/gap-judge.ts";
-import {
-  identityProblem,
-  inputEnded,
-  missingStream,
-  type SequenceRange,
-} from "./positions/stream-position.ts";
+import { identityProblem, inputEnded, type SequenceRange } from "./positions/stream-position.ts";
 import { Silence, StreamState } from "./positions/stream-state.ts";
 import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
 
@@ -84,8 +78,6 @@ type ReaderState = "reading" | "ending" | "ended" | "failed" | "closed";
 const RECORDS_BUFFERED_MAX = 8192;
 const BYTES_BUFFERED_MAX = 16 * 1024 * 1024;
 const HEARTBEAT_MS = 1000;
-const RETRY_WAIT_FIRST_MS = 20;
-const RETRY_WAIT_MAX_MS = 500;
 const SKIPPED_LOGGED_EVERY_MS = 10_000;
 
 export class SequentialReader<T> implements ConsumerReader {
@@ -93,7 +85,7 @@ export class SequentialReader<T> implements ConsumerReader {
   readonly #consumer: EphemeralConsumer;
   readonly #buffer: RecordBuffer<T>;
   readonly #judge: GapJudge<T>;
-  readonly #streamState: StreamState;
+  readonly #inquiry: GapInquiry<T>;
   readonly #silence: Silence;
   readonly #decodeRange: DecodeRange<T>;
   readonly #decodeMessage: (message: ParsedMessage) => T;
@@ -104,7 +96,6 @@ export class SequentialReader<T> implements ConsumerReader {
   #undecodable: number | undefined;
   #wake: (() => void) | undefined;
   #idle = false;
-  #judging = false;
   #checkingEnd = false;
   #skippedLoggedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -125,8 +116,18 @@ export class SequentialReader<T> implements ConsumerReader {
       },
       this.#buffer,
     );
-    this.#streamState = StreamState.of(nats, stream);
-    this.#silence = new Silence(this.#streamState, reading, (info) => {
+    const streamState = StreamState.of(nats, stream);
+    this.#inquiry = new GapInquiry(
+      { nats, stream, reading },
+      this.#judge,
+      {
+        wanted: () => this.#judges,
+        judged: () => this.#missingWasJudged(),
+        failed: (problem) => this.#failInFront(problem),
+      },
+      streamState,
+    );
+    this.#silence = new Silence(streamState, reading, (info) => {
       if (this.#state !== "reading") return undefined;
       const problem = identityProblem({ ...options, received: this.#judge.reached, end: undefined }, info);
       if (problem !== undefined) this.onFailed(problem);
@@ -293,7 +294,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   onChunkEnd(): void {
-    if (!this.#judge.settled) this.#askWhatIsMissing();
+    if (!this.#judge.settled) this.#inquiry.ask();
     this.#wakeIfReleased();
   }
 
@@ -304,7 +305,7 @@ export class SequentialReader<T> implements ConsumerReader {
     const to = Math.min(examined, this.#end);
     // Else a rare subject's position would stay behind until the stream has dropped what comes after it.
     if (to > reached) this.#judge.reached = to;
-    if (!this.#judge.settled) this.#askWhatIsMissing();
+    if (!this.#judge.settled) this.#inquiry.ask();
   }
 
   onFailed(error: Error): void {
@@ -335,7 +336,7 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#undecodable = sequence;
     this.#judge.reached = sequence - 1;
     this.onFailed(new OperatorError(this.#options.operator, error, this.#describe(sequence)));
-    if (!this.#judge.settled) this.#askWhatIsMissing();
+    if (!this.#judge.settled) this.#inquiry.ask();
   }
 
   // The end of a bounded input
@@ -359,7 +360,7 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#judge.reached = this.#end;
     this.#consumer.release();
     if (this.#judge.settled) this.#finish();
-    else this.#askWhatIsMissing();
+    else this.#inquiry.ask();
   }
 
   #finish(): void {
@@ -375,44 +376,11 @@ export class SequentialReader<T> implements ConsumerReader {
     return this.#state !== "failed" || this.#undecodable !== undefined;
   }
 
-  #askWhatIsMissing(): void {
-    if (this.#judging || !this.#judges) return;
-    this.#judging = true;
-    void this.#judgeWhatIsMissing().finally(() => {
-      this.#judging = false;
-    });
-  }
-
-  async #judgeWhatIsMissing(): Promise<void> {
-    let waitMs = RETRY_WAIT_FIRST_MS;
-    let missingSince: number | undefined;
-    let failed = false;
-    while (this.#judges) {
-      const asked = this.#judge.ask();
-      let info: StreamInfo;
-      try {
-        info = await this.#streamState.read();
-      } catch (error) {
-        const now = performance.now();
-        missingSince = isStreamNotFound(error) ? (missingSince ?? now) : undefined;
-        if (missingSince !== undefined && now - missingSince >= MISSING_STREAM_CONFIRMED_MS)
-          return this.#failInFront(missingStream(this.#options.stream, this.#judge.reached, error));
-        if (this.#options.nats.connection.isClosed()) return;
-        failed = true;
-        this.#options.reading.failed(error);
-        await pause(waitMs);
-        waitMs = Math.min(2 * waitMs, RETRY_WAIT_MAX_MS);
-        continue;
-      }
-      if (failed) this.#options.reading.passed();
-      failed = false;
-      if (!this.#judges) return;
-      const problem = this.#judge.answered(info, asked);
-      if (problem !== undefined) return this.#failInFront(problem);
-      if (this.#state === "ending" && this.#judge.settled) return this.#finish();
-      if (this.#failure !== undefined && this.#judge.settled) return this.#wakeUp();
-      this.#wakeIfReleased();
-    }
+  /** The server has answered, and what it accounts for is released. */
+  #missingWasJudged(): void {
+    if (this.#state === "ending" && this.#judge.settled) this.#finish();
+    else if (this.#failure !== undefined && this.#judge.settled) this.#wakeUp();
+    else this.#wakeIfReleased();
   }
 
   /** Puts the problem in front of whatever else has failed meanwhile. */
