@@ -9,23 +9,14 @@ import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../../machines/protocol.ts";
 import { systemClock } from "../../clock.ts";
 import type { ControlClient } from "../../control/client.ts";
-import type { JobReport, JobSubmission } from "../../control/messages.ts";
+import type { JobReport } from "../../control/messages.ts";
 import { Strangers } from "../../control/strangers.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import { ConfigurationError, EnvironmentError, MessageTooLargeError } from "../../errors.ts";
-import { startLastingServer } from "../../nats/server/lasting-server.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
-import { provideNatsServer } from "../../nats/server/server-binary.ts";
 import { type FeedEvent, readFeedEvent } from "../../observe/feed.ts";
-import {
-  type Cluster,
-  createClient,
-  newId,
-  type PreparedJob,
-  prepareSubmission,
-  submissionOf,
-} from "../assembly.ts";
+import { type Cluster, createClient, newId, type PreparedJob, prepareSubmission } from "../assembly.ts";
 import {
   type ClusterFlags,
   type ConfigFlags,
@@ -39,9 +30,9 @@ import { EndingPatience, unendedText } from "../process/ending.ts";
 import { startEnvironment } from "../process/process-state.ts";
 import { describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
-import { hasState, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 import { Children } from "./children.ts";
 import { EventFile } from "./event-file.ts";
+import { goneServer, provideServer, submissionWhenMet } from "./provided-server.ts";
 
 export interface RunFlags extends ClusterFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
@@ -66,6 +57,15 @@ export interface RunSessionOptions {
   /** Called after the server is there and before the job is submitted: time to fill streams. */
   readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
   readonly onEvent?: (event: FeedEvent) => void;
+}
+
+/** What is there before the job is submitted. */
+interface ProvidedRun {
+  readonly prepared: PreparedJob;
+  readonly cluster: Cluster;
+  /** undefined: the server is the user's. */
+  readonly server: NatsServer | undefined;
+  readonly events: EventFile | undefined;
 }
 
 const POLL_MS = 200;
@@ -122,12 +122,13 @@ export class RunSession {
     for (const warning of prepared.warnings) logger.warn({}, warning);
     const events = flags.events === undefined ? undefined : new EventFile(flags.events, logger);
     const home = resolve(options.home ?? join(dirname(resolve(options.jobPath)), ".tidemark"));
-    const server = flags.server === undefined ? await provideServer(home, flags, options.say) : undefined;
+    const server =
+      flags.server === undefined ? await provideServer(home, flags.port, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
       const { storage } = prepared.config.checkpointing;
       const cluster = await connectCluster(flags, url, "run", logger, storage);
-      return await RunSession.#begin(options, prepared, home, url, server, cluster, events);
+      return await RunSession.#begin(options, { prepared, home, url, server, cluster, events });
     } catch (error) {
       await server?.stop();
       throw error;
@@ -136,14 +137,10 @@ export class RunSession {
 
   static async #begin(
     options: RunSessionOptions,
-    prepared: PreparedJob,
-    home: string,
-    url: string,
-    server: NatsServer | undefined,
-    cluster: Cluster,
-    events: EventFile | undefined,
+    provided: ProvidedRun & { readonly home: string; readonly url: string },
   ): Promise<RunSession> {
     const { flags } = options;
+    const { prepared, home, url, server, cluster } = provided;
     // What the coordinator could not open either is said here, once.
     await cluster.openRecords();
     await options.beforeSubmit?.(cluster);
@@ -169,16 +166,8 @@ export class RunSession {
       onWorkerEnded: (worker, reason) => session.#tellEnded(worker, reason),
       silenceMsMax: Math.max(SILENCE_MS_MIN, SILENT_HEARTBEATS * prepared.config.heartbeat.timeoutMs),
     });
-    const session: RunSession = new RunSession(
-      options,
-      prepared,
-      describeGaps(submission.splits),
-      cluster,
-      server,
-      children,
-      failure,
-      events,
-    );
+    const gaps = describeGaps(submission.splits);
+    const session: RunSession = new RunSession(options, provided, gaps, children, failure);
     try {
       // The server must know our subscription before the first event.
       await cluster.bus.flush();
@@ -197,13 +186,10 @@ export class RunSession {
 
   private constructor(
     options: RunSessionOptions,
-    prepared: PreparedJob,
+    { prepared, cluster, server, events }: ProvidedRun,
     gaps: readonly string[],
-    cluster: Cluster,
-    server: NatsServer | undefined,
     children: Children,
     failure: Promise<never>,
-    events: EventFile | undefined,
   ) {
     this.prepared = prepared;
     this.gaps = gaps;
@@ -398,48 +384,4 @@ export class RunSession {
     this.#events?.close();
     await this.#server?.stop();
   }
-}
-
-/**
- * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server
- * of the user's the run ends with the command that makes it.
- */
-async function submissionWhenMet(
-  { flags, logger, onMissing }: RunSessionOptions,
-  prepared: PreparedJob,
-  { nats, troubles, storage, openRecords }: Cluster,
-  server: NatsServer | undefined,
-): Promise<JobSubmission> {
-  const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
-  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
-  const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
-  if (server === undefined || onMissing === undefined) return await ask();
-  return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);
-}
-
-/** Never resolves. */
-async function goneServer(server: NatsServer): Promise<never> {
-  const { lastLines } = await server.exited;
-  throw new EnvironmentError(
-    `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
-  );
-}
-
-async function provideServer(
-  home: string,
-  { port }: RunFlags,
-  say: (line: string) => void,
-): Promise<NatsServer> {
-  const { path, version, origin } = await provideNatsServer({ log: say });
-  const server = await startLastingServer({
-    binary: path,
-    port,
-    storeDir: join(home, "nats"),
-    guarded: true,
-    log: (line) => {
-      if (line.startsWith("waiting for")) say(line);
-    },
-  });
-  say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
-  return server;
 }

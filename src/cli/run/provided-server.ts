@@ -1,0 +1,68 @@
+/**
+ * The nats-server that a run provides when the user names none: its start, its end by itself, and the wait for what the
+ * job misses on it.
+ *
+ * Owns: where its store and its port come from, what the user is told of it. Does not own: the process
+ * (src/nats/server/), when it is stopped (run-session.ts).
+ */
+import { join } from "node:path";
+import type { JobSubmission } from "../../control/messages.ts";
+import type { Logger } from "../../dataflow/connector.ts";
+import { EnvironmentError } from "../../errors.ts";
+import { startLastingServer } from "../../nats/server/lasting-server.ts";
+import type { NatsServer } from "../../nats/server/server.ts";
+import { provideNatsServer } from "../../nats/server/server-binary.ts";
+import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
+import type { GapFlags } from "../submission/gaps.ts";
+import { hasState, sayingOnce, untilMet } from "../submission/prerequisites.ts";
+
+interface WaitingRun {
+  readonly flags: GapFlags & { readonly fresh?: boolean };
+  readonly logger: Logger;
+  /** Called with what the job needs and the server does not have; undefined: the run ends instead. */
+  readonly onMissing?: (missing: string) => void;
+}
+
+/**
+ * What is missing on the provided server can be made only while that runs, so it runs on and the job waits. On a server
+ * of the user's the run ends with the command that makes it.
+ */
+export async function submissionWhenMet(
+  { flags, logger, onMissing }: WaitingRun,
+  prepared: PreparedJob,
+  { nats, troubles, storage, openRecords }: Cluster,
+  server: NatsServer | undefined,
+): Promise<JobSubmission> {
+  const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
+  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
+  const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
+  if (server === undefined || onMissing === undefined) return await ask();
+  return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);
+}
+
+/** Never resolves. */
+export async function goneServer(server: NatsServer): Promise<never> {
+  const { lastLines } = await server.exited;
+  throw new EnvironmentError(
+    `nats-server ended by itself; run it again to go on from the last checkpoint. Its last lines:\n  ${lastLines.slice(-5).join("\n  ")}`,
+  );
+}
+
+export async function provideServer(
+  home: string,
+  port: number | undefined,
+  say: (line: string) => void,
+): Promise<NatsServer> {
+  const { path, version, origin } = await provideNatsServer({ log: say });
+  const server = await startLastingServer({
+    binary: path,
+    port,
+    storeDir: join(home, "nats"),
+    guarded: true,
+    log: (line) => {
+      if (line.startsWith("waiting for")) say(line);
+    },
+  });
+  say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
+  return server;
+}
