@@ -1,6 +1,6 @@
 /** The job graph as plain data: all that a coordinator knows of a job, whose code it never loads. */
 
-/** The records that an operator takes from another one, in its vertex or another. */
+/** An input of an operator: the records that it takes from another one, in its vertex or another. */
 export interface InputPlan {
   /** Id of the operator that they come from. */
   readonly from: string;
@@ -23,13 +23,13 @@ export interface OperatorPlan {
   readonly feedback?: readonly string[];
   /** Names of its keyed states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
-  /** The states are the operator's own and not of the user's naming. */
+  /** true: the states are the operator's own, not named by the user. */
   readonly ownStates?: true;
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;
-  /** Its input ends; only sources say so. */
+  /** Whether the source's input ends; only sources have it. */
   readonly bounded?: boolean;
-  /** Its input can be read again; only sources say so. */
+  /** Whether the source's input can be read again; only sources have it. */
   readonly replayable?: boolean;
   /** What the sink promises by itself. */
   readonly guarantee?: "exactly-once" | "at-least-once" | "none";
@@ -48,7 +48,7 @@ export interface EdgePlan {
   readonly from: string;
   readonly to: string;
   readonly partitioner: string;
-  /** It leads back to the beginning of a loop. */
+  /** true: the edge leads back to the beginning of a loop. */
   readonly feedback?: true;
 }
 

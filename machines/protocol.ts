@@ -1,5 +1,5 @@
 /**
- * The words everyone uses: ids, durable records, wire messages and machine events, as plain data types.
+ * The words that all processes share: ids, durable records, wire messages and machine events, as plain data types.
  *
  * Owns: the vocabulary of the protocol. Does not own: any behaviour. Everything here survives JSON, so that it can be
  * stored, sent, logged, hashed by the model checker and drawn.
@@ -36,7 +36,7 @@ export interface CompletedCheckpoint {
   readonly manifest: ObjectHandle;
   readonly completedAtMs: number;
   readonly bytes: number;
-  /** Every subtask had processed all of its input and had run `finish` (P19). */
+  /** Whether every subtask had processed all of its input and had run `finish` (P19). */
   readonly allFinished: boolean;
 }
 
@@ -55,12 +55,12 @@ export interface AbortedCheckpoint {
   readonly generation: number;
   readonly requested: CheckpointReason;
   readonly reason: AbortReason;
-  /** Why, in words, as the subtask said it that could not go on. */
+  /** Why the checkpoint was given up, in the words of the subtask that could not go on. */
   readonly detail: string;
   readonly startedAtMs: number;
   readonly abortedAtMs: number;
   readonly acknowledged: number;
-  /** The subtasks that had not acknowledged it; the first few of them. */
+  /** The first few of the subtasks that had not acknowledged it. */
   readonly missing: readonly MissingSubtask[];
 }
 
@@ -115,7 +115,7 @@ export type RestartStrategy =
       readonly attemptsBeforeResetBackoff: number | null;
     };
 
-/** What stays of a job that ends: nothing; what a failed one needs to be resumed; that of a canceled one, too. */
+/** Which checkpoints outlive their job: none; those of a failed one, to resume it; those of a canceled one, too. */
 export type CheckpointRetention = "delete" | "delete-on-cancellation" | "retain-on-cancellation";
 
 export interface CheckpointingConfig {
@@ -126,11 +126,11 @@ export interface CheckpointingConfig {
   readonly minPauseMs: number;
   /** 1 with a pause, and with unaligned checkpoints. */
   readonly maxConcurrent: number;
-  /** Failures in a row; one more fails the job, and its restart strategy decides. null: without limit. */
+  /** Failed checkpoints in a row that a job bears; one more fails it. null: without limit. */
   readonly tolerableFailures: number | null;
   readonly retention: CheckpointRetention;
   readonly retained: number;
-  /** Exactly-once only. */
+  /** Whether barriers overtake; exactly-once only. */
   readonly unaligned: boolean;
   /** The age at which unaligned checkpoints, which begin aligned, overtake. 0: they overtake at once. */
   readonly alignedTimeoutMs: number;
@@ -160,7 +160,7 @@ export interface CodeListing {
   readonly files: readonly (readonly [path: string, digest: string])[];
   /** `name@version` */
   readonly packages: readonly string[];
-  /** So many files and packages more count, and are not listed. */
+  /** How many more files and packages count, and are not listed. */
   readonly unlisted: number;
 }
 
@@ -174,9 +174,9 @@ export interface JobRecord {
   /** Random per submission: a repeated request is recognised by it. */
   readonly submissionId: string;
   readonly incarnation: string;
-  /** The highest one ever raised. */
+  /** The highest generation ever raised. */
   readonly generation: number;
-  /** The present one of each region (regions.ts); empty until the first deployment. */
+  /** The present generation of each region (regions.ts); empty until the first deployment. */
   readonly generations: readonly number[];
   /** Random; shared by the generations that were raised in the last deployment (P6). */
   readonly nonce: string;
@@ -184,7 +184,7 @@ export interface JobRecord {
   readonly token: number;
   /** The lease that covers the job (P50). */
   readonly scope: LeadershipScope;
-  /** Random per write: recognises my own write after an unknown outcome (P8). */
+  /** Random per write: by it a leader recognises its own write after an unknown outcome (P8). */
   readonly writeId: string;
   readonly status: JobStatus;
   /** What settling ends in. */
@@ -204,13 +204,13 @@ export interface JobRecord {
   readonly splits: { readonly [source: string]: readonly { readonly id: string; readonly input?: string }[] };
   /** Retained completed checkpoints, oldest first. */
   readonly checkpoints: readonly CompletedCheckpoint[];
-  /** null: it began at the beginning. */
+  /** What the job was restored from; null: nothing. */
   readonly origin: RestoreOrigin | null;
-  /** The latest ones; they are their users'. */
+  /** The latest savepoints; they belong to their users. */
   readonly savepoints: readonly SavepointEntry[];
   /** Locations that a leader has begun to copy a savepoint to, and did not enter as complete; the latest ones. */
   readonly begunSavepoints: readonly string[];
-  /** The latest ones. */
+  /** The latest aborted checkpoints. */
   readonly aborted: readonly AbortedCheckpoint[];
   /**
    * The first failure of the latest streak, then its latest ones; bounded. A completed checkpoint ends a streak, which
@@ -302,7 +302,7 @@ export interface CheckpointOptions {
   readonly triggeredAtMs: number;
   /** The place where a savepoint goes; null: a checkpoint. */
   readonly savepoint: string | null;
-  /** Sources emit nothing behind its barrier, unless it is aborted. */
+  /** true: sources emit nothing behind the barrier, unless the checkpoint is aborted. */
   readonly stop: boolean;
 }
 

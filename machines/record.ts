@@ -56,7 +56,7 @@ export type RecordChange =
   | { readonly change: "dispose"; readonly what: DisposalTarget; readonly atMs: number }
   | { readonly change: "failure"; readonly failure: Failure };
 
-/** A number: that checkpoint. */
+/** What a user disposes of: the whole job, all of its checkpoints, or the one with this id. */
 export type DisposalTarget = "job" | "checkpoints" | number;
 
 export type Changed = { readonly record: JobRecord } | { readonly refused: string };
@@ -235,7 +235,7 @@ function dispose(
   };
 }
 
-/** An earlier request has had it all: objects may be left. */
+/** Whether an earlier request has disposed of all of it in the record; objects may be left. */
 function isDisposedOf({ disposed }: JobRecord, what: DisposalTarget): boolean {
   return disposed !== undefined && (what === "job" ? disposed === "job" : what === "checkpoints");
 }
@@ -248,7 +248,7 @@ export function nothingToDispose(record: JobRecord): string {
     : `job ${job} (${status}) has no retained checkpoint`;
 }
 
-/** All that shows of a job which was disposed of is that its counters go on. */
+/** Whether the job was disposed of as a whole: of its record only the counters count. */
 export function isTombstone({ disposed }: Pick<JobRecord, "disposed">): boolean {
   return disposed === "job";
 }
@@ -285,13 +285,13 @@ export function droppedBy(before: JobRecord, after: JobRecord): readonly Complet
 }
 
 export type SettledWrite =
-  /** The record holds my write. */
+  /** The record holds this leader's write. */
   | "stored"
-  /** A newer leader has written: mine never will. */
+  /** A newer leader has written: the write will never succeed. */
   | "lost"
   /** The record moved without a newer token: read it and change it again. */
   | "moved"
-  /** Still at my revision: send the same value again (P8). */
+  /** The record is at the revision that the write expects: send the same value again (P8). */
   | "open";
 
 /** Settles a write of unknown or refused outcome from what the record says now (P8). */

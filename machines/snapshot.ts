@@ -27,7 +27,7 @@ export interface ChannelStateHandle {
   readonly offset: number;
 }
 
-/** Both ends belong to it; empty when `last < first`. */
+/** A range of key groups, both ends included; empty when `last < first`. */
 export interface KeyGroupRange {
   readonly first: number;
   readonly last: number;
@@ -101,12 +101,12 @@ export interface SubtaskSnapshot {
    * Records in front of a barrier that were not processed: of an unaligned checkpoint, or on their way back in a loop.
    */
   readonly channels: readonly ChannelStateHandle[];
-  /** All input processed and `finish` run, before the barrier (P19). */
+  /** Whether all input was processed and `finish` run before the barrier (P19). */
   readonly finished: boolean;
   readonly alignmentMs: number;
   readonly syncMs: number;
   readonly asyncMs: number;
-  /** The sum over its objects. */
+  /** The bytes of the snapshot's objects together. */
   readonly bytes: number;
   /** The sum over `channels`, inline ones included. */
   readonly persistedInFlightBytes: number;

@@ -17,8 +17,8 @@ export interface AbandonedCheckpoint {
 }
 
 /**
- * A job that ended in order has committed all that was decided (P18); of any other one the user gives up what is not
- * (P17).
+ * The record's list once a user gives up what the job has decided and not committed (P17). A job that has ended in
+ * order has committed all of it (P18).
  */
 export function abandonedWith(
   record: JobRecord,

@@ -19,11 +19,11 @@ export interface JobInput {
   readonly settleRetryMs: number;
 }
 
-/** What the record says after my write. */
+/** What the record says after this leader's write. */
 export interface RecordFacts {
-  /** The highest one ever raised. */
+  /** The highest generation ever raised. */
   readonly generation: number;
-  /** The present one of each region. */
+  /** The present generation of each region. */
   readonly generations: readonly number[];
   readonly status: JobStatus;
   readonly settleTo: TerminalStatus | null;
@@ -58,7 +58,7 @@ export type JobEvent =
     }
   | {
       readonly type: "worker.lost";
-      /** Those that had subtasks there. */
+      /** The generations that had subtasks on the worker. */
       readonly generations: readonly number[];
       readonly worker: string;
       readonly reason: string;
@@ -72,34 +72,36 @@ export type JobEvent =
   | { readonly type: "restart.granted"; readonly delayMs: number }
   | { readonly type: "restart.denied" }
   | { readonly type: "cancel.requested" }
-  /** Its checkpoint is given up after `boundMs`: the job ends all the same, and goes on from the last completed one. */
+  /**
+   * The suspension's checkpoint is given up after `boundMs`: the job ends without it, and goes on from an older one.
+   */
   | { readonly type: "suspend.requested"; readonly boundMs: number }
   | {
       readonly type: "stop.requested";
       readonly request: string;
       readonly savepoint: string;
-      /** Sources end first, as if their input did; the job cannot go on from the savepoint. */
+      /** true: sources end first, as if their input did; no job can go on from the savepoint. */
       readonly drain: boolean;
     }
   /** The savepoint that the job was to stop with was given up. */
   | { readonly type: "stop.failed"; readonly request: string; readonly reason: string }
-  /** Requests of these names will never be served; one of them may be the stop. */
+  /** The requests of these names will never be served; one of them may be the stop. */
   | { readonly type: "requests.refused"; readonly requests: readonly string[]; readonly reason: string }
-  /** More in a row than are tolerated. */
+  /** More checkpoints in a row have failed than are tolerated. */
   | { readonly type: "checkpoints.failed"; readonly checkpointId: number; readonly reason: string }
   | TimerFired;
 
 export interface JobEffects extends TimerEffects {
   "store.claim": { readonly subtasks: number };
-  /** Checkpointing and restart actors come to life. */
+  /** Starts the actors of checkpointing and restart. */
   "start.policies": { readonly reservedCheckpointId: number };
   /** Reads what the record names and derives what to restore. */
   "plan.recovery": { readonly completed: number };
-  /** Answered as soon as the workers offer enough. */
+  /** Waits until the workers offer enough slots. */
   "await.slots": { readonly settle: boolean };
   /**
-   * Each of these regions gets a generation of its own, from this one upwards. Refused (`record.refused`) when another
-   * checkpoint was decided after recovery was planned.
+   * Raises a generation for each of these regions, from this one upwards. The record refuses it (`record.refused`) when
+   * another checkpoint was decided after recovery was planned.
    */
   "store.generation": {
     readonly generation: number;
@@ -111,12 +113,12 @@ export interface JobEffects extends TimerEffects {
     readonly completed: number;
     readonly settle: boolean;
   };
-  /** Those that run already have nothing to do. */
+  /** Starts the sources. Generations that run already have nothing to do. */
   "send.start": { readonly generations: readonly number[] };
-  /** Sources end as if their input did. */
+  /** Ends the sources as if their input had ended. */
   "send.drain": { readonly generations: readonly number[] };
   /**
-   * Subtasks of these generations, and of every older one of their regions, end; the job does not wait for it (P29).
+   * Ends the subtasks of these generations and of all older ones of their regions. The job does not wait for it (P29).
    */
   "send.teardown": { readonly generations: readonly number[] };
   "store.settling": { readonly settleTo: TerminalStatus; readonly reason: string };

@@ -160,8 +160,8 @@ export const jobSetup = setup({
   },
   guards: {
     /**
-     * The event is of another generation than the present one of any region that is not down, or of a subtask that this
-     * region does not have.
+     * Whether the event is out of date: its generation is not that of a region that is up, or its subtask is not in
+     * that region.
      */
     stale: ({ context, event }) =>
       hitBy(context, event).length === 0 ||

@@ -19,7 +19,7 @@
 import type { CheckpointRequest } from "../protocol.ts";
 import { type Context, everyRegion, jobSetup } from "./job-setup.ts";
 
-/** Whether checkpoints go on meanwhile is for checkpointing to say. */
+/** Tells checkpointing, which decides whether checkpoints go on when some subtasks have ended. */
 const tellEnded = {
   type: "tell.checkpointing",
   params: ({ context: { ended, regions } }: { readonly context: Context }) => ({
@@ -32,7 +32,7 @@ const SUSPEND: CheckpointRequest = { request: "", reason: "suspend", savepoint: 
 
 const failing = { target: ".failing", actions: ["noteFailure", "takeDown"] } as const;
 const failingWhole = { target: "#job.failing", actions: ["noteFailure", "takeAllDown"] } as const;
-/** What a drained source has not read only a new one reads. */
+/** A failure while the job drains takes it down as a whole: only new sources read what the drained ones have not. */
 const failingDrained = { guard: "draining", ...failingWhole } as const;
 /**
  * While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24).
@@ -48,14 +48,14 @@ const onFailure = <const S extends readonly object[], T extends readonly object[
     "deployment.failed": [stale, ...other],
   }) as const;
 const onEnded = [stale, { guard: "endedBefore" }, { actions: ["addEnded", tellEnded] }] as const;
-/** This holds when the generation fails meanwhile, too: the record says so already (RC4). */
+/** The job stops, even when the generation fails meanwhile: the record says so already (RC4). */
 const stopped = {
   guard: "completedForStop",
   target: "#job.settling",
   actions: ["noteCompleted", "settleToStopped"],
 } as const;
 const canceled = { target: "#job.settling", actions: "settleToCanceled" } as const;
-/** What the last completed checkpoint holds is what is kept. */
+/** The job is suspended with the last completed checkpoint. */
 const suspended = { target: "#job.settling", actions: "settleToSuspended" } as const;
 
 export const jobMachine = jobSetup.createMachine({

@@ -21,7 +21,7 @@ export interface LeaseInput {
 
 /** What a leader read of the lease says. */
 export interface LeaseSeen {
-  /** 0: no such key. */
+  /** The revision of the lease's key; 0: there is no such key. */
   readonly revision: number;
   readonly holder: string;
   readonly released: boolean;
@@ -55,7 +55,7 @@ export interface LeaseAnswers {
 
 interface Context extends LeaseInput {
   readonly revision: number;
-  /** 0 while following. */
+  /** The fencing token; 0 while following. */
   readonly token: number;
   readonly seen: LeaseSeen;
 }

@@ -42,7 +42,7 @@ export function regionsOf(plan: GraphPlan): readonly Region[] {
   return [...regions.values()];
 }
 
-/** Not each of them: enough to connect whom the edge connects. */
+/** Enough of the edge's channels to connect all the subtasks that it connects. */
 function channelsOf(
   { vertices }: GraphPlan,
   { from, to, partitioner }: EdgePlan,

@@ -79,22 +79,22 @@ export type AlignmentEvent =
 
 export interface AlignmentEffects extends TimerEffects {
   "block.channel": { readonly channel: number };
-  /** Blocked channels flow again, and what was collected is dropped. */
+  /** Lets blocked channels flow again, and drops what was collected. */
   "release.channels": { readonly checkpointId: number };
-  /** Keep the records in front of this barrier, those that wait and those to come, on these channels. */
+  /** Keeps the records in front of this barrier, those that wait and those to come, on these channels. */
   "begin.collection": { readonly checkpointId: number; readonly channels: readonly number[] };
-  /** They are all there: make them durable. */
+  /** Makes the collected records durable: all of them are there. */
   "end.collection": { readonly checkpointId: number };
   "tell.subtask": { readonly event: SubtaskEvent };
 }
 
 interface Context extends Omit<AlignmentInput, "restoredCheckpointId"> {
-  /** Highest one seen. */
+  /** The highest checkpoint id seen. */
   readonly checkpointId: number;
-  /** Those that its first barrier came with; null: it has had none. */
+  /** The options that the checkpoint's first barrier came with; null: none has come. */
   readonly options: CheckpointOptions | null;
   readonly arrived: readonly number[];
-  /** Arrived, with records in front of them. */
+  /** The channels whose barrier has arrived, with records in front of it. */
   readonly announced: readonly number[];
   readonly givenUp: GivenUp;
 }
@@ -116,10 +116,10 @@ const isPresent = ({ context, event }: Facts & { readonly event: AlignmentEvent 
   "checkpointId" in event && event.checkpointId === context.checkpointId;
 const isOvertaking = (event: AlignmentEvent) => event.type === "barrier.announced" && event.remainingMs === 0;
 const isFeedback = ({ feedback }: Context, channel: number) => feedback?.channels.includes(channel) === true;
-/** Those whose barrier makes up this subtask's. */
+/** The channels whose barriers make up this subtask's. */
 const ordinary = (context: Context) =>
   indices(context.channels).filter((channel) => !isFeedback(context, channel));
-/** Those whose records belong to a checkpoint up to their own barrier. */
+/** The channels whose records up to their own barrier belong to the checkpoint. */
 const collected = (context: Context) =>
   indices(context.channels).filter(
     (channel) => context.feedback?.kept !== false || !isFeedback(context, channel),
@@ -268,7 +268,7 @@ const collect = [
   "countAnnounced",
 ] as const;
 const overtake = [...collect, atBarrier("unaligned")] as const;
-/** A9 */
+/** Collects what feedback channels bring until their barrier comes back (A9). */
 const keepFeedback = (alignment: BarrierAlignment) =>
   [release, ...collect, atBarrierKeeping(alignment)] as const;
 

@@ -37,18 +37,18 @@ export interface BarrierTrackerEffects {
 
 interface Tracked {
   readonly checkpointId: number;
-  /** Those that its first barrier came with; null: it has had none. */
+  /** The options that the checkpoint's first barrier came with; null: none has come. */
   readonly options: CheckpointOptions | null;
-  /** Those that have delivered a barrier or a marker. */
+  /** The channels that have delivered a barrier or a marker. */
   readonly channels: readonly number[];
   readonly canceled: boolean;
 }
 
 interface Context {
   readonly channels: number;
-  /** Highest one ever tracked: what is not above it and not tracked is late. */
+  /** The highest id ever tracked: an id that is not above it and not tracked is late. */
   readonly newest: number;
-  /** Oldest first. */
+  /** The open checkpoints, oldest first. */
   readonly tracked: readonly Tracked[];
   /** The checkpoints to be declined. */
   readonly givenUp: readonly number[];

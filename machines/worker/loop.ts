@@ -26,14 +26,14 @@ import { declareEffects } from "../effects.ts";
 import type { SubtaskEvent } from "./subtask.ts";
 
 export interface LoopInput {
-  /** The loop begins here: the channels are its feedback channels. */
+  /** true: the loop begins with this subtask, and the channels are its feedback channels. */
   readonly head: boolean;
-  /** Inside the loop. */
+  /** The number of channels inside the loop. */
   readonly channels: number;
 }
 
 export type LoopEvent =
-  /** All channels from outside the loop. */
+  /** All channels from outside the loop have ended. */
   | { readonly type: "inputs.ended" }
   /** `taken`: from a feedback channel, since this head's last round. */
   | {
@@ -59,7 +59,7 @@ interface Round {
 
 interface Context extends LoopInput {
   readonly ended: readonly number[];
-  /** Those that some channels have brought; oldest first. */
+  /** The rounds that some channels have brought, oldest first. */
   readonly rounds: readonly Round[];
   /** Whether a record was taken since the last round was sent. */
   readonly taken: boolean;

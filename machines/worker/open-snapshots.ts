@@ -11,7 +11,7 @@ export interface OpenSnapshot {
    * The records that its barrier has overtaken, and those on their way back in a loop, are durable, or there are none.
    */
   readonly channelsStored: boolean;
-  /** `finish` had run before the barrier. */
+  /** Whether `finish` had run before the barrier. */
   readonly finished: boolean;
 }
 
@@ -50,7 +50,7 @@ export function markSnapshot(
   );
 }
 
-/** The oldest that waits for nothing any more. Transactions of younger barriers are none of its concern. */
+/** The oldest snapshot that waits for nothing any more; it does not wait for transactions of younger barriers. */
 export function acknowledgeable({ snapshots, pending }: Holder): OpenSnapshot | undefined {
   return snapshots.find(
     ({ checkpointId, stage, channelsStored }) =>

@@ -15,7 +15,7 @@ import type { TimerEffects, TimerFired, TransactionName } from "../protocol.ts";
 import type { SubtaskEvent } from "./subtask.ts";
 
 export interface SinkTransactionInput {
-  /** Restored from a manifest, cut and made durable by an older generation; null: a new one. */
+  /** The transaction that a manifest names, cut and made durable by an older generation; null: a new one. */
   readonly restored: TransactionName | null;
   readonly retryMs: number;
 }
@@ -33,7 +33,7 @@ export type SinkTransactionEvent =
   | TimerFired;
 
 export interface SinkTransactionEffects extends TimerEffects {
-  /** Make all it holds durable, for as long as it takes. */
+  /** Makes all that the transaction holds durable, for as long as that takes. */
   "stage.transaction": { readonly transaction: TransactionName };
   /** `commit.failed`: it is tried again. `commit.refused`: no repetition can mend it. */
   "commit.transaction": { readonly transaction: TransactionName };

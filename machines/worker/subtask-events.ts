@@ -11,11 +11,11 @@ import type { SinkTransactionEvent } from "./sink-transaction.ts";
 export interface SubtaskInput {
   readonly subtask: SubtaskName;
   readonly generation: number;
-  /** 0: nothing was restored. */
+  /** The checkpoint that was restored; 0: none was. */
   readonly restoredCheckpointId: number;
-  /** The restored snapshot was taken after `finish` ran; it never runs again (P19). */
+  /** true: the restored snapshot was taken after `finish` ran, which never runs again (P19). */
   readonly finished: boolean;
-  /** It reads a source: it has no channels, and a trigger is its barrier. */
+  /** true: the subtask reads a source. It has no channels, and a trigger is its barrier. */
   readonly source: boolean;
 }
 
@@ -31,7 +31,7 @@ export type SubtaskEvent =
       readonly transactions: readonly Omit<PendingTransaction, "prepared">[];
     }
   | { readonly type: "generation.started"; readonly generation: number }
-  /** It says that all subtasks run, too: it may overtake `generation.started` (S8). */
+  /** A trigger says that all subtasks run, too: it may overtake `generation.started` (S8). */
   | {
       readonly type: "checkpoint.triggered";
       readonly generation: number;
@@ -41,17 +41,17 @@ export type SubtaskEvent =
   /** The job ends here as if its sources had no more input. */
   | { readonly type: "drain.requested"; readonly generation: number }
   | { readonly type: "generation.ended"; readonly generation: number }
-  /** Unaligned, or with feedback: records are still being collected, `channels.stored` follows. */
+  /** If it is unaligned, or has feedback, records are still being collected, and `channels.stored` follows. */
   | {
       readonly type: "barrier.aligned";
       readonly checkpointId: number;
-      /** Those that its barrier goes on with. */
+      /** The options that the barrier goes on with. */
       readonly options: CheckpointOptions;
       readonly feedback?: true;
     }
-  /** It will not come: the leader has aborted its checkpoint. */
+  /** The barrier will not come: the leader has aborted its checkpoint. */
   | { readonly type: "barrier.canceled"; readonly checkpointId: number }
-  /** It will not come, or not everywhere: its checkpoint cannot complete. */
+  /** The barrier will not come, or not everywhere: its checkpoint cannot complete. */
   | {
       readonly type: "barrier.declined";
       readonly checkpointId: number;
@@ -74,28 +74,28 @@ export type SubtaskEvent =
   | { readonly type: "subtask.broke"; readonly reason: string; readonly retry: "restart" | "never" };
 
 export interface SubtaskEffects {
-  /** Open operators and sinks, load state. */
+  /** Opens operators and sinks, and loads their state. */
   "restore.state": { readonly restoredCheckpointId: number };
   "send.restored": { readonly subtask: SubtaskName; readonly generation: number };
-  /** Let records flow. */
+  /** Lets records flow. */
   "run.input": { readonly finished: boolean };
   /** Answered between two records. */
   "inject.barrier": { readonly checkpointId: number; readonly options: CheckpointOptions };
-  /** The source reads nothing more, until `resume.source`. */
+  /** Keeps the source from reading, until `resume.source`. */
   "hold.source": { readonly checkpointId: number };
   "resume.source": { readonly checkpointId: number };
-  /** The source ends, as if there were no more input. */
+  /** Ends the source, as if there were no more input. */
   "drain.source": { readonly subtask: SubtaskName };
   /** Answered at once (H5). */
   "cut.transactions": { readonly checkpointId: number };
   "emit.barrier": { readonly checkpointId: number; readonly options: CheckpointOptions };
   "emit.cancelMarker": { readonly checkpointId: number };
-  /** Synchronous part now, the rest beside the records. */
+  /** Takes the synchronous part of the snapshot now, and the rest beside the records. */
   "take.snapshot": { readonly checkpointId: number };
   "cancel.snapshot": { readonly checkpointId: number };
   /**
-   * The same for good, if there is one: when nothing of it is under way any more, the leader is told what it has left
-   * in the storage, unless it was acknowledged (P48).
+   * Gives the snapshot up for good, if there is one. When nothing of it is under way any more, the leader is told what
+   * it has left in the storage, unless it was acknowledged (P48).
    */
   "discard.snapshot": {
     readonly subtask: SubtaskName;
@@ -113,14 +113,14 @@ export interface SubtaskEffects {
     readonly generation: number;
     readonly checkpointId: number;
     readonly reason: DeclineReason;
-    /** What the snapshot failed of; else the reason. */
+    /** The failure of the snapshot in words, if there was one; else the reason. */
     readonly detail: string;
   };
   "tell.transaction": { readonly transaction: TransactionName; readonly event: SinkTransactionEvent };
   "send.committed": { readonly subtask: SubtaskName; readonly generation: number; readonly upTo: number };
-  /** Sources tell their broker how far the job has got. */
+  /** Lets sources tell their broker how far the job has got. */
   "report.progress": { readonly checkpointId: number };
-  /** End-of-input hooks of the operators, then end of data downstream. */
+  /** Runs the end-of-input hooks of the operators, then sends the end of data downstream. */
   "run.finish": { readonly subtask: SubtaskName };
   "send.ended": { readonly subtask: SubtaskName; readonly generation: number };
   "send.failure": {

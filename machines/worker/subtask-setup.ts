@@ -17,7 +17,7 @@ export interface Context extends SubtaskInput {
   /** Highest barrier that was taken or passed over; older ones are late (Flink's SingleCheckpointBarrierHandler). */
   readonly lastBarrier: number;
   readonly givenUp: GivenUp;
-  /** Oldest first. */
+  /** The snapshots that are not acknowledged yet, oldest first. */
   readonly snapshots: readonly OpenSnapshot[];
   /** The checkpoint that the job is to stop with (S9); 0: none. */
   readonly stoppingWith: number;

@@ -55,7 +55,7 @@ const cutAndForward = [
     }),
   },
 ] as const;
-/** S1 */
+/** The work at a barrier, in its order (S1). */
 const snapshotAtBarrier = [
   "beginSnapshot",
   ...cutAndForward,
@@ -82,7 +82,7 @@ const drain = {
   type: "drain.source",
   params: ({ context }: { readonly context: Context }) => ({ subtask: context.subtask }),
 } as const;
-/** S9 */
+/** Keeps the source from reading behind the barrier of a stop (S9). */
 const stopReading = ["beginStop", { type: "hold.source", params: ofCheckpoint }] as const;
 const declining = ({ context, event }: AboutCheckpoint & { readonly context: Context }) => ({
   subtask: context.subtask,
@@ -183,7 +183,7 @@ export const subtaskMachine = subtaskSetup.createMachine({
       type: "parallel",
       entry: { type: "run.input", params: ({ context }) => ({ finished: context.finished }) },
       on: {
-        // It was overtaken (S8).
+        // A trigger had overtaken it (S8).
         "generation.started": {},
         "checkpoint.triggered": [{ guard: "otherGeneration" }, { guard: "isSource", actions: inject }, {}],
         "drain.requested": [{ guard: "otherGeneration" }, { guard: "isSource", actions: drain }, {}],

@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 
 export type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** `pending`, unless the signal is aborted first: then its reason, at once, and `pending` is left to itself. */
+/** Settles as `pending` does, or rejects with the signal's reason as soon as that is aborted. `pending` goes on. */
 export async function abortable<T>(pending: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await pending;
   return await new Promise<T>((resolve, reject) => {
@@ -32,7 +32,7 @@ export async function* untilAborted(
       yield next.value;
     }
   } finally {
-    // Not awaited: a producer that hangs in next() would hang here too.
+    // This is not awaited: a producer that hangs in next() would hang here, too.
     if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }

@@ -9,7 +9,7 @@ import { open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, StorageRefusedError, StorageStalledError } from "../errors.ts";
 
-/** The disk is full or does not answer: that passes, and says nothing about where the directory is. */
+/** Errors of a disk that is full or does not answer: they pass, and do not say where the directory is. */
 const PASSING = ["ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "EAGAIN", "EINTR"];
 
 /** The beginning of the name of every note's file. The directory may also be the home of other files. */
@@ -48,7 +48,7 @@ export class DirectoryNotes {
   }
 
   /**
-   * undefined: there is no such note.
+   * The text of a note; undefined: there is no such note.
    * @throws StorageStalledError when the directory itself cannot be read
    */
   async read(name: string): Promise<string | undefined> {
@@ -66,7 +66,7 @@ export class DirectoryNotes {
     }
   }
 
-  /** Never rejects: what stays is swept later. */
+  /** Removes a note. Never rejects: what stays is swept later. */
   async remove(name: string): Promise<void> {
     await rm(this.#fileOf(name), { force: true }).catch(() => undefined);
   }

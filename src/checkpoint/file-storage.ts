@@ -31,7 +31,7 @@ import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts
 const directoryAttempts = 5;
 
 export interface FileStorageOptions {
-  /** Named in the error when the directory cannot be one. */
+  /** The option that the error names when the directory cannot be used. */
   readonly configurationKey?: string;
   /** Smaller pieces are gathered before they are written. Default 0: each piece is written as it comes. */
   readonly writeBufferBytes?: number;

@@ -55,11 +55,11 @@ export type Standing =
   | "collectable"
   /** A region has the object's generation, or it is a newer one: the object is in use, or too young to tell (RE2). */
   | "young"
-  /** Its name is not one that we give. */
+  /** The object has a name that Tidemark does not give. */
   | "foreign";
 
 export type UnreachableObject<Found extends StoredObject> = Found & {
-  /** null: foreign. */
+  /** The object's generation; null: the object is foreign. */
   readonly generation: number | null;
   readonly standing: Standing;
 };

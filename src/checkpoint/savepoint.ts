@@ -119,7 +119,7 @@ export async function copyManifest(
 }
 
 /**
- * Answers how many bytes the savepoint takes.
+ * Writes a savepoint, and answers how many bytes it takes.
  * @param prove when everything is copied, and before the metadata makes it complete: it is not written if this throws
  */
 export async function writeSavepoint(
@@ -178,7 +178,7 @@ export async function disposeSavepoint(location: string, storage: CheckpointStor
   return names.length;
 }
 
-/** Names of what lies there as ours, the metadata first; none where nothing says that this was a savepoint. */
+/** The names of a savepoint's objects, its metadata first; none where nothing says that this was a savepoint. */
 export async function savepointObjects(location: string, storage: CheckpointStorage): Promise<string[]> {
   const { name } = splitLocation(location);
   const names: string[] = [];

@@ -35,11 +35,11 @@ export interface CheckpointStorage {
   /** @throws ObjectMissingError, ObjectCorruptError, StorageStalledError */
   get(handle: ObjectHandle): Promise<Uint8Array>;
   /**
-   * Is the object there, whole as far as that can be told without reading it: by its size, and its digest where the
-   * storage keeps one. @throws ObjectMissingError, ObjectCorruptError, StorageStalledError
+   * Resolves when the object is there, and whole as far as its size tells, and its digest where the storage keeps one.
+   * @throws ObjectMissingError, ObjectCorruptError, StorageStalledError
    */
   assertPresent(handle: ObjectHandle): Promise<void>;
-  /** The object, and what puts of this name have left that never ended. Deleting what is not there is fine. */
+  /** Deletes the object, if it is there, and what unfinished puts of this name have left. */
   delete(name: string): Promise<void>;
   /** Every object whose name begins with `prefix`. */
   list(prefix: string): AsyncIterable<StoredObject>;
@@ -58,7 +58,7 @@ export interface FoundObject extends StoredObject {
 /** All that is stored under names that begin with `prefix`, each name once. */
 export async function listAll(storage: CheckpointStorage, prefix: string): Promise<FoundObject[]> {
   const found = new Map<string, FoundObject>();
-  // First, so that a put which ends meanwhile is seen.
+  // Unfinished ones come first, so that a put which ends meanwhile is seen.
   for await (const object of storage.listUnfinished(prefix))
     found.set(object.name, { ...object, unfinished: true });
   for await (const { name, bytes } of storage.list(prefix))

@@ -92,11 +92,11 @@ export const flinkKeys: readonly string[] = [...keyOf.keys(), ...Object.keys(wit
 
 export type FlinkReading =
   | { readonly key: OptionKey; readonly value: unknown }
-  /** It asks for what is done anyway. */
+  /** The key asks for what the engine does anyway. */
   | { readonly settled: true }
   | { readonly unsupported: string };
 
-/** undefined: no key of Flink that we know. */
+/** What a key of Flink asks for; undefined: it is none that we know. */
 export function readFlinkKey(spelling: string, value: unknown): FlinkReading | undefined {
   const key = keyOf.get(spelling);
   if (key !== undefined) return { key, value: inOurWords(key, value) };

@@ -76,7 +76,7 @@ export function layerOf(entries: Iterable<Entry>): Layer {
   return layer;
 }
 
-/** undefined: it asks for what is done anyway. */
+/** The option that an entry means; undefined: it asks for what the engine does anyway. */
 function meaningOf(entry: Entry): { readonly key: OptionKey; readonly value: unknown } | undefined {
   const { spelling } = entry;
   const ours = isOption(spelling) ? spelling : flagNames.get(spelling);

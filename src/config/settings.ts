@@ -29,7 +29,7 @@ export interface EffectiveOption {
 
 export class Settings {
   readonly warnings: string[] = [];
-  /** Lowest first. */
+  /** The layers, lowest first. */
   readonly #layers: readonly Layer[];
   readonly #changed = new Map<OptionKey, { readonly value: unknown; readonly because: string }>();
 
@@ -47,7 +47,7 @@ export class Settings {
     return this.#setting(key) !== undefined;
   }
 
-  /** -1: no layer says anything. */
+  /** The number of the layer whose value holds; -1: no layer has one. */
   layerOf(key: OptionKey): number {
     return this.#layers.findLastIndex((layer) => layer.has(key));
   }
@@ -66,7 +66,7 @@ export class Settings {
     this.warnings.push(`${this.said(key)}: ${problem}`);
   }
 
-  /** The effective value is another one; worth no warning. */
+  /** Makes another value the effective one, without a warning. */
   adjust<K extends OptionKey>(key: K, value: OptionValue<K>, because: string): OptionValue<K> {
     if (value !== this.get(key)) this.#changed.set(key, { value, because });
     return value;

@@ -1,6 +1,9 @@
 /** "Did you mean": the known name that a wrong one was most likely meant to be. */
 
-/** undefined when nothing is near. Case, dashes and underscores count for nothing: `min-pause` finds `minPause`. */
+/**
+ * The nearest known name; undefined: none is near. Case, dashes and underscores do not count: `min-pause` finds
+ * `minPause`.
+ */
 export function nearest(wrong: string, known: readonly string[]): string | undefined {
   let best: { name: string; distance: number } | undefined;
   for (const name of known) {

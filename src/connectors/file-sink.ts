@@ -145,7 +145,7 @@ class FileWriter<T> implements SinkWriter<T> {
     const owner = signature(this.#environment);
     const wanted = takeOver(found, owner, { restoredCheckpointId, memory }, folder.describeMarker(at));
     if (wanted !== found) await folder.writeMarker(at, wanted);
-    // Only now, so that there is a marker at every moment.
+    // Older markers go only now, so that there is one at every moment.
     for (const generation of generations) {
       if (generation < this.#environment.generation) await folder.removeMarker(at, generation);
     }
@@ -228,7 +228,7 @@ class FileWriter<T> implements SinkWriter<T> {
 
   async close(): Promise<void> {
     this.#closed = true;
-    // Never cut, so no committable names it.
+    // The open transaction was never cut, so no committable names it.
     await this.#open?.discard();
     this.#open = undefined;
   }
@@ -272,7 +272,7 @@ class FileWriter<T> implements SinkWriter<T> {
     }
   }
 
-  /** FK4 */
+  /** Deletes, once, the hidden files that older generations have left (FK4). */
   async #sweepAfter(transaction: Committable): Promise<void> {
     if (this.#swept || !this.#uncommitted.has(transaction.checkpointId)) return;
     this.#swept = true;
@@ -333,11 +333,11 @@ interface Publication {
   readonly checkpointId: number;
   readonly standing: TransactionMarker;
   readonly detail: FileTransactionDetail;
-  /** Durably: it may be renamed (0), it is renamed (1). */
+  /** Stores durably that the file may be renamed (part 0), or has been renamed (part 1). */
   readonly say: (part: number) => Promise<void>;
 }
 
-/** FK2 @throws CommitRefusedError */
+/** Renames one hidden file, with the marker before and after it (FK2). @throws CommitRefusedError */
 async function publish(publication: Publication): Promise<void> {
   const { folder, at, checkpointId, standing, detail, say } = publication;
   if (partsCommitted(standing, checkpointId, 1) === 1) return;
@@ -351,7 +351,7 @@ async function publish(publication: Publication): Promise<void> {
   await say(1);
 }
 
-/** false: it is renamed already. @throws CommitRefusedError */
+/** Whether the hidden file is there; false: it has been renamed already. @throws CommitRefusedError */
 async function assertThere(
   { folder, at, checkpointId, standing, detail: { file, bytes } }: Publication,
   finalPath: string,

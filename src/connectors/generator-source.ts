@@ -18,7 +18,7 @@ import { ConfigurationError, OperatorError } from "../errors.ts";
 import { type IndexedSplit, parseIndexed } from "../formats/positions/indexed-split.ts";
 import { startTimer } from "../timer.ts";
 
-/** A number from 0 up to and without 1. */
+/** The next random number, from 0 on and below 1. */
 export type Random = () => number;
 
 /** The options of `generatorSource`. */

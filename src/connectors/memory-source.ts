@@ -11,7 +11,7 @@ import {
 } from "../dataflow/source.ts";
 import { type IndexedSplit, parseIndexed } from "../formats/positions/indexed-split.ts";
 
-/** Grows at its end; what was appended stays. */
+/** A log that grows at its end and keeps what was appended. */
 export class MemoryLog<T> {
   readonly #records: T[] = [];
   readonly #readers = new Set<() => void>();
@@ -29,7 +29,7 @@ export class MemoryLog<T> {
     return this.#records[index];
   }
 
-  /** Answers how to stop. */
+  /** Calls `wake` after each append, until the returned function is called. */
   onAppend(wake: () => void): () => void {
     this.#readers.add(wake);
     return () => this.#readers.delete(wake);
@@ -41,7 +41,7 @@ export interface MemorySourceOptions {
   readonly until?: "end";
 }
 
-/** `index` is that of the log, `end` its length at submission, of a bounded source. */
+/** The split of one log: `index` names the log, `end` is its length at submission, for a bounded source. */
 type MemorySplit = SourceSplit & IndexedSplit;
 
 /** One split for each log. */

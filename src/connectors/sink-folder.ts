@@ -23,7 +23,7 @@ export type SinkFiles = Pick<
 const CHUNK_BYTES = 256 * 1024;
 const LINE_FEED = 10;
 
-/** A transaction may have been renamed, or surely has been, by whom the marker does not know. */
+/** What a fork notes beside the other job's marker: it may rename a transaction now, or has renamed it (FK5). */
 export type TransactionNote = "publishing" | "published";
 
 export interface WriterName {
@@ -114,7 +114,7 @@ export class SinkFolder {
     return parseMarker(await this.files.readFile(path, "utf8"), path);
   }
 
-  /** All of it or nothing, and durable. */
+  /** Writes the marker durably: all of it or nothing. */
   async writeMarker(at: WriterName, marker: TransactionMarker): Promise<void> {
     const path = this.#markerPath(at, marker.generation);
     const draft = `${path}.draft`;
@@ -133,14 +133,14 @@ export class SinkFolder {
     return this.remove(this.#markerPath(at, generation));
   }
 
-  /** What is said of transaction `checkpointId` beside the marker (FK5). Durable; said again, nothing changes. */
+  /** Writes a note on transaction `checkpointId` durably (FK5). The same note once more changes nothing. */
   async note(at: WriterName, checkpointId: number, note: TransactionNote): Promise<void> {
     const file = await this.files.open(this.notePath(at, checkpointId, note), "w");
     await file.close();
     await this.#syncFolder(this.#hidden);
   }
 
-  /** The newest transaction of which this is said, 0 when of none. */
+  /** The newest transaction that has such a note; 0: none has. */
   async noted(at: WriterName, note: TransactionNote): Promise<number> {
     const end = `.${note}`;
     const found = await this.#hiddenFiles(`${prefixOf(at)},`, end);
@@ -151,7 +151,7 @@ export class SinkFolder {
     return this.hiddenPath(`${prefixOf(at)},${checkpointId}.${note}`);
   }
 
-  /** false: `file` is not there. */
+  /** Renames `file` to `finalPath` durably. Answers false when `file` is not there. */
   async publish(file: string, finalPath: string): Promise<boolean> {
     try {
       await this.files.rename(this.hiddenPath(file), finalPath);
@@ -171,7 +171,7 @@ export class SinkFolder {
     return this.#syncFolder(this.#hidden);
   }
 
-  /** undefined: it does not exist. */
+  /** The size of a file in bytes; undefined: the file does not exist. */
   async sizeOf(path: string): Promise<number | undefined> {
     try {
       return (await this.files.stat(path)).size;
@@ -181,7 +181,7 @@ export class SinkFolder {
     }
   }
 
-  /** Removing what is gone already is fine. */
+  /** Removes a file, if it is there. */
   async remove(path: string): Promise<void> {
     try {
       await this.files.unlink(path);
@@ -190,7 +190,7 @@ export class SinkFolder {
     }
   }
 
-  /** Open files that generations before `generation` have left. */
+  /** The names of open files that generations before `generation` have left. */
   async leftOver(at: WriterName, generation: number): Promise<string[]> {
     const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".open");
     return found.filter((file) => Number(file.split(",")[3]) < generation);

@@ -48,11 +48,12 @@ const REQUEST_TIMEOUT_MS = 2000;
 const REQUEST_TIMEOUT_MS_MAX = 10_000;
 const RETRY_MS = 200;
 /**
- * Between two questions after the same thing, at last: many clients that wait shall not keep the leader from its work.
+ * The longest pause between two questions after the same thing: many waiting clients must not keep the leader from its
+ * work.
  */
 const RETRY_MS_MAX = 2000;
 const SETTLING_TIMEOUT_MS = 10_000;
-/** While a snapshot is waited for, how the job is doing: where it is to end, and where it goes on. */
+/** The pause between two looks at the job while a client waits for its snapshot. */
 const LOOK_EVERY_MS = 2000;
 const GOING_ON_LOOK_EVERY_MS = 10_000;
 const NEVER = new AbortController().signal;
@@ -91,7 +92,7 @@ export class ControlClient {
   }
 
   /**
-   * undefined: no such job.
+   * The report of a job; undefined: there is no such job.
    * @throws MessageTooLargeError when the answer does not fit into a message
    */
   async status(job: string): Promise<JobReport | undefined> {
@@ -195,7 +196,7 @@ export class ControlClient {
     }
   }
 
-  /** @throws EnvironmentError when that is too long ago */
+  /** Since when the job has been settling; undefined: it is not. @throws EnvironmentError when that is too long ago */
   #settlingSince(report: JobReport | undefined, sinceMs: number | undefined): number | undefined {
     if (report?.status !== "settling") return undefined;
     const { job } = report;
@@ -216,7 +217,7 @@ export class ControlClient {
     return answer;
   }
 
-  /** What the leader has to read or copy takes its time. */
+  /** Repeats a request whose work takes the leader long, until it is done. */
   async #untilDone(job: string, request: LeaderRequest): Promise<void> {
     while ((await this.#request(job, request)).answer === "pending");
   }

@@ -58,7 +58,7 @@ export interface ControlLinkOptions {
   readonly logger?: Logger;
 }
 
-/** In the place of any answer (CL3). */
+/** The word that stands in the place of an answer that is too large (CL3). */
 const TOO_LARGE = "too-large";
 interface TooLarge {
   readonly answer: typeof TOO_LARGE;
@@ -88,7 +88,7 @@ export class ControlLink {
   }
 
   /**
-   * One try. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError,
+   * Asks once. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError,
    * MessageTooLargeError
    */
   async ask<A>(
@@ -130,8 +130,8 @@ export class ControlLink {
   }
 
   /**
-   * Again and again until an answer comes; undefined once `signal` has aborted. Failures of any other kind than "try
-   * again" are bugs and are thrown.
+   * Asks again and again until an answer comes; answers undefined once `signal` has aborted. Failures of any other kind
+   * than "try again" are bugs and are thrown.
    */
   async tell<A>(
     subject: string,
@@ -234,7 +234,7 @@ function checked<T>(received: Received<unknown>, shape: Shape<T>): Received<T> {
   return { foreign: `a message that is not whole (${problem})${reasonIn(received.message)}` };
 }
 
-/** A peer that could not read us says why. */
+/** The reason in the answer of a peer that could not read our request. */
 function reasonIn(message: unknown): string {
   const { reason } = (message ?? {}) as { reason?: unknown };
   return typeof reason === "string" ? `, which says: ${reason.slice(0, 300)}` : "";

@@ -52,7 +52,7 @@ export interface WorkerRegistration {
   readonly parallelism: { readonly [vertex: string]: number };
   readonly slots: number;
   readonly processId: number;
-  /** Name of its machine. */
+  /** The name of the worker's machine. */
   readonly host: string;
   /** Description of the checkpoint storage that it uses. */
   readonly storage: string;
@@ -65,7 +65,7 @@ export interface StandbyRequest {
   readonly type: "standby.prove";
   /** Random per process start. */
   readonly coordinator: string;
-  /** Its process and machine, in words. */
+  /** The coordinator's process and machine, in words. */
   readonly place: string;
   /** Description of the checkpoint storage that it uses. */
   readonly storage: string;
@@ -159,7 +159,7 @@ export interface RestoreRequest {
   readonly mode: "claim" | "no-claim";
   /** Operators whose state is given up. */
   readonly drop: readonly string[];
-  /** What a savepoint that its job went back behind holds pending is written, whether it was before or not (P59). */
+  /** true: pending output of a savepoint behind which its job went back is written, even if it was before (P59). */
   readonly writeAgain: boolean;
 }
 
@@ -186,9 +186,9 @@ export type LeaderAnswer =
 
 /** What `job.dispose` has deleted. */
 export interface DisposalReport {
-  /** Retained ones that are gone. */
+  /** The ids of the retained checkpoints that were deleted. */
   readonly checkpoints: readonly number[];
-  /** The one among them whose output may not be committed in full: what is not, never will be. */
+  /** The deleted checkpoint whose output may not be committed in full; what is not committed yet never will be. */
   readonly abandoned: number | null;
   readonly objects: number;
   readonly bytes: number;
@@ -202,7 +202,7 @@ export interface CollectionReport {
   readonly bytes: number;
   /** The names of the objects, the first hundred. */
   readonly names: readonly string[];
-  /** So many of them are what puts had left that never ended. */
+  /** How many of the deleted objects were left by puts that never ended. */
   readonly unfinished: number;
 }
 
@@ -257,7 +257,7 @@ export interface JobReport {
   readonly job: string;
   readonly incarnation: string;
   readonly generation: number;
-  /** The present one of each part of the job that restarts alone. */
+  /** The present generation of each region. */
   readonly generations: readonly number[];
   readonly status: JobStatus;
   /** State of the job machine on its leader: finer than `status`. */
@@ -278,9 +278,9 @@ export interface JobReport {
     readonly latestAborted: { readonly checkpointId: number; readonly reason: string } | null;
     /** The oldest sixteen of those that have begun. */
     readonly pending: readonly PendingReport[];
-    /** So many more have begun. */
+    /** How many more have begun. */
     readonly pendingMore: number;
-    /** So many are asked for and have not begun. */
+    /** How many are asked for and have not begun. */
     readonly queued: number;
     /** The latest ones that were given up, oldest first. */
     readonly failed: readonly AbortedCheckpoint[];
@@ -326,7 +326,7 @@ export interface Deployment {
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** null: a fresh start. */
   readonly restore: { readonly checkpointId: number; readonly manifest: ObjectHandle } | null;
-  /** Only commit what was decided; nothing is read (P18). */
+  /** true: the generation only commits what was decided, and reads nothing (P18). */
   readonly settle: boolean;
   readonly maxParallelism: number;
   /** Whether checkpoints hold the records on their way back in a loop: not if it is "force". */
@@ -336,7 +336,7 @@ export interface Deployment {
 export type WorkerRequest =
   | { readonly type: "worker.ping" }
   | { readonly type: "generation.deploy"; readonly deployment: Deployment }
-  /** Every generation of the region up to this one ends here. */
+  /** Ends every generation of the region up to this one. */
   | {
       readonly type: "generation.teardown";
       readonly job: string;
@@ -346,7 +346,7 @@ export type WorkerRequest =
 
 export interface PingAnswer {
   readonly worker: string;
-  /** The highest one seen of each region (P5). */
+  /** The highest generation that the worker has seen of each region (P5). */
   readonly generations: readonly number[];
   readonly subtasks: readonly Omit<SubtaskReport, "worker">[];
   readonly troubles: readonly Trouble[];

@@ -17,7 +17,7 @@ import { shellCommand } from "../shell-command.ts";
 export type Envelope =
   | { readonly message: unknown }
   | { readonly object: ObjectHandle }
-  /** What it is instead, in words, and what the user can do about it. */
+  /** What the bytes are instead, in words, and what the user can do about it. */
   | { readonly foreign: string };
 
 const SHOWN_CHARS_MAX = 80;
@@ -31,7 +31,7 @@ export function encodeDetour(object: ObjectHandle): Uint8Array {
   return encodeValue({ object });
 }
 
-/** Never throws, whatever the bytes are. */
+/** Reads an envelope. Never throws, whatever the bytes are. */
 export function decodeEnvelope({ body, header }: Reply): Envelope {
   const serviceError = header("Nats-Service-Error") || header("Nats-Service-Error-Code");
   if (serviceError !== "") return { foreign: service(`the error ${shown(serviceError)}`) };

@@ -61,7 +61,7 @@ export interface StateCut extends StateAddress {
 }
 
 export interface Chain {
-  /** One for each port of the first operator: it takes the records of the vertex, or what its source has read. */
+  /** The collectors of the first operator's ports: they take the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
   /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
@@ -72,8 +72,8 @@ export interface Chain {
    */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
   /**
-   * After the last record; called once. That it was called is for the caller to remember in its snapshot (P19). Between
-   * two steps, the caller looks at room and the clock (P27).
+   * Begins the end of input, after the last record; called once. The caller remembers in its snapshot that it was
+   * called (P19), and looks at room and the clock between two steps (P27).
    */
   finish(stepsAtATime?: number): Slices;
   /**
@@ -121,7 +121,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
 class OperatorChain implements Chain {
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
-  /** Upstream first. */
+  /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
   private readonly keyed: readonly { readonly id: string; readonly state: KeyedState }[];
   private end: "not reached" | "running" | "finished" = "not reached";

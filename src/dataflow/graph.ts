@@ -12,7 +12,7 @@ export type Partitioner =
   | { readonly kind: "forward" }
   | { readonly kind: "rebalance" }
   | { readonly kind: "hash"; readonly key: KeySelector }
-  /** Each record goes to every subtask. */
+  /** The partitioner that gives each record to every subtask. */
   | { readonly kind: "broadcast" };
 
 /** The readers of one output's records: operators of the same vertex, and edges. */
@@ -36,7 +36,7 @@ export interface ChainedOperator {
   readonly outputs: readonly ChainedOutput[];
 }
 
-/** Operators that need no exchange between them run in one subtask and call each other. `id` = first operator's id. */
+/** Operators without an exchange between them: they run in one subtask. `id` is that of the first one. */
 export interface Vertex {
   readonly id: string;
   readonly parallelism: number;
@@ -53,7 +53,7 @@ export interface Edge {
   readonly partitioner: Partitioner;
   /** The loop that it is part of, by the vertex that the loop begins with. */
   readonly loop?: string;
-  /** It leads back to the beginning of that loop (P41). */
+  /** true: the edge leads back to the beginning of that loop (P41). */
   readonly feedback?: true;
 }
 

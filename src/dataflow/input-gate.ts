@@ -49,7 +49,7 @@ export class InputGate {
     return this.#channels.length;
   }
 
-  /** undefined: nothing to do until `onFrame` wakes. */
+  /** The next frame; undefined: nothing to do until `onFrame` wakes. */
   nextFrame(): GateFrame | undefined {
     if (this.#restored.length > 0) return this.#restored.shift();
     const channels = this.#channels;
@@ -72,7 +72,7 @@ export class InputGate {
     return undefined;
   }
 
-  /** Called before the first frame is read. */
+  /** Puts restored records in front of a channel. Called before the first frame is read. */
   restore(channelIndex: number, frame: RecordsFrame): void {
     this.#check(channelIndex);
     this.#restored.push({ channelIndex, frame });
@@ -117,7 +117,7 @@ export class InputGate {
     return this.#blocked[channelIndex] === true;
   }
 
-  /** Its end of data was handed out. */
+  /** Whether the channel's end of data was handed out. */
   hasEnded(channelIndex: number): boolean {
     return this.#ended[channelIndex] === true;
   }

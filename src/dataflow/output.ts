@@ -39,7 +39,7 @@ export interface EdgeOutput extends Room {
   readonly collect: Collect<unknown>;
   /** Resolves when every channel is open; nothing may be collected before. */
   opened(): Promise<void>;
-  /** Sends what waits, where there is room. true: nothing is left behind. */
+  /** Sends what waits, where there is room. Answers whether nothing is left. */
   flush(): boolean;
   /** Sends everything collected so far, without asking for room, and the control frame behind it (OU3). */
   broadcast(frame: ControlFrame): void;

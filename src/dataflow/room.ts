@@ -5,7 +5,7 @@
  * The room of a channel is what its reader has granted and the writer has not used: its credit.
  */
 export interface Room {
-  /** false: nothing more until `onRoom` has called. Cheap enough to be asked between any two records. */
+  /** Whether more can be given; if not, `onRoom` calls when it can. Cheap enough to be asked between two records. */
   hasRoom(): boolean;
   /** Set once. `wake` is called at any time, also spuriously, and only schedules. */
   onRoom(wake: () => void): void;

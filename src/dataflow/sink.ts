@@ -19,7 +19,7 @@ export interface Committable {
   readonly writer: number;
   /** Objects that hold its records. They live until no retained manifest names them (P15). */
   readonly staged: readonly ObjectHandle[];
-  /** Only the sink understands it. */
+  /** Plain data that only the sink understands. */
   readonly detail: unknown;
 }
 
@@ -63,7 +63,7 @@ export interface Sink<T> {
   readonly guarantee: SinkGuarantee;
   /** Left out: no source can read it. */
   readonly target?: SinkTarget;
-  /** Asked at submission: is everything there that commits will need? @throws EnvironmentError saying what mends it */
+  /** Called at submission: looks for all that commits will need. @throws EnvironmentError saying what mends it */
   check(environment: ConnectorEnvironment): Promise<void>;
   /** Called in each generation, before anything is written; fences older generations at the target (P23). */
   open(environment: SinkEnvironment): Promise<SinkWriter<T>>;
@@ -81,7 +81,7 @@ export interface PreparingTransaction {
 export interface SinkWriter<T> {
   /** Synchronous. @throws RecordRefusedError for a record that could never be committed (P24) */
   write(value: T, timestamp: number): void;
-  /** true: the subtask takes no input until `onAvailable` has called (P25). */
+  /** Whether the subtask must take no input until `onAvailable` has called (P25). */
   blocked(): boolean;
   onAvailable(wake: () => void): void;
   /**

@@ -19,7 +19,7 @@ export interface Trouble {
 export interface TroubleWatch {
   /** The try failed, and there will be another one. `error` must hold no content of a record. */
   failed(error: unknown): void;
-  /** The act works. Costs nothing when it worked before. */
+  /** The act works. The call costs nothing when it worked before. */
   passed(): void;
   /** The act is given up, or not needed any more: nothing is said about it from here on. */
   forget(): void;

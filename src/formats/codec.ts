@@ -18,8 +18,7 @@ const packr = new Packr({ useRecords: true, moreTypes: true, copyBuffers: true }
 export const CLONE_TAG = 0xff;
 
 /**
- * Looks at nothing. The result is a view of a larger buffer and stays as it is: hand it on or copy it, never write to
- * it.
+ * Encodes a value without a check. The result is a view of a larger buffer: hand it on or copy it, never write to it.
  */
 export function encodeValue(value: unknown): Uint8Array {
   return packr.pack(value);

@@ -30,7 +30,7 @@ const edge = z.object({
 });
 const vertex = z.object({ id: text, parallelism: positive, operators: z.array(operator) });
 
-/** Edges lead from vertices to vertices that there are, and each subtask has a key group. */
+/** The shape of a plan: its edges lead from and to vertices that exist, and each subtask has a key group. */
 export const plan: z.ZodType<GraphPlan> = z
   .object({ vertices: z.array(vertex), edges: z.array(edge), maxParallelism: positive })
   .check(({ value: { vertices, edges, maxParallelism }, issues }) => {

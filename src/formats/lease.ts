@@ -15,7 +15,7 @@ export function encodeLease(lease: LeaseRecord): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(lease));
 }
 
-/** Throws nothing: what cannot be read as a lease counts as held (LS2 of runtime/leader/lease.ts). */
+/** Reads a lease. Never throws: what is no lease counts as held (LS2 of runtime/leader/lease.ts). */
 export function parseLease(value: Uint8Array): Parsed<LeaseRecord> {
   return parsedJson(schema, value);
 }

@@ -27,7 +27,7 @@ export function isName(name: string): boolean {
   return nameProblem(name) === undefined;
 }
 
-/** May this be one token of a subject? Whitespace, control characters and NATS's own `.`, `*`, `>` may not be in it. */
+/** Whether the text can be one token of a subject: no whitespace, control characters, `.`, `*` or `>`. */
 export function isSubjectToken(token: string): boolean {
   return /^[^\s.*>\p{Cc}]+$/u.test(token);
 }

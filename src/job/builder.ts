@@ -91,9 +91,9 @@ export class JobBuilder {
 
 /** What one round of a loop comes to. */
 export interface Iteration<T, U> {
-  /** Its records go back to the beginning of the loop. */
+  /** The stream whose records go back to the beginning of the loop. */
   readonly feedback: Stream<T> | KeyedStream<T, Key>;
-  /** Its records leave the loop. */
+  /** The stream whose records leave the loop. */
   readonly output: Stream<U>;
 }
 

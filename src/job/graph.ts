@@ -30,7 +30,7 @@ function checkParallelism(operator: JobOperator, config: JobConfig): void {
   }
 }
 
-/** An unbounded job without checkpoints would never commit (P19). */
+/** Refuses an unbounded job without checkpoints, which would never commit (P19). */
 function checkTransactionsEnd(job: Job, config: JobConfig): void {
   if (config.checkpointing.intervalMs !== null) return;
   const unbounded = sourceOf(job, "unbounded");
@@ -44,7 +44,7 @@ function checkTransactionsEnd(job: Job, config: JobConfig): void {
   );
 }
 
-/** Nor would one whose checkpoints end with its first source (P19). */
+/** Refuses a job whose checkpoints end with its first source, which would never commit, either (P19). */
 function checkLastCheckpoint(job: Job, config: JobConfig): void {
   if (config.checkpointing.afterTasksFinish) return;
   const [bounded, unbounded] = [sourceOf(job, "bounded"), sourceOf(job, "unbounded")];
@@ -200,7 +200,7 @@ function chainableInput(
   return stays ? place : undefined;
 }
 
-/** Dealt out anew, records would change their subtask in each round without their author's knowing. */
+/** Refuses feedback between unequal parallelisms, unless the author says where each record goes back to. */
 function checkFeedback({ from, exchange }: OperatorInput, tail: VertexDraft, head: VertexDraft): void {
   if (exchange.kind !== "forward" || tail.parallelism === head.parallelism) return;
   throw new ConfigurationError(

@@ -15,11 +15,11 @@ export interface OperatorInput {
 
 export interface JobOperator {
   readonly definition: OperatorDefinition;
-  /** None for a source; several after a union, or where the operator has several ports. */
+  /** The inputs: none for a source; several after a union, or where the operator has several ports. */
   readonly inputs: readonly OperatorInput[];
   /** What is fed back to the beginning of a loop, by operators that are defined later. */
   readonly feedback?: readonly OperatorInput[];
-  /** undefined: the job's. */
+  /** The operator's own parallelism; undefined: the job's. */
   readonly parallelism: number | undefined;
 }
 

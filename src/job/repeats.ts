@@ -20,7 +20,7 @@ export function repeatedByRestart(job: Job): string | undefined {
   );
 }
 
-/** The same of a plan. */
+/** What a restart would repeat or lose, told from a plan. */
 export function repeatedByRestartOf({ vertices }: GraphPlan): string | undefined {
   return repeatedBy(vertices.flatMap(({ operators }) => operators));
 }

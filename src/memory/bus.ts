@@ -225,7 +225,7 @@ export class MemoryBus implements Bus {
     return subscription;
   }
 
-  /** Asked by the broker: the handlers of this connection that get a message which was published as number `order`. */
+  /** The handlers of this connection that get a message which was published as number `order`. The broker asks. */
   handlersOf(subject: string, order: number): { bus: MemoryBus; handler: MessageHandler }[] {
     if (!this.connected) return [];
     return [...this.#subscriptions.entries()]
@@ -268,7 +268,7 @@ export class MemoryBus implements Bus {
     this.#broker.forget(this);
   }
 
-  /** A test asks what is still wanted here: each subscription, request and listener, in words. */
+  /** Each subscription, request and listener that is still there, in words; for tests. */
   leftovers(): string[] {
     return [
       ...[...this.#subscriptions.values()].map(({ subject }) => `a subscription to ${subject}`),

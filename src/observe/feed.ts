@@ -8,9 +8,9 @@ export interface FeedEvent {
   readonly t: number;
   readonly job: string;
   readonly generation: number;
-  /** Machine: "job", "checkpoint", "subtask", "sink-transaction", … */
+  /** The machine's name: "job", "checkpoint", "subtask", "sink-transaction", … */
   readonly role: string;
-  /** Which one: "checkpoint/7", "count/0", "counts@7". */
+  /** The machine's id: "checkpoint/7", "count/0", "counts@7". */
   readonly id: string;
   readonly event: string;
   /** Active states before and after. */
@@ -21,7 +21,7 @@ export interface FeedEvent {
   readonly [detail: string]: unknown;
 }
 
-/** undefined: something else was published on the subject of the feed. Never throws. */
+/** The event in a line; undefined: something else was published on the feed's subject. Never throws. */
 export function readFeedEvent(line: string): FeedEvent | undefined {
   try {
     const event = JSON.parse(line) as Partial<FeedEvent> | null;

@@ -15,7 +15,7 @@ import { ConfigurationError, describeError } from "../errors.ts";
 const WAITING_BYTES_MAX = 1024 * 1024;
 const STANDARD_ERROR = 2;
 
-/** One try. Returns why it is not written; undefined: it is, or is on its way. */
+/** Tries to write a text once. Answers why that failed; undefined: it is written, or on its way. */
 export type LogWrite = (text: string) => string | undefined;
 
 export class LogOutput {
@@ -82,7 +82,7 @@ function toDescriptor(descriptor: number): LogWrite {
   };
 }
 
-/** A terminal, or another process. */
+/** Writes to a terminal, or to another process that reads. */
 function toReader(stream: NodeJS.WriteStream): LogWrite {
   const write = stream.write.bind(stream);
   return (text) => {

@@ -21,7 +21,7 @@ export interface TroubleClock {
 
 export type TroubleChange =
   | { readonly change: "began"; readonly trouble: Trouble }
-  /** Its reason is another one. */
+  /** The trouble has another reason now. */
   | { readonly change: "changed"; readonly trouble: Trouble }
   | { readonly change: "passed"; readonly trouble: Trouble };
 
@@ -89,7 +89,7 @@ export class Troubles implements TroubleWatcher {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Nothing becomes visible any more. */
+  /** From here on no trouble becomes visible. */
   close(): void {
     this.#closed = true;
     for (const { timer } of this.#failing.values()) timer.cancel();

@@ -15,7 +15,7 @@ import type { CheckpointingEvent } from "./checkpointing-events.ts";
 
 export interface CheckpointInput {
   readonly checkpointId: number;
-  /** The highest one of the job. */
+  /** The highest generation of the job. */
   readonly generation: number;
   /** The generations of all regions. */
   readonly generations: readonly number[];
@@ -54,22 +54,22 @@ export type CheckpointEvent =
       readonly upTo: number;
     }
   | { readonly type: "checkpoint.canceled" }
-  /** A newer one is decided. */
+  /** A newer checkpoint is decided. */
   | { readonly type: "checkpoint.subsumed"; readonly checkpointId: number }
   | TimerFired;
 
 export interface CheckpointEffects extends TimerEffects {
   "send.trigger": { readonly generation: number; readonly checkpointId: number };
   /**
-   * What the acknowledgements name and the savepoint does not hold yet is copied into it, then its manifest is written.
+   * Copies into the savepoint what the acknowledgements name and it does not hold yet, then writes its manifest.
    */
   "store.savepoint": { readonly checkpointId: number };
-  /** The record remembers that there is one. */
+  /** Enters the savepoint in the record. */
   "store.savepointEntry": { readonly checkpointId: number };
-  /** Written from the acknowledgements. */
+  /** Writes the manifest from the acknowledgements. */
   "store.manifest": { readonly checkpointId: number };
   /**
-   * The decision, repeated however often (P8). Refused when the record has left this generation.
+   * Writes the decision, repeated as often as needed (P8). The record refuses it when it has left this generation.
    */
   "store.decision": { readonly checkpointId: number; readonly allFinished: boolean };
   "send.completed": { readonly generation: number; readonly checkpointId: number };
@@ -78,7 +78,7 @@ export interface CheckpointEffects extends TimerEffects {
     readonly checkpointId: number;
     readonly reason: AbortReason;
   };
-  /** Its objects may go once a later write of the record has succeeded (P16). */
+  /** Lets the checkpoint's objects go once a later write of the record has succeeded (P16). */
   "release.snapshots": { readonly checkpointId: number };
   "tell.checkpointing": { readonly event: CheckpointingEvent };
   "tell.job": { readonly event: JobEvent };

@@ -231,7 +231,7 @@ export const checkpointMachine = machine.createMachine({
           { actions: "addCommitted" },
         ],
         "checkpoint.canceled": { target: "handedOver" },
-        // Told while the decision was under way: a later one is decided too.
+        // It came while the decision was under way: a later checkpoint is decided, too.
         "checkpoint.subsumed": {},
       },
     },

@@ -27,7 +27,7 @@ export interface RecordShape<T> {
 export interface RecordBounds {
   readonly stream: string;
   readonly subjects: readonly string[];
-  /** Subjects that begin with it belong to markers; undefined: there are none. */
+  /** The prefix of the subjects of markers; undefined: there are no markers. */
   readonly markerPrefix: string | undefined;
 }
 
@@ -143,7 +143,7 @@ export class RecordForm<T> {
 /** Printable ASCII without the colon. */
 const HEADER_NAME = /^[!-9;-~]+$/;
 const HEADER_VALUE_ILLEGAL = /[\r\n]|\p{Surrogate}/u;
-/** They steer batches, guards and rollups. */
+/** The names of headers that steer batches, guards and rollups. */
 const RESERVED_NAME = /^nats-/i;
 
 function encoderOf<T>(encode: Encode<T>): (value: T) => Uint8Array | string {

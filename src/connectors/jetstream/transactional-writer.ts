@@ -189,7 +189,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   readonly #messageBytesMax: number;
   readonly #target: MarkedTarget;
   readonly #environment: SinkEnvironment;
-  /** Cut by this writer in this generation, not yet committed. */
+  /** The transactions that this writer has cut in this generation and not committed yet. */
   readonly #uncommitted = new Map<number, readonly Segment[]>();
   readonly #marker: SinkMarker;
   #committing = false;
@@ -293,9 +293,9 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     if (inheritedFrom === undefined) this.#assertOldest(transaction);
     const detail = parseStreamTransaction(transaction.detail, transaction.staged.length);
     const parts = countParts(detail);
-    // The marker ends each of them.
+    // The marker is one more message in each part.
     const largest = largestPart(detail) + 1;
-    // Asked again for each part: the other job may have committed several meanwhile.
+    // The marker is looked at for each part: the other job may have committed several meanwhile.
     const committed = () => partsCommitted(marker.current, checkpointId, parts);
     await this.#named(transaction, detail, committed, () =>
       this.#assertPresent(transaction, detail, committed()),
@@ -317,7 +317,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     this.#forget(transaction);
   }
 
-  /** What is not in memory has to be there before the first part is committed, or the rest never could be (P45). */
+  /** Finds all staged bytes before the first part is committed: without them the rest never could be (P45). */
   async #assertPresent(
     transaction: Committable,
     detail: StreamTransactionDetail,

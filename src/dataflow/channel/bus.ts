@@ -20,14 +20,14 @@ export type MessageHandler = (
 /** What comes back to a request. Any connection may have sent it. */
 export interface Reply {
   readonly body: Uint8Array;
-  /** "" when there is none of that name. */
+  /** The value of a header; "" when there is none of that name. */
   header(name: string): string;
 }
 
 export interface Bus {
   /** Largest body that one message may carry, as far as is known now. It may change at any time. */
   readonly payloadBytesMax: number;
-  /** A message of this size would be needed: a limit that was raised meanwhile is looked for. */
+  /** Tells that a message of this size is needed: the bus looks whether the limit was raised meanwhile. */
   tooLarge(bytes: number): void;
   /**
    * Never blocks and never fails visibly: bounding what is in flight is the sender's job. What is larger than

@@ -13,11 +13,11 @@
 import type { Room } from "../room.ts";
 import type { CheckpointFrame, ControlFrame, Frame, InFlightRecords, RecordsFrame } from "./frame.ts";
 
-/** It has room while its window is not full; sending records without room is a broken invariant. */
+/** The writer's end. It has room while its window is not full; sending records without room is a broken invariant. */
 export interface OutputChannel extends Room {
   /** How many records the next frame should hold; a channel that encodes adapts it to the size of the records. */
   readonly recordsPerFrame: number;
-  /** Records only with room. The frame belongs to the channel from here on. */
+  /** Sends a frame; a records frame needs room. The frame belongs to the channel from here on. */
   send(frame: RecordsFrame | ControlFrame): void;
   /**
    * Sends records without room: only what a writer still holds when a control frame must follow it (CN3). The debt
@@ -39,7 +39,7 @@ export interface OutputChannel extends Room {
 export interface InputChannel {
   /** Records that have arrived and were not taken. */
   readonly waitingRecords: number;
-  /** Next frame without taking it. */
+  /** The next frame, without taking it. */
   peek(): Frame | undefined;
   /** Takes the next frame: it counts as consumed and its credit goes back to the writer. */
   take(): Frame | undefined;

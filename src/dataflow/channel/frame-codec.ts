@@ -5,8 +5,8 @@
  *
  *     0  version of this format (2)
  *     1  kind, see MESSAGE
- *     2 flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if it is
- *     the last
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if
+ *        it is the last
  *     3  0
  *     4  number of records, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
@@ -143,8 +143,8 @@ export function encodeGrant(lastReceived: number, framesTaken: number, bytesTake
 }
 
 /**
- * undefined: not a message of this format. Of all others the header can be read, and the numbers behind it are counts
- * and ids.
+ * The kind of a message; undefined: it has another format. If it has a kind, its header can be read, and the numbers
+ * behind that are counts and ids.
  */
 export function kindOf(message: Uint8Array): number | undefined {
   if (message.length < HEADER_BYTES || message[0] !== FORMAT_VERSION) return undefined;
@@ -286,7 +286,7 @@ function collectShapes(value: unknown, shapes: Set<string>, depth: number): void
   }
 }
 
-/** Would `value` come back from `plainPackr` as it comes back from the ordinary encoding? Maps would not. */
+/** Whether `value` comes back from `plainPackr` as from the ordinary encoding, which maps do not. */
 function survivesPlain(value: unknown, depth: number): boolean {
   if (typeof value !== "object" || value === null) return true;
   if (depth > DEPTH_MAX) return false;

@@ -8,7 +8,7 @@ import type { CheckpointOptions } from "../../../machines/protocol.ts";
 
 export interface RecordsFrame {
   readonly kind: "records";
-  /** Never empty. */
+  /** The records; at least one. */
   readonly values: readonly unknown[];
   /** One per value (NO_TIMESTAMP where there is none), or undefined when none of them has an event time. */
   readonly timestamps: readonly number[] | undefined;
@@ -20,18 +20,18 @@ export interface BarrierFrame {
   readonly options: CheckpointOptions;
 }
 
-/** Takes the place of a barrier that will not come, or follows one whose checkpoint was given up behind it. */
+/** The frame in the place of a barrier that will not come, or behind one whose checkpoint was given up. */
 export interface CancelMarkerFrame {
   readonly kind: "cancelMarker";
   readonly checkpointId: number;
 }
 
-/** No more records will come on this channel. Barriers still may (P19). */
+/** The frame that says that no more records will come on this channel. Barriers still may (P19). */
 export interface EndOfDataFrame {
   readonly kind: "endOfData";
 }
 
-/** Travels round a loop behind its last records (machines/worker/loop.ts). */
+/** The frame that travels round a loop behind its last records (machines/worker/loop.ts). */
 export interface RoundFrame {
   readonly kind: "round";
   readonly round: number;

@@ -5,9 +5,8 @@
  * schedule (CN4).
  *
  * LC1 Unconsumed records frames <= framesMax.
- * LC2 A frame is accepted only while fewer than recordsMax records are
- * unconsumed, so the memory is bounded by recordsMax plus one frame, whatever the frames' sizes. Overdrafts come on
- * top of both.
+ * LC2 A frame is accepted only while fewer than recordsMax records are unconsumed, so the memory is bounded by
+ *     recordsMax plus one frame, whatever the frames' sizes. Overdrafts come on top of both.
  */
 import { invariant } from "../../errors.ts";
 import type { InputChannel, OutputChannel } from "./channel.ts";

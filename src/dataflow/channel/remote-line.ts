@@ -35,9 +35,9 @@ export const ANNOUNCE_EVERY_MS = 1000;
 interface LineHandlers {
   /** false: a message of this kind does not belong here. */
   receive(kind: number, message: Uint8Array): boolean;
-  /** Every second and after a reconnect. */
+  /** Tells the other end where this one stands: every second, and after a reconnect. */
   announce(): void;
-  /** Once, when the channel has failed or is closed. */
+  /** Called once, when the channel has failed or is closed. */
   stopped(): void;
 }
 
@@ -62,7 +62,7 @@ export class Line {
     this.#cancelTick = options.timers.after(ANNOUNCE_EVERY_MS, this.#tick);
   }
 
-  /** Failed or closed. */
+  /** Whether the channel has failed or is closed. */
   get over(): boolean {
     return this.#over;
   }

@@ -6,9 +6,9 @@
  * is a bug.
  *
  *     <prefix>.workers.<workerId>                                       a process, whatever it runs
- *     <prefix>.leader the leader of the cluster, for coordinators that stand by
+ *     <prefix>.leader                                                   the leader of the cluster, for standbys
  *     <prefix>.<job>.control                                            the leader
- *     <prefix>.<job>.control.<session> the coordinator of one `tidemark run`, for that run
+ *     <prefix>.<job>.control.<session>                                  the coordinator of one `tidemark run`
  *     <prefix>.<job>.events                                             the event feed
  *     <prefix>.<job>.<generation>.coordinator                           the leader, for this generation's workers
  *     <prefix>.<job>.<generation>.worker.<workerId>                     a worker, for this generation's coordinator

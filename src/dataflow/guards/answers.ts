@@ -17,7 +17,7 @@ const ARRAY = Array.prototype;
 /** The prototype of the last object of a class that was let through. */
 let accepted: unknown;
 
-/** false: no user can have meant it as a value. */
+/** Whether a user can have meant it as a value. */
 export function isAnswer(value: unknown): boolean {
   if (typeof value !== "object") return typeof value !== "function" && typeof value !== "symbol";
   if (value === null) return true;

@@ -108,7 +108,7 @@ export function failureOfMember(operator: string, member: string, error: unknown
   return new OperatorError(operator, new Error(`${member}: ${text}`, { cause: error }));
 }
 
-/** undefined: msgpack stores it as it is. */
+/** Why msgpack would not store the value as it is; undefined: it would. */
 export function storageProblemOf(value: unknown): string | undefined {
   if (isCarried(value) && isOrdinary(value)) return undefined;
   return (

@@ -18,29 +18,29 @@ import type { Collect, Source } from "../source.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
 export interface OperatorDetails {
-  /** It begins a vertex, and the subtask polls a reader of this source for it. */
+  /** The source, if the operator has one: it begins a vertex, and the subtask polls a reader for it. */
   readonly source?: Source<unknown>;
-  /** It ends a chain, and the subtask opens a writer of this sink for it. */
+  /** The sink, if the operator has one: it ends a chain, and the subtask opens a writer for it. */
   readonly sink?: Sink<unknown>;
   /**
-   * It begins a loop: what the loop's tail feeds back comes in at its port 0, and at most so many records may wait
-   * there.
+   * Set for an operator that begins a loop: what the loop's tail feeds back comes in at port 0, and at most so many
+   * records may wait there.
    */
   readonly loop?: { readonly waitingMax: number };
   /**
-   * Its keyed states, by name. An operator that has some takes records of one key in one subtask, and plain values
+   * The keyed states, by name. An operator that has some takes records of one key in one subtask, and plain values
    * only.
    */
   readonly states?: StateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
-  /** It may emit when its input has ended. Default false. */
+  /** true: the operator may emit when its input has ended. Default false. */
   readonly emitsAtEnd?: boolean;
-  /** It is never chained to what is in front of it. An operator with several ports is not, either. Default false. */
+  /** true: the operator is never chained to the one in front of it, as one with several ports is not. Default false. */
   readonly beginsVertex?: boolean;
-  /** Names of its inputs, at least one; a port is an index into them. Default: one input, "in". */
+  /** The names of the inputs, at least one; a port is an index into them. Default: one input, "in". */
   readonly ports?: readonly string[];
-  /** Tags of the outputs that it has besides the main one. Default: none. */
+  /** The tags of the outputs besides the main one. Default: none. */
   readonly tags?: readonly string[];
 }
 
@@ -63,13 +63,13 @@ export interface OperatorDefinition {
 
 /** What the chain gives to an operator that it opens. */
 export interface OperatorServices {
-  /** The operator's. */
+  /** The operator's id. */
   readonly id: string;
-  /** The job's option of that name. */
+  /** The job's option `checks`. */
   readonly checks: boolean;
-  /** Makes the states of its details, for the key groups of this subtask. Called at most once. */
+  /** Makes the operator's states, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
-  /** The opened writer of its sink. */
+  /** The opened writer of the operator's sink. */
   writer(): Pick<SinkWriter<unknown>, "write">;
 }
 
@@ -97,7 +97,7 @@ export interface OpenOperator {
 
 /** Work that is done in slices, so that a turn of the subtask can look at room and clock between two of them. */
 export interface Slices {
-  /** Does the next, far less than a millisecond of the engine's work. true: there is more. */
+  /** Does the next slice, far less than a millisecond of the engine's work. true: there is more. */
   step(): boolean;
 }
 

@@ -22,7 +22,7 @@ export function splitsHandle(
   return { kind: "operator", operator, state: SPLITS_STATE, distribution: "list", subtaskIndex, entries };
 }
 
-/** The splits that these states hold of a source; undefined: it has none, not even an empty one. */
+/** The splits of a source in these states; undefined: the states know nothing of the source. */
 export function splitsIn(states: readonly StateHandle[], operator: string): SplitPosition[] | undefined {
   const handles = states.filter((one) => isSplits(one) && one.operator === operator);
   if (handles.length === 0) return undefined;

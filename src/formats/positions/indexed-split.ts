@@ -9,9 +9,9 @@ import { count, positive, problemIn, text } from "../shape.ts";
 export interface IndexedSplit {
   readonly id: string;
   readonly index: number;
-  /** How many there are, where the records are dealt to them by turns. */
+  /** The number of splits, where records are dealt to them by turns. */
   readonly splits?: number;
-  /** No record has this index or a higher one. */
+  /** The first index that no record has. */
   readonly end?: number;
 }
 

@@ -46,7 +46,7 @@ const split = z.object({
   end: count.optional(),
 });
 
-/** undefined: it is not of a JetStream source, or at its beginning. */
+/** The position of a split in its stream; undefined: the split is at its beginning, or has no stream. */
 export function streamPositionIn(
   found: { readonly id: string },
   read: unknown,

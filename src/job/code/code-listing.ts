@@ -7,7 +7,7 @@ const LISTED_CHARS_MAX = 6000;
 const DIGITS = 10;
 const NAMED_MAX = 10;
 
-/** Files come first: they are what changes. */
+/** The listing of a version. Files come first: they change most. */
 export function listingOf(code: ProjectCode): CodeListing {
   let chars = 0;
   const fits = (length: number) => {

@@ -46,7 +46,7 @@ export function packageNamed(name: string, from: string): Package | undefined {
   return undefined;
 }
 
-/** Names of what it cannot do without. Optional ones depend on the machine. */
+/** The names of the packages that a package cannot do without. Optional ones depend on the machine. */
 export function neededBy({ manifest }: Package): string[] {
   const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } = manifest;
   const peers = Object.keys(peerDependencies ?? {}).filter(

@@ -7,7 +7,7 @@ const ANSWER_TIMEOUT_MS = 2000;
 const STREAMS_MAX = 10;
 
 /**
- * Empty as well when it cannot be told: JetStream does not answer, or this user may not list streams.
+ * The list is empty as well when JetStream does not answer, or this user may not list streams.
  *
  * Such a stream breaks nothing, because its acknowledgements are told from answers (P52). So it is said, not refused:
  * else the stream of another team could keep a cluster from starting again.

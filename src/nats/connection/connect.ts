@@ -126,7 +126,7 @@ async function payloadLimitAt(server: string, options: NodeConnectionOptions): P
   }
 }
 
-/** A server that takes less than is needed is refused. */
+/** @throws EnvironmentError when the server takes smaller messages than the engine needs */
 async function assertPayloads(connection: NatsConnection): Promise<void> {
   const most = connection.info?.max_payload ?? PAYLOAD_BYTES_MIN;
   if (most >= PAYLOAD_BYTES_MIN) return;
@@ -138,7 +138,7 @@ async function assertPayloads(connection: NatsConnection): Promise<void> {
   );
 }
 
-/** undefined: JetStream's own. */
+/** The prefix of requests to JetStream; undefined: JetStream's own. */
 function apiPrefixOf({ domain, apiPrefix }: NatsConnectOptions): string | undefined {
   if (domain !== undefined && apiPrefix !== undefined) {
     throw new ConfigurationError(
@@ -313,7 +313,7 @@ function refusalOf(failure: unknown, credentials: Credentials): string | undefin
   return undefined;
 }
 
-/** Ends when the connection is closed. */
+/** Logs the loss and the return of the connection, until it is closed. */
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
   const isNews = onceInAWhile();
   let isUp = true;

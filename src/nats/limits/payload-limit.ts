@@ -38,7 +38,7 @@ export class PayloadLimit {
   #before = 0;
   #askServer: AskPayloadLimit | undefined;
   #asking: Promise<void> | undefined;
-  /** Until the limit has been raised, or is not met for a while: something has not fitted. */
+  /** true: a message has not fitted, and the limit has not been raised since; forgotten after a while. */
   #met = false;
   #metMs = 0;
   #pauseMs = ASK_FIRST_MS;
@@ -52,13 +52,13 @@ export class PayloadLimit {
     this.#before = this.bytesMax;
   }
 
-  /** In bytes, headers included. */
+  /** The largest message in bytes, headers included. */
   get bytesMax(): number {
     this.#known = this.#connection.info?.max_payload ?? this.#known;
     return this.#known;
   }
 
-  /** false: the server would close the connection for it (PY1). */
+  /** Whether the server takes a message of this size; it closes the connection for a larger one (PY1). */
   fits(bytes: number): boolean {
     if (bytes <= this.bytesMax) return true;
     this.met();
@@ -95,7 +95,7 @@ export class PayloadLimit {
     this.#cancelQuiet = startTimer(QUIET_MS, () => this.#sending?.passed(), false);
   }
 
-  /** Why it does not fit, and what to do. */
+  /** Says why a message of this size does not fit, and what to do. */
   inWords(bytes: number): string {
     return `nats-server takes messages of at most ${this.bytesMax} bytes; raise max_payload in its configuration to ${bytes} or more and reload it`;
   }

@@ -26,12 +26,12 @@ interface Outstanding {
   readonly headerLines: string;
   readonly payload: string | Uint8Array;
   sentAt: number;
-  /** It was refused, or not acknowledged in time. */
+  /** true: the message was refused, or not acknowledged in time. */
   troubled: boolean;
 }
 
 export interface AckedEvents {
-  /** Room in the window again, or everything acknowledged. */
+  /** The window has room again, or everything is acknowledged. */
   onAcknowledged(): void;
   onFailed(error: unknown): void;
   /** A message will be sent again, and why. */
@@ -114,7 +114,7 @@ export class AckedPublisher {
     if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
   }
 
-  /** What no repetition helps against. */
+  /** Ends publishing: no repetition helps against this refusal. */
   #fail(refusal: string): void {
     this.#failed = true;
     const stream = this.#stream;
@@ -232,7 +232,7 @@ class HeaderLines extends MsgHdrsImpl {
 
 interface Refusal {
   readonly description: string;
-  /** Sending it again helps. */
+  /** true: it helps to send the message again. */
   readonly passes: boolean;
 }
 

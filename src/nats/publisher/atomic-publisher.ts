@@ -35,7 +35,7 @@ export const BATCH_MESSAGES_MAX = 1000;
 /** What the batch headers add to each message, at most; servers count it into the size of a message. */
 export const BATCH_HEADER_BYTES_MAX = 96;
 
-/** And at least. */
+/** What the batch headers add to each message, at least. */
 export const BATCH_HEADER_BYTES_MIN = 75;
 
 /** "HPUB", two lengths, blanks and line ends. */

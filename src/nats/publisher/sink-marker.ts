@@ -42,8 +42,8 @@ export interface MarkerPlace {
   readonly stream: string;
   readonly subject: string;
   /**
-   * What could make a batch fail again and again? Throws CommitRefusedError when it finds it, else answers what the
-   * stream holds, if it is told.
+   * Looks for what makes a batch fail again and again, and answers what the stream holds, if the server tells it.
+   * @throws CommitRefusedError that names what it has found
    */
   diagnose(batch: RefusedBatch): Promise<RefusedBatch["held"]>;
   /** Told before each wait, with the reason in words. */

@@ -64,7 +64,7 @@ export class ConsumerMaker {
     this.#manager = await this.#options.nats.patientManager(REQUEST_TIMEOUT_MS);
   }
 
-  /** One that begins after this sequence. @throws what the server answers, or that it does not */
+  /** Makes a consumer that begins after this sequence. @throws what the server answers, or that it does not */
   async make(after: number): Promise<MadeConsumer> {
     const { stream } = this.#options;
     const name = `tidemark_${nuid.next()}`;
@@ -87,7 +87,7 @@ export class ConsumerMaker {
     );
   }
 
-  /** Never rejects: the server forgets it by itself after a while. */
+  /** Deletes a consumer. Never rejects: the server forgets it by itself after a while. */
   async delete(name: string): Promise<void> {
     await this.#call("delete a consumer", (manager) =>
       manager.consumers.delete(this.#options.stream, name),
@@ -110,7 +110,7 @@ export class ConsumerMaker {
     };
   }
 
-  /** What it means when no consumer can be made; undefined: try again. `reached`: how far the stream was read. */
+  /** Why no consumer can ever be made; undefined: try again. `reached`: how far the stream was read. */
   async failureOf(error: unknown, missingMs: number, reached: number): Promise<Error | undefined> {
     const { stream, nats } = this.#options;
     if (isStreamNotFound(error)) {

@@ -59,7 +59,7 @@ export interface ConsumerReader {
     dataStart: number,
     dataEnd: number,
   ): void;
-  /** The same, as the library has parsed it. */
+  /** The next message, as the library has parsed it. */
   onDeliveredMessage(delivery: Delivery, message: Msg): void;
   onChunkEnd(): void;
   /** Nothing has come for a while, and the consumer has examined the stream up to this sequence. */
@@ -76,7 +76,7 @@ const HEARTBEATS_PER_PULL_MIN = 2;
 const CLOSE_WAIT_MS = 500;
 
 export class EphemeralConsumer implements DivertedMessages {
-  /** How often it was made again. */
+  /** How often the consumer was made again. */
   recreations = 0;
   readonly #options: EphemeralConsumerOptions;
   readonly #reader: ConsumerReader;
@@ -119,7 +119,7 @@ export class EphemeralConsumer implements DivertedMessages {
     await this.#create();
   }
 
-  /** Nothing more is wanted of it; the reader is told nothing more. */
+  /** Throws the consumer away for good. The reader is told nothing more. */
   release(): void {
     if (this.#state === "released") return;
     this.#state = "released";
@@ -214,7 +214,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.onChunkEnd();
   }
 
-  /** Is the delivery at hand to be told (EC1)? */
+  /** Whether the delivery at hand is passed on to the reader (EC1). */
   #isNext(): boolean {
     this.#life.shown();
     if (this.#state !== "reading") return false;
@@ -252,7 +252,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.pullIfRoom();
   }
 
-  /** Nothing was sent for a while. `delivered`: the consumer's count; `examined`: stream sequence it has come to. */
+  /** The server has sent nothing for a while. `delivered`: the consumer's count; `examined`: how far it has looked. */
   #onHeartbeat(delivered: number, examined: number): void {
     if (delivered > this.#window.delivered) {
       this.#recreate("messages were lost on the way");

@@ -101,7 +101,7 @@ export class ProgressConsumer {
       if (!isApiError(error, CONSUMER_EXISTS)) throw error;
     }
     const found = await this.#assertOwn();
-    // Made by an earlier version of the job, with other subjects.
+    // An earlier version of the job has made it, with other subjects.
     const none = { filter_subject: undefined, filter_subjects: undefined } as unknown as ConsumerConfig;
     const subjects = { ...none, ...filterConfig(filters) };
     await this.#call((manager) => manager.consumers.update(stream, name, subjects));
@@ -184,7 +184,7 @@ export class ProgressConsumer {
     );
   }
 
-  /** undefined: it is not there. */
+  /** The consumer; undefined: it is not there. @throws EnvironmentError when it belongs to another owner */
   async #assertOwn(): Promise<ConsumerInfo | undefined> {
     const { job, stream, name } = this.#options;
     const found = await this.#call((manager) => manager.consumers.info(stream, name)).catch(

@@ -23,7 +23,9 @@ export class RecordBuffer<T> {
   readonly #timestamps: Float64Array;
   /** `#bytesIn` as it was after the record. */
   readonly #bytesAfter: Float64Array;
-  /** All three count for ever; the difference of the outer two is what is buffered. */
+  /**
+   * Three counts that only grow: records that came, were released, were given out. The first less the last is buffered.
+   */
   #recordsIn = 0;
   #recordsReleased = 0;
   #recordsOut = 0;
@@ -46,7 +48,7 @@ export class RecordBuffer<T> {
     return this.#recordsIn - this.#recordsOut;
   }
 
-  /** How many of them may be given out. */
+  /** How many buffered records may be given out. */
   get released(): number {
     return this.#recordsReleased - this.#recordsOut;
   }
@@ -92,7 +94,7 @@ export class RecordBuffer<T> {
     this.#recordsReleased = record;
   }
 
-  /** Forgets what is not released. */
+  /** Forgets the records that are not released. */
   dropUnreleased(): void {
     for (let record = this.#recordsReleased; record < this.#recordsIn; record++)
       this.#values[record & this.#mask] = undefined;

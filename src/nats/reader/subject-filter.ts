@@ -1,7 +1,7 @@
 /** Subject filters: what they may look like, and whether two of them can match the same subject. */
 import type { ConsumerConfig } from "@nats-io/jetstream";
 
-/** Tokens between dots, "*" for one token, ">" for all further ones at the end. */
+/** Whether the text is a filter: tokens between dots, "*" for one token, ">" for all further ones at the end. */
 export function isSubjectFilter(filter: string): boolean {
   const tokens = filter.split(".");
   return tokens.every((token, i) => {
@@ -11,7 +11,7 @@ export function isSubjectFilter(filter: string): boolean {
   });
 }
 
-/** true: some subject is matched by both. */
+/** Whether both filters match some subject. */
 export function filtersOverlap(one: string, other: string): boolean {
   const ones = one.split(".");
   const others = other.split(".");
@@ -47,7 +47,7 @@ export class FilterSet {
     node.filter = filter;
   }
 
-  /** One that some subject is matched by together with `filter`; undefined: there is none. */
+  /** A filter of the set that matches some subject which `filter` matches, too; undefined: there is none. */
   overlapping(filter: string): string | undefined {
     return overlapBelow(this.#root, filter.split("."), 0);
   }

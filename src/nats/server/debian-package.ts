@@ -25,7 +25,7 @@ const connectionTimeoutSeconds = 20;
 export interface DebianPackageOptions {
   readonly name: string;
   readonly minimumVersion: string;
-  /** Empty and ours alone. What is left in it afterwards is the caller's to delete. */
+  /** An empty directory of ours alone. The caller deletes what is left in it. */
   readonly workDir: string;
   readonly log: (line: string) => void;
 }

@@ -9,7 +9,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** What it tells its parent, in this order: spawned or failed, logged any number of times, exited. */
+/** What the guardian tells its parent, in this order: spawned or failed, logged any number of times, exited. */
 export type GuardianReport =
   | { readonly type: "spawned"; readonly pid: number }
   | { readonly type: "failed"; readonly message: string }

@@ -69,7 +69,7 @@ export interface NatsServer {
   readonly exited: Promise<ServerExit>;
   /** SIGTERM, then SIGKILL when it is still there after `timeoutMs` (default 10,000). Resolves when it is gone. */
   stop(timeoutMs?: number): Promise<void>;
-  /** Sends a signal (default SIGKILL) and does not wait; of a server that is gone already it asks nothing. */
+  /** Sends a signal (default SIGKILL) and does not wait. A server that is gone gets none. */
   kill(signal?: NodeJS.Signals): void;
 }
 
@@ -155,7 +155,7 @@ async function awaitEndOfPreviousServer(store: Store, options: NatsServerOptions
   }
 }
 
-/** Empty when there is no such process, or it has ended and only waits for its parent. */
+/** The command line of a process; empty when there is none, or it has ended and only waits for its parent. */
 async function commandLineOf(pid: number): Promise<string> {
   try {
     if (process.platform === "linux") return await readFile(`/proc/${pid}/cmdline`, "utf8");
@@ -243,7 +243,7 @@ async function stopServer(server: ServerProcess, timeoutMs: number): Promise<voi
   cancel();
 }
 
-/** What the server logs: handed on, watched for readiness, and the end of it kept for error messages. */
+/** The lines that the server logs: handed on, watched for readiness, and the last ones kept for error messages. */
 class LogLines {
   readonly last: string[] = [];
   readonly ready: Promise<void>;

@@ -42,11 +42,11 @@ export interface BucketShape {
   readonly stream: Pick<StreamConfig, "name" | "subjects"> & Partial<StreamConfig>;
   /** Size limit of a new one where the account wants one and none was given; undefined: the user has to give one. */
   readonly maxBytesIfRequired?: number;
-  /** Makes it by hand, with a size limit. */
+  /** The command that makes the bucket with a size limit. */
   readonly addCommand: string;
-  /** Messages are taken out by rollups and purges. */
+  /** true: rollups and purges take messages out. */
   readonly purges: boolean;
-  /** Largest message; where there is no telling, one without which nothing goes. */
+  /** The largest message that will come; where that is not known, the smallest limit with which a job can run. */
   readonly messageBytesMax: number;
 }
 
@@ -131,7 +131,7 @@ interface BucketProblem {
   readonly flag?: string;
 }
 
-/** Why nothing of value should lie in it. */
+/** Why the stream must not hold the only copy of a job; undefined: it may. */
 function problemOf(
   config: StreamConfig,
   { stream, purges, messageBytesMax }: BucketShape,
@@ -184,7 +184,7 @@ function problemOf(
   return undefined;
 }
 
-/** What lies in it is the only copy, so nothing is mended by deleting it. */
+/** The problem as a sentence. No advice is to delete the bucket: what lies in it is the only copy. */
 function inWords(nats: NatsEnvironment, { stream }: BucketShape, { text, flag }: BucketProblem): string {
   if (flag === undefined)
     return (

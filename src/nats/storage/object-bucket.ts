@@ -108,7 +108,7 @@ export class ObjectBucket {
     return this.#link.call("JetStream", send);
   }
 
-  /** `undefined` when the bucket itself is gone: there is nothing in it. */
+  /** What `ask` answers; undefined when the bucket itself is gone: there is nothing in it. */
   async #ifThere<T>(ask: () => Promise<T>): Promise<T | undefined> {
     try {
       return await this.call(ask);
@@ -135,7 +135,7 @@ export class ObjectBucket {
   }
 
   async failure(what: string, error: unknown): Promise<unknown> {
-    // The names of objects are none that a permission would be given for.
+    // A permission is given for the bucket, never for the name of one object.
     if (error instanceof PermissionDeniedError && error.subject.startsWith(`$O.${this.name}.`))
       return new PermissionDeniedError("publish", `$O.${this.name}.>`, { cause: error, what });
     const refused = error instanceof JetStreamApiError && !isPassing(error);

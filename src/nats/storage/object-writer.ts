@@ -157,7 +157,7 @@ export class ObjectWriter {
     return ((await this.#bucket.subjects(subject)).get(subject) ?? 0) === info.chunks;
   }
 
-  /** OW4. Best effort: what stays is found by its name. */
+  /** Throws the chunks of a failed put away (OW4). Best effort: what stays is found by its name. */
   async #dropChunks(subject: string, inFlight: Iterable<Promise<unknown>>): Promise<void> {
     const sent = await Promise.allSettled(inFlight);
     try {
@@ -168,7 +168,7 @@ export class ObjectWriter {
     }
   }
 
-  /** Nothing that was sent to this subject before is on its way any more. */
+  /** Resolves when nothing that was sent to this subject before is on its way any more. */
   async #untilBehind(subject: string): Promise<void> {
     try {
       const never = { lastSequence: Number.MAX_SAFE_INTEGER };

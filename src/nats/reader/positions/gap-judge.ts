@@ -52,9 +52,9 @@ export class GapJudge<T> {
   readonly #options: GapJudgeOptions;
   readonly #buffer: RecordBuffer<T>;
   #resumed: boolean;
-  /** What was skipped before the position. */
+  /** The ranges that were skipped before the position. */
   #passed: Skipped;
-  /** Not before the position yet, oldest first. */
+  /** The skipped ranges that the position has not passed yet, oldest first. */
   readonly #ahead: SequenceRange[] = [];
 
   constructor(options: GapJudgeOptions, buffer: RecordBuffer<T>) {

@@ -52,7 +52,7 @@ export class StreamState {
     return this.#next;
   }
 
-  /** An answer that is no older, for a look at the settings. @throws as `read` does */
+  /** An answer of at most this age, for a look at the settings. @throws as `read` does */
   async recent(ageMsMax: number): Promise<StreamInfo> {
     if (this.#latest !== undefined && performance.now() - this.#latest.atMs < ageMsMax)
       return this.#latest.info;
