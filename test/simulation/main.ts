@@ -13,6 +13,7 @@
  *     --no-shrink       tells of a failing seed only that it fails
  *     --until-failure   stops at the first seed that fails
  *     --no-mutations    hunts none
+ *     --mutation TEXT   hunts only those whose name has this text
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     shrink: { type: "boolean", default: true },
     "until-failure": { type: "boolean", default: false },
     mutations: { type: "boolean", default: true },
+    mutation: { type: "string", default: "" },
     /** Set for the processes that this one starts. */
     serve: { type: "boolean", default: false },
   },
@@ -127,7 +129,7 @@ async function tellFailure(seed: number): Promise<ToldFailure | undefined> {
 /** Hunts as many at a time as there are processes. */
 async function huntAll(processes: number): Promise<Hunt[]> {
   const hunts: Hunt[] = [];
-  const left = [...MUTATIONS];
+  const left = MUTATIONS.filter(({ name }) => name.includes(values.mutation));
   const huntOn = async (): Promise<void> => {
     for (let mutation = left.shift(); mutation !== undefined; mutation = left.shift()) {
       const found = await hunt(mutation, HUNT_SEEDS_MAX);

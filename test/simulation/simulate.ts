@@ -26,6 +26,8 @@ export interface Outcome {
   readonly crashes: number;
   readonly checkpoints: number;
   readonly recoveries: number;
+  /** Checkpoints and savepoints whose stored state was compared with the oracle's. */
+  readonly statesCompared: number;
   /** Operators, edges, options and acts of the user, in words. */
   readonly covered: readonly string[];
   /** The faults and the steps of the machines, in order. */
@@ -74,6 +76,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       ...(ended ? await leftovers(world) : []),
       ...world.invariants.ended(ended),
       ...world.heldSources.findings,
+      ...world.storedState.findings,
     ];
     return {
       seed,
@@ -85,6 +88,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       crashes: storm.crashes,
       checkpoints: world.checkpoints,
       recoveries: Math.max(0, generation - 1),
+      statesCompared: world.storedState.compared,
       covered: coverageOf(world.drawn, world.user.done),
       story: world.story,
       taken: decisions.taken,

@@ -1,5 +1,5 @@
 /** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and one job. */
-import type { JobRecord } from "../../machines/protocol.ts";
+import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
@@ -12,7 +12,6 @@ import { describeError } from "../../src/errors.ts";
 import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import type { MemoryBus } from "../../src/memory/bus.ts";
-import { MemoryStorage } from "../../src/memory/storage.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
@@ -21,13 +20,14 @@ import { Worker } from "../../src/runtime/worker/worker.ts";
 import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
 import { LivingHosts } from "./checks/living-hosts.ts";
-import { WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
+import { StoredState } from "./checks/stored-state.ts";
+import { savepointIn, WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
 import { buildJob } from "./jobs/building.ts";
 import type { DrawnJob, DrawnLife, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
-import { pacedReader } from "./jobs/paced-reader.ts";
-import { plainSink } from "./jobs/plain-sink.ts";
+import { pacedReader } from "./jobs/ends/paced-reader.ts";
+import { plainSink } from "./jobs/ends/plain-sink.ts";
+import { compare, verdictOf } from "./jobs/oracle/verdict.ts";
 import { User } from "./jobs/user.ts";
-import { compare, verdictOf } from "./jobs/verdict.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import type { StoryLine } from "./story.ts";
 import { Network } from "./surroundings.ts";
@@ -54,7 +54,8 @@ export class SimulatedWorld {
   readonly storage = new WatchedStorage();
   readonly heldSources = new HeldSources();
   readonly invariants = new Invariants((name) => this.storage.content(name));
-  readonly savepoints = new MemoryStorage();
+  readonly savepoints = new WatchedStorage();
+  readonly storedState = new StoredState();
   readonly drawn: DrawnJob;
   readonly user: User;
   /** What must never happen: a broken invariant, a refused worker. */
@@ -68,6 +69,7 @@ export class SimulatedWorld {
   readonly #logs = new Map<string, readonly MemoryLog<Item>[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
   #revision = 0;
+  readonly #savepointsSeen = new Set<string>();
   /** The output at which the user looked last, and what they thought of it. */
   #seen = { what: "", isSatisfied: false };
   readonly #subjects = createSubjects();
@@ -80,7 +82,8 @@ export class SimulatedWorld {
     this.drawn = drawn;
     this.network = new Network(scheduler);
     this.hosts = new LivingHosts(() => scheduler.current);
-    this.store.onStored = (record) => this.invariants.recordStored(record);
+    this.store.onStored = (record) => this.#recordStored(record);
+    this.invariants.onCompleted = (manifest) => this.#lookAt(manifest, this.storage);
     this.storage.onDeleted = (name) => this.invariants.deleted(name);
     this.#driver = scheduler.process("driver");
     this.network.onFault = (what) => this.tell(what);
@@ -93,15 +96,10 @@ export class SimulatedWorld {
   }
 
   #prepare() {
-    const { name, operators, options } = this.#life;
-    const job = buildJob(
-      name,
-      { ...this.drawn, operators, options },
-      {
-        source: (source) => this.#sourceOf(source),
-        sink: (sink) => this.#sinkOf(sink),
-      },
-    );
+    const job = buildJob(this.#life.name, this.#drawnNow(), {
+      source: (source) => this.#sourceOf(source),
+      sink: (sink) => this.#sinkOf(sink),
+    });
     return prepareSubmission({ job, code: NO_PROJECT }, {});
   }
 
@@ -189,6 +187,25 @@ export class SimulatedWorld {
 
   whyFailed(): string {
     return (this.record?.failures ?? []).map(({ where, reason }) => `${where}: ${reason}`).join("; ");
+  }
+
+  #recordStored(record: JobRecord): void {
+    this.invariants.recordStored(record);
+    const { location } = record.savepoints.at(-1) ?? {};
+    if (location === undefined || this.#savepointsSeen.has(location)) return;
+    this.#savepointsSeen.add(location);
+    const found = savepointIn(this.savepoints, location);
+    if (found === undefined) this.wrong.push(`C6: the record names ${location}, and it is not there`);
+    else this.#lookAt(found.manifest, this.savepoints);
+  }
+
+  #lookAt(manifest: Manifest, storage: WatchedStorage): void {
+    this.storedState.look(this.#drawnNow(), manifest, (name) => storage.content(name));
+  }
+
+  #drawnNow(): DrawnJob {
+    const { operators, options } = this.#life;
+    return { ...this.drawn, operators, options };
   }
 
   /** Whether each sink's output is what the oracle says. */

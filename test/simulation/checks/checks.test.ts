@@ -1,17 +1,22 @@
 /** What the checks of a simulation say of a run that goes wrong. */
 import { describe, expect, test } from "vitest";
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { JobRecord, Manifest } from "../../../machines/protocol.ts";
+import { splitsHandle } from "../../../src/dataflow/operators/source.ts";
 import type { SourceReader } from "../../../src/dataflow/source.ts";
 import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
 import { MemoryBroker } from "../../../src/memory/bus.ts";
 import type { FeedEvent } from "../../../src/observe/feed.ts";
+import { encodeChunk } from "../../../src/state/snapshot/chunk.ts";
+import { ColumnEncoder } from "../../../src/state/snapshot/columns.ts";
 import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
 import { Decisions } from "../decisions.ts";
+import type { DrawnJob, Item } from "../jobs/drawing.ts";
 import { Scheduler } from "../scheduler.ts";
 import { HeldSources } from "./held-sources.ts";
 import { Invariants } from "./invariants.ts";
 import { findLeftovers } from "./leftovers.ts";
 import { LivingHosts } from "./living-hosts.ts";
+import { StoredState } from "./stored-state.ts";
 import { WatchedStorage } from "./watched.ts";
 
 function invariantsAfter(records: readonly Partial<JobRecord>[]): Invariants {
@@ -162,4 +167,74 @@ test("a source that reads while it is held is told, once, and not when it was re
   read();
   read();
   expect(sources.findings).toEqual(["worker1: s0/1 of generation 2 reads on although it is held"]);
+});
+
+describe("what a checkpoint holds (C4)", () => {
+  const items = [3, 5, 3].map((key, i): Item => ({ by: "s0/0", key, at: i + 1, n: i }));
+  const drawn = {
+    sources: [{ id: "s0", splits: [items], parallelism: 1, bounded: true }],
+    operators: [
+      {
+        ...{ id: "o0", kind: "count", keys: "number", parallelism: 1, a: 1, b: 0 },
+        ports: [[{ from: "s0", exchange: "forward" }]],
+      },
+    ],
+    sinks: [],
+    options: {},
+  } as unknown as DrawnJob;
+
+  function findingsOf(position: number, counts: readonly [key: number, count: number][], inFlight = 0) {
+    const split = { id: "0", index: 0 };
+    const groups = [{ keyGroup: 0, entries: counts.length }];
+    const rows = { keys: counts.map(([key]) => key), groups, values: counts.map(([, count]) => count) };
+    const { bytes } = encodeChunk(rows, new ColumnEncoder());
+    const states = [
+      splitsHandle("s0", 0, [{ split, position }]),
+      { kind: "keyed", operator: "o0", state: "count", pieces: [{ content: bytes, segments: [] }] },
+    ];
+    const manifest = {
+      job: "drawn",
+      checkpointId: 4,
+      subtasks: [{ states, channels: [{ records: inFlight }] }],
+    };
+    const storedState = new StoredState();
+    storedState.look(drawn, manifest as unknown as Manifest, () => undefined);
+    return storedState.findings;
+  }
+
+  test("what comes of the records in front of its positions", () => {
+    expect(
+      findingsOf(2, [
+        [3, 1],
+        [5, 1],
+      ]),
+    ).toEqual([]);
+  });
+
+  test.each<[string, readonly [number, number][]]>([
+    ["a row that is not there", [[3, 1]]],
+    [
+      "a row of a later record",
+      [
+        [3, 2],
+        [5, 1],
+      ],
+    ],
+    [
+      "a row too many",
+      [
+        [3, 1],
+        [5, 1],
+        [7, 0],
+      ],
+    ],
+  ])("%s is told", (_, rows) => {
+    expect(findingsOf(2, rows)).toEqual([
+      expect.stringMatching(/^C4: checkpoint 4 of drawn: o0\.count, key number \d: .*, not .*$/),
+    ]);
+  });
+
+  test("nothing is said where records are on their way", () => {
+    expect(findingsOf(2, [[3, 1]], 1)).toEqual([]);
+  });
 });

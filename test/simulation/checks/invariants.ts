@@ -10,18 +10,18 @@
  * - (C6) What the record names is there: it is stored before, and deleted after.
  *
  * Two more are judged elsewhere. C4 (a restored state is that of exactly the records before the barrier) shows in the
- * output, which an oracle judges; C7 (the job goes on once the faults have stopped) is a bound of virtual time in
- * simulate.ts.
+ * output, which an oracle judges, and in what is stored (stored-state.ts); C7 (the job goes on once the faults have
+ * stopped) is a bound of virtual time in simulate.ts.
  */
-import type { CompletedCheckpoint, JobRecord, ObjectHandle } from "../../../machines/protocol.ts";
+import type { CompletedCheckpoint, JobRecord, Manifest, ObjectHandle } from "../../../machines/protocol.ts";
 import { parseManifest } from "../../../src/formats/manifest.ts";
 import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
-
-/** The stored bytes of an object; undefined: it is not there. */
-type ReadObject = (name: string) => Uint8Array | undefined;
+import type { ReadObject } from "./stored-state.ts";
 
 export class Invariants {
   readonly findings: string[] = [];
+  /** Told of each completed checkpoint, once. */
+  onCompleted: (manifest: Manifest) => void = () => {};
   readonly #read: ReadObject;
   #record: JobRecord | undefined;
   /** By incarnation: ids up to here may be committed. */
@@ -118,10 +118,12 @@ export class Invariants {
     const names = new Set([manifest.name]);
     this.#named.set(manifest.name, names);
     const content = this.#read(manifest.name);
-    if (content !== undefined) namesIn(parseManifest(content, manifest.name), names);
+    const found = content && parseManifest(content, manifest.name);
+    namesIn(found, names);
     for (const name of names)
       if (this.#read(name) === undefined)
         this.findings.push(`C6: the record names checkpoint ${checkpointId}, and ${name} is not there`);
+    if (found !== undefined) this.onCompleted(found);
     return names;
   }
 }

@@ -1,9 +1,11 @@
 /** The places where a job leaves what outlives its processes, watched. */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { JobRecord, SavepointMetadata } from "../../../machines/protocol.ts";
 import type { Content } from "../../../src/checkpoint/content.ts";
+import { splitLocation } from "../../../src/checkpoint/savepoint.ts";
 import type { ObjectHandle } from "../../../src/checkpoint/storage.ts";
 import { MemorySinkTarget } from "../../../src/connectors/memory-sink.ts";
 import { jobKey } from "../../../src/formats/job-record.ts";
+import { parseSavepoint } from "../../../src/formats/savepoint-metadata.ts";
 import type { TransactionMarker } from "../../../src/formats/transactions/transaction-marker.ts";
 import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
 import { MemoryStorage } from "../../../src/memory/storage.ts";
@@ -47,6 +49,13 @@ export class WatchedStorage extends MemoryStorage {
     if (this.#contents.delete(name)) this.onDeleted(name);
     await super.delete(name);
   }
+}
+
+/** undefined: it is not there. */
+export function savepointIn(storage: WatchedStorage, location: string): SavepointMetadata | undefined {
+  const { name } = splitLocation(location);
+  const metadata = storage.names().find((one) => one.startsWith(`${name}/metadata.`));
+  return metadata === undefined ? undefined : parseSavepoint(storage.content(metadata)!, location, metadata);
 }
 
 export class WatchedTarget<T> extends MemorySinkTarget<T> {

@@ -22,6 +22,7 @@ import {
   type Item,
   kept,
   keyOf,
+  lastOf,
   mapped,
   multiplied,
   rekeyed,
@@ -214,7 +215,7 @@ function collecting(id: string, input: KeyedStream<Item, Key>, options: Options)
       output: type<Item>(),
       onRecord({ n }, { state }) {
         state.all.set([...state.all.get(), n]);
-        state.last.set(n % 3 === 0 ? { n } : n % 3 === 1 ? { n, odd: `${n}` } : new Map([[n, { at: n }]]));
+        state.last.set(lastOf(n));
       },
       onEnd({ key, state }) {
         const all = state.all.get();

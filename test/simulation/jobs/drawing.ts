@@ -1,6 +1,6 @@
 /**
  * A drawn job as plain data: what is built with the engine's builder (building.ts), and what the oracle computes from
- * (oracle.ts).
+ * (oracle/).
  */
 import type { JobOptions } from "../../../src/config/options.ts";
 
@@ -196,3 +196,6 @@ export const round = (item: Item): Item => ({ ...item, n: item.n - 1 });
 export const comesBack = ({ n }: Item): boolean => n > 0;
 /** What the keyed operator in a loop tells of a visit; it leaves the loop. */
 export const visited = (id: string, key: number, at: number): Item => ({ by: `${id}.visit`, key, at, n: -1 });
+/** What `collection` keeps of the last number: shapes that change. */
+export const lastOf = (n: number): unknown =>
+  n % 3 === 0 ? { n } : n % 3 === 1 ? { n, odd: `${n}` } : new Map([[n, { at: n }]]);

@@ -17,7 +17,7 @@ import {
   STATELESS_KINDS,
 } from "./drawing.ts";
 import { drawOptions, drawWorker, type GraphFacts, redrawOptions } from "./options.ts";
-import { expectedAt } from "./oracle.ts";
+import { expectedAt } from "./oracle/oracle.ts";
 
 const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
 /** At all sinks together. */

@@ -2,7 +2,7 @@
  * The user of a drawn job: submits it, does what was drawn while it runs, starts it again where it was stopped, and
  * sees it to its end.
  *
- * Owns: which life of the job follows which. Does not own: whether the output is right (verdict.ts).
+ * Owns: which life of the job follows which. Does not own: whether the output is right (oracle/verdict.ts).
  */
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { ControlClient } from "../../../src/control/client.ts";

@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { root } from "../../support/servers/compiled.ts";
-import type { Mutation } from "./mutations.ts";
+import type { Change, Mutation } from "./mutations.ts";
 
 export interface Hunt {
   readonly mutation: string;
@@ -33,8 +33,10 @@ export async function hunt(mutation: Mutation, seedsMax: number, shrinks = false
       await cp(join(root, path), join(copy, path), { recursive: true });
     }
     await symlink(join(root, "node_modules"), join(copy, "node_modules"));
-    const file = join(copy, mutation.file);
-    await writeFile(file, mutate(await readFile(file, "utf8"), mutation));
+    for (const change of changesOf(mutation)) {
+      const file = join(copy, change.file);
+      await writeFile(file, mutate(await readFile(file, "utf8"), change, mutation.name));
+    }
     const report = JSON.parse(await simulateIn(copy, seedsMax, shrinks));
     const [failure] = report.failures;
     return {
@@ -48,8 +50,12 @@ export async function hunt(mutation: Mutation, seedsMax: number, shrinks = false
   }
 }
 
+export function changesOf({ also = [], ...first }: Mutation): readonly Change[] {
+  return [first, ...also];
+}
+
 /** @throws Error when the text is not there exactly once */
-export function mutate(text: string, { name, file, find, replace }: Mutation): string {
+export function mutate(text: string, { file, find, replace }: Change, name: string): string {
   const parts = text.split(find);
   if (parts.length !== 2)
     throw new Error(`mutation "${name}": its text is ${parts.length - 1} times in ${file}`);

@@ -1,12 +1,14 @@
 /** What the simulation would find. `npm run simulate` hunts every mutation. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { hunt, mutate } from "./hunt.ts";
+import { changesOf, hunt, mutate } from "./hunt.ts";
 import { MUTATIONS, type Mutation } from "./mutations.ts";
 
-test.each(MUTATIONS)("the mutation fits its file: $name", (mutation) => {
-  const text = readFileSync(mutation.file, "utf8");
-  expect(mutate(text, mutation)).not.toBe(text);
+test.each(MUTATIONS)("the mutation fits its files: $name", (mutation) => {
+  for (const change of changesOf(mutation)) {
+    const text = readFileSync(change.file, "utf8");
+    expect(mutate(text, change, mutation.name)).not.toBe(text);
+  }
 });
 
 const named = (name: string): Mutation => MUTATIONS.find((one) => one.name === name)!;

@@ -2,8 +2,13 @@
  * Mutations of `src` that a simulation must find: each makes one promise of the engine untrue. They are texts, so a
  * test holds that each still fits its file.
  */
-export interface Mutation {
+export interface Mutation extends Change {
   readonly name: string;
+  /** Changed as well, where two checks protect one promise. */
+  readonly also?: readonly Change[];
+}
+
+export interface Change {
   readonly file: string;
   /** Occurs once in the file. */
   readonly find: string;
@@ -29,6 +34,21 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "if (sequence <= this.#lastSequence) return;",
     replace:
       "if (sequence < this.#lastSequence) return;\n    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);",
+  },
+  {
+    // Subjects carry the generation (P2), and numbers begin at 1 in each (RM1): each of the two is enough, as a higher
+    // number ends the generation. Here the subject is the same in all, and a reader begins where its writer is.
+    name: "a frame of another generation is taken",
+    file: "src/dataflow/channel/subjects.ts",
+    find: "const base = ofGeneration(job, generation);",
+    replace: "const base = ofGeneration(job, generation * 0);",
+    also: [
+      {
+        file: "src/dataflow/channel/remote-input.ts",
+        find: "const next = this.#lastSequence + 1;",
+        replace: "const next = this.#lastSequence === 0 ? sequence : this.#lastSequence + 1;",
+      },
+    ],
   },
   {
     name: "credit is granted twice",
@@ -110,6 +130,13 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "src/state/heap/row-group.ts",
     find: "if (!this.readers.needsBlock(this, block.index, block.cut)) {",
     replace: "if (this.count > 0) {",
+  },
+  {
+    // No output shows it: what is read back is the initial value, as it is where there is no row.
+    name: "a row that is cleared stays in the snapshots",
+    file: "src/state/handles/value.ts",
+    find: "this.table.remove();",
+    replace: "this.table.write(this.initialValue());",
   },
   {
     name: "a stop reads on",

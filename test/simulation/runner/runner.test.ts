@@ -51,6 +51,7 @@ describe("the shrinker", () => {
     crashes: 0,
     checkpoints: 0,
     recoveries: 0,
+    statesCompared: 0,
     covered: [],
     story: [],
   });

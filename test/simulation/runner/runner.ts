@@ -22,6 +22,7 @@ export interface Report {
   readonly crashes: number;
   readonly checkpoints: number;
   readonly recoveries: number;
+  readonly statesCompared: number;
   readonly virtualHours: number;
   /** On how many seeds there was what: operators, edges, options, acts of the user. */
   readonly covered: Readonly<Record<string, number>>;
@@ -97,6 +98,7 @@ class Merged {
     crashes: 0,
     checkpoints: 0,
     recoveries: 0,
+    statesCompared: 0,
     virtualHours: 0,
   };
   #next: number;
@@ -152,6 +154,7 @@ class Merged {
     sums.crashes += crashes;
     sums.checkpoints += checkpoints;
     sums.recoveries += recoveries;
+    sums.statesCompared += result.statesCompared;
     sums.virtualHours += virtualMs / 3_600_000;
     for (const one of covered) this.#covered.set(one, (this.#covered.get(one) ?? 0) + 1);
     this.#traces.update(traceHash);

@@ -27,7 +27,7 @@ import {
   told,
   visited,
   wound,
-} from "./drawing.ts";
+} from "../drawing.ts";
 
 /** What is kept: the order of each maker's items, of each maker's items of one key, or none. */
 type Order = "of-maker" | "of-key" | "none";
@@ -63,7 +63,19 @@ export interface Circumstances {
 
 /** What must come out at each sink, by its id. */
 export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): ReadonlyMap<string, Expected> {
+  return streamsOf(job, circumstances).sinks;
+}
+
+export interface Streams {
+  /** What comes in at each operator, by its id and by port. */
+  readonly inputs: ReadonlyMap<string, readonly Expected[]>;
+  /** What comes out at each sink, by its id. */
+  readonly sinks: ReadonlyMap<string, Expected>;
+}
+
+export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Streams {
   const streams = new Map<string, Expected>();
+  const allInputs = new Map<string, readonly Expected[]>();
   const { read, drained = true, endsVaguely = "nowhere" } = circumstances;
   const repeats = job.options.checkpointing?.mode === "at-least-once";
   const context = {
@@ -85,18 +97,18 @@ export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): Re
   }
   for (const operator of job.operators) {
     const ports = operator.ports.map((inputs) => merged(inputs, streams, operator.parallelism));
+    allInputs.set(operator.id, ports);
     for (const [output, stream] of resultsOf(operator, ports, context))
       streams.set(
         output === "" ? operator.id : `${operator.id}.${output}`,
         job.reordered ? { ...stream, order: "none" } : stream,
       );
   }
-  return new Map(
-    job.sinks.map((sink) => {
-      const stream = merged(sink.inputs, streams, sink.parallelism);
-      return [sink.id, written(sink, stream, endsVaguely !== "nowhere")];
-    }),
-  );
+  const sinks = job.sinks.map((sink) => {
+    const stream = merged(sink.inputs, streams, sink.parallelism);
+    return [sink.id, written(sink, stream, endsVaguely !== "nowhere")] as const;
+  });
+  return { inputs: allInputs, sinks: new Map(sinks) };
 }
 
 function written({ guarantee }: DrawnSink, stream: Expected, endsVaguely: boolean): Expected {
@@ -195,7 +207,7 @@ function resultsOf(
   }
 }
 
-function grouped(items: readonly Item[], keys: KeyKind): Map<number, Item[]> {
+export function grouped(items: readonly Item[], keys: KeyKind): Map<number, Item[]> {
   const groups = new Map<number, Item[]>();
   for (const item of items) {
     const group = groupOf(keyOf[keys](item));
@@ -264,16 +276,7 @@ function looped(
   input: Expected,
   context: Context,
 ): Expected {
-  const out: Item[] = [];
-  const visitors: Item[] = [];
-  for (const item of input.items) {
-    let now = wound(item);
-    do {
-      visitors.push(now);
-      now = round(now);
-    } while (comesBack(now));
-    out.push(now);
-  }
+  const { out, visitors } = roundsOf(input.items);
   const makers = new Set(input.makers);
   if (visits !== undefined) {
     makers.add(`${id}.visit`);
@@ -281,6 +284,24 @@ function looped(
       for (const at of upTo(group.length)) out.push(visited(id, key, at));
   }
   return { ...input, items: out, makers, order: "none", lacks: input.lacks || context.force };
+}
+
+/** What leaves a loop, and what goes by in it, once for each round. */
+export function roundsOf(items: readonly Item[]): {
+  readonly out: Item[];
+  readonly visitors: readonly Item[];
+} {
+  const out: Item[] = [];
+  const visitors: Item[] = [];
+  for (const item of items) {
+    let now = wound(item);
+    do {
+      visitors.push(now);
+      now = round(now);
+    } while (comesBack(now));
+    out.push(now);
+  }
+  return { out, visitors };
 }
 
 const textOf = ({ by, key, at, n }: Item): string => `${by} key ${key} #${at} n ${n}`;

@@ -1,7 +1,7 @@
 /**
  * The in-memory twin of an at-least-once sink: records are sent at once, and barriers wait for their acknowledgements.
  */
-import type { Sink } from "../../../src/dataflow/sink.ts";
+import type { Sink } from "../../../../src/dataflow/sink.ts";
 
 /** Resolves when the values are there for sure. @throws when that is not known */
 export type Deliver<T> = (values: readonly T[]) => Promise<void>;

@@ -1,7 +1,7 @@
 /** A reader that gives so much a second and no more, so that the input lasts. */
-import type { SourceReader } from "../../../src/dataflow/source.ts";
-import type { VirtualProcess } from "../scheduler.ts";
-import type { DrawnSource } from "./drawing.ts";
+import type { SourceReader } from "../../../../src/dataflow/source.ts";
+import type { VirtualProcess } from "../../scheduler.ts";
+import type { DrawnSource } from "../drawing.ts";
 
 /** Polls that were missed are made up for, up to so many. */
 const OWED_MAX = 10;

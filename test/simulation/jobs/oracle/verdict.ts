@@ -1,7 +1,7 @@
 /** Whether the output of a run is right, however its last life has ended. */
-import type { DrawnJob, Item } from "./drawing.ts";
+import type { DrawnJob, Item } from "../drawing.ts";
+import type { Ending } from "../user.ts";
 import { type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
-import type { Ending } from "./user.ts";
 
 export interface Run {
   readonly ending: Ending;
