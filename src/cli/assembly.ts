@@ -24,7 +24,12 @@ import { checkSink } from "../dataflow/guards/guarded-sink.ts";
 import { discoverSplits } from "../dataflow/guards/guarded-source.ts";
 import type { SinkTarget } from "../dataflow/sink.ts";
 import type { SourceSplit } from "../dataflow/source.ts";
-import { ConfigurationError, EnvironmentError, type RequestRefusedError } from "../errors.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  PrerequisiteError,
+  type RequestRefusedError,
+} from "../errors.ts";
 import { listingOf } from "../job/code/code-listing.ts";
 import type { LoadedJob } from "../job/code/load.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
@@ -50,7 +55,7 @@ import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
 import { withSkippedGaps } from "./submission/gaps.ts";
 import { checkOwnOutput } from "./submission/own-output.ts";
-import { Prerequisites } from "./submission/prerequisites.ts";
+import { Prerequisites, sayingOnce } from "./submission/prerequisites.ts";
 import { checkSize } from "./submission/submission-size.ts";
 
 export interface ClusterOptions {
@@ -277,6 +282,7 @@ export function prepareSubmission(loaded: LoadedJob, overrides: ConfigOverrides)
 
 /**
  * Asks the sources for their splits and the sinks whether they could commit: runs where the user's code is loaded.
+ * Nothing is made before all of them were asked.
  *
  * @throws PrerequisiteError that names all that is missing
  */
@@ -292,18 +298,20 @@ export async function submissionOf(
   const splits: Record<string, readonly SourceSplit[]> = {};
   const targets: Record<string, SinkTarget> = {};
   const prerequisites = new Prerequisites(environment.nats);
+  const logger = sayingOnce(environment.logger);
+  const looking = { ...environment, logger, dryRun: true, planned: new Map<string, unknown>() } as const;
   for (const vertex of graph.vertices)
     for (const { operator } of vertex.operators) {
       const { source, sink } = operator.details;
       if (source !== undefined)
         splits[operator.id] =
-          (await prerequisites.ask(() => discoverSplits(operator.id, source, environment))) ?? [];
+          (await prerequisites.ask(() => discoverSplits(operator.id, source, looking))) ?? [];
       if (sink === undefined) continue;
-      await prerequisites.ask(() => checkSink(operator.id, sink, environment));
+      await prerequisites.ask(() => checkSink(operator.id, sink, looking));
       if (sink.target !== undefined) targets[operator.id] = sink.target;
     }
   await prerequisites.assertMet();
-  checkOwnOutput(splits, targets, (message) => environment.logger.warn({}, message));
+  checkOwnOutput(splits, targets, (message) => logger.warn({}, message));
   const { inlineThresholdBytes: _ofTheWorkers, storage: askedFor, ...checkpointing } = config.checkpointing;
   const submission: JobSubmission = {
     job: job.name,
@@ -320,7 +328,28 @@ export async function submissionOf(
   };
   const { nats } = environment;
   if (nats instanceof NatsEnvironment) checkSize(submission, NatsLink.of(nats.connection).payload.bytesMax);
+  if (environment.dryRun !== true) await provide(graph, { ...environment, logger });
   return submission;
+}
+
+/**
+ * Lets the sinks make what they need, once nothing is left that would refuse the submission.
+ * @throws what a sink still meets, with what was made by then
+ */
+async function provide(graph: JobGraph, environment: ConnectorEnvironment): Promise<void> {
+  const all: string[] = [];
+  const making = { ...environment, made: (what: string) => void all.push(what) };
+  try {
+    for (const { operators } of graph.vertices)
+      for (const { operator } of operators)
+        if (operator.details.sink !== undefined) await checkSink(operator.id, operator.details.sink, making);
+  } catch (error) {
+    if (all.length === 0 || !(error instanceof EnvironmentError)) throw error;
+    const text = `${error.message}; made for the job before that, and still there: ${all.join(", ")}`;
+    throw error instanceof PrerequisiteError
+      ? new PrerequisiteError(text)
+      : new EnvironmentError(text, { cause: error });
+  }
 }
 
 export interface WorkerAssembly {

@@ -11,6 +11,7 @@ import { requestCommands } from "./commands/requests.ts";
 import { runCommand } from "./commands/run.ts";
 import { savepointCommands } from "./commands/savepoints.ts";
 import { workerCommand } from "./commands/worker.ts";
+import { advice } from "./output/advice.ts";
 import { exitCodeHelp, exitCodes, reportError } from "./output/report-error.ts";
 import { commandOutput, prepareOutput, reserveStdout } from "./output/stdout.ts";
 import { endProcess } from "./process/exit.ts";
@@ -36,6 +37,7 @@ configCommand(program);
 reportUsageInOurForm(program, "tidemark");
 // The output of a worker is its log.
 program.hook("preAction", (_, command) => {
+  advice.begin(program, command);
   if (command.name() !== "worker") reserveStdout();
 });
 

@@ -11,6 +11,7 @@ import { connectNats, type NatsConnectOptions } from "../nats/connection/connect
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import { type Cluster, type ClusterView, openCluster, viewCluster, warnOfCaptures } from "./assembly.ts";
+import { advice, writeMessage } from "./output/advice.ts";
 import { startEnvironment } from "./process/process-state.ts";
 
 export interface ConnectionFlags {
@@ -277,6 +278,7 @@ export function loggerOf(flags: ClusterFlags, role: string): Logger {
   return createLogger({
     level: flags.logLevel,
     fields: { role, pid: process.pid },
+    complete: advice.complete,
     ...(flags.logFile === undefined ? {} : { file: flags.logFile }),
   });
 }
@@ -284,7 +286,7 @@ export function loggerOf(flags: ClusterFlags, role: string): Logger {
 /** The messages of a command that a user waits for: text on standard error, unless a log file is wanted. */
 export function messagesOf(flags: ClusterFlags, role: string): Logger {
   if (flags.logFile !== undefined) return loggerOf({ ...flags, logLevel: "warn" }, role);
-  return createMessages((line) => process.stderr.write(line));
+  return createMessages(writeMessage);
 }
 
 /** How the options of `connectNats` are called on the command line. */

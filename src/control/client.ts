@@ -250,9 +250,9 @@ export class ControlClient {
     const tried = `tried for ${leaderTimeoutMs / 1000} s on ${subject}`;
     throw new EnvironmentError(
       last instanceof NoRespondersError
-        ? `no coordinator leads (${tried}); start one with "tidemark coordinator", with the same --server and --prefix`
+        ? `no coordinator leads (${tried}); start one with "tidemark coordinator"`
         : last instanceof ForeignAnswerError
-          ? `no coordinator answers (${tried}); if none leads, start one with "tidemark coordinator", with the same --server and --prefix`
+          ? `no coordinator answers (${tried}); if none leads, start one with "tidemark coordinator"`
           : `the leading coordinator does not answer (${tried})`,
       { cause: last },
     );

@@ -18,8 +18,15 @@ export interface ConnectorEnvironment {
    * The process's NATS environment (see src/nats/connection/environment.ts), or undefined when the job runs in memory.
    */
   readonly nats: unknown;
-  /** The user only asks what would happen (`restore --dry-run`): look, but make and change nothing (P56). */
+  /** Only what would happen is asked (`restore --dry-run`, any submission at first): make and change nothing (P56). */
   readonly dryRun?: true;
+  /**
+   * At a submission all sinks are looked at (`dryRun`) before the first one makes anything. What they would make stands
+   * here, by kind and name, so that a later one knows of it.
+   */
+  readonly planned?: Map<string, unknown>;
+  /** Called with what was made or changed outside, in words: "stream COUNTS". */
+  readonly made?: (what: string) => void;
   /** true at a submission: the job has run before, and would go on with its state. */
   readonly resumes?: boolean | undefined;
 }

@@ -63,7 +63,10 @@ export interface Sink<T> {
   readonly guarantee: SinkGuarantee;
   /** Left out: no source can read it. */
   readonly target?: SinkTarget;
-  /** Called at submission: looks for all that commits will need. @throws EnvironmentError saying what mends it */
+  /**
+   * Called at submission, at first with `dryRun` for all sinks, then without: looks for all that commits will need.
+   * @throws EnvironmentError saying what mends it
+   */
   check(environment: ConnectorEnvironment): Promise<void>;
   /** Called in each generation, before anything is written; fences older generations at the target (P23). */
   open(environment: SinkEnvironment): Promise<SinkWriter<T>>;

@@ -127,6 +127,17 @@ export class Workspace {
     return execFileSync("/bin/sh", ["-ec", line], { cwd: this.dir, env, encoding: "utf8" });
   }
 
+  /** What a message says that the user should type: `tidemark ...`. It has to succeed; returns what it prints. */
+  tidemark(line: string): string {
+    const bin = this.path("bin");
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, "tidemark"), `#!/bin/sh\nexec "${process.execPath}" "${mainFile}" "$@"\n`, {
+      mode: 0o755,
+    });
+    const env = { ...environment(), PATH: `${bin}:${process.env.PATH}` };
+    return execFileSync("/bin/sh", ["-ec", line], { cwd: this.dir, env, encoding: "utf8" });
+  }
+
   /** Jobs that are held (`jobs.ts`) go on to their end, as fast as they can. */
   release(): void {
     this.write(RELEASE_FILE, "");

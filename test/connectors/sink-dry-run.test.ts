@@ -9,14 +9,19 @@ import { join } from "node:path";
 import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { fileSink } from "../../src/connectors/file-sink.ts";
+import { generatorSource } from "../../src/connectors/generator-source.ts";
 import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
 import type { Sink } from "../../src/dataflow/sink.ts";
+import { EnvironmentError } from "../../src/errors.ts";
+import { defineJob } from "../../src/job/builder.ts";
+import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { MemoryStaging, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 
-const accounts = ["plain", "few", "sized"].map(
+const accounts = ["plain", "few", "sized", "submissions"].map(
   (name) => `${name} { users [{ user: ${name}, password: x }], jetstream ${limitsOf(name)} }`,
 );
 
@@ -106,6 +111,51 @@ test("of a stream: missing, unsuitable, and all that can keep it from being made
     }
     await connection.close();
   }
+});
+
+test("a submission that is refused has made nothing, whichever of its sinks is the one; what fails later is named with what was made", async () => {
+  const connection = await connect({ servers: server.url, user: "submissions", pass: "x" });
+  const manager = await jetstreamManager(connection);
+  const nats = new NatsEnvironment(connection);
+  await manager.streams.add({ name: "READY", subjects: ["READY.>", markers("READY")], ...batches });
+  const streams = async () => (await manager.streams.list().next()).map(({ config }) => config);
+  const before = await streams();
+  const provision = (stream: string, subject: string, subjects = [subject]) =>
+    jetstreamSink<number>({ stream, subject, subjects, provision: true });
+  const submitted = async (...sinks: Sink<number>[]) => {
+    const job = defineJob("many", {}, (made) => {
+      const numbers = made.source("in", generatorSource({ count: 1, generate: (n) => n }));
+      for (const [index, sink] of sinks.entries()) numbers.sink(`out-${index}`, sink);
+    });
+    const prepared = prepareSubmission({ job, code: NO_PROJECT }, {});
+    const environment = sinkEnvironment({ nats, staging: new MemoryStaging() });
+    return await submissionOf(prepared, environment, "anywhere").then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+  };
+  for (const [bad, words] of [
+    [jetstreamSink<number>({ stream: "GONE", subject: "GONE.x" }), /stream GONE does not exist/],
+    [provision("OTHER", "READY.x"), /belong in part to stream READY/],
+    // Of what only its neighbour is about to make.
+    [provision("OTHER", "NEW.x"), /belong in part to stream NEW/],
+    [provision("NEW", "elsewhere.x"), /elsewhere\.x/],
+  ] as const) {
+    expect(await submitted(provision("NEW", "NEW.x", ["NEW.>"]), bad)).toMatch(words);
+    expect(await streams()).toEqual(before);
+  }
+  const failing: Sink<number> = {
+    ...fileSink<number>({ directory: "/", encode: String }),
+    check: async ({ dryRun }) => {
+      if (!dryRun) throw new EnvironmentError("the disk is full");
+    },
+  };
+  expect(await submitted(provision("NEW", "NEW.x"), failing)).toBe(
+    "the disk is full; made for the job before that, and still there: stream NEW",
+  );
+  expect(await submitted(provision("NEW", "NEW.x"), provision("NEWER", "NEWER.x"))).toBeUndefined();
+  expect((await streams()).map(({ name }) => name)).toEqual(["NEW", "NEWER", "READY"]);
+  await connection.close();
 });
 
 test("of a directory: a file in its way, one that cannot be written, one that is yet to be made", async () => {

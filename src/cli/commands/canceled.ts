@@ -6,7 +6,7 @@ import { pause } from "../../timer.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { EndingPatience, unendedText } from "../process/ending.ts";
 import { sayWhileWaiting } from "../run/waiting.ts";
-import { readJob } from "../stored/retained.ts";
+import { readJob, recordsOf } from "../stored/retained.ts";
 
 const ENDED_OTHERWISE: ReadonlySet<JobStatus> = new Set<JobStatus>([
   "finished",
@@ -31,7 +31,7 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
   const say = sayWhileWaiting();
   let askMs = performance.now() + ASK_AGAIN_MS;
   for (let latest: JobReport | undefined; ; await pause(POLL_MS)) {
-    const record = await readJob(await view.findRecords(), job);
+    const record = await readJob(await recordsOf(view, job), job);
     if (record.status === "canceled") return;
     if (performance.now() >= askMs) {
       askMs = performance.now() + ASK_AGAIN_MS;

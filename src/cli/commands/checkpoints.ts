@@ -13,10 +13,25 @@ import { counted, size } from "../output/text.ts";
 import { setOutcome } from "../process/exit.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
 import { garbageOf } from "../stored/garbage.ts";
-import { explained, readCheckpoint, readJob, readRetained, whileRetained } from "../stored/retained.ts";
+import {
+  explained,
+  readCheckpoint,
+  readJob,
+  readRetained,
+  recordsOf,
+  whileRetained,
+} from "../stored/retained.ts";
 import { describeTroubles, describeUnknown, type Troubles } from "../stored/troubled-checkpoints.ts";
 import { describeVerification, verify } from "../stored/verification.ts";
-import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+import {
+  addClientOptions,
+  type ClientFlags,
+  checkJobName,
+  clientOf,
+  ofLeader,
+  print,
+  withView,
+} from "./client.ts";
 
 /** A command that only looks does not wait for a leader. */
 const LOOK_MS = 1000;
@@ -70,7 +85,7 @@ async function withJob(
 ): Promise<void> {
   checkJobName(job);
   await withView(flags, async (view) => {
-    const records = await view.findRecords();
+    const records = await recordsOf(view, job);
     const read = () => readJob(records, job);
     await read();
     await work({ view, storage: await view.findStorage(), read });
@@ -168,8 +183,7 @@ async function collect(job: string, flags: ClientFlags & { readonly dryRun?: boo
   checkJobName(job);
   if (flags.dryRun === true) return listGarbage(job, flags);
   await withView(flags, async (view) => {
-    await readJob(await view.findRecords(), job);
-    const report = await clientOf(view, flags).collect(job, newId());
+    const report = await ofLeader(view, job, "collect", () => clientOf(view, flags).collect(job, newId()));
     const { objects, bytes, names, unfinished } = report;
     const lines = [
       `${counted(objects, "object")} deleted, ${size(bytes)}`,

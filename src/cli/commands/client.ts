@@ -7,12 +7,19 @@ import type { Command } from "commander";
 import type { StorageConfig } from "../../config/checkpointing.ts";
 import { show } from "../../config/quantity.ts";
 import type { ControlClient } from "../../control/client.ts";
-import { ConfigurationError } from "../../errors.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  NoRespondersError,
+  RequestRefusedError,
+} from "../../errors.ts";
 import { isJobName, isName } from "../../formats/names.ts";
+import { hasEnded, leftBehindByRun, nothingTo } from "../../runtime/leader/submissions/refusals.ts";
 import { shellCommand } from "../../shell-command.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectView, messagesOf } from "../options.ts";
 import { commandOutput } from "../output/stdout.ts";
+import { readJob, recordsOf } from "../stored/retained.ts";
 
 export interface ClientFlags extends ClusterFlags {
   readonly server: string;
@@ -70,5 +77,36 @@ export function checkPlace(name: string, place: string): void {
 }
 
 export function print(flags: ClientFlags, value: unknown, text: string): void {
-  commandOutput.write(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
+  if (flags.json === true) commandOutput.writeJson(value);
+  else commandOutput.write(`${text}\n`);
+}
+
+/** What is asked for: a verb, with its "of" where it takes one. */
+export type Asked = Parameters<typeof nothingTo>[1] | "collect" | "look";
+
+/**
+ * Asks the leader about a job that has a record: what the record alone tells is said without a leader.
+ *
+ * @throws RequestRefusedError when bucket, record or life of the job are over, or the processes that led it are gone;
+ *   what `ask` throws
+ */
+export async function ofLeader<T>(
+  view: ClusterView,
+  job: string,
+  asked: Asked,
+  ask: () => Promise<T>,
+): Promise<T> {
+  const records = await recordsOf(view, job);
+  const record = await readJob(records, job);
+  const isCanceled = asked === "cancel" && record.status === "canceled";
+  if (asked !== "collect" && asked !== "look" && hasEnded(record) && !isCanceled)
+    throw new RequestRefusedError(nothingTo(record, asked));
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof EnvironmentError && error.cause instanceof NoRespondersError)) throw error;
+    const { scope, ...now } = await readJob(records, job);
+    if (scope === "job" && !hasEnded(now)) throw new RequestRefusedError(leftBehindByRun(job).reason);
+    throw error;
+  }
 }

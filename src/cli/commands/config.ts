@@ -12,6 +12,7 @@ import {
   overridesOf,
   type StorageFlags,
 } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { commandOutput } from "../output/stdout.ts";
 import { loadJobFile } from "../submission/job-file.ts";
 
@@ -34,11 +35,11 @@ async function print(path: string | undefined, flags: PrintFlags): Promise<void>
   const { config, options, warnings } = resolveJobConfig(job?.options ?? {}, overridesOf(flags), { repeats });
   checkShared(config.checkpointing.storage);
   if (flags.json === true) {
-    commandOutput.write(`${JSON.stringify({ job: job?.name ?? null, options, warnings })}\n`);
+    commandOutput.writeJson({ job: job?.name ?? null, options, warnings });
     return;
   }
   commandOutput.write(`${table(options.map((option) => [option.key, option.text, originOf(option)]))}\n`);
-  for (const warning of warnings) process.stderr.write(`tidemark: warning: ${warning}\n`);
+  for (const warning of warnings) writeMessage(`warning: ${warning}`);
 }
 
 function originOf({ origin, spelling, asked, because }: EffectiveOption): string {

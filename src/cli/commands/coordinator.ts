@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { exitCodes } from "../output/report-error.ts";
 import { watchCrashes } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
@@ -45,7 +46,7 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
     ...(job === undefined ? {} : { timings: { secondProbeMs: SECOND_PROBE_MS } }),
     onRefused(error) {
       logger.error({}, error.message);
-      process.stderr.write(`tidemark: ${error.message}\n`);
+      writeMessage(error.message);
       process.exit(exitCodes.refused);
     },
     onCrash(error) {

@@ -23,12 +23,13 @@ import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/che
 import { leaseKey } from "../../runtime/leader/lease.ts";
 import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
 import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { leftBehindByRun } from "../../runtime/leader/submissions/refusals.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { counted, size } from "../output/text.ts";
-import { unknownJob } from "../stored/retained.ts";
+import { recordsOf, unknownJob } from "../stored/retained.ts";
 import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
 interface DisposeFlags extends ClientFlags {
@@ -61,8 +62,9 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
   const { job, what } = left;
   const dryRun = flags.dryRun === true;
   await withView(flags, async (view) => {
-    const record = (await readRecord(await view.findRecords(), job))?.record;
+    const record = (await readRecord(await recordsOf(view, job), job))?.record;
     if (record === undefined) throw unknownJob(job);
+    if (record.status === "created" || record.status === "running") await refuseUnled(view, record);
     const plan = await planDisposal(record, what, await view.findStorage(), Date.now());
     // Each checkpoint has a manifest at least.
     if (plan.checkpoints.length > 0 && plan.objects.length === 0)
@@ -78,6 +80,16 @@ async function dispose(location: string, flags: DisposeFlags): Promise<void> {
     const value = { location, disposed: !dryRun, dryRun, ...report, consumers, fileSinks };
     print(flags, value, describe(location, value));
   });
+}
+
+/** @throws RequestRefusedError: where no process leads a living job, none can end it before one does */
+async function refuseUnled(view: ClusterView, { job, status, scope }: JobRecord): Promise<void> {
+  if (await isLed(view, job)) return;
+  if (scope === "job") throw new RequestRefusedError(leftBehindByRun(job).reason);
+  throw new RequestRefusedError(
+    `job ${job} is ${status}, and no coordinator leads it now: start one with "tidemark coordinator", ` +
+      `then end the job with "tidemark cancel ${job}"`,
+  );
 }
 
 interface KeptBySink {
@@ -169,17 +181,23 @@ async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): 
 async function isLeaderless(view: ClusterView, job: string, { cause }: EnvironmentError): Promise<boolean> {
   if (cause instanceof NoRespondersError) return true;
   if (!(cause instanceof ForeignAnswerError || cause instanceof RequestTimeoutError)) return false;
-  const store = await view.findRecords();
-  if (store === undefined) return false;
-  const watch = new LeaseWatch({ store, clock: systemClock, leaseMs: defaultTimings.leaseMs });
+  return !(await isLed(view, job));
+}
+
+async function isLed(view: ClusterView, job: string): Promise<boolean> {
+  const watch = new LeaseWatch({
+    store: await recordsOf(view, job),
+    clock: systemClock,
+    leaseMs: defaultTimings.leaseMs,
+  });
   const holders = await Promise.all([leaseKey(), leaseKey(job)].map((key) => watch.livingHolder(key)));
-  return holders.every((holder) => holder === undefined);
+  return holders.some((holder) => holder !== undefined);
 }
 
 async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
-  const records = await view.findRecords();
+  const records = await recordsOf(view, job);
   const storage = await view.findStorage();
-  for (let tries = 0; records !== undefined && tries < TRIES; tries++) {
+  for (let tries = 0; tries < TRIES; tries++) {
     const found = await readRecord(records, job);
     if (found === undefined) break;
     const plan = await planDisposal(found.record, what, storage, Date.now());

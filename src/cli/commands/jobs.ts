@@ -9,10 +9,25 @@ import { type ClusterView, createClient } from "../assembly.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { age } from "../output/text.ts";
 import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
-import { readCheckpoint, readJob, readJobs, whileRetained } from "../stored/retained.ts";
+import {
+  bucketMissing,
+  readCheckpoint,
+  readJob,
+  readJobs,
+  recordsOf,
+  whileRetained,
+} from "../stored/retained.ts";
 import { splitDetailsOf } from "../stored/split-positions.ts";
 import { describeSkipped } from "../submission/gaps.ts";
-import { addClientOptions, type ClientFlags, checkJobName, clientOf, print, withView } from "./client.ts";
+import {
+  addClientOptions,
+  type ClientFlags,
+  checkJobName,
+  clientOf,
+  ofLeader,
+  print,
+  withView,
+} from "./client.ts";
 
 /** For a leader, where only it can know. */
 const LOOK_MS = 3000;
@@ -44,7 +59,12 @@ async function list(flags: ClientFlags): Promise<void> {
 }
 
 async function listJobs(view: ClusterView, flags: ClientFlags): Promise<void> {
-  const { jobs, unreadable } = await readJobs(await view.findRecords());
+  const records = await view.findRecords();
+  if (records === undefined) {
+    const { recordBucket: missingBucket } = view;
+    return print(flags, { jobs: [], missingBucket }, `no jobs: ${bucketMissing(missingBucket)}`);
+  }
+  const { jobs, unreadable } = await readJobs(records);
   const summaries = jobs.map(summaryOf);
   const text = [describeJobs(summaries, Date.now()), ...unreadable.map(({ reason }) => reason)].join("\n");
   print(flags, { jobs: summaries, ...(unreadable.length === 0 ? {} : { unreadable }) }, text);
@@ -54,7 +74,9 @@ async function status(job: string | undefined, flags: ClientFlags): Promise<void
   if (job !== undefined) checkJobName(job);
   await withView(flags, async (view) => {
     if (job === undefined) return listJobs(view, flags);
-    const report = (await reportWithoutRecords(view, job)) ?? (await clientOf(view, flags).status(job));
+    const report =
+      (await reportWithoutRecords(view, job)) ??
+      (await ofLeader(view, job, "look", () => clientOf(view, flags).status(job)));
     if (report === undefined)
       throw new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
     print(flags, report, describeReport(report));
@@ -76,10 +98,7 @@ async function reportWithoutRecords(view: ClusterView, job: string): Promise<Job
       await readJob(records, job);
       return undefined;
     }
-    problem = new RequestRefusedError(
-      `there is no job ${job}: there is no KV bucket ${view.recordBucket}, which holds the records of jobs. If jobs have ` +
-        `run with this --prefix, restore stream KV_${view.recordBucket} from a backup (nats stream restore DIR)`,
-    );
+    problem = await recordsOf(view, job).catch((error: unknown) => error);
   } catch (error) {
     if (error instanceof RequestRefusedError || error instanceof RecordUnreadableError) throw error;
     problem = error;
@@ -94,7 +113,7 @@ async function reportWithoutRecords(view: ClusterView, job: string): Promise<Job
 async function describe(job: string, flags: ClientFlags): Promise<void> {
   checkJobName(job);
   await withView(flags, async (view) => {
-    const records = await view.findRecords();
+    const records = await recordsOf(view, job);
     const record = await readJob(records, job);
     const positions = await positionsOf(view, () => readJob(records, job)).catch(describeError);
     print(flags, detailOf(record, positions), describeJob(record, positions, Date.now()));

@@ -15,7 +15,7 @@ import {
 } from "../assembly.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
-import { readJob } from "../stored/retained.ts";
+import { readJob, recordsOf } from "../stored/retained.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
 import { hasState } from "../submission/prerequisites.ts";
@@ -26,6 +26,7 @@ import {
   checkJobName,
   checkPlace,
   clientOf,
+  ofLeader,
   print,
   withView,
 } from "./client.ts";
@@ -121,7 +122,7 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
-      await clientOf(view, flags).cancel(job);
+      await ofLeader(view, job, "cancel", () => clientOf(view, flags).cancel(job));
       const dispose = await disposalWhenCanceled(view, job);
       const text = `job ${job} is canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
       return print(flags, { job, canceled: true, dispose }, text);
@@ -145,7 +146,7 @@ async function disposalWhenCanceled(view: ClusterView, job: string): Promise<str
 
 /** The command that deletes what the canceled job keeps; null: it keeps nothing. */
 async function disposalOf(view: ClusterView, job: string): Promise<string | null> {
-  const { checkpointing } = await readJob(await view.findRecords(), job);
+  const { checkpointing } = await readJob(await recordsOf(view, job), job);
   return checkpointing.retention === "retain-on-cancellation" ? `tidemark dispose checkpoint:${job}` : null;
 }
 

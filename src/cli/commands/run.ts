@@ -7,6 +7,7 @@ import { describeError } from "../../errors.ts";
 import { describePlan, isSource } from "../../job/plan.ts";
 import { kindOfReason } from "../../observe/troubles.ts";
 import { addClusterOptions, addConfigOptions, messagesOf, wholeNumber } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { exitCodes } from "../output/report-error.ts";
 import { commandOutput } from "../output/stdout.ts";
 import { count } from "../output/text.ts";
@@ -63,7 +64,7 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     onMissing: (missing) => {
       waited = true;
       const text = `waiting for what the job needs (Ctrl-C ends the wait):\n${missing.replace(/^/gm, "  ")}`;
-      if (flags.json === true) process.stderr.write(`tidemark: ${text}\n`);
+      if (flags.json === true) writeMessage(text);
       else say(text);
     },
   });
@@ -81,10 +82,10 @@ async function run(jobPath: string, flags: RunCommandFlags): Promise<void> {
     await session.close();
   }
   const seconds = (performance.now() - startedMs) / 1000;
-  if (flags.json === true) commandOutput.write(`${JSON.stringify(report)}\n`);
+  if (flags.json === true) commandOutput.writeJson(report);
   else if (report.status !== "failed")
     commandOutput.write(`${outcomeLine(report, seconds, session.withoutCheckpoint(report))}\n`);
-  if (report.status === "failed") process.stderr.write(`tidemark: ${causeOfFailure(report)}\n`);
+  if (report.status === "failed") writeMessage(causeOfFailure(report));
   setOutcome(report.status === "failed" || report.status === "canceled" ? exitCodes.jobFailed : exitCodes.ok);
 }
 
@@ -164,7 +165,7 @@ function outcomeLine(report: JobReport, seconds: number, withoutCheckpoint: bool
     case "finished":
       return `job ${report.job} has finished: all input processed, all output committed (${facts})`;
     case "stopped":
-      return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark restore" goes on from it`;
+      return `job ${report.job} has stopped with a savepoint (${facts}); "tidemark restore FILE --from …" goes on from it`;
     case "suspended":
       return `job ${report.job} is suspended (${facts}); run it again to go on${withoutCheckpoint ? fallback(report) : ""}, or with --fresh to start over`;
     case "canceled":

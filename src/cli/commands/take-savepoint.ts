@@ -3,7 +3,7 @@ import type { CompletedSnapshot } from "../../control/client.ts";
 import type { SnapshotRequest } from "../../control/messages.ts";
 import { type ClusterView, newId } from "../assembly.ts";
 import { sayWhileWaiting } from "../run/waiting.ts";
-import { type ClientFlags, clientOf } from "./client.ts";
+import { type ClientFlags, clientOf, ofLeader } from "./client.ts";
 
 /** Waits until the savepoint is complete and, when the job was to end with it, until it has ended. */
 export function takeSavepoint(
@@ -19,5 +19,7 @@ export function takeSavepoint(
     directory: flags.to ?? null,
     followedBy,
   } as const;
-  return clientOf(view, flags).snapshot(asked, undefined, sayWhileWaiting());
+  return ofLeader(view, job, "take a savepoint of", () =>
+    clientOf(view, flags).snapshot(asked, undefined, sayWhileWaiting()),
+  );
 }

@@ -13,6 +13,7 @@ import {
   overridesOf,
   wholeNumber,
 } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
 import { watchCrashes, watchExits } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
@@ -69,12 +70,12 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
     logger,
     onRefused(error) {
       logger.error({ job: prepared.job.name }, error.message);
-      process.stderr.write(`tidemark: ${error.message}\n`);
+      writeMessage(error.message);
       process.exit(exitCodes.refused);
     },
     onStuck(error) {
       logger.error({ job: prepared.job.name, error: error.message }, "generation is stuck");
-      process.stderr.write(`tidemark: ${error.message}: this process ends, so that a new one can go on\n`);
+      writeMessage(`${error.message}: this process ends, so that a new one can go on`);
       process.exit(exitCodes.jobCrashed);
     },
   });

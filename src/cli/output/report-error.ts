@@ -10,6 +10,7 @@ import {
   TidemarkError,
 } from "../../errors.ts";
 import { inOneSentence } from "../../nats/connection/jetstream-refusal.ts";
+import { writeMessage } from "./advice.ts";
 
 /** Documented in the README. */
 export const exitCodes = {
@@ -72,7 +73,7 @@ export function reportError(thrown: unknown): number {
   // What JetStream refuses is never a bug of ours, wherever it comes from.
   const error = inOneSentence("NATS", thrown);
   const code = exitCodeOf(error);
-  process.stderr.write(`tidemark: ${describeError(error)}\n`);
+  writeMessage(describeError(error));
   if (code === exitCodes.bug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return code;
 }

@@ -9,6 +9,8 @@
  *   asks `isBehind` first.
  * - SO2 A reader that has gone (`| head -1`) has what it wanted. That is no failure.
  */
+import { advice } from "./advice.ts";
+
 const write = process.stdout.write.bind(process.stdout);
 const writeError = process.stderr.write.bind(process.stderr);
 const READER_GONE: ReadonlySet<unknown> = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_DESTROYED"]);
@@ -17,6 +19,13 @@ let lost = false;
 /** What the command itself says. */
 export const commandOutput = {
   write(text: string): void {
+    commandOutput.writeAsIs(advice.complete(text));
+  },
+  /** One line for a program. */
+  writeJson(value: unknown): void {
+    commandOutput.writeAsIs(`${JSON.stringify(value, advice.completeIn)}\n`);
+  },
+  writeAsIs(text: string): void {
     write(text, (error?: NodeJS.ErrnoException | null) => {
       if (error && !READER_GONE.has(error.code)) lose(error.message);
     });

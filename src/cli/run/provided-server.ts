@@ -13,6 +13,7 @@ import { startLastingServer } from "../../nats/server/lasting-server.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
 import { provideNatsServer } from "../../nats/server/server-binary.ts";
 import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
+import { advice } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
 import { hasState, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 
@@ -63,6 +64,7 @@ export async function provideServer(
       if (line.startsWith("waiting for")) say(line);
     },
   });
+  advice.serverProvided(server.url);
   say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
   return server;
 }

@@ -1,6 +1,7 @@
 /** What a command says that waits for a job: now and then, what the job is doing and what is in its way. */
 import { phaseInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
+import { writeMessage } from "../output/advice.ts";
 import { describeOthers } from "../stored/troubled-checkpoints.ts";
 
 const EVERY_MS = 10_000;
@@ -48,6 +49,6 @@ export function sayWhileWaiting(): (report: JobReport) => void {
   const lines = new WaitingLines(performance.now());
   return (report) => {
     const line = lines.news(report, performance.now());
-    if (line !== undefined) process.stderr.write(`tidemark: ${line}\n`);
+    if (line !== undefined) writeMessage(line);
   };
 }

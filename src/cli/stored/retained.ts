@@ -18,6 +18,7 @@ import { jobKey } from "../../formats/job-record.ts";
 import { readRecord } from "../../runtime/leader/stored-record.ts";
 import { readManifest } from "../../runtime/manifest.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
+import type { ClusterView } from "../assembly.ts";
 
 const LOOKS = 10;
 
@@ -27,9 +28,8 @@ export interface StoredJobs {
   readonly unreadable: readonly { readonly job: string; readonly reason: string }[];
 }
 
-/** @param records undefined: there are none yet */
-export async function readJobs(records: RecordStore | undefined): Promise<StoredJobs> {
-  const keys = (await records?.keys(jobKey(""))) ?? [];
+export async function readJobs(records: RecordStore): Promise<StoredJobs> {
+  const keys = await records.keys(jobKey(""));
   const jobs: JobRecord[] = [];
   const unreadable: { job: string; reason: string }[] = [];
   await Promise.all(
@@ -48,8 +48,29 @@ export async function readJobs(records: RecordStore | undefined): Promise<Stored
   return { jobs: jobs.sort(byName), unreadable: unreadable.sort(byName) };
 }
 
+/**
+ * The records, for a command about one job.
+ * @throws RequestRefusedError that names the bucket, when there is none
+ */
+export async function recordsOf(
+  view: Pick<ClusterView, "findRecords" | "recordBucket">,
+  job: string,
+): Promise<RecordStore> {
+  const records = await view.findRecords();
+  if (records !== undefined) return records;
+  throw new RequestRefusedError(`there is no job ${job}: ${bucketMissing(view.recordBucket)}`);
+}
+
+/** What is said where the records would be: the sentence of all commands. */
+export function bucketMissing(bucket: string): string {
+  return (
+    `there is no KV bucket ${bucket}, which holds the records of jobs. If jobs have run with this --prefix, ` +
+    `restore stream KV_${bucket} from a backup (nats stream restore DIR)`
+  );
+}
+
 /** @throws RequestRefusedError when there is no such job */
-export async function readJob(records: RecordStore | undefined, job: string): Promise<JobRecord> {
+export async function readJob(records: RecordStore, job: string): Promise<JobRecord> {
   const record = (await readRecord(records, job))?.record;
   if (record === undefined || isTombstone(record)) throw unknownJob(job);
   return record;

@@ -227,10 +227,17 @@ class JetStreamSink<T> implements Sink<T> {
     );
   }
 
-  /** @param resumed the job has written to it before */
-  async #existingStream(nats: NatsEnvironment, resumed = false): Promise<StreamConfig> {
+  /**
+   * @param resumed the job has written to it before
+   * @param planned as another sink of the same submission would make it
+   */
+  async #existingStream(
+    nats: NatsEnvironment,
+    resumed = false,
+    planned?: StreamConfig,
+  ): Promise<StreamConfig> {
     const { stream, guarantee } = this.#options;
-    const config = (await readStream(nats, stream))?.config;
+    const config = planned ?? (await readStream(nats, stream))?.config;
     if (config === undefined) throw streamMissing(nats, { ...this.#wanted, resumes: resumed });
     const found = this.#shortcomings(config);
     if (found.length > 0) {
@@ -247,33 +254,51 @@ class JetStreamSink<T> implements Sink<T> {
    */
   async #target(
     nats: NatsEnvironment,
-    { dryRun, resumes = false }: Pick<ConnectorEnvironment, "dryRun" | "resumes">,
+    {
+      dryRun,
+      resumes = false,
+      planned: plans,
+      made,
+    }: Pick<ConnectorEnvironment, "dryRun" | "resumes" | "planned" | "made">,
   ): Promise<{ readonly isThere: boolean; readonly config: StreamConfig }> {
     const { stream, provision } = this.#options;
+    const others = dryRun === true ? plannedStreams(plans) : new Map<string, StreamConfig>();
+    const plan = (config: StreamConfig) => plans?.set(planOf(stream), config);
+    const foreseen = others.get(stream);
     const info = provision ? await readStream(nats, stream) : undefined;
+    const isThere = provision ? info !== undefined : foreseen === undefined;
     // A stream that is made anew would not tell what was committed.
-    const isForeseen = provision && (info !== undefined || !resumes);
-    const found = isForeseen ? info?.config : await this.#existingStream(nats, resumes);
+    const isForeseen = provision && (info !== undefined || foreseen !== undefined || !resumes);
+    const found = isForeseen
+      ? (foreseen ?? info?.config)
+      : await this.#existingStream(nats, resumes, foreseen);
     if (found === undefined) {
       this.#assertSubjects();
       const planned = newStream(this.#wanted) as StreamConfig;
       this.#assertTakesSubject(planned);
-      if (!dryRun) return { isThere: true, config: await createStream(nats, this.#wanted) };
-      await assertCreatable(nats, this.#wanted);
-      return { isThere: false, config: planned };
+      if (dryRun) {
+        await assertCreatable(nats, this.#wanted, [...others.values()]);
+        plan(planned);
+        return { isThere, config: planned };
+      }
+      const config = await createStream(nats, this.#wanted);
+      made?.(`stream ${stream}`);
+      return { isThere: true, config };
     }
     const missing = this.#shortcomings(found);
     const mendable = missing.every((each) => Object.keys(each.update).length > 0);
     const update = Object.assign({}, ...missing.map((each) => each.update)) as Partial<StreamConfig>;
     if (missing.length === 0 || !mendable)
-      return { isThere: true, config: await this.#existingStream(nats, resumes) };
+      return { isThere, config: await this.#existingStream(nats, resumes, foreseen) };
     const planned = { ...found, ...update };
     this.#assertTakesSubject(planned);
     if (dryRun) {
       await assertChangeable(nats, found, update);
-      return { isThere: true, config: planned };
+      plan(planned);
+      return { isThere, config: planned };
     }
     await updateStream(nats, stream, update);
+    made?.(`settings of stream ${stream} (${Object.keys(update).join(", ")})`);
     return { isThere: true, config: await this.#existingStream(nats, resumes) };
   }
 
@@ -317,4 +342,13 @@ class JetStreamSink<T> implements Sink<T> {
   get #markerSubjects(): string {
     return `${this.#options.markerPrefix}.>`;
   }
+}
+
+const PLANNED = "stream ";
+const planOf = (stream: string): string => PLANNED + stream;
+
+/** By name. */
+function plannedStreams(plans: ReadonlyMap<string, unknown> = new Map()): Map<string, StreamConfig> {
+  const streams = [...plans].filter(([what]) => what.startsWith(PLANNED));
+  return new Map(streams.map(([what, config]) => [what.slice(PLANNED.length), config as StreamConfig]));
 }

@@ -7,6 +7,7 @@
 import {
   JetStreamApiError,
   type JetStreamManager,
+  StorageType,
   type StreamConfig,
   type StreamUpdateConfig,
 } from "@nats-io/jetstream";
@@ -16,6 +17,7 @@ import { inOneSentence } from "../connection/jetstream-refusal.ts";
 import { NatsLink } from "../connection/link.ts";
 import { bucketStream } from "./bucket-stream.ts";
 import { creation } from "./missing-stream.ts";
+import { overlaps } from "./stream-subjects.ts";
 
 const SUBJECTS_OVERLAP = {
   code: 400,
@@ -43,17 +45,24 @@ export async function createStream(nats: NatsEnvironment, wanted: WantedStream):
   );
 }
 
-/** @throws EnvironmentError as `createStream` does */
-export async function assertCreatable(nats: NatsEnvironment, wanted: WantedStream): Promise<void> {
+/**
+ * @param planned streams that would be made before it
+ * @throws EnvironmentError as `createStream` does
+ */
+export async function assertCreatable(
+  nats: NatsEnvironment,
+  wanted: WantedStream,
+  planned: readonly StreamConfig[] = [],
+): Promise<void> {
   const manager = await nats.manager();
   const config = newStream(wanted);
-  const owners = await ownersOf(manager, config.subjects);
+  const owners = [...(await ownersOf(manager, config.subjects)), ...ownersAmong(planned, config.subjects)];
   const { limits, streams } = await NatsLink.of(nats.connection).ask(cannotCreate(wanted), () =>
     manager.getAccountInfo(),
   );
   const refused = limits.max_bytes_required
     ? MAX_BYTES_REQUIRED
-    : limits.max_streams >= 0 && streams >= limits.max_streams
+    : limits.max_streams >= 0 && streams + planned.length >= limits.max_streams
       ? STREAMS_MAX
       : owners.length > 0
         ? SUBJECTS_OVERLAP
@@ -99,6 +108,7 @@ export function newStream({ stream, subjects, markerSubjects }: WantedStream): N
     name: stream,
     subjects: markerSubjects === undefined ? [...own] : [...own, markerSubjects],
     ...bucket?.settings,
+    storage: StorageType.File,
     ...{ allow_atomic: true, allow_rollup_hdrs: true, allow_msg_ttl: true },
   };
 }
@@ -118,6 +128,13 @@ function adviceFor(
       "to that stream, or choose other subjects",
     [MAX_BYTES_REQUIRED.err_code]: `this account wants a size limit for every stream: create it by hand, ${creation(nats, wanted, true)}`,
   };
+}
+
+function ownersAmong(streams: readonly StreamConfig[], subjects: readonly string[]): string[] {
+  const owning = streams.filter((stream) =>
+    stream.subjects?.some((own) => subjects.some((subject) => overlaps(own, subject))),
+  );
+  return owning.map(({ name }) => name);
 }
 
 /** Names of the streams that have some of the subjects; none where that cannot be told. */

@@ -99,26 +99,17 @@ test("against a server without Tidemark they say so, and make nothing", async ()
   const streams = () => manager.streams.names().next();
   const before = await streams();
   try {
-    for (const command of ["list", "status"])
-      expect(await asks(command)).toMatchObject({ code: 0, stdout: "no jobs\n", stderr: "" });
-    expect(await json("list")).toEqual({ jobs: [] });
-    expect(await asks("status", "nobody")).toMatchObject({
-      ...{ code: REFUSED, stdout: "" },
-      stderr: expect.stringMatching(
-        /^tidemark: there is no job nobody: there is no KV bucket \S+-jobs, which holds/,
-      ),
-    });
+    expect(await json("status")).toEqual({ jobs: [], missingBucket: expect.stringMatching(/-jobs$/) });
     for (const command of [
-      ["describe", "nobody"],
-      ["checkpoints", "ls", "nobody"],
-      ["checkpoints", "show", "nobody"],
+      ["status", "nobody"],
       ["checkpoints", "verify", "nobody", "--checkpoint-dir", "none"],
-      ["checkpoints", "gc", "nobody"],
       ["checkpoints", "gc", "nobody", "--dry-run"],
     ])
-      expect(await asks(...command), command.join(" ")).toEqual({
-        ...{ code: REFUSED, signal: null, stdout: "" },
-        stderr: 'tidemark: there is no job nobody; "tidemark list" lists the jobs\n',
+      expect(await asks(...command), command.join(" ")).toMatchObject({
+        ...{ code: REFUSED, stdout: "" },
+        stderr: expect.stringMatching(
+          /^tidemark: there is no job nobody: there is no KV bucket \S+-jobs, which/,
+        ),
       });
     expect(await streams()).toEqual(before);
     expect(existsSync(workspace.path("none"))).toBe(false);
@@ -260,7 +251,9 @@ describe.each(ways)("$title", ({ directory }) => {
       expect(code, command.join(" ")).toBe(DAMAGED);
       expect(stdout + stderr).toContain(manifest);
     }
-    expect((await checkpoints("show", JOB)).stderr).toContain('"tidemark checkpoints verify word-count"');
+    expect((await checkpoints("show", JOB)).stderr).toMatch(
+      /"tidemark checkpoints verify --server=.* word-count"/,
+    );
     expect((await checkpoints("show", JOB, "7")).stdout).toContain(seven.objects[1]);
     const leader = workspace.start([...here("coordinator"), ...place()]);
     const before = await names(storage);

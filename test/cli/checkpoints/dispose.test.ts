@@ -180,7 +180,9 @@ describe("where no coordinator leads", () => {
         await refused(
           status === "settling"
             ? /is ending already, and will be /
-            : new RegExp(`is ${status}: end it first`),
+            : new RegExp(
+                `is ${status}, and no coordinator leads it now: start one with "tidemark coordinator --server=`,
+              ),
           ...["dispose", location],
         );
       expect([await objects(), await read()]).toEqual(before);
@@ -230,7 +232,9 @@ test("by its leader, which starts the job anew afterwards with counters that go 
     () => progress,
   );
   const canceled = await asks("cancel", JOB);
-  expect(canceled.stdout).toMatch(`its last checkpoints stay until "tidemark dispose checkpoint:${JOB}"`);
+  expect(canceled.stdout).toMatch(
+    `its last checkpoints stay until "tidemark dispose --server=\\S+ --prefix=\\S+ checkpoint:${JOB}"`,
+  );
   await comesTo("canceled", (status) => status === "canceled");
   const ended = await read();
   expect(ended.checkpoints).toHaveLength(1);

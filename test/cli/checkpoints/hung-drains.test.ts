@@ -148,7 +148,7 @@ test("a sink whose commit never ends: it is decided, so each command says what i
   const canceling = await shared.asks("cancel", "counting");
   expect(canceling.code).toBe(4);
   expect(canceling.stderr).toMatch(
-    /job counting is ending already, and will be stopped: "tidemark status counting"/,
+    /job counting is ending already, and will be stopped: "tidemark status .*counting"/,
   );
   const stopped = await stopping.ended;
   expect(stopped.code).toBe(3);

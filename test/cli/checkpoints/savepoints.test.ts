@@ -85,9 +85,7 @@ describe("stop with a savepoint, and go on from it", () => {
     expect((await report())?.status).toBe("stopped");
     const again = await asks("submit", "job.mjs");
     expect(again.code).toBe(4);
-    expect(again.stderr).toMatch(
-      `was stopped with savepoint ${location}; go on with "tidemark restore FILE --from`,
-    );
+    expect(again.stderr).toMatch(`was stopped with savepoint ${location}; go on with "tidemark restore`);
 
     const before = lines().length;
     expect(before).toBeGreaterThan(0);

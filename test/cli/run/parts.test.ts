@@ -103,7 +103,7 @@ test("one leads and one stands by; submit, status, cancel", async () => {
   const again = await workspace.run(here("submit", "job.mjs"));
   expect(again).toMatchObject({ code: 4, stdout: "" });
   expect(again.stderr).toMatch(
-    'job counting is running already (generation 1); watch it with "tidemark status counting"',
+    /job counting is running already \(generation 1\); watch it with "tidemark status --server=\S+ .*counting"/,
   );
   const runAgain = await workspace.run(here("run", "job.mjs"));
   expect(runAgain).toMatchObject({ code: 4, stdout: "" });

@@ -150,12 +150,12 @@ const changes: { readonly [name: string]: Change } = {
   },
   "input: deleted": {
     change: remove("in"),
-    ends: /stream "IN-\S+" does not exist any more.*another one to the job, also when it comes from a backup.*tidemark run FILE --fresh/,
+    ends: /stream "IN-\S+" does not exist any more.*another one to the job, also when it comes from a backup.*tidemark run .*--fresh/,
     unpublished: true,
   },
   "input: made anew": {
     change: makeAnew("in"),
-    ends: /stream "IN-\S+" is not the one the job has read.*tidemark run FILE --fresh/,
+    ends: /stream "IN-\S+" is not the one the job has read.*tidemark run .*--fresh/,
   },
   "input: subjects": {
     change: edit("in", { subjects: ["elsewhere"] }),

@@ -150,7 +150,7 @@ describe("a stream that captures the control subjects", () => {
     expect(ended.stderr).toContain("no coordinator answers");
     expect(ended.stderr).toContain(`stream AUDIT${tests} captures this subject`);
     expect(ended.stderr).toContain(`nats stream edit AUDIT${tests} --subjects=…`);
-    expect(ended.stderr).toContain('"tidemark coordinator"');
+    expect(ended.stderr).toContain('"tidemark coordinator --server=');
   });
 });
 
@@ -216,7 +216,7 @@ describe.each([
     ]) {
       const { code, stdout, stderr } = await workspace.run(here(...args, "--connect-timeout", "1"));
       expect({ args, code, stdout }).toEqual({ args, code: 3, stdout: "" });
-      expect(stderr).toMatch(/^tidemark: no coordinator answers .*"tidemark coordinator".*\n$/);
+      expect(stderr).toMatch(/^tidemark: no coordinator answers .*"tidemark coordinator .*".*\n$/);
     }
     await succeeds("list");
     await succeeds("describe", "counting");

@@ -147,7 +147,7 @@ test("the job of a run that was killed is told apart, and resumed by submit", as
   world.cutOff(world.lastWorker);
 
   await expect(world.client().status("words")).rejects.toThrow(
-    /^job words was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit"/,
+    /^job words was left behind by a "tidemark run" that is gone: go on with "tidemark run FILE" or "tidemark submit FILE"/,
   );
   await world.submit();
   await workers();

@@ -60,7 +60,8 @@ export function missingStream(stream: string, received: number, cause: unknown):
 /** Why nothing more will come to a reader, by what a user has changed, with the next step; undefined: more may come. */
 export function inputEnded({ config }: StreamInfo, filters: readonly string[]): string | undefined {
   const edit = (...flags: string[]) => shellCommand("nats", "stream", "edit", config.name, ...flags);
-  if (config.sealed) return "it is sealed: nothing more will come; end the job with tidemark stop or cancel";
+  if (config.sealed)
+    return 'it is sealed: nothing more will come; end the job with "tidemark stop JOB" or "tidemark cancel JOB"';
   if (filters.length === 0 || config.mirror !== undefined || config.sources !== undefined) return undefined;
   const named = filters.map((filter) => `"${filter}"`).join(", ");
   const { src = ">", dest } = config.subject_transform ?? {};

@@ -15,7 +15,7 @@ import type { Clock } from "../../../clock.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../control/messages.ts";
 import { describeError } from "../../../errors.ts";
 import type { Host } from "../../actor.ts";
-import { hasEnded } from "../submissions/refusals.ts";
+import { hasEnded, nothingTo } from "../submissions/refusals.ts";
 
 /** An outcome is kept for so long at least: many times the pause between two questions of a client. */
 const REMEMBERED_MS = 60_000;
@@ -154,8 +154,7 @@ export class JobRequests {
   #refusalOf({ job, kind, directory, followedBy }: SnapshotRequest): string | undefined {
     const record = this.#options.record();
     const phase = this.#options.host.state("job");
-    if (this.#options.ended() || record.status === "settling")
-      return `job ${job} is ${record.status}: there is nothing to take a ${kind} of`;
+    if (this.#options.ended() || record.status === "settling") return nothingTo(record, `take a ${kind} of`);
     if (kind === "savepoint" && directory === null && record.checkpointing.savepointDirectory === null)
       return (
         `no place is named for the savepoint of job ${job}: give a directory or nats:<bucket> with --to, or ` +
@@ -167,20 +166,16 @@ export class JobRequests {
     }
     if ((followedBy === "stop" || followedBy === "drain") && phase !== "running.processing")
       return phase.startsWith("running.")
-        ? `job ${job} is ending already: it is ${phaseInWords(phase)}`
+        ? `job ${job} is ending already: it is ${phaseInWords(phase)}; "tidemark status ${job}" shows how far it is`
         : `job ${job} does not run at present (it is ${phaseInWords(phase)}), so it cannot stop with a savepoint: try again when it does, or end it with "tidemark cancel ${job}"`;
     return undefined;
   }
 
   /** Why the job cannot be canceled; undefined: it can, or it is or was already. */
   cancelRefusal(): string | undefined {
-    const { job, status, settleTo } = this.#options.record();
-    if (this.#options.ended()) {
-      if (status === "canceled") return undefined;
-      const kept = status === "suspended" || status === "failed";
-      const disposal = kept ? `; "tidemark dispose job:${job}" deletes what it keeps` : "";
-      return `job ${job} is ${status}: there is nothing to cancel${disposal}`;
-    }
+    const record = this.#options.record();
+    const { job, status, settleTo } = record;
+    if (this.#options.ended()) return status === "canceled" ? undefined : nothingTo(record, "cancel");
     const settlesTo = settleTo ?? this.#settlesTo;
     if (settlesTo === null || settlesTo === "canceled") return undefined;
     return `job ${job} is ending already, and will be ${settlesTo}: "tidemark status ${job}" shows what that waits for`;
@@ -188,9 +183,10 @@ export class JobRequests {
 
   /** Why the job cannot be suspended now; undefined: it can, or it is being suspended already. */
   suspendRefusal(): string | undefined {
-    const { job, status, settleTo } = this.#options.record();
+    const record = this.#options.record();
+    const { job, status, settleTo } = record;
     if (status === "suspended" || settleTo === "suspended") return undefined;
-    if (this.#options.ended()) return `job ${job} is ${status}: there is nothing to suspend`;
+    if (this.#options.ended()) return nothingTo(record, "suspend");
     const phase = this.#options.host.state("job");
     const instead = `wait for that, or end it with "tidemark cancel ${job}"`;
     if (phase === "running.draining" || phase === "running.stopping")

@@ -24,8 +24,8 @@ export function runningInRun(job: string, place: string): Refusal {
 
 export function leftBehindByRun(job: string): Refusal {
   return refused(
-    `job ${job} was left behind by a "tidemark run" that is gone: go on with "tidemark run" or "tidemark submit" ` +
-      "and its job file; with --fresh it starts over",
+    `job ${job} was left behind by a "tidemark run" that is gone: go on with "tidemark run FILE" or ` +
+      `"tidemark submit FILE" and its job file; with --fresh it starts over. To end it, run it again, then "tidemark cancel ${job}"`,
   );
 }
 
@@ -33,7 +33,7 @@ export function leftBehindByRun(job: string): Refusal {
 export function ledByCluster({ job, status }: JobRecord, place: string): string {
   return (
     `job ${job} is ${status} already, led by the coordinator of ${place}: watch it with "tidemark status ${job}"; ` +
-    `to change it, end it with "tidemark cancel ${job}" or "tidemark stop ${job}" first, or hand it in there with "tidemark submit"`
+    `to change it, end it with "tidemark cancel ${job}" or "tidemark stop ${job}" first, or hand it in there with "tidemark submit FILE"`
   );
 }
 
@@ -56,6 +56,34 @@ export async function answerOf(
   }
 }
 
+/** What is asked of a job that only a living one can give, and with which command its user goes on. */
+export function nothingTo(
+  record: JobRecord,
+  wanted: "cancel" | "suspend" | "take a savepoint of" | "take a checkpoint of",
+): string {
+  const { job, status } = record;
+  const next = wanted.startsWith("take")
+    ? whereStateLies(record)
+    : wanted === "cancel"
+      ? disposal(record)
+      : "";
+  return `job ${job} is ${status}: there is nothing to ${wanted}${next}`;
+}
+
+function disposal({ job, status }: JobRecord): string {
+  const kept = status === "suspended" || status === "failed";
+  return kept ? `; "tidemark dispose job:${job}" deletes what it keeps` : "";
+}
+
+function whereStateLies({ job, status, settleTo, checkpoints, savepoints, disposed }: JobRecord): string {
+  if (status === "settling")
+    return `; it will be ${settleTo}, and "tidemark status ${job}" shows what that waits for`;
+  const savepoint = savepoints.at(-1);
+  if (status === "stopped" && savepoint !== undefined) return `; its savepoint is ${savepoint.location}`;
+  if (disposed !== undefined || checkpoints.length === 0) return "";
+  return `; its last checkpoint stays, and another job goes on from it with "tidemark restore FILE --from checkpoint:${job}"`;
+}
+
 const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
   "finished",
   "stopped",
@@ -64,6 +92,6 @@ const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
   "suspended",
 ]);
 
-export function hasEnded({ status }: JobRecord): boolean {
+export function hasEnded({ status }: Pick<JobRecord, "status">): boolean {
   return ENDED.has(status);
 }
