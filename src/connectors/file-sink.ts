@@ -16,12 +16,13 @@
  *   Between a zombie's look at it and its rename a newer generation may have begun: harmless, since both rename the
  *   same decided transaction to the same name.
  * - FK4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
- *   has cut: all recovered ones of this writer were committed before it (P17).
+ *   has cut: all recovered ones of this writer were committed before it (P17). Those that a savepoint names stay, which
+ *   is said beside them before the savepoint is complete: a job that went back behind it may still be restored from it.
  * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably
  *   and in the same order, and leaves that job's marker alone. Both read both, so that each finds done what the other
  *   has done, and that job cannot go back behind it.
- * - FK6 What a job has kept here when it ends stays: a savepoint, of which the sink knows nothing, may name a hidden
- *   file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot sweep it
+ * - FK6 What a job has kept here when it ends stays: a savepoint, of whose end the sink knows nothing, may name a
+ *   hidden file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot sweep it
  *   either, for an incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the
  *   command that does.
  */
@@ -121,7 +122,8 @@ class FileWriter<T> implements SinkWriter<T> {
   readonly #lineOf: (value: T) => string;
   readonly #environment: SinkEnvironment;
   readonly #markers = new Map<number, TransactionMarker>();
-  readonly #uncommitted = new Set<number>();
+  /** By checkpoint, the files that this generation has cut. */
+  readonly #uncommitted = new Map<number, string>();
   #open: TransactionFile | undefined;
   #counter = 0;
   #committing = false;
@@ -188,7 +190,7 @@ class FileWriter<T> implements SinkWriter<T> {
     const file = this.#open;
     if (file === undefined) return undefined;
     this.#open = undefined;
-    this.#uncommitted.add(checkpointId);
+    this.#uncommitted.set(checkpointId, file.name);
     const finished = file.finish();
     finished.catch((cause: unknown) => this.#failed(file.name, cause));
     const writer = this.#environment.subtaskIndex;
@@ -226,6 +228,10 @@ class FileWriter<T> implements SinkWriter<T> {
 
   async flush(): Promise<void> {}
 
+  keep(): Promise<void> {
+    return this.#folder.keep([...this.#uncommitted.values()]);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     // The open transaction was never cut, so no committable names it.
@@ -245,7 +251,9 @@ class FileWriter<T> implements SinkWriter<T> {
       this.#markers.set(writer, next);
     };
     const standing = await withNotes(marker, at, folder);
-    await publish({ folder, at, checkpointId, standing, detail: parseFileTransaction(detail), say });
+    const parsed = parseFileTransaction(detail);
+    await publish({ folder, at, checkpointId, standing, detail: parsed, say });
+    await folder.dropKept(parsed.file);
   }
 
   /** Commits in the directory of the other job, whose marker is left alone (FK5). */

@@ -22,6 +22,8 @@ export type SinkFiles = Pick<
 
 const CHUNK_BYTES = 256 * 1024;
 const LINE_FEED = 10;
+/** Behind the name of an open file that a savepoint names. */
+const KEPT = ".kept";
 
 /** What a fork notes beside the other job's marker: it may rename a transaction now, or has renamed it (FK5). */
 export type TransactionNote = "publishing" | "published";
@@ -190,10 +192,26 @@ export class SinkFolder {
     }
   }
 
-  /** The names of open files that generations before `generation` have left. */
+  /** Notes that a savepoint names these files, so that `leftOver` does not. Durable. */
+  async keep(files: readonly string[]): Promise<void> {
+    for (const file of files) await (await this.files.open(this.hiddenPath(file + KEPT), "w")).close();
+    if (files.length > 0) await this.#syncFolder(this.#hidden);
+  }
+
+  /** Takes that back: the file has its final name. */
+  dropKept(file: string): Promise<void> {
+    return this.remove(this.hiddenPath(file + KEPT));
+  }
+
+  /** The names of open files that older generations have left and no savepoint names, and of notes about none. */
   async leftOver(at: WriterName, generation: number): Promise<string[]> {
-    const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".open");
-    return found.filter((file) => Number(file.split(",")[3]) < generation);
+    const prefix = `${prefixOf(at)},`;
+    const isOlder = (file: string) => Number(file.split(",")[3]) < generation;
+    const open = (await this.#hiddenFiles(prefix, ".open")).filter(isOlder);
+    const kept = (await this.#hiddenFiles(prefix, KEPT)).filter(isOlder);
+    const named = new Set(kept.map((file) => file.slice(0, -KEPT.length)));
+    const over = kept.filter((file) => !open.includes(file.slice(0, -KEPT.length)));
+    return [...open.filter((file) => !named.has(file)), ...over];
   }
 
   describeMarker(at: WriterName): string {

@@ -104,6 +104,29 @@ test("hidden files of older generations go after the first commit of an own tran
   expect(await visible()).toHaveLength(2);
 });
 
+test("what a savepoint names stays when its job goes back behind it, until it is committed (FK4)", async () => {
+  const sink = fileSink<string>({ directory, encode: "text" });
+  const first = await sink.open(sinkEnvironment({}));
+  await first.commit(await prepare(first, 1, ["decided"]));
+  // The checkpoint before the savepoint was aborted: the savepoint names its transaction, too.
+  const named = [
+    await prepare(first, 2, ["of the checkpoint"]),
+    await prepare(first, 3, ["of the savepoint"]),
+  ];
+  await first.keep?.();
+  await prepare(first, 4, ["of no savepoint"]);
+  const second = await sink.open(sinkEnvironment({ generation: 2, restoredCheckpointId: 1 }));
+  await second.commit(await prepare(second, 5, ["again"]));
+  expect(await hidden(".open")).toHaveLength(2);
+  const fork = await sink.open(sinkEnvironment({ incarnation: "life2", restoredCheckpointId: 3 }));
+  const third = await sink.open(sinkEnvironment({ generation: 3, restoredCheckpointId: 5 }));
+  // As a restore with --write-again does.
+  for (const transaction of named) await fork.commit(transaction);
+  await third.commit(await prepare(third, 6, ["later"]));
+  expect(await hidden(".open")).toEqual([]);
+  expect(await hidden(".kept")).toEqual([]);
+});
+
 test("closing drops the file of a transaction that was never cut, and keeps prepared ones", async () => {
   const writer = await fileSink<string>({ directory, encode: "text" }).open(sinkEnvironment({}));
   await prepare(writer, 1, ["prepared"]);

@@ -39,7 +39,9 @@ export async function checkSink(
 }
 
 /** A writer as its subtask uses it: it has room when its author's says that it is not blocked. */
-export interface OpenWriter extends Omit<SinkWriter<unknown>, "blocked" | "onAvailable">, Room {}
+export interface OpenWriter extends Omit<SinkWriter<unknown>, "blocked" | "onAvailable" | "keep">, Room {
+  keep(): Promise<void>;
+}
 
 /** @throws OperatorError when `open` gives no writer */
 export async function openWriter(
@@ -108,6 +110,12 @@ class GuardedWriter implements OpenWriter {
   async flush(): Promise<void> {
     const answer = await this.#waitedFor("flush", () => this.#writer.flush());
     if (answer !== undefined) refuseAnswer(this.#operator, "flush answered", answer, NOTHING_WHEN_DONE);
+  }
+
+  async keep(): Promise<void> {
+    if (this.#writer.keep === undefined) return;
+    const answer = await this.#waitedFor("keep", () => this.#writer.keep?.());
+    if (answer !== undefined) refuseAnswer(this.#operator, "keep answered", answer, NOTHING_WHEN_DONE);
   }
 
   async close(): Promise<void> {

@@ -139,9 +139,10 @@ export class SinkTransactions {
     return this.#sinks.map(({ operator, writer }) => memoryHandle(operator, subtaskIndex, writer.snapshot()));
   }
 
-  /** Resolves when every writer has sent what was written to it. */
-  async flush(): Promise<void> {
+  /** Resolves when every writer has sent what was written to it, and keeps what a savepoint names. */
+  async flush(isSavepoint: boolean): Promise<void> {
     await Promise.all(this.writers.map((writer) => writer.flush()));
+    if (isSavepoint) await Promise.all(this.writers.map((writer) => writer.keep()));
   }
 
   /** Uncommitted and durable, up to this checkpoint. */

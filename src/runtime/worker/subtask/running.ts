@@ -47,6 +47,8 @@ export class RunningSubtask {
   readonly #snapshots: SubtaskSnapshots;
   readonly #barriers: Barriers;
   readonly #underWay: CheckpointsUnderWay;
+  /** The savepoint whose barrier came last. */
+  #savepoint: number | undefined;
 
   constructor(options: SubtaskOptions, parts: RunningParts) {
     this.#options = options;
@@ -170,6 +172,7 @@ export class RunningSubtask {
   }
 
   emitBarrier(barrier: { readonly checkpointId: number; readonly options: CheckpointOptions }): void {
+    if (barrier.options.savepoint !== null) this.#savepoint = barrier.checkpointId;
     this.#broadcast({ kind: "barrier", ...barrier });
   }
 
@@ -180,6 +183,7 @@ export class RunningSubtask {
   takeSnapshot(checkpointId: number): void {
     const startedMs = this.#options.clock.elapsedMs();
     const { chain, sinks } = this.#parts;
+    const isSavepoint = this.#savepoint === checkpointId;
     // Encoded here, not when the upload is through: what a reader or a writer hands out may be an object that it goes
     // on changing.
     const ofInput = this.input.cut(checkpointId);
@@ -187,7 +191,7 @@ export class RunningSubtask {
       checkpointId,
       states: chain.snapshot(),
       inline: [...ofInput, ...sinks.snapshot()],
-      flush: () => sinks.flush(),
+      flush: () => sinks.flush(isSavepoint),
       alignmentMs: this.#barriers.alignmentMs,
       startedMs,
     });
