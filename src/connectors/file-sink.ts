@@ -17,14 +17,14 @@
  *   same decided transaction to the same name.
  * - FK4 Hidden files of older generations are swept only after the first commit of a transaction that this generation
  *   has cut: all recovered ones of this writer were committed before it (P17). Those that a savepoint names stay, which
- *   is said beside them before the savepoint is complete: a job that went back behind it may still be restored from it.
+ *   is said beside them before the savepoint is complete: the job may go back behind it, and a new one be restored.
  * - FK5 A fork says in files of its own which transaction of another job it is renaming, and has renamed, as durably
  *   and in the same order, and leaves that job's marker alone. Both read both, so that each finds done what the other
  *   has done, and that job cannot go back behind it.
  * - FK6 What a job has kept here when it ends stays: a savepoint, of whose end the sink knows nothing, may name a
- *   hidden file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot sweep it
- *   either, for an incarnation in the same directory may be that of another job. `tidemark dispose job:JOB` prints the
- *   command that does.
+ *   hidden file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot
+ *   sweep it either, for an incarnation in the same directory may be that of another job. `tidemark dispose job:JOB`
+ *   prints the command that does.
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";

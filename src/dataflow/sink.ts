@@ -104,9 +104,9 @@ export interface SinkWriter<T> {
    */
   commit(transaction: Committable, inheritedFrom?: string): Promise<void>;
   /**
-   * Called when a savepoint has cut: it names every transaction that is not committed yet, and its user may keep it for
-   * years. Resolves when what they hold outside of the staging area stays, durably, until it is committed, also when the
-   * job goes back behind the savepoint. Left out: there is nothing of the kind.
+   * Called when a savepoint has cut: it names every transaction that is not committed yet, and its user may keep it
+   * for years. Resolves when what they hold outside of the staging area stays, durably, until it is committed, also
+   * when the job goes back behind the savepoint. Left out: there is nothing of the kind.
    */
   keep?(): Promise<void>;
   /** Resolves when everything written has left the process; at-least-once sinks acknowledge barriers by it. */

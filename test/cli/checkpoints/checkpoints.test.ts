@@ -252,7 +252,7 @@ describe.each(ways)("$title", ({ directory }) => {
       expect(stdout + stderr).toContain(manifest);
     }
     expect((await checkpoints("show", JOB)).stderr).toMatch(
-      /"tidemark checkpoints verify --server=.* word-count"/,
+      /"tidemark checkpoints verify .*--server=.* word-count"/,
     );
     expect((await checkpoints("show", JOB, "7")).stdout).toContain(seven.objects[1]);
     const leader = workspace.start([...here("coordinator"), ...place()]);

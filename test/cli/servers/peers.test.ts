@@ -102,7 +102,7 @@ test("the job of a run that has ended is resumed by submit, and back by run", as
   const refused = await workspace.run(here("run", "first.mjs"));
   expect(refused).toMatchObject({ code: 4, stdout: "" });
   expect(refused.stderr).toMatch(
-    /^tidemark: job first is running already, led by the coordinator of pid \d+ on \S+: .*"tidemark submit .*FILE"$/m,
+    /^tidemark: job first is running already, led by the coordinator of pid \d+ on \S+: .*"tidemark submit .*first\.mjs"$/m,
   );
   await goesOn(two);
   await createClient(cluster).suspend("first");

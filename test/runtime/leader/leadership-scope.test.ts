@@ -86,7 +86,7 @@ test("a run is refused a job that the cluster leads, and told what to do", async
   await world.runs();
   const own = world.startCoordinator(OWN);
   await expect(world.submit(null, OWN.session)).rejects.toThrow(
-    /^job words is running already, led by the coordinator of process p1: .*"tidemark cancel words" .*"tidemark submit"$/,
+    /^job words is running already, led by the coordinator of process p1: .*"tidemark cancel words" .*"tidemark submit FILE"$/,
   );
   await own.stop();
   expect(await world.runs()).toMatchObject({ leader: world.idOf(cluster), generation: 1, restarts: 0 });
