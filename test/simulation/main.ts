@@ -59,6 +59,7 @@ async function simulateMany(): Promise<number> {
     processes,
     untilFailure: values["until-failure"],
     onProgress: progress(seeds),
+    onFailure: ({ seed, findings }) => console.error(`seed ${seed} fails: ${findings[0]}`),
   });
   const told = new Map<number, ToldFailure | undefined>();
   if (values.shrink)

@@ -20,6 +20,7 @@ import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
+import type { CompareAndSet } from "../record-store.ts";
 import { logTrouble } from "../trouble-report.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { InputReleases } from "./input-release.ts";
@@ -394,7 +395,13 @@ export class Coordinator {
     // again.
     if (this.#lease.token !== lease) throw new DisconnectedError(`job ${job}: leading no more`);
     this.#forget(job);
-    const answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);
+    let answer: CompareAndSet = { outcome: "refused" };
+    try {
+      answer = await store.compareAndSet(key, encodeRecord(admitted.record), found?.revision ?? 0);
+    } finally {
+      // What was forgotten for a submission that is not stored, as far as is known, must be led all the same.
+      if (answer.outcome === "refused") this.#adoption = this.#adoptJobs(lease);
+    }
     if (answer.outcome === "refused") return undefined;
     if (this.#lease.token === lease) this.#run(job, admitted.record, answer.revision, token);
     if (existing !== undefined) this.#releases.replaced(existing, admitted.record);

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { RequestTimeoutError, UnknownOutcomeError } from "../../../src/errors.ts";
+import { jobKey } from "../../../src/formats/job-record.ts";
 import { parseLease } from "../../../src/formats/lease.ts";
 import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
@@ -15,8 +16,15 @@ const OWN = { job: "words", session: "s1" };
 const OTHER = { job: "words", session: "s2" };
 
 let world: MemoryWorld;
+/** What leaders of the job were asked. */
+let asked: number;
 beforeEach(() => {
-  world = new MemoryWorld({ bounded: false });
+  asked = 0;
+  const count = (subject: string): false => {
+    if (subject.endsWith(".words.control")) asked++;
+    return false;
+  };
+  world = new MemoryWorld({ bounded: false, drop: count });
   world.fill(20);
 });
 afterEach(async () => {
@@ -214,4 +222,37 @@ test("a lease is given back although a renewal of unknown outcome was stored", a
   await lease.stop();
   const found = await store.read("lease");
   expect(parseLease(found!.value)).toMatchObject({ value: { holder: "one", released: true } });
+});
+
+/** The record changes, so the write that comes next is too late. */
+async function moveRecord(): Promise<void> {
+  const { value, revision } = (await world.store.read(jobKey("words")))!;
+  await world.store.compareAndSet(jobKey("words"), value, revision);
+}
+
+async function loseAnswer(): Promise<void> {
+  throw new UnknownOutcomeError("no answer");
+}
+
+test.each([
+  ["the record changes", moveRecord],
+  ["no answer to the write comes", loseAnswer],
+])("a job is still led when a worker comes while it is handed in again, and %s", async (_, fails) => {
+  await leads(world.startCoordinator());
+  await world.submit();
+  await world.comesTo("it waits for workers", ({ phase }) => phase === "waiting");
+  world.beforeStore = async () => {
+    world.beforeStore = async () => {};
+    await world.startWorker();
+    const before = asked;
+    // The first answer is there when the worker asks again.
+    await until("the worker has asked twice", () => asked >= before + 2 || undefined, { everyMs: 5 });
+    await fails();
+  };
+  await expect(world.submit()).rejects.toThrow("job words is created already");
+  await world.startWorker();
+  // Nobody asks for its status: that alone would make the leader read its record.
+  const isRunning = () => world.events.some(({ effects }) => effects.includes("report.recovery"));
+  await until("the job runs", () => isRunning() || undefined, { everyMs: 5 });
+  await world.allCommitted();
 });

@@ -39,6 +39,8 @@ export interface RunnerOptions {
   readonly untilFailure?: boolean;
   /** After each seed: how many are done, and how many of them have failed. */
   readonly onProgress?: (done: number, failed: number) => void;
+  /** At once, in whatever order they end. */
+  readonly onFailure?: (failure: Failure) => void;
 }
 
 /** An outcome without what only a reader of its story needs. */
@@ -124,6 +126,7 @@ class Merged {
     this.#done++;
     if (outcome.findings.length > 0) {
       this.#failed++;
+      this.#options.onFailure?.(outcome);
       if (this.#options.untilFailure === true) this.#failedAt = Math.min(this.#failedAt, outcome.seed);
     }
     this.#options.onProgress?.(this.#done, this.#failed);
