@@ -60,6 +60,14 @@ const NEVER = new AbortController().signal;
 
 export type CompletedSnapshot = Extract<RequestOutcome, { readonly state: "completed" }>;
 
+/** What a client that waits for a snapshot may be told meanwhile. */
+export interface Waiting {
+  /** A leader has the request. Told with each of its answers. */
+  readonly onTaken?: () => void;
+  /** How the job is doing, every few seconds. */
+  readonly onReport?: (report: JobReport) => void;
+}
+
 function unknownJob(job: string): RequestRefusedError {
   return new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
 }
@@ -127,7 +135,6 @@ export class ControlClient {
 
   /**
    * Resolves when the checkpoint or savepoint is complete; asked again and again, a change of leader included.
-   * `onWaiting` is told meanwhile how the job is doing, every few seconds.
    * @throws RequestRefusedError with the reason when it was refused or given up; EnvironmentError when the job is to
    * end
    *   with it and its last output cannot be committed: that is decided, and still tried (P49)
@@ -135,7 +142,7 @@ export class ControlClient {
   async snapshot(
     asked: Omit<SnapshotRequest, "type">,
     signal?: AbortSignal,
-    onWaiting?: (report: JobReport) => void,
+    waiting: Waiting = {},
   ): Promise<CompletedSnapshot> {
     const { job } = asked;
     const { clock } = this.#options.link;
@@ -152,10 +159,11 @@ export class ControlClient {
           `the ${asked.kind} of job ${job} did not succeed: ${answer.outcome.reason}`,
         );
       signal?.throwIfAborted();
+      waiting.onTaken?.();
       if (clock.elapsedMs() >= lookMs) {
         lookMs = clock.elapsedMs() + lookEveryMs;
         const report = await this.#look(job);
-        if (report !== undefined) onWaiting?.(report);
+        if (report !== undefined) waiting.onReport?.(report);
         if (asked.followedBy !== "go-on") settlingMs = this.#settlingSince(report, settlingMs);
       }
       await pauseOn(clock, pauseMs, signal ?? NEVER);

@@ -11,6 +11,7 @@ import { wholeNumber } from "../options.ts";
 import { exitCodeHelp, exitCodes } from "../output/report-error.ts";
 import { counted, size } from "../output/text.ts";
 import { setOutcome } from "../process/exit.ts";
+import { interruptible } from "../process/interruption.ts";
 import { describeCheckpoint, describeSummaries, detailOf, summaryOf } from "../stored/checkpoint-detail.ts";
 import { garbageOf } from "../stored/garbage.ts";
 import {
@@ -183,7 +184,11 @@ async function collect(job: string, flags: ClientFlags & { readonly dryRun?: boo
   checkJobName(job);
   if (flags.dryRun === true) return listGarbage(job, flags);
   await withView(flags, async (view) => {
-    const report = await ofLeader(view, job, "collect", () => clientOf(view, flags).collect(job, newId()));
+    const report = await interruptible(
+      () =>
+        `what can be collected of job ${job} may be deleted in full or in part: run the command again for the rest`,
+      () => ofLeader(view, job, "collect", () => clientOf(view, flags).collect(job, newId())),
+    );
     const { objects, bytes, names, unfinished } = report;
     const lines = [
       `${counted(objects, "object")} deleted, ${size(bytes)}`,

@@ -29,6 +29,7 @@ import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { counted, size } from "../output/text.ts";
+import { interruptible } from "../process/interruption.ts";
 import { recordsOf, unknownJob } from "../stored/retained.ts";
 import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
@@ -170,7 +171,10 @@ async function disposeOfSavepoint(location: string, flags: DisposeFlags): Promis
 /** Asks the leader to dispose; if no coordinator leads, the compare-and-set of the record is fence enough. */
 async function disposeOf(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {
   try {
-    return await createClient(view, LEADER_MS).dispose(job, what, newId());
+    return await interruptible(
+      () => `what is deleted of job ${job} may be all or some of it: run the command again for the rest`,
+      () => createClient(view, LEADER_MS).dispose(job, what, newId()),
+    );
   } catch (error) {
     if (!(error instanceof EnvironmentError) || !(await isLeaderless(view, job, error))) throw error;
     return await disposeAlone(view, job, what);

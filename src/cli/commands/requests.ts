@@ -15,6 +15,7 @@ import {
 } from "../assembly.ts";
 import { addConfigOptions, type ConfigFlags, messagesOf, overridesOf } from "../options.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
+import { interruptible } from "../process/interruption.ts";
 import { readJob, recordsOf } from "../stored/retained.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
@@ -77,7 +78,11 @@ export async function handIn(
 ): Promise<void> {
   const resumes = flags.fresh !== true && restore === null;
   await withSubmission(path, flags, { resumes }, async ({ view, prepared, submission }) => {
-    await clientOf(view, flags).submit(submission, flags.fresh === true, restore);
+    const { job } = submission;
+    await interruptible(
+      () => `job ${job} may be submitted or not: "tidemark status ${job}" shows it`,
+      () => clientOf(view, flags).submit(submission, flags.fresh === true, restore),
+    );
     const { value, text } = say(prepared);
     print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
   });
@@ -122,8 +127,7 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   if (flags.to !== undefined) checkPlace("--to", flags.to);
   await withView(flags, async (view) => {
     if (flags.withSavepoint !== true) {
-      await ofLeader(view, job, "cancel", () => clientOf(view, flags).cancel(job));
-      const dispose = await disposalWhenCanceled(view, job);
+      const dispose = await canceled(view, flags, job);
       const text = `job ${job} is canceled${dispose === null ? "" : `; its last checkpoints stay until "${dispose}"`}`;
       return print(flags, { job, canceled: true, dispose }, text);
     }
@@ -135,13 +139,24 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
   });
 }
 
-async function disposalWhenCanceled(view: ClusterView, job: string): Promise<string | null> {
-  try {
-    await untilCanceled(view, job);
-    return await disposalOf(view, job);
-  } finally {
-    await tellSeen(view, job);
-  }
+/** Answers the command that deletes what the canceled job keeps; null: it keeps nothing. */
+async function canceled(view: ClusterView, flags: ClientFlags, job: string): Promise<string | null> {
+  let isTaken = false;
+  const cancelation = async (): Promise<string | null> => {
+    await ofLeader(view, job, "cancel", () => clientOf(view, flags).cancel(job));
+    isTaken = true;
+    try {
+      await untilCanceled(view, job);
+      return await disposalOf(view, job);
+    } finally {
+      await tellSeen(view, job);
+    }
+  };
+  return interruptible(
+    () =>
+      `${isTaken ? `job ${job} is canceled all the same` : `no coordinator has answered yet, so job ${job} may be canceled or not`}: "tidemark status ${job}" shows it`,
+    cancelation,
+  );
 }
 
 /** The command that deletes what the canceled job keeps; null: it keeps nothing. */

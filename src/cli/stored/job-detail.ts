@@ -77,6 +77,7 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
     splits,
     checkpoints,
     failures,
+    savepoints,
     abandoned,
     fallbacks,
   } = record;
@@ -99,6 +100,10 @@ export function describeJob(record: JobRecord, positions: Positions, nowMs: numb
       ...checkpoints.map((one) => [
         `checkpoint ${one.checkpointId}`,
         `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, generation ${one.generation}`,
+      ]),
+      ...savepoints.map((one) => [
+        `savepoint ${one.checkpointId}`,
+        `${moment(one.completedAtMs)}, ${age(one.completedAtMs, nowMs)} ago, ${size(one.bytes)}, ${one.location}`,
       ]),
       ...abandoned.map(({ checkpointId, by, atMs, status, incarnation }) => [
         "given up",

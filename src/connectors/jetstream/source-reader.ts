@@ -74,7 +74,7 @@ function openedSplit<T>(
   position: ReadPosition | undefined,
 ): OpenSplit<T> {
   const { logger, job, operator, troubles, signal } = environment;
-  const { stream, created, filters, retention, gaps, start, end } = split;
+  const { stream, created, filters, retention, gaps, start, first, end } = split;
   const reader = new SequentialReader<T>({
     nats,
     logger,
@@ -85,6 +85,7 @@ function openedSplit<T>(
     filters,
     position,
     start,
+    first,
     end,
     gaps,
     decode,

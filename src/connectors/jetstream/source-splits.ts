@@ -4,7 +4,8 @@
  * Owns: the looks at stream, server and account before the first read. Does not own: reading (source-reader.ts).
  *
  * - JD1 `discover` fixes what is read: stream, its creation time, subjects, first and last sequence. It is stored
- *   before the first read, so every generation reads the same input (P31, P32).
+ *   before the first read, so every generation reads the same input (P31, P32). Until the first checkpoint there is
+ *   no position, and each start begins where the split does; where the source says "first", with what there is by then.
  */
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import type { SourceSplit } from "../../dataflow/source.ts";
@@ -50,7 +51,7 @@ export async function discover(
     ...decisionAboutGaps(options.gaps, info.config, filters),
     ...(!showsProgress && { showsProgress: false as const }),
     ...(options.readsOwnOutput && { readsOwnOutput: options.readsOwnOutput }),
-    ...(start === undefined ? {} : { start }),
+    ...(start === undefined ? { first: info.state.first_seq } : { start }),
     ...(end === undefined ? {} : { end }),
   }));
   for (const { stream, progressConsumer: name } of splits)

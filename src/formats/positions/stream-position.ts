@@ -26,6 +26,8 @@ export interface StreamSplit {
   readonly showsProgress?: false;
   /** First sequence wanted; undefined: whatever the stream begins with. */
   readonly start?: number;
+  /** Where there is no `start`: the sequence that the stream began with when the job was submitted. */
+  readonly first?: number;
   /** Last sequence wanted; undefined: never ends. */
   readonly end?: number;
 }
@@ -43,6 +45,7 @@ const split = z.object({
   gaps: z.enum(["fail", "skip"]),
   showsProgress: z.literal(false).optional(),
   start: count.optional(),
+  first: count.optional(),
   end: count.optional(),
 });
 

@@ -51,6 +51,8 @@ export interface SequentialReaderOptions<T> {
   readonly position?: ReadPosition | undefined;
   /** First sequence wanted, if there is no position; it must still be there. undefined: the first one there is. */
   readonly start?: number | undefined;
+  /** With neither position nor start: the first one that there once was. What is gone since counts as skipped. */
+  readonly first?: number | undefined;
   /** Last sequence of a bounded input; undefined: never ends. */
   readonly end?: number | undefined;
   /** What to do when messages may have gone unread: "fail" stops in front of them, "skip" counts them and goes on. */
@@ -112,7 +114,7 @@ export class SequentialReader<T> implements ConsumerReader {
         accounted,
         resumed: position !== undefined || start !== undefined,
         skipped: position?.skipped ?? NOTHING_SKIPPED,
-        onSkipped: (range) => this.#logSkipped(range),
+        onSkipped: (range, why) => this.#logSkipped(range, why),
       },
       this.#buffer,
     );
@@ -391,7 +393,7 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#wakeUp();
   }
 
-  #logSkipped({ from, to }: SequenceRange): void {
+  #logSkipped({ from, to }: SequenceRange, why: string): void {
     const now = performance.now();
     if (now - this.#skippedLoggedAtMs < SKIPPED_LOGGED_EVERY_MS) return;
     this.#skippedLoggedAtMs = now;
@@ -399,7 +401,7 @@ export class SequentialReader<T> implements ConsumerReader {
     const { ranges, sequences } = this.#judge.skipped;
     logger.warn(
       { stream, operator, from, to, rangesSkipped: ranges, sequencesSkipped: sequences },
-      `stream "${stream}" no longer has the sequences ${from} to ${to}, which were not read; skipped, as gaps: "skip" says`,
+      `stream "${stream}" no longer has the sequences ${from} to ${to}, ${why}`,
     );
   }
 

@@ -6,51 +6,10 @@ import { describe, expect, test } from "vitest";
 import { wrongCounts } from "../jobs.ts";
 import { SharedServer } from "../servers/shared-server.ts";
 import { type Command, until } from "../workspace.ts";
+import { HANG_FILE, hangingJob, type Place } from "./hanging-job.ts";
 
 const shared = new SharedServer("drains");
 const { here } = shared;
-
-/** Hangs as long as file "hang" is there, which it looks for itself. */
-const job = (where: "onEnd" | "prepared" | "commit") => `import { existsSync } from "node:fs";
-import { defineJob, fileSink, generatorSource, valueState } from "tidemark";
-const hangs = (where) => where === "${where}" && existsSync("hang");
-const never = () => new Promise(() => {});
-const inner = fileSink({ directory: "out" });
-const sink = {
-  kind: inner.kind,
-  guarantee: inner.guarantee,
-  check: (environment) => inner.check(environment),
-  async open(environment) {
-    const writer = await inner.open(environment);
-    return {
-      write: (value, timestamp) => writer.write(value, timestamp),
-      blocked: () => writer.blocked(),
-      onAvailable: (wake) => writer.onAvailable(wake),
-      cut: (checkpointId) => (hangs("prepared") ? { checkpointId, prepared: never } : writer.cut(checkpointId)),
-      snapshot: () => writer.snapshot(),
-      commit: (transaction, from) => (hangs("commit") ? never() : writer.commit(transaction, from)),
-      flush: () => writer.flush(),
-      close: () => writer.close(),
-    };
-  },
-};
-export default defineJob("counting", { parallelism: 1, checkpointing: { interval: "200ms" } }, (job) => {
-  job
-    .source("numbers", generatorSource({ ratePerSecond: 200, generate: (index) => ({ number: index }) }))
-    .keyBy((seen) => seen.number % 10)
-    .process("count", {
-      state: { count: valueState(0) },
-      onRecord(seen, { key, state, emit }) {
-        state.count.set(state.count.get() + 1);
-        emit(\`\${key} \${state.count.get()} \${seen.number}\`);
-      },
-      onEnd() {
-        while (hangs("onEnd"));
-      },
-    })
-    .sink("lines", sink);
-});
-`;
 
 const committed = () =>
   until(
@@ -60,11 +19,11 @@ const committed = () =>
 const drain = () =>
   shared.workspace.start(here("stop", "counting", "--drain", "--to", shared.workspace.path("there")));
 /** A run whose drain has come to where it hangs, in the words of `status`. */
-const hung = async (where: "onEnd" | "prepared" | "commit", phase: string): Promise<[Command, Command]> => {
-  shared.workspace.write("job.mjs", job(where));
+const hung = async (where: Place, phase: string): Promise<[Command, Command]> => {
+  shared.workspace.write("job.mjs", hangingJob(where));
   const running = shared.workspace.start(here("run", "job.mjs"));
   await committed();
-  shared.workspace.write("hang", "");
+  shared.workspace.write(HANG_FILE, "");
   const stopping = drain();
   await until(
     async () => (await shared.asks("status", "counting")).stdout.includes(phase),
@@ -95,7 +54,7 @@ describe("a function that never ends", () => {
     expect([3, 4]).toContain((await stopping.ended).code);
     nobodyLeft();
 
-    rmSync(shared.workspace.path("hang"));
+    rmSync(shared.workspace.path(HANG_FILE));
     const again = shared.workspace.start(here("run", "job.mjs"));
     const before = shared.workspace.lines().length;
     await until(
@@ -163,7 +122,7 @@ test("a sink whose commit never ends: it is decided, so each command says what i
   );
   nobodyLeft();
 
-  rmSync(shared.workspace.path("hang"));
+  rmSync(shared.workspace.path(HANG_FILE));
   const again = await shared.asks("run", "job.mjs");
   expect(again).toMatchObject({ code: 0, stderr: "" });
   expect(again.stdout).toContain("job counting has stopped with a savepoint");

@@ -208,3 +208,66 @@ export default defineJob("ring", { checkpointing: { interval: "100ms" } }, (job)
   job('until: "end"', '"ring.x"');
   expect(await workspace.run(onServer("run", "job.mjs", "--fresh"))).toMatchObject({ code: 0 });
 });
+
+test.each([
+  {
+    startAt: '"first"',
+    there: 20,
+    told: /in\/0: 1 range of 10 sequences skipped, which may have held unread input/,
+  },
+  {
+    startAt: '"new"',
+    there: 0,
+    told: /begins at sequence 11, but the job goes on at sequence 1: sequences 1 to 10 are gone/,
+  },
+  {
+    startAt: "{ sequence: 3 }",
+    there: 20,
+    told: /begins at sequence 11, but the job goes on at sequence 3: sequences 3 to 10 are gone/,
+  },
+])(
+  "before its first checkpoint a job begins anew at $startAt, and what was read and is gone is told",
+  async ({ startAt, there, told }) => {
+    const name = `EARLY${there}${startAt.length}`;
+    await manager.streams.add({ name, subjects: [`${name}.x`] });
+    const add = async (from: number, to: number) => {
+      for (let n = from; n <= to; n++) await jetstream(connection).publish(`${name}.x`, String(n));
+    };
+    workspace.write(
+      "job.mjs",
+      `import { defineJob, fileSink, jetstreamSource } from "tidemark";
+export default defineJob("${name}", { checkpointing: { interval: "1 h" }, restart: { initialBackoff: "100ms" } }, (job) => {
+  job.source("in", jetstreamSource({ stream: "${name}", startAt: ${startAt}, decode: "text" })).sink("lines", fileSink({ directory: "out" }));
+});
+`,
+    );
+    await add(1, there);
+    const running = workspace.start(onServer("run", "job.mjs"));
+    await running.says("checkpoints every");
+    if (there === 0) await running.says(/generation 1: /);
+    await add(there + 1, 20);
+    await until(
+      async () => {
+        const { stdout } = await workspace.run(onServer("status", name, "--json"));
+        return (
+          (JSON.parse(stdout || "{}") as Partial<JobReport>).subtasks?.some(
+            ({ recordsIn }) => recordsIn >= 18,
+          ) === true
+        );
+      },
+      () => `all is read; ${running.stdout}`,
+    );
+    await manager.streams.purge(name, { seq: 11 });
+    await add(21, 25);
+    for (const { pid, commandLine } of workspace.processes())
+      if (commandLine.includes(" worker ")) kill(pid, "SIGKILL");
+    await running.says(told);
+    if (startAt !== '"first"') {
+      expect((await running.ended).code).toBe(1);
+      expect(lines()).toEqual([]);
+      return;
+    }
+    await suspend(running);
+    expect(lines().map(Number)).toEqual(Array.from({ length: 15 }, (_, n) => n + 11));
+  },
+);

@@ -12,6 +12,8 @@
  *   subjects, and is no loss. What a hole holds below it may have gone unread, by a limit or a purge: a gap.
  * - GJ4 In front of a gap reading ends, or it is counted and reading goes on, as the source says. What is behind a gap
  *   is not released before one of the two.
+ * - GJ5 Reading that begins with whatever there is stops in front of nothing: what the stream had at the submission of
+ *   the job and has no more is counted as skipped.
  */
 import type { StreamInfo } from "@nats-io/jetstream";
 import type { Gaps, Skipped } from "../../../dataflow/source.ts";
@@ -33,9 +35,11 @@ export interface GapJudgeOptions {
   readonly accounted: number;
   /** false: nothing was read yet, and nothing is missed if the stream begins later. */
   readonly resumed: boolean;
+  /** Where nothing was read yet: the first sequence at the submission; undefined: it does not matter. */
+  readonly first?: number | undefined;
   readonly skipped: Skipped;
-  /** A gap was counted. */
-  readonly onSkipped: (range: SequenceRange) => void;
+  /** A range was counted, and why it is passed over. */
+  readonly onSkipped: (range: SequenceRange, why: string) => void;
 }
 
 /** What had been received when the server was asked. */
@@ -127,6 +131,12 @@ export class GapJudge<T> {
       const gap = this.#gap({ from: this.accounted + 1, to }, info);
       if (gap !== undefined) return gap;
     }
+    const first = this.#options.first ?? Number.POSITIVE_INFINITY;
+    if (!resumed && to >= first)
+      this.#skip(
+        { from: Math.max(1, first), to },
+        "which it had when the job was submitted; no checkpoint of the job holds them, and it begins with what there is",
+      );
     this.accounted = Math.max(to, this.accounted);
     this.reached = this.accounted;
     return undefined;
@@ -163,9 +173,13 @@ export class GapJudge<T> {
       this.#buffer.dropUnreleased();
       return gapProblem({ ...this.#options, unheld: this.unheld }, range, info);
     }
-    this.#ahead.push(range);
-    this.#options.onSkipped(range);
+    this.#skip(range, 'which were not read; skipped, as gaps: "skip" says');
     return undefined;
+  }
+
+  #skip(range: SequenceRange, why: string): void {
+    this.#ahead.push(range);
+    this.#options.onSkipped(range, why);
   }
 }
 
