@@ -157,6 +157,7 @@ describe("discovery", () => {
       retention: "limits",
       gaps: "fail",
       gapsReason: "the default",
+      first: 1,
     };
     const discover = (options: Partial<JetStreamSourceOptions>) =>
       jetstreamSource({ stream: "LINES", ...options }).discover(environment());

@@ -42,7 +42,7 @@ const CONTINUED: Readonly<Record<FollowedBy, string>> = {
   cancel: "is taken, and the job is canceled then,",
 };
 
-/** The request is the client's until it is carried out: a coordinator that takes the lead meanwhile knows nothing of it. */
+/** The request is the client's until it is carried out: a coordinator that takes the lead first knows none (P57). */
 function outlook(job: string, followedBy: FollowedBy, isTaken: boolean): string {
   const goesOn = isTaken
     ? `the savepoint of job ${job} ${CONTINUED[followedBy]} without this command, unless another coordinator takes the lead first`

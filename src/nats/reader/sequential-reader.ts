@@ -29,7 +29,8 @@ import type { Delivery } from "./delivery.ts";
 import { type ConsumerReader, EphemeralConsumer } from "./ephemeral-consumer.ts";
 import { GapInquiry } from "./positions/gap-inquiry.ts";
 import { GapJudge, NOTHING_SKIPPED } from "./positions/gap-judge.ts";
-import { identityProblem, inputEnded, type SequenceRange } from "./positions/stream-position.ts";
+import { SkippedLog } from "./positions/skipped-log.ts";
+import { identityProblem, inputEnded } from "./positions/stream-position.ts";
 import { Silence, StreamState } from "./positions/stream-state.ts";
 import { NO_RECORD, RecordBuffer } from "./record-buffer.ts";
 
@@ -80,7 +81,6 @@ type ReaderState = "reading" | "ending" | "ended" | "failed" | "closed";
 const RECORDS_BUFFERED_MAX = 8192;
 const BYTES_BUFFERED_MAX = 16 * 1024 * 1024;
 const HEARTBEAT_MS = 1000;
-const SKIPPED_LOGGED_EVERY_MS = 10_000;
 
 export class SequentialReader<T> implements ConsumerReader {
   readonly #options: SequentialReaderOptions<T>;
@@ -99,7 +99,6 @@ export class SequentialReader<T> implements ConsumerReader {
   #wake: (() => void) | undefined;
   #idle = false;
   #checkingEnd = false;
-  #skippedLoggedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SequentialReaderOptions<T>) {
     const { nats, logger, reading, stream, filters, position, start, end, mode } = options;
@@ -107,6 +106,7 @@ export class SequentialReader<T> implements ConsumerReader {
     const recordsBufferedMax = options.recordsBufferedMax ?? RECORDS_BUFFERED_MAX;
     const accounted = position?.accounted ?? (start ?? 1) - 1;
     this.#buffer = new RecordBuffer(recordsBufferedMax, position?.read ?? 0);
+    const log = new SkippedLog(options);
     this.#judge = new GapJudge(
       {
         ...options,
@@ -114,7 +114,7 @@ export class SequentialReader<T> implements ConsumerReader {
         accounted,
         resumed: position !== undefined || start !== undefined,
         skipped: position?.skipped ?? NOTHING_SKIPPED,
-        onSkipped: (range, why) => this.#logSkipped(range, why),
+        onSkipped: (range, why) => log.skipped(range, why, this.#judge.skipped),
       },
       this.#buffer,
     );
@@ -129,11 +129,11 @@ export class SequentialReader<T> implements ConsumerReader {
       },
       streamState,
     );
-    this.#silence = new Silence(streamState, reading, (info) => {
-      if (this.#state !== "reading") return undefined;
-      const problem = identityProblem({ ...options, received: this.#judge.reached, end: undefined }, info);
-      if (problem !== undefined) this.onFailed(problem);
-      return problem === undefined ? inputEnded(info, filters) : undefined;
+    this.#silence = new Silence({
+      state: streamState,
+      reading,
+      reached: () => this.#judge.reached,
+      judge: (info, received) => this.#whyNothingComes(info, received),
     });
     this.#consumer = new EphemeralConsumer(
       {
@@ -393,16 +393,12 @@ export class SequentialReader<T> implements ConsumerReader {
     this.#wakeUp();
   }
 
-  #logSkipped({ from, to }: SequenceRange, why: string): void {
-    const now = performance.now();
-    if (now - this.#skippedLoggedAtMs < SKIPPED_LOGGED_EVERY_MS) return;
-    this.#skippedLoggedAtMs = now;
-    const { logger, stream, operator } = this.#options;
-    const { ranges, sequences } = this.#judge.skipped;
-    logger.warn(
-      { stream, operator, from, to, rangesSkipped: ranges, sequencesSkipped: sequences },
-      `stream "${stream}" no longer has the sequences ${from} to ${to}, ${why}`,
-    );
+  #whyNothingComes(info: StreamInfo, received: number): string | undefined {
+    if (this.#state !== "reading") return undefined;
+    const problem = identityProblem({ ...this.#options, received, end: undefined }, info);
+    if (problem === undefined) return inputEnded(info, this.#options.filters);
+    this.onFailed(problem);
+    return undefined;
   }
 
   #describe(sequence: number): string {

@@ -317,6 +317,51 @@ describe.each(["diverting", "public"] as const)("read by the %s way", (mode) => 
   });
 });
 
+test("what comes behind a look at the stream's state is no sign that the stream was set back", async () => {
+  await makeStream();
+  await publish(1);
+  const reader = makeReader({ heartbeatMs: 50 });
+  await reader.open();
+  let came = 1;
+  // Several looks, each after some heartbeats, and the answer of one serves the next ones.
+  for (; came <= 6; came++) {
+    expect(await read(reader, 1)).toEqual([came]);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await publish(1);
+  }
+  expect(await read(reader, 1)).toEqual([came]);
+});
+
+describe("reading that begins with whatever there is", () => {
+  const warnings: string[] = [];
+  test.each(["fail", "skip"] as const)(
+    "tells what the stream had once and has no more, gaps: %s",
+    async (gaps) => {
+      warnings.length = 0;
+      await makeStream();
+      await publish(20);
+      await manager.streams.purge(stream, { seq: 8 });
+      const reader = makeReader({ gaps, first: 3, warnings });
+      await reader.open();
+      expect(await read(reader, 13)).toEqual(range(8, 20));
+      expect(reader.skipped).toEqual({ ranges: 1, sequences: 5 });
+      expect(reader.position).toEqual({ read: 20, accounted: 20, skipped: { ranges: 1, sequences: 5 } });
+      expect(warnings).toEqual([
+        expect.stringMatching(/no longer has the sequences 3 to 7, which it had when the job was submitted/),
+      ]);
+    },
+  );
+
+  test("tells nothing where all is there", async () => {
+    await makeStream();
+    await publish(5);
+    const reader = makeReader({ first: 1, warnings });
+    await reader.open();
+    expect(await read(reader, 5)).toEqual(range(1, 5));
+    expect(reader.skipped).toEqual({ ranges: 0, sequences: 0 });
+  });
+});
+
 describe("against a model", () => {
   type Op =
     | { readonly op: "publish"; readonly subject: "a" | "b"; readonly count: number }

@@ -17,6 +17,12 @@ import { NatsLink } from "../../connection/link.ts";
 /** A reader of a busy subject asks after every few hundred records, not after each. */
 const PAUSE_MS = 5;
 
+/** What the server said, and when it was asked: it tells of nothing later. */
+interface Answer {
+  readonly info: StreamInfo;
+  readonly askedMs: number;
+}
+
 export class StreamState {
   static readonly #known = new WeakMap<NatsConnection, Map<string, StreamState>>();
 
@@ -39,7 +45,7 @@ export class StreamState {
   #underWay: Promise<unknown> | undefined;
   #next: Promise<StreamInfo> | undefined;
   #sentAtMs = 0;
-  #latest: { readonly info: StreamInfo; readonly atMs: number } | undefined;
+  #latest: Answer | undefined;
 
   private constructor(nats: NatsEnvironment, stream: string) {
     this.#nats = nats;
@@ -52,11 +58,12 @@ export class StreamState {
     return this.#next;
   }
 
-  /** An answer of at most this age, for a look at the settings. @throws as `read` does */
-  async recent(ageMsMax: number): Promise<StreamInfo> {
-    if (this.#latest !== undefined && performance.now() - this.#latest.atMs < ageMsMax)
-      return this.#latest.info;
-    return await this.read();
+  /** An answer that was asked for no longer ago, for a look at the settings. @throws as `read` does */
+  async recent(ageMsMax: number): Promise<Answer> {
+    if (this.#latest !== undefined && performance.now() - this.#latest.askedMs < ageMsMax)
+      return this.#latest;
+    const askedMs = performance.now();
+    return { info: await this.read(), askedMs };
   }
 
   async #afterThePresentOne(): Promise<StreamInfo> {
@@ -71,13 +78,14 @@ export class StreamState {
   }
 
   async #send(): Promise<StreamInfo> {
-    this.#sentAtMs = performance.now();
+    const askedMs = performance.now();
+    this.#sentAtMs = askedMs;
     const manager = await this.#nats.manager();
     const info = await NatsLink.of(this.#nats.connection).call(
       `stream "${this.#stream}": read the stream's state`,
       () => manager.streams.info(this.#stream),
     );
-    this.#latest = { info, atMs: performance.now() };
+    this.#latest = { info, askedMs };
     return info;
   }
 }
@@ -88,19 +96,28 @@ export class StreamState {
 const SILENT_HEARTBEATS = 5;
 const RECENT_MS = 3000;
 
+export interface SilenceOptions {
+  readonly state: StreamState;
+  readonly reading: TroubleWatch;
+  /** The last sequence that has come by now. */
+  readonly reached: () => number;
+  /**
+   * Answers why nothing more will come; undefined: more may come, or the reader has ended. `received` had come before
+   * the server was asked.
+   */
+  readonly judge: (info: StreamInfo, received: number) => string | undefined;
+}
+
 /** A reader to which nothing comes: it looks now and then why that is so, and the user is told. */
 export class Silence {
-  readonly #state: StreamState;
-  readonly #reading: TroubleWatch;
-  readonly #judge: (info: StreamInfo) => string | undefined;
+  readonly #options: SilenceOptions;
   #heartbeats = 0;
   #told = false;
+  /** What had come at the look before. */
+  #before = { atMs: 0, reached: 0 };
 
-  /** @param judge answers why nothing more will come; undefined: more may come, or the reader has ended */
-  constructor(state: StreamState, reading: TroubleWatch, judge: (info: StreamInfo) => string | undefined) {
-    this.#state = state;
-    this.#reading = reading;
-    this.#judge = judge;
+  constructor(options: SilenceOptions) {
+    this.#options = options;
   }
 
   /** A heartbeat came in the place of a message. */
@@ -110,11 +127,17 @@ export class Silence {
 
   /** Never rejects: where the server does not answer, the consumer finds it out, too. */
   async #look(): Promise<void> {
-    const info = await this.#state.recent(RECENT_MS).catch(() => undefined);
-    if (info === undefined) return;
-    const why = this.#judge(info);
-    if (why !== undefined) this.#reading.failed(why);
-    else if (this.#told) this.#reading.passed();
+    const { state, reading, reached, judge } = this.#options;
+    const now = { atMs: performance.now(), reached: reached() };
+    const before = this.#before;
+    this.#before = now;
+    const answer = await state.recent(RECENT_MS).catch(() => undefined);
+    if (answer === undefined) return;
+    const { info, askedMs } = answer;
+    const received = [now, before].find(({ atMs }) => atMs <= askedMs)?.reached ?? 0;
+    const why = judge(info, received);
+    if (why !== undefined) reading.failed(why);
+    else if (this.#told) reading.passed();
     this.#told = why !== undefined;
   }
 }
