@@ -31,7 +31,9 @@ const rows: readonly Row[] = tables
 
 /** Each test file that `cell` names, with the quoted titles that follow it up to the next file. */
 function shown(cell: string): readonly Shown[] {
-  return [...cell.matchAll(/`(test\/[^`]+)`([^`]*)/g)].map(([, file = "", after = ""]) => ({
+  // A title may go on in the next line.
+  const line = cell.replace(/\s+/g, " ");
+  return [...line.matchAll(/`(test\/[^`]+)`([^`]*)/g)].map(([, file = "", after = ""]) => ({
     file,
     titles: [...after.matchAll(/"([^"]+)"/g)].map(([, title = ""]) => title),
   }));

@@ -111,8 +111,9 @@ test("the leader is killed while savepoints wait for their turn: each client has
 });
 
 test("Ctrl-C ends the command at once, says what goes on, and the command that it names shows the outcome", async () => {
-  const absent = command("savepoint");
+  await started();
   leader.kill("SIGSTOP");
+  const absent = command("savepoint");
   await until(
     () => snapshotRequests > 0,
     () => "it asks",
@@ -124,8 +125,8 @@ test("Ctrl-C ends the command at once, says what goes on, and the command that i
       "way or was given up\n",
   );
   leader.kill("SIGCONT");
+  await goesOn();
 
-  await started();
   workspace.write(HANG_FILE, "");
   for (const [times, waiting] of [
     [1, 1],
