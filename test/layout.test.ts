@@ -8,16 +8,7 @@ import { expect, test } from "vitest";
 import { ownTime, privatePlaces, reminders, shortTimers, unusedTimers } from "./layout/forbidden-text.ts";
 import { forbiddenImports, roomCycles } from "./layout/imports.ts";
 import { loosePackages } from "./layout/packages.ts";
-import {
-  emptyNames,
-  FILE_LINES_MAX,
-  FOLDER_FILES_MAX,
-  longFiles,
-  WORDS_COLUMNS_MAX,
-  wideComments,
-  wideFolders,
-  wideText,
-} from "./layout/shape.ts";
+import * as shape from "./layout/shape.ts";
 import { only, readTree, shipped } from "./layout/tree.ts";
 
 const tree = readTree();
@@ -26,13 +17,15 @@ const typescript = only(tree, /\.ts$/);
 
 test("imports follow the table", () => expect(forbiddenImports(code)).toEqual([]));
 test("no cycle of imports between rooms", () => expect(roomCycles(code)).toEqual([]));
-test(`no file of code has more than ${FILE_LINES_MAX} lines`, () => expect(longFiles(code)).toEqual([]));
-test(`no comment is wider than ${WORDS_COLUMNS_MAX} columns`, () =>
-  expect(wideComments(typescript)).toEqual([]));
-test(`no text is wider than ${WORDS_COLUMNS_MAX} columns`, () =>
-  expect(wideText(only(tree, /\.md$/))).toEqual([]));
-test(`no folder has more than ${FOLDER_FILES_MAX} files`, () => expect(wideFolders(tree)).toEqual([]));
-test("no file is named after nothing", () => expect(emptyNames(typescript)).toEqual([]));
+test(`no file of code has more than ${shape.FILE_LINES_MAX} lines`, () =>
+  expect(shape.longFiles(code)).toEqual([]));
+test(`no comment is wider than ${shape.WORDS_COLUMNS_MAX} columns`, () =>
+  expect(shape.wideComments(typescript)).toEqual([]));
+test(`no text is wider than ${shape.WORDS_COLUMNS_MAX} columns`, () =>
+  expect(shape.wideText(only(tree, /\.md$/))).toEqual([]));
+test(`no folder has more than ${shape.FOLDER_FILES_MAX} files`, () =>
+  expect(shape.wideFolders(tree)).toEqual([]));
+test("no file is named after nothing", () => expect(shape.emptyNames(typescript)).toEqual([]));
 test("no timer that fires at once when it is long", () => expect(shortTimers(code)).toEqual([]));
 test("what is allowed timers of its own has one", () => expect(unusedTimers(code)).toEqual([]));
 test("time, turns and chance come from outside where jobs run", () => expect(ownTime(code)).toEqual([]));

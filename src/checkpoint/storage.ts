@@ -66,6 +66,20 @@ export async function listAll(storage: CheckpointStorage, prefix: string): Promi
   return [...found.values()];
 }
 
+/** The checkpoint that an object belongs to. */
+interface CheckpointPlace {
+  readonly job: string;
+  readonly incarnation: string;
+  readonly generation: number;
+  readonly checkpointId: number;
+}
+
+/** One of the objects that a subtask stores for a checkpoint. */
+interface PartPlace extends CheckpointPlace {
+  readonly subtask: string;
+  readonly part: number;
+}
+
 /**
  * Names of objects are built here and nowhere else (P1, P2, P15): `<job>/<incarnation>/<generation>/<owner>/<part>`.
  */
@@ -75,27 +89,12 @@ export const objectNames = {
   generation: (at: { job: string; incarnation: string; generation: number }): string =>
     `${at.job}/${at.incarnation}/${at.generation}/`,
   /** The prefix of what belongs to one checkpoint and to nothing else. */
-  checkpoint: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
-    `${objectNames.generation(at)}checkpoint-${at.checkpointId}/`,
-  manifest: (at: { job: string; incarnation: string; generation: number; checkpointId: number }): string =>
-    `${objectNames.checkpoint(at)}manifest`,
-  state: (at: {
-    job: string;
-    incarnation: string;
-    generation: number;
-    checkpointId: number;
-    subtask: string;
-    part: number;
-  }): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.${at.part}`,
+  checkpoint: (at: CheckpointPlace): string => `${objectNames.generation(at)}checkpoint-${at.checkpointId}/`,
+  manifest: (at: CheckpointPlace): string => `${objectNames.checkpoint(at)}manifest`,
+  state: (at: PartPlace): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.${at.part}`,
   /** Records that the barriers of one subtask have overtaken. */
-  channels: (at: {
-    job: string;
-    incarnation: string;
-    generation: number;
-    checkpointId: number;
-    subtask: string;
-    part: number;
-  }): string => `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.channels.${at.part}`,
+  channels: (at: PartPlace): string =>
+    `${objectNames.checkpoint(at)}${at.subtask.replace("/", "-")}.channels.${at.part}`,
   /** Parts are staged before it is known at which checkpoint their transaction will be cut (P25). */
   transaction: (at: {
     job: string;

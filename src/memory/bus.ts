@@ -8,7 +8,7 @@
  *
  * Time and turns come from outside, so that a simulation can own both.
  */
-import type { Bus, MessageHandler, Reply, Subscription } from "../dataflow/channel/bus.ts";
+import { anyAnswer, type Bus, type MessageHandler, type Subscription } from "../dataflow/channel/bus.ts";
 import {
   DisconnectedError,
   MessageTooLargeError,
@@ -183,7 +183,7 @@ export class MemoryBus implements Bus {
     subject: string,
     body: Uint8Array,
     timeoutMs: number,
-    isAnswer: (reply: Reply) => boolean = () => true,
+    isAnswer = anyAnswer,
   ): Promise<Uint8Array> {
     const what = `request to "${subject}"`;
     if (body.length > this.payloadBytesMax)

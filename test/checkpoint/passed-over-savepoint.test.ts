@@ -1,16 +1,13 @@
 /** A savepoint that its job went back behind (P59), and a stream whose markers stand beyond what it holds. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { NatsWorld } from "../support/servers/nats-world.ts";
+import type { NatsWorld } from "../support/servers/nats-world.ts";
 import { readAll } from "../support/servers/streams.ts";
 import { patientHeartbeat } from "../support/suite/timings.ts";
 import { allRead, readUpTo, Tide } from "../support/tide.ts";
 import { until } from "../support/until.ts";
+import { openSavepointWorld } from "./savepoint-world.ts";
 
 const WORDS = 10;
 const RECORDS = 400;
@@ -20,23 +17,15 @@ interface Output {
   readonly count: number;
 }
 
-let server: TestServer;
 let world: NatsWorld;
 let directory: string;
 const logs = [new MemoryLog<string>(), new MemoryLog<string>()];
 const tides = logs.map((log) => new Tide(log));
 beforeAll(async () => {
-  server = await startTestServer();
-  directory = mkdtempSync(join(tmpdir(), "tidemark-passed-over-"));
-  world = await NatsWorld.open(server.url, "passed-over");
-  await world.startCoordinator();
+  const opened = await openSavepointWorld("passed-over");
+  ({ world, savepoints: directory } = opened);
   for (let i = 0; i < RECORDS; i++) logs[i % 2]!.append(`w${i % WORDS}`);
-});
-afterAll(async () => {
-  expect(world.crashes).toEqual([]);
-  await world.close();
-  await server.stop();
-  rmSync(directory, { recursive: true });
+  return opened.close;
 });
 
 function counting(name: string): Job {

@@ -3,18 +3,16 @@
  * record is in the output stream once for a reader that follows one job, whichever job commits first, also when a job
  * fails meanwhile.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { existsSync } from "node:fs";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import type { RestoreRequest, SnapshotRequest } from "../../src/control/messages.ts";
 import { defineJob, type Job, jetstreamSink, type, valueState } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { NatsWorld, PartGate } from "../support/servers/nats-world.ts";
+import { type NatsWorld, PartGate } from "../support/servers/nats-world.ts";
 import { readAll } from "../support/servers/streams.ts";
 import { patientHeartbeat } from "../support/suite/timings.ts";
 import { until } from "../support/until.ts";
+import { openSavepointWorld } from "./savepoint-world.ts";
 
 const WORDS = 10;
 const PART = 20;
@@ -27,20 +25,12 @@ interface Output {
   readonly count: number;
 }
 
-let server: TestServer;
 let world: NatsWorld;
 let savepoints: string;
 beforeAll(async () => {
-  server = await startTestServer();
-  savepoints = mkdtempSync(join(tmpdir(), "tidemark-pending-"));
-  world = await NatsWorld.open(server.url, "pending");
-  await world.startCoordinator();
-});
-afterAll(async () => {
-  expect(world.crashes).toEqual([]);
-  await world.close();
-  await server.stop();
-  rmSync(savepoints, { recursive: true });
+  const opened = await openSavepointWorld("pending");
+  ({ world, savepoints } = opened);
+  return opened.close;
 });
 
 let tests = 0;

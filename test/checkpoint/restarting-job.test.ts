@@ -1,32 +1,22 @@
 /**
  * Savepoints of a job that waits for its restart: taken when it runs again, refused in words when it does not in time.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { existsSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../src/control/messages.ts";
 import { defineJob, type Job } from "../../src/index.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { NatsWorld } from "../support/servers/nats-world.ts";
+import type { NatsWorld } from "../support/servers/nats-world.ts";
+import { openSavepointWorld } from "./savepoint-world.ts";
 
-let server: TestServer;
 let world: NatsWorld;
 let savepoints: string;
 let tests = 0;
 beforeAll(async () => {
-  server = await startTestServer();
-  savepoints = mkdtempSync(join(tmpdir(), "tidemark-restarting-"));
-  world = await NatsWorld.open(server.url, "restarting");
-  await world.startCoordinator();
-});
-afterAll(async () => {
-  expect(world.crashes).toEqual([]);
-  await world.close();
-  await server.stop();
-  rmSync(savepoints, { recursive: true });
+  const opened = await openSavepointWorld("restarting");
+  ({ world, savepoints } = opened);
+  return opened.close;
 });
 
 const takes = (job: Job, followedBy: SnapshotRequest["followedBy"], request: string) => {

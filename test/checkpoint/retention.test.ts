@@ -1,17 +1,13 @@
-/** What of a job's checkpoints lies in the object store after its end, for every policy and every way to end. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { CheckpointRetention, TerminalStatus } from "../../machines/protocol.ts";
 import { objectsOf } from "../../src/checkpoint/reachability.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { defineJob, type Job, type, valueState } from "../../src/index.ts";
 import { readManifest } from "../../src/runtime/manifest.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { NatsWorld } from "../support/servers/nats-world.ts";
+import type { NatsWorld } from "../support/servers/nats-world.ts";
 import { until } from "../support/until.ts";
+import { openSavepointWorld } from "./savepoint-world.ts";
 
 const WORDS = 20;
 const POISON = "poison";
@@ -21,19 +17,12 @@ interface Count {
   readonly count: number;
 }
 
-let server: TestServer;
 let world: NatsWorld;
 let savepoints: string;
 beforeAll(async () => {
-  server = await startTestServer();
-  world = await NatsWorld.open(server.url, "retention");
-  savepoints = mkdtempSync(join(tmpdir(), "tidemark-retention-"));
-  await world.startCoordinator();
-});
-afterAll(async () => {
-  await world.close();
-  await server.stop();
-  rmSync(savepoints, { recursive: true });
+  const opened = await openSavepointWorld("retention");
+  ({ world, savepoints } = opened);
+  return opened.close;
 });
 
 /** Every piece of state is an object of its own. It takes checkpoints when it is asked to, and at its end. */

@@ -5,6 +5,7 @@ import {
   resolveJobConfig as resolve,
 } from "../../src/config/job-config.ts";
 import { environmentName, type JobOptions, type OptionKey } from "../../src/config/options.ts";
+import { checkpointingConfig } from "../support/job-record.ts";
 import { refusal as refusalOf } from "./refusal.ts";
 
 const resolveJobConfig = (options: JobOptions, overrides?: ConfigOverrides) =>
@@ -17,21 +18,7 @@ const defaults: JobConfig = {
   parallelism: 1,
   maxParallelism: 128,
   checkpointing: {
-    mode: "exactly-once",
-    intervalMs: null,
-    timeoutMs: 600_000,
-    minPauseMs: 0,
-    maxConcurrent: 1,
-    tolerableFailures: null,
-    retention: "delete-on-cancellation",
-    retained: 1,
-    unaligned: false,
-    alignedTimeoutMs: 0,
-    afterTasksFinish: true,
-    savepointDirectory: null,
-    savepointTimeoutMs: 600_000,
-    iterations: "refuse",
-    readyTimeoutMs: 30_000,
+    ...checkpointingConfig({ intervalMs: null }),
     inlineThresholdBytes: 20_480,
     storage: null,
   },

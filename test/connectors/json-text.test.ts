@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { jsonText } from "../../src/connectors/json-text.ts";
 import { RecordRefusedError } from "../../src/errors.ts";
+import { anything } from "../support/anything.ts";
 
 class Money {
   readonly cents = 1;
@@ -94,16 +95,7 @@ describe("is refused, where JSON would lose it", () => {
 });
 
 test("anything is refused, or read again as it was written", () => {
-  const value = fc.anything({
-    withBigInt: true,
-    withDate: true,
-    withMap: true,
-    withSet: true,
-    withTypedArray: true,
-    withSparseArray: true,
-    withUnicodeString: true,
-    withBoxedValues: true,
-  });
+  const value = anything({ withSparseArray: true, withUnicodeString: true, withBoxedValues: true });
   fc.assert(
     fc.property(value, (value) => {
       let text: string;

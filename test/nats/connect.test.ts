@@ -11,7 +11,7 @@ import {
   type NatsConnectOptions,
   requireServerVersion,
 } from "../../src/nats/connection/connect.ts";
-import { freePort, startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { answers, freePort, startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 import { until } from "../support/until.ts";
 
@@ -172,14 +172,7 @@ test("nkey seed file, also when it is rotated while connected", async () => {
 
   writeFileSync(nkeyFile, "being written");
   await rotating.restart();
-  await expect
-    .poll(() =>
-      connection.flush().then(
-        () => true,
-        () => false,
-      ),
-    )
-    .toBe(true);
+  await expect.poll(() => answers(connection)).toBe(true);
   writeFileSync(nkeyFile, second.seed);
   await connected({ servers: rotating.url, nkeyFile });
 

@@ -14,7 +14,7 @@ import {
   internalsAreAsExpected,
 } from "../../src/nats/connection/diverting-transport.ts";
 import { MessageSplitter } from "../../src/nats/connection/message-splitter.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
+import { answers, startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
 
 interface Received {
@@ -251,22 +251,8 @@ describe("a diverting connection", () => {
     const plain = await connect({ servers: server.url, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
     await server.kill();
     await server.restart();
-    await expect
-      .poll(() =>
-        connection.flush().then(
-          () => true,
-          () => false,
-        ),
-      )
-      .toBe(true);
-    await expect
-      .poll(() =>
-        plain.flush().then(
-          () => true,
-          () => false,
-        ),
-      )
-      .toBe(true);
+    await expect.poll(() => answers(connection)).toBe(true);
+    await expect.poll(() => answers(plain)).toBe(true);
     plain.publish("a", "after", { reply: "r" });
     await plain.flush();
     await expect.poll(() => recorder.received.map((it) => it.data)).toEqual(["after"]);
@@ -387,14 +373,7 @@ describe("TLS and authentication", () => {
       );
       await tlsServer.kill();
       await tlsServer.restart();
-      await expect
-        .poll(() =>
-          connection.flush().then(
-            () => true,
-            () => false,
-          ),
-        )
-        .toBe(true);
+      await expect.poll(() => answers(connection)).toBe(true);
       connection.publish("a", "after", { reply: "r" });
       await connection.flush();
       expect(recorder.received.at(-1)?.data).toBe("after");

@@ -24,6 +24,12 @@ export interface Reply {
   header(name: string): string;
 }
 
+/** Whether a reply is the answer to a request. If it is not, the next one is waited for. */
+export type IsAnswer = (reply: Reply) => boolean;
+
+/** The first reply is the answer. */
+export const anyAnswer: IsAnswer = () => true;
+
 export interface Bus {
   /** Largest body that one message may carry, as far as is known now. It may change at any time. */
   readonly payloadBytesMax: number;
@@ -35,15 +41,10 @@ export interface Bus {
    */
   publish(subject: string, body: Uint8Array): void;
   /**
-   * @param isAnswer false: this reply is none, and the next one is waited for. Default: the first one is it
+   * @param isAnswer default: `anyAnswer`
    * @throws NoRespondersError when there is no subscriber, RequestTimeoutError, DisconnectedError, MessageTooLargeError
    */
-  request(
-    subject: string,
-    body: Uint8Array,
-    timeoutMs: number,
-    isAnswer?: (reply: Reply) => boolean,
-  ): Promise<Uint8Array>;
+  request(subject: string, body: Uint8Array, timeoutMs: number, isAnswer?: IsAnswer): Promise<Uint8Array>;
   /** `subject` may hold the wildcards `*` (one token) and, last, `>` (all further tokens). */
   subscribe(subject: string, handler: MessageHandler): Subscription;
   /** Resolves when the server has processed all that was sent before, subscriptions included. */

@@ -4,7 +4,7 @@ import {
   type Subscription as NatsSubscription,
   TimeoutError,
 } from "@nats-io/transport-node";
-import type { Bus, MessageHandler, Reply, Subscription } from "../../dataflow/channel/bus.ts";
+import { anyAnswer, type Bus, type MessageHandler, type Subscription } from "../../dataflow/channel/bus.ts";
 import { DisconnectedError, MessageTooLargeError } from "../../errors.ts";
 import { denialIn } from "./denials.ts";
 import type { NatsEnvironment } from "./environment.ts";
@@ -39,7 +39,7 @@ export class NatsBus implements Bus {
     subject: string,
     body: Uint8Array,
     timeoutMs: number,
-    isAnswer: (reply: Reply) => boolean = () => true,
+    isAnswer = anyAnswer,
   ): Promise<Uint8Array> {
     const what = `request to "${subject}"`;
     const { payload } = this.#link;

@@ -2,8 +2,9 @@
 import { beforeEach, expect, test } from "vitest";
 import { type Cluster, createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
+import { comesTo as jobComesTo } from "../job-status.ts";
 import { countingJob } from "../jobs.ts";
-import { type Command, until, type Workspace } from "../workspace.ts";
+import type { Command, Workspace } from "../workspace.ts";
 import { SharedServer } from "./shared-server.ts";
 
 const shared = new SharedServer("peers");
@@ -22,19 +23,8 @@ beforeEach(() => {
 });
 
 const run = (name: string) => workspace.start(here("run", `${name}.mjs`));
-async function comesTo(job: string, what: string, met: (report: JobReport) => boolean): Promise<JobReport> {
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await createClient(cluster)
-        .status(job)
-        .catch(() => undefined);
-      return last !== undefined && met(last);
-    },
-    () => `${what}; at last ${JSON.stringify(last)}`,
-  );
-  return last!;
-}
+const comesTo = (job: string, what: string, met: (report: JobReport) => boolean) =>
+  jobComesTo(cluster, job, what, met);
 const processes = (job: string, after = 0) =>
   comesTo(
     job,

@@ -15,6 +15,7 @@ import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { WAIT_BOUND_MS } from "../../support/suite/patience.ts";
+import { comesTo as jobComesTo } from "../job-status.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
 import { type Command, until, Workspace } from "../workspace.ts";
 import { BROKEN_REQUESTS, STRANGE, type Strange } from "./strange-messages.ts";
@@ -45,19 +46,8 @@ afterEach(async () => {
 const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", prefix];
 const connection = (): NatsConnection => cluster.nats.connection;
 
-async function comesTo(what: string, met: (report: JobReport) => boolean): Promise<JobReport> {
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await createClient(cluster)
-        .status("counting")
-        .catch(() => undefined);
-      return last !== undefined && met(last);
-    },
-    () => `${what}; at last ${JSON.stringify(last)}`,
-  );
-  return last!;
-}
+const comesTo = (what: string, met: (report: JobReport) => boolean) =>
+  jobComesTo(cluster, "counting", what, met);
 const processing = () =>
   comesTo("processing", (now) => now.phase === "running.processing" && now.checkpoints.completed > 0);
 const begin = async (): Promise<[Command, Command]> => {

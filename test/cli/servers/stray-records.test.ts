@@ -4,6 +4,7 @@ import { type Cluster, createClient, openCluster } from "../../../src/cli/assemb
 import type { JobReport } from "../../../src/control/messages.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { comesTo as jobComesTo } from "../job-status.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
 import { until, Workspace } from "../workspace.ts";
 
@@ -40,19 +41,8 @@ afterAll(async () => {
 });
 
 const here = (...args: string[]) => [...args, "--server", server.url, "--prefix", PREFIX];
-async function comesTo(what: string, met: (report: JobReport) => boolean): Promise<JobReport> {
-  let last: JobReport | undefined;
-  await until(
-    async () => {
-      last = await createClient(cluster)
-        .status("counting")
-        .catch(() => undefined);
-      return last !== undefined && met(last);
-    },
-    () => `${what}; at last ${JSON.stringify(last)}`,
-  );
-  return last!;
-}
+const comesTo = (what: string, met: (report: JobReport) => boolean) =>
+  jobComesTo(cluster, "counting", what, met);
 
 test("leave all other jobs alone, are named by every command with what mends them, and do not stop the next leader", async () => {
   const first = workspace.start(here("coordinator"));

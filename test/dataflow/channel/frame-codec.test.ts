@@ -15,6 +15,7 @@ import {
   sequenceOf,
 } from "../../../src/dataflow/channel/frame-codec.ts";
 import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
+import { anything } from "../../support/anything.ts";
 import { barrierFrame } from "../../support/frames.ts";
 
 const PLAIN_MAPS = 2;
@@ -46,14 +47,7 @@ describe("records", () => {
   });
 
   it("come back as they were", () => {
-    const value = fc.anything({
-      withBigInt: true,
-      withDate: true,
-      withMap: true,
-      withSet: true,
-      withTypedArray: true,
-      key: fc.string(),
-    });
+    const value = anything({ key: fc.string() });
     fc.assert(
       fc.property(fc.array(value, { minLength: 1, maxLength: 20 }), (values) => {
         expect(roundTrip(values).frame.values).toEqual(values);

@@ -27,17 +27,18 @@ function cutOf(chunks: number, bytes = 100) {
   return { operator: "count", state: "count", cursor };
 }
 
+const full = {
+  put: async () => {
+    throw new StorageRefusedError("the bucket is full");
+  },
+} as unknown as CheckpointStorage;
+
 test("an upload that is refused while slices are still encoded fails the snapshot, not the process", async () => {
-  const storage = {
-    put: async () => {
-      throw new StorageRefusedError("the bucket is full");
-    },
-  } as unknown as CheckpointStorage;
   const upload = new SnapshotUpload({
     clock: systemClock,
     cuts: [cutOf(3), cutOf(3)],
     keyGroups,
-    storage,
+    storage: full,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,
     onRoom() {},
@@ -130,16 +131,11 @@ test("ten states wait for a storage that stands still with no more bytes than on
 });
 
 test("encoding does not wait for an upload that has failed", async () => {
-  const storage = {
-    put: async () => {
-      throw new StorageRefusedError("the bucket is full");
-    },
-  } as unknown as CheckpointStorage;
   const upload = new SnapshotUpload({
     clock: systemClock,
     cuts: [cutOf(20, 1024 * 1024)],
     keyGroups,
-    storage,
+    storage: full,
     inlineBytesMax: 10,
     objectName: (part) => `part-${part}`,
     onRoom() {},

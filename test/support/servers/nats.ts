@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { findFreePort, startNatsServer } from "../../../src/nats/server/server.ts";
 import { provideNatsServer } from "../../../src/nats/server/server-binary.ts";
 import { until } from "../until.ts";
@@ -168,3 +169,11 @@ async function keepsItsStreams(storeDir: string): Promise<void> {
 }
 
 const streamsOf = (storeDir: string): string => join(storeDir, "jetstream", "$G", "streams");
+
+/** Whether the server answers this connection now. */
+export async function answers(connection: NatsConnection): Promise<boolean> {
+  return await connection.flush().then(
+    () => true,
+    () => false,
+  );
+}
