@@ -7,9 +7,10 @@
  * - LE1 While few records wait, all channels take turns. While many do, one frame is let in each time they have all
  *   come by, so that a loop in which records stay for long still gets what they wait for; beyond half the limit none
  *   is.
- * - LE2 Records behind a blocked channel (an early barrier, A9 of machines/worker/alignment.ts) do not count: they
- *   cannot be read, and what they wait for comes in here.
- * - LE3 Beyond the limit the job fails by name. Only a loop that multiplies its records comes there.
+ * - LE2 Records behind a blocked channel (an early barrier, A9 of machines/worker/alignment.ts) do not count for LE1:
+ *   they cannot be read, and what they wait for comes in here.
+ * - LE3 When more records wait than the limit, blocked ones included, the job fails by name. Only a loop that
+ *   multiplies its records comes there.
  */
 import { LoopOverflowError } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";

@@ -63,7 +63,7 @@ type FactsInside<Name, E> = {
     : never;
 }[WiredEvent];
 
-/** Whose answer is waited for (H2). A promise of these handlers never rejects. */
+/** The effects whose answer the host waits for (H2). A promise of their handlers never rejects. */
 type Awaited<E> = Extract<E, `store.${string}` | `read.${string}`>;
 
 export type EffectHandler<Name extends string, R extends Role, E extends keyof R["effects"]> = [
@@ -92,7 +92,10 @@ export interface ActorDefinition<Name extends string = string, R extends Role = 
   readonly handlers: HandlersOf<Name, R>;
   /** Which actors a `tell.<name>` effect with these parameters reaches. Default: as the wiring says. */
   readonly siblings?: (name: string, params: unknown) => readonly string[];
-  /** Tells a timer when the actor can bear it. Default: at once. One that is canceled meanwhile never fires. */
+  /**
+   * Calls `tell` when the actor may hear of its timer. Default: at once. A timer that is canceled meanwhile never
+   * fires.
+   */
   readonly whenTimerFires?: (tell: () => void) => void;
 }
 
@@ -118,9 +121,9 @@ interface HostedActor {
 export interface HostOptions {
   readonly clock: Clock;
   readonly observe?: (step: Step) => void;
-  /** An event that the active states do not know: a bug, or a message from another world. */
+  /** Called for an event that the active states do not know: a bug, or a message of another version. */
   readonly onUnhandled?: (actor: string, event: MachineEvent, state: string) => void;
-  /** A machine or handler threw: a broken invariant of this project. */
+  /** Called when a machine or handler throws: a broken invariant of this project. */
   readonly onCrash: (error: unknown) => void;
 }
 
@@ -353,7 +356,7 @@ export class Host<R extends Table<R> = Roles> {
     actor.timers.set(timer, running);
   }
 
-  /** It may have fired while the actor was held, or behind other events: that one is over, too. */
+  /** Drops the event of a timer that has fired while the actor was held, or behind other events. */
   #forgetFired(actor: HostedActor, timer: string): void {
     const fired = (event: MachineEvent) =>
       event.type === "timer.fired" && (event as TimerFired).timer === timer;

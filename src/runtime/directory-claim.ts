@@ -10,7 +10,7 @@ import { describeError } from "../errors.ts";
 export class DirectoryClaim {
   readonly #notes: CheckpointStorage["notes"];
   readonly #note: string;
-  /** A process that knows it has read the note. */
+  /** The text of the note: a process that knows it has read the note. */
   readonly #secret: string;
   #read = "";
   #obstacle: string | null = null;
@@ -36,7 +36,7 @@ export class DirectoryClaim {
     };
   }
 
-  /** The leader asks for the proof, and has left this note. Answers whether there is something new to tell it. */
+  /** Proves the claim to a leader that has left this note. Answers whether there is something new to tell it. */
   async prove(note: string): Promise<boolean> {
     const before = this.#read;
     try {
@@ -50,7 +50,7 @@ export class DirectoryClaim {
     return this.#read !== before;
   }
 
-  /** Accepted, refused, or the process ends. */
+  /** Ends the proof: the process was accepted, was refused, or ends. */
   async end(): Promise<void> {
     if (!this.#left) return;
     this.#left = false;

@@ -30,7 +30,7 @@ import { finishedIn, finishedOperators, isFinished } from "./finished-operators.
 export interface SubtaskRestore {
   readonly states: readonly StateHandle[];
   readonly transactions: readonly CommittableHandle[];
-  /** Processed after the state is there and before any frame of a channel, in this order. */
+  /** The records to process when the state is there, before any frame of a channel, in this order. */
   readonly channels: readonly ChannelStateHandle[];
   readonly finished: boolean;
 }
@@ -38,7 +38,7 @@ export interface SubtaskRestore {
 export const NOTHING: SubtaskRestore = { states: [], transactions: [], channels: [], finished: false };
 
 /**
- * The manifest fits both graphs (restore-plan.ts).
+ * Deals a manifest that fits both graphs (restore-plan.ts) out to the subtasks of the new one.
  *
  * @param from the graph that it was taken of
  * @param dropped operators that begin without state

@@ -25,8 +25,8 @@ export function finishedOperators(plan: GraphPlan, snapshots: readonly SubtaskSn
 }
 
 /**
- * The same for the subtasks of another plan. Of an operator that has finished as a whole, any number of subtasks has;
- * of one that has finished in part, each subtask is as it was.
+ * What has finished in another plan. If an operator has finished as a whole, all of its subtasks there have; if only
+ * some of its subtasks have, each is as it was.
  */
 export function finishedIn(
   to: GraphPlan,
@@ -86,7 +86,7 @@ function isDivided({ parallelism, operators }: VertexPlan, finished: FinishedOpe
   });
 }
 
-/** Which subtasks have finished is known of the old ones only. */
+/** Refuses other subtasks for an operator of which some have finished: it is known only for the old ones. */
 function movedSubtasks({ parallelism, operators }: VertexPlan, { before, dropped }: Words): string[] {
   return operators.flatMap(({ id }) => {
     const old = before.get(id) ?? [];

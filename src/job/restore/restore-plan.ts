@@ -127,7 +127,7 @@ export function snapshotsFor(
   }));
 }
 
-/** Records on a channel belong to the two subtasks at its ends. */
+/** Why the records of an edge cannot be restored: they belong to two subtasks, and one of those is gone. */
 function movedEnds(edge: string, from: GraphPlan, to: GraphPlan): string[] {
   const parallelism = (plan: GraphPlan, end: "from" | "to") => {
     const vertex = plan.edges.find(({ id }) => id === edge)?.[end];

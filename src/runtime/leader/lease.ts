@@ -182,7 +182,7 @@ export class Lease {
     }
   }
 
-  /** Of the lease as it is stored; undefined: another coordinator holds it. */
+  /** The revision of the lease as it is stored; undefined: another coordinator holds it. */
   async #ownRevision(): Promise<number | undefined> {
     const { store, key, holder } = this.#options;
     const found = await store.read(key);

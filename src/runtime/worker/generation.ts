@@ -43,7 +43,7 @@ export interface GenerationOptions extends WorkerSurroundings {
   readonly bus: Bus;
   /** Records frames of one channel that were sent and not yet taken. */
   readonly windowFrames: number;
-  /** The option of that name. */
+  /** The job's option `checks`. */
   readonly checks: boolean;
   readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
 }
@@ -190,7 +190,9 @@ export class Generation {
     };
   }
 
-  /** Both ends ask for it; the second one gets the other half. */
+  /**
+   * The two ends of a local channel: both subtasks ask for it, and the second one finds what the first one has made.
+   */
   #localChannel(edge: Edge, id: ChannelId): { readonly output: OutputChannel; readonly input: InputChannel } {
     const key = `${id.edge}.${id.from}.${id.to}`;
     const known = this.#local.get(key);
@@ -203,7 +205,7 @@ export class Generation {
   }
 }
 
-/** Those that lead back into a loop come last. */
+/** The edges that lead into a vertex; those that lead back into a loop come last. */
 function edgesInto(vertex: Vertex, { edges }: JobGraph): Edge[] {
   const into = edges.filter((edge) => edge.to === vertex.id);
   return [...into.filter(({ feedback }) => !feedback), ...into.filter(({ feedback }) => feedback)];

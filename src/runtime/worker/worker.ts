@@ -47,11 +47,11 @@ export interface WorkerOptions extends WorkerSurroundings {
   readonly host: string;
   readonly link: ControlLink;
   readonly windowFrames: number;
-  /** What users hand on and set is looked at closely, and frozen. */
+  /** true: what functions hand on and set is looked at closely, and frozen. */
   readonly checks: boolean;
-  /** The leader refuses this worker: another version of the job. */
+  /** Called when the leader refuses this worker, because it has another version of the job. */
   readonly onRefused: (error: RequestRefusedError) => void;
-  /** A generation did not end in time: the process must (P29). */
+  /** Called when a generation did not end in time: the process must end (P29). */
   readonly onStuck: (error: Error) => void;
 }
 
@@ -117,7 +117,7 @@ export class Worker {
     await Promise.all([...this.#running.keys()].map((region) => this.#tearDown(region)));
   }
 
-  /** The process cannot go on: the leader need not find that out. Resolves when it has heard, or does not answer. */
+  /** Tells the leader that the process cannot go on. Resolves when it has heard, or does not answer. */
   async crashed(reason: string): Promise<void> {
     const { link, subjects, job, id } = this.#options;
     this.#life.abort();
@@ -132,7 +132,7 @@ export class Worker {
   readonly #messageFailed = (error: unknown): void =>
     this.#options.logger.warn({ error: describeError(error) }, "message could not be handled");
 
-  /** Again and again: a new leader learns of this worker by it, and a worker of a newer generation (P28). */
+  /** Registers again and again: a new leader so learns of this worker, and a worker of a newer generation (P28). */
   async #register(): Promise<void> {
     const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage, clock } =
       this.#options;
@@ -236,7 +236,7 @@ export class Worker {
     logger.info({ job, region, generation: deployment.generation, settle }, "deploying");
     try {
       const manifest = await this.#readManifest(deployment);
-      // Not earlier: a ping that names this generation and none of its subtasks says that they are gone (P5).
+      // It counts only from here on: a ping that names it and none of its subtasks says that they are gone (P5).
       this.#highest[region] = deployment.generation;
       const generation = new Generation({
         ...this.#options,
@@ -256,7 +256,7 @@ export class Worker {
       generation.start();
       return { answer: "accepted" };
     } catch (error) {
-      // Not noted as seen: a leader that missed this answer asks again and gets the same one.
+      // The generation is not noted as seen: a leader that missed this answer asks again and gets the same one.
       return { answer: "refused", reason: describeError(error) };
     }
   }

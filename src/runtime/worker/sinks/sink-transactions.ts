@@ -46,9 +46,9 @@ export interface OpeningSinks extends SinkTransactionsOptions {
   readonly operators: readonly ChainedOperator[];
   readonly restore: SubtaskRestore;
   readonly environmentOf: (operator: string, restoredState: unknown) => SinkEnvironment;
-  /** Each writer becomes one of them. */
+  /** The parts of the subtask that are to be closed; each writer becomes one. */
   readonly parts: OpenParts;
-  /** The generation is over: nothing more is opened. */
+  /** Aborts when the generation is over: nothing more is opened then. */
   readonly signal: AbortSignal;
 }
 
@@ -76,7 +76,7 @@ export async function openSinks(opening: OpeningSinks): Promise<SinkTransactions
 type Actor = ActorId<"transaction">;
 
 export class SinkTransactions {
-  /** Oldest first. */
+  /** The transactions that the restored checkpoint names, oldest first. */
   readonly restored: readonly RestoredTransaction[];
   readonly writers: readonly OpenWriter[];
   readonly #options: SinkTransactionsOptions;
@@ -85,11 +85,11 @@ export class SinkTransactions {
   readonly #open = new Map<string, Actor>();
   readonly #actors = new Map<TransactionName, Actor>();
   readonly #preparing = new Map<TransactionName, PreparingTransaction>();
-  /** Durable and not committed: what an acknowledgement lists (P13). */
+  /** The transactions that are durable and not committed: an acknowledgement lists them (P13). */
   readonly #committables = new Map<TransactionName, CommittableHandle>();
   #count = 0;
   #closed = false;
-  /** One per sink: its transactions are committed one after the other. */
+  /** The watch over the commits of each sink, which are done one after the other. */
   readonly #committing = new Map<string, TroubleWatch>();
 
   constructor(
@@ -116,7 +116,7 @@ export class SinkTransactions {
     return sink.writer;
   }
 
-  /** Synchronous: everything written so far belongs to checkpoint `checkpointId` or an older one. */
+  /** Cuts synchronously: everything written so far belongs to checkpoint `checkpointId` or an older one. */
   cut(checkpointId: number): readonly TransactionName[] {
     const names: TransactionName[] = [];
     for (const { operator, writer } of this.#sinks) {
@@ -145,7 +145,7 @@ export class SinkTransactions {
     if (isSavepoint) await Promise.all(this.writers.map((writer) => writer.keep()));
   }
 
-  /** Uncommitted and durable, up to this checkpoint. */
+  /** The uncommitted, durable transactions up to this checkpoint. */
   committables(checkpointId: number): CommittableHandle[] {
     return [...this.#committables.values()].filter((one) => one.checkpointId <= checkpointId);
   }

@@ -20,7 +20,7 @@ export interface StagingOptions {
   };
   readonly troubles: TroubleWatcher;
   readonly clock: Clock;
-  /** Ends the repetition: the generation is over. */
+  /** Aborts when the generation is over: what is repeated then ends. */
   readonly signal: AbortSignal;
 }
 

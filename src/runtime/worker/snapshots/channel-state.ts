@@ -31,7 +31,7 @@ interface CollectedChannel {
   readonly records: InFlightRecords[];
 }
 
-/** What one checkpoint has overtaken; complete once nothing is collected any more. */
+/** The records that one checkpoint has overtaken; complete once nothing is collected any more. */
 export class ChannelCollection {
   readonly checkpointId: number;
   readonly #gate: InputGate;
@@ -116,7 +116,7 @@ export class ChannelStateUpload implements TurnWork {
     this.#abort.abort(new Error("the checkpoint was given up"));
   }
 
-  /** What waits in a loop can be more than one object should hold. */
+  /** Where a channel's next records go: to what its last ones went to, unless that would be too much for one object. */
   #channelFor(id: ChannelId, bytes: number): EncodedChannel {
     const last = this.#encoded.at(-1);
     if (last?.id === id && last.bytes + bytes <= OBJECT_BYTES_MAX) return last;
@@ -164,7 +164,7 @@ function withObject(channels: readonly EncodedChannel[], object: ObjectHandle): 
   });
 }
 
-/** Channels that share an object. */
+/** The channels in groups that share an object each. */
 function packed(channels: readonly EncodedChannel[]): EncodedChannel[][] {
   const objects: EncodedChannel[][] = [];
   let bytes = Number.POSITIVE_INFINITY;

@@ -35,7 +35,7 @@ export interface SubtaskSnapshotsOptions {
   readonly inlineBytesMax: number;
   readonly troubles: TroubleWatcher;
   readonly clock: Clock;
-  /** Snapshots are encoded beside the records. */
+  /** The turns in which snapshots are encoded beside the records. */
   readonly turns: Pick<Turns, "beginWork" | "dropWork" | "wake">;
   readonly tell: (
     event:
@@ -50,7 +50,7 @@ export interface SubtaskSnapshotsOptions {
 export interface Cut {
   readonly checkpointId: number;
   readonly states: readonly StateCut[];
-  /** State that is small and there at once. */
+  /** The state that is small and there at once. */
   readonly inline: readonly StateHandle[];
   /**
    * Called once, when all is cut; resolves when all is durable that the target must have before the acknowledgement.
@@ -122,7 +122,7 @@ export class SubtaskSnapshots {
     else turns.beginWork(work);
   }
 
-  /** The records that its barrier has overtaken are complete. */
+  /** Stores the records that the checkpoint's barrier has overtaken: all of them are there. */
   storeChannels(collection: ChannelCollection): void {
     const { checkpointId } = collection;
     const { inlineBytesMax, tell, clock } = this.#options;
@@ -152,7 +152,7 @@ export class SubtaskSnapshots {
     if (channels !== undefined) this.#options.turns.dropWork(channels);
   }
 
-  /** Answers the names of what may be in the storage, when nothing is under way any more. */
+  /** Gives a snapshot up. Answers the names of what may be in the storage, when nothing is under way any more. */
   async discard(checkpointId: number): Promise<readonly string[]> {
     this.cancel(checkpointId);
     const puts = this.#puts.get(checkpointId) ?? [];
@@ -192,7 +192,7 @@ export class SubtaskSnapshots {
     for (const id of [...this.#taken.keys(), ...this.#channelUploads.keys()]) this.cancel(id);
   }
 
-  /** SN2 */
+  /** A storage that remembers the names of what is put for a snapshot (SN2). */
   #remembering(checkpointId: number): Pick<CheckpointStorage, "put"> {
     return {
       put: (name, content, signal) => {

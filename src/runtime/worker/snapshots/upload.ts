@@ -5,8 +5,8 @@
  * slices run (subtask/turns.ts).
  *
  * UP1  What is written is the cut, whatever records do to the live state meanwhile.
- * UP2  At most `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage, and one chunk more; encoding
- *     stops until they have left.
+ * UP2  Encoding stops while more than `PENDING_BYTES_MAX` encoded bytes of all objects wait for the storage. So at most
+ *     that waits, one chunk, and the bytes below the inline threshold with which an object begins.
  * UP3  State below the inline threshold becomes no object: it travels in the acknowledgement and the manifest (D9).
  */
 import type {
@@ -29,13 +29,13 @@ const PENDING_BYTES_MAX = 4 * 1024 * 1024;
 export interface SnapshotUploadOptions {
   readonly clock: Clock;
   readonly cuts: readonly StateCut[];
-  /** The subtask's. */
+  /** The key groups of the subtask. */
   readonly keyGroups: KeyGroupRange;
   readonly storage: Pick<CheckpointStorage, "put">;
   readonly inlineBytesMax: number;
   /** Name of the object that holds the given part of this snapshot. */
   readonly objectName: (part: number) => string;
-  /** More room for encoded bytes: encoding may go on. */
+  /** Called when there is room for encoded bytes again: encoding may go on. */
   readonly onRoom: () => void;
 }
 
@@ -63,7 +63,7 @@ export class SnapshotUpload {
     return this.#index >= this.#options.cuts.length;
   }
 
-  /** Encodes until `deadlineMs` (of `Clock.elapsedMs`). true: there is more, and room for it. */
+  /** Encodes until `deadlineMs` (of `Clock.elapsedMs`). Answers whether there is more, and room for it. */
   step(deadlineMs: number): boolean {
     while (!this.encoded) {
       if (this.#pendingBytes > PENDING_BYTES_MAX) return false;
@@ -158,7 +158,7 @@ export class SnapshotUpload {
   }
 }
 
-/** The whole of a small state; none of an empty one. */
+/** The one piece of a small state, with its chunks in it; none for an empty one. */
 function piecesInline(chunks: readonly Uint8Array[], segments: readonly SnapshotSegment[]): StatePiece[] {
   return chunks.length === 0 ? [] : [{ content: Buffer.concat(chunks), segments }];
 }
@@ -190,7 +190,7 @@ class OpenObject implements AsyncIterable<Uint8Array> {
     this.#wake?.();
   }
 
-  /** The storage reads no more of it. */
+  /** The storage has given the object up: it reads no more bytes. */
   abandon(): void {
     this.#abandoned = true;
     this.#release(this.#chunks);

@@ -27,13 +27,13 @@ export interface BarriersOptions {
   readonly clock: Clock;
   readonly generation: number;
   readonly restoredCheckpointId: number;
-  /** undefined: a source, whose triggers are its barriers. */
+  /** The gate; undefined: a source has none, its triggers are its barriers. */
   readonly input: GateInput | undefined;
   readonly channels: readonly ChannelId[];
   /** The feedback channels of a loop that begins here: the last ones of the gate's channels. */
   readonly feedback?: FeedbackChannels | undefined;
   readonly atBorder: (run: () => void) => void;
-  /** Everything in front of the barriers is there. */
+  /** Called when everything in front of the barriers is there. */
   readonly onCollected: (collection: ChannelCollection) => void;
 }
 
@@ -56,7 +56,7 @@ export class Barriers {
     return this.#alignmentMs;
   }
 
-  /** Everything in front of it has been processed. */
+  /** A barrier or marker was taken: everything in front of it has been processed. */
   received(channel: number, frame: CheckpointFrame): void {
     const { host } = this.#options;
     if (frame.kind === "cancelMarker") {

@@ -6,7 +6,7 @@ export interface CheckpointsUnderWayOptions {
   readonly origins: readonly string[];
   /** Channels whose barrier has not come; undefined: none of it has come, or all have. */
   readonly missingChannels: (checkpointId: number) => readonly number[] | undefined;
-  /** Its snapshot is taken, and not handed over. */
+  /** Whether the checkpoint's snapshot is taken, and not handed over. */
   readonly isTaken: (checkpointId: number) => boolean;
 }
 
@@ -15,7 +15,9 @@ const REPORTED_MAX = 32;
 
 export class CheckpointsUnderWay {
   readonly #options: CheckpointsUnderWayOptions;
-  /** Triggered and not over, as far as is known here: has this subtask acknowledged it? */
+  /**
+   * The checkpoints that were triggered and are not known to be over, and whether this subtask has acknowledged them.
+   */
   readonly #acknowledged = new Map<number, boolean>();
 
   constructor(options: CheckpointsUnderWayOptions) {
@@ -38,13 +40,13 @@ export class CheckpointsUnderWay {
     this.#acknowledged.delete(checkpointId);
   }
 
-  /** Subtasks are not told of the end of a savepoint that the job goes on after: it was before this. */
+  /** A checkpoint is over, and with it the older ones that are acknowledged: no message tells that a savepoint is. */
   complete(checkpointId: number): void {
     for (const [id, acknowledged] of this.#acknowledged)
       if (id === checkpointId || (id < checkpointId && acknowledged)) this.#acknowledged.delete(id);
   }
 
-  /** Oldest first. */
+  /** The checkpoints that are not over, oldest first. */
   report(): SubtaskProgress[] {
     const ids = [...this.#acknowledged.keys()].sort((a, b) => a - b);
     return ids.map((id) => this.#progress(id));

@@ -19,7 +19,7 @@ const SLICE_MS = 1;
 export interface GateInputOptions {
   readonly gate: InputGate;
   readonly clock: Clock;
-  /** What takes the records of each channel. */
+  /** The collectors of each channel's records. */
   readonly heads: readonly Collect<unknown>[];
   /** The sender of each channel, for error messages. */
   readonly origins: readonly string[];
@@ -72,7 +72,7 @@ export class GateInput implements SubtaskInput {
     return "more";
   }
 
-  /** What was taken from this channel and is not processed yet. */
+  /** The records that were taken from this channel and are not processed yet. */
   unprocessed(channelIndex: number): RecordsFrame | undefined {
     if (this.#frame === undefined || this.#channelIndex !== channelIndex) return undefined;
     const { values, timestamps } = this.#frame;

@@ -4,17 +4,17 @@ import type { Skipped } from "../../../dataflow/source.ts";
 import type { TurnInput } from "./turns.ts";
 
 export interface SubtaskInput extends TurnInput {
-  /** Records that were given to the chain. */
+  /** The number of records that were given to the chain. */
   readonly records: number;
-  /** Only of a source: it ends here, as if there was no more. */
+  /** Ends a source, as if there was no more input; does nothing to a gate. */
   drain(): void;
-  /** At the barrier, synchronously: the state of its own that lets the next generation go on from here. */
+  /** The input's own state at the barrier, by which the next generation goes on from here. Synchronous. */
   cut(checkpointId: number): readonly StateHandle[];
   /** The checkpoint is decided; older ones will not be. */
   confirm(checkpointId: number): void;
   abort(checkpointId: number): void;
   /** The place of the record that was taken last, in words. */
   describePosition(): string;
-  /** null: nothing yet. */
+  /** The input that was skipped; null: none yet. */
   skipped(): Skipped | null;
 }

@@ -22,7 +22,7 @@ import type { SubtaskOptions } from "./subtask.ts";
 
 export interface RestoredSubtask {
   readonly sinks: SinkTransactions;
-  /** undefined: the generation only commits what was decided, and reads nothing. */
+  /** The subtask that can run; undefined: the generation only commits what was decided, and reads nothing. */
   readonly running: RunningSubtask | undefined;
 }
 

@@ -12,13 +12,13 @@ import type { Host } from "../../actor.ts";
 
 /** The place of a subtask in a loop. */
 export interface LoopPlace {
-  /** The loop begins here. */
+  /** true: the loop begins with this subtask. */
   readonly head: boolean;
-  /** The channels inside the loop; of a head those that lead back to it. */
+  /** The channels inside the loop; for a head, those that lead back to it. */
   readonly inside: readonly number[];
-  /** All others. */
+  /** All other channels. */
   readonly outside: readonly number[];
-  /** Edges inside the loop. */
+  /** The edges inside the loop. */
   readonly outputs: readonly EdgeOutput[];
 }
 

@@ -32,7 +32,7 @@ export interface RunningParts {
   readonly fail: (error: unknown) => void;
   readonly chain: Chain;
   readonly sinks: SinkTransactions;
-  /** undefined: the input is the subtask's gate. */
+  /** The subtask's source; undefined: its input is its gate. */
   readonly source: SubtaskInput | undefined;
 }
 
@@ -100,7 +100,7 @@ export class RunningSubtask {
     this.#turns.start();
   }
 
-  /** Nothing is processed or encoded any more. */
+  /** Stops the turns: nothing is processed or encoded any more. */
   stop(): void {
     this.#turns.close();
   }
@@ -121,8 +121,8 @@ export class RunningSubtask {
   /* ------------------------------------------------------------------ checkpoints */
 
   /**
-   * Cuts once and drops it, before the first record: else the first cut would compile its code while records wait for
-   * it (D49). Sinks are left out, because theirs follows a cut of a transaction. A reader that cannot tell its
+   * Takes a cut before the first record and drops it: else the first cut would compile its code while records wait
+   * (D49). Sinks are left out, because their state follows a cut of a transaction. A reader that cannot tell its
    * positions is no failure here: a job that takes no checkpoint never asks it.
    */
   rehearse(): void {
@@ -201,7 +201,7 @@ export class RunningSubtask {
     this.#snapshots.cancel(checkpointId);
   }
 
-  /** Answers the names of what may be in the storage. */
+  /** Gives a snapshot up, and answers the names of what may be in the storage. */
   discardSnapshot(checkpointId: number): Promise<readonly string[]> {
     return this.#snapshots.discard(checkpointId);
   }

@@ -23,7 +23,7 @@ export class SkippedInput {
     this.#place = place;
   }
 
-  /** null: nothing yet. Tells the event feed when it has become more. */
+  /** The input that was skipped; null: none yet. Tells the event feed when it has become more. */
   report(): Skipped | null {
     const skipped = this.#reader.skipped?.();
     if (skipped === undefined || skipped.ranges === 0) return null;

@@ -45,7 +45,7 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly checks: boolean;
   readonly loop: LoopPlace | undefined;
   readonly feedback: FeedbackChannels | undefined;
-  /** The generation ends: whatever is still repeated stops. */
+  /** Aborts when the generation ends: what is repeated then stops. */
   readonly signal: AbortSignal;
   /** Sends to the generation's leader, until it answers or the generation ends. */
   readonly send: (message: SubtaskMessage) => void;
@@ -59,7 +59,7 @@ export class Subtask {
   readonly #options: SubtaskOptions;
   readonly #host: Host;
   readonly #parts: OpenParts;
-  /** undefined: it is not restored yet. */
+  /** The restored subtask; undefined: the restore is not done. */
   #restored: RestoredSubtask | undefined;
   #closing: Promise<void> | undefined;
 
@@ -190,7 +190,7 @@ export class Subtask {
     });
   }
 
-  /** A machine or handler threw: told to the leader without the machine, which is gone. */
+  /** Tells the leader that a machine or handler threw. The machine that would do so is gone. */
   #crash(error: unknown): void {
     this.#options.logger.error({ subtask: this.name, error: describeError(error) }, "subtask crashed");
     this.#restored?.running?.stop();
@@ -205,7 +205,7 @@ export class Subtask {
 
   /* ------------------------------------------------------------------ effects of the subtask machine */
 
-  /** The machine names nothing that needs it before `state.restored`, nor in a generation that only settles. */
+  /** The running subtask. The machine names nothing that needs it before `state.restored`, or while it only settles. */
   get #running(): RunningSubtask {
     const running = this.#restored?.running;
     invariant(running !== undefined, `subtask ${this.name} does not run`);

@@ -5,8 +5,9 @@
  *
  * TN1  No input is taken while an output or a sink has no room; so a slow reader slows its writers, up to the
  *     source.
- * TN2  A turn takes records for about 1.5 ms and then does a slice of up to 2 ms beside them, each of them and one unit
- *     of work more; then the event loop is given back (`Clock.later`), so that pings, timers and uploads live.
+ * TN2  A turn takes records for about 1.5 ms, then gives the works beside them up to 2 ms each, until one of them does
+ *     not have to wait; each may take one unit of work longer. Then the event loop is given back (`Clock.later`), so
+ *     that pings, timers and uploads live.
  * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that
  *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
  * TN4  While the input is held, none is taken; barriers that are only noticed, snapshots and timers go on.
@@ -37,7 +38,7 @@ export interface TurnsOptions {
   readonly clock: Clock;
   /** The outputs and sinks that take the records: all of them must have room (TN1). */
   readonly rooms: readonly Room[];
-  /** Those of the rooms in which records wait for their frame. */
+  /** The rooms in which records wait for their frame. */
   readonly outputs: readonly Pick<EdgeOutput, "flush">[];
   /** Records wait for their frame at most about this long. */
   readonly flushMs: number;
@@ -54,10 +55,10 @@ const SNAPSHOT_SLICE_GROWTH_MS = 50;
 export class Turns {
   readonly #options: TurnsOptions;
   readonly #clock: Clock;
-  /** Run at the next border between two records, in order. */
+  /** What runs at the next border between two records, in order. */
   readonly #requests: (() => void)[] = [];
   #started = false;
-  /** No input is taken (TN4). */
+  /** true: no input is taken (TN4). */
   #held = false;
   #scheduled = false;
   #closed = false;
@@ -74,13 +75,13 @@ export class Turns {
     for (const room of options.rooms) room.onRoom(wake);
   }
 
-  /** Input flows from here on. */
+  /** Lets input flow from here on. */
   start(): void {
     this.#started = true;
     this.wake();
   }
 
-  /** No input is taken until `release`. */
+  /** Takes no input until `release`. */
   hold(): void {
     this.#held = true;
   }
