@@ -53,7 +53,7 @@ import type { OwnJob } from "../runtime/leader/coordinator-options.ts";
 import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
-import { withSkippedGaps } from "./submission/gaps.ts";
+import { type GapFlags, withDecisions } from "./submission/gaps.ts";
 import { checkOwnOutput } from "./submission/own-output.ts";
 import { Prerequisites, sayingOnce } from "./submission/prerequisites.ts";
 import { checkSize } from "./submission/submission-size.ts";
@@ -291,8 +291,7 @@ export async function submissionOf(
   environment: ConnectorEnvironment,
   /** The description of the checkpoint storage. */
   storageDescription: string,
-  /** Sources that go on where input may have gone unread. */
-  skipGaps: readonly string[] = [],
+  decisions: GapFlags = {},
 ): Promise<JobSubmission> {
   const { job, config, plan, graph } = prepared;
   const splits: Record<string, readonly SourceSplit[]> = {};
@@ -323,7 +322,7 @@ export async function submissionOf(
     checkpointing,
     restart: config.restart,
     heartbeat: config.heartbeat,
-    splits: withSkippedGaps(splits, skipGaps),
+    splits: withDecisions(splits, decisions),
     storage: askedFor === null ? null : storageDescription,
   };
   const { nats } = environment;

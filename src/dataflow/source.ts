@@ -24,6 +24,13 @@ export interface SourceSplit {
    */
   readonly input?: string;
   /**
+   * When it was made, where another one may come in its place under the same name. A position means nothing in that one,
+   * unless the user says that it is a copy.
+   */
+  readonly created?: string;
+  /** The user says so: positions go on in the input that was made at `created`, whichever they were taken in. */
+  readonly accepted?: true;
+  /**
    * What the source does where input has gone that the job may not have read (P42): stop in front of it, or count it
    * and go on. Left out by sources whose input cannot go. The newest submission decides.
    */
@@ -90,7 +97,7 @@ export interface SourceReader<T> {
   close(): Promise<void>;
 }
 
-/** The same splits, with what was decided anew for others of the same id: about gaps, and where progress is shown. */
+/** The same splits, with what was decided anew for others of the same id: about gaps, a copy, and where progress is shown. */
 export function asDecided<S extends { readonly id: string }>(
   splits: readonly S[],
   deciding: readonly { readonly id: string }[],
@@ -99,12 +106,13 @@ export function asDecided<S extends { readonly id: string }>(
   return splits.map((split) => {
     const decision = decisions.get(split.id);
     if (decision === undefined) return split;
-    const { gaps, gapsReason, progressConsumer } = decision;
+    const { gaps, gapsReason, progressConsumer, created, accepted } = decision;
     const decided: S & { progressConsumer?: string } = {
       ...split,
       ...(gaps === undefined ? {} : { gaps }),
       ...(gapsReason === undefined ? {} : { gapsReason }),
       ...(progressConsumer === undefined ? {} : { progressConsumer }),
+      ...(accepted === true && created !== undefined ? { created, accepted } : {}),
     };
     if (progressConsumer === undefined) delete decided.progressConsumer;
     return decided;

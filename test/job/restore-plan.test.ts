@@ -484,6 +484,20 @@ describe("splits of sources", () => {
     expect(restored(read("stream BIDS"), "log")).toEqual([]);
   });
 
+  it("of a stream that was made anew are read on only where the user accepts it as a copy", () => {
+    const read = (created: string, accepted?: true): Splits => {
+      const split = { id: "all", input: "stream ORDERS", created, ...(accepted && { accepted }) };
+      return { log: [split] };
+    };
+    const restored = (now: Splits, ...dropped: string[]) =>
+      planRestore({ plan: before, splits: read("monday"), manifest }, before, dropped, now).problems;
+    expect(restored(read("tuesday"))).toEqual([
+      expect.stringMatching(/--accept-stream log.*or begin anew with --drop log/),
+    ]);
+    expect(restored(read("tuesday", true))).toEqual([]);
+    expect(restored(read("tuesday"), "log")).toEqual([]);
+  });
+
   it("of a source that was bounded and is not, or the other way round, are refused", () => {
     const bounded = (value: boolean): GraphPlan =>
       plan([

@@ -113,7 +113,7 @@ export async function withSubmission(
       const job = prepared.job.name;
       const resumes = about.resumes === true && (await hasState(await view.findRecords(), job));
       const environment = { job, logger, troubles, nats, ...about, resumes };
-      const submission = await submissionOf(prepared, environment, view.storageDescription, flags.skipGaps);
+      const submission = await submissionOf(prepared, environment, view.storageDescription, flags);
       await work({ view, prepared, submission });
     },
     prepared.config.checkpointing.storage,

@@ -36,7 +36,7 @@ export async function submissionWhenMet(
 ): Promise<JobSubmission> {
   const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
   const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
-  const ask = () => submissionOf(prepared, environment, storage.description, flags.skipGaps);
+  const ask = () => submissionOf(prepared, environment, storage.description, flags);
   if (server === undefined || onMissing === undefined) return await ask();
   return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);
 }

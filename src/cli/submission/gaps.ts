@@ -1,4 +1,4 @@
-/** What a submission says about input that may have gone unread (P42). */
+/** What a submission says about input that may have gone unread (P42), or whose stream was made anew (P32). */
 import { type Command, Option } from "commander";
 import type { JobReport, JobSubmission } from "../../control/messages.ts";
 import type { SourceSplit } from "../../dataflow/source.ts";
@@ -7,20 +7,54 @@ import { ConfigurationError } from "../../errors.ts";
 type Splits = JobSubmission["splits"];
 
 export interface GapFlags {
+  /** Sources that go on where input may have gone unread. */
   readonly skipGaps?: readonly string[];
+  /** Sources whose stream is a copy of the one that they have read. */
+  readonly acceptStream?: readonly string[];
 }
 
 export function addGapOptions(command: Command): Command {
-  return command.addOption(
-    new Option(
-      "--skip-gaps <source>",
-      "go on where input of this source has gone that may not have been read, and count it; until the next submission; repeatable",
-    ).argParser((source: string, all: readonly string[] | undefined) => [...(all ?? []), source]),
+  const repeatable = (source: string, all: readonly string[] | undefined) => [...(all ?? []), source];
+  return command
+    .addOption(
+      new Option(
+        "--skip-gaps <source>",
+        "go on where input of this source has gone that may not have been read, and count it; until the next submission; repeatable",
+      ).argParser(repeatable),
+    )
+    .addOption(
+      new Option(
+        "--accept-stream <source>",
+        "the stream of this source was made anew and is a copy of the one that it has read, with the same sequences: go on in it; repeatable",
+      ).argParser(repeatable),
+    );
+}
+
+/** @throws ConfigurationError as the two below */
+export function withDecisions(splits: Splits, { skipGaps = [], acceptStream = [] }: GapFlags): Splits {
+  return withAcceptedStreams(withSkippedGaps(splits, skipGaps), acceptStream);
+}
+
+/** @throws ConfigurationError for a name that is no source of the job, or one whose input is never made anew */
+function withAcceptedStreams(splits: Splits, sources: readonly string[]): Splits {
+  const able = Object.keys(splits).filter((source) => splits[source]!.some((split) => "created" in split));
+  for (const source of sources)
+    if (!able.includes(source))
+      throw new ConfigurationError(
+        "--accept-stream",
+        `--accept-stream ${source}: the job has no source of this name that reads a stream; ` +
+          (able.length === 0 ? "none of them does" : `these do: ${able.join(", ")}`),
+      );
+  return Object.fromEntries(
+    Object.entries(splits).map(([source, some]) => [
+      source,
+      sources.includes(source) ? some.map((split) => ({ ...split, accepted: true })) : some,
+    ]),
   );
 }
 
 /** @throws ConfigurationError for a name that is no source of the job, or one whose input cannot go */
-export function withSkippedGaps(splits: Splits, sources: readonly string[]): Splits {
+function withSkippedGaps(splits: Splits, sources: readonly string[]): Splits {
   const able = Object.keys(splits).filter((source) => splits[source]!.some((split) => "gaps" in split));
   for (const source of sources) {
     if (able.includes(source)) continue;

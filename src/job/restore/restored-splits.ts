@@ -7,7 +7,7 @@
  * subtask which has finished would never be read: a finished subtask runs nothing any more (FLIP-147).
  */
 import type { GraphPlan, JobRecord } from "../../../machines/protocol.ts";
-import { asDecided } from "../../dataflow/source.ts";
+import { asDecided, type SourceSplit } from "../../dataflow/source.ts";
 import type { FinishedOperators } from "./finished-operators.ts";
 
 export type Splits = JobRecord["splits"];
@@ -23,6 +23,8 @@ export function newSplits(before: readonly Split[], now: readonly Split[]): stri
 export function exchangedInputs(before: Splits, now: Splits): { source: string; problem: string }[] {
   return Object.entries(now).flatMap(([source, splits]) => {
     const inputs = new Map(before[source]?.map(({ id, input }) => [id, input]));
+    const copied = remadeInput(source, before[source] ?? [], splits);
+    if (copied !== undefined) return [{ source, problem: copied }];
     const other = splits.find(({ id, input }) => inputs.get(id) !== undefined && inputs.get(id) !== input);
     if (other === undefined) return [];
     const was = inputs.get(other.id);
@@ -33,6 +35,22 @@ export function exchangedInputs(before: Splits, now: Splits): { source: string; 
       },
     ];
   });
+}
+
+/** An input that was made anew since, and that the user has not accepted as a copy. */
+function remadeInput(source: string, before: readonly Split[], now: readonly Split[]): string | undefined {
+  const known = new Map(before.map((split) => [split.id, split as SourceSplit]));
+  for (const { id, input = "its input", created, accepted } of now as readonly SourceSplit[]) {
+    const was = known.get(id);
+    const isOther = was?.created !== undefined && created !== undefined && was.created !== created;
+    if (isOther && was.input === input && accepted !== true)
+      return (
+        `source ${source} has read ${input} that was made at ${was.created}, and the one of this name was made at ${created}: ` +
+        `if it is a copy of that one, as a restored backup is, with the same messages under the same sequences, add ` +
+        `--accept-stream ${source}; what the copy does not have is lost, and what it has in other places is read twice or never`
+      );
+  }
+  return undefined;
 }
 
 /** @param dropped sources that begin anew */

@@ -39,6 +39,8 @@ const STREAM_NOT_FOUND = 10059;
 interface MakerOptions {
   readonly nats: NatsEnvironment;
   readonly stream: string;
+  /** The source, for messages. */
+  readonly operator: string;
   readonly filters: readonly string[];
 }
 
@@ -115,7 +117,7 @@ export class ConsumerMaker {
     const { stream, nats } = this.#options;
     if (isStreamNotFound(error)) {
       if (missingMs < MISSING_STREAM_CONFIRMED_MS) return undefined;
-      return missingStream(stream, reached, error);
+      return missingStream(this.#options, reached, error);
     }
     if (nats.connection.isClosed()) {
       return new DisconnectedError(`stream "${stream}": the NATS connection was closed`, { cause: error });

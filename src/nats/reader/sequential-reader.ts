@@ -120,7 +120,7 @@ export class SequentialReader<T> implements ConsumerReader {
     );
     const streamState = StreamState.of(nats, stream);
     this.#inquiry = new GapInquiry(
-      { nats, stream, reading },
+      { nats, stream, operator: options.operator, reading },
       this.#judge,
       {
         wanted: () => this.#judges,
@@ -141,6 +141,7 @@ export class SequentialReader<T> implements ConsumerReader {
         logger,
         reading,
         stream,
+        operator: options.operator,
         filters,
         mode: mode ?? "diverting",
         recordsBufferedMax,

@@ -4,6 +4,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { backupStream, restoreStream } from "../../support/servers/stream-backup.ts";
 import { type Command, kill, until, Workspace } from "../workspace.ts";
 
 // Real processes on a machine that others use too.
@@ -52,11 +53,7 @@ async function suspend(command: Command): Promise<void> {
   expect(await command.ended).toMatchObject({ code: 0 });
 }
 
-test("a job stops in front of what a limit took, and --skip-gaps goes on with its state, through a crash", async () => {
-  await manager.streams.add({ name: "IN", subjects: ["in.>"], max_msgs: 100 });
-  workspace.write(
-    "job.mjs",
-    `import { defineJob, fileSink, jetstreamSource, valueState } from "tidemark";
+const COUNTING = `import { defineJob, fileSink, jetstreamSource, valueState } from "tidemark";
 export default defineJob("counts", { checkpointing: { interval: "100ms" } }, (job) => {
   job
     .source("in", jetstreamSource({ stream: "IN", decode: "text" }))
@@ -70,8 +67,41 @@ export default defineJob("counts", { checkpointing: { interval: "100ms" } }, (jo
     })
     .sink("lines", fileSink({ directory: "out" }));
 });
-`,
-  );
+`;
+
+test("a stream that comes back from a backup is another one until the user accepts it as a copy; then its state goes on", async () => {
+  await manager.streams.add({ name: "IN", subjects: ["in.>"] });
+  workspace.write("job.mjs", COUNTING);
+  await publish(1, 20);
+  const first = workspace.start(onServer("run", "job.mjs"));
+  await counted(20, first);
+  await suspend(first);
+  const backup = await backupStream(connection, "IN");
+  await manager.streams.delete("IN");
+  await restoreStream(connection, backup);
+  await publish(21, 30);
+
+  const refused = await workspace.run(onServer("run", "job.mjs"));
+  expect(refused).toMatchObject({ code: 4 });
+  expect(refused.stderr).toMatch(/source in has read stream IN that was made at .*--accept-stream in/);
+  const wrong = await workspace.run(onServer("run", "job.mjs", "--accept-stream", "out"));
+  expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("these do: in") });
+
+  const going = workspace.start(onServer("run", "job.mjs", "--accept-stream", "in"));
+  await counted(30, going);
+  await suspend(going);
+  // It holds from then on.
+  await publish(31, 40);
+  const later = workspace.start(onServer("run", "job.mjs"));
+  await counted(40, later);
+  await suspend(later);
+  expect(lines().sort()).toEqual(Array.from({ length: 40 }, (_, i) => `${i + 1} ${i + 1}`).sort());
+  await manager.streams.delete("IN");
+});
+
+test("a job stops in front of what a limit took, and --skip-gaps goes on with its state, through a crash", async () => {
+  await manager.streams.add({ name: "IN", subjects: ["in.>"], max_msgs: 100 });
+  workspace.write("job.mjs", COUNTING);
   await publish(1, 100);
   const first = workspace.start(onServer("run", "job.mjs"));
   await first.says(/in: where input goes away unread, the job stops in front of it/);

@@ -158,6 +158,24 @@ describe("a job that is alive", () => {
     expect(ask(before, true, { splits: read("stream BIDS") })).toHaveProperty("record");
   });
 
+  it("does not go on in a stream that was made anew, unless the user accepts it as a copy", () => {
+    const read = (created: string, accepted?: true) => ({
+      lines: [{ id: "all", input: "stream ORDERS", created, ...(accepted && { accepted }) }],
+    });
+    const before = { ...existing("suspended"), splits: read("monday") };
+    expect(ask(before, false, { splits: read("tuesday") })).toMatchObject({
+      refused: expect.stringMatching(/made at monday, .* made at tuesday.*--accept-stream lines.*--fresh/),
+    });
+    const accepted = ask(before, false, { splits: read("tuesday", true) });
+    // Positions of a checkpoint that was taken in the former stream are dealt with by the record.
+    expect(accepted).toMatchObject({ record: { splits: read("tuesday", true) } });
+    const { record } = accepted as { record: JobRecord };
+    const suspended = { ...record, submissionId: "before", status: "suspended" } as const;
+    expect(ask(suspended, false, { splits: read("tuesday") })).toHaveProperty("record");
+    expect(ask(suspended, false, { splits: read("wednesday") })).toHaveProperty("refused");
+    expect(ask(before, true, { splits: read("tuesday") })).toHaveProperty("record");
+  });
+
   it("but whose processes are gone goes on from its last checkpoint", () => {
     expect(ask(existing("running"), false, { orphaned: true })).toMatchObject({
       record: { incarnation: "i1", generation: 4, status: "created", token: 9 },

@@ -20,6 +20,7 @@ import type { StreamState } from "./stream-state.ts";
 interface InquiryOptions {
   readonly nats: NatsEnvironment;
   readonly stream: string;
+  readonly operator: string;
   readonly reading: TroubleWatch;
 }
 
@@ -64,7 +65,7 @@ export class GapInquiry<T> {
   }
 
   async #untilJudged(): Promise<void> {
-    const { nats, stream, reading } = this.#options;
+    const { nats, reading } = this.#options;
     let waitMs = RETRY_WAIT_FIRST_MS;
     let missingSince: number | undefined;
     let failed = false;
@@ -77,7 +78,7 @@ export class GapInquiry<T> {
         const now = performance.now();
         missingSince = isStreamNotFound(error) ? (missingSince ?? now) : undefined;
         if (missingSince !== undefined && now - missingSince >= MISSING_STREAM_CONFIRMED_MS)
-          return this.#reader.failed(missingStream(stream, this.#judge.reached, error));
+          return this.#reader.failed(missingStream(this.#options, this.#judge.reached, error));
         if (nats.connection.isClosed()) return;
         failed = true;
         reading.failed(error);

@@ -13,6 +13,7 @@ export interface SequenceRange {
 }
 
 interface ReadSoFar {
+  readonly operator: string;
   readonly stream: string;
   /** `created` of the stream at discovery. */
   readonly created: string;
@@ -30,7 +31,7 @@ export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositi
   const { stream, created, received, end, retention } = read;
   if (info.created !== created) {
     return new SourcePositionError(
-      `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${START_OVER}`,
+      `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${acceptCopy(read.operator)}, or ${START_OVER}`,
     );
   }
   if (info.config.retention === "interest" && retention === "limits") {
@@ -44,17 +45,41 @@ export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositi
   const seen = Math.max(received, end ?? 0);
   if (last < seen) {
     return new SourcePositionError(
-      `stream "${stream}" ends at sequence ${last}, but the job knows it up to sequence ${seen}: it was set back to an older copy; restore the stream, or ${START_OVER}`,
+      `stream "${stream}" ends at sequence ${last}, but the job knows it up to sequence ${seen}: it was set back to an older copy, and new messages would get sequences that the job has read; restore the whole stream, ${beginAnew(read.operator)}, or ${START_OVER}`,
     );
   }
   return undefined;
 }
 
-export function missingStream(stream: string, received: number, cause: unknown): SourcePositionError {
+export function missingStream(
+  { stream, operator }: Pick<ReadSoFar, "stream" | "operator">,
+  received: number,
+  cause: unknown,
+): SourcePositionError {
   return new SourcePositionError(
-    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: one that is made anew is another one to the job, also when it comes from a backup; ${START_OVER}`,
+    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: one that is made anew is another one to the job, also when it comes from a backup (nats stream restore DIR); ${acceptCopy(operator)}, or ${START_OVER}`,
     { cause },
   );
+}
+
+function acceptCopy(operator: string): string {
+  const accept = shellCommand("tidemark", "run", "FILE", "--accept-stream", operator);
+  return `if it is a copy with the same messages under the same sequences, go on in it, with the state: ${accept} (submit and restore take it, too); what the copy lacks is lost; ${beginAnew(operator)}`;
+}
+
+/** Keeps the state of all other operators. */
+function beginAnew(operator: string): string {
+  const restore = shellCommand(
+    "tidemark",
+    "restore",
+    "FILE",
+    "--from",
+    "checkpoint:JOB",
+    "--fresh",
+    "--drop",
+    operator,
+  );
+  return `to read a stream from its beginning with the state of the other operators: ${restore}`;
 }
 
 /** Why nothing more will come to a reader, by what a user has changed, with the next step; undefined: more may come. */
