@@ -24,8 +24,8 @@ export interface SourceSplit {
    */
   readonly input?: string;
   /**
-   * When it was made, where another one may come in its place under the same name. A position means nothing in that one,
-   * unless the user says that it is a copy.
+   * When it was made, where another one may come in its place under the same name. A position means nothing in that
+   * one, unless the user says that it is a copy.
    */
   readonly created?: string;
   /** The user says so: positions go on in the input that was made at `created`, whichever they were taken in. */
@@ -97,7 +97,10 @@ export interface SourceReader<T> {
   close(): Promise<void>;
 }
 
-/** The same splits, with what was decided anew for others of the same id: about gaps, a copy, and where progress is shown. */
+/**
+ * The same splits, with what was decided anew for others of the same id: about gaps, about a copy, and where progress is
+ * shown.
+ */
 export function asDecided<S extends { readonly id: string }>(
   splits: readonly S[],
   deciding: readonly { readonly id: string }[],

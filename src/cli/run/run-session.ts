@@ -13,9 +13,15 @@ import type { JobReport } from "../../control/messages.ts";
 import { Strangers } from "../../control/strangers.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
-import { ConfigurationError, EnvironmentError, MessageTooLargeError } from "../../errors.ts";
+import {
+  ConfigurationError,
+  EnvironmentError,
+  MessageTooLargeError,
+  RequestRefusedError,
+} from "../../errors.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
 import { type FeedEvent, readFeedEvent } from "../../observe/feed.ts";
+import { pause } from "../../timer.ts";
 import { type Cluster, createClient, newId, type PreparedJob, prepareSubmission } from "../assembly.ts";
 import {
   type ClusterFlags,
@@ -77,6 +83,8 @@ const STOP_MS = 10_000;
 /** The same when the job has not ended in time either. */
 const HURRIED_STOP_MS = 3000;
 const FINAL_MESSAGES_MS = 2000;
+/** A suspension is asked for again so often until it is recorded. */
+const ASK_AGAIN_MS = 2000;
 const LAST_ANSWERS_MS = 15_000;
 const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
   "finished",
@@ -246,10 +254,26 @@ export class RunSession {
   }
 
   /** One more checkpoint, then everything stops; `run` again goes on from there (P30). */
-  suspend(): Promise<void> {
+  async suspend(): Promise<void> {
     this.#completedBefore = this.#latest?.checkpoints.completed ?? 0;
     this.#endInTime();
-    return this.#client.suspend(this.prepared.job.name);
+    await this.#client.suspend(this.prepared.job.name);
+    void this.#untilRecorded();
+  }
+
+  /** The wish is in the leader's memory only, until the record says `settling`: a new one is asked anew (P58). */
+  async #untilRecorded(): Promise<void> {
+    for (;;) {
+      await pause(ASK_AGAIN_MS);
+      const status = this.#latest?.status;
+      if (this.#closed || (status !== "created" && status !== "running")) return;
+      try {
+        await this.#client.suspend(this.prepared.job.name);
+      } catch (error) {
+        // It ends in another way, and the first answer was an acceptance.
+        if (error instanceof RequestRefusedError) return;
+      }
+    }
   }
 
   /** It was suspended, and no checkpoint has completed since that was asked for. */

@@ -7,7 +7,7 @@ import { EndingPatience, unendedText } from "../../../src/cli/process/ending.ts"
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { report } from "../job-report.ts";
 import { countingJob } from "../jobs.ts";
-import { type Command, until, Workspace } from "../workspace.ts";
+import { type Command, kill, until, Workspace } from "../workspace.ts";
 
 // Real processes, and bounds of the run itself, on a machine that others use too.
 
@@ -109,6 +109,39 @@ test("no permission to publish: told with the subject; Ctrl-C ends with exit cod
   );
   expect(await interrupted(again)).toMatchObject({ code: 0, stderr: "" });
   expect(await written()).toBe(RECORDS);
+});
+
+test("Ctrl-C holds when the leader dies that has taken it: the next one is asked again", async () => {
+  workspace.write(
+    "job.mjs",
+    `import { defineJob, fileSink, jetstreamSource } from "tidemark";
+const options = { checkpointing: { interval: "1 h" }, heartbeat: { timeout: "1 h" } };
+export default defineJob("job-${id}", options, (job) => {
+  job.source("in", jetstreamSource({ stream: "IN" })).sink("out", fileSink({ directory: "out" }));
+});\n`,
+  );
+  const running = workspace.start(as("admin", "run", "job.mjs", "--events", "events.jsonl"));
+  const told = (words: string) => () => {
+    try {
+      return workspace.read("events.jsonl").includes(words);
+    } catch {
+      return false;
+    }
+  };
+  await until(told('"to":"running.processing"'), () => running.stdout + running.stderr);
+  const processOf = (role: string) =>
+    workspace.processes().find(({ commandLine }) => commandLine.includes(` ${role} `))!.pid;
+  const [leader, worker] = [processOf("coordinator"), processOf("worker")];
+  // The checkpoint of the suspension waits for it.
+  kill(worker, "SIGSTOP");
+  running.kill("SIGINT");
+  await until(told('"to":"running.suspending"'), () => running.stdout + running.stderr);
+  kill(leader);
+  kill(worker, "SIGCONT");
+  expect(await running.ended).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining(`job job-${id} is suspended`),
+  });
 });
 
 test("cancel where decided output cannot be committed: exit code 3 and the reason; it stays canceled, and the next start commits", async () => {
