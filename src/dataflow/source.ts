@@ -98,8 +98,8 @@ export interface SourceReader<T> {
 }
 
 /**
- * The same splits, with what was decided anew for others of the same id: about gaps, about a copy, and where progress is
- * shown.
+ * The same splits, with what was decided anew for others of the same id: about gaps, about a copy, and where progress
+ * is shown.
  */
 export function asDecided<S extends { readonly id: string }>(
   splits: readonly S[],
