@@ -18,7 +18,9 @@ import type { Decisions } from "./decisions.ts";
 
 interface Step {
   atMs: number;
-  order: number;
+  /** When it would happen if its process were not paused. */
+  readonly dueMs: number;
+  readonly order: number;
   readonly process: VirtualProcess;
   readonly what: string;
   readonly run: () => void;
@@ -85,7 +87,7 @@ export class Scheduler {
   }
 
   add(process: VirtualProcess, atMs: number, what: string, run: () => void, keepsAlive = true): Step {
-    const step = { atMs, order: ++this.#order, process, what, run, keepsAlive, canceled: false };
+    const step = { atMs, dueMs: atMs, order: ++this.#order, process, what, run, keepsAlive, canceled: false };
     this.#push(step);
     return step;
   }
@@ -108,7 +110,6 @@ export class Scheduler {
     if (step.canceled || process.dead) return;
     if (process.pausedUntilMs > Math.max(this.#nowMs, step.atMs)) {
       step.atMs = process.pausedUntilMs;
-      step.order = ++this.#order;
       this.#push(step);
       return;
     }
@@ -153,7 +154,9 @@ export class Scheduler {
   }
 }
 
-const isBefore = (a: Step, b: Step): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+/** What was kept waiting comes in the order in which it was due, however often it was (VS3). */
+const isBefore = (a: Step, b: Step): boolean =>
+  (a.atMs - b.atMs || a.dueMs - b.dueMs || a.order - b.order) < 0;
 
 /** The time of one process, which may be paused, and is no more once it is dead. */
 export class VirtualProcess implements Clock {

@@ -10,6 +10,7 @@ import { type Decision, Decisions, type Edit } from "./decisions.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import { withLessInput } from "./jobs/less-input.ts";
 import { drawJob } from "./jobs/random-graph.ts";
+import { withRetention } from "./jobs/retention.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Storm } from "./storm.ts";
 import type { StoryLine } from "./story.ts";
@@ -47,10 +48,8 @@ const DELETES_ALL: readonly JobRecord["status"][] = ["finished", "stopped", "can
 export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> {
   const decisions = new Decisions(seed, edit);
   const scheduler = new Scheduler(decisions);
-  const world = new SimulatedWorld(
-    scheduler,
-    withLessInput(drawJob(decisions.stream("job")), decisions.recordsMax),
-  );
+  const drawn = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
+  const world = new SimulatedWorld(scheduler, withLessInput(drawn, decisions.recordsMax));
   const random = decisions.stream("cluster");
   const storm = new Storm(world);
   const escaped = (error: unknown) => void world.wrong.push(`not caught: ${describeError(error)}`);
@@ -89,7 +88,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       checkpoints: world.checkpoints,
       recoveries: Math.max(0, generation - 1),
       statesCompared: world.storedState.compared,
-      covered: coverageOf(world.drawn, world.user.done),
+      covered: [...coverageOf(world.drawn, world.user.done), ...world.lostInput.covered],
       story: world.story,
       taken: decisions.taken,
     };
@@ -108,6 +107,7 @@ async function leftovers(world: SimulatedWorld): Promise<string[]> {
     invariants,
     hosts,
     stoppable: () => world.members(),
+    collect: () => world.user.collect(),
   });
 }
 

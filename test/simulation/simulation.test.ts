@@ -68,6 +68,20 @@ describe("the scheduler", () => {
     expect(log).toEqual(["1000 at 5 s", "2000 at 5 s", "6000 at 6 s"]);
   });
 
+  test("does what a process owes in order, also when a pause was made longer meanwhile (VS3)", async () => {
+    const log = await ran((scheduler, done) => {
+      const process = scheduler.process("p");
+      process.pausedUntilMs = 3000;
+      scheduler.add(process, 1000, "first", () => done.push("first"));
+      const other = scheduler.process("other");
+      scheduler.add(other, 1500, "pauses", () => {
+        process.pausedUntilMs = 5000;
+      });
+      scheduler.add(process, 2000, "second", () => done.push("second"));
+    });
+    expect(log).toEqual(["first", "second"]);
+  });
+
   test("loses no step where one run ends and the next begins", async () => {
     const scheduler = new Scheduler(new Decisions(1));
     let fired = false;

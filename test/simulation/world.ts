@@ -20,13 +20,16 @@ import { Worker } from "../../src/runtime/worker/worker.ts";
 import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
 import { LivingHosts } from "./checks/living-hosts.ts";
+import { LostInput } from "./checks/lost-input.ts";
 import { StoredState } from "./checks/stored-state.ts";
 import { savepointIn, WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
 import { buildJob } from "./jobs/building.ts";
 import type { DrawnJob, DrawnLife, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
 import { pacedReader } from "./jobs/ends/paced-reader.ts";
 import { plainSink } from "./jobs/ends/plain-sink.ts";
-import { compare, verdictOf } from "./jobs/oracle/verdict.ts";
+import { retainedSource } from "./jobs/ends/retained-source.ts";
+import type { RetainedStream } from "./jobs/ends/retained-stream.ts";
+import { compareComplete, verdictOf } from "./jobs/oracle/verdict.ts";
 import { User } from "./jobs/user.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import type { StoryLine } from "./story.ts";
@@ -42,6 +45,8 @@ export interface Member {
   stop(): Promise<unknown>;
 }
 
+type Log = MemoryLog<Item> | RetainedStream<Item>;
+
 const RESTART_MS = 1000;
 const REGISTER_INTERVAL_MS = 1000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -56,6 +61,7 @@ export class SimulatedWorld {
   readonly invariants = new Invariants((name) => this.storage.content(name));
   readonly savepoints = new WatchedStorage();
   readonly storedState = new StoredState();
+  readonly lostInput: LostInput;
   readonly drawn: DrawnJob;
   readonly user: User;
   /** What must never happen: a broken invariant, a refused worker. */
@@ -66,7 +72,7 @@ export class SimulatedWorld {
   checkpoints = 0;
   recoveries = 0;
   readonly #members: Member[] = [];
-  readonly #logs = new Map<string, readonly MemoryLog<Item>[]>();
+  readonly #logs = new Map<string, readonly Log[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
   #revision = 0;
   readonly #savepointsSeen = new Set<string>();
@@ -87,7 +93,9 @@ export class SimulatedWorld {
     this.storage.onDeleted = (name) => this.invariants.deleted(name);
     this.#driver = scheduler.process("driver");
     this.network.onFault = (what) => this.tell(what);
-    for (const source of drawn.sources) this.#logs.set(source.id, logsOf(source));
+    this.lostInput = new LostInput(drawn, () => scheduler.nowMs);
+    for (const source of drawn.sources)
+      this.#logs.set(source.id, filled(source, this.lostInput.streamsOf(source.id) ?? logsOf(source)));
     for (const sink of drawn.sinks) this.#targets.set(sink.id, this.#newTarget());
     this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
     this.#life = { name: "drawn", ...drawn };
@@ -170,7 +178,10 @@ export class SimulatedWorld {
   /** Submits the job, and what follows. */
   beginUser(): void {
     this.user.begin();
-    for (const source of this.drawn.sources) this.#feed(source);
+    for (const source of this.drawn.sources) {
+      this.#feed(source);
+      this.#purge(source);
+    }
   }
 
   isOver(): boolean {
@@ -200,6 +211,7 @@ export class SimulatedWorld {
   }
 
   #lookAt(manifest: Manifest, storage: WatchedStorage): void {
+    this.lostInput.look(manifest);
     this.storedState.look(this.#drawnNow(), manifest, (name) => storage.content(name));
   }
 
@@ -212,7 +224,10 @@ export class SimulatedWorld {
   verdict(): string[] {
     const { ending = "complete", drains, wrong } = this.user;
     const drawn = { ...this.drawn, options: this.#life.options };
-    return [...this.wrong, ...wrong, ...verdictOf(drawn, { ending, drains, outputs: this.#outputs() })];
+    const outputs = this.#outputs();
+    const { isGone } = this.lostInput;
+    const lost = ending === "cut" ? this.lostInput.findings : this.lostInput.ended(outputs);
+    return [...this.wrong, ...wrong, ...verdictOf(drawn, { ending, drains, outputs, isGone }), ...lost];
   }
 
   #outputs(): ReadonlyMap<string, readonly Item[]> {
@@ -227,10 +242,11 @@ export class SimulatedWorld {
     let items = 0;
     for (const output of outputs.values()) items += output.length;
     const { drains } = this.user;
-    const seen = `${items} items, ${hasCome} ${drains}`;
+    const seen = `${items} items, ${this.lostInput.left} left, ${hasCome} ${drains}`;
     if (seen === this.#seen.what) return this.#seen.isSatisfied;
     const circumstances = { drained: false, endsVaguely: drains ? "plain-sinks" : "nowhere" } as const;
-    const isSatisfied = hasCome && compare(this.drawn, outputs, circumstances).length === 0;
+    const { isGone } = this.lostInput;
+    const isSatisfied = hasCome && compareComplete(this.drawn, outputs, isGone, circumstances).length === 0;
     this.#seen = { what: seen, isSatisfied };
     return isSatisfied;
   }
@@ -253,7 +269,12 @@ export class SimulatedWorld {
       process,
       client: new ControlClient({ link, subjects: this.#subjects, leaderTimeoutMs: 600_000 }),
       newId: process.newId,
-      submission: () => submissionOf(this.#prepared, environment(), this.storage.description),
+      submission: (skipGaps) =>
+        submissionOf(this.#prepared, environment(), this.storage.description, { skipGaps }),
+      gapsIn: ({ failures }) => {
+        const source = this.lostInput.gapIn(failures.at(-1)?.reason ?? "", this.#outputs());
+        return source === undefined ? [] : [source];
+      },
       look: async () => {
         await this.look();
         return this.record;
@@ -277,6 +298,16 @@ export class SimulatedWorld {
       };
       this.#driver.after(comesEveryMs, comes);
     });
+  }
+
+  #purge({ id, retention }: DrawnSource): void {
+    for (const [i, { afterMs, split, kept }] of (retention?.purges ?? []).entries())
+      void this.#driver.passes(afterMs, "purges").then(() => {
+        const { decisions, nowMs } = this.scheduler;
+        if (!decisions.happens(`purge ${i} of ${id}`, nowMs)) return;
+        const gone = this.lostInput.streamsOf(id)![split]!.purge(kept);
+        this.tell(`an administrator purges stream ${id}-${split}: ${gone} messages are gone`);
+      });
   }
 
   #startWorker(process: VirtualProcess): void {
@@ -356,17 +387,34 @@ export class SimulatedWorld {
   }
 
   #sourceOf(drawn: DrawnSource): Source<Item> {
-    const source = memorySource(this.#logs.get(drawn.id)!, drawn.bounded ? { until: "end" } : {});
+    const source = this.#unwatchedSource(drawn);
     return {
       ...source,
       open: async (environment, splits) => {
-        const process = this.scheduler.current;
-        if (process === undefined) throw new Error("a source is opened outside of a step");
+        const process = this.#openingProcess();
         const reader = pacedReader(await source.open(environment, splits), process, drawn);
         const { operator, subtaskIndex, generation } = environment;
         return this.heldSources.watched(reader, process.name, generation, `${operator}/${subtaskIndex}`);
       },
     };
+  }
+
+  #unwatchedSource({ id, bounded, retention }: DrawnSource): Source<Item> {
+    const streams = this.lostInput.streamsOf(id);
+    if (streams === undefined || retention === undefined)
+      return memorySource(this.#logs.get(id) as MemoryLog<Item>[], bounded ? { until: "end" } : {});
+    return retainedSource(streams, {
+      bounded,
+      ...(retention.gaps !== undefined && { gaps: retention.gaps }),
+      process: () => this.#openingProcess(),
+      onBegun: (split, generation, behind) => this.lostInput.begun(id, split, generation, behind),
+    });
+  }
+
+  #openingProcess(): VirtualProcess {
+    const process = this.scheduler.current;
+    if (process === undefined) throw new Error("a source is opened outside of a step");
+    return process;
   }
 
   #sinkOf({ id, guarantee, partMessagesMax }: DrawnSink): Sink<Item> {
@@ -376,13 +424,12 @@ export class SimulatedWorld {
   }
 }
 
-/** What is there when the job is submitted. */
-function logsOf({ splits, there }: DrawnSource): MemoryLog<Item>[] {
-  return splits.map((items, i) => {
-    const log = new MemoryLog<Item>();
-    log.append(...items.slice(0, there[i]));
-    return log;
-  });
+const logsOf = ({ splits }: DrawnSource) => splits.map(() => new MemoryLog<Item>());
+
+/** With what is there when the job is submitted. */
+function filled({ splits, there }: DrawnSource, logs: readonly Log[]): readonly Log[] {
+  for (const [i, items] of splits.entries()) logs[i]!.append(...items.slice(0, there[i]));
+  return logs;
 }
 
 const inShort = ({ splits, ...source }: DrawnSource) => ({

@@ -16,6 +16,7 @@ import { HeldSources } from "./held-sources.ts";
 import { Invariants } from "./invariants.ts";
 import { findLeftovers } from "./leftovers.ts";
 import { LivingHosts } from "./living-hosts.ts";
+import { LostInput } from "./lost-input.ts";
 import { StoredState } from "./stored-state.ts";
 import { WatchedStorage } from "./watched.ts";
 
@@ -117,6 +118,7 @@ describe("what is left behind", () => {
       invariants,
       hosts,
       stoppable: () => [{ process, bus, stop }],
+      collect: () => void storage.delete("late"),
     });
   };
 
@@ -127,6 +129,20 @@ describe("what is left behind", () => {
   test("an object that nothing names", async () => {
     const found = await leftBy((_, __, storage) => storage.put("a/1", [new Uint8Array([1])]));
     expect(found).toEqual(["left behind: the object a/1, which nothing names"]);
+  });
+
+  test("nothing, where it came behind the job's end and the user has it collected; what was there before stays", async () => {
+    const late: Parameters<typeof leftBy>[0] = (process, _, storage) =>
+      process.after(1000, () => void storage.put("late", [new Uint8Array([1])]));
+    expect(await leftBy(late)).toEqual([]);
+    const both: typeof late = async (process, bus, storage) => {
+      await storage.put("a/1", [new Uint8Array([1])]);
+      late(process, bus, storage);
+    };
+    expect(await leftBy(both)).toEqual([
+      "left behind: the object a/1, which nothing names",
+      "left behind: the object late, which nothing names",
+    ]);
   });
 
   test("a subscription, and a timer that keeps the process alive", async () => {
@@ -236,5 +252,56 @@ describe("what a checkpoint holds (C4)", () => {
 
   test("nothing is said where records are on their way", () => {
     expect(findingsOf(2, [[3, 1]], 1)).toEqual([]);
+  });
+});
+
+describe("input that has gone", () => {
+  const source = { id: "s0", splits: [[]], retention: { limits: {}, gaps: "fail", purges: [] } };
+  const shows = (...sequences: readonly number[]) =>
+    new Map([["tap-s0", sequences.map((at): Item => ({ by: "s0/0", key: 1, at, n: 1 }))]]);
+
+  /** Sequences 1 to 5, of which 1 to 3 go. */
+  function lost(): LostInput {
+    const input = new LostInput({ sources: [source] } as unknown as DrawnJob, () => 0);
+    const stream = input.streamsOf("s0")![0]!;
+    for (let at = 1; at <= 5; at++) stream.append({ by: "s0/0", key: 1, at, n: 1 });
+    stream.purge(2);
+    return input;
+  }
+
+  const gap = (range: string): string =>
+    `stream "s0-0" begins at sequence 4, but the job goes on at sequence 2: ${range} gone, which the job has not read`;
+
+  test.each([
+    ["sequences 2 to 3 are", [1], []],
+    ["sequences 2 to 4 are", [1], [expect.stringMatching(/but 4 are there$/)]],
+    ["sequence 2 is", [1, 4], [expect.stringMatching(/but 4 were read$/)]],
+  ])("a job that stops because %s gone, and has read %j", (words, read, findings) => {
+    const input = lost();
+    expect(input.gapIn(gap(words), shows(...read))).toBe("s0");
+    expect(input.findings).toEqual(findings);
+  });
+
+  test.each([
+    ["what it has read and skipped comes to its position", 2, [1, 4, 5], []],
+    ["it has counted too few", 1, [1, 4, 5], [expect.stringContaining("3 were read and 1 skipped")]],
+    [
+      "it has read what it counts as skipped",
+      2,
+      [1, 2, 4, 5],
+      [expect.stringContaining("4 were read and 2")],
+    ],
+  ])("a job that has skipped it, where %s", (_, sequences, read, findings) => {
+    const input = lost();
+    input.gapIn(gap("sequences 2 to 3 are"), shows(1));
+    const split = {
+      ...{ id: "0", stream: "s0-0", created: "", retention: "limits" },
+      filters: [],
+      gaps: "fail",
+    };
+    const position = { read: 5, accounted: 5, skipped: { ranges: 1, sequences } };
+    const states = [splitsHandle("s0", 0, [{ split: split as never, position }])];
+    input.look({ incarnation: "i1", checkpointId: 1, subtasks: [{ states }] } as unknown as Manifest);
+    expect(input.ended(shows(...read))).toEqual(findings);
   });
 });

@@ -35,6 +35,8 @@ export class StoredState {
   /** @param drawn in its present life */
   look(drawn: DrawnJob, manifest: Manifest, read: ReadObject): void {
     if (drawn.options.checkpointing?.mode === "at-least-once") return;
+    // A position does not say which of the records in front of it had gone.
+    if (drawn.sources.some(({ retention }) => retention !== undefined)) return;
     if (manifest.subtasks.some(({ channels }) => channels.some(({ records }) => records > 0))) return;
     const input = inputBefore(drawn, manifest);
     if (input === undefined) return;

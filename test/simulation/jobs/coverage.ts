@@ -12,7 +12,12 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     `retention ${checkpointing.retention}`,
     `mode ${checkpointing.mode}`,
   ]);
-  for (const { bounded } of sources) covered.add(bounded ? "bounded source" : "unbounded source");
+  for (const { bounded, retention } of sources) {
+    covered.add(bounded ? "bounded source" : "unbounded source");
+    if (retention === undefined) continue;
+    covered.add(`gaps ${retention.gaps ?? "by limits"}`);
+    for (const limit of Object.keys(retention.limits)) covered.add(`stream ${limit}`);
+  }
   if (sources.length > 1) covered.add("several sources");
   if (sinks.length > 1) covered.add("several sinks");
   for (const { guarantee } of sinks) covered.add(`sink ${guarantee}`);

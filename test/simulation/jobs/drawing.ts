@@ -3,6 +3,7 @@
  * (oracle/).
  */
 import type { JobOptions } from "../../../src/config/options.ts";
+import type { Limits } from "./ends/retained-stream.ts";
 
 /** The one record type of all drawn jobs. */
 export interface Item {
@@ -66,6 +67,15 @@ export type DrawnOperator =
       readonly visits: KeyKind | undefined;
     });
 
+/** Input that goes away: by limits of its streams, or because an administrator takes it away. */
+export interface DrawnRetention {
+  readonly limits: Limits;
+  /** undefined: as the streams' limits say. */
+  readonly gaps: "fail" | "skip" | undefined;
+  /** All but the newest are taken away. */
+  readonly purges: readonly { readonly afterMs: number; readonly split: number; readonly kept: number }[];
+}
+
 export interface DrawnSource {
   readonly id: string;
   readonly bounded: boolean;
@@ -77,6 +87,8 @@ export interface DrawnSource {
   readonly comesEveryMs: number;
   readonly pollsPerSecond: number;
   readonly recordsPerPoll: number;
+  /** Default: what has come stays. */
+  readonly retention?: DrawnRetention;
 }
 
 export interface DrawnSink {

@@ -18,6 +18,7 @@ import {
 } from "./drawing.ts";
 import { drawOptions, drawWorker, type GraphFacts, redrawOptions } from "./options.ts";
 import { expectedAt } from "./oracle/oracle.ts";
+import { tapOf } from "./retention.ts";
 
 const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
 /** At all sinks together. */
@@ -161,14 +162,7 @@ class Drawer {
   #taps(sources: readonly DrawnSource[], acts: readonly DrawnAct[]): DrawnSink[] {
     const mayBeCut = acts.some(({ kind }) => kind === "cancel" || kind === "drain");
     if (!mayBeCut && sources.every(({ bounded }) => bounded)) return [];
-    return sources.map(({ id, parallelism }) => ({
-      id: `tap-${id}`,
-      taps: id,
-      inputs: [{ from: id, exchange: "forward" }],
-      parallelism,
-      guarantee: "exactly-once",
-      partMessagesMax: 20,
-    }));
+    return sources.map(tapOf);
   }
 
   #add(index: number): void {

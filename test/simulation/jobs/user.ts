@@ -32,7 +32,10 @@ export interface UserOptions {
   readonly process: VirtualProcess;
   readonly client: ControlClient;
   readonly newId: () => string;
-  submission(): Promise<JobSubmission>;
+  /** @param skipGaps sources that go on where their input has gone */
+  submission(skipGaps: readonly string[]): Promise<JobSubmission>;
+  /** The sources whose input has gone, because of which the job has failed. */
+  gapsIn(record: JobRecord): readonly string[];
   /** The job's record as it is now. */
   look(): Promise<JobRecord | undefined>;
   /** All that will ever come has come, and is in the output. */
@@ -72,6 +75,12 @@ export class User {
     this.#options.process.acts("submits", () => void live());
   }
 
+  /** Deletes what processes that lead no more have left of a job that has ended. */
+  collect(): void {
+    const { client, newId, process, job } = this.#options;
+    process.acts("collects", () => void this.#tries("collect", () => client.collect(job(), newId())));
+  }
+
   async #live(): Promise<Ending> {
     const { acts, process, happens } = this.#options;
     await this.#submit(null);
@@ -108,14 +117,18 @@ export class User {
         return undefined;
       case "failed":
         if (!keepsState(record)) return "cut";
-        await this.#restart(act, undefined);
+        await this.#restart(act, undefined, this.#options.gapsIn(record));
         return undefined;
       default:
         return undefined;
     }
   }
 
-  async #restart(act: DrawnAct | undefined, from: string | undefined): Promise<void> {
+  async #restart(
+    act: DrawnAct | undefined,
+    from: string | undefined,
+    skipGaps: readonly string[] = [],
+  ): Promise<void> {
     await this.#options.process.passes(act?.pauseMs ?? 0, "pauses");
     if (from !== undefined && act?.becomes !== undefined) {
       this.#options.become(act.becomes);
@@ -123,16 +136,20 @@ export class User {
       this.done.push("restore as a fork");
     } else if (from !== undefined) this.done.push("restore");
     const mode = act?.claims ? "claim" : "no-claim";
-    await this.#submit(from === undefined ? null : { location: from, mode, drop: [], writeAgain: false });
+    if (skipGaps.length > 0) this.done.push("skip gaps");
+    const restore =
+      from === undefined ? null : ({ location: from, mode, drop: [], writeAgain: false } as const);
+    await this.#submit(restore, skipGaps);
     this.#location = undefined;
   }
 
-  async #submit(restore: RestoreRequest | null): Promise<void> {
+  async #submit(restore: RestoreRequest | null, skipGaps: readonly string[] = []): Promise<void> {
     const { client, newId, process, submission, tell } = this.#options;
     for (;;) {
       tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
       try {
-        return await client.submit({ ...(await submission()), submissionId: newId() }, false, restore);
+        const asked = { ...(await submission(skipGaps)), submissionId: newId() };
+        return await client.submit(asked, false, restore);
       } catch (error) {
         // A storage that stands still is said, and the user tries again.
         if (!(error instanceof RequestRefusedError && error.message.includes(STALLED))) throw error;

@@ -139,6 +139,18 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "this.table.write(this.initialValue());",
   },
   {
+    name: "input that has gone is skipped and not counted",
+    file: "src/nats/reader/positions/gap-judge.ts",
+    find: "this.#ahead.push(range);",
+    replace: "",
+  },
+  {
+    name: "a job reads on behind a gap that is to stop it",
+    file: "src/nats/reader/positions/gap-judge.ts",
+    find: 'if (this.#options.gaps === "fail") {',
+    replace: 'if (this.#options.gaps === "fail" && range.from === 0) {',
+  },
+  {
     name: "a stop reads on",
     file: "src/runtime/worker/subtask/turns.ts",
     find: "this.#held = true;",

@@ -35,6 +35,7 @@ export function pacedReader<T>(
       wake = run;
       reader.onAvailable(run);
     },
+    ...(reader.skipped !== undefined && { skipped: () => reader.skipped!() }),
     describePosition: () => reader.describePosition(),
     snapshot: () => reader.snapshot(),
     checkpointCompleted: (positions) => reader.checkpointCompleted(positions),

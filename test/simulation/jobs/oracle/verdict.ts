@@ -1,20 +1,24 @@
 /** Whether the output of a run is right, however its last life has ended. */
 import type { DrawnJob, Item } from "../drawing.ts";
 import type { Ending } from "../user.ts";
-import { type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
+import { type Bound, type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
+
+/** Whether an item of a split was there and has gone. @param at its sequence */
+export type IsGone = (source: string, split: number, at: number) => boolean;
 
 export interface Run {
   readonly ending: Ending;
   /** The job was drained once, or told to be. */
   readonly drains: boolean;
   readonly outputs: ReadonlyMap<string, readonly Item[]>;
+  readonly isGone: IsGone;
 }
 
-export function verdictOf(drawn: DrawnJob, { ending, drains, outputs }: Run): string[] {
+export function verdictOf(drawn: DrawnJob, { ending, drains, outputs, isGone }: Run): string[] {
   const endsVaguely = drains ? "plain-sinks" : "nowhere";
-  if (ending === "complete") return compare(drawn, outputs, { endsVaguely });
+  if (ending === "complete") return compareComplete(drawn, outputs, isGone, { endsVaguely });
   const findings: string[] = [];
-  const read = readOf(drawn, outputs, findings);
+  const read = readOf(drawn, outputs, isGone, findings);
   // Nothing else and no more than all of the input comes to.
   findings.push(...compare(drawn, outputs, { endsVaguely: "everywhere" }, "at-most"));
   if (read === undefined) return findings;
@@ -28,6 +32,44 @@ export function verdictOf(drawn: DrawnJob, { ending, drains, outputs }: Run): st
   return findings;
 }
 
+/** All input was read, except for what had gone before. */
+export function compareComplete(
+  drawn: DrawnJob,
+  outputs: Run["outputs"],
+  isGone: IsGone,
+  circumstances: Circumstances,
+): string[] {
+  const findings: string[] = [];
+  const read = new Map<string, readonly (readonly Item[])[]>();
+  for (const { id, splits, retention } of drawn.sources) {
+    if (retention === undefined) {
+      read.set(id, splits);
+      continue;
+    }
+    const shown = new Set((outputs.get(`tap-${id}`) ?? []).map(placeOf));
+    for (const [split, items] of splits.entries())
+      for (const item of items)
+        if (!shown.has(placeOf(item)) && !isGone(id, split, item.at))
+          findings.push(`source ${id}: ${placeOf(item)} is there and was not read`);
+    read.set(
+      id,
+      splits.map((items) => items.filter((item) => shown.has(placeOf(item)))),
+    );
+  }
+  if (drawn.sources.every(({ retention }) => retention === undefined))
+    return compare(drawn, outputs, { ...circumstances, read });
+  // A sink without transactions may also hold what was read once, and had gone when the job was restored.
+  const plain = drawn.sinks.filter(({ guarantee }) => guarantee === "at-least-once");
+  return [
+    ...findings,
+    ...compareTransactional(drawn, outputs, { ...circumstances, read }),
+    ...compare({ ...drawn, sinks: plain }, outputs, { ...circumstances, read }, "at-least"),
+    ...compare({ ...drawn, sinks: plain }, outputs, { endsVaguely: "everywhere" }, "at-most"),
+  ];
+}
+
+const placeOf = ({ by, at }: Item): string => `${by} #${at}`;
+
 /** All sinks show one cut through the job: what comes of exactly the input that the taps show. */
 function compareTransactional(
   drawn: DrawnJob,
@@ -38,21 +80,22 @@ function compareTransactional(
   return compare({ ...drawn, sinks }, outputs, circumstances);
 }
 
-export function compare(
+function compare(
   drawn: DrawnJob,
   outputs: Run["outputs"],
   circumstances: Circumstances,
-  bound: "exactly" | "at-most" = "exactly",
+  bound: Bound = "exactly",
 ): string[] {
   return [...expectedAt(drawn, circumstances)].flatMap(([sink, expected]) =>
     findingsAt(sink, expected, outputs.get(sink) ?? [], bound),
   );
 }
 
-/** How far each split was read, as the taps show it; undefined: a source has none. */
+/** What was read of each split, as the taps show it; undefined: a source has none. */
 function readOf(
   drawn: DrawnJob,
   outputs: Run["outputs"],
+  isGone: IsGone,
   findings: string[],
 ): ReadonlyMap<string, readonly (readonly Item[])[]> | undefined {
   const read = new Map<string, readonly (readonly Item[])[]>();
@@ -63,10 +106,13 @@ function readOf(
     read.set(
       id,
       splits.map((split, i) => {
-        const mine = came.filter(({ by }) => by === `${id}/${i}`);
-        const isPrefix = mine.every(({ at }, index) => at === index + 1);
-        if (!isPrefix) findings.push(`tap ${tap.id}: split ${id}/${i} came as ${mine.map(({ at }) => at)}`);
-        return split.slice(0, mine.length);
+        const mine = came.filter(({ by }) => by === `${id}/${i}`).map(({ at }) => at);
+        const shown = new Set(mine);
+        const isInOrder = mine.every((at, index) => index === 0 || at > mine[index - 1]!);
+        const before = split.filter(({ at }) => at <= (mine.at(-1) ?? 0));
+        if (!isInOrder || before.some(({ at }) => !shown.has(at) && !isGone(id, i, at)))
+          findings.push(`tap ${tap.id}: split ${id}/${i} came as ${mine}`);
+        return split.filter(({ at }) => shown.has(at));
       }),
     );
   }
