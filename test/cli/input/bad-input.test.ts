@@ -11,6 +11,7 @@ import { freePort, startTestServer, type TestServer } from "../../support/server
 import { countingJob } from "../jobs.ts";
 import { startOldServer } from "../servers/pretending-server.ts";
 import { until, Workspace } from "../workspace.ts";
+import { type BadCommand, define, ENVIRONMENT, isToldInOneMessage, numbers, REFUSED, USAGE } from "./told.ts";
 
 let workspace: Workspace;
 let server: TestServer;
@@ -43,27 +44,11 @@ afterAll(async () => {
   await secured.stop();
 });
 
-const define = (body: string, options = "{}") =>
-  `import { defineJob, fileSink, generatorSource, jetstreamSink, jetstreamSource } from "tidemark";
-export default defineJob("bad", ${options}, (job) => { ${body} });\n`;
-const numbers = 'job.source("numbers", generatorSource({ count: 10, generate: (index) => index }))';
-
 const files: Readonly<Record<string, string>> = {
   "good.mjs": countingJob({ count: 10 }),
   "locked/job.mjs": countingJob({ count: 10 }),
   "locked/.tidemark": "in the way",
-  "throws.ts": 'const limit: number = 3;\n\nthrow new Error("no database configured");\n',
-  "broken.ts": "export default {\n  a: 1,,\n};\n",
-  "nothing.mjs": "export const x = 1;\n",
-  "number.mjs": "export default 42;\n",
-  "named.mjs": define(`${numbers}.sink("s", fileSink({ directory: "d" }));`).replace(
-    "export default",
-    "export const job =",
-  ),
   "text.txt": "not code",
-  "twice.mjs": define(
-    `${numbers}.map("a", (n) => n).map("a", (n) => n).sink("s", fileSink({ directory: "d" }));`,
-  ),
   "no-source-stream.mjs": define(
     'job.source("in", jetstreamSource({ stream: "NOWHERE" })).sink("s", fileSink({ directory: "d" }));',
     '{ checkpointing: { interval: "1s" } }',
@@ -74,29 +59,11 @@ const files: Readonly<Record<string, string>> = {
     `${numbers}.sink("s", jetstreamSink({ stream: "PLAIN", subject: "other.x", guarantee: "at-least-once" }));`,
   ),
   "file-as-directory.mjs": define(`${numbers}.sink("s", fileSink({ directory: "text.txt" }));`),
-  "bad-option.mjs": define(
-    `${numbers}.sink("s", fileSink({ directory: "d" }));`,
-    '{ checkpointing: { intervall: "1s" } }',
-  ),
-  "no-interval.mjs": define(
-    'job.source("n", generatorSource({ generate: (i) => i })).sink("s", fileSink({ directory: "d" }));',
-  ),
 };
 
-interface Case {
-  readonly title: string;
-  readonly args: () => string[];
-  readonly env?: Readonly<Record<string, string>>;
-  readonly code: number;
-  readonly says: readonly (string | RegExp)[];
-}
-
 const here = (...args: string[]) => [...args, "--server", server.url];
-const USAGE = 2;
-const ENVIRONMENT = 3;
-const REFUSED = 4;
 
-const cases: readonly Case[] = [
+const cases: readonly BadCommand[] = [
   {
     title: "an option misspelt",
     args: () => ["run", "good.mjs", "--frsh"],
@@ -182,72 +149,6 @@ const cases: readonly Case[] = [
     args: () => ["run", "good.mjs", "-p", "200"],
     code: USAGE,
     says: ["parallelism (from the command line)", "maxParallelism is 128"],
-  },
-  {
-    title: "a job file that is not there",
-    args: () => ["run", "god.mjs"],
-    code: USAGE,
-    says: ["god.mjs", "did you mean good.mjs?"],
-  },
-  {
-    title: "a job file of another kind",
-    args: () => ["run", "text.txt"],
-    code: USAGE,
-    says: ["text.txt", ".ts, .mts"],
-  },
-  {
-    title: "a directory as job file",
-    args: () => ["run", "node_modules"],
-    code: USAGE,
-    says: ["node_modules: is not a file"],
-  },
-  {
-    title: "a job file that throws",
-    args: () => ["run", "throws.ts"],
-    code: USAGE,
-    says: ["throws.ts:3", "no database configured"],
-  },
-  {
-    title: "a job file that does not parse",
-    args: () => ["run", "broken.ts"],
-    code: USAGE,
-    says: ["broken.ts:2"],
-  },
-  {
-    title: "a job file without a default export",
-    args: () => ["run", "nothing.mjs"],
-    code: USAGE,
-    says: ["must export a job by default", '"x"'],
-  },
-  {
-    title: "a job file that exports something else",
-    args: () => ["run", "number.mjs"],
-    code: USAGE,
-    says: ["its default export is 42"],
-  },
-  {
-    title: "a job under another name",
-    args: () => ["run", "named.mjs"],
-    code: USAGE,
-    says: ['it exports its job as "job"'],
-  },
-  {
-    title: "an operator id twice",
-    args: () => ["run", "twice.mjs"],
-    code: USAGE,
-    says: ["twice.mjs", '"a"'],
-  },
-  {
-    title: "an option of the job misspelt",
-    args: () => ["run", "bad-option.mjs"],
-    code: USAGE,
-    says: ["checkpointing.intervall", 'did you mean "checkpointing.interval"?'],
-  },
-  {
-    title: "an unbounded job without checkpoints",
-    args: () => ["run", "no-interval.mjs"],
-    code: USAGE,
-    says: ["checkpointing.interval"],
   },
   {
     title: "an events file that cannot be",
@@ -428,14 +329,7 @@ describe("each is told in one message", () => {
     expect(ended.stderr).toContain(`give the absolute form, ${resolve(workspace.path("."), place)}`);
   });
 
-  test.each(cases)("$title", async ({ args, env, code, says }) => {
-    const ended = await workspace.run(args(), env && { env });
-    for (const text of says) expect(ended.stderr).toMatch(text);
-    expect(ended.stderr).not.toMatch(/^\s+at .*:\d+:\d+\)?$/m);
-    expect(ended.stderr).not.toContain("secret-guess");
-    expect(ended.stderr.match(/^tidemark: (?!warning)/gm)).toHaveLength(1);
-    expect(ended).toMatchObject({ code, stdout: "" });
-  });
+  test.each(cases)("$title", (bad) => isToldInOneMessage(workspace, bad));
 
   test("what a job file does while it is loaded changes neither output nor end of a command", async () => {
     const busy = `import { createServer } from "node:net";
@@ -449,23 +343,6 @@ setInterval(() => {}, 1000); createServer().listen(0);\n`;
     const ran = await workspace.run(here("run", "busy.mjs", "--json"));
     expect(ran.code).toBe(0);
     expect(JSON.parse(ran.stdout)).toMatchObject({ status: "finished" });
-  });
-
-  test.each([
-    ["process.exit(0);", "exits.mjs:2: called process.exit(0) while it was loaded"],
-    ["try { process.exit(7); } catch {}", "exits.mjs:2: called process.exit(7) while it was loaded"],
-    ["await new Promise(() => {});", "exits.mjs: awaits something at its top level that never comes"],
-  ])("a job file that ends the process or keeps it from going on: %s", async (line, words) => {
-    workspace.write("exits.mjs", `\n${line}\n${countingJob({ count: 10 })}`);
-    for (const args of [
-      ["config", "print", "exits.mjs", "--json"],
-      ["run", "exits.mjs"],
-    ]) {
-      const ended = await workspace.run(args);
-      expect(ended).toMatchObject({ code: USAGE, stdout: "" });
-      expect(ended.stderr).toMatch(/^tidemark: job file exits\.mjs/m);
-      expect(ended.stderr).toContain(words);
-    }
   });
 
   test("--json changes nothing about it: standard output stays empty", async () => {

@@ -1,13 +1,12 @@
 /** Input that goes away unread, as the user of a job meets it (P42). */
-import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { type JetStreamManager, jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { JobReport } from "../../../src/control/messages.ts";
-import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { startConnectedServer } from "../../support/servers/connected.ts";
+import type { TestServer } from "../../support/servers/nats.ts";
 import { backupStream, restoreStream } from "../../support/servers/stream-backup.ts";
 import { type Command, kill, until, Workspace } from "../workspace.ts";
-
-// Real processes on a machine that others use too.
 
 let server: TestServer;
 let connection: NatsConnection;
@@ -15,13 +14,9 @@ let manager: JetStreamManager;
 let workspace: Workspace;
 
 beforeAll(async () => {
-  server = await startTestServer();
-  connection = await connect({ servers: server.url });
-  manager = await jetstreamManager(connection);
-});
-afterAll(async () => {
-  await connection.close();
-  await server.stop();
+  const connected = await startConnectedServer();
+  ({ server, connection, manager } = connected);
+  return connected.close;
 });
 beforeEach(async () => {
   workspace = await Workspace.create();

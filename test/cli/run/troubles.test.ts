@@ -3,11 +3,12 @@
  * lost.
  */
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { DiscardPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { DiscardPolicy, type JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobReport } from "../../../src/control/messages.ts";
-import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { startConnectedServer } from "../../support/servers/connected.ts";
+import type { TestServer } from "../../support/servers/nats.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
 import { until, Workspace } from "../workspace.ts";
 
@@ -20,13 +21,9 @@ let streams = 0;
 let id: string;
 
 beforeAll(async () => {
-  server = await startTestServer();
-  connection = await connect({ servers: server.url });
-  manager = await jetstreamManager(connection);
-});
-afterAll(async () => {
-  await connection.close();
-  await server.stop();
+  const connected = await startConnectedServer();
+  ({ server, connection, manager } = connected);
+  return connected.close;
 });
 beforeEach(async () => {
   id = `t${++streams}`;

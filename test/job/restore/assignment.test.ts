@@ -9,10 +9,10 @@ import type {
   Manifest,
   OperatorStateHandle,
   SubtaskSnapshot,
-} from "../../machines/protocol.ts";
-import { assign, type SubtaskRestore } from "../../src/job/restore/assignment.ts";
-import { keyGroupRangeOf, ownerOf } from "../../src/state/key-groups.ts";
-import { subtaskSnapshot } from "../support/job-record.ts";
+} from "../../../machines/protocol.ts";
+import { assign, type SubtaskRestore } from "../../../src/job/restore/assignment.ts";
+import { keyGroupRangeOf, ownerOf } from "../../../src/state/key-groups.ts";
+import { subtaskSnapshot } from "../../support/job-record.ts";
 
 /** Few, and no multiple of most parallelisms. */
 const KEY_GROUPS = 13;

@@ -1,0 +1,204 @@
+/** Which state of one graph fits another, and what each subtask gets of it. */
+import { describe, expect, it } from "vitest";
+import type { GraphPlan } from "../../../machines/protocol.ts";
+import { planRestore, snapshotsFor } from "../../../src/job/restore/restore-plan.ts";
+import { ownerOf } from "../../../src/state/key-groups.ts";
+import { before, count, manifest, one, plan, sink, source, subtasks } from "./checkpointed-job.ts";
+
+const restore = (to: GraphPlan, ...dropped: string[]) =>
+  planRestore({ plan: before, splits: {}, manifest }, to, dropped);
+const fates = (to: GraphPlan, ...dropped: string[]) =>
+  Object.fromEntries(restore(to, ...dropped).operators.map(({ operator, fate }) => [operator, fate]));
+
+describe("what becomes of each operator", () => {
+  it("matched by its id, with its states and bytes; stateless when it had nothing", () => {
+    const { operators, problems } = restore(before);
+    expect(problems).toEqual([]);
+    expect(operators).toEqual([
+      { operator: "log", fate: "matched", finished: 0, states: [], bytes: 0 },
+      { operator: "one", fate: "stateless", finished: 0, states: [], bytes: 0 },
+      { operator: "count", fate: "matched", finished: 0, states: ["n"], bytes: 10 },
+      { operator: "out", fate: "matched", finished: 0, states: [], bytes: 6 },
+    ]);
+  });
+
+  it("new when it begins without state, which is no problem", () => {
+    const added = { ...count, id: "more" };
+    const to = plan([[source, one], [count, sink], [added]]);
+    expect(restore(to).problems).toEqual([]);
+    expect(fates(to)).toMatchObject({ more: "new" });
+  });
+
+  it("a stateless one comes and goes freely", () => {
+    expect(restore(plan([[source], [count, sink]])).problems).toEqual([]);
+  });
+
+  it("orphaned refuses, and names what helps; dropped by name does not", () => {
+    const to = plan([
+      [source, one],
+      [{ ...count, id: "tally" }, sink],
+    ]);
+    expect(fates(to)).toMatchObject({ count: "orphaned", tally: "new" });
+    expect(restore(to).problems).toEqual([
+      expect.stringMatching(/^operator count has state \(n\).*--drop count$/),
+    ]);
+    expect(restore(to, "count").problems).toEqual([]);
+    expect(fates(to, "count")).toMatchObject({ count: "dropped" });
+  });
+
+  it("a sink that is gone is one, too: its output is not written yet", () => {
+    expect(restore(plan([[source, one], [count]])).problems).toEqual([
+      expect.stringMatching(/^operator out /),
+    ]);
+  });
+
+  it("--drop of what has no state is refused, with what has", () => {
+    expect(restore(before, "one").problems).toEqual([
+      expect.stringMatching(/^--drop one: .* it has log, count, out$/),
+    ]);
+  });
+});
+
+describe("what does not fit is refused", () => {
+  it.each([
+    [
+      "another connector",
+      plan([
+        [source, one],
+        [count, { ...sink, connector: "jetstream" }],
+      ]),
+      /^operator out is a jetstream now and was a file/,
+    ],
+    [
+      "another kind with the same name of state",
+      plan([
+        [source, one],
+        [{ ...count, kind: "reduce" }, sink],
+      ]),
+      /^operator count is a reduce now and was a process/,
+    ],
+    [
+      "a kind that has no state",
+      plan([
+        [source, one],
+        [{ id: "count", kind: "map", inputs: [{ from: "one" }] }, sink],
+      ]),
+      /^operator count is a map now/,
+    ],
+    [
+      "a state that is not declared any more",
+      plan([
+        [source, one],
+        [{ ...count, states: ["m"] }, sink],
+      ]),
+      /^operator count has no state "n" any more/,
+    ],
+    [
+      "no state at all any more",
+      plan([
+        [source, one],
+        [{ ...count, states: [] }, sink],
+      ]),
+      /^operator count has no state "n" any more/,
+    ],
+  ] as const)("%s", (_, to, problem) => {
+    expect(restore(to).problems).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it("another parallelism, of each operator that has state", () => {
+    expect(
+      restore(
+        plan(
+          [
+            [source, one],
+            [count, sink],
+          ],
+          3,
+        ),
+      ).problems,
+    ).toEqual(
+      ["log", "count", "out"].map((id) =>
+        expect.stringMatching(`^operator ${id} has parallelism 3, its state 2`),
+      ),
+    );
+  });
+
+  it("another number of key groups", () => {
+    expect(restore({ ...before, maxParallelism: 64 }).problems).toEqual([
+      expect.stringMatching(/^maxParallelism is 64, the state has 128/),
+    ]);
+  });
+});
+
+describe("the snapshots of the new job's subtasks", () => {
+  const dealt = (to: GraphPlan, ...dropped: string[]) =>
+    Object.fromEntries(
+      snapshotsFor({ plan: before, manifest }, to, dropped).map(({ subtask, states, transactions }) => [
+        subtask,
+        [
+          ...states.map((state) =>
+            state.kind === "operator"
+              ? `${state.operator} ${state.subtaskIndex}`
+              : `${state.operator} ${ownerOf(state.keyGroups.first, 2, 128)}`,
+          ),
+          ...transactions.map(({ sink: of, writer }) => `${of}@${writer}`),
+        ],
+      ]),
+    );
+
+  it("hold state and transactions, not what a sink remembers of another job's target", () => {
+    expect(dealt(before)).toEqual({
+      "log/0": ["log 0"],
+      "log/1": ["log 1"],
+      "count/0": ["count 0", "out@0"],
+      "count/1": ["count 1", "out@1"],
+    });
+  });
+
+  it("when operators are chained otherwise, each gets its own", () => {
+    expect(dealt(plan([[source], [one, count], [sink]]))).toEqual({
+      "log/0": ["log 0"],
+      "log/1": ["log 1"],
+      "one/0": ["count 0"],
+      "one/1": ["count 1"],
+      "out/0": ["out@0"],
+      "out/1": ["out@1"],
+    });
+  });
+
+  it("hold nothing of what was dropped", () => {
+    expect(dealt(before, "out", "log")).toEqual({
+      "log/0": [],
+      "log/1": [],
+      "count/0": ["count 0"],
+      "count/1": ["count 1"],
+    });
+  });
+});
+
+describe("records that lay on an edge", () => {
+  it("go to the operator that reads from that edge now, whatever it is chained to", () => {
+    const edges = [{ id: "one-count", from: "log", to: "count", partitioner: "hash" }];
+    const handle = {
+      edge: "one-count",
+      from: 0,
+      to: 1,
+      records: 3,
+      bytes: 9,
+      inline: null,
+      object: null,
+      offset: 0,
+    };
+    const state = {
+      ...manifest,
+      subtasks: subtasks.map((snapshot) =>
+        snapshot.subtask === "count/1" ? { ...snapshot, channels: [handle] } : snapshot,
+      ),
+    };
+    const old = { ...before, edges };
+    const channels = snapshotsFor({ plan: old, manifest: state }, old, []).map(
+      (snapshot) => snapshot.channels,
+    );
+    expect(channels).toEqual([[], [], [], [handle]]);
+  });
+});
