@@ -61,8 +61,9 @@ export function takeOver(
   if (found.checkpointId > restoredCheckpointId) {
     throw new CommitRefusedError(
       `${place} stands at transaction ${found.checkpointId}, beyond the restored checkpoint ` +
-        `${restoredCheckpointId}: going on would write the output after it a second time. Restore checkpoint ` +
-        `${found.checkpointId} or a later one, or start the job fresh`,
+        `${restoredCheckpointId}: going on would write the output after it a second time. A job that was restored from ` +
+        `savepoint ${found.checkpointId} of this one has committed it, or the job record was set back. Go on from that ` +
+        `savepoint or a later one with its location, "tidemark restore FILE --from LOCATION --fresh", or start the job fresh`,
     );
   }
   return { ...found, ...signature(owner) };

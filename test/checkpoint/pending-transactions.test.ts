@@ -256,10 +256,11 @@ test("a job that falls back behind a savepoint that a fork has committed ends by
   await world.startWorker(original);
   const { failures } = await world.ends(original.name, "failed");
   expect(failures.at(-1)?.reason).toMatch(
-    /beyond the restored checkpoint.*would write the output.*a second time/,
+    /beyond the restored checkpoint.*would write the output.*a second time.*savepoint \d+ of this one.*tidemark restore FILE --from LOCATION --fresh/,
   );
   expect(wrong(viewOf(fork.name, await output()))).toEqual([]);
 
+  // As the message says.
   await world.restore(original, String(location), "no-claim", "fresh");
   await world.startWorker(original);
   await allCommitted(original, (seen) => wrong(seen.filter(({ by }) => by === original.name)));
