@@ -2,7 +2,7 @@
  * One case: a small job runs with a crash point in one of its processes, what was killed is replaced, the job ends, and
  * its output is that of an undisturbed run.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
@@ -15,7 +15,7 @@ import { Processes } from "../support/servers/processes.ts";
 import { publishAll, readAll } from "../support/servers/streams.ts";
 import { until } from "../support/until.ts";
 import type { ComponentAnswer, ComponentRequest, Place } from "./component.ts";
-import { type FaultSpec, wokenFile } from "./fault-points.ts";
+import { type FaultSpec, releaseFile, wokenFile } from "./fault-points.ts";
 
 export interface CrashOutcome {
   /** How many of the crash points were reached. */
@@ -38,6 +38,9 @@ export interface CrashCase {
    * A sleeper wakes up as soon as its successor has raised the generation. Default: after that one's first decision.
    */
   readonly wakesEarly?: boolean;
+  /** Called while what is held waits, and when it has been done. */
+  readonly whileHeld?: () => Promise<void>;
+  readonly afterHeld?: () => Promise<void>;
   /** No checkpoint but the final one. */
   readonly finalOnly?: boolean;
 }
@@ -109,6 +112,7 @@ export class CrashBench {
           await this.#replaceSleeper(cluster, first.component, hitFiles[index]!, crashCase, () =>
             host(victim),
           );
+        else if (fault.when === "held") await letGo(hitFiles[index]!, crashCase);
         else if (kills(fault)) {
           await within(first.component.process.exited, `the process with "${fault.point}" is killed`);
           if (next === undefined) await host(victim);
@@ -257,6 +261,15 @@ export class CrashBench {
       .filter((message) => !message.subject.startsWith("tidemark-marker."))
       .map(({ sequence, text }) => ({ sequence, record: JSON.parse(text) as OutputRecord }));
   }
+}
+
+/** It is done in the surroundings that the test has made meanwhile. */
+async function letGo(hitFile: string, { whileHeld, afterHeld }: CrashCase): Promise<void> {
+  await until("the process comes to the point", () => existsSync(hitFile), OFTEN);
+  await whileHeld?.();
+  writeFileSync(releaseFile(hitFile), "");
+  await until("it is done", () => existsSync(wokenFile(hitFile)), OFTEN);
+  await afterHeld?.();
 }
 
 const kills = ({ when }: FaultSpec): boolean => when === "before" || when === "after";

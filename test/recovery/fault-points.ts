@@ -7,9 +7,10 @@
  * - "lost": it is done, and the answer is lost. The process lives.
  * - "never": it is not done, and no answer comes. The process lives.
  * - "late": it is done a second late.
+ * - "held": it is about to do it, and waits until the test lets it go on. The process lives.
  * - "asleep": the process stops (SIGSTOP) when it is about to do it, and does it when the test lets it go on: a zombie.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { Cluster } from "../../src/cli/assembly.ts";
@@ -20,7 +21,7 @@ import { decodeValue } from "../../src/formats/codec.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 
-export type When = "before" | "after" | "lost" | "never" | "late" | "asleep";
+export type When = "before" | "after" | "lost" | "never" | "late" | "held" | "asleep";
 
 const LATE_MS = 1000;
 
@@ -45,7 +46,12 @@ export interface FaultSpec {
   readonly companion?: FaultSpec;
 }
 
-/** Written when a process that was asleep has done what it was about to do, with whatever outcome. */
+/** Written by the test: what was held goes on. */
+export const releaseFile = (hitFile: string): string => `${hitFile}-released`;
+
+const LOOK_MS = 10;
+
+/** Written when a process that was asleep or held has done what it was about to do, with whatever outcome. */
 export const wokenFile = (hitFile: string): string => `${hitFile}-woken`;
 
 /** What is known of one occasion. */
@@ -80,6 +86,11 @@ export class FaultPoint {
     if (when === "asleep") {
       this.#noteHit(occasion);
       process.kill(process.pid, "SIGSTOP");
+      return act().finally(() => writeFileSync(wokenFile(this.#hitFile), ""));
+    }
+    if (when === "held") {
+      this.#noteHit(occasion);
+      while (!existsSync(releaseFile(this.#hitFile))) await sleep(LOOK_MS);
       return act().finally(() => writeFileSync(wokenFile(this.#hitFile), ""));
     }
     if (when === "late") {

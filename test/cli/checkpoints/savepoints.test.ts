@@ -231,10 +231,15 @@ describe("the leading coordinator is killed while a client waits, and another on
       const { location } = await json("savepoint", "counting", "--to", savepoints);
       await killed;
       write({ count: COUNT, name: "fork" }, "fork.mjs");
-      expect(await asks("restore", "fork.mjs", "--from", String(location), "--dry-run")).toMatchObject({
-        code: 0,
-        stderr: "",
-      });
+      const rehearsed = await asks("restore", "fork.mjs", "--from", String(location), "--dry-run");
+      // If the entry was stored before the leader was killed, the next one has gone back behind it (P59).
+      if (moment === "request" || rehearsed.code === 0)
+        expect(rehearsed).toMatchObject({ code: 0, stderr: "" });
+      else
+        expect(rehearsed).toMatchObject({
+          code: 4,
+          stderr: expect.stringMatching(/went back behind it, to checkpoint \d+, .*--write-again/),
+        });
       await runs();
       const stopped = await json("stop", "counting", "--to", savepoints);
       await goesOn(String(stopped.location));

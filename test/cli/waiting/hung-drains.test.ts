@@ -80,10 +80,14 @@ describe("a function that never ends", () => {
 
   test("cancel ends the job", async () => {
     const [running, stopping] = await hung("onEnd", DRAINING);
-    expect(await shared.asks("cancel", "counting")).toMatchObject({
-      code: 0,
-      stdout: "job counting is canceled\n",
-    });
+    const canceling = await shared.asks("cancel", "counting");
+    // The command's own bound counts seconds: on a busy machine it may be over before the worker has been ended.
+    if (canceling.code === 0) expect(canceling.stdout).toBe("job counting is canceled\n");
+    else
+      expect(canceling).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining("It is canceled all the same, as soon as that is possible"),
+      });
     expect(await running.ended).toMatchObject({ code: 1, stderr: "" });
     expect(running.stdout).toContain("job counting was canceled");
     expect([3, 4]).toContain((await stopping.ended).code);
