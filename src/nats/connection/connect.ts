@@ -12,6 +12,7 @@ import { connect, errors, type NatsConnection, type NodeConnectionOptions } from
 import type { Logger } from "../../dataflow/connector.ts";
 import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
+import { whyEnded } from "../limits/ended-connection.ts";
 import { PAYLOAD_BYTES_MIN } from "../limits/payload-limit.ts";
 import { isAtLeast } from "../server/server-version.ts";
 import { type CredentialOptions, type Credentials, resolveCredentials } from "./credentials.ts";
@@ -229,6 +230,7 @@ async function connectInTime(
   const where = `NATS at ${addresses.join(", ")}`;
   const timeoutMs = options.connectTimeoutMs ?? defaultConnectTimeoutMs;
   const deadline = Date.now() + timeoutMs;
+  let ended: string | undefined;
   for (let attempt = 1; ; attempt++) {
     let failure: unknown;
     try {
@@ -238,16 +240,20 @@ async function connectInTime(
     }
     const refusal = refusalOf(failure, credentials);
     if (refusal !== undefined) throw new EnvironmentError(`${where} ${refusal}`, { cause: failure });
+    // The last attempt may just have been cut off.
+    ended = whyEnded(failure) ?? (failure instanceof errors.TimeoutError ? ended : undefined);
     if (Date.now() + retryPauseMs >= deadline) {
       throw new EnvironmentError(
-        `${where} could not be reached within ${timeoutMs} ms: ${describeError(failure)}; ` +
-          `is a nats-server running there, and is the address right?${hintFor(failure, options)}`,
+        ended === undefined
+          ? `${where} could not be reached within ${timeoutMs} ms: ${describeError(failure)}; ` +
+              `is a nats-server running there, and is the address right?${hintFor(failure, options)}`
+          : `${where} has taken no connection for ${timeoutMs} ms: ${ended}`,
         { cause: failure },
       );
     }
     if (attempt === 1) {
       options.logger?.warn(
-        { servers: addresses },
+        { servers: addresses, ...(ended !== undefined && { reason: ended }) },
         `${where} cannot be reached yet; trying for ${timeoutMs / 1000} s`,
       );
     }

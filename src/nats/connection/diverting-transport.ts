@@ -88,6 +88,10 @@ interface ProtocolHandler {
   /** Called before each dial: makes a new transport by the global factory, synchronously. */
   prepare(): unknown;
   dialLoop(): Promise<void>;
+  /** Called with each error that the server tells. */
+  handleError(error: Error): void;
+  /** Ends the present dial; undefined: none is under way. */
+  connectError?: ((error: Error) => void) | undefined;
   /** Appends to what is to be sent. */
   sendCommand(command: Uint8Array): void;
 }
@@ -137,6 +141,7 @@ export function internalsAreAsExpected(internals: Internals): boolean {
   for (const member of Object.values(internals)) if (typeof member !== "function") return false;
   if (typeof ProtocolHandler.prototype.prepare !== "function") return false;
   if (typeof ProtocolHandler.prototype.dialLoop !== "function") return false;
+  if (typeof ProtocolHandler.prototype.handleError !== "function") return false;
   if (typeof ProtocolHandler.prototype.sendCommand !== "function") return false;
   if (NatsConnectionImpl.length !== 1 || ProtocolHandler.length !== 2) return false;
   try {
@@ -173,6 +178,12 @@ async function connectThrough(
     } finally {
       setTransportFactory({ factory: () => new NodeTransport(), dnsResolveFn: nodeResolveHost });
     }
+  };
+  // The library waits for its timeout, and tells of that, where the server has said why it refuses.
+  const handleError = protocol.handleError.bind(protocol);
+  protocol.handleError = (error) => {
+    handleError(error);
+    protocol.connectError?.(error);
   };
   // The resolver of host names is read before the first `prepare`.
   setTransportFactory({ factory: () => new NodeTransport(), dnsResolveFn: nodeResolveHost });

@@ -11,6 +11,8 @@
  *
  * - NL4 PermissionDeniedError: the server does not let this user do it.
  * - NL5 MessageTooLargeError: nothing was sent, because the server takes no message of this size at present.
+ * - NL6 Where the server refuses a subscription, for a limit, the connection is made again until it refuses none: the
+ *   library takes the subscription for made, and would wait for ever for what comes on it.
  *
  * There is one link per connection. It ends with it, and reads its status for as long as it lives, because a status
  * iterator that is not read grows.
@@ -36,9 +38,13 @@ import {
   RequestTimeoutError,
 } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
+import { isSubscriptionRefused, whyEnded } from "../limits/ended-connection.ts";
 import { PayloadLimit } from "../limits/payload-limit.ts";
 import { Denials, denialIn } from "./denials.ts";
 import { inOneSentence, TEMPORARILY_UNAVAILABLE } from "./jetstream-refusal.ts";
+
+/** A connection that has held for so long is not about to be ended for what ended the one before. */
+const KEPT_MS = 2000;
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -58,6 +64,10 @@ export class NatsLink {
   readonly denials = new Denials();
   readonly payload: PayloadLimit;
   #connecting: TroubleWatch | undefined;
+  /** Why the server refuses or ends the connection; undefined: it says nothing, or has kept it for a while. */
+  #ended: string | undefined;
+  #cancelKept: () => void = () => {};
+  #cancelRenewal: (() => void) | undefined;
   /** The time of the connection on the clock of `performance.now()`; undefined while there is none. */
   #upSinceMs: number | undefined;
 
@@ -106,10 +116,14 @@ export class NatsLink {
    * what the call itself throws (JetStreamApiError) as it is, for callers that look at its code
    */
   async call<T>(what: string, send: () => Promise<T>): Promise<T> {
-    if (this.#upSinceMs === undefined) throw new DisconnectedError(`${what}: not connected to NATS`);
+    if (this.#upSinceMs === undefined)
+      throw new DisconnectedError(`${what}: not connected to NATS${this.#why}`);
     let lost: (() => void) | undefined;
     const lose = new Promise<never>((_, reject) => {
-      lost = () => reject(new RequestTimeoutError(`${what}: the connection was lost before the answer came`));
+      lost = () =>
+        reject(
+          new RequestTimeoutError(`${what}: the connection was lost before the answer came${this.#why}`),
+        );
     });
     this.#whenLost.add(lost as () => void);
     try {
@@ -144,16 +158,28 @@ export class NatsLink {
     );
   }
 
+  get #why(): string {
+    return this.#ended === undefined ? "" : `: ${this.#ended}`;
+  }
+
   async #follow(): Promise<void> {
-    let refused: string | undefined;
+    let isSaid = false;
     for await (const status of this.#connection.status()) {
+      if (status.type === "error") {
+        const said = refusalIn(status.error) ?? whyEnded(status.error);
+        isSaid ||= said !== undefined;
+        this.#ended = said ?? this.#ended;
+        this.denials.reported(status.error);
+      }
+      if (status.type === "disconnect") {
+        // What ended the connection before has nothing to do with it.
+        if (!isSaid) this.#ended = undefined;
+        isSaid = false;
+      }
       if (status.type === "disconnect" || status.type === "close") this.#down();
-      if (status.type === "error" && isRefusal(status.error))
-        refused = `the server refuses the credentials of this process (${status.error.message}): allow them again, or run it again with others`;
-      if (status.type === "reconnect") refused = undefined;
-      if (status.type === "disconnect" || (status.type === "error" && isRefusal(status.error)))
-        this.#connecting?.failed(refused ?? "the connection was lost; it is being made again");
-      if (status.type === "error") this.denials.reported(status.error);
+      if (status.type === "disconnect" || (status.type === "error" && this.#ended !== undefined))
+        this.#connecting?.failed(this.#ended ?? "the connection was lost; it is being made again");
+      if (status.type === "error" && isSubscriptionRefused(status.error)) this.#subscribeAgain();
       if (status.type === "reconnect") void this.#up();
     }
     this.#down();
@@ -163,12 +189,32 @@ export class NatsLink {
   }
 
   #down(): void {
+    this.#cancelKept();
+    this.#cancelRenewal?.();
+    this.#cancelRenewal = undefined;
     this.#upSinceMs = undefined;
     for (const lost of [...this.#whenLost]) lost();
   }
 
-  async #up(): Promise<void> {
+  /** What the server has refused it has forgotten, and the library takes for made: a new connection asks for all. */
+  #subscribeAgain(): void {
+    this.#cancelKept();
+    this.#cancelRenewal ??= startTimer(
+      KEPT_MS,
+      () => void this.#connection.reconnect().catch(() => undefined),
+      false,
+    );
+  }
+
+  #kept(): void {
+    this.#ended = undefined;
     this.#connecting?.passed();
+  }
+
+  async #up(): Promise<void> {
+    // A server that ends each new connection for a limit takes it first.
+    if (this.#ended === undefined) this.#connecting?.passed();
+    else this.#cancelKept = startTimer(KEPT_MS, () => this.#kept(), false);
     this.payload.reconnected();
     this.#upSinceMs = performance.now();
     const since = this.#upSinceMs;
@@ -177,6 +223,12 @@ export class NatsLink {
     if (this.#upSinceMs !== since) return;
     for (const listener of [...this.#whenBack]) listener();
   }
+}
+
+function refusalIn(error: Error): string | undefined {
+  if (!(error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError))
+    return undefined;
+  return `the server refuses the credentials of this process (${error.message}): allow them again, or run it again with others`;
 }
 
 function translated(what: string, error: unknown): unknown {
@@ -202,10 +254,6 @@ function translated(what: string, error: unknown): unknown {
 /** Refused by the library itself: larger than the server's max_payload. */
 export function isTooLarge(error: unknown): boolean {
   return error instanceof InvalidArgumentError && error.message.includes("max_payload");
-}
-
-function isRefusal(error: Error): boolean {
-  return error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError;
 }
 
 function isNoResponders(error: unknown): boolean {
