@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeValue } from "../../src/formats/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
+import { ColumnDecoder, ColumnEncoder } from "../../src/state/snapshot/columns.ts";
 
 function roundTrip(values: readonly unknown[], strings: "sliced" | "own" = "sliced"): unknown {
   const bytes = new ColumnEncoder().encode(values);
-  return bytes === undefined ? "not in columns" : decodeColumns(bytes, values.length, strings);
+  return bytes === undefined ? "not in columns" : new ColumnDecoder().decode(bytes, values.length, strings);
 }
 
 const text = fc.oneof(
@@ -110,6 +110,6 @@ test("bytes that were cut off are noticed", () => {
   }));
   const bytes = new ColumnEncoder().encode(values)!;
   for (let length = 0; length < bytes.length; length++) {
-    expect(() => decodeColumns(bytes.subarray(0, length), values.length, "sliced")).toThrow();
+    expect(() => new ColumnDecoder().decode(bytes.subarray(0, length), values.length, "sliced")).toThrow();
   }
 });

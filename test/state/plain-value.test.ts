@@ -9,7 +9,7 @@ import { decodeValue } from "../../src/formats/codec.ts";
 import { DEPTH_MAX, isCarried, refusalIn, seemsCarried } from "../../src/state/plain-value.ts";
 import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot/chunk.ts";
 import { encodePlain } from "../../src/state/snapshot/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../src/state/snapshot/columns.ts";
+import { ColumnDecoder, ColumnEncoder } from "../../src/state/snapshot/columns.ts";
 import { anything as anyValue } from "../support/anything.ts";
 
 class Money {
@@ -165,13 +165,14 @@ const hidden: readonly (readonly [string, unknown, string])[] = [
 
 const padding = (value: unknown) => Array.from({ length: 9 }, () => value);
 
+const framed = (values: readonly unknown[]) =>
+  decodeRecords(new FrameEncoder().records(1, values, undefined), new ColumnDecoder()).values;
+
 const ways: Record<string, (value: unknown) => unknown> = {
   "the codec": (value) => (decodeValue(encodePlain([value], () => "a value")) as unknown[])[0],
-  "a frame of one": (value) => decodeRecords(new FrameEncoder().records(1, [value], undefined)).values[0],
+  "a frame of one": (value) => framed([value])[0],
   "a frame of many": (value) =>
-    decodeRecords(new FrameEncoder().records(1, padding({ value, n: 1 }), undefined)).values.map(
-      (one) => (one as { value: unknown }).value,
-    )[8],
+    framed(padding({ value, n: 1 })).map((one) => (one as { value: unknown }).value)[8],
   "a stored frame": (value) => {
     const chunks = encodeStored(
       { kind: "records", values: [value], timestamps: undefined },
@@ -185,15 +186,17 @@ const ways: Record<string, (value: unknown) => unknown> = {
       new ColumnEncoder(),
     );
     const source = { object: "test", bytes };
-    return readChunkValues(source, readChunkHeader(source, 0))[0];
+    return readChunkValues(source, readChunkHeader(source, 0), 2, new ColumnDecoder())[0];
   },
   columns: (value) => {
     const bytes = new ColumnEncoder().encode(padding(value));
-    return bytes === undefined ? value : decodeColumns(bytes, 9, "own")[8];
+    return bytes === undefined ? value : new ColumnDecoder().decode(bytes, 9, "own")[8];
   },
   "columns of a field": (value) => {
     const bytes = new ColumnEncoder().encode(padding({ a: 1, value }));
-    return bytes === undefined ? value : (decodeColumns(bytes, 9, "sliced")[8] as { value: unknown }).value;
+    return bytes === undefined
+      ? value
+      : (new ColumnDecoder().decode(bytes, 9, "sliced")[8] as { value: unknown }).value;
   },
 };
 

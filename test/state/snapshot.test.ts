@@ -12,7 +12,7 @@ import {
   readChunkNamespaces,
   readChunkValues,
 } from "../../src/state/snapshot/chunk.ts";
-import { ColumnEncoder } from "../../src/state/snapshot/columns.ts";
+import { ColumnDecoder, ColumnEncoder } from "../../src/state/snapshot/columns.ts";
 import { SegmentIndex } from "../../src/state/snapshot/segments.ts";
 
 const anyKey: fc.Arbitrary<Key> = fc.oneof(
@@ -47,7 +47,7 @@ describe("a chunk", () => {
         expect(header.groups).toEqual([{ keyGroup: 7, entries: keys.length }]);
         // Number keys of mixed columns go through text, where -0 is 0: the same key (KG2).
         expect(readChunkKeys(source, header).map(zeroOfMinusZero)).toEqual(keys.map(zeroOfMinusZero));
-        expect(readChunkValues(source, header)).toEqual(values);
+        expect(readChunkValues(source, header, values.length, new ColumnDecoder())).toEqual(values);
       }),
     );
   });
@@ -59,7 +59,9 @@ describe("a chunk", () => {
       new ColumnEncoder(),
     );
     const source = { object: "o", bytes: chunk.bytes };
-    expect(readChunkValues(source, readChunkHeader(source, 0))).toEqual(values);
+    expect(readChunkValues(source, readChunkHeader(source, 0), values.length, new ColumnDecoder())).toEqual(
+      values,
+    );
   });
 
   test("keeps the rich values that codec.ts promises", () => {
@@ -80,7 +82,7 @@ describe("a chunk", () => {
       new ColumnEncoder(),
     );
     const source = { object: "o", bytes: chunk.bytes };
-    const read = readChunkValues(source, readChunkHeader(source, 0));
+    const read = readChunkValues(source, readChunkHeader(source, 0), values.length, new ColumnDecoder());
     expect(read).toEqual(values);
     const copied = read[6] as Uint8Array;
     expect(copied.buffer.byteLength).toBe(3);
@@ -112,7 +114,7 @@ describe("rows of a chunk", () => {
         const read = readChunkNamespaces(source, header) ?? keys.map(() => undefined);
         expect(read).toEqual(namespaces);
         expect(readChunkDeletions(source, header) ?? new Set()).toEqual(deleted);
-        expect(readChunkValues(source, header, values.length)).toEqual(values);
+        expect(readChunkValues(source, header, values.length, new ColumnDecoder())).toEqual(values);
       }),
     );
   });
@@ -149,7 +151,7 @@ describe("a damaged chunk", () => {
     readChunkKeys(source, header);
     readChunkNamespaces(source, header);
     const deleted = readChunkDeletions(source, header);
-    readChunkValues(source, header, header.entries - (deleted?.size ?? 0));
+    readChunkValues(source, header, header.entries - (deleted?.size ?? 0), new ColumnDecoder());
   }
 
   test("that ends early is named, at every length", () => {

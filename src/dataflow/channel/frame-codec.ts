@@ -27,7 +27,7 @@ import { encodeOptions, parseOptions } from "../../formats/checkpoint-options.ts
 import { decodeValue, encodeValue } from "../../formats/codec.ts";
 import { isOrdinary } from "../../state/plain-value.ts";
 import { aRecord, encodeClone } from "../../state/snapshot/codec.ts";
-import { ColumnEncoder, decodeColumns } from "../../state/snapshot/columns.ts";
+import { type ColumnDecoder, ColumnEncoder } from "../../state/snapshot/columns.ts";
 import type { ControlFrame, RecordsFrame } from "./frame.ts";
 
 const HEADER_BYTES = 16;
@@ -192,8 +192,12 @@ export function countOf(message: Uint8Array): number {
   return viewOf(message).getUint32(4);
 }
 
-/** @throws Error when the body is not what the header says */
-export function decodeRecords(message: Uint8Array): RecordsFrame {
+/**
+ * Decodes a records message. `columns` knows the shapes of the channel's records.
+ *
+ * @throws Error when the body is not what the header says
+ */
+export function decodeRecords(message: Uint8Array, columns: ColumnDecoder): RecordsFrame {
   const flags = message[2]!;
   const view = viewOf(message);
   const count = countOf(message);
@@ -204,13 +208,13 @@ export function decodeRecords(message: Uint8Array): RecordsFrame {
     timestamps = new Array(count);
     for (let i = 0; i < count; i++, at += 8) timestamps[i] = view.getFloat64(at);
   }
-  const values = decodeValues(message.subarray(at), flags, count);
+  const values = decodeValues(message.subarray(at), flags, count, columns);
   if (!Array.isArray(values) || values.length !== count) throw new Error(`${count} records were announced`);
   return { kind: "records", values, timestamps };
 }
 
-function decodeValues(body: Uint8Array, flags: number, count: number): unknown {
-  if ((flags & COLUMNS) !== 0) return decodeColumns(body, count, "sliced");
+function decodeValues(body: Uint8Array, flags: number, count: number, columns: ColumnDecoder): unknown {
+  if ((flags & COLUMNS) !== 0) return columns.decode(body, count, "sliced");
   return (flags & PLAIN_MAPS) === 0 ? decodeValue(body) : plainPackr.unpack(body);
 }
 

@@ -4,6 +4,7 @@
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
  * falls into the subtask's turn, which is measured.
  */
+import { ColumnDecoder } from "../../state/snapshot/columns.ts";
 import type { Bus } from "./bus.ts";
 import type { InputChannel } from "./channel.ts";
 import { Collection } from "./collection.ts";
@@ -32,6 +33,7 @@ export class RemoteInput implements InputChannel {
   readonly #creditSubject: string;
   readonly #messages = new Fifo<Uint8Array>();
   readonly #collection = new Collection();
+  readonly #columns = new ColumnDecoder();
   /** The pieces of the records message that has begun to arrive. */
   #pieces: Uint8Array[] = [];
   /** The first of `#messages`, decoded. */
@@ -198,7 +200,9 @@ export class RemoteInput implements InputChannel {
 
   #decode(message: Uint8Array): Frame | undefined {
     try {
-      return kindOf(message) === MESSAGE.records ? decodeRecords(message) : decodeControl(message);
+      return kindOf(message) === MESSAGE.records
+        ? decodeRecords(message, this.#columns)
+        : decodeControl(message);
     } catch (error) {
       this.#line.fail(`frame ${sequenceOf(message)} cannot be decoded`, error);
       return undefined;

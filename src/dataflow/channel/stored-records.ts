@@ -5,6 +5,7 @@
  * Owns: that layout. Does not own: which records are stored (collection.ts), where
  * (runtime/worker/snapshots/channel-state.ts).
  */
+import { ColumnDecoder } from "../../state/snapshot/columns.ts";
 import type { InFlightRecords, RecordsFrame } from "./frame.ts";
 import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./frame-codec.ts";
 
@@ -24,12 +25,13 @@ export function encodeStored(records: InFlightRecords, encoder: FrameEncoder): U
 /** @throws Error when `bytes` is not a sequence of such messages */
 export function* decodeStored(bytes: Uint8Array): Generator<RecordsFrame> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const columns = new ColumnDecoder();
   for (let at = 0; at < bytes.length; ) {
     const length = view.getUint32(at);
     const message = bytes.subarray(at + 4, at + 4 + length);
     if (message.length !== length || kindOf(message) !== MESSAGE.records)
       throw new Error(`no records message of ${length} bytes at byte ${at}`);
-    yield decodeRecords(message);
+    yield decodeRecords(message, columns);
     at += 4 + length;
   }
 }

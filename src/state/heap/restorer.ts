@@ -10,6 +10,7 @@ import {
   readChunkNamespaces,
   readChunkValues,
 } from "../snapshot/chunk.ts";
+import { ColumnDecoder } from "../snapshot/columns.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
 import { ROWS_MASK } from "./block.ts";
 import type { RowGroup } from "./row-group.ts";
@@ -34,6 +35,7 @@ interface ChunkRows {
 
 export class HeapRestorer implements StateRestorer {
   private readonly options: HeapRestorerOptions;
+  private readonly columns = new ColumnDecoder();
   private at = 0;
 
   constructor(options: HeapRestorerOptions) {
@@ -62,7 +64,7 @@ export class HeapRestorer implements StateRestorer {
       keys: readChunkKeys(source, header),
       namespaces: readChunkNamespaces(source, header),
       deleted,
-      values: readChunkValues(source, header, header.entries - (deleted?.size ?? 0)),
+      values: readChunkValues(source, header, header.entries - (deleted?.size ?? 0), this.columns),
     };
   }
 

@@ -28,7 +28,7 @@ import { decodeValue } from "../../formats/codec.ts";
 import type { EncodedChunk, Namespace, SnapshotBytes } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { encodePlain } from "./codec.ts";
-import { type ColumnEncoder, decodeColumns } from "./columns.ts";
+import type { ColumnDecoder, ColumnEncoder } from "./columns.ts";
 import { corrupt } from "./corrupt.ts";
 import {
   allOf,
@@ -287,13 +287,14 @@ export function readChunkDeletions(source: SnapshotBytes, header: ChunkHeader): 
 }
 
 /**
- * The values of the rows that are not deleted: `count` of them.
+ * The values of the rows that are not deleted: `count` of them. `columns` knows the shapes of the table's values.
  * @throws ObjectCorruptError
  */
 export function readChunkValues(
   source: SnapshotBytes,
   header: ChunkHeader,
-  count = header.entries,
+  count: number,
+  columns: ColumnDecoder,
 ): unknown[] {
   const { valuesAt, end } = header;
   if (header.valueEncoding === NUMBERS)
@@ -303,7 +304,7 @@ export function readChunkValues(
   const bytes = source.bytes.subarray(valuesAt, end);
   let values: unknown;
   try {
-    values = header.valueEncoding === PACKED ? decodeValue(bytes) : decodeColumns(bytes, count, "own");
+    values = header.valueEncoding === PACKED ? decodeValue(bytes) : columns.decode(bytes, count, "own");
   } catch (error) {
     throw corrupt(source, valuesAt, "its values cannot be decoded", error);
   }

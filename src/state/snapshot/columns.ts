@@ -40,7 +40,7 @@ type Kind = (typeof KIND)[keyof typeof KIND];
 type Column = readonly unknown[];
 type Known = { readonly shape: Shape; readonly split: Splitter };
 
-/** One per writing end. */
+/** The encoder of one writing end. */
 export class ColumnEncoder {
   readonly #splitters = new Map<string, Splitter>();
   /** The shape and the splitter of the batch before. */
@@ -109,24 +109,39 @@ export function encodeShape(names: Shape, columns: readonly Column[], count: num
   return write(names, columns, kinds, count);
 }
 
-/**
- * `strings`: "sliced" ones are quick to make, and each keeps the text of its whole column alive; "own" ones do not.
- * @throws RangeError or Error when `bytes` is not what `ColumnEncoder` wrote for `count` records
- */
-export function decodeColumns(bytes: Uint8Array, count: number, strings: "sliced" | "own"): unknown[] {
-  const reader = new ColumnReader(bytes, count, strings === "own");
-  const fields = reader.byte();
-  if (fields === 0) return reader.column(reader.byte() as Kind);
-  const names: string[] = [];
-  const kinds: Kind[] = [];
-  for (let i = 0; i < fields; i++) {
-    kinds.push(reader.byte() as Kind);
-    names.push(reader.name());
+/** The decoder of one reading end: it remembers the shapes of what it reads. */
+export class ColumnDecoder {
+  readonly #joiners = new Map<string, Joiner>();
+
+  /**
+   * `strings`: "sliced" ones are quick to make, and each keeps the text of its whole column alive; "own" ones do not.
+   * @throws RangeError or Error when `bytes` is not what `ColumnEncoder` wrote for `count` records
+   */
+  decode(bytes: Uint8Array, count: number, strings: "sliced" | "own"): unknown[] {
+    const reader = new ColumnReader(bytes, count, strings === "own");
+    const fields = reader.byte();
+    if (fields === 0) return reader.column(reader.byte() as Kind);
+    const names: string[] = [];
+    const kinds: Kind[] = [];
+    for (let i = 0; i < fields; i++) {
+      kinds.push(reader.byte() as Kind);
+      names.push(reader.name());
+    }
+    return this.#joinerFor(names)(
+      kinds.map((kind) => reader.column(kind)),
+      count,
+    );
   }
-  return joinerFor(names)(
-    kinds.map((kind) => reader.column(kind)),
-    count,
-  );
+
+  #joinerFor(shape: Shape): Joiner {
+    const key = JSON.stringify(shape);
+    const known = this.#joiners.get(key);
+    if (known !== undefined) return known;
+    if (this.#joiners.size >= READER_SHAPES_MAX) this.#joiners.clear();
+    const joiner = joinerOf(shape);
+    this.#joiners.set(key, joiner);
+    return joiner;
+  }
 }
 
 function isPlain(value: unknown): value is object {
@@ -364,16 +379,4 @@ class ColumnReader {
     if (to > this.#buffer.length) throw new RangeError("a text ends beyond its message");
     return this.#buffer.toString(encoding, from, to);
   }
-}
-
-const joiners = new Map<string, Joiner>();
-
-function joinerFor(shape: Shape): Joiner {
-  const key = JSON.stringify(shape);
-  const known = joiners.get(key);
-  if (known !== undefined) return known;
-  if (joiners.size >= READER_SHAPES_MAX) joiners.clear();
-  const joiner = joinerOf(shape);
-  joiners.set(key, joiner);
-  return joiner;
 }

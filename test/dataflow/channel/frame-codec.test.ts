@@ -15,6 +15,7 @@ import {
   sequenceOf,
 } from "../../../src/dataflow/channel/frame-codec.ts";
 import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
+import { ColumnDecoder } from "../../../src/state/snapshot/columns.ts";
 import { anything } from "../../support/anything.ts";
 import { barrierFrame } from "../../support/frames.ts";
 
@@ -22,7 +23,7 @@ const PLAIN_MAPS = 2;
 
 function roundTrip(values: readonly unknown[], timestamps?: readonly number[], encoder = new FrameEncoder()) {
   const message = encoder.records(1, values, timestamps);
-  return { message, frame: decodeRecords(message) };
+  return { message, frame: decodeRecords(message, new ColumnDecoder()) };
 }
 
 describe("records", () => {
@@ -65,8 +66,8 @@ describe("records", () => {
   it("are refused when the content is not what the header says", () => {
     const message = Buffer.from(roundTrip([1, 2, 3]).message);
     message.writeUInt32BE(4, 4);
-    expect(() => decodeRecords(message)).toThrow("4 records");
-    expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 18))).toThrow();
+    expect(() => decodeRecords(message, new ColumnDecoder())).toThrow("4 records");
+    expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 18), new ColumnDecoder())).toThrow();
   });
 });
 

@@ -16,6 +16,7 @@ import {
   readChunkKeys,
   readChunkValues,
 } from "../../../src/state/snapshot/chunk.ts";
+import { ColumnDecoder } from "../../../src/state/snapshot/columns.ts";
 import { type DrawnJob, type Item, lastOf } from "../jobs/drawing.ts";
 import { type ExpectedTable, expectedTables, keyText, valueText } from "../jobs/oracle/state-oracle.ts";
 
@@ -109,10 +110,11 @@ function storedTables({ subtasks }: Manifest, read: ReadObject): StoredTables {
 }
 
 function readRows(source: SnapshotBytes, rows: Map<string, unknown>): void {
+  const columns = new ColumnDecoder();
   for (let at = 0; at < source.bytes.byteLength; ) {
     const header = readChunkHeader(source, at);
     const deleted = readChunkDeletions(source, header);
-    const values = readChunkValues(source, header, header.entries - (deleted?.size ?? 0));
+    const values = readChunkValues(source, header, header.entries - (deleted?.size ?? 0), columns);
     let next = 0;
     for (const [row, key] of readChunkKeys(source, header).entries()) {
       if (deleted?.has(row) === true) rows.delete(keyText(key));
