@@ -19,6 +19,7 @@ import type {
   CompletedCheckpoint,
   Failure,
   JobRecord,
+  JobStatus,
   SavepointEntry,
   TerminalStatus,
 } from "./protocol.ts";
@@ -26,6 +27,16 @@ import type {
 const FAILURES_KEPT = 10;
 const ABORTED_KEPT = 10;
 const BEGUN_KEPT = 20;
+
+const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
+  "finished",
+  "stopped",
+  "failed",
+  "canceled",
+  "suspended",
+]);
+
+export const isTerminal = (status: JobStatus): boolean => TERMINAL.has(status);
 
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }

@@ -11,79 +11,12 @@
  * V3  An effect with answers is answered by one of them and by no other event.
  */
 
-import type {
-  CheckpointAnswers,
-  CheckpointEffects,
-  CheckpointEvent,
-  CheckpointInput,
-} from "./leader/checkpoints/checkpoint-events.ts";
-import type {
-  CheckpointingAnswers,
-  CheckpointingEffects,
-  CheckpointingEvent,
-  CheckpointingInput,
-} from "./leader/checkpoints/checkpointing-events.ts";
-import type { JobAnswers, JobEffects, JobEvent, JobInput } from "./leader/job-events.ts";
-import type { LeaseAnswers, LeaseEffects, LeaseEvent, LeaseInput } from "./leader/lease.ts";
-import type { RestartEffects, RestartEvent, RestartInput } from "./leader/restart.ts";
-import type { AlignmentEffects, AlignmentEvent, AlignmentInput } from "./worker/alignment.ts";
-import type {
-  BarrierTrackerEffects,
-  BarrierTrackerEvent,
-  BarrierTrackerInput,
-} from "./worker/barrier-tracker.ts";
-import type { LoopEffects, LoopEvent, LoopInput } from "./worker/loop.ts";
-import type {
-  SinkTransactionAnswers,
-  SinkTransactionEffects,
-  SinkTransactionEvent,
-  SinkTransactionInput,
-} from "./worker/sink-transaction.ts";
-import type { SubtaskAnswers, SubtaskEffects, SubtaskEvent, SubtaskInput } from "./worker/subtask-events.ts";
-
-/** What one kind of actor begins with, hears and names, and by which events its effects are answered. */
-export interface Role<
-  Input = unknown,
-  Event extends { readonly type: string } = { readonly type: string },
-  Effects = object,
-  Answers extends { readonly [E in keyof Effects]?: Event["type"] } = object,
-> {
-  readonly input: Input;
-  readonly event: Event;
-  readonly effects: Effects;
-  readonly answers: Answers;
-}
-
-/** An actor's id is the name of its role, or begins with it: `checkpoint/7`. */
-export interface Roles {
-  readonly lease: Role<LeaseInput, LeaseEvent, LeaseEffects, LeaseAnswers>;
-  readonly job: Role<JobInput, JobEvent, JobEffects, JobAnswers>;
-  readonly restart: Role<RestartInput, RestartEvent, RestartEffects>;
-  readonly checkpointing: Role<
-    CheckpointingInput,
-    CheckpointingEvent,
-    CheckpointingEffects,
-    CheckpointingAnswers
-  >;
-  readonly checkpoint: Role<CheckpointInput, CheckpointEvent, CheckpointEffects, CheckpointAnswers>;
-  readonly subtask: Role<SubtaskInput, SubtaskEvent, SubtaskEffects, SubtaskAnswers>;
-  readonly alignment: Role<AlignmentInput, AlignmentEvent, AlignmentEffects>;
-  readonly "barrier-tracker": Role<BarrierTrackerInput, BarrierTrackerEvent, BarrierTrackerEffects>;
-  readonly loop: Role<LoopInput, LoopEvent, LoopEffects>;
-  readonly transaction: Role<
-    SinkTransactionInput,
-    SinkTransactionEvent,
-    SinkTransactionEffects,
-    SinkTransactionAnswers
-  >;
-}
-
-export type RoleName = keyof Roles;
+import type { RoleName, Roles } from "./roles.ts";
 
 /* ------------------------------------------------------------------ wires */
 
 /**
- * Receivers of an event: the one actor of a role, each living one of it, or the one that a field of the event names.
+ * Receivers of an event: the one actor of a role, each living one of it, or those that a field of the event names.
  */
 export type Receiver = RoleName | `${RoleName}/*` | `${RoleName}/$${string}`;
 
@@ -152,6 +85,9 @@ type RequiredKeys<T> = T extends unknown
 const message = <const C extends string>(...carries: readonly C[]) =>
   ({ way: "message", carries, facts: [] }) as const;
 
+const later = <const C extends string, const F extends string>(carries: readonly C[], facts: readonly F[]) =>
+  ({ way: "later", carries, facts }) as const;
+
 /** By event: each has one wire. */
 export const wires = {
   /* inside the leader */
@@ -188,6 +124,37 @@ export const wires = {
     "checkpoint.aborted",
     message("generation", "checkpointId"),
   ),
+  /* inside the leader, to the requests of clients */
+  "request.begun": wire(
+    "checkpointing",
+    "start.checkpoint",
+    ["request/$request"],
+    "request.begun",
+    later([], ["request"]),
+  ),
+  "request.aborted": wire(
+    "checkpoint",
+    "send.aborted",
+    ["request/$request"],
+    "request.aborted",
+    later(["reason"], ["request", "detail", "completed", "phase", "settleTo"]),
+  ),
+  "checkpoint.decided": wire(
+    "checkpoint",
+    "store.decision",
+    ["request/$request"],
+    "checkpoint.decided",
+    later(["checkpointId"], ["request", "location"]),
+  ),
+  "savepoint.recorded": wire(
+    "checkpoint",
+    "store.savepointEntry",
+    ["request/$request"],
+    "savepoint.recorded",
+    later(["checkpointId"], ["request", "location"]),
+  ),
+  "job.failed": wire("job", "report.failure", ["request/*"], "job.failed", later(["where", "reason"], [])),
+  "job.ended": wire("job", "release.job", ["request/*"], "job.ended", later(["status"], [])),
   /* from subtasks to the leader */
   "subtask.restored": wire(
     "subtask",
@@ -249,16 +216,20 @@ export const wires = {
     facts: ["channel", "taken"],
   }),
   /* inside a subtask */
-  "channels.stored": wire("alignment", "end.collection", ["subtask"], "channels.stored", {
-    way: "later",
-    carries: ["checkpointId"],
-    facts: [],
-  }),
-  "barrier.reached": wire("subtask", "cut.transactions", ["transaction/$transaction"], "barrier.reached", {
-    way: "later",
-    carries: [],
-    facts: ["transaction"],
-  }),
+  "channels.stored": wire(
+    "alignment",
+    "end.collection",
+    ["subtask"],
+    "channels.stored",
+    later(["checkpointId"], []),
+  ),
+  "barrier.reached": wire(
+    "subtask",
+    "cut.transactions",
+    ["transaction/$transaction"],
+    "barrier.reached",
+    later([], ["transaction"]),
+  ),
 } as const;
 
 export type Wires = typeof wires;
@@ -303,7 +274,9 @@ export function receiversOf(name: WiredEvent, event: object, living: Living): re
 function actorsOf(receiver: Receiver, facts: object, living: Living): readonly string[] {
   const [role = "", which] = receiver.split("/");
   if (which === undefined) return [role];
-  return which === "*" ? living(role) : [`${role}/${facts[which.slice(1) as keyof typeof facts]}`];
+  if (which === "*") return living(role);
+  const named: unknown = facts[which.slice(1) as keyof typeof facts];
+  return (Array.isArray(named) ? named : [named]).map((name) => `${role}/${name}`);
 }
 
 /** The wire over which the host of this role itself tells what the effect says. */
@@ -352,6 +325,9 @@ export const tells: readonly Tell[] = [
   ),
   tell("restart", "tell.job", "job", "restart.granted", "restart.denied"),
   tell("checkpointing", "tell.job", "job", "checkpoints.failed", "requests.refused"),
+  tell("checkpointing", "tell.requests", "request/$requests", "request.refused"),
+  tell("request", "tell.job", "job", "stop.requested", "cancel.requested"),
+  tell("request", "tell.checkpointing", "checkpointing", "checkpoint.requested"),
   tell("checkpointing", "tell.checkpoints", "checkpoint/*", "checkpoint.canceled", "checkpoint.subsumed"),
   tell("checkpoint", "tell.checkpointing", "checkpointing", "checkpoint.completed", "checkpoint.aborted"),
   tell("checkpoint", "tell.job", "job", "checkpoint.completed", "stop.failed"),

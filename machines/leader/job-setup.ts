@@ -5,6 +5,7 @@
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
 import type { CheckpointRequest, SubtaskName } from "../protocol.ts";
+import { isTerminal } from "../record.ts";
 import { reasonInWords } from "../words.ts";
 import type { JobEffects, JobEvent, JobInput, RecordFacts } from "./job-events.ts";
 
@@ -174,8 +175,7 @@ export const jobSetup = setup({
       event.type === "subtask.ended" && context.ended.includes(event.subtask),
     otherTimer: ({ event }, params: { timer: string }) =>
       event.type === "timer.fired" && event.timer !== params.timer,
-    terminal: ({ context }) =>
-      ["finished", "stopped", "canceled", "suspended", "failed"].includes(context.status),
+    terminal: ({ context }) => isTerminal(context.status),
     settling: ({ context }) => context.settleTo !== null,
     unmendable: ({ event }) => event.type === "subtask.failed" && event.retry === "never",
     settlingUnmendable: ({ context, event }) =>

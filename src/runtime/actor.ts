@@ -16,11 +16,10 @@
  */
 import { type AnyActorRef, type AnyStateMachine, createActor } from "xstate";
 import type { TimerFired } from "../../machines/protocol.ts";
+import type { Role, Roles } from "../../machines/roles.ts";
 import {
   type FactsOf,
   madeOf,
-  type Role,
-  type Roles,
   receiversOf,
   type Told,
   toldActors,

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { assign, setup } from "xstate";
 import { declareEffects } from "../../machines/effects.ts";
 import { leaseMachine } from "../../machines/leader/lease.ts";
-import type { Role, Roles } from "../../machines/wiring.ts";
+import type { Role, Roles } from "../../machines/roles.ts";
 import {
   type ActorDefinition,
   type AnswerOf,

@@ -4,6 +4,7 @@
  */
 import type { AbortReason, CheckpointRequest, TimerEffects, TimerFired } from "../../protocol.ts";
 import type { JobEvent } from "../job-events.ts";
+import type { RequestEvent } from "../requests/request-events.ts";
 import type { CheckpointEvent } from "./checkpoint-events.ts";
 import type { Hold } from "./checkpoint-turn.ts";
 
@@ -55,8 +56,8 @@ export interface CheckpointingEffects extends TimerEffects {
   "store.reservation": { readonly reservedCheckpointId: number };
   /** A new checkpoint actor comes to life. */
   "start.checkpoint": { readonly checkpointId: number; readonly request: CheckpointRequest };
-  /** They will never be started; the clients that wait are told why. */
-  "refuse.requests": { readonly requests: readonly string[]; readonly reason: RefusalReason };
+  /** They will never be started: tells the requests of these names. */
+  "tell.requests": { readonly requests: readonly string[]; readonly event: RequestEvent };
   /** Why none begins at present, for a user who asks; null: nothing is in the way. */
   "report.hold": { readonly hold: Hold | null };
   /** Tells every checkpoint of the generation that is still alive. */

@@ -62,7 +62,7 @@ export const checkpointingSetup = setup({
     ...declareEffects<CheckpointingEffects>({
       "store.reservation": true,
       "start.checkpoint": true,
-      "refuse.requests": true,
+      "tell.requests": true,
       "report.hold": true,
       "tell.checkpoints": true,
       "tell.job": true,

@@ -2,8 +2,8 @@
  * When a checkpoint is taken (Flink's CheckpointRequestDecider and CheckpointFailureManager).
  *
  * Owns: the interval, the pause, the queue of requests, ids and their durable reservation, how many failures in a row
- * are too many. Does not own: the life of one checkpoint (checkpoint.ts), the clients that wait for a request (the
- * host).
+ * are too many. Does not own: the life of one checkpoint (checkpoint.ts), the clients that wait for a request
+ * (request.ts).
  *
  * G1  Ids strictly grow and are reserved durably before a barrier carries them (P3, C1).
  * G2  A request of the job's end (`final`, `suspend`) is repeated until a checkpoint that serves it completes (P19):
@@ -40,12 +40,13 @@ const interval = {
 } as const;
 const cancel = (timer: string) => ({ type: "timer.cancel", params: { timer } }) as const;
 const fired = (timer: string) => ({ type: "timerIs", params: { timer } }) as const;
-const refusal = (reason: RefusalReason) =>
+/** Their clients hear why. */
+const refusal = (reason: RefusalReason, those: (facts: Facts) => readonly CheckpointRequest[]) =>
   ({
-    type: "refuse.requests",
-    params: ({ event }: { event: CheckpointingEvent }) => ({
-      requests: event.type === "checkpoint.requested" ? [event.request.request] : [],
-      reason,
+    type: "tell.requests",
+    params: (facts: Facts) => ({
+      requests: those(facts).flatMap(({ request }) => request || []),
+      event: { type: "request.refused", reason } as const,
     }),
   }) as const;
 /** The job may be waiting for one of them: the savepoint that it is to stop with. */
@@ -61,13 +62,14 @@ const tellRefused = (reason: RefusalReason, those: (facts: Facts) => readonly Ch
     }),
   }) as const;
 const asked = ({ event }: Facts) => (event.type === "checkpoint.requested" ? [event.request] : []);
+const queued = ({ context }: Facts) => context.queue;
 const refusedBy = ({ context }: Facts) => context.queue.filter((request) => isRefused(context, request));
 /** What a full queue does with one more (Flink's CheckpointRequestDecider): the interval's gives way. */
 const onRequest = [
   { guard: "known" },
   {
     guard: "fullOfRequests",
-    actions: [refusal("too-many-requests"), tellRefused("too-many-requests", asked)],
+    actions: [refusal("too-many-requests", asked), tellRefused("too-many-requests", asked)],
   },
   { guard: "full", actions: ["dropPeriodic", "enqueue"] },
   { actions: "enqueue" },
@@ -125,16 +127,7 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
               {
                 guard: fired("ready"),
                 target: "idle",
-                actions: [
-                  {
-                    type: "refuse.requests",
-                    params: ({ context }) => ({
-                      requests: context.queue.map(({ request }) => request),
-                      reason: "not-all-subtasks-running",
-                    }),
-                  },
-                  "dropQueue",
-                ],
+                actions: [refusal("not-all-subtasks-running", queued), "dropQueue"],
               },
               {},
             ],
@@ -183,13 +176,7 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
             {
               guard: "refused",
               actions: [
-                {
-                  type: "refuse.requests",
-                  params: (facts) => ({
-                    requests: refusedBy(facts).map(({ request }) => request),
-                    reason: "some-subtasks-ended",
-                  }),
-                },
+                refusal("some-subtasks-ended", refusedBy),
                 tellRefused("some-subtasks-ended", refusedBy),
                 "dropRefused",
               ],
@@ -348,22 +335,13 @@ export const checkpointingMachine = checkpointingSetup.createMachine({
     draining: {
       description:
         "Sources end as if their input did; only the savepoint that the job then stops with is taken (G11).",
-      entry: [
-        {
-          type: "refuse.requests",
-          params: ({ context }) => ({
-            requests: context.queue.map(({ request }) => request),
-            reason: "job-draining",
-          }),
-        },
-        "dropQueue",
-      ],
+      entry: [refusal("job-draining", queued), "dropQueue"],
       on: {
         "generation.running": { target: "running" },
         "generation.stopped": { target: "stopped" },
         "checkpoint.requested": [
           { guard: "stops", actions: "enqueue" },
-          { actions: refusal("job-draining") },
+          { actions: refusal("job-draining", asked) },
         ],
         // What was given up, or outlives it.
         "checkpoint.completed": {},

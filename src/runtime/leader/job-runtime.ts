@@ -13,7 +13,8 @@ import { restartMachine } from "../../../machines/leader/restart.ts";
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
-import { inputOf, type Roles } from "../../../machines/wiring.ts";
+import type { Roles } from "../../../machines/roles.ts";
+import { eventOf, inputOf } from "../../../machines/wiring.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type { JobReport, LeaderAnswer, SnapshotRequest, SubtaskMessage } from "../../control/messages.ts";
 import { invariant, type RecordUnreadableError } from "../../errors.ts";
@@ -114,7 +115,6 @@ export class JobRuntime {
       clock,
       record: () => this.record,
       ended: () => this.ended,
-      cancel: () => void this.cancel(),
     });
     this.#checkpoints = new JobCheckpoints({
       ...options,
@@ -269,10 +269,7 @@ export class JobRuntime {
       "store.settling": ({ settleTo }) => this.#store({ change: "settling", settleTo }),
       "store.terminal": ({ status, keepsAll }) => this.#store({ change: "terminal", status, keepsAll }),
       "release.job": ({ status }) => {
-        this.#requests.failWaiting(
-          `the job is ${status}, and it had not begun by then`,
-          this.#checkpoints.serves,
-        );
+        this.#host.tell(eventOf("job.ended", { status }));
         this.#reaper.releaseJob(this.record);
         this.#checkpoints.sweep();
         this.#options.onEnded(this.record, this.#life.signal);
@@ -291,8 +288,7 @@ export class JobRuntime {
         const { generation } = this.record;
         logger.error({ job, generation, where, reason }, "job failed");
         this.#failures.failed();
-        // A savepoint that has begun is told of by its own end.
-        if (!this.#checkpoints.serves(this.#requests.stop)) this.#requests.failStop(`${where}: ${reason}`);
+        this.#host.tell(eventOf("job.failed", { where, reason }));
         const atMs = clock.nowMs();
         void this.#writer.change({ change: "failure", failure: { atMs, generation, where, reason } });
         return { atMs, chance: this.#options.chance() };

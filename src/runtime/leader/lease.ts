@@ -10,7 +10,7 @@
  */
 import { leaseMachine } from "../../../machines/leader/lease.ts";
 import type { LeaseRecord } from "../../../machines/protocol.ts";
-import type { Roles } from "../../../machines/wiring.ts";
+import type { Roles } from "../../../machines/roles.ts";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";

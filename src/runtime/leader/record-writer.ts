@@ -11,7 +11,7 @@
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
-import type { Roles } from "../../../machines/wiring.ts";
+import type { Roles } from "../../../machines/roles.ts";
 import { type Clock, pauseOn } from "../../clock.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { RecordUnreadableError, retryOf } from "../../errors.ts";

@@ -69,12 +69,25 @@ const newestFirst = withGuards(subtask, {
 } as never);
 
 /** The machine with one state in which it takes no notice of an event. */
-export function deaf(machine: AnyStateMachine, path: readonly string[], event: string): AnyStateMachine {
-  type Node = { readonly on?: Record<string, unknown>; readonly states?: Record<string, Node> };
+export const deaf = (machine: AnyStateMachine, path: readonly string[], event: string): AnyStateMachine =>
+  withState(machine, path, ({ on }) => ({ on: { ...on, [event]: {} } }));
+
+interface Node {
+  readonly on?: Readonly<Record<string, unknown>>;
+  readonly states?: Readonly<Record<string, Node>>;
+  readonly always?: unknown;
+}
+
+/** The machine with one state that is another one in part. */
+export function withState(
+  machine: AnyStateMachine,
+  path: readonly string[],
+  altered: (node: Node) => Partial<Node>,
+): AnyStateMachine {
   const alter = (node: Node, [state, ...inner]: readonly string[]): Node => {
     if (state !== undefined)
       return { ...node, states: { ...node.states, [state]: alter(node.states![state]!, inner) } };
-    return { ...node, on: { ...node.on, [event]: {} } };
+    return { ...node, ...altered(node) };
   };
   return createMachine(alter(machine.config as Node, path) as never).provide(
     machine.implementations as never,

@@ -4,13 +4,14 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { changeRecord, type RecordChange } from "../../../machines/record.ts";
 import type { ProcessOutcome } from "../machine-process.ts";
 import { DELETED_TOO_EARLY } from "../protocol/invariants.ts";
+import { withSavepoint } from "../protocol/leader/coordinator-effects.ts";
 import type { Memory } from "../protocol/leader/coordinator-memory.ts";
 import { change, memoryOf } from "../protocol/memory.ts";
 import { type Reroute, theProtocol } from "../protocol/variant.ts";
 import { objectName } from "../protocol/words.ts";
 import { leaves } from "../pure-machine.ts";
 import { and } from "./hosts.ts";
-import { withGuards } from "./machines.ts";
+import { deaf, withGuards, withState } from "./machines.ts";
 import { type SeededBug, seeded } from "./seeded.ts";
 
 const savepointNotifies: Reroute = (effect, proceed, _actor, state) => {
@@ -24,11 +25,7 @@ const answersUnwritten: Reroute = (effect, proceed, actor) => {
   if (effect.type !== "store.savepoint") return proceed();
   const checkpointId = Number(effect.params.checkpointId);
   const stored: ProcessOutcome = { kind: "tell", actor, event: { type: "savepoint.stored" } };
-  return and(
-    proceed(),
-    change<Memory>(({ written }) => ({ written: [...written, checkpointId] })),
-    stored,
-  );
+  return [change<Memory>((memory) => withSavepoint(memory, checkpointId, true)), stored];
 };
 
 const settlesUndecided: Reroute = (effect, proceed, actor, state) => {
@@ -70,7 +67,11 @@ function decideWithoutSettling(record: JobRecord, wanted: RecordChange) {
   return { record: { ...changed.record, status: record.status, settleTo: record.settleTo } };
 }
 
-const { job, checkpoint, subtask } = theProtocol;
+const failsWithJob = ({ on }: { readonly on?: Readonly<Record<string, unknown>> }) => ({
+  on: { ...on, "job.failed": { target: "remembered.failed", actions: "failWithJob" } },
+});
+
+const { job, checkpoint, request, subtask } = theProtocol;
 const ALONE = { subtasks: { s: ["X"] }, records: 1 };
 const QUIETLY = { ...ALONE, triggers: 0, periodic: false };
 const CONCURRENT = { ...ALONE, maxConcurrent: 2 };
@@ -172,9 +173,33 @@ export const requestBugs: readonly SeededBug[] = [
     name: "request-dies-with-its-generation",
     rule: "G3",
     what: "The generation fails while a savepoint is written for a client, which is never told.",
-    alters: { faults: { forgetsRequests: true } },
+    alters: { request: deaf(request, ["begun"], "request.aborted") },
     bounds: { ...SAVEPOINT, losses: 1, goal: "quiet" },
     foundBy: "goal",
+  }),
+  seeded({
+    name: "outcome-forgotten-while-its-client-asks",
+    rule: "Q1, P64",
+    what: "What has become of a request is forgotten at once, and its client is taken for a new one.",
+    alters: { request: withState(request, ["remembered"], () => ({ always: { target: "forgotten" } })) },
+    bounds: { ...QUIETLY, requests: ["checkpoint"] },
+    foundBy: "Q1 a request has one outcome",
+  }),
+  seeded({
+    name: "stop-fails-with-its-job",
+    rule: "Q1",
+    what: "The client of a stop whose savepoint is being decided is told that the job has failed before it.",
+    alters: { request: withState(request, ["begun"], failsWithJob) },
+    bounds: { ...STOP, losses: 1 },
+    foundBy: "Q1 what has failed is not there",
+  }),
+  seeded({
+    name: "recorded-savepoint-taken-again",
+    rule: "Q3",
+    what: "A leader that has just begun takes a savepoint that the record names already.",
+    alters: { request: withGuards(request, { recorded: () => false }) },
+    bounds: { ...SAVEPOINT, coordinators: ["A", "B"] },
+    foundBy: "Q3 a savepoint is taken once",
   }),
   seeded({
     name: "savepoint-is-a-decision",

@@ -8,6 +8,7 @@ import { leaves } from "../pure-machine.ts";
 import { type Bounds, type RequestKind, regionsIn } from "./bounds.ts";
 import type { CoordinatorDurable, Memory } from "./leader/coordinator-memory.ts";
 import type { RecordState } from "./leader/record-server.ts";
+import { requestsIn } from "./leader/requests.ts";
 import { memoryOf } from "./memory.ts";
 import { showContent, type TargetState } from "./target.ts";
 import { type Deployment, type ModelCheckpoint, objectsOf, partsOf, RECORD, targetOf } from "./words.ts";
@@ -53,6 +54,11 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "K5 a savepoint that is named is complete": (view) => savepointsComplete(view, bounds.coordinators),
       "K5 nothing is read behind the last barrier": (view) =>
         first(workers, (worker) => readsOn(view, worker)),
+      "Q1 a request has one outcome": (view) =>
+        first(bounds.coordinators, (coordinator) => answersTwice(view, coordinator)),
+      "Q1 what has failed is not there": (view) =>
+        first(bounds.coordinators, (coordinator) => failsFalsely(view, coordinator)),
+      "Q3 a savepoint is taken once": takenOnce,
       "P18 terminal only when settled": perTarget(settled),
       "P18 stopped with a savepoint": stoppedWithSavepoint,
       "P18 a stopped job does not go on": (view) => first(workers, (worker) => goesOn(view, worker)),
@@ -194,13 +200,42 @@ function restoresDecided(view: View, worker: string): string | undefined {
 /** Named by the record, or to the client that asked for it. */
 function savepointsComplete(view: View, coordinators: readonly string[]): string | undefined {
   const durables = coordinators.map((id) => view.durable<CoordinatorDurable>(id));
-  const answered = durables.flatMap((one) => one.answered).filter(({ request }) => request !== "checkpoint");
+  const answered = durables
+    .flatMap((one) => one.answered)
+    .filter(({ request, state }) => request !== "checkpoint" && state === "completed");
   const named = [...answered, ...(view.local<RecordState>(RECORD)?.record.savepoints ?? [])];
   const missing = named.find(
     ({ checkpointId }) => !durables.some(({ savepoints }) => savepoints.includes(checkpointId)),
   );
   return missing && `savepoint ${missing.checkpointId} is not there`;
 }
+
+function answersTwice(view: View, coordinator: string): string | undefined {
+  const { answered } = view.durable<CoordinatorDurable>(coordinator);
+  const twice = answered.find((one, index) =>
+    answered.some((other, at) => at > index && other.request === one.request),
+  );
+  return twice && `${coordinator} has told two outcomes of ${twice.request}`;
+}
+
+/** A client that was to hear of the job's end may hear of a failure and where its savepoint is. */
+function failsFalsely(view: View, coordinator: string): string | undefined {
+  const { answered, used } = view.durable<CoordinatorDurable>(coordinator);
+  const failed = answered.filter(({ checkpointId, state }) => checkpointId === 0 && state === "failed");
+  const recorded = view.local<RecordState>(RECORD)?.record.savepoints ?? [];
+  const there = recorded.find(
+    (savepoint) =>
+      failed.some(({ request }) => request === savepoint.request) &&
+      used.some(({ checkpointId }) => checkpointId === savepoint.checkpointId),
+  );
+  return there && `${coordinator} has told that ${there.request} failed, and the record names its savepoint`;
+}
+
+const takenOnce: Invariant = (view) => {
+  const requests = view.local<RecordState>(RECORD)?.record.savepoints.map(({ request }) => request) ?? [];
+  const twice = requests.find((request, index) => requests.indexOf(request) !== index);
+  return twice && `the record names two savepoints of ${twice}`;
+};
 
 /** The savepoint that the job has stopped with, or is about to. */
 function decidedStop(view: View): ModelCheckpoint | undefined {
@@ -416,7 +451,8 @@ function hasAnswered(view: View, coordinator: string): boolean {
   const process = view.local<CompositionState>(coordinator);
   const job = actorIn(view, coordinator, "job");
   if (process === undefined || job === undefined || !leaves(job).includes("running.processing")) return false;
-  return !Object.values(memoryOf<Memory>(process).requests).includes("pending");
+  const requests = requestsIn(process).map((actor) => process.actors.get(actor)!.snapshot);
+  return requests.every((request) => leaves(request)[0]!.startsWith("remembered."));
 }
 
 /** The goal: the job has ended, with all that it had promised (the invariants say so). */

@@ -2,8 +2,8 @@
  * The protocol as the checker explores it: the real machines of coordinators, subtasks and sink transactions,
  * composed as their hosts compose them, with everything around them modelled.
  *
- * Real: the machines job, checkpointing, checkpoint, restart, subtask, alignment and sink-transaction, and how they
- * are wired (machines/wiring.ts), machines/record.ts (what a leader may write, how a write of unknown outcome is
+ * Real: the machines job, checkpointing, checkpoint, request, restart, subtask, alignment and sink-transaction, their
+ * wiring (machines/wiring.ts), machines/record.ts (what a leader may write, how a write of unknown outcome is
  * settled), src/dataflow/transaction-marker.ts (which writer may take a marker over).
  *
  * Modelled after src: the hosts (order of effects, actors that wait for a store, whose messages are heard), the
@@ -81,12 +81,11 @@ const BUDGETS = [
 
 function budgetsOf(bounds: Bounds): Record<string, number> {
   const costs = BUDGETS.map((name) => [name, bounds[name] ?? 0]);
-  const requests = (bounds.requests?.length ?? 0) * bounds.coordinators.length;
   const crashes = Object.entries(bounds.crashes ?? {}).map(([process, amount]) => [
     `crashes.${process}`,
     amount,
   ]);
-  return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), requests, timeouts: 1 };
+  return { ...Object.fromEntries(costs), ...Object.fromEntries(crashes), timeouts: 1 };
 }
 
 /** What the leader has accepted: no generation was deployed yet. */

@@ -3,6 +3,7 @@ import type { AnyStateMachine } from "xstate";
 import { checkpointMachine } from "../../../machines/leader/checkpoints/checkpoint.ts";
 import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../../machines/leader/job.ts";
+import { requestMachine } from "../../../machines/leader/requests/request.ts";
 import { restartMachine } from "../../../machines/leader/restart.ts";
 import { changeRecord } from "../../../machines/record.ts";
 import { alignmentMachine } from "../../../machines/worker/alignment.ts";
@@ -26,6 +27,7 @@ export interface Variant {
   readonly restart: AnyStateMachine;
   readonly checkpointing: AnyStateMachine;
   readonly checkpoint: AnyStateMachine;
+  readonly request: AnyStateMachine;
   readonly subtask: AnyStateMachine;
   readonly alignment: AnyStateMachine;
   readonly sinkTransaction: AnyStateMachine;
@@ -46,8 +48,6 @@ export interface HostFaults {
   readonly deletesOnUnknown?: boolean;
   /** A savepoint that is newer than the latest checkpoint is restored. */
   readonly restoresSavepoints?: boolean;
-  /** Requests of a generation that is over are not answered. */
-  readonly forgetsRequests?: boolean;
   /** P21: a sweep takes what generations that are not over have left, too. */
   readonly sweepsTheLiving?: boolean;
   /** What recovery was planned with is deployed, whatever the record says by then. */
@@ -59,6 +59,7 @@ export const theProtocol: Variant = {
   restart: restartMachine,
   checkpointing: checkpointingMachine,
   checkpoint: checkpointMachine,
+  request: requestMachine,
   subtask: subtaskMachine,
   alignment: alignmentMachine,
   sinkTransaction: sinkTransactionMachine,

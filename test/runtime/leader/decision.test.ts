@@ -1,7 +1,7 @@
 /** A checkpoint whose decision is under way, in the real host: what comes meanwhile waits for its outcome (K2, P8). */
 import { describe, expect, it } from "vitest";
 import { checkpointMachine } from "../../../machines/leader/checkpoints/checkpoint.ts";
-import type { Roles } from "../../../machines/wiring.ts";
+import type { Roles } from "../../../machines/roles.ts";
 import { type AnswerOf, type EffectHandlers, Host } from "../../../src/runtime/actor.ts";
 import { ManualClock, settled } from "../../support/manual-clock.ts";
 

@@ -1,44 +1,93 @@
 /** What a leader answers to clients that ask for checkpoints, savepoints and stops, and what it tells its machines. */
 import { describe, expect, it, test } from "vitest";
 import type { JobRecord, JobStatus, SavepointEntry } from "../../../machines/protocol.ts";
+import type { Told } from "../../../machines/wiring.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../src/control/messages.ts";
+import { Host } from "../../../src/runtime/actor.ts";
 import { JobRequests } from "../../../src/runtime/leader/checkpoints/job-requests.ts";
 import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 type Then = SnapshotRequest["followedBy"];
 
-/** A leader of job "word-count" whose machines are a list of what they were told. */
+/** A leader of job "word-count": its requests are real, its job and its checkpointing a list of what they were told. */
 class Leader {
   readonly told: string[] = [];
   readonly clock = new ManualClock();
-  cancels = 0;
   /** The state of the job machine. */
   phase = "running.processing";
   record: JobRecord;
   readonly requests: JobRequests;
+  readonly #host: Host;
 
   constructor(some: Partial<JobRecord> = {}) {
     const checkpointing = checkpointingConfig({ savepointDirectory: "/configured" });
     this.record = jobRecord({ incarnation: "0123456789", checkpointing, ...some });
+    const host = new Host({
+      clock: this.clock,
+      observe: ({ effects }) => this.#note(effects),
+      onCrash: (error) => {
+        throw error;
+      },
+    });
+    this.#host = host;
     this.requests = new JobRequests({
       host: {
-        has: () => this.phase !== "claiming",
-        state: () => this.phase,
+        has: (actor) => (actor === "checkpointing" ? this.phase !== "claiming" : host.has(actor)),
+        state: (actor) => (actor === "job" ? this.phase : host.state(actor)),
         context: () => undefined,
-        send: (actor, event) => {
-          const { type, ...rest } = event as { readonly type: string };
-          this.told.push(`${actor} ${type} ${JSON.stringify(rest)}`);
-        },
+        start: (definition) => host.start(definition),
+        send: (actor, event) => host.send(actor, event),
       },
       clock: this.clock,
       record: () => this.record,
       ended: () =>
         this.phase !== "claiming" && !["created", "running", "settling"].includes(this.record.status),
-      cancel: () => {
-        this.cancels++;
-      },
     });
+  }
+
+  #note(effects: readonly { readonly type: string; readonly params: unknown }[]): void {
+    for (const { type, params } of effects) {
+      if (!type.startsWith("tell.")) continue;
+      const { type: event, ...rest } = (params as { readonly event: { readonly type: string } }).event;
+      this.told.push(`${type.slice("tell.".length)} ${event} ${JSON.stringify(rest)}`);
+    }
+  }
+
+  get cancels(): number {
+    return this.told.filter((told) => told.startsWith("job cancel.requested")).length;
+  }
+
+  begins(request: string): void {
+    this.#host.tell({ type: "request.begun", request });
+  }
+
+  /** Its savepoint is in the record, or its checkpoint is. */
+  completes(request: string, checkpointId = 12, location: string | null = LOCATION): void {
+    this.begins(request);
+    this.#host.tell({ type: "savepoint.recorded", request, checkpointId, location });
+  }
+
+  aborts(request: string, detail: string, some: Partial<Told<"request.aborted">> = {}): void {
+    const job = { completed: 0, phase: this.phase, settleTo: null } as const;
+    this.#host.tell({ type: "request.aborted", request, reason: "expired", detail, ...job, ...some });
+  }
+
+  fails(request: string, detail: string): void {
+    this.begins(request);
+    this.aborts(request, detail);
+  }
+
+  refuses(request: string): void {
+    this.#host.send(`request/${request}`, { type: "request.refused", reason: "too-many-requests" });
+  }
+
+  jobFails(where: string, reason: string): void {
+    this.#host.tell({ type: "job.failed", where, reason });
+  }
+
+  jobEnds(status: JobStatus): void {
+    this.#host.tell({ type: "job.ended", status });
   }
 
   ask(followedBy: Then, some: Partial<SnapshotRequest> = {}): LeaderAnswer {
@@ -88,7 +137,6 @@ describe("what is asked for is handed on once", () => {
     leader.phase = "running.stopping";
     expect(leader.ask(followedBy, some)).toEqual(pending);
     expect(leader.told).toEqual([expect.stringContaining(told)]);
-    expect(leader.requests.stop).toBe(followedBy === "stop" || followedBy === "drain" ? "r" : "");
   });
 
   it("waits for a leader that has not claimed the job yet", () => {
@@ -198,7 +246,7 @@ describe("the outcome", () => {
   it("is kept for a client that asks again, also when the job has ended since", () => {
     const leader = new Leader();
     leader.ask("go-on");
-    leader.requests.complete("r", 12, LOCATION);
+    leader.completes("r");
     expect(leader.ask("go-on")).toEqual(completed);
     leader.record = { ...leader.record, status: "finished" };
     expect(leader.ask("go-on")).toEqual(completed);
@@ -207,16 +255,16 @@ describe("the outcome", () => {
   it("of a failure is its reason, and stays", () => {
     const leader = new Leader();
     leader.ask("go-on");
-    leader.requests.fail("r", "expired: waited for count/0");
-    leader.requests.fail("r", "something later");
+    leader.fails("r", "expired: waited for count/0");
+    leader.aborts("r", "something later");
     expect(leader.ask("go-on")).toEqual(failed(/^expired: waited for count\/0$/));
   });
 
   it("of a completed one does not become a failure", () => {
     const leader = new Leader();
     leader.ask("go-on");
-    leader.requests.complete("r", 12, LOCATION);
-    leader.requests.failWaiting("the job is canceled", () => false);
+    leader.completes("r");
+    leader.jobEnds("canceled");
     expect(leader.ask("go-on")).toEqual(completed);
   });
 
@@ -224,9 +272,11 @@ describe("the outcome", () => {
     const leader = new Leader();
     leader.ask("go-on", { request: "a" });
     leader.ask("cancel", { request: "b" });
-    leader.requests.failWaiting("the job is failed", () => false);
+    leader.jobEnds("failed");
     for (const request of ["a", "b"])
-      expect(leader.ask("go-on", { request })).toEqual(failed(/^the job is failed$/));
+      expect(leader.ask("go-on", { request })).toEqual(
+        failed(/^the job is failed, and it had not begun by then$/),
+      );
     expect(leader.cancels).toBe(0);
   });
 
@@ -234,45 +284,72 @@ describe("the outcome", () => {
     const leader = new Leader();
     leader.ask("go-on", { request: "beside" });
     leader.ask("stop");
-    leader.requests.failStop("count/0: division by zero");
+    leader.jobFails("count/0", "division by zero");
     expect(leader.ask("stop")).toEqual(
       failed(/failed before it \(count\/0: division by zero\), and goes on/),
     );
     expect(leader.ask("go-on", { request: "beside" })).toEqual(pending);
   });
 
-  it("is found when there were a hundred others since, and one that waits is never forgotten", () => {
+  it("is remembered for ten minutes, however many others there were, and one that waits is never forgotten", () => {
     const leader = new Leader();
     leader.ask("go-on", { request: "waits" });
     leader.ask("go-on", { request: "oldest" });
-    leader.requests.fail("oldest", "expired");
-    leader.clock.advance(60_000);
+    leader.fails("oldest", "expired");
     for (let i = 0; i < 200; i++) {
       leader.ask("go-on", { request: `r${i}` });
-      leader.requests.fail(`r${i}`, "expired");
+      leader.fails(`r${i}`, "expired");
     }
     const told = leader.told.length;
-    for (let i = 110; i < 200; i++)
-      expect(outcomeOf(leader.ask("go-on", { request: `r${i}` }))).toBe("failed");
+    leader.clock.advance(599_000);
+    expect(leader.ask("go-on", { request: "oldest" })).toEqual(failed(/^expired$/));
+    for (let i = 0; i < 200; i++) expect(outcomeOf(leader.ask("go-on", { request: `r${i}` }))).toBe("failed");
     expect(leader.ask("go-on", { request: "waits" })).toEqual(pending);
     expect(leader.told).toHaveLength(told);
+    leader.clock.advance(1_000);
     // Those that are over are not kept for ever.
     expect(leader.ask("go-on", { request: "oldest" })).toEqual(pending);
+    expect(leader.ask("go-on", { request: "waits" })).toEqual(pending);
+    expect(leader.told).toHaveLength(told + 1);
+  });
+
+  it("of a checkpoint that a newer one has subsumed is the newer one", () => {
+    const leader = new Leader();
+    leader.ask("go-on", { kind: "checkpoint" });
+    leader.begins("r");
+    leader.aborts("r", "subsumed", { reason: "subsumed", completed: 13 });
+    const newer = { answer: "outcome", outcome: { state: "completed", checkpointId: 13, location: null } };
+    expect(leader.ask("go-on", { kind: "checkpoint" })).toEqual(newer);
+  });
+
+  test.each<[string, Partial<Told<"request.aborted">>, RegExp]>([
+    ["is being drained", { phase: "running.draining" }, /the job is being drained/],
+    ["is canceled meanwhile", { settleTo: "canceled" }, /^the job is canceled, and it was not complete by/],
+    ["has failed", {}, /^a subtask broke$/],
+  ])("of one that has begun in a job that %s says so", (_, some, words) => {
+    const leader = new Leader();
+    leader.ask("go-on");
+    leader.begins("r");
+    leader.jobFails("count/0", "division by zero");
+    leader.jobEnds("canceled");
+    expect(leader.ask("go-on")).toEqual(pending);
+    leader.aborts("r", "a subtask broke", { reason: "job-stopped", ...some });
+    expect(leader.ask("go-on")).toEqual(failed(words));
   });
 
   it("comes to each of those that were refused because too many waited, however many do", () => {
     const leader = new Leader();
-    for (let i = 0; i < 1_000; i++) leader.ask("go-on", { request: `waits${i}` });
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 300; i++) leader.ask("go-on", { request: `waits${i}` });
+    for (let i = 0; i < 100; i++) {
       leader.ask("go-on", { request: `refused${i}` });
-      leader.requests.fail(`refused${i}`, "too many requests wait already");
+      leader.refuses(`refused${i}`);
     }
     const told = leader.told.length;
     for (let again = 0; again < 2; again++)
-      for (let i = 0; i < 300; i++)
+      for (let i = 0; i < 100; i++)
         expect(leader.ask("go-on", { request: `refused${i}` })).toEqual(failed(/^too many requests/));
-    for (let i = 0; i < 1_000; i++) leader.requests.complete(`waits${i}`, i, null);
-    for (let i = 0; i < 1_000; i++)
+    for (let i = 0; i < 300; i++) leader.completes(`waits${i}`, i + 1, null);
+    for (let i = 0; i < 300; i++)
       expect(outcomeOf(leader.ask("go-on", { request: `waits${i}` }))).toBe("completed");
     expect(leader.told).toHaveLength(told);
   });
@@ -287,10 +364,11 @@ describe("of a savepoint that the job was to end with", () => {
     const leader = new Leader();
     leader.ask(followedBy);
     leader.remembers(meanwhile);
-    leader.requests.complete("r", 12, LOCATION);
+    leader.completes("r");
     expect(leader.ask(followedBy)).toEqual(pending);
     expect(leader.requests.unanswered).toBe(1);
     leader.remembers(end);
+    leader.jobEnds(end);
     expect(leader.ask(followedBy)).toEqual(completed);
     expect(leader.requests.unanswered).toBe(0);
     expect(leader.cancels > 0).toBe(followedBy === "cancel");
@@ -313,11 +391,11 @@ describe("of a savepoint that the job was to end with", () => {
   it("cancels when it succeeds, and not when it fails", () => {
     const leader = new Leader();
     leader.ask("cancel");
-    leader.requests.fail("r", "expired");
+    leader.fails("r", "expired");
     expect(leader.cancels).toBe(0);
     leader.ask("cancel", { request: "again" });
     expect(leader.cancels).toBe(0);
-    leader.requests.complete("again", 12, LOCATION);
+    leader.completes("again");
     expect(leader.cancels).toBe(1);
   });
 });
@@ -334,7 +412,7 @@ describe("a leader that knows the savepoint from the record only", () => {
     const leader = new Leader();
     leader.remembers(status);
     expect(leader.ask(followedBy)).toEqual(answer);
-    expect(leader.told).toEqual([]);
+    expect(leader.told).toHaveLength(cancels);
     expect(leader.cancels).toBe(cancels);
   });
 
@@ -369,11 +447,11 @@ describe("a client that is about to ask again", () => {
     leader.ask("go-on", { request: "b" });
     leader.ask("go-on", { request: "b" });
     expect(leader.requests.unanswered).toBe(2);
-    leader.requests.complete("a", 12, LOCATION);
+    leader.completes("a");
     expect(leader.requests.unanswered).toBe(2);
     leader.ask("go-on", { request: "a" });
     expect(leader.requests.unanswered).toBe(1);
-    leader.requests.failWaiting("the job is failed", () => false);
+    leader.jobEnds("failed");
     leader.ask("go-on", { request: "b" });
     expect(leader.requests.unanswered).toBe(0);
   });

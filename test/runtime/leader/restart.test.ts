@@ -208,7 +208,6 @@ describe("checkpoints over time (Flink's CheckpointCoordinator)", () => {
             host.send("checkpointing", { type: "checkpoint.completed", checkpointId, allFinished: false }),
           );
         },
-        "refuse.requests": () => {},
         "report.hold": () => {},
       },
       siblings: () => [],

@@ -1,24 +1,12 @@
 /** When a job may be suspended, phase by phase. */
 import { describe, expect, test } from "vitest";
-import type { JobRecord } from "../../../machines/protocol.ts";
-import { JobRequests } from "../../../src/runtime/leader/checkpoints/job-requests.ts";
-import { jobRecord } from "../../support/job-record.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { suspendRefusal } from "../../../machines/leader/requests/refusals.ts";
+import type { JobFacts } from "../../../machines/leader/requests/request-events.ts";
 
-function refusal(
-  phase: string,
-  some: Partial<JobRecord> = {},
-  settleTo: string | null = null,
-): string | undefined {
-  const record = jobRecord(some);
-  const requests = new JobRequests({
-    host: { has: () => phase !== "", send() {}, state: () => phase, context: () => ({ settleTo }) },
-    clock: new ManualClock(),
-    record: () => record,
-    ended: () => phase === "",
-    cancel() {},
-  });
-  return requests.suspendRefusal();
+/** @param phase of the job machine; empty: the job has ended */
+function refusal(phase: string, some: Partial<JobFacts> = {}): string | undefined {
+  const facts = { status: "running", settleTo: null, savepoint: null, retained: false } as const;
+  return suspendRefusal("word-count", { ...facts, phase, ended: phase === "", ...some });
 }
 
 describe("a job may be suspended", () => {
@@ -29,7 +17,7 @@ describe("a job may be suspended", () => {
 
   test("again while it is being suspended, whether the record says so yet or not, and when it is", () => {
     expect(refusal("running.suspending")).toBeUndefined();
-    expect(refusal("settling.storing", {}, "suspended")).toBeUndefined();
+    expect(refusal("settling.storing", { settleTo: "suspended" })).toBeUndefined();
     expect(refusal("recovering", { status: "settling", settleTo: "suspended" })).toBeUndefined();
     expect(refusal("", { status: "suspended" })).toBeUndefined();
   });

@@ -6,12 +6,11 @@
  * (leader-generation.ts).
  */
 
-import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
 import { checkpointMachine } from "../../../../machines/leader/checkpoints/checkpoint.ts";
 import type { CheckpointEvent } from "../../../../machines/leader/checkpoints/checkpoint-events.ts";
+import { checkpointOptionsOf } from "../../../../machines/leader/checkpoints/checkpoint-options.ts";
 import type { Hold } from "../../../../machines/leader/checkpoints/checkpoint-turn.ts";
 import type { CheckpointingEffects } from "../../../../machines/leader/checkpoints/checkpointing-events.ts";
-import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
 import { subtasksOf } from "../../../../machines/leader/regions.ts";
 import type {
   AbortedCheckpoint,
@@ -23,7 +22,8 @@ import type {
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
 import { factsOf } from "../../../../machines/record.ts";
-import { eventOf, inputOf, type Roles } from "../../../../machines/wiring.ts";
+import type { Roles } from "../../../../machines/roles.ts";
+import { eventOf, inputOf } from "../../../../machines/wiring.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
 import { objectNames, snapshotObjects } from "../../../checkpoint/storage.ts";
 import { timeoutSignal } from "../../../clock.ts";
@@ -73,8 +73,6 @@ export class JobCheckpoints {
   readonly #options: JobCheckpointsOptions;
   readonly #savepoints: Savepoints;
   readonly #pending = new Map<number, Pending>();
-  /** Requests whose checkpoint has begun and not ended. */
-  readonly #begun = new Set<string>();
   readonly #writing: TroubleWatch;
   #completed = 0;
   #aborted = 0;
@@ -160,9 +158,6 @@ export class JobCheckpoints {
     this.#options.reaper.stopWaiting();
   }
 
-  /** A checkpoint has begun for this request: it tells of its own end. */
-  readonly serves = (request: string): boolean => this.#begun.has(request);
-
   /** Effects of the checkpointing machine. */
   handlers(): EffectHandlers<"checkpointing"> {
     return {
@@ -171,9 +166,6 @@ export class JobCheckpoints {
       "start.checkpoint": (params) => this.#start(params),
       "report.hold": ({ hold }) => {
         this.#hold = hold;
-      },
-      "refuse.requests": ({ requests, reason }) => {
-        for (const request of requests) this.#options.requests.fail(request, reasonInWords(reason));
       },
     };
   }
@@ -242,7 +234,6 @@ export class JobCheckpoints {
       savepoint: undefined,
     };
     this.#pending.set(checkpointId, pending);
-    this.#begun.add(request.request);
     const timeoutMs = request.savepoint === null ? checkpointing.timeoutMs : checkpointing.savepointTimeoutMs;
     host.start({
       id: actorOf(checkpointId),
@@ -255,6 +246,7 @@ export class JobCheckpoints {
       }),
       handlers: this.#handlersOf(checkpointId, pending),
     });
+    host.tell(eventOf("request.begun", {}, { request: request.request }));
   }
 
   /** `pending` is theirs also when its generation is over: a savepoint may take longer than that. */
@@ -332,6 +324,13 @@ export class JobCheckpoints {
     // What the subtasks uploaded was copied.
     this.#options.reaper.release(uploadedBy(pending));
     this.#complete(checkpointId, pending, savepoint.bytes, savepoint.completedAtMs);
+    this.#options.host.tell(
+      eventOf(
+        "savepoint.recorded",
+        { checkpointId },
+        { request: pending.request.request, location: savepoint.location },
+      ),
+    );
     return answer;
   }
 
@@ -356,19 +355,24 @@ export class JobCheckpoints {
     this.#pending.delete(checkpointId);
     if (origin?.mode === "claim") void this.#savepoints.dispose(origin.location);
     this.#complete(checkpointId, pending, bytes, completedAtMs);
+    this.#options.host.tell(
+      eventOf(
+        "checkpoint.decided",
+        { checkpointId },
+        { request: pending.request.request, location: savepoint?.location ?? null },
+      ),
+    );
     return answer;
   }
 
   #complete(checkpointId: number, pending: Pending, bytes: number, completedAtMs: number): void {
-    const { feed, clock, requests } = this.#options;
+    const { feed, clock } = this.#options;
     const { job, generation } = this.#options.record();
     const { request, snapshots, savepoint } = pending;
-    this.#begun.delete(request.request);
     if (savepoint !== undefined) this.#savepoints.entered(savepoint.location);
     const durationMs = clock.elapsedMs() - pending.startedMs;
     this.#completed++;
     this.#latest = { checkpointId, completedAtMs, durationMs, bytes };
-    requests.complete(request.request, checkpointId, savepoint?.location ?? null);
     const place = { t: clock.nowMs(), job, generation, id: actorOf(checkpointId) };
     const { reason } = request;
     feed.publish(completedEvent(place, { checkpointId, reason, durationMs, bytes }, [...snapshots.values()]));
@@ -376,15 +380,19 @@ export class JobCheckpoints {
 
   /** Remembers why, for a user who asks, also after a change of leader. */
   #remember(checkpointId: number, pending: Pending, generation: number, reason: AbortReason): void {
-    const { clock, change, requests } = this.#options;
+    const { clock, change, host, requests } = this.#options;
     const { request, snapshots, startedAtMs } = pending;
     const missing = this.#missing(checkpointId, snapshots);
     const detail = detailOf(reason, pending, missing);
-    this.#begun.delete(request.request);
     const { completed } = factsOf(this.#options.record());
-    // The newer one holds all that this one would have held (P47).
-    if (reason === "subsumed") requests.complete(request.request, completed, null);
-    else requests.fail(request.request, reason === "job-stopped" ? this.#whyStopped(detail) : detail);
+    const { phase, settleTo } = requests.facts();
+    host.tell(
+      eventOf(
+        "request.aborted",
+        { reason },
+        { request: request.request, detail, completed, phase, settleTo },
+      ),
+    );
     const aborted: AbortedCheckpoint = {
       checkpointId,
       generation,
@@ -402,21 +410,15 @@ export class JobCheckpoints {
     if (!this.#endsInOrder) void change({ change: "abort", aborted });
   }
 
-  /** What a client is told that waits for a checkpoint which its job has not waited for. */
-  #whyStopped(detail: string): string {
-    const { host } = this.#options;
-    if (host.state("job") === "running.draining") return reasonInWords("job-draining");
-    const { settleTo } =
-      (host.context("job") as Pick<RecordFacts, "settleTo"> | undefined) ?? this.#options.record();
-    return settleTo === null ? detail : `the job is ${settleTo}, and it was not complete by then`;
-  }
-
   /** What is pending then was not needed any more: nothing has gone wrong. */
   get #endsInOrder(): boolean {
-    const record = this.#options.record();
-    const job = this.#options.host.context("job") as Pick<RecordFacts, "settleTo"> | undefined;
-    const end = job?.settleTo ?? record.settleTo;
-    return factsOf(record).allFinished || end === "finished" || end === "stopped" || end === "suspended";
+    const { settleTo: end } = this.#options.requests.facts();
+    return (
+      factsOf(this.#options.record()).allFinished ||
+      end === "finished" ||
+      end === "stopped" ||
+      end === "suspended"
+    );
   }
 
   /** Aborted: its own objects may go, its transactions stay (P14, P16). */

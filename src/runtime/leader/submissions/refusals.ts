@@ -1,5 +1,7 @@
 /** What a coordinator answers for a job that it does not lead, or cannot: in words, with the next step. */
-import type { JobRecord, JobStatus, TerminalStatus } from "../../../../machines/protocol.ts";
+import { leftBy, nothingToAsk, type Wanted } from "../../../../machines/leader/requests/refusals.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import { isTerminal } from "../../../../machines/record.ts";
 import type { LeaderAnswer, LeaderRequest } from "../../../control/messages.ts";
 import { RecordUnreadableError } from "../../../errors.ts";
 
@@ -57,41 +59,9 @@ export async function answerOf(
 }
 
 /** What is asked of a job that only a living one can give, and with which command its user goes on. */
-export function nothingTo(
-  record: JobRecord,
-  wanted: "cancel" | "suspend" | "take a savepoint of" | "take a checkpoint of",
-): string {
-  const { job, status } = record;
-  const next = wanted.startsWith("take")
-    ? whereStateLies(record)
-    : wanted === "cancel"
-      ? disposal(record)
-      : "";
-  return `job ${job} is ${status}: there is nothing to ${wanted}${next}`;
-}
-
-function disposal({ job, status }: JobRecord): string {
-  const kept = status === "suspended" || status === "failed";
-  return kept ? `; "tidemark dispose job:${job}" deletes what it keeps` : "";
-}
-
-function whereStateLies({ job, status, settleTo, checkpoints, savepoints, disposed }: JobRecord): string {
-  if (status === "settling")
-    return `; it will be ${settleTo}, and "tidemark status ${job}" shows what that waits for`;
-  const savepoint = savepoints.at(-1);
-  if (status === "stopped" && savepoint !== undefined) return `; its savepoint is ${savepoint.location}`;
-  if (disposed !== undefined || checkpoints.length === 0) return "";
-  return `; its last checkpoint stays, and another job goes on from it with "tidemark restore FILE --from checkpoint:${job}"`;
-}
-
-const ENDED: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
-  "finished",
-  "stopped",
-  "failed",
-  "canceled",
-  "suspended",
-]);
+export const nothingTo = (record: JobRecord, wanted: Wanted): string =>
+  nothingToAsk(record.job, { ...record, ...leftBy(record) }, wanted);
 
 export function hasEnded({ status }: Pick<JobRecord, "status">): boolean {
-  return ENDED.has(status);
+  return isTerminal(status);
 }

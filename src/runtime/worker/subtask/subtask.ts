@@ -7,7 +7,8 @@
  */
 
 import type { SubtaskName } from "../../../../machines/protocol.ts";
-import { eventOf, type Roles } from "../../../../machines/wiring.ts";
+import type { Roles } from "../../../../machines/roles.ts";
+import { eventOf } from "../../../../machines/wiring.ts";
 import type { FeedbackChannels } from "../../../../machines/worker/alignment.ts";
 import { subtaskMachine } from "../../../../machines/worker/subtask.ts";
 import type {

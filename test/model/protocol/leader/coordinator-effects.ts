@@ -1,12 +1,22 @@
 /** What the effects of a coordinator's machines do, as in the handlers of src/runtime/leader/job-runtime.ts. */
 
-import { checkpointOptionsOf } from "../../../../machines/checkpoint-options.ts";
 import type { CheckpointInput } from "../../../../machines/leader/checkpoints/checkpoint-events.ts";
+import { checkpointOptionsOf } from "../../../../machines/leader/checkpoints/checkpoint-options.ts";
 import type { CheckpointingEffects } from "../../../../machines/leader/checkpoints/checkpointing-events.ts";
-import type { JobEffects, RecordFacts } from "../../../../machines/leader/job-events.ts";
+import type { JobEffects } from "../../../../machines/leader/job-events.ts";
+import type { RequestAnswer } from "../../../../machines/leader/requests/request-events.ts";
 import type { AbortReason, CheckpointRequest, JobRecord } from "../../../../machines/protocol.ts";
 import { droppedBy, factsOf, type RecordChange } from "../../../../machines/record.ts";
-import { inputOf, madeOf, messageOf, toldActors, wireInside } from "../../../../machines/wiring.ts";
+import {
+  inputOf,
+  madeOf,
+  messageOf,
+  receiversOf,
+  toldActors,
+  type WiredEvent,
+  wireInside,
+  wires,
+} from "../../../../machines/wiring.ts";
 import { checkpointingInput } from "../../../../src/runtime/leader/checkpoints/checkpointing-input.ts";
 import { canonical } from "../../checker/interner.ts";
 import type { CompositionState } from "../../composition.ts";
@@ -14,7 +24,7 @@ import type { Choose, ProcessOutcome } from "../../machine-process.ts";
 import type { Event, StoreEffect } from "../../process.ts";
 import type { MachineEffect } from "../../pure-machine.ts";
 import { type Bounds, regionsIn } from "../bounds.ts";
-import { checkpointsIn, letterFor, wakeLetters } from "../held-actors.ts";
+import { checkpointsIn, letterFor, type ToActor, wakeLetters } from "../held-actors.ts";
 import { change, memoryOf, passed } from "../memory.ts";
 import { nonceOf } from "../target.ts";
 import type { Variant } from "../variant.ts";
@@ -29,9 +39,10 @@ import {
   type RecordWrite,
   snapshotObjects,
 } from "../words.ts";
-import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
+import type { Answered, CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { afterEnd } from "./failure-streak.ts";
 import { WRITER, type WriteAnswer, type WriterContext } from "./record-writer.ts";
+import { inputFor, jobFacts, requestsIn } from "./requests.ts";
 
 export class Routing {
   private readonly id: string;
@@ -65,12 +76,19 @@ export class Routing {
       case "send.write":
         return [{ kind: "send", to: RECORD, message: params as unknown as RecordWrite }];
       case "pass.event":
+        if ((params.told as Event).type === "request.asked") return this.startRequest(params as never);
         return [
           { ...this.deliver(String(params.actor), params.told as Event), first: true },
           ...this.count(String(params.actor), params.told as Event),
         ];
       case "answer.request":
-        return this.answer(params as unknown as Answered);
+        return this.answer(params as unknown as ChangeAnswered);
+      case "answer.client":
+        return this.answerClient(actor, params.answer as RequestAnswer);
+      case "timer.start":
+      case "timer.cancel":
+        // An outcome is remembered for longer than any client asks.
+        return roleOf(actor) === "request" ? [] : undefined;
       case "store.claim":
         return this.request(actor, { change: "claim", token: this.token });
       case "store.generation":
@@ -97,7 +115,7 @@ export class Routing {
       case "store.decision":
         return this.decide(actor, checkpointId, params.allFinished === true);
       case "store.savepoint":
-        return [];
+        return [change<Memory>((memory) => withSavepoint(memory, checkpointId, false))];
       case "store.savepointEntry":
         return this.keepSavepoint(actor, checkpointId);
       case "store.manifest":
@@ -126,12 +144,8 @@ export class Routing {
         return [
           ...this.send(actor, { type, params }),
           ...this.recordAbort(actor, checkpointId, generation, params.reason as AbortReason),
-          ...(this.memory.pending[checkpointId] === undefined
-            ? []
-            : this.failRequests([this.requestOf(actor).request])),
+          ...this.tellRequests("request.aborted", params, this.abortFacts(actor)),
         ];
-      case "refuse.requests":
-        return this.failRequests(params.requests as readonly string[]);
       case "send.teardown":
         return [
           ...(this.bounds.teardown ? this.send(actor, { type, params }) : []),
@@ -143,7 +157,7 @@ export class Routing {
         return this.releaseSnapshots(checkpointId);
       case "release.job":
         return [
-          ...this.failRequests(Object.keys(this.memory.requests)),
+          ...this.tellRequests("job.ended", params),
           ...(this.bounds.objects && this.isOver ? [this.free(this.swept(Number.MAX_SAFE_INTEGER))] : []),
         ];
       case "report.recovery":
@@ -156,6 +170,7 @@ export class Routing {
         const failure = { atMs: 0, generation: this.record.generation, where, reason };
         return [
           ...this.request("", { change: "failure", failure }),
+          ...this.tellRequests("job.failed", { where: "", reason: "" }),
           ...this.tellInside(actor, { type, params }),
         ];
       }
@@ -188,7 +203,7 @@ export class Routing {
   }
 
   /** The waiting actor gets its answer first, then what it was told meanwhile. */
-  private answer({ actor, change: wanted, answer }: Answered): ProcessOutcome[] {
+  private answer({ actor, change: wanted, answer }: ChangeAnswered): ProcessOutcome[] {
     if (answer.outcome === "lost") return this.wake(actor, { type: "record.lost" });
     const facts = factsOf(answer.record);
     if (answer.outcome === "refused") return this.wake(actor, { type: "record.refused", facts } as Event);
@@ -205,60 +220,73 @@ export class Routing {
       case "generation": {
         const { generation, regions: raised } = wanted;
         const begun = raised.map((_, index) => generation + index);
-        return [
-          ...(this.variant.faults.forgetsRequests ? [] : this.failRequests(this.pendingRequests)),
-          change<Memory>(({ live }) => ({ live: [...live, ...begun], raised, pending: {}, written: [] })),
-        ];
+        return [change<Memory>(({ live }) => ({ live: [...live, ...begun], raised, pending: {} }))];
       }
       case "decision":
-        return this.complete(actor, wanted.checkpoint.checkpointId, []);
+        return this.complete(actor, "checkpoint.decided", wanted.checkpoint.checkpointId, []);
       case "savepoint": {
         const { checkpointId, snapshots } = wanted.savepoint as ModelSavepoint;
         // What the subtasks uploaded was copied.
-        return this.complete(actor, checkpointId, snapshotObjects(checkpointId, snapshots));
+        return this.complete(
+          actor,
+          "savepoint.recorded",
+          checkpointId,
+          snapshotObjects(checkpointId, snapshots),
+        );
       }
       default:
         return [];
     }
   }
 
-  private complete(actor: string, checkpointId: number, uploaded: readonly string[]): ProcessOutcome[] {
-    const { request } = this.requestOf(actor);
+  private complete(
+    actor: string,
+    event: "checkpoint.decided" | "savepoint.recorded",
+    checkpointId: number,
+    uploaded: readonly string[],
+  ): ProcessOutcome[] {
+    const { request, savepoint } = this.requestOf(actor);
     return [
-      change<Memory>(({ pending, written, due }) => ({
+      change<Memory>(({ pending, savepoints, due }) => ({
         pending: without(pending, checkpointId),
-        written: written.filter((id) => id !== checkpointId),
+        savepoints: without(savepoints, checkpointId),
         due: this.bounds.objects ? [...due, ...uploaded] : due,
       })),
-      ...(request in this.memory.requests ? this.tellClient(request, checkpointId) : []),
+      ...this.tellRequests(event, { checkpointId }, { request, location: savepoint }),
     ];
   }
 
-  private tellClient(request: string, checkpointId: number): ProcessOutcome[] {
+  private startRequest({ actor, told }: ToActor & { readonly told: Event }): ProcessOutcome[] {
+    const { request: machine } = this.variant;
     return [
-      ...this.failRequests([request]),
-      {
-        kind: "store",
-        update: addTo("answered", { request, checkpointId }),
-        note: `tells that ${request} is complete as ${checkpointId}`,
-      },
-      ...(request === "cancel" ? [this.deliver("job", { type: "cancel.requested" })] : []),
+      { kind: "create", actor, machine, input: inputFor(actor) },
+      { kind: "tell", actor, event: told },
     ];
   }
 
-  /** No client waits for them any more, whatever their clients were told. */
-  private failRequests(names: readonly string[]): ProcessOutcome[] {
-    const known = names.filter((name) => this.memory.requests[name] === "pending");
-    if (known.length === 0) return [];
-    const over = Object.fromEntries(known.map((name) => [name, "over" as const]));
-    return [change<Memory>(({ requests }) => ({ requests: { ...requests, ...over } }))];
+  /** An outcome that a client is told, also when it asks again; it may have failed although its savepoint is there. */
+  private answerClient(actor: string, { state }: RequestAnswer): StoreEffect[] {
+    if (state !== "completed" && state !== "failed") return [];
+    const { request } = inputFor(actor);
+    const { checkpointId } = this.state.actors.get(actor)!.snapshot.context as { checkpointId: number };
+    const answered: Answered = { request, state, checkpointId };
+    const note = `tells that ${request} has ${state} as ${checkpointId}`;
+    return [{ kind: "store", update: addTo("answered", answered), note }];
   }
 
-  private get pendingRequests(): string[] {
-    const actors = Object.keys(this.memory.pending).map((id) => checkpointActor(Number(id)));
-    return actors
-      .filter((actor) => this.state.actors.has(actor))
-      .map((actor) => this.requestOf(actor).request);
+  /** The event of a wire that leads to requests. */
+  private tellRequests(name: WiredEvent, params: object, facts: object = {}): ProcessOutcome[] {
+    const event = madeOf(wires[name], params, facts);
+    const living = requestsIn(this.state);
+    return receiversOf(name, event, () => living)
+      .filter((actor) => living.includes(actor))
+      .map((actor) => this.deliver(actor, event));
+  }
+
+  private abortFacts(actor: string) {
+    const { phase, settleTo } = jobFacts(this.state);
+    const { completed } = factsOf(this.record);
+    return { request: this.requestOf(actor).request, detail: "", completed, phase, settleTo };
   }
 
   private requestOf(actor: string): CheckpointRequest {
@@ -421,6 +449,7 @@ export class Routing {
           subtasks: Object.keys(this.bounds.subtasks),
         }),
       },
+      ...this.tellRequests("request.begun", {}, { request: params.request.request }),
     ];
   }
 
@@ -453,25 +482,27 @@ export class Routing {
   }
 
   private entryOf(actor: string, checkpointId: number): ModelSavepoint | null {
-    const { pending, written } = this.memory;
-    const snapshots = pending[checkpointId];
-    if (snapshots === undefined || !written.includes(checkpointId)) return null;
+    const known = this.memory.savepoints[checkpointId];
+    if (known?.written !== true) return null;
+    const { snapshots } = known;
     const { request } = this.requestOf(actor);
     const { generation } = this.state.actors.get(actor)!.snapshot.context as { generation: number };
     return { checkpointId, generation, request, location: "there", completedAtMs: 0, bytes: 0, snapshots };
   }
 
   private releaseSnapshots(checkpointId: number): ProcessOutcome[] {
+    const isWritten = this.memory.savepoints[checkpointId]?.written === true;
+    const disposed = isWritten ? [disposal(checkpointId)] : [];
     const snapshots = this.memory.pending[checkpointId];
-    if (snapshots === undefined) return [];
+    if (snapshots === undefined) return disposed;
     const names = [objectName.manifest(checkpointId), ...snapshotObjects(checkpointId, snapshots)];
     return [
-      change<Memory>(({ givenUp, pending, written }) => ({
+      change<Memory>(({ givenUp, pending, savepoints }) => ({
         givenUp: this.bounds.objects ? { ...givenUp, [checkpointId]: names } : givenUp,
         pending: without(pending, checkpointId),
-        written: written.filter((id) => id !== checkpointId),
+        savepoints: without(savepoints, checkpointId),
       })),
-      ...(this.memory.written.includes(checkpointId) ? [disposal(checkpointId)] : []),
+      ...disposed,
     ];
   }
 
@@ -494,8 +525,7 @@ export class Routing {
 
   /** What is pending then was not needed any more. */
   private get endsInOrder(): boolean {
-    const { settleTo } = this.state.actors.get("job")!.snapshot.context as Pick<RecordFacts, "settleTo">;
-    const end = settleTo ?? this.record.settleTo;
+    const { settleTo: end } = jobFacts(this.state);
     return factsOf(this.record).allFinished || end === "finished" || end === "stopped" || end === "suspended";
   }
 
@@ -541,7 +571,7 @@ export class Routing {
   }
 }
 
-interface Answered {
+interface ChangeAnswered {
   readonly actor: string;
   readonly change: RecordChange;
   readonly answer: WriteAnswer;
@@ -570,6 +600,22 @@ function disposal(checkpointId: number): StoreEffect {
     savepoints: durable.savepoints.filter((id) => id !== checkpointId),
   });
   return { kind: "store", update, note: `dispose of savepoint ${checkpointId}` };
+}
+
+export function withSavepoint(
+  { pending, savepoints }: Memory,
+  checkpointId: number,
+  written: boolean,
+): Partial<Memory> {
+  const snapshots = pending[checkpointId] ?? {};
+  return { savepoints: { ...savepoints, [checkpointId]: { snapshots, written } } };
+}
+
+export function withWritten({ savepoints }: Memory, checkpointId: number): Partial<Memory> {
+  const known = savepoints[checkpointId];
+  return known === undefined
+    ? {}
+    : { savepoints: { ...savepoints, [checkpointId]: { ...known, written: true } } };
 }
 
 export function deletion(name: string): StoreEffect {

@@ -11,8 +11,20 @@ export interface CoordinatorDurable {
   readonly deleted: readonly string[];
   /** Savepoints that are complete in their own place. */
   readonly savepoints: readonly number[];
-  /** Whose clients were told that they are complete. */
-  readonly answered: readonly { readonly request: string; readonly checkpointId: number }[];
+  /** The outcomes that clients were told. */
+  readonly answered: readonly Answered[];
+}
+
+interface WrittenSavepoint {
+  readonly snapshots: Snapshots;
+  readonly written: boolean;
+}
+
+export interface Answered {
+  readonly request: string;
+  readonly state: "completed" | "failed";
+  /** What serves it, as its client hears; 0: nothing. */
+  readonly checkpointId: number;
 }
 
 export interface Memory {
@@ -22,9 +34,8 @@ export interface Memory {
   readonly raised: readonly number[];
   readonly placement: Readonly<Record<string, string>>;
   readonly pending: Readonly<Record<number, Snapshots>>;
-  /** Savepoints of pending checkpoints that are written. */
-  readonly written: readonly number[];
-  readonly requests: Readonly<Record<string, "pending" | "over">>;
+  /** Savepoints that are being written or are, also those of a generation that is over. */
+  readonly savepoints: Readonly<Record<number, WrittenSavepoint>>;
   /** Told to an actor while it waits for its store, in order. */
   readonly deferred: Readonly<Record<string, readonly Event[]>>;
   /** May go after the next stored write. */

@@ -16,11 +16,11 @@ import { changed, MEMORY, memoryMachine, memoryOf } from "../memory.ts";
 import { showActors } from "../story.ts";
 import type { Variant } from "../variant.ts";
 import { checkpointActor, objectName, type Snapshot } from "../words.ts";
-import { addTo, deletion, Routing, unique } from "./coordinator-effects.ts";
+import { addTo, deletion, Routing, unique, withWritten } from "./coordinator-effects.ts";
 import type { CoordinatorDurable, Memory } from "./coordinator-memory.ts";
 import { noFailures } from "./failure-streak.ts";
 import { WRITER, type WriterContext, writerMachine } from "./record-writer.ts";
-import { requestsFor, type SnapshotRequested, takeRequest } from "./requests.ts";
+import { askFor, requestsFor, type SnapshotRequested } from "./requests.ts";
 
 interface SavepointSettled extends Event {
   readonly actor: string;
@@ -56,9 +56,8 @@ export function coordinatorProcess(
           raised: [],
           placement: {},
           pending: {},
-          written: [],
+          savepoints: {},
           streak: noFailures,
-          requests: {},
           deferred: {},
           due: [],
           deletable: [],
@@ -87,7 +86,7 @@ export function coordinatorProcess(
   });
   return {
     ...process,
-    show: showActors(["job", "checkpointing", "checkpoint/"]),
+    show: showActors(["job", "checkpointing", "checkpoint/", "request/"]),
     step: (state, event) => {
       const first = effectsOf(event, state);
       return process.step(state, event).map((step) => ({ ...step, effects: [...first, ...step.effects] }));
@@ -127,11 +126,11 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
     }
     case "savepoint.settled": {
       const { actor, answer, checkpointId } = event as SavepointSettled;
-      const written = changed<Memory>((memory) => ({ written: [...memory.written, checkpointId] }));
+      const written = changed<Memory>((memory) => withWritten(memory, checkpointId));
       return [...(answer.type === "savepoint.stored" ? [written] : []), ...wakeLetters(state, actor, answer)];
     }
     case "snapshot.requested":
-      return takeRequest((event as SnapshotRequested).kind, state);
+      return askFor((event as SnapshotRequested).kind, state);
     case "objects.deleted":
       return [{ actor: MEMORY, event: changed<Memory>(() => ({ deletable: [] })).event }];
     case "worker.lost":
@@ -257,8 +256,6 @@ function cost(event: Event): string | undefined {
       return answer?.type === "manifest.refused" ? "manifestFailures" : undefined;
     case "savepoint.settled":
       return answer?.type === "savepoint.refused" ? "savepointFailures" : undefined;
-    case "snapshot.requested":
-      return (event as SnapshotRequested).again ? undefined : "requests";
     case "worker.lost":
       return "losses";
     case "cancel.requested":

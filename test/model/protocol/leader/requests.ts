@@ -1,62 +1,83 @@
 /**
- * Checkpoints and savepoints that a client asks a leader for: the twin of what src/runtime/leader/job-runtime.ts and
- * job-requests.ts do with them.
- *
- * A client asks again and again, under one name, whichever coordinator leads; so a leader takes a request at any time,
- * unless it knows it already, by itself or from the record.
+ * Clients that ask a leader for checkpoints and savepoints, each again and again under one name, whichever coordinator
+ * leads. Their requests are hosted as in src/runtime/leader/checkpoints/job-requests.ts.
  */
-import type { CheckpointReason } from "../../../../machines/protocol.ts";
+import type { RecordFacts } from "../../../../machines/leader/job-events.ts";
+import { leftBy, requestRefusal } from "../../../../machines/leader/requests/refusals.ts";
+import type { AskedFacts, RequestInput } from "../../../../machines/leader/requests/request-events.ts";
 import type { CompositionState } from "../../composition.ts";
 import type { Event } from "../../process.ts";
 import { leaves } from "../../pure-machine.ts";
 import type { Bounds, RequestKind } from "../bounds.ts";
 import { letterFor, type ToActor } from "../held-actors.ts";
-import { changed, memoryOf } from "../memory.ts";
-import type { Memory } from "./coordinator-memory.ts";
+import { passed } from "../memory.ts";
 import { WRITER, type WriterContext } from "./record-writer.ts";
 
 export interface SnapshotRequested extends Event {
   readonly type: "snapshot.requested";
   readonly kind: RequestKind;
-  /** Whether this leader's last generation was to serve it. */
-  readonly again: boolean;
 }
 
-const REASONS = { checkpoint: "manual", savepoint: "savepoint", cancel: "cancel" } as const satisfies Partial<
-  Record<RequestKind, CheckpointReason>
->;
+const PREFIX = "request/";
+const actorOf = (kind: RequestKind): string => `${PREFIX}${kind}`;
 
+/** What the client of this name asks for. */
+export function inputFor(actor: string): RequestInput {
+  const request = actor.slice(PREFIX.length) as RequestKind;
+  const isCheckpoint = request === "checkpoint";
+  return {
+    job: "job",
+    request,
+    kind: isCheckpoint ? "checkpoint" : "savepoint",
+    place: isCheckpoint ? null : "there",
+    followedBy: request === "checkpoint" || request === "savepoint" ? "go-on" : request,
+  };
+}
+
+export const requestsIn = ({ actors }: CompositionState): string[] =>
+  [...actors.keys()].filter((actor) => actor.startsWith(PREFIX));
+
+/** A leader is asked as soon as it has claimed the job; what it would refuse at once changes nothing. */
 export function requestsFor(state: CompositionState, { requests = [] }: Bounds): SnapshotRequested[] {
+  if (!state.actors.has("checkpointing") || state.actors.get("job")!.snapshot.status !== "active") return [];
   return requests
-    .filter((kind) => isTaken(kind, state))
-    .map((kind) => ({ type: "snapshot.requested", kind, again: kind in memoryOf<Memory>(state).requests }));
+    .filter((kind) => {
+      const facts = factsFor(kind, state);
+      const isKnown = state.actors.has(actorOf(kind)) || facts.recorded !== null;
+      return isKnown || requestRefusal(inputFor(actorOf(kind)), facts) === undefined;
+    })
+    .map((kind) => ({ type: "snapshot.requested", kind }));
 }
 
-function isTaken(kind: RequestKind, state: CompositionState): boolean {
+export function askFor(kind: RequestKind, state: CompositionState): ToActor[] {
+  const actor = actorOf(kind);
+  const asked = { type: "request.asked", facts: factsFor(kind, state) };
+  return [state.actors.has(actor) ? letterFor(state, actor, asked) : passed(actor, asked)];
+}
+
+function factsFor(kind: RequestKind, state: CompositionState): AskedFacts {
   const { record } = state.actors.get(WRITER)!.snapshot.context as WriterContext;
-  const { requests } = memoryOf<Memory>(state);
-  const job = state.actors.get("job")!.snapshot;
-  if (!state.actors.has("checkpointing") || job.status !== "active" || record.status === "settling")
-    return false;
-  const stops = kind === "stop" || kind === "drain";
-  if (stops && !leaves(job).includes("running.processing")) return false;
-  if (isKept(kind, state)) return kind === "cancel" && !(kind in requests);
-  return !(kind in requests) || (stops && requests[kind] === "pending");
+  const recorded = record.savepoints.find(({ request }) => request === kind);
+  return {
+    ...jobFacts(state),
+    claimed: state.actors.has("checkpointing"),
+    unusable: null,
+    recorded:
+      recorded === undefined
+        ? null
+        : { checkpointId: recorded.checkpointId, location: recorded.location, ofThisLife: true },
+  };
 }
 
-/** Whether this leader or the one before has kept it. */
-function isKept(kind: RequestKind, state: CompositionState): boolean {
+export function jobFacts(state: CompositionState) {
   const { record } = state.actors.get(WRITER)!.snapshot.context as WriterContext;
-  return record.savepoints.some(({ request }) => request === kind);
-}
-
-export function takeRequest(kind: RequestKind, state: CompositionState): ToActor[] {
-  if (isKept(kind, state)) return [letterFor(state, "job", { type: "cancel.requested" })];
-  const begun = changed<Memory>(({ requests }) => ({ requests: { ...requests, [kind]: "pending" } }));
-  if (kind === "stop" || kind === "drain") {
-    const told = { type: "stop.requested", request: kind, savepoint: "there", drain: kind === "drain" };
-    return [begun, letterFor(state, "job", told)];
-  }
-  const request = { request: kind, reason: REASONS[kind], savepoint: kind === "checkpoint" ? null : "there" };
-  return [begun, letterFor(state, "checkpointing", { type: "checkpoint.requested", request } as Event)];
+  const { snapshot } = state.actors.get("job")!;
+  const { settleTo } = snapshot.context as Pick<RecordFacts, "settleTo">;
+  return {
+    ...leftBy(record),
+    status: record.status,
+    settleTo: record.settleTo ?? settleTo,
+    phase: leaves(snapshot).join(),
+    ended: snapshot.status !== "active",
+  };
 }

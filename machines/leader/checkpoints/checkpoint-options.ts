@@ -1,5 +1,5 @@
 /** How the barriers of a checkpoint travel: a pure function of the job's configuration. */
-import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "./protocol.ts";
+import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "../../protocol.ts";
 
 /**
  * Savepoints are aligned, without a timeout, whatever the job's mode: the state that the user owns is that of an exact
