@@ -9,7 +9,7 @@ import type { CompositionState } from "../../composition.ts";
 import type { Event } from "../../process.ts";
 import { leaves } from "../../pure-machine.ts";
 import type { Bounds, RequestKind } from "../bounds.ts";
-import { letterFor, type ToActor } from "../held-actors.ts";
+import { isHeld, letterFor, type ToActor } from "../held-actors.ts";
 import { passed } from "../memory.ts";
 import { WRITER, type WriterContext } from "./record-writer.ts";
 
@@ -37,14 +37,17 @@ export function inputFor(actor: string): RequestInput {
 export const requestsIn = ({ actors }: CompositionState): string[] =>
   [...actors.keys()].filter((actor) => actor.startsWith(PREFIX));
 
-/** A leader is asked as soon as it has claimed the job; what it would refuse at once changes nothing. */
+/**
+ * A leader is asked as soon as it has claimed the job; what it would refuse at once changes nothing. While the job waits
+ * for its store it is not asked again: what it would be told waits as well, and once is enough.
+ */
 export function requestsFor(state: CompositionState, { requests = [] }: Bounds): SnapshotRequested[] {
   if (!state.actors.has("checkpointing") || state.actors.get("job")!.snapshot.status !== "active") return [];
   return requests
     .filter((kind) => {
       const facts = factsFor(kind, state);
-      const isKnown = state.actors.has(actorOf(kind)) || facts.recorded !== null;
-      return isKnown || requestRefusal(inputFor(actorOf(kind)), facts) === undefined;
+      if (state.actors.has(actorOf(kind))) return !isHeld(state, "job");
+      return facts.recorded !== null || requestRefusal(inputFor(actorOf(kind)), facts) === undefined;
     })
     .map((kind) => ({ type: "snapshot.requested", kind }));
 }
