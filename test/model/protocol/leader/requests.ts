@@ -38,8 +38,8 @@ export const requestsIn = ({ actors }: CompositionState): string[] =>
   [...actors.keys()].filter((actor) => actor.startsWith(PREFIX));
 
 /**
- * A leader is asked as soon as it has claimed the job; what it would refuse at once changes nothing. While the job waits
- * for its store it is not asked again: what it would be told waits as well, and once is enough.
+ * A leader is asked as soon as it has claimed the job; what it would refuse at once changes nothing. It is not asked
+ * again while the job waits for its store: what it would tell the job waits as well, and once is enough.
  */
 export function requestsFor(state: CompositionState, { requests = [] }: Bounds): SnapshotRequested[] {
   if (!state.actors.has("checkpointing") || state.actors.get("job")!.snapshot.status !== "active") return [];
