@@ -24,6 +24,9 @@ const SEED_NUMBER = 1;
 const SEED_BIGINT = 2;
 const SEED_BOOLEAN = 3;
 
+/** By this name V8 makes less code of `hashOfInteger`, and so puts it into the functions that call it. */
+const { imul } = Math;
+
 /** Scratch for the bits of a number; written and read within one call. */
 const bits = new DataView(new ArrayBuffer(8));
 
@@ -101,11 +104,11 @@ export function murmur3(text: string, seed: number): number {
 
 /** The hash of an integer of 32 bits, signed. It calls nothing, because most keyed records pay for it. */
 export function hashOfInteger(value: number): number {
-  let h = Math.imul(value, 0xcc9e2d51);
-  h = SEED_NUMBER ^ Math.imul((h << 15) | (h >>> 17), 0x1b873593);
-  h = ((Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0) ^ 4;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  let h = imul(value, 0xcc9e2d51);
+  h = SEED_NUMBER ^ imul((h << 15) | (h >>> 17), 0x1b873593);
+  h = ((imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0) ^ 4;
+  h = imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = imul(h ^ (h >>> 13), 0xc2b2ae35);
   return h ^ (h >>> 16);
 }
 

@@ -445,3 +445,62 @@ describe("keys", () => {
     expect(seen.sort((x, y) => Number(x) - Number(y))).toEqual(Array.from({ length: 100 }, (_, i) => i));
   });
 });
+
+describe("rows whose hashes have the same upper bits", () => {
+  const SPREAD = 0x9e3779b1;
+
+  /** The inverse of an odd number among 32 bits, by Newton's method. */
+  function inverseOf(odd: number): number {
+    let inverse = odd;
+    for (let i = 0; i < 5; i++) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+    return inverse;
+  }
+
+  /** Integers that are spread to numbers below 2^20 (`spread` of row-hash.ts). */
+  const keys = Array.from({ length: 4000 }, (_, i) => {
+    const product = Math.imul(i * 7 + 1, inverseOf(SPREAD));
+    return (product ^ (product >>> 15) ^ (product >>> 30)) | 0;
+  });
+
+  test("are kept in a block that grows instead of being split, also while a cut is read and after removal", () => {
+    const backend = backendOf(1);
+    for (const key of keys) put(backend, "a", key, { count: key });
+    expect(contentOf(backend, "a").size).toBe(keys.length);
+    const { a: cursor, b: other } = cut(backend);
+    other.cancel();
+    const chunks = [cursor.next()!];
+    for (const key of keys.slice(0, 3900)) remove(backend, "a", key);
+    const left = new Map(keys.slice(3900).map((key) => [key, { count: key }]));
+    expect(contentOf(backend, "a")).toEqual(left);
+    const atCut = restoredFrom(drain(cursor, chunks), "a", 1);
+    expect(atCut).toEqual(new Map(keys.map((key) => [key, { count: key }])));
+  });
+
+  test("an integer that is the hash of 0 is another key than 0", () => {
+    const backend = backendOf(1);
+    const twin = hashOf(0) | 0;
+    put(backend, "a", 0, "of zero");
+    put(backend, "a", twin, "of its twin");
+    put(backend, "a", -0, "of minus zero");
+    expect(contentOf(backend, "a")).toEqual(
+      new Map([
+        [0, "of minus zero"],
+        [twin, "of its twin"],
+      ]),
+    );
+    remove(backend, "a", 0);
+    expect(contentOf(backend, "a")).toEqual(new Map([[twin, "of its twin"]]));
+  });
+});
+
+test("a key of 2^32 records ago is not taken for the current one", () => {
+  const backend = backendOf(1);
+  put(backend, "a", "first", "of the first");
+  // The number of a turn comes again after 2^32 keys; here it is set to the last one.
+  const { current } = (backend as unknown as { backend: { current: { turn: number } } }).backend;
+  const { turn } = current;
+  current.turn = -1;
+  backend.setCurrentKey("second");
+  while (current.turn < turn) backend.setCurrentKey("second");
+  expect(backend.handles.a!.get()).toBe(INITIAL);
+});

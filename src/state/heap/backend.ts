@@ -16,7 +16,8 @@ import type {
 import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
 import { hashOf, hashOfInteger, keyGroupOfHash } from "../key-groups.ts";
-import { isInteger } from "./rows.ts";
+import { CurrentKey } from "./current-key.ts";
+import { hashOfOther, isOwnHash } from "./row-hash.ts";
 import { HeapTable } from "./table.ts";
 
 export class HeapBackend implements KeyedBackend {
@@ -27,6 +28,7 @@ export class HeapBackend implements KeyedBackend {
   private readonly firstGroup: number;
   private readonly groupCount: number;
   private readonly tables: HeapTable[] = [];
+  private readonly current = new CurrentKey();
 
   constructor(options: KeyedBackendOptions) {
     this.options = options;
@@ -44,20 +46,31 @@ export class HeapBackend implements KeyedBackend {
   openTable(name: string): StateTable {
     const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
-    const table = new HeapTable({ operator, name, keyGroups, maxParallelism, keepsObjects });
+    const table = new HeapTable({
+      operator,
+      name,
+      keyGroups,
+      maxParallelism,
+      keepsObjects,
+      current: this.current,
+    });
     this.tables.push(table);
     return table;
   }
 
   setCurrentKey(key: Key): void {
-    const whole = isInteger(key);
-    const hash = whole ? hashOfInteger(key | 0) : hashOf(key) | 0;
-    const { groupMask, tables } = this;
+    const { current, groupMask } = this;
+    const isOwn = isOwnHash(key);
+    const hash = isOwn ? hashOfInteger(key) : hashOf(key) | 0;
     const keyGroup = groupMask < 0 ? keyGroupOfHash(hash >>> 0, this.maxParallelism) : hash & groupMask;
     const group = keyGroup - this.firstGroup;
-    if (group < 0 || group >= this.groupCount) this.refuseForeign(key);
-    const rowHash = whole ? key | 0 : hash;
-    for (let i = 0; i < tables.length; i++) tables[i]!.select(key, rowHash, group);
+    if (group >>> 0 >= this.groupCount) this.refuseForeign(key);
+    current.key = key;
+    current.isOwn = isOwn;
+    current.hash = isOwn ? key : hashOfOther(hash);
+    current.group = group;
+    current.turn = (current.turn + 1) | 0;
+    if (current.turn === 0) this.forgetTurns();
   }
 
   snapshot(): NamedCursor[] {
@@ -82,6 +95,12 @@ export class HeapBackend implements KeyedBackend {
   close(): void {
     for (const table of this.tables) table.close();
     this.tables.length = 0;
+  }
+
+  /** Turns begin again: none may be taken for one that was 2^32 turns ago. */
+  private forgetTurns(): void {
+    this.current.turn = 1;
+    for (const table of this.tables) table.forgetTurn();
   }
 
   /** The sender has picked this subtask by the same selector: it must have answered another key there. */

@@ -10,7 +10,7 @@ import type { Key } from "../descriptor.ts";
 import { isCarried, refuseValue } from "../plain-value.ts";
 import { type ChunkGroup, encodeChunk, nameOfValue } from "../snapshot/chunk.ts";
 import { type ColumnEncoder, encodeShape } from "../snapshot/columns.ts";
-import { type Block, ROWS_MASK, ROWS_MAX, ROWS_SHIFT } from "./block.ts";
+import type { Block } from "./block.ts";
 import type { GroupView, RowGroup } from "./row-group.ts";
 
 /** A chunk is cut so that it has about this size and takes well under a millisecond. */
@@ -32,8 +32,8 @@ interface HeapCursorOptions {
 /** Rows of one block that go into a chunk. */
 interface Piece {
   readonly block: Block;
-  readonly from: number;
-  readonly to: number;
+  /** Where they lie in it. */
+  readonly places: readonly number[];
 }
 
 interface Collected {
@@ -50,8 +50,9 @@ export class HeapCursor implements SnapshotCursor {
   private group = 0;
   /** The current group at the cut; undefined until its walk has begun. */
   private view: GroupView | undefined = undefined;
-  /** The next row of it. */
-  private row = 0;
+  /** The next block of it, and the next place there. */
+  private index = 0;
+  private at = 0;
   private entriesMax = CHUNK_ENTRIES_FIRST;
 
   constructor(options: HeapCursorOptions) {
@@ -68,7 +69,7 @@ export class HeapCursor implements SnapshotCursor {
   /** The block of this index in the group, if it was not changed since `cut`. */
   needsBlock(group: RowGroup, index: number, cut: number): boolean {
     if (cut >= this.options.cut || group.place < this.group) return false;
-    return group.place > this.group || index >= this.row >>> ROWS_SHIFT;
+    return group.place > this.group || index >= this.index;
   }
 
   next(): EncodedChunk | undefined {
@@ -109,9 +110,9 @@ export class HeapCursor implements SnapshotCursor {
       }
       const entries = this.collectGroup(this.view!, collected);
       if (entries > 0) collected.groups.push({ keyGroup: firstKeyGroup + this.group, entries });
-      if (this.row < this.view!.count) break;
+      if (this.index < this.view!.blocks.length) break;
       this.view = undefined;
-      this.row = 0;
+      this.index = 0;
       if (begun && entries > 0) {
         this.group++;
         break;
@@ -134,14 +135,20 @@ export class HeapCursor implements SnapshotCursor {
   }
 
   /** Answers how many rows it has taken. */
-  private collectGroup({ blocks, count }: GroupView, collected: Collected): number {
+  private collectGroup({ blocks }: GroupView, collected: Collected): number {
     const before = collected.rows;
-    while (this.row < count && collected.rows < this.entriesMax) {
-      const from = this.row & ROWS_MASK;
-      const taken = Math.min(ROWS_MAX - from, count - this.row, this.entriesMax - collected.rows);
-      collected.pieces.push({ block: blocks[this.row >>> ROWS_SHIFT]!, from, to: from + taken });
-      this.row += taken;
-      collected.rows += taken;
+    while (this.index < blocks.length && collected.rows < this.entriesMax) {
+      const block = blocks[this.index]!;
+      const places: number[] = [];
+      for (; this.at < block.places && collected.rows + places.length < this.entriesMax; this.at++) {
+        if (block.isTaken(this.at)) places.push(this.at);
+      }
+      if (places.length > 0) collected.pieces.push({ block, places });
+      collected.rows += places.length;
+      if (this.at === block.places) {
+        this.index++;
+        this.at = 0;
+      }
     }
     return collected.rows - before;
   }
@@ -149,7 +156,7 @@ export class HeapCursor implements SnapshotCursor {
   private encode({ groups, pieces, rows }: Collected): EncodedChunk {
     for (const piece of pieces) lookClosely(piece);
     const keys: Key[] = [];
-    for (const { block, from, to } of pieces) for (let at = from; at < to; at++) keys.push(block.keys[at]!);
+    for (const { block, places } of pieces) for (const at of places) keys.push(block.keys[at]!);
     const values = numbersOf(pieces, rows) ?? columnsOf(pieces, rows) ?? valuesOf(pieces);
     return encodeChunk({ keys, namespaces: namespacesOf(pieces), groups, values }, this.options.columns);
   }
@@ -170,10 +177,10 @@ export class HeapCursor implements SnapshotCursor {
 }
 
 /** What has been set since it was last looked at (PV2 of plain-value.ts). */
-function lookClosely({ block, from, to }: Piece): void {
+function lookClosely({ block, places }: Piece): void {
   const { suspects } = block;
   if (suspects === undefined) return;
-  for (let at = from; at < to; at++) {
+  for (const at of places) {
     if (suspects[at] === 0) continue;
     const value = block.read(at);
     if (!isCarried(value)) refuseValue(value, nameOfValue(block.keys[at]!));
@@ -184,14 +191,13 @@ function lookClosely({ block, from, to }: Piece): void {
 function namespacesOf(pieces: readonly Piece[]): Namespace[] | undefined {
   if (pieces.every(({ block }) => block.namespaces === undefined)) return undefined;
   const namespaces: Namespace[] = [];
-  for (const { block, from, to } of pieces)
-    for (let at = from; at < to; at++) namespaces.push(block.namespaces?.[at]);
+  for (const { block, places } of pieces) for (const at of places) namespaces.push(block.namespaces?.[at]);
   return namespaces;
 }
 
 /** Do all rows lie in columns like those of the given block? */
 function isLaidOutAs(pieces: readonly Piece[], { layout }: Block): boolean {
-  return pieces.every(({ block, from, to }) => block.layout.isLike(layout) && block.fits(from, to));
+  return pieces.every(({ block, places }) => block.layout.isLike(layout) && block.fits(places));
 }
 
 /** undefined: not all are numbers in columns. */
@@ -200,10 +206,7 @@ function numbersOf(pieces: readonly Piece[], rows: number): Float64Array | undef
   if (first.block.layout.kind !== "numbers" || !isLaidOutAs(pieces, first.block)) return undefined;
   const numbers = new Float64Array(rows);
   let at = 0;
-  for (const { block, from, to } of pieces) {
-    numbers.set(block.numbers.subarray(from, to), at);
-    at += to - from;
-  }
+  for (const { block, places } of pieces) for (const place of places) numbers[at++] = block.numbers[place]!;
   return numbers;
 }
 
@@ -214,7 +217,7 @@ function columnsOf(pieces: readonly Piece[], rows: number): Uint8Array | undefin
   if (layout.kind !== "rows" || !isLaidOutAs(pieces, first)) return undefined;
   const columns = layout.names.map((_, index) => {
     const column: unknown[] = [];
-    for (const { block, from, to } of pieces) layout.addColumn(block, index, from, to, column);
+    for (const { block, places } of pieces) layout.addColumn(block, index, places, column);
     return column;
   });
   return encodeShape(layout.names, columns, rows);
@@ -222,6 +225,6 @@ function columnsOf(pieces: readonly Piece[], rows: number): Uint8Array | undefin
 
 function valuesOf(pieces: readonly Piece[]): unknown[] {
   const values: unknown[] = [];
-  for (const { block, from, to } of pieces) for (let at = from; at < to; at++) values.push(block.read(at));
+  for (const { block, places } of pieces) for (const at of places) values.push(block.read(at));
   return values;
 }

@@ -104,17 +104,17 @@ export class Layout {
     return (trusted || this.isOpen(value)) && this.take(this.trial, [], 0, value) !== MISFIT;
   }
 
-  /** Adds what the rows from `from` to before `to` hold in a field, by its index, to `column`. */
-  addColumn(block: Block, index: number, from: number, to: number, column: unknown[]): void {
+  /** Adds what the rows at the given places hold in a field, by its index, to `column`. */
+  addColumn(block: Block, index: number, places: readonly number[], column: unknown[]): void {
     const slot = this.slots[index]!;
     if (slot >= 0) {
       const { numbers } = block;
       const width = this.numbersWidth;
-      for (let at = from * width + slot; at < to * width; at += width) column.push(numbers[at]);
+      for (let i = 0; i < places.length; i++) column.push(numbers[places[i]! * width + slot]);
     } else {
       const { others } = block;
       const width = this.othersWidth;
-      for (let at = from * width + ~slot; at < to * width; at += width) column.push(others[at]);
+      for (let i = 0; i < places.length; i++) column.push(others[places[i]! * width + ~slot]);
     }
   }
 }

@@ -12,16 +12,16 @@ import {
 } from "../snapshot/chunk.ts";
 import { ColumnDecoder } from "../snapshot/columns.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
-import { ROWS_MASK } from "./block.ts";
+import type { Directory } from "./directory.ts";
 import type { RowGroup } from "./row-group.ts";
-import { hashOfRow, type Rows } from "./rows.ts";
+import { hashOfRow, spread } from "./row-hash.ts";
 
 export interface HeapRestorerOptions {
   readonly source: SnapshotBytes;
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
   readonly groups: readonly RowGroup[];
-  readonly rows: Rows;
+  readonly directory: Directory;
 }
 
 /** The rows of one chunk. */
@@ -93,14 +93,15 @@ export class HeapRestorer implements StateRestorer {
 
   /** `value`: the index of its value; undefined: it is deleted. */
   private put(target: RowGroup, from: ChunkRows, index: number, value: number | undefined): void {
-    const { rows } = this.options;
     const key = from.keys[index]!;
     const namespace = from.namespaces?.[index];
     const hash = hashOfRow(key, namespace);
-    const row = rows.find(key, namespace, hash);
+    const bits = spread(hash);
+    const block = this.options.directory.at(target.place, bits);
+    const at = block.find(hash, bits, key, namespace);
     if (value === undefined) {
-      if (row >= 0) target.remove(rows.blockOf(row), row & ROWS_MASK);
-    } else if (row < 0) target.append(key, namespace, hash, from.values[value], true);
-    else target.own(rows.blockOf(row)).write(row & ROWS_MASK, from.values[value], true);
+      if (at >= 0) target.remove(block, at);
+    } else if (at < 0) target.append(key, namespace, hash, from.values[value], true);
+    else target.own(block).write(at, from.values[value], true);
   }
 }

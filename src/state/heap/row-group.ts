@@ -1,19 +1,26 @@
 /**
  * The rows of one key group in one table.
  *
- * Owns: their order, and when a block is copied. Does not own: which row a (key, namespace) has (rows.ts), the memory
- * of rows (block.ts), cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in table.ts.
+ * Owns: its blocks, when one grows or is split, and when one is copied. Does not own: which block has a row
+ * (directory.ts), the memory of rows (block.ts), cuts and cursors (table.ts, cursor.ts). The rules HT1 to HT4 are in
+ * table.ts.
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { ownKey } from "../snapshot/own-key.ts";
-import { Block, ROWS_MASK, ROWS_MAX, ROWS_SHIFT } from "./block.ts";
+import { Block, type BlockHome, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
+import { type Directory, isUpper } from "./directory.ts";
 import type { Layouts } from "./layout.ts";
-import { hashOfRow, type Rows } from "./rows.ts";
+import { spread } from "./row-hash.ts";
 
-/** The rows of a group at a cut: the first `count` of `blocks`. */
+/** A block becomes smaller when fewer than one of so many places are taken. */
+const SPARSE = 8;
+const FIRST_HOME: BlockHome = { index: 0, depth: 0, pattern: 0 };
+
+/** The rows of a group at a cut. */
 export interface GroupView {
   readonly blocks: readonly Block[];
+  /** How many rows they hold. */
   readonly count: number;
 }
 
@@ -35,90 +42,42 @@ export class RowGroup {
   /** The number of the cut since which it has been changed. */
   cut = 0;
   private readonly readers: CutReaders;
-  private readonly rows: Rows;
+  private readonly directory: Directory;
+  /** Those of later cuts are behind those of earlier ones, or in the place of one of them. */
   private blocks: Block[] = [];
 
-  constructor(place: number, readers: CutReaders, rows: Rows) {
+  constructor(place: number, readers: CutReaders, directory: Directory) {
     this.place = place;
     this.readers = readers;
-    this.rows = rows;
+    this.directory = directory;
   }
 
-  /** Answers its row's number. `trusted`: it is not searched for what it hides. */
-  append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): number {
-    const at = this.count & ROWS_MASK;
-    const own = ownKey(key);
-    const block = this.roomFor(this.count, value);
-    block.keys[at] = own;
-    if (namespace !== undefined && block.namespaces === undefined)
-      block.namespaces = new Array(at).fill(undefined);
-    if (block.namespaces !== undefined) block.namespaces[at] = namespace;
-    block.write(at, value, trusted);
-    const row = rowIn(block, at);
-    this.rows.add(key, namespace, hash, row);
+  /** `hash`: of a row that is new. `trusted`: its value is not searched for what it hides. */
+  append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): void {
+    const block = this.roomFor(spread(hash), value);
+    block.write(block.add(hash, ownKey(key), namespace), value, trusted);
     this.count++;
-    return row;
   }
 
-  /** The last row of the group takes its place: rows lie without gaps. `block`: the row's. */
+  /** `of`: the row's block. */
   remove(of: Block, at: number): void {
-    const { index } = this.rows;
-    const last = this.count - 1;
     const block = this.own(of);
-    const from = this.own(this.blocks[last >>> ROWS_SHIFT]!);
-    const lastAt = last & ROWS_MASK;
-    index.remove(hashOfRow(block.keys[at]!, block.namespaces?.[at]), rowIn(block, at));
-    if (block !== from || at !== lastAt) {
-      const key = from.keys[lastAt]!;
-      const namespace = from.namespaces?.[lastAt];
-      block.keys[at] = key;
-      if (namespace !== undefined) block.namespaces ??= new Array(block.keys.length).fill(undefined);
-      if (block.namespaces !== undefined) block.namespaces[at] = namespace;
-      block.write(at, from.read(lastAt), false);
-      index.move(hashOfRow(key, namespace), rowIn(from, lastAt), rowIn(block, at));
+    block.remove(at);
+    this.count--;
+    if (this.count === 0) {
+      this.blocks = [];
+      this.directory.clear(this.place);
+    } else if (block.places > PLACES_MIN && block.count * SPARSE < block.places) {
+      this.replace(this.resized(block, block.places / 2, block.layout));
     }
-    from.drop(lastAt);
-    if (lastAt === 0) {
-      this.blocks.pop();
-      this.rows.removeBlock(from);
-    }
-    this.count = last;
   }
 
   addKeys(keys: Set<Key>): void {
-    for (const block of this.blocks) for (const key of block.keys) keys.add(key);
+    for (const { keys: some } of this.blocks) for (const key of some) if (key !== undefined) keys.add(key);
   }
 
   view(): GroupView {
     return { blocks: this.blocks.slice(), count: this.count };
-  }
-
-  private roomFor(row: number, value: unknown): Block {
-    const index = row >>> ROWS_SHIFT;
-    const at = row & ROWS_MASK;
-    if (index === this.blocks.length) {
-      this.touch();
-      const block = new Block(this.readers.layouts.layoutFor(value), this.readers.cut, index);
-      this.blocks.push(block);
-      this.rows.addBlock(block);
-      return block;
-    }
-    const block = this.own(this.blocks[index]!);
-    if (at < block.capacity) return block;
-    if (block.isMisfit(at)) return this.relaid(block, value);
-    block.grow();
-    return block;
-  }
-
-  /** The block once more, with the layout of `value`, and room. */
-  private relaid(before: Block, value: unknown): Block {
-    const block = new Block(this.readers.layouts.layoutFor(value), this.readers.cut, before.index);
-    while (block.capacity <= before.keys.length && block.capacity < ROWS_MAX) block.grow();
-    block.keys = before.keys;
-    block.namespaces = before.namespaces;
-    for (let at = 0; at < before.keys.length; at++) block.write(at, before.read(at), false);
-    this.replace(before, block);
-    return block;
   }
 
   /** The block, for a change: copied, if a cursor still needs it as it is. */
@@ -131,14 +90,53 @@ export class RowGroup {
       return block;
     }
     const copy = block.copy(cut);
-    this.replace(block, copy);
+    this.replace(copy);
     return copy;
   }
 
-  private replace(before: Block, block: Block): void {
-    block.number = before.number;
+  /** The block for a new row, and with room for it. `bits`: of the row's hash. */
+  private roomFor(bits: number, value: unknown): Block {
+    for (;;) {
+      const block = this.directory.at(this.place, bits);
+      if (block.hasRoom) return this.own(block);
+      this.touch();
+      const { layouts, cut } = this.readers;
+      if (block === NO_ROWS) {
+        this.replace(new Block(layouts.layoutFor(value), cut, FIRST_HOME, PLACES_MIN));
+      } else {
+        const layout = block.isMisfit ? layouts.layoutFor(value) : block.layout;
+        if (block.places >= PLACES_MAX && this.directory.canSplit(block.depth)) this.split(block, layout);
+        else this.replace(this.resized(block, block.places * 2, layout));
+      }
+    }
+  }
+
+  /** The rows of the block in a new one. */
+  private resized(before: Block, places: number, layout: Block["layout"]): Block {
+    const block = new Block(layout, this.readers.cut, before, places);
+    for (let at = 0; at < before.places; at++) if (before.isTaken(at)) block.addFrom(before, at);
+    return block;
+  }
+
+  /** Half of the rows of a block go on in another one. */
+  private split(before: Block, layout: Block["layout"]): void {
+    const { cut } = this.readers;
+    const { index, pattern, places } = before;
+    const depth = before.depth + 1;
+    const lower = new Block(layout, cut, { index, depth, pattern }, places);
+    const upperHome = { index: this.blocks.length, depth, pattern: pattern | (1 << before.depth) };
+    const upper = new Block(layout, cut, upperHome, places);
+    for (let at = 0; at < places; at++) {
+      if (before.isTaken(at))
+        (isUpper(spread(before.hashes[at]!), before.depth) ? upper : lower).addFrom(before, at);
+    }
+    this.replace(lower);
+    this.replace(upper);
+  }
+
+  private replace(block: Block): void {
     this.blocks[block.index] = block;
-    this.rows.replaceBlock(block);
+    this.directory.put(this.place, block);
   }
 
   private touch(): void {
@@ -146,8 +144,4 @@ export class RowGroup {
     this.readers.keepView(this);
     this.cut = this.readers.cut;
   }
-}
-
-function rowIn(block: Block, at: number): number {
-  return (block.number << ROWS_SHIFT) | at;
 }

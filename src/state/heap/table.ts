@@ -25,12 +25,14 @@ import {
 import type { Key } from "../descriptor.ts";
 import type { KeyGroupRange } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
-import { type Block, ROWS_MASK, ROWS_SHIFT } from "./block.ts";
+import { type Block, NO_ROWS } from "./block.ts";
+import type { CurrentKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
+import { Directory } from "./directory.ts";
 import { Layouts } from "./layout.ts";
 import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
-import { Rows, withNamespace } from "./rows.ts";
+import { spread, withNamespace } from "./row-hash.ts";
 
 /**
  * New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of
@@ -38,8 +40,8 @@ import { Rows, withNamespace } from "./rows.ts";
  */
 const LOOKED_AT_CLOSELY = 1000;
 const SAMPLED_EVERY = 64;
-/** A row that was not looked up yet. */
-const UNKNOWN = -2;
+/** No key has this turn. */
+const NO_TURN = 0;
 
 export interface HeapTableOptions {
   readonly operator: string;
@@ -47,6 +49,7 @@ export interface HeapTableOptions {
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
   readonly keepsObjects: boolean;
+  readonly current: CurrentKey;
 }
 
 export class HeapTable implements StateTable, CutReaders {
@@ -56,19 +59,17 @@ export class HeapTable implements StateTable, CutReaders {
   private readonly options: HeapTableOptions;
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
-  private readonly rows = new Rows();
+  private readonly directory: Directory;
   private readonly groups: readonly RowGroup[];
   /** The cursors of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
-  private key: Key = "";
-  private hash = 0;
+  private readonly current: CurrentKey;
   private namespace: Namespace = undefined;
-  /** The key's group; -1: there was no key yet. */
-  private group = -1;
-  /** The row of the current key and namespace; -1: there is none. */
-  private row = UNKNOWN;
-  /** The block that holds the row, if there is one. */
-  private block: Block | undefined = undefined;
+  /** The turn of the key that the row was looked up for. */
+  private turn = NO_TURN;
+  /** The block for that key and namespace, and the place of the row in it; -1: there is no row. */
+  private block: Block = NO_ROWS;
+  private at = -1;
   /** How many updates are still to be looked at closely before only samples are. */
   private closeLooks = LOOKED_AT_CLOSELY;
   private untilLook = 1;
@@ -76,47 +77,44 @@ export class HeapTable implements StateTable, CutReaders {
   constructor(options: HeapTableOptions) {
     this.name = options.name;
     this.options = options;
+    this.current = options.current;
     this.layouts = new Layouts(options.keepsObjects);
-    const { first, last } = options.keyGroups;
-    this.groups = Array.from(
-      { length: last - first + 1 },
-      (_, place) => new RowGroup(place, this, this.rows),
-    );
+    const length = options.keyGroups.last - options.keyGroups.first + 1;
+    this.directory = new Directory(length);
+    this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.directory));
   }
 
   get isInUse(): boolean {
-    return this.row !== UNKNOWN;
-  }
-
-  /** `group`: the key's group, counted from the subtask's first one; `hash`: of its row in the fixed namespace. */
-  select(key: Key, hash: number, group: number): void {
-    this.key = key;
-    this.hash = hash;
-    this.group = group;
-    this.row = UNKNOWN;
+    return this.turn === this.current.turn;
   }
 
   setCurrentNamespace(namespace: Namespace): void {
     this.namespace = namespace;
-    this.row = UNKNOWN;
+    this.forgetTurn();
+  }
+
+  /** The row of the current key is to be looked up. */
+  forgetTurn(): void {
+    this.turn = NO_TURN;
   }
 
   read(): unknown {
-    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
-    return row < 0 ? ABSENT : this.block!.read(row & ROWS_MASK);
+    if (this.turn !== this.current.turn) this.lookUp();
+    return this.at < 0 ? ABSENT : this.block.read(this.at);
   }
 
   write(value: unknown): void {
-    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
-    if (row < 0) this.append(value);
-    else this.ownBlock().write(row & ROWS_MASK, value, --this.untilLook > 0 || this.countCloseLook());
+    if (this.turn !== this.current.turn) this.lookUp();
+    if (this.at >= 0 && --this.untilLook > 0 && this.block.cut === this.cut)
+      this.block.writeTrusted(this.at, value);
+    else this.writeWithCare(value);
   }
 
   remove(): void {
-    const row = this.row === UNKNOWN ? this.lookUp() : this.row;
-    if (row < 0) return;
-    this.groups[this.group]!.remove(this.block!, row & ROWS_MASK);
-    this.row = -1;
+    if (this.turn !== this.current.turn) this.lookUp();
+    if (this.at < 0) return;
+    this.groups[this.current.group]!.remove(this.block, this.at);
+    this.at = -1;
   }
 
   snapshot(): SnapshotCursor {
@@ -139,7 +137,13 @@ export class HeapTable implements StateTable, CutReaders {
   restorer(source: SnapshotBytes): HeapRestorer {
     const { operator, name, keyGroups, maxParallelism } = this.options;
     invariant(this.cut === 0, `state "${name}" of "${operator}" is restored after a cut was taken of it`);
-    return new HeapRestorer({ source, keyGroups, maxParallelism, groups: this.groups, rows: this.rows });
+    return new HeapRestorer({
+      source,
+      keyGroups,
+      maxParallelism,
+      groups: this.groups,
+      directory: this.directory,
+    });
   }
 
   /** Keys of one group of the subtask. */
@@ -163,15 +167,14 @@ export class HeapTable implements StateTable, CutReaders {
     return false;
   }
 
-  /** The block of the current row, for a change. */
-  private ownBlock(): Block {
-    const block = this.block!;
-    return block.cut === this.cut ? block : this.copiedBlock(block);
-  }
-
-  private copiedBlock(block: Block): Block {
-    this.block = this.groups[this.group]!.own(block);
-    return this.block;
+  /** A new row, one in a block that a cursor may need, or a value that is looked at closely. */
+  private writeWithCare(value: unknown): void {
+    if (this.at < 0) {
+      this.append(value);
+      return;
+    }
+    if (this.block.cut !== this.cut) this.block = this.groups[this.current.group]!.own(this.block);
+    this.block.write(this.at, value, this.untilLook > 0 || this.countCloseLook());
   }
 
   /** This update is not trusted; sets which one will be the next that is not. */
@@ -181,19 +184,31 @@ export class HeapTable implements StateTable, CutReaders {
     return false;
   }
 
-  private lookUp(): number {
-    if (this.group < 0) this.refuseWithoutKey();
-    const { rows, key, namespace } = this;
-    const row = rows.find(key, namespace, withNamespace(this.hash, namespace));
-    this.row = row;
-    if (row >= 0) this.block = rows.blocks[row >>> ROWS_SHIFT];
-    return row;
+  private lookUp(): void {
+    const { current } = this;
+    const bits = spread(current.hash);
+    const block = this.directory.at(current.group, bits);
+    if (current.isOwn === true && block.hasOwnHashes === true && this.namespace === undefined) {
+      this.block = block;
+      this.at = block.findOwn(current.hash, bits);
+    } else this.lookUpByKey();
+    this.turn = current.turn;
+  }
+
+  private lookUpByKey(): void {
+    const { current, namespace } = this;
+    if (current.group < 0) this.refuseWithoutKey();
+    const hash = withNamespace(current.hash, namespace);
+    const bits = spread(hash);
+    this.block = this.directory.at(current.group, bits);
+    this.at = this.block.find(hash, bits, current.key, namespace);
   }
 
   private append(value: unknown): void {
-    const { key, namespace } = this;
-    this.row = this.groups[this.group]!.append(key, namespace, withNamespace(this.hash, namespace), value);
-    this.block = this.rows.blockOf(this.row);
+    const { current, namespace } = this;
+    const hash = withNamespace(current.hash, namespace);
+    this.groups[current.group]!.append(current.key, namespace, hash, value);
+    this.lookUp();
   }
 
   private refuseWithoutKey(): never {

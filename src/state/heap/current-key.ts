@@ -1,0 +1,16 @@
+/**
+ * The key of the record that is processed, for all tables of one operator: a table that is not used costs nothing.
+ */
+import type { Key } from "../descriptor.ts";
+
+export class CurrentKey {
+  key: Key = "";
+  /** Of its row in the fixed namespace. */
+  hash = 0;
+  /** The hash is the key itself (isOwnHash in row-hash.ts). */
+  isOwn = false;
+  /** The key's group, counted from the subtask's first one; -1: there was no key yet. */
+  group = -1;
+  /** Another one each time that a key is set; never 0. */
+  turn = 1;
+}

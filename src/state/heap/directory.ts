@@ -1,0 +1,66 @@
+/**
+ * Which block of a table holds the row of a hash: extendible hashing.
+ *
+ * Owns: the entries. Does not own: when a block is split (row-group.ts), the place of a row in its block (block.ts).
+ *
+ * Each key group has 2^depth entries, picked by bits of the row's hash; a block stands in all entries that have its
+ * pattern in their lowest `block.depth` bits. A block that is full is split in two, so a table of 10^6 rows never moves
+ * more rows at once than a block has. All groups have the same depth: one array for all of them is one step less for
+ * each look-up.
+ */
+import { type Block, NO_ROWS } from "./block.ts";
+
+/** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
+const BITS_BELOW = 20;
+const DEPTH_MAX = 32 - BITS_BELOW;
+const ENTRIES_MAX = 1 << 18;
+
+export class Directory {
+  private entries: Block[];
+  private depth = 0;
+  private mask = 0;
+
+  constructor(groups: number) {
+    this.entries = new Array(groups).fill(NO_ROWS);
+  }
+
+  /** `bits`: of the row's hash (`spread`). NO_ROWS: the group has no row. */
+  at(group: number, bits: number): Block {
+    return this.entries[(group << this.depth) | ((bits >>> BITS_BELOW) & this.mask)]!;
+  }
+
+  /** The block stands where its pattern says, from now on. */
+  put(group: number, block: Block): void {
+    const first = group << this.depth;
+    for (let pattern = block.pattern; pattern <= this.mask; pattern += 1 << block.depth) {
+      this.entries[first | pattern] = block;
+    }
+  }
+
+  clear(group: number): void {
+    this.entries.fill(NO_ROWS, group << this.depth, (group + 1) << this.depth);
+  }
+
+  /** Makes sure that a block of the given depth can be split; false: it has to grow instead. */
+  canSplit(depth: number): boolean {
+    if (depth < this.depth) return true;
+    if (depth >= DEPTH_MAX || this.entries.length * 2 > ENTRIES_MAX) return false;
+    this.deepen();
+    return true;
+  }
+
+  private deepen(): void {
+    const { entries, depth, mask } = this;
+    this.depth = depth + 1;
+    this.mask = mask * 2 + 1;
+    this.entries = new Array(entries.length * 2);
+    for (let at = 0; at < this.entries.length; at++) {
+      this.entries[at] = entries[((at >>> this.depth) << depth) | (at & mask)]!;
+    }
+  }
+}
+
+/** Does a row belong into the upper half, where a block of this depth is split? */
+export function isUpper(bits: number, depth: number): boolean {
+  return ((bits >>> (BITS_BELOW + depth)) & 1) === 1;
+}
