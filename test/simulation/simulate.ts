@@ -7,6 +7,7 @@ import type { JobRecord } from "../../machines/protocol.ts";
 import { describeError } from "../../src/errors.ts";
 import { findLeftovers } from "./checks/leftovers.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
+import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import { withLessInput } from "./jobs/less-input.ts";
 import { drawJob } from "./jobs/random-graph.ts";
@@ -48,7 +49,10 @@ const DELETES_ALL: readonly JobRecord["status"][] = ["finished", "stopped", "can
 export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> {
   const decisions = new Decisions(seed, edit);
   const scheduler = new Scheduler(decisions);
-  const drawn = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
+  const drawn = withChange(
+    withRetention(drawJob(decisions.stream("job")), decisions.stream("retention")),
+    decisions.stream("change"),
+  );
   const world = new SimulatedWorld(scheduler, withLessInput(drawn, decisions.recordsMax));
   const random = decisions.stream("cluster");
   const storm = new Storm(world);

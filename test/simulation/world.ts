@@ -2,7 +2,7 @@
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
-import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
+import { type MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
@@ -21,14 +21,22 @@ import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
 import { LivingHosts } from "./checks/living-hosts.ts";
 import { LostInput } from "./checks/lost-input.ts";
-import { StoredState } from "./checks/stored-state.ts";
+import { inputBefore, StoredState } from "./checks/stored-state.ts";
 import { savepointIn, WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
 import { buildJob } from "./jobs/building.ts";
-import type { DrawnJob, DrawnLife, DrawnSink, DrawnSource, Item } from "./jobs/drawing.ts";
+import {
+  type DrawnJob,
+  type DrawnLife,
+  type DrawnSink,
+  type DrawnSource,
+  type Item,
+  inShort,
+} from "./jobs/drawing.ts";
+import { type Log, logsOf } from "./jobs/ends/logs.ts";
 import { pacedReader } from "./jobs/ends/paced-reader.ts";
 import { plainSink } from "./jobs/ends/plain-sink.ts";
 import { retainedSource } from "./jobs/ends/retained-source.ts";
-import type { RetainedStream } from "./jobs/ends/retained-stream.ts";
+import type { Changed } from "./jobs/oracle/oracle.ts";
 import { compareComplete, verdictOf } from "./jobs/oracle/verdict.ts";
 import { User } from "./jobs/user.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
@@ -44,8 +52,6 @@ export interface Member {
   /** Ends it in good order. */
   stop(): Promise<unknown>;
 }
-
-type Log = MemoryLog<Item> | RetainedStream<Item>;
 
 const RESTART_MS = 1000;
 const REGISTER_INTERVAL_MS = 1000;
@@ -75,6 +81,7 @@ export class SimulatedWorld {
   readonly #logs = new Map<string, readonly Log[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
   #revision = 0;
+  readonly #changes: Changed[] = [];
   readonly #savepointsSeen = new Set<string>();
   /** The output at which the user looked last, and what they thought of it. */
   #seen = { what: "", isSatisfied: false };
@@ -95,7 +102,7 @@ export class SimulatedWorld {
     this.network.onFault = (what) => this.tell(what);
     this.lostInput = new LostInput(drawn, () => scheduler.nowMs);
     for (const source of drawn.sources)
-      this.#logs.set(source.id, filled(source, this.lostInput.streamsOf(source.id) ?? logsOf(source)));
+      this.#logs.set(source.id, logsOf(source, this.lostInput.streamsOf(source.id)));
     for (const sink of drawn.sinks) this.#targets.set(sink.id, this.#newTarget());
     this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
     this.#life = { name: "drawn", ...drawn };
@@ -212,12 +219,14 @@ export class SimulatedWorld {
 
   #lookAt(manifest: Manifest, storage: WatchedStorage): void {
     this.lostInput.look(manifest);
+    // What has gone through another graph is in the state, too.
+    if (this.#changes.length > 0) return;
     this.storedState.look(this.#drawnNow(), manifest, (name) => storage.content(name));
   }
 
   #drawnNow(): DrawnJob {
-    const { operators, options } = this.#life;
-    return { ...this.drawn, operators, options };
+    const { operators, options, sinks = this.drawn.sinks } = this.#life;
+    return { ...this.drawn, operators, options, sinks };
   }
 
   /** Whether each sink's output is what the oracle says. */
@@ -227,7 +236,17 @@ export class SimulatedWorld {
     const outputs = this.#outputs();
     const { isGone } = this.lostInput;
     const lost = ending === "cut" ? this.lostInput.findings : this.lostInput.ended(outputs);
-    return [...this.wrong, ...wrong, ...verdictOf(drawn, { ending, drains, outputs, isGone }), ...lost];
+    return [
+      ...this.wrong,
+      ...wrong,
+      ...verdictOf(drawn, { ending, drains, outputs, isGone, ...this.#past }),
+      ...lost,
+    ];
+  }
+
+  /** What earlier lives have left in the outputs. */
+  get #past() {
+    return { changes: this.#changes, writtenAgain: this.user.writesAgain };
   }
 
   #outputs(): ReadonlyMap<string, readonly Item[]> {
@@ -244,7 +263,11 @@ export class SimulatedWorld {
     const { drains } = this.user;
     const seen = `${items} items, ${this.lostInput.left} left, ${hasCome} ${drains}`;
     if (seen === this.#seen.what) return this.#seen.isSatisfied;
-    const circumstances = { drained: false, endsVaguely: drains ? "plain-sinks" : "nowhere" } as const;
+    const circumstances = {
+      drained: false,
+      endsVaguely: drains ? "plain-sinks" : "nowhere",
+      ...this.#past,
+    } as const;
     const { isGone } = this.lostInput;
     const isSatisfied = hasCome && compareComplete(this.drawn, outputs, isGone, circumstances).length === 0;
     this.#seen = { what: seen, isSatisfied };
@@ -264,6 +287,10 @@ export class SimulatedWorld {
     return new User({
       job: () => this.#life.name,
       become: (life) => this.#become(life),
+      change: (change, from) => {
+        const { manifest } = savepointIn(this.savepoints, from)!;
+        this.#changes.push({ ...change, read: inputBefore(this.drawn, manifest)! });
+      },
       acts: this.drawn.acts,
       endless: this.drawn.sources.some(({ bounded }) => !bounded),
       process,
@@ -423,16 +450,3 @@ export class SimulatedWorld {
     return plainSink(() => this.network.delivery(target.committed));
   }
 }
-
-const logsOf = ({ splits }: DrawnSource) => splits.map(() => new MemoryLog<Item>());
-
-/** With what is there when the job is submitted. */
-function filled({ splits, there }: DrawnSource, logs: readonly Log[]): readonly Log[] {
-  for (const [i, items] of splits.entries()) logs[i]!.append(...items.slice(0, there[i]));
-  return logs;
-}
-
-const inShort = ({ splits, ...source }: DrawnSource) => ({
-  ...source,
-  splits: splits.map(({ length }) => length),
-});

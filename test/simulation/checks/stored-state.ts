@@ -75,7 +75,7 @@ export class StoredState {
 }
 
 /** What was read of each split; undefined: the checkpoint does not say it of all. */
-function inputBefore(
+export function inputBefore(
   { sources }: DrawnJob,
   { subtasks }: Manifest,
 ): ReadonlyMap<string, readonly (readonly Item[])[]> | undefined {

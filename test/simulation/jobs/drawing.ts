@@ -133,10 +133,19 @@ export interface DrawnAct {
   readonly becomes?: DrawnLife;
 }
 
+/** An operator whose state is given up with the restore. */
+export interface DrawnChange {
+  readonly operator: string;
+  readonly then: "begins anew" | "is gone";
+}
+
 /** What may change from one life of a job to the next. */
 export interface DrawnLife {
   readonly name: string;
   readonly operators: readonly DrawnOperator[];
+  /** Default: as before. */
+  readonly sinks?: readonly DrawnSink[];
+  readonly change?: DrawnChange;
   readonly options: JobOptions;
   readonly worker: DrawnWorker;
 }
@@ -211,3 +220,9 @@ export const visited = (id: string, key: number, at: number): Item => ({ by: `${
 /** What `collection` keeps of the last number: shapes that change. */
 export const lastOf = (n: number): unknown =>
   n % 3 === 0 ? { n } : n % 3 === 1 ? { n, odd: `${n}` } : new Map([[n, { at: n }]]);
+
+/** A source for a story: how many records each split has. */
+export const inShort = ({ splits, ...source }: DrawnSource) => ({
+  ...source,
+  splits: splits.map(({ length }) => length),
+});

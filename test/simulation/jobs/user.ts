@@ -10,7 +10,7 @@ import type { JobSubmission, RestoreRequest } from "../../../src/control/message
 import { describeError, EnvironmentError, RequestRefusedError } from "../../../src/errors.ts";
 import { keepsState } from "../../../src/runtime/leader/submissions/submission.ts";
 import type { VirtualProcess } from "../scheduler.ts";
-import type { DrawnAct, DrawnLife } from "./drawing.ts";
+import type { DrawnAct, DrawnChange, DrawnLife } from "./drawing.ts";
 
 export const SAVEPOINTS = "/savepoints";
 const LOOK_EVERY_MS = 200;
@@ -26,6 +26,8 @@ export interface UserOptions {
   job(): string;
   /** The next life of the job: its workers are started anew. */
   become(life: DrawnLife): void;
+  /** From now on, with what is at this place. */
+  change(change: DrawnChange, from: string): void;
   readonly acts: readonly DrawnAct[];
   /** Some source never ends by itself. */
   readonly endless: boolean;
@@ -54,6 +56,9 @@ export class User {
   /** The sources were told once to end before their input did. */
   drains = false;
   hasForked = false;
+  /** What a savepoint held pending is written though it may be there: it may come twice. */
+  writesAgain = false;
+  #hasChanged = false;
   readonly #options: UserOptions;
   /** What the end will be when the job stops, since it was told to drain. */
   #draining: "complete" | "drained" | undefined;
@@ -136,21 +141,37 @@ export class User {
       this.done.push("restore as a fork");
     } else if (from !== undefined) this.done.push("restore");
     const mode = act?.claims ? "claim" : "no-claim";
+    const drop = from === undefined ? [] : this.#change(act?.becomes?.change, from);
     if (skipGaps.length > 0) this.done.push("skip gaps");
-    const restore =
-      from === undefined ? null : ({ location: from, mode, drop: [], writeAgain: false } as const);
+    const restore = from === undefined ? null : ({ location: from, mode, drop, writeAgain: false } as const);
     await this.#submit(restore, skipGaps);
     this.#location = undefined;
   }
 
-  async #submit(restore: RestoreRequest | null, skipGaps: readonly string[] = []): Promise<void> {
+  /** Answers whose state is given up. */
+  #change(change: DrawnChange | undefined, from: string): readonly string[] {
+    if (change === undefined || this.#hasChanged) return [];
+    this.#hasChanged = true;
+    this.#options.change(change, from);
+    this.done.push(`restore where an operator ${change.then}`);
+    return [change.operator];
+  }
+
+  async #submit(asked: RestoreRequest | null, skipGaps: readonly string[] = []): Promise<void> {
+    let restore = asked;
     const { client, newId, process, submission, tell } = this.#options;
     for (;;) {
       tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
       try {
-        const asked = { ...(await submission(skipGaps)), submissionId: newId() };
-        return await client.submit(asked, false, restore);
+        const submitted = { ...(await submission(skipGaps)), submissionId: newId() };
+        return await client.submit(submitted, false, restore);
       } catch (error) {
+        if (restore?.writeAgain === false && describeError(error).includes("--write-again")) {
+          restore = { ...restore, writeAgain: true };
+          this.writesAgain = true;
+          this.done.push("write again");
+          continue;
+        }
         // A storage that stands still is said, and the user tries again.
         if (!(error instanceof RequestRefusedError && error.message.includes(STALLED))) throw error;
       }

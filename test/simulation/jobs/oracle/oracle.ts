@@ -8,6 +8,7 @@
  */
 import {
   comesBack,
+  type DrawnChange,
   type DrawnInput,
   type DrawnJob,
   type DrawnOperator,
@@ -59,6 +60,15 @@ export interface Circumstances {
    * Default "nowhere".
    */
   readonly endsVaguely?: "everywhere" | "plain-sinks" | "nowhere";
+  /** Operators that went on without state, and how far the input was read by then. Default: none. */
+  readonly changes?: readonly Changed[];
+  /** What transactional sinks held pending may be there twice. Default false. */
+  readonly writtenAgain?: boolean;
+}
+
+/** A change, and where it was made. */
+export interface Changed extends DrawnChange {
+  readonly read: ReadonlyMap<string, readonly (readonly Item[])[]>;
 }
 
 /** What must come out at each sink, by its id. */
@@ -76,7 +86,7 @@ export interface Streams {
 export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Streams {
   const streams = new Map<string, Expected>();
   const allInputs = new Map<string, readonly Expected[]>();
-  const { read, drained = true, endsVaguely = "nowhere" } = circumstances;
+  const { read, drained = true, endsVaguely = "nowhere", changes = [] } = circumstances;
   const repeats = job.options.checkpointing?.mode === "at-least-once";
   const context = {
     endsVaguely: endsVaguely === "everywhere",
@@ -98,7 +108,12 @@ export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Str
   for (const operator of job.operators) {
     const ports = operator.ports.map((inputs) => merged(inputs, streams, operator.parallelism));
     allInputs.set(operator.id, ports);
-    for (const [output, stream] of resultsOf(operator, ports, context))
+    const change = changes.find((one) => one.operator === operator.id);
+    const results =
+      change === undefined
+        ? resultsOf(operator, ports, context)
+        : changedResults(job, operator, ports, context, change);
+    for (const [output, stream] of results)
       streams.set(
         output === "" ? operator.id : `${operator.id}.${output}`,
         job.reordered ? { ...stream, order: "none" } : stream,
@@ -106,14 +121,17 @@ export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Str
   }
   const sinks = job.sinks.map((sink) => {
     const stream = merged(sink.inputs, streams, sink.parallelism);
-    return [sink.id, written(sink, stream, endsVaguely !== "nowhere")] as const;
+    return [sink.id, written(sink, stream, circumstances)] as const;
   });
   return { inputs: allInputs, sinks: new Map(sinks) };
 }
 
-function written({ guarantee }: DrawnSink, stream: Expected, endsVaguely: boolean): Expected {
-  if (guarantee === "exactly-once") return stream;
-  return { ...stream, repeats: true, order: "none", vague: stream.vague || (endsVaguely && stream.tellsEnd) };
+function written({ guarantee }: DrawnSink, stream: Expected, circumstances: Circumstances): Expected {
+  const { endsVaguely = "nowhere", changes = [], writtenAgain = false } = circumstances;
+  if (guarantee === "exactly-once" && !writtenAgain) return stream;
+  // It may also hold what came behind a cut, from the graph as it was.
+  const vague = stream.vague || changes.length > 0 || (endsVaguely !== "nowhere" && stream.tellsEnd);
+  return { ...stream, repeats: true, order: "none", vague };
 }
 
 /** What comes in at one port, before it is dealt by key. */
@@ -205,6 +223,33 @@ function resultsOf(
     default:
       return [["", keyed(operator, ports, context)]];
   }
+}
+
+/** Each record has gone through the operator as it was, or as it is. */
+function changedResults(
+  job: DrawnJob,
+  operator: DrawnOperator,
+  ports: readonly Expected[],
+  context: Context,
+  { then, read }: Changed,
+): readonly (readonly [string, Expected])[] {
+  const before = streamsOf(job, { read, drained: false }).inputs.get(operator.id)!;
+  const after = ports.map((port, i) => ({ ...port, items: without(port.items, before[i]!.items) }));
+  const [[, first]] = resultsOf(operator, before, context) as [[string, Expected]];
+  const [[, then_]] = resultsOf(operator, after, context) as [[string, Expected]];
+  const second = then === "is gone" ? after[0]! : then_;
+  const makers = new Set([...first.makers, ...second.makers]);
+  return [["", { ...then_, makers, items: [...first.items, ...second.items], order: "none" }]];
+}
+
+function without(items: readonly Item[], others: readonly Item[]): readonly Item[] {
+  const left = counted(others);
+  return items.filter((item) => {
+    const text = textOf(item);
+    const count = left.get(text) ?? 0;
+    left.set(text, count - 1);
+    return count <= 0;
+  });
 }
 
 export function grouped(items: readonly Item[], keys: KeyKind): Map<number, Item[]> {

@@ -1,7 +1,7 @@
 /** Whether the output of a run is right, however its last life has ended. */
 import type { DrawnJob, Item } from "../drawing.ts";
 import type { Ending } from "../user.ts";
-import { type Bound, type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
+import { type Bound, type Changed, type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
 
 /** Whether an item of a split was there and has gone. @param at its sequence */
 export type IsGone = (source: string, split: number, at: number) => boolean;
@@ -12,23 +12,30 @@ export interface Run {
   readonly drains: boolean;
   readonly outputs: ReadonlyMap<string, readonly Item[]>;
   readonly isGone: IsGone;
+  /** Operators that went on without state. */
+  readonly changes: readonly Changed[];
+  /** What a savepoint held pending was written though it may have been there. */
+  readonly writtenAgain: boolean;
 }
 
-export function verdictOf(drawn: DrawnJob, { ending, drains, outputs, isGone }: Run): string[] {
-  const endsVaguely = drains ? "plain-sinks" : "nowhere";
-  if (ending === "complete") return compareComplete(drawn, outputs, isGone, { endsVaguely });
-  const findings: string[] = [];
-  const read = readOf(drawn, outputs, isGone, findings);
+export function verdictOf(drawn: DrawnJob, run: Run): string[] {
+  const { ending, outputs, isGone, changes, writtenAgain } = run;
+  const endsVaguely = run.drains ? "plain-sinks" : "nowhere";
+  const past = { changes, writtenAgain };
+  if (ending === "complete") return compareComplete(drawn, outputs, isGone, { endsVaguely, ...past });
   // Nothing else and no more than all of the input comes to.
-  findings.push(...compare(drawn, outputs, { endsVaguely: "everywhere" }, "at-most"));
+  const findings = compare(drawn, outputs, { endsVaguely: "everywhere", ...past }, "at-most");
+  // The outputs hold what the job had read before it went back behind the savepoint, too.
+  const read = writtenAgain ? undefined : readOf(drawn, outputs, isGone, findings);
   if (read === undefined) return findings;
   const { checkpointing } = drawn.options;
   const isWhole = drawn.operators.every(({ kind }) => kind !== "loop") && checkpointing?.unaligned !== true;
-  if (ending === "drained") findings.push(...compareTransactional(drawn, outputs, { read, endsVaguely }));
-  else if (isWhole && checkpointing?.mode !== "at-least-once")
-    findings.push(
-      ...compareTransactional(drawn, outputs, { read, drained: false, endsVaguely: "everywhere" }),
-    );
+  if (ending === "drained")
+    findings.push(...compareTransactional(drawn, outputs, { read, endsVaguely, ...past }));
+  else if (isWhole && checkpointing?.mode !== "at-least-once") {
+    const circumstances = { read, drained: false, endsVaguely: "everywhere" } as const;
+    findings.push(...compareTransactional(drawn, outputs, { ...circumstances, ...past }));
+  }
   return findings;
 }
 
