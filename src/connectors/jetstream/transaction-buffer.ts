@@ -7,8 +7,8 @@
  *
  * - TB1 A part never spans two segments, and is cut once: its place is stored with the transaction (P4, P24).
  * - TB2 Memory holds the open segment, `stagingMax` segments being staged, and one more that a cut has closed
- *   meanwhile. Durable ones that wait for their commit stay in it as long as all of these hold at most `keptBytesMax`;
- *   the others are read back (P25).
+ *   meanwhile. Durable ones that wait for their commit stay in it as long as they and those being staged hold at most
+ *   `keptBytesMax`; the others are read back (P25).
  * - TB3 A transaction of one small segment travels inline in its committable (P15).
  */
 import type { ObjectHandle } from "../../../machines/protocol.ts";

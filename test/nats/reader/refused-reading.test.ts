@@ -60,14 +60,20 @@ describe("a stream that is not what it was stops reading by name", () => {
     );
   });
 
-  test("deleted, before and while it is read", async () => {
+  /** Changes a stream whose ten messages were read. Answers what ends the reading. */
+  async function whileRead(change: () => Promise<unknown>): Promise<{ created: string; failure: unknown }> {
     const created = await makeStream(10);
     const reader = makeReader({ created });
     await reader.open();
     await read(reader, { enough: 10 });
     const reading = read(reader).catch((error: unknown) => error);
-    await manager.streams.delete("S");
-    expect(await reading).toMatchObject({
+    await change();
+    return { created, failure: await reading };
+  }
+
+  test("deleted, before and while it is read", async () => {
+    const { created, failure } = await whileRead(() => manager.streams.delete("S"));
+    expect(failure).toMatchObject({
       name: "SourcePositionError",
       message: expect.stringContaining('stream "S" does not exist any more'),
     });
@@ -75,14 +81,11 @@ describe("a stream that is not what it was stops reading by name", () => {
   });
 
   test("made again while it is read", async () => {
-    const created = await makeStream(10);
-    const reader = makeReader({ created });
-    await reader.open();
-    await read(reader, { enough: 10 });
-    const reading = read(reader).catch((error: unknown) => error);
-    await manager.streams.delete("S");
-    await makeStream(20);
-    expect(await reading).toBeInstanceOf(SourcePositionError);
+    const { failure } = await whileRead(async () => {
+      await manager.streams.delete("S");
+      await makeStream(20);
+    });
+    expect(failure).toBeInstanceOf(SourcePositionError);
   });
 });
 
