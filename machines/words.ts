@@ -50,7 +50,7 @@ const jobPhases: Readonly<Record<string, string>> = {
   "settling.judging": "committing what was decided, then it ends",
   "settling.committing": "committing what was decided, then it ends",
   resettling: "waiting to commit what was decided, then it ends",
-  stranded: "ending, since what it needs cannot be read or committed",
+  unsettled: "ending, since what it needs cannot be read or committed",
   ending: "ending",
   ended: "ended",
   deposed: "led by another coordinator",

@@ -20,7 +20,7 @@ export interface Context extends JobInput, RecordFacts {
   readonly suspendBoundMs: number;
   readonly stop: CheckpointRequest | null;
   readonly draining: boolean;
-  readonly stranded: boolean;
+  readonly unsettled: boolean;
   readonly where: string;
   readonly reason: string;
   readonly recoverable: boolean;
@@ -157,7 +157,7 @@ export const jobSetup = setup({
           },
     ),
     forgetStop: assign({ stop: null, draining: false }),
-    strand: assign({ stranded: true }),
+    noteUnsettled: assign({ unsettled: true }),
   },
   guards: {
     /**

@@ -38,7 +38,7 @@ const failingDrained = { guard: "draining", ...failingWhole } as const;
  * While settling what fails is tried again (P18), except what no repetition mends: that stops the job resumably (P24).
  */
 const resettling = { target: "#job.resettling", actions: "noteFailure" } as const;
-const stranded = { target: "#job.stranded", actions: "noteFailure" } as const;
+const unsettled = { target: "#job.unsettled", actions: "noteFailure" } as const;
 const resettlingIfSettling = { guard: "settling", ...resettling } as const;
 const stale = { guard: "stale" } as const;
 const onFailure = <const S extends readonly object[], T extends readonly object[]>(ofSubtask: S, other: T) =>
@@ -78,7 +78,7 @@ export const jobMachine = jobSetup.createMachine({
     suspendBoundMs: 0,
     stop: null,
     draining: false,
-    stranded: false,
+    unsettled: false,
     where: "",
     reason: "",
     recoverable: true,
@@ -118,7 +118,7 @@ export const jobMachine = jobSetup.createMachine({
       entry: { type: "plan.recovery", params: ({ context }) => ({ completed: context.completed }) },
       on: {
         "recovery.planned": { target: "waiting" },
-        "recovery.impossible": { target: "stranded", actions: "noteFailure" },
+        "recovery.impossible": { target: "unsettled", actions: "noteFailure" },
         "cancel.requested": [{ guard: "settling" }, canceled],
         "suspend.requested": [{ guard: "settling" }, suspended],
       },
@@ -177,7 +177,7 @@ export const jobMachine = jobSetup.createMachine({
               { target: "#job.failing", actions: ["noteFailure", "takeUnrestoredDown"] },
             ],
             ...onFailure(
-              [{ guard: "settlingUnmendable", ...stranded }, resettlingIfSettling],
+              [{ guard: "settlingUnmendable", ...unsettled }, resettlingIfSettling],
               [resettlingIfSettling],
             ),
             "cancel.requested": [{ guard: "settling" }, canceled],
@@ -366,7 +366,7 @@ export const jobMachine = jobSetup.createMachine({
           description: "The committers of the last generation are still at it.",
           always: { guard: "allCommitted", target: "#job.ending" },
           on: {
-            ...onFailure([{ guard: "unmendable", ...stranded }, resettling], [resettling]),
+            ...onFailure([{ guard: "unmendable", ...unsettled }, resettling], [resettling]),
           },
         },
       },
@@ -385,7 +385,7 @@ export const jobMachine = jobSetup.createMachine({
         ],
       },
     },
-    stranded: {
+    unsettled: {
       description:
         "What the record names cannot be read (P20), or a decided transaction cannot be committed (P24): the job stops by name, nothing is deleted, and it can be resumed.",
       entry: [
@@ -394,7 +394,7 @@ export const jobMachine = jobSetup.createMachine({
           params: ({ context }) => ({ where: context.where, reason: context.reason, recoverable: false }),
         },
         "settleToFailed",
-        "strand",
+        "noteUnsettled",
       ],
       always: { target: "ending" },
     },
@@ -405,7 +405,7 @@ export const jobMachine = jobSetup.createMachine({
           type: "store.terminal",
           params: ({ context }) => ({
             status: context.settleTo ?? "failed",
-            keepsAll: context.stranded || context.settleTo === "suspended",
+            keepsAll: context.unsettled || context.settleTo === "suspended",
           }),
         },
       ],

@@ -44,7 +44,7 @@ import type { SubtaskEvent } from "./subtask.ts";
 export interface FeedbackChannels {
   readonly channels: readonly number[];
   /** Records that are on them when the subtask is at its barrier are part of the checkpoint. */
-  readonly kept: boolean;
+  readonly stored: boolean;
 }
 
 export interface AlignmentInput {
@@ -122,7 +122,7 @@ const ordinary = (context: Context) =>
 /** The channels whose records up to their own barrier belong to the checkpoint. */
 const collected = (context: Context) =>
   indices(context.channels).filter(
-    (channel) => context.feedback?.kept !== false || !isFeedback(context, channel),
+    (channel) => context.feedback?.stored !== false || !isFeedback(context, channel),
   );
 const haveArrived = ({ arrived }: Context, channels: readonly number[]) =>
   channels.every((channel) => arrived.includes(channel));
@@ -194,7 +194,7 @@ const machine = setup({
     neverOvertakes: ({ event }) => event.type === "barrier.announced" && event.remainingMs === null,
     complete: ({ context }) => haveArrived(context, ordinary(context)),
     completeKeeping: ({ context }) =>
-      context.feedback?.kept === true && haveArrived(context, ordinary(context)),
+      context.feedback?.stored === true && haveArrived(context, ordinary(context)),
     collected: ({ context }) => haveArrived(context, collected(context)),
   },
 });

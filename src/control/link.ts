@@ -1,8 +1,8 @@
 /**
  * Requests between processes, over the bus.
  *
- * Owns: repetition until an answer comes, the detour of large messages through storage (P10), strangers: what none of
- * our processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said
+ * Owns: repetition until an answer comes, the detour of large messages through storage (P10), foreign messages: what
+ * none of our processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said
  * (messages.ts, shapes.ts) and what a repetition means to the handler, which must be idempotent.
  *
  * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else
@@ -26,7 +26,7 @@ import {
   retryOf,
 } from "../errors.ts";
 import type { Shape } from "../formats/shape.ts";
-import { Strangers } from "./strangers.ts";
+import { ForeignMessages } from "./foreign-messages.ts";
 import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
 
 /** Names the object that carries a message too large for the bus. */
@@ -54,7 +54,7 @@ export interface ControlLinkOptions {
   readonly clock: Clock;
   /** Incoming large messages are read from it. */
   readonly storage?: CheckpointStorage;
-  /** Told of strangers. */
+  /** Told of foreign messages. */
   readonly logger?: Logger;
 }
 
@@ -71,7 +71,7 @@ export class ControlLink {
   readonly #bus: Bus;
   readonly clock: Clock;
   readonly #storage: CheckpointStorage | undefined;
-  readonly #strangers: Strangers;
+  readonly #foreign: ForeignMessages;
   #messages = 0;
   readonly #id: string;
 
@@ -80,7 +80,7 @@ export class ControlLink {
     this.clock = options.clock;
     this.#id = options.id;
     this.#storage = options.storage;
-    this.#strangers = new Strangers(options.clock, options.logger);
+    this.#foreign = new ForeignMessages(options.clock, options.logger);
   }
 
   get bus(): Bus {
@@ -115,7 +115,7 @@ export class ControlLink {
           return true;
         }
         heard = found.foreign;
-        this.#strangers.met(subject, heard);
+        this.#foreign.met(subject, heard);
         return false;
       });
     } catch (error) {
@@ -170,7 +170,7 @@ export class ControlLink {
         const received = checked<R>(await this.#receive(body), requests);
         if ("message" in received) return await handle(received.message);
         const { foreign } = received;
-        this.#strangers.met(at, foreign);
+        this.#foreign.met(at, foreign);
         return { answer: "refused", reason: `this is no request to a process of Tidemark: ${foreign}` };
       };
       answer()

@@ -3,7 +3,7 @@
  *
  * Owns: the envelope, and telling what is none: the acknowledgement of a stream that captures our subjects, the answer
  * of a service that listens there, another version of Tidemark, anything else. Does not own: what a message means
- * (shapes.ts), what is done about a stranger (link.ts).
+ * (shapes.ts), what is done about a foreign message (link.ts).
  *
  * An envelope holds either the `message` itself or names the `object` that holds it. A `format` in it is one that this
  * version does not know; the present one has none.

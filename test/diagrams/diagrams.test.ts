@@ -30,7 +30,7 @@ test("a drawing in parts shows every state once, and says where a transition goe
   const boxes = [...job.matchAll(/data-id="(job\.[^"]+)"/g)].map(([, id]) => id);
   expect(boxes.length).toBeGreaterThan(20);
   expect(new Set(boxes).size).toBe(boxes.length);
-  expect(job).toContain("recovery.impossible → stranded");
+  expect(job).toContain("recovery.impossible → unsettled");
 });
 
 test("Mermaid tells events, guards and effects", () => {

@@ -32,7 +32,7 @@ const PARTS: Readonly<Record<string, readonly Part[]>> = {
       states: ["claiming", "claimed", "recovering", "waiting", "deploying", "failing", "backingOff"],
     },
     { title: "run and stop", states: ["running"] },
-    { title: "settle", states: ["settling", "resettling", "stranded", "ending", "ended", "deposed"] },
+    { title: "settle", states: ["settling", "resettling", "unsettled", "ending", "ended", "deposed"] },
   ],
   subtask: [
     { title: "life", states: ["restoring", "recommitting", "restored", "failed", "closed"] },

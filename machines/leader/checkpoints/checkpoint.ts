@@ -145,18 +145,18 @@ export const checkpointMachine = machine.createMachine({
             params: ({ context }) => ({ checkpointId: context.checkpointId }),
           },
           on: {
-            "savepoint.stored": [{ guard: "plainSavepoint", target: "entry" }, { target: "manifest" }],
+            "savepoint.stored": [{ guard: "plainSavepoint", target: "recording" }, { target: "manifest" }],
             "savepoint.refused": { target: "#checkpoint.aborting", actions: "abortSavepoint" },
           },
         },
-        entry: {
+        recording: {
           description: "The record remembers the savepoint; that decides nothing (K5).",
           entry: {
             type: "store.savepointEntry",
             params: ({ context }) => ({ checkpointId: context.checkpointId }),
           },
           on: {
-            "record.stored": { target: "#checkpoint.kept" },
+            "record.stored": { target: "#checkpoint.recorded" },
             "record.lost": { target: "#checkpoint.deposed" },
           },
         },
@@ -235,7 +235,7 @@ export const checkpointMachine = machine.createMachine({
         "checkpoint.subsumed": {},
       },
     },
-    kept: {
+    recorded: {
       description: "The savepoint is complete and its user's. Its transactions wait for a checkpoint (K5).",
       entry: {
         type: "tell.checkpointing",

@@ -9,8 +9,8 @@ import { dirname, join, resolve } from "node:path";
 import type { JobStatus, TerminalStatus } from "../../../machines/protocol.ts";
 import { systemClock } from "../../clock.ts";
 import type { ControlClient } from "../../control/client.ts";
+import { ForeignMessages } from "../../control/foreign-messages.ts";
 import type { JobReport } from "../../control/messages.ts";
-import { Strangers } from "../../control/strangers.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import {
@@ -343,11 +343,11 @@ export class RunSession {
     if (this.#events === undefined && onEvent === undefined) return;
     const subject = this.cluster.subjects.events(this.prepared.job.name);
     const decoder = new TextDecoder();
-    const strangers = new Strangers(systemClock, logger);
+    const foreign = new ForeignMessages(systemClock, logger);
     this.cluster.bus.subscribe(subject, (body) => {
       const line = decoder.decode(body);
       const event = readFeedEvent(line);
-      if (event === undefined) return strangers.met(subject, "an event of another kind was published there");
+      if (event === undefined) return foreign.met(subject, "an event of another kind was published there");
       this.#events?.append(line);
       onEvent?.(event);
     });

@@ -144,7 +144,7 @@ export class Generation {
     const { graph, deployment } = this.#options;
     const leadingBack = channelsOf(channels, graph, ({ feedback }) => feedback === true);
     if (leadingBack.length === 0) return undefined;
-    return { channels: leadingBack, kept: deployment.iterations !== "force" };
+    return { channels: leadingBack, stored: deployment.iterations !== "force" };
   }
 
   #parallelismOf(vertex: string): number {

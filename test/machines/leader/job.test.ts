@@ -466,7 +466,7 @@ describeTraces({
     "takeover-ended": story("A new leader finds an ended job: its clean-up may be unfinished.   (P18)", [
       stored({ generation: 4, status: "finished" }),
     ]),
-    stranded: story("What the record names cannot be read: stopped by name, nothing deleted.   (P20, C6)", [
+    unsettled: story("What the record names cannot be read: stopped by name, nothing deleted.   (P20, C6)", [
       stored({ generation: 4, status: "running", completed: 9 }),
       take({ type: "recovery.impossible", reason: "the manifest of checkpoint 9 is missing" }),
       "The strategy's answer changes nothing.",
@@ -480,7 +480,7 @@ describeTraces({
     ...regionStories,
   },
   unhandled: [
-    // The job that is stranded asks for no restart; the failure is reported all the same.
+    // The job that ends unsettled asks for no restart; the failure is reported all the same.
     "job.ending: restart.denied",
     // The record has told it already: a generation raised over an older checkpoint was refused (D2).
     "job.recovering: checkpoint.completed",

@@ -317,8 +317,8 @@ describe("the end", () => {
       expect(ended).toMatchObject({ status, settleTo: null });
       expect(ended.checkpoints, status).toHaveLength(kept[index]!);
       expect(droppedBy(record, ended)).toHaveLength(2 - kept[index]!);
-      const stranded = changed(record, { change: "terminal", status, keepsAll: true });
-      expect(stranded.checkpoints).toHaveLength(2);
+      const unsettled = changed(record, { change: "terminal", status, keepsAll: true });
+      expect(unsettled.checkpoints).toHaveLength(2);
     }
   });
 });

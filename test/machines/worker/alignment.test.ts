@@ -29,7 +29,7 @@ const story = (title: string, channels: number, steps: Scenario["steps"]): Scena
 });
 
 /** Channels 0 and 1 come from outside, channel 2 leads back. */
-const loopStory = (title: string, kept: boolean, steps: Scenario["steps"]): Scenario => ({
+const loopStory = (title: string, stored: boolean, steps: Scenario["steps"]): Scenario => ({
   title,
   actors: {
     alignment: {
@@ -37,7 +37,7 @@ const loopStory = (title: string, kept: boolean, steps: Scenario["steps"]): Scen
       input: {
         generation: 3,
         channels: 3,
-        feedback: { channels: [2], kept },
+        feedback: { channels: [2], stored },
         restoredCheckpointId: 4,
       },
     },

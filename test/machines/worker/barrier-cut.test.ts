@@ -120,7 +120,7 @@ function worlds(mode: Mode, loop?: Loop): fc.Arbitrary<World> {
       const first = Math.max(1, channels - drawn.feedback);
       const feedback = loop && {
         channels: [...scripts.keys()].filter((channel) => channel >= first),
-        kept: loop === "kept",
+        stored: loop === "kept",
       };
       return { scripts, incomplete, operations, recordsPerSlice, oneAtATime, feedback };
     });
@@ -186,7 +186,7 @@ function expectCut(
     const at = placeOf(script, checkpointId);
     if (at < 0) {
       // The subtask does not wait for the barrier of a channel whose records are lost.
-      expect(feedback?.kept === false && feedback.channels.includes(channel)).toBe(true);
+      expect(feedback?.stored === false && feedback.channels.includes(channel)).toBe(true);
       continue;
     }
     const before = recordsOf(script.slice(0, at));
@@ -194,7 +194,7 @@ function expectCut(
     const state = taken.state.filter((record) => own.has(record));
     const stored = taken.stored[channel]!;
     const leadsBack = feedback?.channels.includes(channel) === true;
-    if (leadsBack && !feedback?.kept) {
+    if (leadsBack && !feedback?.stored) {
       expect(stored).toEqual([]);
       if (mode !== "at-least-once") expect(before.slice(0, state.length)).toEqual(state);
       continue;

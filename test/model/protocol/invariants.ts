@@ -67,7 +67,7 @@ export function invariantsOf(bounds: Bounds): Pick<CheckOptions, "invariants" | 
       "P19 a finished job has read its input": perTarget((_target, record, subtask) =>
         hasReadAll(record, subtask, bounds),
       ),
-      "P20 no sink is stranded": perTarget(({ stranded }) => stranded || undefined),
+      "P20 no sink refuses what is restored": perTarget(({ refusal }) => refusal || undefined),
       "P20 nothing goes back behind a decision": (view) => first(workers, (worker) => goesBack(view, worker)),
       "P19 finish runs once": perTarget(finishOnce),
       "P17 recovered commits come first": (view) => first(workers, (worker) => recoveredFirst(view, worker)),

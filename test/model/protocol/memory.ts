@@ -33,9 +33,9 @@ export const memoryMachine: AnyStateMachine = setup({
   id: "memory",
   options: { maxIterations: 5 },
   context: ({ input }) => ({ ...input }),
-  initial: "kept",
+  initial: "open",
   states: {
-    kept: {
+    open: {
       on: {
         "memory.changed": { actions: "change" },
         "memory.passed": {

@@ -28,7 +28,7 @@ export interface TargetState {
   readonly log: readonly Committed[];
   readonly opened: number;
   /** A sink was opened whose marker no restore can explain (P20). */
-  readonly stranded: string;
+  readonly refusal: string;
 }
 
 export interface TargetFaults {
@@ -44,7 +44,7 @@ export function targetServer(subtask: string, faults: TargetFaults = {}): Proces
     durable: {},
     starts: "first",
     neverCrashes: true,
-    boot: () => [{ state: { marker: null, log: [], opened: 0, stranded: "" }, effects: [] }],
+    boot: () => [{ state: { marker: null, log: [], opened: 0, refusal: "" }, effects: [] }],
     step(state, event) {
       if (event.type === "marker.open") return open(state, event as MarkerOpen, faults);
       return event.type === "marker.commit" ? commit(state, event as MarkerCommit, faults) : [];
@@ -101,10 +101,10 @@ function open(state: TargetState, event: MarkerOpen, faults: TargetFaults): Step
     ];
   } catch (error) {
     const { name, message } = error as Error;
-    const stranded = name === "FencedError" ? state.stranded : message;
+    const refusal = name === "FencedError" ? state.refusal : message;
     return [
       {
-        state: { ...state, stranded },
+        state: { ...state, refusal },
         effects: [answer(from, { type: "marker.refused", generation, reason: name })],
       },
     ];

@@ -91,7 +91,7 @@ export class Barriers {
     const { options } = frame;
     if (options.alignment === "at-least-once") return;
     const overtakes = options.alignment !== "aligned";
-    if (!overtakes && !(this.#options.feedback?.kept && this.#leadsBack(channel))) return;
+    if (!overtakes && !(this.#options.feedback?.stored && this.#leadsBack(channel))) return;
     this.#options.atBorder(() => {
       const remainingMs = overtakes ? this.#remainingMs(options) : null;
       this.#options.host.send("alignment", eventOf("barrier.announced", frame, { channel, remainingMs }));

@@ -203,7 +203,7 @@ function openGate(
   variant: Variant,
 ) {
   const { channels, feedback } = gate;
-  const back = feedback && { channels: [channels - 1], kept: true };
+  const back = feedback && { channels: [channels - 1], stored: true };
   return [
     change<WorkerMemory>(() => ({ gate: beginGate(gate, restored?.gate ?? null) })),
     {

@@ -19,7 +19,7 @@ interface Met {
   toldMs: number;
 }
 
-export class Strangers {
+export class ForeignMessages {
   readonly #logger: Logger | undefined;
   readonly #clock: Pick<Clock, "elapsedMs">;
   readonly #met = new Map<string, Met>();
