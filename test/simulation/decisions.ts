@@ -32,6 +32,10 @@ export interface Edit {
   readonly only?: readonly Decision[];
   /** At most so many records of input. Default: no bound. */
   readonly recordsMax?: number;
+  /** Operators that are left out of the graph. Default: none. */
+  readonly without?: readonly string[];
+  /** At most so many workers, but enough for the job. Default: no bound. */
+  readonly workersMax?: number;
 }
 
 interface Due {
@@ -51,14 +55,12 @@ interface Question {
 
 export class Decisions {
   readonly taken: Decision[] = [];
-  readonly recordsMax: number;
   readonly #seed: number;
   readonly #due: ReadonlyMap<string, Due[]> | undefined;
   readonly #places = new Map<string, Place>();
 
-  constructor(seed: number, { only, recordsMax = Number.POSITIVE_INFINITY }: Edit = {}) {
+  constructor(seed: number, { only }: Edit = {}) {
     this.#seed = seed;
-    this.recordsMax = recordsMax;
     this.#due = only && dueOf(only);
   }
 

@@ -10,6 +10,8 @@
  *     --story           prints what happened on --seed N
  *     --keep 3,17       with --seed: only these of its faults, by their numbers in the full run
  *     --records N       with --seed: at most so many records of input
+ *     --without o1,o3   with --seed: the job without these operators
+ *     --workers N       with --seed: at most so many workers, but enough for the job
  *     --no-shrink       tells of a failing seed only that it fails
  *     --until-failure   stops at the first seed that fails
  *     --no-mutations    hunts none
@@ -36,6 +38,8 @@ const { values } = parseArgs({
     story: { type: "boolean", default: false },
     keep: { type: "string" },
     records: { type: "string" },
+    without: { type: "string" },
+    workers: { type: "string" },
     shrink: { type: "boolean", default: true },
     "until-failure": { type: "boolean", default: false },
     mutations: { type: "boolean", default: true },
@@ -84,21 +88,26 @@ async function replay(seed: number): Promise<number> {
   const findings = [...run.findings, ...differences(run.traceHash, again.traceHash)];
   for (const finding of findings) console.error(`seed ${seed}: ${finding}`);
   if (values.shrink && !isEdited() && run.findings.length > 0) await tellFailure(seed);
-  const { story: _, taken, ...rest } = run;
+  const { story: _, taken, operators: __, workers: ___, ...rest } = run;
   console.log(values.json ? JSON.stringify({ ...rest, findings, taken }) : outcomeInWords(run));
   return findings.length === 0 ? 0 : 1;
 }
 
-const isEdited = (): boolean => values.keep !== undefined || values.records !== undefined;
+const isEdited = (): boolean =>
+  [values.keep, values.records, values.without, values.workers].some((value) => value !== undefined);
 
 /** Faults are numbered as in the whole run, so that has to be run first. */
 async function editOf(seed: number): Promise<Edit> {
-  const { keep, records } = values;
-  const recordsMax = records === undefined ? {} : { recordsMax: whole("records", records, 1) };
-  if (keep === undefined) return recordsMax;
+  const { keep, records, without, workers } = values;
+  const smaller: Edit = {
+    ...(records !== undefined && { recordsMax: whole("records", records, 1) }),
+    ...(without !== undefined && { without: without.split(",") }),
+    ...(workers !== undefined && { workersMax: whole("workers", workers, 1) }),
+  };
+  if (keep === undefined) return smaller;
   const numbers = new Set(keep === "none" ? [] : keep.split(",").map((one) => whole("keep", one, 0)));
   const { taken } = await simulate(seed);
-  return { ...recordsMax, only: taken.filter(({ number }) => numbers.has(number)) };
+  return { ...smaller, only: taken.filter(({ number }) => numbers.has(number)) };
 }
 
 interface ToldFailure {

@@ -9,9 +9,9 @@ import { findLeftovers } from "./checks/leftovers.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
 import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
-import { withLessInput } from "./jobs/less-input.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
+import { smallerJob } from "./jobs/smaller-job.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Storm } from "./storm.ts";
 import type { StoryLine } from "./story.ts";
@@ -34,6 +34,9 @@ export interface Outcome {
   readonly covered: readonly string[];
   /** The faults and the steps of the machines, in order. */
   readonly story: readonly StoryLine[];
+  /** What a replay may leave out of the job. */
+  readonly operators: readonly string[];
+  readonly workers: number;
   /** Every fault, and what the user did: what a replay may leave out. */
   readonly taken: readonly Decision[];
 }
@@ -53,7 +56,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
     withRetention(drawJob(decisions.stream("job")), decisions.stream("retention")),
     decisions.stream("change"),
   );
-  const world = new SimulatedWorld(scheduler, withLessInput(drawn, decisions.recordsMax));
+  const world = new SimulatedWorld(scheduler, smallerJob(drawn, edit));
   const random = decisions.stream("cluster");
   const storm = new Storm(world);
   const escaped = (error: unknown) => void world.wrong.push(`not caught: ${describeError(error)}`);
@@ -94,6 +97,8 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       statesCompared: world.storedState.compared,
       covered: [...coverageOf(world.drawn, world.user.done), ...world.lostInput.covered],
       story: world.story,
+      operators: world.drawn.operators.map(({ id }) => id),
+      workers: world.drawn.workers,
       taken: decisions.taken,
     };
   } finally {

@@ -36,7 +36,8 @@ export function describeFailure(failed: Outcome, shrunk: Shrunk): string[] {
 
 function sizeOf(failed: Outcome, { edit, tries, isSmallest }: Shrunk): string {
   const input = Number.isFinite(edit.recordsMax) ? `${edit.recordsMax} records` : "all records";
-  const size = `${edit.only.length} of its ${failed.taken.length} faults and ${input} are enough`;
+  const operators = `${failed.operators.length - edit.without.length} of ${failed.operators.length} operators`;
+  const size = `${edit.only.length} of its ${failed.taken.length} faults, ${operators} and ${input} are enough`;
   return isSmallest
     ? `${size} (after ${tries} runs)`
     : `${size} (not the smallest: ended after ${tries} runs)`;
@@ -45,7 +46,10 @@ function sizeOf(failed: Outcome, { edit, tries, isSmallest }: Shrunk): string {
 export function shrunkReplayOf(seed: number, { edit }: Shrunk): string {
   const numbers = edit.only.map(({ number }) => number);
   const records = Number.isFinite(edit.recordsMax) ? ` --records ${edit.recordsMax}` : "";
-  return `npm run simulate -- --seed ${seed} --keep ${numbers.join(",") || "none"}${records} --story`;
+  const without = edit.without.length === 0 ? "" : ` --without ${edit.without.join(",")}`;
+  const workers = ` --workers ${edit.workersMax}`;
+  const kept = numbers.join(",") || "none";
+  return `npm run simulate -- --seed ${seed} --keep ${kept}${records}${without}${workers} --story`;
 }
 
 /** Its end, because that is where it goes wrong. */

@@ -54,6 +54,8 @@ describe("the shrinker", () => {
     statesCompared: 0,
     covered: [],
     story: [],
+    operators: [],
+    workers: 1,
   });
   const failsWith = (needed: readonly number[], records: number) => {
     const runs = { made: 0 };
@@ -76,6 +78,17 @@ describe("the shrinker", () => {
     expect(edit.only.map(({ number }) => number)).toEqual(needed);
     expect(edit.recordsMax).toBe(records);
     expect(isSmallest).toBe(true);
+  });
+
+  test("leaves the operators and the workers that the failure needs", async () => {
+    const run = async (_: number, { without = [], workersMax = 4 }: Edit): Promise<Outcome> => ({
+      ...outcomeOf(without.includes("o1") || workersMax < 2 ? [] : ["wrong"], []),
+      operators: ["o0", "o1", "o2"].filter((id) => !without.includes(id)),
+      workers: workersMax,
+    });
+    const { edit, outcome } = await shrink(await run(1, {}), run);
+    expect(edit).toMatchObject({ without: ["o0", "o2"], workersMax: 2 });
+    expect(outcome).toMatchObject({ operators: ["o1"], workers: 2 });
   });
 
   test("says so when its tries have run out", async () => {

@@ -44,7 +44,7 @@ export interface RunnerOptions {
 }
 
 /** An outcome without what only a reader of its story needs. */
-type Result = Omit<Outcome, "story" | "taken">;
+type Result = Omit<Outcome, "story" | "taken" | "operators" | "workers">;
 
 const RUN_TWICE_EVERY = 50;
 
@@ -73,7 +73,7 @@ export function serveSeeds(): void {
 }
 
 async function result(seed: number): Promise<Result> {
-  const { story: _, taken: __, ...first } = await simulate(seed);
+  const { story: _, taken: __, operators: ___, workers: ____, ...first } = await simulate(seed);
   if (seed % RUN_TWICE_EVERY !== 0) return first;
   const { traceHash } = await simulate(seed);
   return { ...first, findings: [...first.findings, ...differences(first.traceHash, traceHash)] };
