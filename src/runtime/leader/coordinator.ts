@@ -211,6 +211,7 @@ export class Coordinator {
       record,
       revision,
       key: jobKey(job),
+      isUnproven: () => this.#standby?.isUnproven === true,
       onEnded: (ended, signal) => this.#releases.ended(ended, signal),
       onLost: (why) => {
         if (why !== undefined) this.#options.logger.error({ job }, why.message);

@@ -48,6 +48,8 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly host: string;
   readonly token: number;
   readonly scope: LeadershipScope;
+  /** This process took over before its checkpoint directory was proven to be that of the leader before (P62). */
+  readonly isUnproven: () => boolean;
   readonly record: JobRecord;
   readonly revision: number;
   readonly key: string;
@@ -332,7 +334,14 @@ export class JobRuntime {
   async #planRecovery(answer: (event: AnswerOf<Roles["job"], "plan.recovery">) => void): Promise<void> {
     const { record } = this;
     const { signal } = this.#life;
-    const found = await findManifest(record, { ...this.#options, troubles: this.#troubles, signal });
+    // A worker that is registered has proven that its directory is this one (P53).
+    const isProven = () => !this.#options.isUnproven() || this.#workers.registry.list().length > 0;
+    const found = await findManifest(record, {
+      ...this.#options,
+      troubles: this.#troubles,
+      signal,
+      isProven,
+    });
     if (signal.aborted) return;
     // What was decided while this one was read has subsumed it, so it may be deleted by now (P67).
     if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery(answer);

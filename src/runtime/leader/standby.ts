@@ -7,6 +7,8 @@
  * - SY1 A standby asks from its start on, and again and again, because each leader asks anew. It never waits with its
  *   candidature: a leader that is gone, or answers nothing, is taken over whether it has answered or not.
  * - SY2 It is refused when the leader can prove that the two directories differ, and ends.
+ * - SY3 One that takes over unproven takes nothing for lost because its directory does not have it, until a worker has
+ *   proven that the directory is the job's.
  */
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../../clock.ts";
@@ -48,6 +50,8 @@ export class Standby {
   readonly #options: StandbyOptions;
   readonly #life = newLife();
   readonly #claim: DirectoryClaim;
+  #isUnproven = false;
+  #isFirst = true;
 
   constructor(options: StandbyOptions) {
     this.#options = options;
@@ -56,6 +60,11 @@ export class Standby {
 
   start(): void {
     void this.#ask();
+  }
+
+  /** Another coordinator has led, and none has said that its directory is the same. */
+  get isUnproven(): boolean {
+    return this.#isUnproven;
   }
 
   async stop(): Promise<void> {
@@ -73,13 +82,18 @@ export class Standby {
       // Where none leads there is nothing to prove, and the lease is being taken over.
       await untilLedElsewhere();
       if (signal.aborted) break;
+      if (this.#isFirst) this.#isUnproven = true;
+      this.#isFirst = false;
       let pauseMs = timings.registerIntervalMs;
       try {
         const answer = await link.ask(subjects.leader(), this.#request(), shapes.leaderAnswer, ANSWER_MS);
         watch.passed();
         if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
         if (answer.answer !== "unproven") await this.#claim.end();
-        if (answer.answer === "accepted") pauseMs = PROVEN_PAUSE_MS;
+        if (answer.answer === "accepted") {
+          pauseMs = PROVEN_PAUSE_MS;
+          this.#isUnproven = false;
+        }
         if (answer.answer === "refused" && !signal.aborted) {
           await this.stop();
           onRefused(new RequestRefusedError(answer.reason));

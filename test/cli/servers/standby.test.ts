@@ -1,13 +1,18 @@
 /** Coordinators that stand by, as real processes: is their checkpoint directory the leader's? */
 import { mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { FileStorage } from "../../../src/checkpoint/file-storage.ts";
+import { encodeRecord, jobKey } from "../../../src/formats/job-record.ts";
 import { encodeLease } from "../../../src/formats/lease.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
+import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
+import { jobRecord } from "../../support/job-record.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { until } from "../../support/until.ts";
+import { storeCheckpoint } from "../stored-jobs.ts";
 import { type Command, Workspace } from "../workspace.ts";
 
 let server: TestServer;
@@ -16,7 +21,7 @@ let workspace: Workspace;
 beforeAll(async () => {
   server = await startTestServer();
   workspace = await Workspace.create();
-  for (const name of ["one", "two"]) mkdirSync(workspace.path(name));
+  for (const name of ["one", "two", "three", "four"]) mkdirSync(workspace.path(name));
   symlinkSync(workspace.path("one"), workspace.path("same"));
 });
 afterAll(async () => {
@@ -85,4 +90,34 @@ test.concurrent("a leader that does not answer is a trouble, and holds no standb
   await nats.connection.close();
   standby.kill("SIGTERM");
   expect((await standby.ended).code).toBe(0);
+});
+
+test.concurrent("one that takes over before it is proven takes no job for lost, and the right one goes on with it", async () => {
+  const nats = await connectNats({ servers: server.url, name: "test" });
+  const records = await openNatsRecordStore(nats, { bucket: "c-jobs" });
+  const right = coordinator("c", "three");
+  await right.says(/"leading"/);
+  const job = jobRecord({
+    job: "words",
+    status: "running",
+    scope: "cluster",
+    generation: 3,
+    generations: [3],
+  });
+  const checkpoint = await storeCheckpoint(new FileStorage(workspace.path("three")), job, 1);
+  const wrong = coordinator("c", "four");
+  await right.says(/finding out whether coordinator/);
+  right.kill("SIGKILL");
+  await records.compareAndSet(jobKey("words"), encodeRecord({ ...job, checkpoints: [checkpoint] }), 0);
+  await wrong.says(/checkpoint-1\/manifest is not in directory \S+\/four.*A worker of the job proves it/);
+  const status = async () => (await readRecord(records, "words"))?.record.status;
+  expect(await status()).toBe("running");
+  wrong.kill("SIGKILL");
+  const again = coordinator("c", "three");
+  await again.says(/"leading"/);
+  // It has no subtasks, so nothing is left to do once its checkpoint is read.
+  await until("the job has gone on", async () => (await status()) === "finished" || undefined);
+  again.kill("SIGTERM");
+  await again.ended;
+  await nats.connection.close();
 });
