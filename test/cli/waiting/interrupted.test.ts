@@ -65,13 +65,12 @@ const command = (verb: "savepoint" | "stop") =>
 const found = async () => (await readRecord(await shared.cluster.openRecords(), "counting"))!.record;
 const locationsKept = () =>
   readdirSync(workspace.path("savepoints")).map((it) => workspace.path(`savepoints/${it}`));
-/** A request is repeated once the first one has been answered. */
-const isAnswered = async (waiting: number) => {
-  await comesTo((now) => now.unansweredRequests === waiting, `${waiting} clients wait`);
-  const before = snapshotRequests;
+/** A request is repeated once it has been answered; or, on a busy machine, once no answer has come in time. */
+const ASKED_AGAIN = 3;
+const asksAgain = async (since: number) => {
   await until(
-    () => snapshotRequests > before,
-    () => "it asks again",
+    () => snapshotRequests >= since + ASKED_AGAIN,
+    () => `it asks again; ${snapshotRequests - since} requests`,
   );
 };
 const isExact = () => {
@@ -126,14 +125,14 @@ test("Ctrl-C ends the command at once, says what goes on, and the command that i
   );
   leader.kill("SIGCONT");
   await goesOn();
+  // The leader may have found its request, which none has taken back.
+  const before = savepointsIn((await asks("describe", "counting")).stdout).length;
 
   workspace.write(HANG_FILE, "");
-  for (const [times, waiting] of [
-    [1, 1],
-    [2, 2],
-  ] as const) {
+  for (const times of [1, 2]) {
+    const since = snapshotRequests;
     const waits = command("savepoint");
-    await isAnswered(waiting);
+    await asksAgain(since);
     for (let pressed = 1; pressed < times; pressed++) waits.kill("SIGINT");
     expect(await interrupted(waits)).toMatchObject({ code: 130, stdout: "" });
     expect(waits.stderr).toMatch(
@@ -144,23 +143,19 @@ test("Ctrl-C ends the command at once, says what goes on, and the command that i
     /checkpoint \d+ \(savepoint\) is under way for \d+ ms: 0 of 1 subtasks/,
   );
   rmSync(workspace.path(HANG_FILE));
-  await described(2);
+  await described(before + 2);
   await goesOn();
 
   workspace.write(HANG_FILE, "");
   const stopping = command("stop");
   await comesTo(({ phase }) => phase === "running.stopping", "it stops");
-  const before = snapshotRequests;
-  await until(
-    () => snapshotRequests > before,
-    () => "it asks again",
-  );
+  await asksAgain(snapshotRequests);
   expect(await interrupted(stopping)).toMatchObject({ code: 130, stdout: "" });
   expect(stopping.stderr).toMatch(
     /^tidemark: interrupted: the savepoint of job counting is taken, and the job stops with it, without this command/,
   );
   rmSync(workspace.path(HANG_FILE));
-  expect(await described(3)).toMatch(/^status +stopped$/m);
+  expect(await described(before + 3)).toMatch(/^status +stopped$/m);
   isExact();
 });
 
@@ -169,6 +164,9 @@ function interrupted(waits: Command): Promise<Ended> {
   return waits.ended;
 }
 
+const savepointsIn = (description: string) =>
+  [...description.matchAll(/^savepoint \d+ .* (\/\S+)$/gm)].map(([, location]) => location);
+
 /** Until it lists so many savepoints, which are those that are there. */
 async function described(savepoints: number): Promise<string> {
   let stdout = "";
@@ -176,7 +174,7 @@ async function described(savepoints: number): Promise<string> {
   await until(
     async () => {
       ({ stdout } = await asks("describe", "counting"));
-      locations = [...stdout.matchAll(/^savepoint \d+ .* (\/\S+)$/gm)].map(([, location]) => location);
+      locations = savepointsIn(stdout);
       return locations.length === savepoints && !/settling/.test(stdout);
     },
     () => stdout,
