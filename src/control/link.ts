@@ -87,6 +87,11 @@ export class ControlLink {
     return this.#bus;
   }
 
+  /** Notes a foreign message that came outside of this link. */
+  met(subject: string, why: string): void {
+    this.#strangers.met(subject, why);
+  }
+
   /**
    * Asks once. @throws NoRespondersError, RequestTimeoutError, ForeignAnswerError, DisconnectedError,
    * MessageTooLargeError

@@ -6,8 +6,8 @@ import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
-} from "../../src/dataflow/channel/remote-channel.ts";
-import type { Timers } from "../../src/dataflow/channel/remote-line.ts";
+} from "../../src/dataflow/channel/remote/remote-channel.ts";
+import type { Timers } from "../../src/dataflow/channel/remote/remote-line.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { MemoryBroker } from "../../src/memory/bus.ts";
 import { NatsBus } from "../../src/nats/connection/bus.ts";
@@ -134,6 +134,9 @@ function remote(
   const options = {
     id,
     subjects: createSubjects().channel("contract", ++generation, id),
+    nonce: "n",
+    inLoop: true,
+    onStray: (subject: string, why: string) => void failures.push(new Error(`${subject}: ${why}`)),
     timers,
     onFailure: (error: Error) => void failures.push(error),
     window: { ...DEFAULT_REMOTE_WINDOW, framesMax },

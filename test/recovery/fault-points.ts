@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { Cluster } from "../../src/cli/assembly.ts";
 import type { Bus } from "../../src/dataflow/channel/bus.ts";
-import { kindOf, MESSAGE } from "../../src/dataflow/channel/frame-codec.ts";
+import { kindOf, MESSAGE } from "../../src/dataflow/channel/remote/frame-codec.ts";
 import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
 import { decodeValue } from "../../src/formats/codec.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";

@@ -113,3 +113,36 @@ test("bytes that were cut off are noticed", () => {
     expect(() => new ColumnDecoder().decode(bytes.subarray(0, length), values.length, "sliced")).toThrow();
   }
 });
+
+describe("bytes that no writer makes are refused", () => {
+  const values = Array.from({ length: 8 }, (_, i) => ({ ab: i, cd: i, on: i > 3 }));
+  const encoded = () => Buffer.from(new ColumnEncoder().encode(values)!);
+  const replaced = (from: string, to: string) => {
+    const bytes = encoded();
+    bytes.write(to, bytes.indexOf(from), "utf8");
+    return bytes;
+  };
+
+  test("a field twice, and the field __proto__", () => {
+    expect(() => new ColumnDecoder().decode(replaced("cd", "ab"), 8, "sliced")).toThrow("no record can have");
+    const named = Array.from({ length: 8 }, (_, i) => ({ __prot0__: i }));
+    const bytes = Buffer.from(new ColumnEncoder().encode(named)!);
+    bytes.write("__proto__", bytes.indexOf("__prot0__"), "utf8");
+    expect(() => new ColumnDecoder().decode(bytes, 8, "sliced")).toThrow("no record can have");
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  });
+
+  test("a count that the bytes cannot hold costs nothing", () => {
+    const before = process.memoryUsage().heapUsed;
+    for (const count of [9, 1000, 2 ** 28, 2 ** 32 - 1])
+      expect(() => new ColumnDecoder().decode(encoded(), count, "sliced"), `${count}`).toThrow();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100 * 2 ** 20);
+  });
+
+  test("fewer values than records, and more bytes than columns", () => {
+    expect(() => new ColumnDecoder().decode(encoded(), 7, "sliced")).toThrow();
+    expect(() =>
+      new ColumnDecoder().decode(Buffer.concat([encoded(), Buffer.alloc(1)]), 8, "sliced"),
+    ).toThrow("end at byte");
+  });
+});

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/frame-codec.ts";
+import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/remote/frame-codec.ts";
 import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
 import { ValueRefusedError } from "../../src/errors.ts";
 import { decodeValue } from "../../src/formats/codec.ts";

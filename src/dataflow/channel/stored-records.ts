@@ -7,7 +7,7 @@
  */
 import { ColumnDecoder } from "../../state/snapshot/columns.ts";
 import type { InFlightRecords, RecordsFrame } from "./frame.ts";
-import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./frame-codec.ts";
+import { countOf, decodeRecords, type FrameEncoder, kindOf, MESSAGE } from "./remote/frame-codec.ts";
 
 export function countRecords(records: InFlightRecords): number {
   return records instanceof Uint8Array ? countOf(records) : records.values.length;

@@ -21,7 +21,7 @@ import {
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
   NO_REMOTE_WINDOW,
-} from "../../dataflow/channel/remote-channel.ts";
+} from "../../dataflow/channel/remote/remote-channel.ts";
 import { type Edge, firstOf, type JobGraph, type Vertex } from "../../dataflow/graph.ts";
 import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
@@ -46,6 +46,8 @@ export interface GenerationOptions extends WorkerSurroundings {
   /** The job's option `checks`. */
   readonly checks: boolean;
   readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
+  /** Called for each message on a channel's subject that is none of the channel's. */
+  readonly onStray: (subject: string, why: string) => void;
 }
 
 export class Generation {
@@ -172,10 +174,13 @@ export class Generation {
   }
 
   #remote(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void) {
-    const { bus, subjects, deployment, clock } = this.#options;
+    const { bus, subjects, deployment, clock, onStray } = this.#options;
     return {
       bus,
       id,
+      nonce: deployment.nonce,
+      inLoop: edge.loop !== undefined || edge.feedback === true,
+      onStray,
       subjects: subjects.channel(deployment.job, deployment.generation, id),
       timers: {
         after(ms: number, fire: () => void) {

@@ -245,6 +245,7 @@ export class Worker {
         deployment,
         restores: restoresOf(deployment, this.#options.graph, manifest),
         send: (message, signal) => void this.#tellLeader(deployment, message, signal),
+        onStray: (subject, why) => link.met(subject, why),
       });
       const wire = link.serve(
         subjects.worker(job, generation.id, id),

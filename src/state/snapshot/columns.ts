@@ -119,8 +119,15 @@ export class ColumnDecoder {
    */
   decode(bytes: Uint8Array, count: number, strings: "sliced" | "own"): unknown[] {
     const reader = new ColumnReader(bytes, count, strings === "own");
+    const records = this.#fields(reader, count);
+    reader.end();
+    return records;
+  }
+
+  #fields(reader: ColumnReader, count: number): unknown[] {
     const fields = reader.byte();
     if (fields === 0) return reader.column(reader.byte() as Kind);
+    if (fields > FIELDS_MAX) throw new RangeError(`${fields} columns`);
     const names: string[] = [];
     const kinds: Kind[] = [];
     for (let i = 0; i < fields; i++) {
@@ -137,6 +144,8 @@ export class ColumnDecoder {
     const key = JSON.stringify(shape);
     const known = this.#joiners.get(key);
     if (known !== undefined) return known;
+    if (shape.includes("__proto__") || new Set(shape).size !== shape.length)
+      throw new Error(`columns that no record can have: ${key}`);
     if (this.#joiners.size >= READER_SHAPES_MAX) this.#joiners.clear();
     const joiner = joinerOf(shape);
     this.#joiners.set(key, joiner);
@@ -325,7 +334,16 @@ class ColumnReader {
     return this.#text(from, this.#at);
   }
 
+  /** Nothing may follow. */
+  end(): void {
+    if (this.#at !== this.#buffer.length) throw new RangeError(`columns end at byte ${this.#at}`);
+  }
+
   column(kind: Kind): unknown[] {
+    if (kind === KIND.values) return this.#values();
+    const width = kind === KIND.bytes ? 1 : kind === KIND.ints ? 4 : kind === KIND.floats ? 8 : 2;
+    if (this.#count * width > this.#buffer.length - this.#at)
+      throw new RangeError(`${this.#count} records do not fit into their columns`);
     const column: unknown[] = new Array(this.#count);
     const view = this.#view;
     let at = this.#at;
@@ -343,8 +361,6 @@ class ColumnReader {
         return this.#strings(column, "utf8");
       case KIND.wide:
         return this.#strings(column, "utf16le");
-      case KIND.values:
-        return this.#values();
       default:
         throw new Error(`a column of kind ${kind satisfies never}`);
     }
@@ -372,7 +388,10 @@ class ColumnReader {
   #values(): unknown[] {
     const from = this.#at + 4;
     this.#at = from + this.#view.getUint32(this.#at, true);
-    return decodeValue(this.#buffer.subarray(from, this.#at)) as unknown[];
+    const column = decodeValue(this.#buffer.subarray(from, this.#at));
+    if (!Array.isArray(column) || column.length !== this.#count)
+      throw new RangeError(`a column of ${this.#count} values holds others`);
+    return column;
   }
 
   #text(from: number, to: number, encoding: "utf8" | "utf16le" = "utf8"): string {

@@ -5,7 +5,7 @@
  * of its own, because the counting costs time. Memory is the most that was ever resident, at 10^5 keys: workload W1
  * from JetStream through the exactly-once sink, as fast as it goes.
  */
-import { kindOf, MESSAGE } from "../../../src/dataflow/channel/frame-codec.ts";
+import { kindOf, MESSAGE } from "../../../src/dataflow/channel/remote/frame-codec.ts";
 import { type Comparable, type Probe, readingOf, rowsOf } from "../comparison/probe.ts";
 import type { Figure, Measured, Settings } from "../figure.ts";
 import type { BenchCluster } from "../processes/processes.ts";

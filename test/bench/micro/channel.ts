@@ -10,14 +10,14 @@ import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
 import type { Bus } from "../../../src/dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../../src/dataflow/channel/channel.ts";
-import { decodeRecords, FrameEncoder } from "../../../src/dataflow/channel/frame-codec.ts";
 import { createLocalChannel, DEFAULT_LOCAL_WINDOW } from "../../../src/dataflow/channel/local-channel.ts";
+import { decodeRecords, FrameEncoder } from "../../../src/dataflow/channel/remote/frame-codec.ts";
 import {
   createRemoteInput,
   createRemoteOutput,
   DEFAULT_REMOTE_WINDOW,
-} from "../../../src/dataflow/channel/remote-channel.ts";
-import type { Timers } from "../../../src/dataflow/channel/remote-line.ts";
+} from "../../../src/dataflow/channel/remote/remote-channel.ts";
+import type { Timers } from "../../../src/dataflow/channel/remote/remote-line.ts";
 import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
 import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { createEdgeOutput } from "../../../src/dataflow/output.ts";
@@ -135,6 +135,11 @@ function options(bus: Bus, run: Run) {
     bus,
     id: ID,
     subjects: createSubjects().channel("bench", run.generation, ID),
+    nonce: "n",
+    inLoop: true,
+    onStray: (_subject: string, why: string): never => {
+      throw new Error(why);
+    },
     timers: systemTimers,
     window: { ...DEFAULT_REMOTE_WINDOW, framesMax: run.framesMax },
     onFailure: (error: Error): never => {

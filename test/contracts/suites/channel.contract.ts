@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { InputChannel, OutputChannel } from "../../../src/dataflow/channel/channel.ts";
 import type { ControlFrame, Frame, RecordsFrame } from "../../../src/dataflow/channel/frame.ts";
-import { FrameEncoder } from "../../../src/dataflow/channel/frame-codec.ts";
+import { FrameEncoder } from "../../../src/dataflow/channel/remote/frame-codec.ts";
 import { decodeStored, encodeStored } from "../../../src/dataflow/channel/stored-records.ts";
 import { InvariantError } from "../../../src/errors.ts";
 import { barrierFrame } from "../../support/frames.ts";

@@ -4,7 +4,7 @@
  * The messages of one publisher arrive in order, as in core NATS; nothing arrives by itself.
  */
 import type { Bus, MessageHandler, Subscription } from "../../../src/dataflow/channel/bus.ts";
-import type { Timers } from "../../../src/dataflow/channel/remote-line.ts";
+import type { Timers } from "../../../src/dataflow/channel/remote/remote-line.ts";
 
 interface Message {
   readonly subject: string;

@@ -6,6 +6,8 @@ import {
   decodeControl,
   decodeGrant,
   decodeRecords,
+  decodeTotal,
+  digestBefore,
   encodeControl,
   encodeGrant,
   encodeTotal,
@@ -13,7 +15,7 @@ import {
   kindOf,
   MESSAGE,
   sequenceOf,
-} from "../../../src/dataflow/channel/frame-codec.ts";
+} from "../../../src/dataflow/channel/remote/frame-codec.ts";
 import { NO_TIMESTAMP } from "../../../src/dataflow/source.ts";
 import { ColumnDecoder } from "../../../src/state/snapshot/columns.ts";
 import { anything } from "../../support/anything.ts";
@@ -67,7 +69,47 @@ describe("records", () => {
     const message = Buffer.from(roundTrip([1, 2, 3]).message);
     message.writeUInt32BE(4, 4);
     expect(() => decodeRecords(message, new ColumnDecoder())).toThrow("4 records");
-    expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 18), new ColumnDecoder())).toThrow();
+    expect(() => decodeRecords(roundTrip([{ a: 1 }]).message.subarray(0, 22), new ColumnDecoder())).toThrow();
+  });
+});
+
+describe("records of any bytes", () => {
+  it("are records, or an error, and cost no more than their bytes do", () => {
+    const seeds = [
+      new FrameEncoder().records(1, [{ a: 1, b: "x" }, "text", [1, 2]], [1, 2, 3]),
+      new FrameEncoder().records(
+        1,
+        Array.from({ length: 20 }, (_, i) => ({ user: `u${i}`, score: i / 3, on: i > 3 })),
+        undefined,
+      ),
+    ];
+    const bytes = fc.record({
+      seed: fc.constantFrom(...seeds),
+      changes: fc.array(fc.record({ at: fc.nat(400), to: fc.nat(255) }), { minLength: 1, maxLength: 4 }),
+    });
+    fc.assert(
+      fc.property(bytes, ({ seed, changes }) => {
+        const message = Buffer.from(seed);
+        for (const { at, to } of changes) message[at % message.length] = to;
+        if (kindOf(message) !== MESSAGE.records) return;
+        let frame: ReturnType<typeof decodeRecords> | undefined;
+        try {
+          frame = decodeRecords(message, new ColumnDecoder());
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+        if (frame !== undefined) expect(frame.values.length).toBeLessThanOrEqual(message.length);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("with a count beyond their bytes cost nothing (FC4)", () => {
+    const forged = Buffer.from(new FrameEncoder().records(1, [1, 2, 3], [1, 2, 3]));
+    forged.writeUInt32BE(200_000_000, 4);
+    const before = process.memoryUsage().rss;
+    expect(() => decodeRecords(forged, new ColumnDecoder())).toThrow("200000000 timestamps");
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
   });
 });
 
@@ -76,7 +118,7 @@ describe("control frames", () => {
     ...{ alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 1 },
     ...{ savepoint: null, stop: false },
   };
-  const barrier = encodeControl(1, { kind: "barrier", checkpointId: 7, options });
+  const barrier = encodeControl(1, { kind: "barrier", checkpointId: 7, options }, 9);
 
   it("come back as they were", () => {
     expect(decodeControl(barrier)).toEqual({ kind: "barrier", checkpointId: 7, options });
@@ -85,14 +127,14 @@ describe("control frames", () => {
   it("are none when their numbers are no ids or counts", () => {
     for (const [kind, message] of [
       [MESSAGE.barrier, barrier],
-      [MESSAGE.cancelMarker, encodeControl(1, { kind: "cancelMarker", checkpointId: 7 })],
-      [MESSAGE.round, encodeControl(1, { kind: "round", round: 7, dirty: false })],
+      [MESSAGE.cancelMarker, encodeControl(1, { kind: "cancelMarker", checkpointId: 7 }, 9)],
+      [MESSAGE.round, encodeControl(1, { kind: "round", round: 7, dirty: false }, 9)],
       [MESSAGE.grant, encodeGrant(1, 2, 3)],
     ] as const) {
       expect(kindOf(message)).toBe(kind);
       for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
         const copy = Buffer.from(message);
-        copy.writeDoubleBE(wrong, 16);
+        copy.writeDoubleBE(wrong, 20);
         expect(kindOf(copy), `${wrong}`).toBeUndefined();
       }
     }
@@ -100,9 +142,9 @@ describe("control frames", () => {
 
   it("with options that are none are refused by field", () => {
     const wrong = { ...options, alignment: "sideways" } as never;
-    const message = encodeControl(1, { kind: "barrier", checkpointId: 7, options: wrong });
+    const message = encodeControl(1, { kind: "barrier", checkpointId: 7, options: wrong }, 9);
     expect(() => decodeControl(message)).toThrow(/alignment: .*found 'sideways'/);
-    expect(() => decodeControl(barrier.subarray(0, 26))).toThrow("no options of a checkpoint");
+    expect(() => decodeControl(barrier.subarray(0, 38))).toThrow("no options of a checkpoint");
   });
 });
 
@@ -152,30 +194,33 @@ describe("records with ever new shapes", () => {
 
 describe("control messages", () => {
   it("are tiny and come back", () => {
-    const barrier = encodeControl(9, barrierFrame(2 ** 41));
+    const barrier = encodeControl(9, barrierFrame(2 ** 41), 9);
     expect(barrier.length).toBeLessThan(150);
     expect(sequenceOf(barrier)).toBe(9);
     expect(decodeControl(barrier)).toEqual(barrierFrame(2 ** 41));
+    expect(digestBefore(barrier)).toBe(9);
     const savepoint = barrierFrame(7, "aligned-with-timeout", 100);
     const options = { ...savepoint.options, savepoint: "file:///over/there", stop: true } as const;
-    expect(decodeControl(encodeControl(9, { ...savepoint, options }))).toEqual({ ...savepoint, options });
+    expect(decodeControl(encodeControl(9, { ...savepoint, options }, 9))).toEqual({ ...savepoint, options });
     const marker = { kind: "cancelMarker", checkpointId: 2 ** 41 } as const;
-    expect(decodeControl(encodeControl(9, marker))).toEqual(marker);
-    expect(decodeControl(encodeControl(10, { kind: "endOfData" }))).toEqual({ kind: "endOfData" });
-    expect(sequenceOf(encodeTotal(11))).toBe(11);
+    expect(decodeControl(encodeControl(9, marker, 9))).toEqual(marker);
+    expect(decodeControl(encodeControl(10, { kind: "endOfData" }, 9))).toEqual({ kind: "endOfData" });
+    const total = encodeTotal(11, 3, 2 ** 32 - 1);
+    expect(sequenceOf(total)).toBe(11);
+    expect(decodeTotal(total)).toEqual({ number: 3, digest: 2 ** 32 - 1 });
     expect(decodeGrant(encodeGrant(5, 3, 99_000))).toEqual({ framesTaken: 3, bytesTaken: 99_000 });
   });
 
   it("that are cut off or of another format are no messages", () => {
-    const barrier = encodeControl(9, barrierFrame(1));
+    const barrier = encodeControl(9, barrierFrame(1), 9);
     expect(kindOf(barrier)).toBe(MESSAGE.barrier);
-    expect(kindOf(barrier.subarray(0, 23))).toBeUndefined();
+    expect(kindOf(barrier.subarray(0, 35))).toBeUndefined();
     expect(() => decodeControl(barrier.subarray(0, -1))).toThrow();
     expect(
-      kindOf(encodeControl(9, { kind: "cancelMarker", checkpointId: 1 }).subarray(0, 23)),
+      kindOf(encodeControl(9, { kind: "cancelMarker", checkpointId: 1 }, 9).subarray(0, 27)),
     ).toBeUndefined();
     expect(kindOf(new Uint8Array(0))).toBeUndefined();
-    expect(kindOf(new Uint8Array(16))).toBeUndefined();
-    expect(kindOf(encodeGrant(1, 1, 1).subarray(0, 24))).toBeUndefined();
+    expect(kindOf(new Uint8Array(20))).toBeUndefined();
+    expect(kindOf(encodeGrant(1, 1, 1).subarray(0, 28))).toBeUndefined();
   });
 });

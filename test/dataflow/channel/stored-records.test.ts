@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FrameEncoder } from "../../../src/dataflow/channel/frame-codec.ts";
+import { FrameEncoder } from "../../../src/dataflow/channel/remote/frame-codec.ts";
 import { countRecords, decodeStored, encodeStored } from "../../../src/dataflow/channel/stored-records.ts";
 import { records } from "../../contracts/suites/channel.contract.ts";
 

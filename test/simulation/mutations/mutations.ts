@@ -24,13 +24,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a gap in a channel is not noticed",
-    file: "src/dataflow/channel/remote-input.ts",
+    file: "src/dataflow/channel/remote/remote-input.ts",
     find: "if (sequence !== next) {",
     replace: "if (sequence < next) {",
   },
   {
     name: "a frame that comes again is taken again",
-    file: "src/dataflow/channel/remote-input.ts",
+    file: "src/dataflow/channel/remote/remote-input.ts",
     find: "if (sequence <= this.#lastSequence) return;",
     replace:
       "if (sequence < this.#lastSequence) return;\n    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);",
@@ -52,7 +52,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "credit is granted twice",
-    file: "src/dataflow/channel/remote-input.ts",
+    file: "src/dataflow/channel/remote/remote-input.ts",
     find: "this.#framesTaken++;",
     replace: "this.#framesTaken += 2;",
   },

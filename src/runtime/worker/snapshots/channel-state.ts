@@ -15,7 +15,7 @@ import type { ChannelStateHandle, ObjectHandle } from "../../../../machines/prot
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
 import { type Clock, nextTurn } from "../../../clock.ts";
 import { type ChannelId, describeChannel, type InFlightRecords } from "../../../dataflow/channel/frame.ts";
-import { FrameEncoder } from "../../../dataflow/channel/frame-codec.ts";
+import { FrameEncoder } from "../../../dataflow/channel/remote/frame-codec.ts";
 import { countRecords, decodeStored, encodeStored } from "../../../dataflow/channel/stored-records.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../../errors.ts";

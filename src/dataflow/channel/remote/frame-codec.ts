@@ -1,37 +1,39 @@
 /**
  * The bytes of a remote channel's messages.
  *
- * Every message opens with 16 bytes, big endian:
+ * Every message opens with 20 bytes, big endian:
  *
- *     0  version of this format (2)
+ *     0  version of this format (3)
  *     1  kind, see MESSAGE
  *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if
  *        it is the last
  *     3  0
- *     4  number of records, uint32
+ *     4  number of records, of a total its own number, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
+ *     16 seal, uint32 (seal.ts); written by the end that sends the message
  *
  * then: records: if there are timestamps n of them, float64, then the values, as columns (state/snapshot/columns.ts) or
- * as msgpack of their array; barrier: checkpoint id, float64, then msgpack of its options; cancel marker: checkpoint
- * id, float64; round: its number, float64; grant: records frames taken, their bytes, two float64; all others nothing.
- * What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one
- * received.
+ * as msgpack of their array; barrier: checkpoint id and the digest of the frames before it, two float64, then msgpack
+ * of its options; cancel marker: checkpoint id, float64; round: its number, float64; grant: records frames taken, their
+ * bytes, two float64; total: the digest of the frames sent, float64; all others nothing. What the sequence number means
+ * differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one received.
  *
  * FC1 A frame is self-contained: nothing but its bytes is needed to decode it.
  * FC2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front
  *    of it (OC4 of chain.ts); what only its encoding shows is refused here, too.
  * FC3 Decoded values do not alias the message.
+ * FC4 No count is believed that the bytes behind it cannot hold.
  */
 import { Packr } from "msgpackr";
-import { encodeOptions, parseOptions } from "../../formats/checkpoint-options.ts";
-import { decodeValue, encodeValue } from "../../formats/codec.ts";
-import { isOrdinary } from "../../state/plain-value.ts";
-import { aRecord, encodeClone } from "../../state/snapshot/codec.ts";
-import { type ColumnDecoder, ColumnEncoder } from "../../state/snapshot/columns.ts";
-import type { ControlFrame, RecordsFrame } from "./frame.ts";
+import { encodeOptions, parseOptions } from "../../../formats/checkpoint-options.ts";
+import { decodeValue, encodeValue } from "../../../formats/codec.ts";
+import { isOrdinary } from "../../../state/plain-value.ts";
+import { aRecord, encodeClone } from "../../../state/snapshot/codec.ts";
+import { type ColumnDecoder, ColumnEncoder } from "../../../state/snapshot/columns.ts";
+import type { ControlFrame, RecordsFrame } from "../frame.ts";
 
-const HEADER_BYTES = 16;
-const FORMAT_VERSION = 2;
+const HEADER_BYTES = 20;
+const FORMAT_VERSION = 3;
 
 /** Numbers on the wire. */
 export const MESSAGE = {
@@ -78,11 +80,7 @@ export class FrameEncoder {
   #framesSeen = 0;
 
   /** @throws ValueRefusedError for what is no plain value (state/plain-value.ts) */
-  records(
-    sequence: number,
-    values: readonly unknown[],
-    timestamps: readonly number[] | undefined,
-  ): Uint8Array {
+  records(sequence: number, values: readonly unknown[], timestamps: readonly number[] | undefined): Buffer {
     let columns = this.#columns.encode(values);
     if (columns === undefined) {
       this.#sample(values);
@@ -108,34 +106,46 @@ export class FrameEncoder {
   }
 }
 
-export function encodeControl(sequence: number, frame: ControlFrame): Uint8Array {
+/** @param digest of the frames before it (seal.ts), which a barrier carries */
+export function encodeControl(sequence: number, frame: ControlFrame, digest: number): Buffer {
   if (frame.kind === "endOfData") return header(MESSAGE.endOfData, HEADER_BYTES, sequence, 0, 0);
   if (frame.kind === "round") {
     const message = header(MESSAGE.round, HEADER_BYTES + 8, sequence, frame.dirty ? 1 : 0, 0);
     message.writeDoubleBE(frame.round, HEADER_BYTES);
     return message;
   }
-  const options = frame.kind === "barrier" ? encodeOptions(frame.options) : undefined;
-  const bytes = HEADER_BYTES + 8 + (options?.length ?? 0);
-  const message = header(MESSAGE[frame.kind], bytes, sequence, 0, 0);
+  if (frame.kind === "cancelMarker") {
+    const message = header(MESSAGE.cancelMarker, HEADER_BYTES + 8, sequence, 0, 0);
+    message.writeDoubleBE(frame.checkpointId, HEADER_BYTES);
+    return message;
+  }
+  const options = encodeOptions(frame.options);
+  const message = header(MESSAGE.barrier, HEADER_BYTES + 16 + options.length, sequence, 0, 0);
   message.writeDoubleBE(frame.checkpointId, HEADER_BYTES);
-  if (options !== undefined) message.set(options, HEADER_BYTES + 8);
+  message.writeDoubleBE(digest, HEADER_BYTES + 8);
+  message.set(options, HEADER_BYTES + 16);
   return message;
 }
 
-export function encodeHello(): Uint8Array {
+export function encodeHello(): Buffer {
   return header(MESSAGE.hello, HEADER_BYTES, 0, 0, 0);
 }
 
-export function encodeEcho(): Uint8Array {
+export function encodeEcho(): Buffer {
   return header(MESSAGE.echo, HEADER_BYTES, 0, 0, 0);
 }
 
-export function encodeTotal(lastSent: number): Uint8Array {
-  return header(MESSAGE.total, HEADER_BYTES, lastSent, 0, 0);
+/**
+ * @param number of this total, from 1 on
+ * @param digest of the frames up to `lastSent` (seal.ts)
+ */
+export function encodeTotal(lastSent: number, number: number, digest: number): Buffer {
+  const message = header(MESSAGE.total, HEADER_BYTES + 8, lastSent, 0, number);
+  message.writeDoubleBE(digest, HEADER_BYTES);
+  return message;
 }
 
-export function encodeGrant(lastReceived: number, framesTaken: number, bytesTaken: number): Uint8Array {
+export function encodeGrant(lastReceived: number, framesTaken: number, bytesTaken: number): Buffer {
   const message = header(MESSAGE.grant, HEADER_BYTES + 16, lastReceived, 0, 0);
   message.writeDoubleBE(framesTaken, HEADER_BYTES);
   message.writeDoubleBE(bytesTaken, HEADER_BYTES + 8);
@@ -159,13 +169,22 @@ export function kindOf(message: Uint8Array): number | undefined {
 }
 
 function numbersOf(kind: number): number {
-  if (kind === MESSAGE.grant) return 2;
-  return kind === MESSAGE.barrier || kind === MESSAGE.cancelMarker || kind === MESSAGE.round ? 1 : 0;
+  switch (kind) {
+    case MESSAGE.grant:
+    case MESSAGE.barrier:
+      return 2;
+    case MESSAGE.cancelMarker:
+    case MESSAGE.round:
+    case MESSAGE.total:
+      return 1;
+    default:
+      return 0;
+  }
 }
 
 /** A records message in pieces of at most `bytesMax`, numbered from `sequence`. */
-export function encodePieces(sequence: number, message: Uint8Array, bytesMax: number): Uint8Array[] {
-  const pieces: Uint8Array[] = [];
+export function encodePieces(sequence: number, message: Uint8Array, bytesMax: number): Buffer[] {
+  const pieces: Buffer[] = [];
   for (let at = 0; at < message.length; ) {
     const end = Math.min(message.length, at + Math.max(bytesMax - HEADER_BYTES, HEADER_BYTES));
     const last = end === message.length ? 1 : 0;
@@ -204,6 +223,7 @@ export function decodeRecords(message: Uint8Array, columns: ColumnDecoder): Reco
   let at = HEADER_BYTES;
   let timestamps: number[] | undefined;
   if ((flags & TIMESTAMPS) !== 0) {
+    if (count > (message.length - at) / 8) throw new Error(`${count} timestamps were announced`);
     // A plain array, as in the frames that never left their process: one shape for all readers.
     timestamps = new Array(count);
     for (let i = 0; i < count; i++, at += 8) timestamps[i] = view.getFloat64(at);
@@ -228,8 +248,18 @@ export function decodeControl(message: Uint8Array): ControlFrame {
   const checkpointId = viewOf(message).getFloat64(HEADER_BYTES);
   if (message[1] === MESSAGE.round) return { kind: "round", round: checkpointId, dirty: message[2] === 1 };
   if (message[1] === MESSAGE.cancelMarker) return { kind: "cancelMarker", checkpointId };
-  const options = parseOptions(message.subarray(HEADER_BYTES + 8));
+  const options = parseOptions(message.subarray(HEADER_BYTES + 16));
   return { kind: "barrier", checkpointId, options };
+}
+
+/** The digest of the frames before a barrier, as the writer sent them. */
+export function digestBefore(barrier: Uint8Array): number {
+  return viewOf(barrier).getFloat64(HEADER_BYTES + 8);
+}
+
+/** Decodes a total; the sequence number of the last frame sent is in the header. */
+export function decodeTotal(message: Uint8Array): { number: number; digest: number } {
+  return { number: countOf(message), digest: viewOf(message).getFloat64(HEADER_BYTES) };
 }
 
 /** Decodes a grant. */
@@ -244,7 +274,7 @@ function recordsMessage(
   count: number,
   timestamps: readonly number[] | undefined,
   body: Uint8Array,
-): Uint8Array {
+): Buffer {
   const valuesAt = HEADER_BYTES + (timestamps === undefined ? 0 : 8 * count);
   const flags = timestamps === undefined ? encoding : encoding | TIMESTAMPS;
   const message = header(MESSAGE.records, valuesAt + body.length, sequence, flags, count);
@@ -264,6 +294,7 @@ function header(kind: number, bytes: number, sequence: number, flags: number, co
   message[3] = 0;
   message.writeUInt32BE(count, 4);
   message.writeDoubleBE(sequence, 8);
+  message.writeUInt32BE(0, 16);
   return message;
 }
 

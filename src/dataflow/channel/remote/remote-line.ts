@@ -1,13 +1,15 @@
 /**
- * What both ends of a remote channel share: the subscription, the tick, and failing once.
+ * What both ends of a remote channel share: the subscription, the seals, the tick, and failing once.
  *
- * Owns: when the other end is told where this one stands. Does not own: what it is told (remote-channel.ts).
+ * Owns: which messages are the other end's, and when the other end is told where this one stands. Does not own: what it
+ * is told (remote-channel.ts).
  */
-import { ChannelError } from "../../errors.ts";
-import type { Bus, Subscription } from "./bus.ts";
-import { type ChannelId, describeChannel } from "./frame.ts";
+import { ChannelError } from "../../../errors.ts";
+import type { Bus, Subscription } from "../bus.ts";
+import { type ChannelId, describeChannel } from "../frame.ts";
+import type { ChannelSubjects } from "../subjects.ts";
 import { kindOf } from "./frame-codec.ts";
-import type { ChannelSubjects } from "./subjects.ts";
+import { Seal } from "./seal.ts";
 
 export interface Timers {
   /** Calls `fire` once, `ms` from now. The answer cancels; canceling what has fired does nothing. */
@@ -24,7 +26,13 @@ export interface RemoteChannelOptions {
   readonly bus: Bus;
   readonly id: ChannelId;
   readonly subjects: ChannelSubjects;
+  /** The generation's (P6). */
+  readonly nonce: string;
+  /** Whether the edge lies in a loop: rounds travel on no other. */
+  readonly inLoop: boolean;
   readonly timers: Timers;
+  /** Called for each message on the channel's subjects that its other end has not sent. It is dropped. */
+  readonly onStray: (subject: string, why: string) => void;
   /** Called at most once; the generation is to fail. Everything sent or asked for afterwards is ignored. */
   readonly onFailure: (error: ChannelError) => void;
   readonly window?: RemoteWindow;
@@ -45,15 +53,23 @@ export class Line {
   readonly #options: RemoteChannelOptions;
   readonly #handlers: LineHandlers;
   readonly #subscriptions: Subscription[];
+  readonly #sendTo: string;
+  readonly #outgoing: Seal;
+  readonly #incoming: Seal;
   #cancelTick: () => void;
   #over = false;
 
-  constructor(options: RemoteChannelOptions, listenTo: string, handlers: LineHandlers) {
+  constructor(options: RemoteChannelOptions, end: "writer" | "reader", handlers: LineHandlers) {
+    const { data, credit } = options.subjects;
+    const [listenTo, sendTo] = end === "reader" ? [data, credit] : [credit, data];
     this.#options = options;
     this.#handlers = handlers;
+    this.#sendTo = sendTo;
+    this.#outgoing = new Seal(options.nonce, sendTo);
+    this.#incoming = new Seal(options.nonce, listenTo);
     this.#subscriptions = [
-      options.bus.subscribe(listenTo, (body) => {
-        if (!this.#over) this.#receive(body);
+      options.bus.subscribe(listenTo, (body, _, subject) => {
+        if (!this.#over) this.#receive(body, subject);
       }),
       options.bus.onReconnect(() => {
         if (!this.#over) handlers.announce();
@@ -82,11 +98,26 @@ export class Line {
     this.#handlers.stopped();
   }
 
-  #receive(message: Uint8Array): void {
+  /** Answers the message's seal. */
+  send(message: Buffer): number {
+    const seal = this.#outgoing.stamp(message);
+    this.#options.bus.publish(this.#sendTo, message);
+    return seal;
+  }
+
+  #receive(message: Uint8Array, subject: string): void {
     const kind = kindOf(message);
-    if (kind === undefined || !this.#handlers.receive(kind, message)) {
-      this.fail(`a message of ${message.length} bytes that does not belong here`);
+    if (kind === undefined) this.#stray(subject, `${message.length} bytes that are no message of a channel`);
+    else if (!this.#incoming.fits(message)) {
+      const what = "a message of a channel without this channel's seal";
+      this.#stray(subject, `${what}: of another generation or channel, or changed on its way`);
+    } else if (!this.#handlers.receive(kind, message)) {
+      this.#stray(subject, `a message of kind ${kind}, which does not travel this way`);
     }
+  }
+
+  #stray(subject: string, why: string): void {
+    this.#options.onStray(subject, why);
   }
 
   readonly #tick = (): void => {

@@ -17,11 +17,14 @@
  * - RM6 Control frames need no room and keep their place.
  * - RM7 A record that is larger than a message may be goes in pieces, each numbered (RM1), and counts as one frame. So
  *   whether a record is too large does not depend on where its key lives, up to RECORD_BYTES_MAX.
+ * - RM8 A message that does not carry the channel's seal (seal.ts), or does not travel this way, is dropped and told
+ *   of, and fails nothing: what was really lost shows in the totals. Barriers and totals carry the digest of all frames
+ *   sent, so a frame that was taken for another one fails the generation, and is in no checkpoint.
  */
-import { invariant, RecordTooLargeError } from "../../errors.ts";
-import type { Bus } from "./bus.ts";
-import type { InputChannel, OutputChannel } from "./channel.ts";
-import type { ControlFrame, RecordsFrame } from "./frame.ts";
+import { invariant, RecordTooLargeError } from "../../../errors.ts";
+import type { Bus } from "../bus.ts";
+import type { InputChannel, OutputChannel } from "../channel.ts";
+import type { ControlFrame, RecordsFrame } from "../frame.ts";
 import {
   decodeGrant,
   encodeControl,
@@ -34,6 +37,7 @@ import {
 } from "./frame-codec.ts";
 import { RemoteInput } from "./remote-input.ts";
 import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from "./remote-line.ts";
+import { digestWith } from "./seal.ts";
 
 export const DEFAULT_REMOTE_WINDOW: RemoteWindow = { framesMax: 64, bytesMax: 4 * 1024 * 1024 };
 
@@ -71,13 +75,15 @@ class RemoteOutput implements OutputChannel {
   readonly #bus: Bus;
   readonly #timers: Timers;
   readonly #window: RemoteWindow;
-  readonly #subject: string;
   readonly #encoder = new FrameEncoder();
   readonly #opened: Promise<void>;
   #resolveOpened: (() => void) | undefined;
   #isOpen = false;
   #cancelHello: () => void = () => {};
   #lastSequence = 0;
+  /** The digest of all frames up to there. */
+  #digest = 0;
+  #totals = 0;
   #framesSent = 0;
   #bytesSent = 0;
   #framesTaken = 0;
@@ -88,11 +94,10 @@ class RemoteOutput implements OutputChannel {
     this.#bus = options.bus;
     this.#timers = options.timers;
     this.#window = options.window ?? DEFAULT_REMOTE_WINDOW;
-    this.#subject = options.subjects.data;
     this.#opened = new Promise((resolve) => {
       this.#resolveOpened = resolve;
     });
-    this.#line = new Line(options, options.subjects.credit, {
+    this.#line = new Line(options, "writer", {
       receive: (kind, message) => this.#receive(kind, message),
       announce: () => this.#announce(),
       stopped: () => this.#stopped(),
@@ -123,7 +128,7 @@ class RemoteOutput implements OutputChannel {
       invariant(this.hasRoom(), "records are sent only with room");
       this.#sendRecords(frame.values, frame.timestamps);
     } else {
-      this.#bus.publish(this.#subject, encodeControl(++this.#lastSequence, frame));
+      this.#sendNext(encodeControl(this.#lastSequence + 1, frame, this.#digest));
     }
   }
 
@@ -145,7 +150,7 @@ class RemoteOutput implements OutputChannel {
   }
 
   #announce(): void {
-    if (this.#isOpen) this.#bus.publish(this.#subject, encodeTotal(this.#lastSequence));
+    if (this.#isOpen) this.#line.send(encodeTotal(this.#lastSequence, ++this.#totals, this.#digest));
   }
 
   #stopped(): void {
@@ -153,8 +158,13 @@ class RemoteOutput implements OutputChannel {
     this.#wake = undefined;
   }
 
+  #sendNext(message: Buffer): void {
+    this.#lastSequence++;
+    this.#digest = digestWith(this.#digest, this.#line.send(message));
+  }
+
   #sendRecords(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
-    let message: Uint8Array;
+    let message: Buffer;
     try {
       message = this.#encoder.records(this.#lastSequence + 1, values, timestamps);
     } catch (error) {
@@ -167,10 +177,9 @@ class RemoteOutput implements OutputChannel {
       else this.#sendHalves(values, timestamps);
       return;
     }
-    this.#lastSequence++;
     this.#framesSent++;
     this.#bytesSent += message.length;
-    this.#bus.publish(this.#subject, message);
+    this.#sendNext(message);
     const wanted = Math.floor((FRAME_BYTES * values.length) / message.length);
     this.recordsPerFrame = Math.max(1, Math.min(RECORDS_PER_FRAME_MAX, wanted));
   }
@@ -187,10 +196,8 @@ class RemoteOutput implements OutputChannel {
     this.#framesSent++;
     this.#bytesSent += message.length;
     this.recordsPerFrame = 1;
-    for (const piece of encodePieces(this.#lastSequence + 1, message, this.#bus.payloadBytesMax)) {
-      this.#lastSequence++;
-      this.#bus.publish(this.#subject, piece);
-    }
+    const pieces = encodePieces(this.#lastSequence + 1, message, this.#bus.payloadBytesMax);
+    for (const piece of pieces) this.#sendNext(piece);
   }
 
   #sendHalves(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
@@ -200,7 +207,7 @@ class RemoteOutput implements OutputChannel {
   }
 
   #sayHello(nextMs: number): void {
-    if (this.#bus.connectedForMs() > 0) this.#bus.publish(this.#subject, encodeHello());
+    if (this.#bus.connectedForMs() > 0) this.#line.send(encodeHello());
     this.#cancelHello = this.#timers.after(nextMs, () => {
       if (!this.#isOpen && !this.#line.over) this.#sayHello(Math.min(nextMs * 2, HELLO_EVERY_MS));
     });

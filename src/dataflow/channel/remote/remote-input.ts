@@ -1,20 +1,21 @@
 /**
- * The reader's end of a channel between two processes (remote-channel.ts has the rules, RM1 to RM7).
+ * The reader's end of a channel between two processes (remote-channel.ts has the rules, RM1 to RM8).
  *
  * Frames are decoded when they are looked at, not when they arrive: bytes are smaller than records, and the cost
  * falls into the subtask's turn, which is measured.
  */
-import { ColumnDecoder } from "../../state/snapshot/columns.ts";
-import type { Bus } from "./bus.ts";
-import type { InputChannel } from "./channel.ts";
-import { Collection } from "./collection.ts";
-import { Fifo } from "./fifo.ts";
-import { type CheckpointFrame, type Frame, type InFlightRecords, isCheckpointFrame } from "./frame.ts";
+import { ColumnDecoder } from "../../../state/snapshot/columns.ts";
+import type { InputChannel } from "../channel.ts";
+import { Collection } from "../collection.ts";
+import { Fifo } from "../fifo.ts";
+import { type CheckpointFrame, type Frame, type InFlightRecords, isCheckpointFrame } from "../frame.ts";
 import {
   countOf,
   decodeControl,
   decodePiece,
   decodeRecords,
+  decodeTotal,
+  digestBefore,
   encodeEcho,
   encodeGrant,
   kindOf,
@@ -22,15 +23,15 @@ import {
   sequenceOf,
 } from "./frame-codec.ts";
 import { Line, type RemoteChannelOptions, type RemoteWindow, type Timers } from "./remote-line.ts";
+import { digestWith, sealOf } from "./seal.ts";
 
 export const FRAME_MISSING_MS = 2000;
 
 export class RemoteInput implements InputChannel {
   readonly #line: Line;
-  readonly #bus: Bus;
   readonly #timers: Timers;
   readonly #window: RemoteWindow;
-  readonly #creditSubject: string;
+  readonly #inLoop: boolean;
   readonly #messages = new Fifo<Uint8Array>();
   readonly #collection = new Collection();
   readonly #columns = new ColumnDecoder();
@@ -39,6 +40,12 @@ export class RemoteInput implements InputChannel {
   /** The first of `#messages`, decoded. */
   #first: Frame | undefined;
   #lastSequence = 0;
+  /** The digest of all frames up to there. */
+  #digest = 0;
+  /** The number of the total heard last. */
+  #total = 0;
+  /** A total fell short of this frame, which has arrived. */
+  #unsent: number | undefined;
   #waitingRecords = 0;
   #framesTaken = 0;
   #bytesTaken = 0;
@@ -49,11 +56,10 @@ export class RemoteInput implements InputChannel {
   #heard: ((frame: CheckpointFrame) => void) | undefined;
 
   constructor(options: RemoteChannelOptions & { readonly window: RemoteWindow }) {
-    this.#bus = options.bus;
     this.#timers = options.timers;
     this.#window = options.window;
-    this.#creditSubject = options.subjects.credit;
-    this.#line = new Line(options, options.subjects.data, {
+    this.#inLoop = options.inLoop;
+    this.#line = new Line(options, "reader", {
       receive: (kind, message) => this.#receive(kind, message),
       announce: () => this.#announce(),
       stopped: () => this.#stopped(),
@@ -123,14 +129,16 @@ export class RemoteInput implements InputChannel {
       case MESSAGE.barrier:
       case MESSAGE.cancelMarker:
       case MESSAGE.endOfData:
-      case MESSAGE.round:
         this.#arrived(message);
         return true;
+      case MESSAGE.round:
+        if (this.#inLoop) this.#arrived(message);
+        return this.#inLoop;
       case MESSAGE.hello:
-        this.#bus.publish(this.#creditSubject, encodeEcho());
+        this.#line.send(encodeEcho());
         return true;
       case MESSAGE.total:
-        this.#expect(sequenceOf(message));
+        this.#expect(message);
         return true;
       default:
         return false;
@@ -140,10 +148,7 @@ export class RemoteInput implements InputChannel {
   #announce(): void {
     this.#framesGranted = this.#framesTaken;
     this.#bytesGranted = this.#bytesTaken;
-    this.#bus.publish(
-      this.#creditSubject,
-      encodeGrant(this.#lastSequence, this.#framesTaken, this.#bytesTaken),
-    );
+    this.#line.send(encodeGrant(this.#lastSequence, this.#framesTaken, this.#bytesTaken));
   }
 
   #stopped(): void {
@@ -165,7 +170,12 @@ export class RemoteInput implements InputChannel {
       this.#line.fail(`frames ${next} to ${sequence - 1} were lost`);
       return;
     }
+    if (kindOf(message) === MESSAGE.barrier && digestBefore(message) !== this.#digest) {
+      this.#line.fail(`what has arrived in front of frame ${sequence}, a barrier, is not what was sent`);
+      return;
+    }
     this.#lastSequence = sequence;
+    this.#digest = digestWith(this.#digest, sealOf(message));
     if (kindOf(message) !== MESSAGE.piece) {
       this.#deliver(message);
       return;
@@ -210,8 +220,22 @@ export class RemoteInput implements InputChannel {
   }
 
   /** Messages of one subject come in order, so what was sent before this total has arrived or is lost. */
-  #expect(lastSent: number): void {
-    if (lastSent <= this.#lastSequence || this.#cancelMissing !== undefined) return;
+  #expect(message: Uint8Array): void {
+    const lastSent = sequenceOf(message);
+    const { number, digest } = decodeTotal(message);
+    // What comes late or once more says nothing new.
+    if (number <= this.#total) return;
+    this.#total = number;
+    if (lastSent > this.#lastSequence) this.#awaitMissing(lastSent);
+    else if (lastSent < this.#lastSequence) this.#doubt(lastSent);
+    else if (digest !== this.#digest) {
+      this.#line.fail(`what has arrived up to frame ${lastSent} is not what was sent`);
+    } else this.#unsent = undefined;
+  }
+
+  #awaitMissing(lastSent: number): void {
+    this.#unsent = undefined;
+    if (this.#cancelMissing !== undefined) return;
     this.#cancelMissing = this.#timers.after(FRAME_MISSING_MS, () => {
       this.#cancelMissing = undefined;
       if (this.#lastSequence < lastSent) {
@@ -220,5 +244,12 @@ export class RemoteInput implements InputChannel {
         );
       }
     });
+  }
+
+  /** One total may be overtaken by frames, when the writer has connected anew; the next one is not. */
+  #doubt(lastSent: number): void {
+    if (this.#unsent !== undefined && lastSent < this.#unsent) {
+      this.#line.fail(`frames ${lastSent + 1} to ${this.#unsent} have arrived and were never sent`);
+    } else this.#unsent = this.#lastSequence;
   }
 }
