@@ -89,7 +89,7 @@ export class ControlLink {
 
   /** Notes a foreign message that came outside of this link. */
   met(subject: string, why: string): void {
-    this.#strangers.met(subject, why);
+    this.#foreign.met(subject, why);
   }
 
   /**
