@@ -177,7 +177,7 @@ test("a retained checkpoint of a canceled job can be restored", async () => {
   expect(await asks("cancel", "counting")).toMatchObject({ code: 0 });
   await ends("canceled");
   const again = await asks("submit", "job.mjs");
-  expect(again.stderr).toMatch('restore FILE --from checkpoint:counting"');
+  expect(again.stderr).toMatch(/"tidemark restore .*job\.mjs --from checkpoint:counting"/);
   const unknown = await asks("restore", "job.mjs", "--from", "checkpoint:counting/999999");
   expect(unknown).toMatchObject({ code: 4 });
   expect(unknown.stderr).toMatch(/job counting \(canceled\) keeps these checkpoints: \d+/);
