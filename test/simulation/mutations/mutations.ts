@@ -15,6 +15,20 @@ export interface Change {
   readonly replace: string;
 }
 
+/** What has arrived is not compared with what was sent (RM8). */
+const NO_DIGEST: readonly Change[] = [
+  {
+    file: "src/dataflow/channel/remote/remote-input.ts",
+    find: "digestBefore(message) !== this.#digest",
+    replace: "digestBefore(message) === -1",
+  },
+  {
+    file: "src/dataflow/channel/remote/remote-input.ts",
+    find: "else if (digest !== this.#digest) {",
+    replace: "else if (digest === -1) {",
+  },
+];
+
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "acknowledged though it is not stored",
@@ -27,6 +41,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "src/dataflow/channel/remote/remote-input.ts",
     find: "if (sequence !== next) {",
     replace: "if (sequence < next) {",
+    also: NO_DIGEST,
   },
   {
     name: "a frame that comes again is taken again",
@@ -36,15 +51,26 @@ export const MUTATIONS: readonly Mutation[] = [
       "if (sequence < this.#lastSequence) return;\n    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);",
   },
   {
-    // Subjects carry the generation (P2), and numbers begin at 1 in each (RM1): each of the two is enough, as a higher
-    // number ends the generation. Here the subject is the same in all, and a reader begins where its writer is.
+    // Subjects carry the generation (P2), seals its nonce (SE1), and numbers begin at 1 in each (RM1): each of these is
+    // enough. Here subject and seal are the same in all, and a reader begins where its writer is.
     name: "a frame of another generation is taken",
     file: "src/dataflow/channel/subjects.ts",
     find: "const base = ofGeneration(job, generation);",
     replace: "const base = ofGeneration(job, generation * 0);",
     also: [
+      ...NO_DIGEST,
       {
-        file: "src/dataflow/channel/remote-input.ts",
+        file: "src/dataflow/channel/remote/remote-line.ts",
+        find: "new Seal(options.nonce, sendTo)",
+        replace: 'new Seal("", sendTo)',
+      },
+      {
+        file: "src/dataflow/channel/remote/remote-line.ts",
+        find: "new Seal(options.nonce, listenTo)",
+        replace: 'new Seal("", listenTo)',
+      },
+      {
+        file: "src/dataflow/channel/remote/remote-input.ts",
         find: "const next = this.#lastSequence + 1;",
         replace: "const next = this.#lastSequence === 0 ? sequence : this.#lastSequence + 1;",
       },
