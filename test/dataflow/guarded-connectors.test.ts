@@ -131,6 +131,25 @@ describe("a source of its author's own", () => {
     expect(error.message).toContain(words);
   });
 
+  test("snapshot that hides something is refused as often as it is asked, and later ones are looked at, too", async () => {
+    let hides = true;
+    const answer = () => {
+      const position = { read: 1 };
+      if (hides) Object.defineProperty(position, "hidden", { value: 2 });
+      return [{ split: { id: "a" }, position }];
+    };
+    const reader = await readerWith({ snapshot: answer });
+    for (let i = 0; i < 3; i++)
+      expect((await refusal(() => reader.snapshot())).message).toContain("has a hidden field");
+    hides = false;
+    expect(reader.snapshot()).toHaveLength(1);
+    hides = true;
+    const later = async () => {
+      for (let i = 0; i < 100; i++) reader.snapshot();
+    };
+    expect((await refusal(later)).message).toContain("has a hidden field");
+  });
+
   test.each([
     ["nothing", undefined, "open answered undefined, and a reader with poll, "],
     [

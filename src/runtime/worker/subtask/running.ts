@@ -38,6 +38,7 @@ export interface RunningParts {
 
 /** No checkpoint has this id. */
 const REHEARSAL = 0;
+const REHEARSALS = 12;
 
 export class RunningSubtask {
   readonly input: SubtaskInput;
@@ -121,11 +122,15 @@ export class RunningSubtask {
   /* ------------------------------------------------------------------ checkpoints */
 
   /**
-   * Takes a cut before the first record and drops it: else the first cut would compile its code while records wait
-   * (D49). Sinks are left out, because their state follows a cut of a transaction. A reader that cannot tell its
+   * Takes some cuts before the first record and drops them: else the first cut would compile its code while records
+   * wait (D49). Sinks are left out, because their state follows a cut of a transaction. A reader that cannot tell its
    * positions is no failure here: a job that takes no checkpoint never asks it.
    */
   rehearse(): void {
+    for (let i = 0; i < REHEARSALS; i++) this.#rehearseOnce();
+  }
+
+  #rehearseOnce(): void {
     const inline = this.#positionsForRehearsal();
     if (inline === undefined) return;
     this.#snapshots.take({
