@@ -7,6 +7,7 @@
  */
 import { deserialize } from "node:v8";
 import { Packr } from "msgpackr";
+import { refuseUnsound } from "./structure.ts";
 
 // `copyBuffers`: a decoded Uint8Array must not keep the chunk it came from alive.
 const packr = new Packr({ useRecords: true, moreTypes: true, copyBuffers: true });
@@ -24,8 +25,24 @@ export function encodeValue(value: unknown): Uint8Array {
   return packr.pack(value);
 }
 
-/** Reads both formats. @throws Error when `bytes` is not exactly one encoded value */
+/**
+ * Reads what `encodeValue` has written, from anywhere: bytes that are not exactly that, or that would take far more
+ * memory than there are of them, are refused before anything is made of them (structure.ts).
+ *
+ * @throws Error
+ */
 export function decodeValue(bytes: Uint8Array): unknown {
+  refuseUnsound(bytes);
+  return packr.unpack(bytes);
+}
+
+/**
+ * Reads user's values, in both formats, from bytes that a seal or a digest vouches for: without a look beforehand. An
+ * array is not longer than the bytes behind it here, too.
+ *
+ * @throws Error when `bytes` is not exactly one encoded value
+ */
+export function decodeSealed(bytes: Uint8Array): unknown {
   if (bytes[0] !== CLONE_TAG || bytes.length === 1) return packr.unpack(bytes);
   // What it reads may be views of what it was given.
   return deserialize(Buffer.from(bytes));

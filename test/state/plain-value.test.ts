@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { decodeRecords, FrameEncoder } from "../../src/dataflow/channel/remote/frame-codec.ts";
 import { decodeStored, encodeStored } from "../../src/dataflow/channel/stored-records.ts";
 import { ValueRefusedError } from "../../src/errors.ts";
-import { decodeValue } from "../../src/formats/codec.ts";
+import { decodeSealed } from "../../src/formats/codec.ts";
 import { DEPTH_MAX, isCarried, refusalIn, seemsCarried } from "../../src/state/plain-value.ts";
 import { encodeChunk, readChunkHeader, readChunkValues } from "../../src/state/snapshot/chunk.ts";
 import { encodePlain } from "../../src/state/snapshot/codec.ts";
@@ -169,7 +169,7 @@ const framed = (values: readonly unknown[]) =>
   decodeRecords(new FrameEncoder().records(1, values, undefined), new ColumnDecoder()).values;
 
 const ways: Record<string, (value: unknown) => unknown> = {
-  "the codec": (value) => (decodeValue(encodePlain([value], () => "a value")) as unknown[])[0],
+  "the codec": (value) => (decodeSealed(encodePlain([value], () => "a value")) as unknown[])[0],
   "a frame of one": (value) => framed([value])[0],
   "a frame of many": (value) =>
     framed(padding({ value, n: 1 })).map((one) => (one as { value: unknown }).value)[8],

@@ -24,7 +24,7 @@
  * columns (columns.ts) or one array of codec.ts.
  */
 
-import { decodeValue } from "../../formats/codec.ts";
+import { decodeSealed } from "../../formats/codec.ts";
 import type { EncodedChunk, Namespace, SnapshotBytes } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { encodePlain } from "./codec.ts";
@@ -304,7 +304,7 @@ export function readChunkValues(
   const bytes = source.bytes.subarray(valuesAt, end);
   let values: unknown;
   try {
-    values = header.valueEncoding === PACKED ? decodeValue(bytes) : columns.decode(bytes, count, "own");
+    values = header.valueEncoding === PACKED ? decodeSealed(bytes) : columns.decode(bytes, count, "own");
   } catch (error) {
     throw corrupt(source, valuesAt, "its values cannot be decoded", error);
   }
