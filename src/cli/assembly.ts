@@ -16,6 +16,7 @@ import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../confi
 import { ControlClient } from "../control/client.ts";
 import { ControlLink } from "../control/link.ts";
 import type { JobSubmission } from "../control/messages.ts";
+import { StoreIdentity } from "../control/store-identity.ts";
 import type { Bus } from "../dataflow/channel/bus.ts";
 import { createSubjects, type Subjects } from "../dataflow/channel/subjects.ts";
 import type { ConnectorEnvironment, Logger } from "../dataflow/connector.ts";
@@ -45,7 +46,11 @@ import { NatsLink } from "../nats/connection/link.ts";
 import { releaseProgress } from "../nats/reader/progress.ts";
 import { describeBucket } from "../nats/storage/object-bucket.ts";
 import { openNatsObjectStorage } from "../nats/storage/object-storage.ts";
-import { findNatsRecordStore, openNatsRecordStore } from "../nats/storage/record-store.ts";
+import {
+  findNatsRecordStore,
+  openNatsRecordStore,
+  recordStoreIdentity,
+} from "../nats/storage/record-store.ts";
 import type { EventFeed } from "../observe/feed.ts";
 import { Troubles } from "../observe/troubles.ts";
 import { Coordinator } from "../runtime/leader/coordinator.ts";
@@ -78,6 +83,7 @@ export interface Cluster {
   readonly openStorage: OpenStorage;
   readonly feed: EventFeed;
   readonly troubles: Troubles;
+  readonly identity: StoreIdentity;
   openRecords(): Promise<RecordStore>;
 }
 
@@ -86,6 +92,7 @@ export interface ClusterView {
   readonly nats: NatsEnvironment;
   readonly bus: Bus;
   readonly troubles: Troubles;
+  readonly identity: StoreIdentity;
   readonly subjects: Subjects;
   readonly openStorage: OpenStorage;
   /** The description of the checkpoint storage, as the storage itself would say it. */
@@ -121,6 +128,7 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     openStorage: storageOpener(nats, { replicas, maxBytes }),
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
+    identity: identityOf(nats, prefix, buckets.jobs),
     openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
   };
 }
@@ -150,6 +158,7 @@ export function viewCluster(
         : describeBucket(buckets.checkpoints),
     bus: new NatsBus(nats),
     troubles: troublesOf(nats),
+    identity: identityOf(nats, prefix, buckets.jobs),
     recordBucket: buckets.jobs,
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: async () =>
@@ -157,6 +166,11 @@ export function viewCluster(
         ? FileStorage.existing(storage.directory, DIRECTORY_KEY)
         : await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true }),
   };
+}
+
+function identityOf(nats: NatsEnvironment, prefix: string, bucket: string): StoreIdentity {
+  const find = () => recordStoreIdentity(nats, bucket);
+  return new StoreIdentity({ find, prefix, bucket, clock: systemClock });
 }
 
 /** The process's, with those of its connection. */
@@ -390,13 +404,14 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
 }
 
 export function createClient(
-  cluster: Pick<ClusterView, "bus" | "subjects">,
+  cluster: Pick<ClusterView, "bus" | "subjects" | "identity">,
   leaderTimeoutMs?: number,
   session?: string,
 ): ControlClient {
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId(), clock: systemClock }),
     subjects: cluster.subjects,
+    identity: cluster.identity,
     ...(leaderTimeoutMs === undefined ? {} : { leaderTimeoutMs }),
     ...(session === undefined ? {} : { session }),
   });

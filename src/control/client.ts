@@ -25,10 +25,13 @@ import type {
   SnapshotRequest,
 } from "./messages.ts";
 import { shapes } from "./shapes.ts";
+import { type StoreIdentity, withStore } from "./store-identity.ts";
 
 export interface ControlClientOptions {
   readonly link: ControlLink;
   readonly subjects: Subjects;
+  /** Default: requests name no record store, and the leader of any cluster answers them. */
+  readonly identity?: StoreIdentity;
   /** How long to look for a leader, in ms. Default 15 000. */
   readonly leaderTimeoutMs?: number;
   /**
@@ -231,7 +234,7 @@ export class ControlClient {
   }
 
   async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
-    const { link, subjects, session, leaderTimeoutMs = 15_000 } = this.#options;
+    const { link, subjects, session, identity, leaderTimeoutMs = 15_000 } = this.#options;
     const subject =
       request.type === "job.submit" && session !== undefined
         ? subjects.runControl(job, session)
@@ -242,13 +245,15 @@ export class ControlClient {
     let answerMs = REQUEST_TIMEOUT_MS;
     while (!signal.aborted) {
       try {
-        const answer = await link.ask(subject, request, shapes.leaderAnswer, answerMs);
+        const addressed = await withStore(request, identity);
+        const answer = await link.ask(subject, addressed, shapes.leaderAnswer, answerMs);
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
         return answer;
       } catch (error) {
         // It would be the same again, and the caller can say so at once.
         if (retryOf(error) !== "now" || error instanceof MessageTooLargeError) throw error;
         last = error;
+        if (error instanceof ForeignAnswerError) identity?.doubt();
         await pauseOn(link.clock, pauseMs, signal);
         // An absent coordinator costs nothing to ask for, and one may start at any time.
         if (!(error instanceof NoRespondersError)) pauseMs = longer(pauseMs);

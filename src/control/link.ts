@@ -27,6 +27,7 @@ import {
 } from "../errors.ts";
 import type { Shape } from "../formats/shape.ts";
 import { ForeignMessages } from "./foreign-messages.ts";
+import type { Elsewhere } from "./store-identity.ts";
 import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
 
 /** Names the object that carries a message too large for the bus. */
@@ -236,7 +237,15 @@ function checked<T>(received: Received<unknown>, shape: Shape<T>): Received<T> {
   if ("foreign" in received) return received;
   const problem = shape.problem(received.message);
   if (problem === undefined) return { message: received.message as T };
+  const elsewhere = elsewhereIn(received.message);
+  if (elsewhere !== undefined) return { foreign: elsewhere };
   return { foreign: `a message that is not whole (${problem})${reasonIn(received.message)}` };
+}
+
+/** What the leader of another cluster says (P71). */
+function elsewhereIn(message: unknown): string | undefined {
+  const { answer, reason } = (message ?? {}) as Partial<Elsewhere>;
+  return answer === "elsewhere" && typeof reason === "string" ? reason.slice(0, 600) : undefined;
 }
 
 /** The reason in the answer of a peer that could not read our request. */

@@ -22,6 +22,7 @@ import type { DisposalTarget } from "../../machines/record.ts";
 import type { Told } from "../../machines/wiring.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import type { Addressed } from "./store-identity.ts";
 
 /* ------------------------------------------------------- to the leader, `<prefix>.<job>.control` */
 
@@ -61,7 +62,7 @@ export interface WorkerRegistration {
 }
 
 /** A coordinator that stands by, to the leader of the cluster (P62): answered as a registration is. */
-export interface StandbyRequest {
+export interface StandbyRequest extends Addressed {
   readonly type: "standby.prove";
   /** Random per process start. */
   readonly coordinator: string;
@@ -91,7 +92,9 @@ export interface OfferedDirectory {
   readonly obstacle: string | null;
 }
 
-export type LeaderRequest =
+export type LeaderRequest = LeaderQuestion & Addressed;
+
+type LeaderQuestion =
   | WorkerRegistration
   | {
       readonly type: "job.submit";

@@ -51,7 +51,8 @@ const restore = z.object({
   drop: texts,
   writeAgain: z.boolean(),
 });
-const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
+const addressed = z.object({ store: text.exactOptional() });
+const leaderQuestion = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
     job,
@@ -91,8 +92,9 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.discriminatedUnion("type", [
     what: z.union([z.literal("job"), z.literal("checkpoints"), count]),
   }),
 ]);
+const leaderRequest: z.ZodType<LeaderRequest> = z.intersection(leaderQuestion, addressed);
 
-const standbyRequest: z.ZodType<StandbyRequest> = z.object({
+const standbyRequest: z.ZodType<StandbyRequest> = addressed.extend({
   type: z.literal("standby.prove"),
   coordinator: workerId,
   place: text,

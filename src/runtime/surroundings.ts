@@ -2,6 +2,7 @@
 import type { OpenStorage } from "../checkpoint/savepoint.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import type { Clock } from "../clock.ts";
+import type { StoreIdentity } from "../control/store-identity.ts";
 import type { Subjects } from "../dataflow/channel/subjects.ts";
 import type { Logger } from "../dataflow/connector.ts";
 import type { EventFeed } from "../observe/feed.ts";
@@ -21,6 +22,8 @@ export interface Surroundings {
   readonly feed: EventFeed;
   /** Code that tries again after a failure tells of it here. */
   readonly troubles: Troubles;
+  /** Of the record store; undefined: there is only one. */
+  readonly identity?: StoreIdentity | undefined;
 }
 
 /** The surroundings of worker, generation and subtask: how the subtasks of a process run. */

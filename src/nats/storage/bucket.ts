@@ -235,10 +235,20 @@ export async function hasBucket(
   return (await settled(link, what, () => infoOf(manager, stream))) !== undefined;
 }
 
+/** When the stream below the bucket was made; undefined: there is none. @throws what `NatsLink.call` throws */
+export async function bucketCreation(
+  nats: NatsEnvironment,
+  manager: JetStreamManager,
+  stream: string,
+): Promise<string | undefined> {
+  return (await NatsLink.of(nats.connection).call(`stream ${stream}`, () => infoOf(manager, stream)))
+    ?.created;
+}
+
 async function infoOf(
   manager: JetStreamManager,
   stream: string,
-): Promise<{ config: StreamConfig } | undefined> {
+): Promise<{ readonly config: StreamConfig; readonly created: string } | undefined> {
   try {
     return await manager.streams.info(stream);
   } catch (error) {

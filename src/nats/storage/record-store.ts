@@ -35,6 +35,7 @@ import { natsCommand } from "../connection/nats-command.ts";
 import {
   type BucketSettings,
   type BucketShape,
+  bucketCreation,
   diagnoseBucket,
   hasBucket,
   hasCode,
@@ -87,6 +88,14 @@ export async function findNatsRecordStore(
   const link = NatsLink.of(environment.connection);
   const found = await hasBucket(link, manager, `KV bucket ${bucket}`, streamOf(bucket));
   return found ? new NatsRecordStore(environment, manager, bucket) : undefined;
+}
+
+/** What tells the bucket from all others of its name; undefined: there is none. @throws what `NatsLink.call` throws */
+export async function recordStoreIdentity(
+  environment: NatsEnvironment,
+  bucket: string,
+): Promise<string | undefined> {
+  return await bucketCreation(environment, await managerOf(environment), streamOf(bucket));
 }
 
 function managerOf(environment: NatsEnvironment): Promise<JetStreamManager> {

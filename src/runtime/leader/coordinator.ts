@@ -21,6 +21,7 @@ import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import type { CompareAndSet } from "../record-store.ts";
+import { StoreGuard } from "../store-guard.ts";
 import { logTrouble } from "../trouble-report.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { InputReleases } from "./input-release.ts";
@@ -29,6 +30,7 @@ import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { Standby, StandbyAdmission } from "./standby.ts";
 import { readRecord } from "./stored-record.ts";
+import { presentRecord } from "./submissions/present-record.ts";
 import {
   answerOf,
   beingChanged,
@@ -50,6 +52,7 @@ const SUBMIT_TRIES = 5;
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
+  readonly #guard: StoreGuard;
   readonly #scope: LeadershipScope;
   readonly #lease: Lease;
   readonly #watch: LeaseWatch;
@@ -74,6 +77,7 @@ export class Coordinator {
     const { id, place, own, store, clock, timings, logger, onCrash } = options;
     const { leaseMs } = timings;
     this.#options = options;
+    this.#guard = new StoreGuard(options);
     this.#releases = new InputReleases(options);
     this.#restores = new Restores({ ...options, recordOf: (job) => this.#recordOf(job) });
     this.#repetitions = new Repetitions(clock);
@@ -111,7 +115,9 @@ export class Coordinator {
       this.#session = link.serve(
         subjects.runControl(own.job, own.session),
         shapes.leaderRequest,
-        (request) => answerOf(this.#receiveFromRun(request), request),
+        this.#guard.around(subjects.runControl(own.job, own.session), (request) =>
+          answerOf(this.#receiveFromRun(request), request),
+        ),
         this.#requestFailed,
       );
     this.#lease.start();
@@ -134,16 +140,18 @@ export class Coordinator {
     const { id, own, link, subjects, logger, clock } = this.#options;
     this.#leadingSinceMs = clock.elapsedMs();
     logger.info({ coordinator: id, token, ...(own === undefined ? {} : { job: own.job }) }, "leading");
+    const subject = own === undefined ? subjects.allControl() : subjects.control(own.job);
     this.#control = link.serve(
-      own === undefined ? subjects.allControl() : subjects.control(own.job),
+      subject,
       shapes.leaderRequest,
-      (request) => answerOf(this.#receive(request), request),
+      this.#guard.around(subject, (request) => answerOf(this.#receive(request), request)),
       this.#requestFailed,
     );
     if (own === undefined)
       this.#standbys = new StandbyAdmission({
         ...this.#options,
         leader: id,
+        guard: this.#guard,
         boundMs: this.#options.timings.directoryProofMs,
         onError: this.#requestFailed,
       });
@@ -427,22 +435,4 @@ export class Coordinator {
     const sinceMs = clock.elapsedMs() - (this.#offersMs.get(job) ?? Number.NEGATIVE_INFINITY);
     return sinceMs < 2 * timings.registerIntervalMs;
   }
-}
-
-/**
- * The job's record, as its leader here has it; of what has ended as it is stored, because it may have been disposed of
- * meanwhile.
- *
- * @throws DisconnectedError when what is known here is of the past, and no reason to refuse anything: a newer leader
- *   has written the record (P9), or the job's end is stored and its leader does not know it yet
- */
-function presentRecord(
-  running: JobRuntime | undefined,
-  stored: JobRecord | undefined,
-): JobRecord | undefined {
-  if (running?.ended !== false) return stored;
-  const { record } = running;
-  if (stored !== undefined && (stored.token > record.token || (hasEnded(stored) && !hasEnded(record))))
-    throw new DisconnectedError(`job ${record.job}: its record is newer than what is known here`);
-  return record;
 }

@@ -15,13 +15,15 @@ import { type Clock, pauseOn } from "../../clock.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type { LeaderAnswer, StandbyRequest } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
+import { type StoreIdentity, withStore } from "../../control/store-identity.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { Subjects } from "../../dataflow/channel/subjects.ts";
 import type { Logger } from "../../dataflow/connector.ts";
-import { RequestRefusedError, retryOf } from "../../errors.ts";
+import { ForeignAnswerError, RequestRefusedError, retryOf } from "../../errors.ts";
 import type { Troubles } from "../../observe/troubles.ts";
 import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
+import type { StoreGuard } from "../store-guard.ts";
 import type { Timings } from "../timings.ts";
 import { DirectoryProofs, type DirectoryProofsOptions } from "./directory-proofs.ts";
 
@@ -40,6 +42,7 @@ export interface StandbyOptions {
   readonly timings: Timings;
   readonly troubles: Troubles;
   readonly newId: () => string;
+  readonly identity?: StoreIdentity | undefined;
   /** Resolves when another coordinator leads, or at the end. */
   readonly untilLedElsewhere: () => Promise<void>;
   readonly onRefused: (error: RequestRefusedError) => void;
@@ -73,7 +76,8 @@ export class Standby {
   }
 
   async #ask(): Promise<void> {
-    const { link, subjects, clock, timings, troubles, untilLedElsewhere, onRefused } = this.#options;
+    const { link, subjects, clock, timings, troubles, untilLedElsewhere, onRefused, identity } =
+      this.#options;
     const { signal } = this.#life;
     const watch = troubles.watch(
       "proving to the leading coordinator that the checkpoint directory is the same",
@@ -86,7 +90,8 @@ export class Standby {
       this.#isFirst = false;
       let pauseMs = timings.registerIntervalMs;
       try {
-        const answer = await link.ask(subjects.leader(), this.#request(), shapes.leaderAnswer, ANSWER_MS);
+        const request = await withStore(this.#request(), identity);
+        const answer = await link.ask(subjects.leader(), request, shapes.leaderAnswer, ANSWER_MS);
         watch.passed();
         if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
         if (answer.answer !== "unproven") await this.#claim.end();
@@ -100,6 +105,7 @@ export class Standby {
         }
       } catch (error) {
         if (retryOf(error) !== "now") throw error;
+        if (error instanceof ForeignAnswerError) identity?.doubt();
         watch.failed(error);
       }
       await pauseOn(clock, pauseMs, signal);
@@ -123,6 +129,8 @@ export interface StandbyAdmissionOptions extends DirectoryProofsOptions {
   readonly logger: Logger;
   readonly link: ControlLink;
   readonly subjects: Subjects;
+  /** Answers a process of another cluster (P71). */
+  readonly guard: StoreGuard;
   readonly onError: (error: unknown) => void;
 }
 
@@ -140,7 +148,7 @@ export class StandbyAdmission {
     this.#wire = link.serve(
       subjects.leader(),
       shapes.standbyRequest,
-      (request) => this.#judge(request),
+      options.guard.around(subjects.leader(), (request) => this.#judge(request)),
       onError,
     );
   }

@@ -21,10 +21,11 @@ import type {
   WorkerRequest,
 } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
+import { withStore } from "../../control/store-identity.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/graph.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { describeError, RequestRefusedError, retryOf } from "../../errors.ts";
+import { describeError, ForeignAnswerError, RequestRefusedError, retryOf } from "../../errors.ts";
 import { codeDifferences } from "../../job/code/code-listing.ts";
 import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
@@ -136,6 +137,7 @@ export class Worker {
   async #register(): Promise<void> {
     const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage, clock } =
       this.#options;
+    const { identity } = this.#options;
     const { signal } = this.#life;
     const vertices = this.#options.graph.vertices.map(
       ({ id: vertex, parallelism: of }) => [vertex, of] as const,
@@ -155,7 +157,8 @@ export class Worker {
         directory: this.#directory.present,
       };
       try {
-        const answer = await link.ask(subjects.control(job), registration, shapes.leaderAnswer, 1000);
+        const request = await withStore(registration, identity);
+        const answer = await link.ask(subjects.control(job), request, shapes.leaderAnswer, 1000);
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "unproven" && (await this.#directory.prove(answer.note))) continue;
         if (answer.answer === "accepted" || answer.answer === "refused") await this.#directory.end();
@@ -168,6 +171,7 @@ export class Worker {
       } catch (error) {
         this.#registered = false;
         if (retryOf(error) !== "now") throw error;
+        if (error instanceof ForeignAnswerError) identity?.doubt();
         this.#leader.failed(error);
       }
       await pauseOn(clock, timings.registerIntervalMs, signal);
