@@ -23,6 +23,7 @@ import type {
   RequestOutcome,
   RestoreRequest,
   SnapshotRequest,
+  WorkerIdentity,
 } from "./messages.ts";
 import { shapes } from "./shapes.ts";
 import { type StoreIdentity, withStore } from "./store-identity.ts";
@@ -122,10 +123,11 @@ export class ControlClient {
   /**
    * Tells the leader that a worker's process has ended, before it finds that out. Asked once: it finds it out anyway.
    */
-  async workerEnded(job: string, worker: string, reason: string): Promise<void> {
+  async workerEnded(job: string, identity: WorkerIdentity, reason: string): Promise<void> {
     const { link, subjects } = this.#options;
-    const request: LeaderRequest = { type: "worker.crashed", job, worker, reason };
-    await link.ask(subjects.control(job), request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS);
+    const request: LeaderRequest = { type: "worker.crashed", job, ...identity, reason };
+    const { secret } = identity;
+    await link.ask(subjects.control(job), request, shapes.leaderAnswer, REQUEST_TIMEOUT_MS, { secret });
   }
 
   /**

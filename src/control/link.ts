@@ -2,14 +2,16 @@
  * Requests between processes, over the bus.
  *
  * Owns: repetition until an answer comes, the detour of large messages through storage (P10), foreign messages: what
- * none of our processes can have sent is dropped, counted and told (P52). Does not own: bytes (wire.ts), what is said
- * (messages.ts, shapes.ts) and what a repetition means to the handler, which must be idempotent.
+ * none of our processes can have sent is dropped, counted and told (P52), and so is what lacks the seal of the one that
+ * may send it (P69). Does not own: bytes (wire.ts), how a message is sealed (seal.ts), what is said (messages.ts,
+ * shapes.ts) and what a repetition means to the handler, which must be idempotent.
  *
  * - CL1 A reply that is no answer is not taken for one: the next one is waited for. A request that heard nothing else
  *   says so at the end of its wait.
  * - CL2 A handler sees only requests of its shape. What is none is refused, with the reason, where its sender waits.
  * - CL3 An answer that is larger than the bus takes at present is replaced by a refusal that names the limit; `ask`
  *   throws it.
+ * - CL4 A request with a secret is sealed with it, and only an answer with the same seal is one.
  */
 import { type CheckpointStorage, type ObjectHandle, objectNames } from "../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../clock.ts";
@@ -27,8 +29,9 @@ import {
 } from "../errors.ts";
 import type { Shape } from "../formats/shape.ts";
 import { ForeignMessages } from "./foreign-messages.ts";
+import { sealOf } from "./seal.ts";
 import type { Elsewhere } from "./store-identity.ts";
-import { bare, decodeEnvelope, encodeDetour, encodeMessage } from "./wire.ts";
+import { bare, decodeEnvelope, encodeDetour, encodeMessage, encodeSealed, type Sealed } from "./wire.ts";
 
 /** Names the object that carries a message too large for the bus. */
 export interface Detour {
@@ -39,12 +42,17 @@ export interface Detour {
 /** A message takes the detour when it exceeds this share of what the bus carries. */
 const DETOUR_SHARE = 4;
 
-export interface TellOptions {
+export interface AskOptions {
+  readonly detour?: Detour;
+  /** What the two processes have in common. Default: the request has no seal, nor has the answer. */
+  readonly secret?: string;
+}
+
+export interface TellOptions extends AskOptions {
   /** Ends the repetition: the generation is over. */
   readonly signal: AbortSignal;
   readonly timeoutMs?: number;
   readonly pauseMs?: number;
-  readonly detour?: Detour;
   /** Told of each try. */
   readonly watch?: TroubleWatch;
 }
@@ -66,7 +74,16 @@ interface TooLarge {
   readonly reason: string;
 }
 
-type Received<T> = { readonly message: T } | { readonly foreign: string };
+/** The secret that a request has to be sealed with; undefined: any connection may send it. */
+export type SecretOf<R> = (request: R) => string | undefined;
+
+const none: SecretOf<unknown> = () => undefined;
+
+type Received<T> = { readonly message: T; readonly sealed?: Sealed } | { readonly foreign: string };
+
+/** A sealed message has at most so many bytes more. */
+const SEAL_BYTES = 100;
+const UNSEALED = "a message without the seal of the process that may send it";
 
 export class ControlLink {
   readonly #bus: Bus;
@@ -102,9 +119,13 @@ export class ControlLink {
     message: unknown,
     answers: Shape<A>,
     timeoutMs: number,
-    detour?: Detour,
+    { detour, secret }: AskOptions = {},
   ): Promise<A> {
-    const body = await this.#encode(message, detour);
+    const content = await this.#encode(message, detour);
+    const seal = secret === undefined ? undefined : sealOf(secret, subject, content);
+    const body = seal === undefined ? content : encodeSealed({ seal, content });
+    const isSealed = (received: Received<unknown>) =>
+      secret === undefined || fits(received, secret, subject, seal);
     let answer: { readonly message: unknown } | undefined;
     let heard: string | undefined;
     let tooLarge: string | undefined;
@@ -112,7 +133,8 @@ export class ControlLink {
       await this.#bus.request(subject, body, timeoutMs, (reply) => {
         const envelope = decodeEnvelope(reply);
         // An answer is never large.
-        const received = "object" in envelope ? { foreign: "an answer that lies elsewhere" } : envelope;
+        const plain = "object" in envelope ? { foreign: "an answer that lies elsewhere" } : envelope;
+        const received = isSealed(plain) ? plain : unsealed(plain);
         tooLarge = tooLargeIn(received);
         if (tooLarge !== undefined) return true;
         const found = checked(received, answers);
@@ -148,7 +170,7 @@ export class ControlLink {
     const { signal, timeoutMs = 1000, pauseMs = 100, watch } = options;
     while (!signal.aborted) {
       try {
-        const answer = await this.ask(subject, message, answers, timeoutMs, options.detour);
+        const answer = await this.ask(subject, message, answers, timeoutMs, options);
         watch?.passed();
         return answer;
       } catch (error) {
@@ -164,27 +186,40 @@ export class ControlLink {
   /**
    * `handle` may answer at once or later; undefined is no answer, because another one may be asked. What it throws is
    * its own bug and is passed to `onError`.
+   *
+   * @param secretOf default: no request needs a seal
    */
   serve<R>(
     subject: string,
     requests: Shape<R>,
     handle: (request: R) => unknown,
     onError: (error: unknown) => void,
+    secretOf: SecretOf<R> = none,
   ): Subscription {
     return this.#bus.subscribe(subject, (body, reply, at) => {
-      const answer = async (): Promise<unknown> => {
+      const answer = async (): Promise<Uint8Array | undefined> => {
         const received = checked<R>(await this.#receive(body), requests);
-        if ("message" in received) return await handle(received.message);
-        const { foreign } = received;
-        this.#foreign.met(at, foreign);
-        return { answer: "refused", reason: `this is no request to a process of Tidemark: ${foreign}` };
+        if ("foreign" in received) return this.#refuse(at, received.foreign);
+        const secret = secretOf(received.message);
+        if (secret !== undefined && !fits(received, secret, at)) return this.#refuse(at, UNSEALED);
+        const said = await handle(received.message);
+        if (said === undefined) return undefined;
+        const content = this.#encodeAnswer(said, secret === undefined ? 0 : SEAL_BYTES);
+        if (secret === undefined) return content;
+        return encodeSealed({ content, seal: sealOf(secret, at, content, received.sealed?.seal) });
       };
       answer()
-        .then(async (said) => {
-          if (reply !== undefined && said !== undefined) reply(this.#encodeAnswer(said));
+        .then((said) => {
+          if (said !== undefined) reply?.(said);
         })
         .catch(onError);
     });
+  }
+
+  #refuse(subject: string, foreign: string): Uint8Array {
+    this.#foreign.met(subject, foreign);
+    const reason = `this is no request to a process of Tidemark: ${foreign}`;
+    return this.#encodeAnswer({ answer: "refused", reason });
   }
 
   async #encode(message: unknown, detour: Detour | undefined): Promise<Uint8Array> {
@@ -196,15 +231,17 @@ export class ControlLink {
     return encodeDetour(await detour.storage.put(objectNames.message({ ...detour.at, id }), [body]));
   }
 
-  #encodeAnswer(said: unknown): Uint8Array {
+  /** @param sealBytes what is added to the answer */
+  #encodeAnswer(said: unknown, sealBytes = 0): Uint8Array {
     const body = encodeMessage(said);
+    const bytes = body.length + sealBytes;
     const { payloadBytesMax } = this.#bus;
-    if (body.length <= payloadBytesMax) return body;
+    if (bytes <= payloadBytesMax) return body;
     const reason =
-      `the answer has ${body.length} bytes, and nats-server takes messages of at most ${payloadBytesMax} bytes: ` +
-      `raise max_payload in its configuration to ${body.length} or more and reload it`;
+      `the answer has ${bytes} bytes, and nats-server takes messages of at most ${payloadBytesMax} bytes: ` +
+      `raise max_payload in its configuration to ${bytes} or more and reload it`;
     // What does not fit is told to the bus, which looks for a limit that was raised.
-    this.#bus.tooLarge(body.length);
+    this.#bus.tooLarge(bytes);
     return encodeMessage({ answer: TOO_LARGE, reason } satisfies TooLarge);
   }
 
@@ -214,7 +251,11 @@ export class ControlLink {
     const content = await this.#read(envelope.object);
     if (content === undefined) return { foreign: `it names an object that cannot be read` };
     const inner = decodeEnvelope(bare(content));
-    return "object" in inner ? { foreign: "it names an object that names another one" } : inner;
+    if ("object" in inner) return { foreign: "it names an object that names another one" };
+    // The seal is over the name, which holds the digest of what lies there.
+    return "foreign" in inner || envelope.sealed === undefined
+      ? inner
+      : { ...inner, sealed: envelope.sealed };
   }
 
   async #read(object: ObjectHandle): Promise<Uint8Array | undefined> {
@@ -233,10 +274,21 @@ function tooLargeIn(received: Received<unknown>): string | undefined {
   return answer === TOO_LARGE && typeof reason === "string" ? reason : undefined;
 }
 
+function fits(received: Received<unknown>, secret: string, subject: string, answered?: string): boolean {
+  if ("foreign" in received) return true;
+  const { sealed } = received;
+  return sealed !== undefined && sealed.seal === sealOf(secret, subject, sealed.content, answered);
+}
+
+function unsealed(received: Received<unknown>): Received<unknown> {
+  if ("foreign" in received) return received;
+  return { foreign: `${UNSEALED}${reasonIn(received.message)}` };
+}
+
 function checked<T>(received: Received<unknown>, shape: Shape<T>): Received<T> {
   if ("foreign" in received) return received;
   const problem = shape.problem(received.message);
-  if (problem === undefined) return { message: received.message as T };
+  if (problem === undefined) return received as Received<T>;
   const elsewhere = elsewhereIn(received.message);
   if (elsewhere !== undefined) return { foreign: elsewhere };
   return { foreign: `a message that is not whole (${problem})${reasonIn(received.message)}` };

@@ -43,11 +43,17 @@ export interface JobSubmission {
   readonly storage: string | null;
 }
 
-export interface WorkerRegistration {
-  readonly type: "worker.register";
-  readonly job: string;
+/** A worker process, and what shows that a message is about it, or from its leader. */
+export interface WorkerIdentity {
   /** Random per process start (P5). */
   readonly worker: string;
+  /** Random per process start: what the leader and this worker seal their messages with (P69). */
+  readonly secret: string;
+}
+
+export interface WorkerRegistration extends WorkerIdentity {
+  readonly type: "worker.register";
+  readonly job: string;
   readonly codeFingerprint: string;
   /** The parallelism of every vertex as this worker builds the job: options at its start may change it. */
   readonly parallelism: { readonly [vertex: string]: number };
@@ -59,6 +65,13 @@ export interface WorkerRegistration {
   readonly storage: string;
   /** null: that storage is no directory. */
   readonly directory: OfferedDirectory | null;
+  /**
+   * The subject that only this process listens on, outside of the prefix: when its end is told there, the process is
+   * gone, whoever else listens to the cluster's subjects (P70).
+   */
+  readonly inbox: string;
+  /** One more with each registration of this process: an old one that comes again is no sign of life. */
+  readonly nth: number;
 }
 
 /** A coordinator that stands by, to the leader of the cluster (P62): answered as a registration is. */
@@ -113,12 +126,11 @@ type LeaderQuestion =
       readonly restore: RestoreRequest;
     }
   /** The last word of a worker whose process ends because it cannot go on. */
-  | {
+  | (WorkerIdentity & {
       readonly type: "worker.crashed";
       readonly job: string;
-      readonly worker: string;
       readonly reason: string;
-    }
+    })
   | { readonly type: "job.status"; readonly job: string }
   | { readonly type: "job.cancel"; readonly job: string }
   | { readonly type: "job.suspend"; readonly job: string }

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Answer } from "../../machines/protocol.ts";
 import { checkpointOptions } from "../formats/checkpoint-options.ts";
 import { abortReason, codeListing, jobParts, jobStatus, splits } from "../formats/job.ts";
+import { isSubjectToken } from "../formats/names.ts";
 import {
   count,
   jobName,
@@ -37,6 +38,9 @@ const submission: z.ZodType<JobSubmission> = z.object({ ...jobParts, storage: nu
 /* ------------------------------------------------------------------ to the leader */
 
 const job = jobName;
+const secret = text.min(16);
+/** More than any machine runs. A worker with more would take all subtasks of every job. */
+export const SLOTS_MAX = 32_768;
 const directory = z.object({
   host: text,
   path: text,
@@ -59,11 +63,14 @@ const leaderQuestion = z.discriminatedUnion("type", [
     worker: workerId,
     codeFingerprint: text,
     parallelism: z.record(text, positive),
-    slots: positive,
+    slots: positive.max(SLOTS_MAX),
     processId: count,
     host: text,
     storage: text,
     directory: directory.nullable(),
+    secret,
+    inbox: text.refine((subject) => subject.split(".").every(isSubjectToken), "no subject"),
+    nth: count,
   }),
   z.object({
     type: z.literal("job.submit"),
@@ -72,7 +79,7 @@ const leaderQuestion = z.discriminatedUnion("type", [
     restore: restore.nullable(),
   }),
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
-  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, reason: text }),
+  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, secret, reason: text }),
   z.object({ type: z.literal("job.status"), job }),
   z.object({ type: z.literal("job.cancel"), job }),
   z.object({ type: z.literal("job.suspend"), job }),

@@ -5,8 +5,9 @@
  * of a service that listens there, another version of Tidemark, anything else. Does not own: what a message means
  * (shapes.ts), what is done about a foreign message (link.ts).
  *
- * An envelope holds either the `message` itself or names the `object` that holds it. A `format` in it is one that this
- * version does not know; the present one has none.
+ * An envelope holds either the `message` itself or names the `object` that holds it. A sealed message is an envelope
+ * whose `content` are the bytes of such an envelope (seal.ts). A `format` in it is one that this version does not know;
+ * the present one has none.
  */
 import type { ObjectHandle } from "../checkpoint/storage.ts";
 import type { Reply } from "../dataflow/channel/bus.ts";
@@ -15,10 +16,20 @@ import { handleShape } from "../formats/shape.ts";
 import { shellCommand } from "../shell-command.ts";
 
 export type Envelope =
-  | { readonly message: unknown }
-  | { readonly object: ObjectHandle }
+  | ((
+      | { readonly message: unknown }
+      | {
+          readonly object: ObjectHandle;
+        }
+    ) & { readonly sealed?: Sealed })
   /** What the bytes are instead, in words, and what the user can do about it. */
   | { readonly foreign: string };
+
+/** What a message was sealed with, and over which bytes. */
+export interface Sealed {
+  readonly seal: string;
+  readonly content: Uint8Array;
+}
 
 const SHOWN_CHARS_MAX = 80;
 const OTHER_PREFIX = "give every process of the cluster another --prefix";
@@ -31,8 +42,21 @@ export function encodeDetour(object: ObjectHandle): Uint8Array {
   return encodeValue({ object });
 }
 
+/** @param content what `encodeMessage` or `encodeDetour` has made */
+export function encodeSealed({ seal, content }: Sealed): Uint8Array {
+  return encodeValue({ seal, content });
+}
+
 /** Reads an envelope. Never throws, whatever the bytes are. */
-export function decodeEnvelope({ body, header }: Reply): Envelope {
+export function decodeEnvelope(reply: Reply): Envelope {
+  const outer = decodePlain(reply);
+  if (!("content" in outer)) return outer;
+  const inner = decodePlain(bare(outer.content));
+  if ("content" in inner) return { foreign: "a sealed message in a sealed message" };
+  return "foreign" in inner ? inner : { ...inner, sealed: outer };
+}
+
+function decodePlain({ body, header }: Reply): Envelope | Sealed {
   const serviceError = header("Nats-Service-Error") || header("Nats-Service-Error-Code");
   if (serviceError !== "") return { foreign: service(`the error ${shown(serviceError)}`) };
   if (body.length === 0) return { foreign: "an empty message" };
@@ -48,6 +72,8 @@ export function decodeEnvelope({ body, header }: Reply): Envelope {
     return {
       foreign: `a message of another version of Tidemark (format ${shown(String(value.format))}); run one version everywhere, or ${OTHER_PREFIX}`,
     };
+  if (typeof value.seal === "string" && value.content instanceof Uint8Array)
+    return { seal: value.seal, content: value.content };
   if (handleShape.problem(value.object) === undefined) return { object: value.object as ObjectHandle };
   return "message" in value ? { message: value.message } : { foreign: describeBytes(body) };
 }

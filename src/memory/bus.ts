@@ -170,6 +170,10 @@ export class MemoryBus implements Bus {
     return this.#broker.payloadBytesMax;
   }
 
+  newInbox(): string {
+    return `_INBOX.${this.#broker.nextOrder()}`;
+  }
+
   tooLarge(): void {
     // Its limit never changes.
   }

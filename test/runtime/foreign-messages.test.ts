@@ -4,6 +4,7 @@ import { afterEach, expect, it } from "vitest";
 import type { SubtaskSnapshot } from "../../machines/protocol.ts";
 import { systemClock } from "../../src/clock.ts";
 import { ControlLink } from "../../src/control/link.ts";
+import { generationSecret } from "../../src/control/seal.ts";
 import { shapes } from "../../src/control/shapes.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import { readManifest } from "../../src/runtime/manifest.ts";
@@ -22,11 +23,13 @@ it("is answered with unknown, and is never in a manifest", async () => {
   await Promise.all([world.startWorker(), world.startWorker()]);
   await world.submit();
   const { generations } = await world.runs();
+  const secret = generationSecret(await world.record());
   const generation = generations[0]!;
   const subject = createSubjects().coordinator("words", generation);
   const link = new ControlLink({ bus: world.broker.connect(), id: "stranger", clock: systemClock });
   const tell = async (type: string, subtask: string, more: object = {}) =>
-    (await link.ask(subject, { type, generation, subtask, ...more }, shapes.shortAnswer, 10_000)).answer;
+    (await link.ask(subject, { type, generation, subtask, ...more }, shapes.shortAnswer, 10_000, { secret }))
+      .answer;
   const acknowledge = (checkpointId: number, subtask: string, snapshot: SubtaskSnapshot) =>
     tell("subtask.acknowledged", subtask, { checkpointId, snapshot });
 

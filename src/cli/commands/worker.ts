@@ -1,6 +1,7 @@
 /** `tidemark worker JOB`: offers slots and runs what the leader deploys on it. */
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
+import { SLOTS_MAX } from "../../control/shapes.ts";
 import type { Worker } from "../../runtime/worker/worker.ts";
 import { createWorker, prepareJob } from "../assembly.ts";
 import {
@@ -35,7 +36,7 @@ export function workerCommand(program: Command): void {
     .addOption(
       new Option("--slots <n>", "how many parallel instances of the job fit here")
         .env("TIDEMARK_SLOTS")
-        .argParser(wholeNumber(1))
+        .argParser(wholeNumber(1, SLOTS_MAX))
         .default(availableParallelism(), "number of cores"),
     )
     .addOption(
@@ -88,7 +89,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
       })));
   await worker.start();
   tellParentOf(cluster.troubles);
-  tellParent({ type: "started", worker: worker.id });
+  tellParent({ type: "started", worker: worker.identity });
   await lifetime.ending;
   await worker.stop();
   health?.close();

@@ -4,6 +4,7 @@
  * Owns: signals, the parent that went away, the last word. A child of `tidemark run` has an IPC channel to it: when
  * that closes, the parent is gone, however it ended, and the child goes too.
  */
+import type { WorkerIdentity } from "../../control/messages.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import type { Troubles } from "../../observe/troubles.ts";
 
@@ -12,8 +13,8 @@ export const CHILD_VARIABLE = "TIDEMARK_CHILD";
 
 /** What such a child says to its parent. */
 export type ChildMessage =
-  /** `worker`: its name, when it is one. */
-  | { readonly type: "started"; readonly worker?: string }
+  /** `worker`: who it is, when it is one. */
+  | { readonly type: "started"; readonly worker?: WorkerIdentity }
   /** The answer to each ping of the parent. */
   | { readonly type: "alive" }
   /** It ends, and why. */

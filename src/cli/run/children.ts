@@ -8,6 +8,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { WorkerIdentity } from "../../control/messages.ts";
 import type { Trouble, TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { makeDirectoriesNow } from "../../directories.ts";
 import { EnvironmentError } from "../../errors.ts";
@@ -30,7 +31,7 @@ export interface ChildrenOptions {
   readonly onTroubles?: (name: string, troubles: readonly Trouble[]) => void;
   readonly onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
   /** A worker that had started has ended by itself. */
-  readonly onWorkerEnded?: (worker: string, reason: string) => void;
+  readonly onWorkerEnded?: (worker: WorkerIdentity, reason: string) => void;
   /** A child that has not answered for so long, in ms, is killed, so that another one can go on. */
   readonly silenceMsMax: number;
 }
@@ -79,7 +80,7 @@ export class Children {
     });
     closeSync(log);
     let started = false;
-    let worker: string | undefined;
+    let worker: WorkerIdentity | undefined;
     let lastWord: string | undefined;
     let unanswered = 0;
     const pinging = setInterval(() => {

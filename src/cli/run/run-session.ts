@@ -10,7 +10,7 @@ import type { JobStatus, TerminalStatus } from "../../../machines/protocol.ts";
 import { systemClock } from "../../clock.ts";
 import type { ControlClient } from "../../control/client.ts";
 import { ForeignMessages } from "../../control/foreign-messages.ts";
-import type { JobReport } from "../../control/messages.ts";
+import type { JobReport, WorkerIdentity } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import type { Trouble } from "../../dataflow/trouble.ts";
 import {
@@ -317,7 +317,7 @@ export class RunSession {
   }
 
   /** The leader finds out that it is gone, not why. */
-  #tellEnded(worker: string, reason: string): void {
+  #tellEnded(worker: WorkerIdentity, reason: string): void {
     this.#client.workerEnded(this.prepared.job.name, worker, reason).catch(() => undefined);
   }
 

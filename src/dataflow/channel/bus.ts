@@ -47,6 +47,8 @@ export interface Bus {
   request(subject: string, body: Uint8Array, timeoutMs: number, isAnswer?: IsAnswer): Promise<Uint8Array>;
   /** `subject` may hold the wildcards `*` (one token) and, last, `>` (all further tokens). */
   subscribe(subject: string, handler: MessageHandler): Subscription;
+  /** A subject that no other process of the account knows or listens on, another one each time. */
+  newInbox(): string;
   /** Resolves when the server has processed all that was sent before, subscriptions included. */
   flush(): Promise<void>;
   /** How long the present connection has been up, 0 while there is none (P28). */

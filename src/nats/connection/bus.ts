@@ -1,5 +1,6 @@
 /** The bus on core NATS. It borrows the connection: closing the bus ends its subscriptions, not the connection. */
 import {
+  createInbox,
   type NatsConnection,
   type Subscription as NatsSubscription,
   TimeoutError,
@@ -8,7 +9,7 @@ import { anyAnswer, type Bus, type MessageHandler, type Subscription } from "../
 import { DisconnectedError, MessageTooLargeError } from "../../errors.ts";
 import { denialIn } from "./denials.ts";
 import type { NatsEnvironment } from "./environment.ts";
-import { NatsLink } from "./link.ts";
+import { inboxPrefixOf, NatsLink } from "./link.ts";
 
 export class NatsBus implements Bus {
   readonly #connection: NatsConnection;
@@ -83,6 +84,10 @@ export class NatsBus implements Bus {
         if (this.#subscriptions.delete(subscription)) subscription.unsubscribe();
       },
     };
+  }
+
+  newInbox(): string {
+    return createInbox(inboxPrefixOf(this.#connection));
   }
 
   async flush(): Promise<void> {

@@ -271,3 +271,8 @@ export function isPassing(error: unknown): boolean {
         error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown))
   );
 }
+
+/** A user with narrow permissions has an inbox of their own; the library's interface does not tell it. */
+export function inboxPrefixOf(connection: unknown): string | undefined {
+  return (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
+}

@@ -20,7 +20,7 @@ import { DisconnectedError, EnvironmentError } from "../../errors.ts";
 import { pause } from "../../timer.ts";
 import type { DivertedMessages } from "../connection/diverting-transport.ts";
 import type { NatsEnvironment } from "../connection/environment.ts";
-import { NatsLink } from "../connection/link.ts";
+import { inboxPrefixOf, NatsLink } from "../connection/link.ts";
 import { ConsumerMaker, isStreamNotFound } from "./consumer-maker.ts";
 import { Delivery, endsWithRandomToken } from "./delivery.ts";
 import { PullWindow } from "./pull-window.ts";
@@ -335,7 +335,7 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#window.limit(consumer.config.max_batch ?? 0);
     this.#reader.onCreated(info, consumer);
     if (attempt !== this.#attempt) return;
-    this.#inbox = createInbox(inboxPrefix(nats.connection));
+    this.#inbox = createInbox(inboxPrefixOf(nats.connection));
     const subscription = nats.connection.subscribe(this.#inbox, {
       callback: (error, message) => {
         if (attempt !== this.#attempt) return;
@@ -369,9 +369,4 @@ export class EphemeralConsumer implements DivertedMessages {
     this.#window.reset();
     this.#life.begins();
   }
-}
-
-/** A user with narrow permissions has an inbox of their own; the library's interface does not tell it. */
-function inboxPrefix(connection: unknown): string | undefined {
-  return (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
 }

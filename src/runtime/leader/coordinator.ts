@@ -146,6 +146,8 @@ export class Coordinator {
       shapes.leaderRequest,
       this.#guard.around(subject, (request) => answerOf(this.#receive(request), request)),
       this.#requestFailed,
+      // What a worker says is sealed with what it says; what a client asks may come from any connection.
+      (request) => ("secret" in request ? request.secret : undefined),
     );
     if (own === undefined)
       this.#standbys = new StandbyAdmission({
@@ -258,7 +260,7 @@ export class Coordinator {
       case "worker.register":
         return runtime.admission.register(request);
       case "worker.crashed":
-        return runtime.workerCrashed(request.worker, request.reason);
+        return runtime.workerCrashed(request, request.reason);
       case "job.status":
         return { answer: "status", status: runtime.report() satisfies JobReport };
       case "job.cancel":

@@ -16,7 +16,13 @@ import { planRecovery } from "../../../machines/recovery.ts";
 import type { Roles } from "../../../machines/roles.ts";
 import { eventOf, inputOf } from "../../../machines/wiring.ts";
 import type { ControlLink } from "../../control/link.ts";
-import type { JobReport, LeaderAnswer, SnapshotRequest, SubtaskMessage } from "../../control/messages.ts";
+import type {
+  JobReport,
+  LeaderAnswer,
+  SnapshotRequest,
+  SubtaskMessage,
+  WorkerIdentity,
+} from "../../control/messages.ts";
 import { invariant, type RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type AnswerOf, type EffectHandlers, Host, type Step } from "../actor.ts";
@@ -136,9 +142,12 @@ export class JobRuntime {
       troubles,
       regions: regionsOf(options.record.plan),
       signal: this.#life.signal,
+      secretOf: (worker) => this.#workers.registry.secretOf(worker),
       receive: (message) => this.#receive(message),
-      onRefused: (generation, reason) =>
-        this.#host.send("job", { type: "deployment.failed", generation, reason }),
+      onRefused: (generation, worker, { reason, isStale }) => {
+        if (isStale) this.#workers.avoid(worker, reason);
+        this.#host.send("job", { type: "deployment.failed", generation, reason });
+      },
     });
     this.#workers = new JobWorkers({
       ...options,
@@ -191,8 +200,10 @@ export class JobRuntime {
     return this.#workers.registry.list().length === 0;
   }
 
-  workerCrashed(worker: string, reason: string): LeaderAnswer {
-    this.#workers.registry.lose(worker, `its process has ended: ${reason}`);
+  workerCrashed({ worker, secret }: WorkerIdentity, reason: string): LeaderAnswer {
+    const { registry } = this.#workers;
+    if (registry.secretOf(worker) !== secret) return { answer: "unknown" };
+    registry.lose(worker, `its process has ended: ${reason}`);
     return { answer: "accepted" };
   }
 
@@ -356,11 +367,15 @@ export class JobRuntime {
 
   async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<RecordAnswer> {
     const nonce = this.#options.newId();
+    const { incarnation } = this.record;
     const answer = await this.#change({ change: "generation", nonce, ...raised });
     if (answer.type !== "record.stored") return answer;
     this.#checkpoints.clear();
     for (const [index, region] of raised.regions.entries())
-      this.#generations.begin(region, raised.generation + index, this.#placement);
+      this.#generations.begin(region, raised.generation + index, this.#placement, {
+        incarnation,
+        nonce,
+      });
     return answer;
   }
 
@@ -374,6 +389,9 @@ export class JobRuntime {
   #receive(message: SubtaskMessage): { readonly answer: string } {
     const refused = this.#generations.refusalOf(message);
     if (refused !== undefined) return { answer: refused };
+    // No checkpoint begins before its id is reserved.
+    if ("checkpointId" in message && message.checkpointId > this.record.reservedCheckpointId)
+      return { answer: "unknown" };
     switch (message.type) {
       case "subtask.acknowledged":
         return { answer: this.#checkpoints.acknowledged(message) };

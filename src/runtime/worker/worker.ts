@@ -7,6 +7,8 @@
  * WK1  A deployment is accepted only after every older generation of its region has been torn down here; past the
  *     cancel timeout the process exits (P29).
  * WK2  Messages of another generation than the present one of a region are answered "stale" and change nothing (P2).
+ * WK3  Only what its own leader has sealed is believed: the secret of the worker is in its registration, that of a
+ *      generation in its deployment (P69).
  */
 import type { CodeListing, Manifest } from "../../../machines/protocol.ts";
 import { pauseOn } from "../../clock.ts";
@@ -17,9 +19,11 @@ import type {
   LeaderAnswer,
   PingAnswer,
   SubtaskMessage,
+  WorkerIdentity,
   WorkerRegistration,
   WorkerRequest,
 } from "../../control/messages.ts";
+import { generationSecret } from "../../control/seal.ts";
 import { shapes } from "../../control/shapes.ts";
 import { withStore } from "../../control/store-identity.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
@@ -75,9 +79,15 @@ export class Worker {
   #deploying: Promise<unknown> = Promise.resolve();
   readonly #leader: TroubleWatch;
   readonly #directory: DirectoryClaim;
+  /** See WorkerRegistration. */
+  readonly #secret: string;
+  readonly #inbox: string;
+  #registrations = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#secret = options.newId();
+    this.#inbox = options.link.bus.newInbox();
     this.#directory = new DirectoryClaim(options.storage, options.id, options.newId());
     this.#leader = options.troubles.watch("reaching the leading coordinator");
     tellTroubles(options.troubles, options, {
@@ -87,8 +97,8 @@ export class Worker {
     });
   }
 
-  get id(): string {
-    return this.#options.id;
+  get identity(): WorkerIdentity {
+    return { worker: this.#options.id, secret: this.#secret };
   }
 
   get registered(): boolean {
@@ -98,14 +108,16 @@ export class Worker {
 
   async start(): Promise<void> {
     const { link, subjects, id } = this.#options;
-    this.#subscriptions.push(
-      link.serve(
-        subjects.workers(id),
-        shapes.workerRequest,
-        (request) => this.#receive(request),
-        this.#messageFailed,
-      ),
-    );
+    for (const subject of [subjects.workers(id), this.#inbox])
+      this.#subscriptions.push(
+        link.serve(
+          subject,
+          shapes.workerRequest,
+          (request) => this.#receive(request),
+          this.#messageFailed,
+          () => this.#secret,
+        ),
+      );
     await link.bus.flush();
     void this.#register();
   }
@@ -120,14 +132,11 @@ export class Worker {
 
   /** Tells the leader that the process cannot go on. Resolves when it has heard, or does not answer. */
   async crashed(reason: string): Promise<void> {
-    const { link, subjects, job, id } = this.#options;
+    const { link, subjects, job } = this.#options;
     this.#life.abort();
-    await link.ask(
-      subjects.control(job),
-      { type: "worker.crashed", job, worker: id, reason },
-      shapes.leaderAnswer,
-      LAST_WORD_MS,
-    );
+    const secret = this.#secret;
+    const lastWord = { type: "worker.crashed", job, ...this.identity, reason };
+    await link.ask(subjects.control(job), lastWord, shapes.leaderAnswer, LAST_WORD_MS, { secret });
   }
 
   readonly #messageFailed = (error: unknown): void =>
@@ -135,7 +144,7 @@ export class Worker {
 
   /** Registers again and again: a new leader so learns of this worker, and a worker of a newer generation (P28). */
   async #register(): Promise<void> {
-    const { link, subjects, job, id, codeFingerprint, slots, processId, host, timings, storage, clock } =
+    const { link, subjects, job, codeFingerprint, slots, processId, host, timings, storage, clock } =
       this.#options;
     const { identity } = this.#options;
     const { signal } = this.#life;
@@ -147,7 +156,9 @@ export class Worker {
       const registration: WorkerRegistration = {
         type: "worker.register",
         job,
-        worker: id,
+        ...this.identity,
+        inbox: this.#inbox,
+        nth: this.#registrations++,
         codeFingerprint,
         parallelism,
         slots,
@@ -158,7 +169,9 @@ export class Worker {
       };
       try {
         const request = await withStore(registration, identity);
-        const answer = await link.ask(subjects.control(job), request, shapes.leaderAnswer, 1000);
+        const answer = await link.ask(subjects.control(job), request, shapes.leaderAnswer, 1000, {
+          secret: this.#secret,
+        });
         this.#registered = answer.answer === "accepted";
         if (answer.answer === "unproven" && (await this.#directory.prove(answer.note))) continue;
         if (answer.answer === "accepted" || answer.answer === "refused") await this.#directory.end();
@@ -232,9 +245,10 @@ export class Worker {
   async #deploy(deployment: Deployment): Promise<{ readonly answer: string; readonly reason?: string }> {
     const { job, region, settle } = deployment;
     const highest = this.#highestOf(region);
-    if (deployment.generation < highest) return { answer: "stale" };
+    const stale = { answer: "stale", reason: `it has seen generation ${highest} of region ${region}` };
+    if (deployment.generation < highest) return stale;
     if (deployment.generation === highest)
-      return { answer: this.#running.get(region)?.generation.id === highest ? "duplicate" : "stale" };
+      return this.#running.get(region)?.generation.id === highest ? { answer: "duplicate" } : stale;
     await this.#tearDown(region);
     const { logger, link, subjects, id } = this.#options;
     logger.info({ job, region, generation: deployment.generation, settle }, "deploying");
@@ -256,6 +270,7 @@ export class Worker {
         shapes.generationRequest,
         (message) => this.#receiveForGeneration(generation, message),
         this.#messageFailed,
+        () => generationSecret(deployment),
       );
       this.#running.set(region, { generation, wire });
       generation.start();
@@ -287,6 +302,7 @@ export class Worker {
       .tell(subjects.coordinator(job, message.generation), message, shapes.shortAnswer, {
         signal,
         timeoutMs: 2000,
+        secret: generationSecret(deployment),
         detour: { storage, at: deployment },
       })
       .catch(this.#messageFailed);

@@ -89,3 +89,66 @@ export const BROKEN_REQUESTS: readonly Strange[] = [
   { type: "subtask.acknowledged", generation: 1, checkpointId: 1, subtask: "count/0", snapshot: {} },
   { type: "subtask.failed", generation: 1, subtask: "count/0", reason: "r", retry: "perhaps" },
 ].map((request) => ({ what: JSON.stringify(request), body: message(request) }));
+
+/** Messages that are whole, and would do harm if they were believed: of the future, with ids beyond all others. */
+export function harmfulMessages({
+  job,
+  generation,
+  worker,
+}: Readonly<Record<"job" | "worker", string>> & {
+  readonly generation: number;
+}) {
+  const far = Number.MAX_SAFE_INTEGER;
+  const secret = "the secret of a stranger";
+  const registration = {
+    ...{
+      type: "worker.register",
+      job,
+      worker,
+      codeFingerprint: "",
+      parallelism: { numbers: 1 },
+      slots: 30_000,
+    },
+    ...{
+      processId: 1,
+      host: "nowhere",
+      storage: "",
+      directory: null,
+      secret,
+      inbox: "_INBOX.nowhere",
+      nth: far,
+    },
+  };
+  const of = { generation, subtask: "count/0" };
+  const snapshot = {
+    ...{ subtask: "count/0", finished: true, startedAtMs: 0, bytes: 0, operators: {}, transactions: [] },
+  };
+  return {
+    toLeader: [
+      registration,
+      { ...registration, worker: "nobody" },
+      { type: "worker.crashed", job, worker, secret, reason: "a stranger's" },
+    ],
+    toWorker: [
+      { type: "generation.deploy", deployment: { ...deployment, job } },
+      { type: "generation.deploy", deployment: { ...deployment, job, generation: far, region: far } },
+      { type: "generation.teardown", job, region: 0, generation: 1_000_000 },
+      { type: "generation.teardown", job, region: far, generation: far },
+    ],
+    toSubtasks: [
+      { type: "generation.started", generation },
+      { type: "drain.requested", generation },
+      { type: "checkpoint.completed", generation, checkpointId: far },
+      { type: "checkpoint.aborted", generation, checkpointId: far, reason: "expired" },
+    ],
+    fromSubtasks: [
+      { type: "subtask.restored", ...of },
+      { type: "subtask.ended", ...of },
+      { type: "subtask.committed", ...of, upTo: far },
+      { type: "subtask.failed", ...of, reason: "a stranger's", retry: "never" },
+      { type: "subtask.acknowledged", ...of, checkpointId: far, snapshot },
+      { type: "subtask.declined", ...of, checkpointId: far, reason: "declined", detail: "a stranger's" },
+      { type: "subtask.discarded", ...of, checkpointId: far, objects: [] },
+    ],
+  };
+}

@@ -10,7 +10,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { ControlLink } from "../../../src/control/link.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
 import { shapes } from "../../../src/control/shapes.ts";
-import { decodeValue } from "../../../src/formats/codec.ts";
+import { decodeValue, encodeValue } from "../../../src/formats/codec.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
@@ -18,7 +18,7 @@ import { WAIT_BOUND_MS } from "../../support/suite/patience.ts";
 import { comesTo as jobComesTo } from "../job-status.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
 import { type Command, until, Workspace } from "../workspace.ts";
-import { BROKEN_REQUESTS, STRANGE, type Strange } from "./strange-messages.ts";
+import { BROKEN_REQUESTS, harmfulMessages, STRANGE, type Strange } from "./strange-messages.ts";
 
 const COUNT = 2000;
 
@@ -289,6 +289,69 @@ describe("connections of other make", () => {
       expect(told.length).toBeGreaterThan(0);
     }
     await endsExactly(processes);
+  });
+
+  test("that repeat, change and make up control messages change nothing", async () => {
+    const heard: { readonly subject: string; readonly body: Uint8Array }[] = [];
+    let isListening = true;
+    connection().subscribe(`${prefix}.>`, {
+      callback: (_error, { subject, data }) => {
+        if (isListening && !subject.includes(".channel") && !subject.endsWith(".events"))
+          heard.push({ subject, body: data.slice() });
+      },
+    });
+    await connection().flush();
+    const processes = await begin();
+    const before = await processing();
+    isListening = false;
+    const { generation, workers } = before;
+    const { subjects } = cluster;
+    const { worker } = workers[0]!;
+    const harmful = harmfulMessages({ job: "counting", generation, worker });
+    const forged: readonly (readonly [string, readonly object[]])[] = [
+      [subjects.control("counting"), harmful.toLeader],
+      [subjects.workers(worker), harmful.toWorker],
+      [subjects.worker("counting", generation, worker), harmful.toSubtasks],
+      [subjects.coordinator("counting", generation), harmful.fromSubtasks],
+    ];
+    for (const [subject, messages] of forged)
+      for (const message of messages) connection().publish(subject, encodeValue({ message }));
+    // What a client has asked belongs to the client, and a stranger that repeats it asks the same.
+    const own = heard.filter(({ body }) => (decodeValue(body) as { seal?: string }).seal !== undefined);
+    expect(own.length).toBeGreaterThan(10);
+    for (const [at, { subject, body }] of own.entries()) {
+      connection().publish(subject, body);
+      connection().publish(subject, body.with(at % body.length, 0xff ^ body[at % body.length]!));
+      connection().publish(subject, body.subarray(0, at % body.length));
+      for (const [other] of forged) if (other !== subject) connection().publish(other, body);
+    }
+    await connection().flush();
+    const after = await comesTo(
+      "more checkpoints",
+      (now) => now.checkpoints.completed > before.checkpoints.completed + 2,
+    );
+    expect(after).toMatchObject({ generation, restarts: 0, failures: [], workers });
+    await endsExactly(processes);
+  });
+
+  test("that look on do not keep a worker's death from being noticed", async () => {
+    connection().subscribe(`${prefix}.>`, { callback: () => {} });
+    await connection().flush();
+    workspace.write("job.mjs", countingJob({ count: COUNT, ratePerSecond: 400, held: true }));
+    const [coordinator, first] = await begin();
+    await processing();
+    first.kill("SIGKILL");
+    await first.ended;
+    const second = workspace.start(here("worker", "job.mjs", "--slots", "2"));
+    const { failures } = await comesTo(
+      "another worker",
+      (now) => now.restarts === 1 && now.phase === "running.processing",
+    );
+    expect(failures[0]?.reason).toContain("nothing answers to its name: the process is gone");
+    workspace.release();
+    await comesTo("its end", ({ status }) => status === "finished");
+    expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
+    for (const process of [coordinator, second]) process.kill("SIGTERM");
   });
 
   test("are named when a request hears nothing else", async () => {

@@ -41,6 +41,10 @@ export class FaultyBus implements Bus {
     this.outbox.push({ subject, body });
   }
 
+  newInbox(): string {
+    throw new Error("channels have no inbox");
+  }
+
   async request(): Promise<Uint8Array> {
     throw new Error("channels send no requests");
   }

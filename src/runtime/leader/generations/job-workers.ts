@@ -8,6 +8,7 @@
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { ControlLink } from "../../../control/link.ts";
 import type { PingAnswer } from "../../../control/messages.ts";
+import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { Surroundings } from "../../surroundings.ts";
 import { type Placement, SlotWait } from "../submissions/slot-wait.ts";
@@ -31,10 +32,17 @@ export interface JobWorkersOptions extends Omit<Surroundings, "troubles"> {
   readonly onLost: (generations: readonly number[], worker: string, reason: string) => void;
 }
 
+/** A worker that loses its subtasks so often is avoided. */
+const LAPSES_MAX = 2;
+
 export class JobWorkers {
   readonly registry: WorkerRegistry;
   readonly admission: WorkerAdmission;
   readonly slots: SlotWait;
+  /** The troubles of the workers that are avoided (WR2). */
+  readonly #avoided = new Map<string, TroubleWatch>();
+  /** The generations that each registered worker has lost subtasks of. */
+  readonly #lapses = new Map<string, Set<number>>();
   readonly #options: JobWorkersOptions;
 
   constructor(options: JobWorkersOptions) {
@@ -48,7 +56,7 @@ export class JobWorkers {
       heartbeat: record().heartbeat,
       onChange: () => this.#offerSlots(),
       onLost: (worker, reason) => this.#lost(worker, reason),
-      onAnswer: (worker, answer) => this.#checkSubtasks(worker, answer),
+      onAnswer: (worker, answer, askedMs) => this.#checkSubtasks(worker, answer, askedMs),
     });
     this.slots = new SlotWait(this.registry, () => record().plan.vertices, troubles);
     this.admission = new WorkerAdmission({
@@ -70,6 +78,18 @@ export class JobWorkers {
       if (!this.registry.has(worker)) this.#lost(worker, "lost while its generation was being raised");
   }
 
+  /** It gets subtasks only where no other worker has a slot, until it is started again. */
+  avoid(worker: string, why: string): void {
+    if (!this.registry.has(worker) || this.#avoided.has(worker)) return;
+    const { logger, job, troubles } = this.#options;
+    const reason = `${why}; other workers are preferred until that process is started again`;
+    logger.warn({ job, worker, reason }, "worker is avoided");
+    const watch = troubles.watch(`placing subtasks on worker ${this.registry.describe(worker)}`, 0);
+    watch.failed(reason);
+    this.#avoided.set(worker, watch);
+    this.registry.avoid(worker);
+  }
+
   close(): void {
     this.registry.close();
     this.admission.close();
@@ -82,12 +102,21 @@ export class JobWorkers {
   #lost(worker: string, reason: string): void {
     const { logger, job, generations } = this.#options;
     logger.warn({ job, worker, reason }, "worker lost");
+    this.#avoided.get(worker)?.forget();
+    this.#avoided.delete(worker);
+    this.#lapses.delete(worker);
     this.#report(worker, reason, generations.on(worker));
   }
 
-  #checkSubtasks(worker: string, answer: PingAnswer): void {
-    for (const { generation, subtask } of this.#options.generations.missing(worker, answer))
+  #checkSubtasks(worker: string, answer: PingAnswer, askedMs: number): void {
+    const missing = this.#options.generations.missing(worker, answer, askedMs);
+    for (const { generation, subtask } of missing)
       this.#report(worker, `subtask ${subtask} does not run there any more`, [generation]);
+    if (missing.length === 0) return;
+    const lapses = this.#lapses.get(worker) ?? new Set();
+    this.#lapses.set(worker, lapses);
+    for (const { generation } of missing) lapses.add(generation);
+    if (lapses.size >= LAPSES_MAX) this.avoid(worker, "it has lost its subtasks more than once");
   }
 
   #report(worker: string, reason: string, generations: readonly number[]): void {

@@ -7,6 +7,7 @@
  * LG1  What is sent for a generation stops being repeated when the generation is over. Only its teardown goes on for a
  *     while, because workers may have to be told that it is.
  * LG2  A worker gets the triggers in their order: a barrier that is overtaken by a newer one comes too late (P47).
+ * LG3  A worker that has accepted the deployment and does not name the generation in a later answer has lost it (P69).
  */
 import type { SubtaskName } from "../../../../machines/protocol.ts";
 import type { CheckpointStorage } from "../../../checkpoint/storage.ts";
@@ -24,6 +25,10 @@ export interface LeaderGenerationOptions {
   readonly region: number;
   readonly id: number;
   readonly placement: { readonly [subtask: SubtaskName]: string };
+  /** What it seals its messages with (P69). */
+  readonly secret: string;
+  /** What a worker seals its messages with; undefined: it is not registered any more. */
+  readonly secretOf: (worker: string) => string | undefined;
   readonly link: ControlLink;
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
@@ -35,6 +40,14 @@ export interface LeaderGenerationOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** A deployment that a worker has not taken. */
+export interface Refusal {
+  /** In words. */
+  readonly reason: string;
+  /** It has seen a newer generation than any that its leader knows: it takes none of this leader's. */
+  readonly isStale: boolean;
+}
+
 const TEARDOWN_BOUND_MS = 10_000;
 
 export class LeaderGeneration {
@@ -43,15 +56,18 @@ export class LeaderGeneration {
   readonly #wire: Subscription;
   /** Each worker's last trigger; resolves when it has been answered (LG2). */
   readonly #triggered = new Map<string, Promise<unknown>>();
+  /** When each worker's acceptance was heard, on the monotonic clock (LG3). */
+  readonly #acceptedMs = new Map<string, number>();
 
   constructor(options: LeaderGenerationOptions) {
     this.#options = options;
-    const { link, subjects, job, id, receive, onError } = options;
+    const { link, subjects, job, id, secret, receive, onError } = options;
     this.#wire = link.serve(
       subjects.coordinator(job, id),
       shapes.subtaskMessage,
       (message) => (this.#over.signal.aborted ? { answer: "stale" } : receive(message)),
       onError,
+      () => secret,
     );
   }
 
@@ -75,9 +91,13 @@ export class LeaderGeneration {
     return [...new Set(Object.values(this.#options.placement))];
   }
 
-  /** A subtask that was placed on this worker and does not run there (P5). */
-  missing(worker: string, answer: PingAnswer): SubtaskName | undefined {
-    if (!answer.generations.includes(this.id)) return undefined;
+  /**
+   * A subtask that was placed on this worker and does not run there (P5).
+   * @param askedMs when the worker was asked, on the monotonic clock
+   */
+  missing(worker: string, answer: PingAnswer, askedMs: number): SubtaskName | undefined {
+    const isAccepted = askedMs > (this.#acceptedMs.get(worker) ?? Number.POSITIVE_INFINITY);
+    if (answer.generations[this.region] !== this.id && !isAccepted) return undefined;
     const there = new Set(
       answer.subtasks.filter(({ generation }) => generation === this.id).map(({ subtask }) => subtask),
     );
@@ -86,9 +106,9 @@ export class LeaderGeneration {
     )?.[0];
   }
 
-  /** Resolves with the worker's reason when it refuses, with undefined when it accepts or the generation is over. */
-  async deploy(worker: string, deployment: Deployment): Promise<string | undefined> {
-    const { link, subjects, storage, deployTimeoutMs } = this.#options;
+  /** Resolves when the worker refuses, with undefined when it accepts or the generation is over. */
+  async deploy(worker: string, deployment: Deployment): Promise<Refusal | undefined> {
+    const { link, subjects, storage, deployTimeoutMs, clock } = this.#options;
     const answer = await link.tell(
       subjects.workers(worker),
       { type: "generation.deploy", deployment },
@@ -98,21 +118,38 @@ export class LeaderGeneration {
         timeoutMs: deployTimeoutMs,
         detour: { storage, at: deployment },
         watch: this.#watch(worker),
+        ...this.#sealFor(worker),
       },
     );
-    if (answer?.answer !== "refused") return undefined;
-    return answer.reason ?? `worker ${worker} refused the deployment`;
+    if (answer === undefined) return undefined;
+    switch (answer.answer) {
+      case "accepted":
+      case "duplicate":
+        this.#acceptedMs.set(worker, clock.elapsedMs());
+        return undefined;
+      case "refused":
+        return { reason: answer.reason ?? `worker ${worker} refused the deployment`, isStale: false };
+      default: {
+        const why = answer.reason ?? `it answers "${answer.answer}"`;
+        return { reason: `worker ${worker} does not take generation ${this.id}: ${why}`, isStale: true };
+      }
+    }
   }
 
   /** Sends to every worker, until each has answered or the generation is over (LG1). */
   tell(message: GenerationRequest): void {
-    const { link, subjects, job, id } = this.#options;
+    const { link, subjects, job, id, secret } = this.#options;
     for (const worker of this.workers()) {
-      const options = { signal: this.#over.signal, watch: this.#watch(worker) };
+      const options = { signal: this.#over.signal, watch: this.#watch(worker), secret };
       const tell = () => link.tell(subjects.worker(job, id, worker), message, shapes.shortAnswer, options);
       if (message.type !== "checkpoint.triggered") void tell();
       else this.#triggered.set(worker, (this.#triggered.get(worker) ?? Promise.resolve()).then(tell));
     }
+  }
+
+  #sealFor(worker: string): { readonly secret: string } {
+    // A worker that is gone hears nothing, whatever the seal.
+    return { secret: this.#options.secretOf(worker) ?? "" };
   }
 
   #watch(worker: string): TroubleWatch {
@@ -135,6 +172,7 @@ export class LeaderGeneration {
     for (const worker of this.workers())
       void link.tell(subjects.workers(worker), message, shapes.shortAnswer, {
         signal: AbortSignal.any([bound.signal, signal]),
+        ...this.#sealFor(worker),
       });
   }
 }

@@ -10,13 +10,17 @@ import type { JobRecord, SubtaskName } from "../../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../../machines/record.ts";
 import { eventOf } from "../../../../machines/wiring.ts";
 import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
+import { generationSecret } from "../../../control/seal.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { describeError } from "../../../errors.ts";
 import type { Timings } from "../../timings.ts";
-import { LeaderGeneration, type LeaderGenerationOptions } from "./leader-generation.ts";
+import { LeaderGeneration, type LeaderGenerationOptions, type Refusal } from "./leader-generation.ts";
 
 export interface RegionGenerationsOptions
-  extends Pick<LeaderGenerationOptions, "job" | "link" | "subjects" | "storage" | "clock" | "troubles"> {
+  extends Pick<
+    LeaderGenerationOptions,
+    "job" | "link" | "subjects" | "storage" | "clock" | "troubles" | "secretOf"
+  > {
   readonly regions: readonly Region[];
   readonly logger: Logger;
   readonly timings: Timings;
@@ -24,7 +28,7 @@ export interface RegionGenerationsOptions
   readonly signal: AbortSignal;
   readonly receive: (message: SubtaskMessage) => { readonly answer: string };
   /** A worker has refused its deployment. */
-  readonly onRefused: (generation: number, reason: string) => void;
+  readonly onRefused: (generation: number, worker: string, refusal: Refusal) => void;
 }
 
 export class RegionGenerations {
@@ -36,7 +40,13 @@ export class RegionGenerations {
     this.#options = options;
   }
 
-  begin(region: number, id: number, placement: { readonly [subtask: SubtaskName]: string }): void {
+  /** @param life the incarnation of the job and the nonce that the generation was raised with */
+  begin(
+    region: number,
+    id: number,
+    placement: { readonly [subtask: SubtaskName]: string },
+    life: Pick<JobRecord, "incarnation" | "nonce">,
+  ): void {
     this.#latest[region]?.end();
     const { regions, timings, logger, job } = this.#options;
     const subtasks = regions[region] ?? [];
@@ -44,6 +54,7 @@ export class RegionGenerations {
       ...this.#options,
       region,
       id,
+      secret: generationSecret(life),
       placement: Object.fromEntries(subtasks.map((subtask) => [subtask, placement[subtask] ?? ""])),
       deployTimeoutMs: timings.cancelTimeoutMs,
       onError: (error) =>
@@ -81,9 +92,10 @@ export class RegionGenerations {
   missing(
     worker: string,
     answer: PingAnswer,
+    askedMs: number,
   ): { readonly generation: number; readonly subtask: SubtaskName }[] {
     return this.#live().flatMap((generation) => {
-      const subtask = generation.missing(worker, answer);
+      const subtask = generation.missing(worker, answer, askedMs);
       return subtask === undefined ? [] : [{ generation: generation.id, subtask }];
     });
   }
@@ -108,8 +120,8 @@ export class RegionGenerations {
         iterations: record.checkpointing.iterations,
       };
       for (const worker of generation.workers())
-        void generation.deploy(worker, deployment).then((reason) => {
-          if (reason !== undefined) this.#options.onRefused(generation.id, reason);
+        void generation.deploy(worker, deployment).then((refusal) => {
+          if (refusal !== undefined) this.#options.onRefused(generation.id, worker, refusal);
         });
     }
   }

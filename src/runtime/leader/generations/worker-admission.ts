@@ -19,6 +19,10 @@ export interface WorkerAdmissionOptions extends DirectoryProofsOptions {
   readonly ended: () => boolean;
 }
 
+const UNREACHED =
+  "the leading coordinator has the registration, and its question to this worker is not answered: it may be slow, or the " +
+  "NATS user of one of the two may not publish or subscribe below the cluster's prefix or to inboxes";
+
 export class WorkerAdmission {
   readonly #options: WorkerAdmissionOptions;
   readonly #directories: DirectoryProofs;
@@ -36,6 +40,8 @@ export class WorkerAdmission {
     if (other !== undefined) return { answer: "refused", ...other };
     const reason = refusalOf(registration, record(), storage);
     if (reason !== undefined) return { answer: "refused", reason };
+    const subject = await workers.reach(registration);
+    if (subject === undefined) return { answer: "unknown", reason: UNREACHED };
     if (!workers.has(worker)) {
       const objection = await this.#directories.judge({
         id: worker,
@@ -47,9 +53,9 @@ export class WorkerAdmission {
       });
       if (objection?.answer === "refused") logger.warn({ job, worker }, objection.reason);
       if (objection !== undefined) return objection;
-      if (ended()) return { answer: "unknown" };
     }
-    workers.register(registration);
+    if (ended()) return { answer: "unknown" };
+    workers.register(registration, subject);
     return { answer: "accepted", generations: record().generations };
   }
 

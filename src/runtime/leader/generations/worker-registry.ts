@@ -6,7 +6,12 @@
  *
  * WR1  A worker is lost when no process answers to its name, twice, 250 ms apart, with our own connection up for 2 s;
  *     or when it has not answered for the heartbeat timeout (P28).
- * WR2  A worker that answers without a subtask that was placed on it has lost that subtask (P5).
+ * WR2  A worker that answers without a subtask that was placed on it has lost that subtask (P5). One that is avoided
+ *      gets subtasks only where no other one has a slot.
+ * WR3  A registration is believed when the worker itself answers, with the seal that it announces (P69): one that comes
+ *      again after its process is gone, or that no worker has sent, registers nothing.
+ * WR4  A worker is asked on its inbox, where no other process listens, if it has answered there once: only there does
+ *      "no responders" tell of its end whatever subscriptions others have (P70). Else it is asked on its subject.
  */
 import type { HeartbeatConfig, SubtaskName, VertexPlan } from "../../../../machines/protocol.ts";
 import { progressInWords, subtaskStateInWords } from "../../../../machines/words.ts";
@@ -15,14 +20,18 @@ import type { ControlLink } from "../../../control/link.ts";
 import type { JobReport, PingAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import { shapes } from "../../../control/shapes.ts";
 import type { Subjects } from "../../../dataflow/channel/subjects.ts";
-import { NoRespondersError } from "../../../errors.ts";
+import { NoRespondersError, retryOf } from "../../../errors.ts";
 import type { Timings } from "../../timings.ts";
 
 interface Worker {
-  readonly registration: WorkerRegistration;
+  /** The latest. */
+  registration: WorkerRegistration;
+  /** What it is asked on (WR4). */
+  readonly subject: string;
   lastAnswerMs: number;
   answer: PingAnswer | undefined;
   silentOnce: boolean;
+  isAvoided: boolean;
   timer: Timer | undefined;
 }
 
@@ -34,7 +43,8 @@ export interface WorkerRegistryOptions {
   readonly heartbeat: HeartbeatConfig;
   readonly onChange: () => void;
   readonly onLost: (worker: string, reason: string) => void;
-  readonly onAnswer: (worker: string, answer: PingAnswer) => void;
+  /** `askedMs`: when it was asked, on the monotonic clock. */
+  readonly onAnswer: (worker: string, answer: PingAnswer, askedMs: number) => void;
 }
 
 /**
@@ -46,35 +56,62 @@ function pingTimeoutMs({ pingIntervalMs, timeoutMs }: HeartbeatConfig): number {
 }
 
 const PING_TIMEOUT_MS_MIN = 250;
-const PLACES_MAX = 10_000;
+const KNOWN_MAX = 10_000;
+/** A forged registration costs a ping. */
+const REACHING_MAX = 100;
 
 export class WorkerRegistry {
   readonly #options: WorkerRegistryOptions;
   readonly #workers = new Map<string, Worker>();
-  /** The places of workers, lost ones included. */
-  readonly #places = new Map<string, string>();
+  /** Process, machine and secret of each worker, lost ones included. */
+  readonly #known = new Map<string, { readonly place: string; readonly secret: string }>();
+  /** Whom the registrations under way are from, and the subject that the worker answers on, if it does (WR3). */
+  readonly #reaching = new Map<string, Promise<string | undefined>>();
   #closed = false;
 
   constructor(options: WorkerRegistryOptions) {
     this.#options = options;
   }
 
-  register(registration: WorkerRegistration): void {
+  /**
+   * The subject that the worker of a registration answers on (WR4); undefined: it does not answer, or another worker
+   * has its name.
+   */
+  async reach(registration: WorkerRegistration): Promise<string | undefined> {
+    const { worker, secret } = registration;
+    const present = this.#workers.get(worker);
+    if (present !== undefined) return present.registration.secret === secret ? present.subject : undefined;
+    const name = `${worker} ${secret}`;
+    const underWay = this.#reaching.get(name);
+    if (underWay !== undefined) return await underWay;
+    if (this.#reaching.size >= REACHING_MAX) return undefined;
+    const reaching = this.#firstAnswering(registration).finally(() => this.#reaching.delete(name));
+    this.#reaching.set(name, reaching);
+    return await reaching;
+  }
+
+  /** @param subject that it answers on, as `reach` has found */
+  register(registration: WorkerRegistration, subject: string): void {
     const known = this.#workers.get(registration.worker);
     if (known !== undefined) {
+      if (registration.nth <= known.registration.nth) return;
+      known.registration = registration;
       known.lastAnswerMs = this.#options.clock.elapsedMs();
       return;
     }
     const worker: Worker = {
       registration,
+      subject,
       lastAnswerMs: this.#options.clock.elapsedMs(),
       answer: undefined,
       silentOnce: false,
+      isAvoided: false,
       timer: undefined,
     };
     this.#workers.set(registration.worker, worker);
-    if (this.#places.size >= PLACES_MAX) this.#places.clear();
-    this.#places.set(registration.worker, `pid ${registration.processId} on ${registration.host}`);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    const { processId, host, secret } = registration;
+    this.#known.set(registration.worker, { place: `pid ${processId} on ${host}`, secret });
     this.#schedule(worker, 0);
     this.#options.onChange();
   }
@@ -120,8 +157,19 @@ export class WorkerRegistry {
 
   /** Its name, process and machine, also when it is lost: for people. */
   describe(worker: string): string {
-    const place = this.#places.get(worker);
-    return place === undefined ? worker : `${worker} (${place})`;
+    const known = this.#known.get(worker);
+    return known === undefined ? worker : `${worker} (${known.place})`;
+  }
+
+  /** What it seals its messages with, also when it is lost; undefined: it has never been here. */
+  secretOf(worker: string): string | undefined {
+    return this.#workers.get(worker)?.registration.secret ?? this.#known.get(worker)?.secret;
+  }
+
+  /** This worker comes last from now on, until it is lost. */
+  avoid(id: string): void {
+    const worker = this.#workers.get(id);
+    if (worker !== undefined) worker.isAvoided = true;
   }
 
   has(worker: string): boolean {
@@ -134,7 +182,7 @@ export class WorkerRegistry {
 
   /**
    * Subtask i of every vertex goes to slot i; slots are dealt round robin over the workers, so that the load is even.
-   * undefined when there are not enough.
+   * undefined when there are not enough. Workers that are avoided come last (WR2).
    * @param kept where subtasks run that stay there, and with them their slots
    */
   place(
@@ -146,13 +194,16 @@ export class WorkerRegistry {
       (_, index) => vertices.map(({ id }) => kept[`${id}/${index}`]).find((worker) => worker !== undefined),
     );
     const free = [...this.#workers.values()]
-      .map(({ registration: { worker, slots: offered } }) => ({
+      .map(({ registration: { worker, slots: offered }, isAvoided }) => ({
         worker,
+        isAvoided,
         left: offered - slots.filter((taken) => taken === worker).length,
       }))
       .sort((a, b) => (a.worker < b.worker ? -1 : 1));
     while (slots.includes(undefined)) {
-      const round = free.filter((worker) => worker.left > 0);
+      const left = free.filter((worker) => worker.left > 0);
+      const good = left.filter((worker) => !worker.isAvoided);
+      const round = good.length === 0 ? left : good;
       if (round.length === 0) return undefined;
       for (const worker of round) {
         const next = slots.indexOf(undefined);
@@ -179,18 +230,31 @@ export class WorkerRegistry {
     worker.timer = this.#options.clock.after(ms, () => void this.#ping(worker));
   }
 
+  async #firstAnswering({ worker, inbox, secret }: WorkerRegistration): Promise<string | undefined> {
+    const { subjects, heartbeat } = this.#options;
+    for (const subject of [inbox, subjects.workers(worker)])
+      try {
+        const answer = await this.#ask(subject, secret, pingTimeoutMs(heartbeat));
+        if (answer.worker === worker) return subject;
+      } catch (error) {
+        // It may not be reached there: permissions forbid it, or another account lies between.
+        if (retryOf(error) !== "now") throw error;
+      }
+    return undefined;
+  }
+
+  #ask(subject: string, secret: string, timeoutMs: number): Promise<PingAnswer> {
+    return this.#options.link.ask(subject, { type: "worker.ping" }, shapes.pingAnswer, timeoutMs, { secret });
+  }
+
   async #ping(worker: Worker): Promise<void> {
-    const { link, subjects, heartbeat } = this.#options;
-    const id = worker.registration.worker;
+    const { heartbeat, clock } = this.#options;
+    const { worker: id, secret } = worker.registration;
+    const askedMs = clock.elapsedMs();
     let answer: PingAnswer | undefined;
     let error: unknown;
     try {
-      answer = await link.ask(
-        subjects.workers(id),
-        { type: "worker.ping" },
-        shapes.pingAnswer,
-        pingTimeoutMs(heartbeat),
-      );
+      answer = await this.#ask(worker.subject, secret, pingTimeoutMs(heartbeat));
     } catch (caught) {
       error = caught;
     }
@@ -199,11 +263,11 @@ export class WorkerRegistry {
       this.#unanswered(worker, error);
       return;
     }
-    worker.lastAnswerMs = this.#options.clock.elapsedMs();
+    worker.lastAnswerMs = clock.elapsedMs();
     worker.silentOnce = false;
     worker.answer = answer;
     this.#schedule(worker, heartbeat.pingIntervalMs);
-    this.#options.onAnswer(id, answer);
+    this.#options.onAnswer(id, answer, askedMs);
   }
 
   #unanswered(worker: Worker, error: unknown): void {

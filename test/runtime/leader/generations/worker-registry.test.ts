@@ -1,14 +1,16 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { VertexPlan } from "../../../machines/protocol.ts";
-import type { ControlLink } from "../../../src/control/link.ts";
-import type { PingAnswer, WorkerRegistration } from "../../../src/control/messages.ts";
-import { createSubjects } from "../../../src/dataflow/channel/subjects.ts";
-import { NoRespondersError, RequestTimeoutError } from "../../../src/errors.ts";
-import { WorkerRegistry } from "../../../src/runtime/leader/generations/worker-registry.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import type { VertexPlan } from "../../../../machines/protocol.ts";
+import type { ControlLink } from "../../../../src/control/link.ts";
+import type { PingAnswer, WorkerRegistration } from "../../../../src/control/messages.ts";
+import { createSubjects } from "../../../../src/dataflow/channel/subjects.ts";
+import { NoRespondersError, RequestTimeoutError } from "../../../../src/errors.ts";
+import { WorkerRegistry } from "../../../../src/runtime/leader/generations/worker-registry.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
 
 const subjects = createSubjects();
 const HEARTBEAT = { pingIntervalMs: 250, timeoutMs: 5000 };
+
+const secretOf = (worker: string): string => `${worker}, and what no other process knows`;
 
 /** How a worker takes a ping. */
 type Manner = "answers" | "gone" | "hangs";
@@ -20,14 +22,22 @@ class World {
   readonly lost: string[] = [];
   readonly answers: string[] = [];
   changes = 0;
+  /** Whether the leader reaches the inboxes of workers. */
+  inboxes = true;
+  #registrations = 0;
   connectedForMs = 60_000;
   readonly registry: WorkerRegistry;
 
   constructor() {
     const link = {
       bus: { connectedForMs: () => this.connectedForMs },
-      ask: (subject: string, message: unknown, _answers: unknown, timeoutMs: number) =>
-        this.#ask(subject, message, timeoutMs),
+      ask: (
+        subject: string,
+        message: unknown,
+        _answers: unknown,
+        timeoutMs: number,
+        { secret }: { readonly secret: string },
+      ) => this.#ask(subject, message, timeoutMs, secret),
     } as unknown as ControlLink;
     this.registry = new WorkerRegistry({
       link,
@@ -43,7 +53,11 @@ class World {
 
   register(worker: string, slots = 1, manner: Manner = "answers"): void {
     this.manners.set(worker, manner);
-    const registration: WorkerRegistration = {
+    this.registry.register(this.registration(worker, slots), subjects.workers(worker));
+  }
+
+  registration(worker: string, slots = 1): WorkerRegistration {
+    return {
       type: "worker.register",
       job: "word-count",
       worker,
@@ -54,21 +68,27 @@ class World {
       host: "here",
       storage: "memory",
       directory: null,
+      secret: secretOf(worker),
+      inbox: `_INBOX.${worker}`,
+      nth: this.#registrations++,
     };
-    this.registry.register(registration);
   }
 
-  async #ask(subject: string, message: unknown, timeoutMs: number): Promise<PingAnswer> {
+  async #ask(subject: string, message: unknown, timeoutMs: number, secret: string): Promise<PingAnswer> {
     expect(message).toEqual({ type: "worker.ping" });
-    const worker = [...this.manners.keys()].find((name) => subjects.workers(name) === subject)!;
-    this.pings.push({ worker, atMs: this.clock.elapsedMs() });
-    const manner = this.manners.get(worker);
+    const isInbox = subject.startsWith("_INBOX.");
+    const worker = [...this.manners.keys()].find((name) =>
+      [subjects.workers(name), `_INBOX.${name}`].includes(subject),
+    );
+    this.pings.push({ worker: worker ?? "", atMs: this.clock.elapsedMs() });
+    const sealed = worker !== undefined && secret === secretOf(worker);
+    const manner = sealed && (this.inboxes || !isInbox) ? this.manners.get(worker) : "gone";
     if (manner === "gone") throw new NoRespondersError("nobody");
     if (manner === "hangs") {
       await new Promise<void>((resolve) => this.clock.after(timeoutMs, resolve));
       throw new RequestTimeoutError("no answer");
     }
-    return { worker, generations: [1], subtasks: [], troubles: [] };
+    return { worker: worker!, generations: [1], subtasks: [], troubles: [] };
   }
 }
 
@@ -118,6 +138,17 @@ describe("placement (P5)", () => {
     expect(world.registry.place([vertex("lines", 3)], { "lines/2": "b" })).toBeUndefined();
   });
 
+  it("takes a worker that is avoided where no other one has a slot", async () => {
+    world.register("a", 2);
+    world.register("b", 1);
+    world.registry.avoid("a");
+    expect(world.registry.place([vertex("count", 1)], {})).toEqual({ "count/0": "b" });
+    expect(world.registry.place([vertex("count", 2)], {})).toEqual({ "count/0": "b", "count/1": "a" });
+    world.registry.lose("a", "its process has ended");
+    world.register("a", 2);
+    expect(world.registry.place([vertex("count", 1)], {})).toEqual({ "count/0": "a" });
+  });
+
   it("does not depend on the order of registration", () => {
     const other = new World();
     for (const name of ["c", "a", "b"]) world.register(name);
@@ -125,6 +156,62 @@ describe("placement (P5)", () => {
     expect(other.registry.place([vertex("count", 3)], {})).toEqual(
       world.registry.place([vertex("count", 3)], {}),
     );
+  });
+});
+
+describe("a registration (P69, P70)", () => {
+  let world: World;
+  beforeEach(() => {
+    world = new World();
+    world.manners.set("a", "answers");
+  });
+
+  it("is believed when the worker answers, on its inbox if it is reached there", async () => {
+    expect(await world.registry.reach(world.registration("a"))).toBe("_INBOX.a");
+    world.inboxes = false;
+    expect(await world.registry.reach(world.registration("a"))).toBe(subjects.workers("a"));
+  });
+
+  it("is not believed when no worker answers, or answers under another seal", async () => {
+    world.manners.set("gone", "gone");
+    expect(await world.registry.reach(world.registration("gone"))).toBeUndefined();
+    expect(await world.registry.reach(world.registration("never-there"))).toBeUndefined();
+    const forged = { ...world.registration("a"), secret: "the secret of a stranger", slots: 30_000 };
+    expect(await world.registry.reach(forged)).toBeUndefined();
+    world.register("a");
+    expect(await world.registry.reach(forged)).toBeUndefined();
+    expect(await world.registry.reach(world.registration("a"))).toBe(subjects.workers("a"));
+  });
+
+  it("of which many come at once costs one question for each worker", async () => {
+    const registration = world.registration("a");
+    await Promise.all(Array.from({ length: 50 }, () => world.registry.reach(registration)));
+    expect(world.pings).toHaveLength(1);
+  });
+
+  it("that comes again is no sign of life, a new one is", async () => {
+    const old = world.registration("a");
+    world.registry.register(old, "_INBOX.a");
+    await world.clock.pass(300);
+    world.manners.set("a", "hangs");
+    for (let i = 0; i < 4; i++) {
+      await world.clock.pass(1000);
+      world.registry.register(world.registration("a"), "_INBOX.a");
+    }
+    for (let i = 0; i < 4; i++) {
+      await world.clock.pass(1000);
+      expect(world.lost).toEqual([]);
+      world.registry.register(old, "_INBOX.a");
+    }
+    await world.clock.pass(3000);
+    expect(world.lost).toEqual(["a: no answer for 5000 ms: the process hangs or is cut off"]);
+  });
+
+  it("is what the seal for the worker is known from, also when it is lost", () => {
+    expect(world.registry.secretOf("a")).toBeUndefined();
+    world.register("a");
+    world.registry.lose("a", "its process has ended");
+    expect(world.registry.secretOf("a")).toBe(secretOf("a"));
   });
 });
 
