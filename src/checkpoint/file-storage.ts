@@ -6,16 +6,17 @@
  * - FS2 `a/b/c` is the file `c` in the directory `a/b`. No part of a name begins with a dot, so unfinished files, which
  *   do, are never taken for objects, and no name leads out of the directory. An unfinished one tells whose it is.
  * - FS3 A file that is not there is missing only while the directory itself is there: an unmounted volume is a stall.
+ * - FS4 Only a file is an object. What else has its name is corrupt where the object is read, is not listed, and is
+ *   neither replaced nor deleted. It is never opened: a FIFO would wait for its other end.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { makeDirectoriesNow } from "../directories.ts";
+import { makeDirectories, makeDirectoriesNow } from "../directories.ts";
 import {
   ConfigurationError,
   describeError,
-  InvariantError,
   invariant,
   ObjectCorruptError,
   ObjectMissingError,
@@ -25,6 +26,7 @@ import {
 } from "../errors.ts";
 import { type Content, digestText, gathered, newDigest, untilAborted } from "./content.ts";
 import { DirectoryNotes } from "./directory-notes.ts";
+import { NotReadableError, openPlainFile, plainFileIn, readWhole } from "./plain-file.ts";
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
 
 /** A directory that a delete has just emptied can go away between its making and its use. */
@@ -33,6 +35,8 @@ const directoryAttempts = 5;
 export interface FileStorageOptions {
   /** The option that the error names when the directory cannot be used. */
   readonly configurationKey?: string;
+  /** The directory is there: nothing is looked at, and nothing made, before the first call. Default false. */
+  readonly present?: boolean;
   /** Smaller pieces are gathered before they are written. Default 0: each piece is written as it comes. */
   readonly writeBufferBytes?: number;
 }
@@ -48,21 +52,29 @@ export class FileStorage implements CheckpointStorage {
    * @throws ConfigurationError
    */
   constructor(directory: string, options: FileStorageOptions = {}) {
-    const { configurationKey = "checkpointing.directory", writeBufferBytes = 0 } = options;
+    const { configurationKey = "checkpointing.directory", writeBufferBytes = 0, present = false } = options;
     this.#directory = resolve(directory);
     this.#writeBufferBytes = writeBufferBytes;
     this.description = FileStorage.describe(directory);
     this.notes = new DirectoryNotes(this.#directory);
+    if (present) return;
     try {
       makeDirectoriesNow(this.#directory);
     } catch (error) {
-      const why = isOneOf(error, "EEXIST", "ENOTDIR") ? "there is a file of this name" : describeError(error);
-      throw new ConfigurationError(
-        configurationKey,
-        `${configurationKey}: ${this.#directory} cannot be a directory: ${why}`,
-        { cause: error },
-      );
+      throw noDirectory(configurationKey, this.#directory, error);
     }
+  }
+
+  /**
+   * The storage in a directory that is made when it is not there, without a call that blocks.
+   * @throws ConfigurationError
+   */
+  static async make(directory: string, configurationKey: string): Promise<FileStorage> {
+    const path = resolve(directory);
+    await makeDirectories(path).catch((error: unknown) => {
+      throw noDirectory(configurationKey, path, error);
+    });
+    return new FileStorage(path, { configurationKey, present: true });
   }
 
   /**
@@ -106,33 +118,35 @@ export class FileStorage implements CheckpointStorage {
     }
   }
 
-  async get(handle: ObjectHandle): Promise<Uint8Array> {
-    const { name } = handle;
-    const bytes = await this.#found(name, readFile(this.#pathOf(name)));
-    const digest = digestText(newDigest().update(bytes));
-    if (digest !== handle.digest) {
-      throw new ObjectCorruptError(
-        name,
-        `object "${name}" in ${this.description} is corrupt: ${bytes.length} bytes, ${digest}; ` +
-          `expected ${handle.bytes} bytes, ${handle.digest}`,
-      );
+  async get({ name, bytes, digest }: ObjectHandle): Promise<Uint8Array> {
+    const opened = await this.#found(name, openPlainFile(this.#pathOf(name)));
+    try {
+      const { size } = await this.#found(name, opened.stat());
+      // A file of another size is not read: it may be of any size.
+      if (size !== bytes) throw this.#corrupt(name, `${size} bytes; expected ${bytes} bytes, ${digest}`);
+      const content = await this.#found(name, readWhole(opened, bytes));
+      const found = digestText(newDigest().update(content));
+      if (found === digest) return content;
+      throw this.#corrupt(name, `${content.length} bytes, ${found}; expected ${bytes} bytes, ${digest}`);
+    } finally {
+      await opened.close().catch(() => undefined);
     }
-    return bytes;
   }
 
   async assertPresent({ name, bytes }: ObjectHandle): Promise<void> {
-    const { size } = await this.#found(name, stat(this.#pathOf(name)));
-    if (size === bytes) return;
-    throw new ObjectCorruptError(
-      name,
-      `object "${name}" in ${this.description} is corrupt: ${size} bytes; expected ${bytes} bytes`,
-    );
+    const { size } = await this.#found(name, plainFileIn(this.#pathOf(name)));
+    if (size !== bytes) throw this.#corrupt(name, `${size} bytes; expected ${bytes} bytes`);
+  }
+
+  #corrupt(name: string, found: string, cause?: unknown): ObjectCorruptError {
+    const text = `object "${name}" in ${this.description} is corrupt: ${found}`;
+    return new ObjectCorruptError(name, text, { cause });
   }
 
   async delete(name: string): Promise<void> {
     const path = this.#pathOf(name);
     try {
-      await rm(path, { force: true });
+      await removeFile(path);
       for (const left of await unfinishedIn(dirname(path), basename(path))) await rm(left, { force: true });
       await this.#removeEmpty(dirname(path));
     } catch (error) {
@@ -158,8 +172,8 @@ export class FileStorage implements CheckpointStorage {
     wanted: "objects" | "unfinished",
   ): AsyncGenerator<StoredObject> {
     const directory = join(this.#directory, start);
-    const entries = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));
-    for (const entry of entries ?? []) {
+    const entries = await this.#entriesOf(directory);
+    for (const entry of entries) {
       if (entry.isDirectory()) {
         const below = `${start}${entry.name}/`;
         const leads = below.startsWith(prefix) && !entry.name.startsWith(".");
@@ -171,8 +185,20 @@ export class FileStorage implements CheckpointStorage {
       if (!entry.name.startsWith(".") && wanted === "unfinished") continue;
       const name = start + (unfinished ?? entry.name);
       if (!name.startsWith(prefix)) continue;
-      const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT"));
-      if (found !== undefined) yield { name, bytes: found.size };
+      const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT", ...UNREADABLE));
+      if (found?.isFile()) yield { name, bytes: found.size };
+    }
+  }
+
+  async #entriesOf(directory: string) {
+    try {
+      return (await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"))) ?? [];
+    } catch (cause) {
+      const reason = describeError(cause);
+      throw new StorageStalledError(`listing ${directory} in ${this.description}: ${reason}`, {
+        cause,
+        reason,
+      });
     }
   }
 
@@ -180,6 +206,7 @@ export class FileStorage implements CheckpointStorage {
     try {
       return await reading;
     } catch (error) {
+      if (error instanceof NotReadableError) throw this.#corrupt(name, error.message, error.cause);
       if (!isSystemError(error)) throw error;
       const directory = await stat(this.#directory).catch(() => undefined);
       if (isOneOf(error, "ENOENT", "ENOTDIR") && directory?.isDirectory()) {
@@ -195,18 +222,25 @@ export class FileStorage implements CheckpointStorage {
     }
   }
 
-  /** The same name with the same content is a retry, with other content it is a bug. */
+  /** The same name with the same content is a retry. @throws StorageRefusedError when something else is there */
   async #checkPresent(path: string, handle: ObjectHandle): Promise<void> {
-    const present = await readFile(path).catch(absentIf("ENOENT"));
-    if (present === undefined || digestText(newDigest().update(present)) === handle.digest) return;
-    throw new InvariantError(
-      `writing "${handle.name}" to ${this.description}: the name is taken by other content`,
+    const taken = await lstat(path).catch(absentIf("ENOENT"));
+    if (taken === undefined) return;
+    const same = await this.get(handle).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof ObjectCorruptError || error instanceof ObjectMissingError) return false;
+        throw error;
+      },
     );
+    if (same) return;
+    const reason = `the name is taken by other content: ${path}`;
+    throw new StorageRefusedError(`writing "${handle.name}" to ${this.description}: ${reason}`, { reason });
   }
 
   async #create(path: string): Promise<{ file: FileHandle; madeDirectories: boolean }> {
     for (let attempt = 1; ; attempt++) {
-      const made = await mkdir(dirname(path), { recursive: true });
+      const made = await makeDirectories(dirname(path));
       try {
         return { file: await open(path, "wx"), madeDirectories: made !== undefined };
       } catch (error) {
@@ -250,6 +284,14 @@ export class FileStorage implements CheckpointStorage {
   }
 }
 
+function noDirectory(key: string, path: string, cause: unknown): ConfigurationError {
+  const why = isOneOf(cause, "EEXIST", "ENOTDIR") ? "there is a file of this name" : describeError(cause);
+  return new ConfigurationError(key, `${key}: ${path} cannot be a directory: ${why}`, { cause });
+}
+
+/** The codes of what has a name and cannot be looked at: it is no object. */
+const UNREADABLE = ["ELOOP", "EACCES", "EPERM"];
+
 /** `.<last part of the name>.<random>` */
 const UNFINISHED = /^\.(.+)\.[0-9a-f]{8}$/;
 
@@ -258,8 +300,16 @@ function unfinishedPathOf(path: string): string {
 }
 
 async function unfinishedIn(directory: string, base: string): Promise<string[]> {
-  const files = (await readdir(directory).catch(absentIf("ENOENT", "ENOTDIR"))) ?? [];
-  return files.filter((file) => UNFINISHED.exec(file)?.[1] === base).map((file) => join(directory, file));
+  const found = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));
+  return (found ?? [])
+    .filter((file) => file.isFile() && UNFINISHED.exec(file.name)?.[1] === base)
+    .map(({ name }) => join(directory, name));
+}
+
+/** Deletes the file, or the link to one. What else is there is none of ours (FS4). */
+async function removeFile(path: string): Promise<void> {
+  const found = await lstat(path).catch(absentIf("ENOENT", "ENOTDIR"));
+  if (found?.isFile() || found?.isSymbolicLink()) await rm(path, { force: true });
 }
 
 async function writeAll(

@@ -44,19 +44,35 @@ export function savepointLocation(
 
 export type SavepointRoot = { readonly bucket: string } | { readonly directory: string };
 
+/** The longest path that a system takes, and no more than a record may hold of it. */
+const ROOT_CHARS_MAX = 1024;
+
 /** @throws ConfigurationError for what is no root */
 export function parseRoot(root: string): SavepointRoot {
+  if (root.length > ROOT_CHARS_MAX || root.includes("\0"))
+    throw new ConfigurationError(
+      "savepoint",
+      `"${root.slice(0, 80)}…" is no place: it has ${root.length} characters, at most ${ROOT_CHARS_MAX} are taken, and none of them is NUL`,
+    );
   if (root.startsWith("nats:")) {
     const bucket = root.slice("nats:".length);
     if (/^[A-Za-z0-9_-]+$/.test(bucket)) return { bucket };
     throw new ConfigurationError("savepoint", `"${root}": "${bucket}" cannot be the name of a bucket`);
   }
-  const directory = root.startsWith("file:") ? fileURLToPath(root) : root;
+  const directory = root.startsWith("file:") ? pathOf(root) : root;
   if (isAbsolute(directory)) return { directory };
   throw new ConfigurationError(
     "savepoint",
     `"${root}" is neither nats:<bucket> nor an absolute path: coordinator and client may run in different directories`,
   );
+}
+
+function pathOf(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new ConfigurationError("savepoint", `"${url}" names no directory of this machine`, { cause });
+  }
 }
 
 /** @throws ConfigurationError */

@@ -25,7 +25,8 @@ export interface CheckpointStorage {
   /**
    * Resolves when the object is durable. Writing the same name again with the same content is allowed (a retry). When
    * it rejects, nothing of it is on its way any more, as far as a server that does not answer lets this be told.
-   * @throws StorageRefusedError (full, read-only), StorageStalledError, the signal's reason when aborted
+   * @throws StorageRefusedError (full, read-only, other content under this name), StorageStalledError, the signal's
+   * reason when aborted
    */
   put(
     name: string,
@@ -39,7 +40,10 @@ export interface CheckpointStorage {
    * @throws ObjectMissingError, ObjectCorruptError, StorageStalledError
    */
   assertPresent(handle: ObjectHandle): Promise<void>;
-  /** Deletes the object, if it is there, and what unfinished puts of this name have left. */
+  /**
+   * Deletes the object, if it is there, and what unfinished puts of this name have left. What is no object of this
+   * storage, such as a directory in its place, stays.
+   */
   delete(name: string): Promise<void>;
   /** Every object whose name begins with `prefix`. */
   list(prefix: string): AsyncIterable<StoredObject>;
@@ -108,9 +112,14 @@ export const objectNames = {
     `${objectNames.generation(at)}message/${at.id}`,
 };
 
+/** Job, incarnation, generation, owner, part. */
+const NAME_PARTS = 5;
+
 /** The generation in a name that was built here, 0 of what a job was restored from; undefined for any other name. */
 export function generationIn(name: string): number | undefined {
-  const generation = Number(name.split("/")[2]);
+  const parts = name.split("/");
+  const generation = Number(parts[2]);
+  if (parts.length !== NAME_PARTS) return undefined;
   return Number.isSafeInteger(generation) && generation >= 0 ? generation : undefined;
 }
 

@@ -4,11 +4,13 @@
  * Owns: which implementation stands behind each contract. Does not own: flags and output (the commands), behaviour.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { CodeListing } from "../../machines/protocol.ts";
+import { BoundedCalls, BoundedStorage } from "../checkpoint/bounded-calls.ts";
 import { FileStorage } from "../checkpoint/file-storage.ts";
 import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
+import { SavepointPlaces } from "../checkpoint/savepoint-places.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { systemClock } from "../clock.ts";
 import type { StorageConfig } from "../config/checkpointing.ts";
@@ -72,6 +74,8 @@ export interface ClusterOptions {
   readonly replicas?: number | undefined;
   /** Size limit of the buckets with checkpoints and savepoints, in bytes. Default: as they are, none for new ones. */
   readonly maxBytes?: number | undefined;
+  /** Where savepoints may be written. Default: anywhere. */
+  readonly savepointPlaces?: SavepointPlaces;
 }
 
 /** What every process of a cluster shares. */
@@ -81,6 +85,7 @@ export interface Cluster {
   readonly subjects: Subjects;
   readonly storage: CheckpointStorage;
   readonly openStorage: OpenStorage;
+  readonly savepointPlaces: SavepointPlaces;
   readonly feed: EventFeed;
   readonly troubles: Troubles;
   readonly identity: StoreIdentity;
@@ -116,6 +121,7 @@ const bucketsOf = (prefix: string) => ({
 
 export async function openCluster(nats: NatsEnvironment, options: ClusterOptions = {}): Promise<Cluster> {
   const { prefix = "tidemark", storage = null, replicas, maxBytes } = options;
+  const { savepointPlaces = SavepointPlaces.anywhere } = options;
   const subjects = createSubjects(prefix);
   const buckets = bucketsOf(prefix);
   return {
@@ -125,7 +131,8 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
     storage: await openCheckpointStorage(storage, () =>
       openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas, maxBytes }),
     ),
-    openStorage: storageOpener(nats, { replicas, maxBytes }),
+    openStorage: storageOpener(nats, { replicas, maxBytes, savepointPlaces }),
+    savepointPlaces,
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
     identity: identityOf(nats, prefix, buckets.jobs),
@@ -144,7 +151,7 @@ export async function warnOfCaptures(
 
 export function viewCluster(
   nats: NatsEnvironment,
-  options: Omit<ClusterOptions, "replicas" | "maxBytes"> = {},
+  options: Pick<ClusterOptions, "prefix" | "storage"> = {},
 ): ClusterView {
   const { prefix = "tidemark", storage = null } = options;
   const buckets = bucketsOf(prefix);
@@ -183,8 +190,9 @@ function troublesOf(nats: NatsEnvironment): Troubles {
 /** Opens the storage of savepoints: a directory, as a path or a file: URL, or `nats:<bucket>`. */
 function storageOpener(
   nats: NatsEnvironment,
-  settings: Pick<ClusterOptions, "replicas" | "maxBytes"> = {},
+  { savepointPlaces: places, ...settings }: Omit<ClusterOptions, "prefix" | "storage"> = {},
 ): OpenStorage {
+  const calls = new BoundedCalls(systemClock);
   return async (root, access) => {
     const place = parseRoot(root);
     if ("bucket" in place)
@@ -193,9 +201,17 @@ function storageOpener(
         access === "find" ? { ...place, readOnly: true } : { ...place, ...settings },
       );
     const { directory } = place;
-    if (access === "find" && !existsSync(directory))
-      throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
-    return new FileStorage(directory, { configurationKey: "savepoint" });
+    const opened = async () => {
+      if (access === "make") {
+        await places?.prove(directory);
+        return await FileStorage.make(directory, "savepoint");
+      }
+      const found = await stat(directory).catch(() => undefined);
+      if (found === undefined)
+        throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
+      return new FileStorage(directory, { configurationKey: "savepoint", present: true });
+    };
+    return new BoundedStorage(await calls.run(FileStorage.describe(directory), opened), calls);
   };
 }
 

@@ -10,7 +10,14 @@ import { isSubjectToken } from "../formats/names.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
-import { type Cluster, type ClusterView, openCluster, viewCluster, warnOfCaptures } from "./assembly.ts";
+import {
+  type Cluster,
+  type ClusterOptions,
+  type ClusterView,
+  openCluster,
+  viewCluster,
+  warnOfCaptures,
+} from "./assembly.ts";
 import { advice, writeMessage } from "./output/advice.ts";
 import { startEnvironment } from "./process/process-state.ts";
 
@@ -337,11 +344,14 @@ export async function connectCluster(
   server: string,
   role: string,
   logger: Logger,
-  storage: StorageConfig | null = resolveStorage(overridesOf(flags)),
+  {
+    storage = resolveStorage(overridesOf(flags)),
+    ...more
+  }: Pick<ClusterOptions, "storage" | "savepointPlaces"> = {},
 ): Promise<Cluster> {
   const { prefix, replicas, bucketMaxBytes: maxBytes } = flags;
   const nats = await connect(flags, server, role, logger);
-  const cluster = await openCluster(nats, { prefix, replicas, maxBytes, storage });
+  const cluster = await openCluster(nats, { ...more, prefix, replicas, maxBytes, storage });
   void warnOfCaptures(cluster, logger);
   return cluster;
 }

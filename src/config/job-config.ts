@@ -89,6 +89,11 @@ export function resolveStorage(overrides: ConfigOverrides): StorageConfig | null
   return storageOf(new Settings(layersOf({}, overrides)));
 }
 
+/** The place of savepoints, of a process that has no job, or many. undefined: no option names one. */
+export function resolveSavepointDirectory(overrides: ConfigOverrides): string | undefined {
+  return new Settings(layersOf({}, overrides)).get("checkpointing.savepointDirectory");
+}
+
 function layersOf(options: JobOptions, { file, environment, flags }: ConfigOverrides): Layer[] {
   return [
     layerOf(file ?? []),

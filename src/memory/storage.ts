@@ -1,7 +1,7 @@
 /** Checkpoint storage in the memory of this process: tests, simulation, and jobs whose state may die with it. */
 import { type Content, digestText, newDigest, untilAborted } from "../checkpoint/content.ts";
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "../checkpoint/storage.ts";
-import { InvariantError, ObjectCorruptError, ObjectMissingError, StorageRefusedError } from "../errors.ts";
+import { ObjectCorruptError, ObjectMissingError, StorageRefusedError } from "../errors.ts";
 
 export interface MemoryStorageOptions {
   /** Largest object in bytes. Default: no limit. Flink's coordinator memory takes 5 MiB per state. */
@@ -40,7 +40,7 @@ export class MemoryStorage implements CheckpointStorage {
     const digest = digestText(hash);
     const present = this.#objects.get(name);
     if (present !== undefined && present.digest !== digest) {
-      throw new InvariantError(`writing "${name}" to memory: the name is taken by other content`);
+      throw new StorageRefusedError(`writing "${name}" to memory: the name is taken by other content`);
     }
     this.#objects.set(name, { content: new Uint8Array(Buffer.concat(pieces)), digest });
     return { name, bytes, digest };

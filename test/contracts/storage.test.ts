@@ -1,4 +1,7 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { lstat, mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +15,7 @@ import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/stora
 import {
   ConfigurationError,
   InvariantError,
+  ObjectCorruptError,
   ObjectMissingError,
   StorageRefusedError,
   StorageStalledError,
@@ -194,7 +198,7 @@ describe("NATS object storage", () => {
     await storage.put("free/1", [content]);
     await storage.put("free/1", [content]);
     const failed = storage.put("free/1", [bytes("other")]);
-    await expect(failed).rejects.toThrow(InvariantError);
+    await expect(failed).rejects.toThrow(StorageRefusedError);
     await storage.delete("free/1");
     await eventually(async () => expect((await streamState()).state.messages).toBe(0));
   });
@@ -356,6 +360,47 @@ describe("NATS object storage", () => {
     expect((await streamState()).state.messages).toBe(messages);
   });
 
+  it("names what lies in the place of an info, and deletes no chunk of another object with it", async () => {
+    const other = await storage.put("odd/other", [noise(1_000, 2)]);
+    const handle = await storage.put("odd/one", [noise(1_000, 1)]);
+    const infoOf = (name: string) => `$O.objects.M.${Buffer.from(name).toString("base64")}`;
+    const manager = await jetstreamManager(connection);
+    const infoIn = async (name: string) =>
+      (await manager.streams.getMessage("OBJ_objects", { last_by_subj: infoOf(name) }))!.json<{
+        nuid: string;
+      }>();
+    const [ours, theirs] = [await infoIn(handle.name), await infoIn(other.name)];
+    const odd: readonly (readonly [value: string, words: string])[] = [
+      ["garbage", "it is no JSON"],
+      ["", "it is no JSON"],
+      ["[]", "expected object"],
+      [JSON.stringify({ ...ours, size: -1 }), "size"],
+      [JSON.stringify({ ...ours, chunks: "many" }), "chunks: expected number"],
+      [JSON.stringify(theirs), "it is the info of another object"],
+      [JSON.stringify({ ...ours, nuid: theirs.nuid }), "it names chunks that are not of this object"],
+      [JSON.stringify({ ...ours, nuid: ">" }), "it names chunks that are not of this object"],
+    ];
+    for (const [value, words] of odd) {
+      await manager.jetstream().publish(infoOf(handle.name), value);
+      for (const look of [() => storage.get(handle), () => storage.assertPresent(handle)]) {
+        const failure = await look().catch((error: unknown) => error);
+        expect(failure).toBeInstanceOf(ObjectCorruptError);
+        expect((failure as Error).message).toMatch(
+          /"odd\/one" in object store bucket objects is corrupt: its info/,
+        );
+        expect((failure as Error).message).toContain(words);
+      }
+      await expect(storage.put(handle.name, [noise(1_000, 1)])).rejects.toThrow("the name is taken");
+      expect((await all(storage.list("odd/"))).map(({ name }) => name)).toEqual(["odd/one", "odd/other"]);
+      expect((await all(storage.listUnfinished("odd/other"))).length).toBe(0);
+      await storage.delete(handle.name);
+      expect((await all(storage.list("odd/"))).map(({ name }) => name)).toEqual(["odd/other"]);
+      expect((await storage.get(other)).length).toBe(1_000);
+      await storage.put(handle.name, [noise(1_000, 1)]);
+    }
+    for (const { name } of [handle, other]) await storage.delete(name);
+  });
+
   it("says that an object is missing when its bucket is gone", async () => {
     const gone = await openNatsObjectStorage(environment, { bucket: "gone" });
     const handle = await gone.put("x", [bytes("x")]);
@@ -375,7 +420,7 @@ describe("file storage", () => {
 
   it("leaves neither unfinished files nor empty directories", async () => {
     await storage.put("a/b/c", [bytes("x")]);
-    await expect(storage.put("a/b/c", [bytes("y")])).rejects.toThrow(InvariantError);
+    await expect(storage.put("a/b/c", [bytes("y")])).rejects.toThrow(StorageRefusedError);
     expect(await readdir(join(directory, "made/by/it/a/b"))).toEqual(["c"]);
     await storage.delete("a/b/c");
     expect(await readdir(join(directory, "made/by/it"))).toEqual([]);
@@ -407,6 +452,69 @@ describe("file storage", () => {
     await writeFile(join(directory, "file"), "");
     expect(() => new FileStorage(join(directory, "file"))).toThrow(ConfigurationError);
     expect(() => new FileStorage(join(directory, "file/below"))).toThrow(ConfigurationError);
+  });
+
+  it("names what lies in the place of an object, at once, and neither lists, replaces nor deletes it", async () => {
+    const root = join(directory, "made/by/it");
+    const content = [bytes("content")];
+    const socket = createServer();
+    const places: Readonly<Record<string, (path: string) => unknown>> = {
+      "a directory": (path) => mkdir(join(path, "below"), { recursive: true }),
+      "a FIFO": (path) => execFileSync("mkfifo", [path]),
+      "a socket": (path) => once(socket.listen(path), "listening"),
+      "a device": (path) => symlink("/dev/zero", path),
+      "a symbolic link that leads back to itself": (path) => symlink(path, path),
+    };
+    try {
+      for (const [what, make] of Object.entries(places)) {
+        const handle = await storage.put("j/i/1/checkpoint-1/manifest", content);
+        const path = join(root, handle.name);
+        await rm(path);
+        await make(path);
+        for (const look of [() => storage.get(handle), () => storage.assertPresent(handle)]) {
+          const failure = await look().catch((error: unknown) => error);
+          expect(failure).toBeInstanceOf(ObjectCorruptError);
+          expect((failure as Error).message).toMatch(
+            `object "${handle.name}" in directory ${root} is corrupt: ${what} is in its place`,
+          );
+        }
+        await expect(storage.put(handle.name, content)).rejects.toThrow(StorageRefusedError);
+        expect(await all(storage.list("j/"))).toEqual([]);
+        await storage.delete(handle.name);
+        // Of a link its name alone goes.
+        const isLink = what === "a device" || what.startsWith("a symbolic link");
+        expect(
+          await lstat(path).then(
+            () => "there",
+            () => "gone",
+          ),
+        ).toBe(isLink ? "gone" : "there");
+        await rm(path, { recursive: true, force: true });
+      }
+    } finally {
+      socket.close();
+    }
+  });
+
+  it("reads no more of a file than its object has, and follows a link to one", async () => {
+    const path = join(directory, "made/by/it/x");
+    const handle = await storage.put("x", [bytes("content")]);
+    await rename(path, join(directory, "moved"));
+    await symlink(join(directory, "moved"), path);
+    expect(same(await storage.get(handle), bytes("content"))).toBe(true);
+    // More than a buffer can hold, and no block of it is on the disk.
+    await truncate(path, 2 ** 40);
+    await expect(storage.get(handle)).rejects.toThrow(`${2 ** 40} bytes; expected 7 bytes`);
+    await truncate(path, 0);
+    await expect(storage.get(handle)).rejects.toThrow("0 bytes; expected 7 bytes");
+    await storage.delete("x");
+    expect(await readdir(directory)).toContain("moved");
+  });
+
+  it("refuses to write below what cannot be a directory, at once", async () => {
+    await expect(new FileStorage("/proc").put("nowhere/x", [bytes("x")])).rejects.toThrow(
+      StorageRefusedError,
+    );
   });
 
   it("reports a refused write with its cause", async () => {

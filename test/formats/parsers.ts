@@ -30,6 +30,7 @@ import { decodeSealed, decodeValue, encodeValue } from "../../src/formats/codec.
 import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.ts";
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
+import { parseObjectInfo } from "../../src/formats/object-info.ts";
 import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
 import {
@@ -263,6 +264,22 @@ export const PARSERS: readonly Parser[] = [
     good: [encodeRecord(record)],
     parse: (bytes) => parseRecord(bytes, jobKey(record.job), "B"),
     errors: [RecordUnreadableError],
+  },
+  {
+    functions: ["parseObjectInfo"],
+    good: [
+      Buffer.from(
+        JSON.stringify({
+          name: "j/i/1/checkpoint-1/manifest",
+          nuid: "x",
+          size: 5,
+          chunks: 1,
+          digest: "SHA-256=",
+        }),
+      ),
+    ],
+    parse: parseObjectInfo,
+    errors: [],
   },
   { functions: ["parseLease"], good: [encodeLease(lease)], parse: parseLease, errors: [] },
   {

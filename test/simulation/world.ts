@@ -1,5 +1,7 @@
 /** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and one job. */
+
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
+import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
 import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { type MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
@@ -365,6 +367,7 @@ export class SimulatedWorld {
     const bus = this.network.connect(process);
     this.#members.push({ role: "coordinator", process, bus, stop: () => coordinator.stop() });
     const coordinator = new Coordinator({
+      savepointPlaces: SavepointPlaces.anywhere,
       ...this.#surroundings(process, bus),
       store: this.network.records(process, bus, this.store),
       place: process.name,

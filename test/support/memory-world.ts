@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
+import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
 import type { ObjectHandle } from "../../src/checkpoint/storage.ts";
 import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -185,6 +186,7 @@ export class MemoryWorld {
     const bus = this.broker.connect();
     const shared = this.#process(bus);
     const coordinator = new Coordinator({
+      savepointPlaces: SavepointPlaces.anywhere,
       ...shared,
       own,
       place: `process ${shared.id}`,

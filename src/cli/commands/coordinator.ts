@@ -1,17 +1,29 @@
 /** `tidemark coordinator`: leads jobs, or stands by until the leader is gone. */
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
+import { resolveSavepointDirectory } from "../../config/job-config.ts";
 import { describeError } from "../../errors.ts";
 import { createCoordinator } from "../assembly.ts";
-import { addClusterOptions, type ClusterFlags, connectCluster, loggerOf, wholeNumber } from "../options.ts";
+import {
+  addClusterOptions,
+  type ClusterFlags,
+  connectCluster,
+  loggerOf,
+  overridesOf,
+  wholeNumber,
+} from "../options.ts";
 import { writeMessage } from "../output/advice.ts";
 import { exitCodes } from "../output/report-error.ts";
 import { watchCrashes } from "../process/crash.ts";
 import { serveHealth } from "../process/health.ts";
 import { tellParent, tellParentOf, watchLifetime } from "../process/lifetime.ts";
+import { startEnvironment } from "../process/process-state.ts";
 
 interface CoordinatorFlags extends ClusterFlags {
   readonly server: string;
   readonly healthPort?: number;
+  readonly savepointDir: readonly string[];
   readonly job?: string;
   readonly session?: string;
 }
@@ -28,6 +40,16 @@ export function coordinatorCommand(program: Command): void {
         .env("TIDEMARK_HEALTH_PORT")
         .argParser(wholeNumber(1, 65_535)),
     )
+    .addOption(
+      new Option(
+        "--savepoint-dir <place>",
+        "write savepoints only below this directory or in this nats:<bucket>, repeatable; default: " +
+          "checkpointing.savepointDirectory of the config file and the environment, and without it anywhere " +
+          "(env: TIDEMARK_SAVEPOINT_DIR, with commas)",
+      )
+        .argParser((place: string, all: readonly string[]) => [...all, place])
+        .default([], "none"),
+    )
     // How `tidemark run` starts its own.
     .addOption(new Option("--job <name>", "lead this job only").hideHelp())
     .addOption(new Option("--session <id>", "of the run that this job belongs to").hideHelp())
@@ -38,7 +60,10 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   const lifetime = watchLifetime(STOP_BOUND_MS);
   watchCrashes(undefined, async ({ reason }) => tellParent({ type: "crashed", reason }));
   const logger = loggerOf(flags, "coordinator");
-  const cluster = await connectCluster(flags, flags.server, "coordinator", logger);
+  const savepointPlaces = placesOf(flags);
+  if (savepointPlaces.isAnywhere && flags.job === undefined)
+    logger.info({}, "savepoints are written wherever a client asks for them; --savepoint-dir limits that");
+  const cluster = await connectCluster(flags, flags.server, "coordinator", logger, { savepointPlaces });
   const { job, session } = flags;
   const coordinator = await createCoordinator(cluster, {
     logger,
@@ -69,4 +94,27 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   await cluster.bus.flush().catch(() => undefined);
   await cluster.nats.connection.close();
   process.exit(0);
+}
+
+/**
+ * What the user has named. The coordinator of a `tidemark run` keeps to what was named for it alone: its user, who has
+ * the same rights, says where savepoints go.
+ * @throws ConfigurationError
+ */
+function placesOf(flags: CoordinatorFlags): SavepointPlaces {
+  const named =
+    flags.savepointDir.length > 0 ? flags.savepointDir : listed(startEnvironment[ENVIRONMENT_KEY]);
+  if (named.length > 0) return new SavepointPlaces(named.map(absolute));
+  const configured = flags.job === undefined ? resolveSavepointDirectory(overridesOf(flags)) : undefined;
+  return configured === undefined ? SavepointPlaces.anywhere : new SavepointPlaces([configured]);
+}
+
+const ENVIRONMENT_KEY = "TIDEMARK_SAVEPOINT_DIR";
+
+function listed(places = ""): string[] {
+  return places.split(",").filter((place) => place !== "");
+}
+
+function absolute(place: string): string {
+  return /^(nats|file):/.test(place) ? place : resolve(place);
 }

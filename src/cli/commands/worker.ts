@@ -65,7 +65,9 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   const prepared = prepareJob(await loadJobFileToRun(path), overridesOf(flags));
   watchExits(path, (reason) => tellParent({ type: "crashed", reason }));
   const { storage } = prepared.config.checkpointing;
-  const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, storage);
+  const cluster = await connectCluster(flags, flags.server, `worker ${prepared.job.name}`, logger, {
+    storage,
+  });
   const worker = createWorker(cluster, prepared, {
     slots: flags.slots,
     logger,

@@ -135,7 +135,7 @@ export class RunSession {
     try {
       const url = server?.url ?? flags.server ?? "";
       const { storage } = prepared.config.checkpointing;
-      const cluster = await connectCluster(flags, url, "run", logger, storage);
+      const cluster = await connectCluster(flags, url, "run", logger, { storage });
       return await RunSession.#begin(options, { prepared, home, url, server, cluster, events });
     } catch (error) {
       await server?.stop();

@@ -60,7 +60,7 @@ export async function verify(
   const stored = found.filter(({ unfinished }) => !unfinished);
 
   const needed = neededBy(retained);
-  const check = fast ? sizeCheck(stored) : byteCheck(storage);
+  const check = fast ? sizeCheck(stored, storage) : byteCheck(storage);
   // What is whole as an object may still be no manifest.
   const unreadable = new Map(
     retained.flatMap((one) => ("damage" in one ? [[one.checkpoint.manifest.name, one.damage]] : [])),
@@ -123,25 +123,28 @@ function neededBy(retained: readonly Retained[]): Need[] {
 
 type Problem = Pick<DamagedObject, "kind" | "reason"> | undefined;
 
-function sizeCheck(stored: readonly StoredObject[]): (handle: ObjectHandle) => Promise<Problem> {
+/** What is not listed as it should be is looked at: it may be no object at all. */
+function sizeCheck(
+  stored: readonly StoredObject[],
+  storage: CheckpointStorage,
+): (handle: ObjectHandle) => Promise<Problem> {
   const sizes = new Map(stored.map(({ name, bytes }) => [name, bytes]));
-  return async ({ name, bytes }) => {
-    const found = sizes.get(name);
-    if (found === undefined) return { kind: "missing", reason: "it is not listed" };
-    return found === bytes ? undefined : { kind: "corrupt", reason: `${found} bytes, expected ${bytes}` };
-  };
+  return async (handle) =>
+    sizes.get(handle.name) === handle.bytes ? undefined : await damageOf(() => storage.assertPresent(handle));
 }
 
 function byteCheck(storage: CheckpointStorage): (handle: ObjectHandle) => Promise<Problem> {
-  return async (handle) => {
-    try {
-      await storage.get(handle);
-      return undefined;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      return problemOf(error);
-    }
-  };
+  return (handle) => damageOf(() => storage.get(handle));
+}
+
+async function damageOf(look: () => Promise<unknown>): Promise<Problem> {
+  try {
+    await look();
+    return undefined;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return problemOf(error);
+  }
 }
 
 function problemOf(damage: ObjectMissingError | ObjectCorruptError | undefined): Problem {

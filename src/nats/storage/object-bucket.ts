@@ -29,7 +29,8 @@ import type { NatsEnvironment } from "../connection/environment.ts";
 import { isPassing, NatsLink } from "../connection/link.ts";
 import { PAYLOAD_BYTES_MIN } from "../limits/payload-limit.ts";
 import { type BucketShape, diagnoseBucket, hasCode, moreRoom, objectStoreShape } from "./bucket.ts";
-import { type ObjectInfo, type StoredInfo, tokenOf } from "./object-names.ts";
+import { parseInfo, type StoredInfo } from "./object-info.ts";
+import { tokenOf } from "./object-names.ts";
 
 const CHUNK_BYTES_MAX = 512 * 1024;
 /** The client adds an empty header to each chunk, which counts as payload. */
@@ -84,7 +85,7 @@ export class ObjectBucket {
 
   async readInfo(name: string): Promise<StoredInfo | undefined> {
     const message = await this.#lastMessage(this.infoSubject(name));
-    return message === undefined ? undefined : { info: message.json<ObjectInfo>(), revision: message.seq };
+    return message === undefined ? undefined : parseInfo(name, message.data, message.seq);
   }
 
   async #lastMessage(subject: string): Promise<StoredMsg | undefined> {

@@ -21,23 +21,3 @@ export function nameOfToken(token: string): string {
 export function storedDigest(digest: string): string {
   return `SHA-256=${base64Url(Buffer.from(digest.slice("sha256:".length), "hex"))}`;
 }
-
-/** The info message of an object, as the object store defines it. */
-export interface ObjectInfo {
-  readonly name: string;
-  readonly bucket: string;
-  /** Names the subject of the chunks. */
-  readonly nuid: string;
-  readonly size: number;
-  readonly chunks: number;
-  /** `SHA-256=<base64url>` */
-  readonly digest: string;
-  readonly mtime: string;
-  readonly deleted?: boolean;
-  readonly options: { readonly max_chunk_size: number };
-}
-
-export interface StoredInfo {
-  readonly info: ObjectInfo;
-  readonly revision: number;
-}

@@ -20,8 +20,9 @@ import {
   StorageStalledError,
   TidemarkError,
 } from "../../errors.ts";
+import type { FoundInfo } from "../../formats/object-info.ts";
 import { type ObjectBucket, stalled } from "./object-bucket.ts";
-import { type ObjectInfo, storedDigest } from "./object-names.ts";
+import { storedDigest } from "./object-names.ts";
 
 /** The limit of one pull: 16 MiB, well below the 64 MiB at which a server drops a slow reader. */
 const CHUNKS_PER_PULL = 32;
@@ -57,8 +58,14 @@ export class ObjectReader {
   }
 
   /** @throws ObjectMissingError, ObjectCorruptError when the object of this name is another one */
-  async #infoOf({ name, bytes, digest }: ObjectHandle): Promise<ObjectInfo> {
+  async #infoOf({ name, bytes, digest }: ObjectHandle): Promise<FoundInfo> {
     const stored = await this.#bucket.readInfo(name);
+    if (stored !== undefined && "unreadable" in stored) {
+      throw new ObjectCorruptError(
+        name,
+        `object "${name}" in ${this.#bucket.description} is corrupt: its info cannot be read: ${stored.unreadable}`,
+      );
+    }
     if (stored === undefined || stored.info.deleted === true) {
       throw new ObjectMissingError(name, `object "${name}" is not in ${this.#bucket.description}`);
     }
@@ -71,7 +78,7 @@ export class ObjectReader {
     );
   }
 
-  async #readChunks(what: string, info: ObjectInfo, hash: Hash): Promise<Uint8Array> {
+  async #readChunks(what: string, info: FoundInfo, hash: Hash): Promise<Uint8Array> {
     const bytes = new Uint8Array(info.size);
     let chunks = 0;
     let filled = 0;
@@ -105,7 +112,7 @@ export class ObjectReader {
 
   /** Reads `wanted` chunks from `sequence` on with a consumer of its own. Ends early when a pull brings fewer. */
   async #pullChunks(
-    info: ObjectInfo,
+    info: FoundInfo,
     sequence: number,
     wanted: number,
     take: (data: Uint8Array, sequence: number) => void,
@@ -169,7 +176,7 @@ export class ObjectReader {
     }
   }
 
-  async #refuseMissingChunks(info: ObjectInfo): Promise<void> {
+  async #refuseMissingChunks(info: FoundInfo): Promise<void> {
     const subject = this.#bucket.chunkSubject(info.nuid);
     const present = (await this.#bucket.subjects(subject)).get(subject) ?? 0;
     if (present >= info.chunks) return;

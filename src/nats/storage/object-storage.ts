@@ -80,7 +80,7 @@ export class NatsObjectStorage implements CheckpointStorage {
       // The chunks of every put of this name; what other tools have written has a nuid of their own.
       await this.#bucket.purge(this.#bucket.chunkSubject(`${tokenOf(name)}.>`));
       if (stored === undefined) return;
-      await this.#bucket.purge(this.#bucket.chunkSubject(stored.info.nuid));
+      if ("info" in stored) await this.#bucket.purge(this.#bucket.chunkSubject(stored.info.nuid));
       await this.#bucket.purge(this.#bucket.infoSubject(name));
     });
   }
@@ -96,9 +96,10 @@ export class NatsObjectStorage implements CheckpointStorage {
       const infos = await Promise.all(
         some.map((name) => this.#bucket.untilStalled(what, () => this.#bucket.readInfo(name))),
       );
-      for (const stored of infos) {
-        if (stored === undefined || stored.info.deleted === true) continue;
-        yield { name: stored.info.name, bytes: stored.info.size };
+      for (const [index, stored] of infos.entries()) {
+        if (stored === undefined || ("info" in stored && stored.info.deleted === true)) continue;
+        // What cannot be read has the name all the same: it can be looked at, and deleted.
+        yield { name: some[index]!, bytes: "info" in stored ? stored.info.size : 0 };
       }
     }
   }
@@ -121,7 +122,8 @@ export class NatsObjectStorage implements CheckpointStorage {
       );
       for (const [index, { name, subject, count }] of some.entries()) {
         const stored = infos[index];
-        if (stored !== undefined && this.#bucket.chunkSubject(stored.info.nuid) === subject) continue;
+        const owned = stored !== undefined && "info" in stored ? stored.info.nuid : undefined;
+        if (owned !== undefined && this.#bucket.chunkSubject(owned) === subject) continue;
         yield { name, bytes: count * this.#bucket.chunkBytesMax };
       }
     }

@@ -7,7 +7,7 @@
  * - OW1 An object exists from the moment its info message is stored, and that happens only after the acknowledgement of
  *   all its chunks. A broken put leaves chunks that no get can see.
  * - OW2 A name is written once: the info message is created by compare-and-set. When the name is there already, the
- *   put succeeds if content and chunks are those of the object, and fails as a bug if the content is another one.
+ *   put succeeds if content and chunks are those of the object, and is refused if the content is another one.
  * - OW3 Chunks are thrown away only while their info message cannot have been stored.
  * - OW4 A put that fails waits until its chunks under way are stored or never will be, then throws them away. A chunk
  *   without an acknowledgement is behind us once the stream has answered what was sent after it.
@@ -25,11 +25,13 @@ import {
   untilAborted,
 } from "../../checkpoint/content.ts";
 import type { ObjectHandle } from "../../checkpoint/storage.ts";
-import { InvariantError } from "../../errors.ts";
+import { StorageRefusedError } from "../../errors.ts";
+import type { FoundInfo } from "../../formats/object-info.ts";
 import { isPassing } from "../connection/link.ts";
 import { hasCode } from "./bucket.ts";
 import { type ObjectBucket, stalled } from "./object-bucket.ts";
-import { type ObjectInfo, storedDigest, tokenOf } from "./object-names.ts";
+import type { ObjectInfo } from "./object-info.ts";
+import { storedDigest, tokenOf } from "./object-names.ts";
 
 /** The limit of one put: bounds what it holds in memory to 4 MiB, and hides the round trip. */
 const CHUNKS_IN_FLIGHT_MAX = 8;
@@ -110,7 +112,7 @@ export class ObjectWriter {
     options.set("Nats-Rollup", "sub");
     let replaced = 0;
     let perhapsStored = false;
-    const winner = await this.#bucket.untilStalled(what, async (): Promise<ObjectInfo> => {
+    const winner = await this.#bucket.untilStalled(what, async (): Promise<FoundInfo> => {
       try {
         const expect = { lastSubjectSequence: replaced };
         await this.#bucket.call(() =>
@@ -125,6 +127,8 @@ export class ObjectWriter {
         }
       }
       const present = await this.#bucket.readInfo(info.name);
+      if (present !== undefined && "unreadable" in present)
+        throw taken(what, `what is no info of it: ${present.unreadable}`);
       if (present?.info.nuid === info.nuid) return info;
       if (present !== undefined && (await this.#isWhole(present.info))) return present.info;
       // A tombstone, or the rest of a delete that was cut short.
@@ -134,9 +138,7 @@ export class ObjectWriter {
     if (winner === info) return;
     void this.#dropChunks(this.#bucket.chunkSubject(info.nuid), []);
     if (winner.digest !== info.digest || winner.size !== info.size) {
-      throw new InvariantError(
-        `${what}: the name is taken by other content, ${winner.size} bytes, ${winner.digest}`,
-      );
+      throw taken(what, `other content, ${winner.size} bytes, ${winner.digest}`);
     }
   }
 
@@ -144,14 +146,16 @@ export class ObjectWriter {
   async #undo(info: ObjectInfo, publishing: Promise<void>): Promise<void> {
     try {
       await publishing;
-      if ((await this.#bucket.readInfo(info.name))?.info.nuid === info.nuid) await this.#delete(info.name);
+      const stored = await this.#bucket.readInfo(info.name);
+      if (stored !== undefined && "info" in stored && stored.info.nuid === info.nuid)
+        await this.#delete(info.name);
     } catch {
       // The put had failed by itself, or the server is away.
     }
   }
 
   /** Tells an object from a tombstone and from one whose delete was cut short. */
-  async #isWhole(info: ObjectInfo): Promise<boolean> {
+  async #isWhole(info: FoundInfo): Promise<boolean> {
     if (info.deleted === true) return false;
     const subject = this.#bucket.chunkSubject(info.nuid);
     return ((await this.#bucket.subjects(subject)).get(subject) ?? 0) === info.chunks;
@@ -177,4 +181,9 @@ export class ObjectWriter {
       if (!(error instanceof JetStreamApiError)) throw error;
     }
   }
+}
+
+function taken(what: string, by: string): StorageRefusedError {
+  const reason = `the name is taken by ${by}`;
+  return new StorageRefusedError(`${what}: ${reason}`, { reason });
 }

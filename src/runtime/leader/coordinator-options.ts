@@ -1,4 +1,5 @@
 /** What a coordinator is given: its identity, its parts, and what is called when the process must end. */
+import type { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type { RequestRefusedError } from "../../errors.ts";
 import type { RecordStore } from "../record-store.ts";
@@ -20,6 +21,8 @@ export interface CoordinatorOptions extends Surroundings {
   readonly host: string;
   /** It leads this job only; undefined: the jobs of the cluster. */
   readonly own?: OwnJob | undefined;
+  /** Where it writes savepoints. */
+  readonly savepointPlaces: SavepointPlaces;
   readonly store: RecordStore;
   readonly link: ControlLink;
   readonly releaseInput: ReleaseInput;

@@ -5,6 +5,7 @@
  * (coordinator.ts), the decisions (machines), checkpoints (job-checkpoints.ts), delivery to a generation's workers
  * (leader-generation.ts), deletion (object-reaper.ts), what runs inside workers (worker.ts).
  */
+
 import { checkpointingMachine } from "../../../machines/leader/checkpoints/checkpointing.ts";
 import { jobMachine } from "../../../machines/leader/job.ts";
 import type { JobEffects } from "../../../machines/leader/job-events.ts";
@@ -15,6 +16,7 @@ import { factsOf, type RecordChange } from "../../../machines/record.ts";
 import { planRecovery } from "../../../machines/recovery.ts";
 import type { Roles } from "../../../machines/roles.ts";
 import { eventOf, inputOf } from "../../../machines/wiring.ts";
+import type { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type {
   JobReport,
@@ -56,6 +58,7 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly scope: LeadershipScope;
   /** This process took over before its checkpoint directory was proven to be that of the leader before (P62). */
   readonly isUnproven: () => boolean;
+  readonly savepointPlaces: SavepointPlaces;
   readonly record: JobRecord;
   readonly revision: number;
   readonly key: string;
@@ -121,6 +124,7 @@ export class JobRuntime {
     this.#requests = new JobRequests({
       host: this.#host,
       clock,
+      places: options.savepointPlaces,
       record: () => this.record,
       ended: () => this.ended,
     });

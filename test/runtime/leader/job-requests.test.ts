@@ -1,7 +1,9 @@
 /** What a leader answers to clients that ask for checkpoints, savepoints and stops, and what it tells its machines. */
+
 import { describe, expect, it, test } from "vitest";
 import type { JobRecord, JobStatus, SavepointEntry } from "../../../machines/protocol.ts";
 import type { Told } from "../../../machines/wiring.ts";
+import { SavepointPlaces } from "../../../src/checkpoint/savepoint-places.ts";
 import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../src/control/messages.ts";
 import { Host } from "../../../src/runtime/actor.ts";
 import { JobRequests } from "../../../src/runtime/leader/checkpoints/job-requests.ts";
@@ -40,6 +42,7 @@ class Leader {
         send: (actor, event) => host.send(actor, event),
       },
       clock: this.clock,
+      places: SavepointPlaces.anywhere,
       record: () => this.record,
       ended: () =>
         this.phase !== "claiming" && !["created", "running", "settling"].includes(this.record.status),

@@ -15,10 +15,10 @@ import type {
   RequestAnswer,
 } from "../../../../machines/leader/requests/request-events.ts";
 import type { JobRecord } from "../../../../machines/protocol.ts";
-import { parseRoot, savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
+import { savepointLocation, splitLocation } from "../../../checkpoint/savepoint.ts";
+import type { SavepointPlaces } from "../../../checkpoint/savepoint-places.ts";
 import type { Clock } from "../../../clock.ts";
 import type { LeaderAnswer, SnapshotRequest } from "../../../control/messages.ts";
-import { describeError } from "../../../errors.ts";
 import type { ActorId, Host } from "../../actor.ts";
 
 /** Stands in the place of the name that a request for a snapshot has. */
@@ -33,6 +33,7 @@ const actorOf = (request: string): ActorId<"request"> => `request/${request}`;
 export interface JobRequestsOptions {
   readonly host: Pick<Host, "has" | "send" | "start" | "state" | "context">;
   readonly clock: Clock;
+  readonly places: Pick<SavepointPlaces, "refusal">;
   readonly record: () => JobRecord;
   /** A terminal status is reached. */
   readonly ended: () => boolean;
@@ -85,11 +86,11 @@ export class JobRequests {
   }
 
   #factsFor({ request }: SnapshotRequest, place: string | null): AskedFacts {
-    const { record, host } = this.#options;
+    const { record, host, places } = this.#options;
     return {
       ...this.facts(),
       claimed: host.has("checkpointing"),
-      unusable: place === null ? null : whyUnusable(place),
+      unusable: place === null ? null : places.refusal(place),
       recorded: recordedFor(request, record()),
     };
   }
@@ -142,14 +143,4 @@ function recordedFor(request: string, record: JobRecord): RecordedSavepoint | nu
   const { root } = splitLocation(location);
   const ofThisLife = savepointLocation(root, { ...record, checkpointId }) === location;
   return { checkpointId, location, ofThisLife };
-}
-
-/** Why no savepoint can be kept there; asked before one is taken. */
-function whyUnusable(root: string): string | null {
-  try {
-    parseRoot(root);
-    return null;
-  } catch (error) {
-    return describeError(error);
-  }
 }
