@@ -2,7 +2,7 @@
  * A job's record as it lies in its bucket: JSON of its whole shape.
  *
  * Owns: encoding, and refusing what is no record (P52): any connection of the account may write there. Does not own:
- * the order of writes (runtime/leader/record-writer.ts).
+ * the order of writes (runtime/leader/records/record-writer.ts).
  */
 import { z } from "zod";
 import type { JobRecord } from "../../machines/protocol.ts";

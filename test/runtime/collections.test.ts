@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { CollectionReport } from "../../src/control/messages.ts";
 import { InvariantError, StorageStalledError } from "../../src/errors.ts";
 import { Collections } from "../../src/runtime/leader/checkpoints/collections.ts";
-import type { WriteOutcome } from "../../src/runtime/leader/record-writer.ts";
+import type { WriteOutcome } from "../../src/runtime/leader/records/record-writer.ts";
 import { jobRecord } from "../support/job-record.ts";
 import { ManualClock, settled } from "../support/manual-clock.ts";
 

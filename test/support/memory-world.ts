@@ -30,7 +30,7 @@ import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
 import { Coordinator } from "../../src/runtime/leader/coordinator.ts";
 import type { OwnJob } from "../../src/runtime/leader/coordinator-options.ts";
-import { readRecord } from "../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../src/runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { throttled } from "./graphs/throttled-source.ts";

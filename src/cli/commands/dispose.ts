@@ -22,7 +22,7 @@ import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
 import { leaseKey } from "../../runtime/leader/lease.ts";
 import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
-import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import { leftBehindByRun } from "../../runtime/leader/submissions/refusals.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { defaultTimings } from "../../runtime/timings.ts";

@@ -31,6 +31,7 @@ import {
 
 /** For a leader, where only it can know. */
 const LOOK_MS = 3000;
+const GLANCE_MS = 300;
 
 export function jobCommands(program: Command): void {
   addClientOptions(program.command("list"))
@@ -100,7 +101,8 @@ async function reportWithoutRecords(view: ClusterView, job: string): Promise<Job
     }
     problem = await recordsOf(view, job).catch((error: unknown) => error);
   } catch (error) {
-    if (error instanceof RequestRefusedError || error instanceof RecordUnreadableError) throw error;
+    if (error instanceof RequestRefusedError) throw await toldByLeader(view, job, error);
+    if (error instanceof RecordUnreadableError) throw error;
     problem = error;
   }
   const report = await createClient(view, LOOK_MS)
@@ -108,6 +110,14 @@ async function reportWithoutRecords(view: ClusterView, job: string): Promise<Job
     .catch(() => undefined);
   if (report === undefined) throw problem;
   return report;
+}
+
+/** A leader knows of a record that is gone; a job that there has never been it knows no better. */
+async function toldByLeader(view: ClusterView, job: string, unknown: Error): Promise<Error> {
+  const said = await createClient(view, GLANCE_MS)
+    .status(job)
+    .catch((error: unknown) => error);
+  return said instanceof RequestRefusedError ? said : unknown;
 }
 
 async function describe(job: string, flags: ClientFlags): Promise<void> {

@@ -5,7 +5,7 @@ import type { RestoreRequest } from "../../control/messages.ts";
 import { RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore/restore-plan.ts";
-import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import { type RestorableState, readRestorable } from "../../runtime/leader/submissions/fork.ts";
 import type { ClusterView } from "../assembly.ts";
 import { addConfigOptions } from "../options.ts";

@@ -15,7 +15,7 @@ import {
   RequestRefusedError,
 } from "../../errors.ts";
 import { jobKey } from "../../formats/job-record.ts";
-import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import { readManifest } from "../../runtime/manifest.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import type { ClusterView } from "../assembly.ts";

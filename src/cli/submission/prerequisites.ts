@@ -15,7 +15,7 @@ import {
 } from "../../errors.ts";
 import { NatsEnvironment } from "../../nats/connection/environment.ts";
 import { streamMissing, wantedByAll } from "../../nats/publisher/missing-stream.ts";
-import { readRecord } from "../../runtime/leader/stored-record.ts";
+import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
 import { pause } from "../../timer.ts";
 

@@ -18,7 +18,7 @@ import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../.
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
-import { DisconnectedError, describeError, RecordUnreadableError, retryOf } from "../../errors.ts";
+import { DisconnectedError, describeError, retryOf } from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import type { CompareAndSet } from "../record-store.ts";
 import { StoreGuard } from "../store-guard.ts";
@@ -28,8 +28,9 @@ import { InputReleases } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { DamagedJobs } from "./records/damaged-jobs.ts";
+import { readRecord } from "./records/stored-record.ts";
 import { Standby, StandbyAdmission } from "./standby.ts";
-import { readRecord } from "./stored-record.ts";
 import { presentRecord } from "./submissions/present-record.ts";
 import {
   answerOf,
@@ -69,6 +70,7 @@ export class Coordinator {
   #adoption: Promise<void> = Promise.resolve();
   #submitting: Promise<unknown> = Promise.resolve();
   readonly #adopting: TroubleWatch;
+  readonly #damaged: DamagedJobs;
   readonly #releases: InputReleases;
   readonly #restores: Restores;
   readonly #repetitions: Repetitions;
@@ -84,6 +86,11 @@ export class Coordinator {
     const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
+    this.#damaged = new DamagedJobs({
+      ...options,
+      inOrder: (work) => this.#inOrder(work),
+      adopt: async (job) => void (this.#jobs.has(job) || (await this.#adopt(job, this.#scope))),
+    });
     this.#scope = own === undefined ? "cluster" : "job";
     this.#watch = new LeaseWatch({ store, clock, leaseMs });
     this.#lease = new Lease({
@@ -158,6 +165,7 @@ export class Coordinator {
         onError: this.#requestFailed,
       });
     this.#adoption = this.#adoptJobs(token);
+    this.#damaged.begin();
   }
 
   #stepDown(): void {
@@ -165,6 +173,7 @@ export class Coordinator {
     this.#control?.close();
     this.#control = undefined;
     this.#standbys?.close();
+    this.#damaged.end([...this.#jobs.keys()].filter((job) => this.#leads(job)));
     for (const job of this.#jobs.values()) job.close();
     this.#jobs.clear();
   }
@@ -179,25 +188,17 @@ export class Coordinator {
         for (const key of keys) {
           const job = key.slice(jobKey("").length);
           await this.#inOrder(async () => {
-            if (this.#lease.token === token && !this.#jobs.has(job)) await this.#adoptOrName(job);
+            if (this.#lease.token === token && !this.#jobs.has(job))
+              await this.#damaged.unlessDamaged(job, () => this.#adopt(job, this.#scope));
           });
         }
+        this.#damaged.found(keys);
         return;
       } catch (error) {
         if (retryOf(error) !== "now") return onCrash(error);
         this.#adopting.failed(error);
         await new Promise<void>((resolve) => clock.after(250, resolve));
       }
-    }
-  }
-
-  /** One job whose record is none does not keep the others from being led. */
-  async #adoptOrName(job: string): Promise<void> {
-    try {
-      await this.#adopt(job, this.#scope);
-    } catch (error) {
-      if (!(error instanceof RecordUnreadableError)) throw error;
-      this.#options.logger.error({ job }, error.message);
     }
   }
 
@@ -224,11 +225,13 @@ export class Coordinator {
       isUnproven: () => this.#standby?.isUnproven === true,
       onEnded: (ended, signal) => this.#releases.ended(ended, signal),
       onLost: (why) => {
-        if (why !== undefined) this.#options.logger.error({ job }, why.message);
-        if (this.#jobs.get(job) === runtime) this.#forget(job);
+        if (this.#jobs.get(job) !== runtime) return;
+        this.#forget(job);
+        if (why !== undefined) this.#damaged.add(job, why);
       },
     });
     this.#jobs.set(job, runtime);
+    this.#damaged.remove(job);
     runtime.start();
   }
 
@@ -328,6 +331,7 @@ export class Coordinator {
       const isGone = request.type !== "worker.register" && (await this.#recordOf(job)) === undefined;
       return isGone ? { answer: "unknown" } : undefined;
     }
+    this.#damaged.assertWhole(job);
     const record = await this.#recordOf(job);
     if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
     // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.

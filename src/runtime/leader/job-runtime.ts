@@ -44,7 +44,7 @@ import { RegionGenerations } from "./generations/region-generations.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
-import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./record-writer.ts";
+import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
 import type { Placement } from "./submissions/slot-wait.ts";
 import { keepsState } from "./submissions/submission.ts";

@@ -16,6 +16,7 @@ import type { Logger } from "../../dataflow/connector.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
 import { retryOf } from "../../errors.ts";
 import { encodeLease, parseLease } from "../../formats/lease.ts";
+import { shellCommand } from "../../shell-command.ts";
 import { type AnswerOf, type EffectHandlers, Host } from "../actor.ts";
 import type { RecordStore } from "../record-store.ts";
 
@@ -126,17 +127,16 @@ export class Lease {
   }
 
   async #read(): Promise<LeaseAnswer<"read.lease">> {
-    const { store, key, holder, logger } = this.#options;
+    const { store, key, holder } = this.#options;
     try {
       const found = await store.read(key);
-      this.#trouble.passed();
-      if (found === undefined) return this.#saw(0, "", true, "");
+      if (found === undefined) {
+        this.#trouble.passed();
+        return this.#saw(0, "", true, "");
+      }
       const lease = parseLease(found.value);
-      if ("problem" in lease)
-        logger.warn(
-          { key, revision: found.revision, problem: lease.problem },
-          "the lease holds something that is none; waiting as if it were held",
-        );
+      if ("problem" in lease) this.#isNone(found.revision, lease.problem);
+      else this.#trouble.passed();
       const {
         holder: other,
         place,
@@ -149,6 +149,17 @@ export class Lease {
       this.#trouble.failed(error);
       return { type: "lease.unreadable" };
     }
+  }
+
+  /** Told once of each that is written there, and as a trouble if that does not end. */
+  #isNone(revision: number, problem: string): void {
+    const { store, key, leaseMs, logger } = this.#options;
+    const said =
+      `record "${key}" of KV bucket ${store.bucket} is no lease (${problem}): another program or version has written it. It is ` +
+      `taken over when it has not changed for ${leaseMs} ms. If it goes on changing, take what writes it off the bucket, then ` +
+      `delete it with "${shellCommand("nats", "kv", "del", store.bucket, key)}"`;
+    this.#trouble.failed(new Error(said));
+    if (this.#seen.revision !== revision) logger.warn({ key, revision }, said);
   }
 
   #saw(revision: number, holder: string, released: boolean, place: string): LeaseAnswer<"read.lease"> {

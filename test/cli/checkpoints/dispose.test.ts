@@ -7,7 +7,7 @@ import type { JobRecord, JobStatus } from "../../../machines/protocol.ts";
 import { changeRecord } from "../../../machines/record.ts";
 import { type Cluster, createClient } from "../../../src/cli/assembly.ts";
 import { encodeRecord, jobKey } from "../../../src/formats/job-record.ts";
-import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
 import { jobRecord } from "../../support/job-record.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";

@@ -66,6 +66,9 @@ test("leave all other jobs alone, are named by every command with what mends the
     "another leader",
     (now) => now.leader !== before.leader && now.phase === "running.processing",
   );
+  await second.says(
+    new RegExp(`record .{0,2}lease.{0,2} of KV bucket ${BUCKET} is no lease .*nats kv del ${BUCKET} lease`),
+  );
   for (const [job] of STRAY)
     await until(
       () => second.stderr.includes(`"job":"${job}"`),

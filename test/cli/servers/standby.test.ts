@@ -7,7 +7,7 @@ import { encodeLease } from "../../../src/formats/lease.ts";
 import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
-import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
 import { jobRecord } from "../../support/job-record.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";

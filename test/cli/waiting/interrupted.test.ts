@@ -6,7 +6,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createClient } from "../../../src/cli/assembly.ts";
 import type { JobReport } from "../../../src/control/messages.ts";
-import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import { wrongCounts } from "../jobs.ts";
 import { SharedServer } from "../servers/shared-server.ts";
 import { type Command, type Ended, until, type Workspace } from "../workspace.ts";

@@ -127,7 +127,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an unknown outcome of a store is taken for stored",
-    file: "src/runtime/leader/record-writer.ts",
+    file: "src/runtime/leader/records/record-writer.ts",
     find: "const answer = await store.compareAndSet(key, value, revision);",
     replace:
       'const answer = await store.compareAndSet(key, value, revision).catch(() => ({ outcome: "stored" as const, revision: revision + 1 }));',
@@ -146,7 +146,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an unknown outcome of a store is taken for refused",
-    file: "src/runtime/leader/record-writer.ts",
+    file: "src/runtime/leader/records/record-writer.ts",
     find: "writing.failed(error);",
     replace:
       'const now = await store.read(key).catch(() => undefined);\n        if (now === undefined) return "lost";\n        this.#record = parseRecord(now.value, key, store.bucket);\n        this.#revision = now.revision;\n        return "moved";',

@@ -16,7 +16,7 @@ import { NatsBus } from "../../../src/nats/connection/bus.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
-import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
 import { WAIT_BOUND_MS } from "../suite/patience.ts";
 import { GiveUpError, until } from "../until.ts";

@@ -23,7 +23,7 @@ import { NO_PROJECT } from "../../../src/job/code/project-code.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import type { SendCommands } from "../../../src/nats/connection/diverting-transport.ts";
 import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
-import { readRecord } from "../../../src/runtime/leader/stored-record.ts";
+import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import { patientSignal, WAIT_BOUND_MS } from "../suite/patience.ts";
 import { shortTimings } from "../suite/timings.ts";
 import { GiveUpError, until } from "../until.ts";

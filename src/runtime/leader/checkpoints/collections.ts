@@ -13,7 +13,7 @@
 import type { Clock } from "../../../clock.ts";
 import type { CollectionReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError } from "../../../errors.ts";
-import type { WriteOutcome } from "../record-writer.ts";
+import type { WriteOutcome } from "../records/record-writer.ts";
 import { answerInTime } from "../submissions/repetitions.ts";
 
 export interface CollectionsOptions {

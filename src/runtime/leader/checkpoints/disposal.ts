@@ -30,7 +30,7 @@ import type { Clock } from "../../../clock.ts";
 import type { DisposalReport, LeaderAnswer } from "../../../control/messages.ts";
 import { describeError, InvariantError, RequestRefusedError } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
-import type { WriteOutcome } from "../record-writer.ts";
+import type { WriteOutcome } from "../records/record-writer.ts";
 import { answerInTime } from "../submissions/repetitions.ts";
 
 /** A report is one message, however much there was (P10). */

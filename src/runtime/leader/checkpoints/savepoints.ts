@@ -27,7 +27,7 @@ import { type CheckpointStorage, neededObjects } from "../../../checkpoint/stora
 import type { Clock } from "../../../clock.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
 import { DisconnectedError, describeError } from "../../../errors.ts";
-import type { RecordAnswer, StoreAnswer } from "../record-writer.ts";
+import type { RecordAnswer, StoreAnswer } from "../records/record-writer.ts";
 import type { ObjectReaper } from "./object-reaper.ts";
 
 export interface SavepointsOptions {

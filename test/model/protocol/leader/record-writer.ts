@@ -1,5 +1,5 @@
 /**
- * The record writer of one leader as a machine: the twin of src/runtime/leader/record-writer.ts.
+ * The record writer of one leader as a machine: the twin of src/runtime/leader/records/record-writer.ts.
  *
  * One change at a time, the others wait (P7). A write stays in flight until its answer comes, however often it is sent;
  * what the answers mean is decided by machines/record.ts, in the server (record-server.ts).

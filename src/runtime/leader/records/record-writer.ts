@@ -9,15 +9,16 @@
  * RW2  Once the record shows a newer token, nothing is written any more; every later change answers "lost" (P9).
  * RW3  What is no record (P52) is never written over: it may have taken the place of a newer leader's.
  */
-import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
-import { changeRecord, type RecordChange, settleWrite } from "../../../machines/record.ts";
-import type { Roles } from "../../../machines/roles.ts";
-import { type Clock, pauseOn } from "../../clock.ts";
-import type { TroubleWatch, TroubleWatcher } from "../../dataflow/trouble.ts";
-import { RecordUnreadableError, retryOf } from "../../errors.ts";
-import { encodeRecord, parseRecord } from "../../formats/job-record.ts";
-import type { AnswerOf } from "../actor.ts";
-import type { RecordStore } from "../record-store.ts";
+import type { JobRecord, LeadershipScope } from "../../../../machines/protocol.ts";
+import { changeRecord, type RecordChange, settleWrite } from "../../../../machines/record.ts";
+import type { Roles } from "../../../../machines/roles.ts";
+import { type Clock, pauseOn } from "../../../clock.ts";
+import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
+import { RecordUnreadableError, retryOf } from "../../../errors.ts";
+import { encodeRecord, parseRecord } from "../../../formats/job-record.ts";
+import type { AnswerOf } from "../../actor.ts";
+import type { RecordStore } from "../../record-store.ts";
+import { RecordGoneError } from "./damaged-jobs.ts";
 
 /** What a machine hears of a change of the record. */
 export type RecordAnswer = AnswerOf<Roles["job"], "store.generation">;
@@ -44,7 +45,7 @@ export interface RecordWriterOptions {
   readonly clock: Clock;
   /** Called after each stored change, in order. */
   readonly onStored?: (before: JobRecord, after: JobRecord) => void;
-  /** Once, when another leader's token is in the record, or something that is no record lies there. */
+  /** Once, when another leader's token is in the record, what lies there is no record, or nothing does (P72). */
   readonly onLost?: (why?: RecordUnreadableError) => void;
 }
 
@@ -118,7 +119,7 @@ export class RecordWriter {
           return "stored";
         }
         const now = await store.read(key);
-        if (now === undefined) return "lost";
+        if (now === undefined) return new RecordGoneError(record.job, store.bucket);
         const found = parseRecord(now.value, key, store.bucket);
         const settled = settleWrite(
           { writeId: record.writeId, token, revision },

@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { JobRecord } from "../../../machines/protocol.ts";
-import type { RecordChange } from "../../../machines/record.ts";
-import { systemClock } from "../../../src/clock.ts";
-import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../../src/errors.ts";
-import { encodeRecord, parseRecord } from "../../../src/formats/job-record.ts";
-import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
-import { Troubles } from "../../../src/observe/troubles.ts";
-import { RecordWriter } from "../../../src/runtime/leader/record-writer.ts";
-import type { CompareAndSet, RecordStore, StoredRecord } from "../../../src/runtime/record-store.ts";
-import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import type { RecordChange } from "../../../../machines/record.ts";
+import { systemClock } from "../../../../src/clock.ts";
+import { DisconnectedError, InvariantError, UnknownOutcomeError } from "../../../../src/errors.ts";
+import { encodeRecord, parseRecord } from "../../../../src/formats/job-record.ts";
+import { MemoryRecordStore } from "../../../../src/memory/record-store.ts";
+import { Troubles } from "../../../../src/observe/troubles.ts";
+import { RecordWriter } from "../../../../src/runtime/leader/records/record-writer.ts";
+import type { CompareAndSet, RecordStore, StoredRecord } from "../../../../src/runtime/record-store.ts";
+import { completedCheckpoint, jobRecord } from "../../../support/job-record.ts";
 
 const KEY = "job.word-count";
 
@@ -30,6 +30,8 @@ class FlakyStore implements RecordStore {
   readonly attempts: { readonly record: JobRecord; readonly revision: number }[] = [];
   /** How many of the next reads fail. */
   failingReads = 0;
+  /** The key was deleted. */
+  gone = false;
   inFlight = 0;
   inFlightMax = 0;
 
@@ -38,7 +40,7 @@ class FlakyStore implements RecordStore {
       this.failingReads--;
       throw new DisconnectedError("no connection");
     }
-    return this.store.read(key);
+    return this.gone ? undefined : this.store.read(key);
   }
 
   async compareAndSet(key: string, value: Uint8Array, revision: number): Promise<CompareAndSet> {
@@ -47,6 +49,7 @@ class FlakyStore implements RecordStore {
     try {
       await new Promise((resolve) => setImmediate(resolve));
       const fate = this.fates.shift();
+      if (this.gone) return { outcome: "refused" };
       if (fate === "lost") throw new UnknownOutcomeError("no answer");
       if (typeof fate === "object" && "error" in fate) throw fate.error;
       if (typeof fate === "object") await fate.first(this.store);
@@ -136,6 +139,13 @@ describe("the one writer of a job's record", () => {
       expect.stringContaining(`record "${KEY}" of KV bucket memory is no record of a job`),
     ]);
     expect((await store.store.read(KEY))!.value).toEqual(garbage);
+  });
+
+  it("is lost, by name, when the record is gone, and makes none anew (P72)", async () => {
+    store.gone = true;
+    expect(await writer.change(reserve(2000))).toEqual({ outcome: "lost" });
+    expect(lost).toEqual([expect.stringContaining(`record "${KEY}" of KV bucket memory is gone`)]);
+    expect(store.attempts).toHaveLength(1);
   });
 
   it("writes nothing for a change that the record refuses", async () => {

@@ -1,7 +1,7 @@
 /** Reading a job's record, for leaders and commands. */
-import type { JobRecord } from "../../../machines/protocol.ts";
-import { jobKey, parseRecord } from "../../formats/job-record.ts";
-import type { RecordStore, StoredRecord } from "../record-store.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import { jobKey, parseRecord } from "../../../formats/job-record.ts";
+import type { RecordStore, StoredRecord } from "../../record-store.ts";
 
 /** undefined: there is none. @throws RecordUnreadableError */
 export async function readRecord(
