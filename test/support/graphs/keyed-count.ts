@@ -5,7 +5,15 @@
  * Record n of a key (1, 2, 3, …) must come out once, as count n, behind count n - 1; `fold` depends on the value of
  * every record before it. At the end of input each key writes one final count.
  */
-import { defineJob, type Job, jetstreamSink, jetstreamSource, type, valueState } from "../../../src/index.ts";
+import {
+  defineJob,
+  type Job,
+  jetstreamSink,
+  jetstreamSource,
+  type Stream,
+  type,
+  valueState,
+} from "../../../src/index.ts";
 import { throttled } from "./throttled-source.ts";
 
 export interface InputRecord {
@@ -29,8 +37,8 @@ export interface KeyedCountOptions {
   readonly input: string;
   readonly output: string;
   readonly splits: number;
-  /** The rate of each source subtask. */
-  readonly recordsPerSecond: number;
+  /** The rate of each source subtask. Default: what the input has. */
+  readonly recordsPerSecond?: number;
   /** The most for each source subtask, so that the input lasts for so many checkpoints at least. Default: no limit. */
   readonly recordsPerCheckpoint?: number;
   readonly intervalMs: number;
@@ -44,6 +52,12 @@ export interface KeyedCountOptions {
   readonly checkpointTimeoutMs: number;
   /** What a count costs. Default: what it takes. */
   readonly slowMs?: number;
+  /** The input goes on until a user drains the job. Default: it ends with what is there at the submission. */
+  readonly endless?: boolean;
+  /** How loops are checkpointed, of a job that has one. */
+  readonly iterations?: "exact";
+  /** What else becomes of the input. */
+  readonly more?: (records: Stream<InputRecord>) => void;
 }
 
 export const inputSubject = (stream: string, split: number): string => `${stream.toLowerCase()}.${split}`;
@@ -55,30 +69,34 @@ export function keyedCountJob(options: KeyedCountOptions): Job {
   const { name, input, output, splits, recordsPerSecond, intervalMs, partMessagesMax, ballastBytes } =
     options;
   const { pingIntervalMs, heartbeatTimeoutMs, checkpointTimeoutMs, paddingBytes, slowMs = 0 } = options;
-  const { recordsPerCheckpoint } = options;
+  const { recordsPerCheckpoint, endless = false, iterations, more } = options;
   const ballast = "x".repeat(ballastBytes);
   const padding = "y".repeat(paddingBytes);
   return defineJob(
     name,
     {
       parallelism: 2,
-      checkpointing: { interval: intervalMs, timeout: checkpointTimeoutMs, inlineThreshold: 512 },
+      checkpointing: {
+        ...{ interval: intervalMs, timeout: checkpointTimeoutMs, inlineThreshold: 512 },
+        ...(iterations === undefined ? {} : { iterations }),
+      },
       heartbeat: { pingInterval: pingIntervalMs, timeout: heartbeatTimeoutMs },
       restart: { initialBackoff: "100 ms", maxBackoff: "1 s", resetBackoffThreshold: "2 s" },
     },
     (job) => {
-      job
-        .source(
-          "read",
-          throttled(
-            jetstreamSource<InputRecord>({
-              stream: input,
-              subjects: Array.from({ length: splits }, (_, split) => inputSubject(input, split)),
-              until: "end",
-            }),
-            { recordsPerSecond, recordsPerCheckpoint },
-          ),
-        )
+      const source = jetstreamSource<InputRecord>({
+        stream: input,
+        subjects: Array.from({ length: splits }, (_, split) => inputSubject(input, split)),
+        ...(endless ? {} : { until: "end" }),
+      });
+      const records = job.source(
+        "read",
+        recordsPerSecond === undefined
+          ? source
+          : throttled(source, { recordsPerSecond, recordsPerCheckpoint }),
+      );
+      more?.(records);
+      records
         .keyBy((record) => record.key)
         .process("count", {
           state: { count: valueState({ count: 0, fold: 0, ballast: "" }) },

@@ -19,7 +19,7 @@ const ENTRIES = [
   /^src\/(index|cli\/main|nats\/server\/server-guardian)\.js$/,
   /^test\/support\/(graphs\/throttled-source|servers\/nats-tool)\.js$/,
   /^test\/recovery\/component\.js$/,
-  /^test\/(chaos|recovery)\/jobs\/.*\.js$/,
+  /^test\/(chaos|fuzz|recovery)\/jobs\/.*\.js$/,
 ];
 
 export async function setup(): Promise<void> {

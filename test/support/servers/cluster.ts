@@ -18,7 +18,7 @@ import type { NatsEnvironment } from "../../../src/nats/connection/environment.t
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
 import { readRecord } from "../../../src/runtime/leader/records/stored-record.ts";
 import type { RecordStore } from "../../../src/runtime/record-store.ts";
-import { WAIT_BOUND_MS } from "../suite/patience.ts";
+import { patientSignal, WAIT_BOUND_MS } from "../suite/patience.ts";
 import { GiveUpError, until } from "../until.ts";
 import { bundled } from "./compiled.ts";
 import { Processes, type TestProcess } from "./processes.ts";
@@ -96,6 +96,12 @@ export class TestCluster {
   /** The report as the leader tells it. */
   report(): Promise<JobReport | undefined> {
     return this.#client.status(this.#options.job);
+  }
+
+  /** Ends the job as its user does who wants all of its output. @param directory of the last savepoint */
+  async drain(request: string, directory: string): Promise<void> {
+    const asked = { job: this.#options.job, request, kind: "savepoint", directory } as const;
+    await this.#client.snapshot({ ...asked, followedBy: "drain" }, patientSignal());
   }
 
   /** Waits until the record is as wanted. A job that has failed for good ends the waiting. */

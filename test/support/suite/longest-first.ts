@@ -11,6 +11,7 @@ const LONG = [
   "test/model/protocol",
   "test/recovery/",
   "test/chaos/",
+  "test/fuzz/",
   "test/simulation/",
   "test/package/",
   "test/readme/",

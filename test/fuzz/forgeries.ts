@@ -1,0 +1,217 @@
+/**
+ * Control messages that no process has sent: each type that there is, with values at the edges in it.
+ *
+ * A forgery is never what a user means: at least one of the fields that decide what it is about is not as it would be.
+ * So it may be dropped or refused, and nothing else may become of it.
+ */
+import type {
+  GenerationRequest,
+  LeaderAnswer,
+  LeaderRequest,
+  PingAnswer,
+  StandbyRequest,
+  SubtaskMessage,
+  WorkerRequest,
+} from "../../src/control/messages.ts";
+import type { Random } from "../chaos/random.ts";
+import { at, changed, leavesOf } from "../formats/wrong-values.ts";
+import { EDGE_PLACES, EDGES } from "./edges.ts";
+
+/** What a forgery is about, as far as an onlooker can tell. */
+export interface Known {
+  readonly job: string;
+  readonly generation: number;
+  readonly checkpointId: number;
+  readonly worker: string;
+}
+
+type Path = ReturnType<typeof leavesOf>[number];
+export type Fields = Readonly<Record<string, unknown>>;
+type RequestType = (
+  | LeaderRequest
+  | StandbyRequest
+  | WorkerRequest
+  | GenerationRequest
+  | SubtaskMessage
+)["type"];
+type AnswerWord = LeaderAnswer["answer"];
+
+/** In words, or made up by the sender: another text there is as good. */
+const FREE = new Set([
+  "reason",
+  "detail",
+  "host",
+  "place",
+  "path",
+  "obstacle",
+  "request",
+  "requestId",
+  "what",
+]);
+/** A message of this type is what a user means, unless it names another job. */
+const MEANT = new Set<unknown>(["job.cancel", "job.suspend", "job.dispose"]);
+
+const subtask = "count/0";
+const handle = { name: "fuzzed/1/1/forged", bytes: 1, digest: `sha256:${"0".repeat(64)}` };
+const directory = {
+  ...{ host: "stranger", path: "/nowhere", note: "note", secret: "secret", read: "" },
+  obstacle: null,
+};
+const restore = { location: "checkpoint:fuzzed/1", mode: "no-claim", drop: ["count"], writeAgain: true };
+const report = {
+  ...{ subtask, generation: 1, state: "running", recordsIn: 1, skipped: null },
+  checkpoints: [{ checkpointId: 1, phase: "aligning", missingChannels: ["read/0"] }],
+};
+
+function submissionOf({ job }: Known): Fields {
+  const operator = { id: "read", kind: "source", inputs: [{ from: "read" }] };
+  return {
+    ...{ job, submissionId: "forged", graphFingerprint: "g", codeFingerprint: "c", storage: null },
+    plan: {
+      vertices: [{ id: "read", parallelism: 2, operators: [operator] }],
+      edges: [{ id: "e", from: "read", to: "read", partitioner: "hash" }],
+      maxParallelism: 128,
+    },
+    codeListing: { files: [["job.ts", "0"]], packages: ["x@1"], unlisted: 0 },
+    checkpointing: {
+      ...{ mode: "exactly-once", intervalMs: 500, timeoutMs: 1000, minPauseMs: 0, maxConcurrent: 1 },
+      ...{ tolerableFailures: null, retention: "delete", retained: 1, unaligned: false },
+      ...{ alignedTimeoutMs: 0, afterTasksFinish: true, savepointDirectory: null, savepointTimeoutMs: 1000 },
+      ...{ iterations: "exact", readyTimeoutMs: 1000 },
+    },
+    restart: { strategy: "fixed-delay", attempts: 1, delayMs: 1 },
+    heartbeat: { pingIntervalMs: 500, timeoutMs: 1000 },
+    splits: { read: [{ id: "0" }] },
+  };
+}
+
+/** Whole ones, but for what only their senders know. */
+const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
+  "worker.register": ({ job, worker }) => ({
+    ...{
+      job,
+      worker,
+      codeFingerprint: "c",
+      parallelism: { read: 2 },
+      slots: 1,
+      processId: 1,
+      host: "stranger",
+    },
+    ...{ storage: "forged", directory },
+  }),
+  "standby.prove": () => ({ coordinator: "stranger", place: "nowhere", storage: "forged", directory }),
+  "job.submit": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
+  "job.rehearse": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
+  "worker.crashed": ({ job, worker }) => ({ job, worker, reason: "forged" }),
+  "job.status": ({ job }) => ({ job }),
+  "job.cancel": ({ job }) => ({ job }),
+  "job.suspend": ({ job }) => ({ job }),
+  "job.snapshot": ({ job }) => ({
+    ...{ job, request: "forged", kind: "savepoint", directory: "nats:forged", followedBy: "go-on" },
+  }),
+  "job.gc": ({ job }) => ({ job, requestId: "forged" }),
+  "job.dispose": ({ job }) => ({ job, requestId: "forged", what: "job" }),
+  "worker.ping": () => ({}),
+  "generation.deploy": ({ job, generation, checkpointId, worker }) => ({
+    deployment: {
+      ...{
+        job,
+        incarnation: "forged",
+        region: 0,
+        generation,
+        nonce: "forged",
+        placement: { [subtask]: worker },
+      },
+      ...{ splits: { read: [{ id: "0" }] }, restore: { checkpointId, manifest: handle }, settle: false },
+      ...{ maxParallelism: 128, iterations: "exact" },
+    },
+  }),
+  "generation.teardown": ({ job, generation }) => ({ job, region: 0, generation }),
+  "generation.started": ({ generation }) => ({ generation }),
+  "drain.requested": ({ generation }) => ({ generation }),
+  "checkpoint.triggered": ({ generation, checkpointId }) => ({
+    ...{ generation, checkpointId },
+    options: { alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 0, savepoint: null, stop: false },
+  }),
+  "checkpoint.completed": ({ generation, checkpointId }) => ({ generation, checkpointId }),
+  "checkpoint.aborted": ({ generation, checkpointId }) => ({ generation, checkpointId, reason: "expired" }),
+  "subtask.restored": ({ generation }) => ({ generation, subtask }),
+  "subtask.ended": ({ generation }) => ({ generation, subtask }),
+  "subtask.committed": ({ generation, checkpointId }) => ({ generation, subtask, upTo: checkpointId }),
+  "subtask.failed": ({ generation }) => ({ generation, subtask, reason: "forged", retry: "never" }),
+  "subtask.acknowledged": ({ generation, checkpointId }) => ({
+    ...{ generation, checkpointId, subtask },
+    snapshot: {
+      ...{ subtask, states: [], transactions: [], channels: [], finished: false, alignmentMs: 0, syncMs: 0 },
+      ...{ asyncMs: 0, bytes: 0, persistedInFlightBytes: 0 },
+    },
+  }),
+  "subtask.declined": ({ generation, checkpointId }) => ({
+    ...{ generation, checkpointId, subtask, reason: "declined", detail: "forged" },
+  }),
+  "subtask.discarded": ({ generation, checkpointId }) => ({
+    ...{ generation, checkpointId, subtask, objects: [handle.name] },
+  }),
+};
+
+const deleted = { objects: 1, bytes: 1, names: [handle.name] };
+const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
+  accepted: { generations: [1], reason: "forged" },
+  duplicate: {},
+  stale: {},
+  unknown: { reason: "forged" },
+  unproven: { note: "forged" },
+  refused: { reason: "forged" },
+  status: { status: { job: "fuzzed", status: "failed", phase: "ended", generation: 1, subtasks: [report] } },
+  outcome: { outcome: { state: "completed", checkpointId: 1, location: null } },
+  pending: {},
+  restorable: {},
+  collected: { report: { ...deleted, unfinished: 1 } },
+  disposed: { report: { ...deleted, checkpoints: [1], abandoned: null } },
+  "too-large": { reason: "forged" },
+};
+const pingAnswer: PingAnswer = {
+  ...{ worker: "forged", generations: [1], subtasks: [report] as unknown as PingAnswer["subtasks"] },
+  troubles: [{ what: "forged", reason: "forged", sinceMs: 0 }],
+};
+
+export const REQUEST_TYPES = Object.keys(requests) as RequestType[];
+
+export function forgedRequest(random: Random, known: Known, type = random.pick(REQUEST_TYPES)): Fields {
+  return spoiled(random, { type, ...requests[type](known) });
+}
+
+export function forgedAnswer(random: Random): Fields {
+  const words = Object.keys(answers) as (keyof typeof answers)[];
+  if (random.next() < 0.2) return spoiled(random, { ...pingAnswer });
+  const answer = random.pick(words);
+  return spoiled(random, { answer, ...answers[answer] });
+}
+
+/** With values at the edges in one to three places, one of which matters. */
+export function spoiled(random: Random, message: Fields): Fields {
+  let spoiled = message;
+  const places = leavesOf(message);
+  const deciding = MEANT.has(message.type)
+    ? places.filter(([key]) => key === "job" || key === "type")
+    : places.filter((path) => !FREE.has(String(path.at(-1))));
+  const changes = random.between(1, 3);
+  for (let i = 0; i < changes; i++) {
+    const place = random.pick(i === 0 && deciding.length > 0 ? deciding : places);
+    spoiled = changed(spoiled, place, edgeFor(random, place, at(message, place)));
+  }
+  return random.next() < 0.15 ? without(spoiled, random.pick(deciding)[0]) : spoiled;
+}
+
+/** Never what was there: -0 is not 0. */
+function edgeFor(random: Random, place: Path, before: unknown): unknown {
+  const isPlace = place.at(-1) === "directory" || place.at(-1) === "location";
+  for (;;) {
+    const edge = random.pick(isPlace ? EDGE_PLACES : EDGES);
+    if (!Object.is(edge, before)) return edge;
+  }
+}
+
+function without(message: Fields, key: string | number | undefined): Fields {
+  return Object.fromEntries(Object.entries(message).filter(([name]) => name !== key));
+}
