@@ -170,7 +170,7 @@ class FileWriter<T> implements SinkWriter<T> {
     }
     if (line.includes("\n")) {
       throw new RecordRefusedError(
-        `a record cannot be written as a line: it holds a line break ("${line.slice(0, 40)}")`,
+        `a record cannot be written as a line: it holds a line break at character ${line.indexOf("\n")}`,
       );
     }
     this.#open ??= this.#newFile();

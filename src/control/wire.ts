@@ -9,6 +9,7 @@
  * whose `content` are the bytes of such an envelope (seal.ts). A `format` in it is one that this version does not know;
  * the present one has none.
  */
+import { isUtf8 } from "node:buffer";
 import type { ObjectHandle } from "../checkpoint/storage.ts";
 import type { Reply } from "../dataflow/channel/bus.ts";
 import { CLONE_TAG, decodeValue, encodeValue } from "../formats/codec.ts";
@@ -91,7 +92,9 @@ function describeBytes(body: Uint8Array): string {
       return capturedBy(stream);
     if (typeof type === "string" && type.startsWith("io.nats.micro.")) return service(shown(type));
   }
-  return service(`${body.length} bytes that begin with ${shown(text)}`);
+  // No byte of it is shown: it may be a record of the user's that went astray.
+  if (isPlainObject(value)) return service(`${body.length} bytes of JSON`);
+  return service(`${body.length} bytes of ${isUtf8(body) ? "text" : "no text"}`);
 }
 
 /** @param stream that has answered a request with its acknowledgement */

@@ -33,7 +33,7 @@ export function encodeValue(value: unknown): Uint8Array {
  */
 export function decodeValue(bytes: Uint8Array): unknown {
   refuseUnsound(bytes);
-  return packr.unpack(bytes);
+  return wordless(() => packr.unpack(bytes));
 }
 
 /**
@@ -43,7 +43,16 @@ export function decodeValue(bytes: Uint8Array): unknown {
  * @throws Error when `bytes` is not exactly one encoded value
  */
 export function decodeSealed(bytes: Uint8Array): unknown {
-  if (bytes[0] !== CLONE_TAG || bytes.length === 1) return packr.unpack(bytes);
+  if (bytes[0] !== CLONE_TAG || bytes.length === 1) return wordless(() => packr.unpack(bytes));
   // What it reads may be views of what it was given.
-  return deserialize(Buffer.from(bytes));
+  return wordless(() => deserialize(Buffer.from(bytes)));
+}
+
+/** The errors of the libraries show what they have read, which is the user's: they are left out. */
+export function wordless(decode: () => unknown): unknown {
+  try {
+    return decode();
+  } catch {
+    throw new Error("the bytes are not exactly one encoded value");
+  }
 }

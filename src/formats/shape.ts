@@ -5,9 +5,8 @@
  *   pass.
  * - SH2 Ids, counts and sizes are whole numbers from 0 to 2^53-1, and names that become a part of a subject or a key
  *   are checked as such: what passes breaks no invariant of its reader.
- * - SH3 What does not fit is named by field, with what was found there.
+ * - SH3 What does not fit is named by field, with the kind of what was found there.
  */
-import { inspect } from "node:util";
 import { z } from "zod";
 import type { ObjectHandle } from "../../machines/protocol.ts";
 import { CLONE_TAG, decodeValue } from "./codec.ts";
@@ -20,7 +19,7 @@ export function shapeOf<T>(schema: z.ZodType<T>): Shape<T> {
   return { problem: (value) => problemIn(schema, value) };
 }
 
-/** The first thing that is wrong: "subtasks.0.bytes: expected number, found 'many'". */
+/** The first thing that is wrong: "subtasks.0.bytes: expected number, found a text of 4 characters". */
 export function problemIn(schema: z.ZodType, value: unknown): string | undefined {
   const issue = schema.safeParse(value).error?.issues[0];
   return issue === undefined ? undefined : described(deepest(issue), value);
@@ -88,7 +87,8 @@ function deepest(issue: z.core.$ZodIssue): Issue {
     : { path: [...issue.path, ...longest.path], message: longest.message };
 }
 
-const FOUND_CHARS_MAX = 80;
+const FOUND_FIELDS_MAX = 4;
+const FOUND_NAME_MAX = 20;
 
 function described({ message, path }: Issue, value: unknown): string {
   const words = message.replace(/^Invalid input: /, "").replace(/, received .*$/, "");
@@ -101,15 +101,18 @@ function valueAt(value: unknown, key: PropertyKey): unknown {
   return Object.hasOwn(value, key) ? (value as Record<PropertyKey, unknown>)[key] : undefined;
 }
 
+/** Numbers are counts of ours; texts, bytes and objects may hold what is the user's, and show their kind (P74). */
 function shown(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = inspect(value, {
-    depth: 1,
-    maxArrayLength: 4,
-    maxStringLength: FOUND_CHARS_MAX,
-    breakLength: Number.POSITIVE_INFINITY,
-  });
-  return text.length <= FOUND_CHARS_MAX ? text : `${text.slice(0, FOUND_CHARS_MAX)}…`;
+  if (value === null || typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return `a text of ${value.length} characters`;
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value !== "object") return `a ${typeof value}`;
+  const names = Object.keys(value);
+  const first = names.slice(0, FOUND_FIELDS_MAX).map((name) => name.slice(0, FOUND_NAME_MAX));
+  const more = names.length > first.length ? ", …" : "";
+  return names.length === 0 ? "an object" : `an object with ${first.join(", ")}${more}`;
 }
 
 /* ------------------------------------------------------------------ pieces */

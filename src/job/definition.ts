@@ -5,7 +5,7 @@ import { didYouMean } from "../config/suggestion.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
-import { describeValue, isThenable, silence } from "../state/described.ts";
+import { describeOption, isThenable, silence } from "../state/described.ts";
 import { refusalIn } from "../state/plain-value.ts";
 import { checkName } from "./name.ts";
 
@@ -40,7 +40,7 @@ export function refuseDeferred(answered: unknown, key: string, what: string): vo
     silence(answered);
     throw new ConfigurationError(key, `${what} must not be async`);
   }
-  const described = describeValue(answered);
+  const described = describeOption(answered);
   if (described.endsWith("generator")) {
     throw new ConfigurationError(key, `${what} must not be a generator (function*): nothing of it has run`);
   }
@@ -54,7 +54,7 @@ export function checkSource(id: string, source: Source<unknown>): void {
     if (typeof said === "boolean") continue;
     throw new ConfigurationError(
       id,
-      `operator "${id}": ${member} of its source must be true or false, is ${describeValue(said)}`,
+      `operator "${id}": ${member} of its source must be true or false, is ${describeOption(said)}`,
     );
   }
 }
@@ -67,7 +67,7 @@ export function checkSink(id: string, sink: Sink<never>): void {
   if (!GUARANTEES.includes(guarantee)) {
     throw new ConfigurationError(
       id,
-      `operator "${id}": guarantee of its sink must be one of ${GUARANTEES.join(", ")}, is ${describeValue(guarantee)}`,
+      `operator "${id}": guarantee of its sink must be one of ${GUARANTEES.join(", ")}, is ${describeOption(guarantee)}`,
     );
   }
   const { stream, subject }: { readonly stream?: unknown; readonly subject?: unknown } = target ?? {};
@@ -75,7 +75,7 @@ export function checkSink(id: string, sink: Sink<never>): void {
   if (target === undefined || isTarget) return;
   throw new ConfigurationError(
     id,
-    `operator "${id}": target of its sink must be { stream, subject }, two texts, is ${describeValue(target)}`,
+    `operator "${id}": target of its sink must be { stream, subject }, two texts, is ${describeOption(target)}`,
   );
 }
 
@@ -83,7 +83,7 @@ function checkKind(id: string, what: string, kind: unknown): void {
   if (typeof kind === "string" && kind !== "") return;
   throw new ConfigurationError(
     id,
-    `operator "${id}": kind of its ${what} must be a text that names it, is ${describeValue(kind)}`,
+    `operator "${id}": kind of its ${what} must be a text that names it, is ${describeOption(kind)}`,
   );
 }
 
@@ -117,7 +117,7 @@ function checkStates(id: string, states: unknown): void {
   if (prototype !== Object.prototype && prototype !== null) {
     throw new ConfigurationError(
       id,
-      `operator "${id}": state must be a plain object like { count: valueState(0) }, got ${describeValue(states)}; ` +
+      `operator "${id}": state must be a plain object like { count: valueState(0) }, got ${describeOption(states)}; ` +
         'no state can be named "__proto__"',
     );
   }

@@ -1,17 +1,21 @@
 /**
  * What a value is, in words: for messages that refuse it. Never throws, whatever the value does when it is looked at.
+ *
+ * - DV1 What a record, a key or a value of state holds is never shown: messages end in logs, in the job's record and on
+ *   terminals. Kinds, lengths, names of fields and of classes are.
  */
 
 /**
- * "undefined", "the number 7", "a promise", "a Map", "an object of class Money", … Texts are shown, at most 40
- * characters.
+ * A value that users' records may have brought: "undefined", "a number", "a text of 3 characters", "a promise", "a
+ * Map", "an object of class Money", … Of numbers only those are shown that hold no data: NaN, the infinities, -0.
  */
 export function describeValue(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 37)}...` : value)}`;
+      return `a text of ${value.length} character${value.length === 1 ? "" : "s"}`;
     case "number":
-      return Object.is(value, -0) ? "-0" : `the number ${value}`;
+      if (Object.is(value, -0)) return "-0";
+      return Number.isFinite(value) ? "a number" : `the number ${value}`;
     case "bigint":
       return "a bigint";
     case "boolean":
@@ -47,6 +51,13 @@ function describeObject(value: object): string {
   } catch {
     return "an object that cannot be looked at";
   }
+}
+
+/** The same for what a job file or the author of a connector has written there: texts and numbers are shown. */
+export function describeOption(value: unknown): string {
+  if (typeof value === "number" && !Object.is(value, -0)) return `the number ${value}`;
+  if (typeof value !== "string") return describeValue(value);
+  return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 37)}...` : value)}`;
 }
 
 /** Promises, and whatever else `await` would wait for. */

@@ -345,7 +345,7 @@ function* heldBy(value: object, path: string): Generator<readonly [unknown, stri
   } else if (types.isMap(value)) {
     for (const [key, held] of value) {
       yield [key, `${path}<key>`];
-      yield [held, `${path}.get(${typeof key === "string" ? JSON.stringify(key) : describeValue(key)})`];
+      yield [held, `${path}.get(${describeValue(key)})`];
     }
   } else if (types.isSet(value)) {
     for (const held of value) yield [held, `${path}<element>`];

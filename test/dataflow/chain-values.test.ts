@@ -51,7 +51,7 @@ describe("what a function answers", () => {
       filter("up", later as never),
       "filter answered a promise, and true or false is needed",
     ],
-    ["a number of filter", filter("up", () => 1 as never), "filter answered the number 1"],
+    ["a number of filter", filter("up", () => 1 as never), "filter answered a number"],
     ["nothing of filter", filter("up", () => undefined as never), "filter answered undefined"],
     [
       "a promise of flatMap",
@@ -241,7 +241,7 @@ describe("with checks", () => {
       },
     );
     expect(() => chain.heads[0]!("a", 0)).toThrow(
-      'operator "last" failed: its keyBy answers the number 0 and then',
+      'operator "last" failed: its keyBy answers a number and then another one',
     );
   });
 

@@ -97,7 +97,7 @@ describe("a source of its author's own", () => {
     ],
     ["poll", rejected, "poll answered a promise"],
     ["poll", () => undefined, 'poll answered undefined, and "more"'],
-    ["poll", () => "done", 'poll answered the text "done"'],
+    ["poll", () => "done", "poll answered a text of 4 characters"],
     ["poll", function* () {}, "poll answered a generator"],
     ["onAvailable", async () => {}, "onAvailable answered a promise, and no answer is needed"],
     ["onAvailable", () => () => {}, "onAvailable answered a function"],
@@ -121,7 +121,7 @@ describe("a source of its author's own", () => {
       'operator "numbers" failed: snapshot: lost the file',
     ],
     ["checkpointCompleted", rejected, "checkpointCompleted answered a promise"],
-    ["skipped", () => 3, "skipped answered the number 3, and { ranges, sequences }"],
+    ["skipped", () => 3, "skipped answered a number, and { ranges, sequences }"],
   ];
   test.each(odd)("%s that answers what nothing can mean (%#)", async (member, answer, words) => {
     const reader = await readerWith({ [member]: answer });
@@ -265,7 +265,7 @@ describe("a sink of its author's own", () => {
       prepare,
       "writer: the number 0, and 3",
     ],
-    ["prepared", transaction(async () => ({ ...committable, staged: "x" })), prepare, "staged: the text"],
+    ["prepared", transaction(async () => ({ ...committable, staged: "x" })), prepare, "staged: a text"],
     [
       "prepared",
       transaction(async () => ({ ...committable, detail: { run() {} } })),

@@ -101,7 +101,7 @@ const refused: readonly (readonly [string, unknown, string])[] = [
   ["a regular expression in the middle of a search", searching, "lastIndex"],
   ["a Map with a field", detached, 'a field "extra"'],
   ["the key of a Map", new Map([[{ m: new Money(1) }, 1]]), 'field "<key>.m"'],
-  ["the value of a Map", new Map([["k", new Money(1)]]), 'field ".get("k")"'],
+  ["the value of a Map", new Map([["k", new Money(1)]]), 'field ".get(a text of 1 character)"'],
 ];
 
 const withHidden = (name: string) => Object.defineProperty({ shown: 1 }, name, { value: 2 });

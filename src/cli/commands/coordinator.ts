@@ -24,6 +24,7 @@ interface CoordinatorFlags extends ClusterFlags {
   readonly server: string;
   readonly healthPort?: number;
   readonly savepointDir: readonly string[];
+  readonly healthHost: string;
   readonly job?: string;
   readonly session?: string;
 }
@@ -39,6 +40,11 @@ export function coordinatorCommand(program: Command): void {
       new Option("--health-port <port>", "serve /healthz there")
         .env("TIDEMARK_HEALTH_PORT")
         .argParser(wholeNumber(1, 65_535)),
+    )
+    .addOption(
+      new Option("--health-host <address>", "of this machine, for --health-port; 0.0.0.0: all that it has")
+        .env("TIDEMARK_HEALTH_HOST")
+        .default("127.0.0.1"),
     )
     .addOption(
       new Option(
@@ -81,7 +87,7 @@ async function coordinate(flags: CoordinatorFlags): Promise<void> {
   });
   const health = await (flags.healthPort === undefined
     ? undefined
-    : serveHealth(flags.healthPort, () => ({
+    : serveHealth(flags.healthPort, flags.healthHost, () => ({
         healthy: cluster.bus.connectedForMs() > 0,
         leading: coordinator.leading,
       })));

@@ -25,6 +25,7 @@ interface WorkerFlags extends ClusterFlags, ConfigFlags {
   readonly server: string;
   readonly slots: number;
   readonly healthPort?: number;
+  readonly healthHost: string;
 }
 
 const STOP_BOUND_MS = 15_000;
@@ -43,6 +44,11 @@ export function workerCommand(program: Command): void {
       new Option("--health-port <port>", "serve /healthz there")
         .env("TIDEMARK_HEALTH_PORT")
         .argParser(wholeNumber(1, 65_535)),
+    )
+    .addOption(
+      new Option("--health-host <address>", "of this machine, for --health-port; 0.0.0.0: all that it has")
+        .env("TIDEMARK_HEALTH_HOST")
+        .default("127.0.0.1"),
     )
     .addHelpText(
       "after",
@@ -85,7 +91,7 @@ async function work(path: string, flags: WorkerFlags): Promise<void> {
   running = worker;
   const health = await (flags.healthPort === undefined
     ? undefined
-    : serveHealth(flags.healthPort, () => ({
+    : serveHealth(flags.healthPort, flags.healthHost, () => ({
         healthy: cluster.bus.connectedForMs() > 0,
         registered: worker.registered,
       })));

@@ -9,8 +9,11 @@ export interface Health {
   readonly [detail: string]: unknown;
 }
 
-/** Listens on all interfaces. @throws EnvironmentError when the port is taken */
-export async function serveHealth(port: number, health: () => Health): Promise<Server> {
+/**
+ * @param host an address of this machine: others reach it only where the user says so
+ * @throws EnvironmentError when nothing can listen there
+ */
+export async function serveHealth(port: number, host: string, health: () => Health): Promise<Server> {
   const server = createServer((request, response) => {
     if (request.url !== "/healthz") {
       response.writeHead(404).end();
@@ -23,12 +26,13 @@ export async function serveHealth(port: number, health: () => Health): Promise<S
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
       reject(
-        new EnvironmentError(`health checks cannot listen on port ${port}; choose another --health-port`, {
-          cause,
-        }),
+        new EnvironmentError(
+          `health checks cannot listen on port ${port} of ${host}; choose another --health-port or --health-host`,
+          { cause },
+        ),
       ),
     );
-    server.listen(port, () => resolve());
+    server.listen(port, host, () => resolve());
   });
   return server;
 }

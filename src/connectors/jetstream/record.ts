@@ -2,7 +2,7 @@
 import { ConfigurationError, RecordRefusedError } from "../../errors.ts";
 import { HEADER_LINES_BYTES_MAX } from "../../nats/publisher/message-block.ts";
 import { isLiteralSubject, subjectMatcher } from "../../nats/publisher/stream-subjects.ts";
-import { describeValue, silence } from "../../state/described.ts";
+import { describeOption, describeValue, silence } from "../../state/described.ts";
 import { jsonText } from "../json-text.ts";
 
 /**
@@ -69,8 +69,8 @@ export class RecordForm<T> {
       const subject = this.#subjectOf(value);
       const reason = this.#subjectRefusal(subject);
       if (reason !== undefined) {
-        const shown = typeof subject === "string" ? `a record for subject "${subject}"` : "a record";
-        throw new RecordRefusedError(`${shown} ${reason}`);
+        const of = typeof subject === "string" ? ` for a subject of ${subject.length} characters` : "";
+        throw new RecordRefusedError(`a record${of} ${reason}`);
       }
       this.subject = subject;
     }
@@ -83,7 +83,8 @@ export class RecordForm<T> {
   }
 
   refusal(reason: string): RecordRefusedError {
-    return new RecordRefusedError(`a record for subject "${this.subject}" ${reason}`);
+    const of = this.#subjectOf === undefined ? ` for subject "${this.subject}"` : "";
+    return new RecordRefusedError(`a record${of} ${reason}`);
   }
 
   #payloadRefusal(payload: unknown): RecordRefusedError {
@@ -127,8 +128,10 @@ export class RecordForm<T> {
     let lines = "";
     for (const name in headers) {
       const value = headers[name];
-      if (!HEADER_NAME.test(name)) throw this.refusal(`has a header with an illegal name "${name}"`);
-      if (RESERVED_NAME.test(name)) throw this.refusal(`has header ${name}: names with Nats- are reserved`);
+      if (!HEADER_NAME.test(name))
+        throw this.refusal(`has a header with an illegal name, ${describeValue(name)}`);
+      if (RESERVED_NAME.test(name))
+        throw this.refusal("has a header whose name begins with Nats-, and these are reserved");
       if (typeof value !== "string" || HEADER_VALUE_ILLEGAL.test(value)) {
         throw this.refusal(`has an illegal value in header ${name}`);
       }
@@ -157,7 +160,7 @@ function encoderOf<T>(encode: Encode<T>): (value: T) => Uint8Array | string {
     default:
       throw new ConfigurationError(
         "encode",
-        `encode must be "json", "text", "bytes" or a function, got ${describeValue(encode)}`,
+        `encode must be "json", "text", "bytes" or a function, got ${describeOption(encode)}`,
       );
   }
 }

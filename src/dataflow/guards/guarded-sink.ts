@@ -11,7 +11,7 @@
  */
 import type { ObjectHandle } from "../../checkpoint/storage.ts";
 import { CommitRefusedError, ConfigurationError, OperatorError } from "../../errors.ts";
-import { describeValue, isThenable, silence } from "../../state/described.ts";
+import { describeOption, describeValue, isThenable, silence } from "../../state/described.ts";
 import type { ConnectorEnvironment } from "../connector.ts";
 import type { Room } from "../room.ts";
 import type { Committable, PreparingTransaction, Sink, SinkEnvironment, SinkWriter } from "../sink.ts";
@@ -161,7 +161,7 @@ class GuardedWriter implements OpenWriter {
     if (given === needed) return;
     throw new OperatorError(
       this.#operator,
-      new Error(`${member} answered with ${field}: ${describeValue(given)}, and ${needed} is needed`),
+      new Error(`${member} answered with ${field}: ${describeOption(given)}, and ${needed} is needed`),
     );
   }
 

@@ -10,7 +10,7 @@
  * - GS2 A snapshot holds a position for each split that the reader was given, and it comes back as it was.
  */
 import { ConfigurationError, OperatorError, TidemarkError } from "../../errors.ts";
-import { describeValue, silence } from "../../state/described.ts";
+import { describeOption, describeValue, silence } from "../../state/described.ts";
 import { isCarried, isOrdinary, refusalIn, seemsCarried } from "../../state/plain-value.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../connector.ts";
 import type {
@@ -60,7 +60,7 @@ export async function discoverSplits(
     ids.add(id as string);
     const { gaps } = split as SourceSplit;
     if (gaps !== undefined && gaps !== "fail" && gaps !== "skip")
-      refuse(`a split whose gaps are ${describeValue(gaps)}; "fail" or "skip" is needed`);
+      refuse(`a split whose gaps are ${describeOption(gaps)}; "fail" or "skip" is needed`);
     const problem = storageProblemOf(split);
     if (problem !== undefined)
       refuse(`split ${JSON.stringify(id)}, which cannot be stored as it is: ${problem}`);

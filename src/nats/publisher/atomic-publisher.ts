@@ -300,13 +300,22 @@ const FULL_CODES = new Set([10002, 10023, 10028, 10047, 10077]);
  */
 const RETRYABLE_CODES = new Set([10167, 10176, 10210]);
 
+/** Not even JSON, or no object: a service of the user's, whose words are not shown. */
+function answerIn(text: string): Answer {
+  try {
+    return (JSON.parse(text) ?? {}) as Answer;
+  } catch {
+    return {};
+  }
+}
+
 function parseAnswer(text: string, batchId: string, count: number): BatchOutcome {
   if (text === "") return { kind: "retryable", description: NO_STREAM };
-  const answer = JSON.parse(text) as Answer;
+  const answer = answerIn(text);
   if (typeof answer.error?.code === "number") return parseError(answer.error);
   // A service listens on the subject of the marker, too. What the stream has done is for the marker to tell.
   if (answer.stream === undefined)
-    return { kind: "unknown", description: `a service that is no stream answers: ${text}`, cause: undefined };
+    return { kind: "unknown", description: "a service that is no stream answers", cause: undefined };
   if (answer.batch !== batchId || answer.count !== count || answer.seq === undefined) {
     throw new EnvironmentError(
       `the server stored an atomic batch as plain messages: it is older than 2.12 (answer: ${text}). Upgrade every ` +

@@ -41,8 +41,8 @@ export function decodeRange<T>(decode: Decode<T>): DecodeRange<T> {
         const text = textOf(bytes, start, end);
         try {
           return JSON.parse(text) as T;
-        } catch (error) {
-          throw noJson(text, error);
+        } catch {
+          throw noJson(text);
         }
       };
     case "bytes":
@@ -64,7 +64,7 @@ export function exactJson(integers: Integers): Decoder<unknown> {
     try {
       return parseExact(text, integers);
     } catch (error) {
-      throw error instanceof SyntaxError ? noJson(text, error) : error;
+      throw error instanceof SyntaxError ? noJson(text) : error;
     }
   };
 }
@@ -78,26 +78,49 @@ function textOf(bytes: Buffer, start: number, end: number): string {
   return text;
 }
 
-/** The error has no cause, whose message would show the text as it is. */
-function noJson(text: string, cause: unknown): Error {
+/** The error has no cause, whose message would show the text. */
+function noJson(text: string): Error {
   if (text === "") {
     return new Error(
       "the payload is empty, which is no JSON: a deletion marker, as of a KV bucket, or a message without payload",
     );
   }
-  const reason = cause instanceof Error ? visible(cause.message) : String(cause);
   const mark = text.startsWith("\ufeff")
-    ? "the payload begins with a byte order mark, which is no JSON: "
-    : "the payload is no JSON: ";
-  return new Error(`${mark}${reason}`);
+    ? "the payload begins with a byte order mark, which is no JSON"
+    : `the payload is no JSON: ${whereNoJson(text)}`;
+  return new Error(mark);
 }
 
-/** What cannot be seen, and what would move the cursor, as \u{…}. */
-function visible(text: string): string {
-  return text.replace(
-    /[^\P{C}\u{ad}]|[\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu,
-    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
-  );
+/** Where its syntax is wrong: JSON.parse names no place, but shows what is there. */
+function whereNoJson(text: string): string {
+  if (!isWrong(text)) return `it ends too early, after ${text.length} characters`;
+  let right = 0;
+  let wrong = text.length;
+  while (wrong - right > 1) {
+    const middle = (right + wrong) >>> 1;
+    if (isWrong(text.slice(0, middle))) wrong = middle;
+    else right = middle;
+  }
+  return `character ${right} of ${text.length}${invisible(text[right]!)} cannot be there (they count from 0)`;
+}
+
+/** What cannot be seen is no data, and hard to find. */
+function invisible(character: string): string {
+  return INVISIBLE.test(character) ? `, \\u{${character.charCodeAt(0).toString(16)}},` : "";
+}
+
+const INVISIBLE = /[^\P{C}\u{ad}]|[\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
+
+/** Whether no JSON begins like this. */
+function isWrong(beginning: string): boolean {
+  try {
+    JSON.parse(beginning);
+    return false;
+  } catch (error) {
+    const { message } = error as Error;
+    if (/Unexpected end|Unterminated/.test(message)) return false;
+    return / at position (\d+)/.exec(message)?.[1] !== String(beginning.length);
+  }
 }
 
 function answered<T>(value: T): T {

@@ -24,10 +24,10 @@ const MAYBE_LARGE = /\d{16}/;
  */
 const MARK = `bigint-${randomBytes(12).toString("hex")}:`;
 
-/** @throws SyntaxError as JSON.parse does, or Error naming the number */
+/** @throws SyntaxError as JSON.parse does, or Error naming the place of the number */
 export function parseExact(text: string, integers: Integers): unknown {
   if (!MAYBE_LARGE.test(text)) return JSON.parse(text);
-  // An error of syntax must show the text as it came.
+  // An error of syntax comes of the text as it came.
   const rounded: unknown = JSON.parse(text);
   const marked = markLarge(text, integers);
   if (marked === text) return rounded;
@@ -52,7 +52,7 @@ function markLarge(text: string, integers: Integers): string {
       if (isLarge(number)) {
         if (integers === "refuse") {
           throw new Error(
-            `the payload holds the whole number ${number.slice(0, 40)}, which a number cannot hold exactly; integers: "bigint" or "text" would`,
+            `the payload holds a whole number of ${number.length} characters, at character ${at}, which a number cannot hold exactly; integers: "bigint" or "text" would`,
           );
         }
         marked += `${text.slice(copiedTo, at)}"${integers === "bigint" ? MARK : ""}${number}"`;

@@ -1,5 +1,6 @@
 /** Puts the rows of a snapshot's chunks into the groups of one table. */
 import type { Namespace, SnapshotBytes, StateRestorer } from "../contract.ts";
+import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
 import { type KeyGroupRange, keyGroupOf, rangesIntersect } from "../key-groups.ts";
 import {
@@ -80,7 +81,7 @@ export class HeapRestorer implements StateRestorer {
         throw corrupt(
           source,
           this.at,
-          `key ${String(key)} is not of key group ${keyGroup} of ${maxParallelism}`,
+          `a key (${describeValue(key)}) is not of key group ${keyGroup} of ${maxParallelism}`,
         );
       }
       for (const end = next + entries; next < end; next++) {

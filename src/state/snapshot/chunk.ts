@@ -26,6 +26,7 @@
 
 import { decodeSealed } from "../../formats/codec.ts";
 import type { EncodedChunk, Namespace, SnapshotBytes } from "../contract.ts";
+import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
 import { encodePlain } from "./codec.ts";
 import type { ColumnDecoder, ColumnEncoder } from "./columns.ts";
@@ -130,7 +131,7 @@ export function encodeChunk(rows: ChunkRows, columns: ColumnEncoder): EncodedChu
 
 /** The name of a value in a refusal. */
 export function nameOfValue(key: Key): string {
-  return `the value of key ${String(key)}`;
+  return `the value of a key (${describeValue(key)})`;
 }
 
 function namespaceColumn(namespaces: readonly Namespace[] | undefined): KeyColumn | undefined {

@@ -145,7 +145,7 @@ export class ColumnDecoder {
     const known = this.#joiners.get(key);
     if (known !== undefined) return known;
     if (shape.includes("__proto__") || new Set(shape).size !== shape.length)
-      throw new Error(`columns that no record can have: ${key}`);
+      throw new Error("columns that no record can have");
     if (this.#joiners.size >= READER_SHAPES_MAX) this.#joiners.clear();
     const joiner = joinerOf(shape);
     this.#joiners.set(key, joiner);

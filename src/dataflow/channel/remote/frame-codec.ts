@@ -26,7 +26,7 @@
  */
 import { Packr } from "msgpackr";
 import { encodeOptions, parseOptions } from "../../../formats/checkpoint-options.ts";
-import { decodeSealed, encodeValue } from "../../../formats/codec.ts";
+import { decodeSealed, encodeValue, wordless } from "../../../formats/codec.ts";
 import { isOrdinary } from "../../../state/plain-value.ts";
 import { aRecord, encodeClone } from "../../../state/snapshot/codec.ts";
 import { type ColumnDecoder, ColumnEncoder } from "../../../state/snapshot/columns.ts";
@@ -235,7 +235,7 @@ export function decodeRecords(message: Uint8Array, columns: ColumnDecoder): Reco
 
 function decodeValues(body: Uint8Array, flags: number, count: number, columns: ColumnDecoder): unknown {
   if ((flags & COLUMNS) !== 0) return columns.decode(body, count, "sliced");
-  return (flags & PLAIN_MAPS) === 0 ? decodeSealed(body) : plainPackr.unpack(body);
+  return (flags & PLAIN_MAPS) === 0 ? decodeSealed(body) : wordless(() => plainPackr.unpack(body));
 }
 
 /**

@@ -15,10 +15,12 @@ export function stableKey(operator: string, key: KeySelector, checks: boolean): 
     const first = key(value);
     const second = key(value);
     if (Object.is(first, second) || typeof first === "object") return first;
+    const kind = describeValue(first);
+    const then = describeValue(second);
     throw new OperatorError(
       operator,
       new Error(
-        `its keyBy answers ${describeValue(first)} and then ${describeValue(second)} for the same record. A key must follow ` +
+        `its keyBy answers ${kind} and then ${then === kind ? "another one" : then} for the same record. A key must follow ` +
           "from the record alone: no random numbers, no clock",
       ),
     );
