@@ -266,7 +266,8 @@ export class ControlClient {
     throw new EnvironmentError(
       last instanceof NoRespondersError
         ? `no coordinator leads (${tried}); start one with "tidemark coordinator"`
-        : last instanceof ForeignAnswerError
+        : // NATS does not say that none leads while another connection listens to the subject.
+          last instanceof ForeignAnswerError || last instanceof RequestTimeoutError
           ? `no coordinator answers (${tried}); if none leads, start one with "tidemark coordinator"`
           : `the leading coordinator does not answer (${tried})`,
       { cause: last },

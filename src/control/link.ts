@@ -31,7 +31,15 @@ import type { Shape } from "../formats/shape.ts";
 import { ForeignMessages } from "./foreign-messages.ts";
 import { sealOf } from "./seal.ts";
 import type { Elsewhere } from "./store-identity.ts";
-import { bare, decodeEnvelope, encodeDetour, encodeMessage, encodeSealed, type Sealed } from "./wire.ts";
+import {
+  bare,
+  decodeEnvelope,
+  type Envelope,
+  encodeDetour,
+  encodeMessage,
+  encodeSealed,
+  type Sealed,
+} from "./wire.ts";
 
 /** Names the object that carries a message too large for the bus. */
 export interface Detour {
@@ -74,8 +82,10 @@ interface TooLarge {
   readonly reason: string;
 }
 
-/** The secret that a request has to be sealed with; undefined: any connection may send it. */
-export type SecretOf<R> = (request: R) => string | undefined;
+/**
+ * The secret that requests have to be sealed with, or how it is found in one; undefined: any connection may send that.
+ */
+export type SecretOf<R> = string | ((request: R) => string | undefined);
 
 const none: SecretOf<unknown> = () => undefined;
 
@@ -198,9 +208,12 @@ export class ControlLink {
   ): Subscription {
     return this.#bus.subscribe(subject, (body, reply, at) => {
       const answer = async (): Promise<Uint8Array | undefined> => {
-        const received = checked<R>(await this.#receive(body), requests);
+        const envelope = decodeEnvelope(bare(body));
+        // What a stranger names is not read.
+        if (typeof secretOf === "string" && !fits(envelope, secretOf, at)) return this.#refuse(at, UNSEALED);
+        const received = checked<R>(await this.#receive(envelope), requests);
         if ("foreign" in received) return this.#refuse(at, received.foreign);
-        const secret = secretOf(received.message);
+        const secret = typeof secretOf === "string" ? secretOf : secretOf(received.message);
         if (secret !== undefined && !fits(received, secret, at)) return this.#refuse(at, UNSEALED);
         const said = await handle(received.message);
         if (said === undefined) return undefined;
@@ -245,8 +258,7 @@ export class ControlLink {
     return encodeMessage({ answer: TOO_LARGE, reason } satisfies TooLarge);
   }
 
-  async #receive(body: Uint8Array): Promise<Received<unknown>> {
-    const envelope = decodeEnvelope(bare(body));
+  async #receive(envelope: Envelope): Promise<Received<unknown>> {
     if (!("object" in envelope)) return envelope;
     const content = await this.#read(envelope.object);
     if (content === undefined) return { foreign: `it names an object that cannot be read` };
@@ -274,7 +286,12 @@ function tooLargeIn(received: Received<unknown>): string | undefined {
   return answer === TOO_LARGE && typeof reason === "string" ? reason : undefined;
 }
 
-function fits(received: Received<unknown>, secret: string, subject: string, answered?: string): boolean {
+function fits(
+  received: Received<unknown> | Envelope,
+  secret: string,
+  subject: string,
+  answered?: string,
+): boolean {
   if ("foreign" in received) return true;
   const { sealed } = received;
   return sealed !== undefined && sealed.seal === sealOf(secret, subject, sealed.content, answered);

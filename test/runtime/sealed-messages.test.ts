@@ -83,7 +83,7 @@ function serve(shape: Shape<unknown>, heard: unknown[], subject = "here"): void 
     heard.push(message);
     return { answer: "accepted" };
   };
-  receiver.serve(subject, shape, handle, onError, () => SECRET);
+  receiver.serve(subject, shape, handle, onError, SECRET);
 }
 
 describe.each(MESSAGES)("$message.type", ({ shape, message }) => {
@@ -125,8 +125,14 @@ describe.each(MESSAGES)("$message.type", ({ shape, message }) => {
   });
 });
 
-it("takes its detour through the storage sealed, too", async () => {
+it("takes its detour through the storage sealed, too, and an object that a stranger names is not read", async () => {
   const heard: { reason: string }[] = [];
+  const read: string[] = [];
+  const get = storage.get.bind(storage);
+  storage.get = (handle) => {
+    read.push(handle.name);
+    return get(handle);
+  };
   serve(shapes.subtaskMessage, heard);
   const message = { type: "subtask.failed", ...of, reason: "r".repeat(500_000), retry: "never" };
   const detour = { storage, at: { job: "words", incarnation: "i", generation: 1 } };
@@ -135,6 +141,7 @@ it("takes its detour through the storage sealed, too", async () => {
     peer.ask("here", message, shapes.shortAnswer, 1000, { secret: "another one", detour }),
   ).rejects.toThrow();
   expect(heard.map(({ reason }) => reason.length)).toEqual([500_000]);
+  expect(read).toHaveLength(1);
 });
 
 it("is answered by the one that knows the secret: other answers, and answers to other requests, are none", async () => {

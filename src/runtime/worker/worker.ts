@@ -115,7 +115,7 @@ export class Worker {
           shapes.workerRequest,
           (request) => this.#receive(request),
           this.#messageFailed,
-          () => this.#secret,
+          this.#secret,
         ),
       );
     await link.bus.flush();
@@ -270,7 +270,7 @@ export class Worker {
         shapes.generationRequest,
         (message) => this.#receiveForGeneration(generation, message),
         this.#messageFailed,
-        () => generationSecret(deployment),
+        generationSecret(deployment),
       );
       this.#running.set(region, { generation, wire });
       generation.start();

@@ -352,6 +352,10 @@ describe("connections of other make", () => {
     await comesTo("its end", ({ status }) => status === "finished");
     expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
     for (const process of [coordinator, second]) process.kill("SIGTERM");
+    await Promise.all([coordinator.ended, second.ended]);
+    const { code, stderr } = await workspace.run(here("status", "counting", "--connect-timeout", "1"));
+    expect(code).toBe(3);
+    expect(stderr).toContain("if none leads, start one with");
   });
 
   test("are named when a request hears nothing else", async () => {

@@ -67,7 +67,7 @@ export class LeaderGeneration {
       shapes.subtaskMessage,
       (message) => (this.#over.signal.aborted ? { answer: "stale" } : receive(message)),
       onError,
-      () => secret,
+      secret,
     );
   }
 
