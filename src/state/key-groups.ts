@@ -106,7 +106,7 @@ export function murmur3(text: string, seed: number): number {
 export function hashOfInteger(value: number): number {
   let h = imul(value, 0xcc9e2d51);
   h = SEED_NUMBER ^ imul((h << 15) | (h >>> 17), 0x1b873593);
-  h = ((imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0) ^ 4;
+  h = (((h << 13) | (h >>> 19)) * 5 + 0xe6546b64) ^ 4;
   h = imul(h ^ (h >>> 16), 0x85ebca6b);
   h = imul(h ^ (h >>> 13), 0xc2b2ae35);
   return h ^ (h >>> 16);

@@ -43,7 +43,7 @@ export const FITS = 1;
 export const FITS_WITH_OBJECTS = 3;
 export type Fit = typeof MISFIT | typeof FITS | typeof FITS_WITH_OBJECTS;
 
-/** The numbers of rows, row by row. 32 bits: all are whole, and none is -0. */
+/** The numbers of rows, row by row, behind one that is not theirs. 32 bits: all are whole, and none is -0. */
 export type Numbers = Int32Array | Float64Array;
 /** Takes a value apart, into the row `at`. */
 export type Take = (numbers: Numbers, others: unknown[], at: number, value: unknown) => Fit;
@@ -100,7 +100,7 @@ function isNotWhole(field: string): string {
 function placeOf(slot: number, slots: Slots): string {
   const numbers = slots.filter((one) => one >= 0).length;
   return slot >= 0
-    ? `numbers[at * ${numbers} + ${slot}]`
+    ? `numbers[at * ${numbers + 1} + ${slot + 1}]`
     : `others[at * ${slots.length - numbers} + ${~slot}]`;
 }
 

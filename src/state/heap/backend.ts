@@ -17,14 +17,21 @@ import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
 import { hashOf, hashOfInteger, keyGroupOfHash } from "../key-groups.ts";
 import { CurrentKey } from "./current-key.ts";
-import { hashOfOther, isOwnHash } from "./row-hash.ts";
+import { hashOfKey, isOwnHash, SPREAD } from "./row-hash.ts";
 import { HeapTable } from "./table.ts";
+
+/** V8 takes a constant of the same module for known, and looks an imported one up at each use. */
+const hashInteger = hashOfInteger;
+const spreading = SPREAD;
+const { imul } = Math;
 
 export class HeapBackend implements KeyedBackend {
   private readonly options: KeyedBackendOptions;
   private readonly maxParallelism: number;
-  /** The bits of a hash that pick the key group, where their number is a power of two, as it is by default; else -1. */
+  /** The bits of a hash that pick the key group, where their number is a power of two, as it is by default. */
   private readonly groupMask: number;
+  /** How many groups of the subtask the mask picks: none, where their number is no power of two. */
+  private readonly maskedCount: number;
   private readonly firstGroup: number;
   private readonly groupCount: number;
   private readonly tables: HeapTable[] = [];
@@ -34,9 +41,10 @@ export class HeapBackend implements KeyedBackend {
     this.options = options;
     this.maxParallelism = options.maxParallelism;
     const isPower = (options.maxParallelism & (options.maxParallelism - 1)) === 0;
-    this.groupMask = isPower ? options.maxParallelism - 1 : -1;
+    this.groupMask = options.maxParallelism - 1;
     this.firstGroup = options.keyGroups.first;
     this.groupCount = options.keyGroups.last - options.keyGroups.first + 1;
+    this.maskedCount = isPower ? this.groupCount : 0;
   }
 
   get tableNames(): string[] {
@@ -59,15 +67,17 @@ export class HeapBackend implements KeyedBackend {
   }
 
   setCurrentKey(key: Key): void {
-    const { current, groupMask } = this;
-    const isOwn = isOwnHash(key);
-    const hash = isOwn ? hashOfInteger(key) : hashOf(key) | 0;
-    const keyGroup = groupMask < 0 ? keyGroupOfHash(hash >>> 0, this.maxParallelism) : hash & groupMask;
-    const group = keyGroup - this.firstGroup;
-    if (group >>> 0 >= this.groupCount) this.refuseForeign(key);
+    const hash = typeof key === "number" && (key | 0) === key ? hashInteger(key) : 0;
+    const group = (hash & this.groupMask) - this.firstGroup;
+    if (hash === 0 || group >>> 0 >= this.maskedCount) {
+      this.setOtherKey(key);
+      return;
+    }
+    const { current } = this;
     current.key = key;
-    current.isOwn = isOwn;
-    current.hash = isOwn ? key : hashOfOther(hash);
+    current.isOwn = true;
+    // As hashOfKey has it.
+    current.hash = imul(hash ^ (hash >>> 15), spreading);
     current.group = group;
     current.turn = (current.turn + 1) | 0;
     if (current.turn === 0) this.forgetTurns();
@@ -95,6 +105,20 @@ export class HeapBackend implements KeyedBackend {
   close(): void {
     for (const table of this.tables) table.close();
     this.tables.length = 0;
+  }
+
+  /** Any key. */
+  private setOtherKey(key: Key): void {
+    const hash = hashOf(key);
+    const group = keyGroupOfHash(hash, this.maxParallelism) - this.firstGroup;
+    if (group >>> 0 >= this.groupCount) this.refuseForeign(key);
+    const { current } = this;
+    current.key = key;
+    current.hash = hashOfKey(hash);
+    current.isOwn = isOwnHash(key, current.hash);
+    current.group = group;
+    current.turn = (current.turn + 1) | 0;
+    if (current.turn === 0) this.forgetTurns();
   }
 
   /** Turns begin again: none may be taken for one that was 2^32 turns ago. */

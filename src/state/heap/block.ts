@@ -5,13 +5,13 @@
  * gets (row-group.ts, directory.ts), which values fit (layout.ts), when a block is copied (row-group.ts).
  *
  * At most four of five places are taken. A place that becomes empty is filled from behind, so there are no tombstones.
- * The hash of a row and its numbers lie at the same index: a look-up need not read one to know where the other is.
+ * The numbers of a row lie behind its hash, most often in the same cache line: a look-up reads memory once.
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { FITS, FITS_WITH_OBJECTS, type Fit, MISFIT, type Numbers } from "../shape-code.ts";
 import { isSuspect, Layout } from "./layout.ts";
-import { spread } from "./row-hash.ts";
+import { isOwnHash } from "./row-hash.ts";
 
 /** A block is what is copied when a row changes while a cut is open: about 30 KB, some 5 µs. */
 export const PLACES_MAX = 1 << 10;
@@ -20,6 +20,9 @@ export const PLACES_MIN = 4;
 const BITS_BELOW = 10;
 /** The hash at a place without a row. */
 const NOTHING = 0;
+
+/** V8 takes a constant of the same module for known, and looks an imported one up at each use. */
+const FITTED = FITS;
 
 /** Says in `misfits` that the row lies in the columns. */
 const FITTING: unique symbol = Symbol("fitting");
@@ -43,14 +46,16 @@ export class Block implements BlockHome {
   readonly places: number;
   private readonly last: number;
   count = 0;
-  /** Of the rows, by place; NOTHING: there is none. */
-  hashes: Int32Array;
-  /** The hash of each row is its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
+  /** How many words each row has (layout.ts). */
+  private stride: number;
+  /** The first of a row is its hash; NOTHING: there is none. */
+  private words: Int32Array;
+  /** The hash of each row tells its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
   hasOwnHashes = true;
   keys: (Key | undefined)[];
   /** undefined: all rows are of the fixed namespace. */
   namespaces: Namespace[] | undefined = undefined;
-  /** Row by row, so that a row is in one cache line. */
+  /** The words, as what the layout uses. */
   numbers: Numbers;
   others: unknown[];
   /** Values that do not fit the layout, at their place; undefined: there is none. */
@@ -67,9 +72,10 @@ export class Block implements BlockHome {
     this.layout = layout;
     this.places = places;
     this.last = places - 1;
-    this.hashes = like === undefined ? new Int32Array(places) : like.hashes.slice();
+    this.stride = layout.stride;
+    this.words = like === undefined ? new Int32Array(places * layout.stride) : like.words.slice();
+    this.numbers = layout.numbersIn(this.words);
     this.keys = like === undefined ? filled(places, undefined) : like.keys.slice();
-    this.numbers = like === undefined ? layout.numbersFor(places) : like.numbers.slice();
     this.others = like === undefined ? filled(places * layout.othersWidth, undefined) : like.others.slice();
   }
 
@@ -89,38 +95,40 @@ export class Block implements BlockHome {
   }
 
   isTaken(at: number): boolean {
-    return this.hashes[at] !== NOTHING;
+    return this.words[at * this.stride] !== NOTHING;
   }
 
-  /** The place of a row; -1: there is none. `bits`: of the hash (`spread`). */
-  find(hash: number, bits: number, key: Key, namespace: Namespace): number {
-    const { hashes, last } = this;
-    for (let at = (bits >>> BITS_BELOW) & last; ; at = (at + 1) & last) {
-      const found = hashes[at];
+  /** NOTHING: there is no row. */
+  hashAt(at: number): number {
+    return this.words[at * this.stride]!;
+  }
+
+  /** The place of a row; -1: there is none. */
+  find(hash: number, key: Key, namespace: Namespace): number {
+    const { words, stride, last } = this;
+    for (let at = (hash >>> BITS_BELOW) & last; ; at = (at + 1) & last) {
+      const found = words[at * stride];
       if (found === hash && this.isOf(at, key, namespace)) return at;
       if (found === NOTHING) return -1;
     }
   }
 
-  /** The same, where the hash is the key, and all rows have such hashes. */
-  findOwn(hash: number, bits: number): number {
-    const { hashes, last } = this;
-    let at = (bits >>> BITS_BELOW) & last;
-    while (hashes[at] !== hash) {
-      if (hashes[at] === NOTHING) return -1;
-      at = (at + 1) & last;
+  /** The same, where the hash tells the key, and all rows have such hashes. */
+  findOwn(hash: number): number {
+    const { words, stride, last } = this;
+    for (let at = (hash >>> BITS_BELOW) & last; ; at = (at + 1) & last) {
+      const found = words[at * stride];
+      if (found === hash) return at;
+      if (found === NOTHING) return -1;
     }
-    return at;
   }
 
   /** Answers the place of a row that is new here, and whose value is to be written. There is room. */
   add(hash: number, key: Key, namespace: Namespace): number {
-    const { hashes, last } = this;
-    let at = (spread(hash) >>> BITS_BELOW) & last;
-    while (hashes[at] !== NOTHING) at = (at + 1) & last;
-    hashes[at] = hash;
+    const at = this.freePlaceFor(hash);
+    this.words[at * this.stride] = hash;
     this.keys[at] = key;
-    if (hash !== key || namespace !== undefined) this.hasOwnHashes = false;
+    if (this.hasOwnHashes && (namespace !== undefined || !isOwnHash(key, hash))) this.hasOwnHashes = false;
     if (namespace !== undefined) this.namespaces ??= filled(this.places, undefined);
     if (this.namespaces !== undefined) this.namespaces[at] = namespace;
     this.count++;
@@ -129,16 +137,16 @@ export class Block implements BlockHome {
 
   /** Rows behind it that could lie at its place move. */
   remove(at: number): void {
-    const { hashes, last } = this;
+    const { last } = this;
     let hole = at;
-    for (let next = (hole + 1) & last; hashes[next] !== NOTHING; next = (next + 1) & last) {
-      const wanted = (spread(hashes[next]!) >>> BITS_BELOW) & last;
+    for (let next = (hole + 1) & last; this.isTaken(next); next = (next + 1) & last) {
+      const wanted = (this.hashAt(next) >>> BITS_BELOW) & last;
       // It may not move in front of the place that its hash asks for.
       if (((next - wanted) & last) < ((next - hole) & last)) continue;
-      hashes[hole] = hashes[next]!;
-      this.keys[hole] = this.keys[next];
+      this.copyRow(hole, this, next);
       if (this.namespaces !== undefined) this.namespaces[hole] = this.namespaces[next];
-      this.takeValue(hole, this, next);
+      if (this.misfits !== undefined) this.misfits[hole] = this.misfits[next];
+      if (this.suspects !== undefined) this.suspects[hole] = this.suspects[next]!;
       hole = next;
     }
     this.empty(hole);
@@ -146,8 +154,12 @@ export class Block implements BlockHome {
   }
 
   /** Adds the row at a place of another block. */
-  addFrom(from: Block, at: number): void {
-    this.takeValue(this.add(from.hashes[at]!, from.keys[at]!, from.namespaces?.[at]), from, at);
+  addFrom(from: Block, fromAt: number): void {
+    if (from.layout === this.layout && from.isSimple && this.misfits === undefined) {
+      this.copyRow(this.freePlaceFor(from.hashAt(fromAt)), from, fromAt);
+      if (!from.hasOwnHashes) this.hasOwnHashes = false;
+      this.count++;
+    } else this.addAnyFrom(from, fromAt);
   }
 
   read(at: number): unknown {
@@ -164,7 +176,7 @@ export class Block implements BlockHome {
 
   writeTrusted(at: number, value: unknown): void {
     const fit = this.layout.take(this.numbers, this.others, at, value);
-    if (fit !== FITS || this.misfits !== undefined) this.settle(at, value, fit, true);
+    if (fit !== FITTED || this.misfits !== undefined) this.settle(at, value, fit, true);
   }
 
   /** Do all of the rows at these places lie in the columns? */
@@ -189,25 +201,39 @@ export class Block implements BlockHome {
     return namespaces === undefined ? namespace === undefined : isSame(namespaces[at], namespace);
   }
 
-  private takeValue(at: number, from: Block, fromAt: number): void {
-    const { layout, misfits } = this;
-    if (from.layout !== layout || misfits !== undefined || from.misfits !== undefined) {
-      this.write(at, from.read(fromAt), false);
-    } else {
-      const { numbersWidth, othersWidth } = layout;
-      for (let i = 0; i < numbersWidth; i++) {
-        this.numbers[at * numbersWidth + i] = from.numbers[fromAt * numbersWidth + i]!;
-      }
-      for (let i = 0; i < othersWidth; i++) {
-        this.others[at * othersWidth + i] = from.others[fromAt * othersWidth + i];
-      }
+  private freePlaceFor(hash: number): number {
+    const { words, stride, last } = this;
+    let at = (hash >>> BITS_BELOW) & last;
+    while (words[at * stride] !== NOTHING) at = (at + 1) & last;
+    return at;
+  }
+
+  /** Its rows are no more than their words, keys and others. */
+  private get isSimple(): boolean {
+    return this.misfits === undefined && this.suspects === undefined && this.namespaces === undefined;
+  }
+
+  /** `from`: a block of the same layout. */
+  private copyRow(at: number, from: Block, fromAt: number): void {
+    const { stride, words } = this;
+    const { othersWidth } = this.layout;
+    for (let i = 0; i < stride; i++) words[at * stride + i] = from.words[fromAt * stride + i]!;
+    for (let i = 0; i < othersWidth; i++) {
+      this.others[at * othersWidth + i] = from.others[fromAt * othersWidth + i];
     }
+    this.keys[at] = from.keys[fromAt];
+  }
+
+  private addAnyFrom(from: Block, fromAt: number): void {
+    const at = this.add(from.hashAt(fromAt), from.keys[fromAt]!, from.namespaces?.[fromAt]);
+    if (from.layout === this.layout && from.misfits === undefined && this.misfits === undefined) {
+      this.copyRow(at, from, fromAt);
+    } else this.write(at, from.read(fromAt), false);
     if (from.suspects !== undefined && from.suspects[fromAt] !== 0) this.suspect(at);
-    else if (this.suspects !== undefined) this.suspects[at] = 0;
   }
 
   private empty(at: number): void {
-    this.hashes[at] = NOTHING;
+    this.words[at * this.stride] = NOTHING;
     this.keys[at] = undefined;
     if (this.namespaces !== undefined) this.namespaces[at] = undefined;
     if (this.misfits !== undefined) this.misfits[at] = FITTING;
@@ -219,16 +245,27 @@ export class Block implements BlockHome {
     if (fit === MISFIT) {
       const { wider } = this.layout;
       if (wider?.fits(value, trusted) === true) {
-        this.layout = wider;
-        const numbers = wider.numbersFor(this.places);
-        numbers.set(this.numbers);
-        this.numbers = numbers;
+        this.widen(wider);
         this.write(at, value, true);
       } else this.putMisfit(at, value);
       return;
     }
     if (this.misfits !== undefined) this.misfits[at] = FITTING;
     if (fit === FITS_WITH_OBJECTS) this.suspect(at);
+  }
+
+  private widen(wider: Layout): void {
+    const words = new Int32Array(this.places * wider.stride);
+    const numbers = wider.numbersIn(words);
+    const width = 1 + wider.numbersWidth;
+    for (let at = 0; at < this.places; at++) {
+      for (let i = 1; i < width; i++) numbers[at * width + i] = this.numbers[at * width + i]!;
+      words[at * wider.stride] = this.hashAt(at);
+    }
+    this.layout = wider;
+    this.stride = wider.stride;
+    this.words = words;
+    this.numbers = numbers;
   }
 
   private putMisfit(at: number, value: unknown): void {
@@ -252,7 +289,12 @@ export class Block implements BlockHome {
 }
 
 /** The block of a key group without rows: it is never written. */
-export const NO_ROWS = new Block(new Layout("objects", [], []), 0, { index: 0, depth: 0, pattern: 0 }, 1);
+export const NO_ROWS = new Block(
+  new Layout("objects", [], []),
+  0,
+  { index: 0, depth: 0, pattern: 0 },
+  PLACES_MIN,
+);
 
 function filled<T>(length: number, value: T): T[] {
   return new Array<T>(length).fill(value);

@@ -7,10 +7,10 @@ export class CurrentKey {
   key: Key = "";
   /** Of its row in the fixed namespace. */
   hash = 0;
-  /** The hash is the key itself (isOwnHash in row-hash.ts). */
+  /** The hash tells the key (isOwnHash in row-hash.ts). */
   isOwn = false;
   /** The key's group, counted from the subtask's first one; -1: there was no key yet. */
   group = -1;
-  /** Another one each time that a key is set; never 0. */
+  /** Another one each time that a key is set; 0 only until the tables have forgotten theirs. */
   turn = 1;
 }

@@ -206,7 +206,8 @@ function numbersOf(pieces: readonly Piece[], rows: number): Float64Array | undef
   if (first.block.layout.kind !== "numbers" || !isLaidOutAs(pieces, first.block)) return undefined;
   const numbers = new Float64Array(rows);
   let at = 0;
-  for (const { block, places } of pieces) for (const place of places) numbers[at++] = block.numbers[place]!;
+  for (const { block, places } of pieces)
+    for (const place of places) numbers[at++] = block.numbers[place * 2 + 1]!;
   return numbers;
 }
 

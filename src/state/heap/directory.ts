@@ -24,9 +24,9 @@ export class Directory {
     this.entries = new Array(groups).fill(NO_ROWS);
   }
 
-  /** `bits`: of the row's hash (`spread`). NO_ROWS: the group has no row. */
-  at(group: number, bits: number): Block {
-    return this.entries[(group << this.depth) | ((bits >>> BITS_BELOW) & this.mask)]!;
+  /** `hash`: the row's. NO_ROWS: the group has no row. */
+  at(group: number, hash: number): Block {
+    return this.entries[(group << this.depth) | ((hash >>> BITS_BELOW) & this.mask)]!;
   }
 
   /** The block stands where its pattern says, from now on. */
@@ -61,6 +61,6 @@ export class Directory {
 }
 
 /** Does a row belong into the upper half, where a block of this depth is split? */
-export function isUpper(bits: number, depth: number): boolean {
-  return ((bits >>> (BITS_BELOW + depth)) & 1) === 1;
+export function isUpper(hash: number, depth: number): boolean {
+  return ((hash >>> (BITS_BELOW + depth)) & 1) === 1;
 }

@@ -42,6 +42,8 @@ export class Layout {
   readonly names: readonly string[];
   /** How many numbers a row has. */
   readonly numbersWidth: number;
+  /** How many words of 32 bits a row has: its hash, and behind it its numbers, each aligned to its size. */
+  readonly stride: number;
   /** How many other things a row has. */
   readonly othersWidth: number;
   /** Takes a value apart without a search for what it hides (LY2). */
@@ -62,8 +64,10 @@ export class Layout {
     this.slots = isNumber.map((number) => (number ? numbers++ : ~others++));
     this.numbersWidth = kind === "numbers" ? 1 : numbers;
     this.othersWidth = kind === "objects" ? 1 : others;
-    this.trial = this.numbersFor(1);
     const isWhole = wider !== undefined;
+    const wordsOfNumber = isWhole || this.numbersWidth === 0 ? 1 : 2;
+    this.stride = (1 + this.numbersWidth) * wordsOfNumber;
+    this.trial = this.numbersIn(new Int32Array(this.stride));
     switch (kind) {
       case "numbers":
         this.take = isWhole ? takeWholeNumber : takeNumber;
@@ -79,10 +83,9 @@ export class Layout {
     }
   }
 
-  /** Room for the numbers of so many rows. */
-  numbersFor(rows: number): Numbers {
-    const count = rows * this.numbersWidth;
-    return this.wider === undefined ? new Float64Array(count) : new Int32Array(count);
+  /** The rows' memory as what `take` and `make` use; it is a buffer of its own. */
+  numbersIn(words: Int32Array): Numbers {
+    return this.stride > 1 + this.numbersWidth ? new Float64Array(words.buffer) : words;
   }
 
   /** Can rows of both be read as those of one, by `addColumn`? */
@@ -109,8 +112,8 @@ export class Layout {
     const slot = this.slots[index]!;
     if (slot >= 0) {
       const { numbers } = block;
-      const width = this.numbersWidth;
-      for (let i = 0; i < places.length; i++) column.push(numbers[places[i]! * width + slot]);
+      const width = 1 + this.numbersWidth;
+      for (let i = 0; i < places.length; i++) column.push(numbers[places[i]! * width + 1 + slot]);
     } else {
       const { others } = block;
       const width = this.othersWidth;
@@ -121,20 +124,20 @@ export class Layout {
 
 const takeNumber: Take = (numbers, _, at, value) => {
   if (typeof value !== "number") return MISFIT;
-  numbers[at] = value;
+  numbers[at * 2 + 1] = value;
   return FITS;
 };
 
-const makeNumber: Make = (numbers, _, at) => numbers[at];
+const makeNumber: Make = (numbers, _, at) => numbers[at * 2 + 1];
 
 const takeWholeNumber: Take = (numbers, _, at, value) => {
   if (!isWholeNumber(value)) return MISFIT;
-  numbers[at] = value;
+  numbers[at * 2 + 1] = value;
   return FITS;
 };
 
 /** The same as `makeNumber`, and another function: V8 learns for each of them what its array holds. */
-const makeWholeNumber: Make = (numbers, _, at) => numbers[at];
+const makeWholeNumber: Make = (numbers, _, at) => numbers[at * 2 + 1];
 
 const takeObject: Take = (_, others, at, value) => {
   others[at] = value;

@@ -15,7 +15,7 @@ import { ColumnDecoder } from "../snapshot/columns.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
 import type { Directory } from "./directory.ts";
 import type { RowGroup } from "./row-group.ts";
-import { hashOfRow, spread } from "./row-hash.ts";
+import { hashOfRow } from "./row-hash.ts";
 
 export interface HeapRestorerOptions {
   readonly source: SnapshotBytes;
@@ -97,9 +97,8 @@ export class HeapRestorer implements StateRestorer {
     const key = from.keys[index]!;
     const namespace = from.namespaces?.[index];
     const hash = hashOfRow(key, namespace);
-    const bits = spread(hash);
-    const block = this.options.directory.at(target.place, bits);
-    const at = block.find(hash, bits, key, namespace);
+    const block = this.options.directory.at(target.place, hash);
+    const at = block.find(hash, key, namespace);
     if (value === undefined) {
       if (at >= 0) target.remove(block, at);
     } else if (at < 0) target.append(key, namespace, hash, from.values[value], true);

@@ -11,7 +11,6 @@ import { ownKey } from "../snapshot/own-key.ts";
 import { Block, type BlockHome, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
 import { type Directory, isUpper } from "./directory.ts";
 import type { Layouts } from "./layout.ts";
-import { spread } from "./row-hash.ts";
 
 /** A block becomes smaller when fewer than one of so many places are taken. */
 const SPARSE = 8;
@@ -54,7 +53,7 @@ export class RowGroup {
 
   /** `hash`: of a row that is new. `trusted`: its value is not searched for what it hides. */
   append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): void {
-    const block = this.roomFor(spread(hash), value);
+    const block = this.roomFor(hash, value);
     block.write(block.add(hash, ownKey(key), namespace), value, trusted);
     this.count++;
   }
@@ -94,11 +93,11 @@ export class RowGroup {
     return copy;
   }
 
-  /** The block for a new row, and with room for it. `bits`: of the row's hash. */
-  private roomFor(bits: number, value: unknown): Block {
+  /** The block for a new row, and with room for it. */
+  private roomFor(hash: number, value: unknown): Block {
     for (;;) {
-      const block = this.directory.at(this.place, bits);
-      if (block.hasRoom) return this.own(block);
+      const block = this.directory.at(this.place, hash);
+      if (block.hasRoom && block !== NO_ROWS) return this.own(block);
       this.touch();
       const { layouts, cut } = this.readers;
       if (block === NO_ROWS) {
@@ -127,8 +126,7 @@ export class RowGroup {
     const upperHome = { index: this.blocks.length, depth, pattern: pattern | (1 << before.depth) };
     const upper = new Block(layout, cut, upperHome, places);
     for (let at = 0; at < places; at++) {
-      if (before.isTaken(at))
-        (isUpper(spread(before.hashes[at]!), before.depth) ? upper : lower).addFrom(before, at);
+      if (before.isTaken(at)) (isUpper(before.hashAt(at), before.depth) ? upper : lower).addFrom(before, at);
     }
     this.replace(lower);
     this.replace(upper);

@@ -9,8 +9,8 @@
  *   are open: before a group changes for the first time after a cut, its readers keep the list of its blocks, and
  *   before a block does, it is copied for them.
  * - HT3 Rows that are born after a cut are not in its list, so a cursor ends however fast new keys arrive.
- * - HT4 A removed row leaves nothing behind: the last row of its group takes its place. What a cursor needs of it is in
- *   the cursor's own blocks, which go as it reads them, and with it.
+ * - HT4 A removed row leaves nothing behind: rows behind it take its place where they may. What a cursor needs of it is
+ *   in the cursor's own blocks, which go as it reads them, and with it.
  *
  * Values are replaced, not changed in place: a nested object that is changed in place would be changed in the cut too.
  */
@@ -32,7 +32,7 @@ import { Directory } from "./directory.ts";
 import { Layouts } from "./layout.ts";
 import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
-import { spread, withNamespace } from "./row-hash.ts";
+import { withNamespace } from "./row-hash.ts";
 
 /**
  * New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of
@@ -105,8 +105,8 @@ export class HeapTable implements StateTable, CutReaders {
 
   write(value: unknown): void {
     if (this.turn !== this.current.turn) this.lookUp();
-    if (this.at >= 0 && --this.untilLook > 0 && this.block.cut === this.cut)
-      this.block.writeTrusted(this.at, value);
+    const { at, block } = this;
+    if (at >= 0 && --this.untilLook > 0 && block.cut === this.cut) block.writeTrusted(at, value);
     else this.writeWithCare(value);
   }
 
@@ -167,30 +167,33 @@ export class HeapTable implements StateTable, CutReaders {
     return false;
   }
 
-  /** A new row, one in a block that a cursor may need, or a value that is looked at closely. */
+  /**
+   * A new row, one in a block that a cursor may need, or a value that is looked at closely. One function for all of
+   * them: it is too large for V8 to put it into the user's loop instead of what most updates need.
+   */
   private writeWithCare(value: unknown): void {
+    const { current, namespace } = this;
+    const group = this.groups[current.group]!;
     if (this.at < 0) {
-      this.append(value);
+      group.append(current.key, namespace, withNamespace(current.hash, namespace), value);
+      this.lookUp();
       return;
     }
-    if (this.block.cut !== this.cut) this.block = this.groups[this.current.group]!.own(this.block);
-    this.block.write(this.at, value, this.untilLook > 0 || this.countCloseLook());
-  }
-
-  /** This update is not trusted; sets which one will be the next that is not. */
-  private countCloseLook(): false {
+    if (this.block.cut !== this.cut) this.block = group.own(this.block);
+    const isTrusted = this.untilLook > 0;
+    this.block.write(this.at, value, isTrusted);
+    if (isTrusted) return;
     if (this.closeLooks > 0) this.closeLooks--;
     this.untilLook = this.closeLooks > 0 ? 1 : SAMPLED_EVERY;
-    return false;
   }
 
   private lookUp(): void {
     const { current } = this;
-    const bits = spread(current.hash);
-    const block = this.directory.at(current.group, bits);
+    const { hash } = current;
+    const block = this.directory.at(current.group, hash);
     if (current.isOwn === true && block.hasOwnHashes === true && this.namespace === undefined) {
       this.block = block;
-      this.at = block.findOwn(current.hash, bits);
+      this.at = block.findOwn(hash);
     } else this.lookUpByKey();
     this.turn = current.turn;
   }
@@ -199,16 +202,8 @@ export class HeapTable implements StateTable, CutReaders {
     const { current, namespace } = this;
     if (current.group < 0) this.refuseWithoutKey();
     const hash = withNamespace(current.hash, namespace);
-    const bits = spread(hash);
-    this.block = this.directory.at(current.group, bits);
-    this.at = this.block.find(hash, bits, current.key, namespace);
-  }
-
-  private append(value: unknown): void {
-    const { current, namespace } = this;
-    const hash = withNamespace(current.hash, namespace);
-    this.groups[current.group]!.append(current.key, namespace, hash, value);
-    this.lookUp();
+    this.block = this.directory.at(current.group, hash);
+    this.at = this.block.find(hash, current.key, namespace);
   }
 
   private refuseWithoutKey(): never {
