@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import type { CheckpointingConfig, JobRecord } from "../../machines/protocol.ts";
 import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
-import type { ObjectHandle } from "../../src/checkpoint/storage.ts";
+import type { CheckpointStorage, ObjectHandle } from "../../src/checkpoint/storage.ts";
 import { newId, prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { systemClock } from "../../src/clock.ts";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
@@ -44,6 +44,9 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const WORDS = 500;
 
 export interface WorldOptions {
+  /** Of checkpoints and of savepoints. Default: in memory. */
+  readonly storage?: CheckpointStorage;
+  readonly savepoints?: CheckpointStorage;
   readonly drop?: (subject: string) => boolean;
   readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
   /** The interval of checkpoints. Default 50 ms. */
@@ -76,7 +79,7 @@ export const snapshotRequest = (
 export class MemoryWorld {
   readonly broker: MemoryBroker;
   readonly store = new MemoryRecordStore();
-  readonly storage = new MemoryStorage();
+  readonly storage: CheckpointStorage;
   readonly target = new MemorySinkTarget<Count>();
   readonly logs = [new MemoryLog<string>(), new MemoryLog<string>()];
   readonly events: FeedEvent[] = [];
@@ -97,7 +100,7 @@ export class MemoryWorld {
   readonly bounded: boolean;
   readonly #recordsPerCheckpoint: number | undefined;
   /** The storage of savepoints, whatever their root. */
-  readonly savepoints = new MemoryStorage();
+  readonly savepoints: CheckpointStorage;
   /** Told of each event that any process publishes. */
   onEvent: (event: FeedEvent) => void = () => {};
   /** Before each write of the job record: it waits for this. */
@@ -116,6 +119,8 @@ export class MemoryWorld {
     process.on("warning", this.#warned);
     this.#checkpointing = options.checkpointing ?? {};
     this.broker = new MemoryBroker(options);
+    this.storage = options.storage ?? new MemoryStorage();
+    this.savepoints = options.savepoints ?? new MemoryStorage();
     this.bounded = options.bounded ?? true;
     this.#recordsPerCheckpoint = options.recordsPerCheckpoint;
     const { build = countWords, interval = "50 ms", readyTimeout = "1 h", iterations } = options;
@@ -391,10 +396,10 @@ export function countWords(builder: JobBuilder, world: MemoryWorld): void {
 
 /** Each call of `method` waits for `before`. */
 function delayed(
-  storage: MemoryStorage,
-  method: keyof MemoryStorage,
+  storage: CheckpointStorage,
+  method: keyof CheckpointStorage,
   before: (name: string) => Promise<void>,
-): MemoryStorage {
+): CheckpointStorage {
   return new Proxy(storage, {
     get(target, name) {
       const found: unknown = Reflect.get(target, name);
