@@ -120,7 +120,8 @@ async function openStore(options: NatsServerOptions): Promise<Store> {
   const dir = resolve(options.storeDir);
   const store = { dir, configFile: join(dir, "nats-server.conf"), pidFile: join(dir, "nats-server.pid") };
   try {
-    await mkdir(dir, { recursive: true });
+    // Records of the user's lie in it.
+    await mkdir(dir, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw unusableStore(store, error);
   }
