@@ -43,6 +43,7 @@ import {
   partsCommitted,
   signature,
   takeOver,
+  unknownLife,
 } from "../dataflow/transaction-marker.ts";
 import {
   CommitRefusedError,
@@ -99,7 +100,12 @@ export function fileSink<T>(options: FileSinkOptions<T>, files: SinkFiles = node
   return {
     kind: "file",
     guarantee: "exactly-once",
-    check: ({ dryRun }: ConnectorEnvironment) => (dryRun ? folder.assertProvidable() : folder.provide()),
+    async check({ dryRun, unrecorded, job }: ConnectorEnvironment) {
+      await (dryRun ? folder.assertProvidable() : folder.provide());
+      if (unrecorded === undefined) return;
+      const refusal = unknownLife(await folder.markers(), job, folder.directory, unrecorded);
+      if (refusal !== undefined) throw refusal;
+    },
     async open(environment) {
       await folder.provide();
       const writer = new FileWriter(folder, lineOf(encode), environment);

@@ -6,7 +6,7 @@
 import type * as nodeFiles from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { makeDirectories } from "../directories.ts";
-import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { CommitRefusedError, ConfigurationError, EnvironmentError } from "../errors.ts";
 import {
   encodeMarker,
   parseMarker,
@@ -109,6 +109,20 @@ export class SinkFolder {
   async markerGenerations(at: WriterName): Promise<number[]> {
     const found = await this.#hiddenFiles(`${prefixOf(at)},`, ".marker");
     return found.map((file) => Number(file.split(",")[3]!.replace(".marker", ""))).sort((a, b) => a - b);
+  }
+
+  /** The markers of all writers, of any job; what is no marker is left out. */
+  async markers(): Promise<TransactionMarker[]> {
+    if ((await this.sizeOf(this.#hidden)) === undefined) return [];
+    const found: TransactionMarker[] = [];
+    for (const file of await this.#hiddenFiles("", ".marker"))
+      try {
+        const path = this.hiddenPath(file);
+        found.push(parseMarker(await this.files.readFile(path, "utf8"), path));
+      } catch (error) {
+        if (!(error instanceof CommitRefusedError) && codeOf(error) !== "ENOENT") throw error;
+      }
+    return found;
   }
 
   async readMarker(at: WriterName, generation: number): Promise<TransactionMarker> {

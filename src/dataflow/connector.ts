@@ -29,6 +29,11 @@ export interface ConnectorEnvironment {
   readonly made?: (what: string) => void;
   /** true at a submission: the job has run before, and would go on with its state. */
   readonly resumes?: boolean | undefined;
+  /**
+   * At a submission that would begin a job anew because no record knows it, and without --fresh: the KV bucket that was
+   * looked in. A sink refuses it where its target holds output of such a job (P72).
+   */
+  readonly unrecorded?: string | undefined;
 }
 
 export interface SubtaskEnvironment extends ConnectorEnvironment {

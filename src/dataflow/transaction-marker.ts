@@ -12,7 +12,13 @@
  *   beyond the restored checkpoint was set ahead. Either stops the job by name, never goes on (P6, P20, P22).
  * - TM5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
  */
-import { CommitRefusedError, FencedError, InvariantError, ObjectMissingError } from "../errors.ts";
+import {
+  CommitRefusedError,
+  FencedError,
+  InvariantError,
+  ObjectMissingError,
+  RequestRefusedError,
+} from "../errors.ts";
 import type {
   MarkerMemory,
   MarkerOwner,
@@ -105,8 +111,35 @@ export function memoryOf(marker: TransactionMarker): MarkerMemory {
   return { markerExists: true, checkpointId: marker.checkpointId };
 }
 
-export function signature({ incarnation, generation, nonce }: MarkerOwner): MarkerOwner {
-  return { incarnation, generation, nonce };
+export function signature({ job, incarnation, generation, nonce }: MarkerOwner): MarkerOwner {
+  return { job, incarnation, generation, nonce };
+}
+
+/**
+ * The refusal of a job that would begin anew although a target says that it has written there before (P72).
+ *
+ * @param markers of a target, of any job
+ * @param unrecorded the KV bucket that knows no such job
+ * @returns undefined: nothing of the job is committed there
+ */
+export function unknownLife(
+  markers: readonly TransactionMarker[],
+  job: string,
+  target: string,
+  unrecorded: string,
+): RequestRefusedError | undefined {
+  const committed = markers.filter((marker) => marker.job === job && marker.checkpointId > 0);
+  const furthest = committed.reduce<TransactionMarker | undefined>(
+    (most, one) => (most === undefined || one.checkpointId > most.checkpointId ? one : most),
+    undefined,
+  );
+  if (furthest === undefined) return undefined;
+  return new RequestRefusedError(
+    `${target} holds output of job ${job} (incarnation ${furthest.incarnation}, committed up to transaction ${furthest.checkpointId}), ` +
+      `and no record in KV bucket ${unrecorded} knows of it: the bucket was lost, or the job has run with another --prefix. ` +
+      `To begin anew would write that output a second time. Bring stream KV_${unrecorded} back from a backup (nats stream restore DIR), ` +
+      "then submit the job again: it goes on where it stopped. Or add --fresh: the job starts over and writes beside what is there",
+  );
 }
 
 function assertNotForeign(found: TransactionMarker, owner: MarkerOwner, place: string): void {

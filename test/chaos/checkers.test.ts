@@ -70,7 +70,16 @@ const marker = (sequence: number, change: Partial<TransactionMarker> = {}, write
   subject: `tidemark-marker.OUT.x.write.${writer}`,
   sequence,
   storedAtMs: sequence,
-  marker: { incarnation: "x", generation: 1, nonce: "n", checkpointId: 0, part: 0, parts: 0, ...change },
+  marker: {
+    job: "j",
+    incarnation: "x",
+    generation: 1,
+    nonce: "n",
+    checkpointId: 0,
+    part: 0,
+    parts: 0,
+    ...change,
+  },
 });
 
 describe("markers", () => {

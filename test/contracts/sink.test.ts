@@ -28,6 +28,7 @@ function contracts(contract: SinkContract): void {
 
 contracts({
   name: "memory",
+  recordsAreThere: true,
   runs: 300,
   refused: [], // A value of any kind can be kept in memory.
   async fixture() {

@@ -97,7 +97,10 @@ export const options: CheckpointOptions = {
   ...{ savepoint: null, stop: false },
 };
 export const lease: LeaseRecord = { holder: "h", place: "process 1", token: 3, renewals: 0, released: false };
-export const marker = { incarnation: "i1", generation: 2, nonce: "n", checkpointId: 7, part: 1, parts: 2 };
+export const marker = {
+  ...{ job: "words", incarnation: "i1", generation: 2, nonce: "n" },
+  ...{ checkpointId: 7, part: 1, parts: 2 },
+};
 export const readPosition = { read: 3, accounted: 5, skipped: { ranges: 1, sequences: 2 } };
 export const streamSplit = {
   ...{ id: "ORDERS", stream: "ORDERS", created: "2026-01-01T00:00:00Z", retention: "limits" },

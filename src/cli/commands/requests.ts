@@ -19,7 +19,7 @@ import { interruptible } from "../process/interruption.ts";
 import { readJob, recordsOf } from "../stored/retained.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
-import { hasState } from "../submission/prerequisites.ts";
+import { earlierRun } from "../submission/prerequisites.ts";
 import { tellSeen, untilCanceled } from "./canceled.ts";
 import {
   addClientOptions,
@@ -111,8 +111,9 @@ export async function withSubmission(
       await warnOfCaptures(view, logger);
       const { troubles, nats } = view;
       const job = prepared.job.name;
-      const resumes = about.resumes === true && (await hasState(await view.findRecords(), job));
-      const environment = { job, logger, troubles, nats, ...about, resumes };
+      const earlier =
+        about.resumes === true ? await earlierRun(await view.findRecords(), view.recordBucket, job) : {};
+      const environment = { job, logger, troubles, nats, ...about, resumes: false, ...earlier };
       const submission = await submissionOf(prepared, environment, view.storageDescription, flags);
       await work({ view, prepared, submission });
     },

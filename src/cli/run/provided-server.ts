@@ -15,7 +15,7 @@ import { provideNatsServer } from "../../nats/server/server-binary.ts";
 import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
 import { advice } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
-import { hasState, sayingOnce, untilMet } from "../submission/prerequisites.ts";
+import { earlierRun, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 
 interface WaitingRun {
   readonly flags: GapFlags & { readonly fresh?: boolean };
@@ -34,8 +34,10 @@ export async function submissionWhenMet(
   { nats, troubles, storage, openRecords }: Cluster,
   server: NatsServer | undefined,
 ): Promise<JobSubmission> {
-  const resumes = flags.fresh !== true && (await hasState(await openRecords(), prepared.job.name));
-  const environment = { job: prepared.job.name, logger: sayingOnce(logger), troubles, nats, resumes };
+  const { name: job } = prepared.job;
+  const records = await openRecords();
+  const earlier = flags.fresh === true ? {} : await earlierRun(records, records.bucket, job);
+  const environment = { job, logger: sayingOnce(logger), troubles, nats, ...earlier };
   const ask = () => submissionOf(prepared, environment, storage.description, flags);
   if (server === undefined || onMissing === undefined) return await ask();
   return await Promise.race([untilMet(ask, onMissing), goneServer(server)]);

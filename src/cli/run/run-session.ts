@@ -388,7 +388,7 @@ export class RunSession {
     return new EnvironmentError(
       `the record of job ${job.name} is gone from KV bucket ${bucket}: the bucket was deleted, emptied or made anew. ` +
         `To go on, restore stream KV_${bucket} from a backup (nats stream restore DIR) and run the job again; without ` +
-        "the record the next run starts over, and writes its output once more",
+        "the record the next run goes on with --fresh only, which starts over and writes the output once more",
     );
   }
 

@@ -6,7 +6,7 @@
  */
 import { isTombstone } from "../../../machines/record.ts";
 import { nearest } from "../../config/suggestion.ts";
-import type { Logger } from "../../dataflow/connector.ts";
+import type { ConnectorEnvironment, Logger } from "../../dataflow/connector.ts";
 import {
   PrerequisiteError,
   RecordUnreadableError,
@@ -79,15 +79,22 @@ async function streamNames(nats: NatsEnvironment): Promise<string[]> {
 }
 
 /**
- * An earlier run has left a record of the job, with which this one goes on. What is no record is for the leader to
- * name.
+ * Whether an earlier run has left a record of the job, with which this one goes on, or none knows it. What is no record
+ * is for the leader to name.
+ *
+ * @param bucket of the records, also where there is none
  */
-export async function hasState(records: RecordStore | undefined, job: string): Promise<boolean> {
+export async function earlierRun(
+  records: RecordStore | undefined,
+  bucket: string,
+  job: string,
+): Promise<Pick<ConnectorEnvironment, "resumes" | "unrecorded">> {
   try {
     const found = records && (await readRecord(records, job));
-    return found !== undefined && !isTombstone(found.record);
+    if (found === undefined) return { resumes: false, unrecorded: bucket };
+    return { resumes: !isTombstone(found.record) };
   } catch (error) {
-    if (error instanceof RecordUnreadableError) return false;
+    if (error instanceof RecordUnreadableError) return { resumes: false };
     throw error;
   }
 }

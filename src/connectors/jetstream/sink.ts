@@ -8,6 +8,7 @@ import { checkMembers } from "../../config/members.ts";
 import { show } from "../../config/quantity.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import type { Sink, SinkEnvironment, SinkGuarantee, SinkTarget, SinkWriter } from "../../dataflow/sink.ts";
+import { unknownLife } from "../../dataflow/transaction-marker.ts";
 import {
   ConfigurationError,
   EnvironmentError,
@@ -36,6 +37,7 @@ import {
   targetGone,
   unsuitable,
 } from "../../nats/publisher/sink-target.ts";
+import { storedMarkers } from "../../nats/publisher/stored-markers.ts";
 import {
   assertChangeable,
   assertCreatable,
@@ -166,6 +168,19 @@ class JetStreamSink<T> implements Sink<T> {
     // A stream that is not there cannot be asked.
     if (transactional && isThere) await this.#assertBatches(nats);
     this.#assertTakesSubject(config);
+    if (transactional && isThere) await this.#assertKnown(nats, environment);
+  }
+
+  /** No earlier life of the job has written to the stream that no record knows. */
+  async #assertKnown(
+    nats: NatsEnvironment,
+    { unrecorded, job }: Pick<ConnectorEnvironment, "unrecorded" | "job">,
+  ): Promise<void> {
+    if (unrecorded === undefined) return;
+    const { stream } = this.#options;
+    const markers = await storedMarkers(nats, stream, this.#markerSubjects);
+    const refusal = unknownLife(markers, job, `stream ${stream}`, unrecorded);
+    if (refusal !== undefined) throw refusal;
   }
 
   async open(environment: SinkEnvironment): Promise<SinkWriter<T>> {

@@ -8,6 +8,7 @@ import { count, parsedJson, problemIn, text } from "../shape.ts";
 
 /** One generation of one job's life, as it signs what it writes. */
 export interface MarkerOwner {
+  readonly job: string;
   readonly incarnation: string;
   readonly generation: number;
   readonly nonce: string;
@@ -30,6 +31,7 @@ export interface MarkerMemory {
 
 const marker: z.ZodType<TransactionMarker> = z
   .object({
+    job: text,
     incarnation: text,
     generation: count,
     nonce: text,

@@ -77,7 +77,7 @@ test("a deleted record is named by the leader and by status, and the job goes on
   expect(wrongCounts(workspace.lines(), COUNT)).toEqual([]);
 });
 
-test("an empty bucket in the place of the one that was deleted is noticed by the leader of before", async () => {
+test("an empty bucket in the place of the one that was deleted is noticed, and its job does not begin anew unasked", async () => {
   const manager = await jetstreamManager(cluster.nats.connection);
   const { config } = await manager.streams.info(`KV_${prefix}-jobs`);
   await manager.streams.delete(config.name);
@@ -86,4 +86,10 @@ test("an empty bucket in the place of the one that was deleted is noticed by the
   const status = await workspace.run(here("status", "counting"));
   expect(status).toMatchObject({ code: 4, stdout: "" });
   expect(status.stderr).toMatch(GONE);
+  const again = await workspace.run(here("submit", "job.mjs"));
+  expect(again).toMatchObject({ code: 4, stdout: "" });
+  expect(again.stderr).toMatch(
+    /\/out holds output of job counting .* no record in KV bucket lost\d-jobs knows of it: .*stream KV_lost\d-jobs back from a backup.*--fresh/,
+  );
+  expect(await workspace.run(here("submit", "job.mjs", "--fresh"))).toMatchObject({ code: 0 });
 });

@@ -111,6 +111,7 @@ test("both run the same job under one prefix, each with its own workers, and bot
   for (const { site } of started) {
     const ended = await site.comesTo("its end", ({ status }) => status === "finished");
     expect(ended).toMatchObject({ failures: [], restarts: 0 });
+    expect(wrongCounts(site.workspace.lines(), COUNT)).toEqual([]);
   }
 });
 

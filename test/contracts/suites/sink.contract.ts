@@ -110,6 +110,8 @@ export interface SinkContract {
   fixture(): Promise<SinkFixture>;
   /** Records that `write` must refuse. */
   readonly refused: readonly string[];
+  /** true: records of jobs live and end with the target. */
+  readonly recordsAreThere?: true;
   /** Part of what a transaction has staged can be missing: it is more than one object that is more than one part. */
   readonly stagesParts?: true;
   /** A commit of many records while the target goes away and comes back. undefined: the target cannot. */
@@ -380,6 +382,29 @@ export function sinkContract(contract: SinkContract): void {
       expect((await fixture.committed()).sort()).toEqual([...records("a", 2), ...records("b", 2)]);
       await fresh.close();
     });
+
+    test.skipIf(contract.recordsAreThere === true)(
+      "a job that no record knows does not begin where one of its name has committed (P72)",
+      async () => {
+        const asked = { nats: fixture.nats, incarnation: "life2", unrecorded: "tidemark-jobs" };
+        const check = (at: Partial<SinkEnvironment> = {}) =>
+          fixture.sink.check(sinkEnvironment({ ...asked, dryRun: true, ...at }));
+        const old = await open({});
+        // An opened writer has left a marker, and nothing that could be written twice.
+        await check();
+        await old.commit(await prepare(old, 9, records("a", 2)));
+        await old.close();
+        await expect(check()).rejects.toMatchObject({
+          name: "RequestRefusedError",
+          message: expect.stringMatching(
+            /holds output of job contract \(incarnation life1, committed up to transaction 9\).*KV bucket tidemark-jobs.*stream KV_tidemark-jobs back from a backup.*--fresh/,
+          ),
+        });
+        await expect(check({ dryRun: undefined as never })).rejects.toThrow(/holds output of job contract/);
+        await check({ job: "another" });
+        await check({ unrecorded: undefined });
+      },
+    );
 
     test("a marker that is missing stops the job by name (P22)", async () => {
       const first = await open({});

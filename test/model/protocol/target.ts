@@ -76,7 +76,7 @@ function open(state: TargetState, event: MarkerOpen, faults: TargetFaults): Step
   const found = state.marker;
   // Opened already; the first answer may still arrive.
   if (found?.generation === generation || state.opened === generation) return [];
-  const owner = { incarnation: "i", generation, nonce: nonceOf(generation) };
+  const owner = { job: "j", incarnation: "i", generation, nonce: nonceOf(generation) };
   const before =
     found === null
       ? undefined

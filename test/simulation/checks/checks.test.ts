@@ -27,6 +27,7 @@ function invariantsAfter(records: readonly Partial<JobRecord>[]): Invariants {
 }
 
 const marker = (some: Partial<TransactionMarker>): TransactionMarker => ({
+  job: "job",
   incarnation: "i1",
   generation: 1,
   nonce: "n1",
