@@ -2,7 +2,8 @@
  * Control messages that no process has sent: each type that there is, with values at the edges in it.
  *
  * A forgery is never what a user means: at least one of the fields that decide what it is about is not as it would be.
- * So it may be dropped or refused, and nothing else may become of it.
+ * What only processes say to each other is whole now and then, but for the seal. So a forgery may be dropped or
+ * refused, and nothing else may become of it.
  */
 import type {
   GenerationRequest,
@@ -52,6 +53,7 @@ const FREE = new Set([
 const MEANT = new Set<unknown>(["job.cancel", "job.suspend", "job.dispose"]);
 
 const subtask = "count/0";
+const secret = "no secret of a worker";
 const handle = { name: "fuzzed/1/1/forged", bytes: 1, digest: `sha256:${"0".repeat(64)}` };
 const directory = {
   ...{ host: "stranger", path: "/nowhere", note: "note", secret: "secret", read: "" },
@@ -97,12 +99,12 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
       processId: 1,
       host: "stranger",
     },
-    ...{ storage: "forged", directory },
+    ...{ storage: "forged", directory, secret, inbox: "_INBOX.stranger", nth: 1 },
   }),
   "standby.prove": () => ({ coordinator: "stranger", place: "nowhere", storage: "forged", directory }),
   "job.submit": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
   "job.rehearse": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
-  "worker.crashed": ({ job, worker }) => ({ job, worker, reason: "forged" }),
+  "worker.crashed": ({ job, worker }) => ({ job, worker, secret, reason: "forged" }),
   "job.status": ({ job }) => ({ job }),
   "job.cancel": ({ job }) => ({ job }),
   "job.suspend": ({ job }) => ({ job }),
@@ -162,7 +164,13 @@ const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
   unknown: { reason: "forged" },
   unproven: { note: "forged" },
   refused: { reason: "forged" },
-  status: { status: { job: "fuzzed", status: "failed", phase: "ended", generation: 1, subtasks: [report] } },
+  status: {
+    status: {
+      ...{ job: "fuzzed", status: "failed", phase: "ended", generation: 1, workers: [], failures: [] },
+      ...{ checkpoints: { completed: 1, aborted: 0 }, subtasks: [{ ...report, worker: "forged" }] },
+      ...{ troubles: [], unansweredRequests: 0 },
+    },
+  },
   outcome: { outcome: { state: "completed", checkpointId: 1, location: null } },
   pending: {},
   restorable: {},
@@ -175,17 +183,28 @@ const pingAnswer: PingAnswer = {
   troubles: [{ what: "forged", reason: "forged", sinceMs: 0 }],
 };
 
+/** One of each type, before anything is spoiled. */
+export function wholeRequest(known: Known, type: RequestType): Fields {
+  return { type, ...requests[type](known) };
+}
+
+/** The same, of answers. */
+export const WHOLE_ANSWERS: readonly Fields[] = [
+  ...Object.entries(answers).map(([answer, more]) => ({ answer, ...more })),
+  { ...pingAnswer },
+];
+
 export const REQUEST_TYPES = Object.keys(requests) as RequestType[];
 
 export function forgedRequest(random: Random, known: Known, type = random.pick(REQUEST_TYPES)): Fields {
-  return spoiled(random, { type, ...requests[type](known) });
+  const message = wholeRequest(known, type);
+  // What only a process can mean has its seal, and no forgery has it.
+  const isProcess = !type.startsWith("job.");
+  return isProcess && random.next() < 0.25 ? message : spoiled(random, message);
 }
 
 export function forgedAnswer(random: Random): Fields {
-  const words = Object.keys(answers) as (keyof typeof answers)[];
-  if (random.next() < 0.2) return spoiled(random, { ...pingAnswer });
-  const answer = random.pick(words);
-  return spoiled(random, { answer, ...answers[answer] });
+  return spoiled(random, random.pick(WHOLE_ANSWERS));
 }
 
 /** With values at the edges in one to three places, one of which matters. */
