@@ -154,7 +154,7 @@ test("cancel where decided output cannot be committed: exit code 3 and the reaso
   expect(canceling.stderr).toMatch(/is settling: output that is decided has not been committed/);
   expect(canceling.stderr).toMatch(`this NATS user may not publish to "out.${id}"; allow it`);
   expect(canceling.stderr).toMatch(
-    `It is canceled all the same, as soon as that is possible: "tidemark status .*job-${id}" shows it`,
+    /It is canceled all the same, as soon as that is possible: "tidemark status .* job-\w+" shows it/,
   );
   expect(await interrupted(running)).toMatchObject({ code: 3 });
   expect(await written()).toBe(0);

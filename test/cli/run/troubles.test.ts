@@ -105,10 +105,14 @@ describe("a record that cannot be processed", () => {
   });
 
   test.each([
-    ["a subject with a space", '"out.ID. x"', "out.ID. x"],
-    ["a subject with a wildcard", '"out.ID.*"', "out.ID.*"],
-    ["a subject outside the stream", '"elsewhere." + r', "elsewhere.42"],
-    ["the marker's own subject", '"tidemark-marker.OUT-ID." + r', "tidemark-marker.OUT-ID.42"],
+    ["a subject with a space", '"out.ID. x"', "tokens must not be empty, be a wildcard, or hold whitespace"],
+    ["a subject with a wildcard", '"out.ID.*"', "tokens must not be empty, be a wildcard"],
+    ["a subject outside the stream", '"elsewhere." + r', "stream OUT-ID takes only out.ID.>"],
+    [
+      "the marker's own subject",
+      '"tidemark-marker.OUT-ID." + r',
+      "subjects below tidemark-marker.OUT-ID. belong to",
+    ],
   ])("the sink could never commit it: %s (P24)", async (_, subject, said) => {
     await sinkStream();
     const bad = subject.replaceAll("ID", id);
