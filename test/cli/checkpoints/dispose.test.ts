@@ -233,7 +233,7 @@ test("by its leader, which starts the job anew afterwards with counters that go 
   );
   const canceled = await asks("cancel", JOB);
   expect(canceled.stdout).toMatch(
-    `its last checkpoints stay until "tidemark dispose --server=\\S+ --prefix=\\S+ checkpoint:${JOB}"`,
+    /its last checkpoints stay until "tidemark dispose --server=\S+ --prefix=\S+ checkpoint:word-count"/,
   );
   await comesTo("canceled", (status) => status === "canceled");
   const ended = await read();
