@@ -14,10 +14,10 @@ import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobRecord } from "../../machines/protocol.ts";
 import type { Cluster } from "../../src/cli/assembly.ts";
+import { bare, decodeEnvelope } from "../../src/control/wire.ts";
 import type { Bus } from "../../src/dataflow/channel/bus.ts";
 import { kindOf, MESSAGE } from "../../src/dataflow/channel/remote/frame-codec.ts";
 import { RequestTimeoutError, StorageStalledError, UnknownOutcomeError } from "../../src/errors.ts";
-import { decodeValue } from "../../src/formats/codec.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import type { RecordStore } from "../../src/runtime/record-store.ts";
 
@@ -187,7 +187,8 @@ function faultyBus(bus: Bus, fault: FaultPoint): Bus {
       void bus.flush().then(() => fault.crash({ point: "barrier" }));
     },
     request: (subject, body, timeoutMs, isAnswer) => {
-      const { message } = decodeValue(body) as { readonly message?: Partial<Message> };
+      const envelope = decodeEnvelope(bare(body));
+      const message = "message" in envelope ? (envelope.message as Partial<Message>) : undefined;
       return fault.around(
         {
           point: `send ${message?.type}`,
