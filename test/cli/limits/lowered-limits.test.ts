@@ -22,6 +22,8 @@ let workspace: Workspace;
 
 const LARGE = "max_payload: 1MB";
 const SMALL = "max_payload: 6KB";
+const REFUSED =
+  /a record for subject "out\.x" is refused: larger than \d+ bytes .*\(max_payload of nats-server\)/;
 
 beforeAll(async () => {
   server = await startTestServer({ configuration: LARGE });
@@ -112,18 +114,22 @@ export default defineJob("wide", { parallelism: 2, checkpointing: { interval: "3
   await until(
     async () => {
       failed = await status("wide");
-      return failed.status === "failed";
+      return failed.status === "failed" || REFUSED.test(failed.failures.at(-1)?.reason ?? "");
     },
     () => JSON.stringify(failed),
   );
-  expect(failed?.failures.at(-1)?.reason).toMatch(
-    /needs messages of 20\d+ bytes, and nats-server takes messages of at most 6144 bytes; raise max_payload.*start the job again: it goes on where it stopped/,
-  );
+  // What is decided cannot be cut anew: the job stops. What is not decided is refused when it is written, again and
+  // again: the job restarts. Which of the two large records met first is chance.
+  const stopped = failed?.status === "failed";
+  if (stopped)
+    expect(failed?.failures.at(-1)?.reason).toMatch(
+      /needs messages of 20\d+ bytes, and nats-server takes messages of at most 6144 bytes; raise max_payload.*start the job again: it goes on where it stopped/,
+    );
 
   await server.reload(LARGE);
   await completes("many");
   workspace.release();
-  expect(await workspace.run(here("submit", "wide.mjs"))).toMatchObject({ code: 0 });
+  if (stopped) expect(await workspace.run(here("submit", "wide.mjs"))).toMatchObject({ code: 0 });
   await until(
     async () => (await status("wide")).status === "finished",
     () => "it goes on",
