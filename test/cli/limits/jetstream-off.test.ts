@@ -60,11 +60,14 @@ export default defineJob("copy", { checkpointing: { interval: "200ms" } }, (job)
 
   await server.reload(OFF);
   await coordinator.says(/writing the job record.*not enabled/);
-  const without = await status();
-  expect(without).toMatchObject({ code: 0, stderr: "" });
-  expect(without.stdout).toMatch(
-    /reading or writing the lease of the leader.*JetStream not enabled for account/,
-  );
+  // The lease is looked at every few seconds, so its trouble may come after that of the record.
+  await until("the trouble with the lease is shown", async () => {
+    const without = await status();
+    expect(without).toMatchObject({ code: 0, stderr: "" });
+    return /reading or writing the lease of the leader.*JetStream not enabled for account/.test(
+      without.stdout,
+    );
+  });
   await server.reload(ON);
   const before = (await outputs()).length;
   await until("output is committed again", async () => (await outputs()).length > before);
