@@ -47,7 +47,7 @@ export class StoreIdentity {
   #isDoubted = true;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
-  /** Of the last look, if it may pass, and nothing is known yet. */
+  /** The failure of the last look, if it may pass and nothing is known yet. */
   #failure: Error | undefined;
 
   constructor(options: StoreIdentityOptions) {

@@ -22,7 +22,7 @@ export interface Surroundings {
   readonly feed: EventFeed;
   /** Code that tries again after a failure tells of it here. */
   readonly troubles: Troubles;
-  /** Of the record store; undefined: there is only one. */
+  /** Which record store the process belongs to; undefined: there is only one. */
   readonly identity?: StoreIdentity | undefined;
 }
 

@@ -137,7 +137,7 @@ test("a submission that is refused has made nothing, whichever of its sinks is t
   for (const [bad, words] of [
     [jetstreamSink<number>({ stream: "GONE", subject: "GONE.x" }), /stream GONE does not exist/],
     [provision("OTHER", "READY.x"), /belong in part to stream READY/],
-    // Of what only its neighbour is about to make.
+    // This stream is one that only the neighbour is about to make.
     [provision("OTHER", "NEW.x"), /belong in part to stream NEW/],
     [provision("NEW", "elsewhere.x"), /elsewhere\.x/],
   ] as const) {

@@ -481,7 +481,7 @@ describe("file storage", () => {
         await expect(storage.put(handle.name, content)).rejects.toThrow(StorageRefusedError);
         expect(await all(storage.list("j/"))).toEqual([]);
         await storage.delete(handle.name);
-        // Of a link its name alone goes.
+        // A link's name goes, and nothing else of it.
         const isLink = what === "a device" || what.startsWith("a symbolic link");
         expect(
           await lstat(path).then(

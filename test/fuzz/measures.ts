@@ -36,7 +36,7 @@ export class Watched {
     return this.#rssMbMax;
   }
 
-  /** Of all processes together, since their beginning. */
+  /** The log lines of all processes together, since their beginning. */
   logLines(): string[] {
     const { processes } = this.#cluster;
     return [...this.#processes.keys()].flatMap((name) =>

@@ -15,7 +15,7 @@ import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import { CALM, type Weather } from "./weather.ts";
 
 const TRAVEL_MS_MAX = 2;
-/** Of repetitions: those that come right behind the original. */
+/** The share of repetitions that come right behind the original. */
 const RIGHT_BEHIND_SHARE = 0.5;
 const REPEATED_MS_MAX = 3000;
 const LATE_MS_MAX = 6000;

@@ -44,7 +44,7 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const WORDS = 500;
 
 export interface WorldOptions {
-  /** Of checkpoints and of savepoints. Default: in memory. */
+  /** Where checkpoints lie. Default: in memory. */
   readonly storage?: CheckpointStorage;
   readonly savepoints?: CheckpointStorage;
   readonly drop?: (subject: string) => boolean;

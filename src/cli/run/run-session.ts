@@ -6,7 +6,7 @@
  */
 
 import { dirname, join, resolve } from "node:path";
-import type { JobStatus, TerminalStatus } from "../../../machines/protocol.ts";
+import { isTerminal } from "../../../machines/record.ts";
 import { systemClock } from "../../clock.ts";
 import type { ControlClient } from "../../control/client.ts";
 import { ForeignMessages } from "../../control/foreign-messages.ts";
@@ -86,13 +86,6 @@ const FINAL_MESSAGES_MS = 2000;
 /** A suspension is asked for again so often until it is recorded. */
 const ASK_AGAIN_MS = 2000;
 const LAST_ANSWERS_MS = 15_000;
-const TERMINAL: ReadonlySet<JobStatus> = new Set<TerminalStatus>([
-  "finished",
-  "stopped",
-  "failed",
-  "canceled",
-  "suspended",
-]);
 
 export class RunSession {
   readonly prepared: PreparedJob;
@@ -373,7 +366,7 @@ export class RunSession {
       this.#patience?.heard(report, performance.now());
       for (const listener of this.#listeners) listener(report);
       this.#tellTroubles("leader", report.troubles);
-      if (!TERMINAL.has(report.status) || report.phase !== report.status) continue;
+      if (!isTerminal(report.status) || report.phase !== report.status) continue;
       endedMs ??= performance.now();
       // A client that has ended the job from elsewhere still asks for its savepoint; our server and leader answer that.
       if (report.unansweredRequests === 0 || performance.now() - endedMs > LAST_ANSWERS_MS) return report;

@@ -5,7 +5,7 @@ import type { Key } from "../descriptor.ts";
 
 export class CurrentKey {
   key: Key = "";
-  /** Of its row in the fixed namespace. */
+  /** The hash of its row in the fixed namespace. */
   hash = 0;
   /** The hash tells the key (isOwnHash in row-hash.ts). */
   isOwn = false;

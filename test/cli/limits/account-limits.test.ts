@@ -10,10 +10,10 @@ import { readAll } from "../../support/servers/streams.ts";
 import { type Command, kill, until, Workspace } from "../workspace.ts";
 
 interface Limits {
-  /** Of the account. */
+  /** Limits of the account. */
   readonly account?: string;
   readonly jetStream?: string;
-  /** Of the server. */
+  /** Settings of the server. */
   readonly server?: string;
 }
 

@@ -146,7 +146,7 @@ function complete(view: View, subtasks: readonly string[]): string | undefined {
 }
 
 /**
- * Of every channel: the state holds the records up to one, and what is stored beside it goes on from there to the
+ * Every channel's records are in the state up to one of them, and what is stored beside it goes on from there to the
  * barrier.
  */
 const foldOfThoseBefore: Invariant = (view) => {

@@ -20,7 +20,7 @@ export interface Snapshot {
   readonly position: number;
   readonly finished: boolean;
   readonly transactions: readonly Content[];
-  /** Of a subtask with a gate. */
+  /** The subtask's gate, if it has one. */
   readonly gate?: GateSnapshot;
 }
 

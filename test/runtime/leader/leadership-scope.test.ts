@@ -251,7 +251,7 @@ test.each([
   };
   await expect(world.submit()).rejects.toThrow("job words is created already");
   await world.startWorker();
-  // Nobody asks for its status: that alone would make the leader read its record.
+  // No client asks for its status: that alone would make the leader read its record.
   const isRunning = () => world.events.some(({ effects }) => effects.includes("report.recovery"));
   await until("the job runs", () => isRunning() || undefined, { everyMs: 5 });
   await world.allCommitted();

@@ -15,7 +15,7 @@ export interface Stoppable {
   readonly stop: () => Promise<unknown>;
 }
 
-/** Of virtual time: to delete what is no longer needed, and to stop. */
+/** The virtual time to delete what is no longer needed, and to stop. */
 const SETTLE_MS_MAX = 60_000;
 const RESTARTS_MS = 4000;
 const LOOK_EVERY_MS = 500;

@@ -7,7 +7,7 @@ interface Graph {
   readonly sinks: readonly DrawnSink[];
 }
 
-/** Whoever has read them reads what they have read. */
+/** The graph without these operators: their readers read what they had read. */
 export function withoutOperators({ operators, sinks }: Graph, gone: ReadonlySet<string>): Graph {
   const ports = new Map(operators.map((one) => [one.id, one.ports.flat()]));
   const behind = (input: DrawnInput): readonly DrawnInput[] =>

@@ -77,7 +77,7 @@ function restart(random: Random): RestartOptions {
   }
 }
 
-/** Of a job that is restored: what of its options decides what its output is stays. */
+/** The options of a restored job: those that decide what its output is stay. */
 export function redrawOptions(random: Random, options: JobOptions): JobOptions {
   const { checkpointing = {} } = options;
   const { alignedTimeout: _, ...kept } = checkpointing;

@@ -30,7 +30,7 @@ interface Damage {
   error: RecordUnreadableError | undefined;
 }
 
-/** Of a job that was led: no command of ours takes its record away. */
+/** The record of a job that was led is gone, and no command of ours takes it away. */
 export class RecordGoneError extends RecordUnreadableError {
   constructor(job: string, bucket: string) {
     super(

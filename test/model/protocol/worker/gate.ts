@@ -249,7 +249,7 @@ export function heardBySenders(event: Event, bounds: Bounds): ToActor[] {
   ];
 }
 
-/** Of the channels, their senders and the gate. */
+/** Gives an event of the channels, their senders and the gate its address. */
 export function addressGate({ type, channel }: ChannelEvent, gate: Gate, bounds: Bounds): ToActor[] {
   const one = gate.channels[channel]!;
   switch (type) {

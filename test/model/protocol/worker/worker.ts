@@ -358,7 +358,7 @@ function address(event: Event, state: CompositionState, bounds: Bounds, variant:
   }
 }
 
-/** Of a message, or of what happens in the subtask itself. */
+/** The actors that a message, or something that happens in the subtask itself, is for. */
 function receivers(event: Event): readonly string[] {
   return event.type in wires ? receiversOf(event.type as WiredEvent, event, () => []) : ["subtask"];
 }

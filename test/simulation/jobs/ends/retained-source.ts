@@ -36,7 +36,7 @@ export interface RetainedSourceOptions {
 
 const BUFFERED_MAX = 4;
 const TRAVEL_MS_MAX = 5;
-/** Of deliveries: the consumer is lost, and made anew. */
+/** The share of deliveries at which the consumer is lost, and made anew. */
 const LOST_SHARE = 0.05;
 
 /** One split for each stream. */

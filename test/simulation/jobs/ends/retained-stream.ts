@@ -9,7 +9,7 @@ import type { StreamInfo } from "@nats-io/jetstream";
 export interface Limits {
   /** Default: none. */
   readonly messagesMax?: number;
-  /** Of the same subject, which is the message's key. Older ones go away by design, wherever they stand. */
+  /** How many messages of a subject, which is the message's key, stay. Older ones go away by design. */
   readonly perSubjectMax?: number;
   readonly ageMsMax?: number;
 }
