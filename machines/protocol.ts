@@ -254,9 +254,18 @@ export interface LeaseRecord {
 
 /**
  * Why a checkpoint is taken. `final` and `suspend` are repeated until one completes (P19, P30); `stop` is the savepoint
- * that a job stops with, `cancel` a plain one that it is canceled after; both are tried once.
+ * that a job stops with, `drain` the one that it stops with behind all of its input, `cancel` a plain one that it is
+ * canceled after; these are tried once.
  */
-export type CheckpointReason = "periodic" | "manual" | "final" | "suspend" | "savepoint" | "stop" | "cancel";
+export type CheckpointReason =
+  | "periodic"
+  | "manual"
+  | "final"
+  | "suspend"
+  | "savepoint"
+  | "stop"
+  | "drain"
+  | "cancel";
 
 export interface CheckpointRequest {
   /** Random: names it for the client that waits for its outcome. Empty when no client does. */

@@ -7,6 +7,7 @@ import { declareEffects } from "../effects.ts";
 import type { CheckpointRequest, SubtaskName } from "../protocol.ts";
 import { isTerminal } from "../record.ts";
 import { reasonInWords } from "../words.ts";
+import { isOfStop } from "./checkpoints/checkpoint-requests.ts";
 import type { JobEffects, JobEvent, JobInput, RecordFacts } from "./job-events.ts";
 
 export interface Context extends JobInput, RecordFacts {
@@ -152,7 +153,11 @@ export const jobSetup = setup({
       event.type !== "stop.requested"
         ? {}
         : {
-            stop: { request: event.request, reason: "stop", savepoint: event.savepoint },
+            stop: {
+              request: event.request,
+              reason: event.drain ? "drain" : "stop",
+              savepoint: event.savepoint,
+            },
             draining: event.drain,
           },
     ),
@@ -197,7 +202,7 @@ export const jobSetup = setup({
       event.type === "stop.failed" && event.request !== stop?.request,
     otherRequests: ({ context: { stop }, event }) =>
       event.type === "requests.refused" && !event.requests.includes(stop?.request ?? ""),
-    completedForStop: ({ event }) => event.type === "checkpoint.completed" && event.reason === "stop",
+    completedForStop: ({ event }) => event.type === "checkpoint.completed" && isOfStop(event),
     completedFinal: ({ event }) => event.type === "checkpoint.completed" && event.allFinished,
     completedForSuspend: ({ context, event }) =>
       event.type === "checkpoint.completed" && context.suspending && event.reason === "suspend",

@@ -57,7 +57,7 @@ const schema: z.ZodType<JobRecord> = z.object({
     z.object({
       checkpointId: count,
       generation: count,
-      requested: z.enum(["periodic", "manual", "final", "suspend", "savepoint", "stop", "cancel"]),
+      requested: z.enum(["periodic", "manual", "final", "suspend", "savepoint", "stop", "drain", "cancel"]),
       reason: abortReason,
       detail: text,
       startedAtMs: timeMs,

@@ -1,5 +1,6 @@
 /** How the barriers of a checkpoint travel: a pure function of the job's configuration. */
 import type { CheckpointingConfig, CheckpointOptions, CheckpointRequest } from "../../protocol.ts";
+import { isOfStop } from "./checkpoint-requests.ts";
 
 /**
  * Savepoints are aligned, without a timeout, whatever the job's mode: the state that the user owns is that of an exact
@@ -10,7 +11,7 @@ export function checkpointOptionsOf(
   triggeredAtMs: number,
   { savepoint, reason }: Pick<CheckpointRequest, "savepoint" | "reason">,
 ): CheckpointOptions {
-  const always = { triggeredAtMs, savepoint, stop: reason === "stop" } as const;
+  const always = { triggeredAtMs, savepoint, stop: isOfStop({ reason }) } as const;
   if (savepoint !== null) return { ...always, alignment: "aligned", alignedTimeoutMs: 0 };
   // Overtaking records buys nothing if no channel waits for barriers, so `unaligned` is without effect.
   if (mode === "at-least-once") return { ...always, alignment: "at-least-once", alignedTimeoutMs: 0 };

@@ -10,9 +10,12 @@ export const isOfTheEnd = ({ reason }: CheckpointRequest): boolean =>
   reason === "final" || reason === "suspend";
 /** A client asked for it, and waits for so long only (P49). */
 export const isSuspension = ({ reason }: CheckpointRequest): boolean => reason === "suspend";
+/** The savepoint that a job stops with. */
+export const isOfStop = ({ reason }: Pick<CheckpointRequest, "reason">): boolean =>
+  reason === "stop" || reason === "drain";
 /** Once it is asked for, the interval rests. */
-export const endsTheJob = ({ reason }: CheckpointRequest): boolean =>
-  reason === "final" || reason === "suspend" || reason === "stop" || reason === "cancel";
+export const endsTheJob = (request: CheckpointRequest): boolean =>
+  isOfTheEnd(request) || isOfStop(request) || request.reason === "cancel";
 
 function rank(request: CheckpointRequest): number {
   if (isSuspension(request)) return 0;

@@ -4,7 +4,7 @@
  */
 
 import type { CheckpointRequest } from "../../protocol.ts";
-import { isOfTheEnd, isPeriodic, isSavepoint, isSuspension } from "./checkpoint-requests.ts";
+import { isOfStop, isOfTheEnd, isPeriodic, isSavepoint, isSuspension } from "./checkpoint-requests.ts";
 
 /** What holds checkpoints back that are due (G6, G9). */
 export type Hold = "some-subtasks-ended" | "cleanup";
@@ -46,7 +46,7 @@ export function isStartable(context: Turn): boolean {
   const { queue, pending, maxConcurrent, cleaning, pausing, retrying } = context;
   const [next] = queue;
   if (next === undefined || cleaning > maxConcurrent) return false;
-  if (pending.some(({ request }) => request.reason === "stop")) return false;
+  if (pending.some(({ request }) => isOfStop(request))) return false;
   if ((pausing && isPeriodic(next)) || (retrying && isOfTheEnd(next))) return false;
   const savepoints = pending.filter(({ request }) => isSavepoint(request)).length;
   const free = (counted: number) => counted < maxConcurrent;

@@ -16,6 +16,7 @@ import { assign, setup } from "xstate";
 import { declareEffects } from "../../effects.ts";
 import type { AbortReason, SubtaskName } from "../../protocol.ts";
 import type { CheckpointEffects, CheckpointEvent, CheckpointInput } from "./checkpoint-events.ts";
+import { isOfStop } from "./checkpoint-requests.ts";
 
 interface Context extends CheckpointInput {
   readonly acknowledged: readonly SubtaskName[];
@@ -81,8 +82,8 @@ const machine = setup({
     overtaken: ({ context, event }) =>
       event.type === "record.refused" && event.facts.completed > context.checkpointId,
     savepoint: ({ context }) => context.request.savepoint !== null,
-    stopping: ({ context }) => context.request.reason === "stop",
-    plainSavepoint: ({ context }) => context.request.reason !== "stop",
+    stopping: ({ context }) => isOfStop(context.request),
+    plainSavepoint: ({ context }) => !isOfStop(context.request),
     allAcknowledged: ({ context }) => context.acknowledged.length === context.subtasks.length,
     allCommitted: ({ context }) => context.committed.length === context.subtasks.length,
   },

@@ -8,6 +8,7 @@ import type { AbortReason, CheckpointRequest } from "../../protocol.ts";
 import {
   endsTheJob,
   enqueued,
+  isOfStop,
   isOfTheEnd,
   isPeriodic,
   isSavepoint,
@@ -86,7 +87,7 @@ export const checkpointingSetup = setup({
      * too.
      */
     forget: assign(({ context }) => ({
-      queue: context.queue.filter(({ request, reason }) => request !== "" && reason !== "stop"),
+      queue: context.queue.filter((request) => request.request !== "" && !isOfStop(request)),
       pending: [],
       partlyEnded: false,
       hold: null,
@@ -141,7 +142,7 @@ export const checkpointingSetup = setup({
     notPending: ({ context, event }) =>
       "checkpointId" in event && !context.pending.some((one) => one.checkpointId === event.checkpointId),
     known: ({ context, event }) => event.type === "checkpoint.requested" && isKnown(context, event.request),
-    stops: ({ event }) => event.type === "checkpoint.requested" && event.request.reason === "stop",
+    stops: ({ event }) => event.type === "checkpoint.requested" && isOfStop(event.request),
     full: ({ context }) => context.queue.length >= context.queueMax,
     fullOfRequests: ({ context }) =>
       context.queue.length >= context.queueMax && !context.queue.some(isPeriodic),
@@ -162,7 +163,7 @@ export const checkpointingSetup = setup({
         pending.some(({ request }) => endsTheJob(request))),
     subsumes: ({ context: { ended, pending } }) =>
       ended !== null &&
-      (!isSavepoint(ended.request) || ended.request.reason === "stop") &&
+      (!isSavepoint(ended.request) || isOfStop(ended.request)) &&
       pending.some((one) => one.checkpointId < ended.checkpointId && !isSavepoint(one.request)),
     endsTheJob: ({ context: { ended } }) => ended !== null && endsTheJob(ended.request),
     pauseDue: ({ context }) => context.minPauseMs > 0 && context.intervalMs !== null,

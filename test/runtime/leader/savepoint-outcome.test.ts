@@ -2,15 +2,24 @@
  * A client that asks for a savepoint hears what became of it, and the job is where it was said to be, whatever fails
  * meanwhile.
  */
-import { afterEach, describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
 import { readSavepoint, splitLocation } from "../../../src/checkpoint/savepoint.ts";
-import { MemoryLog } from "../../../src/connectors/memory-source.ts";
+import { memorySink } from "../../../src/connectors/memory-sink.ts";
+import { MemoryLog, memorySource } from "../../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../../src/control/messages.ts";
 import { RequestRefusedError, StorageRefusedError } from "../../../src/errors.ts";
+import { throttled } from "../../support/graphs/throttled-source.ts";
+import { wordCount } from "../../support/graphs/word-count.ts";
 import { latch } from "../../support/latch.ts";
 import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
 import { until } from "../../support/until.ts";
+
+/** Two of the source, two of the count. */
+const SUBTASKS = 4;
 
 let world: MemoryWorld;
 let asked = 0;
@@ -139,6 +148,39 @@ describe("a stop", () => {
     await world.ends("stopped");
     await goesOn(location);
   });
+});
+
+test("a stop before which all input is processed is refused in words, and the job finishes", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "tidemark-stop-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "go");
+  const pace = { recordsPerSecond: Number.MAX_SAFE_INTEGER, heldUntil: { file, records: 100 } };
+  const { opened: reserved, open: reserve } = latch();
+  world = new MemoryWorld({
+    interval: "1 h",
+    build: (builder, { logs, target }) =>
+      wordCount(builder, throttled(memorySource(logs, { until: "end" }), pace), memorySink(target)),
+  });
+  world.beforeStore = ({ reservedCheckpointId }) => (reservedCheckpointId > 0 ? reserved : Promise.resolve());
+  const ended = new Set<string>();
+  const { opened: allEnded, open: end } = latch();
+  world.onEvent = ({ event, id }) => {
+    if (event === "finish.completed" && ended.add(id).size === SUBTASKS) end();
+  };
+  await world.begins(20_000);
+  await world.runs();
+  const stopped = takes("stop");
+  stopped.catch(() => {});
+  await world.comesTo("the job is to stop", ({ phase }) => phase === "running.stopping");
+  writeFileSync(file, "");
+  await allEnded;
+  reserve();
+  await expect(stopped).rejects.toThrow(
+    "did not succeed: every subtask has finished, so no job could go on from it: the job is about to end",
+  );
+  await world.finished();
+  expect(await namesOf()).toEqual([]);
+  world.expectExact();
 });
 
 describe("a savepoint", () => {

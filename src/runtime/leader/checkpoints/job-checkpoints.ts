@@ -298,7 +298,7 @@ export class JobCheckpoints {
   ): Promise<CheckpointAnswer<"store.savepoint">> {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
-    if (pending.request.reason !== "stop" && manifest.subtasks.every(({ finished }) => finished)) {
+    if (pending.request.reason !== "drain" && manifest.subtasks.every(({ finished }) => finished)) {
       const refused = "every subtask has finished, so no job could go on from it: the job is about to end";
       pending.trouble ??= refused;
       return { type: "savepoint.refused", reason: refused };
