@@ -34,6 +34,9 @@ export class EnvironmentError extends TidemarkError {
   readonly retry: Retry = "never";
 }
 
+/** A server that lets in only clients that prove themselves, and nothing was given to prove it with. */
+export class CredentialsNeededError extends EnvironmentError {}
+
 /** A stream or bucket that the job needs is missing, or lacks a setting; a command mends it while the caller waits. */
 export class PrerequisiteError extends EnvironmentError {}
 

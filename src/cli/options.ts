@@ -5,10 +5,11 @@ import { readConfigFile } from "../config/config-file.ts";
 import { type ConfigOverrides, resolveStorage } from "../config/job-config.ts";
 import { readSize } from "../config/quantity.ts";
 import type { Logger } from "../dataflow/connector.ts";
-import { ConfigurationError, EnvironmentError } from "../errors.ts";
+import { ConfigurationError, CredentialsNeededError, EnvironmentError } from "../errors.ts";
 import { isSubjectToken } from "../formats/names.ts";
 import { connectNats, type NatsConnectOptions } from "../nats/connection/connect.ts";
 import type { NatsEnvironment } from "../nats/connection/environment.ts";
+import { contextOfServer } from "../nats/server/server-context.ts";
 import { createLogger, createMessages, type LogLevel, logLevels } from "../observe/logger.ts";
 import {
   type Cluster,
@@ -248,28 +249,39 @@ function connectOptionsOf(
   };
 }
 
-/** The connection flags as environment variables, so that passwords do not show in a process list. */
-export function connectionEnvironment(flags: ClusterFlags, server: string): Record<string, string> {
-  const pairs: [string, string | undefined][] = [
-    ["TIDEMARK_SERVER", server],
-    ["TIDEMARK_CREDS", flags.creds],
-    ["TIDEMARK_NKEY", flags.nkey],
-    ["TIDEMARK_USER", flags.user],
-    ["TIDEMARK_PASSWORD", flags.password],
-    ["TIDEMARK_TOKEN", flags.token],
-    ["TIDEMARK_TLS", flags.tls === true ? "true" : undefined],
-    ["TIDEMARK_TLS_CA", flags.tlsCa],
-    ["TIDEMARK_TLS_CERT", flags.tlsCert],
-    ["TIDEMARK_TLS_KEY", flags.tlsKey],
-    ["TIDEMARK_DOMAIN", flags.domain],
-    ["TIDEMARK_API_PREFIX", flags.apiPrefix],
-    ["TIDEMARK_PREFIX", flags.prefix],
-    ["TIDEMARK_CONFIG_FILE", flags.configFile],
-    ["TIDEMARK_REPLICAS", flags.replicas?.toString()],
-    ["TIDEMARK_BUCKET_MAX_BYTES", flags.bucketMaxBytes?.toString()],
-    ["TIDEMARK_LOG_LEVEL", flags.logLevel],
-  ];
-  return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined));
+/** The same flags, with this token and nothing else to prove itself with. */
+export function withToken(flags: ClusterFlags, token: string): ClusterFlags {
+  const { creds: _creds, nkey: _nkey, user: _user, password: _password, ...others } = flags;
+  return { ...others, token };
+}
+
+/**
+ * The connection flags as environment variables, so that passwords do not show in a process list; undefined: one that
+ * the child shall not have.
+ */
+export function connectionEnvironment(
+  flags: ClusterFlags,
+  server: string,
+): Record<string, string | undefined> {
+  return {
+    TIDEMARK_SERVER: server,
+    TIDEMARK_CREDS: flags.creds,
+    TIDEMARK_NKEY: flags.nkey,
+    TIDEMARK_USER: flags.user,
+    TIDEMARK_PASSWORD: flags.password,
+    TIDEMARK_TOKEN: flags.token,
+    TIDEMARK_TLS: flags.tls === true ? "true" : undefined,
+    TIDEMARK_TLS_CA: flags.tlsCa,
+    TIDEMARK_TLS_CERT: flags.tlsCert,
+    TIDEMARK_TLS_KEY: flags.tlsKey,
+    TIDEMARK_DOMAIN: flags.domain,
+    TIDEMARK_API_PREFIX: flags.apiPrefix,
+    TIDEMARK_PREFIX: flags.prefix,
+    TIDEMARK_CONFIG_FILE: flags.configFile,
+    TIDEMARK_REPLICAS: flags.replicas?.toString(),
+    TIDEMARK_BUCKET_MAX_BYTES: flags.bucketMaxBytes?.toString(),
+    TIDEMARK_LOG_LEVEL: flags.logLevel,
+  };
 }
 
 /** The storage that was settled on, for child processes which do not see all of the layers. */
@@ -375,7 +387,14 @@ async function connect(
   logger: Logger,
 ): Promise<NatsEnvironment> {
   const options = connectOptionsOf(flags, server, `tidemark ${role}`, logger);
-  return await connectNats(options).catch((error: unknown) => {
+  try {
+    return await connectNats(options).catch(async (error: unknown) => {
+      const context = error instanceof CredentialsNeededError ? await contextOfServer(server) : undefined;
+      if (context === undefined) throw error;
+      for (const url of [server, context.url]) advice.contextFound(url, context.file);
+      return await connectNats({ ...options, token: context.token });
+    });
+  } catch (error) {
     throw inWordsOfFlags(error);
-  });
+  }
 }

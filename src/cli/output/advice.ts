@@ -7,7 +7,9 @@
  *
  * - AD1 What came from the environment is not repeated for `tidemark`: it holds for the next command as well.
  * - AD2 No secret is printed: its place says "…".
+ * - AD3 For a provided server `nats` gets the file that holds address and token in the place of the address.
  */
+import { isAbsolute, relative } from "node:path";
 import type { Command, Option } from "commander";
 import { shellCommand } from "../../shell-command.ts";
 
@@ -84,6 +86,8 @@ export class Advice {
   readonly #file: string | undefined;
   /** The server that a run provides. */
   #provided: string | undefined;
+  /** By address: the context file of a server that a run provides. */
+  readonly #contexts = new Map<string, string>();
 
   /** @param command the one that runs */
   constructor(program: Command, command: Command) {
@@ -97,6 +101,11 @@ export class Advice {
   /** From now on clients reach the job there; `run` itself does not need to be told. */
   serverProvided(url: string): void {
     this.#provided = url;
+  }
+
+  /** The server there lets in what has the token in this file. */
+  contextFound(url: string, file: string): void {
+    this.#contexts.set(url, file);
   }
 
   complete(text: string): string {
@@ -131,7 +140,14 @@ export class Advice {
         const value = given ?? (name === "server" ? this.#provided : undefined);
         return isSaid || value === undefined ? [] : [shellCommand(`${flag}=${value}`)];
       });
-      return [command, ...words].join(" ");
+      return this.#withContext([command, ...words].join(" "));
+    });
+  }
+
+  #withContext(command: string): string {
+    return command.replace(/ --server=(\S+)/g, (found, server: string) => {
+      const file = this.#contexts.get(server);
+      return file === undefined ? found : ` ${shellCommand(`--context=${shownPath(file)}`)}`;
     });
   }
 }
@@ -149,12 +165,21 @@ export const advice = {
   serverProvided(url: string): void {
     present?.serverProvided(url);
   },
+  contextFound(url: string, file: string): void {
+    present?.contextFound(url, file);
+  },
   /** The text with its commands completed. */
   complete: (text: string): string => present?.complete(text) ?? text,
   /** The same for every text in a value that is written as JSON. */
   completeIn: (_key: string, value: unknown): unknown =>
     typeof value === "string" ? advice.complete(value) : value,
 };
+
+/** A path as it is typed here: from the working directory on, if it lies below. */
+export function shownPath(path: string): string {
+  const below = relative(process.cwd(), path);
+  return below.startsWith("..") || isAbsolute(below) ? path : below;
+}
 
 /** A message to the user of this process, on standard error. */
 export function writeMessage(text: string): void {

@@ -9,11 +9,11 @@ import { join } from "node:path";
 import type { JobSubmission } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
 import { EnvironmentError } from "../../errors.ts";
-import { startLastingServer } from "../../nats/server/lasting-server.ts";
+import { type LastingServer, startLastingServer } from "../../nats/server/lasting-server.ts";
 import type { NatsServer } from "../../nats/server/server.ts";
 import { provideNatsServer } from "../../nats/server/server-binary.ts";
 import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
-import { advice } from "../output/advice.ts";
+import { advice, shownPath } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
 import { earlierRun, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 
@@ -55,7 +55,7 @@ export async function provideServer(
   home: string,
   port: number | undefined,
   say: (line: string) => void,
-): Promise<NatsServer> {
+): Promise<LastingServer> {
   const { path, version, origin } = await provideNatsServer({ log: say });
   const server = await startLastingServer({
     binary: path,
@@ -66,7 +66,13 @@ export async function provideServer(
       if (line.startsWith("waiting for")) say(line);
     },
   });
-  advice.serverProvided(server.url);
-  say(`nats-server ${version} (${origin}) at ${server.url}, store ${join(home, "nats")}`);
+  const { url, contextFile } = server;
+  advice.serverProvided(url);
+  advice.contextFound(url, contextFile);
+  say(`nats-server ${version} (${origin}) at ${url}, store ${join(home, "nats")}`);
+  say(
+    `  tidemark commands find its token by themselves; nats takes it by --context=${shownPath(contextFile)}, and ` +
+      "programs of yours read it there",
+  );
   return server;
 }

@@ -31,6 +31,7 @@ import {
   connectionEnvironment,
   overridesOf,
   storageEnvironment,
+  withToken,
 } from "../options.ts";
 import { EndingPatience, unendedText } from "../process/ending.ts";
 import { startEnvironment } from "../process/process-state.ts";
@@ -64,6 +65,8 @@ export interface RunSessionOptions {
   readonly beforeSubmit?: (cluster: Cluster) => Promise<void>;
   readonly onEvent?: (event: FeedEvent) => void;
 }
+
+type ChildEnvironment = Readonly<Record<string, string | undefined>>;
 
 /** What is there before the job is submitted. */
 interface ProvidedRun {
@@ -127,9 +130,11 @@ export class RunSession {
       flags.server === undefined ? await provideServer(home, flags.port, options.say) : undefined;
     try {
       const url = server?.url ?? flags.server ?? "";
+      const connection = server === undefined ? flags : withToken(flags, server.token);
       const { storage } = prepared.config.checkpointing;
-      const cluster = await connectCluster(flags, url, "run", logger, { storage });
-      return await RunSession.#begin(options, { prepared, home, url, server, cluster, events });
+      const cluster = await connectCluster(connection, url, "run", logger, { storage });
+      const environment = connectionEnvironment(connection, url);
+      return await RunSession.#begin(options, { prepared, home, environment, server, cluster, events });
     } catch (error) {
       await server?.stop();
       throw error;
@@ -138,10 +143,10 @@ export class RunSession {
 
   static async #begin(
     options: RunSessionOptions,
-    provided: ProvidedRun & { readonly home: string; readonly url: string },
+    provided: ProvidedRun & { readonly home: string; readonly environment: ChildEnvironment },
   ): Promise<RunSession> {
     const { flags } = options;
-    const { prepared, home, url, server, cluster } = provided;
+    const { prepared, home, environment, server, cluster } = provided;
     // What the coordinator could not open either is said here, once.
     await cluster.openRecords();
     await options.beforeSubmit?.(cluster);
@@ -158,7 +163,7 @@ export class RunSession {
       environment: {
         ...startEnvironment,
         TIDEMARK_HEALTH_PORT: undefined,
-        ...connectionEnvironment(flags, url),
+        ...environment,
         ...storageEnvironment(prepared.config.checkpointing.storage),
       },
       onGivenUp: (error) => giveUp(error),

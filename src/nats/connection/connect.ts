@@ -10,7 +10,7 @@ import { accessSync, constants } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, errors, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
 import type { Logger } from "../../dataflow/connector.ts";
-import { ConfigurationError, describeError, EnvironmentError } from "../../errors.ts";
+import { ConfigurationError, CredentialsNeededError, describeError, EnvironmentError } from "../../errors.ts";
 import { startTimer } from "../../timer.ts";
 import { whyEnded } from "../limits/ended-connection.ts";
 import { PAYLOAD_BYTES_MIN } from "../limits/payload-limit.ts";
@@ -239,7 +239,7 @@ async function connectInTime(
       failure = error;
     }
     const refusal = refusalOf(failure, credentials);
-    if (refusal !== undefined) throw new EnvironmentError(`${where} ${refusal}`, { cause: failure });
+    if (refusal !== undefined) throw refused(`${where} ${refusal}`, failure, credentials);
     // The last attempt may just have been cut off.
     ended = whyEnded(failure) ?? (failure instanceof errors.TimeoutError ? ended : undefined);
     if (Date.now() + retryPauseMs >= deadline) {
@@ -259,6 +259,11 @@ async function connectInTime(
     }
     await sleep(retryPauseMs);
   }
+}
+
+function refused(text: string, cause: unknown, { authenticator }: Credentials): EnvironmentError {
+  const isUnproven = cause instanceof errors.AuthorizationError && authenticator === undefined;
+  return isUnproven ? new CredentialsNeededError(text, { cause }) : new EnvironmentError(text, { cause });
 }
 
 /** A server that verifies certificates just says nothing more to a client that has none. */

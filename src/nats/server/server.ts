@@ -9,7 +9,7 @@
  * Finding the binary is the business of `server-binary.ts`.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { extname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -116,12 +116,28 @@ interface Store {
   readonly pidFile: string;
 }
 
+function storeIn(storeDir: string): Store {
+  const dir = resolve(storeDir);
+  return { dir, configFile: join(dir, "nats-server.conf"), pidFile: join(dir, "nats-server.pid") };
+}
+
+/** Whether a nats-server that was started here, by whichever process, runs on this store. */
+export async function runsOnStore(storeDir: string): Promise<boolean> {
+  return (await serverOn(storeIn(storeDir))) !== undefined;
+}
+
+/** The pid of the nats-server that runs on the store. */
+async function serverOn({ pidFile, configFile }: Store): Promise<number | undefined> {
+  const pid = Number(await readFile(pidFile, "utf8").catch(() => ""));
+  // The number alone proves nothing: after a reboot it belongs to another process.
+  return pid > 0 && (await commandLineOf(pid)).includes(configFile) ? pid : undefined;
+}
+
 async function openStore(options: NatsServerOptions): Promise<Store> {
-  const dir = resolve(options.storeDir);
-  const store = { dir, configFile: join(dir, "nats-server.conf"), pidFile: join(dir, "nats-server.pid") };
+  const store = storeIn(options.storeDir);
   try {
     // Records of the user's lie in it.
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await mkdir(store.dir, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw unusableStore(store, error);
   }
@@ -138,14 +154,11 @@ function unusableStore(store: Store, cause: unknown): EnvironmentError {
 }
 
 async function awaitEndOfPreviousServer(store: Store, options: NatsServerOptions): Promise<void> {
-  const pid = Number(await readFile(store.pidFile, "utf8").catch(() => ""));
-  if (!(pid > 0)) return;
-  // The number alone proves nothing: after a reboot it belongs to another process.
-  const isRunning = async () => (await commandLineOf(pid)).includes(store.configFile);
-  if (!(await isRunning())) return;
+  const pid = await serverOn(store);
+  if (pid === undefined) return;
   options.log?.(`waiting for the nats-server with pid ${pid}, which still uses ${store.dir}`);
   const deadline = Date.now() + (options.storeTimeoutMs ?? defaultStoreTimeoutMs);
-  while (await isRunning()) {
+  while ((await serverOn(store)) !== undefined) {
     if (Date.now() > deadline) {
       throw new StoreInUseError(
         `the store directory ${store.dir} is in use by the nats-server with pid ${pid}; ` +
@@ -198,7 +211,9 @@ async function writeConfiguration(options: NatsServerOptions, store: Store, port
     options.configuration ?? "",
   ];
   try {
-    await writeFile(store.configFile, `${lines.join("\n")}\n`);
+    // It may hold passwords.
+    await writeFile(store.configFile, `${lines.join("\n")}\n`, { mode: 0o600 });
+    await chmod(store.configFile, 0o600);
   } catch (error) {
     throw unusableStore(store, error);
   }

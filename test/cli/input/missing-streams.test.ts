@@ -27,12 +27,15 @@ beforeEach(async () => {
 });
 afterEach(() => workspace.remove());
 
+const CONTEXT = "--context=.tidemark/nats/context.json";
+
 /** The command that the line about this stream tells to run. */
 function commandAbout(stream: string, text: string): string {
   const lines = text.match(new RegExp(`^.*stream "?${stream}"? .*$`, "gm")) ?? [];
-  const command = /(?:reate it|run): (nats .*?--server=\S+?(?: && nats .*?--server=\S+?)?)(?=;| \(|$)/.exec(
-    lines.at(-1) ?? "",
-  );
+  const command =
+    /(?:reate it|run): (nats .*?--(?:server|context)=\S+?(?: && nats .*?--(?:server|context)=\S+?)?)(?=;| \(|$)/.exec(
+      lines.at(-1) ?? "",
+    );
   return command?.[1] ?? `no command in ${text}`;
 }
 
@@ -48,21 +51,20 @@ describe("with a nats-server of its own", () => {
     // Both sources read the one stream.
     expect(said.match(/stream "LINES" does not exist/g)).toHaveLength(1);
     expect(commandAbout("LINES", said)).toBe(
-      `nats stream add LINES --subjects='lines.0,lines.$x.>' --defaults --server=${url}`,
+      `nats stream add LINES --subjects='lines.0,lines.$x.>' --defaults ${CONTEXT}`,
     );
     workspace.shell(commandAbout("LINES", said));
     workspace.shell(commandAbout("KV_TOTALS", said));
     // Not as the sink needs it.
-    workspace.shell(`nats stream add LENGTHS --subjects=lengths.\\> --server=${url}`);
+    workspace.shell(`nats stream add LENGTHS --subjects=lengths.\\> ${CONTEXT}`);
     const lacking = await first.says(/stream LENGTHS cannot take exactly-once output.*\n/);
     workspace.shell(commandAbout("LENGTHS", lacking));
     await first.says("everything that the job needs is there");
     await first.says("checkpoints every");
 
-    workspace.shell(`nats pub 'lines.$x.y' twelve-chars --server=${url}`);
+    workspace.shell(`nats pub 'lines.$x.y' twelve-chars ${CONTEXT}`);
     await until(
-      async () =>
-        (await recordsOf(url, "lengths.12")) === 1 && (await recordsOf(url, "$KV.TOTALS.latest")) === 1,
+      async () => (await recordsOf("lengths.12")) === 1 && (await recordsOf("$KV.TOTALS.latest")) === 1,
       () => first.stdout,
     );
     first.kill("SIGINT");
@@ -71,9 +73,9 @@ describe("with a nats-server of its own", () => {
     const second = workspace.start(["run", "job.mjs"]);
     expect(await urlOf(second)).toBe(url);
     await second.says("checkpoints every");
-    workspace.shell(`nats pub lines.0 twelve-chars --server=${url}`);
+    workspace.shell(`nats pub lines.0 twelve-chars ${CONTEXT}`);
     await until(
-      async () => (await recordsOf(url, "lengths.12")) === 2,
+      async () => (await recordsOf("lengths.12")) === 2,
       () => second.stdout,
     );
     second.kill("SIGINT");
@@ -82,7 +84,9 @@ describe("with a nats-server of its own", () => {
 
   test("Ctrl-C ends the wait at once; with --json it is told on standard error", async () => {
     const waiting = workspace.start(["run", "job.mjs", "--json"], { ownGroup: true });
-    await waiting.says('waiting for what the job needs.*\n.*stream "LINES" does not exist.*--server=nats://');
+    await waiting.says(
+      'waiting for what the job needs.*\n.*stream "LINES" does not exist.*--context=.tidemark/nats/context.json',
+    );
     expect(waiting.stdout).toBe("");
     waiting.kill("SIGINT");
     expect(await waiting.ended).toMatchObject({ code: 130, stdout: "" });
@@ -113,8 +117,9 @@ describe("with a server of the user's", () => {
 });
 
 /** Messages that a stream holds under this subject. */
-async function recordsOf(url: string, subject: string): Promise<number> {
-  const nats = await connect({ servers: url });
+async function recordsOf(subject: string): Promise<number> {
+  const { url, token } = JSON.parse(workspace.read(".tidemark/nats/context.json"));
+  const nats = await connect({ servers: url, token });
   const manager = await jetstreamManager(nats);
   const stream = await manager.streams.find(subject);
   const { state } = await manager.streams.info(stream, { subjects_filter: subject });

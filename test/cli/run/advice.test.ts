@@ -1,4 +1,5 @@
 /** Commands that a message advises run as they are printed: they get the options of the command that prints them. */
+import { join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { Advice } from "../../../src/cli/output/advice.ts";
@@ -105,6 +106,14 @@ describe("a command in a message", () => {
     run.serverProvided("nats://127.0.0.1:4321");
     expect(run.complete('"tidemark cancel words", then "tidemark run FILE"; nats stream ls')).toBe(
       '"tidemark cancel --server=nats://127.0.0.1:4321 words", then "tidemark run job.ts"; nats stream ls --server=nats://127.0.0.1:4321',
+    );
+    run.contextFound("nats://127.0.0.1:4321", join(process.cwd(), "here/context.json"));
+    expect(
+      run.complete(
+        "(nats kv add T --server=nats://127.0.0.1:4321 && nats stream edit KV_T --server=nats://127.0.0.1:4321), nats stream ls --server=nats://other:1",
+      ),
+    ).toBe(
+      "(nats kv add T --context=here/context.json && nats stream edit KV_T --context=here/context.json), nats stream ls --server=nats://other:1",
     );
   });
 });

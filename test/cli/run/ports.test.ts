@@ -1,5 +1,7 @@
-/** The address of the nats-server that `tidemark run` provides: the same one at each run in a directory. */
+/** Address and token of the nats-server that `tidemark run` provides: the same ones at each run in a directory. */
+import { statSync } from "node:fs";
 import { createServer } from "node:net";
+import { connect } from "@nats-io/transport-node";
 import { afterEach, expect, test } from "vitest";
 import { freePort, startTestServer } from "../../support/servers/nats.ts";
 import { countingJob } from "../jobs.ts";
@@ -50,6 +52,80 @@ test("a directory keeps its address, also one that --port has chosen; another di
   const back = b.start(["run", "job.mjs"]);
   expect(await urlOf(back)).not.toBe(`nats://127.0.0.1:${port}`);
   await Promise.all([suspended(again), suspended(back)]);
+});
+
+const CONTEXT = ".tidemark/nats/context.json";
+const contextIn = (workspace: Workspace) =>
+  JSON.parse(workspace.read(CONTEXT)) as { readonly url: string; readonly token: string };
+const refusalOf = (url: string, token?: string) =>
+  connect({ servers: url, reconnect: false, ...(token !== undefined && { token }) }).then(
+    async (connection) => `let in ${await connection.close()}`,
+    (error: unknown) => String(error),
+  );
+
+test("only its token lets a client in; our commands and the nats tool find it, and it stands on no command line", async () => {
+  const workspace = await held();
+  const run = workspace.start(["run", "job.mjs"], { env: { TIDEMARK_TOKEN: "of-another-server" } });
+  const url = await urlOf(run);
+  await run.says("checkpoints every");
+  const { token } = contextIn(workspace);
+  expect(token).toMatch(/^[\w-]{32}$/);
+  for (const refused of [undefined, "", "another", `${token}x`])
+    expect(await refusalOf(url, refused)).toMatch("Authorization Violation");
+  expect(await refusalOf(url, token)).toBe("let in undefined");
+
+  for (const server of [url, url.replace("127.0.0.1", "localhost"), url.slice("nats://".length)]) {
+    const listed = await workspace.run(["list", "--server", server]);
+    expect(listed).toMatchObject({ code: 0, stderr: "" });
+    expect(listed.stdout).toMatch(/counting +running/);
+  }
+  workspace.shell(`nats stream add OTHER --subjects=other --context=${CONTEXT}`);
+  for (const file of ["context.json", "nats-server.conf"])
+    expect(statSync(workspace.path(`.tidemark/nats/${file}`)).mode & 0o777, file).toBe(0o600);
+  const lines = workspace.processes().map(({ commandLine }) => commandLine);
+  expect(lines.join("\n")).toMatch(/nats-server.*\n?.*worker/s);
+  for (const line of lines) expect(line).not.toContain(token);
+  const logs = ["coordinator", "worker-1"].map((name) =>
+    workspace.read(`.tidemark/logs/counting/${name}.log`),
+  );
+  for (const said of [run.stdout, run.stderr, ...logs]) expect(said).not.toContain(token);
+  await suspended(run);
+
+  // A damaged file is no reason not to start, and what it says is kept otherwise.
+  const again = workspace.start(["run", "job.mjs"]);
+  expect(await urlOf(again)).toBe(url);
+  expect(contextIn(workspace).token).toBe(token);
+  await suspended(again);
+  workspace.write(CONTEXT, workspace.read(CONTEXT).slice(0, 20));
+  const anew = workspace.start(["run", "job.mjs"]);
+  await suspended(anew);
+  expect(contextIn(workspace).token).not.toBe(token);
+});
+
+test("a process that greets as such a server does is not told the token", async () => {
+  const workspace = await held();
+  await suspended(workspace.start(["run", "job.mjs"]));
+  const { url, token } = contextIn(workspace);
+  const heard: string[] = [];
+  const info = {
+    ...{ server_id: "N", server_name: `tidemark-run:${encodeURI(workspace.path(".tidemark/nats"))}` },
+    ...{ version: "2.12.0", proto: 1, max_payload: 1_048_576, headers: true, auth_required: true },
+  };
+  const pretender = createServer((client) => {
+    client.write(`INFO ${JSON.stringify(info)}\r\n`);
+    client.on("error", () => undefined);
+    client.on("data", (data) => {
+      heard.push(data.toString());
+      client.end("-ERR 'Authorization Violation'\r\n");
+    });
+  });
+  await new Promise<void>((listening) => pretender.listen(Number(new URL(url).port), "127.0.0.1", listening));
+  const listed = await workspace.run(["list", "--server", url]);
+  await new Promise((closed) => pretender.close(closed));
+  expect(listed.code).toBe(3);
+  expect(listed.stderr).toMatch(/asks for credentials, and none are given/);
+  expect(heard.join()).toContain("CONNECT");
+  expect(heard.join()).not.toContain(token);
 });
 
 test("a port that another process has: which one, and what to do", async () => {

@@ -4,6 +4,7 @@
  *
  * It knows no flag beside those below, so a command that is quoted or put together wrongly fails.
  */
+import { readFileSync } from "node:fs";
 import { jetstream, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
@@ -26,11 +27,14 @@ const NUMBERS: Readonly<Record<string, keyof StreamConfig>> = {
 };
 
 let servers = process.env.NATS_URL ?? "";
+let token: string | undefined;
 let config: Partial<StreamConfig> = {};
 const words: string[] = [];
 for (const word of process.argv.slice(2)) {
   const [, flag, value] = /^(--[-a-z]+)=(.*)$/.exec(word) ?? [];
   if (flag === "--server") servers = value!;
+  else if (flag === "--context")
+    ({ url: servers, token } = JSON.parse(readFileSync(value!, "utf8")) as { url: string; token: string });
   else if (flag === "--subjects") config = { ...config, subjects: value!.split(",") };
   else if (flag !== undefined && NUMBERS[flag] !== undefined)
     config = { ...config, [NUMBERS[flag]]: Number(value) };
@@ -39,7 +43,7 @@ for (const word of process.argv.slice(2)) {
   else words.push(word);
 }
 
-const nats = await connect({ servers });
+const nats = await connect({ servers, ...(token !== undefined && { token }) });
 const manager = await jetstreamManager(nats);
 const [noun, verb = "", name = ""] = words;
 switch (`${noun} ${verb}`) {
