@@ -176,7 +176,7 @@ export class StorageRefusedError extends StorageError {}
 
 /** A user function or decoder threw. Names the operator and, where it is known, the position in the source. */
 export class OperatorError extends TidemarkError {
-  readonly retry = "restart";
+  readonly retry: Retry;
   readonly operator: string;
   position: string | undefined;
 
@@ -184,6 +184,7 @@ export class OperatorError extends TidemarkError {
     super(`operator "${operator}" failed: ${saidBy(cause)}`, {
       cause,
     });
+    this.retry = cause instanceof RecordBeyondLimitError ? "never" : "restart";
     this.operator = operator;
     if (position !== undefined) this.at(position);
   }
@@ -200,7 +201,12 @@ export class OperatorError extends TidemarkError {
 
 /** A sink refuses a record which it could never commit (P24). */
 export class RecordRefusedError extends TidemarkError {
-  readonly retry = "restart";
+  readonly retry: Retry = "restart";
+}
+
+/** A record is larger than a limit that has refused it before, and that a user has to raise. The job stops resumably. */
+export class RecordBeyondLimitError extends RecordRefusedError {
+  override readonly retry = "never";
 }
 
 /** A record, or a value of state, is none that could come back as it is (state/plain-value.ts). */

@@ -153,6 +153,7 @@ export class MemoryBus implements Bus {
   readonly #requests = new Set<PendingRequest>();
   readonly #listeners = new Set<() => void>();
   #connectedSince: number | undefined;
+  #lostAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   /** Called by `MemoryBroker.connect`. */
@@ -258,6 +259,11 @@ export class MemoryBus implements Bus {
     return this.#connectedSince === undefined || this.#closed ? 0 : this.#time.now() - this.#connectedSince;
   }
 
+  lossLately(): string {
+    const isLate = this.#time.now() - this.#lostAt > LATELY_MS;
+    return isLate ? "" : "the connection of this process was lost shortly before";
+  }
+
   onReconnect(listener: () => void): Subscription {
     const own = (): void => listener();
     this.#listeners.add(own);
@@ -284,6 +290,7 @@ export class MemoryBus implements Bus {
   /** The connection breaks; for tests. */
   disconnect(): void {
     this.#connectedSince = undefined;
+    this.#lostAt = this.#time.now();
     this.#failRequests();
   }
 
@@ -304,6 +311,7 @@ export class MemoryBus implements Bus {
   }
 }
 
+const LATELY_MS = 10_000;
 const noHeader = (): string => "";
 
 type Matcher = (subject: string) => boolean;

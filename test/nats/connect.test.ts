@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, nkeys } from "@nats-io/transport-node";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { ConfigurationError, EnvironmentError } from "../../src/errors.ts";
+import { ConfigurationError, describeError, EnvironmentError } from "../../src/errors.ts";
 import {
   connectNats,
   type NatsConnectOptions,
@@ -151,6 +151,21 @@ test("user and password", async () => {
   expect(wrong.message).not.toContain("wrong");
   expect((await refusal({ servers: url, divert: false })).message).toContain(
     "asks for credentials, and none are given",
+  );
+});
+
+test.each([true, false])("a server that has all its connections says so (diverting: %s)", async (divert) => {
+  const { url, port } = await server("max_connections: 1");
+  await connected({ servers: url });
+  const logger = keepingLogger();
+  const error = await refusal({ servers: url, divert, connectTimeoutMs: 1_000, logger });
+  expect(error).toBeInstanceOf(EnvironmentError);
+  expect(describeError(error)).toBe(
+    `NATS at 127.0.0.1:${port} has taken no connection for 1000 ms: nats-server refuses or ends the connection ("maximum ` +
+      'connections exceeded"); raise max_connections in its configuration, or end connections that are not needed',
+  );
+  expect(logger.lines[0]).toMatch(
+    /^warn NATS at \S+ takes no connection yet: nats-server refuses.*trying for 1 s/,
   );
 });
 

@@ -50,9 +50,8 @@ export class AckedWriter<T> implements SinkWriter<T> {
     if (roughly > this.#messageBytesMax) {
       const bytes = Buffer.byteLength(headerLines) + Buffer.byteLength(payload);
       if (bytes > this.#messageBytesMax) {
-        throw form.refusal(
-          `is refused: larger than ${this.#messageBytesMax} bytes with its headers (${this.#limit.exceeded()})`,
-        );
+        const withOurs = bytes + this.#limit.bytesMax - this.#messageBytesMax;
+        throw this.#limit.refusal(form.words, withOurs, this.#messageBytesMax);
       }
     }
     this.#publisher.publish(form.subject, headerLines, payload);

@@ -83,8 +83,12 @@ export class RecordForm<T> {
   }
 
   refusal(reason: string): RecordRefusedError {
-    const of = this.#subjectOf === undefined ? ` for subject "${this.subject}"` : "";
-    return new RecordRefusedError(`a record${of} ${reason}`);
+    return new RecordRefusedError(`${this.words} ${reason}`);
+  }
+
+  /** The record at hand. A subject that the user's function has made may hold what is in the record. */
+  get words(): string {
+    return this.#subjectOf === undefined ? `a record for subject "${this.subject}"` : "a record";
   }
 
   #payloadRefusal(payload: unknown): RecordRefusedError {

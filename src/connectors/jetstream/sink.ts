@@ -18,7 +18,6 @@ import {
 } from "../../errors.ts";
 import { parseMarkerMemory } from "../../formats/transactions/transaction-marker.ts";
 import { NatsEnvironment, type StreamConfig } from "../../nats/connection/environment.ts";
-import { NatsLink } from "../../nats/connection/link.ts";
 import { MessageLimit } from "../../nats/limits/message-limit.ts";
 import {
   AtomicPublisher,
@@ -193,7 +192,7 @@ class JetStreamSink<T> implements Sink<T> {
         : error;
     });
     const form = this.#recordForm(config);
-    const limit = await MessageLimit.of(NatsLink.of(nats.connection).payload, config);
+    const limit = await MessageLimit.of(nats, config);
     if (this.guarantee === "at-least-once") {
       return new AckedWriter(form, nats, config.name, environment, limit);
     }

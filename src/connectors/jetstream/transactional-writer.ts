@@ -224,9 +224,9 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     const form = this.#form;
     form.prepare(value);
     if (!this.#buffer.append(form.subject, form.headerLines, form.payload)) {
-      throw form.refusal(
-        `is refused: larger than ${this.#messageBytesMax} bytes with its headers (${this.#limit.exceeded()})`,
-      );
+      const bytes = Buffer.byteLength(form.headerLines) + Buffer.byteLength(form.payload);
+      const withOurs = bytes + this.#limit.bytesMax - this.#messageBytesMax;
+      throw this.#limit.refusal(form.words, withOurs, this.#messageBytesMax);
     }
   }
 

@@ -53,6 +53,8 @@ export interface Bus {
   flush(): Promise<void>;
   /** How long the present connection has been up, 0 while there is none (P28). */
   connectedForMs(): number;
+  /** What became of a connection a short while ago, in words, for what is found missing now; "" when none was lost. */
+  lossLately(): string;
   /** Called after each reconnect, once subscriptions are in place again. */
   onReconnect(listener: () => void): Subscription;
   close(): Promise<void>;

@@ -99,6 +99,10 @@ export class NatsBus implements Bus {
     return this.#link.connectedForMs();
   }
 
+  lossLately(): string {
+    return this.#link.lossLately();
+  }
+
   onReconnect(listener: () => void): Subscription {
     const remove = this.#link.onBack(listener);
     const subscription = {

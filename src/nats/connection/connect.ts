@@ -248,13 +248,13 @@ async function connectInTime(
           ? `${where} could not be reached within ${timeoutMs} ms: ${describeError(failure)}; ` +
               `is a nats-server running there, and is the address right?${hintFor(failure, options)}`
           : `${where} has taken no connection for ${timeoutMs} ms: ${ended}`,
-        { cause: failure },
+        ended === undefined ? { cause: failure } : {},
       );
     }
     if (attempt === 1) {
       options.logger?.warn(
         { servers: addresses, ...(ended !== undefined && { reason: ended }) },
-        `${where} cannot be reached yet; trying for ${timeoutMs / 1000} s`,
+        `${where} ${ended === undefined ? "cannot be reached yet" : `takes no connection yet: ${ended}`}; trying for ${timeoutMs / 1000} s`,
       );
     }
     await sleep(retryPauseMs);
@@ -297,10 +297,7 @@ async function open(
   divert: boolean,
   apiPrefix: string | undefined,
 ): Promise<NatsEnvironment> {
-  if (!divert) {
-    return new NatsEnvironment(await connect(connectionOptions), undefined, undefined, apiPrefix);
-  }
-  const { connection, diverter, sendCommands } = await connectDiverting(connectionOptions);
+  const { connection, diverter, sendCommands } = await connectDiverting(connectionOptions, divert);
   return new NatsEnvironment(connection, diverter, sendCommands, apiPrefix);
 }
 

@@ -61,15 +61,25 @@ export interface DivertingConnection {
   readonly sendCommands: SendCommands | undefined;
 }
 
-/** Like the library's `connect`, with the same options and errors. */
-export async function connectDiverting(options: NodeConnectionOptions): Promise<DivertingConnection> {
+/**
+ * Like the library's `connect`, with the same options and errors, but that it also says at once why a server refuses.
+ * @param divert default true; false: no message is diverted, and no command sent
+ */
+export async function connectDiverting(
+  options: NodeConnectionOptions,
+  divert = true,
+): Promise<DivertingConnection> {
   const internals = await loadInternals();
   if (internals === undefined || internals.hasWsProtocol(options)) {
     return { connection: await connect(options), diverter: undefined, sendCommands: undefined };
   }
-  const diverter = new Diverter();
+  const diverter = divert ? new Diverter() : undefined;
   const { connection, protocol } = await connectThrough(internals, diverter, options);
-  return { connection, diverter, sendCommands: (bytes) => protocol.sendCommand(bytes) };
+  return {
+    connection,
+    diverter,
+    sendCommands: divert ? (bytes) => protocol.sendCommand(bytes) : undefined,
+  };
 }
 
 // What is used of the library beyond its public interface, and nothing more.
@@ -162,17 +172,17 @@ export function internalsAreAsExpected(internals: Internals): boolean {
 
 async function connectThrough(
   internals: Internals,
-  diverter: Diverter,
+  diverter: Diverter | undefined,
   options: NodeConnectionOptions,
 ): Promise<{ readonly connection: NatsConnection; readonly protocol: ProtocolHandler }> {
   const { NodeTransport, ProtocolHandler, NatsConnectionImpl, nodeResolveHost, setTransportFactory } =
     internals;
-  const DivertingTransport = divertingTransport(internals, diverter);
+  const Transport = diverter === undefined ? NodeTransport : divertingTransport(internals, diverter);
   const connection = new NatsConnectionImpl(options);
   const protocol = new ProtocolHandler(connection.options, connection);
   const prepare = protocol.prepare.bind(protocol);
   protocol.prepare = () => {
-    setTransportFactory({ factory: () => new DivertingTransport(), dnsResolveFn: nodeResolveHost });
+    setTransportFactory({ factory: () => new Transport(), dnsResolveFn: nodeResolveHost });
     try {
       return prepare();
     } finally {

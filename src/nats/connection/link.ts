@@ -40,11 +40,16 @@ import {
 import { startTimer } from "../../timer.ts";
 import { isSubscriptionRefused, whyEnded } from "../limits/ended-connection.ts";
 import { PayloadLimit } from "../limits/payload-limit.ts";
+import { SilentLosses } from "../limits/silent-losses.ts";
 import { Denials, denialIn } from "./denials.ts";
 import { inOneSentence, TEMPORARILY_UNAVAILABLE } from "./jetstream-refusal.ts";
 
 /** A connection that has held for so long is not about to be ended for what ended the one before. */
 const KEPT_MS = 2000;
+/** The same where the server has said nothing: it takes some work until the connection ends again. */
+const KEPT_IN_SILENCE_MS = 15_000;
+/** What is found missing so soon after the end of a connection went with it. */
+const LATELY_MS = 10_000;
 
 export class NatsLink {
   static readonly #links = new WeakMap<NatsConnection, NatsLink>();
@@ -63,9 +68,14 @@ export class NatsLink {
   readonly #whenBack = new Set<() => void>();
   readonly denials = new Denials();
   readonly payload: PayloadLimit;
+  readonly silentLosses = new SilentLosses();
   #connecting: TroubleWatch | undefined;
   /** Why the server refuses or ends the connection; undefined: it says nothing, or has kept it for a while. */
   #ended: string | undefined;
+  #keptMs = KEPT_MS;
+  /** The last connection that was lost, on the clock of `performance.now()`. */
+  #lostMs = Number.NEGATIVE_INFINITY;
+  #lostWhy = "";
   #cancelKept: () => void = () => {};
   #cancelRenewal: (() => void) | undefined;
   /** The time of the connection on the clock of `performance.now()`; undefined while there is none. */
@@ -83,6 +93,12 @@ export class NatsLink {
     this.#connecting = troubles.watch("connecting to NATS");
     this.denials.watchWith(troubles);
     this.payload.watchWith(troubles);
+  }
+
+  /** What became of a connection of this process a short while ago; "" when none was lost. */
+  lossLately(): string {
+    if (performance.now() - this.#lostMs > LATELY_MS) return "";
+    return `a connection of this process to NATS was lost shortly before${this.#lostWhy}`;
   }
 
   /** How long the present connection has been up, or has been known to be; 0 while there is none. */
@@ -164,6 +180,7 @@ export class NatsLink {
 
   async #follow(): Promise<void> {
     let isSaid = false;
+    let isStale = false;
     for await (const status of this.#connection.status()) {
       if (status.type === "error") {
         const said = refusalIn(status.error) ?? whyEnded(status.error);
@@ -171,10 +188,15 @@ export class NatsLink {
         this.#ended = said ?? this.#ended;
         this.denials.reported(status.error);
       }
+      if (status.type === "staleConnection") isStale = true;
       if (status.type === "disconnect") {
         // What ended the connection before has nothing to do with it.
-        if (!isSaid) this.#ended = undefined;
+        if (!isSaid) this.#ended = isStale ? undefined : this.silentLosses.lost();
+        this.#keptMs = isSaid ? KEPT_MS : KEPT_IN_SILENCE_MS;
         isSaid = false;
+        isStale = false;
+        this.#lostMs = performance.now();
+        this.#lostWhy = this.#why;
       }
       if (status.type === "disconnect" || status.type === "close") this.#down();
       if (status.type === "disconnect" || (status.type === "error" && this.#ended !== undefined))
@@ -214,7 +236,7 @@ export class NatsLink {
   async #up(): Promise<void> {
     // A server that ends each new connection for a limit takes it first.
     if (this.#ended === undefined) this.#connecting?.passed();
-    else this.#cancelKept = startTimer(KEPT_MS, () => this.#kept(), false);
+    else this.#cancelKept = startTimer(this.#keptMs, () => this.#kept(), false);
     this.payload.reconnected();
     this.#upSinceMs = performance.now();
     const since = this.#upSinceMs;

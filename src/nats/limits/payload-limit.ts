@@ -32,6 +32,8 @@ const QUIET_MS = 15_000;
 export type AskPayloadLimit = () => Promise<number>;
 
 export class PayloadLimit {
+  /** Limits of server and streams, with their values, for which records were refused (message-limit.ts). */
+  readonly refusedFor = new Set<string>();
   readonly #connection: NatsConnection;
   #known = DEFAULT_BYTES_MAX;
   /** The limit as the connection before the present one knew it. */

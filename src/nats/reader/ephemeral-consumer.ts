@@ -114,7 +114,9 @@ export class EphemeralConsumer implements DivertedMessages {
       (subject) => subject.startsWith(this.#pullSubjects),
       (error) => this.#life.pullDenied(error),
     );
-    this.#forgetLink = this.#link.onBack(() => this.#recreate("reconnected"));
+    this.#forgetLink = this.#link.onBack(() =>
+      this.#recreate(this.#link.lossLately() || "the connection to NATS was made again"),
+    );
     this.#watchdog = setInterval(() => this.#watch(), this.#options.heartbeatMs / TICKS_PER_HEARTBEAT);
     this.#watchdog.unref();
     await this.#create();
@@ -155,7 +157,8 @@ export class EphemeralConsumer implements DivertedMessages {
   pullIfRoom(): void {
     if (this.#state !== "reading") return;
     const { connection } = this.#options.nats;
-    const pull = this.#window.next(this.#reader.recordsBuffered, this.#reader.bytesBuffered);
+    const share = this.#link.silentLosses.shareOfPulls();
+    const pull = this.#window.next(this.#reader.recordsBuffered, this.#reader.bytesBuffered, share);
     if (pull === undefined || connection.isClosed()) return;
     const subject = `${this.#pullSubjects}${this.#consumer}`;
     const request = {

@@ -6,6 +6,7 @@
  * - PW2 Buffered and requested records together never exceed the capacity: four pulls.
  * - PW3 A pull brings at most a quarter of the bytes, and none goes out while more than half of them is buffered.
  * - PW4 A single record that is larger than a quarter still comes: the pull grows until it fits, then shrinks again.
+ * - PW5 Of that quarter a pull asks for the share that the connection bears.
  */
 
 interface Pull {
@@ -63,8 +64,11 @@ export class PullWindow {
     this.#pullBytes = tooSmall && nothingCame ? this.#pullBytes * 2 : this.#pullBytesUsual;
   }
 
-  /** The pull to send now, if any; it counts as sent. */
-  next(recordsBuffered: number, bytesBuffered: number): Pull | undefined {
+  /**
+   * The pull to send now, if any; it counts as sent.
+   * @param share of the usual bytes of a pull (PW5)
+   */
+  next(recordsBuffered: number, bytesBuffered: number, share = 1): Pull | undefined {
     const requested = this.#requested;
     const records = this.#pullRecords;
     if (requested * 4 > records) return undefined;
@@ -74,6 +78,6 @@ export class PullWindow {
     this.#requestedBefore = requested;
     this.#deliveredBefore = this.delivered;
     this.#requested = requested + records;
-    return { records, bytes: this.#pullBytes };
+    return { records, bytes: Math.max(1, Math.floor(this.#pullBytes * share)) };
   }
 }

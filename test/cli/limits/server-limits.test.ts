@@ -134,6 +134,32 @@ test("a server that takes tiny messages only", async () => {
   expectOneSentence(ended, /at most 1000 bytes/, /raise max_payload/);
 });
 
+test("a server that keeps little for a client that is behind: a job asks for less at a time, and ends", async () => {
+  const impatient = await startTestServer({ configuration: "max_payload: 64KB\nmax_pending: 64KB" });
+  const nats = await connectNats({ servers: impatient.url, name: "test" });
+  await (await nats.manager()).streams.add({ name: "WIDE", subjects: ["wide.x"] });
+  for (let n = 0; n < 200; n++)
+    await nats.connection.request("wide.x", JSON.stringify({ n, text: "x".repeat(50_000) }));
+  workspace.write(
+    "wide.mjs",
+    `import { defineJob, fileSink, jetstreamSource } from "tidemark";
+export default defineJob("wide", { parallelism: 2, checkpointing: { interval: "300ms" } }, (job) => {
+  job.source("in", jetstreamSource({ stream: "WIDE", until: "end" })).keyBy(({ n }) => n)
+    .process("take", { state: {}, onRecord: ({ n }) => n }).sink("out", fileSink({ directory: "out" }));
+});\n`,
+  );
+  const ended = await workspace.run(["run", "wide.mjs", "--server", impatient.url, "--workers", "2"]);
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  expect(
+    workspace
+      .lines()
+      .map(Number)
+      .sort((a, b) => a - b),
+  ).toEqual(Array.from({ length: 200 }, (_, n) => n));
+  await nats.connection.close();
+  await impatient.stop();
+});
+
 test("provision where the subjects belong to another stream", async () => {
   await manager.streams.add({ name: "OTHER", subjects: ["shared.>"] });
   writesTo('stream: "OVERLAPPING", subject: "shared.x", provision: true');

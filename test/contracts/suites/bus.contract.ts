@@ -177,6 +177,7 @@ export function describeBusContract(name: string, open: () => Promise<BusesUnder
       await buses.endOutage();
       await eventually(() => expect([...reconnects].sort()).toEqual(["far", "near"]));
       expect(near.connectedForMs()).toBeLessThan(performance.now() - beganAt);
+      expect(near.lossLately()).toMatch(/connection of this process .*was lost/);
       near.publish("after", bytes("back"));
       await eventually(() => expect(here.received).toContain("after=back"));
       here.close();

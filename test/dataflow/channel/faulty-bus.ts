@@ -24,6 +24,7 @@ export class FaultyBus implements Bus {
   /** Published, not yet delivered. */
   readonly outbox: Message[] = [];
   connected = true;
+  loss = "";
   readonly #subscribers: { readonly subject: string; readonly handler: MessageHandler }[];
   readonly #reconnectListeners = new Set<() => void>();
 
@@ -59,6 +60,10 @@ export class FaultyBus implements Bus {
 
   connectedForMs(): number {
     return this.connected ? 1000 : 0;
+  }
+
+  lossLately(): string {
+    return this.loss;
   }
 
   onReconnect(listener: () => void): Subscription {

@@ -94,6 +94,13 @@ describe("the window of pulls", () => {
     expect(window.next(1, 3000)).toBeUndefined();
     expect(window.next(0, 0)).toEqual({ records: 16, bytes: 1000 });
   });
+
+  test("asks for the share that the connection bears, and still grows for a record that does not fit", () => {
+    const window = new PullWindow(64, 4000);
+    expect(window.next(0, 0, 1 / 4)).toEqual({ records: 16, bytes: 250 });
+    window.ended(16, true);
+    expect(window.next(0, 0, 1 / 4)).toEqual({ records: 16, bytes: 500 });
+  });
 });
 
 test("subject filters", () => {

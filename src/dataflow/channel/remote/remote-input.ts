@@ -167,7 +167,7 @@ export class RemoteInput implements InputChannel {
     if (sequence <= this.#lastSequence) return;
     const next = this.#lastSequence + 1;
     if (sequence !== next) {
-      this.#line.fail(`frames ${next} to ${sequence - 1} were lost`);
+      this.#line.failMissing(`frames ${next} to ${sequence - 1} were lost`);
       return;
     }
     if (kindOf(message) === MESSAGE.barrier && digestBefore(message) !== this.#digest) {
@@ -239,7 +239,7 @@ export class RemoteInput implements InputChannel {
     this.#cancelMissing = this.#timers.after(FRAME_MISSING_MS, () => {
       this.#cancelMissing = undefined;
       if (this.#lastSequence < lastSent) {
-        this.#line.fail(
+        this.#line.failMissing(
           `frames ${this.#lastSequence + 1} to ${lastSent} are missing for ${FRAME_MISSING_MS} ms`,
         );
       }

@@ -90,6 +90,12 @@ export class Line {
     this.#options.onFailure(new ChannelError(message, cause === undefined ? {} : { cause }));
   }
 
+  /** The same for frames that have not come. */
+  failMissing(what: string): void {
+    const loss = this.#options.bus.lossLately();
+    this.fail(loss === "" ? what : `${what}; ${loss}`);
+  }
+
   close(): void {
     if (this.#over) return;
     this.#over = true;
