@@ -1,5 +1,6 @@
 /**
  * How large a message to a stream may be, headers included, and which setting says so. The server counts against both.
+ * What becomes of a record that is larger: P65.
  */
 
 import { RecordBeyondLimitError, RecordRefusedError } from "../../errors.ts";

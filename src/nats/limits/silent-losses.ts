@@ -1,5 +1,5 @@
 /**
- * Connections that ended without a word of the server, and what follows when that happens again and again.
+ * Connections that ended without a word of the server, and what follows when that happens again and again (P65).
  *
  * nats-server says nothing to a client that does not take what is meant for it quickly enough: where more than
  * `max_pending` waits for the client, or a write takes longer than `write_deadline`, it closes the connection
