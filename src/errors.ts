@@ -204,7 +204,7 @@ export class RecordRefusedError extends TidemarkError {
   readonly retry: Retry = "restart";
 }
 
-/** A record is larger than a limit that has refused it before, and that a user has to raise. The job stops resumably. */
+/** A record is larger than a limit that has refused it before. The job stops resumably, until a user raises it. */
 export class RecordBeyondLimitError extends RecordRefusedError {
   override readonly retry = "never";
 }

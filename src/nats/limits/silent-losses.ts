@@ -6,8 +6,8 @@
  * (queueOutbound in server/client.go). What waits may be a single pull's messages, so the same pull would end the next
  * connection, too.
  *
- * - SI1 Each such end halves what one pull of this process may bring. After a while without one it doubles again.
- * - SI2 Several of them within a short time are told in words, with the settings that may be too small.
+ * - SB1 Each such end halves what one pull of this process may bring. After a while without one it doubles again.
+ * - SB2 Several of them within a short time are told in words, with the settings that may be too small.
  */
 
 const SHARE_MIN = 1 / 1024;
