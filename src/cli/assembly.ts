@@ -427,6 +427,7 @@ export function createClient(
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId(), clock: systemClock }),
     subjects: cluster.subjects,
+    newId,
     identity: cluster.identity,
     ...(leaderTimeoutMs === undefined ? {} : { leaderTimeoutMs }),
     ...(session === undefined ? {} : { session }),

@@ -1,4 +1,10 @@
-/** What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc. */
+/**
+ * What a person or a program may ask of the leading coordinator: submit, status, cancel, suspend, gc.
+ *
+ * - CC1 What changes something names the life of the job that the client has met first, also when it is asked again
+ *   over a change of leader: it concerns no later life (P75).
+ * - CC2 Each message has a secret of its own, and only an answer with its seal is one.
+ */
 import type { DisposalTarget } from "../../machines/record.ts";
 import { phaseInWords } from "../../machines/words.ts";
 import { pauseOn, timeoutSignal } from "../clock.ts";
@@ -20,6 +26,7 @@ import type {
   JobSubmission,
   LeaderAnswer,
   LeaderRequest,
+  Meant,
   RequestOutcome,
   RestoreRequest,
   SnapshotRequest,
@@ -31,6 +38,8 @@ import { type StoreIdentity, withStore } from "./store-identity.ts";
 export interface ControlClientOptions {
   readonly link: ControlLink;
   readonly subjects: Subjects;
+  /** Random, for the secrets of messages. */
+  readonly newId: () => string;
   /** Default: requests name no record store, and the leader of any cluster answers them. */
   readonly identity?: StoreIdentity;
   /** How long to look for a leader, in ms. Default 15 000. */
@@ -40,6 +49,8 @@ export interface ControlClientOptions {
    * Default 10 000.
    */
   readonly settlingTimeoutMs?: number;
+  /** How the client can tell without an answer whether a process leads the job. Default: it cannot. */
+  readonly isLed?: (job: string) => Promise<boolean>;
   /** Name of the session of a `tidemark run`: it hands its job to its own coordinator. Default: to the cluster's. */
   readonly session?: string;
 }
@@ -56,6 +67,8 @@ const RETRY_MS = 200;
  * work.
  */
 const RETRY_MS_MAX = 2000;
+/** So many nonces in a row are named without a pause. */
+const STALE_AT_ONCE = 3;
 const SETTLING_TIMEOUT_MS = 10_000;
 /** The pause between two looks at the job while a client waits for its snapshot. */
 const LOOK_EVERY_MS = 2000;
@@ -71,6 +84,21 @@ export interface Waiting {
   /** How the job is doing, every few seconds. */
   readonly onReport?: (report: JobReport) => void;
 }
+
+/** One thing that a user wants, however often it is asked for: it stays about the life of the job that it met first. */
+export class Wish {
+  meant: Meant | undefined;
+
+  /** A leader has said what is to be named now. */
+  isStale({ life, nonce }: Meant): void {
+    this.meant = { life: this.meant?.life ?? life, nonce };
+  }
+}
+
+/** What is asked, without what each message adds. */
+type Question<R extends LeaderRequest = LeaderRequest> = R extends unknown
+  ? Omit<R, "secret" | "store" | "meant">
+  : never;
 
 function unknownJob(job: string): RequestRefusedError {
   return new RequestRefusedError(`there is no job ${job}; "tidemark list" lists the jobs`);
@@ -114,10 +142,11 @@ export class ControlClient {
 
   /**
    * Resolves when the request has been taken; the job ends by and by.
+   * @param wish the same one for all repetitions
    * @throws RequestRefusedError when it has ended, or is ending, in another way
    */
-  async cancel(job: string): Promise<void> {
-    await this.#known(job, { type: "job.cancel", job });
+  async cancel(job: string, wish = new Wish()): Promise<void> {
+    await this.#known(job, { type: "job.cancel", job }, wish);
   }
 
   /**
@@ -134,8 +163,8 @@ export class ControlClient {
    * Asks the leader to suspend the job, as `cancel` asks it to cancel the job.
    * @throws RequestRefusedError when the job is ending in another way already
    */
-  async suspend(job: string): Promise<void> {
-    await this.#known(job, { type: "job.suspend", job });
+  async suspend(job: string, wish = new Wish()): Promise<void> {
+    await this.#known(job, { type: "job.suspend", job }, wish);
   }
 
   /**
@@ -152,11 +181,12 @@ export class ControlClient {
     const { job } = asked;
     const { clock } = this.#options.link;
     let settlingMs: number | undefined;
+    const wish = new Wish();
     const lookEveryMs = asked.followedBy === "go-on" ? GOING_ON_LOOK_EVERY_MS : LOOK_EVERY_MS;
     let lookMs = clock.elapsedMs() + lookEveryMs;
     let pauseMs = RETRY_MS;
     for (;;) {
-      const answer = await this.#request(job, { type: "job.snapshot", ...asked });
+      const answer = await this.#request(job, { type: "job.snapshot", ...asked }, wish);
       if (answer.answer === "unknown") throw unknownJob(job);
       if (answer.answer === "outcome" && answer.outcome.state === "completed") return answer.outcome;
       if (answer.answer === "outcome" && answer.outcome.state === "failed")
@@ -181,8 +211,9 @@ export class ControlClient {
    * @param requestId random: repetitions are recognised by it
    */
   async collect(job: string, requestId: string): Promise<CollectionReport> {
+    const wish = new Wish();
     for (;;) {
-      const answer = await this.#known(job, { type: "job.gc", job, requestId });
+      const answer = await this.#known(job, { type: "job.gc", job, requestId }, wish);
       if (answer.answer === "collected") return answer.report;
     }
   }
@@ -193,8 +224,9 @@ export class ControlClient {
    * @throws RequestRefusedError when the job lives, or has no such checkpoint
    */
   async dispose(job: string, what: DisposalTarget, requestId: string): Promise<DisposalReport> {
+    const wish = new Wish();
     for (;;) {
-      const answer = await this.#known(job, { type: "job.dispose", job, requestId, what });
+      const answer = await this.#known(job, { type: "job.dispose", job, requestId, what }, wish);
       if (answer.answer === "disposed") return answer.report;
     }
   }
@@ -224,33 +256,41 @@ export class ControlClient {
     );
   }
 
-  async #known(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
-    const answer = await this.#request(job, request);
+  async #known(job: string, question: Question, wish = new Wish()): Promise<LeaderAnswer> {
+    const answer = await this.#request(job, question, wish);
     if (answer.answer === "unknown") throw unknownJob(job);
     return answer;
   }
 
   /** Repeats a request whose work takes the leader long, until it is done. */
-  async #untilDone(job: string, request: LeaderRequest): Promise<void> {
-    while ((await this.#request(job, request)).answer === "pending");
+  async #untilDone(job: string, question: Question): Promise<void> {
+    const wish = new Wish();
+    while ((await this.#request(job, question, wish)).answer === "pending");
   }
 
-  async #request(job: string, request: LeaderRequest): Promise<LeaderAnswer> {
-    const { link, subjects, session, identity, leaderTimeoutMs = 15_000 } = this.#options;
+  async #request(job: string, question: Question, wish = new Wish()): Promise<LeaderAnswer> {
+    const { link, subjects, session, identity, newId, leaderTimeoutMs = 15_000 } = this.#options;
     const subject =
-      request.type === "job.submit" && session !== undefined
+      question.type === "job.submit" && session !== undefined
         ? subjects.runControl(job, session)
         : subjects.control(job);
     const signal = timeoutSignal(link.clock, leaderTimeoutMs);
     let last: unknown;
+    let stale = 0;
     let pauseMs = RETRY_MS;
     let answerMs = REQUEST_TIMEOUT_MS;
     while (!signal.aborted) {
       try {
-        const addressed = await withStore(request, identity);
-        const answer = await link.ask(subject, addressed, shapes.leaderAnswer, answerMs);
+        const secret = newId();
+        const { meant } = wish;
+        const asked = { ...question, secret, ...(meant === undefined ? {} : { meant }) };
+        const addressed = await withStore(asked, identity);
+        const answer = await link.ask(subject, addressed, shapes.leaderAnswer, answerMs, { secret });
         if (answer.answer === "refused") throw new RequestRefusedError(answer.reason);
-        return answer;
+        if (answer.answer !== "stale") return answer;
+        wish.isStale(answer);
+        // Two leaders that take turns would be asked without end.
+        if (++stale % STALE_AT_ONCE === 0) await pauseOn(link.clock, RETRY_MS, signal);
       } catch (error) {
         // It would be the same again, and the caller can say so at once.
         if (retryOf(error) !== "now" || error instanceof MessageTooLargeError) throw error;

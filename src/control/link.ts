@@ -93,6 +93,7 @@ type Received<T> = { readonly message: T; readonly sealed?: Sealed } | { readonl
 
 /** A sealed message has at most so many bytes more. */
 const SEAL_BYTES = 100;
+const ELSEWHERE = "a message that names an object in the place of its content";
 const UNSEALED = "a message without the seal of the process that may send it";
 
 export class ControlLink {
@@ -143,7 +144,7 @@ export class ControlLink {
       await this.#bus.request(subject, body, timeoutMs, (reply) => {
         const envelope = decodeEnvelope(reply);
         // An answer is never large.
-        const plain = "object" in envelope ? { foreign: "an answer that lies elsewhere" } : envelope;
+        const plain = "object" in envelope ? { foreign: ELSEWHERE } : envelope;
         const received = isSealed(plain) ? plain : unsealed(plain);
         tooLarge = tooLargeIn(received);
         if (tooLarge !== undefined) return true;
@@ -209,8 +210,9 @@ export class ControlLink {
     return this.#bus.subscribe(subject, (body, reply, at) => {
       const answer = async (): Promise<Uint8Array | undefined> => {
         const envelope = decodeEnvelope(bare(body));
-        // What a stranger names is not read.
+        // What a stranger names is not read: only what comes with a seal that is known before may lie elsewhere.
         if (typeof secretOf === "string" && !fits(envelope, secretOf, at)) return this.#refuse(at, UNSEALED);
+        if (typeof secretOf !== "string" && "object" in envelope) return this.#refuse(at, ELSEWHERE);
         const received = checked<R>(await this.#receive(envelope), requests);
         if ("foreign" in received) return this.#refuse(at, received.foreign);
         const secret = typeof secretOf === "string" ? secretOf : secretOf(received.message);

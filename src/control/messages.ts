@@ -75,7 +75,7 @@ export interface WorkerRegistration extends WorkerIdentity {
 }
 
 /** A coordinator that stands by, to the leader of the cluster (P62): answered as a registration is. */
-export interface StandbyRequest extends Addressed {
+export interface StandbyRequest extends Addressed, SelfSealed {
   readonly type: "standby.prove";
   /** Random per process start. */
   readonly coordinator: string;
@@ -105,16 +105,35 @@ export interface OfferedDirectory {
   readonly obstacle: string | null;
 }
 
-export type LeaderRequest = LeaderQuestion & Addressed;
+/** What any process may ask: the message and its answer carry the seal of a secret that the message itself tells. */
+export interface SelfSealed {
+  /** Random, for each message of a client anew: the same message is taken once (P75). */
+  readonly secret: string;
+}
+
+/** What a request that changes something is about (P75). */
+export interface Meant {
+  /** The life of the job that the client has met first: the id of its submission; "": there was no job. */
+  readonly life: string;
+  /** What the leader has given out last for that job. */
+  readonly nonce: string;
+}
+
+/** A request that changes something. Without `meant` it is answered "stale", with what is to be named. */
+export interface Changing {
+  readonly meant?: Meant;
+}
+
+export type LeaderRequest = LeaderQuestion & Addressed & SelfSealed;
 
 type LeaderQuestion =
   | WorkerRegistration
-  | {
+  | (Changing & {
       readonly type: "job.submit";
       readonly submission: JobSubmission;
       readonly fresh: boolean;
       readonly restore: RestoreRequest | null;
-    }
+    })
   /**
    * Whether the submission would be taken with this state. Nothing begins, and nothing changes. A repetition carries
    * the same submission.
@@ -132,18 +151,18 @@ type LeaderQuestion =
       readonly reason: string;
     })
   | { readonly type: "job.status"; readonly job: string }
-  | { readonly type: "job.cancel"; readonly job: string }
-  | { readonly type: "job.suspend"; readonly job: string }
-  | SnapshotRequest
+  | (Changing & { readonly type: "job.cancel"; readonly job: string })
+  | (Changing & { readonly type: "job.suspend"; readonly job: string })
+  | (Changing & SnapshotRequest)
   /** Deletes what older generations have left behind. A repetition carries the same id. */
-  | { readonly type: "job.gc"; readonly job: string; readonly requestId: string }
+  | (Changing & { readonly type: "job.gc"; readonly job: string; readonly requestId: string })
   /** Deletes what an ended job has left. A repetition carries the same id. */
-  | {
+  | (Changing & {
       readonly type: "job.dispose";
       readonly job: string;
       readonly requestId: string;
       readonly what: DisposalTarget;
-    };
+    });
 
 /**
  * A checkpoint or savepoint that a client waits for. The client sends it again until the answer is its outcome.
@@ -183,7 +202,13 @@ export type LeaderAnswer =
    * `generations`: the present one of each region, for a worker that registers. `reason`: why it is unknown, if not for
    * its absence.
    */
-  | { readonly answer: Answer; readonly generations?: readonly number[]; readonly reason?: string }
+  | {
+      readonly answer: Exclude<Answer, "stale">;
+      readonly generations?: readonly number[];
+      readonly reason?: string;
+    }
+  /** The request is older than the job's present life or than the nonce lasts, or names none: ask again with these. */
+  | ({ readonly answer: "stale" } & Meant)
   /**
    * A worker that registers: the leader has left this note in its own checkpoint directory, and looks for the worker's.
    */

@@ -6,7 +6,8 @@
  * without the seal (link.ts).
  *
  * - SG1 A message that was changed does not fit, nor does one that was sealed for another subject, generation, life of
- *   the job or worker. An exact repetition does: handlers are idempotent.
+ *   the job or worker. An exact repetition does: handlers are idempotent, and what a client asks is new or "stale"
+ *   (P75).
  * - SG2 The seal of an answer holds the seal of its request, so it answers no other one.
  * - SG3 It proves nothing against a process that wants to deceive: the secrets are told over the same bus. The
  *   account's permissions keep such a process away.

@@ -55,8 +55,9 @@ const restore = z.object({
   drop: texts,
   writeAgain: z.boolean(),
 });
-const addressed = z.object({ store: text.exactOptional() });
-const leaderQuestion = z.discriminatedUnion("type", [
+const addressed = z.object({ store: text.exactOptional(), secret });
+const changing = z.object({ meant: z.object({ life: text, nonce: text }).exactOptional() });
+const question = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("worker.register"),
     job,
@@ -68,22 +69,21 @@ const leaderQuestion = z.discriminatedUnion("type", [
     host: text,
     storage: text,
     directory: directory.nullable(),
-    secret,
     inbox: text.refine((subject) => subject.split(".").every(isSubjectToken), "no subject"),
     nth: count,
   }),
-  z.object({
+  z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
+  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, reason: text }),
+  z.object({ type: z.literal("job.status"), job }),
+  changing.extend({
     type: z.literal("job.submit"),
     submission,
     fresh: z.boolean(),
     restore: restore.nullable(),
   }),
-  z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
-  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, secret, reason: text }),
-  z.object({ type: z.literal("job.status"), job }),
-  z.object({ type: z.literal("job.cancel"), job }),
-  z.object({ type: z.literal("job.suspend"), job }),
-  z.object({
+  changing.extend({ type: z.literal("job.cancel"), job }),
+  changing.extend({ type: z.literal("job.suspend"), job }),
+  changing.extend({
     type: z.literal("job.snapshot"),
     job,
     request: text,
@@ -91,15 +91,15 @@ const leaderQuestion = z.discriminatedUnion("type", [
     directory: nullable.text,
     followedBy: z.enum(["go-on", "stop", "drain", "cancel"]),
   }),
-  z.object({ type: z.literal("job.gc"), job, requestId: text }),
-  z.object({
+  changing.extend({ type: z.literal("job.gc"), job, requestId: text }),
+  changing.extend({
     type: z.literal("job.dispose"),
     job,
     requestId: text,
     what: z.union([z.literal("job"), z.literal("checkpoints"), count]),
   }),
 ]);
-const leaderRequest: z.ZodType<LeaderRequest> = z.intersection(leaderQuestion, addressed);
+const leaderRequest: z.ZodType<LeaderRequest> = z.intersection(question, addressed);
 
 const standbyRequest: z.ZodType<StandbyRequest> = addressed.extend({
   type: z.literal("standby.prove"),
@@ -109,7 +109,7 @@ const standbyRequest: z.ZodType<StandbyRequest> = addressed.extend({
   directory: directory.nullable(),
 });
 
-const answerWord = z.enum(["accepted", "duplicate", "stale", "unknown"]);
+const answerWord = z.enum(["accepted", "duplicate", "unknown"]);
 const refused = z.object({
   answer: z.literal("refused"),
   reason: text,
@@ -168,6 +168,7 @@ const leaderAnswer: z.ZodType<LeaderAnswer> = z.discriminatedUnion("answer", [
     generations: z.array(count).exactOptional(),
     reason: text.exactOptional(),
   }),
+  z.object({ answer: z.literal("stale"), life: text, nonce: text }),
   z.object({ answer: z.literal("unproven"), note: fileName }),
   refused,
   z.object({ answer: z.literal("status"), status: report }),

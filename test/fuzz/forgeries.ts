@@ -1,9 +1,9 @@
 /**
  * Control messages that no process has sent: each type that there is, with values at the edges in it.
  *
- * A forgery is never what a user means: at least one of the fields that decide what it is about is not as it would be.
- * What only processes say to each other is whole now and then, but for the seal. So a forgery may be dropped or
- * refused, and nothing else may become of it.
+ * A forgery is never what a user means: it is whole now and then, but for what only its sender can know, the seal or
+ * the leader's nonce; else at least one of the fields that decide what it is about is not as it would be. So a forgery
+ * may be dropped or refused, and nothing else may become of it.
  */
 import type {
   GenerationRequest,
@@ -48,12 +48,15 @@ const FREE = new Set([
   "request",
   "requestId",
   "what",
+  "secret",
+  "life",
+  "nonce",
 ]);
-/** A message of this type is what a user means, unless it names another job. */
-const MEANT = new Set<unknown>(["job.cancel", "job.suspend", "job.dispose"]);
 
 const subtask = "count/0";
 const secret = "no secret of a worker";
+/** What any client may send, but for the nonce. */
+const asked = { secret, meant: { life: "forged", nonce: "1 forged" } };
 const handle = { name: "fuzzed/1/1/forged", bytes: 1, digest: `sha256:${"0".repeat(64)}` };
 const directory = {
   ...{ host: "stranger", path: "/nowhere", note: "note", secret: "secret", read: "" },
@@ -101,18 +104,25 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
     },
     ...{ storage: "forged", directory, secret, inbox: "_INBOX.stranger", nth: 1 },
   }),
-  "standby.prove": () => ({ coordinator: "stranger", place: "nowhere", storage: "forged", directory }),
-  "job.submit": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
-  "job.rehearse": (known) => ({ submission: submissionOf(known), fresh: true, restore }),
+  "standby.prove": () => ({
+    coordinator: "stranger",
+    secret,
+    place: "nowhere",
+    storage: "forged",
+    directory,
+  }),
+  "job.submit": (known) => ({ ...asked, submission: submissionOf(known), fresh: true, restore }),
+  "job.rehearse": (known) => ({ secret, submission: submissionOf(known), fresh: true, restore }),
   "worker.crashed": ({ job, worker }) => ({ job, worker, secret, reason: "forged" }),
-  "job.status": ({ job }) => ({ job }),
-  "job.cancel": ({ job }) => ({ job }),
-  "job.suspend": ({ job }) => ({ job }),
+  "job.status": ({ job }) => ({ job, secret }),
+  "job.cancel": ({ job }) => ({ job, ...asked }),
+  "job.suspend": ({ job }) => ({ job, ...asked }),
   "job.snapshot": ({ job }) => ({
+    ...asked,
     ...{ job, request: "forged", kind: "savepoint", directory: "nats:forged", followedBy: "go-on" },
   }),
-  "job.gc": ({ job }) => ({ job, requestId: "forged" }),
-  "job.dispose": ({ job }) => ({ job, requestId: "forged", what: "job" }),
+  "job.gc": ({ job }) => ({ job, ...asked, requestId: "forged" }),
+  "job.dispose": ({ job }) => ({ job, ...asked, requestId: "forged", what: "job" }),
   "worker.ping": () => ({}),
   "generation.deploy": ({ job, generation, checkpointId, worker }) => ({
     deployment: {
@@ -160,7 +170,7 @@ const deleted = { objects: 1, bytes: 1, names: [handle.name] };
 const answers: { readonly [word in AnswerWord | "too-large"]: Fields } = {
   accepted: { generations: [1], reason: "forged" },
   duplicate: {},
-  stale: {},
+  stale: { life: "forged", nonce: "1 forged" },
   unknown: { reason: "forged" },
   unproven: { note: "forged" },
   refused: { reason: "forged" },
@@ -198,9 +208,7 @@ export const REQUEST_TYPES = Object.keys(requests) as RequestType[];
 
 export function forgedRequest(random: Random, known: Known, type = random.pick(REQUEST_TYPES)): Fields {
   const message = wholeRequest(known, type);
-  // What only a process can mean has its seal, and no forgery has it.
-  const isProcess = !type.startsWith("job.");
-  return isProcess && random.next() < 0.25 ? message : spoiled(random, message);
+  return random.next() < 0.25 ? message : spoiled(random, message);
 }
 
 export function forgedAnswer(random: Random): Fields {
@@ -211,9 +219,7 @@ export function forgedAnswer(random: Random): Fields {
 export function spoiled(random: Random, message: Fields): Fields {
   let spoiled = message;
   const places = leavesOf(message);
-  const deciding = MEANT.has(message.type)
-    ? places.filter(([key]) => key === "job" || key === "type")
-    : places.filter((path) => !FREE.has(String(path.at(-1))));
+  const deciding = places.filter((path) => !FREE.has(String(path.at(-1))));
   const changes = random.between(1, 3);
   for (let i = 0; i < changes; i++) {
     const place = random.pick(i === 0 && deciding.length > 0 ? deciding : places);

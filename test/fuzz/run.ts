@@ -63,6 +63,8 @@ const RECORDS_PER_SECOND = 400;
 const MESSAGES_PER_SECOND = 200;
 const FEED_EVERY_MS = 25;
 const NAMES = ["coordinator-1", "worker-1", "worker-2"];
+const ASK_EVERY_MS = 1000;
+const CHECKPOINT = { job: JOB, kind: "checkpoint", directory: null, followedBy: "go-on" } as const;
 const SAVEPOINTS = "nats:fuzz-savepoints";
 /** What a run may come to. Each minute that has begun counts. */
 const RESTARTS_A_MINUTE_MAX = 2;
@@ -109,19 +111,21 @@ class Run {
       const watched = new Watched(cluster, NAMES, (line) => this.#tell(line));
       await cluster.submit();
       await cluster.awaitRecord("the job runs", ({ checkpoints }) => checkpoints.length > 0);
+      stranger = await Stranger.connect({
+        ...{ url: this.#url, random: randomFrom(seed), job: JOB, only, directory },
+      });
+      await this.#anotherLife(cluster);
       const feeding = this.#feed(cluster);
       const calmRss = await watched.rssMbMax(after(Math.min(10, 2 + seconds / 4)));
       const before = await cluster.record();
       const linesBefore = watched.logLines().length;
       this.#tell("the stranger begins");
-      stranger = await Stranger.connect({
-        ...{ url: this.#url, random: randomFrom(seed), job: JOB, only, directory },
-      });
       const isOver = after(seconds);
       const [rss] = await Promise.all([
         watched.rssMbMax(isOver),
         stranger.talk(MESSAGES_PER_SECOND, isOver),
         this.#watch(cluster, isOver),
+        this.#ask(cluster, isOver),
       ]);
       this.#tell(`the stranger ends; ${stranger.messages} messages`);
       const lines = watched.logLines().slice(linesBefore);
@@ -152,6 +156,32 @@ class Run {
       this.#isFed = true;
       await stranger?.close();
       await cluster.close();
+    }
+  }
+
+  /** The stranger hears all that can be asked of a job; the job goes on in another life, where it means nothing. */
+  async #anotherLife(cluster: TestCluster): Promise<void> {
+    const { client } = cluster;
+    await client.snapshot({ ...CHECKPOINT, request: "first" });
+    await client.collect(JOB, "first");
+    await client.dispose(JOB, "job", "first").catch(() => undefined);
+    await client.suspend(JOB);
+    await cluster.awaitRecord("suspended", ({ status }) => status === "suspended");
+    await cluster.submit();
+    await until("the job runs again", async () => (await cluster.report())?.phase === "running.processing");
+  }
+
+  /** What users ask meanwhile is answered. */
+  async #ask(cluster: TestCluster, isOver: () => boolean): Promise<void> {
+    for (let nth = 0; !isOver(); nth++) {
+      const request = `asked-${nth}`;
+      try {
+        if (nth % 2 === 0) await cluster.client.snapshot({ ...CHECKPOINT, request });
+        else await cluster.client.collect(JOB, request);
+      } catch (error) {
+        this.#findings.push(`what a user has asked for was not done: ${error}`);
+      }
+      await sleep(ASK_EVERY_MS);
     }
   }
 

@@ -9,8 +9,9 @@ import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { sealOf } from "../../src/control/seal.ts";
 import type { Random } from "../chaos/random.ts";
-import { forgedAnswer, forgedRequest, type Known, REQUEST_TYPES } from "./forgeries.ts";
+import { type Fields, forgedAnswer, forgedRequest, type Known, REQUEST_TYPES } from "./forgeries.ts";
 import { bytesOf, fieldsIn, MUTATIONS, type Mutation, mutated } from "./mutations.ts";
 
 interface Heard {
@@ -22,6 +23,8 @@ interface Heard {
 /** Whom a message goes to, by its subject. */
 type Room =
   | "control"
+  /** What clients ask there: rare, and never forgotten, so that it comes again in a later life of the job. */
+  | "client"
   | "leader"
   | "workers"
   | "coordinator"
@@ -34,6 +37,7 @@ type Deed = `${Room} ${Mutation}` | `forged ${string}` | "forged answer" | "repl
 const ROOMS: readonly Room[] = [
   ...([
     "control",
+    "client",
     "leader",
     "workers",
     "coordinator",
@@ -109,8 +113,10 @@ export class Stranger {
   }
 
   #hear({ subject, data, reply }: Msg): void {
-    const room = this.#roomOf(subject);
-    if (room === undefined) return;
+    const place = this.#roomOf(subject);
+    if (place === undefined) return;
+    const isOfClient = place === "control" && String(fieldsIn(data)?.type).startsWith("job.");
+    const room = isOfClient ? "client" : place;
     const message = { subject, body: Buffer.from(data), reply: reply || undefined };
     const heard = this.#heard.get(room)!;
     heard.push(message);
@@ -158,7 +164,16 @@ export class Stranger {
     const subjects = fits.length > 0 && this.#random.next() < 0.85 ? fits : all;
     if (subjects.length === 0) return;
     const message = forgedRequest(this.#random, this.#known, type);
-    this.#send(`forged ${type}`, this.#random.pick(subjects), bytesOf({ message }), this.#replyTo());
+    const subject = this.#random.pick(subjects);
+    this.#send(`forged ${type}`, subject, this.#sealed(subject, message), this.#replyTo());
+  }
+
+  /** Now and then with the seal of the secret that it tells itself, as a client's request has it. */
+  #sealed(subject: string, message: Fields): Uint8Array {
+    const content = bytesOf({ message });
+    const { secret } = message;
+    if (typeof secret !== "string" || this.#random.next() < 0.3) return content;
+    return bytesOf({ seal: sealOf(secret, subject, content), content });
   }
 
   #answer(reply: string): void {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ControlLink } from "../../src/control/link.ts";
 import { sealOf } from "../../src/control/seal.ts";
 import { shapes } from "../../src/control/shapes.ts";
-import { encodeMessage, encodeSealed } from "../../src/control/wire.ts";
+import { encodeDetour, encodeMessage, encodeSealed } from "../../src/control/wire.ts";
 import type { Shape } from "../../src/formats/shape.ts";
 import { MemoryBroker, type MemoryBus } from "../../src/memory/bus.ts";
 import { MemoryStorage } from "../../src/memory/storage.ts";
@@ -31,9 +31,19 @@ const registration = {
 
 /** Each with numbers that would do harm. */
 const MESSAGES: readonly { readonly shape: Shape<unknown>; readonly message: object & { type: string } }[] = [
-  ...[registration, { type: "worker.crashed", job: "words", worker: "w", secret: SECRET, reason: "r" }].map(
-    (message) => ({ shape: shapes.leaderRequest, message }),
-  ),
+  ...[
+    registration,
+    { type: "worker.crashed", job: "words", worker: "w", secret: SECRET, reason: "r" },
+    { type: "job.cancel", job: "words", secret: SECRET, meant: { life: "s", nonce: "n" } },
+    { type: "job.dispose", job: "words", secret: SECRET, requestId: "r", what: "job" },
+  ].map((message) => ({ shape: shapes.leaderRequest, message })),
+  {
+    shape: shapes.standbyRequest,
+    message: {
+      ...{ type: "standby.prove", coordinator: "c", secret: SECRET, place: "p" },
+      ...{ storage: "s", directory: null },
+    },
+  },
   ...[
     { type: "worker.ping" },
     { type: "generation.deploy", deployment },
@@ -42,6 +52,10 @@ const MESSAGES: readonly { readonly shape: Shape<unknown>; readonly message: obj
   ...[
     { type: "generation.started", generation: FAR },
     { type: "drain.requested", generation: FAR },
+    {
+      ...{ type: "checkpoint.triggered", generation: FAR, checkpointId: FAR },
+      options: { alignment: "aligned", alignedTimeoutMs: 0, triggeredAtMs: 0, savepoint: null, stop: false },
+    },
     { type: "checkpoint.completed", generation: FAR, checkpointId: FAR },
     { type: "checkpoint.aborted", generation: FAR, checkpointId: FAR, reason: "expired" },
   ].map((message) => ({ shape: shapes.generationRequest, message })),
@@ -142,6 +156,30 @@ it("takes its detour through the storage sealed, too, and an object that a stran
   ).rejects.toThrow();
   expect(heard.map(({ reason }) => reason.length)).toEqual([500_000]);
   expect(read).toHaveLength(1);
+});
+
+it("lies nowhere else where any connection may ask: what such a message names is not read", async () => {
+  const heard: unknown[] = [];
+  const get = storage.get.bind(storage);
+  storage.get = (handle) => {
+    heard.push(handle);
+    return get(handle);
+  };
+  receiver.serve(
+    "leader",
+    shapes.leaderRequest,
+    (message) => heard.push(message),
+    (error) => heard.push(error),
+    ({ secret }) => secret,
+  );
+  const content = encodeMessage({ type: "job.status", job: "words", secret: SECRET });
+  const object = await storage.put("words/i/1/message/m", [content]);
+  const named = encodeDetour(object);
+  for (const body of [named, encodeSealed({ content: named, seal: sealOf(SECRET, "leader", named) })])
+    expect(Buffer.from(await stranger.request("leader", body, 1000)).toString("latin1")).toContain(
+      "a message that names an object in the place of its content",
+    );
+  expect(heard).toEqual([]);
 });
 
 it("is answered by the one that knows the secret: other answers, and answers to other requests, are none", async () => {

@@ -296,7 +296,10 @@ export class SimulatedWorld {
       acts: this.drawn.acts,
       endless: this.drawn.sources.some(({ bounded }) => !bounded),
       process,
-      client: new ControlClient({ link, subjects: this.#subjects, leaderTimeoutMs: 600_000 }),
+      client: new ControlClient({
+        ...{ link, subjects: this.#subjects, newId: process.newId },
+        leaderTimeoutMs: 600_000,
+      }),
       newId: process.newId,
       submission: (skipGaps) =>
         submissionOf(this.#prepared, environment(), this.storage.description, { skipGaps }),

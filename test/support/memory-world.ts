@@ -270,14 +270,15 @@ export class MemoryWorld {
       ...(settlingTimeoutMs === undefined ? {} : { settlingTimeoutMs }),
       link: new ControlLink({ bus: this.broker.connect(), id: "client", clock: systemClock }),
       subjects: this.#subjects,
+      newId,
       leaderTimeoutMs: WAIT_BOUND_MS,
       ...(session === undefined ? {} : { session }),
     });
   }
 
   /** @param session of the run that hands it in, rather than a client of the cluster */
-  async submit(restore: RestoreRequest | null = null, session?: string): Promise<void> {
-    await this.client(undefined, session).submit(await this.#submission(), false, restore);
+  async submit(restore: RestoreRequest | null = null, session?: string, fresh = false): Promise<void> {
+    await this.client(undefined, session).submit(await this.#submission(), fresh, restore);
   }
 
   /** Rehearses the restore of a job of this name. */

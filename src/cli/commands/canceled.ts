@@ -1,5 +1,6 @@
 /** The wait for the end of a job that its user has canceled: it is over when the record says so. */
 import type { JobStatus } from "../../../machines/protocol.ts";
+import type { Wish } from "../../control/client.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { EnvironmentError, RequestRefusedError } from "../../errors.ts";
 import { pause } from "../../timer.ts";
@@ -22,10 +23,11 @@ const LEADER_MS = 2000;
 
 /**
  * Resolves when the job is canceled. Its leader may be gone by then: a `tidemark run` ends with its job.
+ * @param wish that the leader has taken already
  * @throws RequestRefusedError when it has ended otherwise, EnvironmentError when its end takes too long: it is canceled
  * all the same (P49)
  */
-export async function untilCanceled(view: ClusterView, job: string): Promise<void> {
+export async function untilCanceled(view: ClusterView, job: string, wish: Wish): Promise<void> {
   const client = createClient(view, LEADER_MS);
   const patience = new EndingPatience(performance.now());
   const say = sayWhileWaiting();
@@ -35,7 +37,7 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
     if (record.status === "canceled") return;
     if (performance.now() >= askMs) {
       askMs = performance.now() + ASK_AGAIN_MS;
-      await client.cancel(job).catch(() => undefined);
+      await client.cancel(job, wish).catch(() => undefined);
     }
     if (ENDED_OTHERWISE.has(record.status))
       throw new RequestRefusedError(
@@ -61,8 +63,8 @@ export async function untilCanceled(view: ClusterView, job: string): Promise<voi
  * Tells the leader that the end has been seen: a `tidemark run` does not take its server away before that. It may be
  * gone all the same.
  */
-export async function tellSeen(view: ClusterView, job: string): Promise<void> {
+export async function tellSeen(view: ClusterView, job: string, wish: Wish): Promise<void> {
   await createClient(view, LEADER_MS)
-    .cancel(job)
+    .cancel(job, wish)
     .catch(() => undefined);
 }

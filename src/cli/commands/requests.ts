@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { regionsOf } from "../../../machines/leader/regions.ts";
+import { Wish } from "../../control/client.ts";
 import type { JobSubmission, RestoreRequest } from "../../control/messages.ts";
 import type { ConnectorEnvironment } from "../../dataflow/connector.ts";
 import { ConfigurationError } from "../../errors.ts";
@@ -143,14 +144,15 @@ async function cancel(job: string, flags: CancelFlags): Promise<void> {
 /** Answers the command that deletes what the canceled job keeps; null: it keeps nothing. */
 async function canceled(view: ClusterView, flags: ClientFlags, job: string): Promise<string | null> {
   let isTaken = false;
+  const wish = new Wish();
   const cancelation = async (): Promise<string | null> => {
-    await ofLeader(view, job, "cancel", () => clientOf(view, flags).cancel(job));
+    await ofLeader(view, job, "cancel", () => clientOf(view, flags).cancel(job, wish));
     isTaken = true;
     try {
-      await untilCanceled(view, job);
+      await untilCanceled(view, job, wish);
       return await disposalOf(view, job);
     } finally {
-      await tellSeen(view, job);
+      await tellSeen(view, job, wish);
     }
   };
   return interruptible(

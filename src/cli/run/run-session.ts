@@ -8,7 +8,7 @@
 import { dirname, join, resolve } from "node:path";
 import { isTerminal } from "../../../machines/record.ts";
 import { systemClock } from "../../clock.ts";
-import type { ControlClient } from "../../control/client.ts";
+import { type ControlClient, Wish } from "../../control/client.ts";
 import { ForeignMessages } from "../../control/foreign-messages.ts";
 import type { JobReport, WorkerIdentity } from "../../control/messages.ts";
 import type { Logger } from "../../dataflow/connector.ts";
@@ -98,6 +98,7 @@ export class RunSession {
   readonly #server: NatsServer | undefined;
   readonly #children: Children;
   readonly #client: ControlClient;
+  readonly #suspension = new Wish();
   /** Random: its coordinator answers to it, and leads no other job than this one (P50). */
   readonly #id = newId();
   readonly #events: EventFile | undefined;
@@ -255,7 +256,7 @@ export class RunSession {
   async suspend(): Promise<void> {
     this.#completedBefore = this.#latest?.checkpoints.completed ?? 0;
     this.#endInTime();
-    await this.#client.suspend(this.prepared.job.name);
+    await this.#client.suspend(this.prepared.job.name, this.#suspension);
     void this.#untilRecorded();
   }
 
@@ -266,7 +267,7 @@ export class RunSession {
       const status = this.#latest?.status;
       if (this.#closed || (status !== "created" && status !== "running")) return;
       try {
-        await this.#client.suspend(this.prepared.job.name);
+        await this.#client.suspend(this.prepared.job.name, this.#suspension);
       } catch (error) {
         // It ends in another way, and the first answer was an acceptance.
         if (error instanceof RequestRefusedError) return;

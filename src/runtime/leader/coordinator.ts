@@ -13,8 +13,7 @@
  * CR4  A runtime whose record was taken over by the other scope is closed, and forgotten.
  */
 import type { JobRecord, LeadershipScope } from "../../../machines/protocol.ts";
-import { isTombstone } from "../../../machines/record.ts";
-import type { JobReport, JobSubmission, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
+import type { JobSubmission, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
 import { shapes } from "../../control/shapes.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
@@ -30,6 +29,7 @@ import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { DamagedJobs } from "./records/damaged-jobs.ts";
 import { readRecord } from "./records/stored-record.ts";
+import { answerOfJob, type OfJob } from "./requests-of-job.ts";
 import { Standby, StandbyAdmission } from "./standby.ts";
 import { presentRecord } from "./submissions/present-record.ts";
 import {
@@ -39,9 +39,11 @@ import {
   ledByCluster,
   ledByRun,
   leftBehindByRun,
+  ofAnotherLife,
   runningInRun,
 } from "./submissions/refusals.ts";
 import { Repetitions } from "./submissions/repetitions.ts";
+import { lifeOf, RequestNonces } from "./submissions/request-nonces.ts";
 import { Restores } from "./submissions/restores.ts";
 import { admit } from "./submissions/submission.ts";
 
@@ -74,6 +76,7 @@ export class Coordinator {
   readonly #releases: InputReleases;
   readonly #restores: Restores;
   readonly #repetitions: Repetitions;
+  readonly #nonces: RequestNonces;
 
   constructor(options: CoordinatorOptions) {
     const { id, place, own, store, clock, timings, logger, onCrash } = options;
@@ -83,6 +86,7 @@ export class Coordinator {
     this.#releases = new InputReleases(options);
     this.#restores = new Restores({ ...options, recordOf: (job) => this.#recordOf(job) });
     this.#repetitions = new Repetitions(clock);
+    this.#nonces = new RequestNonces(clock, options.newId());
     const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
@@ -126,6 +130,7 @@ export class Coordinator {
           answerOf(this.#receiveFromRun(request), request),
         ),
         this.#requestFailed,
+        ({ secret }) => secret,
       );
     this.#lease.start();
     this.#standby?.start();
@@ -153,8 +158,8 @@ export class Coordinator {
       shapes.leaderRequest,
       this.#guard.around(subject, (request) => answerOf(this.#receive(request), request)),
       this.#requestFailed,
-      // What a worker says is sealed with what it says; what a client asks may come from any connection.
-      (request) => ("secret" in request ? request.secret : undefined),
+      // Any connection may ask; the seal shows that all of it has arrived as it was sent (P69).
+      ({ secret }) => secret,
     );
     if (own === undefined)
       this.#standbys = new StandbyAdmission({
@@ -257,24 +262,7 @@ export class Coordinator {
     if (await this.#isLedApart(job)) return undefined;
     const runtime = await this.#upToDate(job);
     if (runtime === undefined) return await this.#answerForOther(request);
-    if (request.type === "job.dispose") return runtime.disposals.request(request.requestId, request.what);
-    if (isTombstone(runtime.record)) return { answer: "unknown" };
-    switch (request.type) {
-      case "worker.register":
-        return runtime.admission.register(request);
-      case "worker.crashed":
-        return runtime.workerCrashed(request, request.reason);
-      case "job.status":
-        return { answer: "status", status: runtime.report() satisfies JobReport };
-      case "job.cancel":
-        return runtime.cancel();
-      case "job.suspend":
-        return runtime.suspend();
-      case "job.snapshot":
-        return runtime.snapshot(request);
-      case "job.gc":
-        return runtime.collect(request.requestId);
-    }
+    return await answerOfJob(runtime, request, this.#nonces);
   }
 
   /** Takes a submission from a client of the cluster. */
@@ -286,9 +274,20 @@ export class Coordinator {
     const { submissionId } = request.submission;
     if (request.type === "job.rehearse")
       return await this.#repetitions.request(submissionId, () => this.#rehearse(request));
+    const stale = await this.#staleSubmission(request);
+    if (stale !== undefined) return stale;
     const submit = () => this.#inOrder(() => this.#submit(request));
     // Copying the state takes its time.
     return request.restore === null ? await submit() : await this.#repetitions.request(submissionId, submit);
+  }
+
+  /** Repetitions of what was taken find it (P64). */
+  async #staleSubmission(request: Submit): Promise<LeaderAnswer | undefined> {
+    const { job, submissionId } = request.submission;
+    if (this.#repetitions.knows(submissionId)) return undefined;
+    const running = await this.#upToDate(job);
+    const present = presentRecord(running, await this.#recordOf(job));
+    return lifeOf(present) === submissionId ? undefined : this.#nonces.stale(request, job, present);
   }
 
   /** Takes a request from the `tidemark run` that has started this process. */
@@ -321,9 +320,7 @@ export class Coordinator {
   }
 
   /** Answers for a job that is not led here. */
-  async #answerForOther(
-    request: Exclude<LeaderRequest, Submit | Rehearsal>,
-  ): Promise<LeaderAnswer | undefined> {
+  async #answerForOther(request: OfJob): Promise<LeaderAnswer | undefined> {
     const { job } = request;
     // Before its submission, the coordinator of a run cannot tell whether the cluster leads the job; later the job is
     // there, or its record was taken away.
@@ -383,6 +380,8 @@ export class Coordinator {
     // The consumers of the next run have the same names.
     await this.#releases.released(job);
     const existing = presentRecord(running, stored);
+    const isOfNow = request.meant === undefined || request.meant.life === lifeOf(existing);
+    if (!isOfNow && lifeOf(existing) !== submission.submissionId) return ofAnotherLife(job);
     const led = await this.#ledByCluster(existing, submission);
     if (led !== undefined) return { answer: "refused", reason: led };
     if (existing !== undefined && !hasEnded(existing)) await this.#untilWorkersHaveRegistered();

@@ -219,6 +219,11 @@ export class JobRuntime {
     return { answer: "accepted" };
   }
 
+  /** This leader has taken a request of that name, or the record names what came of it (P64). */
+  knows(asked: SnapshotRequest): boolean {
+    return this.#requests.knows(asked.request);
+  }
+
   /** Takes the request, or says what has become of it. */
   snapshot(asked: SnapshotRequest): LeaderAnswer {
     return this.#requests.take(asked);

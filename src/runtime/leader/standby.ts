@@ -53,12 +53,15 @@ export class Standby {
   readonly #options: StandbyOptions;
   readonly #life = newLife();
   readonly #claim: DirectoryClaim;
+  /** What its questions and their answers are sealed with (P69). */
+  readonly #secret: string;
   #isUnproven = false;
   #isFirst = true;
 
   constructor(options: StandbyOptions) {
     this.#options = options;
     this.#claim = new DirectoryClaim(options.storage, options.id, options.newId());
+    this.#secret = options.newId();
   }
 
   start(): void {
@@ -91,7 +94,9 @@ export class Standby {
       let pauseMs = timings.registerIntervalMs;
       try {
         const request = await withStore(this.#request(), identity);
-        const answer = await link.ask(subjects.leader(), request, shapes.leaderAnswer, ANSWER_MS);
+        const answer = await link.ask(subjects.leader(), request, shapes.leaderAnswer, ANSWER_MS, {
+          secret: this.#secret,
+        });
         watch.passed();
         if (answer.answer === "unproven" && (await this.#claim.prove(answer.note))) continue;
         if (answer.answer !== "unproven") await this.#claim.end();
@@ -118,6 +123,7 @@ export class Standby {
     return {
       type: "standby.prove",
       coordinator: id,
+      secret: this.#secret,
       place,
       storage: storage.description,
       directory: this.#claim.present,
@@ -150,6 +156,7 @@ export class StandbyAdmission {
       shapes.standbyRequest,
       options.guard.around(subjects.leader(), (request) => this.#judge(request)),
       onError,
+      ({ secret }) => secret,
     );
   }
 

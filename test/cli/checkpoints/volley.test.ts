@@ -4,7 +4,7 @@
 
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createClient } from "../../../src/cli/assembly.ts";
+import { createClient, newId } from "../../../src/cli/assembly.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { ControlClient } from "../../../src/control/client.ts";
 import { ControlLink } from "../../../src/control/link.ts";
@@ -60,6 +60,7 @@ const client = () =>
   new ControlClient({
     link: new ControlLink({ bus: shared.cluster.bus, id: `client-${++clients}`, clock: systemClock }),
     subjects: shared.cluster.subjects,
+    newId,
     leaderTimeoutMs: WAIT_BOUND_MS,
   });
 

@@ -7,6 +7,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { JobRecord } from "../../../machines/protocol.ts";
+import { newId } from "../../../src/cli/assembly.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { ControlClient } from "../../../src/control/client.ts";
 import { ControlLink } from "../../../src/control/link.ts";
@@ -43,7 +44,7 @@ export class TestCluster {
   readonly nats: NatsEnvironment;
   readonly #options: ClusterOptions;
   readonly #records: RecordStore;
-  readonly #client: ControlClient;
+  readonly client: ControlClient;
 
   private constructor(
     options: ClusterOptions,
@@ -54,7 +55,7 @@ export class TestCluster {
     this.#options = options;
     this.nats = nats;
     this.#records = records;
-    this.#client = client;
+    this.client = client;
     this.processes = new Processes(options.directory);
   }
 
@@ -65,6 +66,7 @@ export class TestCluster {
     const client = new ControlClient({
       link: new ControlLink({ bus: new NatsBus(nats), id: `test-${process.pid}`, clock: systemClock }),
       subjects: createSubjects(prefix),
+      newId,
       leaderTimeoutMs: WAIT_BOUND_MS,
     });
     return new TestCluster(options, nats, records, client);
@@ -95,13 +97,13 @@ export class TestCluster {
 
   /** The report as the leader tells it. */
   report(): Promise<JobReport | undefined> {
-    return this.#client.status(this.#options.job);
+    return this.client.status(this.#options.job);
   }
 
   /** Ends the job as its user does who wants all of its output. @param directory of the last savepoint */
   async drain(request: string, directory: string): Promise<void> {
     const asked = { job: this.#options.job, request, kind: "savepoint", directory } as const;
-    await this.#client.snapshot({ ...asked, followedBy: "drain" }, patientSignal());
+    await this.client.snapshot({ ...asked, followedBy: "drain" }, patientSignal());
   }
 
   /** Waits until the record is as wanted. A job that has failed for good ends the waiting. */

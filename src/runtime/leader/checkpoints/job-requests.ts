@@ -50,6 +50,11 @@ export class JobRequests {
     this.#options = options;
   }
 
+  /** It was taken here, or the record names what came of it. */
+  knows(request: string): boolean {
+    return this.#options.host.has(actorOf(request)) || recordedFor(request, this.#options.record()) !== null;
+  }
+
   /** Takes the request, or says what has become of it. */
   take(asked: SnapshotRequest): LeaderAnswer {
     const { request } = asked;

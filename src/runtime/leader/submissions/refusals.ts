@@ -39,6 +39,14 @@ export function ledByCluster({ job, status }: JobRecord, place: string): string 
   );
 }
 
+/** A request about a life of the job that is over (P75). */
+export function ofAnotherLife(job: string): Refusal {
+  return refused(
+    `job ${job} was submitted again since this was asked for, so it is left alone: look at it with ` +
+      `"tidemark status ${job}", then ask again`,
+  );
+}
+
 export function beingChanged(job: string): Refusal {
   return refused(`job ${job} is being changed by another client; try again`);
 }

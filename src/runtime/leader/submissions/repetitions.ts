@@ -20,6 +20,11 @@ export class Repetitions {
     this.#clock = clock;
   }
 
+  /** The work is under way, or its answer is remembered. */
+  knows(id: string): boolean {
+    return this.#answers.has(id);
+  }
+
   /** @param id random, the same in every repetition */
   request(id: string, work: () => Promise<LeaderAnswer>): Promise<LeaderAnswer> {
     const known = this.#answers.get(id);

@@ -1,0 +1,54 @@
+/**
+ * Requests about one job, handed to its runtime.
+ *
+ * Owns: which of them have to be new and about the job's present life (P75), and whom each goes to. Does not own:
+ * whether the job is led here (coordinator.ts), what a request comes to (job-runtime.ts).
+ */
+import { isTombstone } from "../../../machines/record.ts";
+import type { JobReport, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
+import type { JobRuntime } from "./job-runtime.ts";
+import { ofAnotherLife } from "./submissions/refusals.ts";
+import { lifeOf, type RequestNonces } from "./submissions/request-nonces.ts";
+
+/** A request about a job that there is. */
+export type OfJob = Exclude<LeaderRequest, { readonly type: "job.submit" | "job.rehearse" }>;
+
+type Changing = Extract<
+  OfJob,
+  { readonly type: "job.cancel" | "job.suspend" | "job.snapshot" | "job.gc" | "job.dispose" }
+>;
+
+const CHANGING: readonly string[] = ["job.cancel", "job.suspend", "job.snapshot", "job.gc", "job.dispose"];
+const isChanging = (request: OfJob): request is Changing => CHANGING.includes(request.type);
+
+export async function answerOfJob(
+  runtime: JobRuntime,
+  request: OfJob,
+  nonces: RequestNonces,
+): Promise<LeaderAnswer> {
+  const { record } = runtime;
+  if (isChanging(request)) {
+    const stale = nonces.stale(request, request.job, record);
+    if (stale !== undefined) return stale;
+    const isKnown = request.type === "job.snapshot" && runtime.knows(request);
+    if (!isKnown && lifeOf(record) !== request.meant?.life) return ofAnotherLife(request.job);
+  }
+  if (request.type === "job.dispose") return runtime.disposals.request(request.requestId, request.what);
+  if (isTombstone(record)) return { answer: "unknown" };
+  switch (request.type) {
+    case "worker.register":
+      return runtime.admission.register(request);
+    case "worker.crashed":
+      return runtime.workerCrashed(request, request.reason);
+    case "job.status":
+      return { answer: "status", status: runtime.report() satisfies JobReport };
+    case "job.cancel":
+      return runtime.cancel();
+    case "job.suspend":
+      return runtime.suspend();
+    case "job.snapshot":
+      return runtime.snapshot(request);
+    case "job.gc":
+      return runtime.collect(request.requestId);
+  }
+}
