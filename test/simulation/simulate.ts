@@ -9,8 +9,11 @@ import { findLeftovers } from "./checks/leftovers.ts";
 import { type Decision, Decisions, type Edit } from "./decisions.ts";
 import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
+import type { DrawnJob } from "./jobs/drawing.ts";
+import { withLives } from "./jobs/lives.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
+import type { SimulatedJob } from "./jobs/simulated-job.ts";
 import { smallerJob } from "./jobs/smaller-job.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Storm } from "./storm.ts";
@@ -52,36 +55,29 @@ const DELETES_ALL: readonly JobRecord["status"][] = ["finished", "stopped", "can
 export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> {
   const decisions = new Decisions(seed, edit);
   const scheduler = new Scheduler(decisions);
-  const drawn = withChange(
-    withRetention(drawJob(decisions.stream("job")), decisions.stream("retention")),
-    decisions.stream("change"),
-  );
+  const drawn = drawnOn(decisions);
   const world = new SimulatedWorld(scheduler, smallerJob(drawn, edit));
   const random = decisions.stream("cluster");
   const storm = new Storm(world);
   const escaped = (error: unknown) => void world.wrong.push(`not caught: ${describeError(error)}`);
   process.on("unhandledRejection", escaped);
   try {
-    for (let i = 0; i < world.drawn.coordinators; i++) world.start("coordinator");
-    for (let i = 0; i < world.drawn.workers; i++) world.start("worker");
-    world.beginUser();
+    world.begin();
     const over = whenEnded(world);
     const stormMs = 5000 + random.next() * STORM_MS_MAX;
     storm.begin();
     await scheduler.run(over, stormMs);
     storm.end();
     const ended = await scheduler.run(over, CALM_MS_MAX);
-    const { status, generation } = world.record ?? { status: "not submitted", generation: 1 };
+    const done = world.jobs.flatMap(({ user }) => user.done);
+    const generations = world.jobs.map(({ record }) => record?.generation ?? 1);
     const findings = [
-      ...(ended
-        ? []
-        : [
-            `the job is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped: ${world.whyFailed()}`,
-          ]),
+      ...(ended ? [] : world.jobs.flatMap(unended)),
       ...world.verdict(),
       ...(ended ? await leftovers(world) : []),
       ...world.invariants.ended(ended),
       ...world.heldSources.findings,
+      ...world.keptSavepoints.findings,
       ...world.storedState.findings,
     ];
     return {
@@ -93,9 +89,9 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       faults: storm.faults + world.network.faults,
       crashes: storm.crashes,
       checkpoints: world.checkpoints,
-      recoveries: Math.max(0, generation - 1),
+      recoveries: generations.reduce((sum, generation) => sum + generation - 1, 0),
       statesCompared: world.storedState.compared,
-      covered: [...coverageOf(world.drawn, world.user.done), ...world.lostInput.covered],
+      covered: [...coverageOf(world.drawn, done), ...world.lostInput.covered],
       story: world.story,
       operators: world.drawn.operators.map(({ id }) => id),
       workers: world.drawn.workers,
@@ -106,17 +102,31 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
   }
 }
 
+function drawnOn(decisions: Decisions): DrawnJob {
+  const job = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
+  return withLives(withChange(job, decisions.stream("change")), decisions.stream("lives"));
+}
+
+/** What keeps a job from its end. */
+function unended(job: SimulatedJob): string[] {
+  if (job.user.ending !== undefined) return [];
+  const status = job.record?.status ?? "not submitted";
+  const why = job.whyFailed();
+  return [
+    `job ${job.life.name} is still ${status} ${CALM_MS_MAX / 1000} s after the faults have stopped: ${why}`,
+  ];
+}
+
 async function leftovers(world: SimulatedWorld): Promise<string[]> {
-  const { scheduler, storage, invariants, hosts, record } = world;
-  // What the job in front of a fork has left is its user's.
-  const isOver = record !== undefined && DELETES_ALL.includes(record.status) && !world.user.hasForked;
+  const { scheduler, storage, invariants, hosts } = world;
+  const isOver = invariants.haveAll(DELETES_ALL);
   return await findLeftovers({
     scheduler,
     storage: isOver ? storage : undefined,
     invariants,
     hosts,
     stoppable: () => world.members(),
-    collect: () => world.user.collect(),
+    collect: () => world.job.user.collect(invariants.jobs()),
   });
 }
 

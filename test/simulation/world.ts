@@ -1,18 +1,15 @@
-/** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and one job. */
+/** One cluster in virtual time: coordinators and workers that crash, pause and lose their connection, and its jobs. */
 
 import type { JobRecord, Manifest } from "../../machines/protocol.ts";
 import { SavepointPlaces } from "../../src/checkpoint/savepoint-places.ts";
-import { prepareSubmission, submissionOf } from "../../src/cli/assembly.ts";
 import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { type MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
-import { ControlClient } from "../../src/control/client.ts";
 import { ControlLink } from "../../src/control/link.ts";
+import type { RestoreRequest } from "../../src/control/messages.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { describeError } from "../../src/errors.ts";
-import { jobKey, parseRecord } from "../../src/formats/job-record.ts";
-import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import type { MemoryBus } from "../../src/memory/bus.ts";
 import type { FeedEvent } from "../../src/observe/feed.ts";
 import { Troubles } from "../../src/observe/troubles.ts";
@@ -21,11 +18,12 @@ import { defaultTimings } from "../../src/runtime/timings.ts";
 import { Worker } from "../../src/runtime/worker/worker.ts";
 import { HeldSources } from "./checks/held-sources.ts";
 import { Invariants } from "./checks/invariants.ts";
+import { KeptSavepoints } from "./checks/kept-savepoints.ts";
 import { LivingHosts } from "./checks/living-hosts.ts";
 import { LostInput } from "./checks/lost-input.ts";
-import { inputBefore, StoredState } from "./checks/stored-state.ts";
+import { StoredState } from "./checks/stored-state.ts";
 import { savepointIn, WatchedRecordStore, WatchedStorage, WatchedTarget } from "./checks/watched.ts";
-import { buildJob } from "./jobs/building.ts";
+import type { Ends } from "./jobs/building.ts";
 import {
   type DrawnJob,
   type DrawnLife,
@@ -35,12 +33,11 @@ import {
   inShort,
 } from "./jobs/drawing.ts";
 import { type Log, logsOf } from "./jobs/ends/logs.ts";
+import { Outputs } from "./jobs/ends/outputs.ts";
 import { pacedReader } from "./jobs/ends/paced-reader.ts";
 import { plainSink } from "./jobs/ends/plain-sink.ts";
 import { retainedSource } from "./jobs/ends/retained-source.ts";
-import type { Changed } from "./jobs/oracle/oracle.ts";
-import { compareComplete, verdictOf } from "./jobs/oracle/verdict.ts";
-import { User } from "./jobs/user.ts";
+import { type SharedWorld, SimulatedJob } from "./jobs/simulated-job.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import type { StoryLine } from "./story.ts";
 import { Network } from "./surroundings.ts";
@@ -51,6 +48,8 @@ export interface Member {
   readonly role: Role | "client";
   readonly process: VirtualProcess;
   readonly bus: MemoryBus;
+  /** What a worker runs. */
+  readonly job?: SimulatedJob;
   /** Ends it in good order. */
   stop(): Promise<unknown>;
 }
@@ -59,7 +58,7 @@ const RESTART_MS = 1000;
 const REGISTER_INTERVAL_MS = 1000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-export class SimulatedWorld {
+export class SimulatedWorld implements SharedWorld {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly hosts: LivingHosts;
@@ -68,28 +67,24 @@ export class SimulatedWorld {
   readonly heldSources = new HeldSources();
   readonly invariants = new Invariants((name) => this.storage.content(name));
   readonly savepoints = new WatchedStorage();
+  readonly keptSavepoints = new KeptSavepoints();
   readonly storedState = new StoredState();
   readonly lostInput: LostInput;
   readonly drawn: DrawnJob;
-  readonly user: User;
+  readonly outputs = new Outputs();
+  readonly subjects = createSubjects();
+  /** The one that was drawn, and those that were restored beside it. */
+  readonly jobs: SimulatedJob[];
   /** What must never happen: a broken invariant, a refused worker. */
   readonly wrong: string[] = [];
   /** The faults and the steps of the machines, in order. */
   readonly story: StoryLine[] = [];
-  record: JobRecord | undefined;
   checkpoints = 0;
   recoveries = 0;
   readonly #members: Member[] = [];
   readonly #logs = new Map<string, readonly Log[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
-  #revision = 0;
-  readonly #changes: Changed[] = [];
   readonly #savepointsSeen = new Set<string>();
-  /** The output at which the user looked last, and what they thought of it. */
-  #seen = { what: "", isSatisfied: false };
-  readonly #subjects = createSubjects();
-  #life: DrawnLife;
-  #prepared: ReturnType<typeof prepareSubmission>;
   readonly #driver: VirtualProcess;
 
   constructor(scheduler: Scheduler, drawn: DrawnJob) {
@@ -100,46 +95,55 @@ export class SimulatedWorld {
     this.store.onStored = (record) => this.#recordStored(record);
     this.invariants.onCompleted = (manifest) => this.#lookAt(manifest, this.storage);
     this.storage.onDeleted = (name) => this.invariants.deleted(name);
+    this.savepoints.onDeleted = (name) => this.keptSavepoints.deleted(name);
     this.#driver = scheduler.process("driver");
     this.network.onFault = (what) => this.tell(what);
     this.lostInput = new LostInput(drawn, () => scheduler.nowMs);
     for (const source of drawn.sources)
       this.#logs.set(source.id, logsOf(source, this.lostInput.streamsOf(source.id)));
-    for (const sink of drawn.sinks) this.#targets.set(sink.id, this.#newTarget());
+    for (const sink of drawn.sinks) this.#targets.set(sink.id, this.#newTarget(sink.id));
     this.tell(`the job: ${JSON.stringify({ ...drawn, sources: drawn.sources.map(inShort) })}`);
-    this.#life = { name: "drawn", ...drawn };
-    this.#prepared = this.#prepare();
-    this.user = this.#newUser(scheduler.process("user"));
+    this.jobs = [new SimulatedJob(this, { name: "drawn", ...drawn })];
   }
 
-  #prepare() {
-    const job = buildJob(this.#life.name, this.#drawnNow(), {
-      source: (source) => this.#sourceOf(source),
-      sink: (sink) => this.#sinkOf(sink),
-    });
-    return prepareSubmission({ job, code: NO_PROJECT }, {});
+  /** The one that was drawn, in its present life. */
+  get job(): SimulatedJob {
+    return this.jobs[0]!;
   }
 
-  /** Workers of the life before are gone, and as many of the new one come. */
-  #become(life: DrawnLife): void {
-    this.tell(`the job becomes ${life.name}: ${JSON.stringify({ ...life, operators: undefined })}`);
-    this.#life = life;
-    this.#prepared = this.#prepare();
-    this.record = undefined;
-    this.#revision = 0;
-    for (const member of this.members("worker")) this.#end(member);
-    for (let i = 0; i < this.drawn.workers; i++) this.start("worker");
+  fork(job: SimulatedJob, life: DrawnLife, from: RestoreRequest): void {
+    this.tell(`a job begins beside it: ${JSON.stringify({ ...life, operators: undefined })}`);
+    const forked = new SimulatedJob(this, life, { job, from });
+    this.jobs.push(forked);
+    this.#startWorkers(forked);
+    forked.user.begin();
   }
 
-  tell(line: string): void {
+  renewWorkers(job: SimulatedJob): void {
+    for (const member of this.members("worker")) if (member.job === job) this.#end(member);
+    this.#startWorkers(job);
+  }
+
+  #startWorkers(job: SimulatedJob): void {
+    for (let i = 0; i < this.drawn.workers; i++) this.#start("worker", job);
+  }
+
+  readonly tell = (line: string): void => {
     this.scheduler.note(line);
     this.story.push({ atMs: this.scheduler.nowMs, text: `* ${line}` });
+  };
+
+  /** Starts the processes of the cluster, and of the drawn job. */
+  begin(): void {
+    for (let i = 0; i < this.drawn.coordinators; i++) this.#start("coordinator");
+    this.#startWorkers(this.job);
+    this.#beginUser();
   }
 
-  start(role: Role): void {
+  #start(role: Role, job = this.job): void {
     const process = this.scheduler.process(role);
     process.acts("starts", () =>
-      role === "worker" ? this.#startWorker(process) : this.#startCoordinator(process),
+      role === "worker" ? this.#startWorker(process, job) : this.#startCoordinator(process),
     );
   }
 
@@ -150,12 +154,12 @@ export class SimulatedWorld {
 
   /** It does nothing any more, from now on. Another one is started after this while. */
   crash(member: Member, restartMs = RESTART_MS): void {
-    const { process, role } = member;
+    const { process, role, job } = member;
     if (process.dead) return;
     this.tell(`${process.name} crashes`);
     this.#end(member);
     void this.#driver.passes(restartMs, "restarts").then(() => {
-      if (role !== "client") this.start(role);
+      if (role !== "client") this.#start(role, job);
     });
   }
 
@@ -185,8 +189,8 @@ export class SimulatedWorld {
   }
 
   /** Submits the job, and what follows. */
-  beginUser(): void {
-    this.user.begin();
+  #beginUser(): void {
+    this.job.user.begin();
     for (const source of this.drawn.sources) {
       this.#feed(source);
       this.#purge(source);
@@ -194,22 +198,17 @@ export class SimulatedWorld {
   }
 
   isOver(): boolean {
-    return this.user.ending !== undefined || this.user.wrong.length > 0;
+    const users = this.jobs.map(({ user }) => user);
+    return users.every(({ ending }) => ending !== undefined) || users.some(({ wrong }) => wrong.length > 0);
   }
 
   async look(): Promise<void> {
-    const key = jobKey(this.#life.name);
-    const found = await this.store.read(key);
-    if (found === undefined || found.revision === this.#revision) return;
-    this.#revision = found.revision;
-    this.record = parseRecord(found.value, key, this.store.bucket);
-  }
-
-  whyFailed(): string {
-    return (this.record?.failures ?? []).map(({ where, reason }) => `${where}: ${reason}`).join("; ");
+    for (const job of this.jobs) await job.look();
   }
 
   #recordStored(record: JobRecord): void {
+    this.outputs.recordStored(record);
+    this.keptSavepoints.recordStored(record);
     this.invariants.recordStored(record);
     const { location } = record.savepoints.at(-1) ?? {};
     if (location === undefined || this.#savepointsSeen.has(location)) return;
@@ -221,100 +220,27 @@ export class SimulatedWorld {
 
   #lookAt(manifest: Manifest, storage: WatchedStorage): void {
     this.lostInput.look(manifest);
+    const job = this.jobs.find(({ life }) => life.name === manifest.job);
     // What has gone through another graph is in the state, too.
-    if (this.#changes.length > 0) return;
-    this.storedState.look(this.#drawnNow(), manifest, (name) => storage.content(name));
+    if (job === undefined || job.changes.length > 0) return;
+    this.storedState.look(job.drawnNow(), manifest, (name) => storage.content(name));
   }
 
-  #drawnNow(): DrawnJob {
-    const { operators, options, sinks = this.drawn.sinks } = this.#life;
-    return { ...this.drawn, operators, options, sinks };
-  }
-
-  /** Whether each sink's output is what the oracle says. */
+  /** Whether the output of each job is what the oracle says. */
   verdict(): string[] {
-    const { ending = "complete", drains, wrong } = this.user;
-    const drawn = { ...this.drawn, options: this.#life.options };
-    const outputs = this.#outputs();
-    const { isGone } = this.lostInput;
-    const lost = ending === "cut" ? this.lostInput.findings : this.lostInput.ended(outputs);
-    return [
-      ...this.wrong,
-      ...wrong,
-      ...verdictOf(drawn, { ending, drains, outputs, isGone, ...this.#past }),
-      ...lost,
-    ];
+    return [...this.wrong, ...this.jobs.flatMap((job) => job.verdict()), ...this.outputs.findings];
   }
 
-  /** What earlier lives have left in the outputs. */
-  get #past() {
-    return { changes: this.#changes, writtenAgain: this.user.writesAgain };
-  }
-
-  #outputs(): ReadonlyMap<string, readonly Item[]> {
-    return new Map([...this.#targets].map(([sink, { committed }]) => [sink, committed]));
-  }
-
-  #isSatisfied(): boolean {
-    const hasCome = this.drawn.sources.every(({ id, splits }) =>
+  hasAllInput(): boolean {
+    return this.drawn.sources.every(({ id, splits }) =>
       splits.every(({ length }, i) => this.#logs.get(id)![i]!.length === length),
     );
-    const outputs = this.#outputs();
-    let items = 0;
-    for (const output of outputs.values()) items += output.length;
-    const { drains } = this.user;
-    const seen = `${items} items, ${this.lostInput.left} left, ${hasCome} ${drains}`;
-    if (seen === this.#seen.what) return this.#seen.isSatisfied;
-    const circumstances = {
-      drained: false,
-      endsVaguely: drains ? "plain-sinks" : "nowhere",
-      ...this.#past,
-    } as const;
-    const { isGone } = this.lostInput;
-    const isSatisfied = hasCome && compareComplete(this.drawn, outputs, isGone, circumstances).length === 0;
-    this.#seen = { what: seen, isSatisfied };
-    return isSatisfied;
   }
 
-  #newUser(process: VirtualProcess): User {
+  connectUser(process: VirtualProcess): MemoryBus {
     const bus = this.network.connect(process);
     this.#members.push({ role: "client", process, bus, stop: async () => {} });
-    const link = new ControlLink({ bus, id: process.name, clock: process });
-    const environment = () => ({
-      job: this.#life.name,
-      logger: quiet,
-      troubles: new Troubles(process),
-      nats: undefined,
-    });
-    return new User({
-      job: () => this.#life.name,
-      become: (life) => this.#become(life),
-      change: (change, from) => {
-        const { manifest } = savepointIn(this.savepoints, from)!;
-        this.#changes.push({ ...change, read: inputBefore(this.drawn, manifest)! });
-      },
-      acts: this.drawn.acts,
-      endless: this.drawn.sources.some(({ bounded }) => !bounded),
-      process,
-      client: new ControlClient({
-        ...{ link, subjects: this.#subjects, newId: process.newId },
-        leaderTimeoutMs: 600_000,
-      }),
-      newId: process.newId,
-      submission: (skipGaps) =>
-        submissionOf(this.#prepared, environment(), this.storage.description, { skipGaps }),
-      gapsIn: ({ failures }) => {
-        const source = this.lostInput.gapIn(failures.at(-1)?.reason ?? "", this.#outputs());
-        return source === undefined ? [] : [source];
-      },
-      look: async () => {
-        await this.look();
-        return this.record;
-      },
-      isSatisfied: () => this.#isSatisfied(),
-      happens: (name) => this.scheduler.decisions.happens(name, this.scheduler.nowMs),
-      tell: (line) => this.tell(line),
-    });
+    return bus;
   }
 
   /** What of a source's input was not there in the beginning comes one by one. */
@@ -342,18 +268,19 @@ export class SimulatedWorld {
       });
   }
 
-  #startWorker(process: VirtualProcess): void {
+  #startWorker(process: VirtualProcess, job: SimulatedJob): void {
     const bus = this.network.connect(process);
-    const { graph, codeFingerprint, codeListing } = this.#prepared;
-    const member: Member = { role: "worker", process, bus, stop: () => worker.stop() };
+    const { life, prepared } = job;
+    const { graph, codeFingerprint, codeListing } = prepared;
+    const member: Member = { role: "worker", process, bus, job, stop: () => worker.stop() };
     this.#members.push(member);
     const worker = new Worker({
       ...this.#surroundings(process, bus),
-      job: this.#life.name,
+      job: life.name,
       graph,
       codeFingerprint,
       codeListing,
-      ...this.#life.worker,
+      ...life.worker,
       processId: 1,
       host: "simulation",
       nats: undefined,
@@ -361,9 +288,11 @@ export class SimulatedWorld {
       // Its process would do the same: it ends at once (P29).
       onStuck: () => this.crash(member),
     });
-    void worker
-      .start()
-      .catch((error) => this.tell(`${process.name} does not start: ${describeError(error)}`));
+    void worker.start().catch((error) => {
+      this.tell(`${process.name} does not start: ${describeError(error)}`);
+      // Its process ends with that, and is started again.
+      this.crash(member);
+    });
   }
 
   #startCoordinator(process: VirtualProcess): void {
@@ -394,7 +323,7 @@ export class SimulatedWorld {
       id,
       storage,
       openStorage: async () => this.network.storage(process, bus, this.savepoints),
-      subjects: this.#subjects,
+      subjects: this.subjects,
       link: new ControlLink({ bus, id, storage, clock: process }),
       clock: process,
       newId: process.newId,
@@ -405,8 +334,11 @@ export class SimulatedWorld {
     };
   }
 
-  #newTarget(): MemorySinkTarget<Item> {
-    return new WatchedTarget<Item>((key, marker) => this.invariants.committed(key, marker));
+  #newTarget(sink: string): MemorySinkTarget<Item> {
+    return new WatchedTarget<Item>((key, marker, items) => {
+      this.invariants.committed(key, marker);
+      this.outputs.committed(sink, marker, items);
+    });
   }
 
   #hear(process: VirtualProcess, event: FeedEvent): void {
@@ -417,6 +349,10 @@ export class SimulatedWorld {
     this.scheduler.note(`${process.name} ${role} ${id}: ${what}, ${from} -> ${to} [${effects.join(", ")}]`);
     const atMs = this.scheduler.nowMs;
     this.story.push({ atMs, process: process.name, role, id, event: what, from, to, effects });
+  }
+
+  endsOf(job: SimulatedJob): Ends {
+    return { source: (source) => this.#sourceOf(source), sink: (sink) => this.#sinkOf(sink, job) };
   }
 
   #sourceOf(drawn: DrawnSource): Source<Item> {
@@ -450,9 +386,9 @@ export class SimulatedWorld {
     return process;
   }
 
-  #sinkOf({ id, guarantee, partMessagesMax }: DrawnSink): Sink<Item> {
-    const target = this.#targets.get(id)!;
-    if (guarantee === "exactly-once") return memorySink(this.network.target(target), { partMessagesMax });
-    return plainSink(() => this.network.delivery(target.committed));
+  #sinkOf({ id, guarantee, partMessagesMax }: DrawnSink, { plain }: SimulatedJob): Sink<Item> {
+    if (guarantee === "exactly-once")
+      return memorySink(this.network.target(this.#targets.get(id)!), { partMessagesMax });
+    return plainSink(() => this.network.delivery(plain.get(id)!));
   }
 }

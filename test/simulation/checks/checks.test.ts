@@ -11,9 +11,11 @@ import { ColumnEncoder } from "../../../src/state/snapshot/columns.ts";
 import { completedCheckpoint, jobRecord } from "../../support/job-record.ts";
 import { Decisions } from "../decisions.ts";
 import type { DrawnJob, Item } from "../jobs/drawing.ts";
+import { Outputs } from "../jobs/ends/outputs.ts";
 import { Scheduler } from "../scheduler.ts";
 import { HeldSources } from "./held-sources.ts";
 import { Invariants } from "./invariants.ts";
+import { KeptSavepoints } from "./kept-savepoints.ts";
 import { findLeftovers } from "./leftovers.ts";
 import { LivingHosts } from "./living-hosts.ts";
 import { LostInput } from "./lost-input.ts";
@@ -95,6 +97,50 @@ describe("the invariants", () => {
     invariants.committed("w", marker({ checkpointId: 2, generation: 2, nonce: "n2" }));
     expect(invariants.ended(true)).toEqual([]);
   });
+});
+
+describe("outputs that several jobs have committed", () => {
+  const item = (at: number): Item => ({ by: "s0/0", key: 1, at, n: 0 });
+  const savepoint = { location: "/to/1", checkpointId: 2, mode: "no-claim" } as const;
+  const outputs = new Outputs();
+  outputs.recordStored(jobRecord({ incarnation: "i1" }));
+  outputs.recordStored(jobRecord({ incarnation: "i2", origin: { ...savepoint, incarnation: "i1" } }));
+  outputs.committed("out", marker({ checkpointId: 1 }), [item(1)]);
+  outputs.committed("out", marker({ checkpointId: 2 }), [item(2)]);
+  outputs.committed("out", marker({ checkpointId: 4 }), [item(3)]);
+  outputs.committed("out", marker({ incarnation: "i2", checkpointId: 3 }), [item(4)]);
+  const placesOf = (incarnation: string, partedFrom: readonly string[] = []) =>
+    outputs.of("out", incarnation, new Set(partedFrom)).map(({ at }) => at);
+
+  test("a job answers for its own, and for what it was restored from (OL1)", () => {
+    expect(placesOf("i1")).toEqual([1, 2, 3]);
+    expect(placesOf("i2")).toEqual([1, 2, 3, 4]);
+  });
+
+  test("not for what a job that goes on beside it has written behind the savepoint (OL2)", () => {
+    expect(placesOf("i2", ["i1"])).toEqual([1, 2, 4]);
+  });
+
+  test("what has ended and commits all the same is told (OL3)", () => {
+    outputs.ended("i1");
+    outputs.committed("out", marker({ checkpointId: 5 }), []);
+    expect(outputs.findings).toEqual([]);
+    outputs.committed("out", marker({ checkpointId: 5 }), [item(5)]);
+    expect(outputs.findings).toEqual(["C5: incarnation i1 has ended, and committed 1 times since"]);
+  });
+});
+
+test("P37: an object of a savepoint goes that no job has claimed", () => {
+  const kept = new KeptSavepoints();
+  const [one, two] = ["/to/word-count-savepoint-1-i1", "/to/word-count-savepoint-2-i1"];
+  const savepoints = [one, two].map((location) => ({ location }) as never);
+  kept.recordStored(jobRecord({ savepoints }));
+  const origin = { location: two, incarnation: "i1", checkpointId: 2, mode: "claimed" } as const;
+  kept.recordStored(jobRecord({ job: "fork", origin }));
+  for (const name of ["1-i1", "2-i1", "3-i1"]) kept.deleted(`word-count-savepoint-${name}/metadata.x`);
+  expect(kept.findings).toEqual([
+    `P37: word-count-savepoint-1-i1/metadata.x is deleted, and ${one} is its user's`,
+  ]);
 });
 
 describe("what is left behind", () => {

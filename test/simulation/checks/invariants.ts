@@ -23,22 +23,23 @@ export class Invariants {
   /** Told of each completed checkpoint, once. */
   onCompleted: (manifest: Manifest) => void = () => {};
   readonly #read: ReadObject;
-  #record: JobRecord | undefined;
+  /** By job. */
+  readonly #records = new Map<string, JobRecord>();
   /** By incarnation: ids up to here may be committed. */
   readonly #decided = new Map<string, number>();
   readonly #markers = new Map<string, TransactionMarker>();
   /** By name of the manifest: what it names, itself included. */
   readonly #named = new Map<string, ReadonlySet<string>>();
-  #kept: ReadonlySet<string>[] = [];
+  /** By job: what its record names. */
+  readonly #kept = new Map<string, readonly ReadonlySet<string>[]>();
 
   constructor(read: ReadObject) {
     this.#read = read;
   }
 
   recordStored(record: JobRecord): void {
-    // A fork has another name, and counters of its own.
-    const before = this.#record?.job === record.job ? this.#record : undefined;
-    this.#record = record;
+    const before = this.#records.get(record.job);
+    this.#records.set(record.job, record);
     const { incarnation, checkpoints, savepoints, reservedCheckpointId } = record;
     if (before !== undefined) {
       this.#fell("token (C5)", before.token, record.token);
@@ -50,7 +51,8 @@ export class Invariants {
       this.findings.push(`C1: checkpoint ${completed} was completed and never reserved`);
     const last = Math.max(0, completed, ...savepoints.map(({ checkpointId }) => checkpointId));
     this.#decided.set(incarnation, Math.max(this.#decided.get(incarnation) ?? 0, last));
-    this.#kept = checkpoints.map((checkpoint) => this.#namedBy(checkpoint));
+    const kept = checkpoints.map((checkpoint) => this.#namedBy(checkpoint));
+    this.#kept.set(record.job, kept);
   }
 
   /** @param key of the marker: whose transactions they are */
@@ -70,23 +72,34 @@ export class Invariants {
   }
 
   deleted(name: string): void {
-    if (this.#kept.some((names) => names.has(name)))
-      this.findings.push(`C6: ${name} is deleted while the record names it`);
+    if (this.isKept(name)) this.findings.push(`C6: ${name} is deleted while the record names it`);
   }
 
   /** @param ended the job has come to its end, so nothing is under way. @returns all that was found */
   ended(ended: boolean): readonly string[] {
+    const present = new Set([...this.#records.values()].map(({ incarnation }) => incarnation));
     for (const [key, { incarnation, checkpointId, part, parts }] of this.#markers)
-      if (ended && part !== parts && incarnation === this.#record?.incarnation)
+      if (ended && part !== parts && present.has(incarnation))
         this.findings.push(
           `C3: ${key}: ${part} of ${parts} parts of checkpoint ${checkpointId} are committed`,
         );
     return this.findings;
   }
 
-  /** What the present record and its manifests name. */
+  /** What the present records and their manifests name. */
   isKept(name: string): boolean {
-    return this.#kept.some((names) => names.has(name));
+    for (const kept of this.#kept.values()) if (kept.some((names) => names.has(name))) return true;
+    return false;
+  }
+
+  /** The names of all that there ever were. */
+  jobs(): readonly string[] {
+    return [...this.#records.keys()];
+  }
+
+  /** Every job has one of these statuses. */
+  haveAll(statuses: readonly JobRecord["status"][]): boolean {
+    return [...this.#records.values()].every(({ status }) => statuses.includes(status));
   }
 
   #compare(before: JobRecord, after: JobRecord): void {

@@ -59,9 +59,9 @@ export function savepointIn(storage: WatchedStorage, location: string): Savepoin
 }
 
 export class WatchedTarget<T> extends MemorySinkTarget<T> {
-  readonly #onCommitted: (key: string, marker: TransactionMarker) => void;
+  readonly #onCommitted: (key: string, marker: TransactionMarker, values: readonly T[]) => void;
 
-  constructor(onCommitted: (key: string, marker: TransactionMarker) => void) {
+  constructor(onCommitted: (key: string, marker: TransactionMarker, values: readonly T[]) => void) {
     super();
     this.#onCommitted = onCommitted;
   }
@@ -73,7 +73,7 @@ export class WatchedTarget<T> extends MemorySinkTarget<T> {
     values: readonly T[],
   ): Promise<number | undefined> {
     const moved = await super.append(key, revision, marker, values);
-    if (moved !== undefined) this.#onCommitted(key, marker);
+    if (moved !== undefined) this.#onCommitted(key, marker, values);
     return moved;
   }
 }

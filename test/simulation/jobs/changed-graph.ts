@@ -1,6 +1,14 @@
 /** The graph of a job without some of its operators; and a job that goes on without one, or without its state. */
 import type { Random } from "../../chaos/random.ts";
-import type { DrawnChange, DrawnInput, DrawnJob, DrawnLife, DrawnOperator, DrawnSink } from "./drawing.ts";
+import type {
+  DrawnAct,
+  DrawnChange,
+  DrawnInput,
+  DrawnJob,
+  DrawnLife,
+  DrawnOperator,
+  DrawnSink,
+} from "./drawing.ts";
 
 interface Graph {
   readonly operators: readonly DrawnOperator[];
@@ -36,32 +44,51 @@ const SHARE = 0.5;
 
 /**
  * In one of its lives the job is restored from a savepoint without the state of one operator, which begins anew or is
- * there no more.
+ * there no more; or with an operator that was not there before.
  */
 export function withChange(drawn: DrawnJob, random: Random): DrawnJob {
-  const { acts, operators } = drawn;
-  const at = acts.findIndex(({ kind, becomes }) => becomes !== undefined && kind !== "cancel");
-  if (at < 0 || !isForetold(drawn) || random.next() >= SHARE) return drawn;
+  const { operators } = drawn;
+  if (!isForetold(drawn) || random.next() >= SHARE) return drawn;
+  const isPlace = ({ kind, becomes }: DrawnAct) => becomes !== undefined && kind !== "cancel";
+  const acts = drawn.acts.some(isPlace) ? drawn.acts : [...drawn.acts, stopOf(drawn, random)];
+  const at = acts.findIndex(isPlace);
   const keyed = operators.filter((one) => "keys" in one);
   if (keyed.length === 0) return drawn;
   const { id, ports } = random.pick(keyed);
   const [input, ...more] = ports.flat();
-  const mayGo = more.length === 0 && !isReadBeside(drawn, id, input!);
-  const then = mayGo && random.next() < 0.5 ? "is gone" : "begins anew";
+  const mayLack = more.length === 0 && !isReadBeside(drawn, id, input!);
+  const then = mayLack ? random.pick(["is gone", "is new", "begins anew"] as const) : "begins anew";
   const change: DrawnChange = { operator: id, then };
-  const changed = (life: DrawnLife): DrawnLife =>
-    then === "is gone"
-      ? { ...life, ...withoutOperators({ ...life, sinks: drawn.sinks }, new Set([id])) }
-      : life;
+  const { sinks } = drawn;
+  const without = <G extends DrawnJob | DrawnLife>(graph: G): G => ({
+    ...graph,
+    ...withoutOperators({ ...graph, sinks }, new Set([id])),
+  });
+  const first = then === "is new" ? without(drawn) : drawn;
   return {
-    ...drawn,
+    ...first,
     reordered: true,
-    acts: acts.map((act, i) => {
-      if (act.becomes === undefined || i < at) return act;
+    acts: acts.map(({ becomes, ...act }, i) => {
+      if (becomes === undefined) return act;
+      if (i < at) return { ...act, becomes: then === "is new" ? without(becomes) : becomes };
+      // What a checkpoint holds may still be on its way.
+      if (act.kind === "cancel") return act;
       // The first of them that is restored makes the change.
-      const becomes = changed(act.becomes);
-      return { ...act, becomes: { ...becomes, change } };
+      const life = then === "is gone" ? without(becomes) : { ...becomes, sinks };
+      return { ...act, becomes: { ...life, change } };
     }),
+  };
+}
+
+/** The job stops with a savepoint, and goes on from there under another name. */
+function stopOf({ operators, options, worker }: DrawnJob, random: Random): DrawnAct {
+  const becomes = { name: "changed", operators, options, worker };
+  return {
+    kind: "stop",
+    afterMs: 300 + random.next() * 6000,
+    pauseMs: 0,
+    claims: random.next() < 0.4,
+    becomes,
   };
 }
 

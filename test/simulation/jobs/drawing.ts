@@ -123,7 +123,8 @@ export const ACTS = [
 
 /** What the user does while the job runs. */
 export interface DrawnAct {
-  readonly kind: (typeof ACTS)[number];
+  /** "fork": another job is restored from a savepoint of this one, which runs on. */
+  readonly kind: (typeof ACTS)[number] | "fork";
   /** Since the one before it was done. */
   readonly afterMs: number;
   /** The time from the end of the job to its next start, if there is one. */
@@ -131,12 +132,17 @@ export interface DrawnAct {
   readonly claims: boolean;
   /** Where the job is restored: under another name, with some changes. Default: the same job. */
   readonly becomes?: DrawnLife;
+  /**
+   * How the user goes on from the end of the job, where not from its latest state: with nothing, or from the oldest
+   * checkpoint that is kept.
+   */
+  readonly goesBack?: "to-nothing" | "to-oldest";
 }
 
-/** An operator whose state is given up with the restore. */
+/** An operator whose state is given up with the restore, or that has none yet. */
 export interface DrawnChange {
   readonly operator: string;
-  readonly then: "begins anew" | "is gone";
+  readonly then: "begins anew" | "is gone" | "is new";
 }
 
 /** What may change from one life of a job to the next. */

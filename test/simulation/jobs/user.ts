@@ -16,6 +16,9 @@ export const SAVEPOINTS = "/savepoints";
 const LOOK_EVERY_MS = 200;
 const LOOKS_PER_QUESTION = 15;
 const STALLED = "made no progress";
+/** Said of a marker where going on would write twice. */
+const BEYOND = "beyond the restored checkpoint";
+const GOES_BACK_FROM: readonly JobRecord["status"][] = ["canceled", "suspended", "stopped"];
 const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled", "suspended", "stopped"];
 
 /** How the last life of the job came to its end: all input was read, or the job was ended in the middle of it. */
@@ -28,6 +31,12 @@ export interface UserOptions {
   become(life: DrawnLife): void;
   /** From now on, with what is at this place. */
   change(change: DrawnChange, from: string): void;
+  /** Another job, with a user of its own, is restored from this place. */
+  fork(life: DrawnLife, from: RestoreRequest): void;
+  /** The user goes back behind what the job has written. Its present life has ended. */
+  goBack(record: JobRecord): void;
+  /** What the job is restored from to begin with; null: it begins with nothing. */
+  readonly from: RestoreRequest | null;
   readonly acts: readonly DrawnAct[];
   /** Some source never ends by itself. */
   readonly endless: boolean;
@@ -55,7 +64,6 @@ export class User {
   readonly done: string[] = [];
   /** The sources were told once to end before their input did. */
   drains = false;
-  hasForked = false;
   /** What a savepoint held pending is written though it may be there: it may come twice. */
   writesAgain = false;
   #hasChanged = false;
@@ -64,6 +72,8 @@ export class User {
   #draining: "complete" | "drained" | undefined;
   /** The place of the savepoint that the job was ended with. */
   #location: string | undefined;
+  /** The last savepoint that another job was restored from while this one ran on. */
+  #forkedFrom: RestoreRequest | undefined;
 
   constructor(options: UserOptions) {
     this.#options = options;
@@ -80,15 +90,16 @@ export class User {
     this.#options.process.acts("submits", () => void live());
   }
 
-  /** Deletes what processes that lead no more have left of a job that has ended. */
-  collect(): void {
-    const { client, newId, process, job } = this.#options;
-    process.acts("collects", () => void this.#tries("collect", () => client.collect(job(), newId())));
+  /** Deletes what processes that lead no more have left of jobs that have ended. */
+  collect(jobs: readonly string[]): void {
+    const { client, newId, process } = this.#options;
+    for (const job of jobs)
+      process.acts("collects", () => void this.#tries("collect", () => client.collect(job, newId())));
   }
 
   async #live(): Promise<Ending> {
-    const { acts, process, happens } = this.#options;
-    await this.#submit(null);
+    const { acts, process, happens, from } = this.#options;
+    await this.#submit(from);
     for (const [i, act] of acts.entries()) {
       await process.passes(act.afterMs, "waits");
       if (await this.#isOver()) break;
@@ -105,6 +116,10 @@ export class User {
   /** Starts the job again where that can be done. */
   async #isOver(act?: DrawnAct): Promise<Ending | undefined> {
     const record = await this.#options.look();
+    if (record !== undefined && act?.goesBack === "to-nothing" && GOES_BACK_FROM.includes(record.status)) {
+      await this.#beginAnew(record, act.pauseMs);
+      return undefined;
+    }
     switch (record?.status) {
       case "finished":
         return "complete";
@@ -114,19 +129,52 @@ export class User {
         return undefined;
       case "canceled":
         if (this.#location !== undefined) await this.#restart(act, this.#location);
-        else if (record.checkpoints.length > 0) await this.#restart(act, `checkpoint:${record.job}`);
+        else if (record.checkpoints.length > 0) await this.#restart(act, this.#checkpointOf(record, act));
         else return "cut";
         return undefined;
       case "suspended":
         await this.#restart(act, undefined);
         return undefined;
       case "failed":
+        if (this.#forkedFrom !== undefined && this.#isBehindFork(record)) {
+          await this.#joinFork(record, this.#forkedFrom);
+          return undefined;
+        }
         if (!keepsState(record)) return "cut";
         await this.#restart(act, undefined, this.#options.gapsIn(record));
         return undefined;
       default:
         return undefined;
     }
+  }
+
+  /** The place of one that a canceled job has left. */
+  #checkpointOf(record: JobRecord, act: DrawnAct | undefined): string {
+    const [oldest] = record.checkpoints;
+    if (act?.goesBack !== "to-oldest" || record.checkpoints.length === 1) return `checkpoint:${record.job}`;
+    this.#options.goBack(record);
+    this.done.push("restore an older checkpoint");
+    return `checkpoint:${record.job}/${oldest!.checkpointId}`;
+  }
+
+  async #beginAnew(record: JobRecord, pauseMs: number): Promise<void> {
+    await this.#options.process.passes(pauseMs, "pauses");
+    this.#options.goBack(record);
+    this.done.push("begin anew");
+    this.#location = undefined;
+    await this.#submit(null, [], true);
+  }
+
+  /** Another job has committed what this one had pending at a savepoint, and this one went back behind that. */
+  #isBehindFork({ failures }: JobRecord): boolean {
+    return failures.at(-1)?.reason.includes(BEYOND) === true;
+  }
+
+  /** Goes on from where the other job began; a claimed savepoint is gone, so then it begins anew. */
+  async #joinFork(record: JobRecord, from: RestoreRequest): Promise<void> {
+    this.done.push("join a fork");
+    if (from.mode === "claim") return this.#beginAnew(record, 0);
+    await this.#submit(from, [], true);
   }
 
   async #restart(
@@ -137,7 +185,6 @@ export class User {
     await this.#options.process.passes(act?.pauseMs ?? 0, "pauses");
     if (from !== undefined && act?.becomes !== undefined) {
       this.#options.become(act.becomes);
-      this.hasForked = true;
       this.done.push("restore as a fork");
     } else if (from !== undefined) this.done.push("restore");
     const mode = act?.claims ? "claim" : "no-claim";
@@ -154,17 +201,21 @@ export class User {
     this.#hasChanged = true;
     this.#options.change(change, from);
     this.done.push(`restore where an operator ${change.then}`);
-    return [change.operator];
+    return change.then === "is new" ? [] : [change.operator];
   }
 
-  async #submit(asked: RestoreRequest | null, skipGaps: readonly string[] = []): Promise<void> {
+  async #submit(
+    asked: RestoreRequest | null,
+    skipGaps: readonly string[] = [],
+    fresh = false,
+  ): Promise<void> {
     let restore = asked;
     const { client, newId, process, submission, tell } = this.#options;
     for (;;) {
       tell(restore === null ? "the user submits the job" : `the user restores ${restore.location}`);
       try {
         const submitted = { ...(await submission(skipGaps)), submissionId: newId() };
-        return await client.submit(submitted, false, restore);
+        return await client.submit(submitted, fresh, restore);
       } catch (error) {
         if (restore?.writeAgain === false && describeError(error).includes("--write-again")) {
           restore = { ...restore, writeAgain: true };
@@ -187,6 +238,9 @@ export class User {
       case "savepoint":
       case "checkpoint":
         await this.#snapshot("go-on", act.kind);
+        return;
+      case "fork":
+        await this.#fork(act);
         return;
       case "collect":
         await this.#tries(act.kind, () => client.collect(job, newId()));
@@ -211,10 +265,22 @@ export class User {
     await this.#isOver(act);
   }
 
+  async #fork({ becomes, claims, pauseMs }: DrawnAct): Promise<void> {
+    const location = await this.#snapshot("go-on");
+    if (location === undefined || becomes === undefined) return;
+    await this.#options.process.passes(pauseMs, "waits");
+    const mode = claims ? "claim" : "no-claim";
+    const from = { location, mode, drop: [], writeAgain: false } as const;
+    this.#options.fork(becomes, from);
+    this.#forkedFrom = from;
+    this.done.push("restore beside the job");
+  }
+
+  /** @returns the place of a savepoint after which the job goes on */
   async #snapshot(
     after: "go-on" | "stop" | "drain" | "cancel",
     kind: "savepoint" | "checkpoint" = "savepoint",
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const { client, newId } = this.#options;
     const job = this.#options.job();
     if (after === "drain") {
@@ -225,9 +291,12 @@ export class User {
     const request = { job, request: newId(), kind, directory, followedBy: after };
     const taken = await this.#tries(`${kind} and ${after}`, () => client.snapshot(request));
     if (taken === false) this.#draining = undefined;
-    if (taken === false || after === "go-on") return;
+    if (taken === false) return undefined;
+    const location = taken === true ? undefined : (taken.location ?? undefined);
+    if (after === "go-on") return location;
     await this.#ends();
-    if (taken !== true) this.#location = taken.location ?? undefined;
+    if (taken !== true) this.#location = location;
+    return undefined;
   }
 
   /** false: it was refused, and the job goes on. true: it is decided, and not known how it ended. */

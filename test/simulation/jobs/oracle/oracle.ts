@@ -60,7 +60,7 @@ export interface Circumstances {
    * Default "nowhere".
    */
   readonly endsVaguely?: "everywhere" | "plain-sinks" | "nowhere";
-  /** Operators that went on without state, and how far the input was read by then. Default: none. */
+  /** Operators that went on without state or came anew, and how far the input was read by then. Default: none. */
   readonly changes?: readonly Changed[];
   /** What transactional sinks held pending may be there twice. Default false. */
   readonly writtenAgain?: boolean;
@@ -235,8 +235,9 @@ function changedResults(
 ): readonly (readonly [string, Expected])[] {
   const before = streamsOf(job, { read, drained: false }).inputs.get(operator.id)!;
   const after = ports.map((port, i) => ({ ...port, items: without(port.items, before[i]!.items) }));
-  const [[, first]] = resultsOf(operator, before, context) as [[string, Expected]];
   const [[, then_]] = resultsOf(operator, after, context) as [[string, Expected]];
+  const [[, before_]] = resultsOf(operator, before, context) as [[string, Expected]];
+  const first = then === "is new" ? before[0]! : before_;
   const second = then === "is gone" ? after[0]! : then_;
   const makers = new Set([...first.makers, ...second.makers]);
   return [["", { ...then_, makers, items: [...first.items, ...second.items], order: "none" }]];
@@ -328,7 +329,14 @@ function looped(
     for (const [key, group] of grouped(visitors, visits))
       for (const at of upTo(group.length)) out.push(visited(id, key, at));
   }
-  return { ...input, items: out, makers, order: "none", lacks: input.lacks || context.force };
+  return {
+    ...input,
+    items: out,
+    makers,
+    order: "none",
+    lacks: input.lacks || context.force,
+    beyond: input.beyond || (visits !== undefined && input.repeats),
+  };
 }
 
 /** What leaves a loop, and what goes by in it, once for each round. */
