@@ -403,6 +403,38 @@ describe("of a savepoint that the job was to end with", () => {
   });
 });
 
+describe("a leader that takes over from one that had given a request up", () => {
+  const gaveUp: readonly (readonly [string, (before: Leader) => void])[] = [
+    ["its checkpoint expired", (before) => before.fails("r", "expired: waited for count/0")],
+    ["too many waited", (before) => before.refuses("r")],
+  ];
+  test.each(gaveUp)("(%s) takes it anew for a client that has not heard of it, once", (_, giveUp) => {
+    const before = new Leader();
+    before.ask("go-on");
+    giveUp(before);
+    expect(outcomeOf(before.ask("go-on"))).toBe("failed");
+    const next = new Leader(before.record);
+    expect(next.ask("go-on")).toEqual(pending);
+    expect(next.ask("go-on")).toEqual(pending);
+    expect(next.told).toHaveLength(1);
+    next.completes("r");
+    expect(next.ask("go-on")).toEqual(completed);
+  });
+
+  it("stops the job for a client whose stop fell with a failure that it has not heard of", () => {
+    const before = new Leader();
+    before.ask("stop");
+    before.jobFails("count/0", "division by zero");
+    expect(before.ask("stop")).toEqual(failed(/the job has failed before it/));
+    const next = new Leader(before.record);
+    next.phase = "deploying.restoring";
+    expect(next.ask("stop")).toEqual({ answer: "refused", reason: expect.stringMatching(/try again/) });
+    const runs = new Leader(before.record);
+    expect(runs.ask("stop")).toEqual(pending);
+    expect(runs.told).toHaveLength(1);
+  });
+});
+
 describe("a leader that knows the savepoint from the record only", () => {
   test.each<[Then, JobStatus, object, number]>([
     ["go-on", "running", completed, 0],

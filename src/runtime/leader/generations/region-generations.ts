@@ -40,15 +40,20 @@ export class RegionGenerations {
     this.#options = options;
   }
 
-  /** @param life the incarnation of the job and the nonce that the generation was raised with */
+  /**
+   * Nothing when the leader has stepped down while the generation was stored: it would answer, and no process end it.
+   *
+   * @param life the incarnation of the job and the nonce that the generation was raised with
+   */
   begin(
     region: number,
     id: number,
     placement: { readonly [subtask: SubtaskName]: string },
     life: Pick<JobRecord, "incarnation" | "nonce">,
   ): void {
+    const { regions, timings, logger, job, signal } = this.#options;
+    if (signal.aborted) return;
     this.#latest[region]?.end();
-    const { regions, timings, logger, job } = this.#options;
     const subtasks = regions[region] ?? [];
     this.#latest[region] = new LeaderGeneration({
       ...this.#options,
