@@ -1,5 +1,6 @@
 /**
- * Draws where a user parts from the latest state of a job: goes back, begins anew, or lets a second job begin beside it.
+ * Draws where a user parts from the latest state of a job: the user goes back, begins anew, or lets a second job begin
+ * beside it.
  */
 import type { Random } from "../../chaos/random.ts";
 import type { DrawnAct, DrawnJob } from "./drawing.ts";
