@@ -1,17 +1,17 @@
 /**
  * Calls to directories that may not answer, such as a network file system whose server is gone. The caller gets an
  * error after a bound, the call itself cannot be taken back: it keeps one of the few threads that Node has for files.
+ * All directories of a process, of checkpoints and of savepoints, share one of these.
  *
- * - BC1 Each call ends for its caller within its bound, the wait for its turn included.
- * - BC2 At most `CALLS_AT_ONCE` calls are under way, stuck ones included, so that a thread is left for the checkpoints
- *   of all jobs. While all of them are stuck, further calls are refused at once.
+ * - BC1 Each call ends for its caller within its bound, counted from its turn on. The turn comes, or the call is
+ *   refused, because those in front of it end within their bounds.
+ * - BC2 At most `CALLS_AT_ONCE` calls are under way, stuck ones included, so that a thread is left for the rest of the
+ *   process. While all of them are stuck, further calls are refused at once.
  * - BC3 While a call is stuck at a place, none begins there.
+ * - BC4 A call that has ended in time is not taken for a stuck one because this process was held up.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { StorageStalledError } from "../errors.ts";
-import type { Content } from "./content.ts";
-import type { DirectoryNotes } from "./directory-notes.ts";
-import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
 
 const CALL_MS = 10_000;
 /** A directory that takes less than 1 MiB a second counts as one that does not answer. */
@@ -19,76 +19,105 @@ const BYTES_PER_MS = 1024;
 /** Node has four threads for files. */
 const CALLS_AT_ONCE = 3;
 
+export interface CallOptions<T> {
+  /** How many bytes it moves at most: it gets the more time. Default 0. */
+  readonly bytes?: number;
+  /** Is given what a call answers that has not ended within its bound. */
+  readonly onLate?: (answer: T) => void;
+}
+
+/** What is stuck at one place. */
+interface StuckPlace {
+  calls: number;
+  /** What is done once none is stuck there any more. */
+  readonly afterwards: (() => void)[];
+}
+
 export class BoundedCalls {
-  readonly #clock: Pick<Clock, "after">;
+  readonly #clock: Pick<Clock, "after" | "later">;
   readonly #waiting: (() => void)[] = [];
-  /** By place: how many of its calls have not ended within their bound. */
-  readonly #stuck = new Map<string, number>();
+  readonly #stuck = new Map<string, StuckPlace>();
   #underWay = 0;
 
-  constructor(clock: Pick<Clock, "after">) {
+  constructor(clock: Pick<Clock, "after" | "later">) {
     this.#clock = clock;
   }
 
   /**
    * @param place in messages, and the calls that share a fate: "directory /mnt/x"
-   * @throws StorageStalledError when it has not ended after `boundMs`, or could not begin
+   * @throws StorageStalledError when it has not ended within its bound, or could not begin
    */
-  async run<T>(place: string, work: () => Promise<T>, boundMs = CALL_MS): Promise<T> {
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = this.#clock.after(boundMs, resolve);
-    });
-    try {
-      await this.#turn(place, late);
-      return await this.#bounded(place, work(), late);
-    } finally {
-      timer?.cancel();
-    }
-  }
-
-  async #turn(place: string, late: Promise<void>): Promise<void> {
+  async run<T>(place: string, work: () => Promise<T>, options: CallOptions<T> = {}): Promise<T> {
     this.#refuseStuck(place);
-    let isLate = false;
-    void late.then(() => {
-      isLate = true;
-    });
     while (this.#underWay >= CALLS_AT_ONCE) {
-      await Promise.race([new Promise<void>((resolve) => this.#waiting.push(resolve)), late]);
-      if (isLate) throw stalled(place, "others are waited for");
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
       this.#refuseStuck(place);
     }
     this.#underWay++;
+    return await this.#bounded(place, work(), options);
+  }
+
+  /** As `run`. Where a call is stuck at the place now, it is done when none is any more, and the caller goes on. */
+  async runOnceAnswering(place: string, work: () => Promise<void>, bytes = 0): Promise<void> {
+    const stuck = this.#stuck.get(place);
+    if (stuck === undefined) return await this.run(place, work, { bytes });
+    stuck.afterwards.push(() => void this.runOnceAnswering(place, work, bytes).catch(() => undefined));
   }
 
   #refuseStuck(place: string): void {
-    const all = [...this.#stuck.values()].reduce((sum, calls) => sum + calls, 0);
+    const all = [...this.#stuck.values()].reduce((sum, { calls }) => sum + calls, 0);
     if (this.#stuck.has(place)) throw stalled(place, "it does not answer");
     if (all >= CALLS_AT_ONCE)
       throw stalled(place, `${[...this.#stuck.keys()].join(" and ")} does not answer`);
   }
 
-  async #bounded<T>(place: string, working: Promise<T>, late: Promise<void>): Promise<T> {
-    let isStuck = false;
-    const ended = () => {
-      this.#underWay--;
-      if (isStuck) this.#count(place, -1);
-      this.#wake();
-    };
-    working.then(ended, ended);
-    const timeout = late.then((): never => {
-      isStuck = true;
-      this.#count(place, 1);
-      this.#wake();
-      throw stalled(place, "it does not answer");
+  #bounded<T>(place: string, working: Promise<T>, { bytes = 0, onLate }: CallOptions<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let isStuck = false;
+      let hasEnded = false;
+      const giveUp = () => {
+        if (hasEnded) return;
+        isStuck = true;
+        this.#isStuck(place);
+        this.#wake();
+        reject(stalled(place, "it does not answer"));
+      };
+      const timer: Timer = this.#clock.after(CALL_MS + bytes / BYTES_PER_MS, () =>
+        // What has come meanwhile is heard first (BC4).
+        this.#clock.later(giveUp),
+      );
+      const ended = () => {
+        hasEnded = true;
+        timer.cancel();
+        this.#underWay--;
+        if (isStuck) this.#answers(place);
+        this.#wake();
+      };
+      working.then(
+        (answer) => {
+          ended();
+          if (isStuck) onLate?.(answer);
+          resolve(answer);
+        },
+        (error: unknown) => {
+          ended();
+          reject(error);
+        },
+      );
     });
-    return await Promise.race([working, timeout]);
   }
 
-  #count(place: string, more: number): void {
-    const calls = (this.#stuck.get(place) ?? 0) + more;
-    if (calls === 0) this.#stuck.delete(place);
-    else this.#stuck.set(place, calls);
+  #isStuck(place: string): void {
+    const stuck = this.#stuck.get(place) ?? { calls: 0, afterwards: [] };
+    stuck.calls++;
+    this.#stuck.set(place, stuck);
+  }
+
+  #answers(place: string): void {
+    const stuck = this.#stuck.get(place)!;
+    if (--stuck.calls > 0) return;
+    this.#stuck.delete(place);
+    for (const run of stuck.afterwards) run();
   }
 
   /** Those that wait look again. */
@@ -99,58 +128,4 @@ export class BoundedCalls {
 
 function stalled(place: string, reason: string): StorageStalledError {
   return new StorageStalledError(`${place}: ${reason}`, { reason });
-}
-
-/** A storage whose calls are bounded. */
-export class BoundedStorage implements CheckpointStorage {
-  readonly description: string;
-  readonly notes?: DirectoryNotes;
-  readonly #inner: CheckpointStorage;
-  readonly #calls: BoundedCalls;
-
-  constructor(inner: CheckpointStorage, calls: BoundedCalls) {
-    this.description = inner.description;
-    if (inner.notes !== undefined) this.notes = inner.notes;
-    this.#inner = inner;
-    this.#calls = calls;
-  }
-
-  /** The content comes from memory here: what takes long is the place. */
-  put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
-    const bytes = Array.isArray(content) ? content.reduce((sum: number, piece) => sum + piece.length, 0) : 0;
-    return this.#run(() => this.#inner.put(name, content, signal), bytes);
-  }
-
-  get(handle: ObjectHandle): Promise<Uint8Array> {
-    return this.#run(() => this.#inner.get(handle), handle.bytes);
-  }
-
-  assertPresent(handle: ObjectHandle): Promise<void> {
-    return this.#run(() => this.#inner.assertPresent(handle));
-  }
-
-  delete(name: string): Promise<void> {
-    return this.#run(() => this.#inner.delete(name));
-  }
-
-  list(prefix: string): AsyncIterable<StoredObject> {
-    return this.#each(this.#inner.list(prefix));
-  }
-
-  listUnfinished(prefix: string): AsyncIterable<StoredObject> {
-    return this.#each(this.#inner.listUnfinished(prefix));
-  }
-
-  async *#each(objects: AsyncIterable<StoredObject>): AsyncGenerator<StoredObject> {
-    const iterator = objects[Symbol.asyncIterator]();
-    for (;;) {
-      const next = await this.#run(() => iterator.next());
-      if (next.done === true) return;
-      yield next.value;
-    }
-  }
-
-  #run<T>(work: () => Promise<T>, bytes = 0): Promise<T> {
-    return this.#calls.run(this.description, work, CALL_MS + bytes / BYTES_PER_MS);
-  }
 }

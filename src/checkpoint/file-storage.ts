@@ -10,8 +10,7 @@
  *   neither replaced nor deleted. It is never opened: a FIFO would wait for its other end.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { type FileHandle, lstat, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import * as nodeFiles from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { makeDirectories, makeDirectoriesNow } from "../directories.ts";
 import {
@@ -26,6 +25,7 @@ import {
 } from "../errors.ts";
 import { type Content, digestText, gathered, newDigest, untilAborted } from "./content.ts";
 import { DirectoryNotes } from "./directory-notes.ts";
+import type { Files, OpenFile } from "./files.ts";
 import { NotReadableError, openPlainFile, plainFileIn, readWhole } from "./plain-file.ts";
 import type { CheckpointStorage, ObjectHandle, StoredObject } from "./storage.ts";
 
@@ -37,6 +37,8 @@ export interface FileStorageOptions {
   readonly configurationKey?: string;
   /** The directory is there: nothing is looked at, and nothing made, before the first call. Default false. */
   readonly present?: boolean;
+  /** The calls to the file system. Default: Node's own, unbounded. */
+  readonly files?: Files;
   /** Smaller pieces are gathered before they are written. Default 0: each piece is written as it comes. */
   readonly writeBufferBytes?: number;
 }
@@ -46,6 +48,7 @@ export class FileStorage implements CheckpointStorage {
   readonly notes: DirectoryNotes;
   readonly #directory: string;
   readonly #writeBufferBytes: number;
+  readonly #files: Files;
 
   /**
    * Makes the directory when it is not there.
@@ -53,10 +56,11 @@ export class FileStorage implements CheckpointStorage {
    */
   constructor(directory: string, options: FileStorageOptions = {}) {
     const { configurationKey = "checkpointing.directory", writeBufferBytes = 0, present = false } = options;
+    this.#files = options.files ?? nodeFiles;
     this.#directory = resolve(directory);
     this.#writeBufferBytes = writeBufferBytes;
     this.description = FileStorage.describe(directory);
-    this.notes = new DirectoryNotes(this.#directory);
+    this.notes = new DirectoryNotes(this.#directory, this.#files);
     if (present) return;
     try {
       makeDirectoriesNow(this.#directory);
@@ -67,23 +71,30 @@ export class FileStorage implements CheckpointStorage {
 
   /**
    * The storage in a directory that is made when it is not there, without a call that blocks.
-   * @throws ConfigurationError
+   * @throws ConfigurationError, StorageStalledError
    */
-  static async make(directory: string, configurationKey: string): Promise<FileStorage> {
+  static async make(directory: string, options: FileStorageOptions): Promise<FileStorage> {
+    const { configurationKey = "checkpointing.directory", files } = options;
     const path = resolve(directory);
-    await makeDirectories(path).catch((error: unknown) => {
+    await makeDirectories(path, files).catch((error: unknown) => {
+      if (error instanceof TidemarkError) throw error;
       throw noDirectory(configurationKey, path, error);
     });
-    return new FileStorage(path, { configurationKey, present: true });
+    return new FileStorage(path, { ...options, present: true });
   }
 
   /**
    * The storage for a reader, which makes no directory.
-   * @throws ConfigurationError when the directory is not there
+   * @throws ConfigurationError when the directory is not there, StorageStalledError
    */
-  static existing(directory: string, configurationKey: string): FileStorage {
-    if (existsSync(directory)) return new FileStorage(directory, { configurationKey });
+  static async existing(directory: string, options: FileStorageOptions): Promise<FileStorage> {
+    const { configurationKey = "checkpointing.directory", files = nodeFiles } = options;
     const path = resolve(directory);
+    const found = await files.stat(path).catch((error: unknown) => {
+      if (error instanceof TidemarkError) throw error;
+      return undefined;
+    });
+    if (found?.isDirectory()) return new FileStorage(path, { ...options, present: true });
     throw new ConfigurationError(configurationKey, `${configurationKey}: there is no directory ${path}`);
   }
 
@@ -101,11 +112,11 @@ export class FileStorage implements CheckpointStorage {
         const pieces = gathered(untilAborted(content, signal), this.#writeBufferBytes);
         const handle = await writeAll(file, name, pieces);
         await this.#checkPresent(path, handle);
-        await rename(unfinished, path);
+        await this.#files.rename(unfinished, path);
         await this.#syncDirectories(dirname(path), madeDirectories);
         return handle;
       } catch (error) {
-        await rm(unfinished, { force: true }).catch(() => undefined);
+        await this.#files.rm(unfinished, { force: true }).catch(() => undefined);
         throw error;
       }
     } catch (error) {
@@ -119,7 +130,7 @@ export class FileStorage implements CheckpointStorage {
   }
 
   async get({ name, bytes, digest }: ObjectHandle): Promise<Uint8Array> {
-    const opened = await this.#found(name, openPlainFile(this.#pathOf(name)));
+    const opened = await this.#found(name, openPlainFile(this.#pathOf(name), this.#files));
     try {
       const { size } = await this.#found(name, opened.stat());
       // A file of another size is not read: it may be of any size.
@@ -134,7 +145,7 @@ export class FileStorage implements CheckpointStorage {
   }
 
   async assertPresent({ name, bytes }: ObjectHandle): Promise<void> {
-    const { size } = await this.#found(name, plainFileIn(this.#pathOf(name)));
+    const { size } = await this.#found(name, plainFileIn(this.#pathOf(name), this.#files));
     if (size !== bytes) throw this.#corrupt(name, `${size} bytes; expected ${bytes} bytes`);
   }
 
@@ -146,10 +157,12 @@ export class FileStorage implements CheckpointStorage {
   async delete(name: string): Promise<void> {
     const path = this.#pathOf(name);
     try {
-      await removeFile(path);
-      for (const left of await unfinishedIn(dirname(path), basename(path))) await rm(left, { force: true });
+      await this.#removeFile(path);
+      for (const left of await this.#unfinishedIn(dirname(path), basename(path)))
+        await this.#files.rm(left, { force: true });
       await this.#removeEmpty(dirname(path));
     } catch (error) {
+      if (error instanceof TidemarkError) throw error;
       const reason = describeError(error);
       throw new StorageRefusedError(`deleting "${name}" from ${this.description}: ${reason}`, {
         cause: error,
@@ -185,15 +198,22 @@ export class FileStorage implements CheckpointStorage {
       if (!entry.name.startsWith(".") && wanted === "unfinished") continue;
       const name = start + (unfinished ?? entry.name);
       if (!name.startsWith(prefix)) continue;
-      const found = await stat(join(directory, entry.name)).catch(absentIf("ENOENT", ...UNREADABLE));
+      const found = await this.#files
+        .stat(join(directory, entry.name))
+        .catch(absentIf("ENOENT", ...UNREADABLE));
       if (found?.isFile()) yield { name, bytes: found.size };
     }
   }
 
   async #entriesOf(directory: string) {
     try {
-      return (await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"))) ?? [];
+      return (
+        (await this.#files
+          .readdir(directory, { withFileTypes: true })
+          .catch(absentIf("ENOENT", "ENOTDIR"))) ?? []
+      );
     } catch (cause) {
+      if (cause instanceof TidemarkError) throw cause;
       const reason = describeError(cause);
       throw new StorageStalledError(`listing ${directory} in ${this.description}: ${reason}`, {
         cause,
@@ -208,7 +228,7 @@ export class FileStorage implements CheckpointStorage {
     } catch (error) {
       if (error instanceof NotReadableError) throw this.#corrupt(name, error.message, error.cause);
       if (!isSystemError(error)) throw error;
-      const directory = await stat(this.#directory).catch(() => undefined);
+      const directory = await this.#files.stat(this.#directory).catch(() => undefined);
       if (isOneOf(error, "ENOENT", "ENOTDIR") && directory?.isDirectory()) {
         throw new ObjectMissingError(name, `object "${name}" is not in ${this.description}`, {
           cause: error,
@@ -224,7 +244,7 @@ export class FileStorage implements CheckpointStorage {
 
   /** The same name with the same content is a retry. @throws StorageRefusedError when something else is there */
   async #checkPresent(path: string, handle: ObjectHandle): Promise<void> {
-    const taken = await lstat(path).catch(absentIf("ENOENT"));
+    const taken = await this.#files.lstat(path).catch(absentIf("ENOENT"));
     if (taken === undefined) return;
     const same = await this.get(handle).then(
       () => true,
@@ -238,11 +258,11 @@ export class FileStorage implements CheckpointStorage {
     throw new StorageRefusedError(`writing "${handle.name}" to ${this.description}: ${reason}`, { reason });
   }
 
-  async #create(path: string): Promise<{ file: FileHandle; madeDirectories: boolean }> {
+  async #create(path: string): Promise<{ file: OpenFile; madeDirectories: boolean }> {
     for (let attempt = 1; ; attempt++) {
-      const made = await makeDirectories(dirname(path));
+      const made = await makeDirectories(dirname(path), this.#files);
       try {
-        return { file: await open(path, "wx"), madeDirectories: made !== undefined };
+        return { file: await this.#files.open(path, "wx"), madeDirectories: made !== undefined };
       } catch (error) {
         if (!isOneOf(error, "ENOENT") || attempt === directoryAttempts) throw error;
       }
@@ -250,7 +270,7 @@ export class FileStorage implements CheckpointStorage {
   }
 
   async #syncDirectories(directory: string, withParents: boolean): Promise<void> {
-    const handle = await open(directory, "r");
+    const handle = await this.#files.open(directory, "r");
     try {
       await handle.sync();
     } finally {
@@ -259,10 +279,23 @@ export class FileStorage implements CheckpointStorage {
     if (withParents && directory !== this.#directory) await this.#syncDirectories(dirname(directory), true);
   }
 
+  async #unfinishedIn(directory: string, base: string): Promise<string[]> {
+    const reading = this.#files.readdir(directory, { withFileTypes: true });
+    return ((await reading.catch(absentIf("ENOENT", "ENOTDIR"))) ?? [])
+      .filter((file) => file.isFile() && UNFINISHED.exec(file.name)?.[1] === base)
+      .map(({ name }) => join(directory, name));
+  }
+
+  /** Deletes the file, or the link to one. What else is there is none of ours (FS4). */
+  async #removeFile(path: string): Promise<void> {
+    const found = await this.#files.lstat(path).catch(absentIf("ENOENT", "ENOTDIR"));
+    if (found?.isFile() || found?.isSymbolicLink()) await this.#files.rm(path, { force: true });
+  }
+
   async #removeEmpty(directory: string): Promise<void> {
     if (directory === this.#directory) return;
     try {
-      await rmdir(directory);
+      await this.#files.rmdir(directory);
     } catch (error) {
       if (isOneOf(error, "ENOTEMPTY", "EEXIST", "ENOTDIR")) return;
       if (!isOneOf(error, "ENOENT")) throw error;
@@ -299,21 +332,8 @@ function unfinishedPathOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}`);
 }
 
-async function unfinishedIn(directory: string, base: string): Promise<string[]> {
-  const found = await readdir(directory, { withFileTypes: true }).catch(absentIf("ENOENT", "ENOTDIR"));
-  return (found ?? [])
-    .filter((file) => file.isFile() && UNFINISHED.exec(file.name)?.[1] === base)
-    .map(({ name }) => join(directory, name));
-}
-
-/** Deletes the file, or the link to one. What else is there is none of ours (FS4). */
-async function removeFile(path: string): Promise<void> {
-  const found = await lstat(path).catch(absentIf("ENOENT", "ENOTDIR"));
-  if (found?.isFile() || found?.isSymbolicLink()) await rm(path, { force: true });
-}
-
 async function writeAll(
-  file: FileHandle,
+  file: OpenFile,
   name: string,
   pieces: AsyncIterable<Uint8Array>,
 ): Promise<ObjectHandle> {

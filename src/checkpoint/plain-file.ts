@@ -3,14 +3,14 @@
  * of a file is named, and never opened. Opening a FIFO would wait for its other end, and a thread with it.
  */
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
 import { describeError } from "../errors.ts";
+import type { Files, OpenFile } from "./files.ts";
 
 /** What is there is no file that this process can read. The message says what it is. */
 export class NotReadableError extends Error {}
 
 /** @throws NotReadableError, and the error of the file system where that says nothing about this one file */
-export async function plainFileIn(path: string): Promise<Stats> {
+export async function plainFileIn(path: string, { stat }: Pick<Files, "stat">): Promise<Stats> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ELOOP") throw error;
     throw new NotReadableError("a symbolic link that leads back to itself is in its place", { cause: error });
@@ -20,11 +20,11 @@ export async function plainFileIn(path: string): Promise<Stats> {
 }
 
 /** For reading. @throws as `plainFileIn` */
-export async function openPlainFile(path: string): Promise<FileHandle> {
-  await plainFileIn(path);
+export async function openPlainFile(path: string, files: Pick<Files, "stat" | "open">): Promise<OpenFile> {
+  await plainFileIn(path, files);
   try {
     // What takes its place in between is not waited for either.
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await files.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     if (code !== "EACCES" && code !== "EPERM") throw error;
@@ -33,7 +33,7 @@ export async function openPlainFile(path: string): Promise<FileHandle> {
 }
 
 /** The first `bytes` bytes, fewer when the file ends before. */
-export async function readWhole(file: FileHandle, bytes: number): Promise<Uint8Array> {
+export async function readWhole(file: Pick<OpenFile, "read">, bytes: number): Promise<Uint8Array> {
   const content = Buffer.allocUnsafeSlow(bytes);
   let filled = 0;
   while (filled < bytes) {

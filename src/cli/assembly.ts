@@ -4,11 +4,11 @@
  * Owns: which implementation stands behind each contract. Does not own: flags and output (the commands), behaviour.
  */
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { CodeListing } from "../../machines/protocol.ts";
-import { BoundedCalls, BoundedStorage } from "../checkpoint/bounded-calls.ts";
+import { BoundedCalls } from "../checkpoint/bounded-calls.ts";
 import { FileStorage } from "../checkpoint/file-storage.ts";
+import { boundedFiles } from "../checkpoint/files.ts";
 import { type OpenStorage, parseRoot } from "../checkpoint/savepoint.ts";
 import { SavepointPlaces } from "../checkpoint/savepoint-places.ts";
 import type { CheckpointStorage } from "../checkpoint/storage.ts";
@@ -32,6 +32,7 @@ import {
   EnvironmentError,
   PrerequisiteError,
   type RequestRefusedError,
+  StorageStalledError,
 } from "../errors.ts";
 import { listingOf } from "../job/code/code-listing.ts";
 import type { LoadedJob } from "../job/code/load.ts";
@@ -114,6 +115,10 @@ export const newId = (): string => randomBytes(8).toString("hex");
 
 const DIRECTORY_KEY = "checkpointing.directory (--checkpoint-dir)";
 
+/** Of all directories of this process. */
+const directoryCalls = new BoundedCalls(systemClock);
+const filesOf = (directory: string) => boundedFiles(directoryCalls, FileStorage.describe(directory));
+
 const bucketsOf = (prefix: string) => ({
   checkpoints: `${prefix.replaceAll(".", "-")}-checkpoints`,
   jobs: `${prefix.replaceAll(".", "-")}-jobs`,
@@ -170,7 +175,10 @@ export function viewCluster(
     findRecords: () => findNatsRecordStore(nats, buckets.jobs),
     findStorage: async () =>
       storage?.kind === "filesystem"
-        ? FileStorage.existing(storage.directory, DIRECTORY_KEY)
+        ? await FileStorage.existing(storage.directory, {
+            configurationKey: DIRECTORY_KEY,
+            files: filesOf(storage.directory),
+          })
         : await openNatsObjectStorage(nats, { bucket: buckets.checkpoints, readOnly: true }),
   };
 }
@@ -192,7 +200,6 @@ function storageOpener(
   nats: NatsEnvironment,
   { savepointPlaces: places, ...settings }: Omit<ClusterOptions, "prefix" | "storage"> = {},
 ): OpenStorage {
-  const calls = new BoundedCalls(systemClock);
   return async (root, access) => {
     const place = parseRoot(root);
     if ("bucket" in place)
@@ -201,17 +208,18 @@ function storageOpener(
         access === "find" ? { ...place, readOnly: true } : { ...place, ...settings },
       );
     const { directory } = place;
-    const opened = async () => {
-      if (access === "make") {
-        await places?.prove(directory);
-        return await FileStorage.make(directory, "savepoint");
-      }
-      const found = await stat(directory).catch(() => undefined);
-      if (found === undefined)
-        throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
-      return new FileStorage(directory, { configurationKey: "savepoint", present: true });
-    };
-    return new BoundedStorage(await calls.run(FileStorage.describe(directory), opened), calls);
+    const options = { configurationKey: "savepoint", files: filesOf(directory) };
+    if (access === "make") {
+      await directoryCalls.run(FileStorage.describe(directory), async () => await places?.prove(directory));
+      return await FileStorage.make(directory, options);
+    }
+    const found = await options.files.stat(directory).catch((error: unknown) => {
+      if (error instanceof StorageStalledError) throw error;
+      return undefined;
+    });
+    if (found === undefined)
+      throw new EnvironmentError(`there is no directory ${directory} on host ${hostname()}`);
+    return new FileStorage(directory, { ...options, present: true });
   };
 }
 
@@ -221,8 +229,9 @@ async function openCheckpointStorage(
 ): Promise<CheckpointStorage> {
   checkShared(storage);
   if (storage?.kind !== "filesystem") return await openObjectStore();
-  const directory = new FileStorage(storage.directory, {
+  const directory = await FileStorage.make(storage.directory, {
     configurationKey: DIRECTORY_KEY,
+    files: filesOf(storage.directory),
     writeBufferBytes: storage.writeBufferBytes,
   });
   const obstacle = await directory.notes.obstacle();

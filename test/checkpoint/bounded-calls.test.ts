@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { BoundedCalls, BoundedStorage } from "../../src/checkpoint/bounded-calls.ts";
+import { BoundedCalls } from "../../src/checkpoint/bounded-calls.ts";
 import { StorageStalledError } from "../../src/errors.ts";
-import { MemoryStorage } from "../../src/memory/storage.ts";
 import { latch } from "../support/latch.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -30,10 +29,16 @@ describe("bounded calls", () => {
     expect(clock.pending).toEqual([]);
   });
 
+  /** The bound has passed, and what follows from it in the next turn, too. */
+  const pass = async (ms: number) => {
+    clock.advance(ms);
+    await new Promise((turn) => setImmediate(turn));
+  };
+
   it("end for their caller at the bound; the place is left alone until the call is back", async () => {
     const hung = latch();
     const first = refused(calls.run("a", () => hung.opened));
-    clock.advance(10_000);
+    await pass(10_000);
     expect(await first).toBe("a: it does not answer");
     let begun = false;
     const again = calls.run("a", async () => {
@@ -51,7 +56,7 @@ describe("bounded calls", () => {
     const hung = latch();
     const stuck = ["a", "b", "c"].map((place) => refused(calls.run(place, () => hung.opened)));
     const waiting = refused(calls.run("d", async () => "never"));
-    clock.advance(10_000);
+    await pass(10_000);
     expect(await Promise.all(stuck)).toEqual(["a", "b", "c"].map((place) => `${place}: it does not answer`));
     expect(await waiting).toContain("d: ");
     expect(await refused(calls.run("e", async () => "never"))).toBe("e: a and b and c does not answer");
@@ -65,19 +70,56 @@ describe("bounded calls", () => {
     expect(done).toHaveLength(20);
   });
 
-  it("leave a put more time for more bytes", async () => {
+  it("have more time for more bytes", async () => {
     const hung = latch();
-    const inner = new MemoryStorage();
-    inner.put = () => hung.opened.then(() => ({ name: "x", bytes: 0, digest: "" }));
-    const storage = new BoundedStorage(inner, calls);
     let settled = false;
-    const putting = refused(storage.put("x", [new Uint8Array(10 * 1024 * 1024)])).finally(() => {
-      settled = true;
-    });
-    clock.advance(15_000);
+    const writing = refused(
+      calls
+        .run("a", () => hung.opened, { bytes: 10 * 1024 * 1024 })
+        .finally(() => {
+          settled = true;
+        }),
+    );
+    await pass(15_000);
     expect(settled).toBe(false);
-    clock.advance(10_000);
-    expect(await putting).toContain("it does not answer");
+    await pass(10_000);
+    expect(await writing).toContain("it does not answer");
     hung.open();
+  });
+
+  it("that have ended while this process was held up are not stuck", async () => {
+    const done = latch();
+    const first = refused(calls.run("a", () => done.opened));
+    clock.advance(60_000);
+    done.open();
+    expect(await first).toBe("done");
+    expect(await calls.run("a", async () => "next")).toBe("next");
+  });
+
+  it("wait for their turn as long as those in front of them end", async () => {
+    const slow = Array.from({ length: 9 }, () => latch());
+    const all = slow.map((each) => refused(calls.run("a", () => each.opened)));
+    for (let i = 0; i < slow.length; i += 3) {
+      await pass(9_000);
+      for (const each of slow.slice(i, i + 3)) each.open();
+      await pass(0);
+    }
+    expect(new Set(await Promise.all(all))).toEqual(new Set(["done"]));
+  });
+
+  it("give what comes late to those who can use it, and do afterwards what has to be done there", async () => {
+    const hung = latch();
+    const late: string[] = [];
+    const first = calls.run("a", () => hung.opened.then(() => "file"), {
+      onLate: (answer) => void late.push(answer),
+    });
+    const failed = refused(first);
+    await pass(10_000);
+    await failed;
+    await calls.runOnceAnswering("a", async () => void late.push("afterwards"));
+    expect(late).toEqual([]);
+    hung.open();
+    await pass(0);
+    expect(late.sort()).toEqual(["afterwards", "file"]);
   });
 });
