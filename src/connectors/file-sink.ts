@@ -25,6 +25,8 @@
  *   hidden file, and a job that is restored from it asks the marker what is committed. A later life of the job cannot
  *   sweep it either, for an incarnation in the same directory may be that of another job. `tidemark dispose job:JOB`
  *   prints the command that does.
+ * - FK7 A marker's file has a check sum over its content and its name, and a committable has that of its file. What an
+ *   older process has left is read before it is renamed, so neither a changed file nor another one is published.
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";
@@ -207,6 +209,7 @@ class FileWriter<T> implements SinkWriter<T> {
         version: 1,
         file: file.name,
         bytes: file.bytes,
+        checksum: file.checksum,
         directory,
         name,
       };
@@ -258,7 +261,8 @@ class FileWriter<T> implements SinkWriter<T> {
     };
     const standing = await withNotes(marker, at, folder);
     const parsed = parseFileTransaction(detail);
-    await publish({ folder, at, checkpointId, standing, detail: parsed, say });
+    const isOwn = this.#uncommitted.get(checkpointId) === parsed.file;
+    await publish({ folder, at, checkpointId, standing, detail: parsed, isOwn, say });
     await folder.dropKept(parsed.file);
   }
 
@@ -271,7 +275,7 @@ class FileWriter<T> implements SinkWriter<T> {
     if (newest === undefined) throw missingMarker(folder.describeMarker(at));
     const standing = await this.#standing(at, newest, folder);
     const say = (part: number) => folder.note(at, checkpointId, part === 0 ? "publishing" : "published");
-    await publish({ folder, at, checkpointId, standing, detail: parsed, say });
+    await publish({ folder, at, checkpointId, standing, detail: parsed, isOwn: false, say });
   }
 
   async #standing(at: WriterName, newest: number, folder = this.#folder): Promise<TransactionMarker> {
@@ -347,6 +351,8 @@ interface Publication {
   readonly checkpointId: number;
   readonly standing: TransactionMarker;
   readonly detail: FileTransactionDetail;
+  /** This writer has written the file; what an older process has left is read before it counts. */
+  readonly isOwn: boolean;
   /** Stores durably that the file may be renamed (part 0), or has been renamed (part 1). */
   readonly say: (part: number) => Promise<void>;
 }
@@ -367,13 +373,18 @@ async function publish(publication: Publication): Promise<void> {
 
 /** Whether the hidden file is there; false: it has been renamed already. @throws CommitRefusedError */
 async function assertThere(
-  { folder, at, checkpointId, standing, detail: { file, bytes } }: Publication,
+  { folder, at, checkpointId, standing, isOwn, detail: { file, bytes, checksum } }: Publication,
   finalPath: string,
 ): Promise<boolean> {
   const what = transactionName(at, checkpointId);
   const path = folder.hiddenPath(file);
   const size = await folder.sizeOf(path);
-  if (size === bytes) return true;
+  if (size === bytes) {
+    if (isOwn || (await folder.checksumOf(path)) === checksum) return true;
+    throw new CommitRefusedError(
+      `${what}: ${path} was changed: its check sum is not that of what was prepared. Put the whole file back, then start the job again`,
+    );
+  }
   if (size !== undefined) {
     throw new CommitRefusedError(
       `${what}: ${path} has ${size} bytes, and was prepared with ${bytes}. Put the whole file back, then start the job again`,

@@ -3,13 +3,15 @@
  *
  * Owns: every path, every fsync, and what an error of the file system means. Decides nothing; file-sink.ts does.
  */
+import { constants, type Stats } from "node:fs";
 import type * as nodeFiles from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
+import { crc32 } from "node:zlib";
 import { makeDirectories } from "../directories.ts";
 import { CommitRefusedError, ConfigurationError, EnvironmentError } from "../errors.ts";
 import {
-  encodeMarker,
-  parseMarker,
+  encodeMarkerFile,
+  parseMarkerFile,
   type TransactionMarker,
 } from "../formats/transactions/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
@@ -21,6 +23,9 @@ export type SinkFiles = Pick<
 >;
 
 const CHUNK_BYTES = 256 * 1024;
+/** What is there is written over, unless it is a FIFO, which would wait for its reader, or a link. */
+const FOR_WRITING =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 const LINE_FEED = 10;
 /** Behind the name of an open file that a savepoint names. */
 const KEPT = ".kept";
@@ -67,7 +72,7 @@ export class SinkFolder {
   async assertProvidable(): Promise<void> {
     try {
       let path = this.#hidden;
-      while ((await this.sizeOf(path)) === undefined) path = dirname(path);
+      while ((await this.#look(path)) === undefined) path = dirname(path);
       if (path === this.#hidden) return await this.#probe();
       const trial = join(path, `.tidemark-${probeName()}`);
       await this.files.mkdir(trial);
@@ -113,12 +118,11 @@ export class SinkFolder {
 
   /** The markers of all writers, of any job; what is no marker is left out. */
   async markers(): Promise<TransactionMarker[]> {
-    if ((await this.sizeOf(this.#hidden)) === undefined) return [];
+    if ((await this.#look(this.#hidden)) === undefined) return [];
     const found: TransactionMarker[] = [];
     for (const file of await this.#hiddenFiles("", ".marker"))
       try {
-        const path = this.hiddenPath(file);
-        found.push(parseMarker(await this.files.readFile(path, "utf8"), path));
+        found.push(await this.#markerIn(this.hiddenPath(file)));
       } catch (error) {
         if (!(error instanceof CommitRefusedError) && codeOf(error) !== "ENOENT") throw error;
       }
@@ -126,17 +130,21 @@ export class SinkFolder {
   }
 
   async readMarker(at: WriterName, generation: number): Promise<TransactionMarker> {
-    const path = this.#markerPath(at, generation);
-    return parseMarker(await this.files.readFile(path, "utf8"), path);
+    return await this.#markerIn(this.#markerPath(at, generation));
+  }
+
+  async #markerIn(path: string): Promise<TransactionMarker> {
+    assertFile(path, await this.files.stat(path));
+    return parseMarkerFile(await this.files.readFile(path, "utf8"), basename(path), path);
   }
 
   /** Writes the marker durably: all of it or nothing. */
   async writeMarker(at: WriterName, marker: TransactionMarker): Promise<void> {
     const path = this.#markerPath(at, marker.generation);
     const draft = `${path}.draft`;
-    const file = await this.files.open(draft, "w");
+    const file = await this.files.open(draft, FOR_WRITING);
     try {
-      await file.writeFile(encodeMarker(marker));
+      await file.writeFile(encodeMarkerFile(marker, basename(path)));
       await file.sync();
     } finally {
       await file.close();
@@ -151,7 +159,7 @@ export class SinkFolder {
 
   /** Writes a note on transaction `checkpointId` durably (FK5). The same note once more changes nothing. */
   async note(at: WriterName, checkpointId: number, note: TransactionNote): Promise<void> {
-    const file = await this.files.open(this.notePath(at, checkpointId, note), "w");
+    const file = await this.files.open(this.notePath(at, checkpointId, note), FOR_WRITING);
     await file.close();
     await this.#syncFolder(this.#hidden);
   }
@@ -187,10 +195,36 @@ export class SinkFolder {
     return this.#syncFolder(this.#hidden);
   }
 
-  /** The size of a file in bytes; undefined: the file does not exist. */
+  /**
+   * The size of a file in bytes; undefined: the file does not exist.
+   * @throws CommitRefusedError when what is there is no file
+   */
   async sizeOf(path: string): Promise<number | undefined> {
+    const found = await this.#look(path);
+    if (found === undefined) return undefined;
+    assertFile(path, found);
+    return found.size;
+  }
+
+  /** CRC-32 of a file that is there. */
+  async checksumOf(path: string): Promise<number> {
+    const file = await this.files.open(path, "r");
     try {
-      return (await this.files.stat(path)).size;
+      const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+      let checksum = 0;
+      for (;;) {
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+        if (bytesRead === 0) return checksum;
+        checksum = crc32(chunk.subarray(0, bytesRead), checksum);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #look(path: string): Promise<Stats | undefined> {
+    try {
+      return await this.files.stat(path);
     } catch (error) {
       if (codeOf(error) === "ENOENT") return undefined;
       throw error;
@@ -208,7 +242,8 @@ export class SinkFolder {
 
   /** Notes that a savepoint names these files, so that `leftOver` does not. Durable. */
   async keep(files: readonly string[]): Promise<void> {
-    for (const file of files) await (await this.files.open(this.hiddenPath(file + KEPT), "w")).close();
+    for (const file of files)
+      await (await this.files.open(this.hiddenPath(file + KEPT), FOR_WRITING)).close();
     if (files.length > 0) await this.#syncFolder(this.#hidden);
   }
 
@@ -286,6 +321,8 @@ interface FileEvents {
 export class TransactionFile {
   readonly name: string;
   bytes = 0;
+  /** CRC-32 of the bytes. */
+  checksum = 0;
   waitingBytes = 0;
   readonly #handle: Promise<nodeFiles.FileHandle>;
   readonly #folder: SinkFolder;
@@ -334,6 +371,7 @@ export class TransactionFile {
     if (this.#used === 0) return;
     const chunk = this.#chunk.subarray(0, this.#used);
     this.bytes += chunk.length;
+    this.checksum = crc32(chunk, this.checksum);
     this.waitingBytes += chunk.length;
     this.#chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     this.#used = 0;
@@ -344,6 +382,15 @@ export class TransactionFile {
     });
     this.#written.catch(this.#events.onFailed);
   }
+}
+
+/** @throws CommitRefusedError */
+function assertFile(path: string, found: Stats): void {
+  if (found.isFile()) return;
+  const kind = found.isDirectory() ? "a directory" : found.isFIFO() ? "a FIFO" : "a device or socket";
+  throw new CommitRefusedError(
+    `${path}: ${kind} is in its place; put the file back, then start the job again`,
+  );
 }
 
 /** ENOENT, ENOSPC, … */

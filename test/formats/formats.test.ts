@@ -113,7 +113,10 @@ const FORMATS: readonly Format[] = [
   },
   {
     name: "transaction of a file",
-    ...{ good: { version: 1, file: "f", bytes: 1, directory: "/d", name: "n" }, error: CommitRefusedError },
+    ...{
+      good: { version: 1, file: "f", bytes: 1, checksum: 7, directory: "/d", name: "n" },
+      error: CommitRefusedError,
+    },
     roundTrip: parseFileTransaction,
   },
   {

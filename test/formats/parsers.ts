@@ -47,7 +47,9 @@ import {
 } from "../../src/formats/transactions/transaction-detail.ts";
 import {
   encodeMarker,
+  encodeMarkerFile,
   parseMarker,
+  parseMarkerFile,
   parseMarkerMemory,
 } from "../../src/formats/transactions/transaction-marker.ts";
 import { nameOfToken, tokenOf } from "../../src/nats/storage/object-names.ts";
@@ -197,7 +199,7 @@ const event = {
   effects: [],
 };
 const transaction = { version: 1, segments: [[2, 10, 1, 20]], inline: "A".repeat(28) };
-const file = { version: 1, file: "f", bytes: 1, directory: "/d", name: "n" };
+const file = { version: 1, file: "f", bytes: 1, checksum: 7, directory: "/d", name: "n" };
 
 export const PARSERS: readonly Parser[] = [
   {
@@ -328,6 +330,12 @@ export const PARSERS: readonly Parser[] = [
     functions: ["parseMarker"],
     good: [utf8(encodeMarker(marker))],
     parse: (bytes) => parseMarker(utf8Of(bytes), "the marker"),
+    errors: [CommitRefusedError],
+  },
+  {
+    functions: ["parseMarkerFile"],
+    good: [utf8(encodeMarkerFile(marker, "m"))],
+    parse: (bytes) => parseMarkerFile(utf8Of(bytes), "m", "the marker"),
     errors: [CommitRefusedError],
   },
   {

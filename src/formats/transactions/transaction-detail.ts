@@ -24,6 +24,8 @@ export interface FileTransactionDetail {
   readonly version: typeof VERSION;
   readonly file: string;
   readonly bytes: number;
+  /** CRC-32 of them. */
+  readonly checksum: number;
   /** The directory that the file belongs in, absolute: a fork may write to another one. */
   readonly directory: string;
   readonly name: string;
@@ -57,6 +59,7 @@ const fileTransaction: z.ZodType<FileTransactionDetail> = z.object({
   version: z.literal(VERSION),
   file: text,
   bytes: count,
+  checksum: count,
   directory: text,
   name: text,
 });

@@ -2,6 +2,7 @@
  * The marker that a sink's target holds, as JSON, and what a checkpoint remembers of it
  * (dataflow/transaction-marker.ts).
  */
+import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { CommitRefusedError } from "../../errors.ts";
 import { count, parsedJson, problemIn, text } from "../shape.ts";
@@ -29,17 +30,18 @@ export interface MarkerMemory {
   readonly checkpointId: number;
 }
 
-const marker: z.ZodType<TransactionMarker> = z
-  .object({
-    job: text,
-    incarnation: text,
-    generation: count,
-    nonce: text,
-    checkpointId: count,
-    part: count,
-    parts: count,
-  })
-  .refine(({ part, parts }) => part <= parts, { message: "more than there are parts", path: ["part"] });
+const members = z.object({
+  job: text,
+  incarnation: text,
+  generation: count,
+  nonce: text,
+  checkpointId: count,
+  part: count,
+  parts: count,
+});
+const PARTS = { message: "more than there are parts", path: ["part"] };
+const marker: z.ZodType<TransactionMarker> = members.refine(({ part, parts }) => part <= parts, PARTS);
+const markerFile = members.extend({ checksum: count }).refine(({ part, parts }) => part <= parts, PARTS);
 
 const memory: z.ZodType<MarkerMemory> = z.object({ markerExists: z.literal(true), checkpointId: count });
 
@@ -52,6 +54,35 @@ export function parseMarker(content: string, place: string): TransactionMarker {
   const found = parsedJson(marker, content);
   if ("value" in found) return found.value;
   throw new CommitRefusedError(`${place} is not a marker of this engine: ${found.problem}`);
+}
+
+/**
+ * The content of a file that holds a marker. Unlike a stream, a disk does not tell what was changed, and any file may
+ * be copied over another one.
+ * @param name of the file
+ */
+export function encodeMarkerFile(found: TransactionMarker, name: string): string {
+  return JSON.stringify({ ...found, checksum: checksumOf(found, name) });
+}
+
+/** @throws CommitRefusedError when the file holds no marker, or one that is not its own */
+export function parseMarkerFile(content: string, name: string, place: string): TransactionMarker {
+  const found = parsedJson(markerFile, content);
+  if (!("value" in found))
+    throw new CommitRefusedError(`${place} is not a marker of this engine: ${found.problem}`);
+  const { checksum, ...stored } = found.value;
+  if (checksum === checksumOf(stored, name)) return stored;
+  throw new CommitRefusedError(
+    `${place} was changed, or copied from another one: its check sum does not fit; put the file back, then start the job again`,
+  );
+}
+
+function checksumOf(
+  { job, incarnation, generation, nonce, ...position }: TransactionMarker,
+  name: string,
+): number {
+  const { checkpointId, part, parts } = position;
+  return crc32(JSON.stringify([name, job, incarnation, generation, nonce, checkpointId, part, parts]));
 }
 
 /**

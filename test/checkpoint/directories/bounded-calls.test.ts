@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { BoundedCalls } from "../../src/checkpoint/bounded-calls.ts";
-import { StorageStalledError } from "../../src/errors.ts";
-import { latch } from "../support/latch.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { BoundedCalls } from "../../../src/checkpoint/bounded-calls.ts";
+import { StorageStalledError } from "../../../src/errors.ts";
+import { latch } from "../../support/latch.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 
 describe("bounded calls", () => {
   let clock: ManualClock;

@@ -8,12 +8,12 @@ import * as nodeFiles from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { BoundedCalls } from "../../src/checkpoint/bounded-calls.ts";
-import { FileStorage } from "../../src/checkpoint/file-storage.ts";
-import { boundedFiles, type Files } from "../../src/checkpoint/files.ts";
-import { StorageStalledError } from "../../src/errors.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { until } from "../support/until.ts";
+import { BoundedCalls } from "../../../src/checkpoint/bounded-calls.ts";
+import { FileStorage } from "../../../src/checkpoint/file-storage.ts";
+import { boundedFiles, type Files } from "../../../src/checkpoint/files.ts";
+import { StorageStalledError } from "../../../src/errors.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { until } from "../../support/until.ts";
 
 let directory: string;
 beforeEach(() => {
