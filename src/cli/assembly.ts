@@ -30,7 +30,6 @@ import type { SourceSplit } from "../dataflow/source.ts";
 import {
   ConfigurationError,
   EnvironmentError,
-  PrerequisiteError,
   type RequestRefusedError,
   StorageStalledError,
 } from "../errors.ts";
@@ -62,6 +61,7 @@ import type { RecordStore } from "../runtime/record-store.ts";
 import { defaultTimings, type Timings } from "../runtime/timings.ts";
 import { Worker } from "../runtime/worker/worker.ts";
 import { type GapFlags, withDecisions } from "./submission/gaps.ts";
+import { noteMade, withMade } from "./submission/made-before.ts";
 import { checkOwnOutput } from "./submission/own-output.ts";
 import { Prerequisites, sayingOnce } from "./submission/prerequisites.ts";
 import { checkSize } from "./submission/submission-size.ts";
@@ -129,19 +129,24 @@ export async function openCluster(nats: NatsEnvironment, options: ClusterOptions
   const { savepointPlaces = SavepointPlaces.anywhere } = options;
   const subjects = createSubjects(prefix);
   const buckets = bucketsOf(prefix);
+  const made: string[] = [];
+  const opening = { replicas, maxBytes, made: (what: string) => void made.push(what) };
   return {
     nats,
     subjects,
     bus: new NatsBus(nats),
     storage: await openCheckpointStorage(storage, () =>
-      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, replicas, maxBytes }),
+      openNatsObjectStorage(nats, { bucket: buckets.checkpoints, ...opening }),
     ),
     openStorage: storageOpener(nats, { replicas, maxBytes, savepointPlaces }),
     savepointPlaces,
     feed: natsEventFeed(nats, subjects),
     troubles: troublesOf(nats),
     identity: identityOf(nats, prefix, buckets.jobs),
-    openRecords: () => openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }),
+    openRecords: () =>
+      openNatsRecordStore(nats, { bucket: buckets.jobs, replicas }).catch((error: unknown) => {
+        throw withMade(error, made);
+      }),
   };
 }
 
@@ -366,27 +371,24 @@ export async function submissionOf(
   };
   const { nats } = environment;
   if (nats instanceof NatsEnvironment) checkSize(submission, NatsLink.of(nats.connection).payload.bytesMax);
-  if (environment.dryRun !== true) await provide(graph, { ...environment, logger });
+  if (environment.dryRun !== true) noteMade(submission, await provide(graph, { ...environment, logger }));
   return submission;
 }
 
 /**
- * Lets the sinks make what they need, once nothing is left that would refuse the submission.
+ * Lets the sinks make what they need, once nothing is left that would refuse the submission. Answers what was made.
  * @throws what a sink still meets, with what was made by then
  */
-async function provide(graph: JobGraph, environment: ConnectorEnvironment): Promise<void> {
+async function provide(graph: JobGraph, environment: ConnectorEnvironment): Promise<readonly string[]> {
   const all: string[] = [];
   const making = { ...environment, made: (what: string) => void all.push(what) };
   try {
     for (const { operators } of graph.vertices)
       for (const { operator } of operators)
         if (operator.details.sink !== undefined) await checkSink(operator.id, operator.details.sink, making);
+    return all;
   } catch (error) {
-    if (all.length === 0 || !(error instanceof EnvironmentError)) throw error;
-    const text = `${error.message}; made for the job before that, and still there: ${all.join(", ")}`;
-    throw error instanceof PrerequisiteError
-      ? new PrerequisiteError(text)
-      : new EnvironmentError(text, { cause: error });
+    throw withMade(error, all);
   }
 }
 

@@ -354,10 +354,13 @@ export class TransactionFile {
   /** Resolves when content and name are durable. */
   async finish(): Promise<void> {
     this.#handOver();
-    await this.#written;
     const handle = await this.#handle;
-    await handle.sync();
-    await handle.close();
+    try {
+      await this.#written;
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     await this.#folder.syncHidden();
   }
 

@@ -151,7 +151,7 @@ test("a submission that is refused has made nothing, whichever of its sinks is t
     },
   };
   expect(await submitted(provision("NEW", "NEW.x"), failing)).toBe(
-    "the disk is full; made for the job before that, and still there: stream NEW",
+    `the disk is full; made for the job before that, and still there: stream NEW (to delete it: nats stream rm NEW --server=${server.url})`,
   );
   expect(await submitted(provision("NEW", "NEW.x"), provision("NEWER", "NEWER.x"))).toBeUndefined();
   expect((await streams()).map(({ name }) => name)).toEqual(["NEW", "NEWER", "READY"]);

@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Patience } from "./suite/patience.ts";
 
+const LOOK_EVERY_MS = 1000;
+
 export interface UntilOptions {
   /** Between two looks. Default 20. */
   readonly everyMs?: number;
@@ -35,6 +37,23 @@ export async function until<T>(
       throw new Error(`${what}: ${reason}${text === "" ? "" : ` (${text})`}`, { cause: last });
     }
     await sleep(options.everyMs ?? 20);
+  }
+}
+
+/** What a hook waits for, under a name: one that hangs says where, and does not stand still until the suite is ended. */
+export async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_, reject) => {
+    const patience = new Patience();
+    timer = setInterval(() => {
+      const reason = patience.isOver(undefined);
+      if (reason !== undefined) reject(new Error(`${what}: ${reason}`));
+    }, LOOK_EVERY_MS);
+  });
+  try {
+    return await Promise.race([work, tooLong]);
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -20,6 +20,7 @@ import { interruptible } from "../process/interruption.ts";
 import { readJob, recordsOf } from "../stored/retained.ts";
 import { addGapOptions, describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
+import { sayingWhatStays } from "../submission/made-before.ts";
 import { earlierRun } from "../submission/prerequisites.ts";
 import { tellSeen, untilCanceled } from "./canceled.ts";
 import {
@@ -82,7 +83,10 @@ export async function handIn(
     const { job } = submission;
     await interruptible(
       () => `job ${job} may be submitted or not: "tidemark status ${job}" shows it`,
-      () => clientOf(view, flags).submit(submission, flags.fresh === true, restore),
+      () =>
+        sayingWhatStays(submission, () =>
+          clientOf(view, flags).submit(submission, flags.fresh === true, restore),
+        ),
     );
     const { value, text } = say(prepared);
     print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));

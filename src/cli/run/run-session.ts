@@ -37,6 +37,7 @@ import { EndingPatience, unendedText } from "../process/ending.ts";
 import { startEnvironment } from "../process/process-state.ts";
 import { describeGaps, type GapFlags } from "../submission/gaps.ts";
 import { loadJobFile } from "../submission/job-file.ts";
+import { sayingWhatStays } from "../submission/made-before.ts";
 import { Children } from "./children.ts";
 import { EventFile } from "./event-file.ts";
 import { goneServer, provideServer, submissionWhenMet } from "./provided-server.ts";
@@ -182,7 +183,8 @@ export class RunSession {
         name: "coordinator",
         args: ["coordinator", "--job", prepared.job.name, "--session", session.#id],
       });
-      await Promise.race([session.#client.submit(submission, flags.fresh === true), session.#broken]);
+      const submitted = () => session.#client.submit(submission, flags.fresh === true);
+      await Promise.race([sayingWhatStays(submission, submitted), session.#broken]);
       session.#startWorkers(options);
     } catch (error) {
       await session.#takeDown();

@@ -18,6 +18,7 @@ import {
 } from "../../errors.ts";
 import { parseMarkerMemory } from "../../formats/transactions/transaction-marker.ts";
 import { NatsEnvironment, type StreamConfig } from "../../nats/connection/environment.ts";
+import { natsCommand } from "../../nats/connection/nats-command.ts";
 import { MessageLimit } from "../../nats/limits/message-limit.ts";
 import {
   AtomicPublisher,
@@ -296,7 +297,7 @@ class JetStreamSink<T> implements Sink<T> {
         return { isThere, config: planned };
       }
       const config = await createStream(nats, this.#wanted);
-      made?.(`stream ${stream}`);
+      made?.(`stream ${stream} (to delete it: ${natsCommand(nats, "stream", "rm", stream)})`);
       return { isThere: true, config };
     }
     const missing = this.#shortcomings(found);

@@ -78,6 +78,7 @@ function openedSplit<T>(
   const reader = new SequentialReader<T>({
     nats,
     logger,
+    job,
     operator,
     stream,
     created,

@@ -39,7 +39,8 @@ const STREAM_NOT_FOUND = 10059;
 interface MakerOptions {
   readonly nats: NatsEnvironment;
   readonly stream: string;
-  /** The source, for messages. */
+  /** The job and its source, for messages. */
+  readonly job: string;
   readonly operator: string;
   readonly filters: readonly string[];
 }

@@ -32,6 +32,7 @@ export interface EphemeralConsumerOptions {
   /** Told of consumers that cannot be made, and of those that bring nothing. */
   readonly reading: TroubleWatch;
   readonly stream: string;
+  readonly job: string;
   readonly operator: string;
   readonly filters: readonly string[];
   readonly mode: "diverting" | "public";

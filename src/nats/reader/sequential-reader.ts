@@ -39,6 +39,8 @@ export interface SequentialReaderOptions<T> {
   readonly logger: Logger;
   /** Told of consumers that cannot be made, of those that bring nothing, and of questions without an answer. */
   readonly reading: TroubleWatch;
+  /** Named in commands that mend the input. */
+  readonly job: string;
   /** Named in errors of `decode`. */
   readonly operator: string;
   readonly stream: string;
@@ -120,7 +122,7 @@ export class SequentialReader<T> implements ConsumerReader {
     );
     const streamState = StreamState.of(nats, stream);
     this.#inquiry = new GapInquiry(
-      { nats, stream, operator: options.operator, reading },
+      { nats, stream, job: options.job, operator: options.operator, reading },
       this.#judge,
       {
         wanted: () => this.#judges,
@@ -141,6 +143,7 @@ export class SequentialReader<T> implements ConsumerReader {
         logger,
         reading,
         stream,
+        job: options.job,
         operator: options.operator,
         filters,
         mode: mode ?? "diverting",
@@ -397,7 +400,7 @@ export class SequentialReader<T> implements ConsumerReader {
   #whyNothingComes(info: StreamInfo, received: number): string | undefined {
     if (this.#state !== "reading") return undefined;
     const problem = identityProblem({ ...this.#options, received, end: undefined }, info);
-    if (problem === undefined) return inputEnded(info, this.#options.filters);
+    if (problem === undefined) return inputEnded(this.#options.job, info, this.#options.filters);
     this.onFailed(problem);
     return undefined;
   }

@@ -100,7 +100,8 @@ export async function findFreePort(): Promise<number> {
 
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const probe = createServer();
+    // A client of a server that is gone may try this port just now, and would keep the probe open.
+    const probe = createServer((socket) => socket.destroy());
     probe.once("error", () => resolve(false));
     probe.listen(port, host, () => probe.close(() => resolve(true)));
   });

@@ -33,6 +33,8 @@ export interface BucketSettings {
   readonly replicas?: number | undefined;
   /** Size limit in bytes. Default: as the bucket has it, none for a new one. */
   readonly maxBytes?: number | undefined;
+  /** Called when the bucket was made, in words, with the command that deletes it. */
+  readonly made?: (what: string) => void;
 }
 
 /** What makes the stream a KV bucket or an object store. */
@@ -70,9 +72,10 @@ export async function openBucket(
       `bucket "${settings.bucket}": use letters, digits, "_" and "-" only`,
     );
   }
-  const present =
-    (await settled(link, what, () => infoOf(manager, stream.name))) ??
-    (await added(link, manager, settings, shape));
+  const found = await settled(link, what, () => infoOf(manager, stream.name));
+  const present = found ?? (await added(link, manager, settings, shape));
+  if (found === undefined)
+    settings.made?.(`${what} (to delete it: ${natsCommand(nats, "stream", "rm", stream.name)})`);
   const { config } = present;
   const problem = problemOf(config, shape);
   if (problem !== undefined) throw new EnvironmentError(`${what}: ${inWords(nats, shape, problem)}`);

@@ -44,6 +44,7 @@ import { RegionGenerations } from "./generations/region-generations.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
+import { withLocations } from "./named-savepoints.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
 import type { Placement } from "./submissions/slot-wait.ts";
@@ -409,6 +410,9 @@ export class JobRuntime {
         return { answer: "accepted" };
       case "subtask.discarded":
         return { answer: this.#checkpoints.discarded(message) };
+      case "subtask.failed":
+        this.#host.tell({ ...message, reason: withLocations(message.reason, this.record) });
+        return { answer: "accepted" };
       default:
         this.#host.tell(message);
         return { answer: "accepted" };

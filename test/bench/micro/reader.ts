@@ -96,6 +96,7 @@ async function readByReader(
   const reader = new SequentialReader<Bid | string>({
     nats,
     logger: silent,
+    job: "words",
     operator: "bench",
     stream: STREAM,
     created,

@@ -10,7 +10,7 @@ import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
-import { Workspace } from "../workspace.ts";
+import { until, Workspace } from "../workspace.ts";
 
 // Real processes on a machine that others use too.
 
@@ -46,12 +46,12 @@ beforeEach(async () => {
 afterEach(() => workspace.remove());
 
 const as = (user: string) => ["--server", server.url, "--user", user, "--password", "x"];
-const writesTo = (sinkOptions: string, name = "job") =>
+const writesTo = (sinkOptions: string, name = "job", count = "count: 300") =>
   workspace.write(
     "job.mjs",
     `import { defineJob, generatorSource, jetstreamSink } from "tidemark";
 export default defineJob("${name}", { parallelism: 3, checkpointing: { interval: "200ms" } }, (job) => {
-  job.source("in", generatorSource({ count: 300, splits: 3, generate: (n) => ({ n }) }))
+  job.source("in", generatorSource({ ${count}, splits: 3, generate: (n) => ({ n }) }))
     .sink("out", jetstreamSink({ ${sinkOptions} }));
 });\n`,
   );
@@ -99,6 +99,8 @@ test("an account that may have no more streams", async () => {
     await workspace.run(["run", "job.mjs", ...as("full")]),
     /KV bucket tidemark-jobs: .*maximum number of streams/,
     /max_streams/,
+    // It takes the account's only stream.
+    /still there: object store bucket tidemark-checkpoints \(to delete it: nats stream rm OBJ_tidemark-checkpoints /,
   );
 });
 
@@ -158,6 +160,28 @@ export default defineJob("wide", { parallelism: 2, checkpointing: { interval: "3
   ).toEqual(Array.from({ length: 200 }, (_, n) => n));
   await nats.connection.close();
   await impatient.stop();
+});
+
+test("what was made for a job that the leader refuses, or that finds none, is named with the command that deletes it", async () => {
+  const at = [...as("main"), "--prefix", "refused"];
+  const stays =
+    /made for the job before that, and still there: stream (LEFT\d) \(to delete it: (nats stream rm LEFT\d [^)]*)\)/;
+  const endless = "count: 1e9, ratePerSecond: 10";
+  writesTo('stream: "LEFT1", subject: "left1.x", provision: true', "left", endless);
+  const unled = await workspace.run(["submit", "job.mjs", ...at, "--connect-timeout", "2"]);
+  expectOneSentence(unled, /no coordinator/, stays);
+  const coordinator = workspace.start(["coordinator", ...at]);
+  expect(await workspace.run(["submit", "job.mjs", ...at])).toMatchObject({ code: 0, stderr: "" });
+  workspace.start(["worker", "job.mjs", ...at, "--slots", "3"]);
+  await until(
+    async () => /processing/.test((await workspace.run(["status", "left", ...at])).stdout),
+    () => "the job runs",
+  );
+  writesTo('stream: "LEFT2", subject: "left2.x", provision: true', "left", endless);
+  const refused = await workspace.run(["submit", "job.mjs", ...at, "--fresh"]);
+  expect(refused, refused.stderr).toMatchObject({ code: 4 });
+  expect(refused.stderr).toMatch(stays);
+  coordinator.kill("SIGKILL");
 });
 
 test("provision where the subjects belong to another stream", async () => {

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { type Cluster, openCluster } from "../../../src/cli/assembly.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { inTime } from "../../support/until.ts";
 import { type Ended, Workspace } from "../workspace.ts";
 
 export class SharedServer {
@@ -18,18 +19,18 @@ export class SharedServer {
   /** A server for the tests of the file that is being loaded. */
   constructor(name: string) {
     beforeAll(async () => {
-      this.server = await startTestServer();
+      this.server = await inTime("starting a nats-server", startTestServer());
     });
     afterAll(() => this.server.stop());
     beforeEach(async () => {
       this.prefix = `${name}${++this.#tests}`;
-      const nats = await connectNats({ servers: this.server.url, name: "test" });
-      this.cluster = await openCluster(nats, { prefix: this.prefix });
-      this.workspace = await Workspace.create();
+      const nats = await inTime("connecting", connectNats({ servers: this.server.url, name: "test" }));
+      this.cluster = await inTime("making the buckets", openCluster(nats, { prefix: this.prefix }));
+      this.workspace = await inTime("making a workspace", Workspace.create());
     });
     afterEach(async () => {
-      await this.workspace.remove();
-      await this.cluster.nats.connection.close();
+      await inTime("removing the workspace", this.workspace.remove());
+      await inTime("closing the connection", this.cluster.nats.connection.close());
     });
   }
 

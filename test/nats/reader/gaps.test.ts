@@ -80,6 +80,7 @@ function makeReader(
     nats,
     logger: { debug() {}, info() {}, warn: (_, message) => options.warnings?.push(message), error() {} },
     reading: { failed() {}, passed() {}, forget() {} },
+    job: "words",
     operator: "lines",
     stream,
     created,

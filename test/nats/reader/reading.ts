@@ -61,6 +61,7 @@ export class ReaderServer extends StreamServer {
       new SequentialReader<T>({
         nats: this.nats,
         logger: silent,
+        job: "words",
         operator: "lines",
         stream: "S",
         filters: [],

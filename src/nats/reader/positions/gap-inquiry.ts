@@ -20,6 +20,7 @@ import type { StreamState } from "./stream-state.ts";
 interface InquiryOptions {
   readonly nats: NatsEnvironment;
   readonly stream: string;
+  readonly job: string;
   readonly operator: string;
   readonly reading: TroubleWatch;
 }

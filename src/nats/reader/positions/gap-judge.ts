@@ -25,6 +25,7 @@ export const NOTHING_SKIPPED: Skipped = { ranges: 0, sequences: 0 };
 
 export interface GapJudgeOptions {
   readonly stream: string;
+  readonly job: string;
   readonly operator: string;
   readonly created: string;
   readonly retention?: StreamInfo["config"]["retention"] | undefined;

@@ -13,6 +13,7 @@ export interface SequenceRange {
 }
 
 interface ReadSoFar {
+  readonly job: string;
   readonly operator: string;
   readonly stream: string;
   /** `created` of the stream at discovery. */
@@ -31,7 +32,7 @@ export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositi
   const { stream, created, received, end, retention } = read;
   if (info.created !== created) {
     return new SourcePositionError(
-      `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${acceptCopy(read.operator)}, or ${START_OVER}`,
+      `stream "${stream}" is not the one the job has read: this one was created at ${info.created}, the job's at ${created}; ${acceptCopy(read)}, or ${START_OVER}`,
     );
   }
   if (info.config.retention === "interest" && retention === "limits") {
@@ -45,36 +46,37 @@ export function identityProblem(read: ReadSoFar, info: StreamInfo): SourcePositi
   const seen = Math.max(received, end ?? 0);
   if (last < seen) {
     return new SourcePositionError(
-      `stream "${stream}" ends at sequence ${last}, but the job knows it up to sequence ${seen}: it was set back to an older copy, and new messages would get sequences that the job has read; restore the whole stream, ${beginAnew(read.operator)}, or ${START_OVER}`,
+      `stream "${stream}" ends at sequence ${last}, but the job knows it up to sequence ${seen}: it was set back to an older copy, and new messages would get sequences that the job has read; restore the whole stream, ${beginAnew(read)}, or ${START_OVER}`,
     );
   }
   return undefined;
 }
 
 export function missingStream(
-  { stream, operator }: Pick<ReadSoFar, "stream" | "operator">,
+  source: Pick<ReadSoFar, "job" | "stream" | "operator">,
   received: number,
   cause: unknown,
 ): SourcePositionError {
+  const { stream } = source;
   return new SourcePositionError(
-    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: one that is made anew is another one to the job, also when it comes from a backup (nats stream restore DIR); ${acceptCopy(operator)}, or ${START_OVER}`,
+    `stream "${stream}" does not exist any more; the job has read it up to sequence ${received}: one that is made anew is another one to the job, also when it comes from a backup (nats stream restore DIR); ${acceptCopy(source)}, or ${START_OVER}`,
     { cause },
   );
 }
 
-function acceptCopy(operator: string): string {
-  const accept = shellCommand("tidemark", "run", "FILE", "--accept-stream", operator);
-  return `if it is a copy with the same messages under the same sequences, go on in it, with the state: ${accept} (submit and restore take it, too); what the copy lacks is lost; ${beginAnew(operator)}`;
+function acceptCopy(source: Pick<ReadSoFar, "job" | "operator">): string {
+  const accept = shellCommand("tidemark", "run", "FILE", "--accept-stream", source.operator);
+  return `if it is a copy with the same messages under the same sequences, go on in it, with the state: ${accept} (submit and restore take it, too); what the copy lacks is lost; ${beginAnew(source)}`;
 }
 
 /** Keeps the state of all other operators. */
-function beginAnew(operator: string): string {
+function beginAnew({ job, operator }: Pick<ReadSoFar, "job" | "operator">): string {
   const restore = shellCommand(
     "tidemark",
     "restore",
     "FILE",
     "--from",
-    "checkpoint:JOB",
+    `checkpoint:${job}`,
     "--fresh",
     "--drop",
     operator,
@@ -83,10 +85,14 @@ function beginAnew(operator: string): string {
 }
 
 /** Why nothing more will come to a reader, by what a user has changed, with the next step; undefined: more may come. */
-export function inputEnded({ config }: StreamInfo, filters: readonly string[]): string | undefined {
+export function inputEnded(
+  job: string,
+  { config }: StreamInfo,
+  filters: readonly string[],
+): string | undefined {
   const edit = (...flags: string[]) => shellCommand("nats", "stream", "edit", config.name, ...flags);
   if (config.sealed)
-    return 'it is sealed: nothing more will come; end the job with "tidemark stop JOB" or "tidemark cancel JOB"';
+    return `it is sealed: nothing more will come; end the job with "tidemark stop ${job}" or "tidemark cancel ${job}"`;
   if (filters.length === 0 || config.mirror !== undefined || config.sources !== undefined) return undefined;
   const named = filters.map((filter) => `"${filter}"`).join(", ");
   const { src = ">", dest } = config.subject_transform ?? {};

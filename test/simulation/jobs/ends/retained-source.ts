@@ -155,6 +155,7 @@ class SplitReader<T> {
     this.#judge = new GapJudge(
       {
         ...split,
+        job: "simulated",
         operator,
         end: split.end,
         accounted: position?.accounted ?? 0,
