@@ -40,7 +40,7 @@ export async function until<T>(
   }
 }
 
-/** What a hook waits for, under a name: one that hangs says where, and does not stand still until the suite is ended. */
+/** What a hook waits for, under a name: one that hangs says where, and does not stand still until the suite ends. */
 export async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_, reject) => {
