@@ -41,6 +41,8 @@ export const isTerminal = (status: JobStatus): boolean => TERMINAL.has(status);
 export type RecordChange =
   | { readonly change: "claim"; readonly token: number }
   | { readonly change: "reservation"; readonly reservedCheckpointId: number }
+  /** A worker has seen a generation that this record knows nothing of: the next one is raised above it. */
+  | { readonly change: "generation-seen"; readonly generation: number }
   | {
       readonly change: "generation";
       /** The generation of the first of these regions; the next one has the next. */
@@ -115,6 +117,8 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
           status: record.status === "settling" ? "settling" : "running",
         },
       };
+    case "generation-seen":
+      return { record: { ...record, generation: Math.max(record.generation, change.generation) } };
     case "decision":
       return decide(record, change.checkpoint, change.savepoint);
     case "settling":

@@ -260,11 +260,14 @@ const subtaskMessage: z.ZodType<SubtaskMessage> = z.discriminatedUnion("type", [
 export interface ShortAnswer {
   readonly answer: Answer | "refused";
   readonly reason?: string;
+  /** The highest generation of the region that a worker has seen which answers "stale" to a deployment. */
+  readonly seen?: number;
 }
 
 const shortAnswer: z.ZodType<ShortAnswer> = z.object({
   answer: z.enum(["accepted", "duplicate", "stale", "unknown", "refused"]),
   reason: text.exactOptional(),
+  seen: count.exactOptional(),
 });
 
 export const shapes = {

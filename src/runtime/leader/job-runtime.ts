@@ -18,13 +18,7 @@ import type { Roles } from "../../../machines/roles.ts";
 import { eventOf, inputOf } from "../../../machines/wiring.ts";
 import type { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
 import type { ControlLink } from "../../control/link.ts";
-import type {
-  JobReport,
-  LeaderAnswer,
-  SnapshotRequest,
-  SubtaskMessage,
-  WorkerIdentity,
-} from "../../control/messages.ts";
+import type { JobReport, LeaderAnswer, SubtaskMessage, WorkerIdentity } from "../../control/messages.ts";
 import { invariant, type RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type AnswerOf, type EffectHandlers, Host, type Step } from "../actor.ts";
@@ -86,7 +80,7 @@ export class JobRuntime {
   readonly disposals: Disposals;
   readonly #life = newLife();
   readonly #checkpoints: JobCheckpoints;
-  readonly #requests: JobRequests;
+  readonly requests: JobRequests;
   readonly #generations: RegionGenerations;
   #placement: Placement = {};
   /** The troubles of this job alone; the process has others of its own. */
@@ -122,7 +116,7 @@ export class JobRuntime {
       record: () => this.record,
       change: (change) => this.#writer.change(change),
     });
-    this.#requests = new JobRequests({
+    this.requests = new JobRequests({
       host: this.#host,
       clock,
       places: options.savepointPlaces,
@@ -134,7 +128,7 @@ export class JobRuntime {
       troubles,
       host: this.#host,
       reaper: this.#reaper,
-      requests: this.#requests,
+      requests: this.requests,
       signal: this.#life.signal,
       record: () => this.record,
       change: (change) => this.#change(change),
@@ -149,9 +143,9 @@ export class JobRuntime {
       signal: this.#life.signal,
       secretOf: (worker) => this.#workers.registry.secretOf(worker),
       receive: (message) => this.#receive(message),
-      onRefused: (generation, worker, { reason, isStale }) => {
-        if (isStale) this.#workers.avoid(worker, reason);
-        this.#host.send("job", { type: "deployment.failed", generation, reason });
+      onRefused: (generation, worker, refusal) => {
+        this.#workers.refused(worker, refusal);
+        this.#host.send("job", { type: "deployment.failed", generation, reason: refusal.reason });
       },
     });
     this.#workers = new JobWorkers({
@@ -213,25 +207,15 @@ export class JobRuntime {
   }
 
   cancel(): LeaderAnswer {
-    this.#requests.cancelAsked();
-    const reason = this.#requests.cancelRefusal();
+    this.requests.cancelAsked();
+    const reason = this.requests.cancelRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
     this.#host.send("job", { type: "cancel.requested" });
     return { answer: "accepted" };
   }
 
-  /** This leader has taken a request of that name, or the record names what came of it (P64). */
-  knows(asked: SnapshotRequest): boolean {
-    return this.#requests.knows(asked.request);
-  }
-
-  /** Takes the request, or says what has become of it. */
-  snapshot(asked: SnapshotRequest): LeaderAnswer {
-    return this.#requests.take(asked);
-  }
-
   suspend(): LeaderAnswer {
-    const reason = this.#requests.suspendRefusal();
+    const reason = this.requests.suspendRefusal();
     if (reason !== undefined) return { answer: "refused", reason };
     const boundMs = this.#checkpoints.suspendBoundMs();
     this.#host.send("job", { type: "suspend.requested", boundMs });
@@ -267,7 +251,7 @@ export class JobRuntime {
           troubles: answer?.troubles ?? [],
         })),
       ]),
-      unansweredRequests: this.#requests.unanswered,
+      unansweredRequests: this.requests.unanswered,
     };
   }
 
@@ -375,7 +359,13 @@ export class JobRuntime {
     );
   }
 
+  /** The record may be an older copy than its workers have seen: then it learns of that first, and is planned anew. */
   async #raiseGenerations(raised: JobEffects["store.generation"]): Promise<RecordAnswer> {
+    const seen = this.#workers.seenFrom(raised.generation);
+    if (seen !== undefined) {
+      const noted = await this.#change({ change: "generation-seen", generation: seen });
+      return noted.type === "record.stored" ? { ...noted, type: "record.refused" } : noted;
+    }
     const nonce = this.#options.newId();
     const { incarnation } = this.record;
     const answer = await this.#change({ change: "generation", nonce, ...raised });

@@ -30,7 +30,7 @@ export async function answerOfJob(
   if (isChanging(request)) {
     const stale = nonces.stale(request, request.job, record);
     if (stale !== undefined) return stale;
-    const isKnown = request.type === "job.snapshot" && runtime.knows(request);
+    const isKnown = request.type === "job.snapshot" && runtime.requests.knows(request.request);
     if (!isKnown && lifeOf(record) !== request.meant?.life) return ofAnotherLife(request.job);
   }
   if (request.type === "job.dispose") return runtime.disposals.request(request.requestId, request.what);
@@ -47,7 +47,7 @@ export async function answerOfJob(
     case "job.suspend":
       return runtime.suspend();
     case "job.snapshot":
-      return runtime.snapshot(request);
+      return runtime.requests.take(request);
     case "job.gc":
       return runtime.collect(request.requestId);
   }

@@ -24,7 +24,7 @@ import type {
   WorkerRequest,
 } from "../../control/messages.ts";
 import { generationSecret } from "../../control/seal.ts";
-import { shapes } from "../../control/shapes.ts";
+import { type ShortAnswer, shapes } from "../../control/shapes.ts";
 import { withStore } from "../../control/store-identity.ts";
 import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { JobGraph } from "../../dataflow/graph.ts";
@@ -242,10 +242,11 @@ export class Worker {
     if (running !== undefined && running.generation.id <= generation) await this.#tearDown(region);
   }
 
-  async #deploy(deployment: Deployment): Promise<{ readonly answer: string; readonly reason?: string }> {
+  async #deploy(deployment: Deployment): Promise<ShortAnswer> {
     const { job, region, settle } = deployment;
     const highest = this.#highestOf(region);
-    const stale = { answer: "stale", reason: `it has seen generation ${highest} of region ${region}` };
+    const reason = `it has seen generation ${highest} of region ${region}`;
+    const stale: ShortAnswer = { answer: "stale", reason, seen: highest };
     if (deployment.generation < highest) return stale;
     if (deployment.generation === highest)
       return this.#running.get(region)?.generation.id === highest ? { answer: "duplicate" } : stale;

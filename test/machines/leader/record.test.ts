@@ -293,6 +293,17 @@ describe("a generation", () => {
     expect(raise(recordWith({ generation: 4 }), 3, 0)).toHaveProperty("refused");
   });
 
+  it("is above what a worker has seen, and no region has that number (P2)", () => {
+    const record = changed(recordWith({ generation: 4, generations: [3, 4] }), {
+      change: "generation-seen",
+      generation: 9,
+    });
+    expect(record).toMatchObject({ generation: 9, generations: [3, 4] });
+    expect(raise(record, 9, 0)).toHaveProperty("refused");
+    expect(raise(record, 10, 0)).toMatchObject({ record: { generation: 10, generations: [10, 4] } });
+    expect(changed(record, { change: "generation-seen", generation: 8 })).toEqual(record);
+  });
+
   it("leaves a settling job settling (P18)", () => {
     const settling = recordWith({ status: "settling", settleTo: "canceled" });
     expect(raise(settling, 2, 0)).toMatchObject({ record: { status: "settling", settleTo: "canceled" } });

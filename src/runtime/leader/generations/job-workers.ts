@@ -12,6 +12,7 @@ import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { Surroundings } from "../../surroundings.ts";
 import { type Placement, SlotWait } from "../submissions/slot-wait.ts";
+import type { Refusal } from "./leader-generation.ts";
 import type { RegionGenerations } from "./region-generations.ts";
 import { WorkerAdmission } from "./worker-admission.ts";
 import { WorkerRegistry } from "./worker-registry.ts";
@@ -34,6 +35,8 @@ export interface JobWorkersOptions extends Omit<Surroundings, "troubles"> {
 
 /** A worker that loses its subtasks so often is avoided. */
 const LAPSES_MAX = 2;
+/** More restarts than a job has between two copies of its record: what is beyond is no generation of the job. */
+const GENERATIONS_AHEAD_MAX = 1_000_000;
 
 export class JobWorkers {
   readonly registry: WorkerRegistry;
@@ -43,6 +46,8 @@ export class JobWorkers {
   readonly #avoided = new Map<string, TroubleWatch>();
   /** The generations that each registered worker has lost subtasks of. */
   readonly #lapses = new Map<string, Set<number>>();
+  /** The highest generation that a worker has named which refused an older one. */
+  #seen = 0;
   readonly #options: JobWorkersOptions;
 
   constructor(options: JobWorkersOptions) {
@@ -88,6 +93,29 @@ export class JobWorkers {
     watch.failed(reason);
     this.#avoided.set(worker, watch);
     this.registry.avoid(worker);
+  }
+
+  /** A worker does not take its deployment: the next generation is above what it has seen, or it is avoided. */
+  refused(worker: string, { reason, isStale, seen }: Refusal): void {
+    if (!isStale) return;
+    if (seen === 0 || seen >= this.#seenBound) this.avoid(worker, reason);
+    else this.#seen = Math.max(this.#seen, seen);
+  }
+
+  /** The highest generation that workers have seen, if it is not below this one: the record is an older copy (P2). */
+  seenFrom(generation: number): number | undefined {
+    const seen = Math.max(this.#seen, this.registry.highestBelow(this.#seenBound));
+    if (seen < generation) return undefined;
+    const { logger, job } = this.#options;
+    logger.warn(
+      { job, generation, seen },
+      "workers have seen newer generations than the record knows: it is an older copy, and goes on above them",
+    );
+    return seen;
+  }
+
+  get #seenBound(): number {
+    return this.#options.record().generation + GENERATIONS_AHEAD_MAX;
   }
 
   close(): void {

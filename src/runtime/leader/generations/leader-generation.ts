@@ -46,6 +46,8 @@ export interface Refusal {
   readonly reason: string;
   /** It has seen a newer generation than any that its leader knows: it takes none of this leader's. */
   readonly isStale: boolean;
+  /** That generation; 0: none, or the worker has not said. */
+  readonly seen: number;
 }
 
 const TEARDOWN_BOUND_MS = 10_000;
@@ -128,10 +130,15 @@ export class LeaderGeneration {
         this.#acceptedMs.set(worker, clock.elapsedMs());
         return undefined;
       case "refused":
-        return { reason: answer.reason ?? `worker ${worker} refused the deployment`, isStale: false };
+        return {
+          reason: answer.reason ?? `worker ${worker} refused the deployment`,
+          isStale: false,
+          seen: 0,
+        };
       default: {
         const why = answer.reason ?? `it answers "${answer.answer}"`;
-        return { reason: `worker ${worker} does not take generation ${this.id}: ${why}`, isStale: true };
+        const reason = `worker ${worker} does not take generation ${this.id}: ${why}`;
+        return { reason, isStale: true, seen: answer.seen ?? 0 };
       }
     }
   }

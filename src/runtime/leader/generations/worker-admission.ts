@@ -40,8 +40,8 @@ export class WorkerAdmission {
     if (other !== undefined) return { answer: "refused", ...other };
     const reason = refusalOf(registration, record(), storage);
     if (reason !== undefined) return { answer: "refused", reason };
-    const subject = await workers.reach(registration);
-    if (subject === undefined) return { answer: "unknown", reason: UNREACHED };
+    const reached = await workers.reach(registration);
+    if (reached === undefined) return { answer: "unknown", reason: UNREACHED };
     if (!workers.has(worker)) {
       const objection = await this.#directories.judge({
         id: worker,
@@ -55,7 +55,7 @@ export class WorkerAdmission {
       if (objection !== undefined) return objection;
     }
     if (ended()) return { answer: "unknown" };
-    workers.register(registration, subject);
+    workers.register(registration, reached);
     return { answer: "accepted", generations: record().generations };
   }
 

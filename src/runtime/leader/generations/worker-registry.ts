@@ -23,6 +23,13 @@ import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import { NoRespondersError, retryOf } from "../../../errors.ts";
 import type { Timings } from "../../timings.ts";
 
+/** How a worker has answered for the first time. */
+export interface Reached {
+  /** What it is asked on (WR4). */
+  readonly subject: string;
+  readonly answer: PingAnswer | undefined;
+}
+
 interface Worker {
   /** The latest. */
   registration: WorkerRegistration;
@@ -66,21 +73,18 @@ export class WorkerRegistry {
   /** Process, machine and secret of each worker, lost ones included. */
   readonly #known = new Map<string, { readonly place: string; readonly secret: string }>();
   /** Whom the registrations under way are from, and the subject that the worker answers on, if it does (WR3). */
-  readonly #reaching = new Map<string, Promise<string | undefined>>();
+  readonly #reaching = new Map<string, Promise<Reached | undefined>>();
   #closed = false;
 
   constructor(options: WorkerRegistryOptions) {
     this.#options = options;
   }
 
-  /**
-   * The subject that the worker of a registration answers on (WR4); undefined: it does not answer, or another worker
-   * has its name.
-   */
-  async reach(registration: WorkerRegistration): Promise<string | undefined> {
+  /** The answer of the worker of a registration; undefined: it does not answer, or another worker has its name. */
+  async reach(registration: WorkerRegistration): Promise<Reached | undefined> {
     const { worker, secret } = registration;
     const present = this.#workers.get(worker);
-    if (present !== undefined) return present.registration.secret === secret ? present.subject : undefined;
+    if (present !== undefined) return present.registration.secret === secret ? present : undefined;
     const name = `${worker} ${secret}`;
     const underWay = this.#reaching.get(name);
     if (underWay !== undefined) return await underWay;
@@ -90,8 +94,8 @@ export class WorkerRegistry {
     return await reaching;
   }
 
-  /** @param subject that it answers on, as `reach` has found */
-  register(registration: WorkerRegistration, subject: string): void {
+  /** @param reached as `reach` has found it */
+  register(registration: WorkerRegistration, { subject, answer }: Reached): void {
     const known = this.#workers.get(registration.worker);
     if (known !== undefined) {
       if (registration.nth <= known.registration.nth) return;
@@ -103,7 +107,7 @@ export class WorkerRegistry {
       registration,
       subject,
       lastAnswerMs: this.#options.clock.elapsedMs(),
-      answer: undefined,
+      answer,
       silentOnce: false,
       isAvoided: false,
       timer: undefined,
@@ -176,6 +180,12 @@ export class WorkerRegistry {
     return this.#workers.has(worker);
   }
 
+  /** The highest generation that any of them has seen, of those below this one. */
+  highestBelow(bound: number): number {
+    const seen = [...this.#workers.values()].flatMap(({ answer }) => answer?.generations ?? []);
+    return Math.max(0, ...seen.filter((generation) => generation < bound));
+  }
+
   get slots(): number {
     return [...this.#workers.values()].reduce((sum, worker) => sum + worker.registration.slots, 0);
   }
@@ -230,12 +240,12 @@ export class WorkerRegistry {
     worker.timer = this.#options.clock.after(ms, () => void this.#ping(worker));
   }
 
-  async #firstAnswering({ worker, inbox, secret }: WorkerRegistration): Promise<string | undefined> {
+  async #firstAnswering({ worker, inbox, secret }: WorkerRegistration): Promise<Reached | undefined> {
     const { subjects, heartbeat } = this.#options;
     for (const subject of [inbox, subjects.workers(worker)])
       try {
         const answer = await this.#ask(subject, secret, pingTimeoutMs(heartbeat));
-        if (answer.worker === worker) return subject;
+        if (answer.worker === worker) return { subject, answer };
       } catch (error) {
         // It may not be reached there: permissions forbid it, or another account lies between.
         if (retryOf(error) !== "now") throw error;

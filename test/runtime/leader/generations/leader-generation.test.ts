@@ -44,8 +44,12 @@ describe("a deployment", () => {
 
   it("is refused by a worker that has seen a newer generation, with what it has seen", async () => {
     const reason = "it has seen generation 500 of region 1";
-    const refusal = await generationWhoseWorkerAnswers({ answer: "stale", reason }).deploy();
-    expect(refusal).toEqual({ isStale: true, reason: `worker w does not take generation 7: ${reason}` });
+    const refusal = await generationWhoseWorkerAnswers({ answer: "stale", reason, seen: 500 }).deploy();
+    expect(refusal).toEqual({
+      isStale: true,
+      seen: 500,
+      reason: `worker w does not take generation 7: ${reason}`,
+    });
     expect(await generationWhoseWorkerAnswers({ answer: "unknown" }).deploy()).toMatchObject({
       isStale: true,
     });
@@ -56,7 +60,7 @@ describe("a deployment", () => {
       answer: "refused",
       reason: "no such file",
     }).deploy();
-    expect(refusal).toEqual({ isStale: false, reason: "no such file" });
+    expect(refusal).toMatchObject({ isStale: false, reason: "no such file" });
   });
 });
 
