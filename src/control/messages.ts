@@ -75,7 +75,7 @@ export interface WorkerRegistration extends WorkerIdentity {
 }
 
 /** A coordinator that stands by, to the leader of the cluster (P62): answered as a registration is. */
-export interface StandbyRequest extends Addressed, SelfSealed {
+export interface StandbyRequest extends Addressed, Required<SelfSealed> {
   readonly type: "standby.prove";
   /** Random per process start. */
   readonly coordinator: string;
@@ -107,8 +107,11 @@ export interface OfferedDirectory {
 
 /** What any process may ask: the message and its answer carry the seal of a secret that the message itself tells. */
 export interface SelfSealed {
-  /** Random, for each message of a client anew: the same message is taken once (P75). */
-  readonly secret: string;
+  /**
+   * Random, for each message of a client anew: the same message is taken once (P75). Left out: it can only look, and
+   * its answer has no seal.
+   */
+  readonly secret?: string;
 }
 
 /** What a request that changes something is about (P75). */

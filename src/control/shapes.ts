@@ -55,7 +55,7 @@ const restore = z.object({
   drop: texts,
   writeAgain: z.boolean(),
 });
-const addressed = z.object({ store: text.exactOptional(), secret });
+const addressed = z.object({ store: text.exactOptional(), secret: secret.exactOptional() });
 const changing = z.object({ meant: z.object({ life: text, nonce: text }).exactOptional() });
 const question = z.discriminatedUnion("type", [
   z.object({
@@ -69,11 +69,12 @@ const question = z.discriminatedUnion("type", [
     host: text,
     storage: text,
     directory: directory.nullable(),
+    secret,
     inbox: text.refine((subject) => subject.split(".").every(isSubjectToken), "no subject"),
     nth: count,
   }),
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),
-  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, reason: text }),
+  z.object({ type: z.literal("worker.crashed"), job, worker: workerId, secret, reason: text }),
   z.object({ type: z.literal("job.status"), job }),
   changing.extend({
     type: z.literal("job.submit"),
@@ -103,6 +104,7 @@ const leaderRequest: z.ZodType<LeaderRequest> = z.intersection(question, address
 
 const standbyRequest: z.ZodType<StandbyRequest> = addressed.extend({
   type: z.literal("standby.prove"),
+  secret,
   coordinator: workerId,
   place: text,
   storage: text,

@@ -1,6 +1,6 @@
 /** What a client has asked once has no effect when it comes again, in whatever life of the job (P75). */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { decodeEnvelope } from "../../../src/control/wire.ts";
+import { decodeEnvelope, encodeMessage } from "../../../src/control/wire.ts";
 import type { MemoryBus } from "../../../src/memory/bus.ts";
 import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
 
@@ -84,4 +84,14 @@ test("requests of a life that is over change nothing in a later one, nor after i
   await world.ends("canceled");
   expect(await replay()).toEqual(NOTHING);
   expect((await world.record()).submissionId).toBe(before.submissionId);
+});
+
+test("what has no seal can only look", async () => {
+  const ask = async (message: object) =>
+    messageIn(await stranger.request(CONTROL, encodeMessage({ job: "words", ...message }), 5000));
+  expect(await ask({ type: "job.status" })).toMatchObject({ answer: "status" });
+  const { answer, ...meant } = await ask({ type: "job.cancel" });
+  expect(answer).toBe("stale");
+  expect(await ask({ type: "job.cancel", meant })).toMatchObject({ answer: "stale" });
+  expect((await world.record()).settleTo).toBeNull();
 });

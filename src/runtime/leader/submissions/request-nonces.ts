@@ -52,6 +52,7 @@ export class RequestNonces {
     const nowMs = this.#clock.elapsedMs();
     const [atMs] = (meant?.nonce ?? "").split(" ");
     const isGood =
+      secret !== undefined &&
       meant !== undefined &&
       meant.nonce === this.#nonce(job, record, Number(atMs)) &&
       nowMs - Number(atMs) <= LASTS_MS &&
