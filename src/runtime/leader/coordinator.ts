@@ -330,7 +330,10 @@ export class Coordinator {
     }
     this.#damaged.assertWhole(job);
     const record = await this.#recordOf(job);
-    if (record === undefined || request.type === "worker.register") return { answer: "unknown" };
+    if (record === undefined) return { answer: "unknown" };
+    // One that lives has come behind the look at the records: a coordinator that leads no more has stored it.
+    if (request.type === "worker.register" && (record.scope === "job" || hasEnded(record)))
+      return { answer: "unknown" };
     // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.
     if ((await this.#watch.presentHolder(leaseKey(job))) !== undefined) return undefined;
     if (record.scope === "job" && !hasEnded(record)) return leftBehindByRun(job);
