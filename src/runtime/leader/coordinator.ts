@@ -262,7 +262,7 @@ export class Coordinator {
     if (await this.#isLedApart(job)) return undefined;
     const runtime = await this.#upToDate(job);
     if (runtime === undefined) return await this.#answerForOther(request);
-    return await answerOfJob(runtime, request, this.#nonces);
+    return await answerOfJob(runtime, request, this.#nonces, () => this.#recordOf(job));
   }
 
   /** Takes a submission from a client of the cluster. */
@@ -331,7 +331,7 @@ export class Coordinator {
     this.#damaged.assertWhole(job);
     const record = await this.#recordOf(job);
     if (record === undefined) return { answer: "unknown" };
-    // One that lives has come behind the look at the records: a coordinator that leads no more has stored it.
+    // One that lives has come behind the look at the records: a coordinator that leads no more has stored it (P76).
     if (request.type === "worker.register" && (record.scope === "job" || hasEnded(record)))
       return { answer: "unknown" };
     // A run takes its lease before it writes the record, so this look cannot miss it as an older one can.

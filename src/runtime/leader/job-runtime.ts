@@ -189,6 +189,11 @@ export class JobRuntime {
     return this.#writer.record;
   }
 
+  /** Leadership, as this process claims the job with it. */
+  get token(): number {
+    return this.#options.token;
+  }
+
   /** A terminal status is reached; a new submission may follow. */
   get ended(): boolean {
     return !this.#host.has("job");

@@ -4,6 +4,8 @@
  * Owns: which of them have to be new and about the job's present life (P75), and whom each goes to. Does not own:
  * whether the job is led here (coordinator.ts), what a request comes to (job-runtime.ts).
  */
+
+import type { JobRecord } from "../../../machines/protocol.ts";
 import { isTombstone } from "../../../machines/record.ts";
 import type { JobReport, LeaderAnswer, LeaderRequest } from "../../control/messages.ts";
 import type { JobRuntime } from "./job-runtime.ts";
@@ -21,11 +23,23 @@ type Changing = Extract<
 const CHANGING: readonly string[] = ["job.cancel", "job.suspend", "job.snapshot", "job.gc", "job.dispose"];
 const isChanging = (request: OfJob): request is Changing => CHANGING.includes(request.type);
 
+/**
+ * undefined: another coordinator has claimed the job, and this one, which was cut off or paused, does not know it yet.
+ * What it turns down the other one may have taken, so it says nothing (P76).
+ */
 export async function answerOfJob(
   runtime: JobRuntime,
   request: OfJob,
   nonces: RequestNonces,
-): Promise<LeaderAnswer> {
+  stored: () => Promise<JobRecord | undefined>,
+): Promise<LeaderAnswer | undefined> {
+  const answer = await answerOf(runtime, request, nonces);
+  if (answer.answer !== "refused" && answer.answer !== "stale") return answer;
+  const record = await stored().catch(() => undefined);
+  return record !== undefined && record.token > runtime.token ? undefined : answer;
+}
+
+async function answerOf(runtime: JobRuntime, request: OfJob, nonces: RequestNonces): Promise<LeaderAnswer> {
   const { record } = runtime;
   if (isChanging(request)) {
     const stale = nonces.stale(request, request.job, record);
