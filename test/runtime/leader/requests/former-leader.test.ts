@@ -1,11 +1,11 @@
 /** What a coordinator tells clients, and what it stores, that does not know yet that another one leads (P76). */
 import { expect, test } from "vitest";
-import { encodeRecord, jobKey } from "../../../src/formats/job-record.ts";
-import { leaseKey } from "../../../src/runtime/leader/lease.ts";
-import type { RecordStore } from "../../../src/runtime/record-store.ts";
-import { latch } from "../../support/latch.ts";
-import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
-import { until } from "../../support/until.ts";
+import { encodeRecord, jobKey } from "../../../../src/formats/job-record.ts";
+import { leaseKey } from "../../../../src/runtime/leader/lease.ts";
+import type { RecordStore } from "../../../../src/runtime/record-store.ts";
+import { latch } from "../../../support/latch.ts";
+import { MemoryWorld, snapshotRequest } from "../../../support/memory-world.ts";
+import { until } from "../../../support/until.ts";
 
 /** Leases are neither read nor written until the answer is called: each coordinator goes on with what it knows. */
 function holdLeases(world: MemoryWorld): () => void {

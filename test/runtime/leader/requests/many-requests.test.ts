@@ -1,10 +1,10 @@
 /** Many clients ask for savepoints at once: few are taken at a time, and each client hears what became of its own. */
 import { afterEach, describe, expect, test } from "vitest";
-import type { JobReport, SnapshotRequest } from "../../../src/control/messages.ts";
-import { latch } from "../../support/latch.ts";
-import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../support/memory-world.ts";
-import { patientSignal } from "../../support/suite/patience.ts";
-import { until } from "../../support/until.ts";
+import type { JobReport, SnapshotRequest } from "../../../../src/control/messages.ts";
+import { latch } from "../../../support/latch.ts";
+import { MemoryWorld, snapshotRequest, type WorldOptions } from "../../../support/memory-world.ts";
+import { patientSignal } from "../../../support/suite/patience.ts";
+import { until } from "../../../support/until.ts";
 
 /** The savepoints that are taken at a time (G6). */
 const AT_A_TIME = 8;

@@ -1,14 +1,14 @@
 /** What a leader answers to clients that ask for checkpoints, savepoints and stops, and what it tells its machines. */
 
 import { describe, expect, it, test } from "vitest";
-import type { JobRecord, JobStatus, SavepointEntry } from "../../../machines/protocol.ts";
-import type { Told } from "../../../machines/wiring.ts";
-import { SavepointPlaces } from "../../../src/checkpoint/savepoint-places.ts";
-import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../src/control/messages.ts";
-import { Host } from "../../../src/runtime/actor.ts";
-import { JobRequests } from "../../../src/runtime/leader/checkpoints/job-requests.ts";
-import { checkpointingConfig, jobRecord } from "../../support/job-record.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import type { JobRecord, JobStatus, SavepointEntry } from "../../../../machines/protocol.ts";
+import type { Told } from "../../../../machines/wiring.ts";
+import { SavepointPlaces } from "../../../../src/checkpoint/savepoint-places.ts";
+import type { LeaderAnswer, RequestOutcome, SnapshotRequest } from "../../../../src/control/messages.ts";
+import { Host } from "../../../../src/runtime/actor.ts";
+import { JobRequests } from "../../../../src/runtime/leader/checkpoints/job-requests.ts";
+import { checkpointingConfig, jobRecord } from "../../../support/job-record.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
 
 type Then = SnapshotRequest["followedBy"];
 
