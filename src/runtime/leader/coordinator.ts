@@ -23,6 +23,7 @@ import type { CompareAndSet } from "../record-store.ts";
 import { StoreGuard } from "../store-guard.ts";
 import { logTrouble } from "../trouble-report.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
+import { DirectoryDoubt } from "./directory-doubt.ts";
 import { InputReleases } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
@@ -67,6 +68,7 @@ export class Coordinator {
   /** While it leads the cluster. */
   #standbys: StandbyAdmission | undefined;
   readonly #standby: Standby | undefined;
+  readonly #doubt = new DirectoryDoubt(() => this.#standby?.isUnproven === true);
   #leadingSinceMs = 0;
   /** Until it is over, a job that is not here may still come. */
   #adoption: Promise<void> = Promise.resolve();
@@ -166,6 +168,8 @@ export class Coordinator {
         ...this.#options,
         leader: id,
         guard: this.#guard,
+        doubt: this.#doubt,
+        onGivingWay: (error) => void this.#lease.stop().then(() => this.#options.onRefused(error)),
         boundMs: this.#options.timings.directoryProofMs,
         onError: this.#requestFailed,
       });
@@ -227,7 +231,7 @@ export class Coordinator {
       record,
       revision,
       key: jobKey(job),
-      isUnproven: () => this.#standby?.isUnproven === true,
+      doubt: this.#doubt,
       onEnded: (ended, signal) => this.#releases.ended(ended, signal),
       onLost: (why) => {
         if (this.#jobs.get(job) !== runtime) return;

@@ -33,6 +33,7 @@ import { Disposals } from "./checkpoints/disposal.ts";
 import { JobCheckpoints } from "./checkpoints/job-checkpoints.ts";
 import { JobRequests } from "./checkpoints/job-requests.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
+import type { DirectoryDoubt } from "./directory-doubt.ts";
 import { JobWorkers } from "./generations/job-workers.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
@@ -51,8 +52,7 @@ export interface JobRuntimeOptions extends Surroundings {
   readonly host: string;
   readonly token: number;
   readonly scope: LeadershipScope;
-  /** This process took over before its checkpoint directory was proven to be that of the leader before (P62). */
-  readonly isUnproven: () => boolean;
+  readonly doubt: DirectoryDoubt;
   readonly savepointPlaces: SavepointPlaces;
   readonly record: JobRecord;
   readonly revision: number;
@@ -345,7 +345,7 @@ export class JobRuntime {
     const { record } = this;
     const { signal } = this.#life;
     // A worker that is registered has proven that its directory is this one (P53).
-    const isProven = () => !this.#options.isUnproven() || this.#workers.registry.list().length > 0;
+    const isProven = () => !this.#options.doubt.isUnproven || this.#workers.registry.list().length > 0;
     const found = await findManifest(record, {
       ...this.#options,
       troubles: this.#troubles,

@@ -7,8 +7,9 @@
  * - SY1 A standby asks from its start on, and again and again, because each leader asks anew. It never waits with its
  *   candidature: a leader that is gone, or answers nothing, is taken over whether it has answered or not.
  * - SY2 It is refused when the leader can prove that the two directories differ, and ends.
- * - SY3 One that takes over unproven takes nothing for lost because its directory does not have it, until a worker has
- *   proven that the directory is the job's.
+ * - SY3 One that leads unproven takes nothing for lost because its directory does not have it, until a worker has
+ *   proven that the directory is the job's. It refuses none whose directory is another one, and gives way to a
+ *   coordinator that has another one.
  */
 import type { CheckpointStorage } from "../../checkpoint/storage.ts";
 import { type Clock, pauseOn } from "../../clock.ts";
@@ -25,6 +26,7 @@ import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
 import type { StoreGuard } from "../store-guard.ts";
 import type { Timings } from "../timings.ts";
+import type { DirectoryDoubt } from "./directory-doubt.ts";
 import { DirectoryProofs, type DirectoryProofsOptions } from "./directory-proofs.ts";
 
 /** Once proven: the leader may be another one by now. */
@@ -60,6 +62,8 @@ export class Standby {
 
   constructor(options: StandbyOptions) {
     this.#options = options;
+    // None may have led when it was started, so that none could say so.
+    this.#isUnproven = options.storage.notes !== undefined;
     this.#claim = new DirectoryClaim(options.storage, options.id, options.newId());
     this.#secret = options.newId();
   }
@@ -68,7 +72,7 @@ export class Standby {
     void this.#ask();
   }
 
-  /** Another coordinator has led, and none has said that its directory is the same. */
+  /** No other leader has said that its directory is the same. */
   get isUnproven(): boolean {
     return this.#isUnproven;
   }
@@ -137,6 +141,9 @@ export interface StandbyAdmissionOptions extends DirectoryProofsOptions {
   readonly subjects: Subjects;
   /** Answers a process of another cluster (P71). */
   readonly guard: StoreGuard;
+  readonly doubt: DirectoryDoubt;
+  /** A coordinator stands by whose directory is another one, and this one lacks what a job needs. */
+  readonly onGivingWay: (error: RequestRefusedError) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -181,6 +188,11 @@ export class StandbyAdmission {
             keeps: "checkpoints",
             directory,
           });
+    const { lacking } = this.#options.doubt;
+    if (objection?.answer === "refused" && lacking !== undefined) {
+      this.#options.onGivingWay(new RequestRefusedError(givingWay(lacking, name)));
+      return { answer: "unknown" };
+    }
     if (objection?.answer === "refused") logger.warn({ coordinator }, objection.reason);
     if (objection !== undefined) return objection;
     if (this.#proven.size >= REMEMBERED_MAX) this.#proven.clear();
@@ -195,4 +207,12 @@ export class StandbyAdmission {
       "after a change of leader neither could read what the other has written; give both the same --checkpoint-dir, or none"
     );
   }
+}
+
+function givingWay(lacking: string, name: string): string {
+  return (
+    `${lacking}, and nothing has proven to this coordinator that its jobs have their checkpoints there. It gives way to ` +
+    `${name}, which keeps checkpoints in another place. No job has failed; start this one again with the ` +
+    "--checkpoint-dir of the others"
+  );
 }

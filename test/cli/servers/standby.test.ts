@@ -92,7 +92,7 @@ test.concurrent("a leader that does not answer is a trouble, and holds no standb
   expect((await standby.ended).code).toBe(0);
 });
 
-test.concurrent("one that takes over before it is proven takes no job for lost, and the right one goes on with it", async () => {
+test.concurrent("one that takes over before it is proven takes no job for lost, and gives way to the right one, which goes on with it", async () => {
   const nats = await connectNats({ servers: server.url, name: "test" });
   const records = await openNatsRecordStore(nats, { bucket: "c-jobs" });
   const right = coordinator("c", "three");
@@ -112,8 +112,24 @@ test.concurrent("one that takes over before it is proven takes no job for lost, 
   await wrong.says(/checkpoint-1\/manifest is not in directory \S+\/four.*A worker of the job proves it/);
   const status = async () => (await readRecord(records, "words"))?.record.status;
   expect(await status()).toBe("running");
+  await until("status names the trouble", async () => {
+    const { stdout } = await workspace.run(["status", "words", "--server", server.url, "--prefix", "c"]);
+    return /is not in directory \S+\/four of host .*start a coordinator with the --checkpoint-dir of the others/.test(
+      stdout,
+    );
+  });
   wrong.kill("SIGKILL");
+
+  // One that was started where none has led knows no more than that.
+  const alone = coordinator("c", "four");
+  await alone.says(/checkpoint-1\/manifest is not in directory \S+\/four.*A worker of the job proves it/);
+  expect(await status()).toBe("running");
   const again = coordinator("c", "three");
+  const ended = await alone.ended;
+  expect(ended.code).toBe(4);
+  expect(ended.stderr).toMatch(
+    /^tidemark: object \S+ is not in directory \S+\/four of host \S+, and nothing has proven.*gives way to coordinator \w+ \(pid \d+ on \S+\).*No job has failed/m,
+  );
   await again.says(/"leading"/);
   // It has no subtasks, so nothing is left to do once its checkpoint is read.
   await until("the job has gone on", async () => (await status()) === "finished" || undefined);

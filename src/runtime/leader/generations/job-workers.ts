@@ -11,6 +11,7 @@ import type { PingAnswer } from "../../../control/messages.ts";
 import type { TroubleWatch } from "../../../dataflow/trouble.ts";
 import type { Troubles } from "../../../observe/troubles.ts";
 import type { Surroundings } from "../../surroundings.ts";
+import type { DirectoryDoubt } from "../directory-doubt.ts";
 import { type Placement, SlotWait } from "../submissions/slot-wait.ts";
 import type { Refusal } from "./leader-generation.ts";
 import type { RegionGenerations } from "./region-generations.ts";
@@ -28,6 +29,7 @@ export interface JobWorkersOptions extends Omit<Surroundings, "troubles"> {
   readonly record: () => JobRecord;
   /** No worker is wanted any more. */
   readonly ended: () => boolean;
+  readonly doubt: DirectoryDoubt;
   readonly generations: Pick<RegionGenerations, "placement" | "workers" | "on" | "missing">;
   /** `worker` is its name, process and machine. */
   readonly onLost: (generations: readonly number[], worker: string, reason: string) => void;

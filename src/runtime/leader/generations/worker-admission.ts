@@ -7,6 +7,7 @@
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { LeaderAnswer, WorkerRegistration } from "../../../control/messages.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
+import type { DirectoryDoubt } from "../directory-doubt.ts";
 import { DirectoryProofs, type DirectoryProofsOptions } from "../directory-proofs.ts";
 import { otherCode, refusalOf } from "./registration.ts";
 import type { WorkerRegistry } from "./worker-registry.ts";
@@ -17,6 +18,7 @@ export interface WorkerAdmissionOptions extends DirectoryProofsOptions {
   readonly record: () => JobRecord;
   /** No worker is wanted any more. */
   readonly ended: () => boolean;
+  readonly doubt: DirectoryDoubt;
 }
 
 const UNREACHED =
@@ -33,7 +35,7 @@ export class WorkerAdmission {
   }
 
   async register(registration: WorkerRegistration): Promise<LeaderAnswer> {
-    const { storage, logger, workers, record, ended } = this.#options;
+    const { storage, logger, workers, record, ended, doubt } = this.#options;
     const { job, worker } = registration;
     if (ended()) return { answer: "unknown" };
     const other = otherCode(registration, record());
@@ -51,6 +53,9 @@ export class WorkerAdmission {
         keeps: `checkpoints of job ${job}`,
         directory: registration.directory,
       });
+      // The worker's directory may be the right one: it waits for a coordinator that has it, too.
+      if (objection?.answer === "refused" && doubt.lacking !== undefined)
+        return { answer: "unknown", reason: `${doubt.lacking}; ${objection.reason}` };
       if (objection?.answer === "refused") logger.warn({ job, worker }, objection.reason);
       if (objection !== undefined) return objection;
     }

@@ -7,6 +7,7 @@ import { type Clock, pauseOn } from "../../../clock.ts";
 import type { TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { ObjectCorruptError, ObjectMissingError, retryOf } from "../../../errors.ts";
 import { readManifest } from "../../manifest.ts";
+import type { DirectoryDoubt } from "../directory-doubt.ts";
 
 const RETRY_MS = 250;
 
@@ -22,6 +23,7 @@ export async function findManifest(
     signal,
     clock,
     isProven,
+    doubt,
     host,
   }: {
     readonly storage: CheckpointStorage;
@@ -29,6 +31,7 @@ export async function findManifest(
     readonly signal: AbortSignal;
     readonly clock: Clock;
     readonly isProven: () => boolean;
+    readonly doubt: DirectoryDoubt;
     readonly host: string;
   },
 ): Promise<ManifestFound | undefined> {
@@ -39,11 +42,15 @@ export async function findManifest(
   try {
     while (!signal.aborted) {
       try {
-        return { found: "manifest", manifest: await readManifest(storage, latest.manifest) };
+        const manifest = await readManifest(storage, latest.manifest);
+        doubt.found();
+        return { found: "manifest", manifest };
       } catch (error) {
         if (error instanceof ObjectMissingError) {
           if (isProven()) return { found: "missing", object };
-          reading.failed(unproven(object, storage.description, host));
+          const lacking = `object ${object} is not in ${storage.description} of host ${host}`;
+          doubt.lacks(lacking);
+          reading.failed(unproven(lacking));
           await pauseOn(clock, RETRY_MS, signal);
           continue;
         }
@@ -59,10 +66,10 @@ export async function findManifest(
   }
 }
 
-function unproven(object: string, storage: string, host: string): Error {
+function unproven(lacking: string): Error {
   return new Error(
-    `object ${object} is not in ${storage} of host ${host}, and this coordinator took over before it could prove to the ` +
-      "one before it that this is the same place. A worker of the job proves it. If another place is right, end this " +
-      "coordinator, and start it with the --checkpoint-dir of the others",
+    `${lacking}, and nothing has proven to this coordinator that the job has its checkpoints there. A worker of the job ` +
+      "proves it. If another place is right, start a coordinator with the --checkpoint-dir of the others: this one " +
+      "gives way to it",
   );
 }
