@@ -2,8 +2,8 @@
  * Workers name a savepoint of their job by its checkpoint. Where it lies the leader knows: it completes the command in
  * their messages.
  */
-import type { JobRecord } from "../../../machines/protocol.ts";
-import { shellCommand } from "../../shell-command.ts";
+import type { JobRecord } from "../../../../machines/protocol.ts";
+import { shellCommand } from "../../../shell-command.ts";
 
 const COMMAND = /\bsavepoint (\d+) of this one\b[^"]*"(tidemark restore FILE --from LOCATION\b)/;
 
