@@ -1,5 +1,5 @@
 /**
- * The faults of processes: crashes, pauses, lost connections, steps of the clock. Those of messages and calls are the
+ * The faults of processes: crashes, pauses, lost connections, steps of the clock, a stranger's orders. Those of messages and calls are the
  * network's.
  */
 import { CALM, drawWeather, FAULT_KINDS, type FaultKind } from "./weather.ts";
@@ -62,6 +62,7 @@ export class Storm {
       world.crash(member, amount * RESTART_MS_MAX);
     } else if (act === "pause") world.pause(member, ms);
     else if (act === "cut") world.cut(member, ms);
+    else if (act === "forge") world.forge(member);
     else world.stepClock(member, (amount * 2 - 1) * CLOCK_STEP_MS_MAX);
   }
 

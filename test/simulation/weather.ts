@@ -35,6 +35,7 @@ export const FAULT_KINDS = [
   "cut-worker",
   "cut-coordinator",
   "step-clock",
+  "forge-worker",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 

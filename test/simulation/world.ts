@@ -6,6 +6,7 @@ import { type MemorySinkTarget, memorySink } from "../../src/connectors/memory-s
 import { type MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
 import { ControlLink } from "../../src/control/link.ts";
 import type { RestoreRequest } from "../../src/control/messages.ts";
+import { encodeMessage } from "../../src/control/wire.ts";
 import { createSubjects } from "../../src/dataflow/channel/subjects.ts";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
@@ -52,8 +53,12 @@ export interface Member {
   readonly job?: SimulatedJob;
   /** Ends it in good order. */
   stop(): Promise<unknown>;
+  /** Of a worker: what its leader calls it. */
+  readonly id?: string;
 }
 
+/** More than any job comes to, and so far that no leader follows. */
+const FAR = Number.MAX_SAFE_INTEGER - 1;
 const RESTART_MS = 1000;
 const REGISTER_INTERVAL_MS = 1000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -86,6 +91,7 @@ export class SimulatedWorld implements SharedWorld {
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
   readonly #savepointsSeen = new Set<string>();
   readonly #driver: VirtualProcess;
+  readonly #stranger: MemoryBus;
 
   constructor(scheduler: Scheduler, drawn: DrawnJob) {
     this.scheduler = scheduler;
@@ -97,6 +103,7 @@ export class SimulatedWorld implements SharedWorld {
     this.storage.onDeleted = (name) => this.invariants.deleted(name);
     this.savepoints.onDeleted = (name) => this.keptSavepoints.deleted(name);
     this.#driver = scheduler.process("driver");
+    this.#stranger = this.network.connect(scheduler.process("stranger"));
     this.network.onFault = (what) => this.tell(what);
     this.lostInput = new LostInput(drawn, () => scheduler.nowMs);
     for (const source of drawn.sources)
@@ -173,6 +180,13 @@ export class SimulatedWorld implements SharedWorld {
     this.tell(`${process.name} is paused for ${Math.round(ms)} ms`);
     // A shorter one within a longer one ends nothing: what waits would be overtaken (VS3).
     process.pausedUntilMs = Math.max(process.pausedUntilMs, this.scheduler.nowMs + ms);
+  }
+
+  /** A stranger orders what would make the worker refuse its leader for ever, without a seal (P69). */
+  forge({ process, id = "", job }: Member): void {
+    this.tell(`${process.name} hears a stranger`);
+    const order = { type: "generation.teardown", job: job?.life.name, region: 0, generation: FAR };
+    this.#stranger.publish(this.subjects.workers(id), encodeMessage(order));
   }
 
   cut({ process, bus }: Member, ms: number): void {
@@ -272,10 +286,12 @@ export class SimulatedWorld implements SharedWorld {
     const bus = this.network.connect(process);
     const { life, prepared } = job;
     const { graph, codeFingerprint, codeListing } = prepared;
-    const member: Member = { role: "worker", process, bus, job, stop: () => worker.stop() };
+    const surroundings = this.#surroundings(process, bus);
+    const { id } = surroundings;
+    const member: Member = { role: "worker", process, bus, id, job, stop: () => worker.stop() };
     this.#members.push(member);
     const worker = new Worker({
-      ...this.#surroundings(process, bus),
+      ...surroundings,
       job: life.name,
       graph,
       codeFingerprint,

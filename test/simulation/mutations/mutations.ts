@@ -77,6 +77,13 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: "a control message without its seal is believed",
+    file: "src/control/link.ts",
+    find: "return sealed !== undefined && sealed.seal === sealOf(secret, subject, sealed.content, answered);",
+    replace:
+      "return sealed === undefined || sealed.seal === sealOf(secret, subject, sealed.content, answered);",
+  },
+  {
     name: "credit is granted twice",
     file: "src/dataflow/channel/remote/remote-input.ts",
     find: "this.#framesTaken++;",
