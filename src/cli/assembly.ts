@@ -15,7 +15,7 @@ import type { CheckpointStorage } from "../checkpoint/storage.ts";
 import { systemClock } from "../clock.ts";
 import type { StorageConfig } from "../config/checkpointing.ts";
 import { type ConfigOverrides, type JobConfig, resolveJobConfig } from "../config/job-config.ts";
-import { ControlClient } from "../control/client.ts";
+import { ControlClient, type ControlClientOptions } from "../control/client.ts";
 import { ControlLink } from "../control/link.ts";
 import type { JobSubmission } from "../control/messages.ts";
 import { StoreIdentity } from "../control/store-identity.ts";
@@ -430,10 +430,12 @@ export function createWorker(cluster: Cluster, prepared: PreparedJob, options: W
   });
 }
 
+/** @param more `isLed` and `onUnled`: for a command whose user waits for a leader */
 export function createClient(
   cluster: Pick<ClusterView, "bus" | "subjects" | "identity">,
   leaderTimeoutMs?: number,
   session?: string,
+  more: Pick<ControlClientOptions, "isLed" | "onUnled"> = {},
 ): ControlClient {
   return new ControlClient({
     link: new ControlLink({ bus: cluster.bus, id: newId(), clock: systemClock }),
@@ -442,5 +444,6 @@ export function createClient(
     identity: cluster.identity,
     ...(leaderTimeoutMs === undefined ? {} : { leaderTimeoutMs }),
     ...(session === undefined ? {} : { session }),
+    ...more,
   });
 }

@@ -18,6 +18,7 @@ import {
   RequestTimeoutError,
   retryOf,
 } from "../errors.ts";
+import { LeaderSearch } from "./leader-search.ts";
 import type { ControlLink } from "./link.ts";
 import type {
   CollectionReport,
@@ -49,8 +50,10 @@ export interface ControlClientOptions {
    * Default 10 000.
    */
   readonly settlingTimeoutMs?: number;
-  /** How the client can tell without an answer whether a process leads the job. Default: it cannot. */
+  /** Where no answer comes: whether a process leads the job all the same. Default: the client cannot tell. */
   readonly isLed?: (job: string) => Promise<boolean>;
+  /** Told once in a request that no coordinator leads, which is waited for. Default: it is not told. */
+  readonly onUnled?: (waiting: string) => void;
   /** Name of the session of a `tidemark run`: it hands its job to its own coordinator. Default: to the cluster's. */
   readonly session?: string;
 }
@@ -269,6 +272,16 @@ export class ControlClient {
   }
 
   async #request(job: string, question: Question, wish = new Wish()): Promise<LeaderAnswer> {
+    const { link, isLed, onUnled, leaderTimeoutMs = 15_000 } = this.#options;
+    const search = new LeaderSearch({ clock: link.clock, isLed, onUnled, job, timeoutMs: leaderTimeoutMs });
+    try {
+      return await this.#answerTo(job, question, wish, search);
+    } finally {
+      search.end();
+    }
+  }
+
+  async #answerTo(job: string, question: Question, wish: Wish, search: LeaderSearch): Promise<LeaderAnswer> {
     const { link, subjects, session, identity, newId, leaderTimeoutMs = 15_000 } = this.#options;
     const subject =
       question.type === "job.submit" && session !== undefined
@@ -303,8 +316,10 @@ export class ControlClient {
       }
     }
     const tried = `tried for ${leaderTimeoutMs / 1000} s on ${subject}`;
+    const isUnled =
+      last instanceof NoRespondersError || (search.isUnled && last instanceof RequestTimeoutError);
     throw new EnvironmentError(
-      last instanceof NoRespondersError
+      isUnled
         ? `no coordinator leads (${tried}); start one with "tidemark coordinator"`
         : // NATS does not say that none leads while another connection listens to the subject.
           last instanceof ForeignAnswerError || last instanceof RequestTimeoutError

@@ -1,6 +1,6 @@
 /**
- * The faults of processes: crashes, pauses, lost connections, steps of the clock, a stranger's orders. Those of messages and calls are the
- * network's.
+ * The faults of processes: crashes, pauses, lost connections, steps of the clock, a stranger's orders. Those of
+ * messages and calls are the network's.
  */
 import { CALM, drawWeather, FAULT_KINDS, type FaultKind } from "./weather.ts";
 import type { Member, Role, SimulatedWorld } from "./world.ts";

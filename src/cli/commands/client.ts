@@ -18,7 +18,9 @@ import { hasEnded, leftBehindByRun, nothingTo } from "../../runtime/leader/submi
 import { shellCommand } from "../../shell-command.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { addClusterOptions, type ClusterFlags, connectView, messagesOf } from "../options.ts";
+import { writeMessage } from "../output/advice.ts";
 import { commandOutput } from "../output/stdout.ts";
+import { isLed } from "../stored/leases.ts";
 import { readJob, recordsOf } from "../stored/retained.ts";
 
 export interface ClientFlags extends ClusterFlags {
@@ -47,7 +49,11 @@ export async function withView(
 }
 
 export function clientOf(view: ClusterView, flags: ClientFlags): ControlClient {
-  return createClient(view, Math.min(LEADER_TIMEOUT_MS_MAX, flags.connectTimeout * 1000));
+  const timeoutMs = Math.min(LEADER_TIMEOUT_MS_MAX, flags.connectTimeout * 1000);
+  return createClient(view, timeoutMs, undefined, {
+    isLed: (job) => isLed(view, job),
+    onUnled: (waiting) => writeMessage(`warning: ${waiting}`),
+  });
 }
 
 /** @throws ConfigurationError for what can be no job's name */

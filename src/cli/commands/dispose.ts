@@ -4,7 +4,6 @@ import type { Command } from "commander";
 import type { JobRecord } from "../../../machines/protocol.ts";
 import type { DisposalTarget } from "../../../machines/record.ts";
 import { disposeSavepoint, savepointObjects, splitLocation } from "../../checkpoint/savepoint.ts";
-import { systemClock } from "../../clock.ts";
 import { sweepCommand } from "../../connectors/sink-folder.ts";
 import type { DisposalReport } from "../../control/messages.ts";
 import {
@@ -20,16 +19,14 @@ import { encodeRecord, jobKey } from "../../formats/job-record.ts";
 import { isSink } from "../../job/plan.ts";
 import { deleteProgress, findProgress, type ProgressOf } from "../../nats/reader/progress.ts";
 import { deleteDisposed, planDisposal, reportOf } from "../../runtime/leader/checkpoints/disposal.ts";
-import { leaseKey } from "../../runtime/leader/lease.ts";
-import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
 import { readRecord } from "../../runtime/leader/records/stored-record.ts";
 import { leftBehindByRun } from "../../runtime/leader/submissions/refusals.ts";
 import type { RecordStore } from "../../runtime/record-store.ts";
-import { defaultTimings } from "../../runtime/timings.ts";
 import { type ClusterView, createClient, newId } from "../assembly.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { counted, size } from "../output/text.ts";
 import { interruptible } from "../process/interruption.ts";
+import { isLed } from "../stored/leases.ts";
 import { recordsOf, unknownJob } from "../stored/retained.ts";
 import { addClientOptions, type ClientFlags, checkJobName, checkPlace, print, withView } from "./client.ts";
 
@@ -186,16 +183,6 @@ async function isLeaderless(view: ClusterView, job: string, { cause }: Environme
   if (cause instanceof NoRespondersError) return true;
   if (!(cause instanceof ForeignAnswerError || cause instanceof RequestTimeoutError)) return false;
   return !(await isLed(view, job));
-}
-
-async function isLed(view: ClusterView, job: string): Promise<boolean> {
-  const watch = new LeaseWatch({
-    store: await recordsOf(view, job),
-    clock: systemClock,
-    leaseMs: defaultTimings.leaseMs,
-  });
-  const holders = await Promise.all([leaseKey(), leaseKey(job)].map((key) => watch.livingHolder(key)));
-  return holders.some((holder) => holder !== undefined);
 }
 
 async function disposeAlone(view: ClusterView, job: string, what: DisposalTarget): Promise<DisposalReport> {

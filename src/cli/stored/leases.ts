@@ -1,0 +1,15 @@
+/** Whether a coordinator leads, as the leases in the record store tell: also where no coordinator answers. */
+import { systemClock } from "../../clock.ts";
+import { leaseKey } from "../../runtime/leader/lease.ts";
+import { LeaseWatch } from "../../runtime/leader/lease-watch.ts";
+import { defaultTimings } from "../../runtime/timings.ts";
+import type { ClusterView } from "../assembly.ts";
+
+/** Takes as long as a lease lasts, when one is held by a process that is gone. */
+export async function isLed(view: Pick<ClusterView, "findRecords">, job: string): Promise<boolean> {
+  const store = await view.findRecords();
+  if (store === undefined) return false;
+  const watch = new LeaseWatch({ store, clock: systemClock, leaseMs: defaultTimings.leaseMs });
+  const holders = await Promise.all([leaseKey(), leaseKey(job)].map((key) => watch.livingHolder(key)));
+  return holders.some((holder) => holder !== undefined);
+}
