@@ -9,9 +9,13 @@ import { readSavepoint } from "../../src/checkpoint/savepoint.ts";
 import { neededObjects, snapshotObjects } from "../../src/checkpoint/storage.ts";
 import { garbageOf } from "../../src/cli/stored/garbage.ts";
 import { verify } from "../../src/cli/stored/verification.ts";
+import { memorySink } from "../../src/connectors/memory-sink.ts";
+import { memorySource } from "../../src/connectors/memory-source.ts";
+import type { JobBuilder } from "../../src/job/builder.ts";
 import { connectNats } from "../../src/nats/connection/connect.ts";
 import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
 import { readManifest } from "../../src/runtime/manifest.ts";
+import { wordCount } from "../support/graphs/word-count.ts";
 import { MemoryWorld, snapshotRequest } from "../support/memory-world.ts";
 import { startTestServer, type TestServer } from "../support/servers/nats.ts";
 import { bucketDepot, DAMAGES, type Damage, type Depot, directoryDepot } from "./depots.ts";
@@ -46,6 +50,17 @@ const METADATA_WORDS: Readonly<Record<Damage, RegExp>> = {
   absent: /there is no savepoint at/,
   other: /is corrupt: |there is no savepoint at/,
 };
+
+const RECORDS_AHEAD = 2000;
+const SLOW_MS = 0.05;
+
+/** Counts words so slowly that records wait in front of it. */
+function countSlowly(builder: JobBuilder, { logs, target }: MemoryWorld): void {
+  wordCount(builder, memorySource(logs, {}), memorySink(target), () => {
+    const untilMs = performance.now() + SLOW_MS;
+    while (performance.now() < untilMs);
+  });
+}
 
 let server: TestServer;
 let nats: NatsEnvironment;
@@ -184,6 +199,45 @@ describe.each<Place>(["directory", "object store"])("%s", (place) => {
     world.fill(100);
     await world.allCommitted();
   });
+
+  test("of records that barriers have overtaken: a restart stops by its name, and goes on with it back", async () => {
+    await world.close();
+    const { storage } = depot;
+    const checkpointing = { unaligned: true };
+    world = new MemoryWorld({ bounded: false, interval: "1 h", storage, build: countSlowly, checkpointing });
+    await world.begins(RECORDS_AHEAD);
+    for (const damage of DAMAGES) {
+      await world.runs();
+      const [object, other] = await overtaken(damage);
+      const content = await storage.get(object);
+      await depot.damage(object, damage, other);
+      const { damage: named } = await verify(await world.record(), storage, false);
+      expect(named.map(({ name }) => name)).toEqual([object.name]);
+      await world.replace(world.lastWorker);
+      const { failures } = await world.ends("failed");
+      expect(failures.at(-1)?.reason, damage).toMatch(WORDS[place][damage]);
+      expect(failures.at(-1)?.reason).toContain(object.name);
+      await depot.mend(object, content);
+      await world.submit();
+    }
+    await world.allCommitted();
+  });
+
+  /** Of the latest checkpoint: the object that holds the overtaken records of one subtask, and another one. */
+  async function overtaken(request: string): Promise<readonly [ObjectHandle, ObjectHandle]> {
+    for (let asked = 1; asked < 100; asked++) {
+      world.fill(RECORDS_AHEAD);
+      await checkpoint(`${request}${asked}`);
+      const { subtasks } = await readManifest(
+        depot.storage,
+        (await world.record()).checkpoints.at(-1)!.manifest,
+      );
+      const objects = subtasks.flatMap(({ channels }) => channels.flatMap(({ object }) => object ?? []));
+      const other = subtasks.flatMap(snapshotObjects).find(({ name }) => name !== objects[0]?.name);
+      if (objects[0] !== undefined && other !== undefined) return [objects[0], other];
+    }
+    throw new Error("no barrier has overtaken anything");
+  }
 
   async function savepoint(request: string): Promise<string | undefined> {
     await world.client().snapshot(snapshotRequest({ request, kind: "savepoint", directory: "/kept" }));

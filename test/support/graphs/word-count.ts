@@ -10,7 +10,13 @@ export interface Count {
   readonly count: number;
 }
 
-export function wordCount(builder: JobBuilder, source: Source<string>, sink: Sink<Count>): void {
+/** @param before is called before each word is counted */
+export function wordCount(
+  builder: JobBuilder,
+  source: Source<string>,
+  sink: Sink<Count>,
+  before: () => void = () => {},
+): void {
   builder
     .source("log", source)
     .keyBy((word) => word)
@@ -18,6 +24,7 @@ export function wordCount(builder: JobBuilder, source: Source<string>, sink: Sin
       state: { count: valueState(0) },
       output: type<Count>(),
       onRecord(word, { state, emit }) {
+        before();
         state.count.set(state.count.get() + 1);
         emit({ word, count: state.count.get() });
       },
