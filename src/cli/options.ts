@@ -20,6 +20,7 @@ import {
   warnOfCaptures,
 } from "./assembly.ts";
 import { advice, writeMessage } from "./output/advice.ts";
+import { tellParent } from "./process/lifetime.ts";
 import { startEnvironment } from "./process/process-state.ts";
 
 export interface ConnectionFlags {
@@ -386,7 +387,13 @@ async function connect(
   role: string,
   logger: Logger,
 ): Promise<NatsEnvironment> {
-  const options = connectOptionsOf(flags, server, `tidemark ${role}`, logger);
+  const sinceMs = Date.now();
+  const told = (reason: string) =>
+    tellParent({ type: "troubles", troubles: [{ what: "connecting to NATS", reason, sinceMs }] });
+  const options = {
+    ...connectOptionsOf(flags, server, `tidemark ${role}`, logger),
+    onFailedTry: told,
+  };
   try {
     return await connectNats(options).catch(async (error: unknown) => {
       const context = error instanceof CredentialsNeededError ? await contextOfServer(server) : undefined;

@@ -169,6 +169,13 @@ test.each([true, false])("a server that has all its connections says so (diverti
   );
 });
 
+test("a server without headers is refused in words", async () => {
+  const { url } = await server("no_header_support: true");
+  const error = await refusal({ servers: url });
+  expect(error).toBeInstanceOf(EnvironmentError);
+  expect(error.message).toMatch(/takes no message with headers.*take no_header_support out/);
+});
+
 test("token", async () => {
   const { url, port } = await server('authorization { token: "right" }');
   await connected({ servers: url, token: "right" });

@@ -32,7 +32,9 @@ export function tellParent(message: ChildMessage): void {
   if (process.connected) process.send?.(message, () => {});
 }
 
+/** From now on; what was told of the time before, when the process had no connection yet, is over. */
 export function tellParentOf(troubles: Troubles): void {
+  tellParent({ type: "troubles", troubles: troubles.list() });
   troubles.onChange(() => tellParent({ type: "troubles", troubles: troubles.list() }));
 }
 

@@ -38,6 +38,8 @@ export interface NatsConnectOptions extends CredentialOptions {
   readonly name: string;
   /** Paths of PEM files. When given, even empty, it requires TLS. Default: TLS when the server offers it. */
   readonly tls?: TlsFiles;
+  /** Called after each try at start that has failed, with the reason; then comes another one. */
+  readonly onFailedTry?: (reason: string) => void;
   /** How long to try at start, in milliseconds. Default 30,000. */
   readonly connectTimeoutMs?: number;
   /** Is told of lost and regained connections. Default none. */
@@ -94,7 +96,7 @@ export async function connectNats(options: NatsConnectOptions): Promise<NatsEnvi
     connectionOptions,
   );
   const { connection } = environment;
-  await assertPayloads(connection);
+  await assertMessages(connection);
   NatsLink.of(connection).payload.askWith(() => payloadLimitAt(connection.getServer(), connectionOptions));
   if (options.logger) void logStatus(connection, options.logger);
   return environment;
@@ -127,16 +129,19 @@ async function payloadLimitAt(server: string, options: NodeConnectionOptions): P
   }
 }
 
-/** @throws EnvironmentError when the server takes smaller messages than the engine needs */
-async function assertPayloads(connection: NatsConnection): Promise<void> {
-  const most = connection.info?.max_payload ?? PAYLOAD_BYTES_MIN;
-  if (most >= PAYLOAD_BYTES_MIN) return;
+/** @throws EnvironmentError when the server takes smaller messages than the engine needs, or none with headers */
+async function assertMessages(connection: NatsConnection): Promise<void> {
+  const { max_payload: most = PAYLOAD_BYTES_MIN, headers = true } = connection.info ?? {};
+  const problem = !headers
+    ? "takes no message with headers, and they are needed; take no_header_support out of its configuration and start it again"
+    : most < PAYLOAD_BYTES_MIN
+      ? `takes messages of at most ${most} bytes, and ${PAYLOAD_BYTES_MIN} are needed; raise max_payload in its ` +
+        "configuration and reload it"
+      : undefined;
+  if (problem === undefined) return;
   const server = connection.getServer();
   await connection.close();
-  throw new EnvironmentError(
-    `nats-server at ${server} takes messages of at most ${most} bytes, and ${PAYLOAD_BYTES_MIN} are needed; raise ` +
-      "max_payload in its configuration and reload it",
-  );
+  throw new EnvironmentError(`nats-server at ${server} ${problem}`);
 }
 
 /** The prefix of requests to JetStream; undefined: JetStream's own. */
@@ -251,6 +256,7 @@ async function connectInTime(
         ended === undefined ? { cause: failure } : {},
       );
     }
+    options.onFailedTry?.(ended ?? describeError(failure));
     if (attempt === 1) {
       options.logger?.warn(
         { servers: addresses, ...(ended !== undefined && { reason: ended }) },

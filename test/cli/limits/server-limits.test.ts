@@ -136,6 +136,19 @@ test("a server that takes tiny messages only", async () => {
   expectOneSentence(ended, /at most 1000 bytes/, /raise max_payload/);
 });
 
+test("a server without a connection for the last worker: the run says so, and goes on when there is one", async () => {
+  const full = await startTestServer({ configuration: "max_connections: 3" });
+  workspace.write("job.mjs", countingJob({ count: 500 }));
+  const running = workspace.start(["run", "job.mjs", "--server", full.url, "--workers", "2"]);
+  await running.says(
+    /trouble: connecting to NATS, .*"maximum connections exceeded"\); raise max_connections/,
+  );
+  await full.reload("max_connections: 10");
+  expect(await running.ended).toMatchObject({ code: 0, stderr: "" });
+  expect(wrongCounts(workspace.lines(), 500)).toEqual([]);
+  await full.stop();
+});
+
 test("a server that keeps little for a client that is behind: a job asks for less at a time, and ends", async () => {
   const impatient = await startTestServer({ configuration: "max_payload: 64KB\nmax_pending: 64KB" });
   const nats = await connectNats({ servers: impatient.url, name: "test" });
