@@ -41,6 +41,11 @@ const job = jobName;
 const secret = text.min(16);
 /** More than any machine runs. A worker with more would take all subtasks of every job. */
 export const SLOTS_MAX = 32_768;
+/** The leader asks there, so it is nothing that does something else with what comes: a stream, JetStream's own API. */
+const inbox = text.refine((subject) => {
+  const [first, ...others] = subject.split(".");
+  return first === "_INBOX" && others.length > 0 && others.every(isSubjectToken);
+}, "no inbox");
 const directory = z.object({
   host: text,
   path: text,
@@ -70,7 +75,7 @@ const question = z.discriminatedUnion("type", [
     storage: text,
     directory: directory.nullable(),
     secret,
-    inbox: text.refine((subject) => subject.split(".").every(isSubjectToken), "no subject"),
+    inbox,
     nth: count,
   }),
   z.object({ type: z.literal("job.rehearse"), submission, fresh: z.boolean(), restore }),

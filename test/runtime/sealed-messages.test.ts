@@ -158,6 +158,27 @@ it("takes its detour through the storage sealed, too, and an object that a stran
   expect(read).toHaveLength(1);
 });
 
+it.each([
+  "in.0",
+  "$JS.API.STREAM.PURGE.IN",
+  "words.control",
+  "_INBOX",
+  "_INBOX.*",
+  "_INBOX.a.>",
+  "_INBOX..a",
+])("registers no worker whose inbox is none, because the leader asks there: %s", async (inbox) => {
+  const heard: unknown[] = [];
+  serve(shapes.leaderRequest, heard);
+  const content = encodeMessage({ ...registration, inbox });
+  const said = await stranger.request(
+    "here",
+    encodeSealed({ content, seal: sealOf(SECRET, "here", content) }),
+    1000,
+  );
+  expect(Buffer.from(said).toString("latin1")).toContain("inbox: ");
+  expect(heard).toEqual([]);
+});
+
 it("lies nowhere else where any connection may ask: what such a message names is not read", async () => {
   const heard: unknown[] = [];
   const get = storage.get.bind(storage);
