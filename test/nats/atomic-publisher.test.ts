@@ -120,7 +120,10 @@ describe.each([
       ["nowhere.a", "", "2"],
       ["out.a", "", "3"],
     ]);
-    expect(await publisher.publish(messages, mark(0), WAIT_BOUND_MS)).toMatchObject({ kind: "retryable" });
+    expect(await publisher.publish(messages, mark(0), WAIT_BOUND_MS)).toMatchObject({
+      kind: "retryable",
+      description: expect.stringMatching(/did not reach the stream.*mappings.*permissions/),
+    });
     expect(await lastSequence()).toBe(0);
   });
 

@@ -299,6 +299,11 @@ const FULL_CODES = new Set([10002, 10023, 10028, 10047, 10077]);
  * rollup disabled, too large, wrong headers.
  */
 const RETRYABLE_CODES = new Set([10167, 10176, 10210]);
+const INCOMPLETE_CODE = 10176;
+/** The server may drop one in passing; what its configuration takes elsewhere it takes there each time. */
+const WHY_INCOMPLETE =
+  "a message of it did not reach the stream. Where that goes on, the server takes its subject elsewhere: look at the " +
+  "mappings of server and account, and at the permissions of this user";
 
 /** Not even JSON, or no object: a service of the user's, whose words are not shown. */
 function answerIn(text: string): Answer {
@@ -331,7 +336,11 @@ function parseError(error: NonNullable<Answer["error"]>): BatchOutcome {
   if (CONFLICT_CODES.has(code)) return { kind: "conflict" };
   if (FULL_CODES.has(code)) return { kind: "full", description };
   const passes = RETRYABLE_CODES.has(code) || error.code === 429 || error.code === 503;
-  if (passes) return { kind: "retryable", description };
+  if (passes)
+    return {
+      kind: "retryable",
+      description: code === INCOMPLETE_CODE ? `${description}: ${WHY_INCOMPLETE}` : description,
+    };
   return { kind: "refused", code, description };
 }
 
