@@ -208,7 +208,10 @@ export interface JobRecord {
   readonly origin: RestoreOrigin | null;
   /** The latest savepoints; they belong to their users. */
   readonly savepoints: readonly SavepointEntry[];
-  /** Locations that a leader has begun to copy a savepoint to, and did not enter as complete; the latest ones. */
+  /**
+   * Locations that a leader has begun to copy a savepoint to, and did not enter as complete, and the one that the job
+   * has claimed until it is gone; the latest ones.
+   */
   readonly begunSavepoints: readonly string[];
   /** The latest aborted checkpoints. */
   readonly aborted: readonly AbortedCheckpoint[];

@@ -132,12 +132,7 @@ export function changeRecord(record: JobRecord, change: RecordChange): Changed {
     case "savepoint":
       return { record: withSavepoint(record, change.savepoint) };
     case "savepoint-begun":
-      return {
-        record: {
-          ...record,
-          begunSavepoints: [...record.begunSavepoints, change.location].slice(-BEGUN_KEPT),
-        },
-      };
+      return { record: withBegun(record, change.location) };
     case "savepoint-over":
       return { record: { ...record, begunSavepoints: without(record, change.location) } };
     case "abort":
@@ -184,6 +179,11 @@ function withSavepoint(record: JobRecord, savepoint: SavepointEntry): JobRecord 
   };
 }
 
+/** Remembers what is to be complete, or to be deleted, until it is. */
+function withBegun(record: JobRecord, location: string): JobRecord {
+  return { ...record, begunSavepoints: [...record.begunSavepoints, location].slice(-BEGUN_KEPT) };
+}
+
 function without({ begunSavepoints }: JobRecord, location: string): readonly string[] {
   return begunSavepoints.filter((begun) => begun !== location);
 }
@@ -199,9 +199,10 @@ function decide(
   if (checkpoint.checkpointId <= factsOf(record).completed)
     return { refused: "a newer checkpoint is already decided" };
   const stopped = savepoint !== null && ({ status: "settling", settleTo: "stopped" } as const);
+  const whole = savepoint === null ? record : withSavepoint(record, savepoint);
   return {
     record: {
-      ...(savepoint === null ? record : withSavepoint(record, savepoint)),
+      ...(record.origin?.mode === "claim" ? withBegun(whole, record.origin.location) : whole),
       ...stopped,
       checkpoints: [...record.checkpoints, checkpoint].slice(-record.checkpointing.retained),
       fallbacks: wentOn(record, checkpoint.checkpointId),

@@ -75,6 +75,7 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
       ...(ended ? [] : world.jobs.flatMap(unended)),
       ...world.verdict(),
       ...(ended ? await leftovers(world) : []),
+      ...(ended ? world.keptSavepoints.leftOf(world.savepoints.names()) : []),
       ...world.invariants.ended(ended),
       ...world.heldSources.findings,
       ...world.keptSavepoints.findings,

@@ -221,6 +221,16 @@ describe("a savepoint that was begun", () => {
     expect(ended.begunSavepoints).toEqual([location]);
   });
 
+  it("is named with the one that the job has claimed, once a checkpoint of its own is decided", () => {
+    const origin = { location: "/s/b", incarnation: "i0", checkpointId: 1, mode: "claim" } as const;
+    const decision = { change: "decision", checkpoint: checkpointOf(3), savepoint: null } as const;
+    const first = changed({ ...begun, origin }, decision);
+    expect(first.begunSavepoints).toEqual([location, "/s/b"]);
+    expect(first.origin?.mode).toBe("claimed");
+    const next = changed(first, { change: "savepoint-over", location: "/s/b" });
+    expect(changed(next, { ...decision, checkpoint: checkpointOf(4) }).begunSavepoints).toEqual([location]);
+  });
+
   it("is one of the latest twenty (P10)", () => {
     let record = recordWith();
     for (let i = 0; i < 30; i++) record = changed(record, { change: "savepoint-begun", location: `/s/${i}` });

@@ -10,7 +10,7 @@ import { readSavepoint, splitLocation } from "../../../src/checkpoint/savepoint.
 import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../../src/control/messages.ts";
-import { RequestRefusedError, StorageRefusedError } from "../../../src/errors.ts";
+import { DisconnectedError, RequestRefusedError, StorageRefusedError } from "../../../src/errors.ts";
 import { throttled } from "../../support/graphs/throttled-source.ts";
 import { wordCount } from "../../support/graphs/word-count.ts";
 import { latch } from "../../support/latch.ts";
@@ -302,6 +302,31 @@ describe("a savepoint", () => {
       expect(places).toContain(location);
       for (const place of places) expect((await savepoint(place)).location).toBe(place);
     });
+  });
+
+  test("that a job has claimed goes, also when its leader is gone right after the job's first checkpoint", async () => {
+    await started();
+    const location = String((await takes("stop")).location);
+    await world.ends("stopped");
+    const leader = world.leader;
+    const claimed = once();
+    world.afterStore = ({ origin }) => {
+      if (origin?.mode !== "claimed" || !claimed.reach()) return;
+      world.cutOff(leader);
+      throw new DisconnectedError("the answer to the write is lost");
+    };
+    world.startCoordinator();
+    await world.submit({ location, mode: "claim", drop: [], writeAgain: false });
+    const checkpoint = world.client().snapshot(snapshotRequest({ request: "first", kind: "checkpoint" }));
+    await claimed.reached;
+    await checkpoint;
+    const left = async () =>
+      (await namesOf()).filter((name) => name.startsWith(splitLocation(location).name));
+    await until("nothing is left of it", async () => (await left()).length === 0 || undefined);
+    await until(
+      "the record forgets it",
+      async () => (await world.record()).begunSavepoints.length === 0 || undefined,
+    );
   });
 
   test("asked of a leader that has not yet claimed the job is taken", async () => {

@@ -12,6 +12,8 @@
  * SV3  The metadata, which makes it complete, is written only after a write of the record has proved that we still
  *     lead. A leader that is cut off while it copies may go on with objects: so a location stays in the record until a
  *     sweep has found nothing there.
+ * SV4  One that the job has claimed is named like one that was begun, from the decision of the job's first checkpoint
+ *     until it is gone, and is deleted although it is complete. So it goes, too, when the leader dies at once.
  */
 import type { JobRecord, Manifest, SavepointEntry } from "../../../../machines/protocol.ts";
 import type { RecordChange } from "../../../../machines/record.ts";
@@ -120,7 +122,9 @@ export class Savepoints {
 
   async #sweepOne(location: string, storage: CheckpointStorage): Promise<void> {
     const { logger } = this.#options;
-    if (await isCompleteSavepoint(location, storage))
+    const { origin } = this.#options.record();
+    if (origin?.mode === "claimed" && origin.location === location) await disposeSavepoint(location, storage);
+    else if (await isCompleteSavepoint(location, storage))
       logger.warn(
         { location },
         "a savepoint stays that was complete when its leader was lost; no client was told of it",
