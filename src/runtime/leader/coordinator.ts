@@ -19,6 +19,7 @@ import type { Subscription } from "../../dataflow/channel/bus.ts";
 import type { TroubleWatch } from "../../dataflow/trouble.ts";
 import { DisconnectedError, describeError, retryOf } from "../../errors.ts";
 import { encodeRecord, jobKey } from "../../formats/job-record.ts";
+import { RareLines } from "../rare-lines.ts";
 import type { CompareAndSet } from "../record-store.ts";
 import { StoreGuard } from "../store-guard.ts";
 import { logTrouble } from "../trouble-report.ts";
@@ -30,7 +31,7 @@ import { Lease, leaseKey } from "./lease.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { DamagedJobs } from "./records/damaged-jobs.ts";
 import { readRecord } from "./records/stored-record.ts";
-import { answerOfJob, type OfJob } from "./requests-of-job.ts";
+import { answerOfJob, type OfJob, type Rehearsal, type Submit } from "./requests-of-job.ts";
 import { Standby, StandbyAdmission } from "./standby.ts";
 import { presentRecord } from "./submissions/present-record.ts";
 import {
@@ -47,9 +48,6 @@ import { Repetitions } from "./submissions/repetitions.ts";
 import { lifeOf, RequestNonces } from "./submissions/request-nonces.ts";
 import { Restores } from "./submissions/restores.ts";
 import { admit } from "./submissions/submission.ts";
-
-type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
-type Rehearsal = Extract<LeaderRequest, { readonly type: "job.rehearse" }>;
 
 /** A record that goes on changing so often is being used. */
 const SUBMIT_TRIES = 5;
@@ -79,17 +77,18 @@ export class Coordinator {
   readonly #restores: Restores;
   readonly #repetitions: Repetitions;
   readonly #nonces: RequestNonces;
+  readonly #failedRequests: RareLines;
 
   constructor(options: CoordinatorOptions) {
-    const { id, place, own, store, clock, timings, logger, onCrash } = options;
+    const { id, place, own, store, clock, timings, logger, troubles, onCrash } = options;
     const { leaseMs } = timings;
     this.#options = options;
     this.#guard = new StoreGuard(options);
     this.#releases = new InputReleases(options);
     this.#restores = new Restores({ ...options, recordOf: (job) => this.#recordOf(job) });
     this.#repetitions = new Repetitions(clock);
+    this.#failedRequests = new RareLines(clock, logger);
     this.#nonces = new RequestNonces(clock, options.newId());
-    const { troubles } = options;
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
     this.#damaged = new DamagedJobs({
@@ -148,7 +147,7 @@ export class Coordinator {
   }
 
   readonly #requestFailed = (error: unknown): void =>
-    this.#options.logger.warn({ error: describeError(error) }, "request could not be handled");
+    this.#failedRequests.warn({ error: describeError(error) }, "request could not be handled");
 
   #lead(token: number): void {
     const { id, own, link, subjects, logger, clock } = this.#options;

@@ -12,8 +12,10 @@ import type { JobRuntime } from "./job-runtime.ts";
 import { ofAnotherLife } from "./submissions/refusals.ts";
 import { lifeOf, type RequestNonces } from "./submissions/request-nonces.ts";
 
+export type Submit = Extract<LeaderRequest, { readonly type: "job.submit" }>;
+export type Rehearsal = Extract<LeaderRequest, { readonly type: "job.rehearse" }>;
 /** A request about a job that there is. */
-export type OfJob = Exclude<LeaderRequest, { readonly type: "job.submit" | "job.rehearse" }>;
+export type OfJob = Exclude<LeaderRequest, Submit | Rehearsal>;
 
 type Changing = Extract<
   OfJob,

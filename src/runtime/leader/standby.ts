@@ -24,6 +24,7 @@ import { ForeignAnswerError, RequestRefusedError, retryOf } from "../../errors.t
 import type { Troubles } from "../../observe/troubles.ts";
 import { DirectoryClaim } from "../directory-claim.ts";
 import { newLife } from "../life.ts";
+import { RareLines } from "../rare-lines.ts";
 import type { StoreGuard } from "../store-guard.ts";
 import type { Timings } from "../timings.ts";
 import type { DirectoryDoubt } from "./directory-doubt.ts";
@@ -152,11 +153,13 @@ export class StandbyAdmission {
   readonly #options: StandbyAdmissionOptions;
   readonly #proofs: DirectoryProofs;
   readonly #proven = new Set<string>();
+  readonly #refusals: RareLines;
   readonly #wire: Subscription;
 
   constructor(options: StandbyAdmissionOptions) {
     const { link, subjects, onError } = options;
     this.#options = options;
+    this.#refusals = new RareLines(options.clock, options.logger);
     this.#proofs = new DirectoryProofs(options);
     this.#wire = link.serve(
       subjects.leader(),
@@ -173,7 +176,7 @@ export class StandbyAdmission {
   }
 
   async #judge({ coordinator, place, storage: theirs, directory }: StandbyRequest): Promise<LeaderAnswer> {
-    const { storage, logger } = this.#options;
+    const { storage } = this.#options;
     if (this.#proven.has(coordinator)) return { answer: "accepted" };
     const name = `coordinator ${coordinator} (${place})`;
     const bothDirectories = directory !== null && storage.notes !== undefined;
@@ -193,7 +196,7 @@ export class StandbyAdmission {
       this.#options.onGivingWay(new RequestRefusedError(givingWay(lacking, name)));
       return { answer: "unknown" };
     }
-    if (objection?.answer === "refused") logger.warn({ coordinator }, objection.reason);
+    if (objection?.answer === "refused") this.#refusals.warn({ coordinator }, objection.reason);
     if (objection !== undefined) return objection;
     if (this.#proven.size >= REMEMBERED_MAX) this.#proven.clear();
     this.#proven.add(coordinator);
