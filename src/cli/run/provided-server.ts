@@ -13,7 +13,7 @@ import { type LastingServer, startLastingServer } from "../../nats/server/lastin
 import type { NatsServer } from "../../nats/server/server.ts";
 import { provideNatsServer } from "../../nats/server/server-binary.ts";
 import { type Cluster, type PreparedJob, submissionOf } from "../assembly.ts";
-import { advice, shownPath } from "../output/advice.ts";
+import { advice, shownPath, writeMessage } from "../output/advice.ts";
 import type { GapFlags } from "../submission/gaps.ts";
 import { earlierRun, sayingOnce, untilMet } from "../submission/prerequisites.ts";
 
@@ -51,25 +51,40 @@ export async function goneServer(server: NatsServer): Promise<never> {
   );
 }
 
+/** What nats-server logs of a store that takes no more: JetStream then stores nothing until it starts again. */
+const FULL_DISK = /no space left on device|disk quota exceeded|JetStream out of .*(resources|space)/i;
+
+function fullDisk(storeDir: string, line: string): string {
+  return (
+    `the disk of the store ${storeDir} is full, so nats-server stores nothing any more (${line.replace(/^.*?\[(?:ERR|WRN|FTL|INF)\] /, "")}); ` +
+    "make room, then end this run and run it again: it goes on from its last checkpoint, and nothing is lost"
+  );
+}
+
 export async function provideServer(
   home: string,
   port: number | undefined,
   say: (line: string) => void,
 ): Promise<LastingServer> {
   const { path, version, origin } = await provideNatsServer({ log: say });
+  const storeDir = join(home, "nats");
+  let isFull = false;
   const server = await startLastingServer({
     binary: path,
     port,
-    storeDir: join(home, "nats"),
+    storeDir,
     guarded: true,
     log: (line) => {
       if (line.startsWith("waiting for")) say(line);
+      if (isFull || !FULL_DISK.test(line)) return;
+      isFull = true;
+      writeMessage(fullDisk(storeDir, line));
     },
   });
   const { url, contextFile } = server;
   advice.serverProvided(url);
   advice.contextFound(url, contextFile);
-  say(`nats-server ${version} (${origin}) at ${url}, store ${join(home, "nats")}`);
+  say(`nats-server ${version} (${origin}) at ${url}, store ${storeDir}`);
   say(
     `  tidemark commands find its token by themselves; nats takes it by --context=${shownPath(contextFile)}, and ` +
       "programs of yours read it there",

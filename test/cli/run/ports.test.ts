@@ -1,8 +1,9 @@
 /** Address and token of the nats-server that `tidemark run` provides: the same ones at each run in a directory. */
-import { statSync } from "node:fs";
+import { chmodSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { connect } from "@nats-io/transport-node";
 import { afterEach, expect, test } from "vitest";
+import { provideNatsServer } from "../../../src/nats/server/server-binary.ts";
 import { freePort, startTestServer } from "../../support/servers/nats.ts";
 import { countingJob } from "../jobs.ts";
 import { type Command, until, Workspace } from "../workspace.ts";
@@ -108,6 +109,28 @@ test("only its token lets a client in; our commands and the nats tool find it, a
   const anew = workspace.start(["run", "job.mjs"]);
   await suspended(anew);
   expect(contextIn(workspace).token).not.toBe(token);
+});
+
+test("a store whose disk is full is named once, with what goes on", async () => {
+  const workspace = await held();
+  const { path } = await provideNatsServer();
+  const line =
+    "[7] 2026/01/01 00:00:00.000000 [ERR] Critical write error: write 1.blk: no space left on device";
+  const script = workspace.write(
+    "nats-server",
+    `#!/bin/sh\n{ sleep 1; echo "${line}"; echo "${line}"; } >&2 &\nexec "${path}" "$@"\n`,
+  );
+  chmodSync(script, 0o755);
+  const run = workspace.start(["run", "job.mjs"], { env: { TIDEMARK_NATS_SERVER: script } });
+  await run.says(
+    `the disk of the store ${workspace.path(".tidemark/nats")} is full, so nats-server stores nothing any more \\(Critical write error: .*\\); ` +
+      "make room, then end this run and run it again",
+  );
+  await run.says("checkpoints every");
+  run.kill("SIGINT");
+  const { code, stderr } = await run.ended;
+  expect(code).toBe(0);
+  expect(stderr.match(/the disk of the store/g)).toHaveLength(1);
 });
 
 test("a process that greets as such a server does is not told the token", async () => {
