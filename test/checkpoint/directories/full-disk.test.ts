@@ -1,6 +1,6 @@
 /**
- * A disk that is full, under checkpoints and under a file sink: it is named with its directory, nothing is lost, and the
- * job goes on when there is room.
+ * A disk that is full, under checkpoints and under a file sink: it is named with its directory, nothing is lost, and
+ * the job goes on when there is room.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import * as nodeFiles from "node:fs/promises";
