@@ -75,6 +75,11 @@ export class ObjectBucket {
     return chunkBytesOf(this.#environment);
   }
 
+  /** How much of the usual a pull may bring (P65). */
+  get shareOfPulls(): number {
+    return this.#link.silentLosses.shareOfPulls();
+  }
+
   chunkSubject(id: string): string {
     return `$O.${this.name}.C.${id}`;
   }

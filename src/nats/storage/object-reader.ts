@@ -132,7 +132,8 @@ export class ObjectReader {
       if (consumerInfo.num_pending < wanted) await this.#refuseMissingChunks(info);
       const consumer = this.#bucket.client.consumers.getConsumerFromInfo(consumerInfo);
       for (let taken = 0; taken < wanted; ) {
-        const asked = Math.min(CHUNKS_PER_PULL, wanted - taken);
+        const most = Math.max(1, Math.floor(CHUNKS_PER_PULL * this.#bucket.shareOfPulls));
+        const asked = Math.min(most, wanted - taken);
         const came = await this.#pull(consumer, asked, taken, take);
         // What comes after the end of a pull is lost to us: the next consumer starts behind what we have.
         if (came < asked) return;

@@ -7,6 +7,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { UnknownOutcomeError } from "../../../src/errors.ts";
 import { connectNats } from "../../../src/nats/connection/connect.ts";
+import { openNatsObjectStorage } from "../../../src/nats/storage/object-storage.ts";
 import { openNatsRecordStore } from "../../../src/nats/storage/record-store.ts";
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { countingJob, wrongCounts } from "../jobs.ts";
@@ -171,6 +172,12 @@ export default defineJob("wide", { parallelism: 2, checkpointing: { interval: "3
       .map(Number)
       .sort((a, b) => a - b),
   ).toEqual(Array.from({ length: 200 }, (_, n) => n));
+  // State comes back over the same connection, several objects at a time.
+  const storage = await openNatsObjectStorage(nats, { bucket: "states" });
+  const names = ["a", "b", "c", "d"];
+  const put = names.map((name) => storage.put(name, [Buffer.alloc(6_000_000, name)]));
+  const read = await Promise.all((await Promise.all(put)).map((handle) => storage.get(handle)));
+  expect(read.map((bytes) => bytes.length)).toEqual(names.map(() => 6_000_000));
   await nats.connection.close();
   await impatient.stop();
 });
