@@ -51,11 +51,17 @@ export class RowGroup {
     this.directory = directory;
   }
 
-  /** `hash`: of a row that is new. `trusted`: its value is not searched for what it hides. */
-  append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): void {
+  /**
+   * Answers the place of the row in its block.
+   * @param hash of a row that is new
+   * @param trusted its value is not searched for what it hides
+   */
+  append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): number {
     const block = this.roomFor(hash, value);
-    block.write(block.add(hash, ownKey(key), namespace), value, trusted);
+    const at = block.add(hash, ownKey(key), namespace);
+    block.write(at, value, trusted);
     this.count++;
+    return at;
   }
 
   /** `of`: the row's block. */

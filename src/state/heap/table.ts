@@ -175,8 +175,9 @@ export class HeapTable implements StateTable, CutReaders {
     const { current, namespace } = this;
     const group = this.groups[current.group]!;
     if (this.at < 0) {
-      group.append(current.key, namespace, withNamespace(current.hash, namespace), value);
-      this.lookUp();
+      const hash = withNamespace(current.hash, namespace);
+      this.at = group.append(current.key, namespace, hash, value);
+      this.block = this.directory.at(current.group, hash);
       return;
     }
     if (this.block.cut !== this.cut) this.block = group.own(this.block);
