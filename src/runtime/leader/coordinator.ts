@@ -25,6 +25,7 @@ import { StoreGuard } from "../store-guard.ts";
 import { logTrouble } from "../trouble-report.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { DirectoryDoubt } from "./directory-doubt.ts";
+import { WorkerOffers } from "./generations/worker-offers.ts";
 import { InputReleases } from "./input-release.ts";
 import { JobRuntime } from "./job-runtime.ts";
 import { Lease, leaseKey } from "./lease.ts";
@@ -59,8 +60,7 @@ export class Coordinator {
   readonly #lease: Lease;
   readonly #watch: LeaseWatch;
   readonly #jobs = new Map<string, JobRuntime>();
-  /** When a worker offered itself last for a job that is not led here. */
-  readonly #offersMs = new Map<string, number>();
+  readonly #offers: WorkerOffers;
   #control: Subscription | undefined;
   #session: Subscription | undefined;
   /** While it leads the cluster. */
@@ -89,6 +89,7 @@ export class Coordinator {
     this.#repetitions = new Repetitions(clock);
     this.#failedRequests = new RareLines(clock, logger);
     this.#nonces = new RequestNonces(clock, options.newId());
+    this.#offers = new WorkerOffers(clock, timings.registerIntervalMs);
     this.#adopting = troubles.watch("reading the job records");
     troubles.onChange((change) => logTrouble(logger, {}, change));
     this.#damaged = new DamagedJobs({
@@ -259,8 +260,12 @@ export class Coordinator {
   async #receive(request: LeaderRequest): Promise<LeaderAnswer | undefined> {
     if (request.type === "job.submit" || request.type === "job.rehearse")
       return this.#receiveSubmission(request);
+    if (request.type !== "worker.register") return await this.#receiveForJob(request);
+    return await this.#offers.while(request.job, () => this.#receiveForJob(request));
+  }
+
+  async #receiveForJob(request: OfJob): Promise<LeaderAnswer | undefined> {
     const { job } = request;
-    if (request.type === "worker.register") this.#offersMs.set(job, this.#options.clock.elapsedMs());
     if (!this.#jobs.has(job)) await this.#adoption;
     if (await this.#isLedApart(job)) return undefined;
     const runtime = await this.#upToDate(job);
@@ -342,7 +347,7 @@ export class Coordinator {
     if (record.scope === "job" && !hasEnded(record)) return leftBehindByRun(job);
     // What has ended only waits to be looked at, deleted, or handed in again.
     await this.#inOrder(() => (this.#jobs.has(job) ? Promise.resolve() : this.#adopt(job, record.scope)));
-    return this.#jobs.has(job) ? await this.#receive(request) : undefined;
+    return this.#jobs.has(job) ? await this.#receiveForJob(request) : undefined;
   }
 
   async #recordOf(job: string): Promise<JobRecord | undefined> {
@@ -399,7 +404,7 @@ export class Coordinator {
       scope: this.#scope,
       newId,
       nowMs: clock.nowMs(),
-      orphaned: running?.orphaned ?? !this.#isOffered(job),
+      orphaned: running?.orphaned ?? !this.#offers.has(job),
       storage: storage.description,
     };
     const admitted =
@@ -438,12 +443,5 @@ export class Coordinator {
     if (!concerns || hasEnded(existing)) return undefined;
     const leader = await this.#watch.livingHolder(leaseKey());
     return leader === undefined ? undefined : ledByCluster(existing, leader);
-  }
-
-  /** A worker has offered itself for a job that is not led here. */
-  #isOffered(job: string): boolean {
-    const { clock, timings } = this.#options;
-    const sinceMs = clock.elapsedMs() - (this.#offersMs.get(job) ?? Number.NEGATIVE_INFINITY);
-    return sinceMs < 2 * timings.registerIntervalMs;
   }
 }
