@@ -10,8 +10,8 @@ import { crc32 } from "node:zlib";
 import { makeDirectories } from "../directories.ts";
 import { CommitRefusedError, ConfigurationError, EnvironmentError } from "../errors.ts";
 import {
-  encodeMarkerFile,
-  parseMarkerFile,
+  encodeMarker,
+  parseMarker,
   type TransactionMarker,
 } from "../formats/transactions/transaction-marker.ts";
 import { shellCommand } from "../shell-command.ts";
@@ -135,7 +135,7 @@ export class SinkFolder {
 
   async #markerIn(path: string): Promise<TransactionMarker> {
     assertFile(path, await this.files.stat(path));
-    return parseMarkerFile(await this.files.readFile(path, "utf8"), basename(path), path);
+    return parseMarker(await this.files.readFile(path, "utf8"), basename(path), path);
   }
 
   /** Writes the marker durably: all of it or nothing. */
@@ -144,7 +144,7 @@ export class SinkFolder {
     const draft = `${path}.draft`;
     const file = await this.files.open(draft, FOR_WRITING);
     try {
-      await file.writeFile(encodeMarkerFile(marker, basename(path)));
+      await file.writeFile(encodeMarker(marker, basename(path)));
       await file.sync();
     } finally {
       await file.close();

@@ -24,7 +24,7 @@ export class SinkServer {
   connection!: NatsConnection;
   manager!: JetStreamManager;
   stream = "";
-  #nats!: NatsEnvironment;
+  nats!: NatsEnvironment;
   #staging!: MemoryStaging;
   #tests = 0;
 
@@ -36,7 +36,7 @@ export class SinkServer {
       this.server = await startTestServer(settings);
       const { url } = this.server;
       this.connection = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-      this.#nats = new NatsEnvironment(this.connection);
+      this.nats = new NatsEnvironment(this.connection);
       this.manager = await jetstreamManager(this.connection, { checkAPI: false });
     });
     afterAll(async () => {
@@ -68,7 +68,7 @@ export class SinkServer {
     jetstreamSink<string>({ stream: this.stream, subject: `${this.stream}.data`, encode: "text", ...more });
 
   environment = (more: Partial<SinkEnvironment> = {}): SinkEnvironment =>
-    sinkEnvironment({ nats: this.#nats, staging: this.#staging, ...more });
+    sinkEnvironment({ nats: this.nats, staging: this.#staging, ...more });
 
   /** How many records are in the stream. */
   committed = async (): Promise<number> => {

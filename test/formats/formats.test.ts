@@ -93,7 +93,7 @@ const FORMATS: readonly Format[] = [
   },
   {
     ...{ name: "marker", good: marker, error: CommitRefusedError, newer: { format: 1 } },
-    roundTrip: (value: typeof marker) => parseMarker(encodeMarker(value), "the marker"),
+    roundTrip: (value: typeof marker) => parseMarker(encodeMarker(value, "m"), "m", "the marker"),
   },
   {
     ...{
@@ -253,7 +253,9 @@ describe("ranges", () => {
   });
 
   test("a marker with more parts than there are, a position that is read beyond what is accounted for", () => {
-    expect(() => parseMarker(encodeMarker({ ...marker, part: 3 }), "m")).toThrow("part: more than there are");
+    expect(() => parseMarker(encodeMarker({ ...marker, part: 3 }, "m"), "m", "the marker")).toThrow(
+      "part: more than there are",
+    );
     expect(() => parseReadPosition({ ...readPosition, read: 6 }, "a", "b")).toThrow(
       "accounted: less than read",
     );

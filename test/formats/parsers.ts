@@ -47,9 +47,7 @@ import {
 } from "../../src/formats/transactions/transaction-detail.ts";
 import {
   encodeMarker,
-  encodeMarkerFile,
   parseMarker,
-  parseMarkerFile,
   parseMarkerMemory,
 } from "../../src/formats/transactions/transaction-marker.ts";
 import { nameOfToken, tokenOf } from "../../src/nats/storage/object-names.ts";
@@ -328,14 +326,8 @@ export const PARSERS: readonly Parser[] = [
   },
   {
     functions: ["parseMarker"],
-    good: [utf8(encodeMarker(marker))],
-    parse: (bytes) => parseMarker(utf8Of(bytes), "the marker"),
-    errors: [CommitRefusedError],
-  },
-  {
-    functions: ["parseMarkerFile"],
-    good: [utf8(encodeMarkerFile(marker, "m"))],
-    parse: (bytes) => parseMarkerFile(utf8Of(bytes), "m", "the marker"),
+    good: [utf8(encodeMarker(marker, "m"))],
+    parse: (bytes) => parseMarker(utf8Of(bytes), "m", "the marker"),
     errors: [CommitRefusedError],
   },
   {

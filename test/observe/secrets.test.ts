@@ -13,7 +13,7 @@ import { decodeSealed, decodeValue, encodeValue } from "../../src/formats/codec.
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
 import { parseStreamTransaction } from "../../src/formats/transactions/transaction-detail.ts";
-import { parseMarker, parseMarkerFile } from "../../src/formats/transactions/transaction-marker.ts";
+import { parseMarker } from "../../src/formats/transactions/transaction-marker.ts";
 import { decodeRange } from "../../src/nats/reader/decoding.ts";
 import { parseExact } from "../../src/nats/reader/json-integers.ts";
 import { hashOf } from "../../src/state/key-groups.ts";
@@ -93,12 +93,11 @@ const FAILURES: readonly (readonly [what: string, fail: () => unknown])[] = [
     "a record in the place of a position",
     () => parseSplitPosition(encodeSplitPosition({ split: SECRET } as never), "op"),
   ],
-  ["a record in the place of a marker", () => parseMarker(`{"incarnation":["${SECRET}"]}`, "the marker")],
   [
-    "a record in the place of a marker's file",
-    () => parseMarkerFile(`{"incarnation":["${SECRET}"]}`, "m", "the marker"),
+    "a record in the place of a marker",
+    () => parseMarker(`{"incarnation":["${SECRET}"]}`, "m", "the marker"),
   ],
-  ["text in the place of a marker", () => parseMarker(SECRET, "the marker")],
+  ["text in the place of a marker", () => parseMarker(SECRET, "m", "the marker")],
   ["a committable of another kind", () => parseStreamTransaction({ version: SECRET }, 0)],
   ["a record on a control subject", () => told(decodeEnvelope(bare(Buffer.from(`{"card":"${SECRET}"}`))))],
   ["text on a control subject", () => told(decodeEnvelope(bare(Buffer.from(SECRET))))],

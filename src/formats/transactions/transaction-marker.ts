@@ -40,40 +40,31 @@ const members = z.object({
   parts: count,
 });
 const PARTS = { message: "more than there are parts", path: ["part"] };
-const marker: z.ZodType<TransactionMarker> = members.refine(({ part, parts }) => part <= parts, PARTS);
-const markerFile = members.extend({ checksum: count }).refine(({ part, parts }) => part <= parts, PARTS);
+const marker = members.extend({ checksum: count }).refine(({ part, parts }) => part <= parts, PARTS);
 
 const memory: z.ZodType<MarkerMemory> = z.object({ markerExists: z.literal(true), checkpointId: count });
 
-export function encodeMarker(found: TransactionMarker): string {
-  return JSON.stringify(found);
-}
-
-/** @throws CommitRefusedError when the target holds something at the marker's place that is no marker */
-export function parseMarker(content: string, place: string): TransactionMarker {
-  const found = parsedJson(marker, content);
-  if ("value" in found) return found.value;
-  throw new CommitRefusedError(`${place} is not a marker of this engine: ${found.problem}`);
-}
-
 /**
- * The content of a file that holds a marker. Unlike a stream, a disk does not tell what was changed, and any file may
- * be copied over another one.
- * @param name of the file
+ * The marker, with a check sum: a disk keeps whatever bytes it has, any file may be copied over another one, and any
+ * connection may publish a message again.
+ * @param name of its place: a file, a subject
  */
-export function encodeMarkerFile(found: TransactionMarker, name: string): string {
+export function encodeMarker(found: TransactionMarker, name: string): string {
   return JSON.stringify({ ...found, checksum: checksumOf(found, name) });
 }
 
-/** @throws CommitRefusedError when the file holds no marker, or one that is not its own */
-export function parseMarkerFile(content: string, name: string, place: string): TransactionMarker {
-  const found = parsedJson(markerFile, content);
+/**
+ * @param place in words
+ * @throws CommitRefusedError when the target holds something at the marker's place that is no marker, or not its own
+ */
+export function parseMarker(content: string, name: string, place: string): TransactionMarker {
+  const found = parsedJson(marker, content);
   if (!("value" in found))
     throw new CommitRefusedError(`${place} is not a marker of this engine: ${found.problem}`);
   const { checksum, ...stored } = found.value;
   if (checksum === checksumOf(stored, name)) return stored;
   throw new CommitRefusedError(
-    `${place} was changed, or copied from another one: its check sum does not fit; put the file back, then start the job again`,
+    `${place} was changed, or copied from another one: its check sum does not fit; put it back, then start the job again`,
   );
 }
 

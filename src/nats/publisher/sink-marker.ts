@@ -194,7 +194,7 @@ export class SinkMarker {
     this.#assertOpen();
     const last = {
       subject: this.#place.subject,
-      payload: encodeMarker(marker),
+      payload: encodeMarker(marker, this.#place.subject),
       headers: {
         [MARKER_HEADER]: marker.incarnation,
         "Nats-Expected-Last-Subject-Sequence": String(sequence),
@@ -214,7 +214,7 @@ export class SinkMarker {
         const { stream, subject } = this.#place;
         const stored = await this.#place.manager.streams.getMessage(stream, { last_by_subj: subject });
         if (stored !== null) {
-          return { sequence: stored.seq, marker: parseMarker(stored.string(), this.#name) };
+          return { sequence: stored.seq, marker: parseMarker(stored.string(), subject, this.#name) };
         }
         missing += 1;
         if (!confirmMissing || missing >= markerTiming.confirmations) return undefined;

@@ -31,9 +31,9 @@ export async function storedMarkers(
   return markers;
 }
 
-function markersIn(content: string, place: string): TransactionMarker[] {
+function markersIn(content: string, subject: string): TransactionMarker[] {
   try {
-    return [parseMarker(content, place)];
+    return [parseMarker(content, subject, subject)];
   } catch (error) {
     if (error instanceof CommitRefusedError) return [];
     throw error;
