@@ -3,23 +3,23 @@ import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
-import { bufferLimits } from "../../src/connectors/jetstream/transaction-buffer.ts";
-import type { SinkEnvironment, SinkWriter } from "../../src/dataflow/sink.ts";
+import { jetstreamSink } from "../../../src/connectors/jetstream/sink.ts";
+import { bufferLimits } from "../../../src/connectors/jetstream/transaction-buffer.ts";
+import type { SinkEnvironment, SinkWriter } from "../../../src/dataflow/sink.ts";
 import {
   CommitRefusedError,
   ConfigurationError,
   EnvironmentError,
   ObjectMissingError,
   RecordRefusedError,
-} from "../../src/errors.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
-import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { WAIT_BOUND_MS } from "../support/suite/patience.ts";
-import { eventually } from "../support/until.ts";
+} from "../../../src/errors.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { ackedTiming } from "../../../src/nats/publisher/acked-publisher.ts";
+import { markerTiming } from "../../../src/nats/publisher/sink-marker.ts";
+import { MemoryStaging, prepare, records, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { WAIT_BOUND_MS } from "../../support/suite/patience.ts";
+import { eventually } from "../../support/until.ts";
 
 let server: TestServer;
 let connection: NatsConnection;

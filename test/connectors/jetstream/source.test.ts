@@ -1,16 +1,16 @@
 import { type JetStreamManager, jetstream, type StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { beforeEach, describe, expect, expectTypeOf, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
-import type { Logger, SubtaskEnvironment } from "../../src/dataflow/connector.ts";
-import type { Source, SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
-import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../src/errors.ts";
-import type { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { Troubles } from "../../src/observe/troubles.ts";
-import type { TestServer } from "../support/servers/nats.ts";
-import { StreamServer } from "../support/servers/stream-server.ts";
-import { until } from "../support/until.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { type JetStreamSourceOptions, jetstreamSource } from "../../../src/connectors/jetstream/source.ts";
+import type { Logger, SubtaskEnvironment } from "../../../src/dataflow/connector.ts";
+import type { Source, SourceReader, SplitPosition } from "../../../src/dataflow/source.ts";
+import { ConfigurationError, EnvironmentError, SourcePositionError } from "../../../src/errors.ts";
+import type { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
+import type { TestServer } from "../../support/servers/nats.ts";
+import { StreamServer } from "../../support/servers/stream-server.ts";
+import { until } from "../../support/until.ts";
 
 /** The position of a split of which everything up to `read` was given out. */
 const at = (read: number) => ({ read, accounted: read, skipped: { ranges: 0, sequences: 0 } });

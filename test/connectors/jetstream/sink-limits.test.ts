@@ -5,10 +5,10 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { CommitRefusedError, EnvironmentError } from "../../src/errors.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { prepare, records } from "../contracts/suites/sink.contract.ts";
-import { eventually } from "../support/until.ts";
+import { CommitRefusedError, EnvironmentError } from "../../../src/errors.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { prepare, records } from "../../contracts/suites/sink.contract.ts";
+import { eventually } from "../../support/until.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
 const batches = (most: number) =>

@@ -5,10 +5,10 @@
  */
 import type { StreamConfig } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
-import type { TroubleWatcher } from "../../src/dataflow/trouble.ts";
-import { describeError, retryOf } from "../../src/errors.ts";
-import { prepare, records } from "../contracts/suites/sink.contract.ts";
-import { until } from "../support/until.ts";
+import type { TroubleWatcher } from "../../../src/dataflow/trouble.ts";
+import { describeError, retryOf } from "../../../src/errors.ts";
+import { prepare, records } from "../../contracts/suites/sink.contract.ts";
+import { until } from "../../support/until.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
 const TOTAL = 250;

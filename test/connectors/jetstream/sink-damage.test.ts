@@ -5,13 +5,13 @@
  */
 import { headers } from "@nats-io/transport-node";
 import { afterEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { Committable, SinkWriter } from "../../src/dataflow/sink.ts";
-import { CommitRefusedError, ObjectCorruptError, ObjectMissingError } from "../../src/errors.ts";
-import { MARKER_HEADER } from "../../src/nats/publisher/marker-header.ts";
-import { createStagingArea } from "../../src/runtime/worker/sinks/staging.ts";
-import { bucketDepot, DAMAGES, type Damage, type Depot, directoryDepot } from "../checkpoint/depots.ts";
-import { prepare } from "../contracts/suites/sink.contract.ts";
+import { systemClock } from "../../../src/clock.ts";
+import type { Committable, SinkWriter } from "../../../src/dataflow/sink.ts";
+import { CommitRefusedError, ObjectCorruptError, ObjectMissingError } from "../../../src/errors.ts";
+import { MARKER_HEADER } from "../../../src/nats/publisher/marker-header.ts";
+import { createStagingArea } from "../../../src/runtime/worker/sinks/staging.ts";
+import { bucketDepot, DAMAGES, type Damage, type Depot, directoryDepot } from "../../checkpoint/depots.ts";
+import { prepare } from "../../contracts/suites/sink.contract.ts";
 import { failureOf, SinkServer } from "./sink-server.ts";
 
 const server = new SinkServer({});

@@ -8,14 +8,14 @@ import {
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type JetStreamSourceOptions, jetstreamSource } from "../../src/connectors/jetstream/source.ts";
-import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
-import type { SourceReader, SplitPosition } from "../../src/dataflow/source.ts";
-import { describeError, EnvironmentError } from "../../src/errors.ts";
-import { connectDiverting } from "../../src/nats/connection/diverting-transport.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { startTestServer, type TestServer } from "../support/servers/nats.ts";
-import { eventually, until } from "../support/until.ts";
+import { type JetStreamSourceOptions, jetstreamSource } from "../../../src/connectors/jetstream/source.ts";
+import type { SubtaskEnvironment } from "../../../src/dataflow/connector.ts";
+import type { SourceReader, SplitPosition } from "../../../src/dataflow/source.ts";
+import { describeError, EnvironmentError } from "../../../src/errors.ts";
+import { connectDiverting } from "../../../src/nats/connection/diverting-transport.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
+import { eventually, until } from "../../support/until.ts";
 
 const TOTAL = 500;
 const MODES = ["diverting", "public"] as const;

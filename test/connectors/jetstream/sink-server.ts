@@ -5,14 +5,14 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import { type JetStreamSinkOptions, jetstreamSink } from "../../src/connectors/jetstream/sink.ts";
-import type { Sink, SinkEnvironment } from "../../src/dataflow/sink.ts";
-import { NatsEnvironment } from "../../src/nats/connection/environment.ts";
-import { ackedTiming } from "../../src/nats/publisher/acked-publisher.ts";
-import { markerTiming } from "../../src/nats/publisher/sink-marker.ts";
-import { MemoryStaging, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
-import { startTestServer, type TestServer, type TestServerOptions } from "../support/servers/nats.ts";
-import { until } from "../support/until.ts";
+import { type JetStreamSinkOptions, jetstreamSink } from "../../../src/connectors/jetstream/sink.ts";
+import type { Sink, SinkEnvironment } from "../../../src/dataflow/sink.ts";
+import { NatsEnvironment } from "../../../src/nats/connection/environment.ts";
+import { ackedTiming } from "../../../src/nats/publisher/acked-publisher.ts";
+import { markerTiming } from "../../../src/nats/publisher/sink-marker.ts";
+import { MemoryStaging, sinkEnvironment } from "../../contracts/suites/sink.contract.ts";
+import { startTestServer, type TestServer, type TestServerOptions } from "../../support/servers/nats.ts";
+import { until } from "../../support/until.ts";
 
 type Settings = Pick<TestServerOptions, "configuration" | "jetStream">;
 
