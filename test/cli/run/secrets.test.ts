@@ -12,8 +12,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { startTestServer, type TestServer } from "../../support/servers/nats.ts";
 import { until, Workspace } from "../workspace.ts";
 
-const SECRET = "s3cret-4711";
-const PASSWORD = "pass-w0rd-4712";
+/** Words, because any digits come up in times and process ids. */
+const SECRET = "s3cret-quagga";
+const PASSWORD = "pass-w0rd-okapi";
 
 let server: TestServer;
 let nats: NatsConnection;
@@ -101,7 +102,7 @@ async function asked(line: readonly string[]): Promise<Record<string, string>> {
 function expectNone(all: Record<string, string>): void {
   expect(Object.values(all).join("").length).toBeGreaterThan(500);
   for (const [place, text] of Object.entries(all))
-    for (const secret of [SECRET, PASSWORD, "4711"]) {
+    for (const secret of [SECRET, PASSWORD, "quagga"]) {
       const at = text.indexOf(secret);
       expect(at === -1 ? "" : text.slice(Math.max(0, at - 200), at + 100), place).toBe("");
     }
