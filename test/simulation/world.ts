@@ -39,6 +39,7 @@ import { pacedReader } from "./jobs/ends/paced-reader.ts";
 import { plainSink } from "./jobs/ends/plain-sink.ts";
 import { retainedSource } from "./jobs/ends/retained-source.ts";
 import { type SharedWorld, SimulatedJob } from "./jobs/simulated-job.ts";
+import { ENDED } from "./jobs/user.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
 import type { StoryLine } from "./story.ts";
 import { Network } from "./surroundings.ts";
@@ -101,6 +102,7 @@ export class SimulatedWorld implements SharedWorld {
     this.store.onStored = (record) => this.#recordStored(record);
     this.invariants.onCompleted = (manifest) => this.#lookAt(manifest, this.storage);
     this.storage.onDeleted = (name) => this.invariants.deleted(name);
+    this.storage.isOver = (name) => this.invariants.has(name.split("/")[0]!, ENDED);
     this.savepoints.onDeleted = (name) => this.keptSavepoints.deleted(name);
     this.#driver = scheduler.process("driver");
     this.#stranger = this.network.connect(scheduler.process("stranger"));

@@ -182,6 +182,11 @@ describe("what is left behind", () => {
     const late: Parameters<typeof leftBy>[0] = (process, _, storage) =>
       process.after(1000, () => void storage.put("late", [new Uint8Array([1])]));
     expect(await leftBy(late)).toEqual([]);
+    const before: typeof late = async (_, __, storage) => {
+      storage.isOver = () => true;
+      await storage.put("late", [new Uint8Array([1])]);
+    };
+    expect(await leftBy(before)).toEqual([]);
     const both: typeof late = async (process, bus, storage) => {
       await storage.put("a/1", [new Uint8Array([1])]);
       late(process, bus, storage);

@@ -97,6 +97,11 @@ export class Invariants {
     return [...this.#records.keys()];
   }
 
+  has(job: string, statuses: readonly JobRecord["status"][]): boolean {
+    const status = this.#records.get(job)?.status;
+    return status !== undefined && statuses.includes(status);
+  }
+
   /** Every job has one of these statuses. */
   haveAll(statuses: readonly JobRecord["status"][]): boolean {
     return [...this.#records.values()].every(({ status }) => statuses.includes(status));

@@ -49,7 +49,8 @@ export async function findLeftovers(options: LeftoverOptions): Promise<string[]>
   await scheduler.run(() => isClean, SETTLE_MS_MAX);
   // A process that was paused over the job's end, and leads no more when it wakes up, may write, and deletes nothing
   // (P9). That is left to the user.
-  if (!isClean && unreachable().every((name) => !before.has(name))) {
+  const isLate = (name: string): boolean => !before.has(name) || storage?.cameLate(name) === true;
+  if (!isClean && unreachable().every(isLate)) {
     options.collect();
     await scheduler.run(() => isClean, SETTLE_MS_MAX);
   }

@@ -28,6 +28,10 @@ export class WatchedRecordStore extends MemoryRecordStore {
 
 export class WatchedStorage extends MemoryStorage {
   onDeleted: (name: string) => void = () => {};
+  /** The job that an object of this name belongs to has ended. */
+  isOver: (name: string) => boolean = () => false;
+  /** What was put behind the end of its job. */
+  readonly #late = new Set<string>();
   readonly #contents = new Map<string, Uint8Array>();
 
   /** What is stored; undefined: it is not there. */
@@ -39,8 +43,13 @@ export class WatchedStorage extends MemoryStorage {
     return [...this.#contents.keys()];
   }
 
+  cameLate(name: string): boolean {
+    return this.#late.has(name);
+  }
+
   override async put(name: string, content: Content, signal?: AbortSignal): Promise<ObjectHandle> {
     const handle = await super.put(name, content, signal);
+    if (this.isOver(name)) this.#late.add(name);
     this.#contents.set(name, await this.get(handle));
     return handle;
   }

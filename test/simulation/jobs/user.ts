@@ -19,7 +19,13 @@ const STALLED = "made no progress";
 /** Said of a marker where going on would write twice. */
 const BEYOND = "beyond the restored checkpoint";
 const GOES_BACK_FROM: readonly JobRecord["status"][] = ["canceled", "suspended", "stopped"];
-const ENDED: readonly JobRecord["status"][] = ["finished", "failed", "canceled", "suspended", "stopped"];
+export const ENDED: readonly JobRecord["status"][] = [
+  "finished",
+  "failed",
+  "canceled",
+  "suspended",
+  "stopped",
+];
 
 /** How the last life of the job came to its end: all input was read, or the job was ended in the middle of it. */
 export type Ending = "complete" | "drained" | "cut";
