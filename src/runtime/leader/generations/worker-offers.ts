@@ -2,6 +2,8 @@
  * The jobs that workers offer themselves for, led here or not.
  *
  * Owns: what counts as an offer. Does not own: the workers of a job that is led (worker-registry.ts).
+ *
+ * - WO1 Any connection may name any job, so an offer that counts no more is forgotten when the next job is named.
  */
 import type { Clock } from "../../../clock.ts";
 
@@ -24,8 +26,7 @@ export class WorkerOffers {
 
   /** A worker that waits for its answer, behind a submission perhaps, asks no more, and offers itself all the same. */
   async while<T>(job: string, answering: () => Promise<T>): Promise<T> {
-    const offer = this.#offers.get(job) ?? { waiting: 0, lastMs: 0 };
-    this.#offers.set(job, offer);
+    const offer = this.#offers.get(job) ?? this.#first(job);
     offer.waiting++;
     try {
       return await answering();
@@ -37,7 +38,22 @@ export class WorkerOffers {
 
   has(job: string): boolean {
     const offer = this.#offers.get(job);
-    if (offer === undefined) return false;
-    return offer.waiting > 0 || this.#clock.elapsedMs() - offer.lastMs < 2 * this.#intervalMs;
+    return offer !== undefined && this.#counts(offer);
+  }
+
+  /** How many jobs are remembered. */
+  get size(): number {
+    return this.#offers.size;
+  }
+
+  #first(job: string): Offer {
+    for (const [old, offer] of this.#offers) if (!this.#counts(offer)) this.#offers.delete(old);
+    const offer = { waiting: 0, lastMs: 0 };
+    this.#offers.set(job, offer);
+    return offer;
+  }
+
+  #counts({ waiting, lastMs }: Offer): boolean {
+    return waiting > 0 || this.#clock.elapsedMs() - lastMs < 2 * this.#intervalMs;
   }
 }
