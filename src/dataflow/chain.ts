@@ -1,9 +1,9 @@
 /**
  * The wiring of one vertex in one subtask: its operators, as closures that call each other.
  *
- * Owns: the way of a record from operator to operator and out through edges, cutting and restoring the keyed states of
- * all operators at once, the end of input. Does not own: what an operator does with a record (operators/), sources,
- * frames, room, alignment, uploads (the subtask's), commits (the sink's).
+ * Owns: the way of a record from operator to operator and out through edges, that of event time behind it, cutting and
+ * restoring the keyed states of all operators at once, the end of input. Does not own: what an operator does with a
+ * record (operators/), sources, frames, room, alignment, uploads (the subtask's), commits (the sink's).
  *
  * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
  *   asynchronous.
@@ -13,6 +13,8 @@
  * - OC4 What goes to another subtask, or to an operator behind keyBy, is a plain value, whether or not that one is in
  *   this process: so a job does the same with one worker and with many.
  * - OC5 Operators finish upstream first, and no cut falls between (P19).
+ * - OC6 Event time comes to operators upstream first: what it causes at one has passed those behind it before they
+ *   hear of it. Cuts may fall between two slices of that, and tell how far each operator was.
  *
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
@@ -34,6 +36,7 @@ import {
 } from "./operators/contract.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
+import { EventTime } from "./time/event-time.ts";
 
 export interface ChainServices {
   readonly subtaskIndex: number;
@@ -60,6 +63,13 @@ export interface StateCut extends StateAddress {
   readonly cursor: SnapshotCursor;
 }
 
+/** How far event time has come at a keyed operator: it judges by that which of its records are late. */
+export interface OperatorTime {
+  readonly operator: string;
+  readonly watermark: number;
+  readonly isWorkingOff: boolean;
+}
+
 export interface Chain {
   /** The collectors of the first operator's ports: they take the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
@@ -71,6 +81,17 @@ export interface Chain {
    * state.
    */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
+  /** The event times of the keyed operators that have one, as of this moment. */
+  times(): OperatorTime[];
+  /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
+  restoreTimes(times: readonly OperatorTime[]): void;
+  /** The time that operators were working off at the restored cut; undefined: none. The caller advances to it first. */
+  unfinishedTime(): number | undefined;
+  /**
+   * Begins what is due when event time comes to `time`; undefined: nothing was. Called with rising times. No record is
+   * given to a head before it is done; room and the clock are looked at between two steps (P27).
+   */
+  advance(time: number, stepsAtATime?: number): Slices | undefined;
   /**
    * Begins the end of input, after the last record; called once. The caller remembers in its snapshot that it was
    * called (P19), and looks at room and the clock between two steps (P27).
@@ -93,6 +114,7 @@ const SAMPLED_EVERY = 64;
 interface NamedOperator {
   readonly id: string;
   readonly open: OpenOperator;
+  readonly time: EventTime;
 }
 
 export function buildChain(vertex: Vertex, services: ChainServices): Chain {
@@ -106,13 +128,14 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
       `source "${operator.id}" is not the first operator of its vertex`,
     );
     const outputs = outputsOf(vertex, i, opened, services);
-    const open = operator.open(servicesOf(vertex, i, services), outputs);
+    const time = new EventTime();
+    const open = operator.open(servicesOf(vertex, i, time, services), outputs);
     const { ports = DEFAULT_PORTS } = operator.details;
     invariant(
       open.inputs.length === ports.length,
       `operator "${operator.id}" opened ${open.inputs.length} inputs and has ${ports.length}`,
     );
-    opened[i] = { id: operator.id, open };
+    opened[i] = { id: operator.id, open, time };
   }
   invariant(opened.length > 0, `vertex "${vertex.id}" has no operators`);
   return new OperatorChain(opened);
@@ -123,13 +146,19 @@ class OperatorChain implements Chain {
   readonly states: readonly StateAddress[];
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
-  private readonly keyed: readonly { readonly id: string; readonly state: KeyedState }[];
+  private readonly keyed: readonly {
+    readonly id: string;
+    readonly state: KeyedState;
+    readonly time: EventTime;
+  }[];
   private end: "not reached" | "running" | "finished" = "not reached";
 
   constructor(operators: readonly NamedOperator[]) {
     this.operators = operators;
     this.heads = operators[0]!.open.inputs;
-    this.keyed = operators.flatMap(({ id, open: { state } }) => (state === undefined ? [] : [{ id, state }]));
+    this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
+      state === undefined ? [] : [{ id, state, time }],
+    );
     this.states = this.keyed.flatMap(({ id, state }) =>
       state.stateNames.map((name) => ({ operator: id, state: name })),
     );
@@ -148,28 +177,53 @@ class OperatorChain implements Chain {
     return operator.state.restorer(address.state, source);
   }
 
+  times(): OperatorTime[] {
+    return this.keyed
+      .filter(({ time }) => time.watermark !== Number.NEGATIVE_INFINITY)
+      .map(({ id, time: { watermark, isWorkingOff } }) => ({ operator: id, watermark, isWorkingOff }));
+  }
+
+  restoreTimes(times: readonly OperatorTime[]): void {
+    for (const { operator, watermark, isWorkingOff } of times) {
+      const time = this.keyed.find(({ id }) => id === operator)?.time;
+      if (time !== undefined) Object.assign(time, { watermark, isWorkingOff });
+    }
+  }
+
+  unfinishedTime(): number | undefined {
+    const unfinished = this.operators.filter(({ time }) => time.isWorkingOff);
+    return unfinished.length === 0 ? undefined : Math.max(...unfinished.map(({ time }) => time.watermark));
+  }
+
+  advance(time: number, stepsAtATime = STEPS_AT_A_TIME): Slices | undefined {
+    const slices = upstreamFirst(this.operators, (operator) => this.advanceOne(operator, time), stepsAtATime);
+    return slices.step() ? slices : undefined;
+  }
+
   finish(stepsAtATime = STEPS_AT_A_TIME): Slices {
     invariant(this.end === "not reached", "the end of input was run twice");
     this.end = "running";
-    const operators = this.operators.values();
-    let current: Slices | undefined;
+    const slices = upstreamFirst(this.operators, ({ open }) => open.finish?.(), stepsAtATime);
     return {
       step: () => {
-        for (let steps = 0; steps < stepsAtATime; ) {
-          if (current === undefined) {
-            const next = operators.next();
-            if (next.done === true) {
-              this.end = "finished";
-              return false;
-            }
-            current = next.value.open.finish?.();
-          } else if (current.step()) {
-            steps++;
-          } else {
-            current = undefined;
-          }
-        }
-        return true;
+        if (slices.step()) return true;
+        this.end = "finished";
+        return false;
+      },
+    };
+  }
+
+  private advanceOne({ open, time }: NamedOperator, to: number): Slices | undefined {
+    if (time.watermark >= to && !time.isWorkingOff) return undefined;
+    time.watermark = to;
+    const due = open.advance?.(to);
+    time.isWorkingOff = due !== undefined;
+    if (due === undefined) return undefined;
+    return {
+      step() {
+        if (due.step()) return true;
+        time.isWorkingOff = false;
+        return false;
       },
     };
   }
@@ -187,12 +241,43 @@ class OperatorChain implements Chain {
   }
 }
 
-function servicesOf(vertex: Vertex, index: number, services: ChainServices): OperatorServices {
+/** The slices of all operators, one operator after the other. A step does several, unless one is to be waited for. */
+function upstreamFirst(
+  operators: readonly NamedOperator[],
+  begin: (operator: NamedOperator) => Slices | undefined,
+  stepsAtATime: number,
+): Slices {
+  let next = 0;
+  let current: Slices | undefined;
+  return {
+    step() {
+      for (let steps = 0; steps < stepsAtATime; ) {
+        if (current === undefined) {
+          if (next === operators.length) return false;
+          current = begin(operators[next++]!);
+        } else if (current.step()) {
+          steps++;
+        } else {
+          current = undefined;
+        }
+      }
+      return true;
+    },
+  };
+}
+
+function servicesOf(
+  vertex: Vertex,
+  index: number,
+  time: EventTime,
+  services: ChainServices,
+): OperatorServices {
   const { id, details } = vertex.operators[index]!.operator;
   const { subtaskIndex, maxParallelism, checks = false } = services;
   return {
     id,
     checks,
+    time,
     keyedState: () =>
       new KeyedState((options) => new HeapBackend(options), {
         operator: id,

@@ -15,6 +15,7 @@ import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
+import type { EventTime } from "../time/event-time.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
 export interface OperatorDetails {
@@ -67,6 +68,8 @@ export interface OperatorServices {
   readonly id: string;
   /** The job's option `checks`. */
   readonly checks: boolean;
+  /** How far event time has come at this operator. */
+  readonly time: EventTime;
   /** Makes the operator's states, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
   /** The opened writer of the operator's sink. */
@@ -86,7 +89,14 @@ export interface OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;
-  /** Begins the end of input. Called once, after the last record. */
+  /**
+   * Event time has come to `time`: begins what is due up to there, timers and windows. `services.time` tells the new
+   * watermark already. The watermark goes on to what is downstream when the slices are done; undefined: at once.
+   * Barriers may pass between two slices, so a cut holds what is left; records do not. Called with rising times, and
+   * once more with the same one after a restore from such a cut. Infinity comes before `finish`.
+   */
+  advance?(time: number): Slices | undefined;
+  /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;
   /**
    * Lets go of what it holds, after its last record or in the middle of a failure. Called once; its state is closed
