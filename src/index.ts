@@ -46,6 +46,6 @@ export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
 export { Job } from "./job/job.ts";
 export type { KeyedContext } from "./job/process.ts";
-export { type } from "./job/process.ts";
+export { type } from "./job/type-witness.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";
 export { valueState } from "./state/descriptor.ts";

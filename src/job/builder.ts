@@ -29,6 +29,7 @@ import { JobDraft, type OpenEnd } from "./draft.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./process.ts";
+import type { NoSideOutputs } from "./side-outputs.ts";
 
 export type { IterateOptions, OperatorOptions };
 
@@ -99,8 +100,11 @@ export interface Iteration<T, U> {
 
 const WAITING_MAX = 1_000_000;
 
-/** Records of type T. The same stream may be read by several operators: each gets every record. */
-export class Stream<T> {
+/**
+ * Records of type T. The same stream may be read by several operators: each gets every record. `Side`: the types of the
+ * side outputs of the operator that it comes from, by tag.
+ */
+export class Stream<T, Side = NoSideOutputs> {
   readonly #draft: JobDraft;
   readonly #inputs: readonly OperatorInput[];
   readonly #end: OpenEnd;
@@ -110,6 +114,14 @@ export class Stream<T> {
     this.#inputs = inputs;
     this.#end = end;
     draft.opened(this, { inputs, end, keyed: false });
+  }
+
+  /**
+   * The records of a side output. One that is not read is dropped.
+   * @throws ConfigurationError when the operator declares none of this tag
+   */
+  sideOutput<Tag extends keyof Side & string>(tag: Tag): Stream<Side[Tag]> {
+    return streamOf(this.#draft, this.#draft.sideOutputOf(this, tag), tag);
   }
 
   /** One record for each: what `map` answers. */
@@ -275,11 +287,12 @@ export class KeyedStream<T, K extends Key> {
     Out = any,
     Returned extends Out | Nothing = Nothing,
     ReturnedAtEnd extends Out | Nothing = Nothing,
+    Side = NoSideOutputs,
   >(
     id: string,
-    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
+    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side>,
     options?: OperatorOptions,
-  ): Stream<Emitted<Out, Returned | ReturnedAtEnd>> {
+  ): Stream<Emitted<Out, Returned | ReturnedAtEnd>, Side> {
     checkName(id, "operator id");
     checkProcess(id, definition);
     const process = emitReturned(id, definition);
@@ -297,11 +310,15 @@ export class KeyedStream<T, K extends Key> {
 }
 
 /** The records of an operator. @param output tag of one of its outputs; default: the main one */
-export function streamOf<T>(draft: JobDraft, id: string, output?: string): Stream<T> {
+export function streamOf<T, Side = NoSideOutputs>(
+  draft: JobDraft,
+  id: string,
+  output?: string,
+): Stream<T, Side> {
   const input = { from: id, ...(output !== undefined && { output }), exchange: { kind: "forward" } } as const;
-  return new Stream<T>(draft, [input], {
+  return new Stream<T, Side>(draft, [input], {
     key: id,
-    what: `${output === undefined ? "the stream" : `output "${output}"`} of operator "${id}"`,
+    what: `${output === undefined ? "the stream" : `side output "${output}"`} of operator "${id}"`,
     needs: "an operator or a sink",
     used: false,
   });

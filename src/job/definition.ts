@@ -8,6 +8,7 @@ import { ConfigurationError } from "../errors.ts";
 import { describeOption, isThenable, silence } from "../state/described.ts";
 import { refusalIn } from "../state/plain-value.ts";
 import { checkName } from "./name.ts";
+import { checkSideOutputs } from "./side-outputs.ts";
 
 /** What a user may say of one operator, besides its name and its function. */
 export interface OperatorOptions {
@@ -87,7 +88,7 @@ function checkKind(id: string, what: string, kind: unknown): void {
   );
 }
 
-const PROCESS_MEMBERS = ["state", "output", "onRecord", "onEnd"];
+const PROCESS_MEMBERS = ["state", "output", "sideOutputs", "onRecord", "onEnd"];
 
 export function checkProcess(id: string, definition: unknown): void {
   const what = `operator "${id}"`;
@@ -98,10 +99,11 @@ export function checkProcess(id: string, definition: unknown): void {
     );
   }
   checkMembers(definition, PROCESS_MEMBERS, what, "member", id);
-  const { onRecord, onEnd, state } = definition as Readonly<Record<string, unknown>>;
+  const { onRecord, onEnd, state, sideOutputs } = definition as Readonly<Record<string, unknown>>;
   checkFunction(id, "onRecord", onRecord);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   checkStates(id, state);
+  checkSideOutputs(id, sideOutputs);
 }
 
 const STATE_KINDS = ["value"];

@@ -12,6 +12,7 @@ import { ConfigurationError } from "../errors.ts";
 import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
+import { checkTag } from "./side-outputs.ts";
 
 /** A stream that no operator reads yet. */
 export interface OpenEnd {
@@ -93,6 +94,19 @@ export class JobDraft {
 
   opened(stream: object, described: Described): void {
     this.#streams.set(stream, described);
+  }
+
+  /**
+   * The operator whose side output a stream's author asks for. Its main output may then be left unread: there are
+   * operators that only sort records.
+   */
+  sideOutputOf(stream: object, tag: unknown): string {
+    const { inputs, end } = this.#streams.get(stream)!;
+    const [input] = inputs;
+    const isMain = inputs.length === 1 && input?.output === undefined && input?.exchange.kind === "forward";
+    checkTag(end.key, isMain ? this.#operators.get(input.from)?.definition.details.tags : [], tag);
+    end.used = true;
+    return end.key;
   }
 
   /** Defines the operators of a loop, whose first one was added. */

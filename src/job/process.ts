@@ -10,23 +10,16 @@ import type { ProcessContext, ProcessFunction } from "../dataflow/operators/keye
 import { ConfigurationError } from "../errors.ts";
 import { isThenable, silence } from "../state/described.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
+import type { NoSideOutputs, SideOutput, SideOutputWitnesses } from "./side-outputs.ts";
+import type { TypeWitness } from "./type-witness.ts";
 
-declare const witnessed: unique symbol;
-
-/** Carries a type to where none can be inferred; holds nothing. */
-export interface TypeWitness<T> {
-  readonly [witnessed]?: T;
-}
-
-/** `output: type<{ word: string; count: number }>()` */
-export function type<T>(): TypeWitness<T> {
-  return {};
-}
-
-/** `ProcessContext` that knows the type of the key. */
-export interface KeyedContext<K extends Key, S extends StateDescriptors, Out> extends ProcessContext<S, Out> {
+/** `ProcessContext` that knows the types of the key and of the side outputs. */
+export interface KeyedContext<K extends Key, S extends StateDescriptors, Out, Side = NoSideOutputs>
+  extends Omit<ProcessContext<S, Out>, "sideOutput"> {
   /** The key of the record, or at the end of input the key that `onEnd` is called for. */
   readonly key: K;
+  /** Emits to a side output, with the timestamp of the record being processed. */
+  readonly sideOutput: SideOutput<Side>;
 }
 
 /**
@@ -41,14 +34,17 @@ export interface ProcessDefinition<
   Out,
   Returned,
   ReturnedAtEnd,
+  Side = NoSideOutputs,
 > {
   /** The states by name: names are stable, a restored job finds its state by them. */
   readonly state: S;
   /** Type of what is emitted, see `type`. */
   readonly output?: TypeWitness<Out>;
-  readonly onRecord: (value: T, context: KeyedContext<K, S, Out>) => Returned;
+  /** The side outputs by tag: `{ late: type<Reading>() }`. */
+  readonly sideOutputs?: SideOutputWitnesses<Side>;
+  readonly onRecord: (value: T, context: KeyedContext<K, S, Out, Side>) => Returned;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
-  readonly onEnd?: (context: KeyedContext<K, S, Out>) => ReturnedAtEnd;
+  readonly onEnd?: (context: KeyedContext<K, S, Out, Side>) => ReturnedAtEnd;
 }
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -67,9 +63,17 @@ export type Emitted<Out, Returned> =
 /**
  * The function that the engine runs: returned values are emitted, and a promise is caught before it becomes a record.
  */
-export function emitReturned<T, K extends Key, S extends StateDescriptors, Out, Returned, ReturnedAtEnd>(
+export function emitReturned<
+  T,
+  K extends Key,
+  S extends StateDescriptors,
+  Out,
+  Returned,
+  ReturnedAtEnd,
+  Side,
+>(
   id: string,
-  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd>,
+  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side>,
 ): ProcessFunction<unknown, unknown, StateDescriptors> {
   const written = definition as unknown as ProcessDefinition<
     unknown,
@@ -77,15 +81,17 @@ export function emitReturned<T, K extends Key, S extends StateDescriptors, Out, 
     StateDescriptors,
     unknown,
     unknown,
-    unknown
+    unknown,
+    Readonly<Record<string, unknown>>
   >;
-  const { state } = written;
+  const { state, sideOutputs } = written;
   const refuseAsync = (name: string, returned: unknown): never => {
     silence(returned);
     throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
   };
   return {
     state,
+    ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
     onRecord(value, context) {
       const returned = written.onRecord(value, context);
       if (returned === undefined) return;

@@ -73,7 +73,13 @@ describe("process", () => {
     return emitReturned("p", definition);
   };
   const keyed = (job: JobBuilder) => words(job).keyBy((word) => word);
-  const contextWith = (emit: (value: unknown) => void) => ({ key: "a", timestamp: 0, state: {}, emit });
+  const contextWith = (emit: (value: unknown) => void) => ({
+    key: "a",
+    timestamp: 0,
+    state: {},
+    emit,
+    sideOutput: () => {},
+  });
 
   test("emits what is returned, after what was emitted, and nothing for undefined", () => {
     const process = processOf({
@@ -135,7 +141,7 @@ describe("process", () => {
     [
       "onTimer",
       { state: {}, onRecord() {}, onTimer() {} },
-      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, onRecord, onEnd',
+      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, sideOutputs, onRecord, onEnd',
     ],
     ["onTimer of a class", new Ticking(), 'operator "p": has onTimer'],
     [
@@ -148,7 +154,7 @@ describe("process", () => {
     [
       "nothing",
       undefined,
-      'operator "p": an object with state, output, onRecord, onEnd is needed, got undefined',
+      'operator "p": an object with state, output, sideOutputs, onRecord, onEnd is needed, got undefined',
     ],
     ["a function", () => {}, "is needed, got a function"],
   ])("refuses as definition: %s", (_, definition, message) => {

@@ -3,7 +3,7 @@ import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { defineJob, type JobBuilder, type KeyedStream, type Stream } from "../../src/job/builder.ts";
-import { type } from "../../src/job/process.ts";
+import { type } from "../../src/job/type-witness.ts";
 import { type ValueState, type ValueStateDescriptor, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
@@ -188,6 +188,34 @@ describe("keyed operators", () => {
         });
       // biome-ignore lint/suspicious/noExplicitAny: any is what is tested
       expectTypeOf(unknown).toEqualTypeOf<Stream<any>>();
+    });
+  });
+
+  test("side outputs have the types that are declared, by tag", () => {
+    withWords((words) => {
+      const counts = words
+        .keyBy((word) => word)
+        .process("count", {
+          state: {},
+          sideOutputs: { late: type<Count>(), length: type<number>() },
+          onRecord(word, { sideOutput }) {
+            sideOutput("late", { word, count: 1 });
+            // @ts-expect-error not a number
+            sideOutput("length", word);
+            // @ts-expect-error no such tag
+            sideOutput("lat", 1);
+            return word;
+          },
+        });
+      expectTypeOf(counts.sideOutput("late")).toEqualTypeOf<Stream<Count>>();
+      expectTypeOf(counts.sideOutput("length")).toEqualTypeOf<Stream<number>>();
+      expectTypeOf(counts.map("same", (word) => word)).toEqualTypeOf<Stream<string>>();
+      // @ts-expect-error no such tag
+      expect(() => counts.sideOutput("lat")).toThrow('did you mean "late"');
+      // @ts-expect-error the source has none
+      expect(() => words.sideOutput("late")).toThrow("no side outputs");
+      const plain: Stream<string> = counts;
+      plain.sink("plain", testSink());
     });
   });
 

@@ -17,10 +17,14 @@ export interface ProcessContext<S extends StateDescriptors = StateDescriptors, O
   readonly state: StateHandles<S>;
   /** Emits with the timestamp of the record being processed. */
   readonly emit: (value: Out) => void;
+  /** Emits to the side output of this tag, which the operator declares, with the timestamp of the record. */
+  readonly sideOutput: (tag: string, value: unknown) => void;
 }
 
 export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly state: S;
+  /** The tags of the side outputs. */
+  readonly sideOutputs?: readonly string[];
   onRecord(value: In, context: ProcessContext<S, Out>): void;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
   onEnd?(context: ProcessContext<S, Out>): void;
@@ -33,11 +37,15 @@ export interface ProcessOperator {
 
 export const processKind: OperatorKind<ProcessOperator> = {
   name: "process",
-  describe: ({ process }) => ({ states: process.state, emitsAtEnd: process.onEnd !== undefined }),
-  open({ key, process }, { id, checks, keyedState }, { main: downstream }) {
+  describe: ({ process }) => ({
+    states: process.state,
+    emitsAtEnd: process.onEnd !== undefined,
+    ...(process.sideOutputs && { tags: process.sideOutputs }),
+  }),
+  open({ key, process }, { id, checks, keyedState }, outputs) {
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
-    const context = new RecordContext(id, state, downstream);
+    const context = new RecordContext(id, state, outputs, process.sideOutputs);
     const atEnd = (key: Key): void => {
       try {
         state.setCurrentKey(key);

@@ -1,0 +1,94 @@
+/**
+ * The outputs in the hands of a user's function that emits while it runs.
+ *
+ * Owns: OP3 of contract.ts for such functions, which stand between their caller and what is downstream. Does not own:
+ * state and keys (keyed/record-context.ts), where records go.
+ */
+import { OperatorError } from "../../errors.ts";
+import { describeValue } from "../../state/described.ts";
+import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
+import { type Collect, NO_TIMESTAMP } from "../source.ts";
+import type { Outputs } from "./contract.ts";
+import { failureOf } from "./failure.ts";
+
+/** "idle": no function is running; "running": inside the user's function; "emitting": inside what is downstream. */
+type Stage = "idle" | "running" | "emitting";
+
+/** The part of a context that emits. There is one for each operator of a subtask, used again for every call. */
+export class EmittingContext {
+  timestamp: number = NO_TIMESTAMP;
+  readonly emit: (value: unknown) => void;
+  readonly sideOutput: (tag: string, value: unknown) => void;
+  protected readonly operator: string;
+  private stage: Stage = "idle";
+
+  /** @param tags of the side outputs */
+  constructor(operator: string, outputs: Outputs, tags: readonly string[] = []) {
+    this.operator = operator;
+    const { main } = outputs;
+    this.emit = (value) => {
+      if (this.stage !== "running") this.refuseCall("emit");
+      if (!isAnswer(value)) refuseAnswer(operator, "emit was given", value);
+      this.stage = "emitting";
+      main(value, this.timestamp);
+      this.stage = "running";
+    };
+    const sides = new Map<string, Collect<unknown>>(tags.map((tag) => [tag, outputs.tagged(tag)]));
+    this.sideOutput = (tag, value) => {
+      if (this.stage !== "running") this.refuseCall("sideOutput");
+      const side = sides.get(tag) ?? refuseTag(operator, tag, tags);
+      if (!isAnswer(value)) refuseAnswer(operator, `sideOutput "${tag}" was given`, value);
+      this.stage = "emitting";
+      side(value, this.timestamp);
+      this.stage = "running";
+    };
+  }
+
+  /** Called in front of the user's function. */
+  protected beginAt(timestamp: number): void {
+    this.timestamp = timestamp;
+    this.stage = "running";
+  }
+
+  /** `result`: what the user's function returned. */
+  finish(result: unknown): void {
+    if (this.stage !== "running" || result !== undefined) this.refuseReturn(result);
+    this.stage = "idle";
+  }
+
+  failureOf(error: unknown): unknown {
+    const downstreamFailed = this.stage === "emitting";
+    this.stage = "idle";
+    return downstreamFailed ? error : failureOf(this.operator, error, this.statesInUse);
+  }
+
+  /** The states that the function has had in its hands, for the message of a failure. */
+  protected get statesInUse(): readonly string[] {
+    return [];
+  }
+
+  private refuseCall(what: "emit" | "sideOutput"): never {
+    throw new OperatorError(
+      this.operator,
+      this.stage === "idle"
+        ? new Error(`${what} was called after the record was processed; operators are synchronous`)
+        : new Error(`${what} was called again after an output had failed`),
+    );
+  }
+
+  private refuseReturn(result: unknown): void {
+    if (this.stage === "emitting") {
+      throw new OperatorError(
+        this.operator,
+        new Error("the function caught an error of emit; a record that failed downstream must fail the job"),
+      );
+    }
+    if (!isAnswer(result)) refuseAnswer(this.operator, "the function answered", result, wanted.nothing);
+  }
+}
+
+function refuseTag(operator: string, tag: unknown, tags: readonly string[]): never {
+  const declared = tags.length === 0 ? "none is declared (sideOutputs)" : `declared: ${tags.join(", ")}`;
+  const named = typeof tag === "string" ? `"${tag}"` : describeValue(tag);
+  throw new OperatorError(operator, new Error(`it has no side output ${named}; ${declared}`));
+}
