@@ -6,7 +6,8 @@ import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
 import { describeOption, isThenable, silence } from "../state/described.ts";
-import { refusalIn } from "../state/plain-value.ts";
+import type { StateKind } from "../state/handles/kind.ts";
+import { stateKinds } from "../state/handles/kinds.ts";
 import { checkName } from "./name.ts";
 import { checkSideOutputs } from "./side-outputs.ts";
 
@@ -106,8 +107,6 @@ export function checkProcess(id: string, definition: unknown): void {
   checkSideOutputs(id, sideOutputs);
 }
 
-const STATE_KINDS = ["value"];
-
 function checkStates(id: string, states: unknown): void {
   if (typeof states !== "object" || states === null) {
     throw new ConfigurationError(
@@ -127,21 +126,24 @@ function checkStates(id: string, states: unknown): void {
   for (const [name, descriptor] of names) {
     checkName(name, `operator "${id}": state`);
     const what = `operator "${id}": state "${name}"`;
-    const kind: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
-    if (typeof kind !== "string") {
+    const kindName: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
+    if (typeof kindName !== "string") {
+      const makers = Object.values(stateKinds).map(({ maker }) => maker);
       throw new ConfigurationError(
         id,
-        `${what} must be made by valueState(initial), got ${show(descriptor)}`,
+        `${what} must be made by ${makers.join(" or ")}, got ${show(descriptor)}`,
       );
     }
-    if (!STATE_KINDS.includes(kind)) {
-      throw new ConfigurationError(id, `${what}: no kind of state "${kind}"${didYouMean(kind, STATE_KINDS)}`);
+    const kind = new Map<string, StateKind<never>>(Object.entries(stateKinds)).get(kindName);
+    if (kind === undefined) {
+      throw new ConfigurationError(
+        id,
+        `${what}: no kind of state "${kindName}"${didYouMean(kindName, Object.keys(stateKinds))}`,
+      );
     }
-    checkMembers(descriptor, ["kind", "initial"], what, "option", id);
-    const refusal = refusalIn((descriptor as { readonly initial?: unknown }).initial);
-    if (refusal !== undefined) {
-      throw new ConfigurationError(id, `${what}: its initial value cannot be stored: ${refusal}`);
-    }
+    checkMembers(descriptor, kind.members, what, "option", id);
+    const problem = kind.problemOf?.(descriptor as never);
+    if (problem !== undefined) throw new ConfigurationError(id, `${what}: ${problem}`);
   }
   const alike = twinOf(names.map(([name]) => name));
   if (alike !== undefined) {

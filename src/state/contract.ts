@@ -13,6 +13,8 @@
  * - KS5 A restored table is equal to the one that was cut: rows of key groups that are not the subtask's are left out.
  * - KS6 What cannot be stored is refused by the cursor at the latest, with the operator's and the state's name
  *   (plain-value.ts).
+ * - KS7 Rows, keys and namespaces are listed in an order that follows from what is there alone. So it is the same after
+ *   a restore, however the rows came to be there.
  */
 import type { Key } from "./descriptor.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
@@ -37,12 +39,46 @@ export interface StateTable {
   write(value: unknown): void;
   /** Afterwards there is no row, and it takes no space. */
   remove(): void;
+  /**
+   * The namespaces in which the current key has a row: the fixed one, then numbers from the smallest, then texts by
+   * their UTF-16 code units. The array stays as it is, whatever is written or removed later. Only for tables that were
+   * opened with `listsNamespaces`.
+   */
+  namespaces(): readonly Namespace[];
+  /** How many there are, without listing them. */
+  countNamespaces(): number;
+  /**
+   * Removes the rows that the current key has, in all namespaces. Only for tables that were opened with
+   * `listsNamespaces`.
+   */
+  removeKey(): void;
+  /**
+   * All rows, of all keys, key group by key group (KS7). The caller may write and remove rows meanwhile: a row that
+   * stays is given once, one that is removed before its turn is not given, and one that is new may be given or not.
+   * Each step costs well under a millisecond. The current key and namespace stay as they are.
+   */
+  rows(): Generator<StateRow, void, undefined>;
+}
+
+export interface StateRow {
+  readonly keyGroup: number;
+  readonly key: Key;
+  readonly namespace: Namespace;
+  readonly value: unknown;
+}
+
+export interface TableOptions {
+  /**
+   * The table knows the namespaces of each key. That costs memory, about 100 bytes for each key of several rows, and
+   * time for each row that is new or removed. Default false.
+   */
+  readonly listsNamespaces?: boolean;
 }
 
 export interface KeyedBackend {
   readonly tableNames: readonly string[];
   /** Opens a table that is empty until it is restored. Each name once, and before the first record. */
-  openTable(name: string): StateTable;
+  openTable(name: string, options?: TableOptions): StateTable;
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void;
   /** One cursor for each table, all of the same moment (KS3). */
@@ -50,8 +86,8 @@ export interface KeyedBackend {
   /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;
   /**
-   * Each key that has a row in any table and namespace, once. The caller may write and remove rows of a key that it was
-   * given.
+   * Each key that has a row in any table and namespace, once, key group by key group (KS7). The caller may write and
+   * remove rows of a key that it was given.
    */
   keys(): Generator<Key, void, undefined>;
   /** Cancels what is open and lets everything go; nothing may be called afterwards. */

@@ -1,6 +1,7 @@
 /** What the user says about a piece of keyed state, and the handle that operators use. Plain data. */
 
 import { ConfigurationError } from "../errors.ts";
+import type { StateTable, TableOptions } from "./contract.ts";
 import { freeze } from "./frozen.ts";
 
 /**
@@ -38,7 +39,20 @@ export function valueState<T>(initial: T, ...further: readonly never[]): ValueSt
   return { kind: "value", initial };
 }
 
-export type StateDescriptor = ValueStateDescriptor<unknown>;
+/** Bare rows, for operators of the engine that keep their own order in them: windows, timers. Not for users. */
+export interface TableDescriptor extends TableOptions {
+  readonly kind: "table";
+}
+
+/** The rows of a table as they are: its handle is the StateTable. */
+export function stateTable(options: TableOptions = {}): TableDescriptor {
+  return { kind: "table", ...options };
+}
+
+/** What a user can declare; the table of kinds is handles/kinds.ts. */
+export type UserStateDescriptor = ValueStateDescriptor<unknown>;
+
+export type StateDescriptor = UserStateDescriptor | TableDescriptor;
 
 /** The value of the key that is being processed. */
 export interface ValueState<T> {
@@ -58,5 +72,8 @@ export interface ValueState<T> {
 export type StateDescriptors = { readonly [name: string]: StateDescriptor };
 
 export type StateHandles<S extends StateDescriptors> = {
-  readonly [N in keyof S]: S[N] extends ValueStateDescriptor<infer T> ? ValueState<T> : never;
+  readonly [N in keyof S]: HandleOf<S[N]>;
 };
+
+type HandleOf<D extends StateDescriptor> =
+  D extends ValueStateDescriptor<infer T> ? ValueState<T> : D extends TableDescriptor ? StateTable : never;

@@ -5,40 +5,43 @@
  * Owns: which handle a descriptor asks for. Does not own: where the tables lie (contract.ts), which key a record has
  * (chain.ts).
  */
+import { invariant } from "../errors.ts";
 import type {
   KeyedBackend,
   KeyedBackendOptions,
   NamedCursor,
   SnapshotBytes,
   StateRestorer,
+  StateTable,
 } from "./contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
-import { ValueHandle } from "./handles/value.ts";
+import { type OpenState, openState } from "./handles/kinds.ts";
 
 /** Opens the state of one operator in one subtask. */
 export type OpenBackend = (options: KeyedBackendOptions) => KeyedBackend;
 
-export interface KeyedStateOptions extends Omit<KeyedBackendOptions, "keepsObjects"> {
-  readonly descriptors: StateDescriptors;
+export interface KeyedStateOptions<S extends StateDescriptors>
+  extends Omit<KeyedBackendOptions, "keepsObjects"> {
+  readonly descriptors: S;
   /** What is set is looked at closely, and frozen; so `get` answers that very object. Default false. */
   readonly checks?: boolean;
 }
 
-export class KeyedState {
+export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   /** They are about the values of the current key. */
-  readonly handles: StateHandles<StateDescriptors>;
+  readonly handles: StateHandles<S>;
   private readonly backend: KeyedBackend;
-  private readonly valueHandles: readonly (readonly [name: string, handle: ValueHandle<unknown>])[];
+  private readonly states: readonly OpenState[];
 
-  constructor(openBackend: OpenBackend, { descriptors, checks = false, ...options }: KeyedStateOptions) {
+  constructor(openBackend: OpenBackend, { descriptors, checks = false, ...options }: KeyedStateOptions<S>) {
     const backend = openBackend({ ...options, keepsObjects: checks });
     this.backend = backend;
-    this.valueHandles = Object.entries(descriptors).map(([name, { initial }]) => [
-      name,
-      new ValueHandle(backend.openTable(name), initial, checks),
-    ]);
+    this.states = Object.entries(descriptors).map(([name, descriptor]) =>
+      openState(backend, name, descriptor, checks),
+    );
     // No prototype: a state may be named "constructor".
-    this.handles = Object.assign(Object.create(null), Object.fromEntries(this.valueHandles));
+    const handles = this.states.map(({ name, table, handle }) => [name, handle ?? table]);
+    this.handles = Object.assign(Object.create(null), Object.fromEntries(handles));
   }
 
   get stateNames(): readonly string[] {
@@ -47,7 +50,14 @@ export class KeyedState {
 
   /** The states that were read or set for the current key, and hold an object. For messages. */
   get statesInUse(): string[] {
-    return this.valueHandles.filter(([, handle]) => handle.holdsObject).map(([name]) => name);
+    return this.states.filter(({ handle }) => handle?.holdsObject === true).map(({ name }) => name);
+  }
+
+  /** The rows of a state that is declared by `stateTable`. */
+  table(name: string): StateTable {
+    const state = this.states.find((one) => one.name === name);
+    invariant(state !== undefined && state.handle === undefined, `there is no table "${name}"`);
+    return state.table;
   }
 
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */

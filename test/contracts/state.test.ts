@@ -1,8 +1,14 @@
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { describeStateContract } from "./suites/state.contract.ts";
+import type { OpenBackendUnderTest } from "./suites/state-backend.ts";
+import { describeListingContract } from "./suites/state-listing.contract.ts";
 
-for (const keepsObjects of [false, true])
-  describeStateContract(keepsObjects ? "heap, objects as they came" : "heap", (options) => {
+for (const keepsObjects of [false, true]) {
+  const name = keepsObjects ? "heap, objects as they came" : "heap";
+  const open: OpenBackendUnderTest = (options) => {
     const backend = new HeapBackend({ ...options, keepsObjects });
     return { backend, close: () => backend.close() };
-  });
+  };
+  describeStateContract(name, open);
+  describeListingContract(name, open);
+}

@@ -11,7 +11,7 @@ import { defineJob, JobBuilder, type Stream, streamOf } from "../../src/job/buil
 import { graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, planOf } from "../../src/job/plan.ts";
-import { valueState } from "../../src/state/descriptor.ts";
+import { type ValueState, valueState } from "../../src/state/descriptor.ts";
 import type { Count } from "../support/graphs/word-count.ts";
 import { MemoryWorld } from "../support/memory-world.ts";
 
@@ -35,17 +35,17 @@ const tally: OperatorKind<Seen> = {
   open(seen, { keyedState }, outputs) {
     seen.opened++;
     const state = keyedState();
-    const both = state.handles.both!;
-    const right = state.handles.right!;
+    const both = state.handles.both as ValueState<number>;
+    const right = state.handles.right as ValueState<number>;
     const toRight = outputs.tagged("right");
     const count = (word: unknown, timestamp: number): void => {
       state.setCurrentKey(word as string);
-      both.set((both.get() as number) + 1);
+      both.set(both.get() + 1);
       outputs.main({ word, count: both.get() }, timestamp);
     };
     const countRight = (word: unknown, timestamp: number): void => {
       count(word, timestamp);
-      right.set((right.get() as number) + 1);
+      right.set(right.get() + 1);
       toRight({ word, count: right.get() }, timestamp);
     };
     return {

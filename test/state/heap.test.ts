@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigurationError, InvariantError, ObjectCorruptError, OperatorError } from "../../src/errors.ts";
 import type { EncodedChunk, SnapshotCursor } from "../../src/state/contract.ts";
-import { type Key, valueState } from "../../src/state/descriptor.ts";
+import { type Key, stateTable, valueState } from "../../src/state/descriptor.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { hashOf, keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
@@ -16,7 +16,7 @@ const descriptors = { a: valueState<unknown>(INITIAL), b: valueState<unknown>(IN
 type Name = "a" | "b";
 const NAMES: readonly Name[] = ["a", "b"];
 
-function backendOf(maxParallelism = 128, subtask = 0, parallelism = 1): KeyedState {
+function backendOf(maxParallelism = 128, subtask = 0, parallelism = 1): KeyedState<typeof descriptors> {
   return new KeyedState((options) => new HeapBackend(options), {
     operator: "count",
     descriptors,
@@ -25,27 +25,27 @@ function backendOf(maxParallelism = 128, subtask = 0, parallelism = 1): KeyedSta
   });
 }
 
-function put(backend: KeyedState, name: Name, key: Key, value: unknown): void {
+function put(backend: KeyedState<typeof descriptors>, name: Name, key: Key, value: unknown): void {
   backend.setCurrentKey(key);
-  backend.handles[name]!.set(value);
+  backend.handles[name].set(value);
 }
 
-function remove(backend: KeyedState, name: Name, key: Key): void {
+function remove(backend: KeyedState<typeof descriptors>, name: Name, key: Key): void {
   backend.setCurrentKey(key);
-  backend.handles[name]!.clear();
+  backend.handles[name].clear();
 }
 
-function contentOf(backend: KeyedState, name: Name): Map<Key, unknown> {
+function contentOf(backend: KeyedState<typeof descriptors>, name: Name): Map<Key, unknown> {
   const content = new Map<Key, unknown>();
   for (const key of backend.keys()) {
     backend.setCurrentKey(key);
-    const value = backend.handles[name]!.get();
+    const value = backend.handles[name].get();
     if (value !== INITIAL) content.set(key, value);
   }
   return content;
 }
 
-function cut(backend: KeyedState): Record<Name, SnapshotCursor> {
+function cut(backend: KeyedState<typeof descriptors>): Record<Name, SnapshotCursor> {
   const cursors = backend.snapshot();
   expect(cursors.map(({ state }) => state)).toEqual(["a", "b"]);
   return { a: cursors[0]!.cursor, b: cursors[1]!.cursor };
@@ -60,7 +60,7 @@ function bytesOf(chunks: readonly EncodedChunk[]): Uint8Array {
   return Buffer.concat(chunks.map((chunk) => chunk.bytes));
 }
 
-function restore(backend: KeyedState, name: Name, bytes: Uint8Array): void {
+function restore(backend: KeyedState<typeof descriptors>, name: Name, bytes: Uint8Array): void {
   const restorer = backend.restorer(name, { object: "state.0", bytes });
   while (restorer.next());
 }
@@ -87,13 +87,13 @@ describe("values", () => {
     const backend = backendOf();
     backend.setCurrentKey("k");
     const { a, b } = backend.handles;
-    expect(a!.get()).toBe(INITIAL);
-    a!.set(undefined);
-    expect(a!.get()).toBe(undefined);
-    expect(b!.get()).toBe(INITIAL);
-    a!.clear();
-    expect(a!.get()).toBe(INITIAL);
-    a!.clear();
+    expect(a.get()).toBe(INITIAL);
+    a.set(undefined);
+    expect(a.get()).toBe(undefined);
+    expect(b.get()).toBe(INITIAL);
+    a.clear();
+    expect(a.get()).toBe(INITIAL);
+    a.clear();
     expect([...backend.keys()]).toEqual([]);
   });
 
@@ -116,8 +116,8 @@ describe("values", () => {
     for (const integer of integers) put(backend, "a", integer, `of ${integer}`);
     for (const text of texts) {
       backend.setCurrentKey(text);
-      expect(backend.handles.a!.get()).toBe(INITIAL);
-      backend.handles.a!.set(`of ${text}`);
+      expect(backend.handles.a.get()).toBe(INITIAL);
+      backend.handles.a.set(`of ${text}`);
     }
     for (const integer of integers.slice(25)) remove(backend, "a", integer);
     for (const text of texts.slice(0, 25)) remove(backend, "a", text);
@@ -134,7 +134,7 @@ describe("values", () => {
   });
 
   test("are not there before the first record", () => {
-    expect(() => backendOf().handles.a!.get()).toThrow(/used before any record/);
+    expect(() => backendOf().handles.a.get()).toThrow(/used before any record/);
   });
 });
 
@@ -541,5 +541,22 @@ test("a key of 2^32 records ago is not taken for the current one", () => {
   current.turn = -1;
   backend.setCurrentKey("second");
   while (current.turn < turn) backend.setCurrentKey("second");
-  expect(backend.handles.a!.get()).toBe(INITIAL);
+  expect(backend.handles.a.get()).toBe(INITIAL);
+});
+
+test("a table gives the engine's own operators its bare rows, beside the states of the user", () => {
+  const state = new KeyedState((options) => new HeapBackend(options), {
+    operator: "count",
+    descriptors: { count: valueState(0), rows: stateTable({ listsNamespaces: true }) },
+    keyGroups: keyGroupRangeOf(0, 1, 128),
+    maxParallelism: 128,
+  });
+  const rows = state.table("rows");
+  state.setCurrentKey("k");
+  rows.setCurrentNamespace(60_000);
+  rows.write("open");
+  expect(state.handles.rows.namespaces()).toEqual([60_000]);
+  expect([...rows.rows()]).toMatchObject([{ key: "k", namespace: 60_000, value: "open" }]);
+  expect(state.statesInUse).toEqual([]);
+  expect(() => state.table("count")).toThrow(InvariantError);
 });

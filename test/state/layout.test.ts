@@ -8,40 +8,41 @@ import { valueState } from "../../src/state/descriptor.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
 
+const descriptors = { value: valueState<unknown>("initial") };
 const KEY_GROUPS = { first: 0, last: 0 };
 const ROWS = 20;
 /** From so many updates on, a table looks closely at samples only. */
 const TRUSTED_FROM = 1100;
 
-function opened(): KeyedState {
+function opened(): KeyedState<typeof descriptors> {
   return new KeyedState((options) => new HeapBackend(options), {
     operator: "o",
-    descriptors: { value: valueState<unknown>("initial") },
+    descriptors,
     keyGroups: KEY_GROUPS,
     maxParallelism: 1,
   });
 }
 
 /** A state whose rows all hold `value`, and whose next updates are trusted. */
-function filled(value: unknown): KeyedState {
+function filled(value: unknown): KeyedState<typeof descriptors> {
   const state = opened();
   for (let i = 0; i < TRUSTED_FROM; i++) set(state, i % ROWS, value);
   return state;
 }
 
-function set(state: KeyedState, key: number, value: unknown): void {
+function set(state: KeyedState<typeof descriptors>, key: number, value: unknown): void {
   state.setCurrentKey(key);
-  state.handles.value!.set(value);
+  state.handles.value.set(value);
 }
 
-function valuesOf(state: KeyedState): unknown[] {
+function valuesOf(state: KeyedState<typeof descriptors>): unknown[] {
   return Array.from({ length: ROWS }, (_, key) => {
     state.setCurrentKey(key);
-    return state.handles.value!.get();
+    return state.handles.value.get();
   });
 }
 
-function restoredFrom(state: KeyedState): KeyedState {
+function restoredFrom(state: KeyedState<typeof descriptors>): KeyedState<typeof descriptors> {
   const [{ cursor }] = state.snapshot() as [ReturnType<KeyedState["snapshot"]>[number]];
   const chunks: Uint8Array[] = [];
   for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk.bytes);

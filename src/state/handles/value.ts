@@ -1,10 +1,21 @@
 /** One value per key: what the user's function works with. */
 import { ABSENT, type StateTable } from "../contract.ts";
-import type { ValueState } from "../descriptor.ts";
+import type { ValueState, ValueStateDescriptor } from "../descriptor.ts";
 import { freezePlain, holdsBytes } from "../frozen.ts";
-import { refuseValue } from "../plain-value.ts";
+import { refusalIn, refuseValue } from "../plain-value.ts";
+import type { StateHandle, StateKind } from "./kind.ts";
 
-export class ValueHandle<T> implements ValueState<T> {
+export const valueKind: StateKind<ValueStateDescriptor<unknown>> = {
+  maker: "valueState(initial)",
+  members: ["kind", "initial"],
+  problemOf({ initial }) {
+    const refusal = refusalIn(initial);
+    return refusal && `its initial value cannot be stored: ${refusal}`;
+  },
+  open: (table, { initial }, checks) => new ValueHandle(table, initial, checks),
+};
+
+class ValueHandle<T> implements ValueState<T>, StateHandle {
   private readonly table: StateTable;
   private readonly initial: T;
   private readonly initialIsCopied: boolean;

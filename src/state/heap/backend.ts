@@ -12,6 +12,7 @@ import type {
   SnapshotBytes,
   StateRestorer,
   StateTable,
+  TableOptions,
 } from "../contract.ts";
 import { describeValue } from "../described.ts";
 import type { Key } from "../descriptor.ts";
@@ -51,7 +52,7 @@ export class HeapBackend implements KeyedBackend {
     return this.tables.map((table) => table.name);
   }
 
-  openTable(name: string): StateTable {
+  openTable(name: string, { listsNamespaces = false }: TableOptions = {}): StateTable {
     const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
     const table = new HeapTable({
@@ -60,6 +61,7 @@ export class HeapBackend implements KeyedBackend {
       keyGroups,
       maxParallelism,
       keepsObjects,
+      listsNamespaces,
       current: this.current,
     });
     this.tables.push(table);

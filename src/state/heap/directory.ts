@@ -11,8 +11,8 @@
 import { type Block, NO_ROWS } from "./block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
-const BITS_BELOW = 20;
-const DEPTH_MAX = 32 - BITS_BELOW;
+export const BITS_BELOW = 20;
+export const DEPTH_MAX = 32 - BITS_BELOW;
 const ENTRIES_MAX = 1 << 18;
 
 export class Directory {

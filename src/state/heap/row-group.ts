@@ -7,10 +7,11 @@
  */
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
-import { ownKey } from "../snapshot/own-key.ts";
+import { ownKey, ownString } from "../snapshot/own-key.ts";
 import { Block, type BlockHome, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
 import { type Directory, isUpper } from "./directory.ts";
 import type { Layouts } from "./layout.ts";
+import type { NamespaceIndex } from "./namespace-index.ts";
 
 /** A block becomes smaller when fewer than one of so many places are taken. */
 const SPARSE = 8;
@@ -42,13 +43,16 @@ export class RowGroup {
   cut = 0;
   private readonly readers: CutReaders;
   private readonly directory: Directory;
+  private readonly index: NamespaceIndex | undefined;
   /** Those of later cuts are behind those of earlier ones, or in the place of one of them. */
   private blocks: Block[] = [];
 
-  constructor(place: number, readers: CutReaders, directory: Directory) {
+  /** `index`: is told of each row that is new or removed. */
+  constructor(place: number, readers: CutReaders, directory: Directory, index: NamespaceIndex | undefined) {
     this.place = place;
     this.readers = readers;
     this.directory = directory;
+    this.index = index;
   }
 
   /**
@@ -58,15 +62,19 @@ export class RowGroup {
    */
   append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): number {
     const block = this.roomFor(hash, value);
-    const at = block.add(hash, ownKey(key), namespace);
+    const keptKey = ownKey(key);
+    const keptNamespace = typeof namespace === "string" ? ownString(namespace) : namespace;
+    const at = block.add(hash, keptKey, keptNamespace);
     block.write(at, value, trusted);
     this.count++;
+    this.index?.add(keptKey, keptNamespace);
     return at;
   }
 
   /** `of`: the row's block. */
   remove(of: Block, at: number): void {
     const block = this.own(of);
+    this.index?.remove(block.keys[at]!, block.namespaces?.[at]);
     block.remove(at);
     this.count--;
     if (this.count === 0) {
@@ -75,10 +83,6 @@ export class RowGroup {
     } else if (block.places > PLACES_MIN && block.count * SPARSE < block.places) {
       this.replace(this.resized(block, block.places / 2, block.layout));
     }
-  }
-
-  addKeys(keys: Set<Key>): void {
-    for (const { keys: some } of this.blocks) for (const key of some) if (key !== undefined) keys.add(key);
   }
 
   view(): GroupView {

@@ -20,6 +20,7 @@ import {
   type Namespace,
   type SnapshotBytes,
   type SnapshotCursor,
+  type StateRow,
   type StateTable,
 } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
@@ -30,9 +31,11 @@ import type { CurrentKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
 import { Directory } from "./directory.ts";
 import { Layouts } from "./layout.ts";
+import { NamespaceIndex } from "./namespace-index.ts";
 import { HeapRestorer } from "./restorer.ts";
 import { type CutReaders, RowGroup } from "./row-group.ts";
 import { withNamespace } from "./row-hash.ts";
+import { addressesOf } from "./row-order.ts";
 
 /**
  * New rows, the first updates of a table, and then one in so many, are searched for what objects hide (LY2 of
@@ -49,6 +52,7 @@ export interface HeapTableOptions {
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
   readonly keepsObjects: boolean;
+  readonly listsNamespaces: boolean;
   readonly current: CurrentKey;
 }
 
@@ -61,6 +65,7 @@ export class HeapTable implements StateTable, CutReaders {
   private readonly columns = new ColumnEncoder();
   private readonly directory: Directory;
   private readonly groups: readonly RowGroup[];
+  private readonly index: NamespaceIndex | undefined;
   /** The cursors of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
   private readonly current: CurrentKey;
@@ -81,7 +86,8 @@ export class HeapTable implements StateTable, CutReaders {
     this.layouts = new Layouts(options.keepsObjects);
     const length = options.keyGroups.last - options.keyGroups.first + 1;
     this.directory = new Directory(length);
-    this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.directory));
+    this.index = options.listsNamespaces ? new NamespaceIndex() : undefined;
+    this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.directory, this.index));
   }
 
   get isInUse(): boolean {
@@ -117,6 +123,35 @@ export class HeapTable implements StateTable, CutReaders {
     this.at = -1;
   }
 
+  namespaces(): readonly Namespace[] {
+    return this.listing().namespacesOf(this.keyInUse());
+  }
+
+  countNamespaces(): number {
+    return this.listing().countOf(this.keyInUse());
+  }
+
+  removeKey(): void {
+    const before = this.namespace;
+    for (const namespace of this.namespaces()) {
+      this.setCurrentNamespace(namespace);
+      this.remove();
+    }
+    this.setCurrentNamespace(before);
+  }
+
+  *rows(): Generator<StateRow, void, undefined> {
+    const { first } = this.options.keyGroups;
+    for (const { place, count } of this.groups) {
+      if (count === 0) continue;
+      for (const { hash, key, namespace } of addressesOf(place, this.directory)) {
+        const block = this.directory.at(place, hash);
+        const at = block.find(hash, key, namespace);
+        if (at >= 0) yield { keyGroup: first + place, key, namespace, value: block.read(at) };
+      }
+    }
+  }
+
   snapshot(): SnapshotCursor {
     const { operator, name, keyGroups } = this.options;
     const cursor = new HeapCursor({
@@ -148,7 +183,8 @@ export class HeapTable implements StateTable, CutReaders {
 
   /** Keys of one group of the subtask. */
   addKeys(group: number, keys: Set<Key>): void {
-    this.groups[group]!.addKeys(keys);
+    if (this.groups[group]!.count === 0) return;
+    for (const { key } of addressesOf(group, this.directory)) keys.add(key);
   }
 
   close(): void {
@@ -186,6 +222,19 @@ export class HeapTable implements StateTable, CutReaders {
     if (isTrusted) return;
     if (this.closeLooks > 0) this.closeLooks--;
     this.untilLook = this.closeLooks > 0 ? 1 : SAMPLED_EVERY;
+  }
+
+  private listing(): NamespaceIndex {
+    invariant(
+      this.index !== undefined,
+      `state "${this.name}" of "${this.options.operator}" was not opened to list namespaces`,
+    );
+    return this.index;
+  }
+
+  private keyInUse(): Key {
+    if (this.current.group < 0) this.refuseWithoutKey();
+    return this.current.key;
   }
 
   private lookUp(): void {

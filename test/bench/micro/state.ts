@@ -238,7 +238,7 @@ async function runUpdates(at: {
   samples: Samples;
 }): Promise<number> {
   const { state, keys, samples } = at;
-  const handle = state.handles.value!;
+  const handle = state.handles.value as ValueState<unknown>;
   const next = at.kind.next as (before: unknown) => unknown;
   const random = indices(keys.length);
   const sequence = Array.from({ length: 1 << 18 }, () => keys[random.next().value]!);
@@ -287,7 +287,9 @@ async function benchSnapshots(keyCount: number, kind: Kind, budgetMs: number): P
   const state = stateOf(kind);
   for (const key of keys) {
     state.setCurrentKey(key);
-    state.handles.value!.set((kind.next as (before: unknown) => unknown)(kind.initial));
+    (state.handles.value as ValueState<unknown>).set(
+      (kind.next as (before: unknown) => unknown)(kind.initial),
+    );
   }
   const samples: Samples = { sync: [], slice: [], duration: [], turn: [], chunks: 0, bytes: 0 };
   const unused: Samples = { sync: [], slice: [], duration: [], turn: [], chunks: 0, bytes: 0 };
@@ -313,7 +315,9 @@ function benchRestore(keyCount: number, kind: Kind): void {
   const source = stateOf(kind);
   for (const key of bidders(keyCount)) {
     source.setCurrentKey(key);
-    source.handles.value!.set((kind.next as (before: unknown) => unknown)(kind.initial));
+    (source.handles.value as ValueState<unknown>).set(
+      (kind.next as (before: unknown) => unknown)(kind.initial),
+    );
   }
   const encodeAt = performance.now();
   const chunks: EncodedChunk[] = [];

@@ -11,8 +11,6 @@ import {
 import {
   ABSENT,
   type EncodedChunk,
-  type KeyedBackend,
-  type KeyedBackendOptions,
   type Namespace,
   type SnapshotCursor,
   type StateTable,
@@ -21,13 +19,7 @@ import type { Key } from "../../../src/state/descriptor.ts";
 import { keyGroupOf, keyGroupRangeOf } from "../../../src/state/key-groups.ts";
 import { encodeChunk } from "../../../src/state/snapshot/chunk.ts";
 import { ColumnEncoder } from "../../../src/state/snapshot/columns.ts";
-
-export interface BackendUnderTest {
-  readonly backend: KeyedBackend;
-  close(): void;
-}
-
-type Open = (options: KeyedBackendOptions) => BackendUnderTest;
+import { bytesOf, drained, type OpenBackendUnderTest } from "./state-backend.ts";
 
 /** One row of a table: its address as text, and its value. */
 type Content = Map<string, unknown>;
@@ -41,15 +33,6 @@ function same(rows: Content, expected: Content): void {
   const fields = (held: unknown) => (typeof held === "object" && held !== null ? Object.keys(held) : []);
   for (const [address, held] of rows) deepStrictEqual(fields(held), fields(expected.get(address)));
 }
-
-function drained(cursor: SnapshotCursor): EncodedChunk[] {
-  const chunks: EncodedChunk[] = [];
-  for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk);
-  return chunks;
-}
-
-const bytesOf = (chunks: readonly EncodedChunk[]): Uint8Array =>
-  Buffer.concat(chunks.map(({ bytes }) => bytes));
 
 /** Values that are of one shape as a rule, with whatever may be hard about them. */
 const oddNumber = fc.oneof(
@@ -112,7 +95,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 10, maxLength: 40 },
 );
 
-export function describeStateContract(name: string, open: Open): void {
+export function describeStateContract(name: string, open: OpenBackendUnderTest): void {
   const MAX_PARALLELISM = 16;
 
   /** The tables `a` and `b` of a subtask. */

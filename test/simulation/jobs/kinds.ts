@@ -1,7 +1,7 @@
 /** Operators that the builder has no method for yet: with two inputs, and with a tagged output. */
 import { defineOperator, type OperatorKind } from "../../../src/dataflow/operators/contract.ts";
 import type { JobDraft } from "../../../src/job/draft.ts";
-import { valueState } from "../../../src/state/descriptor.ts";
+import { type ValueState, valueState } from "../../../src/state/descriptor.ts";
 import {
   type DrawnOperator,
   groupOf,
@@ -45,12 +45,12 @@ const pair: OperatorKind<{ readonly keys: KeyKind }> = {
   open({ keys }, { id, keyedState }, outputs) {
     const state = keyedState();
     const input = (port: number, name: "left" | "right") => {
-      const count = state.handles[name]!;
+      const count = state.handles[name] as ValueState<number>;
       return (value: unknown, timestamp: number): void => {
         const key = keyOf[keys](value as Item);
         state.setCurrentKey(key);
-        count.set((count.get() as number) + 1);
-        outputs.main(told(`${id}.${port}`, groupOf(key), count.get() as number), timestamp);
+        count.set(count.get() + 1);
+        outputs.main(told(`${id}.${port}`, groupOf(key), count.get()), timestamp);
       };
     };
     return { state, inputs: [input(0, "left"), input(1, "right")] };

@@ -1,5 +1,5 @@
 /** One value per key: the key's first record, then what the function answers. Emits the new value for each record. */
-import { valueState } from "../../../state/descriptor.ts";
+import { type ValueState, valueState } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
@@ -22,7 +22,7 @@ export const reduce: OperatorKind<ReduceDefinition> = {
   open({ key, reduce }, { id, checks, keyedState }, { main: downstream }) {
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
-    const aggregate = state.handles[REDUCE_STATE]!;
+    const aggregate = state.handles[REDUCE_STATE] as ValueState<unknown>;
     return {
       state,
       inputs: [
