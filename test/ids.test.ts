@@ -19,8 +19,8 @@ const BOOKS = ["machines/PROTOCOL.md", "src/README.md"];
 const TEXTS = [...BOOKS, "machines/README.md", "docs/checkpointing.md", "test/README.md", "README.md"];
 
 const ID = /(?<![\w./#$-])[A-Z]{1,2}\d{1,2}(?![\w-])/g;
-/** These look like ids and are none: an engine, a workload, a display. */
-const NO_IDS = /^(V8|W1|X11)$/;
+/** These look like ids and are none: an engine, a workload, a display, the queries of Nexmark. */
+const NO_IDS = /^(V8|W1|X11|Q\d+)$/;
 
 const COMMENT = /^\s*(?:\/?\*|\/\/).*/;
 const FILE = /(?<![\w/.-])(?:[\w-]+\/)*[\w-]+\.ts\b/g;

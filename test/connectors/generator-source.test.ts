@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { generatorSource, type Random } from "../../src/connectors/generator-source.ts";
+import { generatorSource } from "../../src/connectors/generator-source.ts";
+import type { Random } from "../../src/connectors/seeded-random.ts";
 import type { SubtaskEnvironment } from "../../src/dataflow/connector.ts";
 import {
   NO_TIMESTAMP,

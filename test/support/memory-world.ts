@@ -49,6 +49,8 @@ export interface WorldOptions {
   readonly savepoints?: CheckpointStorage;
   readonly drop?: (subject: string) => boolean;
   readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
+  /** Of the job. Default 2. */
+  readonly parallelism?: number;
   /** The interval of checkpoints. Default 50 ms. */
   readonly interval?: string;
   readonly readyTimeout?: string;
@@ -123,11 +125,12 @@ export class MemoryWorld {
     this.savepoints = options.savepoints ?? new MemoryStorage();
     this.bounded = options.bounded ?? true;
     this.#recordsPerCheckpoint = options.recordsPerCheckpoint;
-    const { build = countWords, interval = "50 ms", readyTimeout = "1 h", iterations } = options;
+    const { build = countWords, parallelism = 2, interval = "50 ms" } = options;
+    const { readyTimeout = "1 h", iterations } = options;
     const job = defineJob(
       "words",
       {
-        parallelism: 2,
+        parallelism,
         checkpointing: { interval, readyTimeout, iterations },
         restart: { strategy: "exponential-delay", initialBackoff: 20 },
       },

@@ -34,6 +34,11 @@ export interface Copy {
   bench(module: string): string;
 }
 
+/** Path of a compiled module of this copy: "test/nexmark/jobs/query.js". */
+export function ownModule(module: string): string {
+  return join(OWN_ROOT, "dist", module);
+}
+
 const OWN_ROOT = rootAbove(fileURLToPath(import.meta.url));
 const COMMAND = "dist/src/cli/main.js";
 const BENCH = "dist/test/bench";

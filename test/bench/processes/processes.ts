@@ -60,8 +60,15 @@ export class BenchCluster {
   }
 
   /** Submits the job and starts its workers. */
-  async startJob(variant: Variant, options: JobOptions = {}): Promise<RunningJob> {
-    const job = new RunningJob(this, variant, options);
+  startJob(variant: Variant, options: JobOptions = {}): Promise<RunningJob> {
+    const { name, parallelism } = variant;
+    const environmentOf = (unique: string) => variantEnvironment({ ...variant, name: unique });
+    return this.start({ name, parallelism, file: this.copy.job, environmentOf }, options);
+  }
+
+  /** Submits a job of any kind and starts its workers. */
+  async start(described: DescribedJob, options: JobOptions = {}): Promise<RunningJob> {
+    const job = new RunningJob(this, described, options);
     await job.submit();
     return job;
   }
@@ -82,12 +89,28 @@ export class BenchCluster {
     return { coordinator: rssMaxMb(this.#coordinator.pid), natsServer: rssMaxMb(this.server.pid) };
   }
 
+  /** Processor time of coordinator and server so far, in microseconds. */
+  get cpuUs(): number {
+    return cpuUsOf(this.#coordinator.pid) + cpuUsOf(this.server.pid);
+  }
+
   async stop(): Promise<void> {
     await this.#coordinator.kill();
     await this.connection.close();
     this.server.kill();
     await this.server.exited;
   }
+}
+
+/** What the processes of a job are told. */
+export interface DescribedJob {
+  /** Numbered, so that each round runs a job of its own and nothing is restored. */
+  readonly name: string;
+  /** Path of the job file. */
+  readonly file: string;
+  readonly parallelism: number;
+  /** @param name the numbered one */
+  readonly environmentOf: (name: string) => Readonly<Record<string, string>>;
 }
 
 export interface JobOptions {
@@ -101,6 +124,7 @@ export interface JobOptions {
 let jobs = 0;
 
 export class RunningJob {
+  readonly name: string;
   readonly events: FeedEvent[] = [];
   /** Resolves when the job has ended, however; rejects when it takes too long or a worker gives up. */
   readonly ended: Promise<void>;
@@ -108,23 +132,23 @@ export class RunningJob {
   /** Wall clock, of the coordinator; NaN while it runs. */
   endedAtMs = Number.NaN;
   readonly #cluster: BenchCluster;
-  readonly #variant: Variant;
+  readonly #described: DescribedJob;
   readonly #options: JobOptions;
   readonly #listeners = new Set<(event: FeedEvent) => void>();
   #ending = false;
   #fail: (error: Error) => void = () => {};
 
-  constructor(cluster: BenchCluster, variant: Variant, options: JobOptions) {
+  constructor(cluster: BenchCluster, described: DescribedJob, options: JobOptions) {
     this.#cluster = cluster;
-    // A job of its own for every round: nothing is restored.
-    this.#variant = { ...variant, name: `${variant.name}-${++jobs}` };
+    this.#described = described;
+    this.name = `${described.name}-${++jobs}`;
     this.#options = options;
     this.ended = new Promise((resolve, reject) => {
       const limit = setTimeout(() => this.#fail(new Error("it takes too long")), JOB_LIMIT_MS);
       limit.unref();
       this.#fail = (error) => {
         clearTimeout(limit);
-        reject(new Error(`job ${this.#variant.name}: ${error.message}`, { cause: error }));
+        reject(new Error(`job ${this.name}: ${error.message}`, { cause: error }));
       };
       this.onEvent((event) => {
         if (event.role !== "job" || event.to !== "ended") return;
@@ -134,10 +158,6 @@ export class RunningJob {
       });
     });
     this.ended.catch(() => undefined);
-  }
-
-  get name(): string {
-    return this.#variant.name;
   }
 
   /** The answer ends it. */
@@ -156,10 +176,9 @@ export class RunningJob {
       },
     });
     await connection.flush();
-    const environment = variantEnvironment(this.#variant);
     const submitting = new BenchProcess(
-      [copy.command, "submit", copy.job, ...this.#cluster.arguments],
-      environment,
+      [copy.command, "submit", this.#described.file, ...this.#cluster.arguments],
+      this.#environment,
     );
     const count = this.#options.workers ?? 1;
     for (let i = 0; i < count; i++) this.#startWorker(i);
@@ -183,6 +202,10 @@ export class RunningJob {
     return this.workers.map((worker) => worker.rssMaxMb);
   }
 
+  get #environment(): Readonly<Record<string, string>> {
+    return this.#described.environmentOf(this.name);
+  }
+
   async cancel(): Promise<void> {
     const canceling = new BenchProcess([
       this.#cluster.copy.command,
@@ -202,7 +225,7 @@ export class RunningJob {
   #startWorker(index: number): void {
     const { copy } = this.#cluster;
     const { workers = 1, preload, nodeArguments = [] } = this.#options;
-    const slots = String(Math.ceil(this.#variant.parallelism / workers));
+    const slots = String(Math.ceil(this.#described.parallelism / workers));
     const loading = preload === undefined ? [] : ["--import", pathToFileURL(copy.bench(preload)).href];
     const worker = new BenchProcess(
       [
@@ -210,12 +233,12 @@ export class RunningJob {
         ...loading,
         copy.command,
         "worker",
-        copy.job,
+        this.#described.file,
         "--slots",
         slots,
         ...this.#cluster.arguments,
       ],
-      variantEnvironment(this.#variant),
+      this.#environment,
     );
     this.workers[index] = worker;
     void worker.exited.then((code) => {
@@ -279,4 +302,16 @@ function rssMaxMb(pid: number): number {
   } catch {
     return Number.NaN;
   }
+}
+
+const TICKS_PER_SECOND = 100;
+
+function cpuUsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // The name of the command, in brackets, may hold blanks.
+  const [userTicks, systemTicks] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return ((Number(userTicks) + Number(systemTicks)) * 1_000_000) / TICKS_PER_SECOND;
 }

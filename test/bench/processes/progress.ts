@@ -71,7 +71,12 @@ export function wholePace(
   return ((records - sumAt(processes, began, "records")) * 1000) / (endedAtMs - began);
 }
 
-function sumAt(processes: readonly (readonly Mark[])[], t: number, field: "records" | "cpuUs"): number {
+/** Of all processes together, at a moment. */
+export function sumAt(
+  processes: readonly (readonly Mark[])[],
+  t: number,
+  field: "records" | "cpuUs",
+): number {
   return processes.reduce((sum, marks) => sum + valueAt(marks, t, field), 0);
 }
 

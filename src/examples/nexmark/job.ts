@@ -1,0 +1,23 @@
+/**
+ * A query of Nexmark over a million generated events, its results in files: for instance
+ * `NEXMARK_QUERY=q3 npx tidemark run dist/src/examples/nexmark/job.js` behind `npm run build`.
+ */
+import { ConfigurationError, defineJob, fileSink, generatorSource } from "../../index.ts";
+import { nexmarkEvents } from "./generator.ts";
+import { QUERIES, type Query } from "./queries/index.ts";
+
+const EVENTS = 1_000_000;
+
+const name = process.env.NEXMARK_QUERY ?? "q0";
+const query = new Map<string, Query>(Object.entries(QUERIES)).get(name);
+if (query === undefined) {
+  throw new ConfigurationError(
+    "NEXMARK_QUERY",
+    `NEXMARK_QUERY is "${name}": use one of ${Object.keys(QUERIES).join(", ")}`,
+  );
+}
+
+export default defineJob(`nexmark-${name}`, { parallelism: 2, checkpointing: { interval: "1 s" } }, (job) => {
+  const source = generatorSource({ seed: 42, count: EVENTS, splits: 2, generate: nexmarkEvents() });
+  query(job.source("events", source)).sink("results", fileSink({ directory: `nexmark-${name}` }));
+});
