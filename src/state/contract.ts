@@ -81,6 +81,9 @@ export interface KeyedBackend {
   openTable(name: string, options?: TableOptions): StateTable;
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void;
+  /** The key that was set last. */
+  readonly currentKey: Key;
+  readonly currentKeyGroup: number;
   /** One cursor for each table, all of the same moment (KS3). */
   snapshot(): NamedCursor[];
   /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */

@@ -16,6 +16,7 @@ import type {
 } from "./contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
 import { type OpenState, openState } from "./handles/kinds.ts";
+import type { KeyGroupRange } from "./key-groups.ts";
 
 /** Opens the state of one operator in one subtask. */
 export type OpenBackend = (options: KeyedBackendOptions) => KeyedBackend;
@@ -30,11 +31,14 @@ export interface KeyedStateOptions<S extends StateDescriptors>
 export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   /** They are about the values of the current key. */
   readonly handles: StateHandles<S>;
+  /** Those of the subtask. */
+  readonly keyGroups: KeyGroupRange;
   private readonly backend: KeyedBackend;
   private readonly states: readonly OpenState[];
 
   constructor(openBackend: OpenBackend, { descriptors, checks = false, ...options }: KeyedStateOptions<S>) {
     const backend = openBackend({ ...options, keepsObjects: checks });
+    this.keyGroups = options.keyGroups;
     this.backend = backend;
     this.states = Object.entries(descriptors).map(([name, descriptor]) =>
       openState(backend, name, descriptor, checks),
@@ -63,6 +67,15 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void {
     this.backend.setCurrentKey(key);
+  }
+
+  /** The key that was set last. */
+  get currentKey(): Key {
+    return this.backend.currentKey;
+  }
+
+  get currentKeyGroup(): number {
+    return this.backend.currentKeyGroup;
   }
 
   /** One cursor for each state, all of the same moment. */

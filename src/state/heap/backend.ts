@@ -52,6 +52,14 @@ export class HeapBackend implements KeyedBackend {
     return this.tables.map((table) => table.name);
   }
 
+  get currentKey(): Key {
+    return this.current.key;
+  }
+
+  get currentKeyGroup(): number {
+    return this.firstGroup + this.current.group;
+  }
+
   openTable(name: string, { listsNamespaces = false }: TableOptions = {}): StateTable {
     const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);

@@ -266,6 +266,25 @@ export function describeStateContract(name: string, open: OpenBackendUnderTest):
       close();
     });
 
+    it("tells the current key, and its key group among those of the job", () => {
+      const { backend, close } = opened(MAX_PARALLELISM, 1, 3);
+      const { first, last } = keyGroupRangeOf(1, 3, MAX_PARALLELISM);
+      const keys: Key[] = Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? i : `key ${i}`));
+      const own = keys.filter((key) => {
+        const group = keyGroupOf(key, MAX_PARALLELISM);
+        return group >= first && group <= last;
+      });
+      expect(own.length).toBeGreaterThan(4);
+      for (const key of own) {
+        backend.setCurrentKey(key);
+        expect([backend.currentKey, backend.currentKeyGroup]).toEqual([
+          key,
+          keyGroupOf(key, MAX_PARALLELISM),
+        ]);
+      }
+      close();
+    });
+
     it("stays in a namespace until another one is set", () => {
       const { backend, a, close } = opened();
       a.setCurrentNamespace("w");
