@@ -26,6 +26,7 @@ export type {
   SplitPosition,
 } from "./dataflow/source.ts";
 export { NO_TIMESTAMP } from "./dataflow/source.ts";
+export type { WatermarkGenerator, WatermarkStrategy } from "./dataflow/time/watermarks.ts";
 export {
   ConfigurationError,
   EnvironmentError,
@@ -40,6 +41,7 @@ export type {
   JobBuilder,
   KeyedStream,
   OperatorOptions,
+  SourceOptions,
   Stream,
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
@@ -47,5 +49,6 @@ export { loadJob } from "./job/code/load.ts";
 export { Job } from "./job/job.ts";
 export type { KeyedContext } from "./job/process.ts";
 export { type } from "./job/type-witness.ts";
+export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/watermarks.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";
 export { valueState } from "./state/descriptor.ts";

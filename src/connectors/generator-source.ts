@@ -109,6 +109,7 @@ class GeneratorReader<T> implements SourceReader<T> {
   #made = 0;
   #since = performance.now();
   #first = 0;
+  currentSplit = 0;
   #lastIndex: number | undefined;
   #wake: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -141,10 +142,16 @@ class GeneratorReader<T> implements SourceReader<T> {
     for (let asked = 0; asked < turns && budget > 0; asked++) {
       // A fair share each, so that rate-limited splits advance together.
       const share = Math.ceil(budget / (turns - asked));
-      budget -= this.#make(cursors[(this.#first + asked) % turns]!, collect, share);
+      this.currentSplit = (this.#first + asked) % turns;
+      budget -= this.#make(cursors[this.currentSplit]!, collect, share);
     }
     this.#first = (this.#first + 1) % turns;
     return this.#ended() ? "ended" : "more";
+  }
+
+  splitStatus(split: number): PollStatus {
+    const { next, end } = this.#cursors[split]!;
+    return next < end ? "more" : "ended";
   }
 
   onAvailable(wake: () => void): void {

@@ -68,6 +68,7 @@ class MemoryReader<T> implements SourceReader<T> {
   readonly #cursors: readonly Cursor<T>[];
   readonly #bounded: boolean;
   readonly #stops: (() => void)[] = [];
+  currentSplit = 0;
   #last = "the beginning";
 
   constructor(
@@ -86,7 +87,8 @@ class MemoryReader<T> implements SourceReader<T> {
 
   poll(collect: Collect<T>, recordsMax: number): PollStatus {
     let left = recordsMax;
-    for (const cursor of this.#cursors) {
+    for (const [split, cursor] of this.#cursors.entries()) {
+      this.currentSplit = split;
       const end = Math.min(cursor.end, cursor.log.length);
       while (left > 0 && cursor.next < end) {
         this.#last = `record ${cursor.next} of log ${cursor.split.id}`;
@@ -99,6 +101,12 @@ class MemoryReader<T> implements SourceReader<T> {
     return this.#cursors.some((cursor) => cursor.next < Math.min(cursor.end, cursor.log.length))
       ? "more"
       : "idle";
+  }
+
+  splitStatus(split: number): PollStatus {
+    const { next, end, log } = this.#cursors[split]!;
+    if (next >= end) return "ended";
+    return next < log.length ? "more" : "idle";
   }
 
   onAvailable(wake: () => void): void {

@@ -81,6 +81,8 @@ export interface Chain {
    * state.
    */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
+  /** Some operator has to do at a watermark. */
+  readonly reactsToTime: boolean;
   /** The event times of the keyed operators that have one, as of this moment. */
   times(): OperatorTime[];
   /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
@@ -144,6 +146,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
 class OperatorChain implements Chain {
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
+  readonly reactsToTime: boolean;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
   private readonly keyed: readonly {
@@ -156,6 +159,7 @@ class OperatorChain implements Chain {
   constructor(operators: readonly NamedOperator[]) {
     this.operators = operators;
     this.heads = operators[0]!.open.inputs;
+    this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
     this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
       state === undefined ? [] : [{ id, state, time }],
     );
@@ -203,10 +207,16 @@ class OperatorChain implements Chain {
   finish(stepsAtATime = STEPS_AT_A_TIME): Slices {
     invariant(this.end === "not reached", "the end of input was run twice");
     this.end = "running";
-    const slices = upstreamFirst(this.operators, ({ open }) => open.finish?.(), stepsAtATime);
+    const due = upstreamFirst(
+      this.operators,
+      (one) => this.advanceOne(one, Number.POSITIVE_INFINITY),
+      stepsAtATime,
+    );
+    const ends = upstreamFirst(this.operators, ({ open }) => open.finish?.(), stepsAtATime);
     return {
       step: () => {
-        if (slices.step()) return true;
+        // It is done before, but for a loop, whose end is decided by its rounds.
+        if (due.step() || ends.step()) return true;
         this.end = "finished";
         return false;
       },

@@ -13,7 +13,13 @@
 import { invariant } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
-import type { CheckpointFrame, Frame, InFlightRecords, RecordsFrame } from "./channel/frame.ts";
+import {
+  type CheckpointFrame,
+  type Frame,
+  type InFlightRecords,
+  isCheckpointFrame,
+  type RecordsFrame,
+} from "./channel/frame.ts";
 import type { LoopEntrance } from "./loop-entrance.ts";
 
 export interface GateFrame {
@@ -68,6 +74,22 @@ export class InputGate {
         }
       }
       index++;
+    }
+    return undefined;
+  }
+
+  /**
+   * The next barrier or cancel marker that is the first frame of its channel; undefined: there is none, or restored
+   * records come first. It may be read while event time is being worked off: everything in front of it was taken.
+   */
+  nextCheckpointFrame(): { readonly channelIndex: number; readonly frame: CheckpointFrame } | undefined {
+    if (this.#restored.length > 0) return undefined;
+    for (const [channelIndex, channel] of this.#channels.entries()) {
+      if (this.#blocked[channelIndex]) continue;
+      const frame = channel.peek();
+      if (frame === undefined || !isCheckpointFrame(frame)) continue;
+      channel.take();
+      return { channelIndex, frame };
     }
     return undefined;
   }

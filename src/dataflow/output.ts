@@ -12,12 +12,14 @@
  * - OU3 A control frame does not wait for room: the sealed frames that its channel still holds go first, without
  *   room. So a barrier adds at most those frames to a channel's window. A caller as in OU2 whose last record made few
  *   holds two of them.
+ * - OU4 A mark of event time goes to all channels, whatever the partitioner, and waits among the records of each for
+ *   its frame. Of those that no record lies between only the last one is kept; so there are never many.
  */
 import { invariant, OperatorError } from "../errors.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
 import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
-import type { ControlFrame, RecordsFrame } from "./channel/frame.ts";
+import type { ControlFrame, RecordsFrame, TimeMark } from "./channel/frame.ts";
 import type { Partitioner } from "./graph.ts";
 import type { Room } from "./room.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
@@ -32,6 +34,8 @@ export interface EdgeOutputOptions {
   readonly maxParallelism: number;
   /** Id of the operator that the edge leads to, which a keyBy belongs to. Default: "keyBy". */
   readonly receiver?: string;
+  /** true: the edge leads back to the beginning of a loop, where event time comes from outside only. Default false. */
+  readonly feedback?: boolean | undefined;
 }
 
 export interface EdgeOutput extends Room {
@@ -39,6 +43,8 @@ export interface EdgeOutput extends Room {
   readonly collect: Collect<unknown>;
   /** Resolves when every channel is open; nothing may be collected before. */
   opened(): Promise<void>;
+  /** Tells the channels how far event time has come, behind what was collected so far. */
+  mark(watermark: number, isIdle: boolean): void;
   /** Sends what waits, where there is room. Answers whether nothing is left. */
   flush(): boolean;
   /** Sends everything collected so far, without asking for room, and the control frame behind it (OU3). */
@@ -67,6 +73,11 @@ export function createEdgeOutput(options: EdgeOutputOptions): EdgeOutput {
 
     onRoom(wake) {
       for (const channel of channels) channel.onRoom(wake);
+    },
+
+    mark(watermark, isIdle) {
+      if (options.feedback === true) return;
+      for (const buffer of buffers) buffer.mark(watermark, isIdle);
     },
 
     flush() {
@@ -143,6 +154,7 @@ class ChannelBuffer {
   readonly #sealed = new Fifo<RecordsFrame>();
   #values: unknown[] = [];
   #timestamps: number[] | undefined;
+  #marks: TimeMark[] | undefined;
   #recordsMax: number;
 
   constructor(channel: OutputChannel, waiting: { buffers: number }) {
@@ -158,6 +170,14 @@ class ChannelBuffer {
     if (this.#values.length >= this.#recordsMax) this.#full();
   }
 
+  mark(watermark: number, isIdle: boolean): void {
+    const at = this.#values.length;
+    const mark = { at, watermark, isIdle };
+    if (this.#marks === undefined) this.#marks = [mark];
+    else if (this.#marks.at(-1)!.at === at) this.#marks[this.#marks.length - 1] = mark;
+    else this.#marks.push(mark);
+  }
+
   /** Sends sealed frames while there is room. */
   drain(): void {
     if (this.#sealed.length === 0) return;
@@ -168,7 +188,7 @@ class ChannelBuffer {
 
   flush(): boolean {
     this.drain();
-    if (this.#values.length === 0) return this.#sealed.length === 0;
+    if (this.#isEmpty) return this.#sealed.length === 0;
     // Sealed frames that are still here mean the same: no room.
     if (!this.#channel.hasRoom()) return false;
     this.#send(this.#seal());
@@ -183,7 +203,7 @@ class ChannelBuffer {
       }
       this.#waiting.buffers--;
     }
-    if (this.#values.length > 0) {
+    if (!this.#isEmpty) {
       if (this.#channel.hasRoom()) this.#send(this.#seal());
       else this.#channel.overdraw(this.#seal());
     }
@@ -208,10 +228,20 @@ class ChannelBuffer {
   }
 
   #seal(): RecordsFrame {
-    const frame: RecordsFrame = { kind: "records", values: this.#values, timestamps: this.#timestamps };
+    const frame: RecordsFrame = {
+      kind: "records",
+      values: this.#values,
+      timestamps: this.#timestamps,
+      marks: this.#marks,
+    };
     this.#values = [];
     this.#timestamps = undefined;
+    this.#marks = undefined;
     return frame;
+  }
+
+  get #isEmpty(): boolean {
+    return this.#values.length === 0 && this.#marks === undefined;
   }
 
   #firstTimestamp(timestamp: number): void {

@@ -70,7 +70,7 @@ export interface Source<T> {
 /** "more": call again soon; "idle": nothing now, `onAvailable` will tell; "ended": every split has ended. */
 export type PollStatus = "more" | "idle" | "ended";
 
-/** Takes one record. `timestamp`: its event time in ms, or `NO_TIMESTAMP`. */
+/** Takes one record. `timestamp`: its event time, a whole number of ms, or `NO_TIMESTAMP`. */
 export type Collect<T> = (value: T, timestamp: number) => void;
 
 /** No event time is known for a record. */
@@ -82,6 +82,16 @@ export interface SourceReader<T> {
   poll(collect: Collect<T>, recordsMax: number): PollStatus;
   /** `wake` may be called at any time, also spuriously. Set once, before the first poll. */
   onAvailable(wake: () => void): void;
+  /**
+   * The split of the record that is being given to `collect`, an index into the splits that `open` was given: event
+   * time is kept for each split. Left out: for all of them together, which is right for one.
+   */
+  readonly currentSplit?: number;
+  /**
+   * Whether a split has something to be read now, as far as its broker has told: one that has is never taken for idle.
+   * Left out: all are as `poll` answers.
+   */
+  splitStatus?(split: number): PollStatus;
   /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
   /**

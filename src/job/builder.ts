@@ -26,12 +26,13 @@ import {
   refuseDeferred,
 } from "./definition.ts";
 import { JobDraft, type OpenEnd } from "./draft.ts";
+import { eventTimeOf, type SourceOptions } from "./event-time.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./process.ts";
 import type { NoSideOutputs } from "./side-outputs.ts";
 
-export type { IterateOptions, OperatorOptions };
+export type { IterateOptions, OperatorOptions, SourceOptions };
 
 /**
  * A job: what a job file exports by default.
@@ -79,13 +80,15 @@ export class JobBuilder {
   }
 
   /** Reads `source`. `id`: the operator's stable name; a restored job finds its positions by it. */
-  source<T>(id: string, source: Source<T>, options?: OperatorOptions): Stream<T> {
+  source<T>(id: string, source: Source<T>, options: SourceOptions<T> = {}): Stream<T> {
     checkName(id, "operator id");
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
     }
     checkSource(id, source);
-    this.#draft.add(defineOperator(kinds.source, id, { source }), [], options);
+    const { eventTime, rest } = eventTimeOf(id, options);
+    const definition = { source, ...(eventTime && { eventTime }) };
+    this.#draft.add(defineOperator(kinds.source, id, definition), [], rest);
     return streamOf<T>(this.#draft, id);
   }
 }

@@ -9,6 +9,7 @@ const frame = () => ({
   kind: "records" as const,
   values: Array.from({ length: FRAME }, (_, i) => i),
   timestamps: undefined,
+  marks: undefined,
 });
 
 /** Channel 0 comes from outside, 1 and 2 lead back. */

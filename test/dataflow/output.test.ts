@@ -7,7 +7,7 @@ import { createEdgeOutput } from "../../src/dataflow/output.ts";
 import { NO_TIMESTAMP } from "../../src/dataflow/source.ts";
 import { InvariantError } from "../../src/errors.ts";
 import { keyGroupOf, ownerOf } from "../../src/state/key-groups.ts";
-import { takeAll } from "../contracts/suites/channel.contract.ts";
+import { marked, takeAll } from "../contracts/suites/channel.contract.ts";
 import { barrierFrame } from "../support/frames.ts";
 
 const BY_VALUE: Partitioner = { kind: "hash", key: (value) => value as number };
@@ -202,5 +202,38 @@ describe("any interleaving", () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe("marks of event time (OU4)", () => {
+  it("lie in their place among the records of every channel", () => {
+    const { output, inputs } = outputOf({ kind: "rebalance" }, 2, { subtaskIndex: 0 });
+    for (const value of ["a", "b", "c"]) output.collect(value, NO_TIMESTAMP);
+    output.mark(10, false);
+    output.collect("d", NO_TIMESTAMP);
+    output.flush();
+    expect(inputs.map((input) => takeAll(input))).toEqual([
+      [marked(["a", "c"], [2, 10, false])],
+      [marked(["b", "d"], [1, 10, false])],
+    ]);
+  });
+
+  it("need room like records, and wait for it without becoming many", () => {
+    const { output, inputs } = outputOf({ kind: "forward" }, 1, { framesMax: 1, recordsPerFrame: 10 });
+    for (let watermark = 1; watermark <= 100; watermark++) {
+      output.mark(watermark, false);
+      output.flush();
+    }
+    output.mark(101, true);
+    expect(takeAll(inputs[0]!)).toEqual([marked([], [0, 1, false])]);
+    output.flush();
+    expect(takeAll(inputs[0]!)).toEqual([marked([], [0, 101, true])]);
+  });
+
+  it("go in front of a barrier that comes behind them", () => {
+    const { output, inputs } = outputOf({ kind: "forward" }, 1);
+    output.mark(5, false);
+    output.broadcast(barrierFrame(1));
+    expect(takeAll(inputs[0]!)).toEqual([marked([], [0, 5, false]), barrierFrame(1)]);
   });
 });

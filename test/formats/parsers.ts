@@ -31,6 +31,12 @@ import { encodeRecord, jobKey, parseRecord } from "../../src/formats/job-record.
 import { encodeLease, parseLease } from "../../src/formats/lease.ts";
 import { encodeManifest, parseManifest } from "../../src/formats/manifest.ts";
 import { parseObjectInfo } from "../../src/formats/object-info.ts";
+import {
+  encodeInputTime,
+  encodeOperatorTime,
+  parseInputTime,
+  parseOperatorTime,
+} from "../../src/formats/positions/event-time.ts";
 import { parseIndexed } from "../../src/formats/positions/indexed-split.ts";
 import { encodeSplitPosition, parseSplitPosition } from "../../src/formats/positions/split-position.ts";
 import {
@@ -293,6 +299,31 @@ export const PARSERS: readonly Parser[] = [
     good: [Uint8Array.from(encodeSavepoint(metadata))],
     parse: (bytes) => parseSavepoint(bytes, "/kept/a", "m"),
     errors: [ObjectCorruptError, ConfigurationError],
+  },
+  {
+    functions: ["parseInputTime"],
+    good: [
+      Uint8Array.from(encodeInputTime({ channel: null, watermark: 5, isIdle: false })),
+      Uint8Array.from(
+        encodeInputTime({
+          channel: { edge: "a-b", from: 0, to: 1 },
+          watermark: Number.NEGATIVE_INFINITY,
+          isIdle: true,
+        }),
+      ),
+    ],
+    parse: (bytes) => parseInputTime(bytes, "count"),
+    errors: [ObjectCorruptError],
+  },
+  {
+    functions: ["parseOperatorTime"],
+    good: [
+      Uint8Array.from(
+        encodeOperatorTime({ keyGroups: { first: 0, last: 63 }, watermark: 1e12, isWorkingOff: true }),
+      ),
+    ],
+    parse: (bytes) => parseOperatorTime(bytes, "count"),
+    errors: [ObjectCorruptError],
   },
   {
     functions: ["parseSplitPosition"],

@@ -175,7 +175,7 @@ const ways: Record<string, (value: unknown) => unknown> = {
     framed(padding({ value, n: 1 })).map((one) => (one as { value: unknown }).value)[8],
   "a stored frame": (value) => {
     const chunks = encodeStored(
-      { kind: "records", values: [value], timestamps: undefined },
+      { kind: "records", values: [value], timestamps: undefined, marks: undefined },
       new FrameEncoder(),
     );
     return [...decodeStored(Buffer.concat(chunks))][0]!.values[0];

@@ -112,6 +112,7 @@ class JetStreamReader<T> implements SourceReader<T> {
   #first = 0;
   /** The split of the record last given out. */
   #current: OpenSplit<T> | undefined;
+  currentSplit = 0;
 
   constructor(splits: readonly OpenSplit<T>[], bounded: boolean) {
     this.#splits = splits;
@@ -128,6 +129,7 @@ class JetStreamReader<T> implements SourceReader<T> {
     this.#first = (this.#first + 1) % splits.length;
     for (let asked = 0; asked < splits.length; asked++) {
       const split = splits[at]!;
+      this.currentSplit = at;
       at = (at + 1) % splits.length;
       const { reader } = split;
       const buffered = reader.recordsBuffered;
@@ -146,6 +148,10 @@ class JetStreamReader<T> implements SourceReader<T> {
     }
     if (more) return "more";
     return ended ? "ended" : "idle";
+  }
+
+  splitStatus(split: number): PollStatus {
+    return this.#splits[split]!.reader.status;
   }
 
   onAvailable(wake: () => void): void {

@@ -6,12 +6,27 @@
  */
 import type { CheckpointOptions } from "../../../machines/protocol.ts";
 
+/**
+ * Event time between records: what the sender tells of it lies in their frame, in its place. So it needs no room of its
+ * own, and what overtakes or stores records does the same with it.
+ */
+export interface TimeMark {
+  /** How many of the frame's records lie in front of it. */
+  readonly at: number;
+  /** The sender's watermark, in ms. It is the same as before where the sender only is active again. */
+  readonly watermark: number;
+  /** true: the sender is idle from here on, until its next record or mark. */
+  readonly isIdle: boolean;
+}
+
 export interface RecordsFrame {
   readonly kind: "records";
-  /** The records; at least one. */
+  /** The records; at least one, or there are marks. */
   readonly values: readonly unknown[];
   /** One per value (NO_TIMESTAMP where there is none), or undefined when none of them has an event time. */
   readonly timestamps: readonly number[] | undefined;
+  /** Between the records, in order; at most one at each place. undefined: none. */
+  readonly marks: readonly TimeMark[] | undefined;
 }
 
 export interface BarrierFrame {
@@ -41,6 +56,22 @@ export interface RoundFrame {
 export type CheckpointFrame = BarrierFrame | CancelMarkerFrame;
 export type ControlFrame = CheckpointFrame | EndOfDataFrame | RoundFrame;
 export type Frame = RecordsFrame | ControlFrame;
+
+/** A frame from record `from` to before record `to`. A mark in front of record `to` belongs to the next part. */
+export function partOf(frame: RecordsFrame, from: number, to: number): RecordsFrame {
+  const { values, timestamps, marks } = frame;
+  const last = to === values.length;
+  const inPart = marks?.filter(({ at }) => at >= from && (at < to || (last && at === to)));
+  return {
+    kind: "records",
+    values: values.slice(from, to),
+    timestamps: timestamps?.slice(from, to),
+    marks:
+      inPart === undefined || inPart.length === 0
+        ? undefined
+        : inPart.map((mark) => ({ ...mark, at: mark.at - from })),
+  };
+}
 
 export function isCheckpointFrame(frame: Frame): frame is CheckpointFrame {
   return frame.kind === "barrier" || frame.kind === "cancelMarker";

@@ -16,7 +16,9 @@ export function countRecords(records: InFlightRecords): number {
 /** @throws ValueRefusedError for what is no plain value (state/plain-value.ts) */
 export function encodeStored(records: InFlightRecords, encoder: FrameEncoder): Uint8Array[] {
   const message =
-    records instanceof Uint8Array ? records : encoder.records(0, records.values, records.timestamps);
+    records instanceof Uint8Array
+      ? records
+      : encoder.records(0, records.values, records.timestamps, records.marks);
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(message.length, 0);
   return [length, message];

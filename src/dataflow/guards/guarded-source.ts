@@ -3,7 +3,7 @@
  * believed.
  *
  * Owns: the refusal of impossible answers and calls, by operator and member. Does not own: what the answers mean (the
- * subtask), the position of the record (runtime/worker/subtask/source.ts adds it to what is thrown from `poll`).
+ * subtask), the position of the record (runtime/worker/subtask/input/source.ts adds it to what is thrown from `poll`).
  *
  * - GS1 Only what `collect` is given while `poll` runs becomes a record; and what fails behind `collect` fails the
  *   subtask, whatever `poll` does with the error.
@@ -133,6 +133,7 @@ function refuseUnlessNothing(operator: string, did: string, answer: unknown): vo
 
 class GuardedReader implements SourceReader<unknown> {
   readonly skipped?: () => Skipped;
+  readonly splitStatus?: (split: number) => PollStatus;
   readonly #operator: string;
   readonly #reader: SourceReader<unknown>;
   readonly #ids: ReadonlySet<string>;
@@ -154,6 +155,13 @@ class GuardedReader implements SourceReader<unknown> {
     this.#ids = new Set(splits.map(({ split }) => split.id));
     this.#fail = fail;
     if (reader.skipped !== undefined) this.skipped = () => this.#skipped();
+    if (reader.splitStatus !== undefined) this.splitStatus = (split) => this.#splitStatus(split);
+  }
+
+  get currentSplit(): number {
+    const split = this.#reader.currentSplit ?? 0;
+    if (!(split >= 0 && split < this.#ids.size)) this.#refuseSplit(split);
+    return split;
   }
 
   poll(collect: Collect<unknown>, recordsMax: number): PollStatus {
@@ -241,6 +249,22 @@ class GuardedReader implements SourceReader<unknown> {
     if (!Number.isSafeInteger(ranges) || !Number.isSafeInteger(sequences))
       refuseAnswer(this.#operator, "skipped answered", skipped, "{ ranges, sequences }, two whole numbers,");
     return skipped as Skipped;
+  }
+
+  #splitStatus(split: number): PollStatus {
+    const status: unknown = calling(this.#operator, "splitStatus", () => this.#reader.splitStatus!(split));
+    if (status !== "more" && status !== "idle" && status !== "ended")
+      refuseAnswer(this.#operator, "splitStatus answered", status, '"more", "idle" or "ended"');
+    return status;
+  }
+
+  #refuseSplit(split: unknown): never {
+    throw new OperatorError(
+      this.#operator,
+      new Error(
+        `currentSplit is ${describeOption(split)}; it is an index into the ${this.#ids.size} splits that open was given`,
+      ),
+    );
   }
 
   #refuseSnapshot(problem: string): never {

@@ -16,11 +16,14 @@ import type { KeyedState } from "../../state/keyed-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
+import type { SourceEventTime } from "../time/source-time.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
 export interface OperatorDetails {
   /** The source, if the operator has one: it begins a vertex, and the subtask polls a reader for it. */
   readonly source?: Source<unknown>;
+  /** The event time of that source's records; undefined: they have none. */
+  readonly eventTime?: SourceEventTime;
   /** The sink, if the operator has one: it ends a chain, and the subtask opens a writer for it. */
   readonly sink?: Sink<unknown>;
   /**

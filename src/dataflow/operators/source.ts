@@ -1,12 +1,22 @@
 /** The beginning of a vertex that reads: records come in from the reader, which the subtask polls. */
 import type { OperatorStateHandle, StateHandle } from "../../../machines/protocol.ts";
-import { encodeSplitPosition, parseSplitPosition } from "../../formats/positions/split-position.ts";
-import type { Source, SplitPosition } from "../source.ts";
+import {
+  encodeSplitPosition,
+  parseSplitPosition,
+  type StoredSplitPosition,
+} from "../../formats/positions/split-position.ts";
+import type { Source } from "../source.ts";
+import type { SourceEventTime } from "../time/source-time.ts";
 import type { OperatorKind } from "./contract.ts";
 
-export const source: OperatorKind<{ readonly source: Source<unknown> }> = {
+export interface SourceDefinition {
+  readonly source: Source<unknown>;
+  readonly eventTime?: SourceEventTime;
+}
+
+export const source: OperatorKind<SourceDefinition> = {
   name: "source",
-  describe: ({ source }) => ({ source, beginsVertex: true }),
+  describe: ({ source, eventTime }) => ({ source, ...(eventTime && { eventTime }), beginsVertex: true }),
   open: (_, _services, outputs) => ({ inputs: [outputs.main] }),
 };
 
@@ -16,14 +26,17 @@ const SPLITS_STATE = "splits";
 export function splitsHandle(
   operator: string,
   subtaskIndex: number,
-  positions: readonly SplitPosition[],
+  positions: readonly StoredSplitPosition[],
 ): OperatorStateHandle {
   const entries = positions.map(encodeSplitPosition);
   return { kind: "operator", operator, state: SPLITS_STATE, distribution: "list", subtaskIndex, entries };
 }
 
 /** The splits of a source in these states; undefined: the states know nothing of the source. */
-export function splitsIn(states: readonly StateHandle[], operator: string): SplitPosition[] | undefined {
+export function splitsIn(
+  states: readonly StateHandle[],
+  operator: string,
+): StoredSplitPosition[] | undefined {
   const handles = states.filter((one) => isSplits(one) && one.operator === operator);
   if (handles.length === 0) return undefined;
   return handles.flatMap((handle) =>

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { ObjectCorruptError } from "../../errors.ts";
 import { encodeValue } from "../codec.ts";
 import { text, unpacked } from "../shape.ts";
+import { type StoredSplitTime, splitTime } from "./event-time.ts";
 
 /**
  * The part of `split` that the engine reads; only the source understands the rest and `position`, and looks at them.
@@ -18,6 +19,8 @@ export interface StoredSplitPosition {
   };
   /** undefined: from the split's beginning. */
   readonly position: unknown;
+  /** Left out where the source keeps no event time. */
+  readonly time?: StoredSplitTime;
 }
 
 const schema = z.object({
@@ -29,6 +32,7 @@ const schema = z.object({
     progressConsumer: text.optional(),
   }),
   position: z.unknown(),
+  time: splitTime.exactOptional(),
 });
 
 export function encodeSplitPosition(position: StoredSplitPosition): Uint8Array {

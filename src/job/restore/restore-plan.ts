@@ -6,6 +6,7 @@
  */
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
+import { isEventTime } from "../../formats/positions/event-time.ts";
 import { assign } from "./assignment.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
@@ -194,6 +195,7 @@ function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
   };
   for (const { states, transactions } of snapshots) {
     for (const state of states) {
+      if (isEventTime(state)) continue;
       const stored = of(state.operator);
       if (state.kind === "keyed" && !stored.states.includes(state.state)) stored.states.push(state.state);
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);

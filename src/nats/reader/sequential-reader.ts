@@ -101,6 +101,9 @@ export class SequentialReader<T> implements ConsumerReader {
   #wake: (() => void) | undefined;
   #idle = false;
   #checkingEnd = false;
+  /** Messages that the server had for this reader and has not sent, when it told last. */
+  #pending = 0;
+  #askingPending = false;
 
   constructor(options: SequentialReaderOptions<T>) {
     const { nats, logger, reading, stream, filters, position, start, end, mode } = options;
@@ -235,6 +238,12 @@ export class SequentialReader<T> implements ConsumerReader {
     return "idle";
   }
 
+  /** What there is to be read: "more" also while the server has something that has not come yet. */
+  get status(): PollStatus {
+    if (this.#state === "ended") return "ended";
+    return this.#buffer.length > 0 || this.#pending > 0 ? "more" : "idle";
+  }
+
   /** Frees the consumer on the server, if that is quickly possible; the server forgets it by itself after a minute. */
   async close(): Promise<void> {
     if (this.#state === "closed") return;
@@ -246,6 +255,7 @@ export class SequentialReader<T> implements ConsumerReader {
   // What the consumer tells
 
   onCreated(stream: StreamInfo, consumer: ConsumerInfo): void {
+    this.#pending = consumer.num_pending;
     const problem = this.#judge.begins(stream);
     if (problem !== undefined) this.onFailed(problem);
     else if (this.#judge.accounted >= this.#end) this.#allHasCome();
@@ -307,6 +317,7 @@ export class SequentialReader<T> implements ConsumerReader {
   onHeartbeat(examined: number): void {
     if (this.#end !== Number.POSITIVE_INFINITY) void this.#checkEnd();
     else this.#silence.heard();
+    if (this.#pending > 0) void this.#askPending();
     const { reached } = this.#judge;
     const to = Math.min(examined, this.#end);
     // Else a rare subject's position would stay behind until the stream has dropped what comes after it.
@@ -323,6 +334,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   #accept(value: T, { streamSequence, timestampMs, pending }: Delivery, bytes: number): void {
+    this.#pending = pending;
     this.#buffer.push(value, streamSequence, timestampMs, bytes);
     this.#judge.arrived(streamSequence);
     if (this.#end !== Number.POSITIVE_INFINITY && (pending === 0 || streamSequence >= this.#end))
@@ -330,6 +342,7 @@ export class SequentialReader<T> implements ConsumerReader {
   }
 
   #passOver({ streamSequence, timestampMs, pending }: Delivery): void {
+    this.#pending = pending;
     // A message with nothing to judge in front of it need not be remembered.
     if (streamSequence !== this.#judge.accounted + 1)
       this.#buffer.push(NO_RECORD, streamSequence, timestampMs, 0);
@@ -357,6 +370,19 @@ export class SequentialReader<T> implements ConsumerReader {
       // The next heartbeat asks again, and no heartbeat is a loss.
     } finally {
       this.#checkingEnd = false;
+    }
+  }
+
+  /** What was pending may have been deleted, and then it never comes. */
+  async #askPending(): Promise<void> {
+    if (this.#askingPending) return;
+    this.#askingPending = true;
+    try {
+      this.#pending = (await this.#consumer.pending()) ?? this.#pending;
+    } catch {
+      // The next heartbeat asks again, and no heartbeat is a loss.
+    } finally {
+      this.#askingPending = false;
     }
   }
 

@@ -31,7 +31,7 @@ import { planOf } from "../../job/plan.ts";
 import { assign, NOTHING, type SubtaskRestore } from "../../job/restore/assignment.ts";
 import { newLife } from "../life.ts";
 import type { WorkerSurroundings } from "../surroundings.ts";
-import type { LoopPlace } from "./subtask/rounds.ts";
+import type { LoopPlace } from "./subtask/input/rounds.ts";
 import { Subtask } from "./subtask/subtask.ts";
 
 export interface GenerationOptions extends WorkerSurroundings {
@@ -120,6 +120,7 @@ export class Generation {
             subtaskIndex: index,
             maxParallelism: deployment.maxParallelism,
             receiver: edge.to,
+            feedback: edge.feedback,
           }),
         );
     }

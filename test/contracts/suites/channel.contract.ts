@@ -22,7 +22,20 @@ export interface OpenedChannel {
 export type OpenChannel = (framesMax: number) => Promise<OpenedChannel>;
 
 export function records(...values: unknown[]): RecordsFrame {
-  return { kind: "records", values, timestamps: undefined };
+  return { kind: "records", values, timestamps: undefined, marks: undefined };
+}
+
+/** @param marks the place, the watermark and whether the sender is idle, of each */
+export function marked(
+  values: readonly unknown[],
+  ...marks: readonly (readonly [at: number, watermark: number, isIdle: boolean])[]
+): RecordsFrame {
+  return {
+    kind: "records",
+    values,
+    timestamps: undefined,
+    marks: marks.map(([at, watermark, isIdle]) => ({ at, watermark, isIdle })),
+  };
 }
 
 export function channelContract(name: string, open: OpenChannel, runs = 50): void {
@@ -42,7 +55,14 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
       withChannel(8, async ({ output, input, settle }) => {
         const frames: Frame[] = [
           records({ word: "a", count: 1 }, { word: "b", count: 2 }),
-          { kind: "records", values: ["x", null, 3], timestamps: [10, 20, Number.NEGATIVE_INFINITY] },
+          {
+            kind: "records",
+            values: ["x", null, 3],
+            timestamps: [10, 20, Number.NEGATIVE_INFINITY],
+            marks: undefined,
+          },
+          marked(["y", "z"], [0, 5, false], [2, 7, true]),
+          marked([], [0, Number.NEGATIVE_INFINITY, true]),
           barrierFrame(7),
           records(new Map([["k", 1n]]), new Date(5), [undefined, Number.NaN]),
           { kind: "endOfData" },
@@ -154,7 +174,7 @@ export function channelContract(name: string, open: OpenChannel, runs = 50): voi
 
     it("collects what waits in front of a barrier, and takes nothing away (CN5)", () =>
       withChannel(8, async ({ output, input, settle }) => {
-        const timed: Frame = { kind: "records", values: ["x", "y"], timestamps: [10, 20] };
+        const timed: Frame = { kind: "records", values: ["x", "y"], timestamps: [10, 20], marks: undefined };
         for (const frame of [records(0), records(1, 2), barrierFrame(1), timed, barrierFrame(2), records(3)])
           output.send(frame);
         await settle();

@@ -443,7 +443,7 @@ describe("size of frames", () => {
     const { writer, input, output, failures, settle } = open({ payloadBytesMax: 1000 });
     const values = Array.from({ length: 50 }, (_, i) => ({ i, text: "y".repeat(100) }));
     const timestamps = values.map((_, i) => i * 10);
-    output.send({ kind: "records", values, timestamps });
+    output.send({ kind: "records", values, timestamps, marks: undefined });
     expect(writer.outbox.length).toBeGreaterThan(6);
     expect(writer.outbox.every(({ body }) => body.length <= 1000)).toBe(true);
     settle();

@@ -5,9 +5,14 @@ import { records } from "../../contracts/suites/channel.contract.ts";
 
 describe("stored records", () => {
   it("come back, whether they were stored as frames or as the messages that carried them", () => {
-    const timed = { kind: "records", values: [{ a: 1 }, { a: 2 }], timestamps: [5, 6] } as const;
+    const timed = {
+      kind: "records",
+      values: [{ a: 1 }, { a: 2 }],
+      timestamps: [5, 6],
+      marks: [{ at: 1, watermark: 4, isIdle: false }],
+    } as const;
     const encoder = new FrameEncoder();
-    const message = encoder.records(17, timed.values, timed.timestamps);
+    const message = encoder.records(17, timed.values, timed.timestamps, timed.marks);
     const bytes = Buffer.concat(
       [records("x", null), message, timed].flatMap((one) => encodeStored(one, encoder)),
     );

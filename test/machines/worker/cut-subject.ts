@@ -13,7 +13,8 @@ import { InputGate } from "../../../src/dataflow/input-gate.ts";
 import { type EffectHandlers, Host } from "../../../src/runtime/actor.ts";
 import type { ChannelCollection } from "../../../src/runtime/worker/snapshots/channel-state.ts";
 import { Barriers } from "../../../src/runtime/worker/subtask/barriers.ts";
-import { GateInput } from "../../../src/runtime/worker/subtask/gate.ts";
+import { EventTimeFlow } from "../../../src/runtime/worker/subtask/input/event-time.ts";
+import { GateInput } from "../../../src/runtime/worker/subtask/input/gate.ts";
 import { barrierFrame } from "../../support/frames.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
@@ -77,6 +78,14 @@ export class CutSubject {
       clock: this.clock,
       heads: scripts.map(() => (value: unknown) => void this.processed.push(String(value))),
       origins: [],
+      time: new EventTimeFlow({
+        operator: "in",
+        subtaskIndex: 0,
+        chain: { advance: () => undefined, unfinishedTime: () => undefined },
+        outputs: [],
+        channels: scripts.map((_, from) => ({ edge: "in", from, to: 0 })),
+        restored: [],
+      }),
       onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
       recordsPerSliceMax: options.recordsPerSlice,
     });
@@ -207,5 +216,5 @@ export class CutSubject {
 }
 
 function frameOf(values: readonly string[]): RecordsFrame {
-  return { kind: "records", values, timestamps: undefined };
+  return { kind: "records", values, timestamps: undefined, marks: undefined };
 }

@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import type { RoundFrame } from "../../../src/dataflow/channel/frame.ts";
 import type { EdgeOutput } from "../../../src/dataflow/output.ts";
 import { Host } from "../../../src/runtime/actor.ts";
-import { LoopRounds } from "../../../src/runtime/worker/subtask/rounds.ts";
+import { LoopRounds } from "../../../src/runtime/worker/subtask/input/rounds.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 type Exchange = "forward" | "all-to-all";

@@ -3,14 +3,15 @@
  * at the cut.
  */
 import { expect, test } from "vitest";
+import type { Chain } from "../../../src/dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../src/dataflow/connector.ts";
 import { defineOperator } from "../../../src/dataflow/operators/contract.ts";
 import { operatorKinds } from "../../../src/dataflow/operators/kinds.ts";
 import { splitsIn } from "../../../src/dataflow/operators/source.ts";
 import type { Source, SplitPosition } from "../../../src/dataflow/source.ts";
 import { NOTHING } from "../../../src/job/restore/assignment.ts";
+import { openSource } from "../../../src/runtime/worker/subtask/input/source.ts";
 import { OpenParts } from "../../../src/runtime/worker/subtask/open-parts.ts";
-import { openSource } from "../../../src/runtime/worker/subtask/source.ts";
 import type { SubtaskOptions } from "../../../src/runtime/worker/subtask/subtask.ts";
 import { inRow } from "../../support/graphs/operators.ts";
 
@@ -41,11 +42,12 @@ test("the position in a snapshot is that of its cut, though the reader goes on w
     index: 0,
     deployment: { splits: { numbers: [{ id: "all" }] } },
     restore: NOTHING,
+    outputs: new Map(),
   } as unknown as SubtaskOptions;
   const input = await openSource(
     options,
     () => ({}) as SubtaskEnvironment,
-    () => {},
+    { heads: [() => {}], reactsToTime: false } as unknown as Chain,
     new OpenParts(() => {}),
   );
   input.take();

@@ -3,20 +3,22 @@
  *
  * Every message opens with 20 bytes, big endian:
  *
- *     0  version of this format (3)
+ *     0  version of this format (4)
  *     1  kind, see MESSAGE
- *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS; of a round: 1 if it is dirty; of a piece: 1 if
- *        it is the last
+ *     2  flags of a records frame: TIMESTAMPS, PLAIN_MAPS, COLUMNS, MARKS; of a round: 1 if it is dirty; of a
+ *        piece: 1 if it is the last
  *     3  0
  *     4  number of records, of a total its own number, uint32
  *     8  sequence number, float64 (a uint32 would wrap after seven weeks)
  *     16 seal, uint32 (seal.ts); written by the end that sends the message
  *
- * then: records: if there are timestamps n of them, float64, then the values, as columns (state/snapshot/columns.ts) or
- * as msgpack of their array; barrier: checkpoint id and the digest of the frames before it, two float64, then msgpack
- * of its options; cancel marker: checkpoint id, float64; round: its number, float64; grant: records frames taken, their
- * bytes, two float64; total: the digest of the frames sent, float64; all others nothing. What the sequence number means
- * differs: of a frame its own; of TOTAL the last one sent; of GRANT the last one received.
+ * then: records: if there are timestamps n of them, float64; if there are marks of event time how many, uint32, and for
+ * each its place, uint32, 1 if the sender is idle, uint8, its watermark, float64; then the values, as columns
+ * (state/snapshot/columns.ts) or as msgpack of their array; barrier: checkpoint id and the digest of the frames before
+ * it, two float64, then msgpack of its options; cancel marker: checkpoint id, float64; round: its number, float64;
+ * grant: records frames taken, their bytes, two float64; total: the digest of the frames sent, float64; all others
+ * nothing. What the sequence number means differs: of a frame its own; of TOTAL the last one sent; of GRANT the last
+ * one received.
  *
  * FC1 A frame is self-contained: nothing but its bytes is needed to decode it.
  * FC2 Plain values (state/plain-value.ts) come back equal, whichever way a frame goes. The others are refused in front
@@ -30,10 +32,10 @@ import { decodeSealed, encodeValue, wordless } from "../../../formats/codec.ts";
 import { isOrdinary } from "../../../state/plain-value.ts";
 import { aRecord, encodeClone } from "../../../state/snapshot/codec.ts";
 import { type ColumnDecoder, ColumnEncoder } from "../../../state/snapshot/columns.ts";
-import type { ControlFrame, RecordsFrame } from "../frame.ts";
+import type { ControlFrame, RecordsFrame, TimeMark } from "../frame.ts";
 
 const HEADER_BYTES = 20;
-const FORMAT_VERSION = 3;
+const FORMAT_VERSION = 4;
 
 /** Numbers on the wire. */
 export const MESSAGE = {
@@ -57,6 +59,8 @@ export const MESSAGE = {
 const TIMESTAMPS = 1;
 const PLAIN_MAPS = 2;
 const COLUMNS = 4;
+const MARKS = 8;
+const MARK_BYTES = 13;
 
 /** Inline shapes are looked up per frame; beyond this many the lookup costs more than it saves. */
 const SHAPES_MAX = 64;
@@ -80,19 +84,26 @@ export class FrameEncoder {
   #framesSeen = 0;
 
   /** @throws ValueRefusedError for what is no plain value (state/plain-value.ts) */
-  records(sequence: number, values: readonly unknown[], timestamps: readonly number[] | undefined): Buffer {
+  records(
+    sequence: number,
+    values: readonly unknown[],
+    timestamps: readonly number[] | undefined,
+    marks?: readonly TimeMark[],
+  ): Buffer {
+    const { encoding, body } = this.#encode(values);
+    return recordsMessage(sequence, encoding, values.length, timestamps, marks, body);
+  }
+
+  #encode(values: readonly unknown[]): { readonly encoding: number; readonly body: Uint8Array } {
     let columns = this.#columns.encode(values);
     if (columns === undefined) {
       this.#sample(values);
       if (!this.#plainMaps) columns = this.#columns.encode(values, true);
     }
-    if (columns !== undefined) return recordsMessage(sequence, COLUMNS, values.length, timestamps, columns);
-    if (!isOrdinary(values)) {
-      return recordsMessage(sequence, 0, values.length, timestamps, encodeClone(values, aRecord));
-    }
+    if (columns !== undefined) return { encoding: COLUMNS, body: columns };
+    if (!isOrdinary(values)) return { encoding: 0, body: encodeClone(values, aRecord) };
     const plain = this.#plainMaps && survivesPlain(values, 0);
-    const body = plain ? plainPackr.pack(values) : encodeValue(values);
-    return recordsMessage(sequence, plain ? PLAIN_MAPS : 0, values.length, timestamps, body);
+    return { encoding: plain ? PLAIN_MAPS : 0, body: plain ? plainPackr.pack(values) : encodeValue(values) };
   }
 
   #sample(values: readonly unknown[]): void {
@@ -228,9 +239,26 @@ export function decodeRecords(message: Uint8Array, columns: ColumnDecoder): Reco
     timestamps = new Array(count);
     for (let i = 0; i < count; i++, at += 8) timestamps[i] = view.getFloat64(at);
   }
+  let marks: TimeMark[] | undefined;
+  if ((flags & MARKS) !== 0) {
+    marks = decodeMarks(view, at, count);
+    at += 4 + marks.length * MARK_BYTES;
+  }
   const values = decodeValues(message.subarray(at), flags, count, columns);
   if (!Array.isArray(values) || values.length !== count) throw new Error(`${count} records were announced`);
-  return { kind: "records", values, timestamps };
+  return { kind: "records", values, timestamps, marks };
+}
+
+function decodeMarks(view: DataView, from: number, records: number): TimeMark[] {
+  const count = view.getUint32(from);
+  if (count > records + 1 || count * MARK_BYTES > view.byteLength - from - 4)
+    throw new Error(`${count} marks were announced`);
+  return Array.from({ length: count }, (_, i) => {
+    const place = from + 4 + i * MARK_BYTES;
+    const at = view.getUint32(place);
+    if (at > records) throw new Error(`a mark behind record ${at} of ${records}`);
+    return { at, watermark: view.getFloat64(place + 5), isIdle: view.getUint8(place + 4) === 1 };
+  });
 }
 
 function decodeValues(body: Uint8Array, flags: number, count: number, columns: ColumnDecoder): unknown {
@@ -273,17 +301,30 @@ function recordsMessage(
   encoding: number,
   count: number,
   timestamps: readonly number[] | undefined,
+  marks: readonly TimeMark[] | undefined,
   body: Uint8Array,
 ): Buffer {
-  const valuesAt = HEADER_BYTES + (timestamps === undefined ? 0 : 8 * count);
-  const flags = timestamps === undefined ? encoding : encoding | TIMESTAMPS;
+  const marksAt = HEADER_BYTES + (timestamps === undefined ? 0 : 8 * count);
+  const valuesAt = marksAt + (marks === undefined ? 0 : 4 + marks.length * MARK_BYTES);
+  const flags = encoding | (timestamps === undefined ? 0 : TIMESTAMPS) | (marks === undefined ? 0 : MARKS);
   const message = header(MESSAGE.records, valuesAt + body.length, sequence, flags, count);
+  const view = viewOf(message);
   if (timestamps !== undefined) {
-    const view = viewOf(message);
     for (let i = 0, at = HEADER_BYTES; i < count; i++, at += 8) view.setFloat64(at, timestamps[i]!);
   }
+  if (marks !== undefined) encodeMarks(view, marksAt, marks);
   message.set(body, valuesAt);
   return message;
+}
+
+function encodeMarks(view: DataView, from: number, marks: readonly TimeMark[]): void {
+  view.setUint32(from, marks.length);
+  for (const [i, { at, watermark, isIdle }] of marks.entries()) {
+    const place = from + 4 + i * MARK_BYTES;
+    view.setUint32(place, at);
+    view.setUint8(place + 4, isIdle ? 1 : 0);
+    view.setFloat64(place + 5, watermark);
+  }
 }
 
 function header(kind: number, bytes: number, sequence: number, flags: number, count: number): Buffer {

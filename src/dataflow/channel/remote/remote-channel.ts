@@ -24,7 +24,7 @@
 import { invariant, RecordTooLargeError } from "../../../errors.ts";
 import type { Bus } from "../bus.ts";
 import type { InputChannel, OutputChannel } from "../channel.ts";
-import type { ControlFrame, RecordsFrame } from "../frame.ts";
+import { type ControlFrame, partOf, type RecordsFrame } from "../frame.ts";
 import {
   decodeGrant,
   encodeControl,
@@ -126,7 +126,7 @@ class RemoteOutput implements OutputChannel {
     invariant(this.#isOpen, "a remote channel carries frames only once it is open");
     if (frame.kind === "records") {
       invariant(this.hasRoom(), "records are sent only with room");
-      this.#sendRecords(frame.values, frame.timestamps);
+      this.#sendRecords(frame);
     } else {
       this.#sendNext(encodeControl(this.#lastSequence + 1, frame, this.#digest));
     }
@@ -135,7 +135,7 @@ class RemoteOutput implements OutputChannel {
   overdraw(frame: RecordsFrame): void {
     if (this.#line.over) return;
     invariant(this.#isOpen, "a remote channel carries frames only once it is open");
-    this.#sendRecords(frame.values, frame.timestamps);
+    this.#sendRecords(frame);
   }
 
   close(): void {
@@ -163,23 +163,25 @@ class RemoteOutput implements OutputChannel {
     this.#digest = digestWith(this.#digest, this.#line.send(message));
   }
 
-  #sendRecords(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
+  #sendRecords(frame: RecordsFrame): void {
+    const { values, timestamps, marks } = frame;
     let message: Buffer;
     try {
-      message = this.#encoder.records(this.#lastSequence + 1, values, timestamps);
+      message = this.#encoder.records(this.#lastSequence + 1, values, timestamps, marks);
     } catch (error) {
       // Reported, not thrown: we are called from inside user code, which might swallow it and lose the record.
       this.#line.fail("a record cannot be encoded: symbols and cycles cannot travel", error);
       return;
     }
     if (message.length > this.#bus.payloadBytesMax) {
-      if (values.length === 1) this.#sendPieces(message);
-      else this.#sendHalves(values, timestamps);
+      if (values.length <= 1) this.#sendPieces(message);
+      else this.#sendHalves(frame);
       return;
     }
     this.#framesSent++;
     this.#bytesSent += message.length;
     this.#sendNext(message);
+    if (values.length === 0) return;
     const wanted = Math.floor((FRAME_BYTES * values.length) / message.length);
     this.recordsPerFrame = Math.max(1, Math.min(RECORDS_PER_FRAME_MAX, wanted));
   }
@@ -200,10 +202,11 @@ class RemoteOutput implements OutputChannel {
     for (const piece of pieces) this.#sendNext(piece);
   }
 
-  #sendHalves(values: readonly unknown[], timestamps: readonly number[] | undefined): void {
-    const half = values.length >>> 1;
-    this.#sendRecords(values.slice(0, half), timestamps?.slice(0, half));
-    if (!this.#line.over) this.#sendRecords(values.slice(half), timestamps?.slice(half));
+  #sendHalves(frame: RecordsFrame): void {
+    const { length } = frame.values;
+    const half = length >>> 1;
+    this.#sendRecords(partOf(frame, 0, half));
+    if (!this.#line.over) this.#sendRecords(partOf(frame, half, length));
   }
 
   #sayHello(nextMs: number): void {

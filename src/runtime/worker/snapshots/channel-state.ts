@@ -20,7 +20,7 @@ import { countRecords, decodeStored, encodeStored } from "../../../dataflow/chan
 import type { InputGate } from "../../../dataflow/input-gate.ts";
 import { invariant, ObjectCorruptError } from "../../../errors.ts";
 import { newLife } from "../../life.ts";
-import type { GateInput } from "../subtask/gate.ts";
+import type { GateInput } from "../subtask/input/gate.ts";
 import type { TurnWork } from "../subtask/turns.ts";
 
 /** Objects stay small enough to be read in one piece. */

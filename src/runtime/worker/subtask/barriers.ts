@@ -20,7 +20,7 @@ import type { Clock } from "../../../clock.ts";
 import type { ChannelId, CheckpointFrame } from "../../../dataflow/channel/frame.ts";
 import type { EffectHandlers, Host } from "../../actor.ts";
 import { ChannelCollection } from "../snapshots/channel-state.ts";
-import type { GateInput } from "./gate.ts";
+import type { GateInput } from "./input/gate.ts";
 
 export interface BarriersOptions {
   readonly host: Host;

@@ -14,10 +14,11 @@ import type { Host } from "../../actor.ts";
 import { type OpeningSinks, openSinks, type SinkTransactions } from "../sinks/sink-transactions.ts";
 import { createStagingArea, readerOf } from "../sinks/staging.ts";
 import { restoreChannels } from "../snapshots/channel-state.ts";
+import { operatorTimesIn } from "../snapshots/event-time.ts";
 import { restoreKeyedState } from "../snapshots/restore.ts";
+import { openSource } from "./input/source.ts";
 import type { OpenParts } from "./open-parts.ts";
 import { RunningSubtask } from "./running.ts";
-import { openSource } from "./source.ts";
 import type { SubtaskOptions } from "./subtask.ts";
 
 export interface RestoredSubtask {
@@ -43,12 +44,13 @@ export async function restoreSubtask(
   const sinks = await openSinks(openingOf(options, context));
   if (deployment.settle) return { sinks, running: undefined };
   const chain = parts.add(chainOf(options, sinks));
+  chain.restoreTimes(operatorTimesIn(restore.states));
   await restoreKeyedState(chain, restore.states, readerOf(options), clock);
   signal.throwIfAborted();
   if (gate !== undefined)
     await restoreChannels(gate, options.channels, restore.channels, readerOf(options), clock);
   const source =
-    gate === undefined ? await openSource(options, context.environmentOf, chain.heads[0]!, parts) : undefined;
+    gate === undefined ? await openSource(options, context.environmentOf, chain, parts) : undefined;
   await Promise.all([...outputs.values()].map((output) => output.opened()));
   signal.throwIfAborted();
   const running = new RunningSubtask(options, { host, fail, sinks, chain, source });

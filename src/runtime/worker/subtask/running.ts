@@ -14,16 +14,19 @@ import type {
 import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
+import { firstOf } from "../../../dataflow/graph.ts";
 import { invariant } from "../../../errors.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
 import type { Host } from "../../actor.ts";
 import type { SinkTransactions } from "../sinks/sink-transactions.ts";
+import { operatorTimeHandles } from "../snapshots/event-time.ts";
 import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
 import { Barriers } from "./barriers.ts";
 import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
-import { GateInput } from "./gate.ts";
-import type { SubtaskInput } from "./input.ts";
-import { LoopRounds } from "./rounds.ts";
+import { EventTimeFlow } from "./input/event-time.ts";
+import { GateInput } from "./input/gate.ts";
+import type { SubtaskInput } from "./input/input.ts";
+import { LoopRounds } from "./input/rounds.ts";
 import type { SubtaskOptions } from "./subtask.ts";
 import { Turns } from "./turns.ts";
 
@@ -98,6 +101,7 @@ export class RunningSubtask {
   /** @param finished the input had ended before the restored checkpoint */
   start(finished: boolean): void {
     if (finished) this.#broadcast({ kind: "endOfData" });
+    else this.input.start();
     this.#turns.start();
   }
 
@@ -195,11 +199,17 @@ export class RunningSubtask {
     this.#snapshots.take({
       checkpointId,
       states: chain.snapshot(),
-      inline: [...ofInput, ...sinks.snapshot()],
+      inline: [...ofInput, ...this.#times(), ...sinks.snapshot()],
       flush: () => sinks.flush(isSavepoint),
       alignmentMs: this.#barriers.alignmentMs,
       startedMs,
     });
+  }
+
+  #times(): readonly StateHandle[] {
+    const { vertex, index, deployment } = this.#options;
+    const keyGroups = keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism);
+    return operatorTimeHandles(this.#parts.chain.times(), index, keyGroups);
   }
 
   cancelSnapshot(checkpointId: number): void {
@@ -232,11 +242,21 @@ export class RunningSubtask {
   }
 
   #gateInput(): GateInput | undefined {
-    const { gate, clock, ports, origins, loop, restore } = this.#options;
+    const { gate, clock, ports, origins, loop, restore, feedback, vertex, index, channels } = this.#options;
     const { chain, host } = this.#parts;
     return (
       gate &&
       new GateInput({
+        time: new EventTimeFlow({
+          operator: firstOf(vertex).id,
+          subtaskIndex: index,
+          chain,
+          outputs: [...this.#options.outputs.values()],
+          channels,
+          restored: restore.states,
+          finished: restore.finished,
+        }),
+        feedback: feedback?.channels,
         gate,
         clock,
         heads: ports.map((port) => chain.heads[port]!),

@@ -27,9 +27,9 @@ import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
 import { type AnswerOf, type EffectHandlers, Host } from "../../actor.ts";
 import { stepEvent } from "../../step-event.ts";
 import type { WorkerSurroundings } from "../../surroundings.ts";
+import type { LoopPlace } from "./input/rounds.ts";
 import { OpenParts } from "./open-parts.ts";
 import { type RestoredSubtask, restoreSubtask } from "./restore.ts";
-import type { LoopPlace } from "./rounds.ts";
 import type { RunningSubtask } from "./running.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {

@@ -4,11 +4,11 @@
  * Owns: what the machine hears of the channels, where rounds are sent. Does not own: the decisions
  * (machines/worker/loop.ts).
  */
-import { eventOf } from "../../../../machines/wiring.ts";
-import { type LoopEvent, loopMachine } from "../../../../machines/worker/loop.ts";
-import type { RoundFrame } from "../../../dataflow/channel/frame.ts";
-import type { EdgeOutput } from "../../../dataflow/output.ts";
-import type { Host } from "../../actor.ts";
+import { eventOf } from "../../../../../machines/wiring.ts";
+import { type LoopEvent, loopMachine } from "../../../../../machines/worker/loop.ts";
+import type { RoundFrame } from "../../../../dataflow/channel/frame.ts";
+import type { EdgeOutput } from "../../../../dataflow/output.ts";
+import type { Host } from "../../../actor.ts";
 
 /** The place of a subtask in a loop. */
 export interface LoopPlace {

@@ -1,9 +1,9 @@
 /** What a source has skipped because it had gone before it was read (P42): for reports, and told in the event feed. */
-import type { SubtaskName } from "../../../../machines/protocol.ts";
-import type { Clock } from "../../../clock.ts";
-import type { Deployment } from "../../../control/messages.ts";
-import type { Skipped, SourceReader } from "../../../dataflow/source.ts";
-import type { EventFeed } from "../../../observe/feed.ts";
+import type { SubtaskName } from "../../../../../machines/protocol.ts";
+import type { Clock } from "../../../../clock.ts";
+import type { Deployment } from "../../../../control/messages.ts";
+import type { Skipped, SourceReader } from "../../../../dataflow/source.ts";
+import type { EventFeed } from "../../../../observe/feed.ts";
 
 interface Place {
   readonly clock: Clock;

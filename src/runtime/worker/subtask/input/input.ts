@@ -1,9 +1,11 @@
 /** What a subtask takes its records from: its source (source.ts), or the gate of its channels (gate.ts). */
-import type { StateHandle } from "../../../../machines/protocol.ts";
-import type { Skipped } from "../../../dataflow/source.ts";
-import type { TurnInput } from "./turns.ts";
+import type { StateHandle } from "../../../../../machines/protocol.ts";
+import type { Skipped } from "../../../../dataflow/source.ts";
+import type { TurnInput } from "../turns.ts";
 
 export interface SubtaskInput extends TurnInput {
+  /** Called once, before the first record is taken. */
+  start(): void;
   /** The number of records that were given to the chain. */
   readonly records: number;
   /** Ends a source, as if there was no more input; does nothing to a gate. */

@@ -1,0 +1,155 @@
+/**
+ * The event time of a source in one subtask: the timestamps of its records, and the watermark of each split.
+ *
+ * Owns: the generators, what each split was asked and when, which split is idle. Does not own: how the splits are
+ * combined (watermark-combiner.ts), when there is a turn for it (runtime/worker/subtask/input/source.ts).
+ *
+ * - SW1 A record is handed on before the watermark that stands behind it.
+ * - SW2 A split is idle when nothing was to be read from it for `idleAfterMs`. Only time in which the subtask could
+ *   have read counts: not while it waits for room, nor while its job is held.
+ * - SW3 A split whose broker has something for it is not idle, however long that takes to come.
+ */
+import { OperatorError } from "../../errors.ts";
+import type { StoredSplitTime } from "../../formats/positions/event-time.ts";
+import { describeValue } from "../../state/described.ts";
+import type { PollStatus } from "../source.ts";
+import { NO_TIMESTAMP } from "../source.ts";
+import type { WatermarkCombiner } from "./watermark-combiner.ts";
+import type { WatermarkGenerator, WatermarkStrategy } from "./watermarks.ts";
+
+/** What a job says of the event time of a source. */
+export interface SourceEventTime<T = unknown> {
+  /** The timestamp of a record in ms. Default: the one that the source gives. */
+  readonly timestamp?: (value: T, given: number) => number;
+  /** undefined: the records have timestamps, and event time does not go on. */
+  readonly watermarks?: WatermarkStrategy<T>;
+  /** undefined: no split is ever taken for idle. */
+  readonly idleAfterMs?: number;
+  /** 0: the generators are asked behind each record, so what is late follows from the records alone. */
+  readonly intervalMs: number;
+}
+
+interface Split {
+  readonly generator: WatermarkGenerator | undefined;
+  watermark: number;
+  /** A record of it was read since the last look. */
+  spoke: boolean;
+  quietMs: number;
+}
+
+export class SourceTime {
+  /** Each record is followed by a look at its split's watermark. */
+  readonly perRecord: boolean;
+  readonly #operator: string;
+  readonly #options: SourceEventTime;
+  readonly #splits: readonly Split[];
+  readonly #timestampOf: ((value: unknown, given: number) => number) | undefined;
+  #lookedMs: number | undefined;
+
+  /** @param restored what a checkpoint holds, by split; undefined: the split begins */
+  constructor(
+    operator: string,
+    options: SourceEventTime,
+    restored: readonly (StoredSplitTime | undefined)[],
+  ) {
+    const { watermarks, intervalMs, timestamp } = options;
+    this.#operator = operator;
+    this.#options = options;
+    this.#timestampOf = timestamp;
+    this.perRecord = watermarks !== undefined && (intervalMs === 0 || watermarks.perRecord === true);
+    this.#splits = restored.map((stored) => ({
+      generator: watermarks?.create(stored?.generator),
+      watermark: stored?.watermark ?? Number.NEGATIVE_INFINITY,
+      spoke: false,
+      quietMs: 0,
+    }));
+  }
+
+  /** @throws OperatorError when it is no whole number */
+  timestampOf(value: unknown, given: number): number {
+    const timestampOf = this.#timestampOf;
+    if (timestampOf === undefined) return given;
+    const timestamp = timestampOf(value, given);
+    if (!Number.isSafeInteger(timestamp) && timestamp !== NO_TIMESTAMP)
+      this.#refuse("timestamp", timestamp, "a whole number of ms, or NO_TIMESTAMP");
+    return timestamp;
+  }
+
+  /** Called behind a record. true: the split's watermark has come further. */
+  passed(split: number, value: unknown, timestamp: number): boolean {
+    const one = this.#splits[split]!;
+    one.spoke = true;
+    const { generator } = one;
+    if (generator === undefined) return false;
+    const watermark = generator.onRecord(value, timestamp);
+    if (!this.perRecord) return false;
+    const rises = watermark !== undefined && this.#rises(one, "onRecord", watermark);
+    return (this.#options.intervalMs === 0 && this.#ask(one)) || rises;
+  }
+
+  watermark(split: number): number {
+    return this.#splits[split]!.watermark;
+  }
+
+  /** The time at which the next look is due; undefined: nothing can have changed until a record comes. */
+  nextLookMs(senders: WatermarkCombiner): number | undefined {
+    const { watermarks, idleAfterMs, intervalMs } = this.#options;
+    if (watermarks === undefined) return undefined;
+    const mayChange =
+      watermarks.alsoWhenQuiet === true ||
+      this.#splits.some(({ spoke }, i) => spoke || (idleAfterMs !== undefined && !senders.senderIsIdle(i)));
+    return mayChange ? (this.#lookedMs ?? 0) + (intervalMs || DEFAULT_INTERVAL_MS) : undefined;
+  }
+
+  /**
+   * Asks all generators, and looks for splits that are idle. The caller has just read, as far as it could.
+   *
+   * @param statusOf what each split has to be read now
+   */
+  look(nowMs: number, senders: WatermarkCombiner, statusOf: (split: number) => PollStatus): void {
+    const { idleAfterMs, intervalMs } = this.#options;
+    // Longer than that, the subtask has not been able to read (SW2).
+    const most = 2 * (intervalMs || DEFAULT_INTERVAL_MS);
+    const passedMs = this.#lookedMs === undefined ? 0 : Math.min(nowMs - this.#lookedMs, most);
+    this.#lookedMs = nowMs;
+    for (const [i, split] of this.#splits.entries()) {
+      if (this.#ask(split)) senders.advanced(i, split.watermark);
+      const { spoke } = split;
+      split.spoke = false;
+      const status = statusOf(i);
+      if (status === "ended") senders.finished(i);
+      else if (spoke || status === "more") split.quietMs = 0;
+      else if (idleAfterMs !== undefined && !senders.senderIsIdle(i)) {
+        split.quietMs += passedMs;
+        if (split.quietMs < idleAfterMs) continue;
+        split.quietMs = 0;
+        senders.becameIdle(i);
+      }
+    }
+  }
+
+  snapshot(split: number, isIdle: boolean): StoredSplitTime {
+    const { watermark, generator } = this.#splits[split]!;
+    return { watermark, isIdle, generator: generator?.snapshot() ?? null };
+  }
+
+  #ask(split: Split): boolean {
+    const watermark = split.generator?.onInterval();
+    return watermark !== undefined && this.#rises(split, "onInterval", watermark);
+  }
+
+  #rises(split: Split, member: string, watermark: number): boolean {
+    if (!Number.isSafeInteger(watermark) && watermark !== Number.NEGATIVE_INFINITY)
+      this.#refuse(`${member} of its watermarks`, watermark, "a whole number of ms, or undefined");
+    if (watermark <= split.watermark) return false;
+    split.watermark = watermark;
+    return true;
+  }
+
+  #refuse(member: string, answer: unknown, wanted: string): never {
+    const answered = typeof answer === "number" ? `the number ${answer}` : describeValue(answer);
+    throw new OperatorError(this.#operator, new Error(`${member} answered ${answered}; ${wanted} is needed`));
+  }
+}
+
+export const DEFAULT_INTERVAL_MS = 200;

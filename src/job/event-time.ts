@@ -1,0 +1,71 @@
+/** What a job says of the event time of a source: the options, and what is checked of them before anything runs. */
+import { checkMembers } from "../config/members.ts";
+import { type Duration, parseDuration, show } from "../config/quantity.ts";
+import { DEFAULT_INTERVAL_MS, type SourceEventTime } from "../dataflow/time/source-time.ts";
+import type { WatermarkStrategy } from "../dataflow/time/watermarks.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { OperatorOptions } from "./definition.ts";
+
+/** What a user may say of a source, besides its name. */
+export interface SourceOptions<T = unknown> extends OperatorOptions {
+  /**
+   * The event time of a record, a whole number of ms since 1970; NO_TIMESTAMP: it has none. `given` is the timestamp
+   * that the source itself gives: of a JetStream message the time at which the server stored it. Default: `given`.
+   */
+  readonly timestamp?: ((value: T, given: number) => number) | undefined;
+  /**
+   * How far event time has come behind each record, for each split of the source. Default: event time does not go on,
+   * and windows and event-time timers behind this source are refused.
+   */
+  readonly watermarks?: WatermarkStrategy<T> | undefined;
+  /** How often the watermarks go out. Default 200 ms; 0: behind each record. (Flink's auto-watermark-interval.) */
+  readonly watermarkInterval?: Duration | undefined;
+  /**
+   * A split from which nothing was to be read for so long does not hold event time back any more, until it has a record
+   * again. Only time counts in which the job could read, and a split whose broker has something for it is not idle.
+   * Default: none is ever idle.
+   */
+  readonly idleAfter?: Duration | undefined;
+}
+
+const MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter"] as const;
+
+/** @throws ConfigurationError */
+export function eventTimeOf(
+  id: string,
+  options: SourceOptions<never>,
+): { readonly eventTime: SourceEventTime | undefined; readonly rest: OperatorOptions } {
+  checkMembers(options, ["parallelism", ...MEMBERS], `operator "${id}"`, "option", id);
+  const { timestamp, watermarks, watermarkInterval, idleAfter, ...rest } = options;
+  const wrong = (what: string): never => {
+    throw new ConfigurationError(id, `operator "${id}": ${what}`);
+  };
+  if (timestamp !== undefined && typeof timestamp !== "function")
+    wrong(`timestamp must be a function, got ${show(timestamp)}`);
+  if (
+    watermarks !== undefined &&
+    typeof (watermarks as { readonly create?: unknown } | null)?.create !== "function"
+  )
+    wrong(`watermarks must be a strategy such as boundedOutOfOrderness("5 s"), got ${show(watermarks)}`);
+  if (watermarks === undefined)
+    for (const [name, given] of Object.entries({ watermarkInterval, idleAfter }))
+      if (given !== undefined)
+        wrong(
+          `${name} is given and watermarks are not: add watermarks, such as boundedOutOfOrderness("5 s")`,
+        );
+  const intervalMs =
+    watermarkInterval === undefined
+      ? DEFAULT_INTERVAL_MS
+      : parseDuration(watermarkInterval, `operator "${id}": watermarkInterval`);
+  const idleAfterMs =
+    idleAfter === undefined ? undefined : parseDuration(idleAfter, `operator "${id}": idleAfter`);
+  if (idleAfterMs === 0) wrong("idleAfter must be longer than 0 ms");
+  if (timestamp === undefined && watermarks === undefined) return { eventTime: undefined, rest };
+  const eventTime = {
+    ...(timestamp && { timestamp }),
+    ...(watermarks && { watermarks }),
+    ...(idleAfterMs !== undefined && { idleAfterMs }),
+    intervalMs,
+  } as SourceEventTime;
+  return { eventTime, rest };
+}

@@ -1,0 +1,188 @@
+/**
+ * The gate of one subtask as its input: takes frames, and processes the records of each in slices.
+ *
+ * Owns: the frame that is being processed, the size of a slice, what the channels tell of event time. Does not own:
+ * which channel is read next (dataflow/input-gate.ts), what a barrier means (barriers.ts), what is done when event
+ * time has come further (event-time.ts).
+ *
+ * - GA1 While what is due at a watermark is being worked off, no record is taken, and no mark; barriers are, if nothing
+ *   lies in front of them.
+ */
+import type { StateHandle } from "../../../../../machines/protocol.ts";
+import type { Clock } from "../../../../clock.ts";
+import { type CheckpointFrame, partOf, type RecordsFrame } from "../../../../dataflow/channel/frame.ts";
+import type { InputGate } from "../../../../dataflow/input-gate.ts";
+import type { Collect } from "../../../../dataflow/source.ts";
+import { OperatorError } from "../../../../errors.ts";
+import type { EventTimeFlow } from "./event-time.ts";
+import type { SubtaskInput } from "./input.ts";
+import type { LoopRounds } from "./rounds.ts";
+
+const RECORDS_PER_SLICE_MAX = 128;
+const SLICE_MS = 1;
+
+export interface GateInputOptions {
+  readonly gate: InputGate;
+  readonly clock: Clock;
+  /** The collectors of each channel's records. */
+  readonly heads: readonly Collect<unknown>[];
+  /** The sender of each channel, for error messages. */
+  readonly origins: readonly string[];
+  readonly onCheckpointFrame: (channelIndex: number, frame: CheckpointFrame) => void;
+  /** The event time of the subtask; its senders are the channels. */
+  readonly time: EventTimeFlow;
+  /** The channels that lead back to the beginning of a loop: event time comes from outside only. Default: none. */
+  readonly feedback?: readonly number[] | undefined;
+  /** The rounds of a subtask in a loop. */
+  readonly rounds?: LoopRounds | undefined;
+  /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
+  readonly recordsPerSliceMax?: number;
+}
+
+/** Frames are processed in slices, so that a barrier which overtakes records need not wait for the end of a frame. */
+export class GateInput implements SubtaskInput {
+  readonly gate: InputGate;
+  readonly #options: GateInputOptions;
+  #frame: RecordsFrame | undefined;
+  #channelIndex = 0;
+  /** Records and marks of `#frame` that have been processed. */
+  #done = 0;
+  #marked = 0;
+  readonly #recordsPerSliceMax: number;
+  #recordsPerSlice: number;
+  #ended = false;
+  #records = 0;
+
+  constructor(options: GateInputOptions) {
+    this.#options = options;
+    this.gate = options.gate;
+    this.#recordsPerSliceMax = options.recordsPerSliceMax ?? RECORDS_PER_SLICE_MAX;
+    this.#recordsPerSlice = this.#recordsPerSliceMax;
+    // Idle for ever: such a channel never holds event time back, and its records do not wake it.
+    for (const channel of options.feedback ?? []) options.time.senders.becameIdle(channel);
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  start(): void {
+    this.#options.time.start();
+  }
+
+  take(): "more" | "idle" | "ended" {
+    const { gate, rounds, time, onCheckpointFrame } = this.#options;
+    if (time.isAdvancing) return this.#advance();
+    if (this.#frame !== undefined) return this.#slice(this.#frame);
+    if (this.#endsNow()) return "ended";
+    const next = gate.nextFrame();
+    if (next === undefined) return "idle";
+    const { frame, channelIndex } = next;
+    if (frame.kind === "records") {
+      this.#channelIndex = channelIndex;
+      this.#done = 0;
+      this.#marked = 0;
+      rounds?.took(channelIndex);
+      return this.#slice(frame);
+    }
+    if (frame.kind === "endOfData") {
+      this.#endOf(channelIndex);
+      return this.#endsNow() ? "ended" : "more";
+    }
+    if (frame.kind === "round") rounds?.received(channelIndex, frame);
+    else onCheckpointFrame(channelIndex, frame);
+    return "more";
+  }
+
+  /** The records that were taken from this channel and are not processed yet. */
+  unprocessed(channelIndex: number): RecordsFrame | undefined {
+    if (this.#frame === undefined || this.#channelIndex !== channelIndex) return undefined;
+    const { values, marks } = this.#frame;
+    const left = { ...this.#frame, marks: marks?.slice(this.#marked) };
+    return partOf(left, this.#done, values.length);
+  }
+
+  onAvailable(wake: () => void): void {
+    this.gate.onFrame(wake);
+  }
+
+  /** Only sources are drained: the end comes to all others over their channels. */
+  drain(): void {}
+
+  cut(): readonly StateHandle[] {
+    return this.#options.time.snapshot();
+  }
+
+  confirm(): void {}
+
+  abort(): void {}
+
+  describePosition(): string {
+    return `a record from ${this.#options.origins.join(" or ")}`;
+  }
+
+  skipped(): null {
+    return null;
+  }
+
+  #advance(): "more" {
+    const { gate, time, onCheckpointFrame } = this.#options;
+    const waiting = gate.nextCheckpointFrame();
+    if (waiting === undefined) time.step();
+    else onCheckpointFrame(waiting.channelIndex, waiting.frame);
+    return "more";
+  }
+
+  #endOf(channelIndex: number): void {
+    const { rounds, time } = this.#options;
+    rounds?.ended(channelIndex);
+    time.senders.finished(channelIndex);
+    time.follow();
+  }
+
+  /** true, once: all channels have ended. A loop ends with its rounds, long before those that lead back to it. */
+  #endsNow(): boolean {
+    const { gate, rounds, time } = this.#options;
+    if (rounds?.decideTheEnd || this.#ended || !gate.allEnded() || time.isAdvancing) return false;
+    this.#ended = true;
+    return true;
+  }
+
+  #slice(frame: RecordsFrame): "more" {
+    const { time } = this.#options;
+    const { values, marks } = frame;
+    const mark = marks?.[this.#marked];
+    const from = this.#done;
+    const to = Math.min(from + this.#recordsPerSlice, mark?.at ?? values.length);
+    if (to > from) this.#process(frame, from, to);
+    this.#done = to;
+    if (mark?.at === to) {
+      this.#marked++;
+      time.told(this.#channelIndex, mark);
+    }
+    this.#frame = to < values.length || this.#marked < (marks?.length ?? 0) ? frame : undefined;
+    return "more";
+  }
+
+  #process({ values, timestamps }: RecordsFrame, from: number, to: number): void {
+    const { heads, origins, clock, time, feedback } = this.#options;
+    const channel = this.#channelIndex;
+    if (time.senders.senderIsIdle(channel) && !feedback?.includes(channel)) time.spoke(channel);
+    const head = heads[channel]!;
+    const startedMs = clock.elapsedMs();
+    try {
+      if (timestamps === undefined) for (let i = from; i < to; i++) head(values[i], Number.NEGATIVE_INFINITY);
+      else for (let i = from; i < to; i++) head(values[i], timestamps[i]!);
+    } catch (error) {
+      throw error instanceof OperatorError ? error.at(`a record from ${origins[channel]}`) : error;
+    }
+    this.#records += to - from;
+    this.#adapt(clock.elapsedMs() - startedMs);
+  }
+
+  #adapt(tookMs: number): void {
+    if (tookMs > SLICE_MS) this.#recordsPerSlice = Math.max(1, this.#recordsPerSlice >>> 1);
+    else if (this.#recordsPerSlice < this.#recordsPerSliceMax && tookMs * 2 < SLICE_MS)
+      this.#recordsPerSlice = Math.min(this.#recordsPerSlice * 2, this.#recordsPerSliceMax);
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * The source of one subtask: what its records come from, and how far they had been read at each checkpoint.
+ *
+ * Owns: the reader, the positions of checkpoints that are not decided yet, where a drained source ends, when its splits
+ * are asked for their watermarks. Does not own: when it is read (turns.ts), when it is held
+ * (machines/worker/subtask.ts), which splits it is dealt (dataflow/source.ts), what watermarks they answer
+ * (dataflow/time/source-time.ts).
+ */
+import type { StateHandle } from "../../../../../machines/protocol.ts";
+import type { Timer } from "../../../../clock.ts";
+import type { Chain } from "../../../../dataflow/chain.ts";
+import type { SubtaskEnvironment } from "../../../../dataflow/connector.ts";
+import { firstOf } from "../../../../dataflow/graph.ts";
+import { openReader } from "../../../../dataflow/guards/guarded-source.ts";
+import { isSplits, splitsHandle, splitsIn } from "../../../../dataflow/operators/source.ts";
+import {
+  type Collect,
+  type PollStatus,
+  positionsOf,
+  type Skipped,
+  type SourceReader,
+  type SourceSplit,
+  type SplitPosition,
+  splitsOf,
+} from "../../../../dataflow/source.ts";
+import { DEFAULT_INTERVAL_MS, SourceTime } from "../../../../dataflow/time/source-time.ts";
+import { invariant, OperatorError, SourcePositionError } from "../../../../errors.ts";
+import type { OpenParts } from "../open-parts.ts";
+import type { SubtaskOptions } from "../subtask.ts";
+import { EventTimeFlow } from "./event-time.ts";
+import type { SubtaskInput } from "./input.ts";
+import { SkippedInput } from "./skipped-input.ts";
+
+/** Records taken from a source between two looks at room and clock. */
+const RECORDS_PER_POLL = 128;
+
+/** @param chain takes what is read. @param parts the reader and its clock become two of them */
+export async function openSource(
+  options: SubtaskOptions,
+  environmentOf: (operator: string) => SubtaskEnvironment,
+  chain: Chain,
+  parts: OpenParts,
+): Promise<SubtaskInput> {
+  const { vertex, index, deployment, restore, outputs } = options;
+  const operator = firstOf(vertex);
+  const { source, eventTime = NO_EVENT_TIME } = operator.details;
+  invariant(source !== undefined, `vertex ${vertex.id} has neither a source nor an input`);
+  if (restore.finished) return new EndedSource(restore.states.filter(isSplits));
+  const splits = deployment.splits[operator.id] ?? [];
+  const dealt = splitsOf(splits, index, vertex.parallelism) as SourceSplit[];
+  const restored = splitsIn(restore.states, operator.id);
+  const positions = positionsOf(restored, dealt, splits);
+  const reader = parts.add(await openReader(operator.id, source, environmentOf(operator.id), positions));
+  const times = positions.map(({ split }) => restored?.find((one) => one.split.id === split.id)?.time);
+  return parts.add(
+    new ReadingSource({
+      ...options,
+      operator: operator.id,
+      reader,
+      splitIds: positions.map(({ split }) => split.id),
+      chain,
+      splitTime: new SourceTime(operator.id, eventTime, times),
+      keepsTime: operator.details.eventTime !== undefined,
+      flow: new EventTimeFlow({
+        operator: operator.id,
+        subtaskIndex: index,
+        chain,
+        outputs: [...outputs.values()],
+        channels: [],
+        // A subtask without splits holds nothing back.
+        splits: times.length === 0 ? [NO_SPLITS] : times.map((time) => time ?? BEGINNING),
+        restored: restore.states,
+      }),
+    }),
+  );
+}
+
+const BEGINNING = { watermark: Number.NEGATIVE_INFINITY, isIdle: false };
+const NO_SPLITS = { watermark: Number.NEGATIVE_INFINITY, isIdle: true };
+const NO_EVENT_TIME = { intervalMs: DEFAULT_INTERVAL_MS };
+
+interface ReadingSourceOptions
+  extends Pick<SubtaskOptions, "vertex" | "index" | "clock" | "feed" | "deployment"> {
+  readonly operator: string;
+  readonly reader: SourceReader<unknown>;
+  /** The splits in the order in which the reader was given them. */
+  readonly splitIds: readonly string[];
+  readonly chain: Chain;
+  readonly splitTime: SourceTime;
+  /** The job says something of event time. */
+  readonly keepsTime: boolean;
+  readonly flow: EventTimeFlow;
+}
+
+class ReadingSource implements SubtaskInput {
+  readonly #options: ReadingSourceOptions;
+  readonly #collect: Collect<unknown>;
+  readonly #skipped: SkippedInput;
+  /** The positions of each checkpoint that is not decided yet. */
+  readonly #positions = new Map<number, readonly SplitPosition[]>();
+  readonly #recordsPerPoll: number;
+  #records = 0;
+  #ended = false;
+  #drained = false;
+  /** What the reader has answered last. */
+  #status: PollStatus = "more";
+  #nextLook: Timer | undefined;
+  #wake: () => void = () => {};
+
+  constructor(options: ReadingSourceOptions) {
+    this.#options = options;
+    const { reader, vertex, index, chain, keepsTime, splitTime } = options;
+    this.#skipped = new SkippedInput(reader, `${vertex.id}/${index}`, options);
+    const head = chain.heads[0]!;
+    this.#collect = keepsTime
+      ? this.#collectWithTime(head)
+      : (value, timestamp) => {
+          this.#records++;
+          head(value, timestamp);
+        };
+    // What is due at a watermark is worked off before the next record.
+    this.#recordsPerPoll = splitTime.perRecord && chain.reactsToTime ? 1 : RECORDS_PER_POLL;
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  start(): void {
+    this.#options.flow.start();
+  }
+
+  take(): PollStatus {
+    const { flow } = this.#options;
+    if (flow.isAdvancing) {
+      flow.step();
+      return "more";
+    }
+    if (this.#ended) return "idle";
+    if (this.#status === "ended" || this.#drained) return this.#end();
+    this.#status = this.#poll();
+    if (this.#options.keepsTime) this.#lookAtTime();
+    // What is due at the end of input comes first.
+    return this.#status === "ended" ? "more" : this.#status;
+  }
+
+  onAvailable(wake: () => void): void {
+    this.#wake = wake;
+    this.#options.reader.onAvailable(wake);
+  }
+
+  drain(): void {
+    this.#drained = true;
+    this.#wake();
+  }
+
+  cut(checkpointId: number): readonly StateHandle[] {
+    const { operator, index, reader, flow, splitTime, splitIds, keepsTime } = this.#options;
+    const positions = reader.snapshot();
+    this.#positions.set(checkpointId, positions);
+    if (!keepsTime) return [splitsHandle(operator, index, positions)];
+    const timed = positions.map((position) => {
+      const split = splitIds.indexOf(position.split.id);
+      return { ...position, time: splitTime.snapshot(split, flow.senders.senderIsIdle(split)) };
+    });
+    return [splitsHandle(operator, index, timed), ...flow.snapshot()];
+  }
+
+  confirm(checkpointId: number): void {
+    const positions = this.#positions.get(checkpointId);
+    for (const id of this.#positions.keys()) if (id <= checkpointId) this.#positions.delete(id);
+    if (positions !== undefined) this.#options.reader.checkpointCompleted(positions);
+  }
+
+  abort(checkpointId: number): void {
+    this.#positions.delete(checkpointId);
+  }
+
+  describePosition(): string {
+    return this.#options.reader.describePosition();
+  }
+
+  skipped(): Skipped | null {
+    return this.#skipped.report();
+  }
+
+  close(): void {
+    this.#nextLook?.cancel();
+  }
+
+  #poll(): PollStatus {
+    const { reader, operator } = this.#options;
+    try {
+      return reader.poll(this.#collect, this.#recordsPerPoll);
+    } catch (error) {
+      // It is no failure of user code, and names its place itself.
+      if (error instanceof SourcePositionError) throw error;
+      const located = error instanceof OperatorError ? error : new OperatorError(operator, error);
+      throw located.at(reader.describePosition());
+    }
+  }
+
+  #collectWithTime(head: Collect<unknown>): Collect<unknown> {
+    const { flow, reader, splitTime } = this.#options;
+    const { senders } = flow;
+    return (value, given) => {
+      this.#records++;
+      const timestamp = splitTime.timestampOf(value, given);
+      const split = reader.currentSplit ?? 0;
+      if (senders.senderIsIdle(split)) flow.spoke(split);
+      head(value, timestamp);
+      if (!splitTime.passed(split, value, timestamp)) return;
+      senders.advanced(split, splitTime.watermark(split));
+      flow.follow();
+    };
+  }
+
+  /** Asks the splits for their watermarks when it is time, and sees to it that there is a turn for the next time. */
+  #lookAtTime(): void {
+    const { flow, splitTime, reader, clock } = this.#options;
+    const nowMs = clock.elapsedMs();
+    const nextMs = splitTime.nextLookMs(flow.senders);
+    if (nextMs === undefined) return;
+    if (nowMs >= nextMs) {
+      splitTime.look(nowMs, flow.senders, (split) => reader.splitStatus?.(split) ?? this.#status);
+      flow.follow();
+    }
+    if (this.#status === "idle") this.#wakeForTime(nowMs);
+  }
+
+  #wakeForTime(nowMs: number): void {
+    const { flow, splitTime, clock } = this.#options;
+    const nextMs = splitTime.nextLookMs(flow.senders);
+    if (nextMs === undefined || this.#nextLook !== undefined) return;
+    this.#nextLook = clock.after(Math.max(1, Math.ceil(nextMs - nowMs)), () => {
+      this.#nextLook = undefined;
+      this.#wake();
+    });
+  }
+
+  #end(): "more" | "ended" {
+    const { flow } = this.#options;
+    flow.senders.finishAll();
+    flow.follow();
+    if (flow.isAdvancing) return "more";
+    this.#ended = true;
+    return "ended";
+  }
+}
+
+/**
+ * A source whose input had ended before the restored checkpoint: its splits are handed on from checkpoint to
+ * checkpoint.
+ */
+class EndedSource implements SubtaskInput {
+  readonly records = 0;
+  readonly #splits: readonly StateHandle[];
+
+  constructor(splits: readonly StateHandle[]) {
+    this.#splits = splits;
+  }
+
+  start(): void {}
+
+  take(): "idle" {
+    return "idle";
+  }
+
+  onAvailable(): void {}
+
+  drain(): void {}
+
+  cut(): readonly StateHandle[] {
+    return this.#splits;
+  }
+
+  confirm(): void {}
+
+  abort(): void {}
+
+  describePosition(): string {
+    return "the end of its input";
+  }
+
+  skipped(): null {
+    return null;
+  }
+}
