@@ -2,8 +2,8 @@
  * The watermark of several senders: of the channels of a subtask, or of the splits of its source.
  *
  * Owns: which of them hold event time back. Does not own: what is done when it has come further
- * (runtime/worker/subtask/input/event-time.ts). Rules: Flink's StatusWatermarkValve, with what FLINK-38477, FLINK-40475 and
- * FLINK-40499 found missing in it.
+ * (runtime/worker/subtask/input/event-time.ts). Rules: Flink's StatusWatermarkValve, with what FLINK-38477, FLINK-40475
+ * and FLINK-40499 found missing in it.
  *
  * - WM1 The combined watermark is the least of the active senders. It never goes back.
  * - WM2 A sender that was idle and speaks again is active at once, before its record or watermark counts; it holds

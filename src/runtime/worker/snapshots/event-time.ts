@@ -1,8 +1,8 @@
 /**
  * Event time in snapshots: of a subtask's input, and of its keyed operators. So a restore does not change what is late.
  *
- * Owns: what of it is stored. Does not own: its names and bytes (formats/positions/event-time.ts), a source's splits, whose times
- * are stored beside their positions.
+ * Owns: what of it is stored. Does not own: its names and bytes (formats/positions/event-time.ts), a source's splits,
+ * whose times are stored beside their positions.
  *
  * A job without event time stores nothing of it.
  */
