@@ -48,7 +48,7 @@ export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
 export { Job } from "./job/job.ts";
 export type { KeyedContext } from "./job/process.ts";
+export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export { type } from "./job/type-witness.ts";
-export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/watermarks.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";
 export { valueState } from "./state/descriptor.ts";

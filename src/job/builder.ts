@@ -26,11 +26,11 @@ import {
   refuseDeferred,
 } from "./definition.ts";
 import { JobDraft, type OpenEnd } from "./draft.ts";
-import { eventTimeOf, type SourceOptions } from "./event-time.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./process.ts";
 import type { NoSideOutputs } from "./side-outputs.ts";
+import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
 
 export type { IterateOptions, OperatorOptions, SourceOptions };
 

@@ -1,7 +1,7 @@
 /**
  * Where watermarks come from: one generator for each split of a source.
  *
- * Owns: the contract of a generator. Does not own: which ones a job can choose from (job/watermarks.ts), how the
+ * Owns: the contract of a generator. Does not own: which ones a job can choose from (job/time/watermarks.ts), how the
  * watermarks of several splits are combined (watermark-combiner.ts), when a generator is asked (source-time.ts).
  */
 

@@ -6,7 +6,7 @@ import {
   ascendingTimestamps,
   boundedOutOfOrderness,
   punctuatedWatermarks,
-} from "../../../src/job/watermarks.ts";
+} from "../../../src/job/time/watermarks.ts";
 
 const INTERVAL_MS = 200;
 

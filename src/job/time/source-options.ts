@@ -1,10 +1,10 @@
 /** What a job says of the event time of a source: the options, and what is checked of them before anything runs. */
-import { checkMembers } from "../config/members.ts";
-import { type Duration, parseDuration, show } from "../config/quantity.ts";
-import { DEFAULT_INTERVAL_MS, type SourceEventTime } from "../dataflow/time/source-time.ts";
-import type { WatermarkStrategy } from "../dataflow/time/watermarks.ts";
-import { ConfigurationError } from "../errors.ts";
-import type { OperatorOptions } from "./definition.ts";
+import { checkMembers } from "../../config/members.ts";
+import { type Duration, parseDuration, show } from "../../config/quantity.ts";
+import { DEFAULT_INTERVAL_MS, type SourceEventTime } from "../../dataflow/time/source-time.ts";
+import type { WatermarkStrategy } from "../../dataflow/time/watermarks.ts";
+import { ConfigurationError } from "../../errors.ts";
+import type { OperatorOptions } from "../definition.ts";
 
 /** What a user may say of a source, besides its name. */
 export interface SourceOptions<T = unknown> extends OperatorOptions {

@@ -1,7 +1,7 @@
 /** The watermark strategies that a job can choose from. */
-import { type Duration, formatDuration, parseDuration } from "../config/quantity.ts";
-import { NO_TIMESTAMP } from "../dataflow/source.ts";
-import { BoundedGenerator, type WatermarkStrategy } from "../dataflow/time/watermarks.ts";
+import { type Duration, formatDuration, parseDuration } from "../../config/quantity.ts";
+import { NO_TIMESTAMP } from "../../dataflow/source.ts";
+import { BoundedGenerator, type WatermarkStrategy } from "../../dataflow/time/watermarks.ts";
 
 /**
  * The watermark is the largest timestamp less `by`, less 1 ms: records may come that much later than newer ones.
