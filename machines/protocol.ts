@@ -67,8 +67,10 @@ export interface AbortedCheckpoint {
 /** What a job was restored from: copied into its own storage before it began, so that nothing depends on it. */
 export interface RestoreOrigin {
   readonly location: string;
-  /** The incarnation of the job that took it. */
+  /** The job that took it, the incarnation that this had then, and the generation that cut it. */
+  readonly job: string;
   readonly incarnation: string;
+  readonly generation: number;
   readonly checkpointId: number;
   /** `claim`: the job's to delete, once a checkpoint of its own is complete; then `claimed`. */
   readonly mode: "claim" | "claimed" | "no-claim";

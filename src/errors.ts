@@ -229,6 +229,11 @@ export class FencedError extends TidemarkError {
   readonly retry = "never";
 }
 
+/** A marker of another job belongs to a generation that this job's leader does not know of: it looks again (P59). */
+export class MarkerMovedError extends TidemarkError {
+  readonly retry = "restart";
+}
+
 /** Frames of a channel were lost (P26): the generation fails and the job is restored. */
 export class ChannelError extends TidemarkError {
   readonly retry = "restart";

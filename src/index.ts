@@ -16,7 +16,7 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
-export type { Committable, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
+export type { Committable, InheritedFrom, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {
   Collect,
   PollStatus,
@@ -30,6 +30,7 @@ export type { WatermarkGenerator, WatermarkStrategy } from "./dataflow/time/wate
 export {
   ConfigurationError,
   EnvironmentError,
+  MarkerMovedError,
   OperatorError,
   RecordRefusedError,
   RequestRefusedError,

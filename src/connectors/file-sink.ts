@@ -27,6 +27,9 @@
  *   prints the command that does.
  * - FK7 A marker's file has a check sum over its content and its name, and a committable has that of its file. What an
  *   older process has left is read before it is renamed, so neither a changed file nor another one is published.
+ * - FK8 A fork says that it is renaming, then looks whether the job has a newer generation than its leader knows of;
+ *   that generation writes its marker, then looks what forks have said. So one of the two sees the other: either the
+ *   fork renames nothing, or the job does not go back behind what it has renamed (TM6).
  */
 import * as nodeFiles from "node:fs/promises";
 import { checkMembers } from "../config/members.ts";
@@ -34,12 +37,15 @@ import { show } from "../config/quantity.ts";
 import type { ConnectorEnvironment } from "../dataflow/connector.ts";
 import type {
   Committable,
+  InheritedFrom,
   PreparingTransaction,
   Sink,
   SinkEnvironment,
   SinkWriter,
 } from "../dataflow/sink.ts";
 import {
+  assertKnownOwner,
+  assertNotBeyond,
   memoryOf,
   missingMarker,
   partsCommitted,
@@ -154,7 +160,12 @@ class FileWriter<T> implements SinkWriter<T> {
     const found = newest === undefined ? undefined : await this.#standing(at, newest);
     const owner = signature(this.#environment);
     const wanted = takeOver(found, owner, { restoredCheckpointId, memory }, folder.describeMarker(at));
-    if (wanted !== found) await folder.writeMarker(at, wanted);
+    if (wanted !== found) {
+      await folder.writeMarker(at, wanted);
+      // What a fork has said before it could see this marker (FK8).
+      const standing = await withNotes(wanted, at, folder);
+      assertNotBeyond(standing, restoredCheckpointId, folder.describeMarker(at));
+    }
     // Older markers go only now, so that there is one at every moment.
     for (const generation of generations) {
       if (generation < this.#environment.generation) await folder.removeMarker(at, generation);
@@ -222,7 +233,7 @@ class FileWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#markers.get(this.#environment.subtaskIndex)!);
   }
 
-  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
     if (inheritedFrom !== undefined) return this.#commitInherited(transaction, inheritedFrom);
     this.#committing = true;
     try {
@@ -267,14 +278,25 @@ class FileWriter<T> implements SinkWriter<T> {
   }
 
   /** Commits in the directory of the other job, whose marker is left alone (FK5). */
-  async #commitInherited({ checkpointId, writer, detail }: Committable, incarnation: string): Promise<void> {
-    const at = { ...this.#nameOf(writer), incarnation };
+  async #commitInherited(
+    { checkpointId, writer, detail }: Committable,
+    inheritedFrom: InheritedFrom,
+  ): Promise<void> {
+    const at = { ...this.#nameOf(writer), incarnation: inheritedFrom.incarnation };
     const parsed = parseFileTransaction(detail);
     const folder = new SinkFolder(parsed.directory, parsed.name, this.#folder.files);
-    const newest = (await folder.markerGenerations(at)).at(-1);
-    if (newest === undefined) throw missingMarker(folder.describeMarker(at));
-    const standing = await this.#standing(at, newest, folder);
-    const say = (part: number) => folder.note(at, checkpointId, part === 0 ? "publishing" : "published");
+    const look = async (): Promise<TransactionMarker> => {
+      const newest = (await folder.markerGenerations(at)).at(-1);
+      if (newest === undefined) throw missingMarker(folder.describeMarker(at));
+      const found = await this.#standing(at, newest, folder);
+      assertKnownOwner(found, inheritedFrom, folder.describeMarker(at));
+      return found;
+    };
+    const standing = await look();
+    const say = async (part: number): Promise<void> => {
+      await folder.note(at, checkpointId, part === 0 ? "publishing" : "published");
+      if (part === 0) await look();
+    };
     await publish({ folder, at, checkpointId, standing, detail: parsed, isOwn: false, say });
   }
 

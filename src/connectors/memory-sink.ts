@@ -6,12 +6,14 @@
  */
 import type {
   Committable,
+  InheritedFrom,
   PreparingTransaction,
   Sink,
   SinkEnvironment,
   SinkWriter,
 } from "../dataflow/sink.ts";
 import {
+  assertKnownOwner,
   assertStillOwned,
   type MarkerExpectation,
   memoryOf,
@@ -145,7 +147,7 @@ class MemoryWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#markers.get(this.#environment.subtaskIndex)!.marker);
   }
 
-  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
     const { checkpointId, writer } = transaction;
     const parts = parseMemoryTransaction<T>(transaction.detail);
     if (inheritedFrom !== undefined) return this.#commitInherited(transaction, parts, inheritedFrom);
@@ -169,12 +171,13 @@ class MemoryWriter<T> implements SinkWriter<T> {
   async #commitInherited(
     { checkpointId, writer }: Committable,
     parts: readonly T[][],
-    incarnation: string,
+    inheritedFrom: InheritedFrom,
   ): Promise<void> {
-    const key = keyOf(incarnation, this.#environment.operator, writer);
+    const key = keyOf(inheritedFrom.incarnation, this.#environment.operator, writer);
     for (;;) {
       const found = await this.#target.read(key);
       if (found === undefined) throw missingMarker(key);
+      assertKnownOwner(found.marker, inheritedFrom, key);
       const part = partsCommitted(found.marker, checkpointId, parts.length);
       if (part >= parts.length) return;
       const next = { ...found.marker, checkpointId, part: part + 1, parts: parts.length };

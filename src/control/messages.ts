@@ -20,6 +20,7 @@ import type {
 } from "../../machines/protocol.ts";
 import type { DisposalTarget } from "../../machines/record.ts";
 import type { Told } from "../../machines/wiring.ts";
+import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
 import type { Addressed } from "./store-identity.ts";
@@ -369,6 +370,8 @@ export interface Deployment {
   readonly splits: { readonly [source: string]: readonly { readonly id: string }[] };
   /** null: a fresh start. */
   readonly restore: { readonly checkpointId: number; readonly manifest: ObjectHandle } | null;
+  /** The job whose transactions the restored state holds; null: there are none but the job's own. */
+  readonly inherits: InheritedFrom | null;
   /** true: the generation only commits what was decided, and reads nothing (P18). */
   readonly settle: boolean;
   readonly maxParallelism: number;

@@ -207,6 +207,7 @@ const workerRequest: z.ZodType<WorkerRequest> = z.discriminatedUnion("type", [
       placement: z.record(text, text),
       splits,
       restore: z.object({ checkpointId: count, manifest: object }).nullable(),
+      inherits: z.object({ incarnation: text, generation: count.nullable() }).nullable(),
       settle: z.boolean(),
       maxParallelism: positive,
       iterations: z.enum(["refuse", "force", "exact"]),

@@ -40,6 +40,13 @@ export interface StagingArea {
   assertPresent(handles: readonly ObjectHandle[]): Promise<void>;
 }
 
+/** The job that has written a transaction which another one has inherited. */
+export interface InheritedFrom {
+  readonly incarnation: string;
+  /** The newest of its generations that the leader of this job knew of; null: its record is gone, and tells nothing. */
+  readonly generation: number | null;
+}
+
 export interface SinkEnvironment extends SubtaskEnvironment {
   readonly staging: StagingArea;
   /** Id of the checkpoint that this generation restores, 0 on a fresh start. */
@@ -97,12 +104,14 @@ export interface SinkWriter<T> {
   /**
    * Idempotent: committing a committed transaction succeeds. Called in the order of checkpoint ids, one at a time.
    *
-   * `inheritedFrom` is the incarnation that wrote the transaction, when that is another one: this job was restored from
-   * a savepoint of it. It is committed under the name it has there (P4), and that job, which may still run, is not
-   * fenced: whichever of the two comes first, the other one finds it done.
-   * @throws CommitRefusedError when it can never succeed, FencedError, anything else: it is called again
+   * `inheritedFrom` is the job that wrote the transaction, when that is another one: this job was restored from a
+   * savepoint of it. It is committed under the name it has there (P4), and that job, which may still run, is not
+   * fenced: whichever of the two comes first, the other one finds it done. A marker of a newer generation than that is
+   * not believed (P59).
+   * @throws CommitRefusedError when it can never succeed, FencedError; MarkerMovedError: the job is restored, and its
+   * leader looks at the other one anew; anything else: it is called again
    */
-  commit(transaction: Committable, inheritedFrom?: string): Promise<void>;
+  commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void>;
   /**
    * Called when a savepoint has cut: it names every transaction that is not committed yet, and its user may keep it
    * for years. Resolves when what they hold outside of the staging area stays, durably, until it is committed, also

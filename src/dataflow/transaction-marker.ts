@@ -11,11 +11,15 @@
  * - TM4 A marker that should exist, or should be further, or has my generation under another nonce, was set back; one
  *   beyond the restored checkpoint was set ahead. Either stops the job by name, never goes on (P6, P20, P22).
  * - TM5 A transaction is never cut twice (P4): its number of parts is the same whenever it is seen.
+ * - TM6 A marker of another job, whose transactions this one has inherited, is believed up to the generation that this
+ *   job's leader knows of. A newer one may have gone back behind them: then a marker in front of them is about to move
+ *   past them, and one beyond them says nothing of them (P59).
  */
 import {
   CommitRefusedError,
   FencedError,
   InvariantError,
+  MarkerMovedError,
   ObjectMissingError,
   RequestRefusedError,
 } from "../errors.ts";
@@ -24,6 +28,7 @@ import type {
   MarkerOwner,
   TransactionMarker,
 } from "../formats/transactions/transaction-marker.ts";
+import type { InheritedFrom } from "./sink.ts";
 
 /** What the restored checkpoint says about a marker. */
 export interface MarkerExpectation {
@@ -64,6 +69,12 @@ export function takeOver(
         "old copy was restored). Restore the target, or start the job fresh",
     );
   }
+  assertNotBeyond(found, restoredCheckpointId, place);
+  return { ...found, ...signature(owner) };
+}
+
+/** @throws CommitRefusedError (TM4) */
+export function assertNotBeyond(found: TransactionMarker, restoredCheckpointId: number, place: string): void {
   if (found.checkpointId > restoredCheckpointId) {
     throw new CommitRefusedError(
       `${place} stands at transaction ${found.checkpointId}, beyond the restored checkpoint ` +
@@ -72,7 +83,20 @@ export function takeOver(
         `savepoint or a later one with its location, "tidemark restore FILE --from LOCATION --fresh", or start the job fresh`,
     );
   }
-  return { ...found, ...signature(owner) };
+}
+
+/** @throws MarkerMovedError (TM6) */
+export function assertKnownOwner(
+  found: TransactionMarker,
+  { generation }: InheritedFrom,
+  place: string,
+): void {
+  if (generation === null || found.generation <= generation) return;
+  throw new MarkerMovedError(
+    `${place} was taken over by generation ${found.generation} of job ${found.job}, which may have gone back behind what ` +
+      `this job has inherited of it; generation ${generation} was its newest when this job was restored. The job is ` +
+      "restored again, and looks at the other one anew",
+  );
 }
 
 /**

@@ -41,7 +41,9 @@ const schema: z.ZodType<JobRecord> = z.object({
   origin: z
     .object({
       location: text,
+      job: text,
       incarnation: text,
+      generation: count,
       checkpointId: count,
       mode: z.enum(["claim", "claimed", "no-claim"]),
     })

@@ -71,7 +71,7 @@ async function times(): Promise<number[]> {
   );
 }
 
-test("is refused, and --write-again commits all that it holds under the new job's markers", async () => {
+test("is refused, also to a job that was restored from it before, and --write-again commits all that it holds under the new job's markers", async () => {
   const job = counting("original");
   await world.submit(job);
   const worker = await world.startWorker(job);
@@ -80,6 +80,9 @@ test("is refused, and --write-again commits all that it holds under the new job'
   await world.snapshot(job.name, "checkpoint");
   await readUpTo(150, tides);
   const location = String((await world.snapshot(job.name, "savepoint", { directory })).location);
+  // It waits for its workers while the job goes back behind what it was restored from.
+  const late = counting("late");
+  await world.restore(late, location);
   const { generation } = await world.record(job.name);
   for (const tide of tides) tide.turn(100);
   await world.cutOff(worker);
@@ -91,6 +94,14 @@ test("is refused, and --write-again commits all that it holds under the new job'
   );
   await allRead(tides);
   await world.snapshot(job.name, "checkpoint");
+  await world.startWorker(late);
+  await world.ends(late.name, "failed");
+  const [moved, refusedLate] = (await world.record(late.name)).failures.map(({ reason }) => reason);
+  expect(moved).toMatch(/was taken over by generation 2 of job original.*generation 1 was its newest/);
+  expect(refusedLate).toMatch(
+    /cannot be committed any more: job original went back behind it, to checkpoint 1/,
+  );
+  expect(refusedLate).toMatch(/Restore the job anew, with --fresh\. .*--write-again/);
   await world.client().cancel(job.name);
   await world.ends(job.name, "canceled");
 

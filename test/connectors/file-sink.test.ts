@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fileSink } from "../../src/connectors/file-sink.ts";
 import type { SinkFiles } from "../../src/connectors/sink-folder.ts";
+import type { InheritedFrom } from "../../src/dataflow/sink.ts";
 import { CommitRefusedError, ConfigurationError, StorageRefusedError } from "../../src/errors.ts";
 import { closeFaultyFiles, faultyFiles } from "../contracts/suites/faulty-files.ts";
 import { FaultPlan, prepare, records, sinkEnvironment } from "../contracts/suites/sink.contract.ts";
@@ -67,8 +68,8 @@ test("a finished file that a reader took away is missed by neither a fork nor th
   const fork = await sink.open(sinkEnvironment({ incarnation: "life2", restoredCheckpointId: 2 }));
   await original.commit(first);
   await takeAway();
-  await fork.commit(first, "life1");
-  await fork.commit(second, "life1");
+  await fork.commit(first, { incarnation: "life1", generation: 1 });
+  await fork.commit(second, { incarnation: "life1", generation: 1 });
   await takeAway();
   await original.commit(second);
   await original.commit(await prepare(original, 3, ["c"]));
@@ -167,7 +168,7 @@ describe("a process that dies in the middle of a commit (P54)", () => {
    * Commits as often as it takes: each time the process dies one call later. Answers where none of the calls was the
    * last.
    */
-  async function* deaths(inheritedFrom?: string) {
+  async function* deaths(inheritedFrom?: InheritedFrom) {
     for (let calls = 0; ; calls++) {
       await rm(directory, { recursive: true });
       await nodeFiles.mkdir(directory);
@@ -190,8 +191,8 @@ describe("a process that dies in the middle of a commit (P54)", () => {
     }
   }
 
-  test.each([undefined, "life1"])(
-    "what it has staged is lost too: found, or refused by name; never left out (inherited from %s)",
+  test.each([undefined, { incarnation: "life1", generation: 1 }])(
+    "what it has staged is lost too: found, or refused by name; never left out (inherited from %j)",
     async (inheritedFrom) => {
       const outcomes = new Set<string>();
       for await (const { restore, bringBack } of deaths(inheritedFrom)) {

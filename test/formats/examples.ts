@@ -70,7 +70,14 @@ export const record: JobRecord = {
     },
     splits: { lines: [{ id: "lines.0", input: "stream LINES" }] },
     checkpoints: [completedCheckpoint(7)],
-    origin: { location: "/kept/a", incarnation: "i0", checkpointId: 3, mode: "claim" },
+    origin: {
+      location: "/kept/a",
+      job: "words",
+      incarnation: "i0",
+      generation: 2,
+      checkpointId: 3,
+      mode: "claim",
+    },
     savepoints: [
       { checkpointId: 7, generation: 1, request: "r", location: "/kept/a", completedAtMs: 1, bytes: 2 },
     ],

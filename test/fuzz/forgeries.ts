@@ -135,7 +135,7 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
         placement: { [subtask]: worker },
       },
       ...{ splits: { read: [{ id: "0" }] }, restore: { checkpointId, manifest: handle }, settle: false },
-      ...{ maxParallelism: 128, iterations: "exact" },
+      ...{ inherits: null, maxParallelism: 128, iterations: "exact" },
     },
   }),
   "generation.teardown": ({ job, generation }) => ({ job, region: 0, generation }),

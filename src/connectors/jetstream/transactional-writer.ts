@@ -12,7 +12,13 @@
  *   behind it (P25). Transactions that merely wait for a decision never stop it: the barrier that decides them comes
  *   behind records.
  */
-import type { Committable, PreparingTransaction, SinkEnvironment, SinkWriter } from "../../dataflow/sink.ts";
+import type {
+  Committable,
+  InheritedFrom,
+  PreparingTransaction,
+  SinkEnvironment,
+  SinkWriter,
+} from "../../dataflow/sink.ts";
 import {
   type MarkerExpectation,
   memoryOf,
@@ -103,12 +109,13 @@ export class MarkedTarget {
   }
 
   /** The marker of the job whose transactions this one has inherited: moved on for it, not taken over. */
-  async adopted(incarnation: string, writer: number): Promise<SinkMarker> {
+  async adopted(inheritedFrom: InheritedFrom, writer: number): Promise<SinkMarker> {
+    const { incarnation } = inheritedFrom;
     const name = `${incarnation}.${writer}`;
     const known = this.#adopted.get(name);
     if (known !== undefined) return known;
     const marker = this.#newMarker(writer, incarnation);
-    await marker.adopt();
+    await marker.adopt(inheritedFrom);
     this.#adopted.set(name, marker);
     return marker;
   }
@@ -249,7 +256,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
     return memoryOf(this.#marker.current);
   }
 
-  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
     this.#committing = true;
     try {
       const marker = await (inheritedFrom === undefined
@@ -287,7 +294,7 @@ export class TransactionalWriter<T> implements SinkWriter<T> {
   async #commitParts(
     transaction: Committable,
     marker: SinkMarker,
-    inheritedFrom: string | undefined,
+    inheritedFrom: InheritedFrom | undefined,
   ): Promise<void> {
     const { checkpointId } = transaction;
     if (inheritedFrom === undefined) this.#assertOldest(transaction);

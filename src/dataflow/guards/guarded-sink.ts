@@ -14,7 +14,14 @@ import { CommitRefusedError, ConfigurationError, OperatorError } from "../../err
 import { describeOption, describeValue, isThenable, silence } from "../../state/described.ts";
 import type { ConnectorEnvironment } from "../connector.ts";
 import type { Room } from "../room.ts";
-import type { Committable, PreparingTransaction, Sink, SinkEnvironment, SinkWriter } from "../sink.ts";
+import type {
+  Committable,
+  InheritedFrom,
+  PreparingTransaction,
+  Sink,
+  SinkEnvironment,
+  SinkWriter,
+} from "../sink.ts";
 import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
 import { calling, checkParts, failureOfMember, storageProblemOf } from "./guarded-source.ts";
 
@@ -98,7 +105,7 @@ class GuardedWriter implements OpenWriter {
   }
 
   /** An answer that is refused is no passing failure: it must not be tried again for ever. */
-  async commit(transaction: Committable, inheritedFrom?: string): Promise<void> {
+  async commit(transaction: Committable, inheritedFrom?: InheritedFrom): Promise<void> {
     const promise: unknown = calling(this.#operator, "commit", () =>
       this.#writer.commit(transaction, inheritedFrom),
     );

@@ -2,7 +2,7 @@
  * One writer's marker in a JetStream stream: the fence and the progress of its transactions.
  *
  * Owns: reading, taking over and advancing the marker; settling unknown outcomes by it; waiting between attempts.
- * Does not own: what a found marker means (dataflow/transaction-marker.ts, TM1 to TM5), what a part holds.
+ * Does not own: what a found marker means (dataflow/transaction-marker.ts, TM1 to TM6), what a part holds.
  *
  * - SM1 The marker is the last message of the batch that carries a part, guarded by its own last sequence: part and
  *   marker become visible together, or neither does, and a writer whose knowledge is old changes nothing (P22, C3).
@@ -13,7 +13,9 @@
  */
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { ClosedConnectionError, DrainingConnectionError } from "@nats-io/transport-node";
+import type { InheritedFrom } from "../../dataflow/sink.ts";
 import {
+  assertKnownOwner,
   assertStillOwned,
   type MarkerExpectation,
   type MarkerPosition,
@@ -77,7 +79,8 @@ class MarkerClosedError extends DisconnectedError {}
 export class SinkMarker {
   readonly #place: MarkerPlace;
   #owner: MarkerOwner;
-  #adopted = false;
+  /** The job that it belongs to, when that is another one. */
+  #adopted: InheritedFrom | undefined;
   readonly #publisher: AtomicPublisher;
   readonly #name: string;
   #sequence = 0;
@@ -138,10 +141,10 @@ export class SinkMarker {
    * Speaks for the job that the marker belongs to, which may still run: what is written carries the signature that is
    * found, so that the job is not fenced, and whichever of the two commits a part first, the other finds it done.
    *
-   * @throws ObjectMissingError, CommitRefusedError when it is no marker
+   * @throws ObjectMissingError, CommitRefusedError when it is no marker, MarkerMovedError (TM6)
    */
-  async adopt(): Promise<void> {
-    this.#adopted = true;
+  async adopt(from: InheritedFrom): Promise<void> {
+    this.#adopted = from;
     this.#believe(await this.#read(true));
   }
 
@@ -149,7 +152,7 @@ export class SinkMarker {
    * Commits one part. Returns when part and marker are stored, by this call or by one before it.
    *
    * @param largestPart messages in the largest part of the transaction, the marker included
-   * @throws FencedError, CommitRefusedError, ObjectMissingError; DisconnectedError when closed
+   * @throws FencedError, CommitRefusedError, ObjectMissingError, MarkerMovedError; DisconnectedError when closed
    */
   async advance(messages: MessageRange, position: MarkerPosition, largestPart: number): Promise<void> {
     await this.#advance(messages, position, largestPart);
@@ -174,7 +177,10 @@ export class SinkMarker {
   }
 
   #believe(found: Found | undefined): TransactionMarker {
-    if (this.#adopted && found !== undefined) this.#owner = signature(found.marker);
+    if (this.#adopted !== undefined && found !== undefined) {
+      assertKnownOwner(found.marker, this.#adopted, this.#name);
+      this.#owner = signature(found.marker);
+    }
     assertStillOwned(found?.marker, this.#owner, this.#name);
     this.#stand(found!.marker, found!.sequence);
     return found!.marker;

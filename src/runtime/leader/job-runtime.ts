@@ -19,6 +19,7 @@ import { eventOf, inputOf } from "../../../machines/wiring.ts";
 import type { SavepointPlaces } from "../../checkpoint/savepoint-places.ts";
 import type { ControlLink } from "../../control/link.ts";
 import type { JobReport, LeaderAnswer, SubtaskMessage, WorkerIdentity } from "../../control/messages.ts";
+import type { InheritedFrom } from "../../dataflow/sink.ts";
 import { invariant, type RecordUnreadableError } from "../../errors.ts";
 import { Troubles } from "../../observe/troubles.ts";
 import { type AnswerOf, type EffectHandlers, Host, type Step } from "../actor.ts";
@@ -41,6 +42,7 @@ import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
 import { type RecordAnswer, RecordWriter, type StoreAnswer } from "./records/record-writer.ts";
+import { findInheritance } from "./submissions/found-inheritance.ts";
 import { findManifest } from "./submissions/found-manifest.ts";
 import type { Placement } from "./submissions/slot-wait.ts";
 import { keepsState } from "./submissions/submission.ts";
@@ -83,6 +85,8 @@ export class JobRuntime {
   readonly requests: JobRequests;
   readonly #generations: RegionGenerations;
   #placement: Placement = {};
+  /** What was found of the job whose transactions this one holds when its recovery was planned last. */
+  #inherits: InheritedFrom | null = null;
   /** The troubles of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
   readonly #failures = new JobFailures();
@@ -346,22 +350,20 @@ export class JobRuntime {
     const { signal } = this.#life;
     // A worker that is registered has proven that its directory is this one (P53).
     const isProven = () => !this.#options.doubt.isUnproven || this.#workers.registry.list().length > 0;
-    const found = await findManifest(record, {
-      ...this.#options,
-      troubles: this.#troubles,
-      signal,
-      isProven,
-    });
+    const reading = { ...this.#options, troubles: this.#troubles, signal };
+    const found = await findManifest(record, { ...reading, isProven });
+    const inheritance = await findInheritance(record, found, reading);
     if (signal.aborted) return;
     // What was decided while this one was read has subsumed it, so it may be deleted by now (P67).
     if (latestOf(this.record) !== latestOf(record)) return await this.#planRecovery(answer);
     const plan = planRecovery(record, found);
     if (plan.plan === "restore") this.#reaper.knowManifest(plan.checkpoint, plan.manifest);
-    answer(
-      plan.plan === "stop"
-        ? { type: "recovery.impossible", reason: plan.reason }
-        : { type: "recovery.planned" },
-    );
+    if (plan.plan === "stop") answer({ type: "recovery.impossible", reason: plan.reason });
+    else if ("refused" in inheritance) answer({ type: "recovery.impossible", reason: inheritance.refused });
+    else {
+      this.#inherits = inheritance.inherits;
+      answer({ type: "recovery.planned" });
+    }
   }
 
   /** The record may be an older copy than its workers have seen: then it learns of that first, and is planned anew. */
@@ -387,7 +389,7 @@ export class JobRuntime {
   #deploy(generations: readonly number[], settle: boolean): void {
     this.#failures.deployed(settle);
     this.#workers.loseMissing(generations);
-    this.#generations.deploy(generations, this.record, settle);
+    this.#generations.deploy(generations, this.record, this.#inherits, settle);
   }
 
   /** What the generation's subtasks say. */

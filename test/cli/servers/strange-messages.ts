@@ -55,7 +55,7 @@ export const STRANGE: readonly Strange[] = [
 const job = "counting";
 const deployment = {
   ...{ job, incarnation: "x", region: 0, generation: 500, nonce: "n", placement: {}, splits: {} },
-  ...{ restore: null, settle: false, maxParallelism: 128, iterations: "refuse" },
+  ...{ restore: null, inherits: null, settle: false, maxParallelism: 128, iterations: "refuse" },
 };
 
 /** Requests of ours with something wrong in them. */

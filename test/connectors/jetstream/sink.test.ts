@@ -408,7 +408,7 @@ test("a fork that commits while the job takes its marker over leaves it to the n
   const fork = await sink.open(
     environment({ nats: new Interrupted(connection), incarnation: "life2", restoredCheckpointId: 1 }),
   );
-  await fork.commit(transaction, "life1");
+  await fork.commit(transaction, { incarnation: "life1", generation: 2 });
   await heir!.commit(transaction);
   await heir!.commit(await prepare(heir!, 2, records("b", 2)));
   expect(await texts()).toEqual([...records("a", 4), ...records("b", 2)]);

@@ -5,8 +5,14 @@
  */
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Committable, Sink, SinkEnvironment, SinkWriter } from "../../../src/dataflow/sink.ts";
-import { CommitRefusedError, ObjectMissingError } from "../../../src/errors.ts";
+import type {
+  Committable,
+  InheritedFrom,
+  Sink,
+  SinkEnvironment,
+  SinkWriter,
+} from "../../../src/dataflow/sink.ts";
+import { CommitRefusedError, MarkerMovedError, ObjectMissingError } from "../../../src/errors.ts";
 import {
   anyFault,
   commitUntilDone,
@@ -23,6 +29,7 @@ import {
 
 const ORIGINAL = "life1";
 const FORK = "life2";
+const FROM: InheritedFrom = { incarnation: ORIGINAL, generation: 1 };
 /** More than the calls of one commit of the transactions below. */
 const CALLS = 14;
 
@@ -53,8 +60,8 @@ export function inheritedContract(contract: SinkContract): void {
       const transaction = await prepare(original, 1, records("a", 8));
       await original.close();
       const fork = await openFork();
-      await fork.commit(transaction, ORIGINAL);
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
+      await fork.commit(transaction, FROM);
       expect(await committed()).toEqual(records("a", 8));
       const own = await prepare(fork, 2, records("f", 4));
       await fork.commit(own);
@@ -67,9 +74,9 @@ export function inheritedContract(contract: SinkContract): void {
       const transaction = await prepare(original, 1, records("a", 8));
       await original.commit(transaction);
       const fork = await openFork();
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
       await original.commit(await prepare(original, 2, records("b", 4)));
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
       expect(await committed()).toEqual([...records("a", 8), ...records("b", 4)]);
       await original.close();
       await fork.close();
@@ -79,7 +86,7 @@ export function inheritedContract(contract: SinkContract): void {
       const original = await openOriginal();
       const transaction = await prepare(original, 1, records("a", 8));
       const fork = await openFork();
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
       await original.commit(transaction);
       await original.commit(await prepare(original, 2, records("b", 7)));
       await original.commit(await prepare(original, 3, records("c", 2)));
@@ -94,11 +101,11 @@ export function inheritedContract(contract: SinkContract): void {
       const transaction = await prepare(original, 1, records("a", 8));
       await original.close();
       const fork = await openFork();
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
       const next = await openOriginal({ generation: 2, restoredCheckpointId: 1, restoredState: state });
       await next.commit(transaction);
       await next.commit(await prepare(next, 2, records("b", 7)));
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, { incarnation: ORIGINAL, generation: 2 });
       expect(await committed()).toEqual([...records("a", 8), ...records("b", 7)]);
       await next.close();
       await fork.close();
@@ -110,22 +117,69 @@ export function inheritedContract(contract: SinkContract): void {
       const transaction = await prepare(original, 5, records("a", 2));
       await original.close();
       const fork = await openFork({ restoredCheckpointId: 5 });
-      await fork.commit(transaction, ORIGINAL);
+      await fork.commit(transaction, FROM);
       await fork.close();
       const opened = openOriginal({ generation: 2, restoredCheckpointId: 4, restoredState: state });
       await expect(opened).rejects.toThrow(CommitRefusedError);
       await expect(opened).rejects.toThrow(/stands at transaction 5, beyond the restored checkpoint 4/);
     });
 
-    test("is left alone when that job went back behind it and has written its records anew", async () => {
+    /** Of a job that went back behind transaction 5, to checkpoint 4. */
+    async function passedOver() {
       const original = await openOriginal();
       const state = original.snapshot();
       const transaction = await prepare(original, 5, records("a", 2));
       await original.close();
       const next = await openOriginal({ generation: 2, restoredCheckpointId: 4, restoredState: state });
+      return { transaction, next, fork: await openFork({ restoredCheckpointId: 5 }) };
+    }
+
+    test("is neither committed nor taken for committed where a later generation of that job may write its records anew (P59)", async () => {
+      const { transaction, next, fork } = await passedOver();
+      await expect(fork.commit(transaction, FROM)).rejects.toThrow(MarkerMovedError);
       await next.commit(await prepare(next, 6, records("a", 2)));
-      const fork = await openFork({ restoredCheckpointId: 5 });
-      await fork.commit(transaction, ORIGINAL);
+      const looked = fork.commit(transaction, FROM);
+      await expect(looked).rejects.toThrow(MarkerMovedError);
+      await expect(looked).rejects.toThrow(
+        /taken over by generation 2 of job contract, .* generation 1 was its newest/,
+      );
+      expect(await committed()).toEqual(records("a", 2));
+      await next.close();
+      await fork.close();
+    });
+
+    test("is not committed where that job takes its marker over after the fork has looked (P59)", async () => {
+      for (let calls = 0; calls < CALLS; calls++) {
+        const incarnation = `raised-after-${calls}`;
+        const original = await openOriginal({ incarnation });
+        const state = original.snapshot();
+        const transaction = await prepare(original, 5, records(`r${calls}`, 8));
+        await original.close();
+        // The fork's last request is still on the way while the job goes back behind what it is about.
+        const at = { incarnation: `${incarnation}-fork`, restoredCheckpointId: 5, restoredState: undefined };
+        const plan = await livesOnce(
+          [...Array<Fault>(calls).fill("none"), "crash, arrives late"],
+          at,
+          (writer) => commitUntilDone(writer, transaction, { incarnation, generation: 1 }),
+        );
+        const back = { incarnation, generation: 2, restoredCheckpointId: 4, restoredState: state };
+        const next = await openOriginal(back).catch((error: unknown) => error);
+        await plan.late;
+        if (next instanceof Error) expect(next.message).toMatch(/beyond the restored checkpoint 4/);
+        else {
+          const writer = next as SinkWriter<string>;
+          await commitUntilDone(writer, await prepare(writer, 6, records(`r${calls}`, 8)));
+          await writer.close();
+        }
+        const written = (await committed()).filter((record) => record.startsWith(`r${calls}-`));
+        expect(new Set(written).size).toBe(written.length);
+      }
+    });
+
+    test("is left alone when the fork knows that later generation: its leader has looked at that job", async () => {
+      const { transaction, next, fork } = await passedOver();
+      await next.commit(await prepare(next, 6, records("a", 2)));
+      await fork.commit(transaction, { incarnation: ORIGINAL, generation: 2 });
       expect(await committed()).toEqual(records("a", 2));
       await next.close();
       await fork.close();
@@ -143,7 +197,7 @@ export function inheritedContract(contract: SinkContract): void {
           commitUntilDone(writer, transaction),
         );
         const fork = await openFork({ incarnation: `${incarnation}-fork` });
-        await fork.commit(transaction, incarnation);
+        await fork.commit(transaction, { incarnation, generation: 2 });
         const next = await openOriginal({ ...restored, generation: 3 });
         await next.commit(transaction);
         await next.commit(await prepare(next, 2, records(`e${calls}`, 4)));
@@ -161,7 +215,7 @@ export function inheritedContract(contract: SinkContract): void {
       await original.close();
       await fixture.loseMarkers();
       const fork = await openFork();
-      const refused = fork.commit(transaction, ORIGINAL);
+      const refused = fork.commit(transaction, FROM);
       await expect(refused).rejects.toThrow(ObjectMissingError);
       await expect(refused).rejects.toThrow(/marker .* is missing/);
       expect(await committed()).toEqual([]);
@@ -182,6 +236,7 @@ export function inheritedContract(contract: SinkContract): void {
           transactions.push(await prepare(writer, index + 1, records(`${label}t${index + 1}`, count)));
         const restored = { restoredCheckpointId: counts.length, restoredState: writer.snapshot() };
         await writer.close();
+        const from = { incarnation, generation: ofOriginal.length + 2 };
         const late: Promise<void>[] = [];
         const original = async () => {
           for (const [index, faults] of [...ofOriginal, []].entries()) {
@@ -196,7 +251,7 @@ export function inheritedContract(contract: SinkContract): void {
           for (const [index, faults] of [...ofFork, []].entries()) {
             const at = { incarnation: `${incarnation}-fork`, generation: index + 1, ...restored };
             const plan = await livesOnce(faults, { ...at, restoredState: undefined }, async (heir) => {
-              for (const transaction of transactions) await commitUntilDone(heir, transaction, incarnation);
+              for (const transaction of transactions) await commitUntilDone(heir, transaction, from);
             });
             late.push(plan.late);
           }

@@ -10,6 +10,7 @@ import { systemClock } from "../../../src/clock.ts";
 import type { Logger } from "../../../src/dataflow/connector.ts";
 import type {
   Committable,
+  InheritedFrom,
   Sink,
   SinkEnvironment,
   SinkWriter,
@@ -192,7 +193,7 @@ export async function prepare(
 export async function commitUntilDone(
   writer: SinkWriter<string>,
   transaction: Committable,
-  inheritedFrom?: string,
+  inheritedFrom?: InheritedFrom,
 ): Promise<void> {
   for (;;) {
     try {

@@ -222,7 +222,8 @@ describe("a savepoint that was begun", () => {
   });
 
   it("is named with the one that the job has claimed, once a checkpoint of its own is decided", () => {
-    const origin = { location: "/s/b", incarnation: "i0", checkpointId: 1, mode: "claim" } as const;
+    const taken = { job: "words", incarnation: "i0", generation: 1, checkpointId: 1 } as const;
+    const origin = { location: "/s/b", ...taken, mode: "claim" } as const;
     const decision = { change: "decision", checkpoint: checkpointOf(3), savepoint: null } as const;
     const first = changed({ ...begun, origin }, decision);
     expect(first.begunSavepoints).toEqual([location, "/s/b"]);

@@ -382,7 +382,11 @@ describe("a job that is restored from somewhere else", () => {
   const forkAt = (checkpointId: number): Fork => ({
     incarnation: "i2",
     splits: submission.splits,
-    origin: { location: "/to/other-savepoint-7-01234567", incarnation: "i1", checkpointId, mode: "claim" },
+    origin: {
+      location: "/to/other-savepoint-7-01234567",
+      ...{ job: "other", incarnation: "i1", generation: 1, checkpointId },
+      mode: "claim",
+    },
     checkpoint: { ...completedCheckpoint(checkpointId, 0), completedAtMs: 1234 },
   });
 

@@ -101,7 +101,13 @@ describe("the invariants", () => {
 
 describe("outputs that several jobs have committed", () => {
   const item = (at: number): Item => ({ by: "s0/0", key: 1, at, n: 0 });
-  const savepoint = { location: "/to/1", checkpointId: 2, mode: "no-claim" } as const;
+  const savepoint = {
+    location: "/to/1",
+    job: "words",
+    generation: 1,
+    checkpointId: 2,
+    mode: "no-claim",
+  } as const;
   const outputs = new Outputs();
   outputs.recordStored(jobRecord({ incarnation: "i1" }));
   outputs.recordStored(jobRecord({ incarnation: "i2", origin: { ...savepoint, incarnation: "i1" } }));
@@ -135,7 +141,8 @@ test("P37: an object of a savepoint goes that no job has claimed", () => {
   const [one, two] = ["/to/word-count-savepoint-1-i1", "/to/word-count-savepoint-2-i1"];
   const savepoints = [one, two].map((location) => ({ location }) as never);
   kept.recordStored(jobRecord({ savepoints }));
-  const origin = { location: two, incarnation: "i1", checkpointId: 2, mode: "claimed" } as const;
+  const taken = { job: "words", incarnation: "i1", generation: 1, checkpointId: 2 } as const;
+  const origin = { location: two, ...taken, mode: "claimed" } as const;
   kept.recordStored(jobRecord({ job: "fork", origin }));
   for (const name of ["1-i1", "2-i1", "3-i1"]) kept.deleted(`word-count-savepoint-${name}/metadata.x`);
   expect(kept.findings).toEqual([

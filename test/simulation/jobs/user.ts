@@ -4,7 +4,7 @@
  *
  * Owns: which life of the job follows which. Does not own: whether the output is right (oracle/verdict.ts).
  */
-import type { JobRecord } from "../../../machines/protocol.ts";
+import type { JobRecord, RestoreOrigin } from "../../../machines/protocol.ts";
 import type { ControlClient } from "../../../src/control/client.ts";
 import type { JobSubmission, RestoreRequest } from "../../../src/control/messages.ts";
 import { describeError, EnvironmentError, RequestRefusedError } from "../../../src/errors.ts";
@@ -18,6 +18,8 @@ const LOOKS_PER_QUESTION = 15;
 const STALLED = "made no progress";
 /** Said of a marker where going on would write twice. */
 const BEYOND = "beyond the restored checkpoint";
+/** Said of a savepoint that a job has gone back behind. */
+const PASSED_OVER = "went back behind it";
 const GOES_BACK_FROM: readonly JobRecord["status"][] = ["canceled", "suspended", "stopped"];
 export const ENDED: readonly JobRecord["status"][] = [
   "finished",
@@ -146,6 +148,10 @@ export class User {
           await this.#joinFork(record, this.#forkedFrom);
           return undefined;
         }
+        if (record.origin !== null && this.#isPassedOver(record)) {
+          await this.#writeAgain(record.origin);
+          return undefined;
+        }
         if (!keepsState(record)) return "cut";
         await this.#restart(act, undefined, this.#options.gapsIn(record));
         return undefined;
@@ -181,6 +187,18 @@ export class User {
     this.done.push("join a fork");
     if (from.mode === "claim") return this.#beginAnew(record, 0);
     await this.#submit(from, [], true);
+  }
+
+  /** The job that this one has its beginning from went back behind that before this one had committed it. */
+  #isPassedOver({ failures }: JobRecord): boolean {
+    return failures.at(-1)?.reason.includes(PASSED_OVER) === true;
+  }
+
+  async #writeAgain({ location, mode }: RestoreOrigin): Promise<void> {
+    this.done.push("write again what a fork was too late for");
+    this.writesAgain = true;
+    const claims = mode === "claim" ? mode : "no-claim";
+    await this.#submit({ location, mode: claims, drop: [], writeAgain: true }, [], true);
   }
 
   async #restart(

@@ -12,6 +12,7 @@ import { eventOf } from "../../../../machines/wiring.ts";
 import type { GenerationRequest, PingAnswer, SubtaskMessage } from "../../../control/messages.ts";
 import { generationSecret } from "../../../control/seal.ts";
 import type { Logger } from "../../../dataflow/connector.ts";
+import type { InheritedFrom } from "../../../dataflow/sink.ts";
 import { describeError } from "../../../errors.ts";
 import type { Timings } from "../../timings.ts";
 import { LeaderGeneration, type LeaderGenerationOptions, type Refusal } from "./leader-generation.ts";
@@ -106,7 +107,12 @@ export class RegionGenerations {
   }
 
   /** The record's latest checkpoint is what they begin from. */
-  deploy(generations: readonly number[], record: JobRecord, settle: boolean): void {
+  deploy(
+    generations: readonly number[],
+    record: JobRecord,
+    inherits: InheritedFrom | null,
+    settle: boolean,
+  ): void {
     const latest = latestCheckpoint(record);
     const restore =
       latest === undefined ? null : { checkpointId: latest.checkpointId, manifest: latest.manifest };
@@ -120,6 +126,7 @@ export class RegionGenerations {
         placement: generation.placement,
         splits: record.splits,
         restore,
+        inherits,
         settle,
         maxParallelism: record.plan.maxParallelism,
         iterations: record.checkpointing.iterations,

@@ -224,7 +224,9 @@ export async function forkFrom(
     splits: restoredSplits(source.splits, submission.splits, drop),
     origin: {
       location,
+      job: source.manifest.job,
       incarnation: source.manifest.incarnation,
+      generation: source.manifest.generation,
       checkpointId,
       mode: location.startsWith(CHECKPOINT) ? "no-claim" : mode,
     },

@@ -1,18 +1,21 @@
 /**
  * Restores from a savepoint that its job has gone back behind (P59).
  *
- * Owns: whether what such a savepoint holds for sinks can be committed exactly once, what the user is told where it
- * cannot, and what `--write-again` makes of it. Does not own: when a job goes back (machines/leader/fallback.ts), how a
- * sink commits (dataflow/sink.ts).
+ * Owns: whether what such a savepoint holds for sinks can be committed exactly once, at the restore and before each
+ * deployment until it is, what the user is told where it cannot, and what `--write-again` makes of it. Does not own:
+ * when a job goes back (machines/leader/fallback.ts), how a sink commits (dataflow/sink.ts).
  */
 import { type Fallback, passedOver } from "../../../../machines/leader/fallback.ts";
 import type {
   CommittableHandle,
   JobRecord,
+  Manifest,
+  RestoreOrigin,
   SavepointMetadata,
   SubtaskSnapshot,
 } from "../../../../machines/protocol.ts";
 import type { RestoreRequest } from "../../../control/messages.ts";
+import type { InheritedFrom } from "../../../dataflow/sink.ts";
 import { RequestRefusedError } from "../../../errors.ts";
 import { shellCommand } from "../../../shell-command.ts";
 
@@ -35,23 +38,77 @@ export function restorableSubtasks(
   if (record === undefined || fallback === undefined) return subtasks;
   const isDoubtful = (one: CommittableHandle) =>
     one.incarnation === manifest.incarnation && one.checkpointId > fallback.completed;
-  const doubtful = subtasks.flatMap(({ transactions }) => transactions.filter(isDoubtful));
-  if (doubtful.length === 0) return subtasks;
+  const sinks = sinksOf(subtasks, isDoubtful);
+  if (sinks.length === 0) return subtasks;
   if (writeAgain)
     // They become the new job's own: its markers know nothing of what the other job has written.
     return subtasks.map((subtask) => ({
       ...subtask,
       transactions: subtask.transactions.map((one) => (isDoubtful(one) ? { ...one, incarnation } : one)),
     }));
-  const isLiving =
-    record.incarnation === manifest.incarnation &&
-    (record.status === "created" || record.status === "running");
-  // Its markers stand in front of what the savepoint holds, and no process moves them on any more.
-  if (fallback.next === null && !isLiving) return subtasks;
-  const sinks = [...new Set(doubtful.map(({ sink }) => sink))];
+  if (isExact(record, manifest, fallback)) return subtasks;
   throw new RequestRefusedError(
     `cannot restore from ${location}: ${whatHappened(record, fallback, sinks)}. ${waysOn(record, manifest, fallback, sinks)}`,
   );
+}
+
+/** What lets a job commit what it has inherited; `refused`: why some of that could be in no output, or twice. */
+export type Inheritance = { readonly inherits: InheritedFrom | null } | { readonly refused: string };
+
+/**
+ * Looks at the job that took the savepoint before each deployment: it may have gone back behind it since the restore.
+ *
+ * @param manifest that of the checkpoint that is restored
+ * @param origin what the job was restored from
+ * @param record of the job that took that; undefined: it is gone, and nothing can be told
+ */
+export function inheritanceOf(
+  { subtasks }: Pick<Manifest, "subtasks">,
+  origin: RestoreOrigin,
+  record: JobRecord | undefined,
+): Inheritance {
+  const { incarnation, location } = origin;
+  if (record === undefined) return { inherits: null };
+  const inherits = { incarnation, generation: record.generation };
+  const fallback = passedOver(record, origin);
+  if (fallback === undefined || isExact(record, origin, fallback)) return { inherits };
+  const sinks = sinksOf(
+    subtasks,
+    (one) => one.incarnation === incarnation && one.checkpointId > fallback.completed,
+  );
+  if (sinks.length === 0) return { inherits };
+  return {
+    refused:
+      `what ${location} holds cannot be committed any more: ${whatHappened(record, fallback, sinks)}. ` +
+      `Restore the job anew, with --fresh. ${waysOn(record, origin, fallback, sinks)}`,
+  };
+}
+
+/** Whether a job holds something of the one that it was restored from. */
+export function holdsInherited(
+  { subtasks }: Pick<Manifest, "subtasks">,
+  { incarnation }: RestoreOrigin,
+): boolean {
+  return sinksOf(subtasks, (one) => one.incarnation === incarnation).length > 0;
+}
+
+/** Its markers stand in front of what the savepoint holds, and no process moves them on any more. */
+function isExact(
+  record: JobRecord,
+  { incarnation }: { readonly incarnation: string },
+  { next }: Fallback,
+): boolean {
+  const isLiving =
+    record.incarnation === incarnation && (record.status === "created" || record.status === "running");
+  return next === null && !isLiving;
+}
+
+function sinksOf(
+  subtasks: readonly SubtaskSnapshot[],
+  isMeant: (one: CommittableHandle) => boolean,
+): readonly string[] {
+  const found = subtasks.flatMap(({ transactions }) => transactions.filter(isMeant));
+  return [...new Set(found.map(({ sink }) => sink))];
 }
 
 function whatHappened({ job, status }: JobRecord, fallback: Fallback, sinks: readonly string[]): string {
@@ -66,7 +123,7 @@ function whatHappened({ job, status }: JobRecord, fallback: Fallback, sinks: rea
 
 function waysOn(
   record: JobRecord,
-  { incarnation, checkpointId }: SavepointMetadata["manifest"],
+  { incarnation, checkpointId }: Pick<Manifest, "incarnation" | "checkpointId">,
   { completed, next }: Fallback,
   sinks: readonly string[],
 ): string {

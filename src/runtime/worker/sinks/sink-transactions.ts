@@ -11,9 +11,9 @@ import type { Clock } from "../../../clock.ts";
 import type { ChainedOperator } from "../../../dataflow/graph.ts";
 import { type OpenWriter, openWriter } from "../../../dataflow/guards/guarded-sink.ts";
 import { memoryHandle, memoryIn } from "../../../dataflow/operators/sink.ts";
-import type { PreparingTransaction, SinkEnvironment } from "../../../dataflow/sink.ts";
+import type { InheritedFrom, PreparingTransaction, SinkEnvironment } from "../../../dataflow/sink.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
-import { describeError, invariant, retryOf } from "../../../errors.ts";
+import { describeError, invariant, MarkerMovedError, retryOf } from "../../../errors.ts";
 import type { SubtaskRestore } from "../../../job/restore/assignment.ts";
 import type { ActorId, EffectHandlers, Host } from "../../actor.ts";
 import type { OpenParts } from "../subtask/open-parts.ts";
@@ -36,6 +36,8 @@ export interface SinkTransactionsOptions {
   readonly host: Host;
   readonly clock: Clock;
   readonly incarnation: string;
+  readonly inherits: InheritedFrom | null;
+  readonly fail: (error: unknown) => void;
   readonly subtaskIndex: number;
   readonly retryMs: number;
   readonly troubles: TroubleWatcher;
@@ -175,6 +177,13 @@ export class SinkTransactions {
     return id;
   }
 
+  /** undefined: the job's own. */
+  #inheritedFrom(incarnation: string): InheritedFrom | undefined {
+    const { incarnation: own, inherits } = this.#options;
+    if (incarnation === own) return undefined;
+    return inherits?.incarnation === incarnation ? inherits : { incarnation, generation: null };
+  }
+
   #handlers(operator: string): EffectHandlers<"transaction"> {
     const { troubles, clock } = this.#options;
     const committing = this.#committing.get(operator) ?? troubles.watch(`committing output of ${operator}`);
@@ -201,7 +210,7 @@ export class SinkTransactions {
           this.#closed || committing.failed(`its commit has not ended within ${SILENT_MS / 1000} s`);
         const answered = clock.after(SILENT_MS, isSilent, false);
         this.writer(operator)
-          .commit(committable, incarnation === this.#options.incarnation ? undefined : incarnation)
+          .commit(committable, this.#inheritedFrom(incarnation))
           .then(
             () => {
               answered.cancel();
@@ -212,6 +221,8 @@ export class SinkTransactions {
             },
             (error: unknown) => {
               answered.cancel();
+              // Only a new deployment brings what the leader finds of the other job.
+              if (error instanceof MarkerMovedError) this.#options.fail(error);
               const refused = retryOf(error) === "never";
               if (refused || this.#closed) committing.forget();
               else committing.failed(error);

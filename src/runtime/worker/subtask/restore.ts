@@ -58,12 +58,17 @@ export async function restoreSubtask(
   return { sinks, running };
 }
 
-function openingOf(options: SubtaskOptions, { host, parts, environmentOf }: RestoreContext): OpeningSinks {
+function openingOf(
+  options: SubtaskOptions,
+  { host, parts, environmentOf, fail }: RestoreContext,
+): OpeningSinks {
   const { vertex, index, deployment, restore, timings, troubles, clock, storage, signal } = options;
   return {
     host,
     clock,
     incarnation: deployment.incarnation,
+    inherits: deployment.inherits,
+    fail,
     subtaskIndex: index,
     retryMs: timings.commitRetryMs,
     troubles,
