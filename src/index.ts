@@ -16,6 +16,7 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
+export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
 export type { Committable, InheritedFrom, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {
   Collect,
@@ -37,6 +38,7 @@ export {
   TidemarkError,
 } from "./errors.ts";
 export type {
+  FunctionOptions,
   IterateOptions,
   Iteration,
   JobBuilder,
@@ -47,9 +49,9 @@ export type {
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
+export type { KeyedContext } from "./job/functions/process.ts";
+export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
-export type { KeyedContext } from "./job/process.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
-export { type } from "./job/type-witness.ts";
 export type { Key, ValueState } from "./state/descriptor.ts";
 export { valueState } from "./state/descriptor.ts";

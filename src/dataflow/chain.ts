@@ -29,6 +29,7 @@ import { isCarried, refuseValue, seemsCarried } from "../state/plain-value.ts";
 import type { ChainedOperator, ChainedOutput, Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,
+  type Opening,
   type OpenOperator,
   type OperatorServices,
   type Outputs,
@@ -81,6 +82,11 @@ export interface Chain {
    * state.
    */
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer;
+  /**
+   * Opens what the users' functions need, of all operators at once; called once, when the state is restored. Rejects
+   * with the first failure.
+   */
+  open(opening: Pick<Opening, "clock" | "signal">): Promise<void>;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
   /** The event times of the keyed operators that have one, as of this moment. */
@@ -140,7 +146,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     opened[i] = { id: operator.id, open, time };
   }
   invariant(opened.length > 0, `vertex "${vertex.id}" has no operators`);
-  return new OperatorChain(opened);
+  return new OperatorChain(opened, { subtaskIndex: services.subtaskIndex, parallelism: vertex.parallelism });
 }
 
 class OperatorChain implements Chain {
@@ -154,10 +160,12 @@ class OperatorChain implements Chain {
     readonly state: KeyedState;
     readonly time: EventTime;
   }[];
+  private readonly place: Pick<Opening, "subtaskIndex" | "parallelism">;
   private end: "not reached" | "running" | "finished" = "not reached";
 
-  constructor(operators: readonly NamedOperator[]) {
+  constructor(operators: readonly NamedOperator[], place: Pick<Opening, "subtaskIndex" | "parallelism">) {
     this.operators = operators;
+    this.place = place;
     this.heads = operators[0]!.open.inputs;
     this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
     this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
@@ -179,6 +187,10 @@ class OperatorChain implements Chain {
     const operator = this.keyed.find((candidate) => candidate.id === address.operator);
     invariant(operator !== undefined, `operator "${address.operator}" has no keyed state here`);
     return operator.state.restorer(address.state, source);
+  }
+
+  async open(opening: Pick<Opening, "clock" | "signal">): Promise<void> {
+    await Promise.all(this.operators.map(({ open }) => open.open?.({ ...opening, ...this.place })));
   }
 
   times(): OperatorTime[] {

@@ -10,7 +10,11 @@ import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
 import { defineOperator, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { KeySelector } from "../dataflow/operators/keyed/key-selector.ts";
+import type { ReduceOperator } from "../dataflow/operators/keyed/reduce.ts";
 import { operatorKinds as kinds } from "../dataflow/operators/kinds.ts";
+import type { FilterOperator } from "../dataflow/operators/stateless/filter.ts";
+import type { FlatMapOperator } from "../dataflow/operators/stateless/flat-map.ts";
+import type { MapOperator } from "../dataflow/operators/stateless/map.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -26,13 +30,22 @@ import {
   refuseDeferred,
 } from "./definition.ts";
 import { JobDraft, type OpenEnd } from "./draft.ts";
+import {
+  type FilterDefinition,
+  type FlatMapDefinition,
+  type FunctionOptions,
+  functionOf,
+  lifecycleOf,
+  type MapDefinition,
+  type ReduceDefinition,
+} from "./functions/given.ts";
+import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
+import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
-import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./process.ts";
-import type { NoSideOutputs } from "./side-outputs.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
 
-export type { IterateOptions, OperatorOptions, SourceOptions };
+export type { FunctionOptions, IterateOptions, OperatorOptions, SourceOptions };
 
 /**
  * A job: what a job file exports by default.
@@ -128,26 +141,30 @@ export class Stream<T, Side = NoSideOutputs> {
   }
 
   /** One record for each: what `map` answers. */
-  map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U> {
-    checkFunction(id, "map", map);
-    this.#add(defineOperator(kinds.map, id, { map: map as (value: unknown) => unknown }), options);
+  map<U>(id: string, map: (value: T) => U, options?: OperatorOptions): Stream<U>;
+  map<U, R>(id: string, definition: MapDefinition<T, U, R>, options?: FunctionOptions): Stream<U>;
+  map<U>(id: string, given: unknown, asked?: FunctionOptions): Stream<U> {
+    const { call, lifecycle, options } = functionOf<MapOperator["map"]>(id, "map", given, asked);
+    this.#add(defineOperator(kinds.map, id, { map: call, lifecycle }), options);
     return streamOf<U>(this.#draft, id);
   }
 
   /** Keeps the records for which `filter` answers true. */
   filter<U extends T>(id: string, filter: (value: T) => value is U, options?: OperatorOptions): Stream<U>;
   filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T>;
-  filter(id: string, filter: (value: T) => boolean, options?: OperatorOptions): Stream<T> {
-    checkFunction(id, "filter", filter);
-    this.#add(defineOperator(kinds.filter, id, { filter: filter as (value: unknown) => boolean }), options);
+  filter<R>(id: string, definition: FilterDefinition<T, R>, options?: FunctionOptions): Stream<T>;
+  filter(id: string, given: unknown, asked?: FunctionOptions): Stream<T> {
+    const { call, lifecycle, options } = functionOf<FilterOperator["filter"]>(id, "filter", given, asked);
+    this.#add(defineOperator(kinds.filter, id, { filter: call, lifecycle }), options);
     return streamOf<T>(this.#draft, id);
   }
 
   /** Any number of records for one: all that `flatMap` answers, in order. */
-  flatMap<U>(id: string, flatMap: (value: T) => Iterable<U>, options?: OperatorOptions): Stream<U> {
-    checkFunction(id, "flatMap", flatMap);
-    const asked = { flatMap: flatMap as (value: unknown) => Iterable<unknown> };
-    this.#add(defineOperator(kinds.flatMap, id, asked), options);
+  flatMap<U>(id: string, flatMap: (value: T) => Iterable<U>, options?: OperatorOptions): Stream<U>;
+  flatMap<U, R>(id: string, definition: FlatMapDefinition<T, U, R>, options?: FunctionOptions): Stream<U>;
+  flatMap<U>(id: string, given: unknown, asked?: FunctionOptions): Stream<U> {
+    const { call, lifecycle, options } = functionOf<FlatMapOperator["flatMap"]>(id, "flatMap", given, asked);
+    this.#add(defineOperator(kinds.flatMap, id, { flatMap: call, lifecycle }), options);
     return streamOf<U>(this.#draft, id);
   }
 
@@ -291,23 +308,28 @@ export class KeyedStream<T, K extends Key> {
     Returned extends Out | Nothing = Nothing,
     ReturnedAtEnd extends Out | Nothing = Nothing,
     Side = NoSideOutputs,
+    R = undefined,
   >(
     id: string,
-    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side>,
-    options?: OperatorOptions,
+    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, R>,
+    asked?: FunctionOptions,
   ): Stream<Emitted<Out, Returned | ReturnedAtEnd>, Side> {
     checkName(id, "operator id");
     checkProcess(id, definition);
     const process = emitReturned(id, definition);
-    this.#draft.apply(defineOperator(kinds.process, id, { key: this.#key, process }), [this], options);
+    const { lifecycle, options } = lifecycleOf(id, definition, asked);
+    const operator = defineOperator(kinds.process, id, { key: this.#key, process, lifecycle });
+    this.#draft.apply(operator, [this], options);
     return streamOf(this.#draft, id);
   }
 
   /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */
-  reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: OperatorOptions): Stream<T> {
-    checkFunction(id, "reduce", reduce);
-    const definition = { key: this.#key, reduce: reduce as (aggregate: unknown, value: unknown) => unknown };
-    this.#draft.apply(defineOperator(kinds.reduce, id, definition), [this], options);
+  reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: OperatorOptions): Stream<T>;
+  reduce<R>(id: string, definition: ReduceDefinition<T, R>, options?: FunctionOptions): Stream<T>;
+  reduce(id: string, given: unknown, asked?: FunctionOptions): Stream<T> {
+    const { call, lifecycle, options } = functionOf<ReduceOperator["reduce"]>(id, "reduce", given, asked);
+    const operator = defineOperator(kinds.reduce, id, { key: this.#key, reduce: call, lifecycle });
+    this.#draft.apply(operator, [this], options);
     return streamOf<T>(this.#draft, id);
   }
 }

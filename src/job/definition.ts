@@ -8,8 +8,8 @@ import { ConfigurationError } from "../errors.ts";
 import { describeOption, isThenable, silence } from "../state/described.ts";
 import type { StateKind } from "../state/handles/kind.ts";
 import { stateKinds } from "../state/handles/kinds.ts";
+import { checkSideOutputs } from "./functions/side-outputs.ts";
 import { checkName } from "./name.ts";
-import { checkSideOutputs } from "./side-outputs.ts";
 
 /** What a user may say of one operator, besides its name and its function. */
 export interface OperatorOptions {
@@ -89,7 +89,7 @@ function checkKind(id: string, what: string, kind: unknown): void {
   );
 }
 
-const PROCESS_MEMBERS = ["state", "output", "sideOutputs", "onRecord", "onEnd"];
+const PROCESS_MEMBERS = ["state", "output", "sideOutputs", "open", "onRecord", "onEnd", "close"];
 
 export function checkProcess(id: string, definition: unknown): void {
   const what = `operator "${id}"`;

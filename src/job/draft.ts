@@ -10,9 +10,9 @@ import { show } from "../config/quantity.ts";
 import type { OperatorDefinition, OperatorDetails } from "../dataflow/operators/contract.ts";
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
+import { checkTag } from "./functions/side-outputs.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
-import { checkTag } from "./side-outputs.ts";
 
 /** A stream that no operator reads yet. */
 export interface OpenEnd {

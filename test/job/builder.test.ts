@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from "vitest";
 import { ConfigurationError } from "../../src/errors.ts";
 import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
+import { emitReturned } from "../../src/job/functions/process.ts";
 import { Job } from "../../src/job/job.ts";
-import { emitReturned } from "../../src/job/process.ts";
 import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
@@ -79,6 +79,7 @@ describe("process", () => {
     state: {},
     emit,
     sideOutput: () => {},
+    resource: undefined,
   });
 
   test("emits what is returned, after what was emitted, and nothing for undefined", () => {
@@ -141,7 +142,7 @@ describe("process", () => {
     [
       "onTimer",
       { state: {}, onRecord() {}, onTimer() {} },
-      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, sideOutputs, onRecord, onEnd',
+      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, sideOutputs, open, onRecord, onEnd, close',
     ],
     ["onTimer of a class", new Ticking(), 'operator "p": has onTimer'],
     [
@@ -154,7 +155,7 @@ describe("process", () => {
     [
       "nothing",
       undefined,
-      'operator "p": an object with state, output, sideOutputs, onRecord, onEnd is needed, got undefined',
+      'operator "p": an object with state, output, sideOutputs, open, onRecord, onEnd, close is needed, got undefined',
     ],
     ["a function", () => {}, "is needed, got a function"],
   ])("refuses as definition: %s", (_, definition, message) => {
@@ -333,6 +334,42 @@ describe("refused by id", () => {
       (job) => void words(job).keyBy("word" as never),
       "words",
       'keyBy after "words": a function is needed, got "word"',
+    ],
+    [
+      "a definition without its function",
+      (job) => void words(job).map("geo", { open: () => 1 } as never),
+      "geo",
+      'operator "geo": map must be a function, got undefined',
+    ],
+    [
+      "a definition with a mistyped member",
+      (job) => void words(job).map("geo", { opne: () => 1, map: (word: string) => word } as never),
+      "geo",
+      'operator "geo": no member "opne"; did you mean "open"?',
+    ],
+    [
+      "an open that is no function",
+      (job) => void words(job).filter("geo", { open: "client", filter: () => true } as never),
+      "geo",
+      'operator "geo": open must be a function, got "client"',
+    ],
+    [
+      "a bound for an open that is not there",
+      (job) => void words(job).map("geo", { map: (word) => word }, { openTimeout: "1 s" }),
+      "geo",
+      'operator "geo": openTimeout is "1 s", and there is no open for it to bound: give an object with open',
+    ],
+    [
+      "a bound that a deployment cannot wait for",
+      (job) => void words(job).map("geo", { open: () => 1, map: (word) => word }, { openTimeout: "2 m" }),
+      "geo",
+      'operator "geo": openTimeout is 2 m, and at most 1.5 m is possible, because a deployment is given up soon after; do what takes longer in front of the job',
+    ],
+    [
+      "a bound that is no duration",
+      (job) => void words(job).map("geo", { map: (word) => word, close() {} }, { closeTimeout: 0 }),
+      "geo",
+      'operator "geo": closeTimeout: must be at least 1 ms',
     ],
     [
       "union with itself",

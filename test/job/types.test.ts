@@ -3,7 +3,7 @@ import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { defineJob, type JobBuilder, type KeyedStream, type Stream } from "../../src/job/builder.ts";
-import { type } from "../../src/job/type-witness.ts";
+import { type } from "../../src/job/functions/type-witness.ts";
 import { type ValueState, type ValueStateDescriptor, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 

@@ -11,6 +11,7 @@
  * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes
  *   unchanged.
  */
+import type { Clock } from "../../clock.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
@@ -86,12 +87,26 @@ export interface Outputs {
   tagged(tag: string): Collect<unknown>;
 }
 
+/** What an operator is told when its subtask opens it. */
+export interface Opening {
+  readonly clock: Clock;
+  readonly subtaskIndex: number;
+  readonly parallelism: number;
+  /** Aborts when the generation ends: nothing is waited for then. */
+  readonly signal: AbortSignal;
+}
+
 /** One operator, opened in one subtask. */
 export interface OpenOperator {
   /** The collectors of the inputs, by port. */
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;
+  /**
+   * Opens what the user's functions need. Called once, when the state is there and before the first record; not in a
+   * subtask that has finished. A failure is named after the operator.
+   */
+  open?(opening: Opening): Promise<void>;
   /**
    * Event time has come to `time`: begins what is due up to there, timers and windows. `services.time` tells the new
    * watermark already. The watermark goes on to what is downstream when the slices are done; undefined: at once.

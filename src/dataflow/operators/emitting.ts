@@ -10,9 +10,18 @@ import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../source.ts";
 import type { Outputs } from "./contract.ts";
 import { failureOf } from "./failure.ts";
+import type { Resource } from "./lifecycle.ts";
 
 /** "idle": no function is running; "running": inside the user's function; "emitting": inside what is downstream. */
 type Stage = "idle" | "running" | "emitting";
+
+/** What a function has besides its main output. */
+export interface Surroundings {
+  /** The tags of the side outputs. Default: none. */
+  readonly tags?: readonly string[] | undefined;
+  /** What the user's `open` has made. */
+  readonly resource?: Resource | undefined;
+}
 
 /** The part of a context that emits. There is one for each operator of a subtask, used again for every call. */
 export class EmittingContext {
@@ -20,11 +29,12 @@ export class EmittingContext {
   readonly emit: (value: unknown) => void;
   readonly sideOutput: (tag: string, value: unknown) => void;
   protected readonly operator: string;
+  private readonly opened: Resource | undefined;
   private stage: Stage = "idle";
 
-  /** @param tags of the side outputs */
-  constructor(operator: string, outputs: Outputs, tags: readonly string[] = []) {
+  constructor(operator: string, outputs: Outputs, { tags = [], resource }: Surroundings) {
     this.operator = operator;
+    this.opened = resource;
     const { main } = outputs;
     this.emit = (value) => {
       if (this.stage !== "running") this.refuseCall("emit");
@@ -42,6 +52,10 @@ export class EmittingContext {
       side(value, this.timestamp);
       this.stage = "running";
     };
+  }
+
+  get resource(): unknown {
+    return this.opened?.value;
   }
 
   /** Called in front of the user's function. */

@@ -6,6 +6,7 @@
 import type { Key, StateDescriptors, StateHandles } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorKind, Slices } from "../contract.ts";
+import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";
 import { RecordContext } from "./record-context.ts";
 
@@ -19,6 +20,8 @@ export interface ProcessContext<S extends StateDescriptors = StateDescriptors, O
   readonly emit: (value: Out) => void;
   /** Emits to the side output of this tag, which the operator declares, with the timestamp of the record. */
   readonly sideOutput: (tag: string, value: unknown) => void;
+  /** The answer of `open`. */
+  readonly resource: unknown;
 }
 
 export interface ProcessFunction<In, Out, S extends StateDescriptors> {
@@ -33,6 +36,7 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
 export interface ProcessOperator {
   readonly key: KeySelector;
   readonly process: ProcessFunction<unknown, unknown, StateDescriptors>;
+  readonly lifecycle?: Lifecycle | undefined;
 }
 
 export const processKind: OperatorKind<ProcessOperator> = {
@@ -42,10 +46,11 @@ export const processKind: OperatorKind<ProcessOperator> = {
     emitsAtEnd: process.onEnd !== undefined,
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
-  open({ key, process }, { id, checks, keyedState }, outputs) {
+  open({ key, process, lifecycle }, { id, checks, keyedState }, outputs) {
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
-    const context = new RecordContext(id, state, outputs, process.sideOutputs);
+    const resource = resourceOf(id, lifecycle);
+    const context = new RecordContext(id, state, outputs, { tags: process.sideOutputs, resource });
     const atEnd = (key: Key): void => {
       try {
         state.setCurrentKey(key);
@@ -56,6 +61,7 @@ export const processKind: OperatorKind<ProcessOperator> = {
       }
     };
     return {
+      ...resource?.hooks,
       state,
       inputs: [
         (value, timestamp) => {

@@ -2,7 +2,7 @@
 import type { Key } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
 import type { Outputs } from "../contract.ts";
-import { EmittingContext } from "../emitting.ts";
+import { EmittingContext, type Surroundings } from "../emitting.ts";
 import type { ProcessContext } from "./process.ts";
 
 /** The one context of a process operator. */
@@ -11,8 +11,8 @@ export class RecordContext extends EmittingContext implements ProcessContext {
   readonly state: ProcessContext["state"];
   private readonly states: KeyedState;
 
-  constructor(operator: string, state: KeyedState, outputs: Outputs, tags: readonly string[] | undefined) {
-    super(operator, outputs, tags);
+  constructor(operator: string, state: KeyedState, outputs: Outputs, surroundings: Surroundings) {
+    super(operator, outputs, surroundings);
     this.states = state;
     this.state = state.handles;
   }

@@ -2,12 +2,21 @@
 import { refuseAnswer, wanted } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
+import { type Lifecycle, resourceOf, withResource } from "../lifecycle.ts";
 
-export const filter: OperatorKind<{ readonly filter: (value: unknown) => boolean }> = {
+export interface FilterOperator {
+  readonly filter: (value: unknown, resource?: unknown) => boolean;
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
+export const filter: OperatorKind<FilterOperator> = {
   name: "filter",
   describe: () => ({}),
-  open({ filter }, { id }, { main: downstream }) {
+  open(definition, { id }, { main: downstream }) {
+    const resource = resourceOf(id, definition.lifecycle);
+    const filter = withResource(definition.filter, resource);
     return {
+      ...resource?.hooks,
       inputs: [
         (value, timestamp) => {
           let passes: boolean;

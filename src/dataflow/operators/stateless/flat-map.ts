@@ -4,12 +4,21 @@ import { isAnswer, refuseAnswer, wanted } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
+import { type Lifecycle, resourceOf, withResource } from "../lifecycle.ts";
 
-export const flatMap: OperatorKind<{ readonly flatMap: (value: unknown) => Iterable<unknown> }> = {
+export interface FlatMapOperator {
+  readonly flatMap: (value: unknown, resource?: unknown) => Iterable<unknown>;
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
+export const flatMap: OperatorKind<FlatMapOperator> = {
   name: "flatMap",
   describe: () => ({}),
-  open({ flatMap }, { id }, { main: downstream }) {
+  open(definition, { id }, { main: downstream }) {
+    const resource = resourceOf(id, definition.lifecycle);
+    const flatMap = withResource(definition.flatMap, resource);
     return {
+      ...resource?.hooks,
       inputs: [
         (value, timestamp) => {
           let results: Iterable<unknown>;

@@ -2,12 +2,21 @@
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { OperatorKind } from "../contract.ts";
 import { failureOf } from "../failure.ts";
+import { type Lifecycle, resourceOf, withResource } from "../lifecycle.ts";
 
-export const map: OperatorKind<{ readonly map: (value: unknown) => unknown }> = {
+export interface MapOperator {
+  readonly map: (value: unknown, resource?: unknown) => unknown;
+  readonly lifecycle?: Lifecycle | undefined;
+}
+
+export const map: OperatorKind<MapOperator> = {
   name: "map",
   describe: () => ({}),
-  open({ map }, { id }, { main: downstream }) {
+  open(definition, { id }, { main: downstream }) {
+    const resource = resourceOf(id, definition.lifecycle);
+    const map = withResource(definition.map, resource);
     return {
+      ...resource?.hooks,
       inputs: [
         (value, timestamp) => {
           let mapped: unknown;

@@ -47,6 +47,8 @@ export async function restoreSubtask(
   chain.restoreTimes(operatorTimesIn(restore.states));
   await restoreKeyedState(chain, restore.states, readerOf(options), clock);
   signal.throwIfAborted();
+  // A finished subtask takes no records, so none of its functions runs again.
+  if (!restore.finished) await chain.open({ clock, signal });
   if (gate !== undefined)
     await restoreChannels(gate, options.channels, restore.channels, readerOf(options), clock);
   const source =

@@ -5,21 +5,29 @@
  * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred).
  * A function that only calls `emit` and declares nothing gives a stream of `any`.
  */
-import { isAnswer, refuseAnswer } from "../dataflow/guards/answers.ts";
-import type { ProcessContext, ProcessFunction } from "../dataflow/operators/keyed/process.ts";
-import { ConfigurationError } from "../errors.ts";
-import { isThenable, silence } from "../state/described.ts";
-import type { Key, StateDescriptors } from "../state/descriptor.ts";
+import { isAnswer, refuseAnswer } from "../../dataflow/guards/answers.ts";
+import type { ProcessContext, ProcessFunction } from "../../dataflow/operators/keyed/process.ts";
+import { ConfigurationError } from "../../errors.ts";
+import { isThenable, silence } from "../../state/described.ts";
+import type { Key, StateDescriptors } from "../../state/descriptor.ts";
+import type { OpenAndClose } from "./given.ts";
 import type { NoSideOutputs, SideOutput, SideOutputWitnesses } from "./side-outputs.ts";
 import type { TypeWitness } from "./type-witness.ts";
 
-/** `ProcessContext` that knows the types of the key and of the side outputs. */
-export interface KeyedContext<K extends Key, S extends StateDescriptors, Out, Side = NoSideOutputs>
-  extends Omit<ProcessContext<S, Out>, "sideOutput"> {
+/** `ProcessContext` that knows the types of the key, of the side outputs and of what `open` answers. */
+export interface KeyedContext<
+  K extends Key,
+  S extends StateDescriptors,
+  Out,
+  Side = NoSideOutputs,
+  Resource = undefined,
+> extends Omit<ProcessContext<S, Out>, "sideOutput" | "resource"> {
   /** The key of the record, or at the end of input the key that `onEnd` is called for. */
   readonly key: K;
   /** Emits to a side output, with the timestamp of the record being processed. */
   readonly sideOutput: SideOutput<Side>;
+  /** The answer of `open`. */
+  readonly resource: Resource;
 }
 
 /**
@@ -35,16 +43,17 @@ export interface ProcessDefinition<
   Returned,
   ReturnedAtEnd,
   Side = NoSideOutputs,
-> {
+  Resource = undefined,
+> extends OpenAndClose<Resource> {
   /** The states by name: names are stable, a restored job finds its state by them. */
   readonly state: S;
   /** Type of what is emitted, see `type`. */
   readonly output?: TypeWitness<Out>;
   /** The side outputs by tag: `{ late: type<Reading>() }`. */
   readonly sideOutputs?: SideOutputWitnesses<Side>;
-  readonly onRecord: (value: T, context: KeyedContext<K, S, Out, Side>) => Returned;
+  readonly onRecord: (value: T, context: KeyedContext<K, S, Out, Side, Resource>) => Returned;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
-  readonly onEnd?: (context: KeyedContext<K, S, Out, Side>) => ReturnedAtEnd;
+  readonly onEnd?: (context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedAtEnd;
 }
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -71,9 +80,10 @@ export function emitReturned<
   Returned,
   ReturnedAtEnd,
   Side,
+  Resource,
 >(
   id: string,
-  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side>,
+  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, Resource>,
 ): ProcessFunction<unknown, unknown, StateDescriptors> {
   const written = definition as unknown as ProcessDefinition<
     unknown,
@@ -82,7 +92,8 @@ export function emitReturned<
     unknown,
     unknown,
     unknown,
-    Readonly<Record<string, unknown>>
+    Readonly<Record<string, unknown>>,
+    unknown
   >;
   const { state, sideOutputs } = written;
   const refuseAsync = (name: string, returned: unknown): never => {

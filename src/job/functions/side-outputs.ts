@@ -1,8 +1,8 @@
 /** The side outputs that an operator declares: their types, and what is checked of them before anything runs. */
-import { show } from "../config/quantity.ts";
-import { didYouMean } from "../config/suggestion.ts";
-import { ConfigurationError } from "../errors.ts";
-import { checkName } from "./name.ts";
+import { show } from "../../config/quantity.ts";
+import { didYouMean } from "../../config/suggestion.ts";
+import { ConfigurationError } from "../../errors.ts";
+import { checkName } from "../name.ts";
 import type { TypeWitness } from "./type-witness.ts";
 
 /** The side outputs of an operator that has none. */
