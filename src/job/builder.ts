@@ -93,7 +93,7 @@ export class JobBuilder {
   }
 
   /** Reads `source`. `id`: the operator's stable name; a restored job finds its positions by it. */
-  source<T>(id: string, source: Source<T>, options: SourceOptions<T> = {}): Stream<T> {
+  source<T>(id: string, source: Source<T>, options: SourceOptions<T> = {}): Stream<T, { ahead: T }> {
     checkName(id, "operator id");
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
@@ -102,7 +102,7 @@ export class JobBuilder {
     const { eventTime, rest } = eventTimeOf(id, options);
     const definition = { source, ...(eventTime && { eventTime }) };
     this.#draft.add(defineOperator(kinds.source, id, definition), [], rest);
-    return streamOf<T>(this.#draft, id);
+    return streamOf(this.#draft, id);
   }
 }
 

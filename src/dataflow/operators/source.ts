@@ -14,11 +14,23 @@ export interface SourceDefinition {
   readonly eventTime?: SourceEventTime;
 }
 
+/** Tag of the side output of records whose timestamp lies too far in the future. */
+const AHEAD = "ahead";
+
 export const source: OperatorKind<SourceDefinition> = {
   name: "source",
-  describe: ({ source, eventTime }) => ({ source, ...(eventTime && { eventTime }), beginsVertex: true }),
-  open: (_, _services, outputs) => ({ inputs: [outputs.main] }),
+  describe: ({ source, eventTime }) => ({
+    source,
+    ...(eventTime && { eventTime }),
+    ...(hasAhead(eventTime) && { tags: [AHEAD], ports: ["read", AHEAD] }),
+    beginsVertex: true,
+  }),
+  open: ({ eventTime }, _services, outputs) => ({
+    inputs: hasAhead(eventTime) ? [outputs.main, outputs.tagged(AHEAD)] : [outputs.main],
+  }),
 };
+
+const hasAhead = (eventTime: SourceEventTime | undefined) => eventTime?.maxAhead?.beyond === "sideOutput";
 
 /** Name of the state that holds a source's splits and how far each was read: one entry a split. */
 const SPLITS_STATE = "splits";

@@ -25,6 +25,8 @@ export interface SourceEventTime<T = unknown> {
   readonly watermarks?: WatermarkStrategy<T>;
   /** undefined: no split is ever taken for idle. */
   readonly idleAfterMs?: number;
+  /** What becomes of records whose timestamp is that far ahead of the wall clock. undefined: they are like others. */
+  readonly maxAhead?: { readonly byMs: number; readonly beyond: "clamp" | "sideOutput" };
   /** 0: the generators are asked behind each record, so what is late follows from the records alone. */
   readonly intervalMs: number;
 }

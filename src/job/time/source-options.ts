@@ -26,9 +26,15 @@ export interface SourceOptions<T = unknown> extends OperatorOptions {
    * Default: none is ever idle.
    */
   readonly idleAfter?: Duration | undefined;
+  /**
+   * A record whose timestamp is further ahead of the wall clock than that would move the watermark, and all that comes
+   * after it would be late. So it does not, and it is counted. `clamp`: it goes on with the largest timestamp that is
+   * allowed; `sideOutput`: it goes to `sideOutput("ahead")` of the source's stream. Default: it is like others.
+   */
+  readonly maxTimestampAhead?: { readonly by: Duration; readonly beyond: "clamp" | "sideOutput" } | undefined;
 }
 
-const MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter"] as const;
+const MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter", "maxTimestampAhead"] as const;
 
 /** @throws ConfigurationError */
 export function eventTimeOf(
@@ -36,7 +42,7 @@ export function eventTimeOf(
   options: SourceOptions<never>,
 ): { readonly eventTime: SourceEventTime | undefined; readonly rest: OperatorOptions } {
   checkMembers(options, ["parallelism", ...MEMBERS], `operator "${id}"`, "option", id);
-  const { timestamp, watermarks, watermarkInterval, idleAfter, ...rest } = options;
+  const { timestamp, watermarks, watermarkInterval, idleAfter, maxTimestampAhead, ...rest } = options;
   const wrong = (what: string): never => {
     throw new ConfigurationError(id, `operator "${id}": ${what}`);
   };
@@ -48,7 +54,7 @@ export function eventTimeOf(
   )
     wrong(`watermarks must be a strategy such as boundedOutOfOrderness("5 s"), got ${show(watermarks)}`);
   if (watermarks === undefined)
-    for (const [name, given] of Object.entries({ watermarkInterval, idleAfter }))
+    for (const [name, given] of Object.entries({ watermarkInterval, idleAfter, maxTimestampAhead }))
       if (given !== undefined)
         wrong(
           `${name} is given and watermarks are not: add watermarks, such as boundedOutOfOrderness("5 s")`,
@@ -65,7 +71,17 @@ export function eventTimeOf(
     ...(timestamp && { timestamp }),
     ...(watermarks && { watermarks }),
     ...(idleAfterMs !== undefined && { idleAfterMs }),
+    ...(maxTimestampAhead !== undefined && { maxAhead: maxAheadOf(id, maxTimestampAhead) }),
     intervalMs,
   } as SourceEventTime;
   return { eventTime, rest };
+}
+
+function maxAheadOf(id: string, given: NonNullable<SourceOptions["maxTimestampAhead"]>) {
+  const what = `operator "${id}": maxTimestampAhead`;
+  checkMembers(given, ["by", "beyond"], what, "member", id);
+  const { by, beyond } = given;
+  if (beyond !== "clamp" && beyond !== "sideOutput")
+    throw new ConfigurationError(id, `${what}: beyond must be "clamp" or "sideOutput", got ${show(beyond)}`);
+  return { byMs: parseDuration(by, what), beyond };
 }

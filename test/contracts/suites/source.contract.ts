@@ -95,6 +95,22 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
       expect(reader.poll(() => expect.unreachable(), 10)).toBe("ended");
     });
 
+    test("tells the split of each record, and what each split has left", async () => {
+      const reader = await openAll(world.bounded());
+      const wrong: string[] = [];
+      let wake = (): void => {};
+      reader.onAvailable(() => wake());
+      for (;;) {
+        const status = reader.poll((record) => {
+          if (!record.startsWith(`${reader.currentSplit}:`)) wrong.push(record);
+        }, 13);
+        if (status === "ended") break;
+        if (status === "idle") await woken((done) => (wake = done));
+      }
+      expect(wrong).toEqual([]);
+      expect([0, 1].map((split) => reader.splitStatus?.(split))).toEqual(["ended", "ended"]);
+    });
+
     test("never gives more than was asked for", async () => {
       const reader = await openAll(world.bounded());
       let given = 0;

@@ -23,13 +23,18 @@ import {
   type SplitPosition,
   splitsOf,
 } from "../../../../dataflow/source.ts";
-import { DEFAULT_INTERVAL_MS, SourceTime } from "../../../../dataflow/time/source-time.ts";
+import {
+  DEFAULT_INTERVAL_MS,
+  type SourceEventTime,
+  SourceTime,
+} from "../../../../dataflow/time/source-time.ts";
 import { invariant, OperatorError, SourcePositionError } from "../../../../errors.ts";
 import type { OpenParts } from "../open-parts.ts";
 import type { SubtaskOptions } from "../subtask.ts";
 import { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import { SkippedInput } from "./skipped-input.ts";
+import { TimestampsAhead } from "./timestamps-ahead.ts";
 
 /** Records taken from a source between two looks at room and clock. */
 const RECORDS_PER_POLL = 128;
@@ -60,7 +65,7 @@ export async function openSource(
       splitIds: positions.map(({ split }) => split.id),
       chain,
       splitTime: new SourceTime(operator.id, eventTime, times),
-      keepsTime: operator.details.eventTime !== undefined,
+      eventTime: operator.details.eventTime,
       flow: new EventTimeFlow({
         operator: operator.id,
         subtaskIndex: index,
@@ -80,15 +85,15 @@ const NO_SPLITS = { watermark: Number.NEGATIVE_INFINITY, isIdle: true };
 const NO_EVENT_TIME = { intervalMs: DEFAULT_INTERVAL_MS };
 
 interface ReadingSourceOptions
-  extends Pick<SubtaskOptions, "vertex" | "index" | "clock" | "feed" | "deployment"> {
+  extends Pick<SubtaskOptions, "vertex" | "index" | "clock" | "feed" | "logger" | "deployment"> {
   readonly operator: string;
   readonly reader: SourceReader<unknown>;
   /** The splits in the order in which the reader was given them. */
   readonly splitIds: readonly string[];
   readonly chain: Chain;
   readonly splitTime: SourceTime;
-  /** The job says something of event time. */
-  readonly keepsTime: boolean;
+  /** undefined: the job says nothing of event time. */
+  readonly eventTime: SourceEventTime | undefined;
   readonly flow: EventTimeFlow;
 }
 
@@ -96,6 +101,7 @@ class ReadingSource implements SubtaskInput {
   readonly #options: ReadingSourceOptions;
   readonly #collect: Collect<unknown>;
   readonly #skipped: SkippedInput;
+  readonly #ahead: TimestampsAhead | undefined;
   /** The positions of each checkpoint that is not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
   readonly #recordsPerPoll: number;
@@ -109,10 +115,14 @@ class ReadingSource implements SubtaskInput {
 
   constructor(options: ReadingSourceOptions) {
     this.#options = options;
-    const { reader, vertex, index, chain, keepsTime, splitTime } = options;
-    this.#skipped = new SkippedInput(reader, `${vertex.id}/${index}`, options);
+    const { reader, vertex, index, chain, eventTime, splitTime } = options;
+    const subtask = `${vertex.id}/${index}` as const;
+    this.#skipped = new SkippedInput(reader, subtask, options);
+    const describePosition = () => reader.describePosition();
+    if (eventTime?.maxAhead !== undefined)
+      this.#ahead = new TimestampsAhead({ ...options, ...eventTime.maxAhead, subtask, describePosition });
     const head = chain.heads[0]!;
-    this.#collect = keepsTime
+    this.#collect = eventTime
       ? this.#collectWithTime(head)
       : (value, timestamp) => {
           this.#records++;
@@ -139,7 +149,7 @@ class ReadingSource implements SubtaskInput {
     if (this.#ended) return "idle";
     if (this.#status === "ended" || this.#drained) return this.#end();
     this.#status = this.#poll();
-    if (this.#options.keepsTime) this.#lookAtTime();
+    if (this.#options.eventTime !== undefined) this.#lookAtTime();
     // What is due at the end of input comes first.
     return this.#status === "ended" ? "more" : this.#status;
   }
@@ -155,10 +165,10 @@ class ReadingSource implements SubtaskInput {
   }
 
   cut(checkpointId: number): readonly StateHandle[] {
-    const { operator, index, reader, flow, splitTime, splitIds, keepsTime } = this.#options;
+    const { operator, index, reader, flow, splitTime, splitIds, eventTime } = this.#options;
     const positions = reader.snapshot();
     this.#positions.set(checkpointId, positions);
-    if (!keepsTime) return [splitsHandle(operator, index, positions)];
+    if (eventTime === undefined) return [splitsHandle(operator, index, positions)];
     const timed = positions.map((position) => {
       const split = splitIds.indexOf(position.split.id);
       return { ...position, time: splitTime.snapshot(split, flow.senders.senderIsIdle(split)) };
@@ -190,6 +200,7 @@ class ReadingSource implements SubtaskInput {
 
   #poll(): PollStatus {
     const { reader, operator } = this.#options;
+    this.#ahead?.begin();
     try {
       return reader.poll(this.#collect, this.#recordsPerPoll);
     } catch (error) {
@@ -201,11 +212,19 @@ class ReadingSource implements SubtaskInput {
   }
 
   #collectWithTime(head: Collect<unknown>): Collect<unknown> {
-    const { flow, reader, splitTime } = this.#options;
+    const { flow, reader, splitTime, chain } = this.#options;
     const { senders } = flow;
+    const ahead = this.#ahead;
+    const aside = chain.heads[1];
     return (value, given) => {
       this.#records++;
       const timestamp = splitTime.timestampOf(value, given);
+      if (ahead !== undefined && timestamp > ahead.limit) {
+        ahead.count(timestamp);
+        if (aside === undefined) head(value, ahead.limit);
+        else aside(value, timestamp);
+        return;
+      }
       const split = reader.currentSplit ?? 0;
       if (senders.senderIsIdle(split)) flow.spoke(split);
       head(value, timestamp);

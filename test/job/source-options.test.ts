@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
+import { MemoryLog, memorySource } from "../../src/connectors/memory-source.ts";
+import { boundedOutOfOrderness, ConfigurationError, defineJob, type SourceOptions } from "../../src/index.ts";
+
+const target = new MemorySinkTarget<number>();
+
+function jobWith(options: unknown) {
+  return defineJob("job", {}, (job) => {
+    const numbers = memorySource([new MemoryLog<number>()]);
+    job.source("in", numbers, options as SourceOptions<number>).sink("out", memorySink(target));
+  });
+}
+
+describe("the event time of a source", () => {
+  test.each([
+    [{ timestamp: "placedAt" }, 'timestamp must be a function, got "placedAt"'],
+    [{ watermarks: "5 s" }, 'watermarks must be a strategy such as boundedOutOfOrderness("5 s"), got "5 s"'],
+    [{ watermarks: null }, "watermarks must be a strategy"],
+    [{ idleAfter: "1 s" }, "idleAfter is given and watermarks are not"],
+    [
+      { maxTimestampAhead: { by: "1 h", beyond: "clamp" } },
+      "maxTimestampAhead is given and watermarks are not",
+    ],
+    [{ watermark: boundedOutOfOrderness(0) }, 'no option "watermark"; did you mean "watermarks"?'],
+    [{ watermarks: boundedOutOfOrderness(0), idleAfter: 0 }, "idleAfter must be longer than 0 ms"],
+    [{ watermarks: boundedOutOfOrderness(0), idleAfter: "soon" }, "idleAfter"],
+    [{ watermarks: boundedOutOfOrderness(0), watermarkInterval: -1 }, "watermarkInterval"],
+    [
+      { watermarks: boundedOutOfOrderness(0), maxTimestampAhead: { by: "1 h", beyond: "drop" } },
+      'beyond must be "clamp" or "sideOutput", got "drop"',
+    ],
+    [{ watermarks: boundedOutOfOrderness(0), maxTimestampAhead: "1 h" }, "maxTimestampAhead"],
+  ])("%o is refused: %s", (options, message) => {
+    expect(() => jobWith(options)).toThrow(ConfigurationError);
+    expect(() => jobWith(options)).toThrow('operator "in"');
+    expect(() => jobWith(options)).toThrow(message);
+  });
+
+  test.each([["-5 s"], [Number.NaN], ["five"]])("records cannot be out of order by %o", (by) => {
+    expect(() => boundedOutOfOrderness(by)).toThrow("boundedOutOfOrderness");
+  });
+
+  test("a source without a limit for timestamps has no output for those beyond it", () => {
+    const build = () =>
+      defineJob("job", {}, (job) => {
+        const numbers = job.source("in", memorySource([new MemoryLog<number>()]), {
+          watermarks: boundedOutOfOrderness(0),
+        });
+        numbers.sink("out", memorySink(target));
+        numbers.sideOutput("ahead").sink("late", memorySink(target));
+      });
+    expect(build).toThrow('operator "in": has no side outputs');
+  });
+});
