@@ -24,6 +24,8 @@ export interface OperatorPlan {
   /** Names of its keyed states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
   /** true: the states are the operator's own, not named by the user. */
+  /** The kinds of states that the user has declared, of those that are no value states. */
+  readonly stateKinds?: { readonly [state: string]: string };
   readonly ownStates?: true;
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;

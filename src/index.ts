@@ -53,5 +53,14 @@ export type { KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
-export type { Key, ValueState } from "./state/descriptor.ts";
-export { valueState } from "./state/descriptor.ts";
+export type {
+  AggregateFunction,
+  AggregatingState,
+  Key,
+  ListState,
+  MapKey,
+  MapState,
+  ReducingState,
+  ValueState,
+} from "./state/descriptor.ts";
+export { aggregatingState, listState, mapState, reducingState, valueState } from "./state/descriptor.ts";

@@ -14,6 +14,8 @@ const operator = z.object({
   inputs: z.array(z.object({ from: text, output: text.exactOptional(), port: text.exactOptional() })),
   feedback: texts.exactOptional(),
   states: texts.exactOptional(),
+  /** The kinds of states that the user has declared, of those that are no value states. */
+  stateKinds: z.record(text, text).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   connector: text.exactOptional(),
   bounded: z.boolean().exactOptional(),

@@ -9,7 +9,7 @@ import { inspect } from "node:util";
 import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { ProjectCode } from "./code/project-code.ts";
 import type { Job, OperatorInput } from "./job.ts";
-import { describeInput, operatorsOf } from "./plan.ts";
+import { describeInput, describeStates, operatorsOf } from "./plan.ts";
 
 /**
  * The fingerprint of the graph: operators, their kinds, connectors, states and connections, and the number of key
@@ -23,7 +23,7 @@ export function graphFingerprint(plan: GraphPlan): string {
 }
 
 function identityOf(operator: OperatorPlan): string {
-  const { id, kind, connector, transactional, inputs, states, feedback } = operator;
+  const { id, kind, connector, transactional, inputs, states, stateKinds, feedback } = operator;
   return JSON.stringify({
     id,
     kind,
@@ -31,6 +31,7 @@ function identityOf(operator: OperatorPlan): string {
     transactional,
     inputs: inputs.map(describeInput).sort(byText),
     states,
+    stateKinds,
     feedback: feedback && [...feedback].sort(byText),
   });
 }
@@ -61,7 +62,7 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
   const compare = (what: string, was: string, is: string) => {
     if (was !== is) lines.push(`operator "${before.id}": ${what} was ${was}, is ${is}`);
   };
-  const statesOf = ({ states = [] }: OperatorPlan) => states.join(", ") || "none";
+  const statesOf = (operator: OperatorPlan) => describeStates(operator) || "none";
   const feedbackOf = ({ feedback = [] }: OperatorPlan) => [...feedback].sort(byText).join(", ") || "none";
   const inputsOf = ({ inputs }: OperatorPlan) => inputs.map(describeInput).sort(byText).join(", ");
   const kindOf = ({ kind, connector }: OperatorPlan) =>

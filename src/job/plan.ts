@@ -12,6 +12,7 @@ import type {
 import { formatDuration } from "../config/quantity.ts";
 import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
+import type { StateDescriptors } from "../state/descriptor.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -92,10 +93,23 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       transactional: sink.guarantee === "exactly-once",
     }),
     ...(loop && { feedback }),
-    ...(states && { states: Object.keys(states).sort() }),
+    ...(states && { states: Object.keys(states).sort(), ...stateKinds(states) }),
     ...(ownStates && { ownStates: true as const }),
   };
 }
+
+function stateKinds(states: StateDescriptors): Pick<OperatorPlan, "stateKinds"> {
+  const others = Object.entries(states).filter(([, { kind }]) => kind !== "value" && kind !== "table");
+  if (others.length === 0) return {};
+  return { stateKinds: Object.fromEntries(others.map(([name, { kind }]) => [name, kind]).sort()) };
+}
+
+/** `items (list)`: the kind stands behind the names of those that are no value states. */
+export function describeStates({ states = [], stateKinds = {} }: OperatorPlan): string {
+  return states.map((name) => `${name}${kindBehind(stateKinds[name])}`).join(", ");
+}
+
+const kindBehind = (kind: string | undefined) => (kind === undefined ? "" : ` (${kind})`);
 
 export const isSource = ({ bounded }: OperatorPlan): boolean => bounded !== undefined;
 export const isSink = ({ guarantee }: OperatorPlan): boolean => guarantee !== undefined;
@@ -256,14 +270,15 @@ function describeVertex(vertex: VertexPlan): string {
 }
 
 function describeOperator(operator: OperatorPlan): string {
-  const { kind, connector, bounded, replayable, guarantee, states, ownStates, feedback } = operator;
+  const { kind, connector, bounded, replayable, guarantee, ownStates, feedback } = operator;
+  const states = describeStates(operator);
   const details = [
     connector,
     feedback === undefined ? undefined : `fed back by ${feedback.join(", ")}`,
     bounded === undefined ? undefined : bounded ? "bounded" : "unbounded",
     replayable === false ? "cannot replay" : undefined,
     guarantee === "none" ? "no guarantee" : guarantee,
-    ownStates || states === undefined || states.length === 0 ? undefined : `state ${states.join(", ")}`,
+    ownStates || states === "" ? undefined : `state ${states}`,
   ].filter((detail) => detail !== undefined);
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
 }

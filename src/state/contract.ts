@@ -5,7 +5,8 @@
  * Handles (handles/) are thin: they say what the value means to the user. Does not own: which key a record has
  * (chain.ts), the bytes of a snapshot (snapshot/chunk.ts).
  *
- * - KS1 All calls of a table are about the current key and the table's current namespace.
+ * - KS1 All calls of a table are about the current key and the table's current namespace; without a key they are
+ *   refused with an OperatorError that names the state.
  * - KS2 What `read` answers does not change when the row does, and values that were written belong to the table.
  * - KS3 All tables are cut at the same moment, and taking a cut does not depend on the number of rows.
  * - KS4 A cursor gives exactly the rows of its cut, each once, whatever happens meanwhile. Any number of cuts may be
@@ -32,6 +33,8 @@ export interface StateTable {
   readonly name: string;
   /** It was read or written since the current key was set. */
   readonly isInUse: boolean;
+  /** Another number each time that a key is set. */
+  readonly keyTurn: number;
   /** Stays until it is set again, for all keys; the fixed namespace at the beginning. */
   setCurrentNamespace(namespace: Namespace): void;
   /** ABSENT: there is no row. */
@@ -81,6 +84,8 @@ export interface KeyedBackend {
   openTable(name: string, options?: TableOptions): StateTable;
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */
   setCurrentKey(key: Key): void;
+  /** Until a key is set, there is none. */
+  leaveCurrentKey(): void;
   /** The key that was set last. */
   readonly currentKey: Key;
   readonly currentKeyGroup: number;

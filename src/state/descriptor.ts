@@ -22,21 +22,96 @@ export interface ValueStateDescriptor<T> {
 /**
  * One value per key. `initial` is answered until the first `set`; it is frozen, in depth.
  *
- * Values are plain: undefined, null, booleans, numbers, bigints, texts, plain objects, arrays, Map, Set, Date, RegExp,
- * bytes. Anything else (an instance of a class, a function, a promise) is refused, at `set` with the option `checks`,
- * else by the next checkpoint.
+ * Values of all kinds of state are plain: booleans, numbers, bigints, texts, plain objects, arrays, Map, Set, Date,
+ * RegExp, bytes, and in them also undefined and null. Anything else (an instance of a class, a function, a promise) is
+ * refused, when it is given with the option `checks`, else by the next checkpoint. undefined and null themselves are no
+ * values: `initial` may be one of them, and then says that there is no value.
  *
  * @throws ConfigurationError for further arguments: there are no options yet
  */
 export function valueState<T>(initial: T, ...further: readonly never[]): ValueStateDescriptor<T> {
-  if (further.length > 0) {
-    throw new ConfigurationError(
-      "valueState",
-      "valueState(initial): takes the initial value and nothing else; there are no options yet, such as a time to live",
-    );
-  }
+  refuseFurther("valueState(initial)", "the initial value and nothing else", further);
   freeze(initial);
   return { kind: "value", initial };
+}
+
+function refuseFurther(call: string, takes: string, further: readonly unknown[]): void {
+  if (further.length === 0) return;
+  throw new ConfigurationError(
+    call.slice(0, call.indexOf("(")),
+    `${call}: takes ${takes}; there are no options yet, such as a time to live`,
+  );
+}
+
+/** Carries types that nothing else of a descriptor has. */
+declare const held: unique symbol;
+
+export interface ListStateDescriptor<T> {
+  readonly kind: "list";
+  readonly [held]?: T;
+}
+
+/** A list of values per key, empty at first: Flink's ListState. To add one does not copy those that are there. */
+export function listState<T>(...further: readonly never[]): ListStateDescriptor<T> {
+  refuseFurther("listState()", "nothing", further);
+  return { kind: "list" };
+}
+
+/** Keys of a map state. 1 and "1" are two; 0 and -0 are one, and NaN is one. */
+export type MapKey = string | number;
+
+export interface MapStateDescriptor<K extends MapKey, V> {
+  readonly kind: "map";
+  readonly [held]?: readonly [K, V];
+}
+
+/**
+ * A map per key, empty at first: Flink's MapState. Each entry is stored for itself: to read or change one costs the
+ * same however many there are.
+ */
+export function mapState<K extends MapKey, V>(...further: readonly never[]): MapStateDescriptor<K, V> {
+  refuseFurther("mapState()", "nothing", further);
+  return { kind: "map" };
+}
+
+export interface ReducingStateDescriptor<T> {
+  readonly kind: "reducing";
+  reduce(reduced: T, value: T): T;
+}
+
+/**
+ * One value per key, to which others are added: Flink's ReducingState. The first value is kept as it comes; then it is
+ * what `reduce` answers. `reduce` changes neither of its arguments.
+ */
+export function reducingState<T>(
+  reduce: (reduced: T, value: T) => T,
+  ...further: readonly never[]
+): ReducingStateDescriptor<T> {
+  refuseFurther("reducingState(reduce)", "the function and nothing else", further);
+  return { kind: "reducing", reduce };
+}
+
+/** How values become a result by way of an accumulator. No function changes its arguments. */
+export interface AggregateFunction<T, A, R> {
+  createAccumulator(): A;
+  add(accumulator: A, value: T): A;
+  getResult(accumulator: A): R;
+  /** The accumulator of what is in both. Only windows that merge ask for it. */
+  merge?(a: A, b: A): A;
+}
+
+export interface AggregatingStateDescriptor<T, A, R> {
+  readonly kind: "aggregating";
+  readonly aggregate: AggregateFunction<T, A, R>;
+}
+
+/** One accumulator per key, to which values are added: Flink's AggregatingState. The accumulator is what is stored. */
+export function aggregatingState<T, A, R>(
+  aggregate: AggregateFunction<T, A, R>,
+  ...further: readonly never[]
+): AggregatingStateDescriptor<T, A, R> {
+  refuseFurther("aggregatingState(aggregate)", "the functions and nothing else", further);
+  return { kind: "aggregating", aggregate };
 }
 
 /** Bare rows, for operators of the engine that keep their own order in them: windows, timers. Not for users. */
@@ -50,7 +125,12 @@ export function stateTable(options: TableOptions = {}): TableDescriptor {
 }
 
 /** What a user can declare; the table of kinds is handles/kinds.ts. */
-export type UserStateDescriptor = ValueStateDescriptor<unknown>;
+export type UserStateDescriptor =
+  | ValueStateDescriptor<unknown>
+  | ListStateDescriptor<unknown>
+  | MapStateDescriptor<MapKey, unknown>
+  | ReducingStateDescriptor<unknown>
+  | AggregatingStateDescriptor<unknown, unknown, unknown>;
 
 export type StateDescriptor = UserStateDescriptor | TableDescriptor;
 
@@ -62,10 +142,73 @@ export interface ValueState<T> {
    * `value` belongs to the state from here on: replace it, do not change it in place. With the option `checks` it is
    * frozen.
    *
-   * @throws ValueRefusedError with the option `checks`, for what is no plain value
+   * @throws ValueRefusedError for undefined and null, and with the option `checks` for what is no plain value
    */
   set(value: T): void;
   /** The key answers `initial` again and takes no space. */
+  clear(): void;
+}
+
+/**
+ * The list of the key that is being processed. What is given to it belongs to the state, as at `ValueState.set`, and is
+ * refused in the same way.
+ */
+export interface ListState<T> extends Iterable<T> {
+  /** The values, in the order in which they were added, in an array of the caller's own. */
+  get(): T[];
+  add(value: T): void;
+  /** Adds them in order. If one is refused, none is added. */
+  addAll(values: Iterable<T>): void;
+  /** Puts these values in the place of all. */
+  set(values: Iterable<T>): void;
+  readonly size: number;
+  readonly isEmpty: boolean;
+  /** The list is empty again and takes no space. */
+  clear(): void;
+}
+
+/**
+ * The map of the key that is being processed. What is given to it belongs to the state, as at `ValueState.set`, and is
+ * refused in the same way; keys that are neither text nor number are, too.
+ *
+ * Iteration goes by the order of the keys, numbers from the smallest and then texts by their UTF-16 code units: the
+ * same after each restore. Entries may be set and deleted meanwhile; one that is deleted before its turn does not come,
+ * and one that is new does not come either. An iterator ends with the record for which it was made.
+ */
+export interface MapState<K extends MapKey, V> extends Iterable<[K, V]> {
+  get(key: K): V | undefined;
+  set(key: K, value: V): void;
+  has(key: K): boolean;
+  /** true: there was such an entry. */
+  delete(key: K): boolean;
+  keys(): IterableIterator<K>;
+  values(): IterableIterator<V>;
+  entries(): IterableIterator<[K, V]>;
+  readonly size: number;
+  readonly isEmpty: boolean;
+  /** The map is empty again and takes no space. */
+  clear(): void;
+}
+
+/** What has been added for the key that is being processed, reduced to one value. */
+export interface ReducingState<T> {
+  /** undefined: nothing was added. */
+  get(): T | undefined;
+  /** @throws ValueRefusedError for what `ValueState.set` refuses, also when `reduce` answers it */
+  add(value: T): void;
+  readonly isEmpty: boolean;
+  /** Nothing was added, and takes no space. */
+  clear(): void;
+}
+
+/** The result of what has been added for the key that is being processed. */
+export interface AggregatingState<T, R> {
+  /** undefined: nothing was added. */
+  get(): R | undefined;
+  /** @throws ValueRefusedError for undefined and null, and for accumulators that `ValueState.set` would refuse */
+  add(value: T): void;
+  readonly isEmpty: boolean;
+  /** Nothing was added, and takes no space. */
   clear(): void;
 }
 
@@ -76,4 +219,16 @@ export type StateHandles<S extends StateDescriptors> = {
 };
 
 type HandleOf<D extends StateDescriptor> =
-  D extends ValueStateDescriptor<infer T> ? ValueState<T> : D extends TableDescriptor ? StateTable : never;
+  D extends ValueStateDescriptor<infer T>
+    ? ValueState<T>
+    : D extends ListStateDescriptor<infer T>
+      ? ListState<T>
+      : D extends MapStateDescriptor<infer K, infer V>
+        ? MapState<K, V>
+        : D extends ReducingStateDescriptor<infer T>
+          ? ReducingState<T>
+          : D extends AggregatingStateDescriptor<infer T, infer _, infer R>
+            ? AggregatingState<T, R>
+            : D extends TableDescriptor
+              ? StateTable
+              : never;

@@ -78,6 +78,11 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     return this.backend.currentKeyGroup;
   }
 
+  /** No state can be used until a key is set. */
+  leaveCurrentKey(): void {
+    this.backend.leaveCurrentKey();
+  }
+
   /** One cursor for each state, all of the same moment. */
   snapshot(): NamedCursor[] {
     return this.backend.snapshot();

@@ -1,6 +1,7 @@
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { describeStateContract } from "./suites/state.contract.ts";
 import type { OpenBackendUnderTest } from "./suites/state-backend.ts";
+import { describeHandlesContract } from "./suites/state-handles.contract.ts";
 import { describeListingContract } from "./suites/state-listing.contract.ts";
 
 for (const keepsObjects of [false, true]) {
@@ -12,3 +13,8 @@ for (const keepsObjects of [false, true]) {
   describeStateContract(name, open);
   describeListingContract(name, open);
 }
+
+describeHandlesContract("heap", (options) => {
+  const backend = new HeapBackend(options);
+  return { backend, close: () => backend.close() };
+});

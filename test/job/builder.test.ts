@@ -3,7 +3,14 @@ import { ConfigurationError } from "../../src/errors.ts";
 import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { emitReturned } from "../../src/job/functions/process.ts";
 import { Job } from "../../src/job/job.ts";
-import { type StateDescriptors, valueState } from "../../src/state/descriptor.ts";
+import {
+  aggregatingState,
+  listState,
+  mapState,
+  reducingState,
+  type StateDescriptors,
+  valueState,
+} from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 const words = (job: JobBuilder) => job.source("words", testSource<string>());
@@ -173,7 +180,11 @@ describe("process", () => {
   }
 
   test.each([
-    ["an unknown kind", { a: { kind: "list" } }, 'state "a": no kind of state "list"; known: value'],
+    [
+      "an unknown kind",
+      { a: { kind: "lists" } },
+      'state "a": no kind of state "lists"; did you mean "list"?',
+    ],
     [
       "an unknown option",
       { a: { kind: "value", initial: 0, ttl: 5 } },
@@ -196,7 +207,19 @@ describe("process", () => {
       'state "total": its initial value cannot be stored: field "sum" is an object of class Money',
     ],
     ["no state", undefined, "state must be an object like { count: valueState(0) }, got undefined"],
-    ["a plain value", { count: 0 }, 'state "count" must be made by valueState(initial), got 0'],
+    ["a plain value", { count: 0 }, 'state "count" must be made by valueState(initial) or listState() or'],
+    [
+      "no function",
+      { a: reducingState(5 as never) },
+      'state "a": reduce must be a function, got the number 5',
+    ],
+    [
+      "a function that is missing",
+      { a: aggregatingState({ createAccumulator: () => 0, add: (n: number) => n } as never) },
+      'state "a": getResult must be a function, got undefined',
+    ],
+    ["no functions", { a: aggregatingState(undefined as never) }, "takes an object of functions"],
+    ["an option of a list", { a: { kind: "list", ttl: 5 } }, 'state "a": no option "ttl"; known: kind'],
     ["an illegal name", { "a.b": valueState(0) }, 'operator "p": state "a.b": may contain letters'],
   ])("refuses as state: %s", (_, state, message) => {
     const error = refusal(() => processOf({ state: state as StateDescriptors, onRecord: () => {} }));
@@ -441,10 +464,16 @@ describe("refused as a whole", () => {
     );
   });
 
-  test("further arguments of valueState", () => {
-    expect(refusal(() => valueState(0, { ttl: "1 h" } as never)).message).toContain(
-      "there are no options yet, such as a time to live",
-    );
+  test.each([
+    ["valueState", () => valueState(0, { ttl: "1 h" } as never)],
+    ["listState", () => listState({ ttl: "1 h" } as never)],
+    ["mapState", () => mapState({ ttl: "1 h" } as never)],
+    ["reducingState", () => reducingState((n: number) => n, { ttl: "1 h" } as never)],
+    ["aggregatingState", () => aggregatingState({} as never, { ttl: "1 h" } as never)],
+  ])("further arguments of %s", (name, call) => {
+    const { key, message } = refusal(call);
+    expect(key).toBe(name);
+    expect(message).toContain("there are no options yet, such as a time to live");
   });
 
   test("an async function, or none", () => {

@@ -10,7 +10,7 @@ import { codeFingerprint, graphFingerprint, planDifferences } from "../../src/jo
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, type GraphPlan, planOf, promisesOf } from "../../src/job/plan.ts";
 import { repeatedByRestart } from "../../src/job/repeats.ts";
-import { valueState } from "../../src/state/descriptor.ts";
+import { listState, valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 function planFrom(options: JobOptions, build: (job: JobBuilder) => void): GraphPlan {
@@ -250,6 +250,18 @@ describe("graph fingerprint", () => {
           .sink("counts", testSink({ guarantee: "exactly-once" })),
       ),
       ['operator "count": state was count, is total'],
+    ],
+    [
+      "another kind of state",
+      changed((job) =>
+        job
+          .source("lines", testSource<string>({ bounded: false }))
+          .flatMap("words", (line) => line.split(" "))
+          .keyBy((word) => word)
+          .process("count", { state: { count: listState<number>() }, onRecord: (word) => word })
+          .sink("counts", testSink({ guarantee: "exactly-once" })),
+      ),
+      ['operator "count": state was count, is count (list)'],
     ],
     [
       "another operator and another way",

@@ -4,7 +4,15 @@ import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
 import { defineJob, type JobBuilder, type KeyedStream, type Stream } from "../../src/job/builder.ts";
 import { type } from "../../src/job/functions/type-witness.ts";
-import { type ValueState, type ValueStateDescriptor, valueState } from "../../src/state/descriptor.ts";
+import {
+  aggregatingState,
+  listState,
+  mapState,
+  reducingState,
+  type ValueState,
+  type ValueStateDescriptor,
+  valueState,
+} from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 /** Stand-ins with the signatures of the real ones. */
@@ -97,6 +105,39 @@ describe("keyed operators", () => {
       });
       // @ts-expect-error an object is no key
       words.keyBy((word) => ({ word }));
+    });
+  });
+
+  test("know what each kind of state holds", () => {
+    withWords((words) => {
+      words
+        .keyBy((word) => word)
+        .process("p", {
+          state: {
+            list: listState<Count>(),
+            map: mapState<"a" | "b", number>(),
+            longest: reducingState((a: string, b) => (a > b ? a : b)),
+            mean: aggregatingState({
+              createAccumulator: () => [0, 0] as readonly [number, number],
+              add: ([sum, count], n: number) => [sum + n, count + 1] as const,
+              getResult: ([sum, count]) => `${sum / count}`,
+            }),
+          },
+          onRecord(_, { state }) {
+            expectTypeOf(state.list.get()).toEqualTypeOf<Count[]>();
+            expectTypeOf(state.map.get("a")).toEqualTypeOf<number | undefined>();
+            expectTypeOf([...state.map]).toEqualTypeOf<["a" | "b", number][]>();
+            // @ts-expect-error no such key
+            state.map.has("c");
+            expectTypeOf(state.longest.get()).toEqualTypeOf<string | undefined>();
+            expectTypeOf(state.mean.get()).toEqualTypeOf<string | undefined>();
+            state.mean.add(1);
+            // @ts-expect-error numbers are added
+            state.mean.add("1");
+          },
+        });
+      // @ts-expect-error an object is no key of a map
+      mapState<Count, number>();
     });
   });
 

@@ -88,8 +88,8 @@ describe("values", () => {
     backend.setCurrentKey("k");
     const { a, b } = backend.handles;
     expect(a.get()).toBe(INITIAL);
-    a.set(undefined);
-    expect(a.get()).toBe(undefined);
+    a.set(false);
+    expect(a.get()).toBe(false);
     expect(b.get()).toBe(INITIAL);
     a.clear();
     expect(a.get()).toBe(INITIAL);
@@ -134,7 +134,7 @@ describe("values", () => {
   });
 
   test("are not there before the first record", () => {
-    expect(() => backendOf().handles.a.get()).toThrow(/used before any record/);
+    expect(() => backendOf().handles.a.get()).toThrow(/state "a" was used without a key/);
   });
 });
 

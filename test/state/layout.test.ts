@@ -92,7 +92,7 @@ const values = fc.oneof(
   fc.tuple(fields, fields).map(([count, sum]) => ({ sum, count })),
   fc.tuple(fields, fields).map(([count, more]) => ({ count, sum: 1, more })),
   fields.map((count) => ({ count })),
-  fc.constantFrom<unknown>({}, "text", null, 5n),
+  fc.constantFrom<unknown>({}, "text", false, 5n),
 );
 const firsts: readonly unknown[] = [
   { count: 1, sum: 2 },

@@ -163,13 +163,21 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
       `source ${id} is ${boundedness(now.operator)} now and was ${boundedness(old.operator)}, and its state says where its input ends: leave it as it was, or read all of it again with --drop ${id}`,
     );
   const declared = now.operator.states ?? stored;
-  for (const state of stored)
+  for (const state of stored) {
+    const [was, is] = [kindOf(old.operator, state), kindOf(now.operator, state)];
     if (!declared.includes(state))
       found.push(
         `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
       );
+    else if (was !== is)
+      found.push(
+        `state "${state}" of operator ${id} is of kind ${is} now and was of kind ${was}: give it another name, and drop all state of the operator with --drop ${id}`,
+      );
+  }
   return found;
 }
+
+const kindOf = ({ stateKinds }: OperatorPlan, state: string): string => stateKinds?.[state] ?? "value";
 
 const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
 

@@ -5,12 +5,21 @@
  */
 import type { KeyedBackend, StateTable } from "../contract.ts";
 import type { StateDescriptor, UserStateDescriptor } from "../descriptor.ts";
+import { aggregatingKind, reducingKind } from "./aggregating.ts";
 import type { StateHandle, StateKind } from "./kind.ts";
+import { listKind } from "./list.ts";
+import { mapKind } from "./map.ts";
 import { valueKind } from "./value.ts";
 
 export const stateKinds: {
   readonly [K in UserStateDescriptor["kind"]]: StateKind<Extract<UserStateDescriptor, { readonly kind: K }>>;
-} = { value: valueKind };
+} = {
+  value: valueKind,
+  list: listKind,
+  map: mapKind,
+  reducing: reducingKind,
+  aggregating: aggregatingKind,
+};
 
 /** A state of one operator in one subtask. */
 export interface OpenState {
@@ -28,7 +37,7 @@ export function openState(
 ): OpenState {
   if (descriptor.kind === "table")
     return { name, table: backend.openTable(name, descriptor), handle: undefined };
-  const kind = stateKinds[descriptor.kind] as StateKind<UserStateDescriptor>;
+  const kind: StateKind<never> = stateKinds[descriptor.kind];
   const table = backend.openTable(name, kind.tableOptions);
-  return { name, table, handle: kind.open(table, descriptor, checks) };
+  return { name, table, handle: kind.open(table, descriptor as never, checks) };
 }

@@ -1,8 +1,9 @@
 /** One value per key: what the user's function works with. */
 import { ABSENT, type StateTable } from "../contract.ts";
 import type { ValueState, ValueStateDescriptor } from "../descriptor.ts";
-import { freezePlain, holdsBytes } from "../frozen.ts";
-import { refusalIn, refuseValue } from "../plain-value.ts";
+import { holdsBytes } from "../frozen.ts";
+import { refusalIn } from "../plain-value.ts";
+import { checkGiven, refuseNothing } from "./given.ts";
 import type { StateHandle, StateKind } from "./kind.ts";
 
 export const valueKind: StateKind<ValueStateDescriptor<unknown>> = {
@@ -42,7 +43,8 @@ class ValueHandle<T> implements ValueState<T>, StateHandle {
   }
 
   set(value: T): void {
-    if (this.checks) this.refuseUnlessPlain(value);
+    if (value === undefined || value === null) refuseNothing(this.table.name, value);
+    if (this.checks) checkGiven(this.table.name, value);
     this.table.write(value);
   }
 
@@ -52,9 +54,5 @@ class ValueHandle<T> implements ValueState<T>, StateHandle {
 
   private initialValue(): T {
     return this.initialIsCopied ? structuredClone(this.initial) : this.initial;
-  }
-
-  private refuseUnlessPlain(value: T): void {
-    if (!freezePlain(value)) refuseValue(value, `what is set as state "${this.table.name}"`);
   }
 }

@@ -93,6 +93,14 @@ export class HeapBackend implements KeyedBackend {
     if (current.turn === 0) this.forgetTurns();
   }
 
+  leaveCurrentKey(): void {
+    const { current } = this;
+    current.isOwn = false;
+    current.group = -1;
+    current.turn = (current.turn + 1) | 0;
+    if (current.turn === 0) this.forgetTurns();
+  }
+
   snapshot(): NamedCursor[] {
     return this.tables.map((table) => ({ state: table.name, cursor: table.snapshot() }));
   }

@@ -9,7 +9,7 @@ export class CurrentKey {
   hash = 0;
   /** The hash tells the key (isOwnHash in row-hash.ts). */
   isOwn = false;
-  /** The key's group, counted from the subtask's first one; -1: there was no key yet. */
+  /** The key's group, counted from the subtask's first one; -1: there is no key. */
   group = -1;
   /** Another one each time that a key is set; 0 only until the tables have forgotten theirs. */
   turn = 1;

@@ -14,7 +14,7 @@
  *
  * Values are replaced, not changed in place: a nested object that is changed in place would be changed in the cut too.
  */
-import { InvariantError, invariant } from "../../errors.ts";
+import { invariant, OperatorError } from "../../errors.ts";
 import {
   ABSENT,
   type Namespace,
@@ -92,6 +92,10 @@ export class HeapTable implements StateTable, CutReaders {
 
   get isInUse(): boolean {
     return this.turn === this.current.turn;
+  }
+
+  get keyTurn(): number {
+    return this.current.turn;
   }
 
   setCurrentNamespace(namespace: Namespace): void {
@@ -257,8 +261,12 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   private refuseWithoutKey(): never {
-    throw new InvariantError(
-      `broken invariant: state "${this.name}" of "${this.options.operator}" was used before any record`,
+    throw new OperatorError(
+      this.options.operator,
+      new Error(
+        `state "${this.name}" was used without a key. What a keyed state holds belongs to the key of a record, so it can be ` +
+          "used only while a function runs for a key, such as onRecord, and not before or after it",
+      ),
     );
   }
 }

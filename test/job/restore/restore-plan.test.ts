@@ -94,6 +94,14 @@ describe("what does not fit is refused", () => {
       /^operator count has no state "n" any more/,
     ],
     [
+      "a state of another kind",
+      plan([
+        [source, one],
+        [{ ...count, stateKinds: { n: "list" } }, sink],
+      ]),
+      /^state "n" of operator count is of kind list now and was of kind value: give it another name, and drop all/,
+    ],
+    [
       "no state at all any more",
       plan([
         [source, one],

@@ -22,6 +22,12 @@ export class RecordContext extends EmittingContext implements ProcessContext {
     this.beginAt(timestamp);
   }
 
+  /** A function that has kept the states for later finds no key in them. */
+  override finish(result: unknown): void {
+    super.finish(result);
+    this.states.leaveCurrentKey();
+  }
+
   protected override get statesInUse(): readonly string[] {
     return this.states.statesInUse;
   }
