@@ -93,7 +93,7 @@ export class JobBuilder {
   }
 
   /** Reads `source`. `id`: the operator's stable name; a restored job finds its positions by it. */
-  source<T>(id: string, source: Source<T>, options: SourceOptions<T> = {}): Stream<T, { ahead: T }> {
+  source<T>(id: string, source: Source<T>, options: SourceOptions<NoInfer<T>> = {}): Stream<T, { ahead: T }> {
     checkName(id, "operator id");
     if (typeof source?.discover !== "function" || typeof source.open !== "function") {
       throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
 import { nexmarkEvents } from "../../src/examples/nexmark/generator.ts";
 import { QUERIES, type Query, type QueryName } from "../../src/examples/nexmark/queries/index.ts";
+import { nexmarkStream } from "../../src/examples/nexmark/stream.ts";
 import { generatorSource, type Stream } from "../../src/index.ts";
 import { MemoryWorld, type WorldOptions } from "../support/memory-world.ts";
 import { type EventRange, eventsOf } from "./events.ts";
@@ -26,7 +27,7 @@ async function isRight(
     parallelism,
     build: (builder, here) => {
       const source = generatorSource({ seed, count, splits: 2, generate: nexmarkEvents(rest) });
-      const results = (QUERIES[query] as Query)(builder.source("events", here.paced(source)));
+      const results = (QUERIES[query] as Query)(nexmarkStream(builder, here.paced(source)));
       (results as Stream<object>).sink("results", memorySink(target));
     },
   });

@@ -5,6 +5,7 @@
 import { ConfigurationError, defineJob, fileSink, generatorSource } from "../../index.ts";
 import { nexmarkEvents } from "./generator.ts";
 import { QUERIES, type Query } from "./queries/index.ts";
+import { nexmarkStream } from "./stream.ts";
 
 const EVENTS = 1_000_000;
 
@@ -19,5 +20,5 @@ if (query === undefined) {
 
 export default defineJob(`nexmark-${name}`, { parallelism: 2, checkpointing: { interval: "1 s" } }, (job) => {
   const source = generatorSource({ seed: 42, count: EVENTS, splits: 2, generate: nexmarkEvents() });
-  query(job.source("events", source)).sink("results", fileSink({ directory: `nexmark-${name}` }));
+  query(nexmarkStream(job, source)).sink("results", fileSink({ directory: `nexmark-${name}` }));
 });

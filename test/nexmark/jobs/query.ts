@@ -1,8 +1,9 @@
 /** One query as a job that is measured: it counts the events that its source gives out, and forgets its results. */
-import type { Source, SourceReader } from "../../../src/dataflow/source.ts";
+import type { Source } from "../../../src/dataflow/source.ts";
 import type { NexmarkEvent } from "../../../src/examples/nexmark/events.ts";
 import { nexmarkEvents } from "../../../src/examples/nexmark/generator.ts";
 import { QUERIES, type Query } from "../../../src/examples/nexmark/queries/index.ts";
+import { nexmarkStream } from "../../../src/examples/nexmark/stream.ts";
 import { defineJob, generatorSource, jetstreamSource, type Sink, type Stream } from "../../../src/index.ts";
 import { discardSink } from "../../bench/jobs/discard-sink.ts";
 import { Progress } from "../../bench/processes/progress.ts";
@@ -15,7 +16,10 @@ const { name, query, parallelism } = variant;
 const progress = new Progress();
 
 export default defineJob(name, { parallelism, checkpointing: { interval: "1 s" } }, (job) => {
-  const events = job.source("events", counted(sourceOf(variant)));
+  const events = nexmarkStream(job, sourceOf(variant)).map("counted", (event) => {
+    progress.count();
+    return event;
+  });
   const results = query === "gen" ? events : (QUERIES[query] as Query)(events);
   (results as Stream<object>).sink("results", resultSink());
 });
@@ -32,28 +36,6 @@ function sourceOf({ events, stream, parallelism }: NexmarkVariant): Source<Nexma
     until: "end",
     progress: false,
   });
-}
-
-function counted<T>(source: Source<T>): Source<T> {
-  return {
-    ...source,
-    open: async (environment, splits) => countedReader(await source.open(environment, splits)),
-  };
-}
-
-function countedReader<T>(reader: SourceReader<T>): SourceReader<T> {
-  return {
-    poll: (collect, recordsMax) =>
-      reader.poll((value, timestamp) => {
-        progress.count();
-        collect(value, timestamp);
-      }, recordsMax),
-    onAvailable: (wake) => reader.onAvailable(wake),
-    describePosition: () => reader.describePosition(),
-    snapshot: () => reader.snapshot(),
-    checkpointCompleted: (positions) => reader.checkpointCompleted(positions),
-    close: () => reader.close(),
-  };
 }
 
 /** Prints the digest of its rows when it is closed, and marks how far the process has come. */
