@@ -17,6 +17,8 @@ export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
+export type { LateRecord } from "./dataflow/operators/windows/late-records.ts";
+export type { Window, WindowContext, WindowFiring } from "./dataflow/operators/windows/window-output.ts";
 export type { Committable, InheritedFrom, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {
   Collect,
@@ -53,6 +55,14 @@ export type { KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
+export type {
+  CumulateWindowsOptions,
+  SlidingWindowsOptions,
+  TumblingWindowsOptions,
+  WindowAssigner,
+} from "./job/windows/assigners.ts";
+export { cumulateWindows, slidingWindows, tumblingWindows } from "./job/windows/assigners.ts";
+export type { WindowedStream, WindowFunction, WindowOptions } from "./job/windows/windowed-stream.ts";
 export type {
   AggregateFunction,
   AggregatingState,

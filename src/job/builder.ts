@@ -44,6 +44,8 @@ import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
+import type { WindowAssigner } from "./windows/assigners.ts";
+import { WindowedStream, type WindowOptions } from "./windows/windowed-stream.ts";
 
 export type { FunctionOptions, IterateOptions, OperatorOptions, SourceOptions };
 
@@ -321,6 +323,17 @@ export class KeyedStream<T, K extends Key> {
     const operator = defineOperator(kinds.process, id, { key: this.#key, process, lifecycle });
     this.#draft.apply(operator, [this], options);
     return streamOf(this.#draft, id);
+  }
+
+  /** Divides the records of each key into windows of event time; what follows says what becomes of a window. */
+  window<Tag extends string = never>(
+    assigner: WindowAssigner<T>,
+    options?: WindowOptions<Tag>,
+  ): WindowedStream<T, K, Tag> {
+    return new WindowedStream(assigner, options, this.#key, (definition, options) => {
+      this.#draft.apply(definition, [this], options);
+      return streamOf(this.#draft, definition.id);
+    });
   }
 
   /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */

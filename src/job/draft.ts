@@ -197,10 +197,24 @@ export class JobDraft {
     if (!has("sink")) {
       throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
     }
+    for (const operator of operators) this.#checkWatermarks(operator, operators);
     const open = [...this.#streams.values()].map(({ end }) => end).find((end) => !end.used);
     if (open !== undefined) {
       throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
     }
     return operators;
+  }
+
+  #checkWatermarks({ definition: { id, details } }: JobOperator, operators: readonly JobOperator[]): void {
+    if (details.needsWatermarks !== true) return;
+    for (const { definition: from } of operators) {
+      if (from.details.source === undefined || from.details.eventTime?.watermarks !== undefined) continue;
+      if (!this.#leadsTo(from.id, id)) continue;
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": has windows of event time, and source "${from.id}" in front of it has no watermarks: no ` +
+          'window would ever end. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
+      );
+    }
   }
 }

@@ -88,6 +88,7 @@ export interface KeyedBackend {
   leaveCurrentKey(): void;
   /** The key that was set last. */
   readonly currentKey: Key;
+  /** The key group of the current key; there is one. */
   readonly currentKeyGroup: number;
   /** One cursor for each table, all of the same moment (KS3). */
   snapshot(): NamedCursor[];

@@ -74,6 +74,7 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     return this.backend.currentKey;
   }
 
+  /** The key group of the current key; there is one. */
   get currentKeyGroup(): number {
     return this.backend.currentKeyGroup;
   }

@@ -39,6 +39,8 @@ export interface OperatorDetails {
   readonly states?: StateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
+  /** true: without watermarks the operator never comes to anything. Default false. */
+  readonly needsWatermarks?: boolean;
   /** true: the operator may emit when its input has ended. Default false. */
   readonly emitsAtEnd?: boolean;
   /** true: the operator is never chained to the one in front of it, as one with several ports is not. Default false. */
@@ -114,6 +116,8 @@ export interface OpenOperator {
    * once more with the same one after a restore from such a cut. Infinity comes before `finish`.
    */
   advance?(time: number): Slices | undefined;
+  /** What the operator has counted since it was opened, by name: records that it did not take, and why. */
+  figures?(): Readonly<Record<string, number>>;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;
   /**

@@ -13,5 +13,16 @@ import { source } from "./source.ts";
 import { filter } from "./stateless/filter.ts";
 import { flatMap } from "./stateless/flat-map.ts";
 import { map } from "./stateless/map.ts";
+import { alignedWindow } from "./windows/aligned/window.ts";
 
-export const operatorKinds = { source, map, filter, flatMap, process: processKind, reduce, iterate, sink };
+export const operatorKinds = {
+  source,
+  map,
+  filter,
+  flatMap,
+  process: processKind,
+  reduce,
+  alignedWindow,
+  iterate,
+  sink,
+};

@@ -1,0 +1,337 @@
+/**
+ * Aligned windows in general: those that share panes (sliding, cumulating), and those that stay for late records.
+ *
+ * Owns: when such windows fire, again for late records, too, and when panes go. Does not own: what panes hold
+ * (contents.ts), how they are merged (key-panes.ts), what leaves (window-output.ts).
+ *
+ * - PN1 A record is added to one pane, however many windows hold it.
+ * - PN2 A window fires for the keys that hold something in it, when the watermark has reached its last ms: windows by
+ *   their end, keys by key group, then in their order. Within the allowed lateness it fires again with each record.
+ * - PN3 A row of "fired" says for a key up to which window it has fired, or had it passed when its record came. So a
+ *   cut in the middle of a watermark is gone on from exactly there.
+ * - PN4 A pane goes when the last of its windows has fired and its allowed lateness is over.
+ */
+import { ABSENT, type StateTable } from "../../../../state/contract.ts";
+import type { Key } from "../../../../state/descriptor.ts";
+import type { KeyedState } from "../../../../state/keyed-state.ts";
+import type { Collect } from "../../../source.ts";
+import type { OpenOperator, Slices } from "../../contract.ts";
+import { failureOf } from "../../failure.ts";
+import { PANES } from "../contents.ts";
+import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
+import { DueKeys } from "../due-keys.ts";
+import type { KeyPanes } from "./key-panes.ts";
+import { PaneGroup } from "./pane-group.ts";
+import { PaneTimes } from "./pane-times.ts";
+import type { AlignedParts } from "./single-pane.ts";
+
+/** Table: key -> end of the last window that has fired for it. */
+export const FIRED = "fired";
+/** Table, where windows stay for late records: (key, end of a window) -> how often it has fired. */
+export const FIRINGS = "firings";
+
+export interface PanedParts extends AlignedParts {
+  /** In ms, also Infinity. */
+  readonly allowedLateness: number;
+}
+
+/** The window that fires at the moment. */
+interface Pass {
+  readonly start: number;
+  readonly end: number;
+  /** The place of the next key group. */
+  nextGroup: number;
+  group: PaneGroup | undefined;
+  keyGroup: number;
+  /** The place of the next key in it. */
+  at: number;
+}
+
+export class PanedWindows implements OpenOperator {
+  readonly inputs: readonly Collect<unknown>[];
+  readonly state: KeyedState;
+  private readonly parts: PanedParts;
+  private readonly fired: StateTable;
+  private readonly firings: StateTable | undefined;
+  private readonly groups = new Map<number, PaneGroup>();
+  /** The key groups that are known, in order; undefined: one has come. */
+  private groupsInOrder: readonly number[] | undefined = undefined;
+  private readonly times: PaneTimes;
+  /** Panes whose windows have all fired, and which stay for late records. */
+  private readonly leaving = new DueKeys();
+  /** The rows of `firings`, by the end of their window. */
+  private readonly counted = new DueKeys();
+  private isIndexed = false;
+  /** In the middle of the first watermark after a restore: a key may have fired with a window already (PN3). */
+  private isResuming = false;
+  /** All windows that end here or earlier have fired. */
+  private firedTo = Number.NEGATIVE_INFINITY;
+  private pass: Pass | undefined = undefined;
+  /** The pane of the last record, its end, and the ends of its first and last window. */
+  private pane = Number.NaN;
+  private paneEnd = Number.NaN;
+  private firstEnd = Number.NaN;
+  private lastEnd = Number.NaN;
+
+  constructor(parts: PanedParts) {
+    this.parts = parts;
+    this.state = parts.state;
+    this.times = new PaneTimes(parts.windows);
+    this.fired = parts.state.table(FIRED);
+    this.firings = parts.allowedLateness > 0 ? parts.state.table(FIRINGS) : undefined;
+    this.inputs = [this.inputOf(parts)];
+  }
+
+  advance(time: number): Slices | undefined {
+    this.index(this.parts.time.previous);
+    if (!isDue(this.times.nextEnd(this.firedTo), time) && !this.isLeaving(time)) {
+      this.haveFired(time + 1);
+      return undefined;
+    }
+    return { step: () => this.fireSome(time) || this.removeSome(time) };
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.parts.late.figures();
+  }
+
+  private inputOf(parts: PanedParts): Collect<unknown> {
+    const { operator, keyOf, state, time, contents, late, allowedLateness } = parts;
+    return (value, timestamp) => {
+      let refused: "late" | "outside" | undefined;
+      let key: Key = "";
+      try {
+        if (!(timestamp >= this.pane && timestamp < this.paneEnd)) this.enter(timestamp);
+        if (this.lastEnd < this.firstEnd) refused = "outside";
+        else if (this.lastEnd - 1 + allowedLateness <= time.watermark) refused = "late";
+        else {
+          key = keyOf(value);
+          state.setCurrentKey(key);
+          if (contents.add(value)) this.addPane(this.pane, state.currentKeyGroup, key);
+          else if (this.pane < this.firedTo) this.groups.get(state.currentKeyGroup)?.forget(key);
+        }
+      } catch (error) {
+        throw failureOf(operator, error);
+      }
+      if (refused !== undefined) late.refuse(value, timestamp, refused);
+      else if (this.firstEnd - 1 <= time.watermark) this.fireBehind(key);
+    };
+  }
+
+  private enter(timestamp: number): void {
+    this.index(this.parts.time.watermark);
+    checkTimestamp(timestamp);
+    const { windows, contents } = this.parts;
+    this.pane = windows.paneOf(timestamp);
+    this.paneEnd = windows.paneEnd(this.pane);
+    this.firstEnd = windows.firstEnd(this.pane);
+    this.lastEnd = windows.lastEnd(this.pane);
+    contents.enter(this.pane);
+  }
+
+  /** The contents are at another pane: the next record is to enter its own. */
+  private leave(): void {
+    this.paneEnd = Number.NaN;
+  }
+
+  /** The key holds something in a pane in which it held nothing. */
+  private addPane(pane: number, keyGroup: number, key: Key): void {
+    let group = this.groups.get(keyGroup);
+    if (group === undefined) {
+      group = new PaneGroup();
+      this.groups.set(keyGroup, group);
+      this.groupsInOrder = undefined;
+    }
+    if (this.firings !== undefined) group.hold(key);
+    if (this.parts.windows.lastEnd(pane) <= this.firedTo) {
+      this.leaving.add(pane, keyGroup, key);
+    } else {
+      group.add(pane, key);
+      this.times.add(pane);
+    }
+  }
+
+  /** The current key's record has come into windows of which some have passed. */
+  private fireBehind(key: Key): void {
+    const { windows, time, allowedLateness, late } = this.parts;
+    const { firstEnd, lastEnd } = this;
+    if (firstEnd - 1 + allowedLateness <= time.watermark) late.partlyLate++;
+    let passed = firstEnd;
+    for (let end = firstEnd; end <= lastEnd && end - 1 <= time.watermark; end = windows.nextEnd(end)) {
+      passed = end;
+      if (end - 1 + allowedLateness > time.watermark) this.fireAgain(key, end);
+    }
+    if (this.hasNotFired(passed)) this.fired.write(passed);
+  }
+
+  private fireAgain(key: Key, end: number): void {
+    const { operator, windows, contents, output } = this.parts;
+    const start = windows.startOf(end);
+    let held: unknown = ABSENT;
+    let index = 0;
+    try {
+      for (let pane = start; pane < end; pane = windows.paneEnd(pane)) {
+        contents.enter(pane);
+        const later = contents.read();
+        if (later !== ABSENT) held = held === ABSENT ? later : contents.merge(held, later);
+      }
+      index = this.countFiring(key, end);
+    } catch (error) {
+      throw failureOf(operator, error);
+    } finally {
+      this.leave();
+    }
+    output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "late", index });
+  }
+
+  /** Answers how often the window has fired for the current key before. */
+  private countFiring(key: Key, end: number): number {
+    const { firings } = this;
+    if (firings === undefined) return 0;
+    firings.setCurrentNamespace(end);
+    const before = firings.read();
+    if (before === ABSENT) this.counted.add(end, this.state.currentKeyGroup, key);
+    const index = before === ABSENT ? 0 : (before as number);
+    firings.write(index + 1);
+    return index;
+  }
+
+  /** Fires the next few keys. false: no window is due. */
+  private fireSome(time: number): boolean {
+    const pass = this.pass ?? this.beginPass(time);
+    if (pass === undefined) return false;
+    const { group } = pass;
+    if (group === undefined) this.beginGroup(pass);
+    else if (pass.at === group.keys.length) {
+      group.compact();
+      pass.group = undefined;
+    } else {
+      const to = Math.min(group.keys.length, pass.at + KEYS_PER_SLICE);
+      while (pass.at < to) this.fire(group.keys[pass.at++]!, pass);
+    }
+    return true;
+  }
+
+  private beginPass(time: number): Pass | undefined {
+    const end = this.times.nextEnd(this.firedTo);
+    if (!isDue(end, time)) {
+      this.haveFired(time + 1);
+      this.isResuming = false;
+      return undefined;
+    }
+    const start = this.parts.windows.startOf(end);
+    this.leave();
+    this.pass = { start, end, nextGroup: 0, group: undefined, keyGroup: 0, at: 0 };
+    return this.pass;
+  }
+
+  /** Goes to the next key group; behind the last one the window has fired. */
+  private beginGroup(pass: Pass): void {
+    this.groupsInOrder ??= [...this.groups.keys()].sort((a, b) => a - b);
+    if (pass.nextGroup === this.groupsInOrder.length) {
+      this.haveFired(pass.end);
+      this.pass = undefined;
+      return;
+    }
+    pass.keyGroup = this.groupsInOrder[pass.nextGroup++]!;
+    pass.group = this.groups.get(pass.keyGroup)!;
+    pass.group.take(pass.end);
+    pass.at = 0;
+  }
+
+  private haveFired(end: number): void {
+    if (end <= this.firedTo) return;
+    this.firedTo = end;
+    this.times.drop(end);
+  }
+
+  private fire(panes: KeyPanes, { start, end, keyGroup }: Pass): void {
+    const { operator, state, contents, output } = this.parts;
+    const { key } = panes;
+    let held: unknown = ABSENT;
+    let index = 0;
+    try {
+      state.setCurrentKey(key);
+      if (!this.isResuming || this.hasNotFired(end)) {
+        held = panes.read(contents);
+        this.fired.write(end);
+        index = this.countFiring(key, end);
+      }
+      this.dropPanes(panes, end, keyGroup);
+    } catch (error) {
+      throw failureOf(operator, error);
+    }
+    if (held === ABSENT) return;
+    output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index });
+  }
+
+  private hasNotFired(end: number): boolean {
+    const fired = this.fired.read();
+    return fired === ABSENT || (fired as number) < end;
+  }
+
+  /** The current key's panes that lie in no later window. */
+  private dropPanes(panes: KeyPanes, end: number, keyGroup: number): void {
+    const { windows, contents } = this.parts;
+    const nextStart = windows.startOf(windows.nextEnd(end));
+    while (!panes.isEmpty && panes.oldest < nextStart) {
+      if (this.firings === undefined) {
+        contents.enter(panes.oldest);
+        contents.remove();
+      } else this.leaving.add(panes.oldest, keyGroup, panes.key);
+      panes.dropOldest();
+    }
+    if (panes.isEmpty && this.firings === undefined) this.fired.remove();
+  }
+
+  private isLeaving(time: number): boolean {
+    const { windows, allowedLateness } = this.parts;
+    const { earliest: pane } = this.leaving;
+    const last = pane === Number.POSITIVE_INFINITY ? pane : windows.lastEnd(pane);
+    return isDue(last, time - allowedLateness) || isDue(this.counted.earliest, time - allowedLateness);
+  }
+
+  /** Removes the next few rows whose time for late records is over. */
+  private removeSome(time: number): boolean {
+    const { state, contents, windows, allowedLateness } = this.parts;
+    if (this.firings === undefined || !this.isLeaving(time)) return false;
+    const limit = time - allowedLateness;
+    for (let rows = 0; rows < KEYS_PER_SLICE && this.counted.next(limit + 1); rows++) {
+      state.setCurrentKey(this.counted.key);
+      this.firings.setCurrentNamespace(this.counted.time);
+      this.firings.remove();
+    }
+    const { earliest } = this.leaving;
+    if (earliest === Number.POSITIVE_INFINITY || !isDue(windows.lastEnd(earliest), limit)) return true;
+    for (let rows = 0; rows < KEYS_PER_SLICE && this.leaving.next(earliest); rows++) {
+      state.setCurrentKey(this.leaving.key);
+      contents.enter(this.leaving.time);
+      contents.remove();
+      if (this.groups.get(state.currentKeyGroup)!.release(this.leaving.key)) this.fired.remove();
+    }
+    this.leave();
+    return true;
+  }
+
+  /** Rows that were restored. `done`: the watermark up to which windows have fired. */
+  private index(done: number): void {
+    if (this.isIndexed) return;
+    this.isIndexed = true;
+    const { state, time } = this.parts;
+    this.isResuming = time.isWorkingOff;
+    // Within that watermark, what has fired is asked key by key.
+    if (!this.isResuming) this.firedTo = done + 1;
+    for (const { key, keyGroup, namespace } of state.table(PANES).rows()) {
+      this.addPane(namespace as number, keyGroup, key);
+    }
+    if (this.firings === undefined) return;
+    for (const { key, keyGroup, namespace } of this.firings.rows()) {
+      this.counted.add(namespace as number, keyGroup, key);
+    }
+  }
+}
+
+/** Whether the last ms in front of `end` has come. Infinity: there is no such window. */
+function isDue(end: number, time: number): boolean {
+  return end <= time + 1 && end !== Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,74 @@
+/**
+ * Windows that lie the same for all keys: which of the two ways to run them an operator takes.
+ *
+ * Its states are rows of keyed state, so they go with their key groups, and are restored like any other.
+ */
+import { type StateDescriptors, stateTable } from "../../../../state/descriptor.ts";
+import type { OperatorKind } from "../../contract.ts";
+import { stableKey } from "../../keyed/key-selector.ts";
+import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
+import type { WindowDefinition } from "../definition.ts";
+import { LateRecords } from "../late-records.ts";
+import { WindowOutput } from "../window-output.ts";
+import type { AlignedWindows } from "./assigner.ts";
+import { FIRED, FIRINGS, PanedWindows } from "./paned.ts";
+import { SinglePaneWindows } from "./single-pane.ts";
+
+export interface AlignedWindowDefinition extends WindowDefinition {
+  readonly windows: AlignedWindows;
+}
+
+export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
+  name: "window",
+  describe: (definition) => ({
+    states: statesOf(definition),
+    ownStates: true,
+    emitsAtEnd: true,
+    needsWatermarks: true,
+    ...(definition.lateTag !== undefined && { tags: [definition.lateTag] }),
+  }),
+  open(definition, { id, checks, time, keyedState }, outputs) {
+    const { key, windows, process, allowedLateness, lateTag } = definition;
+    const state = keyedState();
+    const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
+    const parts = {
+      operator: id,
+      keyOf: stableKey(id, key, checks),
+      windows,
+      state,
+      time,
+      contents: contentsOf(definition, { operator: id, state, checks }),
+      late: new LateRecords(id, time, lateOutput),
+      output: new WindowOutput({ operator: id, outputs, process }),
+    };
+    return isSimple(definition)
+      ? new SinglePaneWindows(parts)
+      : new PanedWindows({ ...parts, allowedLateness });
+  },
+};
+
+/** Windows that are over when they have fired, and share nothing. */
+function isSimple({ windows, allowedLateness }: AlignedWindowDefinition): boolean {
+  return windows.isSinglePane && allowedLateness === 0;
+}
+
+/** Records are kept where nothing makes one value of several panes. */
+function keepsRecords({ windows, aggregation }: AlignedWindowDefinition): boolean {
+  return aggregation === undefined || (aggregation.merge === undefined && !windows.isSinglePane);
+}
+
+function contentsOf(definition: AlignedWindowDefinition, options: ContentsOptions): Contents {
+  const { aggregation } = definition;
+  return aggregation === undefined || keepsRecords(definition)
+    ? new Records(options, aggregation)
+    : new Accumulators(options, aggregation);
+}
+
+function statesOf(definition: AlignedWindowDefinition): StateDescriptors {
+  return {
+    [PANES]: stateTable(),
+    ...(keepsRecords(definition) && { [RECORDS]: stateTable() }),
+    ...(!isSimple(definition) && { [FIRED]: stateTable() }),
+    ...(definition.allowedLateness > 0 && { [FIRINGS]: stateTable() }),
+  };
+}

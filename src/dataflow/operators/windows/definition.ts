@@ -1,0 +1,31 @@
+/** What the author of a job says of windows, as the engine runs it; and what all window operators have in common. */
+import { NO_TIMESTAMP } from "../../source.ts";
+import type { KeySelector } from "../keyed/key-selector.ts";
+import type { Aggregation } from "./aggregation.ts";
+import type { WindowFunction } from "./window-output.ts";
+
+export interface WindowDefinition {
+  readonly key: KeySelector;
+  /** How records become one value; undefined: the window function gets them all. */
+  readonly aggregation?: Aggregation;
+  /** undefined: the aggregated value leaves as it is. */
+  readonly process?: WindowFunction;
+  /** In ms of event time, also Infinity: a window stays so long behind its end, and fires again for late records. */
+  readonly allowedLateness: number;
+  /** Tag of the output for records that no window took; undefined: they are only counted. */
+  readonly lateTag?: string;
+}
+
+/** How many keys one slice of a firing has: a few microseconds of the engine's work. */
+export const KEYS_PER_SLICE = 8;
+
+/** @throws Error for a record without a time, which lies in no window */
+export function checkTimestamp(timestamp: number): void {
+  if (Number.isFinite(timestamp)) return;
+  throw new Error(
+    timestamp === NO_TIMESTAMP
+      ? "a record has no timestamp, and windows of event time need one: give the source a timestamp, or use windows of " +
+          "processing time"
+      : `a record has the timestamp ${timestamp}, and windows need a finite number of milliseconds`,
+  );
+}

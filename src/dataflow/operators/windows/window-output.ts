@@ -1,0 +1,112 @@
+/** What leaves a window operator: results, by the user's window function or as they are. */
+import type { Key } from "../../../state/descriptor.ts";
+import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
+import type { Collect } from "../../source.ts";
+import type { Outputs } from "../contract.ts";
+import { EmittingContext } from "../emitting.ts";
+import { failureOf } from "../failure.ts";
+import type { Contents } from "./contents.ts";
+
+/** Bounds in ms of event time; `end` is the first ms that is not in the window. */
+export interface Window {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Why a window has fired: "early": before its end; "onTime": its time has come; "late": a record came within the
+ * allowed lateness, and the result takes the place of the one before it.
+ */
+export type WindowFiring = "early" | "onTime" | "late";
+
+/** Reused for every firing of an operator: read it, do not keep it. */
+export interface WindowContext<K extends Key = Key, Out = unknown> {
+  readonly key: K;
+  readonly window: Window;
+  readonly firing: WindowFiring;
+  /** How often the window has fired for this key before. */
+  readonly index: number;
+  /** The timestamp of what is emitted in ms: that of the last ms in the window. */
+  readonly timestamp: number;
+  readonly emit: (value: Out) => void;
+}
+
+/** What it returns is emitted, unless it is undefined. */
+export type WindowFunction = (contents: unknown, context: WindowContext) => unknown;
+
+class FiringContext extends EmittingContext implements WindowContext {
+  key: Key = "";
+  window: Window = { start: 0, end: 0 };
+  firing: WindowFiring = "onTime";
+  index = 0;
+
+  begin({ key, start, end, timestamp, firing, index }: Firing): void {
+    this.key = key;
+    this.window = { start, end };
+    this.firing = firing;
+    this.index = index;
+    this.beginAt(timestamp);
+  }
+}
+
+export interface Firing {
+  readonly key: Key;
+  readonly start: number;
+  readonly end: number;
+  /** Of what is emitted. */
+  readonly timestamp: number;
+  readonly firing: WindowFiring;
+  readonly index: number;
+}
+
+export interface WindowOutputOptions {
+  readonly operator: string;
+  readonly outputs: Outputs;
+  /** undefined: results leave as they are. */
+  readonly process: WindowFunction | undefined;
+}
+
+export class WindowOutput {
+  private readonly operator: string;
+  private readonly downstream: Collect<unknown>;
+  private readonly process: WindowFunction | undefined;
+  private readonly context: FiringContext;
+
+  constructor({ operator, outputs, process }: WindowOutputOptions) {
+    this.operator = operator;
+    this.downstream = outputs.main;
+    this.process = process;
+    this.context = new FiringContext(operator, outputs, {});
+  }
+
+  /** Emits what a window comes to. `held`: what `contents` has read for it. */
+  fire(contents: Contents, held: unknown, firing: Firing): void {
+    if (this.process !== undefined) this.call(this.process, contents, held, firing);
+    else this.downstream(this.resultOf(contents, held), firing.timestamp);
+  }
+
+  private resultOf(contents: Contents, held: unknown): unknown {
+    try {
+      const result = contents.result(held);
+      if (!isAnswer(result)) refuseAnswer(this.operator, "getResult answered", result);
+      return result;
+    } catch (error) {
+      throw failureOf(this.operator, error);
+    }
+  }
+
+  private call(process: WindowFunction, contents: Contents, held: unknown, firing: Firing): void {
+    const { context } = this;
+    try {
+      context.begin(firing);
+      const returned = process(contents.result(held), context);
+      if (returned !== undefined) {
+        if (!isAnswer(returned)) refuseAnswer(this.operator, "the window function answered", returned);
+        context.emit(returned);
+      }
+      context.finish(undefined);
+    } catch (error) {
+      throw context.failureOf(error);
+    }
+  }
+}

@@ -1,0 +1,201 @@
+/** What a job says of windows: what becomes of the records in one. */
+import { checkMembers } from "../../config/members.ts";
+import { type Duration, readDuration } from "../../config/quantity.ts";
+import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
+import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
+import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
+import type { Aggregation } from "../../dataflow/operators/windows/aggregation.ts";
+import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";
+import type {
+  WindowFunction as EngineWindowFunction,
+  WindowContext,
+} from "../../dataflow/operators/windows/window-output.ts";
+import { ConfigurationError } from "../../errors.ts";
+import type { AggregateFunction, Key } from "../../state/descriptor.ts";
+import type { Stream } from "../builder.ts";
+import { checkFunction, type OperatorOptions } from "../definition.ts";
+import type { Emitted, Nothing } from "../functions/process.ts";
+import { checkName } from "../name.ts";
+import { resolveWindows, type WindowAssigner } from "./assigners.ts";
+
+export interface WindowOptions<Tag extends string = never> {
+  /**
+   * A window stays so long behind its end, in event time, and fires again with each record that comes meanwhile; also
+   * Infinity. Default 0: a record that comes behind the end of its window is late.
+   */
+  readonly allowedLateness?: Duration | undefined;
+  /** Tag of the side output for records that no window took, as `LateRecord`. Default: they are only counted. */
+  readonly lateOutput?: Tag | undefined;
+}
+
+/** What it returns is emitted, unless it is undefined; `context.emit` emits any number. */
+export type WindowFunction<Contents, K extends Key, Out, Returned> = (
+  contents: Contents,
+  context: WindowContext<K, Out>,
+) => Returned;
+
+type LateOutput<T, Tag extends string> = { readonly [N in Tag]: LateRecord<T> };
+
+/** Adds an operator that reads the keyed stream, and answers what it emits. */
+export type AddWindows = <Out, Side>(
+  definition: OperatorDefinition,
+  options: OperatorOptions | undefined,
+) => Stream<Out, Side>;
+
+/** A record lies in at most so many windows, where each of them keeps it. */
+const WINDOWS_MAX = 10_000;
+
+/** The records of each key, divided into windows. */
+export class WindowedStream<T, K extends Key, Tag extends string = never> {
+  /** A `WindowAssigner<T>`; the type is not in a field, so that a stream of T is a stream of all that T is. */
+  readonly #assigner: unknown;
+  readonly #options: WindowOptions<Tag>;
+  readonly #key: KeySelector;
+  readonly #add: AddWindows;
+
+  constructor(
+    assigner: WindowAssigner<T>,
+    options: WindowOptions<Tag> | undefined,
+    key: KeySelector,
+    add: AddWindows,
+  ) {
+    this.#assigner = assigner;
+    this.#options = options ?? {};
+    this.#key = key;
+    this.#add = add;
+  }
+
+  /**
+   * One record for each key and window: the first one, then what `reduce` answers; or what `process` makes of that.
+   * `reduce` is associative: where windows overlap, it also joins what it has answered.
+   */
+  reduce(
+    id: string,
+    reduce: (aggregate: T, value: T) => T,
+    process?: undefined,
+    options?: OperatorOptions,
+  ): Stream<T, LateOutput<T, Tag>>;
+  // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+  reduce<Out = any, Returned extends Out | Nothing = Nothing>(
+    id: string,
+    reduce: (aggregate: T, value: T) => T,
+    process: WindowFunction<T, K, Out, Returned>,
+    options?: OperatorOptions,
+  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>>;
+  // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
+  reduce(id: string, reduce: unknown, process?: unknown, options?: OperatorOptions): Stream<any, any> {
+    checkFunction(id, "reduce", reduce);
+    const both = reduce as Aggregation["add"];
+    const same = (value: unknown): unknown => value;
+    return this.#run(
+      id,
+      { first: same, add: both, merge: both, result: same, addName: "reduce" },
+      process,
+      options,
+    );
+  }
+
+  /**
+   * One record for each key and window: the result of `aggregate`, or what `process` makes of that. With `merge`,
+   * windows that overlap keep one accumulator for each piece of time; without it, they keep the records.
+   */
+  aggregate<A, R>(
+    id: string,
+    aggregate: AggregateFunction<T, A, R>,
+    process?: undefined,
+    options?: OperatorOptions,
+  ): Stream<R, LateOutput<T, Tag>>;
+  // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+  aggregate<A, R, Out = any, Returned extends Out | Nothing = Nothing>(
+    id: string,
+    aggregate: AggregateFunction<T, A, R>,
+    process: WindowFunction<R, K, Out, Returned>,
+    options?: OperatorOptions,
+  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>>;
+  // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
+  aggregate(id: string, aggregate: unknown, process?: unknown, options?: OperatorOptions): Stream<any, any> {
+    return this.#run(id, aggregationOf(id, aggregate), process, options);
+  }
+
+  /** Keeps all records of a window, and calls `process` with them, in the order in which they came. */
+  // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+  process<Out = any, Returned extends Out | Nothing = Nothing>(
+    id: string,
+    process: WindowFunction<readonly T[], K, Out, Returned>,
+    options?: OperatorOptions,
+  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>> {
+    checkFunction(id, "process", process);
+    return this.#run(id, undefined, process, options);
+  }
+
+  #run<Out, Side>(
+    id: string,
+    aggregation: Aggregation | undefined,
+    process: unknown,
+    options: OperatorOptions | undefined,
+  ): Stream<Out, Side> {
+    checkName(id, "operator id");
+    if (process !== undefined) checkFunction(id, "process", process);
+    const { aligned } = resolveWindows(id, this.#assigner);
+    if (aligned.windowsPerPane > WINDOWS_MAX && aggregation?.merge === undefined) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": each record lies in ${aligned.windowsPerPane} windows, at most ${WINDOWS_MAX} are allowed ` +
+          "where windows hold records; use reduce, or aggregate with merge, or a longer slide or step",
+      );
+    }
+    const { allowedLateness, lateTag } = optionsOf(id, this.#options);
+    const definition = {
+      key: this.#key,
+      windows: aligned,
+      allowedLateness,
+      ...(aggregation !== undefined && { aggregation }),
+      ...(process !== undefined && { process: process as EngineWindowFunction }),
+      ...(lateTag !== undefined && { lateTag }),
+    };
+    return this.#add(defineOperator(kinds.alignedWindow, id, definition), options);
+  }
+}
+
+const AGGREGATE_MEMBERS = ["createAccumulator", "add", "getResult", "merge"];
+
+function aggregationOf(id: string, aggregate: unknown): Aggregation {
+  checkName(id, "operator id");
+  const what = `operator "${id}": aggregate`;
+  checkMembers(aggregate, AGGREGATE_MEMBERS, what, "member", id);
+  const asked = aggregate as AggregateFunction<unknown, unknown, unknown>;
+  for (const member of ["createAccumulator", "add", "getResult"] as const) {
+    checkFunction(id, `${member} of aggregate`, asked[member]);
+  }
+  if (asked.merge !== undefined) checkFunction(id, "merge of aggregate", asked.merge);
+  return {
+    first: (value) => asked.add(asked.createAccumulator(), value),
+    add: (accumulator, value) => asked.add(accumulator, value),
+    result: (accumulator) => asked.getResult(accumulator),
+    addName: "add",
+    ...(asked.merge !== undefined && {
+      merge: (accumulator: unknown, later: unknown) => asked.merge!(accumulator, later),
+    }),
+  };
+}
+
+function optionsOf(id: string, options: unknown): { allowedLateness: number; lateTag: string | undefined } {
+  const what = `operator "${id}": window`;
+  checkMembers(options, ["allowedLateness", "lateOutput"], what, "option", id);
+  const { allowedLateness = 0, lateOutput } = options as {
+    readonly allowedLateness?: unknown;
+    readonly lateOutput?: unknown;
+  };
+  if (lateOutput !== undefined) checkName(lateOutput, `${what}: lateOutput`);
+  return { allowedLateness: latenessOf(id, allowedLateness), lateTag: lateOutput as string | undefined };
+}
+
+function latenessOf(id: string, given: unknown): number {
+  if (given === Number.POSITIVE_INFINITY) return given;
+  const reading = readDuration(given);
+  if ("value" in reading) return reading.value;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": allowedLateness ${reading.problem}; Infinity keeps windows for ever`,
+  );
+}

@@ -1,0 +1,102 @@
+/** One window operator of a job in a chain of its own, cut and restored as a worker does it. */
+import type { Chain } from "../../../src/dataflow/chain.ts";
+import type { OperatorDefinition } from "../../../src/dataflow/operators/contract.ts";
+import { ascendingTimestamps, defineJob, type KeyedStream, type Stream } from "../../../src/index.ts";
+import { testSink, testSource } from "../../job/connectors.ts";
+import { chainOf } from "../../support/graphs/chains.ts";
+
+/** A record of the tests: counted by key. */
+export interface Item {
+  readonly key: string;
+  readonly value: number;
+}
+
+type Emitted = readonly [value: unknown, timestamp: number];
+
+/** The operator "windows" that `build` adds. */
+export function windowOperator(
+  build: (items: KeyedStream<Item, string>) => Stream<unknown>,
+): OperatorDefinition {
+  const job = defineJob("windows", {}, (builder) => {
+    const items = builder
+      .source<Item>("items", testSource(), { watermarks: ascendingTimestamps() })
+      .keyBy(({ key }) => key);
+    build(items).sink("out", testSink());
+  });
+  return job.operators.find(({ definition }) => definition.id === "windows")!.definition;
+}
+
+export class WindowChain {
+  readonly main: Emitted[] = [];
+  readonly late: Emitted[] = [];
+  private readonly operator: OperatorDefinition;
+  private chain: Chain;
+
+  constructor(operator: OperatorDefinition) {
+    this.operator = operator;
+    this.chain = this.open();
+  }
+
+  record(key: string, value: number, timestamp: number): void {
+    this.chain.heads[0]!({ key, value }, timestamp);
+  }
+
+  /** @param cuts restarts on the way: behind the first slice, then two slices later, then three */
+  watermark(time: number, cuts = false): void {
+    let slices = this.chain.advance(time, 1);
+    let untilCut = 1;
+    for (let steps = 1, more = slices !== undefined; more; steps++) {
+      more = slices!.step();
+      if (!cuts || !more || steps < untilCut) continue;
+      steps = 0;
+      untilCut++;
+      this.restart();
+      const unfinished = this.chain.unfinishedTime();
+      slices = unfinished === undefined ? undefined : this.chain.advance(unfinished, 1);
+      more = slices !== undefined;
+    }
+  }
+
+  /** Goes on in another chain, from a cut of this one. */
+  restart(): void {
+    const times = structuredClone(this.chain.times());
+    const stored = this.chain.snapshot().map(({ operator, state, cursor }) => {
+      const chunks: Uint8Array[] = [];
+      for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) chunks.push(chunk.bytes);
+      return { operator, state, bytes: Buffer.concat(chunks) };
+    });
+    this.chain = this.open();
+    for (const { operator, state, bytes } of stored) {
+      const restorer = this.chain.restorer({ operator, state }, { object: "cut", bytes });
+      while (restorer.next());
+    }
+    this.chain.restoreTimes(times);
+  }
+
+  /** How many rows the operator holds. */
+  get rows(): number {
+    let rows = 0;
+    for (const { cursor } of this.chain.snapshot()) {
+      for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) rows += chunk.entries;
+    }
+    return rows;
+  }
+
+  private open(): Chain {
+    const tags = this.operator.details.tags ?? [];
+    const { chain } = chainOf(
+      [
+        {
+          operator: this.operator,
+          outputs: [null, ...tags].map((tag) => ({ tag, next: [], edges: [tag === null ? "main" : "late"] })),
+        },
+      ],
+      {
+        output: (edge) => (value, timestamp) => {
+          (edge === "main" ? this.main : this.late).push([value, timestamp]);
+        },
+      },
+    );
+    return chain;
+  }
+}
