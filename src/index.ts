@@ -16,6 +16,8 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
+export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
+export type { Timer } from "./dataflow/operators/keyed/process.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
 export type { LateRecord } from "./dataflow/operators/windows/late-records.ts";
 export type { Window, WindowContext, WindowFiring } from "./dataflow/operators/windows/window-output.ts";

@@ -19,39 +19,32 @@
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
  */
-import { invariant, OperatorError } from "../errors.ts";
+import { InvariantError, invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
-import { freeze, freezePlain } from "../state/frozen.ts";
 import { HeapBackend } from "../state/heap/backend.ts";
 import { keyGroupRangeOf } from "../state/key-groups.ts";
 import { KeyedState } from "../state/keyed-state.ts";
-import { isCarried, refuseValue, seemsCarried } from "../state/plain-value.ts";
-import type { ChainedOperator, ChainedOutput, Vertex } from "./graph.ts";
+import { outputsOf, type WaysOut } from "./chain-outputs.ts";
+import type { Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,
   type Opening,
   type OpenOperator,
   type OperatorServices,
-  type Outputs,
   type Slices,
 } from "./operators/contract.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
+import type { ProcessingTime } from "./time/processing-time.ts";
 
-export interface ChainServices {
+export interface ChainServices extends WaysOut {
   readonly subtaskIndex: number;
   readonly maxParallelism: number;
-  /** Takes the records of an outgoing edge. What it throws is not the operator's failure and passes unchanged. */
-  output(edge: string): Collect<unknown>;
   /** The opened writer of a sink of this vertex. */
   writer(operator: string): Pick<SinkWriter<unknown>, "write">;
-  /**
-   * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false:
-   * what is set is refused by the next cut, and what an object hides is looked for in the first records of an operator
-   * and in a sample of the later ones.
-   */
-  readonly checks?: boolean;
+  /** Default: there is none, and an operator that asks for it fails. */
+  readonly processingTime?: ProcessingTime;
 }
 
 /** The address of a keyed state within a job. */
@@ -95,11 +88,20 @@ export interface Chain {
   restoreTimes(times: readonly OperatorTime[]): void;
   /** The time that operators were working off at the restored cut; undefined: none. The caller advances to it first. */
   unfinishedTime(): number | undefined;
+  /** Begins what operators make of restored state. Called once, behind all restorers and before all else. */
+  restored(): Slices;
   /**
    * Begins what is due when event time comes to `time`; undefined: nothing was. Called with rising times. No record is
    * given to a head before it is done; room and the clock are looked at between two steps (P27).
    */
   advance(time: number, stepsAtATime?: number): Slices | undefined;
+  /** `advance` or `advanceProcessingTime` has begun something that is not done. */
+  readonly isAdvancing: boolean;
+  /**
+   * Begins what is due when processing time has passed `timeMs`; undefined: nothing was, or the input has ended. Not
+   * called while `isAdvancing`. No record is given to a head before it is done.
+   */
+  advanceProcessingTime(timeMs: number, stepsAtATime?: number): Slices | undefined;
   /**
    * Begins the end of input, after the last record; called once. The caller remembers in its snapshot that it was
    * called (P19), and looks at room and the clock between two steps (P27).
@@ -112,12 +114,6 @@ export interface Chain {
 }
 
 const STEPS_AT_A_TIME = 64;
-
-/**
- * The first so many records of each way out, and then one in 64, are searched for what objects hide, without `checks`.
- */
-const LOOKED_AT_CLOSELY = 1000;
-const SAMPLED_EVERY = 64;
 
 interface NamedOperator {
   readonly id: string;
@@ -162,6 +158,7 @@ class OperatorChain implements Chain {
   }[];
   private readonly place: Pick<Opening, "subtaskIndex" | "parallelism">;
   private end: "not reached" | "running" | "finished" = "not reached";
+  private advancing = false;
 
   constructor(operators: readonly NamedOperator[], place: Pick<Opening, "subtaskIndex" | "parallelism">) {
     this.operators = operators;
@@ -211,9 +208,21 @@ class OperatorChain implements Chain {
     return unfinished.length === 0 ? undefined : Math.max(...unfinished.map(({ time }) => time.watermark));
   }
 
+  get isAdvancing(): boolean {
+    return this.advancing;
+  }
+
   advance(time: number, stepsAtATime = STEPS_AT_A_TIME): Slices | undefined {
-    const slices = upstreamFirst(this.operators, (operator) => this.advanceOne(operator, time), stepsAtATime);
-    return slices.step() ? slices : undefined;
+    return this.advanceAll((operator) => this.advanceOne(operator, time), stepsAtATime);
+  }
+
+  advanceProcessingTime(timeMs: number, stepsAtATime = STEPS_AT_A_TIME): Slices | undefined {
+    if (this.end !== "not reached") return undefined;
+    return this.advanceAll(({ open }) => open.advanceProcessingTime?.(timeMs), stepsAtATime);
+  }
+
+  restored(): Slices {
+    return upstreamFirst(this.operators, ({ open }) => open.restored?.(), 1);
   }
 
   finish(stepsAtATime = STEPS_AT_A_TIME): Slices {
@@ -233,6 +242,17 @@ class OperatorChain implements Chain {
         return false;
       },
     };
+  }
+
+  private advanceAll(
+    begin: (operator: NamedOperator) => Slices | undefined,
+    stepsAtATime: number,
+  ): Slices | undefined {
+    invariant(!this.advancing, "what is due was begun twice at a time");
+    const slices = upstreamFirst(this.operators, begin, stepsAtATime);
+    this.advancing = slices.step();
+    if (!this.advancing) return undefined;
+    return { step: () => (this.advancing = slices.step()) };
   }
 
   private advanceOne({ open, time }: NamedOperator, to: number): Slices | undefined {
@@ -289,6 +309,12 @@ function upstreamFirst(
   };
 }
 
+const NO_PROCESSING_TIME: ProcessingTime = { nowMs: withoutClock, wakeAt: withoutClock };
+
+function withoutClock(): never {
+  throw new InvariantError("broken invariant: this chain was given no processing time");
+}
+
 function servicesOf(
   vertex: Vertex,
   index: number,
@@ -301,6 +327,7 @@ function servicesOf(
     id,
     checks,
     time,
+    processingTime: services.processingTime ?? NO_PROCESSING_TIME,
     keyedState: () =>
       new KeyedState((options) => new HeapBackend(options), {
         operator: id,
@@ -310,106 +337,5 @@ function servicesOf(
         checks,
       }),
     writer: () => services.writer(id),
-  };
-}
-
-/** The outputs of operator `index`; the operators behind it are open already. */
-function outputsOf(
-  vertex: Vertex,
-  index: number,
-  opened: readonly NamedOperator[],
-  services: ChainServices,
-): Outputs {
-  const chained = vertex.operators[index]!;
-  const { id, details } = chained.operator;
-  const collectorOf = (wanted: string | null): Collect<unknown> => {
-    const output = chained.outputs.find(({ tag }) => tag === wanted);
-    const targets = output === undefined ? [] : targetsOf(vertex, index, output, opened, services);
-    return handingOn(chained, targets, services.checks ?? false);
-  };
-  return {
-    main: collectorOf(null),
-    tagged(tag) {
-      invariant(details.tags?.includes(tag) === true, `operator "${id}" has no output "${tag}"`);
-      return collectorOf(tag);
-    },
-  };
-}
-
-function targetsOf(
-  { operators }: Vertex,
-  index: number,
-  { next, edges }: ChainedOutput,
-  opened: readonly NamedOperator[],
-  services: ChainServices,
-): Collect<unknown>[] {
-  const { id } = operators[index]!.operator;
-  const { checks = false } = services;
-  const targets: Collect<unknown>[] = [];
-  for (const { operator, port } of next) {
-    invariant(operator > index, `operator "${id}" is not before the operator that it feeds`);
-    const target = opened[operator]!.open.inputs[port]!;
-    const isKeyed = operators[operator]!.operator.details.states !== undefined;
-    targets.push(isKeyed ? crossing(id, target, checks) : target);
-  }
-  for (const edge of edges) targets.push(crossing(id, services.output(edge), checks));
-  return targets;
-}
-
-/** The way out of operator `id`, for plain values (OC4). */
-function crossing(id: string, target: Collect<unknown>, checks: boolean): Collect<unknown> {
-  if (checks)
-    return (value, timestamp) => {
-      if (!freezePlain(value)) refuseRecord(id, value);
-      target(value, timestamp);
-    };
-  let records = 0;
-  return (value, timestamp) => {
-    const isPlain =
-      records < LOOKED_AT_CLOSELY || records % SAMPLED_EVERY === 0 ? isCarried(value) : seemsCarried(value);
-    if (!isPlain) refuseRecord(id, value);
-    records++;
-    target(value, timestamp);
-  };
-}
-
-function refuseRecord(id: string, value: unknown): never {
-  try {
-    return refuseValue(value, "a record that it hands on");
-  } catch (error) {
-    throw new OperatorError(id, error);
-  }
-}
-
-/**
- * Hands records on to all `targets`. If only one operator reads a source, a record is its own, and it may change it.
- */
-function handingOn(
-  { operator }: ChainedOperator,
-  targets: readonly Collect<unknown>[],
-  checks: boolean,
-): Collect<unknown> {
-  const all = collectAll(targets);
-  if (!checks || (operator.details.source !== undefined && targets.length === 1)) return all;
-  return (value, timestamp) => {
-    freeze(value);
-    all(value, timestamp);
-  };
-}
-
-/** One record to all of `targets`, in order; they share the value, records are immutable. */
-function collectAll(targets: readonly Collect<unknown>[]): Collect<unknown> {
-  if (targets.length === 0) return () => {};
-  if (targets.length === 1) return targets[0]!;
-  if (targets.length === 2) {
-    const first = targets[0]!;
-    const second = targets[1]!;
-    return (value, timestamp) => {
-      first(value, timestamp);
-      second(value, timestamp);
-    };
-  }
-  return (value, timestamp) => {
-    for (let i = 0; i < targets.length; i++) targets[i]!(value, timestamp);
   };
 }

@@ -300,8 +300,8 @@ export class KeyedStream<T, K extends Key> {
   }
 
   /**
-   * An operator with state. The type of the stream it gives: `output`, else what `onRecord` and `onEnd` return, else
-   * `any` (see `process.ts`).
+   * An operator with state. The type of the stream it gives: `output`, else what `onRecord`, `onTimer` and `onEnd`
+   * return, else `any` (see `process.ts`).
    */
   process<
     S extends StateDescriptors,
@@ -311,11 +311,12 @@ export class KeyedStream<T, K extends Key> {
     ReturnedAtEnd extends Out | Nothing = Nothing,
     Side = NoSideOutputs,
     R = undefined,
+    ReturnedByTimer extends Out | Nothing = Nothing,
   >(
     id: string,
-    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, R>,
+    definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, R, ReturnedByTimer>,
     asked?: FunctionOptions,
-  ): Stream<Emitted<Out, Returned | ReturnedAtEnd>, Side> {
+  ): Stream<Emitted<Out, Returned | ReturnedAtEnd | ReturnedByTimer>, Side> {
     checkName(id, "operator id");
     checkProcess(id, definition);
     const process = emitReturned(id, definition);

@@ -89,22 +89,46 @@ function checkKind(id: string, what: string, kind: unknown): void {
   );
 }
 
-const PROCESS_MEMBERS = ["state", "output", "sideOutputs", "open", "onRecord", "onEnd", "close"];
+const PROCESS_MEMBERS = [
+  "state",
+  "output",
+  "sideOutputs",
+  "open",
+  "onRecord",
+  "onTimer",
+  "endOfInput",
+  "onEnd",
+  "close",
+];
 
 export function checkProcess(id: string, definition: unknown): void {
   const what = `operator "${id}"`;
-  if (typeof (definition as { readonly onTimer?: unknown } | null)?.onTimer === "function") {
-    throw new ConfigurationError(
-      id,
-      `${what}: has onTimer, and there are no timers yet: it would never be called; known: ${PROCESS_MEMBERS.join(", ")}`,
-    );
-  }
   checkMembers(definition, PROCESS_MEMBERS, what, "member", id);
-  const { onRecord, onEnd, state, sideOutputs } = definition as Readonly<Record<string, unknown>>;
+  // Not by a rest: members of a class may be inherited.
+  const { onRecord, onTimer, endOfInput, onEnd, state, sideOutputs } = definition as Readonly<
+    Record<string, unknown>
+  >;
   checkFunction(id, "onRecord", onRecord);
+  checkTimers(id, onTimer, endOfInput);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   checkStates(id, state);
   checkSideOutputs(id, sideOutputs);
+}
+
+function checkTimers(id: string, onTimer: unknown, endOfInput: unknown): void {
+  if (onTimer !== undefined) checkFunction(id, "onTimer", onTimer);
+  if (endOfInput === undefined) return;
+  if (endOfInput !== "fire" && endOfInput !== "drop") {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": endOfInput must be "fire" or "drop", is ${describeOption(endOfInput)}`,
+    );
+  }
+  if (onTimer !== undefined) return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": endOfInput says what becomes of pending timers, and there is no onTimer`,
+  );
 }
 
 function checkStates(id: string, states: unknown): void {

@@ -142,7 +142,7 @@ export class JobDraft {
       if (!back.inputs.some(({ from }) => this.#leadsTo(inside, from))) continue;
       throw new ConfigurationError(
         inside,
-        `operator "${inside}": has onEnd and lies inside loop "${id}": what it emits at the end would be fed back to a ` +
+        `operator "${inside}": emits at the end of input (onEnd, onTimer) and lies inside loop "${id}": that would be fed back to a ` +
           "loop that has ended; put it behind the loop's output",
       );
     }

@@ -87,6 +87,9 @@ describe("process", () => {
     emit,
     sideOutput: () => {},
     resource: undefined,
+    timers: {} as never,
+    currentWatermark: Number.NEGATIVE_INFINITY,
+    currentProcessingTime: 0,
   });
 
   test("emits what is returned, after what was emitted, and nothing for undefined", () => {
@@ -96,13 +99,15 @@ describe("process", () => {
         emit(`${word}1`);
         return word === "quiet" ? undefined : `${word}2`;
       },
+      onTimer: ({ time }, { key }) => `${key} at ${time}`,
       onEnd: ({ key }) => `end of ${key}`,
     });
     const emit = vi.fn();
     process.onRecord("a", contextWith(emit));
     process.onRecord("quiet", contextWith(emit));
+    process.onTimer?.({ time: 5, kind: "event", namespace: undefined }, contextWith(emit));
     process.onEnd?.(contextWith(emit));
-    expect(emit.mock.calls.flat()).toEqual(["a1", "a2", "quiet1", "end of a"]);
+    expect(emit.mock.calls.flat()).toEqual(["a1", "a2", "quiet1", "a at 5", "end of a"]);
   });
 
   test("falsy values are values", () => {
@@ -138,20 +143,26 @@ describe("process", () => {
       return this.helper();
     }
   }
-  class Ticking extends Counter {
-    onTimer() {}
-  }
   class Remembering extends Counter {
     onRecrod() {}
   }
 
   test.each<[string, unknown, string]>([
     [
-      "onTimer",
-      { state: {}, onRecord() {}, onTimer() {} },
-      'operator "p": has onTimer, and there are no timers yet: it would never be called; known: state, output, sideOutputs, open, onRecord, onEnd, close',
+      "onTimer that is none",
+      { state: {}, onRecord() {}, onTimer: 5 },
+      'operator "p": onTimer must be a function, got 5',
     ],
-    ["onTimer of a class", new Ticking(), 'operator "p": has onTimer'],
+    [
+      "timers without onTimer",
+      { state: {}, onRecord() {}, endOfInput: "fire" },
+      'operator "p": endOfInput says what becomes of pending timers, and there is no onTimer',
+    ],
+    [
+      "an end that is none",
+      { state: {}, onRecord() {}, onTimer() {}, endOfInput: "flush" },
+      'operator "p": endOfInput must be "fire" or "drop", is the text "flush"',
+    ],
     [
       "a mistyped member",
       { state: {}, onRecord() {}, onend() {} },
@@ -162,7 +173,7 @@ describe("process", () => {
     [
       "nothing",
       undefined,
-      'operator "p": an object with state, output, sideOutputs, open, onRecord, onEnd, close is needed, got undefined',
+      'operator "p": an object with state, output, sideOutputs, open, onRecord, onTimer, endOfInput, onEnd, close is needed, got undefined',
     ],
     ["a function", () => {}, "is needed, got a function"],
   ])("refuses as definition: %s", (_, definition, message) => {
@@ -173,6 +184,20 @@ describe("process", () => {
     const emit = vi.fn();
     processOf(new Counter() as never).onRecord("a", contextWith(emit));
     expect(emit).toHaveBeenCalledWith(1);
+  });
+
+  test("may be an instance of a class with timers", () => {
+    class Ticking extends Counter {
+      readonly endOfInput = "fire";
+      onTimer({ time }: { readonly time: number }) {
+        return time + this.helper();
+      }
+    }
+    const emit = vi.fn();
+    const process = processOf(new Ticking() as never);
+    process.onTimer?.({ time: 5, kind: "event", namespace: undefined }, contextWith(emit));
+    expect(emit).toHaveBeenCalledWith(6);
+    expect(process.endOfInput).toBe("fire");
   });
 
   class Money {

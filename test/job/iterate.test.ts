@@ -284,7 +284,7 @@ describe("refused", () => {
         return { feedback: last.filter("more", (n) => n > 1), output: last };
       }),
       "last",
-      /operator "last": has onEnd and lies inside loop "loop"/,
+      /operator "last": emits at the end of input .* and lies inside loop "loop"/,
     ],
     [
       "an id that is taken",

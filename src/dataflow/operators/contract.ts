@@ -17,6 +17,7 @@ import type { KeyedState } from "../../state/keyed-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
+import type { ProcessingTime } from "../time/processing-time.ts";
 import type { SourceEventTime } from "../time/source-time.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
@@ -76,6 +77,7 @@ export interface OperatorServices {
   readonly checks: boolean;
   /** How far event time has come at this operator. */
   readonly time: EventTime;
+  readonly processingTime: ProcessingTime;
   /** Makes the operator's states, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
   /** The opened writer of the operator's sink. */
@@ -104,6 +106,8 @@ export interface OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;
+  /** Its state is restored: begins to make what lies over it. Called once, before all others, also for a new job. */
+  restored?(): Slices;
   /**
    * Opens what the user's functions need. Called once, when the state is there and before the first record; not in a
    * subtask that has finished. A failure is named after the operator.
@@ -116,6 +120,12 @@ export interface OpenOperator {
    * once more with the same one after a restore from such a cut. Infinity comes before `finish`.
    */
   advance?(time: number): Slices | undefined;
+  /**
+   * Processing time has passed `timeMs`: begins what is due up to there. Called some time after the operator has asked
+   * for it (`OperatorServices.processingTime`), between two records, and neither while event time is worked off nor at
+   * the end of input. Barriers may pass between two slices, records do not. What a cut leaves is due after a restore.
+   */
+  advanceProcessingTime?(timeMs: number): Slices | undefined;
   /** What the operator has counted since it was opened, by name: records that it did not take, and why. */
   figures?(): Readonly<Record<string, number>>;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */

@@ -8,6 +8,7 @@ import { OperatorError } from "../../errors.ts";
 import { describeValue } from "../../state/described.ts";
 import { isAnswer, refuseAnswer, wanted } from "../guards/answers.ts";
 import { type Collect, NO_TIMESTAMP } from "../source.ts";
+import { describeNoTime, isTime } from "../time/times.ts";
 import type { Outputs } from "./contract.ts";
 import { failureOf } from "./failure.ts";
 import type { Resource } from "./lifecycle.ts";
@@ -26,7 +27,7 @@ export interface Surroundings {
 /** The part of a context that emits. There is one for each operator of a subtask, used again for every call. */
 export class EmittingContext {
   timestamp: number = NO_TIMESTAMP;
-  readonly emit: (value: unknown) => void;
+  readonly emit: (value: unknown, timestamp?: number) => void;
   readonly sideOutput: (tag: string, value: unknown) => void;
   protected readonly operator: string;
   private readonly opened: Resource | undefined;
@@ -36,11 +37,12 @@ export class EmittingContext {
     this.operator = operator;
     this.opened = resource;
     const { main } = outputs;
-    this.emit = (value) => {
+    this.emit = (value, timestamp) => {
       if (this.stage !== "running") this.refuseCall("emit");
       if (!isAnswer(value)) refuseAnswer(operator, "emit was given", value);
+      if (timestamp !== undefined && !isTimestamp(timestamp)) refuseTimestamp(operator, timestamp);
       this.stage = "emitting";
-      main(value, this.timestamp);
+      main(value, timestamp ?? this.timestamp);
       this.stage = "running";
     };
     const sides = new Map<string, Collect<unknown>>(tags.map((tag) => [tag, outputs.tagged(tag)]));
@@ -56,6 +58,11 @@ export class EmittingContext {
 
   get resource(): unknown {
     return this.opened?.value;
+  }
+
+  /** A function is running and has not emitted to an output that failed. */
+  protected get isRunning(): boolean {
+    return this.stage === "running";
   }
 
   /** Called in front of the user's function. */
@@ -99,6 +106,17 @@ export class EmittingContext {
     }
     if (!isAnswer(result)) refuseAnswer(this.operator, "the function answered", result, wanted.nothing);
   }
+}
+
+function isTimestamp(timestamp: number): boolean {
+  return isTime(timestamp) || timestamp === Number.POSITIVE_INFINITY || timestamp === NO_TIMESTAMP;
+}
+
+function refuseTimestamp(operator: string, timestamp: unknown): never {
+  throw new OperatorError(
+    operator,
+    new Error(`emit was given as timestamp ${describeNoTime(timestamp)}, or NO_TIMESTAMP`),
+  );
 }
 
 function refuseTag(operator: string, tag: unknown, tags: readonly string[]): never {

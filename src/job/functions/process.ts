@@ -2,11 +2,12 @@
  * The types of `process`: what a user writes, and what type the resulting stream has.
  *
  * TypeScript cannot infer what a function emits from its calls of `emit`. So there are two ways to a typed result, and
- * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred).
- * A function that only calls `emit` and declares nothing gives a stream of `any`.
+ * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred). A
+ * function that only calls `emit` and declares nothing gives a stream of `any`.
  */
 import { isAnswer, refuseAnswer } from "../../dataflow/guards/answers.ts";
-import type { ProcessContext, ProcessFunction } from "../../dataflow/operators/keyed/process.ts";
+import type { TimersAtEnd } from "../../dataflow/operators/keyed/operator-timers.ts";
+import type { ProcessContext, ProcessFunction, Timer } from "../../dataflow/operators/keyed/process.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { isThenable, silence } from "../../state/described.ts";
 import type { Key, StateDescriptors } from "../../state/descriptor.ts";
@@ -22,9 +23,9 @@ export interface KeyedContext<
   Side = NoSideOutputs,
   Resource = undefined,
 > extends Omit<ProcessContext<S, Out>, "sideOutput" | "resource"> {
-  /** The key of the record, or at the end of input the key that `onEnd` is called for. */
+  /** The key of the record or the timer, or at the end of input the key that `onEnd` is called for. */
   readonly key: K;
-  /** Emits to a side output, with the timestamp of the record being processed. */
+  /** Emits to a side output, with the timestamp of the context. */
   readonly sideOutput: SideOutput<Side>;
   /** The answer of `open`. */
   readonly resource: Resource;
@@ -33,7 +34,8 @@ export interface KeyedContext<
 /**
  * A keyed operator with state. All functions are synchronous; for each key they run one after the other.
  *
- * What `onRecord` or `onEnd` returns is emitted, as one record, unless it is undefined; `emit` emits any number.
+ * What `onRecord`, `onTimer` or `onEnd` returns is emitted, as one record, unless it is undefined; `emit` emits any
+ * number.
  */
 export interface ProcessDefinition<
   T,
@@ -44,6 +46,7 @@ export interface ProcessDefinition<
   ReturnedAtEnd,
   Side = NoSideOutputs,
   Resource = undefined,
+  ReturnedByTimer = Nothing,
 > extends OpenAndClose<Resource> {
   /** The states by name: names are stable, a restored job finds its state by them. */
   readonly state: S;
@@ -52,6 +55,16 @@ export interface ProcessDefinition<
   /** The side outputs by tag: `{ late: type<Reading>() }`. */
   readonly sideOutputs?: SideOutputWitnesses<Side>;
   readonly onRecord: (value: T, context: KeyedContext<K, S, Out, Side, Resource>) => Returned;
+  /**
+   * Called for each timer that is due; timers are registered by `context.timers`. Ascending in time, one key after the
+   * other where times are equal. For a key, records and timers come one after the other.
+   */
+  readonly onTimer?: (timer: Timer, context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedByTimer;
+  /**
+   * What becomes of processing-time timers that are pending when the input ends: they fire at once, each with its own
+   * time, or are dropped. Default: "drop". Event timers fire, whatever their time.
+   */
+  readonly endOfInput?: TimersAtEnd;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
   readonly onEnd?: (context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedAtEnd;
 }
@@ -81,9 +94,10 @@ export function emitReturned<
   ReturnedAtEnd,
   Side,
   Resource,
+  ReturnedByTimer,
 >(
   id: string,
-  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, Resource>,
+  definition: ProcessDefinition<T, K, S, Out, Returned, ReturnedAtEnd, Side, Resource, ReturnedByTimer>,
 ): ProcessFunction<unknown, unknown, StateDescriptors> {
   const written = definition as unknown as ProcessDefinition<
     unknown,
@@ -95,28 +109,34 @@ export function emitReturned<
     Readonly<Record<string, unknown>>,
     unknown
   >;
-  const { state, sideOutputs } = written;
+  const { state, sideOutputs, endOfInput } = written;
   const refuseAsync = (name: string, returned: unknown): never => {
     silence(returned);
     throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
+  };
+  const emitted = (name: string, returned: unknown, emit: (value: unknown) => void): void => {
+    if (isThenable(returned)) refuseAsync(name, returned);
+    if (!isAnswer(returned)) refuseAnswer(id, `${name} answered`, returned);
+    emit(returned);
   };
   return {
     state,
     ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
     onRecord(value, context) {
       const returned = written.onRecord(value, context);
-      if (returned === undefined) return;
-      if (isThenable(returned)) refuseAsync("onRecord", returned);
-      if (!isAnswer(returned)) refuseAnswer(id, "onRecord answered", returned);
-      context.emit(returned);
+      if (returned !== undefined) emitted("onRecord", returned, context.emit);
     },
+    ...(written.onTimer !== undefined && {
+      endOfInput,
+      onTimer(timer, context) {
+        const returned = written.onTimer?.(timer, context);
+        if (returned !== undefined) emitted("onTimer", returned, context.emit);
+      },
+    }),
     ...(written.onEnd !== undefined && {
       onEnd(context) {
         const returned = written.onEnd?.(context);
-        if (returned === undefined) return;
-        if (isThenable(returned)) refuseAsync("onEnd", returned);
-        if (!isAnswer(returned)) refuseAnswer(id, "onEnd answered", returned);
-        context.emit(returned);
+        if (returned !== undefined) emitted("onEnd", returned, context.emit);
       },
     }),
   };

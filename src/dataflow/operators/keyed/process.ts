@@ -2,23 +2,49 @@
  * The user's own function over keyed state.
  *
  * - PR1 `onEnd` runs once for each key that holds state when the input ends, a key to a slice (P19).
+ * - PR2 `onTimer` runs for each timer that is due, a timer to a slice (P78). What it emits has the timer's time as
+ *   timestamp, that of a processing-time timer none, if the function gives no other.
  */
+import { OperatorError } from "../../../errors.ts";
+import type { Namespace } from "../../../state/contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
-import type { OperatorKind, Slices } from "../contract.ts";
+import type { OpenOperator, OperatorKind, Slices } from "../contract.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
+import type { ContextTimers } from "./context-timers.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";
+import { OperatorTimers, type TimerKind, type TimersAtEnd, timerStates } from "./operator-timers.ts";
 import { RecordContext } from "./record-context.ts";
+
+/** A timer that is due. Reused for every timer of an operator: read it, do not keep it. */
+export interface Timer {
+  /** What it was registered for, in ms since 1970; the watermark or the clock may be far beyond. */
+  readonly time: number;
+  readonly kind: TimerKind;
+  readonly namespace: Namespace;
+}
 
 /** Reused for every record of an operator: read it, do not keep it. */
 export interface ProcessContext<S extends StateDescriptors = StateDescriptors, Out = unknown> {
   readonly key: Key;
-  /** Event time of the record in ms, or NO_TIMESTAMP. */
+  /**
+   * Event time of the record in ms, or NO_TIMESTAMP. In `onTimer` the time of an event timer, and NO_TIMESTAMP for a
+   * processing-time timer.
+   */
   readonly timestamp: number;
   readonly state: StateHandles<S>;
-  /** Emits with the timestamp of the record being processed. */
-  readonly emit: (value: Out) => void;
-  /** Emits to the side output of this tag, which the operator declares, with the timestamp of the record. */
+  /** Timers of the key, for an operator with `onTimer`. */
+  readonly timers: ContextTimers;
+  /**
+   * The watermark that the operator has come to, in ms; -Infinity: none yet. In `onTimer` of an event timer the new one
+   * already.
+   */
+  readonly currentWatermark: number;
+  /** The clock of the worker, in ms since 1970. */
+  readonly currentProcessingTime: number;
+  /** @param timestamp event time of what is emitted, in ms. Default: that of the context */
+  readonly emit: (value: Out, timestamp?: number) => void;
+  /** Emits to the side output of this tag, which the operator declares, with the timestamp of the context. */
   readonly sideOutput: (tag: string, value: unknown) => void;
   /** The answer of `open`. */
   readonly resource: unknown;
@@ -29,6 +55,9 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   /** The tags of the side outputs. */
   readonly sideOutputs?: readonly string[];
   onRecord(value: In, context: ProcessContext<S, Out>): void;
+  onTimer?(timer: Timer, context: ProcessContext<S, Out>): void;
+  /** What becomes of pending processing-time timers. Default: "drop", as in Flink. */
+  readonly endOfInput?: TimersAtEnd | undefined;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
   onEnd?(context: ProcessContext<S, Out>): void;
 }
@@ -42,16 +71,32 @@ export interface ProcessOperator {
 export const processKind: OperatorKind<ProcessOperator> = {
   name: "process",
   describe: ({ process }) => ({
-    states: process.state,
-    emitsAtEnd: process.onEnd !== undefined,
+    states: process.onTimer === undefined ? process.state : { ...process.state, ...timerStates },
+    emitsAtEnd: process.onEnd !== undefined || process.onTimer !== undefined,
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
-  open({ key, process, lifecycle }, { id, checks, keyedState }, outputs) {
+  open({ key, process, lifecycle }, services, outputs) {
+    const { id, checks, keyedState, processingTime } = services;
+    const { endOfInput: atEnd = "drop" } = process;
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
+    const timer = { time: 0, kind: "event" as TimerKind, namespace: undefined as Namespace };
+    const onTimer = (kind: TimerKind, key: Key, time: number, namespace: Namespace): void => {
+      timer.kind = kind;
+      timer.time = time;
+      timer.namespace = namespace;
+      try {
+        context.begin(key, kind === "event" ? time : NO_TIMESTAMP);
+        context.finish(process.onTimer!(timer, context));
+      } catch (error) {
+        throw atTimer(context.failureOf(error), kind);
+      }
+    };
+    const timers = process.onTimer && new OperatorTimers({ state, processingTime, atEnd, onTimer });
     const resource = resourceOf(id, lifecycle);
-    const context = new RecordContext(id, state, outputs, { tags: process.sideOutputs, resource });
-    const atEnd = (key: Key): void => {
+    const surroundings = { tags: process.sideOutputs, resource };
+    const context = new RecordContext({ services, state, outputs, surroundings, timers });
+    const onEnd = (key: Key): void => {
       try {
         state.setCurrentKey(key);
         context.begin(key, NO_TIMESTAMP);
@@ -75,10 +120,37 @@ export const processKind: OperatorKind<ProcessOperator> = {
           }
         },
       ],
-      ...(process.onEnd !== undefined && { finish: () => keyByKey(state.keys(), atEnd) }),
+      ...(timers && callsOf(timers)),
+      finish() {
+        const lastTimers = timers?.finish();
+        const keys = process.onEnd && keyByKey(state.keys(), onEnd);
+        return {
+          step() {
+            if (lastTimers?.step() === true) return true;
+            context.timersHaveFired();
+            return keys?.step() === true;
+          },
+        };
+      },
     };
   },
 };
+
+function callsOf(
+  timers: OperatorTimers,
+): Pick<OpenOperator, "restored" | "advance" | "advanceProcessingTime"> {
+  return {
+    restored: () => timers.restored(),
+    advance: (time) => timers.advance(time),
+    advanceProcessingTime: (timeMs) => timers.advanceProcessingTime(timeMs),
+  };
+}
+
+/** Whatever has failed, it did so because of this timer. */
+function atTimer(error: unknown, kind: TimerKind): unknown {
+  const timer = kind === "event" ? "an event timer" : "a processing-time timer";
+  return error instanceof OperatorError ? error.at(timer) : error;
+}
 
 function keyByKey(keys: Iterator<Key>, act: (key: Key) => void): Slices {
   return {

@@ -19,6 +19,8 @@ export async function restoreKeyedState(
       await load(chain, handle, { object, bytes: isInline ? content : await read(content) }, clock);
     }
   }
+  const slices = chain.restored();
+  await inSlices(() => slices.step(), clock);
 }
 
 async function load(
@@ -29,8 +31,12 @@ async function load(
 ): Promise<void> {
   if (source.bytes.byteLength === 0) return;
   const restorer = chain.restorer(address, source);
+  await inSlices(() => restorer.next(), clock);
+}
+
+async function inSlices(step: () => boolean, clock: Clock): Promise<void> {
   let deadlineMs = clock.elapsedMs() + SLICE_MS;
-  while (restorer.next()) {
+  while (step()) {
     if (clock.elapsedMs() < deadlineMs) continue;
     await nextTurn(clock);
     deadlineMs = clock.elapsedMs() + SLICE_MS;

@@ -16,6 +16,7 @@ import { createStagingArea, readerOf } from "../sinks/staging.ts";
 import { restoreChannels } from "../snapshots/channel-state.ts";
 import { operatorTimesIn } from "../snapshots/event-time.ts";
 import { restoreKeyedState } from "../snapshots/restore.ts";
+import { ProcessingClock } from "../time/processing-timers.ts";
 import { openSource } from "./input/source.ts";
 import type { OpenParts } from "./open-parts.ts";
 import { RunningSubtask } from "./running.ts";
@@ -43,7 +44,8 @@ export async function restoreSubtask(
   const { host, parts, fail } = context;
   const sinks = await openSinks(openingOf(options, context));
   if (deployment.settle) return { sinks, running: undefined };
-  const chain = parts.add(chainOf(options, sinks));
+  const processingClock = parts.add(new ProcessingClock(clock));
+  const chain = parts.add(chainOf(options, sinks, processingClock));
   chain.restoreTimes(operatorTimesIn(restore.states));
   await restoreKeyedState(chain, restore.states, readerOf(options), clock);
   signal.throwIfAborted();
@@ -55,7 +57,7 @@ export async function restoreSubtask(
     gate === undefined ? await openSource(options, context.environmentOf, chain, parts) : undefined;
   await Promise.all([...outputs.values()].map((output) => output.opened()));
   signal.throwIfAborted();
-  const running = new RunningSubtask(options, { host, fail, sinks, chain, source });
+  const running = new RunningSubtask(options, { host, fail, sinks, chain, processingClock, source });
   running.rehearse();
   return { sinks, running };
 }
@@ -96,6 +98,7 @@ function openingOf(
 function chainOf(
   { vertex, index, deployment, outputs, checks }: SubtaskOptions,
   sinks: SinkTransactions,
+  processingTime: ProcessingClock,
 ): Chain {
   return buildChain(vertex, {
     subtaskIndex: index,
@@ -106,6 +109,7 @@ function chainOf(
       return output.collect;
     },
     writer: (operator) => sinks.writer(operator),
+    processingTime,
     checks,
   });
 }

@@ -21,6 +21,7 @@ import type { Host } from "../../actor.ts";
 import type { SinkTransactions } from "../sinks/sink-transactions.ts";
 import { operatorTimeHandles } from "../snapshots/event-time.ts";
 import { SubtaskSnapshots } from "../snapshots/subtask-snapshots.ts";
+import { type ProcessingClock, ProcessingTimers } from "../time/processing-timers.ts";
 import { Barriers } from "./barriers.ts";
 import { CheckpointsUnderWay } from "./checkpoints-under-way.ts";
 import { EventTimeFlow } from "./input/event-time.ts";
@@ -34,6 +35,8 @@ export interface RunningParts {
   readonly host: Host;
   readonly fail: (error: unknown) => void;
   readonly chain: Chain;
+  /** The one that the chain was given. */
+  readonly processingClock: ProcessingClock;
   readonly sinks: SinkTransactions;
   /** The subtask's source; undefined: its input is its gate. */
   readonly source: SubtaskInput | undefined;
@@ -64,6 +67,7 @@ export class RunningSubtask {
     this.input = input;
     this.#turns = new Turns({
       input,
+      timers: new ProcessingTimers(parts.processingClock, parts.chain),
       clock: options.clock,
       rooms: [...options.outputs.values(), ...parts.sinks.writers],
       outputs: [...options.outputs.values()],

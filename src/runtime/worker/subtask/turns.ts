@@ -10,8 +10,9 @@
  *     that pings, timers and uploads live.
  * TN3  No barrier is handled between two slices of the end of input (P19), nor before input flows: a trigger that
  *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
- * TN4  While the input is held, none is taken; barriers that are only noticed, snapshots and timers go on.
+ * TN4  While the input is held, none is taken, and no timer fires; barriers that are only noticed and snapshots go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
+ * TN6  Processing-time timers fire in place of input, under the same conditions.
  */
 import type { Clock } from "../../../clock.ts";
 import type { Slices } from "../../../dataflow/operators/contract.ts";
@@ -33,8 +34,16 @@ export interface TurnWork {
   step(deadlineMs: number): "more" | "waiting" | "done";
 }
 
+/** What is due at some time, and done in place of input. */
+export interface TurnTimers {
+  /** Does a little; false: nothing is due. */
+  step(): boolean;
+  onDue(wake: () => void): void;
+}
+
 export interface TurnsOptions {
   readonly input: TurnInput;
+  readonly timers: TurnTimers;
   readonly clock: Clock;
   /** The outputs and sinks that take the records: all of them must have room (TN1). */
   readonly rooms: readonly Room[];
@@ -72,6 +81,7 @@ export class Turns {
     this.#clock = options.clock;
     const wake = () => this.wake();
     options.input.onAvailable(wake);
+    options.timers.onDue(wake);
     for (const room of options.rooms) room.onRoom(wake);
   }
 
@@ -170,11 +180,13 @@ export class Turns {
         if (!this.#started || this.#held) return false;
         if (this.#requests.length > 0) return true;
         if (!this.#hasRoom()) return false;
-        const status = this.#options.input.take();
-        if (status === "idle") return false;
-        if (status === "ended") {
-          this.#options.onEnded();
-          return true;
+        if (!this.#options.timers.step()) {
+          const status = this.#options.input.take();
+          if (status === "idle") return false;
+          if (status === "ended") {
+            this.#options.onEnded();
+            return true;
+          }
         }
       }
       if (this.#clock.elapsedMs() >= deadlineMs) return true;

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
-import type { StateHandle } from "../../../machines/protocol.ts";
-import type { ChannelId } from "../../../src/dataflow/channel/frame.ts";
-import { createLocalChannel } from "../../../src/dataflow/channel/local-channel.ts";
-import { InputGate } from "../../../src/dataflow/input-gate.ts";
-import { EventTimeFlow } from "../../../src/runtime/worker/subtask/input/event-time.ts";
-import { GateInput } from "../../../src/runtime/worker/subtask/input/gate.ts";
-import { marked, records } from "../../contracts/suites/channel.contract.ts";
-import { barrierFrame } from "../../support/frames.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import type { StateHandle } from "../../../../machines/protocol.ts";
+import type { ChannelId } from "../../../../src/dataflow/channel/frame.ts";
+import { createLocalChannel } from "../../../../src/dataflow/channel/local-channel.ts";
+import { InputGate } from "../../../../src/dataflow/input-gate.ts";
+import { EventTimeFlow } from "../../../../src/runtime/worker/subtask/input/event-time.ts";
+import { GateInput } from "../../../../src/runtime/worker/subtask/input/gate.ts";
+import { marked, records } from "../../../contracts/suites/channel.contract.ts";
+import { barrierFrame } from "../../../support/frames.ts";
+import { ManualClock } from "../../../support/manual-clock.ts";
 
 interface Options {
   readonly channels?: number;
