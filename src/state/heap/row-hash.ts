@@ -23,7 +23,8 @@ export function isOwnHash(key: Key, hash: number): boolean {
 
 /** A signed number of 32 bits, never 0: the same for keys and namespaces that are equal (KG2 of key-groups.ts). */
 export function hashOfRow(key: Key, namespace: Namespace): number {
-  return withNamespace(hashOfKey(hashOf(key)), namespace);
+  const hash = hashOfKey(hashOf(key));
+  return namespace === undefined ? hash : withNamespace(hash, hashOf(namespace));
 }
 
 /**
@@ -34,7 +35,7 @@ export function hashOfKey(hash: number): number {
   return Math.imul(hash ^ (hash >>> 15), SPREAD) || FOR_ZERO;
 }
 
-/** `hash`: the key's in the fixed namespace. */
-export function withNamespace(hash: number, namespace: Namespace): number {
-  return namespace === undefined ? hash : Math.imul(hash, 31) ^ hashOf(namespace) || FOR_ZERO;
+/** `hash`: the key's in the fixed namespace; `namespaceHash`: what `hashOf` makes of another one. */
+export function withNamespace(hash: number, namespaceHash: number): number {
+  return Math.imul(hash, 31) ^ namespaceHash || FOR_ZERO;
 }

@@ -24,7 +24,7 @@ import {
   type StateTable,
 } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
-import type { KeyGroupRange } from "../key-groups.ts";
+import { hashOf, type KeyGroupRange } from "../key-groups.ts";
 import { ColumnEncoder } from "../snapshot/columns.ts";
 import { type Block, NO_ROWS } from "./block.ts";
 import type { CurrentKey } from "./current-key.ts";
@@ -70,6 +70,8 @@ export class HeapTable implements StateTable, CutReaders {
   private cursors: readonly HeapCursor[] = [];
   private readonly current: CurrentKey;
   private namespace: Namespace = undefined;
+  /** Of no meaning in the fixed namespace. */
+  private namespaceHash = 0;
   /** The turn of the key that the row was looked up for. */
   private turn = NO_TURN;
   /** The block for that key and namespace, and the place of the row in it; -1: there is no row. */
@@ -99,7 +101,9 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   setCurrentNamespace(namespace: Namespace): void {
+    if (namespace === this.namespace) return;
     this.namespace = namespace;
+    if (namespace !== undefined) this.namespaceHash = hashOf(namespace);
     this.forgetTurn();
   }
 
@@ -215,7 +219,7 @@ export class HeapTable implements StateTable, CutReaders {
     const { current, namespace } = this;
     const group = this.groups[current.group]!;
     if (this.at < 0) {
-      const hash = withNamespace(current.hash, namespace);
+      const hash = this.rowHash;
       this.at = group.append(current.key, namespace, hash, value);
       this.block = this.directory.at(current.group, hash);
       return;
@@ -226,6 +230,12 @@ export class HeapTable implements StateTable, CutReaders {
     if (isTrusted) return;
     if (this.closeLooks > 0) this.closeLooks--;
     this.untilLook = this.closeLooks > 0 ? 1 : SAMPLED_EVERY;
+  }
+
+  /** Of the current key and namespace. */
+  private get rowHash(): number {
+    const { hash } = this.current;
+    return this.namespace === undefined ? hash : withNamespace(hash, this.namespaceHash);
   }
 
   private listing(): NamespaceIndex {
@@ -255,7 +265,7 @@ export class HeapTable implements StateTable, CutReaders {
   private lookUpByKey(): void {
     const { current, namespace } = this;
     if (current.group < 0) this.refuseWithoutKey();
-    const hash = withNamespace(current.hash, namespace);
+    const hash = this.rowHash;
     this.block = this.directory.at(current.group, hash);
     this.at = this.block.find(hash, current.key, namespace);
   }
