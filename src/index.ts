@@ -16,6 +16,7 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
+export type { JoinContext } from "./dataflow/operators/joins/interval-join.ts";
 export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
@@ -56,6 +57,7 @@ export { loadJob } from "./job/code/load.ts";
 export type { KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
+export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
   CumulateWindowsOptions,

@@ -42,6 +42,7 @@ import {
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
+import { IntervalJoin, type JoinedStreams } from "./joins/interval-join.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
 import type { WindowAssigner } from "./windows/assigners.ts";
@@ -292,10 +293,12 @@ export class Stream<T, Side = NoSideOutputs> {
 export class KeyedStream<T, K extends Key> {
   readonly #draft: JobDraft;
   readonly #key: KeySelector;
+  readonly #end: OpenEnd;
 
   constructor(draft: JobDraft, inputs: readonly OperatorInput[], end: OpenEnd) {
     this.#draft = draft;
     this.#key = keyOf(inputs);
+    this.#end = end;
     draft.opened(this, { inputs, end, keyed: true });
   }
 
@@ -345,6 +348,29 @@ export class KeyedStream<T, K extends Key> {
     const operator = defineOperator(kinds.reduce, id, { key: this.#key, reduce: call, lifecycle });
     this.#draft.apply(operator, [this], options);
     return streamOf<T>(this.#draft, id);
+  }
+
+  /** Pairs of a record of this stream (left) and one of `right`, of one key and not too far apart in event time. */
+  intervalJoin<Right>(right: KeyedStream<Right, K>): IntervalJoin<T, Right, K> {
+    return new IntervalJoin(this.#joinedWith("intervalJoin", right));
+  }
+
+  #joinedWith<U>(method: string, other: KeyedStream<U, K>): JoinedStreams {
+    if (!(other instanceof KeyedStream) || other.#draft !== this.#draft) {
+      const after = this.#end.key;
+      throw new ConfigurationError(
+        after,
+        `${method} after "${after}": takes a stream of the same job behind keyBy, got ${show(other)}`,
+      );
+    }
+    return {
+      leftKey: this.#key,
+      rightKey: other.#key,
+      add: (definition, options) => {
+        this.#draft.apply(definition, [this, other], options);
+        return streamOf(this.#draft, definition.id);
+      },
+    };
   }
 }
 

@@ -6,6 +6,7 @@
  * reads the plan.
  */
 import { iterate } from "./iterate.ts";
+import { intervalJoin } from "./joins/interval-join.ts";
 import { processKind } from "./keyed/process.ts";
 import { reduce } from "./keyed/reduce.ts";
 import { sink } from "./sink.ts";
@@ -23,6 +24,7 @@ export const operatorKinds = {
   process: processKind,
   reduce,
   alignedWindow,
+  intervalJoin,
   iterate,
   sink,
 };

@@ -6,14 +6,14 @@
 import type { Collect } from "../../source.ts";
 import type { EventTime } from "../../time/event-time.ts";
 
-/** A record that no window took, as it goes to the late output. */
+/** A record that no window and no join took, as it goes to the late output. */
 export interface LateRecord<T = unknown> {
   readonly value: T;
   /** Its event time in ms. */
   readonly timestamp: number;
-  /** "late": its windows are over; "outside": it lies in no window. */
+  /** "late": its windows are over, or its partners have gone; "outside": it lies in no window. */
   readonly cause: "late" | "outside";
-  /** The operator whose windows did not take it. */
+  /** The operator that did not take it. */
   readonly operator: string;
   /** The watermark at which it came, in ms; null: there was none yet. */
   readonly watermark: number | null;

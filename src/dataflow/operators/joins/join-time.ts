@@ -1,0 +1,13 @@
+/** The event time that a record needs to have a place in a join. */
+import { OperatorError } from "../../../errors.ts";
+import { NO_TIMESTAMP } from "../../source.ts";
+
+/** @throws OperatorError for a record without a time, or without one that is a number of ms */
+export function checkTime(operator: string, timestamp: number): void {
+  if (Number.isFinite(timestamp)) return;
+  const why =
+    timestamp === NO_TIMESTAMP
+      ? "a record has no timestamp, and a join by event time needs one: give the source a timestamp and watermarks"
+      : `a record has the timestamp ${timestamp}, and a join needs a finite number of milliseconds`;
+  throw new OperatorError(operator, new Error(why));
+}

@@ -1,0 +1,90 @@
+/** What a job says of joins: what is refused before anything runs, and what the plan shows. */
+import { describe, expect, test } from "vitest";
+import { ConfigurationError } from "../../src/errors.ts";
+import { defineJob, type JobBuilder, type KeyedStream } from "../../src/index.ts";
+import { testSink, testSource } from "./connectors.ts";
+
+function refused(build: (job: JobBuilder) => void): string {
+  try {
+    defineJob("job", {}, build);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return (error as ConfigurationError).message;
+  }
+  throw new Error("nothing was refused");
+}
+
+const words = (job: JobBuilder, id = "words"): KeyedStream<string, string> =>
+  job.source(id, testSource<string>()).keyBy((word) => word);
+
+describe("interval join", () => {
+  const joined = (job: JobBuilder) => words(job).intervalJoin(words(job, "others"));
+  const same = (left: string) => left;
+  test.each<[string, (job: JobBuilder) => void, string]>([
+    [
+      "bounds the wrong way round",
+      (job) => void joined(job).between("5 min", "-5 min").process("j", same),
+      'operator "j": no time lies between "5 min" and "-5 min": the lower bound comes first',
+    ],
+    [
+      "an interval that its exclusive bounds leave empty",
+      (job) =>
+        void joined(job).between(0, 1, { lowerExclusive: true, upperExclusive: true }).process("j", same),
+      'operator "j": no time lies between 0 (exclusive) and 1 (exclusive): the lower bound comes first',
+    ],
+    [
+      "a bound that is no duration",
+      (job) => void joined(job).between("-five min", 0).process("j", same),
+      'operator "j": the lower bound of between must be a duration ("10 s", "500ms" or a number of milliseconds), got "five min"',
+    ],
+    [
+      "a bound without end",
+      (job) => void joined(job).between(0, Number.POSITIVE_INFINITY).process("j", same),
+      'operator "j": the upper bound of between must be a duration that ends, got Infinity',
+    ],
+    [
+      "an option with a slip",
+      (job) =>
+        void joined(job)
+          .between(0, 1, { lowerExclusiv: true } as never)
+          .process("j", same),
+      'operator "j": no option "lowerExclusiv"; did you mean "lowerExclusive"?',
+    ],
+    [
+      "one late output for both sides",
+      (job) =>
+        void joined(job)
+          .between(0, 1, { lateLeftOutput: "late", lateRightOutput: "late" })
+          .process("j", same),
+      'operator "j": side output "late" cannot be that of both sides: give each a tag of its own',
+    ],
+    [
+      "no function",
+      (job) =>
+        void joined(job)
+          .between(0, 1)
+          .process("j", undefined as never),
+      'operator "j": process must be a function, got undefined',
+    ],
+    [
+      "a stream that is not keyed",
+      (job) => void words(job).intervalJoin(job.source("others", testSource<string>()) as never),
+      'intervalJoin after "words": takes a stream of the same job behind keyBy, got an object',
+    ],
+    [
+      "a join without a function behind it",
+      (job) => {
+        joined(job).between(0, 1);
+        job.source("more", testSource<string>()).sink("out", testSink());
+      },
+      'keyBy after "words" ends nowhere: process or reduce must follow',
+    ],
+  ])("%s is refused", (_, build, message) => {
+    expect(refused(build)).toContain(message);
+  });
+
+  test("durations may be negative in every form", () => {
+    for (const bound of [-300_000, "-5 min", " -5m", "-0.5 min"])
+      defineJob("job", {}, (job) => joined(job).between(bound, 0).process("j", same).sink("out", testSink()));
+  });
+});
