@@ -21,6 +21,8 @@ export interface NexmarkArguments {
   /** Of these the best one is reported. */
   readonly runs: number;
   readonly json: boolean;
+  /** Folder for profiles of the workers' processor time. */
+  readonly profile: string | undefined;
   /** Where to write the events to, instead of measuring. */
   readonly write: string | undefined;
 }
@@ -49,6 +51,7 @@ export function parseNexmarkArguments(args: readonly string[]): NexmarkArguments
     source: flags.source,
     runs: whole("runs", flags.runs, 1, 1),
     json: flags.json,
+    profile: flags.profile,
     write: flags.write,
   };
 }
@@ -67,6 +70,7 @@ function parseFlags(args: readonly string[]) {
         source: { type: "string", default: "generator" },
         runs: { type: "string" },
         json: { type: "boolean", default: false },
+        profile: { type: "string" },
         write: { type: "string" },
       },
     }).values;

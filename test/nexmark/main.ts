@@ -1,6 +1,6 @@
 /**
  * `npm run nexmark -- [--query q0,q5] [--events N] [--warmup N] [--parallelism N] [--source generator|jetstream]
- * [--runs N] [--seed N] [--out-of-order N] [--json]`, or `--write FILE`.
+ * [--runs N] [--seed N] [--out-of-order N] [--json] [--profile DIR]`, or `--write FILE`.
  *
  * Measures the queries of Nexmark (src/examples/nexmark), one after the other, and checks them against oracles. How to
  * read it: README.md here.
@@ -39,7 +39,7 @@ async function run(args: NexmarkArguments): Promise<number> {
       const variant = { query, events, parallelism, ...(stream && { stream }) };
       let best: Measured | undefined;
       for (let i = 0; i < args.runs; i++) {
-        const measured = await measure(cluster, { ...variant, isChecked: false }, warmup);
+        const measured = await measure(cluster, { ...variant, isChecked: false }, warmup, args.profile);
         if (best === undefined || measured.cpuSeconds < best.cpuSeconds) best = measured;
       }
       const correct = query === "gen" || (await isRight(cluster, query, variant));

@@ -26,10 +26,12 @@ export interface Measured {
   readonly digest: Digest;
 }
 
+/** @param profile folder for profiles of the workers */
 export async function measure(
   cluster: BenchCluster,
   variant: Omit<NexmarkVariant, "name">,
   warmup: number,
+  profile?: string,
 ): Promise<Measured> {
   const { parallelism, query } = variant;
   const name = `nexmark-${query}`;
@@ -37,10 +39,9 @@ export async function measure(
   const others: Mark[] = [];
   const sampling = setInterval(() => others.push(markOf(cluster)), SAMPLE_MS);
   try {
-    const job = await cluster.start(
-      { name, file: JOB, parallelism, environmentOf },
-      { workers: parallelism },
-    );
+    const nodeArguments = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
+    const described = { name, file: JOB, parallelism, environmentOf };
+    const job = await cluster.start(described, { workers: parallelism, nodeArguments });
     try {
       await job.ended;
       const digests = await digestsOf(job, parallelism);
@@ -49,7 +50,8 @@ export async function measure(
       const rssMb = job.rssMb.reduce((sum, each) => sum + each, coordinator + natsServer);
       return { ...paceOf(job.marks, others, warmup), rssMb, digest: digests.reduce(merged, NO_ROWS) };
     } finally {
-      await job.stop();
+      // A process that is killed writes no profile.
+      await job.stop(profile === undefined ? "SIGKILL" : "SIGTERM");
     }
   } finally {
     clearInterval(sampling);

@@ -7,6 +7,7 @@ import type { QueryName } from "../../../src/examples/nexmark/queries/index.ts";
 import { type Collected, type Digest, everyRow, lastRowOf } from "./digest.ts";
 import { averagePrices, localItems } from "./joins.ts";
 import { bidsAsTheyAre, bidsInEuros, bidsOfSomeAuctions } from "./single-events.ts";
+import { highestBids, hotAuctions, newSellers } from "./windows.ts";
 
 interface Oracle {
   /** What of a query's results is compared. */
@@ -20,6 +21,9 @@ export const ORACLES: Readonly<Record<QueryName, Oracle>> = {
   q2: { collected: everyRow, rows: bidsOfSomeAuctions },
   q3: { collected: everyRow, rows: localItems },
   q4: { collected: () => lastRowOf<{ category: number }>(({ category }) => category), rows: averagePrices },
+  q5: { collected: everyRow, rows: hotAuctions },
+  q7: { collected: everyRow, rows: highestBids },
+  q8: { collected: everyRow, rows: newSellers },
 };
 
 /** The digest of the right answer. */

@@ -6,9 +6,12 @@ import { q1 } from "./q1.ts";
 import { q2 } from "./q2.ts";
 import { q3 } from "./q3.ts";
 import { q4 } from "./q4.ts";
+import { q5 } from "./q5.ts";
+import { q7 } from "./q7.ts";
+import { q8 } from "./q8.ts";
 
 export type Query = (events: Stream<NexmarkEvent>) => Stream<unknown>;
 
-export const QUERIES = { q0, q1, q2, q3, q4 } satisfies Record<string, Query>;
+export const QUERIES = { q0, q1, q2, q3, q4, q5, q7, q8 } satisfies Record<string, Query>;
 
 export type QueryName = keyof typeof QUERIES;
