@@ -115,7 +115,7 @@ export const objectNames = {
 /** Job, incarnation, generation, owner, part. */
 const NAME_PARTS = 5;
 
-/** The generation in a name that was built here, 0 of what a job was restored from; undefined for any other name. */
+/** The generation in a name that was built here; undefined for any other name. */
 export function generationIn(name: string): number | undefined {
   const parts = name.split("/");
   const generation = Number(parts[2]);

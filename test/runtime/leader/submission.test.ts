@@ -387,7 +387,7 @@ describe("a job that is restored from somewhere else", () => {
       ...{ job: "other", incarnation: "i1", generation: 1, checkpointId },
       mode: "claim",
     },
-    checkpoint: { ...completedCheckpoint(checkpointId, 0), completedAtMs: 1234 },
+    checkpoint: { ...completedCheckpoint(checkpointId, 5), completedAtMs: 1234 },
   });
 
   it("begins with its checkpoint, and nothing of what was there but counters and savepoints (P1, P3)", () => {
@@ -404,7 +404,7 @@ describe("a job that is restored from somewhere else", () => {
     expect(forkRecord(before, submission, fork, facts())).toEqual({
       ...(ask(before, true) as { readonly record: JobRecord }).record,
       incarnation: "i2",
-      generation: 4,
+      generation: 5,
       reservedCheckpointId: 2000,
       status: "created",
       checkpoints: [fork.checkpoint],
@@ -423,7 +423,8 @@ describe("a job that is restored from somewhere else", () => {
   ])("takes its next ids above the restored checkpoint and its own (%s)", (_, before, restored, reserved) => {
     expect(forkRecord(before, submission, forkAt(restored), facts())).toMatchObject({
       reservedCheckpointId: reserved,
-      generation: before?.generation ?? 0,
+      // Of what was copied for it.
+      generation: 5,
     });
   });
 });

@@ -4,9 +4,10 @@
  * Owns: finding and reading what it is restored from, checking that it fits, copying it into the job's own storage.
  * Does not own: whether the job may start (submission.ts).
  *
- * What is copied lies under the new incarnation and generation 0: whatever of it no record names is swept by the job's
- * first generation. So the new job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already
- * can delete it.
+ * What is copied lies under the new incarnation, and under a generation of its own with which the new record begins:
+ * the one above all that a job of this name has had. So a sweep of the life before, which goes on beside the copying,
+ * takes it for too young (OR2), and whatever of it no record names is swept by the job's first generation. So the new
+ * job depends on nothing of the old one (Flink's NO_CLAIM), and nothing that runs already can delete it.
  */
 import type { JobRecord, SavepointMetadata, SubtaskSnapshot } from "../../../../machines/protocol.ts";
 import { isTombstone } from "../../../../machines/record.ts";
@@ -51,6 +52,13 @@ export interface RestoreSources {
   readonly recordOf: (job: string) => Promise<JobRecord | undefined>;
   /** The machine whose directories are meant, for messages. */
   readonly host: string;
+}
+
+/** Where the copy belongs: the life that the job begins with it. */
+export interface NewLife {
+  readonly incarnation: string;
+  /** Above all that the job has had. */
+  readonly generation: number;
 }
 
 /** The leader's: what is restored is copied into its storage of checkpoints. */
@@ -157,13 +165,13 @@ async function readFitting(
 export async function assertForkable(
   restore: RestoreRequest,
   submission: JobSubmission,
-  incarnation: string,
+  { incarnation, generation }: NewLife,
   sources: LeaderSources,
   signal: AbortSignal,
 ): Promise<void> {
   const { source, subtasks } = await readFitting(restore, submission, incarnation, sources);
   const { checkpointId } = source.manifest;
-  const name = objectNames.manifest({ job: submission.job, incarnation, generation: 0, checkpointId });
+  const name = objectNames.manifest({ job: submission.job, incarnation, generation, checkpointId });
   try {
     for (const object of subtasks.flatMap(neededObjects)) await source.storage.get(object);
     await sources.storage.put(name, [new Uint8Array(1)], signal);
@@ -193,7 +201,7 @@ async function removeAll(
 export async function forkFrom(
   restore: RestoreRequest,
   submission: JobSubmission,
-  incarnation: string,
+  { incarnation, generation }: NewLife,
   sources: LeaderSources,
   nowMs: number,
   signal: AbortSignal,
@@ -201,7 +209,7 @@ export async function forkFrom(
   const { location, mode, drop } = restore;
   const { source, subtasks } = await readFitting(restore, submission, incarnation, sources);
   const { checkpointId } = source.manifest;
-  const at = { job: submission.job, incarnation, generation: 0, checkpointId };
+  const at = { job: submission.job, incarnation, generation, checkpointId };
   const copyInto = async (storage: CheckpointStorage) => {
     const copied = await copyManifest(
       { ...source.manifest, subtasks },
@@ -211,7 +219,7 @@ export async function forkFrom(
       signal,
     );
     const { job, graphFingerprint } = submission;
-    const content = encodeManifest({ ...copied, job, incarnation, generation: 0, graphFingerprint });
+    const content = encodeManifest({ ...copied, job, incarnation, generation, graphFingerprint });
     const handle = await storage.put(objectNames.manifest(at), [content], signal);
     return { handle, bytes: content.length };
   };
@@ -232,7 +240,7 @@ export async function forkFrom(
     },
     checkpoint: {
       checkpointId,
-      generation: 0,
+      generation,
       manifest: handle,
       completedAtMs: nowMs,
       bytes,

@@ -7,7 +7,7 @@
 import type { JobRecord } from "../../../../machines/protocol.ts";
 import type { JobSubmission, LeaderAnswer, RestoreRequest } from "../../../control/messages.ts";
 import { RequestRefusedError } from "../../../errors.ts";
-import { assertForkable, forkFrom, type LeaderSources } from "./fork.ts";
+import { assertForkable, forkFrom, type LeaderSources, type NewLife } from "./fork.ts";
 import { type Admission, type AdmissionFacts, forkRecord, forkRefusal } from "./submission.ts";
 
 export interface RestoresOptions extends LeaderSources {
@@ -39,7 +39,14 @@ export class Restores {
     const refused = forkRefusal(existing, submission, fresh, facts);
     if (refused !== undefined) return { refused };
     try {
-      const fork = await forkFrom(restore, submission, facts.newId(), this.#options, facts.nowMs, NEVER);
+      const fork = await forkFrom(
+        restore,
+        submission,
+        lifeAfter(existing, facts.newId()),
+        this.#options,
+        facts.nowMs,
+        NEVER,
+      );
       return { record: forkRecord(existing, submission, fork, facts) };
     } catch (error) {
       if (error instanceof RequestRefusedError) return { refused: error.message };
@@ -56,7 +63,7 @@ export class Restores {
     const refused = forkRefusal(existing, submission, fresh, { storage: storage.description });
     if (refused !== undefined) return { answer: "refused", reason: refused };
     try {
-      await assertForkable(restore, submission, newId(), this.#options, NEVER);
+      await assertForkable(restore, submission, lifeAfter(existing, newId()), this.#options, NEVER);
       return { answer: "restorable" };
     } catch (error) {
       if (error instanceof RequestRefusedError) return { answer: "refused", reason: error.message };
@@ -64,3 +71,8 @@ export class Restores {
     }
   }
 }
+
+const lifeAfter = (existing: JobRecord | undefined, incarnation: string): NewLife => ({
+  incarnation,
+  generation: (existing?.generation ?? 0) + 1,
+});

@@ -85,6 +85,7 @@ export function forkRecord(
   return {
     ...record,
     incarnation: fork.incarnation,
+    generation: fork.checkpoint.generation,
     splits: fork.splits,
     reservedCheckpointId: Math.max(record.reservedCheckpointId, fork.checkpoint.checkpointId),
     checkpoints: [fork.checkpoint],
