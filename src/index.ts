@@ -61,11 +61,12 @@ export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
   CumulateWindowsOptions,
+  SessionWindowsOptions,
   SlidingWindowsOptions,
   TumblingWindowsOptions,
   WindowAssigner,
 } from "./job/windows/assigners.ts";
-export { cumulateWindows, slidingWindows, tumblingWindows } from "./job/windows/assigners.ts";
+export { cumulateWindows, sessionWindows, slidingWindows, tumblingWindows } from "./job/windows/assigners.ts";
 export type { WindowedStream, WindowFunction, WindowOptions } from "./job/windows/windowed-stream.ts";
 export type {
   AggregateFunction,

@@ -15,6 +15,7 @@ import { filter } from "./stateless/filter.ts";
 import { flatMap } from "./stateless/flat-map.ts";
 import { map } from "./stateless/map.ts";
 import { alignedWindow } from "./windows/aligned/window.ts";
+import { sessionWindow } from "./windows/sessions/session-window.ts";
 
 export const operatorKinds = {
   source,
@@ -25,6 +26,7 @@ export const operatorKinds = {
   reduce,
   alignedWindow,
   intervalJoin,
+  sessionWindow,
   iterate,
   sink,
 };

@@ -7,11 +7,12 @@ import {
   sliding,
   tumbling,
 } from "../../dataflow/operators/windows/aligned/assigner.ts";
-import { ConfigurationError } from "../../errors.ts";
+import type { GapOf } from "../../dataflow/operators/windows/sessions/session-windows.ts";
+import { ConfigurationError, OperatorError } from "../../errors.ts";
 
 declare const divided: unique symbol;
 
-/** Divides records into windows. Made by `tumblingWindows`, `slidingWindows`, `cumulateWindows`. */
+/** Divides records into windows. Made by `tumblingWindows` and the functions beside it. */
 export interface WindowAssigner<T = unknown> {
   /** The function that made it. */
   readonly name: string;
@@ -68,10 +69,27 @@ export function cumulateWindows(options: CumulateWindowsOptions): WindowAssigner
   return { name: "cumulateWindows", options };
 }
 
-/** What an operator runs. */
-export interface ResolvedWindows {
-  readonly aligned: AlignedWindows;
+export interface SessionWindowsOptions<T> {
+  /**
+   * A session ends when so long no record has come, in event time; at least 1 ms. A function answers it for each
+   * record, in ms: the session then lasts to the latest end.
+   */
+  readonly gap: Duration | ((value: T) => number);
+  /** No session gets longer: a record that would make it so begins another one. Default: no bound. */
+  readonly maxDuration?: Duration | undefined;
 }
+
+/** Sessions: records of a key that follow each other closely in event time: `sessionWindows({ gap: "30 s" })`. */
+export function sessionWindows<T = unknown>(options: SessionWindowsOptions<T>): WindowAssigner<T> {
+  return { name: "sessionWindows", options };
+}
+
+/** What an operator runs. */
+export type ResolvedWindows =
+  | { readonly kind: "aligned"; readonly windows: AlignedWindows }
+  | { readonly kind: "sessions"; readonly gapOf: GapOf; readonly longest: number };
+
+const aligned = (windows: AlignedWindows): ResolvedWindows => ({ kind: "aligned", windows });
 
 interface Place {
   readonly id: string;
@@ -87,7 +105,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
     members: ["size", "offset"],
     resolve({ size, offset }, place) {
       const sizeMs = lengthOf(size, "size", place);
-      return { aligned: tumbling(sizeMs, offsetOf(offset, sizeMs, "size", place)) };
+      return aligned(tumbling(sizeMs, offsetOf(offset, sizeMs, "size", place)));
     },
   },
   slidingWindows: {
@@ -95,7 +113,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
     resolve({ size, slide, offset }, place) {
       const slideMs = lengthOf(slide, "slide", place);
       const sizeMs = lengthOf(size, "size", place);
-      return { aligned: sliding(sizeMs, slideMs, offsetOf(offset, slideMs, "slide", place)) };
+      return aligned(sliding(sizeMs, slideMs, offsetOf(offset, slideMs, "slide", place)));
     },
   },
   cumulateWindows: {
@@ -105,10 +123,36 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
       const stepMs = lengthOf(step, "step", place);
       if (sizeMs % stepMs !== 0)
         refuse(place, `size (${show(size)}) must be a multiple of step (${show(step)})`);
-      return { aligned: cumulating(sizeMs, stepMs, offsetOf(offset, sizeMs, "size", place)) };
+      return aligned(cumulating(sizeMs, stepMs, offsetOf(offset, sizeMs, "size", place)));
+    },
+  },
+  sessionWindows: {
+    members: ["gap", "maxDuration"],
+    resolve({ gap, maxDuration }, place) {
+      const longest =
+        maxDuration === undefined ? Number.POSITIVE_INFINITY : lengthOf(maxDuration, "maxDuration", place);
+      return { kind: "sessions", gapOf: gapsOf(place.id, gap, place), longest };
     },
   },
 };
+
+/** The gap behind each record. */
+function gapsOf(id: string, gap: unknown, place: Place): GapOf {
+  if (typeof gap !== "function") {
+    const gapMs = lengthOf(gap, "gap", place);
+    return () => gapMs;
+  }
+  return (value) => {
+    const answered: unknown = gap(value);
+    if (typeof answered === "number" && Number.isSafeInteger(answered) && answered >= 1) return answered;
+    throw new OperatorError(
+      id,
+      new Error(
+        `gap of its sessionWindows must answer a whole number of ms, at least 1; it answered ${show(answered)}`,
+      ),
+    );
+  };
+}
 
 /** @throws ConfigurationError that names the operator and the option */
 export function resolveWindows(id: string, assigner: unknown): ResolvedWindows {

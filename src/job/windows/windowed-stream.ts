@@ -136,24 +136,28 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
   ): Stream<Out, Side> {
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
-    const { aligned } = resolveWindows(id, this.#assigner);
-    if (aligned.windowsPerPane > WINDOWS_MAX && aggregation?.merge === undefined) {
+    const resolved = resolveWindows(id, this.#assigner);
+    const windowsPerRecord = resolved.kind === "aligned" ? resolved.windows.windowsPerPane : 1;
+    if (windowsPerRecord > WINDOWS_MAX && aggregation?.merge === undefined) {
       throw new ConfigurationError(
         id,
-        `operator "${id}": each record lies in ${aligned.windowsPerPane} windows, at most ${WINDOWS_MAX} are allowed ` +
+        `operator "${id}": each record lies in ${windowsPerRecord} windows, at most ${WINDOWS_MAX} are allowed ` +
           "where windows hold records; use reduce, or aggregate with merge, or a longer slide or step",
       );
     }
     const { allowedLateness, lateTag } = optionsOf(id, this.#options);
     const definition = {
       key: this.#key,
-      windows: aligned,
       allowedLateness,
       ...(aggregation !== undefined && { aggregation }),
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),
     };
-    return this.#add(defineOperator(kinds.alignedWindow, id, definition), options);
+    const operator =
+      resolved.kind === "aligned"
+        ? defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows })
+        : defineOperator(kinds.sessionWindow, id, { ...definition, ...resolved });
+    return this.#add(operator, options);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type KeyedStream,
   type LateRecord,
   type Stream,
+  sessionWindows,
   slidingWindows,
   tumblingWindows,
   type WindowAssigner,
@@ -24,6 +25,7 @@ const assigners: Readonly<Record<string, (options: never) => WindowAssigner>> = 
   tumblingWindows,
   slidingWindows,
   cumulateWindows,
+  sessionWindows,
 };
 
 /** The head of a story: `windows: slidingWindows {"size":10,"slide":5}`, `options: {}`, `what: sum`. */
@@ -97,7 +99,11 @@ function tell(text: string, restarts: boolean): string {
   return told.join("\n");
 }
 
-describe.each(readdirSync(FOLDER))("%s", (file) => {
+const files = readdirSync(FOLDER, { recursive: true, encoding: "utf8" }).filter((file) =>
+  file.endsWith(".txt"),
+);
+
+describe.each(files)("%s", (file) => {
   const text = readFileSync(new URL(file, FOLDER), "utf8");
 
   test("is told", async () => {

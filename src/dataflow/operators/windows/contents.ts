@@ -44,19 +44,52 @@ export interface ContentsOptions {
   readonly checks: boolean;
 }
 
-/** One accumulator for each pane. */
-export class Accumulators implements Contents {
-  readonly isIncremental = true;
+/** The user's functions, and what they may answer. */
+export class CheckedAggregation {
   private readonly operator: string;
-  private readonly table: StateTable;
   private readonly checks: boolean;
   private readonly aggregation: Aggregation;
 
-  constructor({ operator, state, checks }: ContentsOptions, aggregation: Aggregation) {
+  constructor({ operator, checks }: ContentsOptions, aggregation: Aggregation) {
     this.operator = operator;
-    this.table = state.table(PANES);
     this.checks = checks;
     this.aggregation = aggregation;
+  }
+
+  first(value: unknown): Held {
+    return this.checked(this.aggregation.first(value), this.aggregation.addName);
+  }
+
+  add(held: Held, value: unknown): Held {
+    return this.checked(this.aggregation.add(held, value), this.aggregation.addName);
+  }
+
+  merge(held: Held, later: Held): Held {
+    return this.checked(this.aggregation.merge!(held, later), "merge");
+  }
+
+  result(held: Held): unknown {
+    return this.aggregation.result(held);
+  }
+
+  private checked(held: Held, name: string): Held {
+    if (held === undefined || !isAnswer(held)) {
+      refuseAnswer(this.operator, `${name} answered`, held, "an accumulator");
+    }
+    if (this.checks) refuseUnlessPlain(held);
+    return held;
+  }
+}
+
+/** One accumulator for each pane. */
+export class Accumulators implements Contents {
+  readonly isIncremental = true;
+  private readonly table: StateTable;
+  private readonly aggregation: CheckedAggregation;
+
+  constructor(options: ContentsOptions, aggregation: Aggregation) {
+    this.table = options.state.table(PANES);
+    this.aggregation = new CheckedAggregation(options, aggregation);
   }
 
   enter(pane: number): void {
@@ -67,10 +100,7 @@ export class Accumulators implements Contents {
     const { table, aggregation } = this;
     const before = table.read();
     const isFirst = before === ABSENT;
-    const after = isFirst ? aggregation.first(value) : aggregation.add(before, value);
-    if (after === undefined || !isAnswer(after)) this.refuse(aggregation.addName, after);
-    if (this.checks) refuseUnlessPlain(after);
-    table.write(after);
+    table.write(isFirst ? aggregation.first(value) : aggregation.add(before, value));
     return isFirst;
   }
 
@@ -83,18 +113,11 @@ export class Accumulators implements Contents {
   }
 
   merge(held: Held, later: Held): Held {
-    const merged = this.aggregation.merge!(held, later);
-    if (merged === undefined || !isAnswer(merged)) this.refuse("merge", merged);
-    if (this.checks) refuseUnlessPlain(merged);
-    return merged;
+    return this.aggregation.merge(held, later);
   }
 
   result(held: Held): unknown {
     return this.aggregation.result(held);
-  }
-
-  private refuse(name: string, answer: unknown): never {
-    refuseAnswer(this.operator, `${name} answered`, answer, "an accumulator");
   }
 }
 
@@ -149,10 +172,7 @@ export class Records implements Contents {
   }
 
   result(held: Held): unknown {
-    const { aggregation } = this;
-    if (aggregation === undefined) return held;
-    const [first, ...others] = held as readonly unknown[];
-    return aggregation.result(others.reduce(aggregation.add, aggregation.first(first)));
+    return resultOf(held as readonly unknown[], this.aggregation);
   }
 
   private count(): number {
@@ -166,6 +186,13 @@ export class Records implements Contents {
   }
 }
 
-function refuseUnlessPlain(value: unknown): void {
+/** The records as they are, or what they come to. */
+export function resultOf(records: readonly unknown[], aggregation: Aggregation | undefined): unknown {
+  if (aggregation === undefined) return records;
+  const [first, ...others] = records;
+  return aggregation.result(others.reduce(aggregation.add, aggregation.first(first)));
+}
+
+export function refuseUnlessPlain(value: unknown): void {
   if (!freezePlain(value)) refuseValue(value, "what a window is to hold");
 }

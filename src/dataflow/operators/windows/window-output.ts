@@ -5,7 +5,6 @@ import type { Collect } from "../../source.ts";
 import type { Outputs } from "../contract.ts";
 import { EmittingContext } from "../emitting.ts";
 import { failureOf } from "../failure.ts";
-import type { Contents } from "./contents.ts";
 
 /** Bounds in ms of event time; `end` is the first ms that is not in the window. */
 export interface Window {
@@ -59,6 +58,11 @@ export interface Firing {
   readonly index: number;
 }
 
+/** Makes what a window holds its result. */
+export interface Resulting {
+  result(held: unknown): unknown;
+}
+
 export interface WindowOutputOptions {
   readonly operator: string;
   readonly outputs: Outputs;
@@ -80,12 +84,12 @@ export class WindowOutput {
   }
 
   /** Emits what a window comes to. `held`: what `contents` has read for it. */
-  fire(contents: Contents, held: unknown, firing: Firing): void {
+  fire(contents: Resulting, held: unknown, firing: Firing): void {
     if (this.process !== undefined) this.call(this.process, contents, held, firing);
     else this.downstream(this.resultOf(contents, held), firing.timestamp);
   }
 
-  private resultOf(contents: Contents, held: unknown): unknown {
+  private resultOf(contents: Resulting, held: unknown): unknown {
     try {
       const result = contents.result(held);
       if (!isAnswer(result)) refuseAnswer(this.operator, "getResult answered", result);
@@ -95,7 +99,7 @@ export class WindowOutput {
     }
   }
 
-  private call(process: WindowFunction, contents: Contents, held: unknown, firing: Firing): void {
+  private call(process: WindowFunction, contents: Resulting, held: unknown, firing: Firing): void {
     const { context } = this;
     try {
       context.begin(firing);

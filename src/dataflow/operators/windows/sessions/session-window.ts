@@ -1,0 +1,50 @@
+/** The operator of session windows (session-windows.ts): its states, and how it is opened. */
+import { stateTable } from "../../../../state/descriptor.ts";
+import type { OperatorKind } from "../../contract.ts";
+import { stableKey } from "../../keyed/key-selector.ts";
+import { RECORDS } from "../contents.ts";
+import type { WindowDefinition } from "../definition.ts";
+import { LateRecords } from "../late-records.ts";
+import { WindowOutput } from "../window-output.ts";
+import { SessionAccumulators, SessionRecords } from "./session-contents.ts";
+import { type GapOf, SESSIONS, SessionWindows } from "./session-windows.ts";
+
+export interface SessionWindowDefinition extends WindowDefinition {
+  readonly gapOf: GapOf;
+  /** No session is longer, in ms; Infinity: no bound. */
+  readonly longest: number;
+}
+
+export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
+  name: "sessionWindow",
+  describe: ({ aggregation, lateTag }) => ({
+    states: {
+      [SESSIONS]: stateTable(),
+      ...(aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
+    },
+    ownStates: true,
+    emitsAtEnd: true,
+    needsWatermarks: true,
+    ...(lateTag !== undefined && { tags: [lateTag] }),
+  }),
+  open(definition, { id, checks, time, keyedState }, outputs) {
+    const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
+    const state = keyedState();
+    const options = { operator: id, state, checks };
+    return new SessionWindows({
+      operator: id,
+      keyOf: stableKey(id, key, checks),
+      gapOf,
+      longest,
+      allowedLateness,
+      state,
+      time,
+      contents:
+        aggregation?.merge === undefined
+          ? new SessionRecords(options, aggregation)
+          : new SessionAccumulators(options, aggregation),
+      late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
+      output: new WindowOutput({ operator: id, outputs, process }),
+    });
+  },
+};

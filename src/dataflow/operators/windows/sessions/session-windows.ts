@@ -1,0 +1,222 @@
+/**
+ * Sessions: windows of a key that end when no record has come for a gap of event time.
+ *
+ * Owns: when sessions fire, are closed and go. Does not own: which sessions a record joins (session.ts), what they hold
+ * (session-contents.ts), what leaves them (window-output.ts).
+ *
+ * - WS1 A row of "sessions" holds all sessions of a key, and says of each whether it has fired. So what is left after a
+ *   restore is what has not fired.
+ * - WS2 A record is late when the session that it would be in, once joined, has its last ms and the allowed lateness
+ *   not behind the watermark, or when it reaches into a closed one.
+ * - WS3 A session fires when the watermark has reached its last ms, and again for each late record, or at its new end
+ *   if a late record has moved that ahead. Its contents go when the allowed lateness is over, and its bounds a gap
+ *   later.
+ * - WS4 The index names each key with sessions at a time that is not behind the first of what is to be done: a session
+ *   that grows moves nothing. Found too early, the key is named again. So all is done in the order of its time.
+ */
+import { ABSENT, type StateTable } from "../../../../state/contract.ts";
+import type { Key } from "../../../../state/descriptor.ts";
+import type { KeyedState } from "../../../../state/keyed-state.ts";
+import type { Collect } from "../../../source.ts";
+import type { EventTime } from "../../../time/event-time.ts";
+import type { OpenOperator, Slices } from "../../contract.ts";
+import { failureOf } from "../../failure.ts";
+import type { KeySelector } from "../../keyed/key-selector.ts";
+import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
+import { DueKeys } from "../due-keys.ts";
+import type { LateRecords } from "../late-records.ts";
+import type { WindowFiring, WindowOutput } from "../window-output.ts";
+import { join, type Session } from "./session.ts";
+import type { SessionContents } from "./session-contents.ts";
+
+/** Table: key -> its sessions. */
+export const SESSIONS = "sessions";
+
+/** The gap behind a record, in ms. */
+export type GapOf = (value: unknown) => number;
+
+export interface SessionParts {
+  readonly operator: string;
+  readonly keyOf: KeySelector;
+  readonly gapOf: GapOf;
+  /** No session is longer, in ms; Infinity: no bound. */
+  readonly longest: number;
+  /** In ms, also Infinity. */
+  readonly allowedLateness: number;
+  readonly state: KeyedState;
+  readonly time: EventTime;
+  readonly contents: SessionContents;
+  readonly late: LateRecords;
+  readonly output: WindowOutput;
+}
+
+const NONE: readonly Session[] = [];
+
+export class SessionWindows implements OpenOperator {
+  readonly inputs: readonly Collect<unknown>[];
+  readonly state: KeyedState;
+  private readonly parts: SessionParts;
+  private readonly table: StateTable;
+  private readonly due = new DueKeys();
+  private isIndexed = false;
+
+  constructor(parts: SessionParts) {
+    this.parts = parts;
+    this.state = parts.state;
+    this.table = parts.state.table(SESSIONS);
+    this.inputs = [this.inputOf(parts)];
+  }
+
+  advance(time: number): Slices | undefined {
+    this.index();
+    if (this.due.earliest > time + 1) return undefined;
+    return { step: () => this.visitSome(time) };
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.parts.late.figures();
+  }
+
+  private inputOf({ operator, keyOf, state, late }: SessionParts): Collect<unknown> {
+    return (value, timestamp) => {
+      let key: Key;
+      let taken: Session | undefined;
+      try {
+        if (!this.isIndexed) this.index();
+        checkTimestamp(timestamp);
+        key = keyOf(value);
+        state.setCurrentKey(key);
+        taken = this.take(key, value, timestamp);
+      } catch (error) {
+        throw failureOf(operator, error);
+      }
+      if (taken === undefined) late.refuse(value, timestamp, "late");
+      else if (taken.stage === "fired") this.fire(key, taken, "late");
+    };
+  }
+
+  /** Answers the session that has the record now; undefined: it is late. One that has "fired" is to fire again. */
+  private take(key: Key, value: unknown, timestamp: number): Session | undefined {
+    const { gapOf, longest, allowedLateness, time, contents } = this.parts;
+    const read = this.table.read();
+    const sessions = read === ABSENT ? NONE : (read as readonly Session[]);
+    const gap = gapOf(value);
+    const joining = join(sessions, timestamp, gap, longest);
+    if (joining === undefined || joining.end - 1 + allowedLateness <= time.watermark) return undefined;
+    const { from, to, start, end } = joining;
+    const hasPassed = end - 1 <= time.watermark;
+    let held: unknown;
+    let firings = 0;
+    let longestGap = gap;
+    let dueAt = Number.POSITIVE_INFINITY;
+    for (let i = from; i < to; i++) {
+      const one = sessions[i]!;
+      held = i === from ? one.held : contents.merge(held, one.held);
+      firings = Math.max(firings, one.firings);
+      longestGap = Math.max(longestGap, one.gap);
+      dueAt = Math.min(dueAt, one.dueAt);
+    }
+    held = from === to ? contents.first(value, start) : contents.add(held, value);
+    const stage = hasPassed ? "fired" : "open";
+    const joined = {
+      start,
+      end,
+      gap: longestGap,
+      stage,
+      firings: firings + (hasPassed ? 1 : 0),
+      held,
+    } as const;
+    const wanted = hasPassed ? end + allowedLateness : end;
+    const session: Session = { ...joined, dueAt: this.remember(key, wanted, dueAt) };
+    this.table.write(
+      sessions.length === to - from
+        ? [session]
+        : [...sessions.slice(0, from), session, ...sessions.slice(to)],
+    );
+    return session;
+  }
+
+  /** Sees to it that the index names the current key at `wanted` or earlier. Answers when; `known`: it does then. */
+  private remember(key: Key, wanted: number, known: number): number {
+    if (known <= wanted) return known;
+    if (wanted !== Number.POSITIVE_INFINITY) this.due.add(wanted, this.state.currentKeyGroup, key);
+    return wanted;
+  }
+
+  private fire(key: Key, { start, end, firings, held }: Session, firing: WindowFiring): void {
+    const { operator, contents, output } = this.parts;
+    let read: unknown;
+    try {
+      read = contents.read(held);
+    } catch (error) {
+      throw failureOf(operator, error);
+    }
+    output.fire(contents, read, { key, start, end, timestamp: end - 1, firing, index: firings - 1 });
+  }
+
+  private visitSome(time: number): boolean {
+    for (let keys = 0; keys < KEYS_PER_SLICE; keys++) {
+      if (!this.due.next(time + 1)) return false;
+      this.visit(this.due.key, this.due.time);
+    }
+    return true;
+  }
+
+  /** Does what is to be done with a key's sessions up to a time, the end of a session or of its lateness. */
+  private visit(key: Key, to: number): void {
+    const { operator, state, contents } = this.parts;
+    const firing: Session[] = [];
+    const over: Session[] = [];
+    try {
+      state.setCurrentKey(key);
+      const read = this.table.read();
+      if (read === ABSENT) return;
+      const left: Session[] = [];
+      for (const before of read as readonly Session[]) {
+        const after = this.progress(before, to);
+        if (before.stage === "open" && after.stage !== "open") firing.push({ ...after, held: before.held });
+        if (before.stage !== "closed" && after.stage === "closed") over.push(before);
+        const wanted = this.timeOf(after);
+        if (wanted <= to) continue;
+        const known = after.dueAt > to ? after.dueAt : Number.POSITIVE_INFINITY;
+        left.push({ ...after, dueAt: this.remember(key, wanted, known) });
+      }
+      if (left.length === 0) this.table.remove();
+      else this.table.write(left);
+    } catch (error) {
+      throw failureOf(operator, error);
+    }
+    for (const session of firing) this.fire(key, session, "onTime");
+    for (const { held } of over) contents.drop(held);
+  }
+
+  /** The session as it is when event time has come to `to`. */
+  private progress(session: Session, to: number): Session {
+    let after = session;
+    if (after.stage === "open" && this.timeOf(after) <= to) {
+      after = { ...after, stage: "fired", firings: after.firings + 1 };
+    }
+    if (after.stage === "fired" && this.timeOf(after) <= to)
+      after = { ...after, stage: "closed", held: null };
+    return after;
+  }
+
+  /** When something is to be done with it next: it fires, is closed, goes. */
+  private timeOf({ stage, end, gap }: Session): number {
+    if (stage === "open") return end;
+    const over = end + this.parts.allowedLateness;
+    return stage === "fired" ? over : over + gap;
+  }
+
+  /** Rows that were restored. */
+  private index(): void {
+    if (this.isIndexed) return;
+    this.isIndexed = true;
+    for (const { key, keyGroup, value } of this.table.rows()) {
+      for (const session of value as readonly Session[]) {
+        const wanted = this.timeOf(session);
+        if (wanted !== Number.POSITIVE_INFINITY) this.due.add(wanted, keyGroup, key);
+      }
+    }
+  }
+}
