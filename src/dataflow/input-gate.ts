@@ -80,12 +80,15 @@ export class InputGate {
 
   /**
    * The next barrier or cancel marker that is the first frame of its channel; undefined: there is none, or restored
-   * records come first. It may be read while event time is being worked off: everything in front of it was taken.
+   * records come first. It may be read while timers fire: everything in front of it was taken.
+   * @param except a channel of which something that was taken is not processed yet
    */
-  nextCheckpointFrame(): { readonly channelIndex: number; readonly frame: CheckpointFrame } | undefined {
+  nextCheckpointFrame(
+    except?: number,
+  ): { readonly channelIndex: number; readonly frame: CheckpointFrame } | undefined {
     if (this.#restored.length > 0) return undefined;
     for (const [channelIndex, channel] of this.#channels.entries()) {
-      if (this.#blocked[channelIndex]) continue;
+      if (this.#blocked[channelIndex] || channelIndex === except) continue;
       const frame = channel.peek();
       if (frame === undefined || !isCheckpointFrame(frame)) continue;
       channel.take();

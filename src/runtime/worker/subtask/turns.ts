@@ -12,7 +12,7 @@
  *     overtakes the start of its generation waits for it, since the leader does not repeat what was answered.
  * TN4  While the input is held, none is taken, and no timer fires; barriers that are only noticed and snapshots go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
- * TN6  Processing-time timers fire in place of input, under the same conditions.
+ * TN6  Processing-time timers fire in place of records, under the same conditions; barriers pass between two of them.
  */
 import type { Clock } from "../../../clock.ts";
 import type { Slices } from "../../../dataflow/operators/contract.ts";
@@ -25,6 +25,8 @@ export interface TurnInput {
    * Takes a little: at most one frame or a few hundred records. "ended" is answered once; barriers may still follow.
    */
   take(): "more" | "idle" | "ended";
+  /** Takes a barrier that no record lies in front of; false: there is none. */
+  takeBarrier(): boolean;
   onAvailable(wake: () => void): void;
 }
 
@@ -36,8 +38,9 @@ export interface TurnWork {
 
 /** What is due at some time, and done in place of input. */
 export interface TurnTimers {
-  /** Does a little; false: nothing is due. */
-  step(): boolean;
+  readonly isDue: boolean;
+  /** Does a little of what is due. */
+  step(): void;
   onDue(wake: () => void): void;
 }
 
@@ -180,17 +183,22 @@ export class Turns {
         if (!this.#started || this.#held) return false;
         if (this.#requests.length > 0) return true;
         if (!this.#hasRoom()) return false;
-        if (!this.#options.timers.step()) {
-          const status = this.#options.input.take();
-          if (status === "idle") return false;
-          if (status === "ended") {
-            this.#options.onEnded();
-            return true;
-          }
+        const status = this.#takeOrFire();
+        if (status === "idle") return false;
+        if (status === "ended") {
+          this.#options.onEnded();
+          return true;
         }
       }
       if (this.#clock.elapsedMs() >= deadlineMs) return true;
     }
+  }
+
+  #takeOrFire(): "more" | "idle" | "ended" {
+    const { input, timers } = this.#options;
+    if (!timers.isDue) return input.take();
+    if (!input.takeBarrier()) timers.step();
+    return "more";
   }
 
   #sliceWork(): boolean {

@@ -77,15 +77,15 @@ export class ProcessingTimers {
     this.#clock.onDue(wake);
   }
 
-  /** Fires some timers in place of input; false: none is due. Called between two records. */
-  step(): boolean {
-    if (this.#slices !== undefined) {
-      if (!this.#slices.step()) this.#slices = undefined;
-      return true;
-    }
-    if (!this.#clock.isDue || this.#chain.isAdvancing) return false;
-    this.#clock.taken();
-    this.#slices = this.#chain.advanceProcessingTime(this.#clock.nowMs() - 1);
-    return true;
+  get isDue(): boolean {
+    return this.#slices !== undefined || (this.#clock.isDue && !this.#chain.isAdvancing);
+  }
+
+  /** Fires some timers in place of records. Called between two of them, while `isDue`. */
+  step(): void {
+    if (this.#slices === undefined) {
+      this.#clock.taken();
+      this.#slices = this.#chain.advanceProcessingTime(this.#clock.nowMs() - 1);
+    } else if (!this.#slices.step()) this.#slices = undefined;
   }
 }

@@ -138,3 +138,10 @@ test("a job without event time stores nothing of it", () => {
   expect(take()).toEqual(["a"]);
   expect(input.cut()).toEqual([]);
 });
+
+test("a barrier waits for the records of a frame that is being processed", () => {
+  const { outputs, take } = inputOf({ stepsPerWatermark: 2 });
+  outputs[0]!.send(marked(["a", "b"], [1, 5, false]));
+  outputs[0]!.send(barrierFrame(1));
+  expect(take()).toEqual(["a", "advance 5", "step 2", "step 1", "tell 5", "b", "barrier 1"]);
+});

@@ -30,6 +30,7 @@ function opened({ steps = 1 } = {}) {
     },
   };
   const input: string[] = [];
+  const barriers: string[] = [];
   let ask = () => {};
   let room = true;
   let roomCame = () => {};
@@ -40,6 +41,11 @@ function opened({ steps = 1 } = {}) {
         if (next === undefined) return "idle";
         story.push(next);
         return "more";
+      },
+      takeBarrier() {
+        const next = barriers.shift();
+        if (next !== undefined) story.push(next);
+        return next !== undefined;
       },
       onAvailable(wake) {
         ask = wake;
@@ -59,6 +65,7 @@ function opened({ steps = 1 } = {}) {
     story,
     chain,
     processing,
+    barriers,
     give: (...records: string[]) => {
       input.push(...records);
       ask();
@@ -104,13 +111,17 @@ test("a time that has passed fires at once, also when the clock is set back", as
 });
 
 test("no record is taken before all that are due have fired; barriers pass", async () => {
-  const { clock, story, processing, give } = opened({ steps: 2 });
+  const { clock, story, processing, give, barriers } = opened({ steps: 2 });
   processing.wakeAt(10_000);
   clock.advance(1);
+  barriers.push("barrier of a channel");
   give("a", "b");
   turns!.atBorder(() => story.push("barrier"));
   await turnsPass();
-  expect(story).toEqual(["barrier", "passed 10000", "step 2", "step 1", "a", "b"]);
+  expect(story).toEqual([
+    ...["barrier", "barrier of a channel", "passed 10000"],
+    ...["step 2", "step 1", "a", "b"],
+  ]);
 });
 
 test("timers wait while event time is worked off, while input is held, and for room", async () => {

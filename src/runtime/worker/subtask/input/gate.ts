@@ -6,7 +6,7 @@
  * time has come further (event-time.ts).
  *
  * - GA1 While what is due at a watermark is being worked off, no record is taken, and no mark; barriers are, if nothing
- *   lies in front of them.
+ *   lies in front of them, in their channel or in the frame that is being processed.
  */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Clock } from "../../../../clock.ts";
@@ -125,11 +125,16 @@ export class GateInput implements SubtaskInput {
     return null;
   }
 
+  takeBarrier(): boolean {
+    const { gate, onCheckpointFrame } = this.#options;
+    const waiting = gate.nextCheckpointFrame(this.#frame && this.#channelIndex);
+    if (waiting === undefined) return false;
+    onCheckpointFrame(waiting.channelIndex, waiting.frame);
+    return true;
+  }
+
   #advance(): "more" {
-    const { gate, time, onCheckpointFrame } = this.#options;
-    const waiting = gate.nextCheckpointFrame();
-    if (waiting === undefined) time.step();
-    else onCheckpointFrame(waiting.channelIndex, waiting.frame);
+    if (!this.takeBarrier()) this.#options.time.step();
     return "more";
   }
 

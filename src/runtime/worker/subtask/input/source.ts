@@ -154,6 +154,11 @@ class ReadingSource implements SubtaskInput {
     return this.#status === "ended" ? "more" : this.#status;
   }
 
+  /** Its barriers are triggers, which pass between two records as they are. */
+  takeBarrier(): false {
+    return false;
+  }
+
   onAvailable(wake: () => void): void {
     this.#wake = wake;
     this.#options.reader.onAvailable(wake);
@@ -283,6 +288,10 @@ class EndedSource implements SubtaskInput {
 
   take(): "idle" {
     return "idle";
+  }
+
+  takeBarrier(): false {
+    return false;
   }
 
   onAvailable(): void {}
