@@ -41,6 +41,17 @@ export function lastRowOf<R>(keyOf: (row: R) => number): Collected {
   };
 }
 
+/** Only the sum of the rows' counts counts. */
+export function sumOfCounts<R>(countOf: (row: R) => number): Collected {
+  let rows = 0;
+  return {
+    add: (row) => {
+      rows += countOf(row as R);
+    },
+    digest: () => ({ ...NO_ROWS, rows }),
+  };
+}
+
 /** The order of a row's fields does not matter. */
 function digestOf(row: object): Digest {
   const text = JSON.stringify(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)));
