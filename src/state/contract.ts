@@ -72,8 +72,8 @@ export interface StateRow {
 
 export interface TableOptions {
   /**
-   * The table knows the namespaces of each key. That costs memory, about 100 bytes for each key of several rows, and
-   * time for each row that is new or removed. Default false.
+   * The table knows the namespaces of each key. That costs time for each row that is new or removed, and memory: some
+   * 40 bytes for a key of one row, 300 for one of four, 500 for one of twenty. Default false.
    */
   readonly listsNamespaces?: boolean;
 }

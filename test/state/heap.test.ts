@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigurationError, InvariantError, ObjectCorruptError, OperatorError } from "../../src/errors.ts";
 import type { EncodedChunk, SnapshotCursor } from "../../src/state/contract.ts";
-import { type Key, stateTable, valueState } from "../../src/state/descriptor.ts";
+import { type Key, mapState, stateTable, valueState } from "../../src/state/descriptor.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { hashOf, keyGroupOf, keyGroupRangeOf } from "../../src/state/key-groups.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
@@ -559,4 +559,28 @@ test("a table gives the engine's own operators its bare rows, beside the states 
   expect([...rows.rows()]).toMatchObject([{ key: "k", namespace: 60_000, value: "open" }]);
   expect(state.statesInUse).toEqual([]);
   expect(() => state.table("count")).toThrow(InvariantError);
+});
+
+test("a map whose entries come and go takes no more memory with time, also if it is never iterated", async () => {
+  const state = new KeyedState((options) => new HeapBackend(options), {
+    operator: "dedupe",
+    descriptors: { seen: mapState<number, number>() },
+    keyGroups: keyGroupRangeOf(0, 1, 128),
+    maxParallelism: 128,
+  });
+  state.setCurrentKey("k");
+  const { seen } = state.handles;
+  const churn = (from: number, to: number) => {
+    for (let id = from; id < to; id++) {
+      seen.set(id, id);
+      seen.delete(id - 3);
+    }
+  };
+  churn(0, 10_000);
+  await collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  churn(10_000, 500_000);
+  await collectGarbage();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000);
+  expect([...seen.keys()]).toEqual([499_997, 499_998, 499_999]);
 });

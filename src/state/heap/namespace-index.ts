@@ -11,6 +11,9 @@ import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { compareNames } from "../name-order.ts";
 
+/** So many removed ones may be remembered, or as many as there are others: a list that is never read does not grow. */
+const REMEMBERED_MIN = 64;
+
 const NONE: readonly Namespace[] = [];
 
 /** The namespaces of one key. */
@@ -32,17 +35,18 @@ class NamespaceList {
     this.count--;
     this.removed ??= new Set();
     this.removed.add(namespace);
+    if (this.removed.size > REMEMBERED_MIN && this.removed.size > this.count) this.read();
   }
 
   read(): readonly Namespace[] {
     const { removed } = this;
     if (removed !== undefined) {
-      this.sorted = this.sorted.filter((namespace) => !removed.has(namespace));
+      this.sorted = without(this.sorted, removed);
       this.added = this.added.filter((namespace) => !removed.has(namespace));
       this.removed = undefined;
     }
     if (this.added.length > 0) {
-      this.sorted = merged(this.sorted, sorted(this.added));
+      this.sorted = merged(this.sorted, inOrder(this.added));
       this.added = [];
     }
     return this.sorted;
@@ -87,24 +91,62 @@ export class NamespaceIndex {
   }
 }
 
-/** Changes the array. Whatever it is told, `sort` puts undefined last. */
-function sorted(namespaces: Namespace[]): Namespace[] {
-  namespaces.sort(compareNames);
-  if (namespaces[namespaces.length - 1] !== undefined) return namespaces;
-  namespaces.pop();
-  return [undefined, ...namespaces];
+/** Sorting by type first lets V8 compare without asking for types: ten times as fast for long lists. */
+function inOrder(namespaces: readonly Namespace[]): readonly Namespace[] {
+  const fixed: Namespace[] = [];
+  const numbers: number[] = [];
+  const texts: string[] = [];
+  for (const namespace of namespaces) {
+    if (typeof namespace === "number") numbers.push(namespace);
+    else if (typeof namespace === "string") texts.push(namespace);
+    else fixed.push(namespace);
+  }
+  return [...fixed, ...Float64Array.from(numbers).sort(), ...texts.sort()];
+}
+
+/** Few names are searched for in a list, and more of them make it be walked through. */
+function areFew(count: number, length: number): boolean {
+  return count <= 500 && count * 16 <= length;
+}
+
+function without(sorted: readonly Namespace[], removed: ReadonlySet<Namespace>): readonly Namespace[] {
+  if (!areFew(removed.size, sorted.length)) return sorted.filter((namespace) => !removed.has(namespace));
+  const places: number[] = [];
+  for (const namespace of removed) {
+    const at = placeOf(namespace, sorted, 0);
+    if (at < sorted.length && compareNames(sorted[at], namespace) === 0) places.push(at);
+  }
+  const pieces: (readonly Namespace[])[] = [];
+  let from = 0;
+  for (const at of places.sort((a, b) => a - b)) {
+    pieces.push(sorted.slice(from, at));
+    from = at + 1;
+  }
+  return NONE.concat(...pieces, sorted.slice(from));
 }
 
 /** Both are in order, and have nothing in common. */
 function merged(a: readonly Namespace[], b: readonly Namespace[]): readonly Namespace[] {
   if (a.length === 0) return b;
-  if (compareNames(a[a.length - 1], b[0]) < 0) return a.concat(b);
-  const all: Namespace[] = [];
-  let i = 0;
+  if (!areFew(b.length, a.length)) return inOrder([...a, ...b]);
+  const pieces: (readonly Namespace[])[] = [];
+  let from = 0;
   for (const namespace of b) {
-    while (i < a.length && compareNames(a[i], namespace) < 0) all.push(a[i++]);
-    all.push(namespace);
+    const at = placeOf(namespace, a, from);
+    pieces.push(a.slice(from, at), [namespace]);
+    from = at;
   }
-  while (i < a.length) all.push(a[i++]);
-  return all;
+  return NONE.concat(...pieces, a.slice(from));
+}
+
+/** The place of the first one that does not come before `namespace`, from a place on that is not behind it. */
+function placeOf(namespace: Namespace, sorted: readonly Namespace[], from: number): number {
+  let low = from;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareNames(sorted[middle], namespace) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -114,6 +114,26 @@ export function describeListingContract(name: string, open: OpenBackendUnderTest
       );
     });
 
+    it("lists thousands of namespaces in order when few and when many of them have changed", () => {
+      const { at, table, close } = opened();
+      const known = new Set<Namespace>();
+      const change = (count: number, stride: number) => {
+        for (let i = 0; i < count; i++) {
+          const number = (i * stride) % 5003;
+          const namespace = number % 3 === 0 ? `n${number}` : number;
+          if (known.delete(namespace)) at("k", namespace).remove();
+          else {
+            at("k", namespace).write(i);
+            known.add(namespace);
+          }
+        }
+        expect(table.countNamespaces()).toBe(known.size);
+        expect(table.namespaces()).toEqual(inOrder(known));
+      };
+      for (const count of [4000, 1, 7, 40, 2500, 3, 5003, 100]) change(count, 7919 + count);
+      close();
+    });
+
     it("hands out a list that stays as it is, and stays in its namespace when a key is removed", () => {
       const { at, table, close } = opened();
       at("k", 2).write("two");
