@@ -57,6 +57,7 @@ export { loadJob } from "./job/code/load.ts";
 export type { KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
+export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {

@@ -42,6 +42,7 @@ import {
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
+import { ConnectedStreams } from "./joins/connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./joins/interval-join.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
@@ -348,6 +349,11 @@ export class KeyedStream<T, K extends Key> {
     const operator = defineOperator(kinds.reduce, id, { key: this.#key, reduce: call, lifecycle });
     this.#draft.apply(operator, [this], options);
     return streamOf<T>(this.#draft, id);
+  }
+
+  /** One operator for the records of both streams, with state and timers that are those of the key. */
+  connect<Second>(second: KeyedStream<Second, K>): ConnectedStreams<T, Second, K> {
+    return new ConnectedStreams(this.#joinedWith("connect", second));
   }
 
   /** Pairs of a record of this stream (left) and one of `right`, of one key and not too far apart in event time. */

@@ -101,14 +101,19 @@ const PROCESS_MEMBERS = [
   "close",
 ];
 
-export function checkProcess(id: string, definition: unknown): void {
+/** @param recordFunctions names of the functions that are given records */
+export function checkProcess(
+  id: string,
+  definition: unknown,
+  recordFunctions: readonly string[] = ["onRecord"],
+): void {
   const what = `operator "${id}"`;
-  checkMembers(definition, PROCESS_MEMBERS, what, "member", id);
+  const members = PROCESS_MEMBERS.flatMap((member) => (member === "onRecord" ? recordFunctions : member));
+  checkMembers(definition, members, what, "member", id);
   // Not by a rest: members of a class may be inherited.
-  const { onRecord, onTimer, endOfInput, onEnd, state, sideOutputs } = definition as Readonly<
-    Record<string, unknown>
-  >;
-  checkFunction(id, "onRecord", onRecord);
+  const given = definition as Readonly<Record<string, unknown>>;
+  const { onTimer, endOfInput, onEnd, state, sideOutputs } = given;
+  for (const name of recordFunctions) checkFunction(id, name, given[name]);
   checkTimers(id, onTimer, endOfInput);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   checkStates(id, state);

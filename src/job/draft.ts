@@ -212,8 +212,8 @@ export class JobDraft {
       if (!this.#leadsTo(from.id, id)) continue;
       throw new ConfigurationError(
         id,
-        `operator "${id}": has windows of event time, and source "${from.id}" in front of it has no watermarks: no ` +
-          'window would ever end. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
+        `operator "${id}": works by event time, and source "${from.id}" in front of it has no watermarks: no window ` +
+          'would ever end, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
       );
     }
   }

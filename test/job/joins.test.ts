@@ -1,7 +1,17 @@
 /** What a job says of joins: what is refused before anything runs, and what the plan shows. */
 import { describe, expect, test } from "vitest";
+import { resolveJobConfig } from "../../src/config/job-config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
-import { defineJob, type JobBuilder, type KeyedStream } from "../../src/index.ts";
+import {
+  ascendingTimestamps,
+  defineJob,
+  type JobBuilder,
+  type KeyedStream,
+  type Stream,
+  valueState,
+} from "../../src/index.ts";
+import { buildGraph } from "../../src/job/graph.ts";
+import { describePlan, planOf } from "../../src/job/plan.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 function refused(build: (job: JobBuilder) => void): string {
@@ -15,7 +25,7 @@ function refused(build: (job: JobBuilder) => void): string {
 }
 
 const words = (job: JobBuilder, id = "words"): KeyedStream<string, string> =>
-  job.source(id, testSource<string>()).keyBy((word) => word);
+  job.source(id, testSource<string>(), { watermarks: ascendingTimestamps() }).keyBy((word) => word);
 
 describe("interval join", () => {
   const joined = (job: JobBuilder) => words(job).intervalJoin(words(job, "others"));
@@ -59,6 +69,14 @@ describe("interval join", () => {
       'operator "j": side output "late" cannot be that of both sides: give each a tag of its own',
     ],
     [
+      "a source without watermarks",
+      (job) => {
+        const others = job.source("others", testSource<string>()).keyBy((word) => word);
+        words(job).intervalJoin(others).between(0, 1).process("j", same).sink("out", testSink());
+      },
+      'operator "j": works by event time, and source "others" in front of it has no watermarks',
+    ],
+    [
       "no function",
       (job) =>
         void joined(job)
@@ -86,5 +104,57 @@ describe("interval join", () => {
   test("durations may be negative in every form", () => {
     for (const bound of [-300_000, "-5 min", " -5m", "-0.5 min"])
       defineJob("job", {}, (job) => joined(job).between(bound, 0).process("j", same).sink("out", testSink()));
+  });
+});
+
+describe("connect", () => {
+  const connected = (job: JobBuilder) => words(job).connect(words(job, "others"));
+  const functions = { state: { seen: valueState(0) }, onFirst: () => 1, onSecond: () => "two" };
+  test.each<[string, (job: JobBuilder) => void, string]>([
+    [
+      "a process with one function only",
+      (job) => void connected(job).process("c", { state: {}, onFirst: () => 1 } as never),
+      'operator "c": onSecond must be a function, got undefined',
+    ],
+    [
+      "the function of a plain process",
+      (job) => void connected(job).process("c", { ...functions, onRecord: () => 1 } as never),
+      'operator "c": no member "onRecord"',
+    ],
+    [
+      "timers that none takes",
+      (job) => void connected(job).process("c", { ...functions, endOfInput: "fire" }),
+      'operator "c": endOfInput says what becomes of pending timers, and there is no onTimer',
+    ],
+    [
+      "a stream of another job",
+      (job) => {
+        let other: KeyedStream<string, string> | undefined;
+        refused((another) => {
+          other = words(another);
+        });
+        words(job).connect(other!);
+      },
+      'connect after "words": takes a stream of the same job behind keyBy, got an object',
+    ],
+  ])("%s is refused", (_, build, message) => {
+    expect(refused(build)).toContain(message);
+  });
+
+  test("the plan shows the ports and their keys' edges, and the types of both functions come out", () => {
+    const job = defineJob("job", { parallelism: 2 }, (builder) => {
+      const stream = connected(builder).process("both", functions);
+      const typed: { map(id: string, map: (value: string | number) => string): Stream<string> } = stream;
+      typed.map("text", String).sink("texts", testSink());
+      stream.sink("out", testSink());
+    });
+    const graph = buildGraph(job, resolveJobConfig({ parallelism: 2 }).config);
+    expect(describePlan(planOf(graph))).toContain(
+      "coProcess (state seen)       <- words (first), others (second)",
+    );
+    expect(graph.edges.filter(({ to }) => to === "both").map(({ partitioner }) => partitioner.kind)).toEqual([
+      "hash",
+      "hash",
+    ]);
   });
 });

@@ -122,7 +122,7 @@ describe("refused, with operator and option", () => {
 
   test("a source without watermarks in front of windows", () => {
     expect(building((bids) => bids.window(tumblingWindows({ size: 5 })).reduce("top", keep), false)).toThrow(
-      'operator "top": has windows of event time, and source "bids" in front of it has no watermarks',
+      'operator "top": works by event time, and source "bids" in front of it has no watermarks',
     );
   });
 });

@@ -40,7 +40,7 @@ export interface OperatorDetails {
   readonly states?: StateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
-  /** true: without watermarks the operator never comes to anything. Default false. */
+  /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
   readonly needsWatermarks?: boolean;
   /** true: the operator may emit when its input has ended. Default false. */
   readonly emitsAtEnd?: boolean;

@@ -6,6 +6,7 @@
  * reads the plan.
  */
 import { iterate } from "./iterate.ts";
+import { coProcess } from "./joins/co-process.ts";
 import { intervalJoin } from "./joins/interval-join.ts";
 import { processKind } from "./keyed/process.ts";
 import { reduce } from "./keyed/reduce.ts";
@@ -25,6 +26,7 @@ export const operatorKinds = {
   process: processKind,
   reduce,
   alignedWindow,
+  coProcess,
   intervalJoin,
   sessionWindow,
   iterate,

@@ -110,34 +110,40 @@ export function emitReturned<
     unknown
   >;
   const { state, sideOutputs, endOfInput } = written;
-  const refuseAsync = (name: string, returned: unknown): never => {
-    silence(returned);
-    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
-  };
-  const emitted = (name: string, returned: unknown, emit: (value: unknown) => void): void => {
-    if (isThenable(returned)) refuseAsync(name, returned);
-    if (!isAnswer(returned)) refuseAnswer(id, `${name} answered`, returned);
-    emit(returned);
-  };
   return {
     state,
     ...(sideOutputs && { sideOutputs: Object.keys(sideOutputs) }),
     onRecord(value, context) {
       const returned = written.onRecord(value, context);
-      if (returned !== undefined) emitted("onRecord", returned, context.emit);
+      if (returned !== undefined) emitAnswer(id, "onRecord", returned, context.emit);
     },
     ...(written.onTimer !== undefined && {
       endOfInput,
       onTimer(timer, context) {
         const returned = written.onTimer?.(timer, context);
-        if (returned !== undefined) emitted("onTimer", returned, context.emit);
+        if (returned !== undefined) emitAnswer(id, "onTimer", returned, context.emit);
       },
     }),
     ...(written.onEnd !== undefined && {
       onEnd(context) {
         const returned = written.onEnd?.(context);
-        if (returned !== undefined) emitted("onEnd", returned, context.emit);
+        if (returned !== undefined) emitAnswer(id, "onEnd", returned, context.emit);
       },
     }),
   };
+}
+
+/** @param name of the function that returned it */
+export function emitAnswer(
+  id: string,
+  name: string,
+  returned: unknown,
+  emit: (value: unknown) => void,
+): void {
+  if (isThenable(returned)) {
+    silence(returned);
+    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
+  }
+  if (!isAnswer(returned)) refuseAnswer(id, `${name} answered`, returned);
+  emit(returned);
 }

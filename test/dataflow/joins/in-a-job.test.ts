@@ -2,7 +2,14 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { MemorySinkTarget, memorySink } from "../../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../../src/connectors/memory-source.ts";
-import { boundedOutOfOrderness, type JobBuilder, type LateRecord, type Stream } from "../../../src/index.ts";
+import {
+  boundedOutOfOrderness,
+  type JobBuilder,
+  type LateRecord,
+  type Stream,
+  type,
+  valueState,
+} from "../../../src/index.ts";
 import { MemoryWorld } from "../../support/memory-world.ts";
 
 interface Item {
@@ -80,5 +87,50 @@ describe("interval join", () => {
     expect(expected.length).toBeGreaterThan(1000);
     expect([...pairs.committed].sort()).toEqual(expected.sort());
     expect(late.committed).toEqual([]);
+  });
+});
+
+describe("connect", () => {
+  test("state and timers of a key are exact, whichever stream its records come from", async () => {
+    const counts = new MemorySinkTarget<{
+      readonly key: number;
+      readonly first: number;
+      readonly second: number;
+    }>();
+    const alarms = new MemorySinkTarget<number>();
+    await runWithLoss((builder) => {
+      const counted = read(builder, "left", lefts)
+        .keyBy(({ key }) => key)
+        .connect(read(builder, "right", rights).keyBy(({ key }) => key))
+        .process("counted", {
+          state: { first: valueState(0), second: valueState(0) },
+          sideOutputs: { alarms: type<number>() },
+          onFirst(_, { state, timers, timestamp }) {
+            state.first.set(state.first.get() + 1);
+            timers.registerEventTimer(timestamp);
+          },
+          onSecond(_, { state }) {
+            state.second.set(state.second.get() + 1);
+          },
+          onTimer({ time }, { sideOutput }) {
+            sideOutput("alarms", time);
+          },
+          onEnd: ({ key, state }) => ({ key, first: state.first.get(), second: state.second.get() }),
+        });
+      counted.sink("counts", memorySink(counts));
+      counted.sideOutput("alarms").sink("alarms", memorySink(alarms));
+    });
+    const countOf = (items: readonly Item[], key: number) => items.filter((item) => item.key === key).length;
+    const expected = Array.from({ length: KEYS }, (_, key) => ({
+      key,
+      first: countOf(lefts, key),
+      second: countOf(rights, key),
+    }));
+    expect([...counts.committed].sort((a, b) => a.key - b.key)).toEqual(expected);
+    const byTime = (a: number, b: number) => a - b;
+    const timers = new Set(lefts.map(({ key, time }) => `${key} ${time}`));
+    expect([...alarms.committed].sort(byTime)).toEqual(
+      [...timers].map((timer) => Number(timer.split(" ")[1])).sort(byTime),
+    );
   });
 });

@@ -54,6 +54,7 @@ export const intervalJoin: OperatorKind<IntervalJoinDefinition> = {
   describe: ({ left, right }) => ({
     states: { left: stateTable(), right: stateTable() },
     ownStates: true,
+    needsWatermarks: true,
     ports: ["left", "right"],
     tags: [left, right].flatMap(({ lateTag }) => lateTag ?? []),
   }),
