@@ -224,6 +224,7 @@ export class SimulatedWorld implements SharedWorld {
 
   #recordStored(record: JobRecord): void {
     this.outputs.recordStored(record);
+    this.lostInput.recordStored(record);
     this.keptSavepoints.recordStored(record);
     this.invariants.recordStored(record);
     const { location } = record.savepoints.at(-1) ?? {};
@@ -394,7 +395,7 @@ export class SimulatedWorld implements SharedWorld {
       bounded,
       ...(retention.gaps !== undefined && { gaps: retention.gaps }),
       process: () => this.#openingProcess(),
-      onBegun: (split, generation, behind) => this.lostInput.begun(id, split, generation, behind),
+      onBegun: (split, begun) => this.lostInput.begun(id, split, begun),
     });
   }
 

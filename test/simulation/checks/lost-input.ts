@@ -7,7 +7,7 @@
  *   of these positions. What had gone before it began to read a split counts for neither; single messages that went
  *   away by design may.
  */
-import type { Manifest } from "../../../machines/protocol.ts";
+import type { JobRecord, Manifest, RestoreOrigin } from "../../../machines/protocol.ts";
 import { splitsIn } from "../../../src/dataflow/operators/source.ts";
 import { streamPositionIn } from "../../../src/formats/positions/stream-position.ts";
 import type { DrawnJob, DrawnSource, Item } from "../jobs/drawing.ts";
@@ -18,12 +18,21 @@ type Outputs = ReadonlyMap<string, readonly Item[]>;
 const GAP =
   /stream "(?<stream>[^"]+)" begins at .* the job goes on at sequence \d+: sequences? (?<from>\d+)(?: to (?<to>\d+))? (?:is|are) gone/;
 
+interface Begun {
+  readonly incarnation: string;
+  readonly generation: number;
+  /** The sequences in front of it had gone. */
+  readonly behind: number;
+}
+
 export class LostInput {
   readonly findings: string[] = [];
   readonly #drawn: DrawnJob;
   readonly #streams = new Map<string, readonly RetainedStream<Item>[]>();
-  /** By stream: where the newest generation that had no position has begun. */
-  readonly #begun = new Map<string, { readonly generation: number; readonly behind: number }>();
+  /** By stream: where generations that had no position have begun. */
+  readonly #begun = new Map<string, Begun[]>();
+  /** By incarnation: what it was restored from. */
+  readonly #origins = new Map<string, RestoreOrigin>();
   /** Sources whose gaps have stopped the job: its user goes on without what is missing. */
   readonly #stopped = new Set<string>();
   #last: Manifest | undefined;
@@ -58,10 +67,13 @@ export class LostInput {
     return left;
   }
 
-  begun(source: string, split: number, generation: number, behind: number): void {
+  begun(source: string, split: number, begun: Begun): void {
     const stream = `${source}-${split}`;
-    if (generation >= (this.#begun.get(stream)?.generation ?? 0))
-      this.#begun.set(stream, { generation, behind });
+    this.#begun.set(stream, [...(this.#begun.get(stream) ?? []), begun]);
+  }
+
+  recordStored({ incarnation, origin }: JobRecord): void {
+    if (origin !== null) this.#origins.set(incarnation, origin);
   }
 
   /** The source whose gap has ended the job; undefined: that was something else. */
@@ -103,7 +115,7 @@ export class LostInput {
           this.findings.push(`source ${source.id}: a gap was skipped that was to stop the job`);
         const split = Number(found.split.id);
         const read = this.#shown(source, split, outputs).length;
-        const before = this.#begun.get(`${source.id}-${split}`)?.behind ?? 0;
+        const before = this.#behind(`${source.id}-${split}`);
         const all = read + skipped.sequences + before;
         const mayLack = source.retention.limits.perSubjectMax !== undefined;
         if (all > accounted || (all < accounted && !mayLack))
@@ -114,6 +126,22 @@ export class LostInput {
       }
     }
     return this.findings;
+  }
+
+  /**
+   * Where the job has begun to read the stream. It may have begun anew since, and gone on from a savepoint that was cut
+   * before that.
+   */
+  #behind(stream: string): number {
+    const begun = this.#begun.get(stream) ?? [];
+    let at: Pick<Manifest, "incarnation" | "generation"> | undefined = this.#last;
+    while (at !== undefined) {
+      const { incarnation, generation } = at;
+      const found = begun.filter((one) => one.incarnation === incarnation && one.generation <= generation);
+      if (found.length > 0) return found.reduce((a, b) => (b.generation >= a.generation ? b : a)).behind;
+      at = this.#origins.get(incarnation);
+    }
+    return 0;
   }
 
   /** The sequences that were read, as the sink behind the source shows them. */

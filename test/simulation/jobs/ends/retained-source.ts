@@ -31,7 +31,10 @@ export interface RetainedSourceOptions {
   /** The process that opens a reader. */
   readonly process: () => VirtualProcess;
   /** A subtask begins to read a split that has no position yet, behind this sequence. */
-  readonly onBegun: (split: number, generation: number, behind: number) => void;
+  readonly onBegun: (
+    split: number,
+    begun: { readonly incarnation: string; readonly generation: number; readonly behind: number },
+  ) => void;
 }
 
 const BUFFERED_MAX = 4;
@@ -62,14 +65,15 @@ export function retainedSource<T>(
           ...(options.bounded && { end: stream.length }),
         };
       }),
-    open: async ({ operator, generation }, positions) => {
+    open: async ({ operator, incarnation, generation }, positions) => {
       const process = options.process();
       const readers = positions.map(({ split, position }) => {
         const parsed = parseStreamSplit(split, operator);
         const at = parseReadPosition(position, split.id, operator);
         const index = Number(split.id);
         const reader = new SplitReader(streams[index]!, parsed, at, operator, process);
-        if (at === undefined) options.onBegun(index, generation, reader.position.accounted);
+        if (at === undefined)
+          options.onBegun(index, { incarnation, generation, behind: reader.position.accounted });
         return reader;
       });
       return new RetainedReader(readers, options.bounded);
