@@ -9,6 +9,7 @@
  * L3  A leader that cannot renew keeps trying: if no candidate took over meanwhile, it is still the leader, with the
  *     same token and the same generations (P2).
  * L4  It has lost only when the lease shows another holder.
+ * L5  What is to be given back is not competed for any more, also when it was lost in the meantime.
  */
 import { assign, setup } from "xstate";
 import { declareEffects } from "../effects.ts";
@@ -46,6 +47,8 @@ export interface LeaseEffects extends TimerEffects {
   };
   "begin.leadership": { readonly token: number };
   "end.leadership": { readonly token: number };
+  /** The lease is not held here, and is not competed for any more. */
+  "end.candidature": Record<never, never>;
 }
 
 export interface LeaseAnswers {
@@ -74,6 +77,7 @@ const machine = setup({
       "store.lease": true,
       "begin.leadership": true,
       "end.leadership": true,
+      "end.candidature": true,
       "timer.start": true,
       "timer.cancel": true,
     }),
@@ -121,6 +125,7 @@ export const leaseMachine = machine.createMachine({
   options: { maxIterations: 20 },
   context: ({ input }) => ({ ...input, revision: 0, token: 0, seen: NOTHING_SEEN }),
   initial: "following",
+  on: { "release.requested": { target: ".released" } },
   states: {
     following: {
       description:
@@ -269,7 +274,11 @@ export const leaseMachine = machine.createMachine({
         "lease.unknown": { target: "released" },
       },
     },
-    released: { type: "final", description: "Given back, or as good as: a standby takes over." },
+    released: {
+      type: "final",
+      description: "Given back, lost before it could be, or as good as given back: a standby takes over.",
+      entry: { type: "end.candidature", params: {} },
+    },
   },
 });
 

@@ -373,6 +373,7 @@ describe("timers and holds", () => {
         },
         "begin.leadership": () => {},
         "end.leadership": () => {},
+        "end.candidature": () => {},
       },
     });
     const answerRead = async (revision: number) => {

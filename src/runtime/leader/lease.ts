@@ -123,6 +123,7 @@ export class Lease {
         this.#changed();
       },
       "end.leadership": () => this.#end(),
+      "end.candidature": () => this.#released?.(),
     };
   }
 
@@ -188,8 +189,6 @@ export class Lease {
       if (retryOf(error) !== "now") throw error;
       this.#trouble.failed(error);
       return { type: "lease.unknown" };
-    } finally {
-      if (released) this.#released?.();
     }
   }
 

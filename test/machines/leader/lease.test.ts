@@ -137,6 +137,14 @@ describeTraces({
       "The release gets no answer: a standby takes over after a lease at the latest.   (P9)",
       [...leading, release, unknown],
     ),
+    "release-too-late": story(
+      "It was to be given back, and is found lost: this one competes no more.   (L5)",
+      [...leading, check, refused, seen(12, "a"), seen(12, "a"), release],
+    ),
+    "release-unsettled": story(
+      "It was to be given back, was lost, and whether it is mine again is not known: it runs out.   (L5)",
+      [...leading, check, refused, seen(12, "a"), seen(13, "a", true), unknown, unreadable, release],
+    ),
     "takeover-again": story("Once the time has run out, every check is another look.   (L2)", [
       seen(10, "a"),
       takeover,

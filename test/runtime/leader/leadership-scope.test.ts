@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { RequestTimeoutError, UnknownOutcomeError } from "../../../src/errors.ts";
 import { jobKey } from "../../../src/formats/job-record.ts";
-import { parseLease } from "../../../src/formats/lease.ts";
+import { encodeLease, parseLease } from "../../../src/formats/lease.ts";
 import { MemoryRecordStore } from "../../../src/memory/record-store.ts";
 import { Troubles } from "../../../src/observe/troubles.ts";
 import type { Coordinator } from "../../../src/runtime/leader/coordinator.ts";
@@ -222,6 +222,43 @@ test("a lease is given back although a renewal of unknown outcome was stored", a
   await lease.stop();
   const found = await store.read("lease");
   expect(parseLease(found!.value)).toMatchObject({ value: { holder: "one", released: true } });
+});
+
+test("a coordinator that finds out while it stops that another one leads competes no more, and has stopped", async () => {
+  const store = new MemoryRecordStore();
+  const [renewing, renewed] = [latch(), latch()];
+  let writes = 0;
+  const slow = {
+    bucket: store.bucket,
+    read: (key: string) => store.read(key),
+    keys: (prefix: string) => store.keys(prefix),
+    async compareAndSet(key: string, value: Uint8Array, revision: number) {
+      if (++writes === 2) {
+        renewing.open();
+        await renewed.opened;
+      }
+      return await store.compareAndSet(key, value, revision);
+    },
+  };
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+  let ended = 0;
+  const lease = new Lease({
+    ...{ holder: "one", place: "here", key: "lease", leaseMs: 200, store: slow, clock: systemClock },
+    ...{ logger: quiet, troubles: new Troubles(systemClock), onBegun: () => {} },
+    onEnded: () => ended++,
+    onCrash: (error) => world.crashes.push(error),
+  });
+  lease.start();
+  await renewing.opened;
+  const { revision } = (await store.read("lease"))!;
+  const other = { holder: "two", place: "there", token: revision + 1, renewals: 0, released: false };
+  await store.compareAndSet("lease", encodeLease(other), revision);
+  const stopped = lease.stop();
+  renewed.open();
+  await stopped;
+  expect(ended).toBe(1);
+  const found = await store.read("lease");
+  expect(parseLease(found!.value)).toEqual({ value: other });
 });
 
 /** The record changes, so the write that comes next is too late. */
