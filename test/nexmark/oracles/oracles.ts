@@ -7,7 +7,7 @@ import type { QueryName } from "../../../src/examples/nexmark/queries/index.ts";
 import { type Collected, type Digest, everyRow, lastRowOf, sumOfCounts } from "./digest.ts";
 import { averagePrices, localItems } from "./joins.ts";
 import { bidsAsTheyAre, bidsInEuros, bidsOfSomeAuctions } from "./single-events.ts";
-import { allBids, highestBids, hotAuctions, newSellers } from "./windows.ts";
+import { allBids, highestBids, hotAuctions, newSellers, sessions } from "./windows.ts";
 
 interface Oracle {
   /** What of a query's results is compared. */
@@ -24,6 +24,7 @@ export const ORACLES: Readonly<Record<QueryName, Oracle>> = {
   q5: { collected: everyRow, rows: hotAuctions },
   q7: { collected: everyRow, rows: highestBids },
   q8: { collected: everyRow, rows: newSellers },
+  q11: { collected: everyRow, rows: sessions },
   q12: { collected: () => sumOfCounts<{ bids: number }>(({ bids }) => bids), rows: allBids },
 };
 

@@ -1,9 +1,10 @@
-/** The answers to the queries over windows of time: 5, 7, 8 and 12. Times in ms. */
+/** The answers to the queries over windows of time: 5, 7, 8, 11 and 12. Times in ms. */
 import type { Bid, NexmarkEvent } from "../../../src/examples/nexmark/events.ts";
 import { bidsIn, entryOf } from "./events-in.ts";
 
 const WINDOW = 10_000;
 const SLIDE = 2000;
+const GAP = 10_000;
 
 /** The auctions with the most bids in each ten seconds, every two seconds. */
 export function* hotAuctions(events: Iterable<NexmarkEvent>) {
@@ -43,6 +44,25 @@ export function* newSellers(events: Iterable<NexmarkEvent>) {
     if (event.kind === "auction") entryOf(sellers, start, () => new Set()).add(event.seller);
   }
   for (const person of people.values()) if (sellers.get(person.start)?.has(person.id)) yield person;
+}
+
+/** The sessions of the bidders: their bids without a pause of ten seconds. */
+export function* sessions(events: Iterable<NexmarkEvent>) {
+  const times = new Map<number, number[]>();
+  for (const { bidder, dateTime } of bidsIn(events)) entryOf(times, bidder, () => []).push(dateTime);
+  for (const [bidder, all] of times) {
+    all.sort((a, b) => a - b);
+    let [start, last, bids] = [all[0]!, all[0]!, 0];
+    for (const time of all) {
+      if (time > last + GAP) {
+        yield { bidder, bids, start, end: last + GAP };
+        [start, bids] = [time, 0];
+      }
+      last = time;
+      bids++;
+    }
+    yield { bidder, bids, start, end: last + GAP };
+  }
 }
 
 /** When events are read decides on their windows, so only the sum of all counts is known. */
