@@ -27,6 +27,8 @@ export interface OperatorPlan {
   /** The kinds of states that the user has declared, of those that are no value states. */
   readonly stateKinds?: { readonly [state: string]: string };
   readonly ownStates?: true;
+  /** Its windows, in words: their state means nothing in others. */
+  readonly windows?: string;
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;
   /** Whether the source's input ends; only sources have it. */

@@ -61,13 +61,24 @@ export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
+  CalendarWindowsOptions,
+  CountWindowsOptions,
   CumulateWindowsOptions,
   SessionWindowsOptions,
   SlidingWindowsOptions,
   TumblingWindowsOptions,
   WindowAssigner,
+  WindowTime,
 } from "./job/windows/assigners.ts";
-export { cumulateWindows, sessionWindows, slidingWindows, tumblingWindows } from "./job/windows/assigners.ts";
+export {
+  calendarWindows,
+  countWindows,
+  cumulateWindows,
+  globalWindows,
+  sessionWindows,
+  slidingWindows,
+  tumblingWindows,
+} from "./job/windows/assigners.ts";
 export type { WindowedStream, WindowFunction, WindowOptions } from "./job/windows/windowed-stream.ts";
 export type {
   AggregateFunction,

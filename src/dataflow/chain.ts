@@ -257,7 +257,6 @@ class OperatorChain implements Chain {
 
   private advanceOne({ open, time }: NamedOperator, to: number): Slices | undefined {
     if (time.watermark >= to && !time.isWorkingOff) return undefined;
-    time.previous = time.watermark;
     time.watermark = to;
     const due = open.advance?.(to);
     time.isWorkingOff = due !== undefined;

@@ -17,6 +17,7 @@ const operator = z.object({
   /** The kinds of states that the user has declared, of those that are no value states. */
   stateKinds: z.record(text, text).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
+  windows: text.exactOptional(),
   connector: text.exactOptional(),
   bounded: z.boolean().exactOptional(),
   replayable: z.boolean().exactOptional(),

@@ -46,7 +46,7 @@ import { ConnectedStreams } from "./joins/connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./joins/interval-join.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
-import type { WindowAssigner } from "./windows/assigners.ts";
+import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
 import { WindowedStream, type WindowOptions } from "./windows/windowed-stream.ts";
 
 export type { FunctionOptions, IterateOptions, OperatorOptions, SourceOptions };
@@ -339,6 +339,11 @@ export class KeyedStream<T, K extends Key> {
       this.#draft.apply(definition, [this], options);
       return streamOf(this.#draft, definition.id);
     });
+  }
+
+  /** Windows of so many records of a key each. What is left at the end of input is one, too. */
+  countWindow(size: number): WindowedStream<T, K> {
+    return this.window(countWindows({ size }));
   }
 
   /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */

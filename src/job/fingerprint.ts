@@ -23,7 +23,7 @@ export function graphFingerprint(plan: GraphPlan): string {
 }
 
 function identityOf(operator: OperatorPlan): string {
-  const { id, kind, connector, transactional, inputs, states, stateKinds, feedback } = operator;
+  const { id, kind, connector, transactional, inputs, states, stateKinds, windows, feedback } = operator;
   return JSON.stringify({
     id,
     kind,
@@ -32,6 +32,7 @@ function identityOf(operator: OperatorPlan): string {
     inputs: inputs.map(describeInput).sort(byText),
     states,
     stateKinds,
+    windows,
     feedback: feedback && [...feedback].sort(byText),
   });
 }
@@ -71,6 +72,7 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
   compare("guarantee", String(before.guarantee), String(after.guarantee));
   compare("input", inputsOf(before), inputsOf(after));
   compare("feedback", feedbackOf(before), feedbackOf(after));
+  compare("windows", before.windows ?? "none", after.windows ?? "none");
   compare("state", statesOf(before), statesOf(after));
   return lines;
 }

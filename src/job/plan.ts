@@ -81,7 +81,7 @@ function portPlan(
 }
 
 function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
-  const { source, sink, loop, states, ownStates } = details;
+  const { source, sink, loop, states, ownStates, windows } = details;
   return {
     id,
     kind,
@@ -95,6 +95,7 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
     ...(loop && { feedback }),
     ...(states && { states: Object.keys(states).sort(), ...stateKinds(states) }),
     ...(ownStates && { ownStates: true as const }),
+    ...(windows !== undefined && { windows }),
   };
 }
 
@@ -270,10 +271,11 @@ function describeVertex(vertex: VertexPlan): string {
 }
 
 function describeOperator(operator: OperatorPlan): string {
-  const { kind, connector, bounded, replayable, guarantee, ownStates, feedback } = operator;
+  const { kind, windows, connector, bounded, replayable, guarantee, ownStates, feedback } = operator;
   const states = describeStates(operator);
   const details = [
     connector,
+    windows,
     feedback === undefined ? undefined : `fed back by ${feedback.join(", ")}`,
     bounded === undefined ? undefined : bounded ? "bounded" : "unbounded",
     replayable === false ? "cannot replay" : undefined,

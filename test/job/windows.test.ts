@@ -1,16 +1,26 @@
 /** What is said of windows before anything runs: each mistake names its operator and the option. */
 import { describe, expect, expectTypeOf, test } from "vitest";
+import { resolveJobConfig } from "../../src/config/job-config.ts";
 import {
   ascendingTimestamps,
   ConfigurationError,
+  calendarWindows,
+  countWindows,
   cumulateWindows,
   defineJob,
+  type Job,
   type KeyedStream,
   type LateRecord,
   type Stream,
+  sessionWindows,
   slidingWindows,
   tumblingWindows,
+  type WindowAssigner,
+  type WindowOptions,
 } from "../../src/index.ts";
+import { graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
+import { buildGraph } from "../../src/job/graph.ts";
+import { describePlan, planOf } from "../../src/job/plan.ts";
 import { testSink, testSource } from "./connectors.ts";
 
 interface Bid {
@@ -106,6 +116,29 @@ describe("refused, with operator and option", () => {
       "each record lies in 86400 windows, at most 10000",
     ],
     [
+      "a gap of nothing",
+      (bids) => bids.window(sessionWindows({ gap: 0 })).reduce("top", keep),
+      "sessionWindows: gap must be at least 1 ms",
+    ],
+    [
+      "half a record",
+      (bids) => bids.window(countWindows({ size: 0.5 })).reduce("top", keep),
+      "countWindows: size must be a whole number of at least 1, got 0.5",
+    ],
+    [
+      "a zone that is not there",
+      (bids) => bids.window(calendarWindows({ every: "day", zone: "Mars/Olympus" })).reduce("top", keep),
+      'calendarWindows: zone must be the name of a time zone such as "Europe/Berlin", got "Mars/Olympus"',
+    ],
+    [
+      "late records of processing time",
+      (bids) =>
+        bids
+          .window(tumblingWindows({ size: 5, time: "processing" }), { allowedLateness: 1 })
+          .reduce("top", keep),
+      "allowedLateness and lateOutput are for windows of event time",
+    ],
+    [
       "an aggregate without add",
       (bids) =>
         bids.window(tumblingWindows({ size: 5 })).aggregate("top", { createAccumulator: () => 0 } as never),
@@ -150,5 +183,38 @@ test("types: of results, and of the late output", () => {
     shown.map("same2", (value) => value).sink("out2", testSink());
     top.sideOutput("late").sink("late", testSink());
     return top;
+  });
+});
+
+describe("the windows are part of the plan", () => {
+  const planFor = (windows: WindowAssigner<Bid>, options: WindowOptions = {}) => {
+    const job = building((bids) => bids.window(windows, options).reduce("top", keep))() as Job;
+    return planOf(buildGraph(job, resolveJobConfig(job.options).config));
+  };
+
+  const others: [WindowAssigner<Bid>, WindowOptions, string][] = [
+    [tumblingWindows({ size: "6 min" }), {}, "tumbling 6 m"],
+    [tumblingWindows({ size: "5 min", offset: "-1 min" }), {}, "tumbling 5 m, offset -60000 ms"],
+    [tumblingWindows({ size: "5 min" }), { allowedLateness: "1 s" }, "tumbling 5 m, allowed lateness 1 s"],
+    [
+      tumblingWindows({ size: "5 min" }),
+      { allowedLateness: Infinity },
+      "tumbling 5 m, allowed lateness for ever",
+    ],
+    [tumblingWindows({ size: "5 min", time: "processing" }), {}, "tumbling 5 m, processing time"],
+    [calendarWindows({ every: "day", zone: "Europe/Berlin" }), {}, "each day in Europe/Berlin"],
+  ];
+
+  test.each(others)("%j: a job does not go on with others", (windows, options, words) => {
+    const before = planFor(tumblingWindows({ size: "5 min" }));
+    const after = planFor(windows, options);
+    expect(graphFingerprint(after)).not.toBe(graphFingerprint(before));
+    expect(planDifferences(before, after)).toContain(`operator "top": windows was tumbling 5 m, is ${words}`);
+  });
+
+  test("the same windows in other words are the same", () => {
+    const before = planFor(tumblingWindows({ size: "5 min" }));
+    expect(graphFingerprint(planFor(tumblingWindows({ size: 300_000 })))).toBe(graphFingerprint(before));
+    expect(describePlan(before)).toContain("window (tumbling 5 m)");
   });
 });

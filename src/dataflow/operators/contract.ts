@@ -40,6 +40,8 @@ export interface OperatorDetails {
   readonly states?: StateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
+  /** Where its windows lie and how long they stay, in words: state of other windows means nothing in these. */
+  readonly windows?: string;
   /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
   readonly needsWatermarks?: boolean;
   /** true: the operator may emit when its input has ended. Default false. */

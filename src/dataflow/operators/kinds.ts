@@ -16,6 +16,7 @@ import { filter } from "./stateless/filter.ts";
 import { flatMap } from "./stateless/flat-map.ts";
 import { map } from "./stateless/map.ts";
 import { alignedWindow } from "./windows/aligned/window.ts";
+import { countWindow } from "./windows/global/count-window.ts";
 import { sessionWindow } from "./windows/sessions/session-window.ts";
 
 export const operatorKinds = {
@@ -29,6 +30,7 @@ export const operatorKinds = {
   coProcess,
   intervalJoin,
   sessionWindow,
+  countWindow,
   iterate,
   sink,
 };

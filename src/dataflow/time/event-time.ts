@@ -5,8 +5,6 @@ export class EventTime {
    * -Infinity: event time has not begun, or the job has none. Infinity: the input has ended.
    */
   watermark = Number.NEGATIVE_INFINITY;
-  /** The watermark before this one: what was due up to there had been done when this one came. */
-  previous = Number.NEGATIVE_INFINITY;
   /** What was due at the watermark is still being worked off. A cut that falls in between tells so. */
   isWorkingOff = false;
 }

@@ -162,6 +162,10 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `source ${id} is ${boundedness(now.operator)} now and was ${boundedness(old.operator)}, and its state says where its input ends: leave it as it was, or read all of it again with --drop ${id}`,
     );
+  if (old.operator.windows !== now.operator.windows)
+    found.push(
+      `operator ${id} has windows (${now.operator.windows ?? "none"}) now and had others (${old.operator.windows ?? "none"}), what these hold would come to results in parts: leave them as they were, or give the operator another id and drop the state of the old one with --drop ${id}`,
+    );
   const declared = now.operator.states ?? stored;
   for (const state of stored) {
     const [was, is] = [kindOf(old.operator, state), kindOf(now.operator, state)];

@@ -1,12 +1,13 @@
 /** The windows that a job can ask for. They are checked when an operator takes them, so that the message names it. */
 import { checkMembers } from "../../config/members.ts";
-import { type Duration, readDuration, show } from "../../config/quantity.ts";
+import { type Duration, formatDuration, readDuration, show } from "../../config/quantity.ts";
 import {
   type AlignedWindows,
   cumulating,
   sliding,
   tumbling,
 } from "../../dataflow/operators/windows/aligned/assigner.ts";
+import { type CalendarUnit, calendar } from "../../dataflow/operators/windows/aligned/calendar.ts";
 import type { GapOf } from "../../dataflow/operators/windows/sessions/session-windows.ts";
 import { ConfigurationError, OperatorError } from "../../errors.ts";
 
@@ -28,6 +29,7 @@ export interface TumblingWindowsOptions {
    * Where windows begin, counted from 1970-01-01 UTC; smaller than `size`, may be negative ("-8 h"). Default 0.
    */
   readonly offset?: Duration | undefined;
+  readonly time?: WindowTime | undefined;
 }
 
 export interface SlidingWindowsOptions {
@@ -37,6 +39,7 @@ export interface SlidingWindowsOptions {
   readonly slide: Duration;
   /** Where windows begin, counted from 1970-01-01 UTC; smaller than `slide`, may be negative. Default 0. */
   readonly offset?: Duration | undefined;
+  readonly time?: WindowTime | undefined;
 }
 
 export interface CumulateWindowsOptions {
@@ -46,7 +49,11 @@ export interface CumulateWindowsOptions {
   readonly step: Duration;
   /** Where windows begin, counted from 1970-01-01 UTC; smaller than `size`, may be negative. Default 0. */
   readonly offset?: Duration | undefined;
+  readonly time?: WindowTime | undefined;
 }
+
+/** "processing": the wall clock of the worker decides, and no record is late. Default "event". */
+export type WindowTime = "event" | "processing";
 
 /** Windows of event time, one behind the other: `tumblingWindows({ size: "5 min" })`. */
 export function tumblingWindows(options: TumblingWindowsOptions): WindowAssigner {
@@ -77,6 +84,7 @@ export interface SessionWindowsOptions<T> {
   readonly gap: Duration | ((value: T) => number);
   /** No session gets longer: a record that would make it so begins another one. Default: no bound. */
   readonly maxDuration?: Duration | undefined;
+  readonly time?: WindowTime | undefined;
 }
 
 /** Sessions: records of a key that follow each other closely in event time: `sessionWindows({ gap: "30 s" })`. */
@@ -84,12 +92,45 @@ export function sessionWindows<T = unknown>(options: SessionWindowsOptions<T>): 
   return { name: "sessionWindows", options };
 }
 
-/** What an operator runs. */
-export type ResolvedWindows =
-  | { readonly kind: "aligned"; readonly windows: AlignedWindows }
-  | { readonly kind: "sessions"; readonly gapOf: GapOf; readonly longest: number };
+export interface CalendarWindowsOptions {
+  /** Weeks begin on Mondays. */
+  readonly every: CalendarUnit;
+  /** Name of a time zone: "Europe/Berlin". Default "UTC". */
+  readonly zone?: string | undefined;
+  readonly time?: WindowTime | undefined;
+}
 
-const aligned = (windows: AlignedWindows): ResolvedWindows => ({ kind: "aligned", windows });
+/** Days, weeks and months of event time as they are in a time zone: some days have 23 or 25 hours. */
+export function calendarWindows(options: CalendarWindowsOptions): WindowAssigner {
+  return { name: "calendarWindows", options };
+}
+
+export interface CountWindowsOptions {
+  /** How many records of a key a window has; a whole number of at least 1. */
+  readonly size: number;
+}
+
+/** A window for each so many records of a key; what is left at the end of input is one, too. */
+export function countWindows(options: CountWindowsOptions): WindowAssigner {
+  return { name: "countWindows", options };
+}
+
+/** One window for each key, which fires at the end of input. */
+export function globalWindows(): WindowAssigner {
+  return { name: "globalWindows", options: {} };
+}
+
+/** What an operator runs, and the same in words. */
+export type ResolvedWindows = { readonly description: string } & (
+  | { readonly kind: "aligned"; readonly windows: AlignedWindows; readonly time: WindowTime }
+  | {
+      readonly kind: "sessions";
+      readonly gapOf: GapOf;
+      readonly longest: number;
+      readonly time: WindowTime;
+    }
+  | { readonly kind: "counted"; readonly size: number }
+);
 
 interface Place {
   readonly id: string;
@@ -102,39 +143,96 @@ type Resolve = (options: Readonly<Record<string, unknown>>, place: Place) => Res
 /** What each of the functions above asks for. */
 const kinds: Readonly<Record<string, { readonly members: readonly string[]; readonly resolve: Resolve }>> = {
   tumblingWindows: {
-    members: ["size", "offset"],
-    resolve({ size, offset }, place) {
+    members: ["size", "offset", "time"],
+    resolve({ size, offset, time }, place) {
       const sizeMs = lengthOf(size, "size", place);
-      return aligned(tumbling(sizeMs, offsetOf(offset, sizeMs, "size", place)));
+      const offsetMs = offsetOf(offset, sizeMs, "size", place);
+      const words = `tumbling ${formatDuration(sizeMs)}${besides(offsetMs)}`;
+      return aligned(tumbling(sizeMs, offsetMs), words, timeOf(time, place));
     },
   },
   slidingWindows: {
-    members: ["size", "slide", "offset"],
-    resolve({ size, slide, offset }, place) {
+    members: ["size", "slide", "offset", "time"],
+    resolve({ size, slide, offset, time }, place) {
       const slideMs = lengthOf(slide, "slide", place);
       const sizeMs = lengthOf(size, "size", place);
-      return aligned(sliding(sizeMs, slideMs, offsetOf(offset, slideMs, "slide", place)));
+      const offsetMs = offsetOf(offset, slideMs, "slide", place);
+      const words = `sliding ${formatDuration(sizeMs)} each ${formatDuration(slideMs)}${besides(offsetMs)}`;
+      return aligned(sliding(sizeMs, slideMs, offsetMs), words, timeOf(time, place));
     },
   },
   cumulateWindows: {
-    members: ["size", "step", "offset"],
-    resolve({ size, step, offset }, place) {
+    members: ["size", "step", "offset", "time"],
+    resolve({ size, step, offset, time }, place) {
       const sizeMs = lengthOf(size, "size", place);
       const stepMs = lengthOf(step, "step", place);
       if (sizeMs % stepMs !== 0)
         refuse(place, `size (${show(size)}) must be a multiple of step (${show(step)})`);
-      return aligned(cumulating(sizeMs, stepMs, offsetOf(offset, sizeMs, "size", place)));
+      const offsetMs = offsetOf(offset, sizeMs, "size", place);
+      const words = `cumulating ${formatDuration(sizeMs)} by ${formatDuration(stepMs)}${besides(offsetMs)}`;
+      return aligned(cumulating(sizeMs, stepMs, offsetMs), words, timeOf(time, place));
+    },
+  },
+  calendarWindows: {
+    members: ["every", "zone", "time"],
+    resolve({ every, zone = "UTC", time }, place) {
+      if (every !== "day" && every !== "week" && every !== "month")
+        refuse(place, `every must be "day", "week" or "month", got ${show(every)}`);
+      return aligned(calendarOf(every, zone, place), `each ${every} in ${zone}`, timeOf(time, place));
     },
   },
   sessionWindows: {
-    members: ["gap", "maxDuration"],
-    resolve({ gap, maxDuration }, place) {
-      const longest =
-        maxDuration === undefined ? Number.POSITIVE_INFINITY : lengthOf(maxDuration, "maxDuration", place);
-      return { kind: "sessions", gapOf: gapsOf(place.id, gap, place), longest };
+    members: ["gap", "maxDuration", "time"],
+    resolve({ gap, maxDuration, time: given }, place) {
+      const isBound = maxDuration !== undefined;
+      const longest = isBound ? lengthOf(maxDuration, "maxDuration", place) : Number.POSITIVE_INFINITY;
+      const time = timeOf(given, place);
+      const gapInWords =
+        typeof gap === "function"
+          ? "a gap of each record"
+          : `a gap of ${formatDuration(lengthOf(gap, "gap", place))}`;
+      const words = `sessions with ${gapInWords}${isBound ? `, at most ${formatDuration(longest)}` : ""}`;
+      const gapOf = gapsOf(place.id, gap, place);
+      return { kind: "sessions", gapOf, longest, time, description: inTime(words, time) };
     },
   },
+  countWindows: {
+    members: ["size"],
+    resolve({ size }, place) {
+      if (!Number.isSafeInteger(size) || Number(size) < 1)
+        refuse(place, `size must be a whole number of at least 1, got ${show(size)}`);
+      return { kind: "counted", size: Number(size), description: `${size} records` };
+    },
+  },
+  globalWindows: {
+    members: [],
+    resolve: () => ({ kind: "counted", size: Number.POSITIVE_INFINITY, description: "all records" }),
+  },
 };
+
+function aligned(windows: AlignedWindows, words: string, time: WindowTime): ResolvedWindows {
+  return { kind: "aligned", windows, time, description: inTime(words, time) };
+}
+
+const besides = (offsetMs: number): string => (offsetMs === 0 ? "" : `, offset ${offsetMs} ms`);
+
+const inTime = (words: string, time: WindowTime): string =>
+  time === "event" ? words : `${words}, processing time`;
+
+function timeOf(time: unknown, place: Place): WindowTime {
+  if (time === undefined) return "event";
+  if (time === "event" || time === "processing") return time;
+  return refuse(place, `time must be "event" or "processing", got ${show(time)}`);
+}
+
+function calendarOf(every: CalendarUnit, zone: unknown, place: Place): AlignedWindows {
+  try {
+    if (typeof zone === "string") return calendar(every, zone);
+  } catch {
+    // Node does not know it.
+  }
+  return refuse(place, `zone must be the name of a time zone such as "Europe/Berlin", got ${show(zone)}`);
+}
 
 /** The gap behind each record. */
 function gapsOf(id: string, gap: unknown, place: Place): GapOf {

@@ -1,10 +1,11 @@
 /** What a job says of windows: what becomes of the records in one. */
 import { checkMembers } from "../../config/members.ts";
-import { type Duration, readDuration } from "../../config/quantity.ts";
+import { type Duration, formatDuration, readDuration } from "../../config/quantity.ts";
 import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
 import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { Aggregation } from "../../dataflow/operators/windows/aggregation.ts";
+import type { WindowDefinition } from "../../dataflow/operators/windows/definition.ts";
 import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";
 import type {
   WindowFunction as EngineWindowFunction,
@@ -16,7 +17,7 @@ import type { Stream } from "../builder.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
-import { resolveWindows, type WindowAssigner } from "./assigners.ts";
+import { type ResolvedWindows, resolveWindows, type WindowAssigner } from "./assigners.ts";
 
 export interface WindowOptions<Tag extends string = never> {
   /**
@@ -146,20 +147,45 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
       );
     }
     const { allowedLateness, lateTag } = optionsOf(id, this.#options);
+    const time = resolved.kind === "counted" ? "event" : resolved.time;
+    if (
+      (allowedLateness > 0 || lateTag !== undefined) &&
+      (time === "processing" || resolved.kind === "counted")
+    ) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": allowedLateness and lateOutput are for windows of event time; no record is late here`,
+      );
+    }
+    const stays = allowedLateness === 0 ? "" : `, allowed lateness ${formatLateness(allowedLateness)}`;
     const definition = {
       key: this.#key,
+      description: `${resolved.description}${stays}`,
+      time,
       allowedLateness,
       ...(aggregation !== undefined && { aggregation }),
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),
     };
-    const operator =
-      resolved.kind === "aligned"
-        ? defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows })
-        : defineOperator(kinds.sessionWindow, id, { ...definition, ...resolved });
-    return this.#add(operator, options);
+    return this.#add(operatorOf(id, definition, resolved), options);
   }
 }
+
+function operatorOf(id: string, definition: WindowDefinition, resolved: ResolvedWindows): OperatorDefinition {
+  switch (resolved.kind) {
+    case "aligned":
+      return defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows });
+    case "sessions": {
+      const { gapOf, longest } = resolved;
+      return defineOperator(kinds.sessionWindow, id, { ...definition, gapOf, longest });
+    }
+    case "counted":
+      return defineOperator(kinds.countWindow, id, { ...definition, size: resolved.size });
+  }
+}
+
+const formatLateness = (ms: number): string =>
+  ms === Number.POSITIVE_INFINITY ? "for ever" : formatDuration(ms);
 
 const AGGREGATE_MEMBERS = ["createAccumulator", "add", "getResult", "merge"];
 

@@ -7,7 +7,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
+  calendarWindows,
+  countWindows,
   cumulateWindows,
+  globalWindows,
   type KeyedStream,
   type LateRecord,
   type Stream,
@@ -26,6 +29,9 @@ const assigners: Readonly<Record<string, (options: never) => WindowAssigner>> = 
   slidingWindows,
   cumulateWindows,
   sessionWindows,
+  calendarWindows,
+  countWindows,
+  globalWindows,
 };
 
 /** The head of a story: `windows: slidingWindows {"size":10,"slide":5}`, `options: {}`, `what: sum`. */
@@ -87,9 +93,10 @@ function tell(text: string, restarts: boolean): string {
     const mark = /^watermark (-?\d+|end)$/.exec(line);
     if (record !== null) chain.record(record[1]!, Number(record[2]), Number(record[3]));
     else if (mark !== null) chain.watermark(mark[1] === "end" ? Infinity : Number(mark[1]), restarts);
+    else if (line === "end") chain.finish();
     else if (line === "rows?") told.push(`  ${chain.rows} rows`);
     else if (line !== "") throw new Error(`no such step: ${line}`);
-    if (restarts) chain.restart();
+    if (restarts && line !== "end") chain.restart();
     for (const [value, timestamp] of chain.main.splice(0)) told.push(`  ${value} @${timestamp}`);
     for (const [value, timestamp] of chain.late.splice(0)) {
       const { cause, value: item, watermark } = value as LateRecord<Item>;

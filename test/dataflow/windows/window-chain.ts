@@ -29,6 +29,9 @@ export function windowOperator(
 export class WindowChain {
   readonly main: Emitted[] = [];
   readonly late: Emitted[] = [];
+  /** The wall clock, and the time that the operator has asked for. */
+  nowMs = 0;
+  wakeAtMs = Number.POSITIVE_INFINITY;
   private readonly operator: OperatorDefinition;
   private chain: Chain;
 
@@ -57,6 +60,22 @@ export class WindowChain {
     }
   }
 
+  /** The wall clock moves on; the operator is called when it has asked for it. */
+  clock(nowMs: number): void {
+    this.nowMs = nowMs;
+    while (this.wakeAtMs < nowMs) {
+      this.wakeAtMs = Number.POSITIVE_INFINITY;
+      const slices = this.chain.advanceProcessingTime(nowMs - 1);
+      while (slices?.step());
+    }
+  }
+
+  /** The input ends. */
+  finish(): void {
+    const slices = this.chain.finish();
+    while (slices.step());
+  }
+
   /** Goes on in another chain, from a cut of this one. */
   restart(): void {
     const times = structuredClone(this.chain.times());
@@ -66,11 +85,13 @@ export class WindowChain {
       return { operator, state, bytes: Buffer.concat(chunks) };
     });
     this.chain = this.open();
+    this.chain.restoreTimes(times);
     for (const { operator, state, bytes } of stored) {
       const restorer = this.chain.restorer({ operator, state }, { object: "cut", bytes });
       while (restorer.next());
     }
-    this.chain.restoreTimes(times);
+    const slices = this.chain.restored();
+    while (slices.step());
   }
 
   /** How many rows the operator holds. */
@@ -92,6 +113,12 @@ export class WindowChain {
         },
       ],
       {
+        processingTime: {
+          nowMs: () => this.nowMs,
+          wakeAt: (timeMs) => {
+            this.wakeAtMs = Math.min(this.wakeAtMs, timeMs);
+          },
+        },
         output: (edge) => (value, timestamp) => {
           (edge === "main" ? this.main : this.late).push([value, timestamp]);
         },

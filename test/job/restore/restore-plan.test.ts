@@ -102,6 +102,14 @@ describe("what does not fit is refused", () => {
       /^state "n" of operator count is of kind list now and was of kind value: give it another name, and drop all/,
     ],
     [
+      "other windows",
+      plan([
+        [source, one],
+        [{ ...count, windows: "tumbling 5 m" }, sink],
+      ]),
+      /^operator count has windows \(tumbling 5 m\) now and had others \(none\).*--drop count$/,
+    ],
+    [
       "no state at all any more",
       plan([
         [source, one],

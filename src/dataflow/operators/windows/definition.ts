@@ -1,17 +1,23 @@
 /** What the author of a job says of windows, as the engine runs it; and what all window operators have in common. */
+import type { StateRow, StateTable } from "../../../state/contract.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
+import type { Slices } from "../contract.ts";
 import type { KeySelector } from "../keyed/key-selector.ts";
 import type { Aggregation } from "./aggregation.ts";
 import type { WindowFunction } from "./window-output.ts";
 
 export interface WindowDefinition {
   readonly key: KeySelector;
+  /** The windows in words: a job that goes on has the same. */
+  readonly description: string;
   /** How records become one value; undefined: the window function gets them all. */
   readonly aggregation?: Aggregation;
   /** undefined: the aggregated value leaves as it is. */
   readonly process?: WindowFunction;
   /** In ms of event time, also Infinity: a window stays so long behind its end, and fires again for late records. */
   readonly allowedLateness: number;
+  /** "processing": the wall clock takes the place of event time. */
+  readonly time: "event" | "processing";
   /** Tag of the output for records that no window took; undefined: they are only counted. */
   readonly lateTag?: string;
 }
@@ -28,4 +34,17 @@ export function checkTimestamp(timestamp: number): void {
           "processing time"
       : `a record has the timestamp ${timestamp}, and windows need a finite number of milliseconds`,
   );
+}
+
+/** Looks at each row of a table that was restored. */
+export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slices {
+  const rows = table.rows();
+  return {
+    step() {
+      const next = rows.next();
+      if (next.done === true) return false;
+      look(next.value);
+      return true;
+    },
+  };
 }

@@ -18,7 +18,7 @@ import type { Collect } from "../../../source.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
 import { PANES } from "../contents.ts";
-import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
+import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
 import type { KeyPanes } from "./key-panes.ts";
 import { PaneGroup } from "./pane-group.ts";
@@ -61,7 +61,6 @@ export class PanedWindows implements OpenOperator {
   private readonly leaving = new DueKeys();
   /** The rows of `firings`, by the end of their window. */
   private readonly counted = new DueKeys();
-  private isIndexed = false;
   /** In the middle of the first watermark after a restore: a key may have fired with a window already (PN3). */
   private isResuming = false;
   /** All windows that end here or earlier have fired. */
@@ -82,8 +81,27 @@ export class PanedWindows implements OpenOperator {
     this.inputs = [this.inputOf(parts)];
   }
 
+  restored(): Slices {
+    const { state, time } = this.parts;
+    this.isResuming = time.isWorkingOff;
+    // Within that watermark, what has fired is asked key by key.
+    if (!this.isResuming) this.haveFired(time.watermark + 1);
+    const panes = rowByRow(state.table(PANES), ({ key, keyGroup, namespace }) => {
+      this.addPane(namespace as number, keyGroup, key);
+    });
+    if (this.firings === undefined) return panes;
+    const firings = rowByRow(this.firings, ({ key, keyGroup, namespace }) => {
+      this.counted.add(namespace as number, keyGroup, key);
+    });
+    return { step: () => panes.step() || firings.step() };
+  }
+
+  /** End of the first window that holds something and has not fired. Infinity: none does. */
+  get nextEnd(): number {
+    return this.times.nextEnd(this.firedTo);
+  }
+
   advance(time: number): Slices | undefined {
-    this.index(this.parts.time.previous);
     if (!isDue(this.times.nextEnd(this.firedTo), time) && !this.isLeaving(time)) {
       this.haveFired(time + 1);
       return undefined;
@@ -119,7 +137,6 @@ export class PanedWindows implements OpenOperator {
   }
 
   private enter(timestamp: number): void {
-    this.index(this.parts.time.watermark);
     checkTimestamp(timestamp);
     const { windows, contents } = this.parts;
     this.pane = windows.paneOf(timestamp);
@@ -311,23 +328,6 @@ export class PanedWindows implements OpenOperator {
     }
     this.leave();
     return true;
-  }
-
-  /** Rows that were restored. `done`: the watermark up to which windows have fired. */
-  private index(done: number): void {
-    if (this.isIndexed) return;
-    this.isIndexed = true;
-    const { state, time } = this.parts;
-    this.isResuming = time.isWorkingOff;
-    // Within that watermark, what has fired is asked key by key.
-    if (!this.isResuming) this.firedTo = done + 1;
-    for (const { key, keyGroup, namespace } of state.table(PANES).rows()) {
-      this.addPane(namespace as number, keyGroup, key);
-    }
-    if (this.firings === undefined) return;
-    for (const { key, keyGroup, namespace } of this.firings.rows()) {
-      this.counted.add(namespace as number, keyGroup, key);
-    }
   }
 }
 

@@ -17,7 +17,7 @@ import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
 import { type Contents, PANES } from "../contents.ts";
-import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
+import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { WindowOutput } from "../window-output.ts";
@@ -40,7 +40,6 @@ export class SinglePaneWindows implements OpenOperator {
   private readonly parts: AlignedParts;
   /** By the end of their window. */
   private readonly due = new DueKeys();
-  private isIndexed = false;
   /** The pane that the contents are at; NaN: none, or it is not known. */
   private start = Number.NaN;
   private end = Number.NaN;
@@ -51,8 +50,19 @@ export class SinglePaneWindows implements OpenOperator {
     this.inputs = [this.inputOf(parts)];
   }
 
+  restored(): Slices {
+    const { windows, state } = this.parts;
+    return rowByRow(state.table(PANES), ({ key, keyGroup, namespace }) => {
+      this.due.add(windows.paneEnd(namespace as number), keyGroup, key);
+    });
+  }
+
+  /** End of the first window that holds something. Infinity: none does. */
+  get nextEnd(): number {
+    return this.due.earliest;
+  }
+
   advance(time: number): Slices | undefined {
-    this.index();
     if (this.due.earliest > time + 1) return undefined;
     return { step: () => this.fireSome(time) };
   }
@@ -80,7 +90,6 @@ export class SinglePaneWindows implements OpenOperator {
   }
 
   private enter(timestamp: number): void {
-    this.index();
     checkTimestamp(timestamp);
     const { windows, contents } = this.parts;
     this.start = windows.paneOf(timestamp);
@@ -114,15 +123,5 @@ export class SinglePaneWindows implements OpenOperator {
       this.end = Number.NaN;
     }
     output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index: 0 });
-  }
-
-  /** Rows that were restored. */
-  private index(): void {
-    if (this.isIndexed) return;
-    this.isIndexed = true;
-    const { windows, state } = this.parts;
-    for (const { key, keyGroup, namespace } of state.table(PANES).rows()) {
-      this.due.add(windows.paneEnd(namespace as number), keyGroup, key);
-    }
   }
 }

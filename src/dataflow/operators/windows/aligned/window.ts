@@ -4,11 +4,13 @@
  * Its states are rows of keyed state, so they go with their key groups, and are restored like any other.
  */
 import { type StateDescriptors, stateTable } from "../../../../state/descriptor.ts";
-import type { OperatorKind } from "../../contract.ts";
+import type { EventTime } from "../../../time/event-time.ts";
+import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
 import type { WindowDefinition } from "../definition.ts";
 import { LateRecords } from "../late-records.ts";
+import { ProcessingTimeWindows, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import type { AlignedWindows } from "./assigner.ts";
 import { FIRED, FIRINGS, PanedWindows } from "./paned.ts";
@@ -24,28 +26,41 @@ export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
     states: statesOf(definition),
     ownStates: true,
     emitsAtEnd: true,
-    needsWatermarks: true,
+    windows: definition.description,
+    needsWatermarks: definition.time === "event",
     ...(definition.lateTag !== undefined && { tags: [definition.lateTag] }),
   }),
-  open(definition, { id, checks, time, keyedState }, outputs) {
-    const { key, windows, process, allowedLateness, lateTag } = definition;
-    const state = keyedState();
-    const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
-    const parts = {
-      operator: id,
-      keyOf: stableKey(id, key, checks),
-      windows,
-      state,
-      time,
-      contents: contentsOf(definition, { operator: id, state, checks }),
-      late: new LateRecords(id, time, lateOutput),
-      output: new WindowOutput({ operator: id, outputs, process }),
-    };
-    return isSimple(definition)
-      ? new SinglePaneWindows(parts)
-      : new PanedWindows({ ...parts, allowedLateness });
+  open(definition, services, outputs) {
+    const { time, processingTime } = services;
+    return definition.time === "event"
+      ? openAt(definition, services, outputs, time)
+      : new ProcessingTimeWindows(processingTime, (clock) => openAt(definition, services, outputs, clock));
   },
 };
+
+function openAt(
+  definition: AlignedWindowDefinition,
+  { id, checks, keyedState }: OperatorServices,
+  outputs: Outputs,
+  time: EventTime,
+): TimedWindows {
+  const { key, windows, process, allowedLateness, lateTag } = definition;
+  const state = keyedState();
+  const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
+  const parts = {
+    operator: id,
+    keyOf: stableKey(id, key, checks),
+    windows,
+    state,
+    time,
+    contents: contentsOf(definition, { operator: id, state, checks }),
+    late: new LateRecords(id, time, lateOutput),
+    output: new WindowOutput({ operator: id, outputs, process }),
+  };
+  return isSimple(definition)
+    ? new SinglePaneWindows(parts)
+    : new PanedWindows({ ...parts, allowedLateness });
+}
 
 /** Windows that are over when they have fired, and share nothing. */
 function isSimple({ windows, allowedLateness }: AlignedWindowDefinition): boolean {

@@ -1,10 +1,12 @@
 /** The operator of session windows (session-windows.ts): its states, and how it is opened. */
 import { stateTable } from "../../../../state/descriptor.ts";
-import type { OperatorKind } from "../../contract.ts";
+import type { EventTime } from "../../../time/event-time.ts";
+import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { RECORDS } from "../contents.ts";
 import type { WindowDefinition } from "../definition.ts";
 import { LateRecords } from "../late-records.ts";
+import { ProcessingTimeWindows, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import { SessionAccumulators, SessionRecords } from "./session-contents.ts";
 import { type GapOf, SESSIONS, SessionWindows } from "./session-windows.ts";
@@ -17,34 +19,47 @@ export interface SessionWindowDefinition extends WindowDefinition {
 
 export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
   name: "sessionWindow",
-  describe: ({ aggregation, lateTag }) => ({
+  describe: ({ aggregation, lateTag, time, description }) => ({
     states: {
       [SESSIONS]: stateTable(),
       ...(aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
     },
     ownStates: true,
     emitsAtEnd: true,
-    needsWatermarks: true,
+    windows: description,
+    needsWatermarks: time === "event",
     ...(lateTag !== undefined && { tags: [lateTag] }),
   }),
-  open(definition, { id, checks, time, keyedState }, outputs) {
-    const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
-    const state = keyedState();
-    const options = { operator: id, state, checks };
-    return new SessionWindows({
-      operator: id,
-      keyOf: stableKey(id, key, checks),
-      gapOf,
-      longest,
-      allowedLateness,
-      state,
-      time,
-      contents:
-        aggregation?.merge === undefined
-          ? new SessionRecords(options, aggregation)
-          : new SessionAccumulators(options, aggregation),
-      late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
-      output: new WindowOutput({ operator: id, outputs, process }),
-    });
+  open(definition, services, outputs) {
+    const { time, processingTime } = services;
+    return definition.time === "event"
+      ? openAt(definition, services, outputs, time)
+      : new ProcessingTimeWindows(processingTime, (clock) => openAt(definition, services, outputs, clock));
   },
 };
+
+function openAt(
+  definition: SessionWindowDefinition,
+  { id, checks, keyedState }: OperatorServices,
+  outputs: Outputs,
+  time: EventTime,
+): TimedWindows {
+  const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
+  const state = keyedState();
+  const options = { operator: id, state, checks };
+  return new SessionWindows({
+    operator: id,
+    keyOf: stableKey(id, key, checks),
+    gapOf,
+    longest,
+    allowedLateness,
+    state,
+    time,
+    contents:
+      aggregation?.merge === undefined
+        ? new SessionRecords(options, aggregation)
+        : new SessionAccumulators(options, aggregation),
+    late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
+    output: new WindowOutput({ operator: id, outputs, process }),
+  });
+}

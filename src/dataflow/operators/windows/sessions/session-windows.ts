@@ -22,7 +22,7 @@ import type { EventTime } from "../../../time/event-time.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
-import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
+import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { WindowFiring, WindowOutput } from "../window-output.ts";
@@ -58,7 +58,6 @@ export class SessionWindows implements OpenOperator {
   private readonly parts: SessionParts;
   private readonly table: StateTable;
   private readonly due = new DueKeys();
-  private isIndexed = false;
 
   constructor(parts: SessionParts) {
     this.parts = parts;
@@ -67,8 +66,21 @@ export class SessionWindows implements OpenOperator {
     this.inputs = [this.inputOf(parts)];
   }
 
+  restored(): Slices {
+    return rowByRow(this.table, ({ key, keyGroup, value }) => {
+      for (const session of value as readonly Session[]) {
+        const wanted = this.timeOf(session);
+        if (wanted !== Number.POSITIVE_INFINITY) this.due.add(wanted, keyGroup, key);
+      }
+    });
+  }
+
+  /** When something is to be done next. Infinity: nothing is. */
+  get nextEnd(): number {
+    return this.due.earliest;
+  }
+
   advance(time: number): Slices | undefined {
-    this.index();
     if (this.due.earliest > time + 1) return undefined;
     return { step: () => this.visitSome(time) };
   }
@@ -82,7 +94,6 @@ export class SessionWindows implements OpenOperator {
       let key: Key;
       let taken: Session | undefined;
       try {
-        if (!this.isIndexed) this.index();
         checkTimestamp(timestamp);
         key = keyOf(value);
         state.setCurrentKey(key);
@@ -206,17 +217,5 @@ export class SessionWindows implements OpenOperator {
     if (stage === "open") return end;
     const over = end + this.parts.allowedLateness;
     return stage === "fired" ? over : over + gap;
-  }
-
-  /** Rows that were restored. */
-  private index(): void {
-    if (this.isIndexed) return;
-    this.isIndexed = true;
-    for (const { key, keyGroup, value } of this.table.rows()) {
-      for (const session of value as readonly Session[]) {
-        const wanted = this.timeOf(session);
-        if (wanted !== Number.POSITIVE_INFINITY) this.due.add(wanted, keyGroup, key);
-      }
-    }
   }
 }
