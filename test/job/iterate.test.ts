@@ -287,6 +287,17 @@ describe("refused", () => {
       /operator "last": emits at the end of input .* and lies inside loop "loop"/,
     ],
     [
+      "an operator with timers on the way round",
+      loopOf((loop) => {
+        const last = loop
+          .keyBy((n) => n)
+          .process("last", { state: {}, onRecord: (n) => n / 2, onTimer: ({ time }) => time });
+        return { feedback: last.filter("more", (n) => n > 1), output: last };
+      }),
+      "last",
+      /operator "last": emits at the end of input .* and lies inside loop "loop"/,
+    ],
+    [
       "an id that is taken",
       (job) => {
         numbers(job)

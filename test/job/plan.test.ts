@@ -75,6 +75,22 @@ describe("plan", () => {
     expect(describePlan(counts, undefined, regionsOf(counts))).not.toMatch("region");
   });
 
+  test("names timers among the states, where an operator may have some", () => {
+    const planWith = (timers: object) =>
+      planFrom({}, (job) =>
+        job
+          .source("a", testSource<string>())
+          .keyBy((word) => word)
+          .process("late", { state: { seen: valueState(0) }, onRecord() {}, ...timers })
+          .sink("out", testSink()),
+      );
+    const statesOf = ({ vertices }: GraphPlan) =>
+      vertices.flatMap(({ operators }) => operators).find(({ id }) => id === "late")!.states;
+    expect(statesOf(planWith({}))).toEqual(["seen"]);
+    const timers = planWith({ onTimer() {} });
+    expect([...(statesOf(timers) ?? [])].sort()).toEqual(["event timers", "processing timers", "seen"]);
+  });
+
   test("names every input of a union", () => {
     const plan = planFrom({}, (job) => {
       const a = job.source("a", testSource<string>());

@@ -217,6 +217,29 @@ describe("keyed operators", () => {
     });
   });
 
+  test("of timers: what onTimer returns is emitted, and its context is that of its key", () => {
+    withWords((words) => {
+      const overdue = words
+        .keyBy((word) => word.length)
+        .process("overdue", {
+          state: { count: valueState(0) },
+          onRecord(_word, { timers, timestamp }) {
+            timers.registerEventTimer(timestamp + 1000, "late");
+            // @ts-expect-error a namespace is a text or a number
+            timers.registerProcessingTimer(5, {});
+          },
+          onTimer({ time, kind, namespace }, { key, state }) {
+            expectTypeOf(key).toEqualTypeOf<number>();
+            expectTypeOf(kind).toEqualTypeOf<"event" | "processing">();
+            expectTypeOf(namespace).toEqualTypeOf<string | number | undefined>();
+            return { word: `${key}`, count: state.count.get() + time };
+          },
+          endOfInput: "fire",
+        });
+      expectTypeOf(overdue).toEqualTypeOf<Stream<Count>>();
+    });
+  });
+
   test("without declaration or return the records are any, not something invented", () => {
     withWords((words) => {
       const unknown = words

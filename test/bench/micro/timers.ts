@@ -1,11 +1,11 @@
 /**
- * What timers cost, and what 10^6 of them do to everything else when they are due at once, without transport:
- * `npx tsc -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS]`.
+ * What timers cost, and what 10^6 of them do to everything else when they are due at once, without transport: `npx tsc
+ * -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS]`.
  *
- * A keyed operator with timers, in the turns of a subtask. Registering and firing are told by processor time; the delays
- * of the event loop, the wait of a barrier and the pause of a cut by the wall clock, so that they mean something on a
- * quiet machine only. While the timers fire a barrier comes every 50 ms, and snapshots are taken and encoded beside
- * them, one at a time. Not measured: channels, uploads, what a user's onTimer does.
+ * A keyed operator with timers, in the turns of a subtask. Registering and firing are told by processor time; the
+ * delays of the event loop, the wait of a barrier and the pause of a cut by the wall clock, so that they mean something
+ * on a quiet machine only. While the timers fire a barrier comes every 50 ms, and snapshots are taken and encoded
+ * beside them, one at a time. Not measured: channels, uploads, what a user's onTimer does.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { systemClock } from "../../../src/clock.ts";
