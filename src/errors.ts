@@ -214,6 +214,11 @@ export class ValueRefusedError extends TidemarkError {
   readonly retry = "restart";
 }
 
+/** A request of an `async` operator got no answer in time, over all attempts. It is the cause of an OperatorError. */
+export class AsyncTimeoutError extends TidemarkError {
+  readonly retry = "restart";
+}
+
 /** A record is larger than any that can be sent to another worker. */
 export class RecordTooLargeError extends TidemarkError {
   readonly retry = "restart";

@@ -16,6 +16,8 @@ export type { JetStreamSinkOptions } from "./connectors/jetstream/sink.ts";
 export { jetstreamSink } from "./connectors/jetstream/sink.ts";
 export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
+export type { FailedRequest } from "./dataflow/operators/async/async.ts";
+export type { RequestContext } from "./dataflow/operators/async/call.ts";
 export type { JoinContext } from "./dataflow/operators/joins/interval-join.ts";
 export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
@@ -42,6 +44,7 @@ export {
   RequestRefusedError,
   TidemarkError,
 } from "./errors.ts";
+export type { AsyncDefinition, AsyncRetries } from "./job/async/definition.ts";
 export type {
   FunctionOptions,
   IterateOptions,

@@ -21,6 +21,8 @@ interface OpenedOperator {
 export interface WaysOut {
   /** Takes the records of an outgoing edge. What it throws is not the operator's failure and passes unchanged. */
   output(edge: string): Collect<unknown>;
+  /** Takes the event time of an outgoing edge, from an operator that holds records back. Default: it goes nowhere. */
+  mark?(edge: string, watermark: number, isIdle: boolean): void;
   /**
    * What is set and handed on is frozen, and what is set is refused at once when it is no plain value. Default false:
    * what is set is refused by the next cut, and what an object hides is looked for in the first records of an operator
@@ -54,6 +56,10 @@ export function outputsOf(
     tagged(tag) {
       invariant(details.tags?.includes(tag) === true, `operator "${id}" has no output "${tag}"`);
       return collectorOf(tag);
+    },
+    mark(watermark, isIdle) {
+      for (const { edges } of chained.outputs)
+        for (const edge of edges) services.mark?.(edge, watermark, isIdle);
     },
   };
 }

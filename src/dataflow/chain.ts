@@ -6,7 +6,7 @@
  * record (operators/), sources, frames, room, alignment, uploads (the subtask's), commits (the sink's).
  *
  * - OC1 A record has passed the whole chain when the head that took it returns: nothing is buffered here, nothing is
- *   asynchronous.
+ *   asynchronous. An operator that holds records back is alone in its vertex, and tells what it holds (`held`).
  * - OC2 A failure names the operator whose function failed (OP3). A failure of what is downstream passes through
  *   unchanged, and cannot be swallowed by the function that emitted.
  * - OC3 All keyed states are cut at the same record: `snapshot` is synchronous and never runs inside a head.
@@ -28,6 +28,7 @@ import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,
+  type HeldRecords,
   type Opening,
   type OpenOperator,
   type OperatorServices,
@@ -80,6 +81,8 @@ export interface Chain {
    * with the first failure.
    */
   open(opening: Pick<Opening, "clock" | "signal">): Promise<void>;
+  /** What the chain's operator holds back. undefined: a record has passed the chain when its head returns (OC1). */
+  readonly held: HeldRecords | undefined;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
   /** The event times of the keyed operators that have one, as of this moment. */
@@ -141,6 +144,10 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     );
     opened[i] = { id: operator.id, open, time };
   }
+  invariant(
+    opened.length === 1 || opened.every(({ open }) => open.held === undefined),
+    `vertex "${vertex.id}" has an operator beside one that holds records back`,
+  );
   invariant(opened.length > 0, `vertex "${vertex.id}" has no operators`);
   return new OperatorChain(opened, { subtaskIndex: services.subtaskIndex, parallelism: vertex.parallelism });
 }
@@ -149,6 +156,7 @@ class OperatorChain implements Chain {
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
   readonly reactsToTime: boolean;
+  readonly held: HeldRecords | undefined;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
   private readonly keyed: readonly {
@@ -164,6 +172,7 @@ class OperatorChain implements Chain {
     this.operators = operators;
     this.place = place;
     this.heads = operators[0]!.open.inputs;
+    this.held = operators[0]!.open.held;
     this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
     this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
       state === undefined ? [] : [{ id, state, time }],

@@ -20,6 +20,7 @@ import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
 import { isJobName } from "../formats/names.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
+import { type AsyncDefinition, type AsyncSideOutputs, asyncOf, type ResultOf } from "./async/definition.ts";
 import {
   checkFunction,
   checkProcess,
@@ -172,6 +173,21 @@ export class Stream<T, Side = NoSideOutputs> {
     return streamOf<U>(this.#draft, id);
   }
 
+  /**
+   * Asks the outside world for each record, many at a time; the results go on. After keyBy they keep the order of each
+   * key. `sideOutput("failed")`: what `onFailure: "sideOutput"` leads there.
+   */
+  async<Answer, R = undefined>(
+    id: string,
+    definition: AsyncDefinition<T, undefined, Answer, R>,
+    asked?: FunctionOptions,
+  ): Stream<ResultOf<Answer>, AsyncSideOutputs<T>> {
+    const request = asyncOf(id, definition, undefined);
+    const { lifecycle, options } = lifecycleOf(id, definition, asked);
+    this.#add(defineOperator(kinds.async, id, { ...request, lifecycle }), options);
+    return streamOf(this.#draft, id);
+  }
+
   /** Brings the records of one key together, in one subtask. `key` answers a string, number, boolean or bigint. */
   keyBy<K extends Key>(key: (value: T) => K): KeyedStream<T, K> {
     if (typeof key !== "function") {
@@ -301,6 +317,18 @@ export class KeyedStream<T, K extends Key> {
     this.#key = keyOf(inputs);
     this.#end = end;
     draft.opened(this, { inputs, end, keyed: true });
+  }
+
+  /** Asks the outside world for each record, those of one key one after the other by default. */
+  async<Answer, R = undefined>(
+    id: string,
+    definition: AsyncDefinition<T, K, Answer, R>,
+    asked?: FunctionOptions,
+  ): Stream<ResultOf<Answer>, AsyncSideOutputs<T>> {
+    const request = asyncOf(id, definition, this.#key);
+    const { lifecycle, options } = lifecycleOf(id, definition, asked);
+    this.#draft.apply(defineOperator(kinds.async, id, { ...request, lifecycle }), [this], options);
+    return streamOf(this.#draft, id);
   }
 
   /**

@@ -137,9 +137,16 @@ export class JobDraft {
     }
     for (const { from } of back.inputs) this.#checkFeedback(id, from);
     for (const { definition } of this.#operators.values()) {
-      const { id: inside, details } = definition;
-      if (!details.emitsAtEnd || !this.#leadsTo(id, inside)) continue;
+      const { id: inside, kind, details } = definition;
+      if (!(details.emitsAtEnd || details.holdsRecords) || !this.#leadsTo(id, inside)) continue;
       if (!back.inputs.some(({ from }) => this.#leadsTo(inside, from))) continue;
+      if (details.holdsRecords) {
+        throw new ConfigurationError(
+          inside,
+          `operator "${inside}": is ${kind} and lies inside loop "${id}": the loop would end while records are still held ` +
+            "there; put it in front of the loop or behind its output",
+        );
+      }
       throw new ConfigurationError(
         inside,
         `operator "${inside}": emits at the end of input (onEnd, onTimer) and lies inside loop "${id}": that would be fed back to a ` +

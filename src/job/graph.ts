@@ -2,9 +2,9 @@
  * Makes the graph that runs out of the author's operators: parallelism decided, operators chained into vertices.
  *
  * Two operators are chained when records pass between them without an exchange: forward at equal parallelism, or by key
- * when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex. Forward
- * between unequal parallelisms becomes rebalance, except on the way back of a loop. The same job and configuration give
- * the same graph, ids included.
+ * when there is one subtask on both sides. An operator with several inputs and a loop always begin a vertex; one
+ * that holds records back has it to itself. Forward between unequal parallelisms becomes rebalance, except on the way
+ * back of a loop. The same job and configuration give the same graph, ids included.
  */
 import type { JobConfig } from "../config/job-config.ts";
 import type { Edge, JobGraph, Partitioner, Vertex } from "../dataflow/graph.ts";
@@ -151,8 +151,8 @@ function chain(job: Job, config: JobConfig): JobGraph {
   for (const { definition, inputs, parallelism: own } of job.operators) {
     const parallelism = own ?? config.parallelism;
     const draft: OperatorDraft = { operator: definition, outputs: [] };
-    const { beginsVertex = false, ports = DEFAULT_PORTS } = definition.details;
-    const stands = beginsVertex || ports.length > 1;
+    const { beginsVertex = false, holdsRecords = false, ports = DEFAULT_PORTS } = definition.details;
+    const stands = beginsVertex || holdsRecords || ports.length > 1;
     const upstream = stands ? undefined : chainableInput(inputs, parallelism, placeOf);
     if (upstream !== undefined) {
       const index = upstream.vertex.operators.push(draft) - 1;
@@ -196,6 +196,7 @@ function chainableInput(
   if (input === undefined || inputs.length > 1) return undefined;
   const place = placeOf(input.from);
   if (place.vertex.parallelism !== parallelism) return undefined;
+  if (place.vertex.operators[place.index]!.operator.details.holdsRecords) return undefined;
   const stays = input.exchange.kind === "forward" || (input.exchange.kind === "hash" && parallelism === 1);
   return stays ? place : undefined;
 }

@@ -33,12 +33,15 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   readonly handles: StateHandles<S>;
   /** Those of the subtask. */
   readonly keyGroups: KeyGroupRange;
+  /** The number of key groups of the job. */
+  readonly maxParallelism: number;
   private readonly backend: KeyedBackend;
   private readonly states: readonly OpenState[];
 
   constructor(openBackend: OpenBackend, { descriptors, checks = false, ...options }: KeyedStateOptions<S>) {
     const backend = openBackend({ ...options, keepsObjects: checks });
     this.keyGroups = options.keyGroups;
+    this.maxParallelism = options.maxParallelism;
     this.backend = backend;
     this.states = Object.entries(descriptors).map(([name, descriptor]) =>
       openState(backend, name, descriptor, checks),

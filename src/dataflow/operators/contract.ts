@@ -48,6 +48,12 @@ export interface OperatorDetails {
   readonly emitsAtEnd?: boolean;
   /** true: the operator is never chained to the one in front of it, as one with several ports is not. Default false. */
   readonly beginsVertex?: boolean;
+  /**
+   * true: the operator holds records back and sends them out later, in turns of its own (`OpenOperator.held`). Event
+   * time and the end of input wait behind them, so it has a vertex to itself, and cannot lie inside a loop. Default
+   * false.
+   */
+  readonly holdsRecords?: boolean;
   /** The names of the inputs, at least one; a port is an index into them. Default: one input, "in". */
   readonly ports?: readonly string[];
   /** The tags of the outputs besides the main one. Default: none. */
@@ -91,6 +97,8 @@ export interface Outputs {
   readonly main: Collect<unknown>;
   /** @param tag one of the operator's `tags` */
   tagged(tag: string): Collect<unknown>;
+  /** Tells all outputs how far event time has come, for an operator that holds records back. */
+  mark(watermark: number, isIdle: boolean): void;
 }
 
 /** What an operator is told when its subtask opens it. */
@@ -130,6 +138,8 @@ export interface OpenOperator {
   advanceProcessingTime?(timeMs: number): Slices | undefined;
   /** What the operator has counted since it was opened, by name: records that it did not take, and why. */
   figures?(): Readonly<Record<string, number>>;
+  /** What the operator holds back, if `holdsRecords`. */
+  readonly held?: HeldRecords;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;
   /**
@@ -137,6 +147,23 @@ export interface OpenOperator {
    * after it.
    */
   close?(): void | Promise<void>;
+}
+
+/** What an operator holds back: records, and the event time behind them. */
+export interface HeldRecords {
+  /**
+   * Sends out what has become ready, of one record, or begins what there is a place for. false: there is nothing to do
+   * until `onReady` wakes. Called between two records while all outputs have room.
+   */
+  step(): boolean;
+  /** false: no further record may be given to the operator now. */
+  hasRoom(): boolean;
+  /** All has gone out. The input may then end. */
+  readonly isEmpty: boolean;
+  /** Set once. `wake` only schedules. */
+  onReady(wake: () => void): void;
+  /** Event time has come to this behind what is held, and goes out behind it: `Outputs.mark`. Never Infinity. */
+  mark(watermark: number, isIdle: boolean): void;
 }
 
 /** Work that is done in slices, so that a turn of the subtask can look at room and clock between two of them. */

@@ -5,6 +5,7 @@
  * planner, fingerprint, restore plan, graph, draft and commands read the details of an operator, and a coordinator
  * reads the plan.
  */
+import { asyncKind } from "./async/async.ts";
 import { iterate } from "./iterate.ts";
 import { coProcess } from "./joins/co-process.ts";
 import { intervalJoin } from "./joins/interval-join.ts";
@@ -24,6 +25,7 @@ export const operatorKinds = {
   map,
   filter,
   flatMap,
+  async: asyncKind,
   process: processKind,
   reduce,
   alignedWindow,

@@ -9,6 +9,7 @@
  */
 import { buildChain, type Chain } from "../../../dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
+import type { EdgeOutput } from "../../../dataflow/output.ts";
 import { invariant } from "../../../errors.ts";
 import type { Host } from "../../actor.ts";
 import { type OpeningSinks, openSinks, type SinkTransactions } from "../sinks/sink-transactions.ts";
@@ -100,14 +101,16 @@ function chainOf(
   sinks: SinkTransactions,
   processingTime: ProcessingClock,
 ): Chain {
+  const outputOf = (edge: string): EdgeOutput => {
+    const output = outputs.get(edge);
+    invariant(output !== undefined, `edge ${edge} has no output`);
+    return output;
+  };
   return buildChain(vertex, {
     subtaskIndex: index,
     maxParallelism: deployment.maxParallelism,
-    output: (edge) => {
-      const output = outputs.get(edge);
-      invariant(output !== undefined, `edge ${edge} has no output`);
-      return output.collect;
-    },
+    output: (edge) => outputOf(edge).collect,
+    mark: (edge, watermark, isIdle) => outputOf(edge).mark(watermark, isIdle),
     writer: (operator) => sinks.writer(operator),
     processingTime,
     checks,

@@ -13,9 +13,11 @@
  * TN4  While the input is held, none is taken, and no timer fires; barriers that are only noticed and snapshots go on.
  * TN5  Whatever throws in a turn ends the subtask; nothing is processed afterwards.
  * TN6  Processing-time timers fire in place of records, under the same conditions; barriers pass between two of them.
+ * TN7  What an operator holds back goes out in place of input. No input is taken while it has no room, and the input
+ *     has not ended before all has gone out; barriers go on, for what is held is in the snapshot.
  */
 import type { Clock } from "../../../clock.ts";
-import type { Slices } from "../../../dataflow/operators/contract.ts";
+import type { HeldRecords, Slices } from "../../../dataflow/operators/contract.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import type { Room } from "../../../dataflow/room.ts";
 
@@ -50,6 +52,8 @@ export interface TurnsOptions {
   readonly clock: Clock;
   /** The outputs and sinks that take the records: all of them must have room (TN1). */
   readonly rooms: readonly Room[];
+  /** What the operator of the subtask holds back. Default: nothing. */
+  readonly held?: HeldRecords | undefined;
   /** The rooms in which records wait for their frame. */
   readonly outputs: readonly Pick<EdgeOutput, "flush">[];
   /** Records wait for their frame at most about this long. */
@@ -78,6 +82,8 @@ export class Turns {
   #works: { readonly work: TurnWork; readonly startedMs: number }[] = [];
   #finish: { readonly slices: Slices; readonly done: () => void } | undefined;
   #flushedMs = 0;
+  /** The input has told its end, and not all that is held has gone out. */
+  #inputEnded = false;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -85,6 +91,7 @@ export class Turns {
     const wake = () => this.wake();
     options.input.onAvailable(wake);
     options.timers.onDue(wake);
+    options.held?.onReady(wake);
     for (const room of options.rooms) room.onRoom(wake);
   }
 
@@ -195,9 +202,25 @@ export class Turns {
   }
 
   #takeOrFire(): "more" | "idle" | "ended" {
-    const { input, timers } = this.#options;
-    if (!timers.isDue) return input.take();
-    if (!input.takeBarrier()) timers.step();
+    const { input, timers, held } = this.#options;
+    if (timers.isDue) {
+      if (!input.takeBarrier()) timers.step();
+      return "more";
+    }
+    return held === undefined ? input.take() : this.#takeOrSendOut(held);
+  }
+
+  #takeOrSendOut(held: HeldRecords): "more" | "idle" | "ended" {
+    const { input } = this.#options;
+    if (held.step()) return "more";
+    if (this.#inputEnded && held.isEmpty) {
+      this.#inputEnded = false;
+      return "ended";
+    }
+    if (!held.hasRoom()) return input.takeBarrier() ? "more" : "idle";
+    const status = input.take();
+    if (status !== "ended") return status;
+    this.#inputEnded = true;
     return "more";
   }
 

@@ -24,6 +24,7 @@ export interface EventTimeFlowOptions {
   readonly operator: string;
   readonly subtaskIndex: number;
   readonly chain: Pick<Chain, "advance" | "unfinishedTime">;
+  /** The outputs; or the operator that holds records back, which tells them. */
   readonly outputs: readonly Pick<EdgeOutput, "mark">[];
   /** The senders, by channel; a source's splits have no channel and keep their times themselves. */
   readonly channels: readonly ChannelId[];
