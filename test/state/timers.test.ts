@@ -6,6 +6,7 @@ import { type Key, stateTable } from "../../src/state/descriptor.ts";
 import { HeapBackend } from "../../src/state/heap/backend.ts";
 import { keyGroupOf, keyGroupRangeOf, ownerOf } from "../../src/state/key-groups.ts";
 import { KeyedState } from "../../src/state/keyed-state.ts";
+import { Rearming } from "../../src/state/timers/rearming.ts";
 import { TimerSet } from "../../src/state/timers/timer-set.ts";
 
 const MAX_PARALLELISM = 8;
@@ -31,7 +32,12 @@ function open(subtask = 0, parallelism = 1, pieces: readonly Uint8Array[] = []):
     keyGroups: keyGroupRangeOf(subtask, parallelism, MAX_PARALLELISM),
     maxParallelism: MAX_PARALLELISM,
   });
-  const timers = new TimerSet({ table: TABLE, state, onEarlier: (time) => earlier.push(time) });
+  const timers = new TimerSet({
+    table: TABLE,
+    state,
+    rearming: new Rearming(),
+    onEarlier: (time) => earlier.push(time),
+  });
   for (const bytes of pieces) {
     const restorer = state.restorer(TABLE, { object: "state", bytes });
     while (bytes.length > 0 && restorer.next());

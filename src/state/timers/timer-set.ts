@@ -13,13 +13,15 @@
  *   were registered: the same after every restore.
  * - TS4 A timer is gone before its function is called, so that one may register it again. What is registered meanwhile
  *   and is due fires in the same pass, each in its place.
- * - TS5 At the end of input there is no later time to wait for, so a function that registers again and again would
- *   never end: it is refused after `REGISTERED_AT_END_MAX` timers of one key.
+ * - TS5 A function that registers again and again what is due at once would never let the job go on: at the end of
+ *   input, where no time is too late, and for times that are not behind the timer's own. It is refused after 1,000
+ *   timers of one key (rearming.ts).
  */
 import { ABSENT, type Namespace, type StateRow, type StateTable } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import type { KeyedState } from "../keyed-state.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
+import type { Rearming } from "./rearming.ts";
 import { rowNamespaceOf, timerIn } from "./row-namespace.ts";
 import { TimerQueue } from "./timer-queue.ts";
 
@@ -39,11 +41,12 @@ export interface TimerSetOptions {
     KeyedState,
     "table" | "keyGroups" | "setCurrentKey" | "currentKey" | "currentKeyGroup"
   >;
+  /** Shared by the sets of one operator. */
+  readonly rearming: Rearming;
   /** Called when a timer is in front that was not: what waits for the next one may have to wake earlier. */
   readonly onEarlier?: (time: number) => void;
 }
 
-const REGISTERED_AT_END_MAX = 1000;
 const ROWS_PER_SLICE = 256;
 
 export class TimerSet {
@@ -54,14 +57,13 @@ export class TimerSet {
   private nextOrdinal = 0;
   /** The rows that are not in the queue yet; undefined: all are. */
   private unordered: Generator<StateRow, void, undefined> | undefined;
-  /** How many timers each key has registered while those of the end of input fired. */
-  private readonly registeredAtEnd = new Map<Key, number>();
-  private isAtEnd = false;
+  private readonly rearming: Rearming;
 
-  constructor({ table, state, onEarlier }: TimerSetOptions) {
+  constructor({ table, state, rearming, onEarlier }: TimerSetOptions) {
     const { keyGroups } = state;
     this.table = state.table(table);
     this.state = state;
+    this.rearming = rearming;
     this.onEarlier = onEarlier;
     this.queue = new TimerQueue(keyGroups.last - keyGroups.first + 1);
     this.unordered = this.table.rows();
@@ -82,7 +84,7 @@ export class TimerSet {
     const { table, state, queue } = this;
     table.setCurrentNamespace(rowNamespaceOf(time, namespace));
     if (table.read() !== ABSENT) return;
-    if (this.isAtEnd) this.countAtEnd();
+    this.rearming.registered(state.currentKey, time);
     const ordinal = this.nextOrdinal++;
     table.write(ordinal);
     const ownNamespace = typeof namespace === "string" ? ownString(namespace) : namespace;
@@ -110,10 +112,11 @@ export class TimerSet {
   fire(time: number, run: FireTimer): TimerSlices | undefined {
     this.orderRest();
     if (!this.isDue(time)) return undefined;
+    this.rearming.begin(time);
     return {
       step: () => {
         if (!this.isDue(time)) return false;
-        this.fireFirst(run, time === Number.POSITIVE_INFINITY);
+        this.fireFirst(run);
         return this.isDue(time);
       },
     };
@@ -134,26 +137,15 @@ export class TimerSet {
     return firstTime !== undefined && firstTime <= time;
   }
 
-  private fireFirst(run: FireTimer, isAtEnd: boolean): void {
+  private fireFirst(run: FireTimer): void {
     const { firstTime, firstKey, firstNamespace } = this.queue.first;
     this.queue.removeFirst();
     this.state.setCurrentKey(firstKey);
     this.table.setCurrentNamespace(rowNamespaceOf(firstTime, firstNamespace));
     this.table.remove();
-    this.isAtEnd = isAtEnd;
+    this.rearming.fires(firstTime);
     run(firstKey, firstTime, firstNamespace);
-    this.isAtEnd = false;
-  }
-
-  private countAtEnd(): void {
-    const key = this.state.currentKey;
-    const registered = (this.registeredAtEnd.get(key) ?? 0) + 1;
-    this.registeredAtEnd.set(key, registered);
-    if (registered <= REGISTERED_AT_END_MAX) return;
-    throw new Error(
-      `a timer was registered by timers that fired at the end of input, for the ${registered}th time for one key: the ` +
-        "job would never end. At the end all timers fire, whatever their time: register none there without a condition",
-    );
+    this.rearming.fires(undefined);
   }
 
   private orderRest(): void {

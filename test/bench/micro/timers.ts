@@ -1,6 +1,6 @@
 /**
- * What timers cost, and what 10^6 of them do to everything else when they are due at once, without transport: `npx tsc
- * -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS]`.
+ * What timers cost, and what 10^6 of them do to everything else when they are due at once, without transport:
+ * `npx tsc -b && node --expose-gc dist/test/bench/micro/timers.js [TIMERS]`.
  *
  * A keyed operator with timers, in the turns of a subtask. Registering and firing are told by processor time; the
  * delays of the event loop, the wait of a barrier and the pause of a cut by the wall clock, so that they mean something

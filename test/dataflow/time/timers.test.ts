@@ -181,6 +181,38 @@ describe("event timers", () => {
     );
   });
 
+  test("may register others up to the watermark, but not for ever for their own time", () => {
+    const { chain, out, given } = opened({
+      onRecord: register,
+      onTimer(timer, context) {
+        telling(timer, context as never);
+        if (timer.time < 5000) context.timers.registerEventTimer(timer.time + 1);
+        else if (timer.time === 9000) context.timers.registerEventTimer(9000);
+      },
+    });
+    given(["a", 1]);
+    all(chain.advance(6000));
+    expect(out.out).toHaveLength(5000);
+    given(["a", 9000]);
+    expect(() => all(chain.advance(10_000))).toThrow(
+      /^operator "timed" failed: a timer registered one for its own time .* Register it for a later time \(at an event timer\)$/,
+    );
+  });
+
+  test("at the end of input do not register timers of the other kind for ever", () => {
+    const { chain, given } = opened({
+      onRecord: register,
+      onTimer({ kind, time }, { timers }) {
+        if (kind === "event") timers.registerProcessingTimer(time + 1);
+        else timers.registerEventTimer(time + 1);
+      },
+      endOfInput: "fire",
+    });
+    given(["a", 1]);
+    all(chain.advance(Infinity));
+    expect(() => all(chain.finish())).toThrow(/the job would never end/);
+  });
+
   test("that are registered by the last records of an operator in front fire before the end", () => {
     const { chain, out, given } = opened({ onRecord: register, onTimer: telling });
     all(chain.advance(Infinity));

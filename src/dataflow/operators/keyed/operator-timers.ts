@@ -10,6 +10,7 @@
 import type { Namespace } from "../../../state/contract.ts";
 import { type Key, stateTable } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
+import { Rearming } from "../../../state/timers/rearming.ts";
 import { TimerSet, type TimerSlices } from "../../../state/timers/timer-set.ts";
 import type { ProcessingTime } from "../../time/processing-time.ts";
 import type { Slices } from "../contract.ts";
@@ -44,10 +45,12 @@ export class OperatorTimers {
   constructor(options: OperatorTimersOptions) {
     const { state, processingTime, onTimer } = options;
     this.options = options;
-    this.event = new TimerSet({ table: EVENT_TIMERS, state });
+    const rearming = new Rearming();
+    this.event = new TimerSet({ table: EVENT_TIMERS, state, rearming });
     this.processing = new TimerSet({
       table: PROCESSING_TIMERS,
       state,
+      rearming,
       onEarlier: (time) => processingTime.wakeAt(time),
     });
     this.fireEvent = (key, time, namespace) => onTimer("event", key, time, namespace);
