@@ -10,6 +10,7 @@ import { type Decision, Decisions, type Edit } from "./decisions.ts";
 import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
+import { withEventTime } from "./jobs/event-time.ts";
 import { withLives } from "./jobs/lives.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
@@ -105,7 +106,8 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
 
 function drawnOn(decisions: Decisions): DrawnJob {
   const job = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
-  return withLives(withChange(job, decisions.stream("change")), decisions.stream("lives"));
+  const changed = withChange(job, decisions.stream("change"));
+  return withLives(withEventTime(changed, decisions.stream("time")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

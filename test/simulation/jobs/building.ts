@@ -1,7 +1,13 @@
 /** Builds a drawn job with the engine's own builder. */
 import type { Sink } from "../../../src/dataflow/sink.ts";
 import type { Source } from "../../../src/dataflow/source.ts";
-import { defineJob, type, valueState } from "../../../src/index.ts";
+import {
+  boundedOutOfOrderness,
+  defineJob,
+  type SourceOptions,
+  type,
+  valueState,
+} from "../../../src/index.ts";
 import {
   type Iteration,
   JobBuilder,
@@ -27,12 +33,15 @@ import {
   multiplied,
   rekeyed,
   round,
+  stampOf,
   summed,
   told,
   visited,
   wound,
 } from "./drawing.ts";
 import { applyMark, applyPair, applySplit } from "./kinds.ts";
+import { boundOf, isTimed } from "./oracle/windows.ts";
+import { applyTimed } from "./timed-operators.ts";
 
 /** The ends of a job: where its records come from and go to. */
 export interface Ends {
@@ -52,7 +61,7 @@ export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
       return second === undefined ? first! : first!.union(second, ...more);
     };
     for (const one of drawn.sources)
-      streams.set(one.id, builder.source(one.id, ends.source(one), { parallelism: one.parallelism }));
+      streams.set(one.id, builder.source(one.id, ends.source(one), sourceOptionsOf(one)));
     for (const operator of drawn.operators) {
       for (const [output, stream] of applied(builder, operator, operator.ports.map(read)))
         streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
@@ -60,6 +69,16 @@ export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
     for (const sink of drawn.sinks)
       read(sink.inputs).sink(sink.id, ends.sink(sink), { parallelism: sink.parallelism });
   });
+}
+
+function sourceOptionsOf({ parallelism, time }: DrawnSource): SourceOptions<Item> {
+  if (time === undefined) return { parallelism };
+  return {
+    parallelism,
+    timestamp: (item) => stampOf(time, item),
+    watermarks: boundedOutOfOrderness(boundOf(time.bound)),
+    watermarkInterval: time.intervalMs,
+  };
 }
 
 /** The streams by output; "" is the main one. */
@@ -71,6 +90,7 @@ function applied(
   const { id, kind } = operator;
   const [input, other] = ports;
   const draft = JobBuilder.draftOf(builder);
+  if (isTimed(operator)) return applyTimed(operator, input!.keyBy(keyOf[operator.keys]));
   if (kind === "pair") {
     const key = keyOf[operator.keys];
     applyPair(draft, operator, input!.keyBy(key), other!.keyBy(key));

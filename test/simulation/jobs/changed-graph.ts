@@ -37,7 +37,7 @@ export function withoutOperators({ operators, sinks }: Graph, gone: ReadonlySet<
   };
 }
 
-const inputOf = (from: string, output: "odd" | undefined, exchange: DrawnInput["exchange"]): DrawnInput =>
+const inputOf = (from: string, output: DrawnInput["output"], exchange: DrawnInput["exchange"]): DrawnInput =>
   output === undefined ? { from, exchange } : { from, output, exchange };
 
 const SHARE = 0.5;

@@ -12,8 +12,9 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
     `retention ${checkpointing.retention}`,
     `mode ${checkpointing.mode}`,
   ]);
-  for (const { bounded, retention } of sources) {
+  for (const { bounded, retention, time } of sources) {
     covered.add(bounded ? "bounded source" : "unbounded source");
+    if (time !== undefined) covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
     if (retention === undefined) continue;
     covered.add(`gaps ${retention.gaps ?? "by limits"}`);
     for (const limit of Object.keys(retention.limits)) covered.add(`stream ${limit}`);

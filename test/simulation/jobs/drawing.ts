@@ -22,7 +22,7 @@ export interface DrawnInput {
   /** Id of an operator. */
   readonly from: string;
   /** The tag of one of its outputs. Default: the main one. */
-  readonly output?: "odd";
+  readonly output?: "odd" | "late";
   readonly exchange: "forward" | "rebalance" | "broadcast";
 }
 
@@ -37,9 +37,12 @@ export const KEYED_KINDS = [
   "reduce",
   "pair",
 ] as const;
+/** Operators that go by event time. */
+export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer"] as const;
 
 export type StatelessKind = (typeof STATELESS_KINDS)[number];
 export type KeyedKind = (typeof KEYED_KINDS)[number];
+export type TimedKind = (typeof TIMED_KINDS)[number];
 
 interface DrawnBase {
   readonly id: string;
@@ -51,7 +54,7 @@ interface DrawnBase {
   readonly b: number;
 }
 
-type Keyed<K extends KeyedKind> = K extends KeyedKind
+type Keyed<K extends KeyedKind | TimedKind> = K extends KeyedKind | TimedKind
   ? DrawnBase & { readonly kind: K; readonly keys: KeyKind }
   : never;
 type Stateless<K extends StatelessKind> = K extends StatelessKind ? DrawnBase & { readonly kind: K } : never;
@@ -59,6 +62,7 @@ type Stateless<K extends StatelessKind> = K extends StatelessKind ? DrawnBase & 
 export type DrawnOperator =
   | Stateless<StatelessKind>
   | Keyed<KeyedKind>
+  | Keyed<TimedKind>
   | (DrawnBase & {
       readonly kind: "loop";
       /** How records come back. */
@@ -76,8 +80,20 @@ export interface DrawnRetention {
   readonly purges: readonly { readonly afterMs: number; readonly split: number; readonly kept: number }[];
 }
 
+/** How a source tells of event time. */
+export interface DrawnTime {
+  /** How many items a record may come behind one with a newer timestamp; 0: timestamps rise. */
+  readonly disorder: number;
+  /** How many of them the watermark waits for. */
+  readonly bound: number;
+  /** 0: behind each record. */
+  readonly intervalMs: number;
+}
+
 export interface DrawnSource {
   readonly id: string;
+  /** Default: its records have no timestamps. */
+  readonly time?: DrawnTime;
   readonly bounded: boolean;
   readonly parallelism: number;
   /** What its splits hold, in order. */
@@ -171,6 +187,8 @@ export interface DrawnJob {
 }
 
 export const KEYS = 12;
+/** Between two items of a split that come in order. */
+export const TICK_MS = 10;
 export const N_MAX = 97;
 
 /* What users' functions do, said once for the job and for the oracle: they are the user's code, not the engine's. */
@@ -232,3 +250,34 @@ export const inShort = ({ splits, ...source }: DrawnSource) => ({
   ...source,
   splits: splits.map(({ length }) => length),
 });
+
+/** The timestamp of a source's item. */
+export function stampOf({ disorder }: DrawnTime, { at }: Item): number {
+  return (at - (disorder === 0 ? 0 : (at * 7919) % (disorder + 1))) * TICK_MS;
+}
+
+/** The windows of an operator: their size, the distance of their beginnings, and where one of them begins. */
+export function windowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b">): {
+  readonly sizeMs: number;
+  readonly slideMs: number;
+  readonly offsetMs: number;
+} {
+  if (kind === "sliding")
+    return { sizeMs: TICK_MS * (1 + (a % 4)), slideMs: TICK_MS * (1 + (b % 3)), offsetMs: 0 };
+  const sizeMs = TICK_MS * (2 + 2 * (a % 3));
+  return {
+    sizeMs,
+    slideMs: kind === "cumulating" ? sizeMs / 2 : sizeMs,
+    offsetMs: kind === "tumbling" ? b : 0,
+  };
+}
+
+/** What a window tells when it fires. */
+export const fired = (id: string, key: number, end: number, count: number): Item => ({
+  by: id,
+  key,
+  at: end,
+  n: count,
+});
+/** The item of a record that no window took. */
+export const late = (id: string, item: Item): Item => ({ ...item, by: `${id}.late` });

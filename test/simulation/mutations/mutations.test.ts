@@ -16,7 +16,8 @@ const named = (name: string): Mutation => MUTATIONS.find((one) => one.name === n
 test("a gap in a channel that is not noticed is found", async () => {
   const { foundBy, findings } = await hunt(named("a gap in a channel is not noticed"), 100);
   expect(foundBy).toBeGreaterThan(0);
-  expect(findings).toEqual(expect.arrayContaining([expect.stringContaining("came")]));
+  // What is lost is missing in the output, or in the state.
+  expect(findings).toEqual(expect.arrayContaining([expect.stringMatching(/came|: nothing, not/)]));
 });
 
 test("key groups that are dropped on restore are found, by a story of one restore", async () => {

@@ -35,6 +35,10 @@ export function pacedReader<T>(
       wake = run;
       reader.onAvailable(run);
     },
+    get currentSplit() {
+      return reader.currentSplit ?? 0;
+    },
+    ...(reader.splitStatus !== undefined && { splitStatus: (split: number) => reader.splitStatus!(split) }),
     ...(reader.skipped !== undefined && { skipped: () => reader.skipped!() }),
     describePosition: () => reader.describePosition(),
     snapshot: () => reader.snapshot(),

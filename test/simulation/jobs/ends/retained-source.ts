@@ -85,6 +85,7 @@ class RetainedReader<T> implements SourceReader<T> {
   readonly #readers: readonly SplitReader<T>[];
   readonly #bounded: boolean;
   #last = "the beginning";
+  currentSplit = 0;
 
   constructor(readers: readonly SplitReader<T>[], bounded: boolean) {
     this.#readers = readers;
@@ -93,7 +94,8 @@ class RetainedReader<T> implements SourceReader<T> {
 
   poll(collect: Collect<T>, recordsMax: number): PollStatus {
     let left = recordsMax;
-    const statuses = this.#readers.map((reader) => {
+    const statuses = this.#readers.map((reader, split) => {
+      this.currentSplit = split;
       const status = reader.poll((value, timestamp) => {
         this.#last = reader.described;
         left--;
@@ -103,6 +105,10 @@ class RetainedReader<T> implements SourceReader<T> {
     });
     if (statuses.includes("more")) return "more";
     return this.#bounded && statuses.every((status) => status === "ended") ? "ended" : "idle";
+  }
+
+  splitStatus(split: number): PollStatus {
+    return this.#readers[split]!.hasEnded ? "ended" : "more";
   }
 
   onAvailable(wake: () => void): void {
@@ -186,6 +192,10 @@ class SplitReader<T> {
 
   get described(): string {
     return `stream ${this.#stream.name} sequence ${this.#buffer.position}`;
+  }
+
+  get hasEnded(): boolean {
+    return this.#buffer.released === 0 && this.#judge.accounted >= this.#end;
   }
 
   poll(collect: Collect<T>, recordsMax: number): PollStatus {

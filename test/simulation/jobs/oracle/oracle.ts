@@ -29,6 +29,15 @@ import {
   visited,
   wound,
 } from "../drawing.ts";
+import {
+  boundOf,
+  disorderOf,
+  isTimed,
+  type TimedOperator,
+  type TimeOf,
+  timesIn,
+  windowed,
+} from "./windows.ts";
 
 /** What is kept: the order of each maker's items, of each maker's items of one key, or none. */
 type Order = "of-maker" | "of-key" | "none";
@@ -43,6 +52,8 @@ export interface Expected {
   readonly repeats: boolean;
   readonly beyond: boolean;
   readonly vague: boolean;
+  /** The timestamps of its items can be foretold. */
+  readonly timed: boolean;
   /** All of its input has ended. */
   readonly ended: boolean;
   /** There is something in it, or in what led to it, that is told at the end. */
@@ -76,6 +87,11 @@ export function expectedAt(job: DrawnJob, circumstances: Circumstances = {}): Re
   return streamsOf(job, circumstances).sinks;
 }
 
+/** What comes in at one operator, by port. */
+export function expectedInputs(job: DrawnJob, operator: string): readonly Expected[] {
+  return streamsOf(job).inputs.get(operator)!;
+}
+
 export interface Streams {
   /** What comes in at each operator, by its id and by port. */
   readonly inputs: ReadonlyMap<string, readonly Expected[]>;
@@ -91,8 +107,10 @@ export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Str
   const context = {
     endsVaguely: endsVaguely === "everywhere",
     force: job.options.checkpointing?.iterations === "force",
+    job,
+    timeOf: timesIn(job),
   };
-  for (const { id, splits, parallelism, bounded } of job.sources) {
+  for (const { id, splits, parallelism, bounded, time } of job.sources) {
     const makers = new Set(splits.map((_, i) => `${id}/${i}`));
     const items = (read?.get(id) ?? splits).flat();
     const exact = {
@@ -101,6 +119,7 @@ export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Str
       beyond: false,
       vague: false,
       ended: bounded || drained,
+      timed: time !== undefined,
       tellsEnd: false,
     };
     streams.set(id, { items, makers, parallelism, order: job.reordered ? "none" : "of-maker", ...exact });
@@ -170,6 +189,7 @@ function together(parts: readonly Expected[]): Expected {
     beyond: parts.some(({ beyond }) => beyond),
     vague: parts.some(({ vague }) => vague),
     ended: parts.every(({ ended }) => ended),
+    timed: parts.every(({ timed }) => timed),
     tellsEnd: parts.some(({ tellsEnd }) => tellsEnd),
   };
 }
@@ -178,6 +198,8 @@ interface Context {
   readonly endsVaguely: boolean;
   /** Records on their way back in a loop are lost in a failure. */
   readonly force: boolean;
+  readonly job: DrawnJob;
+  readonly timeOf: TimeOf;
 }
 
 /** The results by output; "" is the main one. */
@@ -221,8 +243,30 @@ function resultsOf(
     case "loop":
       return [["", looped(operator, input, context)]];
     default:
-      return [["", keyed(operator, ports, context)]];
+      return isTimed(operator) ? timed(operator, input, context) : [["", keyed(operator, ports, context)]];
   }
+}
+
+function timed(
+  operator: TimedOperator,
+  input: Expected,
+  { job, timeOf, endsVaguely }: Context,
+): readonly (readonly [string, Expected])[] {
+  const { id, kind, parallelism } = operator;
+  const disordered = [...input.makers].flatMap((maker) => disorderOf(job, maker) ?? []);
+  const inOneOrder = input.makers.size === 1 && input.order === "of-maker";
+  const isForetold =
+    input.ended && input.timed && (disordered.length === 0 || (inOneOrder && kind !== "timer"));
+  const bound = disordered[0]?.time?.bound;
+  const { results, late } = isForetold
+    ? windowed(operator, input.items, timeOf, bound === undefined ? undefined : boundOf(bound))
+    : { results: [], late: [] };
+  const vague = !isForetold || input.vague || input.repeats || input.lacks || input.beyond || endsVaguely;
+  const common = { ...input, parallelism, timed: !vague, vague, tellsEnd: true } as const;
+  return [
+    ["", { ...common, items: results, makers: new Set([id]), order: vague ? "none" : "of-key" }],
+    ["late", { ...common, items: late, makers: new Set([`${id}.late`]), order: "none", timed: false }],
+  ];
 }
 
 /** Each record has gone through the operator as it was, or as it is. */
@@ -313,6 +357,7 @@ function keyed(
     beyond: input.beyond || input.repeats,
     vague: input.vague || vague,
     ended: input.ended,
+    timed: false,
     tellsEnd: input.tellsEnd || tells,
   };
 }
@@ -333,6 +378,7 @@ function looped(
     ...input,
     items: out,
     makers,
+    timed: false,
     order: "none",
     lacks: input.lacks || context.force,
     beyond: input.beyond || (visits !== undefined && input.repeats),

@@ -1,0 +1,110 @@
+/**
+ * What operators that go by event time must put out: computed with arrays and maps from the drawing alone.
+ *
+ * - EW1 If no record can come late, results depend on no order. A record can come late where its source is in disorder;
+ *   there they can be foretold only while there is one order: that of a single split, on one way.
+ */
+import {
+  type DrawnJob,
+  type DrawnOperator,
+  fired,
+  groupOf,
+  type Item,
+  keyOf,
+  late,
+  stampOf,
+  TICK_MS,
+  type TimedKind,
+  windowsOf,
+} from "../drawing.ts";
+
+export type TimedOperator = Extract<DrawnOperator, { readonly kind: TimedKind }>;
+
+/** The timestamp of an item; undefined: it cannot be foretold. */
+export type TimeOf = (item: Item) => number | undefined;
+
+export function timesIn(job: DrawnJob): TimeOf {
+  const windows = new Set(job.operators.filter(isTimed).map(({ id }) => id));
+  return (item) => {
+    if (windows.has(item.by)) return item.at - 1;
+    const time = job.sources.find(({ id }) => item.by.startsWith(`${id}/`))?.time;
+    return time === undefined ? undefined : stampOf(time, item);
+  };
+}
+
+export const isTimed = (operator: DrawnOperator): operator is TimedOperator =>
+  ["tumbling", "sliding", "cumulating", "timer"].includes(operator.kind);
+
+/** The source in disorder that items of this maker may come from. */
+export function disorderOf(job: DrawnJob, maker: string) {
+  const source = job.sources.find(({ id }) => maker.startsWith(`${id}/`));
+  return (source?.time?.disorder ?? 0) > 0 ? source : undefined;
+}
+
+interface Open {
+  readonly start: number;
+  readonly end: number;
+  count: number;
+}
+
+/**
+ * @param items in their order, if `boundMs` is given
+ * @param boundMs how much older than the newest record one may be; undefined: none comes late
+ */
+export function windowed(
+  operator: TimedOperator,
+  items: readonly Item[],
+  timeOf: TimeOf,
+  boundMs: number | undefined,
+): { readonly results: Item[]; readonly late: Item[] } {
+  const { id, keys } = operator;
+  const results: Item[] = [];
+  const tooLate: Item[] = [];
+  const open = new Map<number, Map<number, Open>>();
+  let newest = Number.NEGATIVE_INFINITY;
+  const fireUpTo = (watermark: number): void => {
+    for (const [key, windows] of open)
+      for (const window of [...windows.values()].sort((a, b) => a.end - b.end)) {
+        if (window.end - 1 > watermark) continue;
+        results.push(fired(id, key, window.end, operator.kind === "timer" ? 0 : window.count));
+        windows.delete(window.end);
+      }
+  };
+  for (const item of items) {
+    const time = timeOf(item)!;
+    const watermark = boundMs === undefined ? Number.NEGATIVE_INFINITY : newest - boundMs - 1;
+    fireUpTo(watermark);
+    const key = groupOf(keyOf[keys](item));
+    const windows = open.get(key) ?? new Map<number, Open>();
+    open.set(key, windows);
+    let taken = false;
+    for (const [start, end] of boundsAt(operator, time)) {
+      if (end - 1 <= watermark) continue;
+      taken = true;
+      const window = windows.get(end) ?? { start, end, count: 0 };
+      window.count++;
+      windows.set(end, window);
+    }
+    if (!taken) tooLate.push(late(id, item));
+    newest = Math.max(newest, time);
+  }
+  fireUpTo(Number.POSITIVE_INFINITY);
+  return { results, late: tooLate };
+}
+
+/** The beginnings and ends of the windows that a record at this time lies in. */
+function boundsAt(operator: TimedOperator, time: number): [number, number][] {
+  const { sizeMs, slideMs, offsetMs } = windowsOf(operator);
+  const before = (step: number) => time - ((((time - offsetMs) % step) + step) % step);
+  if (operator.kind === "cumulating") {
+    const start = before(sizeMs);
+    const ends = Array.from({ length: sizeMs / slideMs }, (_, i) => start + (i + 1) * slideMs);
+    return ends.filter((end) => end > time).map((end) => [start, end]);
+  }
+  const bounds: [number, number][] = [];
+  for (let start = before(slideMs); start > time - sizeMs; start -= slideMs)
+    bounds.push([start, start + sizeMs]);
+  return bounds;
+}
+
+export const boundOf = (bound: number): number => bound * TICK_MS;

@@ -1,0 +1,76 @@
+/** Builds the operators of a drawn job that go by event time, with the engine's own builder. */
+import {
+  cumulateWindows,
+  slidingWindows,
+  tumblingWindows,
+  type,
+  valueState,
+  type WindowAssigner,
+} from "../../../src/index.ts";
+import type { KeyedStream, Stream } from "../../../src/job/builder.ts";
+import type { Key } from "../../../src/state/descriptor.ts";
+import { fired, groupOf, type Item, late, windowsOf } from "./drawing.ts";
+import type { TimedOperator } from "./oracle/windows.ts";
+
+/** The streams by output; "" is the main one. */
+export function applyTimed(
+  operator: TimedOperator,
+  input: KeyedStream<Item, Key>,
+): readonly (readonly [string, Stream<Item>])[] {
+  const { id, kind, parallelism } = operator;
+  if (kind === "timer") return [["", timing(operator, input)]];
+  const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
+  const options = { parallelism };
+  const tell = (
+    count: number,
+    { key, window }: { readonly key: Key; readonly window: { readonly end: number } },
+  ) => fired(id, groupOf(key), window.end, count);
+  const results =
+    operator.a % 2 === 0
+      ? windowed.process(id, (items, context) => tell(items.length, context), options)
+      : windowed.aggregate(
+          id,
+          {
+            createAccumulator: () => 0,
+            add: (count) => count + 1,
+            getResult: (count) => count,
+            merge: (one, other) => one + other,
+          },
+          tell,
+          options,
+        );
+  const refused = results.sideOutput("late").map(`${id}-late`, ({ value }) => late(id, value), options);
+  return [
+    ["", results],
+    ["late", refused],
+  ];
+}
+
+function assignerOf(operator: TimedOperator): WindowAssigner<Item> {
+  const { sizeMs: size, slideMs, offsetMs: offset } = windowsOf(operator);
+  if (operator.kind === "sliding") return slidingWindows({ size, slide: slideMs });
+  return operator.kind === "cumulating"
+    ? cumulateWindows({ size, step: slideMs })
+    : tumblingWindows({ size, offset });
+}
+
+/** Tells for each key and each window that has a record that its time has come. */
+function timing(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<Item> {
+  const { id, parallelism } = operator;
+  const { sizeMs } = windowsOf(operator);
+  return input.process(
+    id,
+    {
+      state: { seen: valueState(0) },
+      output: type<Item>(),
+      onRecord(_, { timestamp, state, timers }) {
+        state.seen.set(state.seen.get() + 1);
+        timers.registerEventTimer(Math.floor(timestamp / sizeMs) * sizeMs + sizeMs - 1);
+      },
+      onTimer({ time }, { key, emit }) {
+        emit(fired(id, groupOf(key), time + 1, 0));
+      },
+    },
+    { parallelism },
+  );
+}
