@@ -14,7 +14,8 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   ]);
   for (const { bounded, retention, time } of sources) {
     covered.add(bounded ? "bounded source" : "unbounded source");
-    if (time !== undefined) covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
+    if (time !== undefined)
+      covered.add(time.disorder > 0 ? "timestamps in disorder" : "timestamps that rise");
     if (retention === undefined) continue;
     covered.add(`gaps ${retention.gaps ?? "by limits"}`);
     for (const limit of Object.keys(retention.limits)) covered.add(`stream ${limit}`);
