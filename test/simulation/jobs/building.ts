@@ -41,7 +41,7 @@ import {
 } from "./drawing.ts";
 import { applyMark, applyPair, applySplit } from "./kinds.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
-import { applyTimed } from "./timed-operators.ts";
+import { applyTimed } from "./time/timed-operators.ts";
 
 /** The ends of a job: where its records come from and go to. */
 export interface Ends {

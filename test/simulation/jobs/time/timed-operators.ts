@@ -6,11 +6,11 @@ import {
   type,
   valueState,
   type WindowAssigner,
-} from "../../../src/index.ts";
-import type { KeyedStream, Stream } from "../../../src/job/builder.ts";
-import type { Key } from "../../../src/state/descriptor.ts";
-import { fired, groupOf, type Item, late, windowsOf } from "./drawing.ts";
-import type { TimedOperator } from "./oracle/windows.ts";
+} from "../../../../src/index.ts";
+import type { KeyedStream, Stream } from "../../../../src/job/builder.ts";
+import type { Key } from "../../../../src/state/descriptor.ts";
+import { fired, groupOf, type Item, late, windowsOf } from "../drawing.ts";
+import type { TimedOperator } from "../oracle/windows.ts";
 
 /** The streams by output; "" is the main one. */
 export function applyTimed(

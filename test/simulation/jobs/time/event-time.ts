@@ -1,5 +1,5 @@
-/** Gives a drawn job event time: timestamps and watermarks for its sources, and windows and timers for its operators. */
-import type { Random } from "../../chaos/random.ts";
+/** Gives a drawn job event time: timestamps and watermarks to its sources, windows and timers to its operators. */
+import type { Random } from "../../../chaos/random.ts";
 import {
   type DrawnAct,
   type DrawnJob,
@@ -9,8 +9,8 @@ import {
   type DrawnTime,
   TIMED_KINDS,
   type TimedKind,
-} from "./drawing.ts";
-import { expectedInputs } from "./oracle/oracle.ts";
+} from "../drawing.ts";
+import { expectedInputs } from "../oracle/oracle.ts";
 
 const SHARE = 0.5;
 const DISORDER_SHARE = 0.5;
