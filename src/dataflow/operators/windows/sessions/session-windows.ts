@@ -128,17 +128,16 @@ export class SessionWindows implements OpenOperator {
       dueAt = Math.min(dueAt, one.dueAt);
     }
     held = from === to ? contents.first(value, start) : contents.add(held, value);
-    const stage = hasPassed ? "fired" : "open";
-    const joined = {
+    const wanted = hasPassed ? end + allowedLateness : end;
+    const session: Session = {
       start,
       end,
       gap: longestGap,
-      stage,
+      stage: hasPassed ? "fired" : "open",
       firings: firings + (hasPassed ? 1 : 0),
+      dueAt: this.remember(key, wanted, dueAt),
       held,
-    } as const;
-    const wanted = hasPassed ? end + allowedLateness : end;
-    const session: Session = { ...joined, dueAt: this.remember(key, wanted, dueAt) };
+    };
     this.table.write(
       sessions.length === to - from
         ? [session]
