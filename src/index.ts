@@ -19,6 +19,7 @@ export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { FailedRequest } from "./dataflow/operators/async/async.ts";
 export type { RequestContext } from "./dataflow/operators/async/call.ts";
 export type { JoinContext } from "./dataflow/operators/joins/interval-join.ts";
+export type { SidedLateRecord } from "./dataflow/operators/joins/window-join.ts";
 export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";

@@ -45,6 +45,7 @@ import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import { ConnectedStreams } from "./joins/connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./joins/interval-join.ts";
+import { CoGroup, WindowJoin } from "./joins/window-join.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
 import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
@@ -392,6 +393,16 @@ export class KeyedStream<T, K extends Key> {
   /** Pairs of a record of this stream (left) and one of `right`, of one key and not too far apart in event time. */
   intervalJoin<Right>(right: KeyedStream<Right, K>): IntervalJoin<T, Right, K> {
     return new IntervalJoin(this.#joinedWith("intervalJoin", right));
+  }
+
+  /** Pairs of a record of this stream (left) and one of `right`, of one key and in one window. */
+  join<Right>(right: KeyedStream<Right, K>): WindowJoin<T, Right, K> {
+    return new WindowJoin(this.#joinedWith("join", right));
+  }
+
+  /** The records of this stream (left) and of `right` that lie in one window of their key, side by side. */
+  coGroup<Right>(right: KeyedStream<Right, K>): CoGroup<T, Right, K> {
+    return new CoGroup(this.#joinedWith("coGroup", right));
   }
 
   #joinedWith<U>(method: string, other: KeyedStream<U, K>): JoinedStreams {

@@ -9,6 +9,7 @@ import { asyncKind } from "./async/async.ts";
 import { iterate } from "./iterate.ts";
 import { coProcess } from "./joins/co-process.ts";
 import { intervalJoin } from "./joins/interval-join.ts";
+import { windowJoin } from "./joins/window-join.ts";
 import { processKind } from "./keyed/process.ts";
 import { reduce } from "./keyed/reduce.ts";
 import { sink } from "./sink.ts";
@@ -31,6 +32,7 @@ export const operatorKinds = {
   alignedWindow,
   coProcess,
   intervalJoin,
+  windowJoin,
   sessionWindow,
   countWindow,
   iterate,

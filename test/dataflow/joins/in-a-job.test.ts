@@ -7,6 +7,7 @@ import {
   type JobBuilder,
   type LateRecord,
   type Stream,
+  tumblingWindows,
   type,
   valueState,
 } from "../../../src/index.ts";
@@ -87,6 +88,28 @@ describe("interval join", () => {
     expect(expected.length).toBeGreaterThan(1000);
     expect([...pairs.committed].sort()).toEqual(expected.sort());
     expect(late.committed).toEqual([]);
+  });
+});
+
+describe("window join", () => {
+  test("each pair of a window comes once", async () => {
+    const pairs = new MemorySinkTarget<string>();
+    await runWithLoss((builder) =>
+      read(builder, "left", lefts)
+        .keyBy(({ key }) => key)
+        .join(read(builder, "right", rights).keyBy(({ key }) => key))
+        .window(tumblingWindows({ size: "1 s" }))
+        .process("joined", (left, right) => `${left.number} ${right.number}`)
+        .sink("pairs", memorySink(pairs)),
+    );
+    const second = ({ time }: Item) => Math.floor(time / 1000);
+    const expected = lefts.flatMap((left) =>
+      rights
+        .filter((right) => right.key === left.key && second(right) === second(left))
+        .map((right) => `${left.number} ${right.number}`),
+    );
+    expect(expected.length).toBeGreaterThan(1000);
+    expect([...pairs.committed].sort()).toEqual(expected.sort());
   });
 });
 
