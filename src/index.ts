@@ -18,7 +18,7 @@ export type { JetStreamSourceOptions } from "./connectors/jetstream/source.ts";
 export { jetstreamSource } from "./connectors/jetstream/source.ts";
 export type { FailedRequest } from "./dataflow/operators/async/async.ts";
 export type { RequestContext } from "./dataflow/operators/async/call.ts";
-export type { JoinContext } from "./dataflow/operators/joins/interval-join.ts";
+export type { JoinContext } from "./dataflow/operators/joins/pair-context.ts";
 export type { SidedLateRecord } from "./dataflow/operators/joins/window-join.ts";
 export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
@@ -63,6 +63,7 @@ export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
 export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
+export type { VersionedJoinOptions } from "./job/joins/versioned-join.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
   CalendarWindowsOptions,

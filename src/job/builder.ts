@@ -43,9 +43,8 @@ import {
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { Job, type OperatorInput } from "./job.ts";
-import { ConnectedStreams } from "./joins/connected-streams.ts";
-import { IntervalJoin, type JoinedStreams } from "./joins/interval-join.ts";
-import { CoGroup, WindowJoin } from "./joins/window-join.ts";
+import type { JoinedStreams } from "./joins/interval-join.ts";
+import { Joinable } from "./joins/joinable.ts";
 import { checkName } from "./name.ts";
 import { eventTimeOf, type SourceOptions } from "./time/source-options.ts";
 import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
@@ -308,12 +307,13 @@ export class Stream<T, Side = NoSideOutputs> {
 }
 
 /** Records of type T, those of one key in one subtask and in the order in which each sender sent them. */
-export class KeyedStream<T, K extends Key> {
+export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
   readonly #draft: JobDraft;
   readonly #key: KeySelector;
   readonly #end: OpenEnd;
 
   constructor(draft: JobDraft, inputs: readonly OperatorInput[], end: OpenEnd) {
+    super();
     this.#draft = draft;
     this.#key = keyOf(inputs);
     this.#end = end;
@@ -385,27 +385,7 @@ export class KeyedStream<T, K extends Key> {
     return streamOf<T>(this.#draft, id);
   }
 
-  /** One operator for the records of both streams, with state and timers that are those of the key. */
-  connect<Second>(second: KeyedStream<Second, K>): ConnectedStreams<T, Second, K> {
-    return new ConnectedStreams(this.#joinedWith("connect", second));
-  }
-
-  /** Pairs of a record of this stream (left) and one of `right`, of one key and not too far apart in event time. */
-  intervalJoin<Right>(right: KeyedStream<Right, K>): IntervalJoin<T, Right, K> {
-    return new IntervalJoin(this.#joinedWith("intervalJoin", right));
-  }
-
-  /** Pairs of a record of this stream (left) and one of `right`, of one key and in one window. */
-  join<Right>(right: KeyedStream<Right, K>): WindowJoin<T, Right, K> {
-    return new WindowJoin(this.#joinedWith("join", right));
-  }
-
-  /** The records of this stream (left) and of `right` that lie in one window of their key, side by side. */
-  coGroup<Right>(right: KeyedStream<Right, K>): CoGroup<T, Right, K> {
-    return new CoGroup(this.#joinedWith("coGroup", right));
-  }
-
-  #joinedWith<U>(method: string, other: KeyedStream<U, K>): JoinedStreams {
+  protected override joinedWith(method: string, other: KeyedStream<unknown, K>): JoinedStreams {
     if (!(other instanceof KeyedStream) || other.#draft !== this.#draft) {
       const after = this.#end.key;
       throw new ConfigurationError(

@@ -9,6 +9,7 @@ import { asyncKind } from "./async/async.ts";
 import { iterate } from "./iterate.ts";
 import { coProcess } from "./joins/co-process.ts";
 import { intervalJoin } from "./joins/interval-join.ts";
+import { versionedJoin } from "./joins/versioned-join.ts";
 import { windowJoin } from "./joins/window-join.ts";
 import { processKind } from "./keyed/process.ts";
 import { reduce } from "./keyed/reduce.ts";
@@ -33,6 +34,7 @@ export const operatorKinds = {
   coProcess,
   intervalJoin,
   windowJoin,
+  versionedJoin,
   sessionWindow,
   countWindow,
   iterate,

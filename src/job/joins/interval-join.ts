@@ -2,11 +2,8 @@
 import { checkMembers } from "../../config/members.ts";
 import { type Duration, readDuration, show } from "../../config/quantity.ts";
 import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
-import type {
-  IntervalJoinDefinition,
-  JoinContext,
-  JoinFunction,
-} from "../../dataflow/operators/joins/interval-join.ts";
+import type { IntervalJoinDefinition } from "../../dataflow/operators/joins/interval-join.ts";
+import type { JoinContext, JoinFunction } from "../../dataflow/operators/joins/pair-context.ts";
 import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";

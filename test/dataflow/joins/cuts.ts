@@ -21,40 +21,47 @@ export function run(
   cutAt: readonly number[] = [],
 ): Ran {
   const out: Record<string, [unknown, number][]> = {};
-  const open = (): Chain => {
-    const main = leadingTo(definition, [], ["out"]);
-    const tagged = (definition.details.tags ?? []).map((tag) => ({ tag, next: [], edges: [tag] }));
-    return buildChain(
-      { id: "vertex", parallelism: 1, operators: [{ ...main, outputs: [...main.outputs, ...tagged] }] },
-      {
-        subtaskIndex: 0,
-        maxParallelism: 128,
-        output: (name) => {
-          out[name] ??= [];
-          return (value, timestamp) => void out[name]!.push([value, timestamp]);
-        },
-        writer: () => {
-          throw new Error("no sink");
-        },
-        checks: true,
-      },
-    );
-  };
-  let chain = open();
+  let chain = open(definition, out);
+  finishAll(chain.restored());
   for (const [place, step] of steps.entries()) {
-    if (cutAt.includes(place)) chain = restored(chain, open());
+    if (cutAt.includes(place)) chain = restored(chain, definition, out);
     if ("watermark" in step) finishAll(chain.advance(step.watermark, 1));
     else chain.heads[step.port]!(step.value, step.time);
   }
   return { out, chain };
 }
 
+function open(definition: OperatorDefinition, out: Record<string, [unknown, number][]>): Chain {
+  const main = leadingTo(definition, [], ["out"]);
+  const tagged = (definition.details.tags ?? []).map((tag) => ({ tag, next: [], edges: [tag] }));
+  return buildChain(
+    { id: "vertex", parallelism: 1, operators: [{ ...main, outputs: [...main.outputs, ...tagged] }] },
+    {
+      subtaskIndex: 0,
+      maxParallelism: 128,
+      output: (name) => {
+        out[name] ??= [];
+        return (value, timestamp) => void out[name]!.push([value, timestamp]);
+      },
+      writer: () => {
+        throw new Error("no sink");
+      },
+      checks: true,
+    },
+  );
+}
+
 export function finishAll(slices: { step(): boolean } | undefined): void {
   while (slices?.step());
 }
 
-/** Puts a cut of `before` into `after`. */
-export function restored(before: Chain, after: Chain): Chain {
+/** A new chain that goes on where `before` is. */
+export function restored(
+  before: Chain,
+  definition: OperatorDefinition,
+  out: Record<string, [unknown, number][]> = {},
+): Chain {
+  const after = open(definition, out);
   for (const { cursor, ...address } of before.snapshot()) {
     for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) {
       const restorer = after.restorer(address, { object: "a test", bytes: chunk.bytes });
@@ -62,6 +69,7 @@ export function restored(before: Chain, after: Chain): Chain {
     }
   }
   after.restoreTimes(before.times());
+  finishAll(after.restored());
   return after;
 }
 

@@ -114,7 +114,7 @@ test("removing many rows is done in slices, and a cut in between holds what is l
   const between = rowsOf(chain).left!;
   expect(between).toBeGreaterThan(0);
   expect(between).toBeLessThan(1000);
-  const after = restored(chain, run(join, []).chain);
+  const after = restored(chain, join);
   expect(after.unfinishedTime()).toBe(5000);
   finishAll(after.advance(5000, 1));
   expect(rowsOf(after)).toEqual({ left: 0, right: 0 });

@@ -9,36 +9,15 @@
  * - IJ3 A record looks only at those of its key that lie in its interval. They come by their time, and at one time in
  *   the order in which they came.
  */
-import { type Key, stateTable } from "../../../state/descriptor.ts";
+import { stateTable } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
-import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
-import { EmittingContext } from "../emitting.ts";
 import { type KeySelector, stableKey } from "../keyed/key-selector.ts";
 import { LateRecords } from "../windows/late-records.ts";
 import { JoinBuffer } from "./join-buffer.ts";
 import { checkTime } from "./join-time.ts";
-
-/** Reused for every pair of an operator: read it, do not keep it. */
-export interface JoinContext<K extends Key = Key, Out = unknown> {
-  readonly key: K;
-  /** Event time of the pair in ms: that of the later record. */
-  readonly timestamp: number;
-  readonly leftTimestamp: number;
-  readonly rightTimestamp: number;
-  /** Emits with the timestamp of the pair. */
-  readonly emit: (value: Out) => void;
-}
-
-/** What it returns is emitted, unless it is undefined. */
-export type JoinFunction = (left: unknown, right: unknown, context: JoinContext) => unknown;
-
-export interface JoinSide {
-  readonly key: KeySelector;
-  /** Tag of the output for late records; undefined: they are only counted. */
-  readonly lateTag?: string | undefined;
-}
+import { type JoinFunction, type JoinSide, PairContext } from "./pair-context.ts";
 
 export interface IntervalJoinDefinition {
   readonly left: JoinSide;
@@ -175,30 +154,4 @@ function inputOf(parts: InputParts): Collect<unknown> {
       throw context.failureOf(error);
     }
   };
-}
-
-/** The one context of a join. */
-class PairContext extends EmittingContext implements JoinContext {
-  key: Key = "";
-  leftTimestamp = 0;
-  rightTimestamp = 0;
-  private readonly join: JoinFunction;
-
-  constructor(operator: string, outputs: Outputs, join: JoinFunction) {
-    super(operator, outputs, {});
-    this.join = join;
-  }
-
-  meet(key: Key, left: unknown, leftTimestamp: number, right: unknown, rightTimestamp: number): void {
-    this.key = key;
-    this.leftTimestamp = leftTimestamp;
-    this.rightTimestamp = rightTimestamp;
-    this.beginAt(Math.max(leftTimestamp, rightTimestamp));
-    const returned = this.join(left, right, this);
-    if (returned !== undefined) {
-      if (!isAnswer(returned)) refuseAnswer(this.operator, "the function answered", returned);
-      this.emit(returned);
-    }
-    this.finish(undefined);
-  }
 }

@@ -26,6 +26,8 @@ export interface JoinBufferOptions {
   readonly staysMs: number;
   /** Rows that are due within so many ms of each other go together. At least 1. */
   readonly granuleMs: number;
+  /** true: of the rows that may go, the newest one of each key stays. Default false. */
+  readonly keepsNewest?: boolean;
 }
 
 export class JoinBuffer {
@@ -59,6 +61,16 @@ export class JoinBuffer {
       table.write([value]);
       this.noteRow(this.options.state.currentKey, time);
     } else table.write([...(held as readonly unknown[]), value]);
+  }
+
+  /** Puts a record of the current key in the place of those of its time. */
+  put(time: number, value: unknown): void {
+    this.noteRest();
+    const { table } = this;
+    table.setCurrentNamespace(time);
+    const isNew = table.read() === ABSENT;
+    table.write([value]);
+    if (isNew) this.noteRow(this.options.state.currentKey, time);
   }
 
   /** The times at which this key has records. Valid until the buffer changes. */
@@ -141,15 +153,22 @@ export class JoinBuffer {
   private removeOf(key: Key, watermark: number, max: number): number {
     const times = this.timesOfKey.get(key);
     if (times === undefined) return max;
-    const { state, staysMs } = this.options;
+    const { state } = this.options;
     state.setCurrentKey(key);
     let left = max;
-    for (; left > 0 && !times.isEmpty && times.first! + staysMs <= watermark; left--) {
+    for (; left > 0 && this.mayGo(times, watermark); left--) {
       this.table.setCurrentNamespace(times.first);
       this.table.remove();
       times.removeFirst();
     }
     if (times.isEmpty) this.timesOfKey.delete(key);
     return left;
+  }
+
+  /** Whether the first row of a key may go. */
+  private mayGo(times: SortedTimes, watermark: number): boolean {
+    const { staysMs, keepsNewest = false } = this.options;
+    const decides = keepsNewest ? times.second : times.first;
+    return decides !== undefined && decides + staysMs <= watermark;
   }
 }

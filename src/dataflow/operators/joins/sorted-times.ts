@@ -13,6 +13,17 @@ export class SortedTimes {
     return this.times[this.gone];
   }
 
+  /** The one behind it. */
+  get second(): number | undefined {
+    return this.times[this.gone + 1];
+  }
+
+  /** The latest one that is not above `time`; undefined: there is none. */
+  lastUpTo(time: number): number | undefined {
+    const place = this.placeOf(time + 1);
+    return place > this.gone ? this.times[place - 1] : undefined;
+  }
+
   /** Places count from `end - length` on; those that are gone have had the ones in front. */
   get end(): number {
     return this.times.length;

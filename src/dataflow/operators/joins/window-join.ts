@@ -37,7 +37,7 @@ export const windowJoin: OperatorKind<{ readonly windows: OperatorDefinition }> 
 /** Window operators have one other output, that of late records. */
 function withoutSides(outputs: Outputs): Outputs {
   return {
-    main: outputs.main,
+    ...outputs,
     tagged(tag) {
       const late = outputs.tagged(tag);
       return (value, timestamp) => {
