@@ -1,5 +1,7 @@
 /** The job graph as plain data: all that a coordinator knows of a job, whose code it never loads. */
 
+import type { Distribution } from "./snapshot.ts";
+
 /** An input of an operator: the records that it takes from another one, in its vertex or another. */
 export interface InputPlan {
   /** Id of the operator that they come from. */
@@ -23,6 +25,8 @@ export interface OperatorPlan {
   readonly feedback?: readonly string[];
   /** Names of its keyed states, sorted: what a resume must find again. */
   readonly states?: readonly string[];
+  /** Its states that belong to no key, by name: how their entries are dealt out. */
+  readonly operatorStates?: Readonly<Record<string, Distribution>>;
   /** true: the states are the operator's own, not named by the user. */
   /** The kinds of states that the user has declared, of those that are no value states. */
   readonly stateKinds?: { readonly [state: string]: string };

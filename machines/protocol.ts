@@ -287,6 +287,8 @@ export type AbortReason =
   /** A subtask could not store its state: Flink's CHECKPOINT_ASYNC_EXCEPTION. */
   | "async-exception"
   | "declined-task-not-ready"
+  /** Some subtasks of an operator with union list state have finished, others have not (P83). */
+  | "declined-task-closing"
   | "declined-subsumed"
   | "declined-on-cancellation-barrier"
   /** The savepoint could not be written. */

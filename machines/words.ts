@@ -11,6 +11,8 @@ const reasons: Readonly<Record<AbortReason | RefusalReason, string>> = {
   declined: "a subtask could not take part in it",
   "async-exception": "a subtask could not store its state",
   "declined-task-not-ready": "a subtask was not ready for it",
+  "declined-task-closing":
+    "some subtasks of an operator with union list state have finished, others have not, and each needs the state of all",
   "declined-subsumed": "the barrier of a newer one reached a subtask first",
   "declined-on-cancellation-barrier": "it had been given up before its barriers reached every subtask",
   "io-exception": "the savepoint could not be written",

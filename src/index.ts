@@ -96,3 +96,5 @@ export type {
   ValueState,
 } from "./state/descriptor.ts";
 export { aggregatingState, listState, mapState, reducingState, valueState } from "./state/descriptor.ts";
+export type { OperatorListState } from "./state/operator-state.ts";
+export { operatorListState, operatorUnionState } from "./state/operator-state.ts";

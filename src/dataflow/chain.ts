@@ -34,6 +34,7 @@ import {
   type OperatorServices,
   type Slices,
 } from "./operators/contract.ts";
+import type { OperatorStates } from "./operators/unkeyed/operator-state.ts";
 import type { SinkWriter } from "./sink.ts";
 import type { Collect } from "./source.ts";
 import { EventTime } from "./time/event-time.ts";
@@ -69,6 +70,8 @@ export interface Chain {
   /** The collectors of the first operator's ports: they take the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
+  /** The states that belong to no key, by operator. They are cut and restored at once, without slices. */
+  readonly operatorStates: OperatorStates;
   /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
   snapshot(): StateCut[];
   /**
@@ -153,6 +156,7 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
 }
 
 class OperatorChain implements Chain {
+  readonly operatorStates: OperatorStates;
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
   readonly reactsToTime: boolean;
@@ -174,6 +178,11 @@ class OperatorChain implements Chain {
     this.heads = operators[0]!.open.inputs;
     this.held = operators[0]!.open.held;
     this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
+    this.operatorStates = new Map(
+      operators.flatMap(({ id, open: { operatorState } }) =>
+        operatorState === undefined ? [] : [[id, operatorState]],
+      ),
+    );
     this.keyed = operators.flatMap(({ id, time, open: { state } }) =>
       state === undefined ? [] : [{ id, state, time }],
     );

@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { GraphPlan, JobRecord } from "../../machines/protocol.ts";
 import { count, jobName, ms, nullable, positive, text, texts } from "./shape.ts";
 
+import { distribution } from "./snapshot.ts";
+
 export const splits: z.ZodType<JobRecord["splits"]> = z.record(
   text,
   z.array(z.object({ id: text, input: z.exactOptional(text) })),
@@ -16,6 +18,7 @@ const operator = z.object({
   states: texts.exactOptional(),
   /** The kinds of states that the user has declared, of those that are no value states. */
   stateKinds: z.record(text, text).exactOptional(),
+  operatorStates: z.record(text, distribution).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   windows: text.exactOptional(),
   connector: text.exactOptional(),
@@ -113,6 +116,7 @@ export const abortReason = z.enum([
   "declined",
   "async-exception",
   "declined-task-not-ready",
+  "declined-task-closing",
   "declined-subsumed",
   "declined-on-cancellation-barrier",
   "io-exception",

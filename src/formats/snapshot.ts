@@ -2,7 +2,7 @@
  * What a subtask hands over when it acknowledges a checkpoint (machines/snapshot.ts): in a message and in a manifest.
  */
 import { z } from "zod";
-import type { KeyGroupRange, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
+import type { Distribution, KeyGroupRange, StateHandle, SubtaskSnapshot } from "../../machines/protocol.ts";
 import { bytes, count, object, text } from "./shape.ts";
 
 const keyGroups: z.ZodType<KeyGroupRange> = z
@@ -32,13 +32,15 @@ const keyed = z.object({
   pieces: z.array(piece),
 });
 
+export const distribution: z.ZodType<Distribution> = z.enum(["list", "union", "broadcast", "own"]);
+
 const state: z.ZodType<StateHandle> = z.discriminatedUnion("kind", [
   keyed,
   z.object({
     kind: z.literal("operator"),
     operator: text,
     state: text,
-    distribution: z.enum(["list", "union", "broadcast", "own"]),
+    distribution,
     subtaskIndex: count,
     entries: z.array(bytes),
   }),

@@ -18,10 +18,11 @@ import type { MapOperator } from "../dataflow/operators/stateless/map.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
-import { isJobName } from "../formats/names.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
+import type { OperatorStateDescriptors } from "../state/operator-state.ts";
 import { type AsyncDefinition, type AsyncSideOutputs, asyncOf, type ResultOf } from "./async/definition.ts";
 import {
+  checkArguments,
   checkFunction,
   checkProcess,
   checkSink,
@@ -42,6 +43,12 @@ import {
 } from "./functions/given.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
+import {
+  type NoOperatorStates,
+  refuseOperatorStates,
+  type UnkeyedProcessDefinition,
+  unkeyedFunctionOf,
+} from "./functions/unkeyed-process.ts";
 import { Job, type OperatorInput } from "./job.ts";
 import type { JoinedStreams } from "./joins/interval-join.ts";
 import { Joinable } from "./joins/joinable.ts";
@@ -61,22 +68,7 @@ export type { FunctionOptions, IterateOptions, OperatorOptions, SourceOptions };
  * @throws ConfigurationError when the description cannot work; its key is the operator's id or the option
  */
 export function defineJob(name: string, options: JobOptions, build: (job: JobBuilder) => void): Job {
-  checkName(name, "job name");
-  if (!isJobName(name)) {
-    throw new ConfigurationError(name, `job name "${name}": is reserved for the engine's own subjects`);
-  }
-  if (typeof options !== "object" || options === null) {
-    throw new ConfigurationError(
-      name,
-      `job "${name}": the second argument must be the options, got ${show(options)}`,
-    );
-  }
-  if (typeof build !== "function") {
-    throw new ConfigurationError(
-      name,
-      `job "${name}": the third argument must be a function that builds the job`,
-    );
-  }
+  checkArguments(name, options, build);
   checkJobOptions(options);
   const draft = new JobDraft(name);
   const built: unknown = build(new JobBuilder(draft));
@@ -185,6 +177,29 @@ export class Stream<T, Side = NoSideOutputs> {
     const request = asyncOf(id, definition, undefined);
     const { lifecycle, options } = lifecycleOf(id, definition, asked);
     this.#add(defineOperator(kinds.async, id, { ...request, lifecycle }), options);
+    return streamOf(this.#draft, id);
+  }
+
+  /**
+   * An operator whose subtasks take records of any key, with state of the subtask. The type of the stream it gives is
+   * found as behind keyBy.
+   */
+  process<
+    S extends OperatorStateDescriptors = NoOperatorStates,
+    // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+    Out = any,
+    Returned extends Out | Nothing = Nothing,
+    ReturnedAtEnd extends Out | Nothing = Nothing,
+    AtTags = NoSideOutputs,
+    R = undefined,
+  >(
+    id: string,
+    definition: UnkeyedProcessDefinition<T, S, Out, Returned, ReturnedAtEnd, AtTags, R>,
+    asked?: FunctionOptions,
+  ): Stream<Emitted<Out, Returned | ReturnedAtEnd>, AtTags> {
+    const process = unkeyedFunctionOf(id, definition);
+    const { lifecycle, options } = lifecycleOf(id, definition, asked);
+    this.#add(defineOperator(kinds.unkeyedProcess, id, { process, lifecycle }), options);
     return streamOf(this.#draft, id);
   }
 
@@ -351,6 +366,7 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
     asked?: FunctionOptions,
   ): Stream<Emitted<Out, Returned | ReturnedAtEnd | ReturnedByTimer>, Side> {
     checkName(id, "operator id");
+    refuseOperatorStates(id, (definition as Partial<typeof definition> | undefined)?.state);
     checkProcess(id, definition);
     const process = emitReturned(id, definition);
     const { lifecycle, options } = lifecycleOf(id, definition, asked);

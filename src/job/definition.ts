@@ -5,6 +5,7 @@ import { didYouMean } from "../config/suggestion.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
+import { isJobName } from "../formats/names.ts";
 import { describeOption, isThenable, silence } from "../state/described.ts";
 import type { StateKind } from "../state/handles/kind.ts";
 import { stateKinds } from "../state/handles/kinds.ts";
@@ -25,6 +26,26 @@ export interface IterateOptions extends OperatorOptions {
    * that multiplies its records comes near: long before, nothing new is let in. Default 1,000,000; limit at least 1.
    */
   readonly waitingMax?: number | undefined;
+}
+
+/** Checks what `defineJob` was given, but for the options, each of which is checked by itself. */
+export function checkArguments(name: string, options: unknown, build: unknown): void {
+  checkName(name, "job name");
+  if (!isJobName(name)) {
+    throw new ConfigurationError(name, `job name "${name}": is reserved for the engine's own subjects`);
+  }
+  if (typeof options !== "object" || options === null) {
+    throw new ConfigurationError(
+      name,
+      `job "${name}": the second argument must be the options, got ${show(options)}`,
+    );
+  }
+  if (typeof build !== "function") {
+    throw new ConfigurationError(
+      name,
+      `job "${name}": the third argument must be a function that builds the job`,
+    );
+  }
 }
 
 export function checkFunction(id: unknown, what: string, given: unknown): void {
@@ -98,6 +119,7 @@ const PROCESS_MEMBERS = [
   "onTimer",
   "endOfInput",
   "onEnd",
+  "onFinish",
   "close",
 ];
 
@@ -112,10 +134,11 @@ export function checkProcess(
   checkMembers(definition, members, what, "member", id);
   // Not by a rest: members of a class may be inherited.
   const given = definition as Readonly<Record<string, unknown>>;
-  const { onTimer, endOfInput, onEnd, state, sideOutputs } = given;
+  const { onTimer, endOfInput, onEnd, onFinish, state, sideOutputs } = given;
   for (const name of recordFunctions) checkFunction(id, name, given[name]);
   checkTimers(id, onTimer, endOfInput);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
+  if (onFinish !== undefined) checkFunction(id, "onFinish", onFinish);
   checkStates(id, state);
   checkSideOutputs(id, sideOutputs);
 }

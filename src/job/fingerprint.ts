@@ -23,7 +23,18 @@ export function graphFingerprint(plan: GraphPlan): string {
 }
 
 function identityOf(operator: OperatorPlan): string {
-  const { id, kind, connector, transactional, inputs, states, stateKinds, windows, feedback } = operator;
+  const {
+    id,
+    kind,
+    connector,
+    transactional,
+    inputs,
+    states,
+    stateKinds,
+    operatorStates,
+    windows,
+    feedback,
+  } = operator;
   return JSON.stringify({
     id,
     kind,
@@ -32,6 +43,7 @@ function identityOf(operator: OperatorPlan): string {
     inputs: inputs.map(describeInput).sort(byText),
     states,
     stateKinds,
+    operatorStates,
     windows,
     feedback: feedback && [...feedback].sort(byText),
   });
@@ -64,6 +76,10 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
     if (was !== is) lines.push(`operator "${before.id}": ${what} was ${was}, is ${is}`);
   };
   const statesOf = (operator: OperatorPlan) => describeStates(operator) || "none";
+  const operatorStatesOf = ({ operatorStates = {} }: OperatorPlan) =>
+    Object.entries(operatorStates)
+      .map(([name, distribution]) => `${name} (${distribution})`)
+      .join(", ") || "none";
   const feedbackOf = ({ feedback = [] }: OperatorPlan) => [...feedback].sort(byText).join(", ") || "none";
   const inputsOf = ({ inputs }: OperatorPlan) => inputs.map(describeInput).sort(byText).join(", ");
   const kindOf = ({ kind, connector }: OperatorPlan) =>
@@ -74,6 +90,7 @@ function operatorDifferences(before: OperatorPlan, after: OperatorPlan): string[
   compare("feedback", feedbackOf(before), feedbackOf(after));
   compare("windows", before.windows ?? "none", after.windows ?? "none");
   compare("state", statesOf(before), statesOf(after));
+  compare("operator state", operatorStatesOf(before), operatorStatesOf(after));
   return lines;
 }
 

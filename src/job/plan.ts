@@ -1,6 +1,7 @@
 /** The graph as plain data: what the coordinator knows about a job, whose code it never loads, and how it reads. */
 import type {
   CheckpointingConfig,
+  Distribution,
   EdgePlan,
   GraphPlan,
   InputPlan,
@@ -13,6 +14,7 @@ import { formatDuration } from "../config/quantity.ts";
 import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { StateDescriptors } from "../state/descriptor.ts";
+import { distributions, type OperatorStateDescriptors } from "../state/operator-state.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -81,7 +83,7 @@ function portPlan(
 }
 
 function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
-  const { source, sink, loop, states, ownStates, windows } = details;
+  const { source, sink, loop, states, operatorStates, ownStates, windows } = details;
   return {
     id,
     kind,
@@ -94,6 +96,8 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
     }),
     ...(loop && { feedback }),
     ...(states && { states: Object.keys(states).sort(), ...stateKinds(states) }),
+    ...(operatorStates &&
+      Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
     ...(windows !== undefined && { windows }),
   };
@@ -111,6 +115,11 @@ export function describeStates({ states = [], stateKinds = {} }: OperatorPlan): 
 }
 
 const kindBehind = (kind: string | undefined) => (kind === undefined ? "" : ` (${kind})`);
+
+function distributionsOf(states: OperatorStateDescriptors): Readonly<Record<string, Distribution>> {
+  const names = Object.keys(states).sort();
+  return Object.fromEntries(names.map((name) => [name, distributions[states[name]!.kind]]));
+}
 
 export const isSource = ({ bounded }: OperatorPlan): boolean => bounded !== undefined;
 export const isSink = ({ guarantee }: OperatorPlan): boolean => guarantee !== undefined;
@@ -273,6 +282,7 @@ function describeVertex(vertex: VertexPlan): string {
 function describeOperator(operator: OperatorPlan): string {
   const { kind, windows, connector, bounded, replayable, guarantee, ownStates, feedback } = operator;
   const states = describeStates(operator);
+  const unkeyed = Object.keys(operator.operatorStates ?? {});
   const details = [
     connector,
     windows,
@@ -281,6 +291,7 @@ function describeOperator(operator: OperatorPlan): string {
     replayable === false ? "cannot replay" : undefined,
     guarantee === "none" ? "no guarantee" : guarantee,
     ownStates || states === "" ? undefined : `state ${states}`,
+    unkeyed.length === 0 ? undefined : `operator state ${unkeyed.join(", ")}`,
   ].filter((detail) => detail !== undefined);
   return details.length === 0 ? kind : `${kind} (${details.join(", ")})`;
 }

@@ -14,6 +14,7 @@
 import type { Clock } from "../../clock.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
+import type { OperatorState, OperatorStateDescriptors } from "../../state/operator-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
@@ -38,6 +39,8 @@ export interface OperatorDetails {
    * only.
    */
   readonly states?: StateDescriptors;
+  /** The states that belong to no key, by name. */
+  readonly operatorStates?: OperatorStateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
   /** Where its windows lie and how long they stay, in words: state of other windows means nothing in these. */
@@ -116,6 +119,8 @@ export interface OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;
+  /** What a checkpoint cuts of state that belongs to no key. */
+  readonly operatorState?: OperatorState;
   /** Its state is restored: begins to make what lies over it. Called once, before all others, also for a new job. */
   restored?(): Slices;
   /**

@@ -18,6 +18,7 @@ import { source } from "./source.ts";
 import { filter } from "./stateless/filter.ts";
 import { flatMap } from "./stateless/flat-map.ts";
 import { map } from "./stateless/map.ts";
+import { unkeyedProcess } from "./unkeyed/process.ts";
 import { alignedWindow } from "./windows/aligned/window.ts";
 import { countWindow } from "./windows/global/count-window.ts";
 import { sessionWindow } from "./windows/sessions/session-window.ts";
@@ -29,6 +30,7 @@ export const operatorKinds = {
   flatMap,
   async: asyncKind,
   process: processKind,
+  unkeyedProcess,
   reduce,
   alignedWindow,
   coProcess,

@@ -5,12 +5,10 @@
  * one without: declare it (`output: type<Count>()`, then `emit` is checked), or return it from `onRecord` (inferred). A
  * function that only calls `emit` and declares nothing gives a stream of `any`.
  */
-import { isAnswer, refuseAnswer } from "../../dataflow/guards/answers.ts";
 import type { TimersAtEnd } from "../../dataflow/operators/keyed/operator-timers.ts";
 import type { ProcessContext, ProcessFunction, Timer } from "../../dataflow/operators/keyed/process.ts";
-import { ConfigurationError } from "../../errors.ts";
-import { isThenable, silence } from "../../state/described.ts";
 import type { Key, StateDescriptors } from "../../state/descriptor.ts";
+import { emitAnswer } from "./emit-returned.ts";
 import type { OpenAndClose } from "./given.ts";
 import type { NoSideOutputs, SideOutput, SideOutputWitnesses } from "./side-outputs.ts";
 import type { TypeWitness } from "./type-witness.ts";
@@ -67,6 +65,13 @@ export interface ProcessDefinition<
   readonly endOfInput?: TimersAtEnd;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life. */
   readonly onEnd?: (context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedAtEnd;
+  /**
+   * Called once in each subtask at the end of bounded input, behind `onEnd` of its last key and in front of the final
+   * checkpoint: the documents' `finish`. It has no key, so it has no state.
+   */
+  readonly onFinish?: (
+    context: Omit<KeyedContext<K, S, Out, Side, Resource>, "key" | "state">,
+  ) => ReturnedAtEnd;
 }
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -125,25 +130,10 @@ export function emitReturned<
       },
     }),
     ...(written.onEnd !== undefined && {
-      onEnd(context) {
-        const returned = written.onEnd?.(context);
-        if (returned !== undefined) emitAnswer(id, "onEnd", returned, context.emit);
-      },
+      onEnd: (context) => emitAnswer(id, "onEnd", written.onEnd?.(context), context.emit),
+    }),
+    ...(written.onFinish !== undefined && {
+      onFinish: (context) => emitAnswer(id, "onFinish", written.onFinish?.(context), context.emit),
     }),
   };
-}
-
-/** @param name of the function that returned it */
-export function emitAnswer(
-  id: string,
-  name: string,
-  returned: unknown,
-  emit: (value: unknown) => void,
-): void {
-  if (isThenable(returned)) {
-    silence(returned);
-    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
-  }
-  if (!isAnswer(returned)) refuseAnswer(id, `${name} answered`, returned);
-  emit(returned);
 }

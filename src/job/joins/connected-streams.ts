@@ -5,10 +5,10 @@ import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { Key, StateDescriptors } from "../../state/descriptor.ts";
 import type { Stream } from "../builder.ts";
 import { checkProcess } from "../definition.ts";
+import { emitAnswer } from "../functions/emit-returned.ts";
 import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
 import {
   type Emitted,
-  emitAnswer,
   emitReturned,
   type KeyedContext,
   type Nothing,

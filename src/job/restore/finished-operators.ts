@@ -44,6 +44,31 @@ export function finishedIn(
   );
 }
 
+/**
+ * Why no checkpoint can be complete with these snapshots among its own; undefined: they fit. Union list state goes to
+ * every subtask, so what the finished ones had would be missing, or come back (P83). Flink: DefaultCheckpointPlan.
+ */
+export function dividedUnion(plan: GraphPlan, snapshots: Iterable<SubtaskSnapshot>): string | undefined {
+  const withUnion = plan.vertices.flatMap(({ id, operators }) =>
+    operators
+      .filter(({ operatorStates = {} }) => Object.values(operatorStates).includes("union"))
+      .map((operator) => [id, operator.id] as const),
+  );
+  if (withUnion.length === 0) return undefined;
+  const known = [...snapshots];
+  for (const [vertex, operator] of withUnion) {
+    const own = known.filter(({ subtask }) => subtask.slice(0, subtask.lastIndexOf("/")) === vertex);
+    const ended = own.find(({ finished }) => finished);
+    const running = own.find(({ finished }) => !finished);
+    if (ended === undefined || running === undefined) continue;
+    return (
+      `operator ${operator} has union list state, and its subtask ${ended.subtask} has finished while ${running.subtask} ` +
+      "has not: no checkpoint completes until all of its subtasks have"
+    );
+  }
+  return undefined;
+}
+
 /** Whether one subtask of a vertex has finished; operators that do not agree count as not finished. */
 export function isFinished({ operators }: VertexPlan, index: number, finished: FinishedOperators): boolean {
   return operators.every(({ id }) => finished.get(id)?.[index] === true);

@@ -49,7 +49,7 @@ export function planRestore(
   const problems: string[] = [];
   const before = operatorsOf(from.plan);
   const after = operatorsOf(to);
-  const stored = storedIn(from.manifest.subtasks);
+  const stored = storedIn(from.manifest.subtasks, before);
   const endedBefore = finishedOperators(from.plan, from.manifest.subtasks);
   const ended = finishedIn(to, endedBefore, dropped);
   if (from.plan.maxParallelism !== to.maxParallelism)
@@ -166,7 +166,17 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `operator ${id} has windows (${now.operator.windows ?? "none"}) now and had others (${old.operator.windows ?? "none"}), what these hold would come to results in parts: leave them as they were, or give the operator another id and drop the state of the old one with --drop ${id}`,
     );
-  const declared = now.operator.states ?? stored;
+  const unkeyed = now.operator.operatorStates ?? {};
+  const unkeyedBefore = old.operator.operatorStates ?? {};
+  for (const [state, was] of Object.entries(unkeyedBefore)) {
+    const is = unkeyed[state];
+    if (is !== undefined && is !== was)
+      found.push(
+        `operator ${id} has "${state}" as a ${is} state now and had it as a ${was} state: give the state another name, or drop all its state with --drop ${id}`,
+      );
+  }
+  const ofKeys = now.operator.states ?? stored.filter((state) => unkeyedBefore[state] === undefined);
+  const declared = [...ofKeys, ...Object.keys(unkeyed)];
   for (const state of stored) {
     const [was, is] = [kindOf(old.operator, state), kindOf(now.operator, state)];
     if (!declared.includes(state))
@@ -186,8 +196,8 @@ const kindOf = ({ stateKinds }: OperatorPlan, state: string): string => stateKin
 const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
 
 /** Sources and sinks have a connector. */
-function isStateful({ connector, states = [] }: OperatorPlan): boolean {
-  return connector !== undefined || states.length > 0;
+function isStateful({ connector, states = [], operatorStates = {} }: OperatorPlan): boolean {
+  return connector !== undefined || states.length > 0 || Object.keys(operatorStates).length > 0;
 }
 
 function operatorsOf(plan: GraphPlan): Map<string, Placed> {
@@ -198,7 +208,11 @@ function operatorsOf(plan: GraphPlan): Map<string, Placed> {
   );
 }
 
-function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
+/** The states that users have named, and the bytes of all. */
+function storedIn(
+  snapshots: readonly SubtaskSnapshot[],
+  plan: ReadonlyMap<string, Placed>,
+): Map<string, Stored> {
   const all = new Map<string, Stored>();
   const of = (operator: string): Stored => {
     const known = all.get(operator) ?? { states: [], bytes: 0 };
@@ -209,7 +223,10 @@ function storedIn(snapshots: readonly SubtaskSnapshot[]): Map<string, Stored> {
     for (const state of states) {
       if (isEventTime(state)) continue;
       const stored = of(state.operator);
-      if (state.kind === "keyed" && !stored.states.includes(state.state)) stored.states.push(state.state);
+      const isUsers =
+        state.kind === "keyed" ||
+        plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
+      if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
     }
     for (const { sink, staged } of transactions)

@@ -6,6 +6,7 @@ import { memorySink } from "../../../src/connectors/memory-sink.ts";
 import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { SnapshotRequest } from "../../../src/control/messages.ts";
 import type { Source } from "../../../src/dataflow/source.ts";
+import { operatorUnionState } from "../../../src/index.ts";
 import type { Count } from "../../support/graphs/word-count.ts";
 import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
 import { patientSignal } from "../../support/suite/patience.ts";
@@ -20,11 +21,13 @@ class Gate {
     for (const wake of this.#readers) wake();
   }
 
-  hold<T>(source: Source<T>): Source<T> {
+  /** @param isHeld whether it holds this subtask */
+  hold<T>(source: Source<T>, isHeld: (subtaskIndex: number) => boolean = () => true): Source<T> {
     return {
       ...source,
       open: async (environment, splits) => {
         const reader = await source.open(environment, splits);
+        if (!isHeld(environment.subtaskIndex)) return reader;
         return {
           poll: (collect, recordsMax) => (this.#open ? reader.poll(collect, recordsMax) : "idle"),
           onAvailable: (wake) => {
@@ -80,6 +83,51 @@ const shortHasEnded = () =>
   );
 
 const triggered = () => world.events.filter(({ effects }) => effects.includes("start.checkpoint")).length;
+
+describe("when one of two subtasks with union list state has finished (P83)", () => {
+  test("no checkpoint completes, why is told, and the job ends exactly when the other one has, too", async () => {
+    gate = new Gate();
+    world = new MemoryWorld({
+      interval: "20 ms",
+      build(builder, { logs, target }) {
+        builder
+          .source(
+            "log",
+            gate.hold(memorySource(logs, { until: "end" }), (index) => index === 1),
+          )
+          .process("last", {
+            state: { seen: operatorUnionState<number>() },
+            onRecord(word, { state }): Count {
+              const count = (state.seen.get().at(-1) ?? 0) + 1;
+              state.seen.set([count]);
+              return { word, count };
+            },
+          })
+          .map("one", ({ word }): Count => ({ word, count: 1 }))
+          .keyBy(({ word }) => word)
+          .reduce("sum", (sum, one) => ({ word: sum.word, count: sum.count + one.count }))
+          .sink("counts", memorySink(target));
+      },
+    });
+    await world.begins(2000);
+    await world.comesTo("one subtask has ended", ({ subtasks }) =>
+      subtasks.some(({ subtask, state }) => subtask.startsWith("log/") && state.includes("input.ended")),
+    );
+    const why =
+      "operator last has union list state, and its subtask log/0 has finished while log/1 has not: no checkpoint " +
+      "completes until all of its subtasks have";
+    await expect(takes({ kind: "checkpoint" })).rejects.toThrow(why);
+    await expect(takes()).rejects.toThrow(why);
+    const completed = (await world.record()).checkpoints.length;
+    const before = triggered();
+    await world.comesTo("more are tried, and none counts as a failure", () => triggered() > before + 3);
+    expect((await world.record()).checkpoints).toHaveLength(completed);
+    expect((await world.record()).status).toBe("running");
+    gate.open();
+    await world.finished();
+    world.expectExact();
+  });
+});
 
 describe("when one of two sources has ended", () => {
   test("checkpoints go on, and what it has given out is committed meanwhile", async () => {

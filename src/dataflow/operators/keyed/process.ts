@@ -1,7 +1,8 @@
 /**
  * The user's own function over keyed state.
  *
- * - PR1 `onEnd` runs once for each key that holds state when the input ends, a key to a slice (P19).
+ * - PR1 `onEnd` runs once for each key that holds state when the input ends, a key to a slice (P19); `onFinish` once
+ *   behind all of them.
  * - PR2 `onTimer` runs for each timer that is due, a timer to a slice (P78). What it emits has the timer's time as
  *   timestamp, that of a processing-time timer none, if the function gives no other.
  */
@@ -11,6 +12,7 @@ import type { Key, StateDescriptors, StateHandles } from "../../../state/descrip
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OpenOperator, OperatorKind, Slices } from "../contract.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
+import { oneSlice } from "../slices.ts";
 import type { ContextTimers } from "./context-timers.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";
 import { OperatorTimers, type TimerKind, type TimersAtEnd, timerStates } from "./operator-timers.ts";
@@ -50,6 +52,9 @@ export interface ProcessContext<S extends StateDescriptors = StateDescriptors, O
   readonly resource: unknown;
 }
 
+/** The context of a subtask at its end, when there is no key any more. */
+export type FinishContext<Out = unknown> = Omit<ProcessContext<StateDescriptors, Out>, "key" | "state">;
+
 export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly state: S;
   /** The tags of the side outputs. */
@@ -60,6 +65,8 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly endOfInput?: TimersAtEnd | undefined;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
   onEnd?(context: ProcessContext<S, Out>): void;
+  /** Called once behind the last `onEnd`. */
+  onFinish?(context: FinishContext<Out>): void;
 }
 
 export interface ProcessOperator {
@@ -72,7 +79,7 @@ export const processKind: OperatorKind<ProcessOperator> = {
   name: "process",
   describe: ({ process }) => ({
     states: process.onTimer === undefined ? process.state : { ...process.state, ...timerStates },
-    emitsAtEnd: process.onEnd !== undefined || process.onTimer !== undefined,
+    emitsAtEnd: [process.onEnd, process.onTimer, process.onFinish].some((one) => one !== undefined),
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
   open({ key, process, lifecycle }, services, outputs) {
@@ -105,6 +112,14 @@ export const processKind: OperatorKind<ProcessOperator> = {
         throw context.failureOf(error);
       }
     };
+    const onFinish = (): void => {
+      try {
+        context.beginAtLast();
+        context.finish(process.onFinish!(context));
+      } catch (error) {
+        throw context.failureOf(error);
+      }
+    };
     return {
       ...resource?.hooks,
       state,
@@ -124,11 +139,12 @@ export const processKind: OperatorKind<ProcessOperator> = {
       finish() {
         const lastTimers = timers?.finish();
         const keys = process.onEnd && keyByKey(state.keys(), onEnd);
+        const last = process.onFinish && oneSlice(onFinish);
         return {
           step() {
             if (lastTimers?.step() === true) return true;
             context.timersHaveFired();
-            return keys?.step() === true;
+            return keys?.step() === true || last?.step() === true;
           },
         };
       },

@@ -1,6 +1,7 @@
 /** The context that the functions of a keyed process operator get: outputs, key, state, time and timers. */
 import type { Key } from "../../../state/descriptor.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
+import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorServices, Outputs } from "../contract.ts";
 import { EmittingContext, type Surroundings } from "../emitting.ts";
 import { CheckedTimers, type ContextTimers } from "./context-timers.ts";
@@ -46,6 +47,12 @@ export class RecordContext extends EmittingContext implements ProcessContext {
   begin(key: Key, timestamp: number): void {
     this.key = key;
     this.beginAt(timestamp);
+  }
+
+  /** No key is current: access to state is refused. Called in front of `onFinish`. */
+  beginAtLast(): void {
+    this.options.state.leaveCurrentKey();
+    this.beginAt(NO_TIMESTAMP);
   }
 
   /** A function that has kept the states for later finds no key in them. */

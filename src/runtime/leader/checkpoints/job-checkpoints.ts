@@ -37,6 +37,7 @@ import type {
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { describeError, retryOf } from "../../../errors.ts";
 import { encodeManifest } from "../../../formats/manifest.ts";
+import { dividedUnion } from "../../../job/restore/finished-operators.ts";
 import type { EventFeed } from "../../../observe/feed.ts";
 import type { ActorId, AnswerOf, EffectHandlers, Host } from "../../actor.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
@@ -182,6 +183,13 @@ export class JobCheckpoints {
     // The manifest would name a subtask that was not asked.
     if (snapshot.subtask !== subtask) return "unknown";
     pending.snapshots.set(subtask, snapshot);
+    const divided = dividedUnion(this.#options.record().plan, pending.snapshots.values());
+    if (divided !== undefined) {
+      pending.trouble ??= divided;
+      const reason = "declined-task-closing";
+      this.#send(checkpointId, { type: "subtask.declined", generation, checkpointId, subtask, reason });
+      return "accepted";
+    }
     this.#send(checkpointId, eventOf("subtask.acknowledged", { ...message, finished: snapshot.finished }));
     return "accepted";
   }

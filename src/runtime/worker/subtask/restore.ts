@@ -9,6 +9,7 @@
  */
 import { buildChain, type Chain } from "../../../dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
+import { restoreOperatorStates } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import { invariant } from "../../../errors.ts";
 import type { Host } from "../../actor.ts";
@@ -49,6 +50,7 @@ export async function restoreSubtask(
   const chain = parts.add(chainOf(options, sinks, processingClock));
   chain.restoreTimes(operatorTimesIn(restore.states));
   await restoreKeyedState(chain, restore.states, readerOf(options), clock);
+  restoreOperatorStates(chain.operatorStates, restore.states);
   signal.throwIfAborted();
   // A finished subtask takes no records, so none of its functions runs again.
   if (!restore.finished) await chain.open({ clock, signal });

@@ -15,6 +15,7 @@ import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
 import { firstOf } from "../../../dataflow/graph.ts";
+import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import { invariant } from "../../../errors.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
 import type { Host } from "../../actor.ts";
@@ -204,7 +205,7 @@ export class RunningSubtask {
     this.#snapshots.take({
       checkpointId,
       states: chain.snapshot(),
-      inline: [...ofInput, ...this.#times(), ...sinks.snapshot()],
+      inline: [...ofInput, ...this.#times(), ...this.#operatorStates(), ...sinks.snapshot()],
       flush: () => sinks.flush(isSavepoint),
       alignmentMs: this.#barriers.alignmentMs,
       startedMs,
@@ -215,6 +216,10 @@ export class RunningSubtask {
     const { vertex, index, deployment } = this.#options;
     const keyGroups = keyGroupRangeOf(index, vertex.parallelism, deployment.maxParallelism);
     return operatorTimeHandles(this.#parts.chain.times(), index, keyGroups);
+  }
+
+  #operatorStates(): readonly StateHandle[] {
+    return operatorStateHandles(this.#parts.chain.operatorStates, this.#options.index);
   }
 
   cancelSnapshot(checkpointId: number): void {

@@ -1,15 +1,15 @@
 /** UF1 and UF2: `open` and `close` around a user's function, and what becomes of those that fail or hang. */
 import { afterEach, describe, expect, test } from "vitest";
-import { memorySink } from "../../src/connectors/memory-sink.ts";
-import { memorySource } from "../../src/connectors/memory-source.ts";
-import type { Chain } from "../../src/dataflow/chain.ts";
-import { OperatorError } from "../../src/errors.ts";
-import { defineJob, type OpenContext, type Stream, valueState } from "../../src/index.ts";
-import { testSink, testSource } from "../job/connectors.ts";
-import { chainOf } from "../support/graphs/chains.ts";
-import { latch } from "../support/latch.ts";
-import { ManualClock, settled } from "../support/manual-clock.ts";
-import { MemoryWorld } from "../support/memory-world.ts";
+import { memorySink } from "../../../src/connectors/memory-sink.ts";
+import { memorySource } from "../../../src/connectors/memory-source.ts";
+import type { Chain } from "../../../src/dataflow/chain.ts";
+import { OperatorError } from "../../../src/errors.ts";
+import { defineJob, type OpenContext, type Stream, valueState } from "../../../src/index.ts";
+import { testSink, testSource } from "../../job/connectors.ts";
+import { chainOf } from "../../support/graphs/chains.ts";
+import { latch } from "../../support/latch.ts";
+import { ManualClock, settled } from "../../support/manual-clock.ts";
+import { MemoryWorld } from "../../support/memory-world.ts";
 
 /** The chain of the operators that `build` puts behind a source. */
 function chainBehind(build: (stream: Stream<string>) => Stream<unknown>): ReturnType<typeof chainOf> {

@@ -1,14 +1,14 @@
 /** Side outputs: declared by a process, taken from its stream by tag, and exact like the main output. */
 import { afterEach, describe, expect, test } from "vitest";
-import { MemorySinkTarget, memorySink } from "../../src/connectors/memory-sink.ts";
-import { memorySource } from "../../src/connectors/memory-source.ts";
-import { ConfigurationError, OperatorError } from "../../src/errors.ts";
-import { defineJob, type JobBuilder, type } from "../../src/index.ts";
-import { testSink, testSource } from "../job/connectors.ts";
-import { chainOf, failureOf } from "../support/graphs/chains.ts";
-import { leadingTo, process, sink } from "../support/graphs/operators.ts";
-import type { Count } from "../support/graphs/word-count.ts";
-import { MemoryWorld } from "../support/memory-world.ts";
+import { MemorySinkTarget, memorySink } from "../../../src/connectors/memory-sink.ts";
+import { memorySource } from "../../../src/connectors/memory-source.ts";
+import { ConfigurationError, OperatorError } from "../../../src/errors.ts";
+import { defineJob, type JobBuilder, type } from "../../../src/index.ts";
+import { testSink, testSource } from "../../job/connectors.ts";
+import { chainOf, failureOf } from "../../support/graphs/chains.ts";
+import { leadingTo, process, sink } from "../../support/graphs/operators.ts";
+import type { Count } from "../../support/graphs/word-count.ts";
+import { MemoryWorld } from "../../support/memory-world.ts";
 
 const messageOf = (run: () => void): string => {
   const failure = failureOf(run);

@@ -1,0 +1,204 @@
+/**
+ * The state of one operator in one subtask that belongs to no key: lists, such as a buffer of what is not yet sent.
+ *
+ * Owns: what the user says about it, the handles, entries encoded and decoded. Does not own: which subtask gets which
+ * entries (job/restore/assignment.ts), when it is cut (dataflow/chain.ts).
+ *
+ * - OT1 Each value is an entry of its own, encoded once and at the first cut behind its `add`, so that a cut tells
+ *   neither what the user changes afterwards nor what is added.
+ * - OT2 It is held in memory, and travels in acknowledgement and manifest: it is for thousands of values, not millions.
+ *
+ * Flink: OperatorStateStore, getListState and getUnionListState.
+ */
+import type { Distribution } from "../../machines/protocol.ts";
+import { ConfigurationError, ObjectCorruptError, ValueRefusedError } from "../errors.ts";
+import { decodeValue, encodeValue } from "../formats/codec.ts";
+import { freezePlain } from "./frozen.ts";
+import { isCarried, refuseValue } from "./plain-value.ts";
+
+declare const held: unique symbol;
+
+export interface OperatorListDescriptor<T> {
+  readonly kind: "operatorList";
+  readonly [held]?: T;
+}
+
+export interface OperatorUnionDescriptor<T> {
+  readonly kind: "operatorUnion";
+  readonly [held]?: T;
+}
+
+/** A list in each subtask. With another parallelism its values are dealt out anew, each to one subtask. */
+export function operatorListState<T>(...further: readonly never[]): OperatorListDescriptor<T> {
+  refuseFurther("operatorListState", further);
+  return { kind: "operatorList" };
+}
+
+/**
+ * A list in each subtask. After each restore every subtask has the values of all of them, and picks. So no checkpoint
+ * completes while only some subtasks of the operator have finished.
+ */
+export function operatorUnionState<T>(...further: readonly never[]): OperatorUnionDescriptor<T> {
+  refuseFurther("operatorUnionState", further);
+  return { kind: "operatorUnion" };
+}
+
+function refuseFurther(maker: string, further: readonly never[]): void {
+  if (further.length > 0)
+    throw new ConfigurationError(maker, `${maker}(): takes nothing, there are no options`);
+}
+
+export type OperatorStateDescriptor = OperatorListDescriptor<unknown> | OperatorUnionDescriptor<unknown>;
+
+export type OperatorStateDescriptors = { readonly [name: string]: OperatorStateDescriptor };
+
+/** How the values of each kind are dealt out at a restore. */
+export const distributions = {
+  operatorList: "list",
+  operatorUnion: "union",
+} as const satisfies Record<OperatorStateDescriptor["kind"], Distribution>;
+
+/** The values that this subtask holds, in the order in which they were added. */
+export interface OperatorListState<T> extends Iterable<T> {
+  /** The values, in an array of the caller's own. */
+  get(): T[];
+  /**
+   * `value` belongs to the state from here on: it is not changed in place any more.
+   * @throws ValueRefusedError for undefined, null, and what is no plain value
+   */
+  add(value: T): void;
+  /** Adds them in order. If one is refused, none is added. */
+  addAll(values: Iterable<T>): void;
+  /** Puts these values in the place of all. */
+  set(values: Iterable<T>): void;
+  readonly size: number;
+  readonly isEmpty: boolean;
+  clear(): void;
+}
+
+export type OperatorStateHandles<S extends OperatorStateDescriptors> = {
+  readonly [N in keyof S]: S[N] extends OperatorListDescriptor<infer T> | OperatorUnionDescriptor<infer T>
+    ? OperatorListState<T>
+    : never;
+};
+
+/** What a cut holds of one state. */
+export interface OperatorStateCut {
+  readonly state: string;
+  readonly distribution: Distribution;
+  readonly entries: readonly Uint8Array[];
+}
+
+export class OperatorState {
+  readonly handles: { readonly [name: string]: OperatorListState<unknown> };
+  readonly #operator: string;
+  readonly #descriptors: OperatorStateDescriptors;
+  readonly #lists: ReadonlyMap<string, EntryList>;
+
+  /** @param checks values are frozen when they are added */
+  constructor(operator: string, descriptors: OperatorStateDescriptors, checks: boolean) {
+    this.#operator = operator;
+    this.#descriptors = descriptors;
+    const names = Object.keys(descriptors);
+    this.#lists = new Map(names.map((name) => [name, new EntryList(`a value of state "${name}"`, checks)]));
+    this.handles = Object.fromEntries(this.#lists);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#lists.keys()];
+  }
+
+  cut(): OperatorStateCut[] {
+    return [...this.#lists].map(([state, list]) => ({
+      state,
+      distribution: distributions[this.#descriptors[state]!.kind],
+      entries: list.encoded(),
+    }));
+  }
+
+  /** Adds entries of a cut; called before the first record. A state that is not declared any more is left out. */
+  restore(state: string, entries: readonly Uint8Array[]): void {
+    try {
+      this.#lists.get(state)?.restore(entries);
+    } catch (cause) {
+      const place = `state "${state}" of operator "${this.#operator}"`;
+      throw new ObjectCorruptError(place, `${place} cannot be read: it is no msgpack`, { cause });
+    }
+  }
+
+  clear(): void {
+    for (const list of this.#lists.values()) list.clear();
+  }
+}
+
+class EntryList implements OperatorListState<unknown> {
+  readonly #what: string;
+  readonly #checks: boolean;
+  #values: unknown[] = [];
+  /** The entries of the first values (OT1); the others are not encoded yet. */
+  #entries: Uint8Array[] = [];
+
+  constructor(what: string, checks: boolean) {
+    this.#what = what;
+    this.#checks = checks;
+  }
+
+  get size(): number {
+    return this.#values.length;
+  }
+
+  get isEmpty(): boolean {
+    return this.#values.length === 0;
+  }
+
+  [Symbol.iterator](): Iterator<unknown> {
+    return this.get()[Symbol.iterator]();
+  }
+
+  get(): unknown[] {
+    return this.#values.slice();
+  }
+
+  add(value: unknown): void {
+    this.#check(value);
+    this.#values.push(value);
+  }
+
+  addAll(values: Iterable<unknown>): void {
+    const added = [...values];
+    for (const value of added) this.#check(value);
+    for (const value of added) this.#values.push(value);
+  }
+
+  set(values: Iterable<unknown>): void {
+    const all = [...values];
+    for (const value of all) this.#check(value);
+    this.#values = all;
+    this.#entries = [];
+  }
+
+  clear(): void {
+    this.#values = [];
+    this.#entries = [];
+  }
+
+  encoded(): readonly Uint8Array[] {
+    for (let i = this.#entries.length; i < this.#values.length; i++)
+      this.#entries.push(encodeValue(this.#values[i]));
+    return this.#entries.slice();
+  }
+
+  restore(entries: readonly Uint8Array[]): void {
+    for (const entry of entries) {
+      const value: unknown = decodeValue(entry);
+      if (this.#checks) freezePlain(value);
+      this.#values.push(value);
+    }
+  }
+
+  #check(value: unknown): void {
+    if (value === undefined || value === null)
+      throw new ValueRefusedError(`${this.#what} cannot be ${value}: that is no value`);
+    if (!(this.#checks ? freezePlain(value) : isCarried(value))) refuseValue(value, this.#what);
+  }
+}
