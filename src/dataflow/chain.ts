@@ -83,7 +83,7 @@ export interface Chain {
    * Opens what the users' functions need, of all operators at once; called once, when the state is restored. Rejects
    * with the first failure.
    */
-  open(opening: Pick<Opening, "clock" | "signal">): Promise<void>;
+  open(opening: Pick<Opening, "clock" | "signal" | "troubles">): Promise<void>;
   /** What the chain's operator holds back. undefined: a record has passed the chain when its head returns (OC1). */
   readonly held: HeldRecords | undefined;
   /** Some operator has to do at a watermark. */
@@ -204,7 +204,7 @@ class OperatorChain implements Chain {
     return operator.state.restorer(address.state, source);
   }
 
-  async open(opening: Pick<Opening, "clock" | "signal">): Promise<void> {
+  async open(opening: Pick<Opening, "clock" | "signal" | "troubles">): Promise<void> {
     await Promise.all(this.operators.map(({ open }) => open.open?.({ ...opening, ...this.place })));
   }
 

@@ -20,6 +20,7 @@ import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
 import type { ProcessingTime } from "../time/processing-time.ts";
 import type { SourceEventTime } from "../time/source-time.ts";
+import type { TroubleWatcher } from "../trouble.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
 export interface OperatorDetails {
@@ -111,6 +112,8 @@ export interface Opening {
   readonly parallelism: number;
   /** Aborts when the generation ends: nothing is waited for then. */
   readonly signal: AbortSignal;
+  /** Told of what is tried again and again. */
+  readonly troubles: TroubleWatcher;
 }
 
 /** One operator, opened in one subtask. */

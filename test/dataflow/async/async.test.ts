@@ -5,6 +5,7 @@ import type { RequestContext } from "../../../src/dataflow/operators/async/call.
 import type { HeldRecords } from "../../../src/dataflow/operators/contract.ts";
 import { defineJob } from "../../../src/index.ts";
 import type { AsyncDefinition } from "../../../src/job/async/definition.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
 import { testSink, testSource } from "../../job/connectors.ts";
 import { chainOf, failureOf } from "../../support/graphs/chains.ts";
 import { ManualClock, settled } from "../../support/manual-clock.ts";
@@ -30,6 +31,7 @@ interface Service {
   readonly out: unknown[];
   readonly asked: Asked[];
   readonly clock: ManualClock;
+  readonly troubles: Troubles;
   give(n: number, user?: string): void;
   /** Sends out what is ready. */
   sendOut(): unknown[];
@@ -71,7 +73,8 @@ async function service({ keyed = false, ...definition }: Options = {}, restored?
     while (restorer.next());
   }
   const clock = new ManualClock();
-  await chain.open({ clock, signal: new AbortController().signal });
+  const troubles = new Troubles(clock);
+  await chain.open({ clock, signal: new AbortController().signal, troubles });
   const held = chain.held!;
   const sendOut = () => {
     out.length = 0;
@@ -79,7 +82,7 @@ async function service({ keyed = false, ...definition }: Options = {}, restored?
     return [...out];
   };
   const give = (n: number, user = "ann") => chain.heads[0]!({ user, n }, n * 10);
-  return { chain, held, out, asked, clock, give, sendOut };
+  return { chain, held, out, asked, clock, troubles, give, sendOut };
 }
 
 type Cut = readonly { readonly state: string; readonly bytes: Uint8Array }[];
@@ -243,6 +246,37 @@ describe("failures", () => {
     all.give(1);
     await all.asked[0]!.answer(answer);
     expect(messageOf(() => all.held.step())).toContain(`operator "ask" failed: ${message}`);
+  });
+});
+
+describe("a service that is down is a trouble with its latest reason", () => {
+  const down = async (): Promise<Service> => {
+    const all = await service({ retries: { attempts: 3, delay: "2 s" }, onFailure: "sideOutput" });
+    all.give(1);
+    await all.asked[0]!.fail(new Error("HTTP 502"));
+    all.clock.advance(2000);
+    await all.asked[1]!.fail(new Error("HTTP 503"));
+    all.clock.advance(3999);
+    expect(all.troubles.list()).toMatchObject([
+      { what: 'requests of operator "ask"', reason: expect.stringContaining("HTTP 503") },
+    ]);
+    all.clock.advance(1);
+    return all;
+  };
+
+  test("until it answers", async () => {
+    const all = await down();
+    await all.asked[2]!.answer("up again");
+    expect(all.troubles.list()).toEqual([]);
+  });
+
+  test("until the last attempt was made, or the subtask ends", async () => {
+    const failed = await down();
+    await failed.asked[2]!.fail(new Error("HTTP 503"));
+    expect(failed.troubles.list()).toEqual([]);
+    const closed = await down();
+    await closed.chain.close();
+    expect(closed.troubles.list()).toEqual([]);
   });
 });
 

@@ -5,6 +5,7 @@ import { memorySource } from "../../../src/connectors/memory-source.ts";
 import type { Chain } from "../../../src/dataflow/chain.ts";
 import { OperatorError } from "../../../src/errors.ts";
 import { defineJob, type OpenContext, type Stream, valueState } from "../../../src/index.ts";
+import { Troubles } from "../../../src/observe/troubles.ts";
 import { testSink, testSource } from "../../job/connectors.ts";
 import { chainOf } from "../../support/graphs/chains.ts";
 import { latch } from "../../support/latch.ts";
@@ -19,7 +20,11 @@ function chainBehind(build: (stream: Stream<string>) => Stream<unknown>): Return
   return chainOf(job.operators.slice(1, -1).map(({ definition }) => definition));
 }
 
-const opening = (clock = new ManualClock(), signal = new AbortController().signal) => ({ clock, signal });
+const opening = (clock = new ManualClock(), signal = new AbortController().signal) => ({
+  clock,
+  signal,
+  troubles: new Troubles(clock),
+});
 
 const refusal = async (work: Promise<unknown>): Promise<OperatorError> => {
   const error = await work.then(

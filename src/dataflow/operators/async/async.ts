@@ -11,12 +11,14 @@
  *   state: no cut falls in between. So each request is made at least once, and its results count exactly once.
  * - QA3 A failure that ends the job does so at once, whatever is in front of it. One that goes to the side output keeps
  *   its place.
+ * - QA4 A service that gives no answers is a trouble, which the user sees while attempts are made.
  */
 import { AsyncTimeoutError, OperatorError } from "../../../errors.ts";
 import { describeValue, isThenable, silence } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
+import type { TroubleWatch } from "../../trouble.ts";
 import type {
   HeldRecords,
   Opening,
@@ -93,6 +95,9 @@ class OpenAsync implements HeldRecords {
   readonly #queue: RequestQueue<Request>;
   readonly #resource: Resource | undefined;
   readonly #underWay = new Set<Request>();
+  /** Those of them of which an attempt has failed. */
+  readonly #retried = new Set<Request>();
+  #trouble: TroubleWatch | undefined;
   #opening: Opening | undefined;
   /** What ends the job. */
   #failure: OperatorError | undefined;
@@ -159,6 +164,7 @@ class OpenAsync implements HeldRecords {
 
   async #open(opening: Opening): Promise<void> {
     this.#opening = opening;
+    this.#trouble = opening.troubles.watch(`requests of operator "${this.#id}"`);
     for (const { behind, ...stored } of this.#stored.restored()) {
       if (behind > this.#queue.watermark) this.#queue.mark(behind, false);
       this.#queue.add(requestOf(stored));
@@ -197,6 +203,10 @@ class OpenAsync implements HeldRecords {
       retries,
       call: (attempt, signal) =>
         this.#definition.request(request.stored.value, this.#contextOf(request, attempt, signal)),
+      onRetry: (error) => {
+        this.#retried.add(request);
+        this.#trouble?.failed(error);
+      },
       onAnswer: (answer) => this.#answered(request, answer),
       onFailure: (error, attempts) => this.#requestFailed(request, error, attempts),
     });
@@ -218,6 +228,8 @@ class OpenAsync implements HeldRecords {
   }
 
   #answered(request: Request, answer: unknown): void {
+    this.#retried.delete(request);
+    this.#trouble?.passed();
     try {
       request.results = resultsOf(this.#id, answer);
     } catch (error) {
@@ -229,6 +241,8 @@ class OpenAsync implements HeldRecords {
 
   #requestFailed(request: Request, error: unknown, attempts: number): void {
     const { stored } = request;
+    this.#retried.delete(request);
+    if (this.#retried.size === 0) this.#trouble?.forget();
     if (this.#definition.onFailure === "sideOutput") {
       const reason = this.#reasonOf(error);
       request.failure = { value: stored.value, reason, attempts, id: nameOfRequest(this.#id, stored) };
@@ -261,6 +275,7 @@ class OpenAsync implements HeldRecords {
   async #close(): Promise<void> {
     for (const { call } of this.#underWay) call?.cancel(new Error(`operator "${this.#id}" is being closed`));
     this.#underWay.clear();
+    this.#trouble?.forget();
     await this.#resource?.hooks.close();
   }
 }

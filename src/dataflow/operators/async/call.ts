@@ -46,6 +46,8 @@ export interface CallOptions {
   readonly timeoutMs: number;
   readonly retries: Retries;
   readonly call: (attempt: number, signal: AbortSignal) => unknown;
+  /** An attempt has failed, and there will be another one. */
+  readonly onRetry: (error: unknown) => void;
   readonly onAnswer: (answer: unknown) => void;
   /** @param attempt the one that has failed last */
   readonly onFailure: (error: unknown, attempt: number) => void;
@@ -92,6 +94,7 @@ export class Call {
     }
     const pauseMs = Math.min(delayMs * backoff ** (this.#attempt - 1), delayMsMax);
     this.#pause = clock.after(pauseMs, () => this.#try());
+    this.#options.onRetry(error);
   }
 
   #isWorthAnother(error: unknown): boolean {

@@ -53,7 +53,7 @@ export async function restoreSubtask(
   restoreOperatorStates(chain.operatorStates, restore.states);
   signal.throwIfAborted();
   // A finished subtask takes no records, so none of its functions runs again.
-  if (!restore.finished) await chain.open({ clock, signal });
+  if (!restore.finished) await chain.open({ clock, signal, troubles: options.troubles });
   if (gate !== undefined)
     await restoreChannels(gate, options.channels, restore.channels, readerOf(options), clock);
   const source =
