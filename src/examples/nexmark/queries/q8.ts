@@ -36,7 +36,7 @@ export function q8(events: Stream<NexmarkEvent>): Stream<NewSeller> {
       "new-sellers",
       {
         createAccumulator: (): Done => ({ name: undefined, sells: false }),
-        add: (done, { name }): Done => (name === undefined ? { ...done, sells: true } : { ...done, name }),
+        add: (done, { name }): Done => ({ name: name ?? done.name, sells: done.sells || name === undefined }),
         getResult: (done) => done,
       },
       ({ name, sells }, { key, window }): NewSeller | undefined =>
