@@ -33,10 +33,12 @@ export class WindowChain {
   nowMs = 0;
   wakeAtMs = Number.POSITIVE_INFINITY;
   private readonly operator: OperatorDefinition;
+  private readonly maxParallelism: number;
   private chain: Chain;
 
-  constructor(operator: OperatorDefinition) {
+  constructor(operator: OperatorDefinition, maxParallelism = 128) {
     this.operator = operator;
+    this.maxParallelism = maxParallelism;
     this.chain = this.open();
   }
 
@@ -113,6 +115,7 @@ export class WindowChain {
         },
       ],
       {
+        maxParallelism: this.maxParallelism,
         processingTime: {
           nowMs: () => this.nowMs,
           wakeAt: (timeMs) => {

@@ -28,6 +28,8 @@ export class KeyPanes {
   /** What the panes behind come to, up to `merged`; ABSENT: none was merged. */
   private back: unknown = ABSENT;
   private merged = 0;
+  /** What all panes come to; ABSENT: one has come, gone or changed since. */
+  private result: unknown = ABSENT;
 
   constructor(key: Key) {
     this.key = key;
@@ -44,6 +46,7 @@ export class KeyPanes {
   /** The key holds a pane that it did not hold. */
   add(pane: number): void {
     const { panes } = this;
+    this.result = ABSENT;
     if (this.isEmpty || pane > panes[panes.length - 1]!) {
       panes.push(pane);
       return;
@@ -59,10 +62,12 @@ export class KeyPanes {
     this.split = UNKNOWN;
     this.front = [];
     this.back = ABSENT;
+    this.result = ABSENT;
   }
 
   dropOldest(): void {
     this.head++;
+    this.result = ABSENT;
     if (this.head < EMPTY_MAX || this.head * 2 < this.panes.length) return;
     const { head } = this;
     this.panes = this.panes.slice(head);
@@ -72,9 +77,19 @@ export class KeyPanes {
     this.head = 0;
   }
 
+  /** What all panes come to together, as it was read last; ABSENT: it has to be read. */
+  get known(): unknown {
+    return this.result;
+  }
+
   /** What all panes come to together; there is one at least. The current key is this one. */
   read(contents: Contents): unknown {
     if (!contents.isIncremental) return this.readAll(contents);
+    this.result = this.readMerged(contents);
+    return this.result;
+  }
+
+  private readMerged(contents: Contents): unknown {
     if (this.head >= this.split) this.turnOver(contents);
     const { panes } = this;
     for (; this.merged < panes.length; this.merged++) {

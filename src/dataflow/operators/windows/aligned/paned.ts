@@ -7,13 +7,16 @@
  * - PN1 A record is added to one pane, however many windows hold it.
  * - PN2 A window fires for the keys that hold something in it, when the watermark has reached its last ms: windows by
  *   their end, keys by key group, then in their order. Within the allowed lateness it fires again with each record.
- * - PN3 A row of "fired" says for a key up to which window it has fired, or had it passed when its record came. So a
- *   cut in the middle of a watermark is gone on from exactly there.
+ * - PN3 A row of "fired" says that all keys of the group which are not behind its key have fired with a window, or
+ *   that it had passed when a record came. One is written for the last key of each slice that still holds something:
+ *   the others hold nothing that could fire. Where panes stay for late records, each key has a row, for itself alone.
+ *   So a cut in the middle of a watermark is gone on from exactly there.
  * - PN4 A pane goes when the last of its windows has fired and its allowed lateness is over.
  */
-import { ABSENT, type StateTable } from "../../../../state/contract.ts";
+import { ABSENT, type StateRow, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
+import { compareNames } from "../../../../state/name-order.ts";
 import type { Collect } from "../../../source.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
@@ -25,7 +28,7 @@ import { PaneGroup } from "./pane-group.ts";
 import { PaneTimes } from "./pane-times.ts";
 import type { AlignedParts } from "./single-pane.ts";
 
-/** Table: key -> end of the last window that has fired for it. */
+/** Table: key -> end of the last window that has fired for it and the keys in front of it. */
 export const FIRED = "fired";
 /** Table, where windows stay for late records: (key, end of a window) -> how often it has fired. */
 export const FIRINGS = "firings";
@@ -45,6 +48,8 @@ interface Pass {
   keyGroup: number;
   /** The place of the next key in it. */
   at: number;
+  /** The keys in front of this place have fired already. */
+  fired: number;
 }
 
 export class PanedWindows implements OpenOperator {
@@ -61,8 +66,8 @@ export class PanedWindows implements OpenOperator {
   private readonly leaving = new DueKeys();
   /** The rows of `firings`, by the end of their window. */
   private readonly counted = new DueKeys();
-  /** In the middle of the first watermark after a restore: a key may have fired with a window already (PN3). */
-  private isResuming = false;
+  /** In the middle of the first watermark after a restore: the rows of "fired" by key group (PN3). */
+  private resuming: Map<number, StateRow[]> | undefined = undefined;
   /** All windows that end here or earlier have fired. */
   private firedTo = Number.NEGATIVE_INFINITY;
   private pass: Pass | undefined = undefined;
@@ -83,9 +88,9 @@ export class PanedWindows implements OpenOperator {
 
   restored(): Slices {
     const { state, time } = this.parts;
-    this.isResuming = time.isWorkingOff;
-    // Within that watermark, what has fired is asked key by key.
-    if (!this.isResuming) this.haveFired(time.watermark + 1);
+    // Within that watermark, the rows tell what has fired.
+    if (time.isWorkingOff) this.resuming = rowsByGroup(this.fired);
+    else this.haveFired(time.watermark + 1);
     const panes = rowByRow(state.table(PANES), ({ key, keyGroup, namespace }) => {
       this.addPane(namespace as number, keyGroup, key);
     });
@@ -178,7 +183,8 @@ export class PanedWindows implements OpenOperator {
       passed = end;
       if (end - 1 + allowedLateness > time.watermark) this.fireAgain(key, end);
     }
-    if (this.hasNotFired(passed)) this.fired.write(passed);
+    const before = this.fired.read();
+    if (before === ABSENT || (before as number) < passed) this.fired.write(passed);
   }
 
   private fireAgain(key: Key, end: number): void {
@@ -222,23 +228,35 @@ export class PanedWindows implements OpenOperator {
     else if (pass.at === group.keys.length) {
       group.compact();
       pass.group = undefined;
-    } else {
-      const to = Math.min(group.keys.length, pass.at + KEYS_PER_SLICE);
-      while (pass.at < to) this.fire(group.keys[pass.at++]!, pass);
-    }
+    } else this.fireKeys(group.keys, pass);
     return true;
+  }
+
+  private fireKeys(keys: readonly KeyPanes[], pass: Pass): void {
+    const to = Math.min(keys.length, pass.at + KEYS_PER_SLICE);
+    let last: KeyPanes | undefined;
+    while (pass.at < to) {
+      const panes = keys[pass.at]!;
+      const isLeft = pass.at >= pass.fired;
+      pass.at++;
+      this.fire(panes, pass, isLeft);
+      if (isLeft && !panes.isEmpty) last = panes;
+    }
+    if (last === undefined || this.firings !== undefined) return;
+    this.state.setCurrentKey(last.key);
+    this.fired.write(pass.end);
   }
 
   private beginPass(time: number): Pass | undefined {
     const end = this.times.nextEnd(this.firedTo);
     if (!isDue(end, time)) {
       this.haveFired(time + 1);
-      this.isResuming = false;
+      this.resuming = undefined;
       return undefined;
     }
     const start = this.parts.windows.startOf(end);
     this.leave();
-    this.pass = { start, end, nextGroup: 0, group: undefined, keyGroup: 0, at: 0 };
+    this.pass = { start, end, nextGroup: 0, group: undefined, keyGroup: 0, at: 0, fired: 0 };
     return this.pass;
   }
 
@@ -254,6 +272,7 @@ export class PanedWindows implements OpenOperator {
     pass.group = this.groups.get(pass.keyGroup)!;
     pass.group.take(pass.end);
     pass.at = 0;
+    pass.fired = this.firedIn(pass.group, pass);
   }
 
   private haveFired(end: number): void {
@@ -262,35 +281,52 @@ export class PanedWindows implements OpenOperator {
     this.times.drop(end);
   }
 
-  private fire(panes: KeyPanes, { start, end, keyGroup }: Pass): void {
-    const { operator, state, contents, output } = this.parts;
+  /** How many keys of the group have fired with the window before the restore. */
+  private firedIn({ keys }: PaneGroup, { keyGroup, end }: Pass): number {
+    let fired = 0;
+    if (this.firings !== undefined) return fired;
+    for (const { key, value } of this.resuming?.get(keyGroup) ?? []) {
+      if ((value as number) < end) continue;
+      while (fired < keys.length && compareNames(keys[fired]!.key, key) <= 0) fired++;
+    }
+    return fired;
+  }
+
+  private fire(panes: KeyPanes, { start, end, keyGroup }: Pass, isLeft: boolean): void {
+    const { operator, state, windows, contents, output } = this.parts;
     const { key } = panes;
-    let held: unknown = ABSENT;
+    const nextStart = windows.startOf(windows.nextEnd(end));
+    let held = panes.known;
     let index = 0;
+    let isDue = isLeft;
     try {
-      state.setCurrentKey(key);
-      if (!this.isResuming || this.hasNotFired(end)) {
-        held = panes.read(contents);
-        this.fired.write(end);
+      const leaves = panes.oldest < nextStart;
+      if (held === ABSENT || leaves || this.firings !== undefined) state.setCurrentKey(key);
+      if (this.firings !== undefined) isDue = this.markFired(end);
+      if (isDue) {
+        if (held === ABSENT) held = panes.read(contents);
         index = this.countFiring(key, end);
       }
-      this.dropPanes(panes, end, keyGroup);
+      if (leaves) this.dropPanes(panes, nextStart, keyGroup);
     } catch (error) {
       throw failureOf(operator, error);
     }
-    if (held === ABSENT) return;
-    output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index });
+    if (isDue) output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index });
   }
 
-  private hasNotFired(end: number): boolean {
-    const fired = this.fired.read();
-    return fired === ABSENT || (fired as number) < end;
+  /** The current key's own row. false: it says so already, from in front of the restore. */
+  private markFired(end: number): boolean {
+    if (this.resuming !== undefined) {
+      const fired = this.fired.read();
+      if (fired !== ABSENT && (fired as number) >= end) return false;
+    }
+    this.fired.write(end);
+    return true;
   }
 
   /** The current key's panes that lie in no later window. */
-  private dropPanes(panes: KeyPanes, end: number, keyGroup: number): void {
-    const { windows, contents } = this.parts;
-    const nextStart = windows.startOf(windows.nextEnd(end));
+  private dropPanes(panes: KeyPanes, nextStart: number, keyGroup: number): void {
+    const { contents } = this.parts;
     while (!panes.isEmpty && panes.oldest < nextStart) {
       if (this.firings === undefined) {
         contents.enter(panes.oldest);
@@ -334,4 +370,14 @@ export class PanedWindows implements OpenOperator {
 /** Whether the last ms in front of `end` has come. Infinity: there is no such window. */
 function isDue(end: number, time: number): boolean {
   return end <= time + 1 && end !== Number.POSITIVE_INFINITY;
+}
+
+function rowsByGroup(table: StateTable): Map<number, StateRow[]> {
+  const groups = new Map<number, StateRow[]>();
+  for (const row of table.rows()) {
+    const rows = groups.get(row.keyGroup);
+    if (rows === undefined) groups.set(row.keyGroup, [row]);
+    else rows.push(row);
+  }
+  return groups;
 }

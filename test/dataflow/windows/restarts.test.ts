@@ -1,0 +1,59 @@
+/** Many keys of one key group, restarted in the middle of watermarks: the same results in the same order (P79). */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  cumulateWindows,
+  type KeyedStream,
+  sessionWindows,
+  slidingWindows,
+  tumblingWindows,
+  type WindowAssigner,
+  type WindowOptions,
+} from "../../../src/index.ts";
+import { type Item, WindowChain, windowOperator } from "./window-chain.ts";
+
+const sum = (a: Item, b: Item): Item => ({ key: a.key, value: a.value + b.value });
+
+const cases: [string, WindowAssigner, WindowOptions<"late">][] = [
+  ["tumbling", tumblingWindows({ size: 10 }), {}],
+  ["tumbling, late", tumblingWindows({ size: 10 }), { allowedLateness: 7 }],
+  ["sliding", slidingWindows({ size: 12, slide: 4 }), {}],
+  ["sliding, late", slidingWindows({ size: 12, slide: 4 }), { allowedLateness: 7 }],
+  ["cumulating", cumulateWindows({ size: 12, step: 4 }), {}],
+  ["sessions", sessionWindows({ gap: 5 }), {}],
+  ["sessions, late", sessionWindows({ gap: 5 }), { allowedLateness: 7 }],
+];
+
+const steps = fc.array(
+  fc.oneof(
+    { weight: 12, arbitrary: fc.record({ key: fc.nat(30), at: fc.nat(30) }) },
+    { weight: 1, arbitrary: fc.record({ ahead: fc.nat(12) }) },
+  ),
+  { minLength: 20, maxLength: 150 },
+);
+
+test.each(cases)("%s", (_, windows, options) => {
+  const operator = windowOperator((items: KeyedStream<Item, string>) =>
+    items
+      .window(windows, { ...options, lateOutput: "late" })
+      .reduce("windows", sum, (item, { window, firing, index }) => ({ ...item, ...window, firing, index })),
+  );
+  const told = (given: readonly ({ key: number; at: number } | { ahead: number })[], cuts: boolean) => {
+    const chain = new WindowChain(operator, 1);
+    let watermark = 0;
+    for (const step of given) {
+      if ("ahead" in step) {
+        watermark += step.ahead;
+        chain.watermark(watermark, cuts);
+      } else chain.record(`k${step.key}`, 1, watermark + step.at - 10);
+    }
+    chain.watermark(Number.POSITIVE_INFINITY, cuts);
+    return { main: chain.main, late: chain.late };
+  };
+  fc.assert(
+    fc.property(steps, (given) => {
+      expect(told(given, true)).toEqual(told(given, false));
+    }),
+    { numRuns: 20 },
+  );
+});
