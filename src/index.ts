@@ -85,6 +85,8 @@ export {
   tumblingWindows,
 } from "./job/windows/assigners.ts";
 export type { WindowedStream, WindowFunction, WindowOptions } from "./job/windows/windowed-stream.ts";
+export type { BroadcastState, ReadOnlyBroadcastState } from "./state/broadcast-state.ts";
+export { broadcastState } from "./state/broadcast-state.ts";
 export type {
   AggregateFunction,
   AggregatingState,

@@ -409,9 +409,17 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
         `${method} after "${after}": takes a stream of the same job behind keyBy, got ${show(other)}`,
       );
     }
+    return { ...this.#readWith(other), rightKey: other.#key };
+  }
+
+  protected override connectedTo(other: Stream<unknown>): Omit<JoinedStreams, "rightKey"> {
+    this.#draft.checkBroadcast(this.#end.key, other);
+    return this.#readWith(other);
+  }
+
+  #readWith(other: object): Omit<JoinedStreams, "rightKey"> {
     return {
       leftKey: this.#key,
-      rightKey: other.#key,
       add: (definition, options) => {
         this.#draft.apply(definition, [this, other], options);
         return streamOf(this.#draft, definition.id);

@@ -123,15 +123,19 @@ const PROCESS_MEMBERS = [
   "close",
 ];
 
-/** @param recordFunctions names of the functions that are given records */
+/**
+ * @param recordFunctions names of the functions that are given records
+ * @param more members that such an operator has besides
+ */
 export function checkProcess(
   id: string,
   definition: unknown,
   recordFunctions: readonly string[] = ["onRecord"],
+  more: readonly string[] = [],
 ): void {
   const what = `operator "${id}"`;
   const members = PROCESS_MEMBERS.flatMap((member) => (member === "onRecord" ? recordFunctions : member));
-  checkMembers(definition, members, what, "member", id);
+  checkMembers(definition, [...members, ...more], what, "member", id);
   // Not by a rest: members of a class may be inherited.
   const given = definition as Readonly<Record<string, unknown>>;
   const { onTimer, endOfInput, onEnd, onFinish, state, sideOutputs } = given;

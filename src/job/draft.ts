@@ -96,6 +96,16 @@ export class JobDraft {
     this.#streams.set(stream, described);
   }
 
+  /** @param after the operator behind which `connect` was called */
+  checkBroadcast(after: string, stream: object): void {
+    const inputs = this.#streams.get(stream)?.inputs ?? [];
+    if (inputs.length > 0 && inputs.every(({ exchange }) => exchange.kind === "broadcast")) return;
+    throw new ConfigurationError(
+      after,
+      `connect after "${after}": takes a stream of the same job behind keyBy or broadcast(), got ${show(stream)}`,
+    );
+  }
+
   /**
    * The operator whose side output a stream's author asks for. Its main output may then be left unread: there are
    * operators that only sort records.

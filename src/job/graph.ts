@@ -164,10 +164,32 @@ function chain(job: Job, config: JobConfig): JobGraph {
     vertices.push(vertex);
     places.set(definition.id, { vertex, index: 0 });
     for (const input of inputs) connect(input, vertex);
+    checkOneSender(definition, inputs, (id) => placeOf(id).vertex.parallelism);
   }
   for (const { definition, feedback = [] } of job.operators)
     for (const input of feedback) connect(input, placeOf(definition.id).vertex, { feedback: true });
   return { vertices, edges, maxParallelism: config.maxParallelism };
+}
+
+/** Refuses several senders for a port whose records every subtask must get in the same order. */
+function checkOneSender(
+  { id, details: { oneSenderPort } }: OperatorDefinition,
+  inputs: readonly OperatorInput[],
+  parallelismOf: (operator: string) => number,
+): void {
+  if (oneSenderPort === undefined) return;
+  const senders = inputs.filter(({ port = 0 }) => port === oneSenderPort).map(({ from }) => from);
+  const refuse = (why: string): never => {
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": ${why}, so its subtasks would get the broadcast records in different orders, and their broadcast ` +
+        "state would differ: let them go through one operator with { parallelism: 1 }, such as a map, in front of broadcast()",
+    );
+  };
+  if (senders.length > 1) refuse(`${senders.length} operators broadcast to it (${senders.join(", ")})`);
+  const [sender] = senders;
+  const parallelism = parallelismOf(sender!);
+  if (parallelism > 1) refuse(`"${sender}" broadcasts to it from ${parallelism} subtasks`);
 }
 
 function outputOf({ vertex, index }: Place, { from, output }: OperatorInput): OutputDraft {

@@ -14,7 +14,7 @@ import { formatDuration } from "../config/quantity.ts";
 import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { StateDescriptors } from "../state/descriptor.ts";
-import { distributions, type OperatorStateDescriptors } from "../state/operator-state.ts";
+import { type AnyOperatorStateDescriptors, distributions } from "../state/operator-state.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -116,7 +116,7 @@ export function describeStates({ states = [], stateKinds = {} }: OperatorPlan): 
 
 const kindBehind = (kind: string | undefined) => (kind === undefined ? "" : ` (${kind})`);
 
-function distributionsOf(states: OperatorStateDescriptors): Readonly<Record<string, Distribution>> {
+function distributionsOf(states: AnyOperatorStateDescriptors): Readonly<Record<string, Distribution>> {
   const names = Object.keys(states).sort();
   return Object.fromEntries(names.map((name) => [name, distributions[states[name]!.kind]]));
 }

@@ -13,6 +13,8 @@
 import type { Distribution } from "../../machines/protocol.ts";
 import { ConfigurationError, ObjectCorruptError, ValueRefusedError } from "../errors.ts";
 import { decodeValue, encodeValue } from "../formats/codec.ts";
+import { BroadcastMap, type BroadcastStateDescriptor } from "./broadcast-state.ts";
+import type { MapKey } from "./descriptor.ts";
 import { freezePlain } from "./frozen.ts";
 import { isCarried, refuseValue } from "./plain-value.ts";
 
@@ -50,13 +52,19 @@ function refuseFurther(maker: string, further: readonly never[]): void {
 
 export type OperatorStateDescriptor = OperatorListDescriptor<unknown> | OperatorUnionDescriptor<unknown>;
 
+/** Broadcast state among them, which operators of its own have. */
+type AnyDescriptor = OperatorStateDescriptor | BroadcastStateDescriptor<MapKey, unknown>;
+
+export type AnyOperatorStateDescriptors = { readonly [name: string]: AnyDescriptor };
+
 export type OperatorStateDescriptors = { readonly [name: string]: OperatorStateDescriptor };
 
 /** How the values of each kind are dealt out at a restore. */
 export const distributions = {
   operatorList: "list",
   operatorUnion: "union",
-} as const satisfies Record<OperatorStateDescriptor["kind"], Distribution>;
+  broadcast: "broadcast",
+} as const satisfies Record<AnyDescriptor["kind"], Distribution>;
 
 /** The values that this subtask holds, in the order in which they were added. */
 export interface OperatorListState<T> extends Iterable<T> {
@@ -89,37 +97,53 @@ export interface OperatorStateCut {
   readonly entries: readonly Uint8Array[];
 }
 
+/** What all kinds of state without key have in common. */
+interface Entries {
+  clear(): void;
+  encoded(): readonly Uint8Array[];
+  restore(entries: readonly Uint8Array[]): void;
+}
+
 export class OperatorState {
   readonly handles: { readonly [name: string]: OperatorListState<unknown> };
+  /** The handles of broadcast state, by name. */
+  readonly broadcast: { readonly [name: string]: BroadcastMap };
   readonly #operator: string;
-  readonly #descriptors: OperatorStateDescriptors;
-  readonly #lists: ReadonlyMap<string, EntryList>;
+  readonly #descriptors: AnyOperatorStateDescriptors;
+  readonly #states: ReadonlyMap<string, Entries>;
 
   /** @param checks values are frozen when they are added */
-  constructor(operator: string, descriptors: OperatorStateDescriptors, checks: boolean) {
+  constructor(operator: string, descriptors: AnyOperatorStateDescriptors, checks: boolean) {
     this.#operator = operator;
     this.#descriptors = descriptors;
-    const names = Object.keys(descriptors);
-    this.#lists = new Map(names.map((name) => [name, new EntryList(`a value of state "${name}"`, checks)]));
-    this.handles = Object.fromEntries(this.#lists);
+    const named = Object.entries(descriptors);
+    const lists = named
+      .filter(([, { kind }]) => kind !== "broadcast")
+      .map(([name]) => [name, new EntryList(`a value of state "${name}"`, checks)] as const);
+    const maps = named
+      .filter(([, { kind }]) => kind === "broadcast")
+      .map(([name]) => [name, new BroadcastMap(name, checks)] as const);
+    this.handles = Object.fromEntries(lists);
+    this.broadcast = Object.fromEntries(maps);
+    this.#states = new Map<string, Entries>([...lists, ...maps]);
   }
 
   get names(): readonly string[] {
-    return [...this.#lists.keys()];
+    return [...this.#states.keys()];
   }
 
   cut(): OperatorStateCut[] {
-    return [...this.#lists].map(([state, list]) => ({
+    return [...this.#states].map(([state, entries]) => ({
       state,
       distribution: distributions[this.#descriptors[state]!.kind],
-      entries: list.encoded(),
+      entries: entries.encoded(),
     }));
   }
 
   /** Adds entries of a cut; called before the first record. A state that is not declared any more is left out. */
   restore(state: string, entries: readonly Uint8Array[]): void {
     try {
-      this.#lists.get(state)?.restore(entries);
+      this.#states.get(state)?.restore(entries);
     } catch (cause) {
       const place = `state "${state}" of operator "${this.#operator}"`;
       throw new ObjectCorruptError(place, `${place} cannot be read: it is no msgpack`, { cause });
@@ -127,7 +151,7 @@ export class OperatorState {
   }
 
   clear(): void {
-    for (const list of this.#lists.values()) list.clear();
+    for (const state of this.#states.values()) state.clear();
   }
 }
 

@@ -14,7 +14,7 @@
 import type { Clock } from "../../clock.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
-import type { OperatorState, OperatorStateDescriptors } from "../../state/operator-state.ts";
+import type { AnyOperatorStateDescriptors, OperatorState } from "../../state/operator-state.ts";
 import type { Sink, SinkWriter } from "../sink.ts";
 import type { Collect, Source } from "../source.ts";
 import type { EventTime } from "../time/event-time.ts";
@@ -41,7 +41,7 @@ export interface OperatorDetails {
    */
   readonly states?: StateDescriptors;
   /** The states that belong to no key, by name. */
-  readonly operatorStates?: OperatorStateDescriptors;
+  readonly operatorStates?: AnyOperatorStateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
   /** Where its windows lie and how long they stay, in words: state of other windows means nothing in these. */
@@ -60,6 +60,10 @@ export interface OperatorDetails {
   readonly holdsRecords?: boolean;
   /** The names of the inputs, at least one; a port is an index into them. Default: one input, "in". */
   readonly ports?: readonly string[];
+  /**
+   * The port whose records all subtasks must get in one order, so one subtask sends them. Default: there is none.
+   */
+  readonly oneSenderPort?: number;
   /** The tags of the outputs besides the main one. Default: none. */
   readonly tags?: readonly string[];
 }

@@ -22,6 +22,8 @@ export interface Surroundings {
   readonly tags?: readonly string[] | undefined;
   /** What the user's `open` has made. */
   readonly resource?: Resource | undefined;
+  /** The handles of broadcast state. Default: the operator has none. */
+  readonly broadcast?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The part of a context that emits. There is one for each operator of a subtask, used again for every call. */
@@ -29,13 +31,15 @@ export class EmittingContext {
   timestamp: number = NO_TIMESTAMP;
   readonly emit: (value: unknown, timestamp?: number) => void;
   readonly sideOutput: (tag: string, value: unknown) => void;
+  readonly broadcast: Readonly<Record<string, unknown>> | undefined;
   protected readonly operator: string;
   private readonly opened: Resource | undefined;
   private stage: Stage = "idle";
 
-  constructor(operator: string, outputs: Outputs, { tags = [], resource }: Surroundings) {
+  constructor(operator: string, outputs: Outputs, { tags = [], resource, broadcast }: Surroundings) {
     this.operator = operator;
     this.opened = resource;
+    this.broadcast = broadcast;
     const { main } = outputs;
     this.emit = (value, timestamp) => {
       if (this.stage !== "running") this.refuseCall("emit");

@@ -7,6 +7,7 @@
  */
 import { asyncKind } from "./async/async.ts";
 import { iterate } from "./iterate.ts";
+import { broadcastProcess } from "./joins/broadcast-process.ts";
 import { coProcess } from "./joins/co-process.ts";
 import { intervalJoin } from "./joins/interval-join.ts";
 import { versionedJoin } from "./joins/versioned-join.ts";
@@ -34,6 +35,7 @@ export const operatorKinds = {
   reduce,
   alignedWindow,
   coProcess,
+  broadcastProcess,
   intervalJoin,
   windowJoin,
   versionedJoin,

@@ -1,6 +1,7 @@
 /** The methods of a keyed stream that bring it together with another one. */
 import type { Key } from "../../state/descriptor.ts";
-import type { KeyedStream } from "../builder.ts";
+import type { KeyedStream, Stream } from "../builder.ts";
+import { BroadcastConnectedStream } from "./broadcast-connected.ts";
 import { ConnectedStreams } from "./connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./interval-join.ts";
 import { VersionedJoin, type VersionedJoinOptions } from "./versioned-join.ts";
@@ -10,9 +11,18 @@ export abstract class Joinable<T, K extends Key> {
   /** @throws ConfigurationError when `other` is no keyed stream of the same job */
   protected abstract joinedWith(method: string, other: KeyedStream<unknown, K>): JoinedStreams;
 
+  /** @throws ConfigurationError when `other` is no stream of the same job behind `broadcast()` */
+  protected abstract connectedTo(other: Stream<unknown>): Omit<JoinedStreams, "rightKey">;
+
   /** One operator for the records of both streams, with state and timers that are those of the key. */
-  connect<Second>(second: KeyedStream<Second, K>): ConnectedStreams<T, Second, K> {
-    return new ConnectedStreams(this.joinedWith("connect", second as KeyedStream<unknown, K>));
+  connect<Second>(second: KeyedStream<Second, K>): ConnectedStreams<T, Second, K>;
+  /** The same with a stream of which every subtask gets all records: `connect(rules.broadcast())`. */
+  connect<Broadcast>(broadcast: Stream<Broadcast>): BroadcastConnectedStream<T, Broadcast, K>;
+  connect(other: KeyedStream<unknown, K> | Stream<unknown>): unknown {
+    // Keyed streams have no `broadcast`.
+    return (other as Partial<Stream<unknown>> | undefined)?.broadcast === undefined
+      ? new ConnectedStreams(this.joinedWith("connect", other as KeyedStream<unknown, K>))
+      : new BroadcastConnectedStream(this.connectedTo(other as Stream<unknown>));
   }
 
   /** Pairs of a record of this stream (left) and one of `right`, of one key and not too far apart in event time. */

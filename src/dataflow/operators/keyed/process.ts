@@ -10,7 +10,8 @@ import { OperatorError } from "../../../errors.ts";
 import type { Namespace } from "../../../state/contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
-import type { OpenOperator, OperatorKind, Slices } from "../contract.ts";
+import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
+import type { Surroundings } from "../emitting.ts";
 import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { oneSlice } from "../slices.ts";
 import type { ContextTimers } from "./context-timers.ts";
@@ -82,75 +83,83 @@ export const processKind: OperatorKind<ProcessOperator> = {
     emitsAtEnd: [process.onEnd, process.onTimer, process.onFinish].some((one) => one !== undefined),
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
-  open({ key, process, lifecycle }, services, outputs) {
-    const { id, checks, keyedState, processingTime } = services;
-    const { endOfInput: atEnd = "drop" } = process;
-    const keyOf = stableKey(id, key, checks);
-    const state = keyedState();
-    const timer = { time: 0, kind: "event" as TimerKind, namespace: undefined as Namespace };
-    const onTimer = (kind: TimerKind, key: Key, time: number, namespace: Namespace): void => {
-      timer.kind = kind;
-      timer.time = time;
-      timer.namespace = namespace;
-      try {
-        context.begin(key, kind === "event" ? time : NO_TIMESTAMP);
-        context.finish(process.onTimer!(timer, context));
-      } catch (error) {
-        throw atTimer(context.failureOf(error), kind);
-      }
-    };
-    const timers = process.onTimer && new OperatorTimers({ state, processingTime, atEnd, onTimer });
-    const resource = resourceOf(id, lifecycle);
-    const surroundings = { tags: process.sideOutputs, resource };
-    const context = new RecordContext({ services, state, outputs, surroundings, timers });
-    const onEnd = (key: Key): void => {
-      try {
-        state.setCurrentKey(key);
-        context.begin(key, NO_TIMESTAMP);
-        context.finish(process.onEnd!(context));
-      } catch (error) {
-        throw context.failureOf(error);
-      }
-    };
-    const onFinish = (): void => {
-      try {
-        context.beginAtLast();
-        context.finish(process.onFinish!(context));
-      } catch (error) {
-        throw context.failureOf(error);
-      }
-    };
-    return {
-      ...resource?.hooks,
-      state,
-      inputs: [
-        (value, timestamp) => {
-          try {
-            const key = keyOf(value);
-            state.setCurrentKey(key);
-            context.begin(key, timestamp);
-            context.finish(process.onRecord(value, context));
-          } catch (error) {
-            throw context.failureOf(error);
-          }
-        },
-      ],
-      ...(timers && callsOf(timers)),
-      finish() {
-        const lastTimers = timers?.finish();
-        const keys = process.onEnd && keyByKey(state.keys(), onEnd);
-        const last = process.onFinish && oneSlice(onFinish);
-        return {
-          step() {
-            if (lastTimers?.step() === true) return true;
-            context.timersHaveFired();
-            return keys?.step() === true || last?.step() === true;
-          },
-        };
-      },
-    };
-  },
+  open: ({ lifecycle, ...operator }, services, outputs) =>
+    openProcess(operator, services, outputs, { resource: resourceOf(services.id, lifecycle) }),
 };
+
+/** @param around what the functions have besides what the operator declares */
+export function openProcess(
+  { key, process }: Pick<ProcessOperator, "key" | "process">,
+  services: OperatorServices,
+  outputs: Outputs,
+  around: Omit<Surroundings, "tags">,
+): OpenOperator {
+  const { id, checks, keyedState, processingTime } = services;
+  const { endOfInput: atEnd = "drop" } = process;
+  const keyOf = stableKey(id, key, checks);
+  const state = keyedState();
+  const timer = { time: 0, kind: "event" as TimerKind, namespace: undefined as Namespace };
+  const onTimer = (kind: TimerKind, key: Key, time: number, namespace: Namespace): void => {
+    timer.kind = kind;
+    timer.time = time;
+    timer.namespace = namespace;
+    try {
+      context.begin(key, kind === "event" ? time : NO_TIMESTAMP);
+      context.finish(process.onTimer!(timer, context));
+    } catch (error) {
+      throw atTimer(context.failureOf(error), kind);
+    }
+  };
+  const timers = process.onTimer && new OperatorTimers({ state, processingTime, atEnd, onTimer });
+  const surroundings = { ...around, tags: process.sideOutputs };
+  const context = new RecordContext({ services, state, outputs, surroundings, timers });
+  const onEnd = (key: Key): void => {
+    try {
+      state.setCurrentKey(key);
+      context.begin(key, NO_TIMESTAMP);
+      context.finish(process.onEnd!(context));
+    } catch (error) {
+      throw context.failureOf(error);
+    }
+  };
+  const onFinish = (): void => {
+    try {
+      context.beginAtLast();
+      context.finish(process.onFinish!(context));
+    } catch (error) {
+      throw context.failureOf(error);
+    }
+  };
+  return {
+    ...around.resource?.hooks,
+    state,
+    inputs: [
+      (value, timestamp) => {
+        try {
+          const key = keyOf(value);
+          state.setCurrentKey(key);
+          context.begin(key, timestamp);
+          context.finish(process.onRecord(value, context));
+        } catch (error) {
+          throw context.failureOf(error);
+        }
+      },
+    ],
+    ...(timers && callsOf(timers)),
+    finish() {
+      const lastTimers = timers?.finish();
+      const keys = process.onEnd && keyByKey(state.keys(), onEnd);
+      const last = process.onFinish && oneSlice(onFinish);
+      return {
+        step() {
+          if (lastTimers?.step() === true) return true;
+          context.timersHaveFired();
+          return keys?.step() === true || last?.step() === true;
+        },
+      };
+    },
+  };
+}
 
 function callsOf(
   timers: OperatorTimers,

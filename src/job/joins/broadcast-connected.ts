@@ -1,0 +1,140 @@
+/** What a job says of a keyed stream and one that every subtask gets whole: `connect(rules.broadcast())`. */
+import { show } from "../../config/quantity.ts";
+import { defineOperator } from "../../dataflow/operators/contract.ts";
+import type { BroadcastContext as EngineContext } from "../../dataflow/operators/joins/broadcast-process.ts";
+import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
+import { ConfigurationError } from "../../errors.ts";
+import type {
+  BroadcastHandles,
+  BroadcastStateDescriptors,
+  ReadOnlyBroadcastHandles,
+} from "../../state/broadcast-state.ts";
+import type { Key, StateDescriptors } from "../../state/descriptor.ts";
+import type { Stream } from "../builder.ts";
+import { checkProcess, twinOf } from "../definition.ts";
+import { emitAnswer } from "../functions/emit-returned.ts";
+import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
+import {
+  type Emitted,
+  emitReturned,
+  type KeyedContext,
+  type Nothing,
+  type ProcessDefinition,
+} from "../functions/process.ts";
+import type { NoSideOutputs, SideOutput } from "../functions/side-outputs.ts";
+import { checkName } from "../name.ts";
+import type { JoinedStreams } from "./interval-join.ts";
+
+/** The context of a record or timer of the keyed stream, with broadcast state to read. */
+export interface KeyedBroadcastContext<
+  K extends Key,
+  S extends StateDescriptors,
+  B extends BroadcastStateDescriptors,
+  Out,
+  Side,
+  Resource,
+> extends Omit<KeyedContext<K, S, Out, Side, Resource>, "broadcast"> {
+  readonly broadcast: ReadOnlyBroadcastHandles<B>;
+}
+
+/** The context of a broadcast record, which has no key. */
+export interface BroadcastRecordContext<B extends BroadcastStateDescriptors, Out, Side, Resource>
+  extends Omit<EngineContext, "broadcast" | "emit" | "sideOutput" | "resource"> {
+  readonly broadcast: BroadcastHandles<B>;
+  /** Emits with the timestamp of the record; each subtask does. */
+  readonly emit: (value: Out) => void;
+  readonly sideOutput: SideOutput<Side>;
+  readonly resource: Resource;
+}
+
+/** As of a keyed `process`, and what becomes of the broadcast records. */
+export interface BroadcastProcessDefinition<
+  T,
+  Broadcast,
+  K extends Key,
+  S extends StateDescriptors,
+  B extends BroadcastStateDescriptors,
+  Out,
+  Returned,
+  Side = NoSideOutputs,
+  Resource = undefined,
+> extends Omit<
+    ProcessDefinition<T, K, S, Out, never, never, Side, Resource, never>,
+    "onRecord" | "onTimer" | "onEnd" | "onFinish"
+  > {
+  /** The broadcast states by name: `{ rules: broadcastState<string, Rule>() }`. */
+  readonly broadcast: B;
+  readonly onRecord: (value: T, context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>) => Returned;
+  /**
+   * Called in every subtask for each broadcast record, in one order. Only here may broadcast state change. What it does
+   * must follow from the record and the broadcast state alone, so that all subtasks come to the same.
+   */
+  readonly onBroadcast: (value: Broadcast, context: BroadcastRecordContext<B, Out, Side, Resource>) => void;
+  readonly onTimer?: (
+    timer: Parameters<NonNullable<ProcessDefinition<T, K, S, Out, never, never>["onTimer"]>>[0],
+    context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>,
+  ) => Returned;
+  readonly onEnd?: (context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>) => Returned;
+}
+
+/** A keyed stream, and one of which every subtask gets all records. */
+export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
+  readonly #streams: Omit<JoinedStreams, "rightKey">;
+
+  constructor(streams: Omit<JoinedStreams, "rightKey">) {
+    this.#streams = streams;
+  }
+
+  /** An operator with keyed state, timers, and state that the broadcast records keep the same in every subtask. */
+  process<
+    S extends StateDescriptors,
+    B extends BroadcastStateDescriptors,
+    // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
+    Out = any,
+    Returned extends Out | Nothing = Nothing,
+    Side = NoSideOutputs,
+    R = undefined,
+  >(
+    id: string,
+    definition: BroadcastProcessDefinition<T, Broadcast, K, S, B, Out, Returned, Side, R>,
+    asked?: FunctionOptions,
+  ): Stream<Emitted<Out, Returned>, Side> {
+    checkName(id, "operator id");
+    checkProcess(id, definition, ["onRecord", "onBroadcast"], ["broadcast"]);
+    checkBroadcast(id, definition);
+    const { leftKey, add } = this.#streams;
+    const { lifecycle, options } = lifecycleOf(id, definition, asked);
+    const written = definition as unknown as {
+      readonly broadcast: BroadcastStateDescriptors;
+      onBroadcast(value: unknown, context: EngineContext): unknown;
+    };
+    const operator = {
+      key: leftKey,
+      process: emitReturned(id, definition as never),
+      broadcast: written.broadcast,
+      onBroadcast: (value: unknown, context: EngineContext) =>
+        emitAnswer(id, "onBroadcast", written.onBroadcast(value, context), context.emit),
+      lifecycle,
+    };
+    return add(defineOperator(kinds.broadcastProcess, id, operator), options);
+  }
+}
+
+function checkBroadcast(id: string, { broadcast, state }: { broadcast: unknown; state: object }): void {
+  const wrong = (what: string): never => {
+    throw new ConfigurationError(id, `operator "${id}": ${what}`);
+  };
+  if (typeof broadcast !== "object" || broadcast === null || Array.isArray(broadcast))
+    wrong(`broadcast must be an object like { rules: broadcastState() }, got ${show(broadcast)}`);
+  const declared = Object.entries(broadcast as object);
+  for (const [name, descriptor] of declared) {
+    checkName(name, `operator "${id}": broadcast state`);
+    if ((descriptor as { readonly kind?: unknown } | null)?.kind !== "broadcast")
+      wrong(`broadcast state "${name}" must be made by broadcastState(), got ${show(descriptor)}`);
+  }
+  const alike = twinOf([...declared.map(([name]) => name), ...Object.keys(state)]);
+  const same = declared.find(([name]) => Object.hasOwn(state, name))?.[0];
+  if (same !== undefined) wrong(`state "${same}" is declared both as keyed and as broadcast state`);
+  if (alike !== undefined)
+    wrong(`states "${alike[0]}" and "${alike[1]}" differ only in upper and lower case`);
+}
