@@ -12,6 +12,8 @@ export type Partitioner =
   | { readonly kind: "forward" }
   | { readonly kind: "rebalance" }
   | { readonly kind: "hash"; readonly key: KeySelector }
+  /** The user's own: answers an index below the number of receiving subtasks. */
+  | { readonly kind: "custom"; readonly partition: (value: unknown, count: number) => number }
   /** The partitioner that gives each record to every subtask. */
   | { readonly kind: "broadcast" };
 

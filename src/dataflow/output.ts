@@ -16,6 +16,7 @@
  *   its frame. Of those that no record lies between only the last one is kept; so there are never many.
  */
 import { invariant, OperatorError } from "../errors.ts";
+import { describeValue, silence } from "../state/described.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
 import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
@@ -121,6 +122,21 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
         for (let i = 0; i < count; i++) buffers[i]!.add(value, timestamp);
       };
 
+    case "custom": {
+      const { partition } = partitioner;
+      const { receiver = "partitionCustom" } = options;
+      return (value, timestamp) => {
+        let index: number;
+        try {
+          index = partition(value, count);
+        } catch (error) {
+          throw error instanceof OperatorError ? error : new OperatorError(receiver, error);
+        }
+        if (!Number.isInteger(index) || index < 0 || index >= count) refuseIndex(receiver, index, count);
+        buffers[index]!.add(value, timestamp);
+      };
+    }
+
     case "hash": {
       const { key } = partitioner;
       const { maxParallelism } = options;
@@ -145,6 +161,19 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
       };
     }
   }
+}
+
+function refuseIndex(receiver: string, index: unknown, count: number): never {
+  silence(index);
+  const answered = typeof index === "number" ? String(index) : describeValue(index);
+  const needed =
+    count === 1
+      ? "0, the number of its only subtask"
+      : `the number of one of its subtasks, 0 to ${count - 1}`;
+  throw new OperatorError(
+    receiver,
+    new Error(`partitionCustom in front of it answered ${answered}, and ${needed}, is needed`),
+  );
 }
 
 class ChannelBuffer {

@@ -8,6 +8,7 @@
 import { checkJobOptions } from "../config/job-config.ts";
 import type { JobOptions } from "../config/options.ts";
 import { show } from "../config/quantity.ts";
+import type { Partitioner } from "../dataflow/graph.ts";
 import { defineOperator, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { KeySelector } from "../dataflow/operators/keyed/key-selector.ts";
 import type { ReduceOperator } from "../dataflow/operators/keyed/reduce.ts";
@@ -27,6 +28,7 @@ import {
   checkProcess,
   checkSink,
   checkSource,
+  customOf,
   type IterateOptions,
   type OperatorOptions,
   refuseDeferred,
@@ -91,10 +93,6 @@ export class JobBuilder {
 
   /** Reads `source`. `id`: the operator's stable name; a restored job finds its positions by it. */
   source<T>(id: string, source: Source<T>, options: SourceOptions<NoInfer<T>> = {}): Stream<T, { ahead: T }> {
-    checkName(id, "operator id");
-    if (typeof source?.discover !== "function" || typeof source.open !== "function") {
-      throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
-    }
     checkSource(id, source);
     const { eventTime, rest } = eventTimeOf(id, options);
     const definition = { source, ...(eventTime && { eventTime }) };
@@ -260,22 +258,27 @@ export class Stream<T, Side = NoSideOutputs> {
 
   /** Deals the records out evenly: the next operator runs in subtasks of its own. */
   rebalance(): Stream<T> {
-    return this.#exchangedBy("rebalance");
+    return this.#exchangedBy({ kind: "rebalance" });
   }
 
   /** Gives each record to every subtask of the next operator, which runs in subtasks of its own. */
   broadcast(): Stream<T> {
-    return this.#exchangedBy("broadcast");
+    return this.#exchangedBy({ kind: "broadcast" });
   }
 
-  #exchangedBy(kind: "rebalance" | "broadcast"): Stream<T> {
+  /** Each record goes to the subtask of the next operator whose index `partition` answers, 0 to `count` - 1. */
+  partitionCustom(partition: (value: T, count: number) => number): Stream<T> {
+    return this.#exchangedBy(customOf(this.#end.key, partition));
+  }
+
+  #exchangedBy(exchange: Partitioner): Stream<T> {
     this.#end.used = true;
     return new Stream<T>(
       this.#draft,
-      this.#inputs.map((input) => ({ ...input, exchange: { kind } })),
+      this.#inputs.map((input) => ({ ...input, exchange })),
       {
         key: this.#end.key,
-        what: `${kind} after ${this.#name}`,
+        what: `${exchange.kind === "custom" ? "partitionCustom" : exchange.kind} after ${this.#name}`,
         needs: "an operator or a sink",
         used: false,
       },
@@ -299,10 +302,6 @@ export class Stream<T, Side = NoSideOutputs> {
 
   /** Writes the records to `sink`. `id`: the operator's stable name; a restored job finds its transactions by it. */
   sink(id: string, sink: Sink<T>, options?: OperatorOptions): void {
-    checkName(id, "operator id");
-    if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
-      throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
-    }
     checkSink(id, sink);
     this.#add(defineOperator(kinds.sink, id, { sink: sink as Sink<unknown> }), options);
   }

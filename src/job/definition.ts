@@ -2,6 +2,7 @@
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import { didYouMean } from "../config/suggestion.ts";
+import type { Partitioner } from "../dataflow/graph.ts";
 import type { Sink } from "../dataflow/sink.ts";
 import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -69,8 +70,21 @@ export function refuseDeferred(answered: unknown, key: string, what: string): vo
   }
 }
 
+/** @param key of the stream that is dealt out */
+export function customOf(key: string, partition: unknown): Partitioner {
+  if (typeof partition === "function") return { kind: "custom", partition: partition as never };
+  throw new ConfigurationError(
+    key,
+    `partitionCustom after "${key}": a function is needed, got ${show(partition)}`,
+  );
+}
+
 /** What a source says of itself: a member that is missing would be taken for false. */
-export function checkSource(id: string, source: Source<unknown>): void {
+export function checkSource(id: string, source: Source<unknown> | undefined): void {
+  checkName(id, "operator id");
+  if (typeof source?.discover !== "function" || typeof source.open !== "function") {
+    throw new ConfigurationError(id, `operator "${id}": a source is needed, got ${show(source)}`);
+  }
   checkKind(id, "source", source.kind);
   for (const member of ["replayable", "bounded"] as const) {
     const said: unknown = source[member];
@@ -84,7 +98,11 @@ export function checkSource(id: string, source: Source<unknown>): void {
 
 const GUARANTEES = ["exactly-once", "at-least-once", "none"];
 
-export function checkSink(id: string, sink: Sink<never>): void {
+export function checkSink(id: string, sink: Sink<never> | undefined): void {
+  checkName(id, "operator id");
+  if (typeof sink?.open !== "function" || typeof sink.guarantee !== "string") {
+    throw new ConfigurationError(id, `operator "${id}": a sink is needed, got ${show(sink)}`);
+  }
   checkKind(id, "sink", sink.kind);
   const { guarantee, target } = sink;
   if (!GUARANTEES.includes(guarantee)) {
