@@ -7,7 +7,6 @@ import { startTestServer, type TestServer } from "../../support/servers/nats.ts"
 import { type Command, until, Workspace } from "../workspace.ts";
 
 const PREFIX = "states";
-const NUMBERS = 4000;
 const KEYS = 5;
 const ENTRIES = 40;
 
@@ -34,7 +33,7 @@ import {
 } from "tidemark";
 export default defineJob("states", { parallelism: 2, checkpointing: { interval: "100ms" } }, (job) => {
   job
-    .source("numbers", generatorSource({ count: ${NUMBERS}, ratePerSecond: 800, splits: 2, generate: (index) => index }))
+    .source("numbers", generatorSource({ ratePerSecond: 800, splits: 2, generate: (index) => index }))
     .keyBy((number) => number % ${KEYS})
     .process("remember", {
       state: {
@@ -72,9 +71,16 @@ export default defineJob("states", { parallelism: 2, checkpointing: { interval: 
 });
 `;
 
-/** The same by plain loops. The numbers of one entry come from one split, in their order. */
-function expected(key: number): unknown {
-  const seen = Array.from({ length: NUMBERS }, (_, number) => number).filter((n) => n % KEYS === key);
+interface States {
+  readonly key: number;
+  readonly seen: readonly number[];
+}
+
+/**
+ * The same by plain loops over the numbers that the key has seen. The numbers of one entry come from one split, in their
+ * order.
+ */
+function expected({ key, seen }: States): unknown {
   const entries = new Map<string | number, number>();
   for (const number of seen) {
     const entry = number % 3 === 0 ? number % ENTRIES : `of ${number % ENTRIES}`;
@@ -118,18 +124,31 @@ test("value, list, map, reducing and aggregating state are exact after a worker 
   start("coordinator");
   expect(await workspace.run(here("submit", "job.js"))).toMatchObject({ code: 0 });
   const started = [start("worker", "job.js"), start("worker", "job.js")];
-  const { subtasks, workers } = await comesTo(
+  const { subtasks, workers, checkpoints } = await comesTo(
     "some checkpoints",
-    (now) => now.checkpoints.completed > 3 && now.subtasks.length > 0,
+    (now) => now.checkpoints.completed > 1 && now.subtasks.length > 0,
   );
+  const before = checkpoints.latest!.checkpointId;
   const used = workers.find(({ worker }) => worker === subtasks[0]!.worker);
   const doomed = started.find(({ pid }) => pid === used?.processId);
   expect(doomed).toBeDefined();
   doomed!.kill("SIGKILL");
   start("worker", "job.js");
-  await comesTo("the end", ({ status, restarts }) => status === "finished" && restarts > 0);
-  const states = workspace.lines("states").map((line) => JSON.parse(line) as { key: number });
-  expect(states.sort((a, b) => a.key - b.key)).toEqual(
-    Array.from({ length: KEYS }, (_, key) => expected(key)),
+  await comesTo(
+    "a checkpoint of the job that goes on",
+    ({ checkpoints, restarts }) => restarts > 0 && checkpoints.latest!.checkpointId > before,
   );
+  expect(
+    await workspace.run(here("stop", "states", "--drain", "--to", workspace.path("savepoints"))),
+  ).toMatchObject({ code: 0 });
+  const states = workspace.lines("states").map((line) => JSON.parse(line) as States);
+  expect(states.map(({ key }) => key).sort()).toEqual(Array.from({ length: KEYS }, (_, key) => key));
+  for (const state of states) expect(state).toEqual(expected(state));
+  // Each number was seen once, from each of the two splits up to some number.
+  const all = states.flatMap(({ seen }) => seen);
+  for (const split of [0, 1]) {
+    const numbers = all.filter((number) => number % 2 === split).sort((a, b) => a - b);
+    expect(numbers).toEqual(numbers.map((_, index) => index * 2 + split));
+    expect(numbers.length).toBeGreaterThan(0);
+  }
 });
