@@ -76,10 +76,7 @@ interface States {
   readonly seen: readonly number[];
 }
 
-/**
- * The same by plain loops over the numbers that the key has seen. The numbers of one entry come from one split, in their
- * order.
- */
+/** The same by plain loops over the numbers that the key has seen; those of one entry come from one split, in order. */
 function expected({ key, seen }: States): unknown {
   const entries = new Map<string | number, number>();
   for (const number of seen) {
