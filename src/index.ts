@@ -49,12 +49,9 @@ export type { AsyncDefinition, AsyncRetries } from "./job/async/definition.ts";
 export type {
   FunctionOptions,
   IterateOptions,
-  Iteration,
   JobBuilder,
-  KeyedStream,
   OperatorOptions,
   SourceOptions,
-  Stream,
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
@@ -64,6 +61,8 @@ export { Job } from "./job/job.ts";
 export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export type { VersionedJoinOptions } from "./job/joins/versioned-join.ts";
+export type { KeyedStream } from "./job/keyed-stream.ts";
+export type { Iteration, Stream } from "./job/stream.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
   CalendarWindowsOptions,

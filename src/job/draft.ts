@@ -3,7 +3,7 @@
  * open.
  *
  * Owns: what can only be refused when several operators are looked at. Does not own: the methods of streams
- * (builder.ts).
+ * (stream.ts, keyed-stream.ts).
  */
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";

@@ -4,11 +4,12 @@ import { describe, expect, expectTypeOf, test } from "vitest";
 import { resolveJobConfig } from "../../src/config/job-config.ts";
 import type { JobOptions } from "../../src/config/options.ts";
 import { ConfigurationError } from "../../src/errors.ts";
-import { defineJob, type Iteration, type JobBuilder, type Stream } from "../../src/job/builder.ts";
+import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { NO_PROJECT } from "../../src/job/code/project-code.ts";
 import { codeFingerprint, graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
 import { buildGraph, checkIterations } from "../../src/job/graph.ts";
 import { describePlan, planOf, promisesOf } from "../../src/job/plan.ts";
+import type { Iteration, Stream } from "../../src/job/stream.ts";
 import { valueState } from "../../src/state/descriptor.ts";
 import { testSink, testSource } from "./connectors.ts";
 

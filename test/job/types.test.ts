@@ -2,8 +2,10 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Sink } from "../../src/dataflow/sink.ts";
 import type { Source } from "../../src/dataflow/source.ts";
-import { defineJob, type JobBuilder, type KeyedStream, type Stream } from "../../src/job/builder.ts";
+import { defineJob, type JobBuilder } from "../../src/job/builder.ts";
 import { type } from "../../src/job/functions/type-witness.ts";
+import type { KeyedStream } from "../../src/job/keyed-stream.ts";
+import type { Stream } from "../../src/job/stream.ts";
 import {
   aggregatingState,
   listState,

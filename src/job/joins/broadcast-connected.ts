@@ -10,7 +10,6 @@ import type {
   ReadOnlyBroadcastHandles,
 } from "../../state/broadcast-state.ts";
 import type { Key, StateDescriptors } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkProcess, twinOf } from "../definition.ts";
 import { emitAnswer } from "../functions/emit-returned.ts";
 import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
@@ -23,6 +22,7 @@ import {
 } from "../functions/process.ts";
 import type { NoSideOutputs, SideOutput } from "../functions/side-outputs.ts";
 import { checkName } from "../name.ts";
+import type { Stream } from "../stream.ts";
 import type { JoinedStreams } from "./interval-join.ts";
 
 /** The context of a record or timer of the keyed stream, with broadcast state to read. */

@@ -3,7 +3,6 @@ import { defineOperator } from "../../dataflow/operators/contract.ts";
 import type { ProcessContext } from "../../dataflow/operators/keyed/process.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { Key, StateDescriptors } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkProcess } from "../definition.ts";
 import { emitAnswer } from "../functions/emit-returned.ts";
 import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
@@ -16,6 +15,7 @@ import {
 } from "../functions/process.ts";
 import type { NoSideOutputs } from "../functions/side-outputs.ts";
 import { checkName } from "../name.ts";
+import type { Stream } from "../stream.ts";
 import type { JoinedStreams } from "./interval-join.ts";
 
 /**

@@ -9,10 +9,10 @@ import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type { Key } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
+import type { Stream } from "../stream.ts";
 
 export interface IntervalOptions<LeftTag extends string = never, RightTag extends string = never> {
   /** A record that lies at the lower bound exactly is no partner. Default: false. */

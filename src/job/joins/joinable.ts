@@ -1,6 +1,7 @@
 /** The methods of a keyed stream that bring it together with another one. */
 import type { Key } from "../../state/descriptor.ts";
-import type { KeyedStream, Stream } from "../builder.ts";
+import type { KeyedStream } from "../keyed-stream.ts";
+import type { Stream } from "../stream.ts";
 import { BroadcastConnectedStream } from "./broadcast-connected.ts";
 import { ConnectedStreams } from "./connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./interval-join.ts";

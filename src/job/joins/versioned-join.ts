@@ -7,10 +7,10 @@ import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type { Key } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
+import type { Stream } from "../stream.ts";
 import type { JoinedStreams } from "./interval-join.ts";
 
 export interface VersionedJoinOptions<ProbeTag extends string = never, BuildTag extends string = never> {

@@ -5,9 +5,9 @@ import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { WindowContext } from "../../dataflow/operators/windows/window-output.ts";
 import type { Key } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
+import type { Stream } from "../stream.ts";
 import type { WindowAssigner } from "../windows/assigners.ts";
 import { WindowedStream, type WindowOptions } from "../windows/windowed-stream.ts";
 import type { JoinedStreams } from "./interval-join.ts";

@@ -13,10 +13,10 @@ import type {
 } from "../../dataflow/operators/windows/window-output.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type { AggregateFunction, Key } from "../../state/descriptor.ts";
-import type { Stream } from "../builder.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
+import type { Stream } from "../stream.ts";
 import { type ResolvedWindows, resolveWindows, type WindowAssigner } from "./assigners.ts";
 
 export interface WindowOptions<Tag extends string = never> {

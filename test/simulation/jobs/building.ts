@@ -8,14 +8,10 @@ import {
   type,
   valueState,
 } from "../../../src/index.ts";
-import {
-  type Iteration,
-  JobBuilder,
-  type KeyedStream,
-  type Stream,
-  streamOf,
-} from "../../../src/job/builder.ts";
+import { JobBuilder } from "../../../src/job/builder.ts";
 import type { Job } from "../../../src/job/job.ts";
+import type { KeyedStream } from "../../../src/job/keyed-stream.ts";
+import { type Iteration, type Stream, streamOf } from "../../../src/job/stream.ts";
 import type { Key, StateDescriptors } from "../../../src/state/descriptor.ts";
 import {
   comesBack,

@@ -7,7 +7,8 @@ import {
   valueState,
   type WindowAssigner,
 } from "../../../../src/index.ts";
-import type { KeyedStream, Stream } from "../../../../src/job/builder.ts";
+import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
+import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, groupOf, type Item, late, windowsOf } from "../drawing.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
