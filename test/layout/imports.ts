@@ -97,6 +97,10 @@ const RULES: readonly Rule[] = [
   { files: /^src\/connectors\/(jetstream|kv)\//, mayImport: [...connecting, "src/nats/"] },
   { files: /^src\/connectors\//, mayImport: connecting },
   { files: /^src\/observe\//, mayImport: [...contracts, "pino", "node:"] },
+  {
+    files: /^src\/testing\//,
+    mayImport: ["src/config/", "src/job/", "src/dataflow/", "src/formats/", ...words],
+  },
   { files: /^src\/(cli|examples)\/|^src\/index\.ts$/, mayImport: ["*"] },
 ];
 

@@ -68,7 +68,7 @@ describe("what is in it", () => {
       (name) => !/^(dist\/(src|machines)\/.+\.(js|d\.ts|js\.map)|[A-Z]+(\.md)?|package\.json)$/.test(name),
     );
     expect(strange).toEqual([]);
-    expect(packed.filter((name) => /test|bench|spec/.test(name))).toEqual([]);
+    expect(packed.filter((name) => /\/(test|bench)\/|[.](test|spec)[.]/.test(name))).toEqual([]);
   });
 
   test(`no more than ${PACKED_BYTES_MAX} bytes`, () => {
@@ -133,6 +133,7 @@ describe("used from an empty project", () => {
     writeFileSync(
       join(project, "wrong.ts"),
       `import { defineJob, fileSink, generatorSource } from "tidemark";
+import { createTestHarness } from "tidemark/testing";
 export default defineJob("wrong", {}, (job) => {
   job
     .source("numbers", generatorSource({ count: 1, generate: (index) => index }))
@@ -142,6 +143,8 @@ export default defineJob("wrong", {}, (job) => {
 });
 // @ts-expect-error no such option
 export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
+// @ts-expect-error a harness is of a job
+export const harness = createTestHarness("wrong");
 `,
     );
     const typeRoots = [join(root, "node_modules/@types")];
@@ -181,6 +184,26 @@ export const misspelt = defineJob("misspelt", { paralelism: 2 }, () => {});
       'await import("tidemark/dist/src/runtime/actor.js")',
     );
     expect(deep.stderr).toMatch("ERR_PACKAGE_PATH_NOT_EXPORTED");
+  });
+
+  test("a job is tested by what tidemark/testing exports", () => {
+    writeFileSync(
+      join(project, "harness.mjs"),
+      `import { defineJob, fileSink, generatorSource } from "tidemark";
+import { createTestHarness } from "tidemark/testing";
+const job = defineJob("tested", {}, (builder) => {
+  builder
+    .source("numbers", generatorSource({ count: 1, generate: (index) => index }))
+    .map("double", (n) => n * 2)
+    .sink("s", fileSink({ directory: "d" }));
+});
+const harness = await createTestHarness(job);
+await harness.push("numbers", 21);
+console.log(harness.output("s").join());
+await harness.close();
+`,
+    );
+    expect(run(project, process.execPath, "harness.mjs")).toMatchObject({ status: 0, stdout: "42\n" });
   });
 
   test("npx tidemark --version is that of the package", () => {

@@ -20,7 +20,7 @@ import { keyGroupOf } from "../../../state/key-groups.ts";
 import type { KeyedState } from "../../../state/keyed-state.ts";
 import { encodePlain } from "../../../state/snapshot/codec.ts";
 
-const REQUESTS = "requests";
+export const REQUESTS = "requests";
 const NUMBERS = "numbers";
 
 export const requestStates: StateDescriptors = { [REQUESTS]: stateTable(), [NUMBERS]: stateTable() };

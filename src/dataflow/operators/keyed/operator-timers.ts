@@ -16,8 +16,8 @@ import type { ProcessingTime } from "../../time/processing-time.ts";
 import type { Slices } from "../contract.ts";
 
 /** No state of a user's has a blank in its name. */
-const EVENT_TIMERS = "event timers";
-const PROCESSING_TIMERS = "processing timers";
+export const EVENT_TIMERS = "event timers";
+export const PROCESSING_TIMERS = "processing timers";
 
 export const timerStates = { [EVENT_TIMERS]: stateTable(), [PROCESSING_TIMERS]: stateTable() } as const;
 

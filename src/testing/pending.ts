@@ -1,0 +1,35 @@
+/** What a job would still do, in words: timers, open windows, records that wait. */
+import type { Vertex } from "../dataflow/graph.ts";
+import { REQUESTS } from "../dataflow/operators/async/stored-requests.ts";
+import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
+import { EVENT_TIMERS, PROCESSING_TIMERS } from "../dataflow/operators/keyed/operator-timers.ts";
+import type { VertexRun } from "./vertex-run.ts";
+
+export function pendingOf(run: VertexRun): string[] {
+  const { chain, vertex, arrivals } = run;
+  const lines: string[] = [];
+  for (const { operator, state, cursor } of chain.snapshot()) {
+    let rows = 0;
+    for (let chunk = cursor.next(); chunk !== undefined; chunk = cursor.next()) rows += chunk.entries;
+    const what = rows === 0 ? undefined : whatWaits(definitionOf(vertex, operator), state);
+    if (what !== undefined) lines.push(`operator "${operator}": ${rows} ${what}`);
+  }
+  for (const [operator, state] of chain.operatorStates)
+    for (const { state: name, entries } of state.cut())
+      if (entries.length > 0) lines.push(`operator "${operator}": ${entries.length} in state "${name}"`);
+  if (arrivals > 0) lines.push(`operator "${vertex.id}": ${arrivals} in front of it, until it has room`);
+  return lines;
+}
+
+function definitionOf({ operators }: Vertex, id: string): OperatorDefinition {
+  return operators.find(({ operator }) => operator.id === id)!.operator;
+}
+
+/** undefined: the state waits for nothing. */
+function whatWaits({ details, kind }: OperatorDefinition, state: string): string | undefined {
+  if (state === EVENT_TIMERS) return "timers of event time";
+  if (state === PROCESSING_TIMERS) return "timers of processing time";
+  if (details.holdsRecords === true) return state === REQUESTS ? "requests without their answers" : undefined;
+  if (details.windows !== undefined) return `in state "${state}" of open windows`;
+  return details.needsWatermarks === true ? `in state "${state}" of ${kind}` : undefined;
+}
