@@ -116,6 +116,7 @@ const OPTIONS = [
 function resolve<T>(options: JetStreamSinkOptions<T>): Resolved<T> {
   checkMembers(options, OPTIONS, "jetstreamSink", "option");
   const { stream, subject, guarantee = "exactly-once" } = options;
+  checkKinds(options);
   if (guarantee !== "exactly-once" && guarantee !== "at-least-once") {
     throw new ConfigurationError(
       "guarantee",
@@ -137,6 +138,26 @@ function resolve<T>(options: JetStreamSinkOptions<T>): Resolved<T> {
     partMessagesMax: within(options.partMessagesMax ?? BATCH_MESSAGES_MAX - 1, "partMessagesMax", 1, 999),
     partBytesMax: within(options.partBytesMax ?? 1024 ** 2, "partBytesMax", 1024, 32 * 1024 ** 2),
   };
+}
+
+/** What a member must be, in words, and whether it is. */
+const KINDS: readonly (readonly [keyof JetStreamSinkOptions<never>, string, (given: unknown) => boolean])[] =
+  [
+    ["subject", "a text or a function", (given) => typeof given === "string" || typeof given === "function"],
+    ["encode", "a function", (given) => typeof given === "function"],
+    ["headers", "a function", (given) => typeof given === "function"],
+    ["provision", "true or false", (given) => typeof given === "boolean"],
+    ["subjects", "an array of texts", (given) => Array.isArray(given) && given.every(isText)],
+  ];
+
+const isText = (one: unknown): boolean => typeof one === "string";
+
+function checkKinds(options: JetStreamSinkOptions<never>): void {
+  for (const [name, wanted, isOne] of KINDS) {
+    const given: unknown = options[name];
+    if (isOne(given) || (given === undefined && name !== "subject")) continue;
+    throw new ConfigurationError(name, `jetstreamSink: ${name} must be ${wanted}, got ${show(given)}`);
+  }
 }
 
 function within(value: number, key: string, min: number, max: number): number {
