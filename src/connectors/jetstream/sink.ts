@@ -144,7 +144,6 @@ function resolve<T>(options: JetStreamSinkOptions<T>): Resolved<T> {
 const KINDS: readonly (readonly [keyof JetStreamSinkOptions<never>, string, (given: unknown) => boolean])[] =
   [
     ["subject", "a text or a function", (given) => typeof given === "string" || typeof given === "function"],
-    ["encode", "a function", (given) => typeof given === "function"],
     ["headers", "a function", (given) => typeof given === "function"],
     ["provision", "true or false", (given) => typeof given === "boolean"],
     ["subjects", "an array of texts", (given) => Array.isArray(given) && given.every(isText)],

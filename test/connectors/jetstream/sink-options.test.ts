@@ -7,10 +7,17 @@ test.each([
   [{ subjects: "counts.>" }, 'subjects must be an array of texts, got "counts.>"'],
   [{ subjects: [7] }, "subjects must be an array of texts"],
   [{ provision: "yes" }, 'provision must be true or false, got "yes"'],
-  [{ encode: "json" }, 'encode must be a function, got "json"'],
   [{ headers: {} }, "headers must be a function"],
 ])("a sink with %o is refused: %s", (given, message) => {
   const options = { stream: "COUNTS", subject: "counts", ...given } as JetStreamSinkOptions<unknown>;
   expect(() => jetstreamSink(options)).toThrow(ConfigurationError);
   expect(() => jetstreamSink(options)).toThrow(message);
 });
+
+test.each([{ encode: "text" }, { encode: "bytes" }, { subject: () => "counts" }, { subjects: ["counts.>"] }])(
+  "a sink with %o is none of those",
+  (given) => {
+    const options = { stream: "COUNTS", subject: "counts", ...given } as JetStreamSinkOptions<string>;
+    expect(jetstreamSink(options).kind).toBe("jetstream");
+  },
+);
