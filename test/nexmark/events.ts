@@ -1,4 +1,4 @@
-/** The events outside of the engine: for the oracles, and for whoever reads them from a file. */
+/** The events outside of the engine: for the oracles, and for another engine that reads them from a file. */
 import { createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";

@@ -224,14 +224,15 @@ class ReadingSource implements SubtaskInput {
     return (value, given) => {
       this.#records++;
       const timestamp = splitTime.timestampOf(value, given);
+      const split = reader.currentSplit ?? 0;
+      // Whatever becomes of the record: it wakes the channels that it goes through, so they are told again of idleness.
+      if (senders.senderIsIdle(split)) flow.spoke(split);
       if (ahead !== undefined && timestamp > ahead.limit) {
         ahead.count(timestamp);
         if (aside === undefined) head(value, ahead.limit);
         else aside(value, timestamp);
         return;
       }
-      const split = reader.currentSplit ?? 0;
-      if (senders.senderIsIdle(split)) flow.spoke(split);
       head(value, timestamp);
       if (!splitTime.passed(split, value, timestamp)) return;
       senders.advanced(split, splitTime.watermark(split));
