@@ -1,7 +1,8 @@
 /** What the author of a job says of windows, as the engine runs it; and what all window operators have in common. */
 import type { StateRow, StateTable } from "../../../state/contract.ts";
+import type { StateDescriptors } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
-import type { Slices } from "../contract.ts";
+import type { OperatorDetails, Slices } from "../contract.ts";
 import type { KeySelector } from "../keyed/key-selector.ts";
 import type { Aggregation } from "./aggregation.ts";
 import type { WindowFunction } from "./window-output.ts";
@@ -46,5 +47,20 @@ export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slic
       look(next.value);
       return true;
     },
+  };
+}
+
+/** What the engine asks of every window operator. */
+export function windowDetails(
+  { description, time, lateTag }: WindowDefinition,
+  states: StateDescriptors,
+): OperatorDetails {
+  return {
+    states,
+    ownStates: true,
+    emitsAtEnd: true,
+    windows: description,
+    needsWatermarks: time === "event",
+    ...(lateTag !== undefined && { tags: [lateTag] }),
   };
 }

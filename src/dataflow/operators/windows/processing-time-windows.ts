@@ -12,7 +12,7 @@ import type { KeyedState } from "../../../state/keyed-state.ts";
 import type { Collect } from "../../source.ts";
 import { EventTime } from "../../time/event-time.ts";
 import type { ProcessingTime } from "../../time/processing-time.ts";
-import type { OpenOperator, Slices } from "../contract.ts";
+import type { OpenOperator, OperatorServices, Slices } from "../contract.ts";
 
 /** Windows of event time, with the time that they are given. */
 export interface TimedWindows extends OpenOperator {
@@ -24,7 +24,16 @@ export interface TimedWindows extends OpenOperator {
   readonly nextEnd: number;
 }
 
-export class ProcessingTimeWindows implements OpenOperator {
+/** Opens windows with the time that their definition asks for. */
+export function openInTime(
+  kind: "event" | "processing",
+  { time, processingTime }: Pick<OperatorServices, "time" | "processingTime">,
+  open: (time: EventTime) => TimedWindows,
+): OpenOperator {
+  return kind === "event" ? open(time) : new ProcessingTimeWindows(processingTime, open);
+}
+
+class ProcessingTimeWindows implements OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   readonly state: KeyedState;
   private readonly windows: TimedWindows;

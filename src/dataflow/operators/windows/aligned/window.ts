@@ -8,9 +8,9 @@ import type { EventTime } from "../../../time/event-time.ts";
 import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
-import type { WindowDefinition } from "../definition.ts";
+import { type WindowDefinition, windowDetails } from "../definition.ts";
 import { LateRecords } from "../late-records.ts";
-import { ProcessingTimeWindows, type TimedWindows } from "../processing-time-windows.ts";
+import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import type { AlignedWindows } from "./assigner.ts";
 import { FIRED, FIRINGS, PanedWindows } from "./paned.ts";
@@ -22,20 +22,9 @@ export interface AlignedWindowDefinition extends WindowDefinition {
 
 export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
   name: "window",
-  describe: (definition) => ({
-    states: statesOf(definition),
-    ownStates: true,
-    emitsAtEnd: true,
-    windows: definition.description,
-    needsWatermarks: definition.time === "event",
-    ...(definition.lateTag !== undefined && { tags: [definition.lateTag] }),
-  }),
-  open(definition, services, outputs) {
-    const { time, processingTime } = services;
-    return definition.time === "event"
-      ? openAt(definition, services, outputs, time)
-      : new ProcessingTimeWindows(processingTime, (clock) => openAt(definition, services, outputs, clock));
-  },
+  describe: (definition) => windowDetails(definition, statesOf(definition)),
+  open: (definition, services, outputs) =>
+    openInTime(definition.time, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 function openAt(

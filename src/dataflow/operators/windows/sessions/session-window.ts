@@ -4,9 +4,9 @@ import type { EventTime } from "../../../time/event-time.ts";
 import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { RECORDS } from "../contents.ts";
-import type { WindowDefinition } from "../definition.ts";
+import { type WindowDefinition, windowDetails } from "../definition.ts";
 import { LateRecords } from "../late-records.ts";
-import { ProcessingTimeWindows, type TimedWindows } from "../processing-time-windows.ts";
+import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import { SessionAccumulators, SessionRecords } from "./session-contents.ts";
 import { type GapOf, SESSIONS, SessionWindows } from "./session-windows.ts";
@@ -19,23 +19,13 @@ export interface SessionWindowDefinition extends WindowDefinition {
 
 export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
   name: "sessionWindow",
-  describe: ({ aggregation, lateTag, time, description }) => ({
-    states: {
+  describe: (definition) =>
+    windowDetails(definition, {
       [SESSIONS]: stateTable(),
-      ...(aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
-    },
-    ownStates: true,
-    emitsAtEnd: true,
-    windows: description,
-    needsWatermarks: time === "event",
-    ...(lateTag !== undefined && { tags: [lateTag] }),
-  }),
-  open(definition, services, outputs) {
-    const { time, processingTime } = services;
-    return definition.time === "event"
-      ? openAt(definition, services, outputs, time)
-      : new ProcessingTimeWindows(processingTime, (clock) => openAt(definition, services, outputs, clock));
-  },
+      ...(definition.aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
+    }),
+  open: (definition, services, outputs) =>
+    openInTime(definition.time, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 function openAt(
