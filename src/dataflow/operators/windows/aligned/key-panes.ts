@@ -8,7 +8,6 @@
  * that is new, one for each that leaves, and one for the result, however many panes it has, and needs no inverse.
  */
 import { ABSENT } from "../../../../state/contract.ts";
-import type { Key } from "../../../../state/descriptor.ts";
 import type { Contents } from "../contents.ts";
 
 /** No pane is merged: all are read again. */
@@ -17,7 +16,6 @@ const UNKNOWN = -1;
 const EMPTY_MAX = 64;
 
 export class KeyPanes {
-  readonly key: Key;
   /** Starts of panes, from the oldest; those in front of `head` are gone. */
   private panes: number[] = [];
   private head = 0;
@@ -28,12 +26,6 @@ export class KeyPanes {
   /** What the panes behind come to, up to `merged`; ABSENT: none was merged. */
   private back: unknown = ABSENT;
   private merged = 0;
-  /** What all panes come to; ABSENT: one has come, gone or changed since. */
-  private result: unknown = ABSENT;
-
-  constructor(key: Key) {
-    this.key = key;
-  }
 
   get isEmpty(): boolean {
     return this.head === this.panes.length;
@@ -46,7 +38,6 @@ export class KeyPanes {
   /** The key holds a pane that it did not hold. */
   add(pane: number): void {
     const { panes } = this;
-    this.result = ABSENT;
     if (this.isEmpty || pane > panes[panes.length - 1]!) {
       panes.push(pane);
       return;
@@ -62,12 +53,10 @@ export class KeyPanes {
     this.split = UNKNOWN;
     this.front = [];
     this.back = ABSENT;
-    this.result = ABSENT;
   }
 
   dropOldest(): void {
     this.head++;
-    this.result = ABSENT;
     if (this.head < EMPTY_MAX || this.head * 2 < this.panes.length) return;
     const { head } = this;
     this.panes = this.panes.slice(head);
@@ -77,16 +66,9 @@ export class KeyPanes {
     this.head = 0;
   }
 
-  /** What all panes come to together, as it was read last; ABSENT: it has to be read. */
-  get known(): unknown {
-    return this.result;
-  }
-
   /** What all panes come to together; there is one at least. The current key is this one. */
   read(contents: Contents): unknown {
-    if (!contents.isIncremental) return this.readAll(contents);
-    this.result = this.readMerged(contents);
-    return this.result;
+    return contents.isIncremental ? this.readMerged(contents) : this.readAll(contents);
   }
 
   private readMerged(contents: Contents): unknown {

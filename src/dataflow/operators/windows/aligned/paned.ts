@@ -23,8 +23,7 @@ import { failureOf } from "../../failure.ts";
 import { PANES } from "../contents.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
-import type { KeyPanes } from "./key-panes.ts";
-import { PaneGroup } from "./pane-group.ts";
+import { NO_PANE, PaneGroup } from "./pane-group.ts";
 import { PaneTimes } from "./pane-times.ts";
 import type { AlignedParts } from "./single-pane.ts";
 
@@ -42,6 +41,8 @@ export interface PanedParts extends AlignedParts {
 interface Pass {
   readonly start: number;
   readonly end: number;
+  /** Start of the window behind it. */
+  readonly nextStart: number;
   /** The place of the next key group. */
   nextGroup: number;
   group: PaneGroup | undefined;
@@ -228,22 +229,21 @@ export class PanedWindows implements OpenOperator {
     else if (pass.at === group.keys.length) {
       group.compact();
       pass.group = undefined;
-    } else this.fireKeys(group.keys, pass);
+    } else this.fireKeys(group, pass);
     return true;
   }
 
-  private fireKeys(keys: readonly KeyPanes[], pass: Pass): void {
-    const to = Math.min(keys.length, pass.at + KEYS_PER_SLICE);
-    let last: KeyPanes | undefined;
+  private fireKeys(group: PaneGroup, pass: Pass): void {
+    const to = Math.min(group.keys.length, pass.at + KEYS_PER_SLICE);
+    let last = -1;
     while (pass.at < to) {
-      const panes = keys[pass.at]!;
-      const isLeft = pass.at >= pass.fired;
-      pass.at++;
-      this.fire(panes, pass, isLeft);
-      if (isLeft && !panes.isEmpty) last = panes;
+      const place = pass.at++;
+      const isLeft = place >= pass.fired;
+      this.fire(group, place, pass, isLeft);
+      if (isLeft && group.oldest[place]! < NO_PANE) last = place;
     }
-    if (last === undefined || this.firings !== undefined) return;
-    this.state.setCurrentKey(last.key);
+    if (last < 0 || this.firings !== undefined) return;
+    this.state.setCurrentKey(group.keys[last]!);
     this.fired.write(pass.end);
   }
 
@@ -254,9 +254,11 @@ export class PanedWindows implements OpenOperator {
       this.resuming = undefined;
       return undefined;
     }
-    const start = this.parts.windows.startOf(end);
+    const { windows } = this.parts;
+    const start = windows.startOf(end);
+    const nextStart = windows.startOf(windows.nextEnd(end));
     this.leave();
-    this.pass = { start, end, nextGroup: 0, group: undefined, keyGroup: 0, at: 0, fired: 0 };
+    this.pass = { start, end, nextStart, nextGroup: 0, group: undefined, keyGroup: 0, at: 0, fired: 0 };
     return this.pass;
   }
 
@@ -287,27 +289,27 @@ export class PanedWindows implements OpenOperator {
     if (this.firings !== undefined) return fired;
     for (const { key, value } of this.resuming?.get(keyGroup) ?? []) {
       if ((value as number) < end) continue;
-      while (fired < keys.length && compareNames(keys[fired]!.key, key) <= 0) fired++;
+      while (fired < keys.length && compareNames(keys[fired]!, key) <= 0) fired++;
     }
     return fired;
   }
 
-  private fire(panes: KeyPanes, { start, end, keyGroup }: Pass, isLeft: boolean): void {
-    const { operator, state, windows, contents, output } = this.parts;
-    const { key } = panes;
-    const nextStart = windows.startOf(windows.nextEnd(end));
-    let held = panes.known;
+  private fire(group: PaneGroup, place: number, pass: Pass, isLeft: boolean): void {
+    const { operator, state, contents, output } = this.parts;
+    const { start, end } = pass;
+    const key = group.keys[place]!;
+    let held = group.results[place];
     let index = 0;
     let isDue = isLeft;
     try {
-      const leaves = panes.oldest < nextStart;
+      const leaves = group.oldest[place]! < pass.nextStart;
       if (held === ABSENT || leaves || this.firings !== undefined) state.setCurrentKey(key);
       if (this.firings !== undefined) isDue = this.markFired(end);
       if (isDue) {
-        if (held === ABSENT) held = panes.read(contents);
+        if (held === ABSENT) held = group.read(place, contents);
         index = this.countFiring(key, end);
       }
-      if (leaves) this.dropPanes(panes, nextStart, keyGroup);
+      if (leaves) this.dropPanes(group, place, pass);
     } catch (error) {
       throw failureOf(operator, error);
     }
@@ -325,16 +327,16 @@ export class PanedWindows implements OpenOperator {
   }
 
   /** The current key's panes that lie in no later window. */
-  private dropPanes(panes: KeyPanes, nextStart: number, keyGroup: number): void {
+  private dropPanes(group: PaneGroup, place: number, { nextStart, keyGroup }: Pass): void {
     const { contents } = this.parts;
-    while (!panes.isEmpty && panes.oldest < nextStart) {
+    for (let pane = group.oldest[place]!; pane < nextStart; pane = group.oldest[place]!) {
       if (this.firings === undefined) {
-        contents.enter(panes.oldest);
+        contents.enter(pane);
         contents.remove();
-      } else this.leaving.add(panes.oldest, keyGroup, panes.key);
-      panes.dropOldest();
+      } else this.leaving.add(pane, keyGroup, group.keys[place]!);
+      group.dropOldest(place);
     }
-    if (panes.isEmpty && this.firings === undefined) this.fired.remove();
+    if (group.oldest[place] === NO_PANE && this.firings === undefined) this.fired.remove();
   }
 
   private isLeaving(time: number): boolean {
