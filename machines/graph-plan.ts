@@ -12,6 +12,16 @@ export interface InputPlan {
   readonly port?: string;
 }
 
+/** What a coordinator knows of a user's machine whose actors are keyed state. */
+export interface ActorPlan {
+  /** The user's name for the present form of the machine. */
+  readonly version: string;
+  /** Its states, one line each, with what a stored actor depends on: parts, delays. */
+  readonly machineStates: readonly string[];
+  /** The versions whose stored actors it takes over. */
+  readonly migrates: readonly string[];
+}
+
 /**
  * What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its
  * kind.
@@ -33,6 +43,8 @@ export interface OperatorPlan {
   readonly ownStates?: true;
   /** Its windows, in words: their state means nothing in others. */
   readonly windows?: string;
+  /** The machine whose actors its keyed state holds. */
+  readonly actors?: ActorPlan;
   /** Kind of source or sink: "jetstream", "file", … */
   readonly connector?: string;
   /** Whether the source's input ends; only sources have it. */

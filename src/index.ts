@@ -23,6 +23,12 @@ export type { SidedLateRecord } from "./dataflow/operators/joins/window-join.ts"
 export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts";
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
+export type {
+  ActorView,
+  EventOrigin,
+  MachineEffect,
+  RefusedEvent,
+} from "./dataflow/operators/machines/definition.ts";
 export type { LateRecord } from "./dataflow/operators/windows/late-records.ts";
 export type { Window, WindowContext, WindowFiring } from "./dataflow/operators/windows/window-output.ts";
 export type { Committable, InheritedFrom, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
@@ -62,6 +68,7 @@ export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export type { VersionedJoinOptions } from "./job/joins/versioned-join.ts";
 export type { KeyedStream } from "./job/keyed-stream.ts";
+export type { MachineDefinition, MachineOptions } from "./job/machines/definition.ts";
 export type { Iteration, Stream } from "./job/stream.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {

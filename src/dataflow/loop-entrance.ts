@@ -53,7 +53,7 @@ export class LoopEntrance {
     if (waiting > waitingMax)
       throw new LoopOverflowError(
         `loop "${loop}": ${waiting} records wait to go round again, and waitingMax is ${waitingMax}: more come back than ` +
-          `leave it; feed fewer back, or raise waitingMax of iterate "${loop}"`,
+          `leave it; feed fewer back, or raise waitingMax of operator "${loop}"`,
       );
     if (this.#readable <= this.#few) this.#untilNext = 0;
     return this.#readable > waitingMax / 2 || this.#untilNext > 0 ? firstChannel : 0;

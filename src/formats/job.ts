@@ -21,6 +21,7 @@ const operator = z.object({
   operatorStates: z.record(text, distribution).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   windows: text.exactOptional(),
+  actors: z.object({ version: text, machineStates: texts, migrates: texts }).exactOptional(),
   connector: text.exactOptional(),
   bounded: z.boolean().exactOptional(),
   replayable: z.boolean().exactOptional(),

@@ -92,6 +92,18 @@ export class JobDraft {
     this.add(definition, inputs, options, more);
   }
 
+  /** Leads records of an operator back to itself: a loop of its own. */
+  feedToItself(id: string, feedback: readonly OperatorInput[]): void {
+    if (this.#openLoop !== undefined) {
+      throw new ConfigurationError(
+        id,
+        `operator "${id}": its actors send events to each other over a loop of their own, and lies inside loop ` +
+          `"${this.#openLoop}": loops cannot be nested; put it in front of the loop or behind its output`,
+      );
+    }
+    this.#operators.set(id, { ...this.#operators.get(id)!, feedback });
+  }
+
   opened(stream: object, described: Described): void {
     this.#streams.set(stream, described);
   }

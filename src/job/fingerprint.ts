@@ -9,6 +9,7 @@ import { inspect } from "node:util";
 import type { GraphPlan, OperatorPlan, VertexPlan } from "../../machines/protocol.ts";
 import type { ProjectCode } from "./code/project-code.ts";
 import type { Job, OperatorInput } from "./job.ts";
+import { actorProblems } from "./machines/shape.ts";
 import { describeInput, describeStates, operatorsOf } from "./plan.ts";
 
 /**
@@ -113,6 +114,14 @@ export function layoutDifferences(before: GraphPlan, after: GraphPlan): string[]
       lines.push(`records take edge "${id}" by ${partitioner}, they took it by ${was}`);
   }
   return lines;
+}
+
+/** Why the actors of a job's machines do not fit its present code, one line each. */
+export function machineDifferences(before: GraphPlan, after: GraphPlan): string[] {
+  const old = new Map(operatorsOf(before).map((operator) => [operator.id, operator]));
+  return operatorsOf(after).flatMap(({ id, actors }) =>
+    actorProblems(old.get(id)?.actors, actors).map((problem) => `operator "${id}": ${problem}`),
+  );
 }
 
 const headsOf = ({ id, operators }: VertexPlan) => operators.map((operator) => [operator.id, id] as const);

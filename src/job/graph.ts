@@ -86,7 +86,7 @@ export function checkIterations(job: Job, { checkpointing }: JobConfig): void {
   if (iterations === "refuse" && intervalMs !== null)
     refuse(
       "checkpointing.iterations",
-      `is "refuse", and iterate "${loop}" makes a loop, whose records on their way back no ordinary checkpoint holds. ` +
+      `is "refuse", and operator "${loop}" makes a loop, whose records on their way back no ordinary checkpoint holds. ` +
         `Set it to "exact" to store them with each checkpoint, or to ${force}; or set checkpointing.interval to "off"`,
     );
   if (mode === "at-least-once")

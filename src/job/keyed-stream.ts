@@ -1,8 +1,10 @@
+import type { AnyStateMachine, EmittedFrom } from "xstate";
 import { show } from "../config/quantity.ts";
 import { defineOperator } from "../dataflow/operators/contract.ts";
 import type { KeySelector } from "../dataflow/operators/keyed/key-selector.ts";
 import type { ReduceOperator } from "../dataflow/operators/keyed/reduce.ts";
 import { operatorKinds as kinds } from "../dataflow/operators/kinds.ts";
+import type { MachineEffect } from "../dataflow/operators/machines/definition.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
 import { type AsyncDefinition, type AsyncSideOutputs, asyncOf, type ResultOf } from "./async/definition.ts";
@@ -15,6 +17,13 @@ import { refuseOperatorStates } from "./functions/unkeyed-process.ts";
 import type { OperatorInput } from "./job.ts";
 import type { JoinedStreams } from "./joins/interval-join.ts";
 import { Joinable } from "./joins/joinable.ts";
+import {
+  type MachineDefinition,
+  type MachineOptions,
+  type MachineSideOutputs,
+  machineOf,
+  waysToActors,
+} from "./machines/definition.ts";
 import { checkName } from "./name.ts";
 import type { Stream } from "./stream.ts";
 import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
@@ -76,6 +85,21 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
     const { lifecycle, options } = lifecycleOf(id, definition, asked);
     const operator = defineOperator(kinds.process, id, { key: this.#key, process, lifecycle });
     this.#draft.apply(operator, [this], options);
+    return this.#streamOf(id);
+  }
+
+  /**
+   * One actor of an XState machine for each key. The stream that it gives: emitted events, named actions, and what
+   * `done` and `expired` answer. Events that no actor took: `sideOutput("refused")`.
+   */
+  machine<M extends AnyStateMachine, E = EmittedFrom<M>, F = MachineEffect, D = undefined, I = undefined>(
+    id: string,
+    definition: MachineDefinition<T, K, M, E, F, D, I>,
+    options: MachineOptions = {},
+  ): Stream<Exclude<E | F | D | I, Nothing>, MachineSideOutputs<K, M>> {
+    const operator = machineOf(id, definition, this.#key, options.waitingMax);
+    this.#draft.apply(defineOperator(kinds.machine, id, operator), [this], options, ["waitingMax"]);
+    if (operator.addressee !== undefined) this.#draft.feedToItself(id, waysToActors(id));
     return this.#streamOf(id);
   }
 

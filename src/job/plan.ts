@@ -83,7 +83,7 @@ function portPlan(
 }
 
 function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
-  const { source, sink, loop, states, operatorStates, ownStates, windows } = details;
+  const { source, sink, loop, states, operatorStates, ownStates, windows, actors } = details;
   return {
     id,
     kind,
@@ -100,6 +100,7 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
     ...(windows !== undefined && { windows }),
+    ...(actors !== undefined && { actors }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Vertex } from "../dataflow/graph.ts";
 import { REQUESTS } from "../dataflow/operators/async/stored-requests.ts";
 import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { EVENT_TIMERS, PROCESSING_TIMERS } from "../dataflow/operators/keyed/operator-timers.ts";
+import { ACTORS } from "../dataflow/operators/machines/actors.ts";
 import type { VertexRun } from "./vertex-run.ts";
 
 export function pendingOf(run: VertexRun): string[] {
@@ -29,6 +30,7 @@ function definitionOf({ operators }: Vertex, id: string): OperatorDefinition {
 function whatWaits({ details, kind }: OperatorDefinition, state: string): string | undefined {
   if (state === EVENT_TIMERS) return "timers of event time";
   if (state === PROCESSING_TIMERS) return "timers of processing time";
+  if (state === ACTORS) return "actors";
   if (details.holdsRecords === true) return state === REQUESTS ? "requests without their answers" : undefined;
   if (details.windows !== undefined) return `in state "${state}" of open windows`;
   return details.needsWatermarks === true ? `in state "${state}" of ${kind}` : undefined;

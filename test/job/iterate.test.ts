@@ -362,7 +362,7 @@ describe("refused", () => {
       "checkpoints, unless something is said about loops",
       { interval: "1s" },
       "checkpointing.iterations",
-      /is "refuse", and iterate "loop" makes a loop.*Set it to "exact".*"force"/,
+      /is "refuse", and operator "loop" makes a loop.*Set it to "exact".*"force"/,
     ],
     [
       "at-least-once checkpoints that should hold what is on its way back",

@@ -77,9 +77,15 @@ const RULES: readonly Rule[] = [
       "src/checkpoint/",
       "src/formats/",
       ...words,
+      "type xstate",
       "jiti",
       "node:",
     ],
+  },
+  // The steps of a user's machine are the way of a record.
+  {
+    files: /^src\/dataflow\/operators\/machines\//,
+    mayImport: ["src/state/", "src/formats/", ...words, "xstate", "node:"],
   },
   {
     files: /^src\/dataflow\//,

@@ -11,6 +11,7 @@
  * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes
  *   unchanged.
  */
+import type { ActorPlan } from "../../../machines/protocol.ts";
 import type { Clock } from "../../clock.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
@@ -46,6 +47,8 @@ export interface OperatorDetails {
   readonly ownStates?: boolean;
   /** Where its windows lie and how long they stay, in words: state of other windows means nothing in these. */
   readonly windows?: string;
+  /** The user's machine whose actors its keyed state holds. */
+  readonly actors?: ActorPlan;
   /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
   readonly needsWatermarks?: boolean;
   /** true: the operator may emit when its input has ended. Default false. */

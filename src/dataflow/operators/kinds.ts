@@ -14,6 +14,7 @@ import { versionedJoin } from "./joins/versioned-join.ts";
 import { windowJoin } from "./joins/window-join.ts";
 import { processKind } from "./keyed/process.ts";
 import { reduce } from "./keyed/reduce.ts";
+import { machineKind } from "./machines/actors.ts";
 import { sink } from "./sink.ts";
 import { source } from "./source.ts";
 import { filter } from "./stateless/filter.ts";
@@ -33,6 +34,7 @@ export const operatorKinds = {
   process: processKind,
   unkeyedProcess,
   reduce,
+  machine: machineKind,
   alignedWindow,
   coProcess,
   broadcastProcess,

@@ -7,6 +7,7 @@
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
+import { actorProblems } from "../machines/shape.ts";
 import { assign } from "./assignment.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
@@ -166,6 +167,8 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `operator ${id} has windows (${now.operator.windows ?? "none"}) now and had others (${old.operator.windows ?? "none"}), what these hold would come to results in parts: leave them as they were, or give the operator another id and drop the state of the old one with --drop ${id}`,
     );
+  const { actors } = old.operator;
+  found.push(...actorProblems(actors, now.operator.actors).map((problem) => `operator ${id} ${problem}`));
   const unkeyed = now.operator.operatorStates ?? {};
   const unkeyedBefore = old.operator.operatorStates ?? {};
   for (const [state, was] of Object.entries(unkeyedBefore)) {

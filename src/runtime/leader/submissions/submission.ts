@@ -10,7 +10,8 @@ import type {
 import { isTombstone } from "../../../../machines/record.ts";
 import type { JobSubmission } from "../../../control/messages.ts";
 import { asDecided } from "../../../dataflow/source.ts";
-import { layoutDifferences, planDifferences } from "../../../job/fingerprint.ts";
+import { layoutDifferences, machineDifferences, planDifferences } from "../../../job/fingerprint.ts";
+import { withPresentMachines } from "../../../job/machines/shape.ts";
 import { exchangedInputs, newSplits } from "../../../job/restore/restored-splits.ts";
 import { shellCommand } from "../../../shell-command.ts";
 
@@ -217,6 +218,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
       ? layoutDifferences(existing.plan, submission.plan)
       : planDifferences(existing.plan, submission.plan)),
     ...parallelismDifferences(existing, submission),
+    ...machineDifferences(existing.plan, submission.plan),
   ];
   if (differences.length > 0)
     return {
@@ -245,6 +247,7 @@ function resume(existing: JobRecord, submission: JobSubmission, facts: Admission
   return {
     record: {
       ...existing,
+      plan: withPresentMachines(existing.plan, submission.plan),
       submissionId: submission.submissionId,
       codeFingerprint: submission.codeFingerprint,
       codeListing: submission.codeListing,
