@@ -22,6 +22,14 @@ export interface ActorPlan {
   readonly migrates: readonly string[];
 }
 
+/** How long the values of a state live. */
+export interface TtlPlan {
+  readonly afterMs: number;
+  readonly time: "event" | "processing";
+  readonly updateOn: "write" | "readAndWrite";
+  readonly downtime: "count" | "pause";
+}
+
 /**
  * What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its
  * kind.
@@ -37,9 +45,11 @@ export interface OperatorPlan {
   readonly states?: readonly string[];
   /** Its states that belong to no key, by name: how their entries are dealt out. */
   readonly operatorStates?: Readonly<Record<string, Distribution>>;
-  /** true: the states are the operator's own, not named by the user. */
   /** The kinds of states that the user has declared, of those that are no value states. */
   readonly stateKinds?: { readonly [state: string]: string };
+  /** How long values of its states live, of those states where they do not stay. */
+  readonly stateTtls?: { readonly [state: string]: TtlPlan };
+  /** true: the states are the operator's own, not named by the user. */
   readonly ownStates?: true;
   /** Its windows, in words: their state means nothing in others. */
   readonly windows?: string;

@@ -61,7 +61,7 @@ export type {
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
-export type { KeyedContext } from "./job/functions/process.ts";
+export type { Expired, KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
 export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
@@ -106,3 +106,4 @@ export type {
 export { aggregatingState, listState, mapState, reducingState, valueState } from "./state/descriptor.ts";
 export type { OperatorListState } from "./state/operator-state.ts";
 export { operatorListState, operatorUnionState } from "./state/operator-state.ts";
+export type { StateOptions, TtlOptions } from "./state/ttl/time-to-live.ts";

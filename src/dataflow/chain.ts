@@ -59,17 +59,21 @@ export interface StateCut extends StateAddress {
   readonly cursor: SnapshotCursor;
 }
 
-/** How far event time has come at a keyed operator: it judges by that which of its records are late. */
+/** How far time has come at a keyed operator: it judges by that which of its records are late. */
 export interface OperatorTime {
   readonly operator: string;
   readonly watermark: number;
   readonly isWorkingOff: boolean;
+  /** How late it is by the clock of values whose time to live pauses with the job, if it has some. */
+  readonly pausingClockMs?: number;
 }
 
 export interface Chain {
   /** The collectors of the first operator's ports: they take the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
   readonly states: readonly StateAddress[];
+  /** It has the state, or passes it over: the times of values that have no time to live any more. */
+  takes(address: StateAddress): boolean;
   /** The states that belong to no key, by operator. They are cut and restored at once, without slices. */
   readonly operatorStates: OperatorStates;
   /** Cuts every keyed state here. The cursors may then be read one after the other while records go on. */
@@ -88,7 +92,7 @@ export interface Chain {
   readonly held: HeldRecords | undefined;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
-  /** The event times of the keyed operators that have one, as of this moment. */
+  /** The times of the keyed operators that have one, as of this moment. */
   times(): OperatorTime[];
   /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
   restoreTimes(times: readonly OperatorTime[]): void;
@@ -198,6 +202,10 @@ class OperatorChain implements Chain {
     );
   }
 
+  takes({ operator, state }: StateAddress): boolean {
+    return this.keyed.find(({ id }) => id === operator)?.state.takes(state) === true;
+  }
+
   restorer(address: StateAddress, source: SnapshotBytes): StateRestorer {
     const operator = this.keyed.find((candidate) => candidate.id === address.operator);
     invariant(operator !== undefined, `operator "${address.operator}" has no keyed state here`);
@@ -210,14 +218,23 @@ class OperatorChain implements Chain {
 
   times(): OperatorTime[] {
     return this.keyed
-      .filter(({ time }) => time.watermark !== Number.NEGATIVE_INFINITY)
-      .map(({ id, time: { watermark, isWorkingOff } }) => ({ operator: id, watermark, isWorkingOff }));
+      .filter(
+        ({ time, state }) => time.watermark !== Number.NEGATIVE_INFINITY || state.pausingClock !== undefined,
+      )
+      .map(({ id, time: { watermark, isWorkingOff }, state: { pausingClock } }) => ({
+        operator: id,
+        watermark,
+        isWorkingOff,
+        ...(pausingClock && { pausingClockMs: pausingClock.now() }),
+      }));
   }
 
   restoreTimes(times: readonly OperatorTime[]): void {
-    for (const { operator, watermark, isWorkingOff } of times) {
-      const time = this.keyed.find(({ id }) => id === operator)?.time;
-      if (time !== undefined) Object.assign(time, { watermark, isWorkingOff });
+    for (const { operator, watermark, isWorkingOff, pausingClockMs } of times) {
+      const keyed = this.keyed.find(({ id }) => id === operator);
+      if (keyed === undefined) continue;
+      Object.assign(keyed.time, { watermark, isWorkingOff });
+      if (pausingClockMs !== undefined) keyed.state.pausingClock?.restore(pausingClockMs);
     }
   }
 

@@ -10,6 +10,13 @@ export const splits: z.ZodType<JobRecord["splits"]> = z.record(
   z.array(z.object({ id: text, input: z.exactOptional(text) })),
 );
 
+const ttl = z.object({
+  afterMs: positive,
+  time: z.enum(["event", "processing"]),
+  updateOn: z.enum(["write", "readAndWrite"]),
+  downtime: z.enum(["count", "pause"]),
+});
+
 const operator = z.object({
   id: text,
   kind: text,
@@ -18,6 +25,7 @@ const operator = z.object({
   states: texts.exactOptional(),
   /** The kinds of states that the user has declared, of those that are no value states. */
   stateKinds: z.record(text, text).exactOptional(),
+  stateTtls: z.record(text, ttl).exactOptional(),
   operatorStates: z.record(text, distribution).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   windows: text.exactOptional(),

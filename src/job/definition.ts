@@ -8,8 +8,10 @@ import type { Source } from "../dataflow/source.ts";
 import { ConfigurationError } from "../errors.ts";
 import { isJobName } from "../formats/names.ts";
 import { describeOption, isThenable, silence } from "../state/described.ts";
+import type { UserStateDescriptor } from "../state/descriptor.ts";
 import type { StateKind } from "../state/handles/kind.ts";
 import { stateKinds } from "../state/handles/kinds.ts";
+import { problemOfTtl } from "../state/ttl/time-to-live.ts";
 import { checkSideOutputs } from "./functions/side-outputs.ts";
 import { checkName } from "./name.ts";
 
@@ -135,6 +137,7 @@ const PROCESS_MEMBERS = [
   "open",
   "onRecord",
   "onTimer",
+  "onExpire",
   "endOfInput",
   "onEnd",
   "onFinish",
@@ -156,12 +159,13 @@ export function checkProcess(
   checkMembers(definition, [...members, ...more], what, "member", id);
   // Not by a rest: members of a class may be inherited.
   const given = definition as Readonly<Record<string, unknown>>;
-  const { onTimer, endOfInput, onEnd, onFinish, state, sideOutputs } = given;
+  const { onTimer, onExpire, endOfInput, onEnd, onFinish, state, sideOutputs } = given;
   for (const name of recordFunctions) checkFunction(id, name, given[name]);
   checkTimers(id, onTimer, endOfInput);
   if (onEnd !== undefined) checkFunction(id, "onEnd", onEnd);
   if (onFinish !== undefined) checkFunction(id, "onFinish", onFinish);
   checkStates(id, state);
+  if (onExpire !== undefined) checkExpiring(id, onExpire, state as UserStateDescriptors);
   checkSideOutputs(id, sideOutputs);
 }
 
@@ -178,6 +182,18 @@ function checkTimers(id: string, onTimer: unknown, endOfInput: unknown): void {
   throw new ConfigurationError(
     id,
     `operator "${id}": endOfInput says what becomes of pending timers, and there is no onTimer`,
+  );
+}
+
+type UserStateDescriptors = { readonly [name: string]: UserStateDescriptor };
+
+function checkExpiring(id: string, onExpire: unknown, states: UserStateDescriptors): void {
+  checkFunction(id, "onExpire", onExpire);
+  if (Object.values(states).some(({ ttl }) => ttl !== undefined)) return;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": onExpire is called for values that expire, and no state has a time to live, such as ` +
+      'valueState(0, { ttl: { after: "1 h" } })',
   );
 }
 
@@ -216,7 +232,8 @@ function checkStates(id: string, states: unknown): void {
       );
     }
     checkMembers(descriptor, kind.members, what, "option", id);
-    const problem = kind.problemOf?.(descriptor as never);
+    const problem =
+      kind.problemOf?.(descriptor as never) ?? problemOfTtl((descriptor as UserStateDescriptor).ttl);
     if (problem !== undefined) throw new ConfigurationError(id, `${what}: ${problem}`);
   }
   const alike = twinOf(names.map(([name]) => name));

@@ -242,7 +242,7 @@ export class JobDraft {
       throw new ConfigurationError(
         id,
         `operator "${id}": works by event time, and source "${from.id}" in front of it has no watermarks: no window ` +
-          'would ever end, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
+          'would ever end, no value would expire, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
       );
     }
   }

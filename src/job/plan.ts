@@ -15,6 +15,7 @@ import { firstOf, type JobGraph } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import type { StateDescriptors } from "../state/descriptor.ts";
 import { type AnyOperatorStateDescriptors, distributions } from "../state/operator-state.ts";
+import { describeTtl } from "../state/ttl/time-to-live.ts";
 import { repeatedByRestartOf } from "./repeats.ts";
 
 export type { GraphPlan };
@@ -95,7 +96,7 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       transactional: sink.guarantee === "exactly-once",
     }),
     ...(loop && { feedback }),
-    ...(states && { states: Object.keys(states).sort(), ...stateKinds(states) }),
+    ...(states && { states: Object.keys(states).sort(), ...stateKinds(states), ...stateTtls(states) }),
     ...(operatorStates &&
       Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
@@ -110,12 +111,28 @@ function stateKinds(states: StateDescriptors): Pick<OperatorPlan, "stateKinds"> 
   return { stateKinds: Object.fromEntries(others.map(([name, { kind }]) => [name, kind]).sort()) };
 }
 
-/** `items (list)`: the kind stands behind the names of those that are no value states. */
-export function describeStates({ states = [], stateKinds = {} }: OperatorPlan): string {
-  return states.map((name) => `${name}${kindBehind(stateKinds[name])}`).join(", ");
+function stateTtls(states: StateDescriptors): Pick<OperatorPlan, "stateTtls"> {
+  const expiring = Object.entries(states).flatMap(([name, descriptor]) =>
+    descriptor.kind === "table" || descriptor.ttl === undefined ? [] : [[name, descriptor.ttl] as const],
+  );
+  return expiring.length === 0 ? {} : { stateTtls: Object.fromEntries(expiring.sort()) };
 }
 
-const kindBehind = (kind: string | undefined) => (kind === undefined ? "" : ` (${kind})`);
+/**
+ * `items (list; expires after 1h by event time)`: the kind stands behind the names of those that are no value states.
+ */
+export function describeStates({ states = [], stateKinds = {}, stateTtls = {} }: OperatorPlan): string {
+  return states
+    .map((name) => {
+      const ttl = stateTtls[name];
+      const behind = [
+        stateKinds[name] ?? [],
+        ttl === undefined ? [] : `expires after ${describeTtl(ttl)}`,
+      ].flat();
+      return behind.length === 0 ? name : `${name} (${behind.join("; ")})`;
+    })
+    .join(", ");
+}
 
 function distributionsOf(states: AnyOperatorStateDescriptors): Readonly<Record<string, Distribution>> {
   const names = Object.keys(states).sort();

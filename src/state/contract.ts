@@ -29,7 +29,8 @@ export type Namespace = string | number | undefined;
 /** What `read` answers where there is no row: each value of the user's is possible as a value. */
 export const ABSENT: unique symbol = Symbol("absent");
 
-export interface StateTable {
+/** The rows of the current key: what handles work with. */
+export interface KeyRows {
   readonly name: string;
   /** It was read or written since the current key was set. */
   readonly isInUse: boolean;
@@ -55,6 +56,9 @@ export interface StateTable {
    * `listsNamespaces`.
    */
   removeKey(): void;
+}
+
+export interface StateTable extends KeyRows {
   /**
    * All rows, of all keys, key group by key group (KS7). The caller may write and remove rows meanwhile: a row that
    * stays is given once, one that is removed before its turn is not given, and one that is new may be given or not.

@@ -3,6 +3,7 @@
 import { ConfigurationError } from "../errors.ts";
 import type { StateTable, TableOptions } from "./contract.ts";
 import { freeze } from "./frozen.ts";
+import { type StateOptions, ttlOf, type WithTtl } from "./ttl/time-to-live.ts";
 
 /**
  * Keys of keyed streams. Other types are refused with a clear error when the first record arrives. NaN is one key, and
@@ -10,7 +11,7 @@ import { freeze } from "./frozen.ts";
  */
 export type Key = string | number | boolean | bigint;
 
-export interface ValueStateDescriptor<T> {
+export interface ValueStateDescriptor<T> extends WithTtl {
   readonly kind: "value";
   /**
    * What `get` answers for a key that was never set. It is frozen, because it is one for all keys; where it holds
@@ -27,68 +28,79 @@ export interface ValueStateDescriptor<T> {
  * refused, when it is given with the option `checks`, else by the next checkpoint. undefined and null themselves are no
  * values: `initial` may be one of them, and then says that there is no value.
  *
- * @throws ConfigurationError for further arguments: there are no options yet
+ * @param options of all kinds of state: `{ ttl: { after: "1 h" } }` lets values expire. Default: they stay
+ * @throws ConfigurationError for options that mean nothing, and for further arguments
  */
-export function valueState<T>(initial: T, ...further: readonly never[]): ValueStateDescriptor<T> {
-  refuseFurther("valueState(initial)", "the initial value and nothing else", further);
+export function valueState<T>(
+  initial: T,
+  options?: StateOptions,
+  ...further: readonly never[]
+): ValueStateDescriptor<T> {
+  refuseFurther("valueState(initial, options)", "the initial value and options", further);
+  const ttl = ttlOf("valueState", options);
   freeze(initial);
-  return { kind: "value", initial };
+  return { kind: "value", initial, ...ttl };
 }
 
 function refuseFurther(call: string, takes: string, further: readonly unknown[]): void {
   if (further.length === 0) return;
-  throw new ConfigurationError(
-    call.slice(0, call.indexOf("(")),
-    `${call}: takes ${takes}; there are no options yet, such as a time to live`,
-  );
+  throw new ConfigurationError(call.slice(0, call.indexOf("(")), `${call}: takes ${takes}, and nothing else`);
 }
 
 /** Carries types that nothing else of a descriptor has. */
 declare const held: unique symbol;
 
-export interface ListStateDescriptor<T> {
+export interface ListStateDescriptor<T> extends WithTtl {
   readonly kind: "list";
   readonly [held]?: T;
 }
 
-/** A list of values per key, empty at first: Flink's ListState. To add one does not copy those that are there. */
-export function listState<T>(...further: readonly never[]): ListStateDescriptor<T> {
-  refuseFurther("listState()", "nothing", further);
-  return { kind: "list" };
+/**
+ * A list of values per key, empty at first: Flink's ListState. To add one does not copy those that are there. With a
+ * time to live each value of the list has its own.
+ */
+export function listState<T>(options?: StateOptions, ...further: readonly never[]): ListStateDescriptor<T> {
+  refuseFurther("listState(options)", "options", further);
+  return { kind: "list", ...ttlOf("listState", options) };
 }
 
 /** Keys of a map state. 1 and "1" are two; 0 and -0 are one, and NaN is one. */
 export type MapKey = string | number;
 
-export interface MapStateDescriptor<K extends MapKey, V> {
+export interface MapStateDescriptor<K extends MapKey, V> extends WithTtl {
   readonly kind: "map";
   readonly [held]?: readonly [K, V];
 }
 
 /**
  * A map per key, empty at first: Flink's MapState. Each entry is stored for itself: to read or change one costs the
- * same however many there are.
+ * same however many there are. With a time to live each entry has its own.
  */
-export function mapState<K extends MapKey, V>(...further: readonly never[]): MapStateDescriptor<K, V> {
-  refuseFurther("mapState()", "nothing", further);
-  return { kind: "map" };
+export function mapState<K extends MapKey, V>(
+  options?: StateOptions,
+  ...further: readonly never[]
+): MapStateDescriptor<K, V> {
+  refuseFurther("mapState(options)", "options", further);
+  return { kind: "map", ...ttlOf("mapState", options) };
 }
 
-export interface ReducingStateDescriptor<T> {
+export interface ReducingStateDescriptor<T> extends WithTtl {
   readonly kind: "reducing";
   reduce(reduced: T, value: T): T;
 }
 
 /**
  * One value per key, to which others are added: Flink's ReducingState. The first value is kept as it comes; then it is
- * what `reduce` answers. `reduce` changes neither of its arguments.
+ * what `reduce` answers. `reduce` changes neither of its arguments. With a time to live each `add` renews the value,
+ * and the first one behind its end begins anew.
  */
 export function reducingState<T>(
   reduce: (reduced: T, value: T) => T,
+  options?: StateOptions,
   ...further: readonly never[]
 ): ReducingStateDescriptor<T> {
-  refuseFurther("reducingState(reduce)", "the function and nothing else", further);
-  return { kind: "reducing", reduce };
+  refuseFurther("reducingState(reduce, options)", "the function and options", further);
+  return { kind: "reducing", reduce, ...ttlOf("reducingState", options) };
 }
 
 /** How values become a result by way of an accumulator. No function changes its arguments. */
@@ -100,18 +112,22 @@ export interface AggregateFunction<T, A, R> {
   merge?(a: A, b: A): A;
 }
 
-export interface AggregatingStateDescriptor<T, A, R> {
+export interface AggregatingStateDescriptor<T, A, R> extends WithTtl {
   readonly kind: "aggregating";
   readonly aggregate: AggregateFunction<T, A, R>;
 }
 
-/** One accumulator per key, to which values are added: Flink's AggregatingState. The accumulator is what is stored. */
+/**
+ * One accumulator per key, to which values are added: Flink's AggregatingState. The accumulator is what is stored.
+ * With a time to live each `add` renews it, and the first one behind its end begins anew.
+ */
 export function aggregatingState<T, A, R>(
   aggregate: AggregateFunction<T, A, R>,
+  options?: StateOptions,
   ...further: readonly never[]
 ): AggregatingStateDescriptor<T, A, R> {
-  refuseFurther("aggregatingState(aggregate)", "the functions and nothing else", further);
-  return { kind: "aggregating", aggregate };
+  refuseFurther("aggregatingState(aggregate, options)", "the functions and options", further);
+  return { kind: "aggregating", aggregate, ...ttlOf("aggregatingState", options) };
 }
 
 /** Bare rows, for operators of the engine that keep their own order in them: windows, timers. Not for users. */

@@ -15,8 +15,9 @@ import type {
   StateTable,
 } from "./contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "./descriptor.ts";
-import { type OpenState, openState } from "./handles/kinds.ts";
+import { type ExpiringState, type OpenState, openState } from "./handles/kinds.ts";
 import type { KeyGroupRange } from "./key-groups.ts";
+import { stateOfTimes } from "./ttl/time-to-live.ts";
 
 /** Opens the state of one operator in one subtask. */
 export type OpenBackend = (options: KeyedBackendOptions) => KeyedBackend;
@@ -35,8 +36,14 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   readonly keyGroups: KeyGroupRange;
   /** The number of key groups of the job. */
   readonly maxParallelism: number;
+  /** The states whose values have a time to live. The operator gives them their clocks. */
+  readonly expiring: readonly ExpiringState[];
+  /** Set by the operator, if values of it pause while the job does not run: cuts tell how late it is by that clock. */
+  pausingClock: { now(): number; restore(time: number): void } | undefined;
   private readonly backend: KeyedBackend;
   private readonly states: readonly OpenState[];
+  /** The tables that were restored. */
+  private readonly restored = new Set<string>();
 
   constructor(openBackend: OpenBackend, { descriptors, checks = false, ...options }: KeyedStateOptions<S>) {
     const backend = openBackend({ ...options, keepsObjects: checks });
@@ -44,8 +51,9 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     this.maxParallelism = options.maxParallelism;
     this.backend = backend;
     this.states = Object.entries(descriptors).map(([name, descriptor]) =>
-      openState(backend, name, descriptor, checks),
+      openState(name, descriptor, { backend, keyGroups: options.keyGroups, checks }),
     );
+    this.expiring = this.states.flatMap(({ expiring = [] }) => expiring);
     // No prototype: a state may be named "constructor".
     const handles = this.states.map(({ name, table, handle }) => [name, handle ?? table]);
     this.handles = Object.assign(Object.create(null), Object.fromEntries(handles));
@@ -92,8 +100,29 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
     return this.backend.snapshot();
   }
 
+  /** It can be restored here. */
+  takes(state: string): boolean {
+    return this.stateNames.includes(stateOfTimes(state) ?? state);
+  }
+
+  /** Times of values that have no time to live any more, or one by another clock, are passed over. */
   restorer(state: string, source: SnapshotBytes): StateRestorer {
+    if (!this.stateNames.includes(state) && this.takes(state)) return { next: () => false };
+    this.restored.add(state);
     return this.backend.restorer(state, source);
+  }
+
+  /** The expiring states are restored: puts them in order. Values that came without times begin to live now. */
+  orderExpiring(): { step(): boolean } {
+    const orders = this.expiring.map(({ name, rows, timesTable }) =>
+      this.restored.has(name) && !this.restored.has(timesTable) ? rows.begin() : rows.order(),
+    );
+    return {
+      step: () => {
+        if (orders.length > 0 && !orders[0]!.step()) orders.shift();
+        return orders.length > 0;
+      },
+    };
   }
 
   /**

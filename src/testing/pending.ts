@@ -1,7 +1,8 @@
-/** What a job would still do, in words: timers, open windows, records that wait. */
+/** What a job would still do, in words: timers, values that will expire, open windows, records that wait. */
 import type { Vertex } from "../dataflow/graph.ts";
 import { REQUESTS } from "../dataflow/operators/async/stored-requests.ts";
 import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
+import { stateOfTimes } from "../dataflow/operators/keyed/operator-expiry.ts";
 import { EVENT_TIMERS, PROCESSING_TIMERS } from "../dataflow/operators/keyed/operator-timers.ts";
 import { ACTORS } from "../dataflow/operators/machines/actors.ts";
 import type { VertexRun } from "./vertex-run.ts";
@@ -31,7 +32,11 @@ function whatWaits({ details, kind }: OperatorDefinition, state: string): string
   if (state === EVENT_TIMERS) return "timers of event time";
   if (state === PROCESSING_TIMERS) return "timers of processing time";
   if (state === ACTORS) return "actors";
+  const expiring = stateOfTimes(state);
+  if (expiring !== undefined) return `in state "${expiring}" that will expire`;
   if (details.holdsRecords === true) return state === REQUESTS ? "requests without their answers" : undefined;
   if (details.windows !== undefined) return `in state "${state}" of open windows`;
-  return details.needsWatermarks === true ? `in state "${state}" of ${kind}` : undefined;
+  return details.needsWatermarks === true && details.ownStates === true
+    ? `in state "${state}" of ${kind}`
+    : undefined;
 }

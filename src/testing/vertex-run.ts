@@ -171,7 +171,7 @@ export class VertexRun {
     this.chain.restoreTimes(stored.times);
     for (const { bytes, ...address } of stored.states) {
       const { operator, state } = address;
-      if (!this.chain.states.some((one) => one.operator === operator && one.state === state))
+      if (!this.chain.takes(address))
         throw new ConfigurationError(
           "restore",
           `restore: the snapshot holds state "${state}" of operator "${operator}", which this job does not have`,

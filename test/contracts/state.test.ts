@@ -1,8 +1,9 @@
 import { HeapBackend } from "../../src/state/heap/backend.ts";
-import { describeStateContract } from "./suites/state.contract.ts";
-import type { OpenBackendUnderTest } from "./suites/state-backend.ts";
-import { describeHandlesContract } from "./suites/state-handles.contract.ts";
-import { describeListingContract } from "./suites/state-listing.contract.ts";
+import type { OpenBackendUnderTest } from "./suites/state/backend.ts";
+import { describeHandlesContract } from "./suites/state/handles.contract.ts";
+import { describeListingContract } from "./suites/state/listing.contract.ts";
+import { describeStateContract } from "./suites/state/state.contract.ts";
+import { describeTtlContract } from "./suites/state/ttl.contract.ts";
 
 for (const keepsObjects of [false, true]) {
   const name = keepsObjects ? "heap, objects as they came" : "heap";
@@ -14,7 +15,9 @@ for (const keepsObjects of [false, true]) {
   describeListingContract(name, open);
 }
 
-describeHandlesContract("heap", (options) => {
+const openHeap: OpenBackendUnderTest = (options) => {
   const backend = new HeapBackend(options);
   return { backend, close: () => backend.close() };
-});
+};
+describeHandlesContract("heap", openHeap);
+describeTtlContract("heap", openHeap);

@@ -173,7 +173,7 @@ describe("process", () => {
     [
       "nothing",
       undefined,
-      'operator "p": an object with state, output, sideOutputs, open, onRecord, onTimer, endOfInput, onEnd, onFinish, close is needed, got undefined',
+      'operator "p": an object with state, output, sideOutputs, open, onRecord, onTimer, onExpire, endOfInput, onEnd, onFinish, close is needed, got undefined',
     ],
     ["a function", () => {}, "is needed, got a function"],
   ])("refuses as definition: %s", (_, definition, message) => {
@@ -212,8 +212,8 @@ describe("process", () => {
     ],
     [
       "an unknown option",
-      { a: { kind: "value", initial: 0, ttl: 5 } },
-      'state "a": no option "ttl"; known: kind, initial',
+      { a: { kind: "value", initial: 0, tll: 5 } },
+      'state "a": no option "tll"; did you mean "ttl"?',
     ],
     [
       "a reserved name",
@@ -244,7 +244,11 @@ describe("process", () => {
       'state "a": getResult must be a function, got undefined',
     ],
     ["no functions", { a: aggregatingState(undefined as never) }, "takes an object of functions"],
-    ["an option of a list", { a: { kind: "list", ttl: 5 } }, 'state "a": no option "ttl"; known: kind'],
+    [
+      "an option of a list",
+      { a: { kind: "list", size: 5 } },
+      'state "a": no option "size"; known: kind, ttl',
+    ],
     ["an illegal name", { "a.b": valueState(0) }, 'operator "p": state "a.b": may contain letters'],
   ])("refuses as state: %s", (_, state, message) => {
     const error = refusal(() => processOf({ state: state as StateDescriptors, onRecord: () => {} }));
@@ -489,16 +493,82 @@ describe("refused as a whole", () => {
     );
   });
 
-  test.each([
-    ["valueState", () => valueState(0, { ttl: "1 h" } as never)],
-    ["listState", () => listState({ ttl: "1 h" } as never)],
-    ["mapState", () => mapState({ ttl: "1 h" } as never)],
-    ["reducingState", () => reducingState((n: number) => n, { ttl: "1 h" } as never)],
-    ["aggregatingState", () => aggregatingState({} as never, { ttl: "1 h" } as never)],
-  ])("further arguments of %s", (name, call) => {
-    const { key, message } = refusal(call);
-    expect(key).toBe(name);
-    expect(message).toContain("there are no options yet, such as a time to live");
+  describe("options of state", () => {
+    const makers = {
+      valueState: (...more: never[]) => valueState(0, ...more),
+      listState,
+      mapState,
+      reducingState: (...more: never[]) => reducingState((n: number) => n, ...more),
+      aggregatingState: (...more: never[]) => aggregatingState({} as never, ...more),
+    };
+
+    test.each(Object.entries(makers))("of %s", (name, make) => {
+      const made = make as (...given: unknown[]) => unknown;
+      const refused = (...given: unknown[]) => refusal(() => made(...given));
+      const { key, message } = refused({ ttl: { after: "1 h" } }, 1);
+      expect(key).toBe(name);
+      expect(message).toContain("and nothing else");
+      expect(refused("1 h").message).toContain("an object with ttl is needed");
+      expect(refused({ tll: 1 }).message).toBe(`${name}: no option "tll"; did you mean "ttl"?`);
+      expect(refused({ ttl: "1 h" }).message).toContain(`${name}: ttl: an object with after`);
+      expect(refused({ ttl: {} }).message).toContain(`${name}: ttl: after must be a duration`);
+    });
+
+    test.each([
+      [{ after: 0 }, "after must be at least 1 ms, is the number 0"],
+      [{ after: "-1 h" }, "after must not be negative"],
+      [{ after: "1 hr" }, 'after unknown unit "hr"'],
+      [{ after: Number.POSITIVE_INFINITY }, "after must be a duration that ends"],
+      [{ after: 1, time: "evnt" }, 'time must be "processing" or "event", is the text "evnt"'],
+      [{ after: 1, updateOn: "read" }, 'updateOn must be "write" or "readAndWrite"'],
+      [{ after: 1, downtime: true }, 'downtime must be "count" or "pause", is true'],
+      [{ after: 1, time: "event", downtime: "pause" }, "downtime is of processing time only"],
+      [{ after: 1, onExpire() {} }, 'no option "onExpire"'],
+    ])("a time to live of %j", (ttl, problem) => {
+      expect(refusal(() => valueState(0, { ttl } as never)).message).toContain(`valueState: ttl: ${problem}`);
+    });
+
+    test("a descriptor with a time to live that valueState has not seen", () => {
+      expect(
+        refusalOf(
+          (job) =>
+            void words(job)
+              .keyBy((word) => word)
+              .process("count", {
+                state: { n: { kind: "value", initial: 0, ttl: { after: "1 h" } } as never },
+                onRecord() {},
+              }),
+        ).message,
+      ).toContain('operator "count": state "n": its ttl was not given to');
+    });
+
+    test("onExpire where nothing expires", () => {
+      expect(
+        refusalOf(
+          (job) =>
+            void words(job)
+              .keyBy((word) => word)
+              .process("count", { state: { n: valueState(0) }, onRecord() {}, onExpire() {} }),
+        ).message,
+      ).toContain(
+        'operator "count": onExpire is called for values that expire, and no state has a time to live',
+      );
+    });
+
+    test("a time to live by event time behind a source without watermarks", () => {
+      expect(
+        refusalOf(
+          (job) =>
+            void words(job)
+              .keyBy((word) => word)
+              .process("count", {
+                state: { n: valueState(0, { ttl: { after: "1 h", time: "event" } }) },
+                onRecord() {},
+              })
+              .sink("out", testSink()),
+        ).message,
+      ).toMatch(/^operator "count": works by event time, and source .* no watermarks.*no value would expire/);
+    });
   });
 
   test("an async function, or none", () => {

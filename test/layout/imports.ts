@@ -91,7 +91,10 @@ const RULES: readonly Rule[] = [
     files: /^src\/dataflow\//,
     mayImport: ["src/state/", "src/checkpoint/", "src/formats/", ...words, "msgpackr", "node:"],
   },
-  { files: /^src\/state\//, mayImport: ["src/checkpoint/", "src/formats/", ...words, "node:"] },
+  {
+    files: /^src\/state\//,
+    mayImport: ["src/config/", "src/checkpoint/", "src/formats/", ...words, "node:"],
+  },
   { files: /^src\/checkpoint\//, mayImport: ["src/formats/", ...words, "node:"] },
   // What is stored may have been written by another version or program: each shape is a schema.
   { files: /^src\/formats\//, mayImport: [...words, "msgpackr", "zod", "node:"] },

@@ -4,6 +4,7 @@ import {
   ascendingTimestamps,
   defineJob,
   type JobBuilder,
+  listState,
   tumblingWindows,
   type,
   valueState,
@@ -187,4 +188,53 @@ describe("what is refused", () => {
     await expect(harness.push("in", "a")).rejects.toThrow("the job has failed in this harness");
     await harness.close();
   });
+});
+
+const forgetting = defineJob("forgetting", { parallelism: 2 }, (job) => {
+  clicksOf(job)
+    .keyBy(({ user }) => user)
+    .process("forget", {
+      state: {
+        first: valueState(0, { ttl: { after: "1 min", time: "event" } }),
+        pages: listState<number>({ ttl: { after: "10 s", downtime: "pause" } }),
+      },
+      output: type<string>(),
+      onRecord({ user, at }, { state, emit }) {
+        emit(`${user} ${state.first.get()} ${state.pages.get()}`);
+        if (state.first.get() === 0) state.first.set(at);
+        state.pages.add(at);
+      },
+      onExpire({ state, value, time }, { key, emit, timestamp }) {
+        emit(`${key} ${state} ${value + 0} ${time === timestamp}`);
+      },
+    })
+    .sink("seen", testSink());
+});
+
+test("values expire by event time and by the clock, also behind a restore, and are told while they are there", async () => {
+  const first = await createTestHarness(forgetting);
+  await first.push("clicks", { user: "ada", at: 1_000 });
+  await first.push("clicks", { user: "ben", at: 30_000 });
+  await first.advanceClock(4_000);
+  await first.push("clicks", { user: "ada", at: 31_000 });
+  expect(first.output("seen")).toEqual(["ada 0 ", "ben 0 ", "ada 1000 1000"]);
+  const pending = first.pending().join("\n");
+  expect(pending).toMatch(/operator "forget": \d in state "first" that will expire/);
+  expect(pending).toMatch(/operator "forget": \d in state "pages" that will expire/);
+  const snapshot = await first.snapshot();
+  await first.close();
+  const second = await createTestHarness(forgetting, { restore: snapshot });
+  await second.watermark("clicks", 60_999);
+  expect(second.output("seen")).toEqual([]);
+  await second.watermark("clicks", 61_000);
+  expect(second.output("seen")).toEqual(["ada first 1000 true"]);
+  await second.advanceClock(6_000);
+  await second.push("clicks", { user: "ada", at: 70_000 });
+  expect(second.output("seen").sort()).toEqual(
+    ["ada 0 31000", "ada pages 1000 false", "ben pages 30000 false"].sort(),
+  );
+  await second.end();
+  expect(second.output("seen").sort()).toEqual(["ada first 70000 true", "ben first 30000 true"]);
+  expect(second.pending().join()).toMatch(/^operator "forget": \d in state "pages" that will expire/);
+  await second.close();
 });

@@ -61,7 +61,7 @@ export function requestCommands(program: Command): void {
 }
 
 async function submit(path: string, flags: SubmitFlags): Promise<void> {
-  await handIn(path, flags, null, ({ job, plan, config }) => ({
+  await handIn(path, flags, null, ({ prepared: { job, plan, config } }) => ({
     value: { job: job.name, submitted: true },
     text: `${describePlan(plan, config, regionsOf(plan))}\n\njob ${job.name} is submitted`,
   }));
@@ -71,16 +71,28 @@ export interface SubmitFlags extends ClientFlags, ConfigFlags, GapFlags {
   readonly fresh?: boolean;
 }
 
-/** Hands the job in the file to the leader, restored from somewhere if that is asked for. */
+/** What is printed of a submission. */
+export interface Said {
+  readonly value: unknown;
+  readonly text: string;
+}
+
+/**
+ * Hands the job in the file to the leader, restored from somewhere if that is asked for.
+ *
+ * @param say called before that, and printed behind it
+ */
 export async function handIn(
   path: string,
   flags: SubmitFlags,
   restore: RestoreRequest | null,
-  say: (prepared: PreparedJob) => { readonly value: unknown; readonly text: string },
+  say: (made: MadeSubmission) => Said | Promise<Said>,
 ): Promise<void> {
   const resumes = flags.fresh !== true && restore === null;
-  await withSubmission(path, flags, { resumes }, async ({ view, prepared, submission }) => {
+  await withSubmission(path, flags, { resumes }, async (made) => {
+    const { view, submission } = made;
     const { job } = submission;
+    const { value, text } = await say(made);
     await interruptible(
       () => `job ${job} may be submitted or not: "tidemark status ${job}" shows it`,
       () =>
@@ -88,7 +100,6 @@ export async function handIn(
           clientOf(view, flags).submit(submission, flags.fresh === true, restore),
         ),
     );
-    const { value, text } = say(prepared);
     print(flags, value, [text, ...describeGaps(submission.splits)].join("\n"));
   });
 }

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import type { Command } from "commander";
 import type { RestoreRequest } from "../../control/messages.ts";
-import { RequestRefusedError } from "../../errors.ts";
+import { describeError, RequestRefusedError } from "../../errors.ts";
 import { table } from "../../job/plan.ts";
 import { planRestore, type RestorePlan } from "../../job/restore/restore-plan.ts";
 import { readRecord } from "../../runtime/leader/records/stored-record.ts";
@@ -116,10 +116,16 @@ async function restore(path: string, flags: RestoreFlags): Promise<void> {
   } as const;
   if (flags.dryRun === true)
     return withSubmission(path, flags, { dryRun: true }, (made) => rehearse(made, flags, request));
-  await handIn(path, flags, request, ({ job }) => ({
-    value: { job: job.name, submitted: true, from: flags.from },
-    text: `job ${job.name} is submitted, restored from ${flags.from}`,
-  }));
+  await handIn(path, flags, request, async ({ view, prepared, submission }) => {
+    // What cannot be read here the leader may be able to read.
+    const found = await look(view, flags.from).catch(describeError);
+    const notes =
+      typeof found === "string" ? [] : planRestore(found, prepared.plan, flags.drop, submission.splits).notes;
+    return {
+      value: { job: submission.job, submitted: true, from: flags.from, notes },
+      text: [`job ${submission.job} is submitted, restored from ${flags.from}`, ...notes].join("\n"),
+    };
+  });
 }
 
 /** The table is of what is seen from here; whether it would be restored, the leader says. */
@@ -157,8 +163,8 @@ async function look(view: ClusterView, from: string): Promise<RestorableState | 
   }
 }
 
-function describe({ operators }: RestorePlan): string {
-  return table([
+function describe({ operators, notes }: RestorePlan): string {
+  const rows = table([
     ["operator", "", "finished", "state", "bytes"],
     ...operators.map(({ operator, fate, finished, states, bytes }) => [
       operator,
@@ -168,4 +174,5 @@ function describe({ operators }: RestorePlan): string {
       String(bytes),
     ]),
   ]);
+  return [rows, ...notes].join("\n");
 }

@@ -81,6 +81,11 @@ export class EmittingContext {
     this.stage = "idle";
   }
 
+  /** `result`: what a function returned that was called within another one. */
+  checkReturned(result: unknown): void {
+    if (this.stage !== "running" || result !== undefined) this.refuseReturn(result);
+  }
+
   failureOf(error: unknown): unknown {
     const downstreamFailed = this.stage === "emitting";
     this.stage = "idle";

@@ -35,12 +35,15 @@ export interface StoredOperatorTime {
   readonly watermark: number;
   /** What was due at the watermark had not all been done. */
   readonly isWorkingOff: boolean;
+  /** How late it was by the clock of values whose time to live pauses with the job, if it had some. */
+  readonly pausingClockMs?: number;
 }
 
 const operatorTime: z.ZodType<StoredOperatorTime> = z.object({
   keyGroups: z.object({ first: count, last: count }),
   watermark: time,
   isWorkingOff: z.boolean(),
+  pausingClockMs: z.exactOptional(time),
 });
 
 /** The event time of one split, beside its position. */

@@ -7,7 +7,15 @@
  */
 import type { TimersAtEnd } from "../../dataflow/operators/keyed/operator-timers.ts";
 import type { ProcessContext, ProcessFunction, Timer } from "../../dataflow/operators/keyed/process.ts";
-import type { Key, StateDescriptors } from "../../state/descriptor.ts";
+import type {
+  AggregatingStateDescriptor,
+  Key,
+  ListStateDescriptor,
+  MapStateDescriptor,
+  ReducingStateDescriptor,
+  StateDescriptors,
+  ValueStateDescriptor,
+} from "../../state/descriptor.ts";
 import { emitAnswer } from "./emit-returned.ts";
 import type { OpenAndClose } from "./given.ts";
 import type { NoSideOutputs, SideOutput, SideOutputWitnesses } from "./side-outputs.ts";
@@ -29,11 +37,38 @@ export interface KeyedContext<
   readonly resource: Resource;
 }
 
+interface ExpiredFrom<N, Value, Entry = undefined> {
+  /** Name of the state: it tells which type `value` has. */
+  readonly state: N;
+  /** What was there; of a list one value, of a map the value of one entry, of aggregating state the result. */
+  readonly value: Value;
+  /** The key of the entry, of a map. */
+  readonly entry: Entry;
+  /** When it expired, in ms since 1970. */
+  readonly time: number;
+}
+
+type ExpiredOf<N, D> =
+  D extends ValueStateDescriptor<infer T>
+    ? ExpiredFrom<N, T>
+    : D extends ListStateDescriptor<infer T>
+      ? ExpiredFrom<N, T>
+      : D extends MapStateDescriptor<infer K, infer V>
+        ? ExpiredFrom<N, V, K>
+        : D extends ReducingStateDescriptor<infer T>
+          ? ExpiredFrom<N, T>
+          : D extends AggregatingStateDescriptor<infer _, infer __, infer R>
+            ? ExpiredFrom<N, R>
+            : never;
+
+/** A value that has expired, of one of the states. Reused for every one of an operator: read it, do not keep it. */
+export type Expired<S extends StateDescriptors> = { [N in keyof S]: ExpiredOf<N, S[N]> }[keyof S];
+
 /**
  * A keyed operator with state. All functions are synchronous; for each key they run one after the other.
  *
- * What `onRecord`, `onTimer` or `onEnd` returns is emitted, as one record, unless it is undefined; `emit` emits any
- * number.
+ * What `onRecord`, `onTimer`, `onExpire` or `onEnd` returns is emitted, as one record, unless it is undefined; `emit`
+ * emits any number.
  */
 export interface ProcessDefinition<
   T,
@@ -58,6 +93,14 @@ export interface ProcessDefinition<
    * other where times are equal. For a key, records and timers come one after the other.
    */
   readonly onTimer?: (timer: Timer, context: KeyedContext<K, S, Out, Side, Resource>) => ReturnedByTimer;
+  /**
+   * Called once for each value of a state with a time to live that has expired; by then it is gone from the state. Not
+   * for values that were removed or replaced before.
+   */
+  readonly onExpire?: (
+    expired: Expired<S>,
+    context: KeyedContext<K, S, Out, Side, Resource>,
+  ) => ReturnedByTimer;
   /**
    * What becomes of processing-time timers that are pending when the input ends: they fire at once, each with its own
    * time, or are dropped. Default: "drop". Event timers fire, whatever their time.
@@ -127,6 +170,12 @@ export function emitReturned<
       onTimer(timer, context) {
         const returned = written.onTimer?.(timer, context);
         if (returned !== undefined) emitAnswer(id, "onTimer", returned, context.emit);
+      },
+    }),
+    ...(written.onExpire !== undefined && {
+      onExpire(expired, context) {
+        const returned = written.onExpire?.(expired as never, context);
+        if (returned !== undefined) emitAnswer(id, "onExpire", returned, context.emit);
       },
     }),
     ...(written.onEnd !== undefined && {

@@ -15,6 +15,7 @@ import { emitAnswer } from "../functions/emit-returned.ts";
 import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
 import {
   type Emitted,
+  type Expired,
   emitReturned,
   type KeyedContext,
   type Nothing,
@@ -60,7 +61,7 @@ export interface BroadcastProcessDefinition<
   Resource = undefined,
 > extends Omit<
     ProcessDefinition<T, K, S, Out, never, never, Side, Resource, never>,
-    "onRecord" | "onTimer" | "onEnd" | "onFinish"
+    "onRecord" | "onTimer" | "onExpire" | "onEnd" | "onFinish"
   > {
   /** The broadcast states by name: `{ rules: broadcastState<string, Rule>() }`. */
   readonly broadcast: B;
@@ -72,6 +73,10 @@ export interface BroadcastProcessDefinition<
   readonly onBroadcast: (value: Broadcast, context: BroadcastRecordContext<B, Out, Side, Resource>) => void;
   readonly onTimer?: (
     timer: Parameters<NonNullable<ProcessDefinition<T, K, S, Out, never, never>["onTimer"]>>[0],
+    context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>,
+  ) => Returned;
+  readonly onExpire?: (
+    expired: Expired<S>,
     context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>,
   ) => Returned;
   readonly onEnd?: (context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>) => Returned;

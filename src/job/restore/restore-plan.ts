@@ -7,8 +7,10 @@
 import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
+import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
 import { actorProblems } from "../machines/shape.ts";
 import { assign } from "./assignment.ts";
+import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
 
@@ -26,6 +28,8 @@ export interface RestorePlan {
   readonly operators: readonly RestoredOperator[];
   /** Why it cannot be restored, each with what helps. Empty: it can. */
   readonly problems: readonly string[];
+  /** What is restored and means something else than before. */
+  readonly notes: readonly string[];
 }
 
 interface Stored {
@@ -48,6 +52,7 @@ export function planRestore(
   splits: Splits = {},
 ): RestorePlan {
   const problems: string[] = [];
+  const notes: string[] = [];
   const before = operatorsOf(from.plan);
   const after = operatorsOf(to);
   const stored = storedIn(from.manifest.subtasks, before);
@@ -76,6 +81,7 @@ export function planRestore(
     }
     tell("matched");
     problems.push(...differences(id, old, { operator, parallelism }, states));
+    notes.push(...changedTtls(id, old.operator, operator, states));
   }
   for (const [id, { states, bytes }] of stored) {
     if (after.has(id)) continue;
@@ -105,7 +111,7 @@ export function planRestore(
       problems.push(
         `--drop ${id}: there is no state of an operator ${id}; it has ${[...stored.keys()].join(", ") || "none"}`,
       );
-  return { operators, problems };
+  return { operators, problems, notes };
 }
 
 /**
@@ -186,6 +192,10 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
       found.push(
         `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
       );
+    else if (was === "list" && is === "list" && expires(old.operator, state) !== expires(now.operator, state))
+      found.push(
+        `list state "${state}" of operator ${id} ${expires(now.operator, state) ? "has a time to live now and had none" : "has no time to live now and had one"}, and such lists are stored in another way: leave it as it was, or give it another name and drop all state of the operator with --drop ${id}`,
+      );
     else if (was !== is)
       found.push(
         `state "${state}" of operator ${id} is of kind ${is} now and was of kind ${was}: give it another name, and drop all state of the operator with --drop ${id}`,
@@ -195,6 +205,8 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
 }
 
 const kindOf = ({ stateKinds }: OperatorPlan, state: string): string => stateKinds?.[state] ?? "value";
+
+const expires = ({ stateTtls }: OperatorPlan, state: string): boolean => stateTtls?.[state] !== undefined;
 
 const boundedness = ({ bounded }: OperatorPlan): string => (bounded === true ? "bounded" : "unbounded");
 
@@ -227,7 +239,7 @@ function storedIn(
       if (isEventTime(state)) continue;
       const stored = of(state.operator);
       const isUsers =
-        state.kind === "keyed" ||
+        (state.kind === "keyed" && stateOfTimes(state.state) === undefined) ||
         plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
       if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);

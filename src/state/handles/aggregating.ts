@@ -1,5 +1,5 @@
 /** What is added for a key, reduced to one value or to an accumulator: what the user's function works with. */
-import { ABSENT, type StateTable } from "../contract.ts";
+import { ABSENT, type KeyRows } from "../contract.ts";
 import { describeOption } from "../described.ts";
 import type {
   AggregateFunction,
@@ -13,14 +13,14 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const reducingKind: StateKind<ReducingStateDescriptor<unknown>> = {
   maker: "reducingState(reduce)",
-  members: ["kind", "reduce"],
+  members: ["kind", "reduce", "ttl"],
   problemOf: ({ reduce }) => problemOfFunction("reduce", reduce),
   open: (table, { reduce }, checks) => new ReducingHandle(table, reduce, checks),
 };
 
 export const aggregatingKind: StateKind<AggregatingStateDescriptor<unknown, unknown, unknown>> = {
   maker: "aggregatingState({ createAccumulator, add, getResult })",
-  members: ["kind", "aggregate"],
+  members: ["kind", "aggregate", "ttl"],
   problemOf({ aggregate }) {
     if (typeof aggregate !== "object" || aggregate === null)
       return `aggregatingState takes an object of functions, got ${describeOption(aggregate)}`;
@@ -33,6 +33,7 @@ export const aggregatingKind: StateKind<AggregatingStateDescriptor<unknown, unkn
     );
   },
   open: (table, { aggregate }, checks) => new AggregatingHandle(table, aggregate, checks),
+  expired: ({ aggregate }, _, accumulator) => ({ value: aggregate.getResult(accumulator) }),
 };
 
 function problemOfFunction(name: string, given: unknown): string | undefined {
@@ -41,10 +42,10 @@ function problemOfFunction(name: string, given: unknown): string | undefined {
 
 /** The one row of a key: what was added comes to one value. */
 class Accumulated {
-  private readonly table: StateTable;
+  private readonly table: KeyRows;
   private readonly checks: boolean;
 
-  constructor(table: StateTable, checks: boolean) {
+  constructor(table: KeyRows, checks: boolean) {
     this.table = table;
     this.checks = checks;
   }
@@ -81,7 +82,7 @@ class Accumulated {
 class ReducingHandle extends Accumulated implements ReducingState<unknown>, StateHandle {
   private readonly reduce: (reduced: unknown, value: unknown) => unknown;
 
-  constructor(table: StateTable, reduce: ReducingHandle["reduce"], checks: boolean) {
+  constructor(table: KeyRows, reduce: ReducingHandle["reduce"], checks: boolean) {
     super(table, checks);
     this.reduce = reduce;
   }
@@ -102,7 +103,7 @@ class ReducingHandle extends Accumulated implements ReducingState<unknown>, Stat
 class AggregatingHandle extends Accumulated implements AggregatingState<unknown, unknown>, StateHandle {
   private readonly aggregate: AggregateFunction<unknown, unknown, unknown>;
 
-  constructor(table: StateTable, aggregate: AggregatingHandle["aggregate"], checks: boolean) {
+  constructor(table: KeyRows, aggregate: AggregatingHandle["aggregate"], checks: boolean) {
     super(table, checks);
     this.aggregate = aggregate;
   }

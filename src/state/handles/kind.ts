@@ -1,5 +1,6 @@
 /** What a kind of state is to the engine: how its descriptors are checked, and how a handle over a table is opened. */
-import type { StateTable, TableOptions } from "../contract.ts";
+import type { KeyRows, Namespace, TableOptions } from "../contract.ts";
+import type { ExpiringRows } from "../ttl/expiring-rows.ts";
 
 /** What all handles have, beside what the user's function works with. */
 export interface StateHandle {
@@ -13,9 +14,20 @@ export interface StateKind<D> {
   readonly maker: string;
   /** The members of a descriptor. */
   readonly members: readonly string[];
+  /** Of its table. */
   readonly tableOptions?: TableOptions;
   /** undefined: nothing is wrong with the descriptor, whose members are known. Else the end of a sentence. */
   problemOf?(descriptor: D): string | undefined;
   /** `checks`: what is set is looked at closely, and frozen. */
-  open(table: StateTable, descriptor: D, checks: boolean): StateHandle;
+  open(table: KeyRows, descriptor: D, checks: boolean): StateHandle;
+  /** Where values have a time to live, if that takes another handle: one whose rows are all made by `append`. */
+  openAppending?(rows: ExpiringRows, checks: boolean): StateHandle;
+  /** What the user is told of a row that has expired. Default: its value, for the key alone. */
+  expired?(descriptor: D, namespace: Namespace, value: unknown): ExpiredRow;
+}
+
+export interface ExpiredRow {
+  readonly value: unknown;
+  /** The key of an entry of a map. */
+  readonly entry?: Namespace;
 }

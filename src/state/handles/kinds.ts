@@ -3,10 +3,13 @@
  *
  * A new kind is a file in this folder, a row here, and its descriptor and handle in descriptor.ts.
  */
-import type { KeyedBackend, StateTable } from "../contract.ts";
+import type { KeyedBackend, Namespace, StateTable } from "../contract.ts";
 import type { StateDescriptor, UserStateDescriptor } from "../descriptor.ts";
+import type { KeyGroupRange } from "../key-groups.ts";
+import { ExpiringRows } from "../ttl/expiring-rows.ts";
+import { timesTableOf } from "../ttl/time-to-live.ts";
 import { aggregatingKind, reducingKind } from "./aggregating.ts";
-import type { StateHandle, StateKind } from "./kind.ts";
+import type { ExpiredRow, StateHandle, StateKind } from "./kind.ts";
 import { listKind } from "./list.ts";
 import { mapKind } from "./map.ts";
 import { valueKind } from "./value.ts";
@@ -27,17 +30,51 @@ export interface OpenState {
   readonly table: StateTable;
   /** undefined: the table itself is all that there is. */
   readonly handle: StateHandle | undefined;
+  /** undefined: its values have no time to live. */
+  readonly expiring?: ExpiringState;
+}
+
+/** A state whose values have a time to live. */
+export interface ExpiringState {
+  readonly name: string;
+  readonly rows: ExpiringRows;
+  /** The table of their times. */
+  readonly timesTable: string;
+  /** What the user is told of a row that has expired. */
+  expired(namespace: Namespace, value: unknown): ExpiredRow;
+}
+
+/** What opens a state. */
+export interface StateSurroundings {
+  readonly backend: KeyedBackend;
+  readonly keyGroups: KeyGroupRange;
+  readonly checks: boolean;
 }
 
 export function openState(
-  backend: KeyedBackend,
   name: string,
   descriptor: StateDescriptor,
-  checks: boolean,
+  { backend, keyGroups, checks }: StateSurroundings,
 ): OpenState {
   if (descriptor.kind === "table")
     return { name, table: backend.openTable(name, descriptor), handle: undefined };
   const kind: StateKind<never> = stateKinds[descriptor.kind];
-  const table = backend.openTable(name, kind.tableOptions);
-  return { name, table, handle: kind.open(table, descriptor as never, checks) };
+  const { ttl } = descriptor;
+  const isAppended = ttl !== undefined && kind.openAppending !== undefined;
+  const table = backend.openTable(name, isAppended ? { listsNamespaces: true } : kind.tableOptions);
+  if (ttl === undefined) return { name, table, handle: kind.open(table, descriptor as never, checks) };
+  const timesTable = timesTableOf(name, ttl);
+  const times = backend.openTable(timesTable);
+  const rows = new ExpiringRows({ name, ttl, values: table, times, backend, keyGroups, isAppended });
+  return {
+    name,
+    table,
+    handle: kind.openAppending?.(rows, checks) ?? kind.open(rows, descriptor as never, checks),
+    expiring: {
+      name,
+      rows,
+      timesTable,
+      expired: (namespace, value) => kind.expired?.(descriptor as never, namespace, value) ?? { value },
+    },
+  };
 }

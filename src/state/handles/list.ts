@@ -5,15 +5,17 @@
  *   last. The full pieces are rows of their own, their namespaces are 0, 1, 2, ... So a short list is one row, and to
  *   add a value copies PIECE of them at most.
  */
-import { ABSENT, type StateTable } from "../contract.ts";
+import { ABSENT, type KeyRows } from "../contract.ts";
 import type { ListState, ListStateDescriptor } from "../descriptor.ts";
+import { ExpiringList } from "./expiring-list.ts";
 import { checkGiven, refuseNothing } from "./given.ts";
 import type { StateHandle, StateKind } from "./kind.ts";
 
 export const listKind: StateKind<ListStateDescriptor<unknown>> = {
   maker: "listState()",
-  members: ["kind"],
+  members: ["kind", "ttl"],
   open: (table, _, checks) => new ListHandle(table, checks),
+  openAppending: (rows, checks) => new ExpiringList(rows, checks),
 };
 
 const PIECE = 32;
@@ -21,10 +23,10 @@ const PIECE = 32;
 type Last = readonly [pieces: number, ...values: unknown[]];
 
 class ListHandle<T> implements ListState<T>, StateHandle {
-  private readonly table: StateTable;
+  private readonly table: KeyRows;
   private readonly checks: boolean;
 
-  constructor(table: StateTable, checks: boolean) {
+  constructor(table: KeyRows, checks: boolean) {
     this.table = table;
     this.checks = checks;
   }

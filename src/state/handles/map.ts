@@ -4,7 +4,7 @@
  * - MH1 Each entry is a row, and its namespace is the entry's key. So one entry that changes is one row that changes.
  */
 import { ValueRefusedError } from "../../errors.ts";
-import { ABSENT, type StateTable } from "../contract.ts";
+import { ABSENT, type KeyRows } from "../contract.ts";
 import { describeValue } from "../described.ts";
 import type { MapKey, MapState, MapStateDescriptor } from "../descriptor.ts";
 import { checkGiven, refuseNothing } from "./given.ts";
@@ -12,16 +12,17 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const mapKind: StateKind<MapStateDescriptor<MapKey, unknown>> = {
   maker: "mapState()",
-  members: ["kind"],
+  members: ["kind", "ttl"],
   tableOptions: { listsNamespaces: true },
   open: (table, _, checks) => new MapHandle(table, checks),
+  expired: (_, namespace, value) => ({ value, entry: namespace }),
 };
 
 class MapHandle<K extends MapKey, V> implements MapState<K, V>, StateHandle {
-  private readonly table: StateTable;
+  private readonly table: KeyRows;
   private readonly checks: boolean;
 
-  constructor(table: StateTable, checks: boolean) {
+  constructor(table: KeyRows, checks: boolean) {
     this.table = table;
     this.checks = checks;
   }
@@ -89,7 +90,7 @@ class MapHandle<K extends MapKey, V> implements MapState<K, V>, StateHandle {
     this.table.removeKey();
   }
 
-  private at(key: K): StateTable {
+  private at(key: K): KeyRows {
     const { table } = this;
     if (typeof key === "number") table.setCurrentNamespace(key + 0);
     else if (typeof key === "string") table.setCurrentNamespace(key);

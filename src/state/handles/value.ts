@@ -1,5 +1,5 @@
 /** One value per key: what the user's function works with. */
-import { ABSENT, type StateTable } from "../contract.ts";
+import { ABSENT, type KeyRows } from "../contract.ts";
 import type { ValueState, ValueStateDescriptor } from "../descriptor.ts";
 import { holdsBytes } from "../frozen.ts";
 import { refusalIn } from "../plain-value.ts";
@@ -8,7 +8,7 @@ import type { StateHandle, StateKind } from "./kind.ts";
 
 export const valueKind: StateKind<ValueStateDescriptor<unknown>> = {
   maker: "valueState(initial)",
-  members: ["kind", "initial"],
+  members: ["kind", "initial", "ttl"],
   problemOf({ initial }) {
     const refusal = refusalIn(initial);
     return refusal && `its initial value cannot be stored: ${refusal}`;
@@ -17,13 +17,13 @@ export const valueKind: StateKind<ValueStateDescriptor<unknown>> = {
 };
 
 class ValueHandle<T> implements ValueState<T>, StateHandle {
-  private readonly table: StateTable;
+  private readonly table: KeyRows;
   private readonly initial: T;
   private readonly initialIsCopied: boolean;
   private readonly checks: boolean;
 
   /** `checks`: what is set is looked at closely, and frozen. */
-  constructor(table: StateTable, initial: T, checks: boolean) {
+  constructor(table: KeyRows, initial: T, checks: boolean) {
     this.table = table;
     this.initial = initial;
     this.initialIsCopied = holdsBytes(initial);

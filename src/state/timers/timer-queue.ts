@@ -37,6 +37,11 @@ export class TimerQueue {
     return this.groups[this.order[0]!]!;
   }
 
+  /** The group of the timer that fires next. The queue is not empty. */
+  get firstGroup(): number {
+    return this.order[0]!;
+  }
+
   /** The time of the timer that fires next; undefined: there is none. */
   get firstTime(): number | undefined {
     return this.isEmpty ? undefined : this.firstTimes[this.order[0]!]!;

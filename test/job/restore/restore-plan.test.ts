@@ -1,6 +1,6 @@
 /** Which state of one graph fits another, and what each subtask gets of it. */
 import { describe, expect, it } from "vitest";
-import type { GraphPlan } from "../../../machines/protocol.ts";
+import type { GraphPlan, TtlPlan } from "../../../machines/protocol.ts";
 import { planRestore, snapshotsFor } from "../../../src/job/restore/restore-plan.ts";
 import { ownerOf } from "../../../src/state/key-groups.ts";
 import { before, count, manifest, one, plan, sink, source, subtasks } from "./checkpointed-job.ts";
@@ -56,6 +56,65 @@ describe("what becomes of each operator", () => {
     expect(restore(before, "one").problems).toEqual([
       expect.stringMatching(/^--drop one: .* it has log, count, out$/),
     ]);
+  });
+});
+
+describe("another time to live", () => {
+  const hour = { afterMs: 3_600_000, time: "event", updateOn: "write", downtime: "count" } as const;
+  const counting = (ttl: TtlPlan | undefined, kind?: string) =>
+    plan([
+      [source, one],
+      [
+        {
+          ...count,
+          ...(ttl && { stateTtls: { n: ttl } }),
+          ...(kind !== undefined && { stateKinds: { n: kind } }),
+        },
+        sink,
+      ],
+    ]);
+  const changed = (was: TtlPlan | undefined, is: TtlPlan | undefined, kind?: string) =>
+    planRestore({ plan: counting(was, kind), splits: {}, manifest }, counting(is, kind), []);
+
+  it.each([
+    ["longer", hour, { ...hour, afterMs: 7_200_000 }, /2 ?h by event time now, 1 ?h.* before: .* by the new/],
+    [
+      "renewed by reads",
+      hour,
+      { ...hour, updateOn: "readAndWrite" },
+      /renewed by reads now, .*by the new one/,
+    ],
+    ["by another clock", hour, { ...hour, time: "processing" }, /processing time now.* from the restore on$/],
+    [
+      "by a clock that pauses",
+      { ...hour, time: "processing" },
+      { ...hour, time: "processing", downtime: "pause" },
+      /paused with the job now.* from the restore on$/,
+    ],
+    [
+      "where there was none",
+      undefined,
+      hour,
+      /^state "n" of operator count has a time .* from the restore on$/,
+    ],
+    ["none any more", hour, undefined, /^state "n" of operator count has no time to live any more.* stay$/],
+  ] as const)("%s: is told and restored", (_, was, is, note) => {
+    const { problems, notes } = changed(was, is);
+    expect(problems).toEqual([]);
+    expect(notes).toEqual([expect.stringMatching(note)]);
+  });
+
+  it("the same one is not told", () => {
+    expect(changed(hour, { ...hour }).notes).toEqual([]);
+    expect(changed(undefined, undefined).notes).toEqual([]);
+  });
+
+  it("is refused where lists got or lost it: they are stored in another way", () => {
+    expect(changed(undefined, hour, "list").problems).toEqual([
+      expect.stringMatching(/^list state "n" of operator count has a time to live now and had none/),
+    ]);
+    expect(changed(hour, undefined, "list").problems).toHaveLength(1);
+    expect(changed(hour, { ...hour, afterMs: 1 }, "list").problems).toEqual([]);
   });
 });
 

@@ -5,6 +5,9 @@
  *   behind all of them.
  * - PR2 `onTimer` runs for each timer that is due, a timer to a slice (P78). What it emits has the timer's time as
  *   timestamp, that of a processing-time timer none, if the function gives no other.
+ * - PR3 `onExpire` runs once for each value whose time to live is over, when it is gone (P84): a value to a slice, or
+ *   within the function that comes to the value before that. What it emits has the time at which the value expired as
+ *   timestamp, none by processing time, and within another function that function's.
  */
 import { OperatorError } from "../../../errors.ts";
 import type { Namespace } from "../../../state/contract.ts";
@@ -16,6 +19,7 @@ import { type Lifecycle, resourceOf } from "../lifecycle.ts";
 import { oneSlice } from "../slices.ts";
 import type { ContextTimers } from "./context-timers.ts";
 import { type KeySelector, stableKey } from "./key-selector.ts";
+import { type ExpiredValue, OperatorExpiry } from "./operator-expiry.ts";
 import { OperatorTimers, type TimerKind, type TimersAtEnd, timerStates } from "./operator-timers.ts";
 import { RecordContext } from "./record-context.ts";
 
@@ -62,6 +66,8 @@ export interface ProcessFunction<In, Out, S extends StateDescriptors> {
   readonly sideOutputs?: readonly string[];
   onRecord(value: In, context: ProcessContext<S, Out>): void;
   onTimer?(timer: Timer, context: ProcessContext<S, Out>): void;
+  /** Called for each value of a state with a time to live that has expired; not for values that were removed. */
+  onExpire?(expired: Readonly<ExpiredValue>, context: ProcessContext<S, Out>): void;
   /** What becomes of pending processing-time timers. Default: "drop", as in Flink. */
   readonly endOfInput?: TimersAtEnd | undefined;
   /** Called at the end of bounded input, once for every key that holds state; runs once in a job's life (P19). */
@@ -80,7 +86,12 @@ export const processKind: OperatorKind<ProcessOperator> = {
   name: "process",
   describe: ({ process }) => ({
     states: process.onTimer === undefined ? process.state : { ...process.state, ...timerStates },
-    emitsAtEnd: [process.onEnd, process.onTimer, process.onFinish].some((one) => one !== undefined),
+    needsWatermarks: Object.values(process.state).some(
+      (descriptor) => descriptor.kind !== "table" && descriptor.ttl?.time === "event",
+    ),
+    emitsAtEnd: [process.onEnd, process.onTimer, process.onExpire, process.onFinish].some(
+      (one) => one !== undefined,
+    ),
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
   open: ({ lifecycle, ...operator }, services, outputs) =>
@@ -113,6 +124,29 @@ export function openProcess(
   const timers = process.onTimer && new OperatorTimers({ state, processingTime, atEnd, onTimer });
   const surroundings = { ...around, tags: process.sideOutputs };
   const context = new RecordContext({ services, state, outputs, surroundings, timers });
+  const onExpire = (expired: ExpiredValue, isOfEventTime: boolean, isWithin: boolean): void => {
+    if (process.onExpire === undefined) return;
+    // A function that has failed may still be asked what it had in its hands.
+    if (isWithin && !context.isInFunction) return;
+    try {
+      if (isWithin) {
+        context.checkReturned(process.onExpire(expired, context));
+      } else {
+        context.begin(state.currentKey, isOfEventTime ? expired.time : NO_TIMESTAMP);
+        context.finish(process.onExpire(expired, context));
+      }
+    } catch (error) {
+      if (isWithin) throw error;
+      const failure = context.failureOf(error);
+      throw failure instanceof OperatorError
+        ? failure.at(`the expiry of a value of state "${expired.state}"`)
+        : failure;
+    }
+  };
+  const driven =
+    state.expiring.length === 0
+      ? timers
+      : new OperatorExpiry({ state, services, timers, current: context, onExpire });
   const onEnd = (key: Key): void => {
     try {
       state.setCurrentKey(key);
@@ -145,9 +179,9 @@ export function openProcess(
         }
       },
     ],
-    ...(timers && callsOf(timers)),
+    ...(driven && callsOf(driven)),
     finish() {
-      const lastTimers = timers?.finish();
+      const lastTimers = driven?.finish();
       const keys = process.onEnd && keyByKey(state.keys(), onEnd);
       const last = process.onFinish && oneSlice(onFinish);
       return {
@@ -162,12 +196,12 @@ export function openProcess(
 }
 
 function callsOf(
-  timers: OperatorTimers,
+  driven: OperatorTimers | OperatorExpiry,
 ): Pick<OpenOperator, "restored" | "advance" | "advanceProcessingTime"> {
   return {
-    restored: () => timers.restored(),
-    advance: (time) => timers.advance(time),
-    advanceProcessingTime: (timeMs) => timers.advanceProcessingTime(timeMs),
+    restored: () => driven.restored(),
+    advance: (time) => driven.advance(time),
+    advanceProcessingTime: (timeMs) => driven.advanceProcessingTime(timeMs),
   };
 }
 

@@ -61,6 +61,11 @@ export class RecordContext extends EmittingContext implements ProcessContext {
     this.options.state.leaveCurrentKey();
   }
 
+  /** A function runs for the key, and nothing has failed. */
+  get isInFunction(): boolean {
+    return this.isRunning;
+  }
+
   /** From here on only `onEnd` is called. */
   timersHaveFired(): void {
     this.isAtEnd = true;

@@ -58,13 +58,13 @@ export function operatorTimeHandles(
   subtaskIndex: number,
   keyGroups: KeyGroupRange,
 ): OperatorStateHandle[] {
-  return times.map(({ operator, watermark, isWorkingOff }) => ({
+  return times.map(({ operator, ...time }) => ({
     kind: "operator",
     operator,
     state: OPERATOR_TIME,
     distribution: "list",
     subtaskIndex,
-    entries: [encodeOperatorTime({ keyGroups, watermark, isWorkingOff })],
+    entries: [encodeOperatorTime({ keyGroups, ...time })],
   }));
 }
 

@@ -4,7 +4,7 @@ import type {
   KeyedBackend,
   KeyedBackendOptions,
   SnapshotCursor,
-} from "../../../src/state/contract.ts";
+} from "../../../../src/state/contract.ts";
 
 export interface BackendUnderTest {
   readonly backend: KeyedBackend;

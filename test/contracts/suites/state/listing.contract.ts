@@ -1,11 +1,11 @@
 /** What every keyed state backend lists, and in which order (KS7 of `src/state/contract.ts`). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { InvariantError } from "../../../src/errors.ts";
-import type { Namespace, StateRow, StateTable } from "../../../src/state/contract.ts";
-import type { Key } from "../../../src/state/descriptor.ts";
-import { keyGroupOf, keyGroupRangeOf } from "../../../src/state/key-groups.ts";
-import { bytesOf, drained, type OpenBackendUnderTest } from "./state-backend.ts";
+import { InvariantError } from "../../../../src/errors.ts";
+import type { Namespace, StateRow, StateTable } from "../../../../src/state/contract.ts";
+import type { Key } from "../../../../src/state/descriptor.ts";
+import { keyGroupOf, keyGroupRangeOf } from "../../../../src/state/key-groups.ts";
+import { bytesOf, drained, type OpenBackendUnderTest } from "./backend.ts";
 
 const MAX_PARALLELISM = 4;
 

@@ -1,7 +1,7 @@
 /** What the handles of all kinds of keyed state do, over any backend (`src/state/descriptor.ts`). */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { OperatorError, ValueRefusedError } from "../../../src/errors.ts";
+import { OperatorError, ValueRefusedError } from "../../../../src/errors.ts";
 import {
   aggregatingState,
   type Key,
@@ -9,10 +9,10 @@ import {
   mapState,
   reducingState,
   valueState,
-} from "../../../src/state/descriptor.ts";
-import { keyGroupRangeOf } from "../../../src/state/key-groups.ts";
-import { KeyedState } from "../../../src/state/keyed-state.ts";
-import { bytesOf, drained, type OpenBackendUnderTest } from "./state-backend.ts";
+} from "../../../../src/state/descriptor.ts";
+import { keyGroupRangeOf } from "../../../../src/state/key-groups.ts";
+import { KeyedState } from "../../../../src/state/keyed-state.ts";
+import { bytesOf, drained, type OpenBackendUnderTest } from "./backend.ts";
 
 interface Item {
   readonly n: number;

@@ -7,19 +7,19 @@ import {
   InvariantError,
   ObjectCorruptError,
   OperatorError,
-} from "../../../src/errors.ts";
+} from "../../../../src/errors.ts";
 import {
   ABSENT,
   type EncodedChunk,
   type Namespace,
   type SnapshotCursor,
   type StateTable,
-} from "../../../src/state/contract.ts";
-import type { Key } from "../../../src/state/descriptor.ts";
-import { keyGroupOf, keyGroupRangeOf } from "../../../src/state/key-groups.ts";
-import { encodeChunk } from "../../../src/state/snapshot/chunk.ts";
-import { ColumnEncoder } from "../../../src/state/snapshot/columns.ts";
-import { bytesOf, drained, type OpenBackendUnderTest } from "./state-backend.ts";
+} from "../../../../src/state/contract.ts";
+import type { Key } from "../../../../src/state/descriptor.ts";
+import { keyGroupOf, keyGroupRangeOf } from "../../../../src/state/key-groups.ts";
+import { encodeChunk } from "../../../../src/state/snapshot/chunk.ts";
+import { ColumnEncoder } from "../../../../src/state/snapshot/columns.ts";
+import { bytesOf, drained, type OpenBackendUnderTest } from "./backend.ts";
 
 /** One row of a table: its address as text, and its value. */
 type Content = Map<string, unknown>;
