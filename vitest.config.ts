@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/support/suite/longest-first.ts";
 import { WAIT_BOUND_MS } from "./test/support/suite/patience.ts";
@@ -9,6 +10,8 @@ const HOUR_MS = 3_600_000;
 const WORKERS_MAX = 16;
 
 export default defineConfig({
+  // The examples import the package by its name, as users do. In a test that is the copy that the test imports.
+  resolve: { alias: { tidemark: fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
   test: {
     // A test that hangs is ended by the runner, long before; hooks hang less often.
     testTimeout: HOUR_MS,

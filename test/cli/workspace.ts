@@ -28,6 +28,8 @@ export interface CommandOptions {
   /** Descriptors in the place of the pipes that the test reads. */
   readonly stdout?: number;
   readonly stderr?: number;
+  /** The main file of another copy of the package. Default: that of the bundle. */
+  readonly main?: string;
 }
 
 /** One `tidemark ...` that runs. It is killed when a test has waited for it long enough. */
@@ -148,7 +150,7 @@ export class Workspace {
   }
 
   start(args: readonly string[], options: CommandOptions = {}): Command {
-    const child = spawn(process.execPath, [mainFile, ...args], {
+    const child = spawn(process.execPath, [options.main ?? mainFile, ...args], {
       cwd: this.dir,
       env: { ...environment(), ...options.env },
       stdio: ["ignore", options.stdout ?? "pipe", options.stderr ?? "pipe"],

@@ -1,8 +1,8 @@
 /**
  * A query of Nexmark over a million generated events, its results in files: for instance
- * `NEXMARK_QUERY=q3 npx tidemark run dist/src/examples/nexmark/job.js` behind `npm run build`.
+ * `NEXMARK_QUERY=q3 npx tidemark run src/examples/nexmark/job.ts` behind `npm run build`.
  */
-import { ConfigurationError, defineJob, fileSink, generatorSource } from "../../index.ts";
+import { ConfigurationError, defineJob, fileSink, generatorSource } from "tidemark";
 import { nexmarkEvents } from "./generator.ts";
 import { QUERIES, type Query } from "./queries/index.ts";
 import { nexmarkStream } from "./stream.ts";

@@ -2,7 +2,7 @@
  * Counts words, exactly once: every tenth occurrence of a word is reported while the job runs, and every word's final
  * count when its input has ended.
  */
-import { defineJob, jetstreamSink, jetstreamSource, type, valueState } from "../../index.ts";
+import { defineJob, jetstreamSink, jetstreamSource, type, valueState } from "tidemark";
 
 export interface WordCount {
   readonly word: string;

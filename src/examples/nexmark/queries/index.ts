@@ -1,5 +1,5 @@
 /** Each query takes the stream of all events and answers the stream of its results. */
-import type { Stream } from "../../../index.ts";
+import type { Stream } from "tidemark";
 import type { NexmarkEvent } from "../events.ts";
 import { q0 } from "./q0.ts";
 import { q1 } from "./q1.ts";

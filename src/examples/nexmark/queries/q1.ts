@@ -1,5 +1,5 @@
 /** Q1, currency: the bids with prices in euros. */
-import type { Stream } from "../../../index.ts";
+import type { Stream } from "tidemark";
 import { isBid, type NexmarkEvent } from "../events.ts";
 
 /** What a thousand dollars are worth. Whole numbers, so that prices stay exact. */

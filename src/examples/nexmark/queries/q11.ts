@@ -1,5 +1,5 @@
 /** Q11, user sessions: how many bids does a bidder make without a pause of ten seconds? */
-import { type Stream, sessionWindows } from "../../../index.ts";
+import { type Stream, sessionWindows } from "tidemark";
 import { isBid, type NexmarkEvent } from "../events.ts";
 
 export interface Session {

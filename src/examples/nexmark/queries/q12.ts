@@ -1,5 +1,5 @@
 /** Q12, bids by the clock: how many bids has a bidder made in each ten seconds in which the job has run? */
-import { type Stream, type, valueState } from "../../../index.ts";
+import { type Stream, type, valueState } from "tidemark";
 import { isBid, type NexmarkEvent } from "../events.ts";
 
 const WINDOW_MS = 10_000;

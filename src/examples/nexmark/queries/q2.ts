@@ -1,5 +1,5 @@
 /** Q2, selection: the prices of a few auctions. */
-import type { Stream } from "../../../index.ts";
+import type { Stream } from "tidemark";
 import { isBid, type NexmarkEvent } from "../events.ts";
 
 export function q2(events: Stream<NexmarkEvent>) {

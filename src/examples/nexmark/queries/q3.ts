@@ -2,7 +2,7 @@
  * Q3, local items: who sells in category 10, and lives in Oregon, Idaho or California? A join of two streams that ends
  * never: a seller is kept for ever, and an auction whose seller has not been seen yet.
  */
-import { type Stream, type, valueState } from "../../../index.ts";
+import { type Stream, type, valueState } from "tidemark";
 import { isAuction, isPerson, type NexmarkEvent } from "../events.ts";
 
 const STATES: ReadonlySet<string> = new Set(["OR", "ID", "CA"]);

@@ -2,7 +2,7 @@
  * Q4: what do auctions of a category sell for on average? An auction sells for its highest bid between its beginning
  * and its end. Both steps emit a new value whenever theirs has changed; the last average of a category holds.
  */
-import { type Stream, type, valueState } from "../../../index.ts";
+import { type Stream, type, valueState } from "tidemark";
 import { isAuction, isBid, type NexmarkEvent } from "../events.ts";
 
 interface Opening {

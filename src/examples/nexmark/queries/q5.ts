@@ -1,5 +1,5 @@
 /** Q5, hot items: which auctions have had the most bids of the last ten seconds? Answered every two seconds. */
-import { type Stream, slidingWindows, tumblingWindows } from "../../../index.ts";
+import { type Stream, slidingWindows, tumblingWindows } from "tidemark";
 import { isBid, type NexmarkEvent } from "../events.ts";
 
 export interface HotAuction {

@@ -5,7 +5,7 @@
  * The bids of a window are spread over keys, so that all subtasks look for the highest ones; then their finds are
  * compared.
  */
-import { type Stream, tumblingWindows, type, valueState } from "../../../index.ts";
+import { type Stream, tumblingWindows, type, valueState } from "tidemark";
 import { type Bid, isBid, type NexmarkEvent } from "../events.ts";
 
 const WINDOW_MS = 10_000;

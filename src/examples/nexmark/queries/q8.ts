@@ -1,5 +1,5 @@
 /** Q8, new users: who has come and opened an auction within the same ten seconds? A join of two streams by window. */
-import { type Stream, tumblingWindows } from "../../../index.ts";
+import { type Stream, tumblingWindows } from "tidemark";
 import { isAuction, isPerson, type NexmarkEvent } from "../events.ts";
 
 interface Seen {
