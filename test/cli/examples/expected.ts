@@ -1,4 +1,6 @@
 /** What the examples must answer, by plain loops over what they read. */
+import type { Alert } from "../../../src/examples/earthquakes/job.ts";
+import { type Report, readReports } from "../../../src/examples/earthquakes/reports.ts";
 import {
   type Payment as CardPayment,
   PAYMENTS,
@@ -8,6 +10,7 @@ import {
 } from "../../../src/examples/fraud/job.ts";
 import { VIEWS, type View, viewAt } from "../../../src/examples/live-rooms/job.ts";
 import * as shop from "../../../src/examples/orders/job.ts";
+import type { Input } from "../../../src/examples/word-count/input.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -37,6 +40,41 @@ export function liveRooms(): { visitors: unknown[]; views: unknown[]; late: View
   }
   const counted = [...visitors.values()].map(({ room, end, users }) => ({ room, end, visitors: users.size }));
   return { visitors: counted, views: [...views.values()], late };
+}
+
+/** Each report is held against what came in before it; an alert may be raised again for each one that is late. */
+export function earthquakes(): { alerts: Alert[]; late: Report[] } {
+  interface SixHours extends Alert {
+    quakes: number;
+    strongest: number;
+    revision: number;
+  }
+  const open = new Map<string, SixHours>();
+  const alerts: Alert[] = [];
+  const late: Report[] = [];
+  const look = (one: SixHours): void => {
+    one.revision++;
+    if (one.strongest >= 4.5 || one.quakes >= 10) alerts.push({ ...one });
+  };
+  let watermark = Number.NEGATIVE_INFINITY;
+  for (const report of [...readReports(), undefined]) {
+    if (report !== undefined) {
+      const { region, time, magnitude } = report;
+      const end = endOf(time, 6 * 60 * MINUTE_MS);
+      if (end - 1 + 24 * 60 * MINUTE_MS <= watermark) late.push(report);
+      else {
+        const hours = `${region} ${end}`;
+        const one = open.get(hours) ?? { region, end, quakes: 0, strongest: -99, revision: -1 };
+        open.set(hours, one);
+        one.quakes++;
+        one.strongest = Math.max(one.strongest, magnitude);
+        if (end - 1 <= watermark) look(one);
+      }
+      watermark = Math.max(watermark, time - 60 * MINUTE_MS - 1);
+    } else watermark = Number.POSITIVE_INFINITY;
+    for (const one of open.values()) if (one.revision < 0 && one.end - 1 <= watermark) look(one);
+  }
+  return { alerts, late };
 }
 
 const endOf = (at: number, sizeMs: number): number => at - (at % sizeMs) + sizeMs;
@@ -88,4 +126,16 @@ export function paid(): unknown[] {
         .filter(({ order: id, at }) => id === order.id && at >= order.at && at <= order.at + 2 * MINUTE_MS)
         .map(({ amount, at }) => ({ order: order.id, amount, paidAfterMs: at - order.at })),
     );
+}
+
+/** The words of these sentences, counted. */
+export function wordsOf(sentences: readonly string[]): Input {
+  const counts = new Map<string, number>();
+  const words = sentences
+    .join(" ")
+    .toLowerCase()
+    .split(/[^\p{L}]+/u)
+    .filter((word) => word !== "");
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return { sentences, counts, words: words.length };
 }
