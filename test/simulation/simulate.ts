@@ -11,6 +11,7 @@ import { withChange } from "./jobs/changed-graph.ts";
 import { coverageOf } from "./jobs/coverage.ts";
 import type { DrawnJob } from "./jobs/drawing.ts";
 import { withLives } from "./jobs/lives.ts";
+import { withFurtherKinds } from "./jobs/operators/further-kinds.ts";
 import { drawJob } from "./jobs/random-graph.ts";
 import { withRetention } from "./jobs/retention.ts";
 import type { SimulatedJob } from "./jobs/simulated-job.ts";
@@ -107,7 +108,8 @@ export async function simulate(seed: number, edit: Edit = {}): Promise<Outcome> 
 function drawnOn(decisions: Decisions): DrawnJob {
   const job = withRetention(drawJob(decisions.stream("job")), decisions.stream("retention"));
   const changed = withChange(job, decisions.stream("change"));
-  return withLives(withEventTime(changed, decisions.stream("time")), decisions.stream("lives"));
+  const timed = withEventTime(changed, decisions.stream("time"));
+  return withLives(withFurtherKinds(timed, decisions.stream("kinds")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

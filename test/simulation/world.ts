@@ -38,6 +38,7 @@ import { Outputs } from "./jobs/ends/outputs.ts";
 import { pacedReader } from "./jobs/ends/paced-reader.ts";
 import { plainSink } from "./jobs/ends/plain-sink.ts";
 import { retainedSource } from "./jobs/ends/retained-source.ts";
+import { Service } from "./jobs/ends/service.ts";
 import { type SharedWorld, SimulatedJob } from "./jobs/simulated-job.ts";
 import { ENDED } from "./jobs/user.ts";
 import type { Scheduler, VirtualProcess } from "./scheduler.ts";
@@ -91,6 +92,7 @@ export class SimulatedWorld implements SharedWorld {
   readonly #logs = new Map<string, readonly Log[]>();
   readonly #targets = new Map<string, MemorySinkTarget<Item>>();
   readonly #savepointsSeen = new Set<string>();
+  readonly #service: Service;
   readonly #driver: VirtualProcess;
   readonly #stranger: MemoryBus;
 
@@ -98,6 +100,7 @@ export class SimulatedWorld implements SharedWorld {
     this.scheduler = scheduler;
     this.drawn = drawn;
     this.network = new Network(scheduler);
+    this.#service = new Service(scheduler.decisions.stream("service"));
     this.hosts = new LivingHosts(() => scheduler.current);
     this.store.onStored = (record) => this.#recordStored(record);
     this.invariants.onCompleted = (manifest) => this.#lookAt(manifest, this.storage);
@@ -371,7 +374,11 @@ export class SimulatedWorld implements SharedWorld {
   }
 
   endsOf(job: SimulatedJob): Ends {
-    return { source: (source) => this.#sourceOf(source), sink: (sink) => this.#sinkOf(sink, job) };
+    return {
+      source: (source) => this.#sourceOf(source),
+      sink: (sink) => this.#sinkOf(sink, job),
+      callService: () => this.#service.call(this.#presentProcess()),
+    };
   }
 
   #sourceOf(drawn: DrawnSource): Source<Item> {
@@ -379,7 +386,7 @@ export class SimulatedWorld implements SharedWorld {
     return {
       ...source,
       open: async (environment, splits) => {
-        const process = this.#openingProcess();
+        const process = this.#presentProcess();
         const reader = pacedReader(await source.open(environment, splits), process, drawn);
         const { operator, subtaskIndex, generation } = environment;
         return this.heldSources.watched(reader, process.name, generation, `${operator}/${subtaskIndex}`);
@@ -394,14 +401,14 @@ export class SimulatedWorld implements SharedWorld {
     return retainedSource(streams, {
       bounded,
       ...(retention.gaps !== undefined && { gaps: retention.gaps }),
-      process: () => this.#openingProcess(),
+      process: () => this.#presentProcess(),
       onBegun: (split, begun) => this.lostInput.begun(id, split, begun),
     });
   }
 
-  #openingProcess(): VirtualProcess {
+  #presentProcess(): VirtualProcess {
     const process = this.scheduler.current;
-    if (process === undefined) throw new Error("a source is opened outside of a step");
+    if (process === undefined) throw new Error("something is done outside of a step");
     return process;
   }
 

@@ -35,14 +35,18 @@ import {
   visited,
   wound,
 } from "./drawing.ts";
-import { applyMark, applyPair, applySplit } from "./kinds.ts";
+import { applyBuffer, applyRules } from "./operators/operator-state.ts";
+import { applyRequest, type CallService } from "./operators/requests.ts";
+import { applyMark, applyPair, applySplit } from "./operators/two-inputs.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
+import { applyJoin } from "./time/joins.ts";
 import { applyTimed } from "./time/timed-operators.ts";
 
-/** The ends of a job: where its records come from and go to. */
+/** What lies outside of a job: where its records come from and go to, and the service that it asks. */
 export interface Ends {
   source(drawn: DrawnSource): Source<Item>;
   sink(drawn: DrawnSink): Sink<Item>;
+  readonly callService: CallService;
 }
 
 export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
@@ -59,7 +63,7 @@ export function buildJob(name: string, drawn: DrawnJob, ends: Ends): Job {
     for (const one of drawn.sources)
       streams.set(one.id, builder.source(one.id, ends.source(one), sourceOptionsOf(one)));
     for (const operator of drawn.operators) {
-      for (const [output, stream] of applied(builder, operator, operator.ports.map(read)))
+      for (const [output, stream] of applied(builder, operator, operator.ports.map(read), ends.callService))
         streams.set(output === "" ? operator.id : `${operator.id}.${output}`, stream);
     }
     for (const sink of drawn.sinks)
@@ -82,23 +86,41 @@ function applied(
   builder: JobBuilder,
   operator: DrawnOperator,
   ports: readonly Stream<Item>[],
+  call: CallService,
 ): readonly (readonly [string, Stream<Item>])[] {
-  const { id, kind } = operator;
-  const [input, other] = ports;
+  const { id } = operator;
+  const [input, other] = ports as [Stream<Item>, Stream<Item>];
   const draft = JobBuilder.draftOf(builder);
-  if (isTimed(operator)) return applyTimed(operator, input!.keyBy(keyOf[operator.keys]));
-  if (kind === "pair") {
-    const key = keyOf[operator.keys];
-    applyPair(draft, operator, input!.keyBy(key), other!.keyBy(key));
-  } else if (kind === "mark") applyMark(draft, operator, input!, other!);
-  else if (kind === "split") {
-    applySplit(draft, operator, input!);
-    return [
-      ["", streamOf(draft, id)],
-      ["odd", streamOf(draft, id, "odd")],
-    ];
-  } else return [["", apply(operator, input!)]];
-  return [["", streamOf(draft, id)]];
+  if (isTimed(operator)) return applyTimed(operator, input.keyBy(keyOf[operator.keys]));
+  switch (operator.kind) {
+    case "pair":
+      return [
+        ["", applyPair(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]))],
+      ];
+    case "intervalJoin":
+    case "windowJoin":
+    case "coGroup":
+      return [
+        ["", applyJoin(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]))],
+      ];
+    case "rules":
+      return [["", applyRules(operator, input, other)]];
+    case "request":
+      return applyRequest(operator, input, call);
+    case "buffer":
+      return [["", applyBuffer(operator, input)]];
+    case "mark":
+      applyMark(draft, operator, input, other);
+      return [["", streamOf(draft, id)]];
+    case "split":
+      applySplit(draft, operator, input);
+      return [
+        ["", streamOf(draft, id)],
+        ["odd", streamOf(draft, id, "odd")],
+      ];
+    default:
+      return [["", apply(operator, input)]];
+  }
 }
 
 function apply(operator: DrawnOperator, input: Stream<Item>): Stream<Item> {

@@ -26,6 +26,8 @@ export function coverageOf(drawn: DrawnJob, done: readonly string[]): string[] {
   for (const operator of operators) {
     covered.add(`operator ${operator.kind}`);
     if ("keys" in operator) covered.add(`key ${operator.keys}`).add("edge hash");
+    if (operator.kind === "request") covered.add(`requests ${operator.order}`);
+    if (operator.kind === "buffer") covered.add(`buffer ${operator.state}`);
     if (operator.kind === "loop") covered.add(`feedback ${operator.feedback}`);
   }
   for (const inputs of [...operators.flatMap(({ ports }) => ports), ...sinks.map(({ inputs }) => inputs)]) {

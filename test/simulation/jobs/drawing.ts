@@ -22,7 +22,7 @@ export interface DrawnInput {
   /** Id of an operator. */
   readonly from: string;
   /** The tag of one of its outputs. Default: the main one. */
-  readonly output?: "odd" | "late";
+  readonly output?: "odd" | "late" | "failed";
   readonly exchange: "forward" | "rebalance" | "broadcast";
 }
 
@@ -38,11 +38,16 @@ export const KEYED_KINDS = [
   "pair",
 ] as const;
 /** Operators that go by event time. */
-export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer"] as const;
+export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer", "session"] as const;
+/** Operators that bring two streams together by event time. */
+export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup"] as const;
 
 export type StatelessKind = (typeof STATELESS_KINDS)[number];
 export type KeyedKind = (typeof KEYED_KINDS)[number];
 export type TimedKind = (typeof TIMED_KINDS)[number];
+export type JoinKind = (typeof JOIN_KINDS)[number];
+/** Behind keyBy; of "rules" only the first input is, every subtask gets the second one whole. */
+type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | "rules";
 
 interface DrawnBase {
   readonly id: string;
@@ -54,15 +59,28 @@ interface DrawnBase {
   readonly b: number;
 }
 
-type Keyed<K extends KeyedKind | TimedKind> = K extends KeyedKind | TimedKind
+type Keyed<K extends AnyKeyedKind> = K extends AnyKeyedKind
   ? DrawnBase & { readonly kind: K; readonly keys: KeyKind }
   : never;
 type Stateless<K extends StatelessKind> = K extends StatelessKind ? DrawnBase & { readonly kind: K } : never;
 
 export type DrawnOperator =
   | Stateless<StatelessKind>
-  | Keyed<KeyedKind>
-  | Keyed<TimedKind>
+  | Keyed<AnyKeyedKind>
+  | (DrawnBase & {
+      /** It asks a service for each item. */
+      readonly kind: "request";
+      readonly order: "ordered" | "unordered" | "perKey";
+      /** undefined: there are no keys. */
+      readonly perKey: KeyKind | undefined;
+      readonly capacity: number;
+      readonly onFailure: "fail" | "sideOutput";
+    })
+  | (DrawnBase & {
+      /** It keeps some items in state that belongs to no key, and lets them go later. */
+      readonly kind: "buffer";
+      readonly state: "list" | "union";
+    })
   | (DrawnBase & {
       readonly kind: "loop";
       /** How records come back. */
@@ -279,5 +297,60 @@ export const fired = (id: string, key: number, end: number, count: number): Item
   at: end,
   n: count,
 });
+/** What a session tells when it fires. */
+export const firedSession = (
+  id: string,
+  key: number,
+  { start, end }: { readonly start: number; readonly end: number },
+  count: number,
+): Item => fired(id, key, end, count * 1000 + end - start);
+/** How long a session lasts behind this item. Sessions never touch where items come at whole ticks. */
+export function gapOf({ a, b }: Pick<DrawnOperator, "a" | "b">, { n }: Item): number {
+  return TICK_MS * (1 + ((b + (a % 2 === 0 ? 0 : Math.abs(n))) % 3)) + TICK_MS / 2;
+}
+
+/** How far behind an item of the left stream one of the right stream may come. Bounds, and whether they count. */
+export function intervalOf({ a, b }: Pick<DrawnOperator, "a" | "b">) {
+  return {
+    lowerMs: -TICK_MS * (1 + (a % 4)),
+    upperMs: TICK_MS * (b % 4),
+    lowerExclusive: a % 2 === 0,
+    upperExclusive: b % 2 === 0,
+  };
+}
+/** The windows of a join. */
+export function joinWindowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b">) {
+  const other = kind === "coGroup" ? "session" : "sliding";
+  return { kind: a % 2 === 0 ? "tumbling" : other, a, b } as const;
+}
+/** What a join tells of a pair. @param at ms */
+export const paired = (id: string, key: number, at: number, left: Item, right: Item): Item => ({
+  by: id,
+  key,
+  at,
+  n: Math.abs(left.n * 31 + right.n * 17 + left.at + right.at * 3) % N_MAX,
+});
+/** What it tells of all items of one key in one window. */
+export const beside = (
+  id: string,
+  key: number,
+  end: number,
+  lefts: readonly Item[],
+  rights: readonly Item[],
+): Item => fired(id, key, end, lefts.length * 1000 + rights.length);
+
+/** What the service answers. */
+export const answered = (operator: DrawnBase, item: Item): Item[] =>
+  operator.b % 2 === 0 ? [mapped(operator, item)] : multiplied(operator, item);
+/** The service never answers. */
+export const isRefused = ({ b }: DrawnBase, { n }: Item): boolean => Math.abs(n) % 6 === b % 6;
+export const failed = (id: string, item: Item): Item => ({ ...item, by: `${id}.failed` });
+
+/** How many items a buffer has when it lets them go. */
+export const bufferSizeOf = ({ a, b }: DrawnBase): number => 2 + ((a + b) % 6);
+
+/** What each subtask tells of a rule of this key. */
+export const ruled = (id: string, key: number, at: number): Item => told(`${id}.rule`, key, at);
+
 /** The item of a record that no window took. */
 export const late = (id: string, item: Item): Item => ({ ...item, by: `${id}.late` });

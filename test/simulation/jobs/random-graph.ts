@@ -28,7 +28,7 @@ const LOOP_SHARE = 0.1;
 /** An output that is not read yet, or may be read once more. */
 interface OpenEnd {
   readonly from: string;
-  readonly output?: "odd" | "late";
+  readonly output?: "odd" | "late" | "failed";
 }
 
 export function drawJob(random: Random): DrawnJob {

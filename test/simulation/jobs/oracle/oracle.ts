@@ -29,6 +29,9 @@ import {
   visited,
   wound,
 } from "../drawing.ts";
+import { counted, textOf } from "./findings.ts";
+import { buffered, governed, requested } from "./held.ts";
+import { type JoinOperator, joined } from "./joined.ts";
 import {
   boundOf,
   disorderOf,
@@ -40,7 +43,7 @@ import {
 } from "./windows.ts";
 
 /** What is kept: the order of each maker's items, of each maker's items of one key, or none. */
-type Order = "of-maker" | "of-key" | "none";
+export type Order = "of-maker" | "of-key" | "none";
 
 export interface Expected {
   readonly items: readonly Item[];
@@ -54,6 +57,8 @@ export interface Expected {
   readonly vague: boolean;
   /** The timestamps of its items can be foretold. */
   readonly timed: boolean;
+  /** An operator in front of it may hold some of it when a snapshot is taken. */
+  readonly delays: boolean;
   /** All of its input has ended. */
   readonly ended: boolean;
   /** There is something in it, or in what led to it, that is told at the end. */
@@ -120,6 +125,7 @@ export function streamsOf(job: DrawnJob, circumstances: Circumstances = {}): Str
       vague: false,
       ended: bounded || drained,
       timed: time !== undefined,
+      delays: false,
       tellsEnd: false,
     };
     streams.set(id, { items, makers, parallelism, order: job.reordered ? "none" : "of-maker", ...exact });
@@ -190,6 +196,7 @@ function together(parts: readonly Expected[]): Expected {
     vague: parts.some(({ vague }) => vague),
     ended: parts.every(({ ended }) => ended),
     timed: parts.every(({ timed }) => timed),
+    delays: parts.some(({ delays }) => delays),
     tellsEnd: parts.some(({ tellsEnd }) => tellsEnd),
   };
 }
@@ -242,6 +249,16 @@ function resultsOf(
     }
     case "loop":
       return [["", looped(operator, input, context)]];
+    case "request":
+      return requested(operator, input);
+    case "buffer":
+      return [["", buffered(input, context.endsVaguely)]];
+    case "rules":
+      return [["", governed(operator, ports as [Expected, Expected], context.endsVaguely)]];
+    case "intervalJoin":
+    case "windowJoin":
+    case "coGroup":
+      return [["", joinedAt(operator, ports, context)]];
     default:
       return isTimed(operator) ? timed(operator, input, context) : [["", keyed(operator, ports, context)]];
   }
@@ -255,18 +272,45 @@ function timed(
   const { id, kind, parallelism } = operator;
   const disordered = [...input.makers].flatMap((maker) => disorderOf(job, maker) ?? []);
   const inOneOrder = input.makers.size === 1 && input.order === "of-maker";
-  const isForetold =
+  const mayForetell =
     input.ended && input.timed && (disordered.length === 0 || (inOneOrder && kind !== "timer"));
   const bound = disordered[0]?.time?.bound;
-  const { results, late } = isForetold
+  const outcome = mayForetell
     ? windowed(operator, input.items, timeOf, bound === undefined ? undefined : boundOf(bound))
-    : { results: [], late: [] };
-  const vague = !isForetold || input.vague || input.repeats || input.lacks || input.beyond || endsVaguely;
+    : undefined;
+  const { results, late } = outcome ?? { results: [], late: [] };
+  const vague =
+    outcome === undefined || input.vague || input.repeats || input.lacks || input.beyond || endsVaguely;
   const common = { ...input, parallelism, timed: !vague, vague, tellsEnd: true } as const;
   return [
     ["", { ...common, items: results, makers: new Set([id]), order: vague ? "none" : "of-key" }],
     ["late", { ...common, items: late, makers: new Set([`${id}.late`]), order: "none", timed: false }],
   ];
+}
+
+/** Which pairs there are can be foretold where no record can come late. */
+function joinedAt(
+  operator: JoinOperator,
+  ports: readonly Expected[],
+  { job, timeOf, endsVaguely }: Context,
+): Expected {
+  const both = together(ports);
+  const mayBeLate = [...both.makers].some((maker) => disorderOf(job, maker) !== undefined);
+  const mayForetell = both.ended && both.timed && !mayBeLate;
+  const inputs = ports.map(({ items }) => items);
+  const results = mayForetell ? joined(operator, inputs, timeOf) : undefined;
+  const vague =
+    results === undefined || both.vague || both.repeats || both.lacks || both.beyond || endsVaguely;
+  return {
+    ...both,
+    items: results ?? [],
+    makers: new Set([operator.id]),
+    parallelism: operator.parallelism,
+    order: "none",
+    timed: !vague,
+    vague,
+    tellsEnd: true,
+  };
 }
 
 /** Each record has gone through the operator as it was, or as it is. */
@@ -358,6 +402,7 @@ function keyed(
     vague: input.vague || vague,
     ended: input.ended,
     timed: false,
+    delays: input.delays,
     tellsEnd: input.tellsEnd || tells,
   };
 }
@@ -401,59 +446,4 @@ export function roundsOf(items: readonly Item[]): {
     out.push(now);
   }
   return { out, visitors };
-}
-
-const textOf = ({ by, key, at, n }: Item): string => `${by} key ${key} #${at} n ${n}`;
-
-function counted(items: readonly Item[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const item of items) {
-    const text = textOf(item);
-    counts.set(text, (counts.get(text) ?? 0) + 1);
-  }
-  return counts;
-}
-
-/** "exactly", or only one side of it: no more and nothing else, or no less. */
-export type Bound = "exactly" | "at-most" | "at-least";
-
-/** What is wrong with what a sink has put out, in words. */
-export function findingsAt(
-  sink: string,
-  expected: Expected,
-  actual: readonly Item[],
-  bound: Bound = "exactly",
-): string[] {
-  const findings: string[] = [];
-  const { makers, lacks, repeats, beyond, vague, order } = expected;
-  for (const { by } of actual)
-    if (!makers.has(by)) findings.push(`sink ${sink}: nothing in front of it makes items of ${by}`);
-  if (!vague) {
-    const [wanted, came] = [counted(expected.items), counted(actual)];
-    for (const [text, times] of came) {
-      const most = wanted.get(text) ?? 0;
-      if (bound === "at-least") break;
-      const isMore = repeats ? most === 0 && !beyond : times > most;
-      if (isMore) findings.push(`sink ${sink}: ${text} came ${times} times, not ${most}`);
-    }
-    if (!lacks && bound !== "at-most")
-      for (const [text, times] of wanted) {
-        const found = came.get(text) ?? 0;
-        if (found < times) findings.push(`sink ${sink}: ${text} came ${found} times, not ${times}`);
-      }
-  }
-  if (order !== "none" && !repeats && !vague) findings.push(...disorderAt(sink, order, actual));
-  return findings;
-}
-
-function disorderAt(sink: string, order: Order, actual: readonly Item[]): string[] {
-  const findings: string[] = [];
-  const last = new Map<string, number>();
-  for (const item of actual) {
-    const line = order === "of-maker" && item.by.includes("/") ? item.by : `${item.by} key ${item.key}`;
-    const before = last.get(line) ?? 0;
-    if (item.at < before) findings.push(`sink ${sink}: ${textOf(item)} came behind #${before}`);
-    last.set(line, item.at);
-  }
-  return findings;
 }

@@ -36,7 +36,7 @@ export function expectedTables(
   return job.operators.flatMap((operator) => {
     const ports = inputs.get(operator.id)!;
     const isKnown =
-      ports.every((port) => !port.vague && !port.lacks && !port.repeats && !port.tellsEnd) &&
+      ports.every((port) => !port.vague && !port.lacks && !port.repeats && !port.tellsEnd && !port.delays) &&
       // Records on their way back are in no checkpoint.
       !(operator.kind === "loop" && job.options.checkpointing?.iterations === "force");
     return isKnown ? tablesOf(operator, ports) : [];
@@ -53,6 +53,7 @@ function tablesOf(operator: DrawnOperator, ports: readonly Expected[]): readonly
   switch (operator.kind) {
     case "count":
     case "every":
+    case "rules":
       return [table(id, "count", keys, items, countOf)];
     case "first":
       return [table(id, "seen", keys, items, () => true)];

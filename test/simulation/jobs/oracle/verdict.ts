@@ -1,7 +1,8 @@
 /** Whether the output of a run is right, however its last life has ended. */
 import type { DrawnJob, Item } from "../drawing.ts";
 import type { Ending } from "../user.ts";
-import { type Bound, type Changed, type Circumstances, expectedAt, findingsAt } from "./oracle.ts";
+import { type Bound, findingsAt } from "./findings.ts";
+import { type Changed, type Circumstances, expectedAt } from "./oracle.ts";
 
 /** Whether an item of a split was there and has gone. @param at its sequence */
 export type IsGone = (source: string, split: number, at: number) => boolean;
@@ -29,7 +30,9 @@ export function verdictOf(drawn: DrawnJob, run: Run): string[] {
   const read = writtenAgain ? undefined : readOf(drawn, outputs, isGone, findings);
   if (read === undefined) return findings;
   const { checkpointing } = drawn.options;
-  const isWhole = drawn.operators.every(({ kind }) => kind !== "loop") && checkpointing?.unaligned !== true;
+  // Records in a loop, and those that wait for an answer, are read and in no output yet.
+  const holds = drawn.operators.some(({ kind }) => kind === "loop" || kind === "request");
+  const isWhole = !holds && checkpointing?.unaligned !== true;
   if (ending === "drained")
     findings.push(...compareTransactional(drawn, outputs, { read, endsVaguely, ...past }));
   else if (isWhole && checkpointing?.mode !== "at-least-once") {

@@ -8,15 +8,19 @@ import {
   type DrawnJob,
   type DrawnOperator,
   fired,
+  firedSession,
   groupOf,
   type Item,
+  JOIN_KINDS,
   keyOf,
   late,
   stampOf,
   TICK_MS,
+  TIMED_KINDS,
   type TimedKind,
   windowsOf,
 } from "../drawing.ts";
+import { KeySessions } from "./sessions.ts";
 
 export type TimedOperator = Extract<DrawnOperator, { readonly kind: TimedKind }>;
 
@@ -24,22 +28,33 @@ export type TimedOperator = Extract<DrawnOperator, { readonly kind: TimedKind }>
 export type TimeOf = (item: Item) => number | undefined;
 
 export function timesIn(job: DrawnJob): TimeOf {
-  const windows = new Set(job.operators.filter(isTimed).map(({ id }) => id));
+  const kinds = new Map(job.operators.map(({ id, kind }) => [id, kind]));
   return (item) => {
-    if (windows.has(item.by)) return item.at - 1;
+    const kind = kinds.get(item.by);
+    if (kind === "intervalJoin") return item.at;
+    if (isAmong(TIMED_KINDS, kind) || isAmong(JOIN_KINDS, kind)) return item.at - 1;
     const time = job.sources.find(({ id }) => item.by.startsWith(`${id}/`))?.time;
     return time === undefined ? undefined : stampOf(time, item);
   };
 }
 
 export const isTimed = (operator: DrawnOperator): operator is TimedOperator =>
-  ["tumbling", "sliding", "cumulating", "timer"].includes(operator.kind);
+  isAmong(TIMED_KINDS, operator.kind);
+
+export const isJoin = ({ kind }: DrawnOperator): boolean => isAmong(JOIN_KINDS, kind);
+
+function isAmong(kinds: readonly string[], kind: string | undefined): boolean {
+  return kind !== undefined && kinds.includes(kind);
+}
 
 /** The source in disorder that items of this maker may come from. */
 export function disorderOf(job: DrawnJob, maker: string) {
   const source = job.sources.find(({ id }) => maker.startsWith(`${id}/`));
   return (source?.time?.disorder ?? 0) > 0 ? source : undefined;
 }
+
+/** What an operator puts out; undefined: it follows from the order in which items come. */
+export type Outcome = { readonly results: readonly Item[]; readonly late: readonly Item[] } | undefined;
 
 interface Open {
   readonly start: number;
@@ -56,8 +71,9 @@ export function windowed(
   items: readonly Item[],
   timeOf: TimeOf,
   boundMs: number | undefined,
-): { readonly results: Item[]; readonly late: Item[] } {
+): Outcome {
   const { id, keys } = operator;
+  if (operator.kind === "session") return inSessions(operator, items, timeOf, boundMs);
   const results: Item[] = [];
   const tooLate: Item[] = [];
   const open = new Map<number, Map<number, Open>>();
@@ -92,8 +108,39 @@ export function windowed(
   return { results, late: tooLate };
 }
 
+function inSessions(
+  operator: TimedOperator,
+  items: readonly Item[],
+  timeOf: TimeOf,
+  boundMs: number | undefined,
+): Outcome {
+  const { id, keys } = operator;
+  const results: Item[] = [];
+  const tooLate: Item[] = [];
+  const sessions = new Map<number, KeySessions>();
+  let newest = Number.NEGATIVE_INFINITY;
+  const endUpTo = (watermark: number): void => {
+    for (const [key, one] of sessions)
+      for (const ended of one.endUpTo(watermark))
+        results.push(firedSession(id, key, ended, ended.items.length));
+  };
+  for (const item of items) {
+    const time = timeOf(item)!;
+    const watermark = boundMs === undefined ? Number.NEGATIVE_INFINITY : newest - boundMs - 1;
+    endUpTo(watermark);
+    const key = groupOf(keyOf[keys](item));
+    const mine = sessions.get(key) ?? new KeySessions(operator);
+    sessions.set(key, mine);
+    if (!mine.take({ item, time }, watermark)) tooLate.push(late(id, item));
+    newest = Math.max(newest, time);
+  }
+  endUpTo(Number.POSITIVE_INFINITY);
+  const isForetold = boundMs !== undefined || [...sessions.values()].every(({ touches }) => !touches);
+  return isForetold ? { results, late: tooLate } : undefined;
+}
+
 /** The beginnings and ends of the windows that a record at this time lies in. */
-function boundsAt(operator: TimedOperator, time: number): [number, number][] {
+export function boundsAt(operator: Parameters<typeof windowsOf>[0], time: number): [number, number][] {
   const { sizeMs, slideMs, offsetMs } = windowsOf(operator);
   const before = (step: number) => time - ((((time - offsetMs) % step) + step) % step);
   if (operator.kind === "cumulating") {

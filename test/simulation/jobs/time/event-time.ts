@@ -15,6 +15,7 @@ import { expectedInputs } from "../oracle/oracle.ts";
 const SHARE = 0.5;
 const DISORDER_SHARE = 0.5;
 const CONVERTED_SHARE = 0.8;
+const WITH_TIME = TIMED_KINDS.filter((kind) => kind !== "session");
 const CONVERTIBLE = ["count", "every", "first", "rounds"];
 
 export function withEventTime(drawn: DrawnJob, random: Random): DrawnJob {
@@ -25,7 +26,7 @@ export function withEventTime(drawn: DrawnJob, random: Random): DrawnJob {
   };
   for (const { id, kind } of drawn.operators) {
     if (!CONVERTIBLE.includes(kind) || random.next() >= CONVERTED_SHARE) continue;
-    const timed = random.pick(TIMED_KINDS);
+    const timed = random.pick(WITH_TIME);
     // What cannot be foretold is not worth an operator of this kind.
     if (expectedInputs(job, id).every((port) => port.timed)) job = converted(random, job, id, timed);
   }

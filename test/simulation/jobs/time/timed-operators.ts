@@ -1,6 +1,7 @@
 /** Builds the operators of a drawn job that go by event time, with the engine's own builder. */
 import {
   cumulateWindows,
+  sessionWindows,
   slidingWindows,
   tumblingWindows,
   type,
@@ -10,8 +11,11 @@ import {
 import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
-import { fired, groupOf, type Item, late, windowsOf } from "../drawing.ts";
+import { fired, firedSession, gapOf, groupOf, type Item, late, windowsOf } from "../drawing.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
+
+/** The gap is the same behind each. */
+const NO_ITEM: Item = { by: "", key: 0, at: 0, n: 0 };
 
 /** The streams by output; "" is the main one. */
 export function applyTimed(
@@ -24,10 +28,13 @@ export function applyTimed(
   const options = { parallelism };
   const tell = (
     count: number,
-    { key, window }: { readonly key: Key; readonly window: { readonly end: number } },
-  ) => fired(id, groupOf(key), window.end, count);
+    { key, window }: { readonly key: Key; readonly window: { readonly start: number; readonly end: number } },
+  ) =>
+    kind === "session"
+      ? firedSession(id, groupOf(key), window, count)
+      : fired(id, groupOf(key), window.end, count);
   const results =
-    operator.a % 2 === 0
+    (kind === "session" ? operator.b : operator.a) % 2 === 0
       ? windowed.process(id, (items, context) => tell(items.length, context), options)
       : windowed.aggregate(
           id,
@@ -47,7 +54,11 @@ export function applyTimed(
   ];
 }
 
-function assignerOf(operator: TimedOperator): WindowAssigner<Item> {
+export function assignerOf(operator: Parameters<typeof windowsOf>[0]): WindowAssigner<Item> {
+  if (operator.kind === "session")
+    return sessionWindows({
+      gap: operator.a % 2 === 0 ? gapOf(operator, NO_ITEM) : (item: Item) => gapOf(operator, item),
+    });
   const { sizeMs: size, slideMs, offsetMs: offset } = windowsOf(operator);
   if (operator.kind === "sliding") return slidingWindows({ size, slide: slideMs });
   return operator.kind === "cumulating"

@@ -1,0 +1,135 @@
+/**
+ * Gives a drawn job operators of further kinds in the place of others: sessions, joins, requests, and state without
+ * key.
+ */
+import type { Random } from "../../../chaos/random.ts";
+import {
+  type DrawnAct,
+  type DrawnJob,
+  type DrawnOperator,
+  type DrawnSink,
+  JOIN_KINDS,
+  type KeyKind,
+} from "../drawing.ts";
+import { expectedAt, expectedInputs } from "../oracle/oracle.ts";
+import { isJoin, isTimed } from "../oracle/windows.ts";
+
+const SHARE = 0.6;
+const CONVERTED_SHARE = 0.6;
+/** At all sinks together: pairs are many. */
+const ITEMS_MAX = 1000;
+/** After each restore, each subtask has what all of them had. */
+const UNION_PARALLELISM_MAX = 2;
+const KEY_KINDS: readonly KeyKind[] = ["number", "text", "bigint", "boolean"];
+const ORDERS = ["ordered", "unordered", "perKey"] as const;
+
+export function withFurtherKinds(drawn: DrawnJob, random: Random): DrawnJob {
+  if (random.next() >= SHARE || drawn.acts.some(({ becomes }) => becomes?.change !== undefined)) return drawn;
+  let job = drawn;
+  for (const operator of drawn.operators) {
+    if (random.next() >= CONVERTED_SHARE) continue;
+    for (const other of otherKinds(random, operator, drawn)) {
+      const converted = withOperator(random, job, other);
+      if (!isWorthIt(job, converted)) continue;
+      job = converted;
+      break;
+    }
+  }
+  return job;
+}
+
+/** The first of them that the job can have is taken. */
+function otherKinds(random: Random, operator: DrawnOperator, { sources }: DrawnJob): DrawnOperator[] {
+  switch (operator.kind) {
+    case "tumbling":
+    case "sliding":
+    case "cumulating":
+      return [{ ...operator, kind: "session" }];
+    case "pair":
+      return withTwoInputs(random, operator);
+    case "reduce":
+    case "total":
+    case "collection":
+    case "timer":
+      return withTwoInputs(random, {
+        ...operator,
+        ports: [operator.ports[0]!, [{ from: random.pick(sources).id, exchange: "forward" }]],
+      });
+    case "map":
+    case "rekey":
+    case "filter":
+    case "flatMap":
+      return [random.next() < 0.7 ? requestIn(random, operator) : bufferIn(random, operator)];
+    default:
+      return [];
+  }
+}
+
+type KeyedOperator = Extract<DrawnOperator, { readonly keys: KeyKind }>;
+
+function withTwoInputs(random: Random, operator: KeyedOperator): DrawnOperator[] {
+  const kinds = [random.pick([...JOIN_KINDS, "rules"] as const), "rules"] as const;
+  return kinds.map((kind) => ({ ...operator, kind }));
+}
+
+function requestIn(random: Random, { id, ports, parallelism, a, b }: DrawnOperator): DrawnOperator {
+  const order = random.pick(ORDERS);
+  const isKeyed = order === "perKey";
+  return {
+    id,
+    // keyBy takes the place of another exchange.
+    ports: isKeyed ? ports.map((inputs) => inputs.map((one) => ({ ...one, exchange: "forward" }))) : ports,
+    parallelism,
+    a,
+    b,
+    kind: "request",
+    order,
+    perKey: isKeyed ? random.pick(KEY_KINDS) : undefined,
+    capacity: random.pick([1, 2, 5, 100]),
+    onFailure: random.pick(["fail", "sideOutput"]),
+  };
+}
+
+function bufferIn(random: Random, { id, ports, parallelism, a, b }: DrawnOperator): DrawnOperator {
+  const state = random.pick(["list", "union"] as const);
+  const most = state === "union" ? UNION_PARALLELISM_MAX : parallelism;
+  return { id, ports, parallelism: Math.min(parallelism, most), a, b, kind: "buffer", state };
+}
+
+/** The same job, in all of its lives, with this operator in the place of the one of its id. */
+function withOperator(random: Random, drawn: DrawnJob, operator: DrawnOperator): DrawnJob {
+  const other = (operators: readonly DrawnOperator[]): DrawnOperator[] =>
+    operators.map((one) => (one.id === operator.id ? operator : one));
+  const acts = drawn.acts.map(
+    (act): DrawnAct =>
+      act.becomes === undefined
+        ? act
+        : { ...act, becomes: { ...act.becomes, operators: other(act.becomes.operators) } },
+  );
+  const hasFailures = operator.kind === "request" && operator.onFailure === "sideOutput";
+  const sinks = hasFailures ? [...drawn.sinks, failedSink(random, operator)] : drawn.sinks;
+  return { ...drawn, operators: other(drawn.operators), sinks, acts };
+}
+
+function failedSink(random: Random, { id, parallelism }: DrawnOperator): DrawnSink {
+  return {
+    id: `${id}-failed-out`,
+    inputs: [{ from: id, output: "failed", exchange: "forward" }],
+    parallelism,
+    guarantee: random.next() < 0.8 ? "exactly-once" : "at-least-once",
+    partMessagesMax: 20,
+  };
+}
+
+/** It can run, nothing can be foretold less than before, and there are not too many items. */
+function isWorthIt(before: DrawnJob, after: DrawnJob): boolean {
+  const needTime = after.operators.filter((one) => isTimed(one) || isJoin(one));
+  if (needTime.some(({ id }) => expectedInputs(after, id).some(({ timed }) => !timed))) return false;
+  const [was, is] = [expectedAt(before), expectedAt(after)];
+  let items = 0;
+  for (const [sink, { vague, items: own }] of is) {
+    if (vague && was.get(sink)?.vague !== true) return false;
+    items += own.length;
+  }
+  return items > 0 && items <= ITEMS_MAX;
+}

@@ -1,0 +1,90 @@
+/** What joins must put out: computed with loops over all pairs. No item of theirs can come late. */
+import {
+  beside,
+  type DrawnOperator,
+  groupOf,
+  type Item,
+  intervalOf,
+  type JoinKind,
+  joinWindowsOf,
+  keyOf,
+  paired,
+} from "../drawing.ts";
+import { KeySessions } from "./sessions.ts";
+import { boundsAt, type TimeOf } from "./windows.ts";
+
+export type JoinOperator = Extract<DrawnOperator, { readonly kind: JoinKind }>;
+
+interface Sided {
+  readonly item: Item;
+  readonly time: number;
+  readonly side: number;
+}
+
+/** @returns undefined: it follows from the order in which items come */
+export function joined(
+  operator: JoinOperator,
+  ports: readonly (readonly Item[])[],
+  timeOf: TimeOf,
+): readonly Item[] | undefined {
+  const groups = new Map<number, Sided[]>();
+  for (const [side, items] of ports.entries())
+    for (const item of items) {
+      const key = groupOf(keyOf[operator.keys](item));
+      groups.set(key, [...(groups.get(key) ?? []), { item, time: timeOf(item)!, side }]);
+    }
+  const results: Item[] = [];
+  for (const [key, all] of groups) {
+    if (operator.kind === "intervalJoin") {
+      results.push(...withinInterval(operator, key, all));
+      continue;
+    }
+    const windows = windowsAmong(operator, all);
+    if (windows === undefined) return undefined;
+    for (const { end, items } of windows) {
+      const [lefts, rights] = [0, 1].map((side) =>
+        items.filter((one) => one.side === side).map(({ item }) => item),
+      ) as [Item[], Item[]];
+      if (operator.kind === "coGroup") results.push(beside(operator.id, key, end, lefts, rights));
+      else
+        results.push(
+          ...lefts.flatMap((left) => rights.map((right) => paired(operator.id, key, end, left, right))),
+        );
+    }
+  }
+  return results;
+}
+
+function withinInterval(operator: JoinOperator, key: number, all: readonly Sided[]): Item[] {
+  const { lowerMs, upperMs, lowerExclusive, upperExclusive } = intervalOf(operator);
+  const pairs: Item[] = [];
+  for (const left of all)
+    for (const right of all) {
+      if (left.side !== 0 || right.side !== 1) continue;
+      const apart = right.time - left.time;
+      if (apart < lowerMs || apart > upperMs) continue;
+      if ((lowerExclusive && apart === lowerMs) || (upperExclusive && apart === upperMs)) continue;
+      pairs.push(paired(operator.id, key, Math.max(left.time, right.time), left.item, right.item));
+    }
+  return pairs;
+}
+
+function windowsAmong(
+  operator: JoinOperator,
+  all: readonly Sided[],
+): readonly { readonly end: number; readonly items: readonly Sided[] }[] | undefined {
+  const shape = joinWindowsOf(operator);
+  if (shape.kind === "session") {
+    const sessions = new KeySessions(shape);
+    for (const one of all) sessions.take(one, Number.NEGATIVE_INFINITY);
+    if (sessions.touches) return undefined;
+    return sessions.endUpTo(Number.POSITIVE_INFINITY).map(({ start, end }) => ({
+      end,
+      items: all.filter(({ time }) => start <= time && time < end),
+    }));
+  }
+  const windows = new Map<number, Sided[]>();
+  for (const one of all)
+    for (const [, end] of boundsAt(shape, one.time)) windows.set(end, [...(windows.get(end) ?? []), one]);
+  return [...windows].map(([end, items]) => ({ end, items }));
+}
