@@ -165,8 +165,8 @@ export class JobDraft {
       if (details.holdsRecords) {
         throw new ConfigurationError(
           inside,
-          `operator "${inside}": is ${kind} and lies inside loop "${id}": the loop would end while records are still held ` +
-            "there; put it in front of the loop or behind its output",
+          `operator "${inside}": is ${kind} and lies inside loop "${id}": the loop would end while records, or the event ` +
+            "time behind them, are still held there; put it in front of the loop or behind its output",
         );
       }
       throw new ConfigurationError(
@@ -212,6 +212,16 @@ export class JobDraft {
     return behind.has(from);
   }
 
+  /** The operators in front of this one whose event time it gets: up to those that make it. */
+  #sameTimeAs(operator: string): ReadonlySet<string> {
+    const found = new Set([operator]);
+    for (const id of found) {
+      const { definition, inputs = [] } = this.#operators.get(id) ?? {};
+      if (definition?.details.eventTime === undefined) for (const { from } of inputs) found.add(from);
+    }
+    return found;
+  }
+
   finish(): readonly JobOperator[] {
     this.#finished = true;
     const operators = [...this.#operators.values()];
@@ -236,13 +246,14 @@ export class JobDraft {
 
   #checkWatermarks({ definition: { id, details } }: JobOperator, operators: readonly JobOperator[]): void {
     if (details.needsWatermarks !== true) return;
+    const behind = this.#sameTimeAs(id);
     for (const { definition: from } of operators) {
       if (from.details.source === undefined || from.details.eventTime?.watermarks !== undefined) continue;
-      if (!this.#leadsTo(from.id, id)) continue;
+      if (!behind.has(from.id)) continue;
       throw new ConfigurationError(
         id,
         `operator "${id}": works by event time, and source "${from.id}" in front of it has no watermarks: no window ` +
-          'would ever end, no value would expire, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }',
+          'would ever end, no value would expire, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }, or assignTimestamps in between',
       );
     }
   }

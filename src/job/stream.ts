@@ -36,6 +36,7 @@ import {
 } from "./functions/unkeyed-process.ts";
 import type { OperatorInput } from "./job.ts";
 import { KeyedStream } from "./keyed-stream.ts";
+import { type AssignedTimestamps, assignedTimeOf } from "./time/source-options.ts";
 
 /** What one round of a loop comes to. */
 export interface Iteration<T, U> {
@@ -112,6 +113,16 @@ export class Stream<T, Side = NoSideOutputs> {
     const { lifecycle, options } = lifecycleOf(id, definition, asked);
     this.#add(defineOperator(kinds.async, id, { ...request, lifecycle }), options);
     return streamOf(this.#draft, id);
+  }
+
+  /**
+   * The same records, with other timestamps, and watermarks that are made here. Those from upstream end here. What
+   * comes with a timestamp behind the new watermark is late for the operators behind this one.
+   */
+  assignTimestamps(id: string, definition: AssignedTimestamps<T>, options?: OperatorOptions): Stream<T> {
+    const eventTime = assignedTimeOf(id, definition);
+    this.#add(defineOperator(kinds.assignTimestamps, id, { eventTime }), options);
+    return streamOf<T>(this.#draft, id);
   }
 
   /**

@@ -5,6 +5,7 @@ import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { stateOfTimes } from "../dataflow/operators/keyed/operator-expiry.ts";
 import { EVENT_TIMERS, PROCESSING_TIMERS } from "../dataflow/operators/keyed/operator-timers.ts";
 import { ACTORS } from "../dataflow/operators/machines/actors.ts";
+import { isEventTime } from "../formats/positions/event-time.ts";
 import type { VertexRun } from "./vertex-run.ts";
 
 export function pendingOf(run: VertexRun): string[] {
@@ -18,7 +19,8 @@ export function pendingOf(run: VertexRun): string[] {
   }
   for (const [operator, state] of chain.operatorStates)
     for (const { state: name, entries } of state.cut())
-      if (entries.length > 0) lines.push(`operator "${operator}": ${entries.length} in state "${name}"`);
+      if (entries.length > 0 && !isEventTime({ state: name }))
+        lines.push(`operator "${operator}": ${entries.length} in state "${name}"`);
   if (arrivals > 0) lines.push(`operator "${vertex.id}": ${arrivals} in front of it, until it has room`);
   return lines;
 }

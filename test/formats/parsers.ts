@@ -34,6 +34,8 @@ import { parseObjectInfo } from "../../src/formats/object-info.ts";
 import {
   encodeInputTime,
   encodeOperatorTime,
+  encodeSplitTime,
+  parseAssignedTime,
   parseInputTime,
   parseOperatorTime,
 } from "../../src/formats/positions/event-time.ts";
@@ -323,6 +325,14 @@ export const PARSERS: readonly Parser[] = [
       ),
     ],
     parse: (bytes) => parseOperatorTime(bytes, "count"),
+    errors: [ObjectCorruptError],
+  },
+  {
+    functions: ["parseAssignedTime"],
+    good: [
+      Uint8Array.from(encodeSplitTime({ watermark: Number.NEGATIVE_INFINITY, isIdle: true, generator: 7 })),
+    ],
+    parse: (bytes) => parseAssignedTime(bytes, "times"),
     errors: [ObjectCorruptError],
   },
   {

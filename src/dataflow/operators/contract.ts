@@ -27,7 +27,10 @@ import type { TroubleWatcher } from "../trouble.ts";
 export interface OperatorDetails {
   /** The source, if the operator has one: it begins a vertex, and the subtask polls a reader for it. */
   readonly source?: Source<unknown>;
-  /** The event time of that source's records; undefined: they have none. */
+  /**
+   * The event time of that source's records, or the one that the operator gives to those of others. undefined: the
+   * source's have none, or the operator leaves it as it is.
+   */
   readonly eventTime?: SourceEventTime;
   /** The sink, if the operator has one: it ends a chain, and the subtask opens a writer for it. */
   readonly sink?: Sink<unknown>;
@@ -57,8 +60,8 @@ export interface OperatorDetails {
   readonly beginsVertex?: boolean;
   /**
    * true: the operator holds records back and sends them out later, in turns of its own (`OpenOperator.held`). Event
-   * time and the end of input wait behind them, so it has a vertex to itself, and cannot lie inside a loop. Default
-   * false.
+   * time and the end of input wait behind them, so it has a vertex to itself, and cannot lie inside a loop. The same
+   * holds for one that makes event time of its own. Default false.
    */
   readonly holdsRecords?: boolean;
   /** The names of the inputs, at least one; a port is an index into them. Default: one input, "in". */
@@ -130,7 +133,7 @@ export interface OpenOperator {
   /** What a checkpoint cuts; the one that `services.keyedState` made. */
   readonly state?: KeyedState;
   /** What a checkpoint cuts of state that belongs to no key. */
-  readonly operatorState?: OperatorState;
+  readonly operatorState?: Pick<OperatorState, "cut" | "restore">;
   /** Its state is restored: begins to make what lies over it. Called once, before all others, also for a new job. */
   restored?(): Slices;
   /**
@@ -153,7 +156,7 @@ export interface OpenOperator {
   advanceProcessingTime?(timeMs: number): Slices | undefined;
   /** What the operator has counted since it was opened, by name: records that it did not take, and why. */
   figures?(): Readonly<Record<string, number>>;
-  /** What the operator holds back, if `holdsRecords`. */
+  /** What the operator holds back, if `holdsRecords`: records, or the event time behind them. */
   readonly held?: HeldRecords;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;

@@ -20,6 +20,7 @@ import { source } from "./source.ts";
 import { filter } from "./stateless/filter.ts";
 import { flatMap } from "./stateless/flat-map.ts";
 import { map } from "./stateless/map.ts";
+import { assignTimestamps } from "./time/assign-timestamps.ts";
 import { unkeyedProcess } from "./unkeyed/process.ts";
 import { alignedWindow } from "./windows/aligned/window.ts";
 import { countWindow } from "./windows/global/count-window.ts";
@@ -30,6 +31,7 @@ export const operatorKinds = {
   map,
   filter,
   flatMap,
+  assignTimestamps,
   async: asyncKind,
   process: processKind,
   unkeyedProcess,

@@ -7,10 +7,11 @@ import { count, text, unpacked } from "../shape.ts";
 /** The names of the states: no user can name a state like that. */
 export const INPUT_TIME = "event time of the input";
 export const OPERATOR_TIME = "event time";
+export const ASSIGNED_TIME = "event time that was assigned";
 
 /** It belongs to the engine: an operator that has nothing else is without state. */
 export function isEventTime({ state }: { readonly state: string }): boolean {
-  return state === INPUT_TIME || state === OPERATOR_TIME;
+  return state === INPUT_TIME || state === OPERATOR_TIME || state === ASSIGNED_TIME;
 }
 
 /** Milliseconds, or one of the infinities. */
@@ -46,7 +47,7 @@ const operatorTime: z.ZodType<StoredOperatorTime> = z.object({
   pausingClockMs: z.exactOptional(time),
 });
 
-/** The event time of one split, beside its position. */
+/** The event time of one split, beside its position; or of a subtask that assigns timestamps itself. */
 export interface StoredSplitTime {
   readonly watermark: number;
   readonly isIdle: boolean;
@@ -61,6 +62,7 @@ export const splitTime: z.ZodType<StoredSplitTime> = z.object({
 });
 
 export const encodeInputTime = (stored: StoredInputTime): Uint8Array => encodeValue(stored);
+export const encodeSplitTime = (stored: StoredSplitTime): Uint8Array => encodeValue(stored);
 export const encodeOperatorTime = (stored: StoredOperatorTime): Uint8Array => encodeValue(stored);
 
 /** @throws ObjectCorruptError */
@@ -70,6 +72,10 @@ export const parseInputTime = (entry: Uint8Array, operator: string): StoredInput
 /** @throws ObjectCorruptError */
 export const parseOperatorTime = (entry: Uint8Array, operator: string): StoredOperatorTime =>
   parse(operatorTime, entry, `event time of operator ${operator}`);
+
+/** @throws ObjectCorruptError */
+export const parseAssignedTime = (entry: Uint8Array, operator: string): StoredSplitTime =>
+  parse(splitTime, entry, `event time that operator ${operator} has assigned`);
 
 function parse<T>(schema: z.ZodType<T>, entry: Uint8Array, place: string): T {
   const found = unpacked(schema, entry);

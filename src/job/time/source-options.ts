@@ -36,6 +36,38 @@ export interface SourceOptions<T = unknown> extends OperatorOptions {
 
 const MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter", "maxTimestampAhead"] as const;
 
+/** What a user says of event time that begins anew in the middle of a job. */
+export interface AssignedTimestamps<T = unknown> {
+  /**
+   * The event time of a record, a whole number of ms since 1970; NO_TIMESTAMP: it has none. `given` is the one that it
+   * has come with. Default: `given`.
+   */
+  readonly timestamp?: ((value: T, given: number) => number) | undefined;
+  /** How far event time has come behind each record, for each subtask of the operator. */
+  readonly watermarks: WatermarkStrategy<T>;
+  /** How often the watermarks go out. Default 200 ms; 0: behind each record. (Flink's auto-watermark-interval.) */
+  readonly watermarkInterval?: Duration | undefined;
+  /**
+   * A subtask that got no record for so long does not hold event time back any more, until it has one again. Only time
+   * counts in which it could take some. Default: none is ever idle.
+   */
+  readonly idleAfter?: Duration | undefined;
+}
+
+const ASSIGNED_MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter"] as const;
+
+/** @throws ConfigurationError */
+export function assignedTimeOf(id: string, given: AssignedTimestamps<never>): SourceEventTime {
+  checkMembers(given, ASSIGNED_MEMBERS, `operator "${id}"`, "member", id);
+  const { eventTime } = eventTimeOf(id, given);
+  if (eventTime?.watermarks !== undefined) return eventTime;
+  throw new ConfigurationError(
+    id,
+    `operator "${id}": watermarks are needed, such as boundedOutOfOrderness("5 s"): those from upstream end here, and ` +
+      "event time would not go on",
+  );
+}
+
 /** @throws ConfigurationError */
 export function eventTimeOf(
   id: string,

@@ -80,7 +80,7 @@ describe("in one subtask", () => {
     );
     chain.heads[0]!("a", 1);
     expect(out.out).toEqual([["a!", 1]]);
-    expect(chain.operatorStates.get("shout")?.names).toEqual([]);
+    expect(chain.operatorStates.get("shout")?.cut()).toEqual([]);
   });
 
   test("a failure names the operator; a value that is none names the state", () => {

@@ -3,7 +3,7 @@ import type { OperatorStateHandle, StateHandle } from "../../../../machines/prot
 import type { OperatorState } from "../../../state/operator-state.ts";
 
 /** The states of a subtask that belong to no key, by operator. */
-export type OperatorStates = ReadonlyMap<string, OperatorState>;
+export type OperatorStates = ReadonlyMap<string, Pick<OperatorState, "cut" | "restore">>;
 
 /** What the states hold at this moment. */
 export function operatorStateHandles(states: OperatorStates, subtaskIndex: number): OperatorStateHandle[] {
