@@ -51,7 +51,7 @@ export interface OperatorPlan {
   readonly stateTtls?: { readonly [state: string]: TtlPlan };
   /** true: the states are the operator's own, not named by the user. */
   readonly ownStates?: true;
-  /** Its windows, in words: their state means nothing in others. */
+  /** Its windows, or the interval of its pairs, in words: their state means nothing in others. */
   readonly windows?: string;
   /** The machine whose actors its keyed state holds. */
   readonly actors?: ActorPlan;

@@ -20,6 +20,7 @@ import type {
 } from "../../machines/protocol.ts";
 import type { DisposalTarget } from "../../machines/record.ts";
 import type { Told } from "../../machines/wiring.ts";
+import type { OperatorFigures } from "../dataflow/chain.ts";
 import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
@@ -259,6 +260,11 @@ export interface SubtaskReport {
   readonly recordsIn: number;
   /** Input that was gone before a source read it and that it skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
+  /**
+   * What its operators have counted in this generation, such as late records, and what waits in them; those that count
+   * something, upstream first.
+   */
+  readonly operators: readonly OperatorFigures[];
   /**
    * The checkpoints that were triggered and are neither completed nor aborted, oldest first; of many the newest ones.
    */

@@ -138,6 +138,7 @@ const subtaskReport = z.object({
   state: text,
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
+  operators: z.array(z.object({ operator: text, figures: z.record(text, count) })),
   checkpoints: z.array(
     z.object({
       checkpointId: count,

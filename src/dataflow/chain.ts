@@ -68,6 +68,12 @@ export interface OperatorTime {
   readonly pausingClockMs?: number;
 }
 
+/** What one operator has counted since it was opened, and what it holds: for reports. */
+export interface OperatorFigures {
+  readonly operator: string;
+  readonly figures: Readonly<Record<string, number>>;
+}
+
 export interface Chain {
   /** The collectors of the first operator's ports: they take the records of the vertex, or what its source has read. */
   readonly heads: readonly Collect<unknown>[];
@@ -92,6 +98,8 @@ export interface Chain {
   readonly held: HeldRecords | undefined;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
+  /** The operators that count something, upstream first. */
+  figures(): OperatorFigures[];
   /** The times of the keyed operators that have one, as of this moment. */
   times(): OperatorTime[];
   /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
@@ -214,6 +222,13 @@ class OperatorChain implements Chain {
 
   async open(opening: Pick<Opening, "clock" | "signal" | "troubles">): Promise<void> {
     await Promise.all(this.operators.map(({ open }) => open.open?.({ ...opening, ...this.place })));
+  }
+
+  figures(): OperatorFigures[] {
+    return this.operators.flatMap(({ id, open }) => {
+      const figures = open.figures?.();
+      return figures === undefined ? [] : [{ operator: id, figures }];
+    });
   }
 
   times(): OperatorTime[] {

@@ -18,8 +18,8 @@ export function report({ read = 0, checkpoints, ...changes }: Changes = {}): Job
     leader: "l",
     workers: [],
     subtasks: [
-      { ...subtask, subtask: "in/0", recordsIn: read, skipped: null },
-      { ...subtask, subtask: "count/0", recordsIn: 7, skipped: null },
+      { ...subtask, subtask: "in/0", recordsIn: read, skipped: null, operators: [] },
+      { ...subtask, subtask: "count/0", recordsIn: 7, skipped: null, operators: [] },
     ],
     restarts: 0,
     keepsState: true,

@@ -65,6 +65,7 @@ const directory = {
 const restore = { location: "checkpoint:fuzzed/1", mode: "no-claim", drop: ["count"], writeAgain: true };
 const report = {
   ...{ subtask, generation: 1, state: "running", recordsIn: 1, skipped: null },
+  operators: [{ operator: "count", figures: { late: 1 } }],
   checkpoints: [{ checkpointId: 1, phase: "aligning", missingChannels: ["read/0"] }],
 };
 

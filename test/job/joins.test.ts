@@ -4,12 +4,14 @@ import { resolveJobConfig } from "../../src/config/job-config.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import {
   ascendingTimestamps,
+  type Duration,
   defineJob,
   type JobBuilder,
   type KeyedStream,
   type Stream,
   valueState,
 } from "../../src/index.ts";
+import { graphFingerprint, planDifferences } from "../../src/job/fingerprint.ts";
 import { buildGraph } from "../../src/job/graph.ts";
 import { describePlan, planOf } from "../../src/job/plan.ts";
 import { testSink, testSource } from "./connectors.ts";
@@ -26,6 +28,29 @@ function refused(build: (job: JobBuilder) => void): string {
 
 const words = (job: JobBuilder, id = "words"): KeyedStream<string, string> =>
   job.source(id, testSource<string>(), { watermarks: ascendingTimestamps() }).keyBy((word) => word);
+
+test("a job does not go on with another interval of its pairs", () => {
+  const planFor = (lower: Duration, upper: Duration, options: { readonly upperExclusive?: boolean } = {}) => {
+    const job = defineJob("job", {}, (builder) =>
+      words(builder)
+        .intervalJoin(words(builder, "others"))
+        .between(lower, upper, options)
+        .process("pairs", (left) => left)
+        .sink("out", testSink()),
+    );
+    return planOf(buildGraph(job, resolveJobConfig({}).config));
+  };
+  const before = planFor("-5 min", "1 h");
+  expect(describePlan(before)).toContain("intervalJoin (an interval from -5 m to 1 h)");
+  expect(graphFingerprint(planFor(-300_000, "60 min"))).toBe(graphFingerprint(before));
+  const wider = planFor("-5 min", "2 h");
+  expect(graphFingerprint(wider)).not.toBe(graphFingerprint(before));
+  expect(planDifferences(before, wider)).toEqual([
+    'operator "pairs": windows was an interval from -5 m to 1 h, is an interval from -5 m to 2 h',
+  ]);
+  const exclusive = planFor("-5 min", "1 h", { upperExclusive: true });
+  expect(graphFingerprint(exclusive)).not.toBe(graphFingerprint(before));
+});
 
 describe("interval join", () => {
   const joined = (job: JobBuilder) => words(job).intervalJoin(words(job, "others"));

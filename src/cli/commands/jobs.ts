@@ -6,6 +6,7 @@ import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
 import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
+import { figureLines } from "../output/figures.ts";
 import { exitCodeHelp } from "../output/report-error.ts";
 import { age } from "../output/text.ts";
 import { describeJob, describeJobs, detailOf, type Positions, summaryOf } from "../stored/job-detail.ts";
@@ -173,6 +174,7 @@ function describeReport(report: JobReport): string {
       (one) =>
         `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,
     ),
+    ...figureLines(subtasks),
     ...report.troubles.map(
       ({ what, reason, sinceMs, where }) =>
         `trouble      ${what}, for ${age(sinceMs, Date.now())} (${where.join(", ")}): ${reason}`,

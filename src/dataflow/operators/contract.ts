@@ -48,7 +48,10 @@ export interface OperatorDetails {
   readonly operatorStates?: AnyOperatorStateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */
   readonly ownStates?: boolean;
-  /** Where its windows lie and how long they stay, in words: state of other windows means nothing in these. */
+  /**
+   * Where its windows lie and how long they stay, or the interval of its pairs, in words: state of others means nothing
+   * in these.
+   */
   readonly windows?: string;
   /** The user's machine whose actors its keyed state holds. */
   readonly actors?: ActorPlan;
@@ -154,7 +157,10 @@ export interface OpenOperator {
    * the end of input. Barriers may pass between two slices, records do not. What a cut leaves is due after a restore.
    */
   advanceProcessingTime?(timeMs: number): Slices | undefined;
-  /** What the operator has counted since it was opened, by name: records that it did not take, and why. */
+  /**
+   * What the operator has counted since it was opened, by name: records that it did not take, and why; and how much it
+   * holds that waits. For reports: asked some times a second.
+   */
   figures?(): Readonly<Record<string, number>>;
   /** What the operator holds back, if `holdsRecords`: records, or the event time behind them. */
   readonly held?: HeldRecords;

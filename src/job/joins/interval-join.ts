@@ -1,6 +1,6 @@
 /** What a job says of an interval join: the interval, and what becomes of a pair. */
 import { checkMembers } from "../../config/members.ts";
-import { type Duration, readDuration, show } from "../../config/quantity.ts";
+import { type Duration, formatDuration, readDuration, show } from "../../config/quantity.ts";
 import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
 import type { IntervalJoinDefinition } from "../../dataflow/operators/joins/interval-join.ts";
 import type { JoinContext, JoinFunction } from "../../dataflow/operators/joins/pair-context.ts";
@@ -112,7 +112,7 @@ function boundsOf(
   lower: Duration,
   upper: Duration,
   options: IntervalOptions<string, string>,
-): Pick<IntervalJoinDefinition, "lowerMs" | "upperMs"> {
+): Pick<IntervalJoinDefinition, "lowerMs" | "upperMs" | "description"> {
   checkMembers(options, OPTIONS, `operator "${id}"`, "option", id);
   const { lowerExclusive = false, upperExclusive = false, lateLeftOutput, lateRightOutput } = options;
   const wrong = (what: string): never => {
@@ -132,8 +132,11 @@ function boundsOf(
       `no time lies between ${show(lower)}${lowerExclusive ? " (exclusive)" : ""} and ${show(upper)}` +
         `${upperExclusive ? " (exclusive)" : ""}: the lower bound comes first`,
     );
-  return { lowerMs, upperMs };
+  const description = `an interval from ${offset(lowerMs)} to ${offset(upperMs)}`;
+  return { lowerMs, upperMs, description };
 }
+
+const offset = (ms: number) => (ms < 0 ? `-${formatDuration(-ms)}` : formatDuration(ms));
 
 function boundOf(id: string, which: string, bound: unknown): number {
   const text = typeof bound === "string" ? bound.trim() : bound;

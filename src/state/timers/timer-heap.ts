@@ -26,6 +26,11 @@ export class TimerHeap {
   /** The ordinals of deleted timers that are still here. */
   private deleted: Set<number> | undefined;
 
+  /** Without the deleted ones. */
+  get size(): number {
+    return this.times.length - (this.deleted?.size ?? 0);
+  }
+
   get isEmpty(): boolean {
     return this.times.length === 0;
   }

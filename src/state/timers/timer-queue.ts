@@ -28,6 +28,10 @@ export class TimerQueue {
     this.firstTimes = new Float64Array(groups);
   }
 
+  get size(): number {
+    return this.groups.reduce((sum, { size }) => sum + size, 0);
+  }
+
   get isEmpty(): boolean {
     return this.order.length === 0;
   }

@@ -69,6 +69,11 @@ export class TimerSet {
     this.unordered = this.table.rows();
   }
 
+  /** How many timers there are. Without those of a restored table that are not in order yet. */
+  get size(): number {
+    return this.queue.size;
+  }
+
   /** The time of the timer that fires next; undefined: there is none. */
   get firstTime(): number | undefined {
     this.orderRest();

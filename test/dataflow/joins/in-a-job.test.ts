@@ -1,7 +1,9 @@
 /** Joins in whole jobs: pairs are exact, with a worker lost on the way. */
 import { afterEach, describe, expect, test } from "vitest";
+import { figureLines } from "../../../src/cli/output/figures.ts";
 import { MemorySinkTarget, memorySink } from "../../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../../src/connectors/memory-source.ts";
+import type { JobReport } from "../../../src/control/messages.ts";
 import {
   boundedOutOfOrderness,
   type JobBuilder,
@@ -89,6 +91,44 @@ describe("interval join", () => {
     expect([...pairs.committed].sort()).toEqual(expected.sort());
     expect(late.committed).toEqual([]);
   });
+});
+
+test("the job's report tells how many records were late at each operator, and how many timers wait", async () => {
+  const at = (time: number): Item => ({ key: time, number: 0, time });
+  const log = logOf([at(100_000), at(5), at(6), at(100_001)]);
+  world = new MemoryWorld({
+    bounded: false,
+    build(builder) {
+      const items = builder
+        .source("items", memorySource([log]), {
+          timestamp: ({ time }) => time,
+          watermarks: boundedOutOfOrderness(1),
+          watermarkInterval: 0,
+          parallelism: 1,
+        })
+        .keyBy(({ key }) => key);
+      items
+        .window(tumblingWindows({ size: "1 s" }))
+        .reduce("windowed", (one) => one)
+        .sink("windows", memorySink(new MemorySinkTarget<Item>()));
+      items
+        .process("timed", {
+          state: {},
+          onRecord: (_, { timers }) => timers.registerEventTimer(1_000_000),
+          onTimer() {},
+        })
+        .sink("timers", memorySink(new MemorySinkTarget<never>()));
+    },
+  });
+  await world.begins(0);
+  const sumOf = (report: JobReport, operator: string, figure: string) =>
+    report.subtasks
+      .flatMap(({ operators }) => operators)
+      .filter((one) => one.operator === operator)
+      .reduce((sum, { figures }) => sum + figures[figure]!, 0);
+  const report = await world.comesTo("figures", (one) => sumOf(one, "timed", "eventTimers") === 4);
+  await world.comesTo("late records", (one) => sumOf(one, "windowed", "late") === 2);
+  expect(figureLines(report.subtasks)).toContain("figures      timed: event timers 4, processing timers 0");
 });
 
 describe("window join", () => {

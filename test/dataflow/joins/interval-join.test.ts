@@ -20,6 +20,7 @@ function joinOf(lowerMs: number, upperMs: number): OperatorDefinition {
     right: { key: keyOf, lateTag: "lateRight" },
     lowerMs,
     upperMs,
+    description: "an interval",
     join: (left, right, { key, leftTimestamp, rightTimestamp }) =>
       `${String(key)}: ${(left as Item).name}@${leftTimestamp} ${(right as Item).name}@${rightTimestamp}`,
   });
@@ -73,7 +74,7 @@ test("a record at the watermark is late on both sides: counted, had by its outpu
     left(21),
     right(21),
   ];
-  const { out } = run(joinOf(-100, 100), steps);
+  const { out, chain } = run(joinOf(-100, 100), steps);
   expect(out.out!.map(([value]) => value)).toEqual([
     "a: l10@10 r10@10",
     "a: l21@21 r10@10",
@@ -84,6 +85,7 @@ test("a record at the watermark is late on both sides: counted, had by its outpu
     { value: { key: "a", name }, timestamp, cause: "late", operator: "joined", watermark: 20 },
     timestamp,
   ];
+  expect(chain.figures()).toEqual([{ operator: "joined", figures: { lateLeft: 1, lateRight: 2 } }]);
   expect(out.lateLeft).toEqual([late("l20", 20)]);
   expect(out.lateRight).toEqual([late("r20", 20), late("old", 5)]);
 });
@@ -183,6 +185,7 @@ test("a record without timestamp, and a function that fails, name the operator",
       right: { key: keyOf },
       lowerMs: 0,
       upperMs: 0,
+      description: "an interval",
       join,
     });
   const boom = failing(() => {

@@ -45,6 +45,20 @@ function restoreInto(chain: Chain, from: Chain): void {
   all(chain.restored());
 }
 
+test("pending timers are counted by kind, without those that were deleted or have fired", () => {
+  const { chain, given } = opened({
+    onRecord(_, { timers }) {
+      for (const time of [10, 20, 30, 40]) timers.registerEventTimer(time);
+      timers.deleteEventTimer(30);
+      timers.registerProcessingTimer(5000);
+    },
+  });
+  given(["a"]);
+  given(["b"]);
+  all(chain.advance(10));
+  expect(chain.figures()).toEqual([{ operator: "timed", figures: { eventTimers: 4, processingTimers: 2 } }]);
+});
+
 describe("event timers", () => {
   const register: Function["onRecord"] = (value, { timers }) => {
     for (const time of (value as unknown[]).slice(1) as number[]) timers.registerEventTimer(time);

@@ -120,8 +120,15 @@ class OpenAsync implements HeldRecords {
       inputs: [(value, timestamp) => this.#take(keyOf, ownKey, value, timestamp)],
       held: this,
       open: (opening) => this.#open(opening),
+      figures: () => this.#figures(),
       close: () => this.#close(),
     };
+  }
+
+  /** Requests under way, records that wait for theirs or with their results, and requests that are tried again. */
+  #figures(): Readonly<Record<string, number>> {
+    const inFlight = this.#underWay.size;
+    return { inFlight, waiting: this.#queue.size - inFlight, retrying: this.#retried.size };
   }
 
   /* ------------------------------------------------------------------ what is held */

@@ -25,14 +25,17 @@ export interface IntervalJoinDefinition {
   /** In ms, both inclusive; `lowerMs <= upperMs`. */
   readonly lowerMs: number;
   readonly upperMs: number;
+  /** The interval in words. Records that a narrower one has let go are missing in a wider one. */
+  readonly description: string;
   readonly join: JoinFunction;
 }
 
 export const intervalJoin: OperatorKind<IntervalJoinDefinition> = {
   name: "intervalJoin",
-  describe: ({ left, right }) => ({
+  describe: ({ left, right, description }) => ({
     states: { left: stateTable(), right: stateTable() },
     ownStates: true,
+    windows: description,
     needsWatermarks: true,
     ports: ["left", "right"],
     tags: [left, right].flatMap(({ lateTag }) => lateTag ?? []),

@@ -100,9 +100,13 @@ class VersionedJoin implements OpenOperator {
     return { step: () => due?.step() === true || versions.removeSome(watermark) };
   }
 
-  /** Records that were late, by their side. */
+  /** Records that were late, by their side, and the pairs of key and time at which probes wait. */
   figures(): Readonly<Record<string, number>> {
-    return { lateProbe: this.lateProbes.late, lateBuild: this.lateVersions.late };
+    return {
+      lateProbe: this.lateProbes.late,
+      lateBuild: this.lateVersions.late,
+      waitingProbes: this.probeTimes.size,
+    };
   }
 
   private inputOf(

@@ -57,6 +57,11 @@ export class OperatorTimers {
     this.fireProcessing = (key, time, namespace) => onTimer("processing", key, time, namespace);
   }
 
+  /** How many are pending, by kind. */
+  figures(): Readonly<Record<string, number>> {
+    return { eventTimers: this.event.size, processingTimers: this.processing.size };
+  }
+
   restored(): Slices {
     const sets = [this.event.order(), this.processing.order()];
     return {

@@ -180,6 +180,7 @@ export function openProcess(
       },
     ],
     ...(driven && callsOf(driven)),
+    ...(timers && { figures: () => timers.figures() }),
     finish() {
       const lastTimers = driven?.finish();
       const keys = process.onEnd && keyByKey(state.keys(), onEnd);

@@ -96,10 +96,11 @@ export class RunningSubtask {
     });
   }
 
-  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "checkpoints"> {
+  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "operators" | "checkpoints"> {
     return {
       recordsIn: this.input.records,
       skipped: this.input.skipped(),
+      operators: this.#parts.chain.figures(),
       checkpoints: this.#underWay.report(),
     };
   }

@@ -53,7 +53,7 @@ export interface SubtaskOptions extends WorkerSurroundings {
 }
 
 /** What a subtask reports that is not running. */
-const NOTHING_YET = { recordsIn: 0, skipped: null, checkpoints: [] } as const;
+const NOTHING_YET = { recordsIn: 0, skipped: null, operators: [], checkpoints: [] } as const;
 
 export class Subtask {
   readonly name: SubtaskName;
