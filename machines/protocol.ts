@@ -8,12 +8,12 @@
  * durably; a `checkpointId` grows for ever and is never used twice. All three travel in every message.
  */
 
-import type { GraphPlan } from "./graph-plan.ts";
+import type { GraphPlan } from "./graph/plan.ts";
 import type { AbandonedCheckpoint } from "./leader/abandoned.ts";
 import type { Fallback } from "./leader/fallback.ts";
 import type { ObjectHandle, SubtaskName, SubtaskSnapshot } from "./snapshot.ts";
 
-export type * from "./graph-plan.ts";
+export type * from "./graph/plan.ts";
 export type * from "./snapshot.ts";
 
 /**

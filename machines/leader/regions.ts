@@ -6,6 +6,8 @@
  * F1  Subtasks that exchange records, directly or over others, are in one region: no record crosses from one into
  *     another, so each may go back to the last checkpoint while the others go on.
  */
+
+import { isPointwise, receiversOf } from "../graph/topology.ts";
 import type { EdgePlan, GraphPlan, SubtaskName } from "../protocol.ts";
 
 /** A region is named by its place: the order is the same for every process that has the same plan. */
@@ -48,9 +50,16 @@ function channelsOf(
   { from, to, partitioner }: EdgePlan,
 ): [SubtaskName, SubtaskName][] {
   const countOf = (vertex: string) => vertices.find(({ id }) => id === vertex)?.parallelism ?? 0;
-  const senders = Array.from({ length: countOf(from) }, (_, index) => index);
-  if (partitioner === "forward") return senders.map((index) => [`${from}/${index}`, `${to}/${index}`]);
-  const receivers = Array.from({ length: countOf(to) }, (_, index) => index);
+  const ends = { partitioner, senders: countOf(from), receivers: countOf(to) };
+  const senders = Array.from({ length: ends.senders }, (_, index) => index);
+  if (isPointwise(ends))
+    return senders.flatMap((sender) =>
+      receiversOf(ends, sender).map((receiver): [SubtaskName, SubtaskName] => [
+        `${from}/${sender}`,
+        `${to}/${receiver}`,
+      ]),
+    );
+  const receivers = Array.from({ length: ends.receivers }, (_, index) => index);
   return [
     ...senders.map((index): [SubtaskName, SubtaskName] => [`${from}/${index}`, `${to}/0`]),
     ...receivers.map((index): [SubtaskName, SubtaskName] => [`${from}/0`, `${to}/${index}`]),

@@ -17,8 +17,9 @@
  *     its rounds n-1 and n, or it had sent n dirty; and not before its round n-1, because all that is in front of it is
  *     back at a head before that head sends n, and none was taken then. Round 1 follows unknown times, so it counts as
  *     dirty.
- * LP5  If all edges of a loop are forward, each index is a loop of its own. Otherwise each head's rounds reach all
- *     heads, so they all see the same: none ends while another one goes on for ever.
+ * LP5  A pointwise edge of a loop joins equal numbers of subtasks. If all edges are pointwise, each index is a loop of
+ *     its own. Otherwise each head's rounds reach all heads, so they all see the same: none ends while another one goes
+ *     on for ever.
  * LP6  A channel that has ended has brought all rounds, clean: after a restore other heads may have ended.
  */
 import { assign, setup } from "xstate";

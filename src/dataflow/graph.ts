@@ -11,6 +11,8 @@ import type { KeySelector } from "./operators/keyed/key-selector.ts";
 export type Partitioner =
   | { readonly kind: "forward" }
   | { readonly kind: "rebalance" }
+  /** Deals out evenly among the receiving subtasks of the sender's own (machines/graph/topology.ts). */
+  | { readonly kind: "rescale" }
   | { readonly kind: "hash"; readonly key: KeySelector }
   /** The user's own: answers an index below the number of receiving subtasks. */
   | { readonly kind: "custom"; readonly partition: (value: unknown, count: number) => number }

@@ -27,7 +27,7 @@ import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
 export interface EdgeOutputOptions {
   readonly partitioner: Partitioner;
-  /** The channels in the order of the receiving subtasks; a forward edge has one. */
+  /** The channels in the order of the receiving subtasks: all, or those that a pointwise edge leads to. */
   readonly channels: readonly OutputChannel[];
   /** The index of the sending subtask. */
   readonly subtaskIndex: number;
@@ -107,7 +107,8 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
       invariant(count === 1, "a forward edge leads from one subtask to one subtask");
       return (value, timestamp) => only.add(value, timestamp);
 
-    case "rebalance": {
+    case "rebalance":
+    case "rescale": {
       // Each sender begins elsewhere, else the first receivers get the first record of every sender.
       let next = options.subtaskIndex % count;
       return (value, timestamp) => {

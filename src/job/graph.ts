@@ -247,13 +247,26 @@ function withLoops(graph: JobGraph): JobGraph {
     for (const { id, from, to, feedback } of edges)
       if (feedback ? to === loop : behind.has(from) && leadBack.has(to)) loopOf.set(id, loop);
   }
-  return {
-    ...graph,
-    edges: edges.map((edge) => {
-      const loop = loopOf.get(edge.id);
-      return loop === undefined ? edge : { ...edge, loop };
-    }),
-  };
+  const marked = edges.map((edge) => {
+    const loop = loopOf.get(edge.id);
+    return loop === undefined ? edge : { ...edge, loop };
+  });
+  for (const edge of marked) checkRescale(edge, graph);
+  return { ...graph, edges: marked };
+}
+
+/** Refuses to part the subtasks of a loop: its rounds have to reach all of its heads, or stay at one index (LP5). */
+function checkRescale({ from, to, partitioner, loop }: Edge, { vertices }: JobGraph): void {
+  if (loop === undefined || partitioner.kind !== "rescale") return;
+  const [senders, receivers] = [from, to].map(
+    (id) => vertices.find((vertex) => vertex.id === id)!.parallelism,
+  );
+  if (senders === receivers) return;
+  throw new ConfigurationError(
+    to,
+    `operator "${to}": takes records by rescale from ${senders} subtasks in ${receivers}, inside loop "${loop}", whose end ` +
+      "could not be found then: use rebalance there, or give both sides the same parallelism",
+  );
 }
 
 function reached(

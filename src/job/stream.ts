@@ -209,6 +209,15 @@ export class Stream<T, Side = NoSideOutputs> {
     return this.#exchangedBy({ kind: "rebalance" });
   }
 
+  /**
+   * Deals the records of each subtask out evenly among some subtasks of the next operator, which runs in subtasks of
+   * its own: from 2 to 6, three each; from 6 to 2, three share one. Fewer channels than `rebalance` has, and smaller
+   * regions; where neither number is a multiple of the other one, some subtasks get more.
+   */
+  rescale(): Stream<T> {
+    return this.#exchangedBy({ kind: "rescale" });
+  }
+
   /** Gives each record to every subtask of the next operator, which runs in subtasks of its own. */
   broadcast(): Stream<T> {
     return this.#exchangedBy({ kind: "broadcast" });

@@ -55,6 +55,17 @@ describe("routing", () => {
     ]);
   });
 
+  it("rescale: in turns, to the channels that there are", () => {
+    const { output, inputs } = outputOf({ kind: "rescale" }, 3);
+    for (let i = 0; i < 7; i++) output.collect(i, NO_TIMESTAMP);
+    output.flush();
+    expect(inputs.map((input) => valuesOf(takeAll(input)))).toEqual([
+      [0, 3, 6],
+      [1, 4],
+      [2, 5],
+    ]);
+  });
+
   it("hash: to the owner of the key's group", () => {
     for (const count of [1, 2, 3, 7]) {
       const { output, inputs } = outputOf(BY_VALUE, count, { framesMax: 1000 });

@@ -131,6 +131,16 @@ describe("chaining", () => {
     expect(text(graph)).toEqual(["a x1: a>|a-b", "b x1: b>|", "a-b: a -> b, rebalance"]);
   });
 
+  test("rescale does so, too, and leaves the parallelism of both sides", () => {
+    const graph = graphOf({}, (job) => {
+      job
+        .source("a", testSource<string>(), { parallelism: 2 })
+        .rescale()
+        .sink("b", testSink(), { parallelism: 6 });
+    });
+    expect(text(graph)).toEqual(["a x2: a>|a-b", "b x6: b>|", "a-b: a -> b, rescale"]);
+  });
+
   test("edges whose names read alike are told apart", () => {
     const graph = graphOf({ parallelism: 2 }, (job) => {
       job.source("a-b", testSource<string>()).rebalance().sink("c", testSink());

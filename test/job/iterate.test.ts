@@ -332,6 +332,15 @@ describe("refused", () => {
       /waitingMax must be a whole number of at least 1, got 0/,
     ],
     [
+      "rescale to another parallelism",
+      loopOf((loop) => {
+        const halved = loop.rescale().map("half", (n) => n / 2, { parallelism: 3 });
+        return { feedback: halved.rebalance(), output: halved };
+      }),
+      "half",
+      /"half": takes records by rescale from 1 subtasks in 3, inside loop "loop".*use rebalance/,
+    ],
+    [
       "another parallelism on a forward way back",
       loopOf((loop) => {
         const halved = loop.map("half", (n) => n / 2, { parallelism: 3 });

@@ -76,6 +76,7 @@ const RULES: readonly Rule[] = [
       "src/state/",
       "src/checkpoint/",
       "src/formats/",
+      "machines/graph/topology.ts",
       ...words,
       "type xstate",
       "jiti",

@@ -106,6 +106,38 @@ describe("a job over the memory twins", () => {
     world.expectExact();
   });
 
+  test("a subtask in front of rescale fails with those that it feeds, and the others go on", async () => {
+    let seen = 0;
+    world = new MemoryWorld({
+      build: (builder, { logs, target }) =>
+        builder
+          .source("logs", memorySource(logs, { until: "end" }), { parallelism: 2 })
+          .rescale()
+          .map(
+            "one",
+            {
+              open: ({ subtaskIndex }) => subtaskIndex,
+              map: (word, index): Count => {
+                if (index === 3 && seen++ === 1000) throw new Error("of the last one");
+                return { word: `${word} of ${Math.floor(index / 2)}`, count: 1 };
+              },
+            },
+            { parallelism: 4 },
+          )
+          .sink("counts", memorySink(target), { parallelism: 4 }),
+    });
+    world.fill(10_000);
+    world.startCoordinator();
+    await Promise.all(Array.from({ length: 4 }, () => world.startWorker()));
+    await world.submit();
+    const report = await world.finished();
+    expect(report.generations).toEqual([1, 3]);
+    const expected = world.logs.flatMap((log, i) =>
+      Array.from({ length: log.length }, (_, at) => `${log.at(at)} of ${i}`),
+    );
+    expect(world.target.committed.map(({ word }) => word).sort()).toEqual(expected.sort());
+  });
+
   test("what came while no worker was there is caught up with", async () => {
     world = new MemoryWorld({ bounded: false });
     world.fill(2000);

@@ -9,6 +9,8 @@
  * are chained have finished together, and a subtask that sends records to a finished subtask has finished. An operator
  * that the state does not know, or whose state is dropped, has not.
  */
+
+import { sendersOf } from "../../../machines/graph/topology.ts";
 import type { EdgePlan, GraphPlan, SubtaskSnapshot, VertexPlan } from "../../../machines/protocol.ts";
 
 /** For each operator and each of its subtasks: whether it has processed all of its input and run `finish`. */
@@ -137,13 +139,11 @@ function chainProblem({ operators }: VertexPlan, words: Words): string {
 
 function edgeProblem(edge: EdgePlan, from: VertexPlan, to: VertexPlan, words: Words): string[] {
   const { finished } = words;
-  const senders = Array.from({ length: from.parallelism }, (_, index) => index);
+  const ends = { ...edge, senders: from.parallelism, receivers: to.parallelism };
   const early = Array.from({ length: to.parallelism }, (_, index) => index).some(
     (index) =>
       isFinished(to, index, finished) &&
-      !(edge.partitioner === "forward" ? [index] : senders).every((sender) =>
-        isFinished(from, sender, finished),
-      ),
+      !sendersOf(ends, index).every((sender) => isFinished(from, sender, finished)),
   );
   if (!early) return [];
   const behind = to.operators[0]!;

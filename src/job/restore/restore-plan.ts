@@ -4,7 +4,15 @@
  * State belongs to operators and finds its way by their ids, whatever they are chained to. What has no operator any
  * more is dropped only when its operator was named: never by a flag for all.
  */
-import type { GraphPlan, Manifest, OperatorPlan, SubtaskSnapshot } from "../../../machines/protocol.ts";
+
+import { receiversOf } from "../../../machines/graph/topology.ts";
+import type {
+  ChannelStateHandle,
+  GraphPlan,
+  Manifest,
+  OperatorPlan,
+  SubtaskSnapshot,
+} from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
@@ -93,12 +101,12 @@ export function planRestore(
       );
   }
   const edges = new Set(to.edges.map(({ id }) => id));
-  for (const { edge, records } of from.manifest.subtasks.flatMap((subtask) => subtask.channels))
-    if (!edges.has(edge))
+  for (const channel of from.manifest.subtasks.flatMap((subtask) => subtask.channels))
+    if (!edges.has(channel.edge))
       problems.push(
-        `${records} records lay on edge ${edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
+        `${channel.records} records lay on edge ${channel.edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
-    else problems.push(...movedEnds(edge, from.plan, to));
+    else problems.push(...movedEnds(channel, from.plan, to));
   // A subtask in at-least-once mode may have finished in front of a barrier that its predecessor finished behind.
   const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
   problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
@@ -135,19 +143,27 @@ export function snapshotsFor(
   }));
 }
 
-/** Why the records of an edge cannot be restored: they belong to two subtasks, and one of those is gone. */
-function movedEnds(edge: string, from: GraphPlan, to: GraphPlan): string[] {
+/** Why the records of a channel cannot be restored: one of its two subtasks is gone, or nothing joins them now. */
+function movedEnds(channel: ChannelStateHandle, from: GraphPlan, to: GraphPlan): string[] {
+  const { edge } = channel;
   const parallelism = (plan: GraphPlan, end: "from" | "to") => {
     const vertex = plan.edges.find(({ id }) => id === edge)?.[end];
-    return plan.vertices.find(({ id }) => id === vertex)?.parallelism;
+    return plan.vertices.find(({ id }) => id === vertex)?.parallelism ?? 0;
   };
-  return (["from", "to"] as const).flatMap((end) => {
+  const moved = (["from", "to"] as const).flatMap((end) => {
     const [was, is] = [parallelism(from, end), parallelism(to, end)];
     if (was === is) return [];
     return [
       `records lay on edge ${edge}, which leads ${end} ${is} subtasks now and ${was} then: they cannot be dealt out anew yet, set the parallelism to ${was}`,
     ];
   });
+  if (moved.length > 0) return moved;
+  const [was, is] = [from, to].map((plan) => plan.edges.find(({ id }) => id === edge)!.partitioner);
+  const ends = { partitioner: is!, senders: parallelism(to, "from"), receivers: parallelism(to, "to") };
+  if (receiversOf(ends, channel.from).includes(channel.to)) return [];
+  return [
+    `${channel.records} records lay on edge ${edge} from subtask ${channel.from} to ${channel.to}, which ${is} does not connect: restore the graph with ${was} there from it, and take a savepoint that is not unaligned, before you change it`,
+  ];
 }
 
 interface Placed {

@@ -5,6 +5,7 @@
  * Does not own: when a generation begins and ends (worker.ts).
  */
 
+import { type EdgeEnds, receiversOf, sendersOf } from "../../../machines/graph/topology.ts";
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
@@ -157,11 +158,19 @@ export class Generation {
   }
 
   #sendersOf(edge: Edge, to: number): number[] {
-    return edge.partitioner.kind === "forward" ? [to] : indices(this.#parallelismOf(edge.from));
+    return sendersOf(this.#endsOf(edge), to);
   }
 
   #receiversOf(edge: Edge, from: number): number[] {
-    return edge.partitioner.kind === "forward" ? [from] : indices(this.#parallelismOf(edge.to));
+    return receiversOf(this.#endsOf(edge), from);
+  }
+
+  #endsOf({ from, to, partitioner }: Edge): EdgeEnds {
+    return {
+      partitioner: partitioner.kind,
+      senders: this.#parallelismOf(from),
+      receivers: this.#parallelismOf(to),
+    };
   }
 
   #input(edge: Edge, id: ChannelId, onFailure: (error: unknown) => void): InputChannel {
@@ -269,8 +278,4 @@ export function restoresOf(
   invariant(manifest.checkpointId === checkpointId, `the manifest is that of ${manifest.checkpointId}`);
   const plan = planOf(graph);
   return assign(manifest, plan, plan);
-}
-
-function indices(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
 }

@@ -149,6 +149,15 @@ describe("operators that have finished", () => {
     ]);
   });
 
+  it("in part have predecessors that have finished, where an edge rescales: those that it connects", () => {
+    const rescaled = graph(chains, [edge("log", "count", "rescale")]);
+    expect(problems(halves, rescaled, [], rescaled)).toEqual([]);
+    expect(finishedOf(halves, rescaled)).toEqual(["log/0", "count/0"]);
+    expect(problems(halves, old, [], rescaled)).toEqual([
+      expect.stringMatching(/^operator count has finished in part .* operator one, .* has finished in part/),
+    ]);
+  });
+
   it("in front of a barrier that another has finished behind, as at-least-once leaves them, go on in the same graph", () => {
     const ahead = finishedAt("count/0");
     expect(problems(ahead, old)).toEqual([]);

@@ -276,4 +276,31 @@ describe("records that lay on an edge", () => {
     );
     expect(channels).toEqual([[], [], [], [handle]]);
   });
+
+  it("between subtasks that the edge does not connect any more are refused", () => {
+    const graphBy = (partitioner: string) => ({
+      ...before,
+      edges: [{ id: "one-count", from: "log", to: "count", partitioner }],
+    });
+    const lying = (from: number, to: number) => {
+      const place = { bytes: 9, inline: null, object: null, offset: 0 };
+      const channels = [{ edge: "one-count", from, to, records: 3, ...place }];
+      return {
+        ...manifest,
+        subtasks: subtasks.map((one) => (one.subtask === `count/${to}` ? { ...one, channels } : one)),
+      };
+    };
+    const problems = (from: number, to: number) =>
+      planRestore(
+        { plan: graphBy("rebalance"), splits: {}, manifest: lying(from, to) },
+        graphBy("rescale"),
+        [],
+      ).problems;
+    expect(problems(1, 1)).toEqual([]);
+    expect(problems(0, 1)).toEqual([
+      expect.stringMatching(
+        /^3 records lay on edge one-count from subtask 0 to 1, which rescale does not connect: /,
+      ),
+    ]);
+  });
 });

@@ -31,6 +31,20 @@ describe("regions (F1)", () => {
     ]);
   });
 
+  it("are as small as the subtasks of one side allow where an edge rescales", () => {
+    expect(regions({ in: 2, out: 6 }, ["in", "out", "rescale"])).toEqual([
+      ["in/0", "out/0", "out/1", "out/2"],
+      ["in/1", "out/3", "out/4", "out/5"],
+    ]);
+    expect(regions({ in: 3, out: 2 }, ["in", "out", "rescale"])).toEqual([
+      ["in/0", "out/0"],
+      ["in/1", "in/2", "out/1"],
+    ]);
+    expect(
+      regions({ in: 2, mid: 4, out: 1 }, ["in", "mid", "rescale"], ["mid", "out", "rescale"]),
+    ).toHaveLength(1);
+  });
+
   it("are each of the parts of a job that nothing connects", () => {
     expect(regions({ a: 1, b: 2, c: 1, d: 1 }, ["a", "b", "hash"], ["c", "d", "forward"])).toEqual([
       ["a/0", "b/0", "b/1"],

@@ -23,7 +23,7 @@ export interface DrawnInput {
   readonly from: string;
   /** The tag of one of its outputs. Default: the main one. */
   readonly output?: "odd" | "late" | "failed";
-  readonly exchange: "forward" | "rebalance" | "broadcast";
+  readonly exchange: "forward" | "rebalance" | "rescale" | "broadcast";
 }
 
 export const STATELESS_KINDS = ["map", "rekey", "filter", "flatMap", "split", "mark"] as const;

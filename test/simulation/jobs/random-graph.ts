@@ -211,7 +211,7 @@ class Drawer {
   }
 
   #exchange(): DrawnInput["exchange"] {
-    return this.#random.pick(["forward", "forward", "forward", "rebalance", "rebalance", "broadcast"]);
+    return this.#random.pick(["forward", "forward", "forward", "rebalance", "rescale", "broadcast"]);
   }
 
   #sinks(): DrawnSink[] {

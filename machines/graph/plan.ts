@@ -1,6 +1,6 @@
 /** The job graph as plain data: all that a coordinator knows of a job, whose code it never loads. */
 
-import type { Distribution } from "./snapshot.ts";
+import type { Distribution } from "../snapshot.ts";
 
 /** An input of an operator: the records that it takes from another one, in its vertex or another. */
 export interface InputPlan {
