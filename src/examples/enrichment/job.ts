@@ -1,7 +1,8 @@
 /**
- * Orders get their prices from an HTTP service (`PRICES_URL`, default http://127.0.0.1:8090), which fails at times:
- * `GET /price/ITEM` answers `{ "price": 12 }`. A request is made again until it succeeds, at most ten times; an order
- * without a price goes to files of its own.
+ * Orders get their prices from an HTTP service that fails at times: `GET /price/ITEM` answers `{ "price": 12 }`. A
+ * request is made again until it succeeds, at most ten times; an order without a price goes to files of its own.
+ *
+ * The service lies beside this file (service.ts); `PRICES_URL` names another one.
  */
 import { defineJob, fileSink, generatorSource } from "tidemark";
 

@@ -26,7 +26,7 @@ export interface Payment {
 }
 
 export interface Rule {
-  /** The rule holds from this time to that of the next one, in ms since 1970. */
+  /** The rule holds from this time until the next one does, in ms since 1970. */
   readonly from: number;
   readonly small: number;
   readonly large: number;
@@ -36,6 +36,7 @@ export interface Rule {
 export interface Alarm {
   readonly payment: number;
   readonly card: string;
+  /** The rule by which the payment was judged: its `from`. */
   readonly rule: number;
 }
 
@@ -83,32 +84,24 @@ export default defineJob("fraud", { parallelism: 2, checkpointing: { interval: "
         state.waiting.add(payment);
         timers.registerEventTimer(payment.at);
       },
-      onTimer({ time, namespace }, { state, broadcast, timers, emit }) {
-        if (namespace === "forget") {
-          if (state.smallUntil.get() === time) state.smallUntil.clear();
-          return;
-        }
+      onTimer({ time }, { state, broadcast, emit }) {
         const waiting = state.waiting.get();
-        state.waiting.set(waiting.filter((payment) => payment.at > time));
-        const rule = ruleOf(broadcast.rules.values(), time);
+        state.waiting.set(waiting.filter(({ at }) => at > time));
+        const rule = newestOf(broadcast.rules.values(), time);
         if (rule === undefined) return;
-        for (const { id, card, amount, at } of waiting) {
-          if (at > time) continue;
-          const followsSmall = at < state.smallUntil.get();
-          if (followsSmall && amount > rule.large) emit({ payment: id, card, rule: rule.from });
-          if (followsSmall) timers.deleteEventTimer(state.smallUntil.get(), "forget");
-          state.smallUntil.clear();
-          if (amount >= rule.small) continue;
-          state.smallUntil.set(at + rule.withinMs);
-          timers.registerEventTimer(at + rule.withinMs, "forget");
+        for (const { id, card, amount, at } of waiting.filter((payment) => payment.at <= time)) {
+          if (at < state.smallUntil.get() && amount > rule.large)
+            emit({ payment: id, card, rule: rule.from });
+          if (amount < rule.small) state.smallUntil.set(at + rule.withinMs);
+          else state.smallUntil.clear();
         }
       },
     })
     .sink("alarms-out", fileSink({ directory: "alarms" }));
 });
 
-/** The newest rule that began at this time or before. */
-function ruleOf(rules: Iterable<Rule>, time: number): Rule | undefined {
+/** The newest of the rules that hold at this time. */
+function newestOf(rules: Iterable<Rule>, time: number): Rule | undefined {
   let found: Rule | undefined;
   for (const rule of rules) {
     if (rule.from <= time && (found === undefined || rule.from > found.from)) found = rule;
