@@ -19,6 +19,10 @@ export class HeldSources {
     const subtask = nameOf(process, generation, id);
     return {
       ...reader,
+      // The spread above has copied what it was.
+      get currentSplit() {
+        return reader.currentSplit ?? 0;
+      },
       poll: (collect, recordsMax) => {
         if (this.#held.delete(subtask)) this.findings.push(`${subtask} reads on although it is held`);
         return reader.poll(collect, recordsMax);

@@ -50,7 +50,7 @@ function disorderAt(sink: string, order: Order, actual: readonly Item[]): string
   const last = new Map<string, number>();
   for (const item of actual) {
     const line = order === "of-maker" && item.by.includes("/") ? item.by : `${item.by} key ${item.key}`;
-    const before = last.get(line) ?? 0;
+    const before = last.get(line) ?? Number.NEGATIVE_INFINITY;
     if (item.at < before) findings.push(`sink ${sink}: ${textOf(item)} came behind #${before}`);
     last.set(line, item.at);
   }
