@@ -24,6 +24,7 @@ export type { ContextTimers } from "./dataflow/operators/keyed/context-timers.ts
 export type { Timer } from "./dataflow/operators/keyed/process.ts";
 export type { OpenContext } from "./dataflow/operators/lifecycle.ts";
 export type {
+  AboutRecord,
   ActorView,
   EventOrigin,
   MachineEffect,

@@ -172,7 +172,7 @@ export class JobDraft {
       throw new ConfigurationError(
         inside,
         `operator "${inside}": emits at the end of input (onEnd, onTimer) and lies inside loop "${id}": that would be fed back to a ` +
-          "loop that has ended; put it behind the loop's output",
+          "loop that has ended; put it behind the loop's output, or let a machine drop its delays then (endOfInput)",
       );
     }
     back.end.used = true;

@@ -41,6 +41,16 @@ export function hasDelays(machine: AnyStateMachine): boolean {
   );
 }
 
+/** What it does can only be seen when it runs, so it may have delays, too. */
+export function hidesActions(machine: AnyStateMachine): boolean {
+  return statesOf(machine).some((node) =>
+    actionsOf(node).some((action) => {
+      const resolved = implementationOf(machine, action);
+      return typeof resolved === "function" && resolved.type === "xstate.enqueueActions";
+    }),
+  );
+}
+
 /** All states, the root first. */
 export function statesOf({ root }: AnyStateMachine): AnyStateNode[] {
   const all = [root as AnyStateNode];

@@ -12,6 +12,7 @@ import { checkMembers } from "../../config/members.ts";
 import { type Duration, parseDuration, show } from "../../config/quantity.ts";
 import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
 import {
+  type AboutRecord,
   type ActorView,
   type EventOrigin,
   type MachineEffect,
@@ -29,7 +30,7 @@ import type { Key } from "../../state/descriptor.ts";
 import { checkFunction, type IterateOptions } from "../definition.ts";
 import type { OperatorInput } from "../job.ts";
 import { checkName } from "../name.ts";
-import { checkMachine, hasDelays } from "./checks.ts";
+import { checkMachine, hasDelays, hidesActions } from "./checks.ts";
 import { machineStatesOf } from "./shape.ts";
 
 /**
@@ -43,7 +44,7 @@ import { machineStatesOf } from "./shape.ts";
 export interface MachineDefinition<T, K extends Key, M extends AnyStateMachine, E, F, D, I> {
   readonly machine: M;
   /** The event that a record is for the actor of its key; undefined: none. Default: the record itself. */
-  readonly event?: ((record: T) => EventFrom<M> | undefined) | undefined;
+  readonly event?: ((record: T, about: AboutRecord<K>) => EventFrom<M> | undefined) | undefined;
   /** The input of a new actor. */
   readonly input?: ((event: EventFrom<M>, key: K) => InputFrom<M>) | undefined;
   /**
@@ -188,6 +189,7 @@ export function machineOf(
     // What cannot be seen to have delays may still have some.
     endOfInput: addressee === undefined ? (endOfInput as MachineOperator["endOfInput"]) : "drop",
     hasDelays: waits,
+    mayHaveDelays: waits || hidesActions(machine),
     waitingMax,
   };
 }

@@ -152,6 +152,16 @@ describe("what a machine may be made of", () => {
     ]);
   });
 
+  test("event is told the key and the event time of the record; what it answers none for is for no actor", async () => {
+    const machine = setup({ types: { events: {} as Ping } }).createMachine({
+      on: { SEEN: { actions: emit(({ event }) => ({ type: "seen", by: event["by"], at: event["at"] })) } },
+    });
+    const event = (record: Ping, { key, timestamp }: { key: string; timestamp: number }) =>
+      record.type === "SKIP" ? undefined : { type: "SEEN", by: key, at: timestamp };
+    const job = pingJob(machine, { event, unknownKey: () => "start" });
+    expect(await outOf(job, [ping("SKIP", 1), ping("X", 2)])).toEqual([{ type: "seen", by: "k", at: 2 }]);
+  });
+
   test("no context is shared: neither the one that the machine gives, nor one of another key", async () => {
     const machine = createMachine({
       context: { items: [] as string[] },

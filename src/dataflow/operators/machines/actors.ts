@@ -43,12 +43,12 @@ export const ACTORS = "actors of the machine";
 
 export const machineKind: OperatorKind<MachineOperator> = {
   name: "machine",
-  describe: ({ plan, time, hasDelays, endOfInput, addressee, waitingMax }) => ({
+  describe: ({ plan, time, hasDelays, mayHaveDelays, endOfInput, addressee, waitingMax }) => ({
     states: { [ACTORS]: stateTable(), ...timerStates },
     ownStates: true,
     actors: plan,
     needsWatermarks: hasDelays && time === "event",
-    emitsAtEnd: hasDelays && endOfInput === "fire",
+    emitsAtEnd: mayHaveDelays && endOfInput === "fire",
     tags: addressee === undefined ? [REFUSED] : [REFUSED, SENT],
     ...(addressee !== undefined && { loop: { waitingMax }, ports: ["in", "sent"] }),
   }),
@@ -110,7 +110,7 @@ class Actors {
     return {
       state: this.state,
       inputs,
-      figures: () => ({ ...this.counts }),
+      figures: () => ({ ...this.counts, ...timers.figures() }),
       restored: () => timers.restored(),
       advance: (time) =>
         letGo && time === Number.POSITIVE_INFINITY ? timers.event.clear() : timers.advance(time),
@@ -122,7 +122,7 @@ class Actors {
   private take(record: unknown, timestamp: number): void {
     try {
       const key = this.keyOf(record);
-      const event = this.definition.event(record);
+      const event = this.definition.event(record, { key, timestamp });
       if (event === undefined) return;
       this.state.setCurrentKey(key);
       this.receive(key, checkEvent(event, "event answered"), timestamp, "record");

@@ -41,6 +41,13 @@ export interface RefusedEvent<K = Key, Event = EventObject> {
 /** Where an event comes from: a record of the stream, or another actor. */
 export type EventOrigin = "record" | "actor";
 
+/** What is known of a record besides. */
+export interface AboutRecord<K = Key> {
+  readonly key: K;
+  /** Event time in ms, or NO_TIMESTAMP. */
+  readonly timestamp: number;
+}
+
 export interface MachineOperator {
   readonly key: KeySelector;
   /** One that is `prepared`. */
@@ -48,7 +55,7 @@ export interface MachineOperator {
   readonly plan: ActorPlan;
   readonly migrate: Migrations;
   /** undefined: the record is for no actor. */
-  readonly event: (record: unknown) => unknown;
+  readonly event: (record: unknown, about: AboutRecord) => unknown;
   readonly input: ((event: EventObject, key: Key) => unknown) | undefined;
   readonly unknownKey: (event: EventObject, from: EventOrigin) => "start" | "refuse";
   /** They answer records; undefined: none. */
@@ -65,6 +72,8 @@ export interface MachineOperator {
   readonly endOfInput: TimersAtEnd;
   /** Its actors may have to wait for a time. */
   readonly hasDelays: boolean;
+  /** Some may show only when it runs. */
+  readonly mayHaveDelays: boolean;
   /** Records that may wait where events of actors come in. */
   readonly waitingMax: number;
 }

@@ -1,4 +1,5 @@
 /** Builds the operators of a drawn job that go by event time, with the engine's own builder. */
+import { assign, raise, setup } from "xstate";
 import {
   cumulateWindows,
   sessionWindows,
@@ -23,7 +24,8 @@ export function applyTimed(
   input: KeyedStream<Item, Key>,
 ): readonly (readonly [string, Stream<Item>])[] {
   const { id, kind, parallelism } = operator;
-  if (kind === "timer") return [["", timing(operator, input)]];
+  if (kind === "timer")
+    return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
   const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
   const options = { parallelism };
   const tell = (
@@ -82,6 +84,45 @@ function timing(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<
       onTimer({ time }, { key, emit }) {
         emit(fired(id, groupOf(key), time + 1, 0));
       },
+    },
+    { parallelism },
+  );
+}
+
+type Told = { type: "ITEM" | "DUE"; end: number; delayMs: number };
+
+/** The same as `timing`, as actors of a machine: the times that are still to come lie in the context. */
+function actors(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<Item> {
+  const { id, parallelism } = operator;
+  const { sizeMs } = windowsOf(operator);
+  const machine = setup({
+    types: { events: {} as Told, context: {} as { readonly ends: readonly number[] } },
+    actions: {
+      wait: raise(({ event }) => ({ ...event, type: "DUE" as const }), {
+        delay: ({ event }) => event.delayMs,
+      }),
+      remember: assign({ ends: ({ context, event }) => [...context.ends, event.end] }),
+      forget: assign({ ends: ({ context, event }) => context.ends.filter((end) => end !== event.end) }),
+      fire: (_, _params: { end: number }) => {},
+    },
+    guards: { isNew: ({ context, event }) => !context.ends.includes(event.end) },
+  }).createMachine({
+    context: { ends: [] },
+    on: {
+      ITEM: { guard: "isNew", actions: ["remember", "wait"] },
+      DUE: { actions: ["forget", { type: "fire", params: ({ event }) => ({ end: event.end }) }] },
+    },
+  });
+  return input.machine(
+    id,
+    {
+      machine,
+      event(_, { timestamp }): Told {
+        const end = Math.floor(timestamp / sizeMs) * sizeMs + sizeMs;
+        return { type: "ITEM", end, delayMs: end - 1 - timestamp };
+      },
+      emit: () => undefined,
+      effect: ({ params }, { key }) => fired(id, groupOf(key), (params as { readonly end: number }).end, 0),
     },
     { parallelism },
   );
