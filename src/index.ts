@@ -62,6 +62,7 @@ export type {
 } from "./job/builder.ts";
 export { defineJob } from "./job/builder.ts";
 export { loadJob } from "./job/code/load.ts";
+export type { CombineOptions } from "./job/functions/combine.ts";
 export type { Expired, KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";

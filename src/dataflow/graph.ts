@@ -6,6 +6,7 @@
  * subtask, and the receiver the key.
  */
 import type { OperatorDefinition } from "./operators/contract.ts";
+import type { Combine } from "./operators/keyed/combine.ts";
 import type { KeySelector } from "./operators/keyed/key-selector.ts";
 
 export type Partitioner =
@@ -13,7 +14,7 @@ export type Partitioner =
   | { readonly kind: "rebalance" }
   /** Deals out evenly among the receiving subtasks of the sender's own (machines/graph/topology.ts). */
   | { readonly kind: "rescale" }
-  | { readonly kind: "hash"; readonly key: KeySelector }
+  | { readonly kind: "hash"; readonly key: KeySelector; readonly combine?: Combine }
   /** The user's own: answers an index below the number of receiving subtasks. */
   | { readonly kind: "custom"; readonly partition: (value: unknown, count: number) => number }
   /** The partitioner that gives each record to every subtask. */

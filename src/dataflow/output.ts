@@ -17,11 +17,13 @@
  */
 import { invariant, OperatorError } from "../errors.ts";
 import { describeValue, silence } from "../state/described.ts";
+import type { Key } from "../state/descriptor.ts";
 import { keyGroupOf, ownerOf } from "../state/key-groups.ts";
 import type { OutputChannel } from "./channel/channel.ts";
 import { Fifo } from "./channel/fifo.ts";
 import type { ControlFrame, RecordsFrame, TimeMark } from "./channel/frame.ts";
 import type { Partitioner } from "./graph.ts";
+import { Combiner } from "./operators/keyed/combine.ts";
 import type { Room } from "./room.ts";
 import { type Collect, NO_TIMESTAMP } from "./source.ts";
 
@@ -145,20 +147,26 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
       if (count === 1) {
         return (value, timestamp) => only.add(value, timestamp);
       }
+      const { combine } = partitioner;
+      const { receiver = "keyBy" } = options;
+      const combiner = combine === undefined ? undefined : new Combiner(receiver, key, combine);
       const bufferOfKeyGroup = Array.from(
         { length: maxParallelism },
         (_, keyGroup) => buffers[ownerOf(keyGroup, count, maxParallelism)]!,
       );
-      const { receiver = "keyBy" } = options;
       return (value, timestamp) => {
+        let keyOfRecord: Key;
         let keyGroup: number;
         try {
-          keyGroup = keyGroupOf(key(value), maxParallelism);
+          keyOfRecord = key(value);
+          keyGroup = keyGroupOf(keyOfRecord, maxParallelism);
         } catch (error) {
           // The selector is the receiver's, which runs it again; else the sender would be blamed for it.
           throw error instanceof OperatorError ? error : new OperatorError(receiver, error);
         }
-        bufferOfKeyGroup[keyGroup]!.add(value, timestamp);
+        const buffer = bufferOfKeyGroup[keyGroup]!;
+        if (combiner === undefined) buffer.add(value, timestamp);
+        else buffer.combine(combiner, keyOfRecord, value, timestamp);
       };
     }
   }
@@ -186,6 +194,8 @@ class ChannelBuffer {
   #timestamps: number[] | undefined;
   #marks: TimeMark[] | undefined;
   #recordsMax: number;
+  /** Where the records stand that others of their key may join; undefined: nothing was combined. */
+  #places: Map<Key, number> | undefined;
 
   constructor(channel: OutputChannel, waiting: { buffers: number }) {
     this.#channel = channel;
@@ -200,8 +210,26 @@ class ChannelBuffer {
     if (this.#values.length >= this.#recordsMax) this.#full();
   }
 
+  /** Adds the record, or joins it to the one of its key that waits already. */
+  combine(combiner: Combiner, key: Key, value: unknown, timestamp: number): void {
+    this.#places ??= new Map();
+    const place = this.#places.get(key);
+    const before = place === undefined ? NO_TIMESTAMP : (this.#timestamps?.[place] ?? NO_TIMESTAMP);
+    if (place === undefined || !combiner.isTogether(before, timestamp)) {
+      this.#places.set(key, this.#values.length);
+      this.add(value, timestamp);
+      return;
+    }
+    this.#values[place] = combiner.join(key, this.#values[place], value);
+    if (timestamp > before) {
+      this.#timestamps ??= this.#values.map(() => NO_TIMESTAMP);
+      this.#timestamps[place] = timestamp;
+    }
+  }
+
   mark(watermark: number, isIdle: boolean): void {
     const at = this.#values.length;
+    this.#places?.clear();
     const mark = { at, watermark, isIdle };
     if (this.#marks === undefined) this.#marks = [mark];
     else if (this.#marks.at(-1)!.at === at) this.#marks[this.#marks.length - 1] = mark;
@@ -267,6 +295,7 @@ class ChannelBuffer {
     this.#values = [];
     this.#timestamps = undefined;
     this.#marks = undefined;
+    this.#places?.clear();
     return frame;
   }
 

@@ -141,7 +141,7 @@ function chain(job: Job, config: JobConfig): JobGraph {
       from: from.vertex.id,
       to: to.id,
       port: portOf(input, to.operators[0]!.operator),
-      partitioner: partitionerOf(input, from.vertex.parallelism, to.parallelism),
+      partitioner: partitionerOf(input, from.vertex.parallelism, to),
       ...mark,
     };
     edges.push(edge);
@@ -280,9 +280,10 @@ function reached(
   return found;
 }
 
-function partitionerOf(input: OperatorInput, from: number, to: number): Partitioner {
-  if (input.exchange.kind === "forward" && from !== to) return { kind: "rebalance" };
-  return input.exchange;
+function partitionerOf({ exchange }: OperatorInput, from: number, to: VertexDraft): Partitioner {
+  if (exchange.kind === "forward" && from !== to.parallelism) return { kind: "rebalance" };
+  const { combine } = to.operators[0]!.operator.details;
+  return exchange.kind === "hash" && combine !== undefined ? { ...exchange, combine } : exchange;
 }
 
 /**

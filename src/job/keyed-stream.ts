@@ -8,8 +8,9 @@ import type { MachineEffect } from "../dataflow/operators/machines/definition.ts
 import { ConfigurationError } from "../errors.ts";
 import type { Key, StateDescriptors } from "../state/descriptor.ts";
 import { type AsyncDefinition, type AsyncSideOutputs, asyncOf, type ResultOf } from "./async/definition.ts";
-import { checkProcess, type OperatorOptions } from "./definition.ts";
+import { checkProcess } from "./definition.ts";
 import type { JobDraft, OpenEnd } from "./draft.ts";
+import { type CombineOptions, refuseCombine, takeCombine } from "./functions/combine.ts";
 import { type FunctionOptions, functionOf, lifecycleOf, type ReduceDefinition } from "./functions/given.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
@@ -119,12 +120,22 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
     return this.window(countWindows({ size }));
   }
 
-  /** One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record. */
-  reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: OperatorOptions): Stream<T>;
+  /**
+   * One value per key: the key's first record, then what `reduce` answers. Emits the new value for each record, or,
+   * with `combine`, for some that came together.
+   */
+  reduce(id: string, reduce: (aggregate: T, value: T) => T, options?: CombineOptions): Stream<T>;
   reduce<R>(id: string, definition: ReduceDefinition<T, R>, options?: FunctionOptions): Stream<T>;
-  reduce(id: string, given: unknown, asked?: FunctionOptions): Stream<T> {
-    const { call, lifecycle, options } = functionOf<ReduceOperator["reduce"]>(id, "reduce", given, asked);
-    const operator = defineOperator(kinds.reduce, id, { key: this.#key, reduce: call, lifecycle });
+  reduce(id: string, given: unknown, asked?: FunctionOptions & CombineOptions): Stream<T> {
+    const { combine, others } = takeCombine(id, asked);
+    const { call, lifecycle, options } = functionOf<ReduceOperator["reduce"]>(id, "reduce", given, others);
+    if (combine && lifecycle !== undefined) {
+      refuseCombine(
+        id,
+        "runs reduce in front of keyBy, too, where open has not run: leave out one of the two",
+      );
+    }
+    const operator = defineOperator(kinds.reduce, id, { key: this.#key, reduce: call, lifecycle, combine });
     this.#draft.apply(operator, [this], options);
     return this.#streamOf(id);
   }

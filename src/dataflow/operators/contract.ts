@@ -22,6 +22,7 @@ import type { EventTime } from "../time/event-time.ts";
 import type { ProcessingTime } from "../time/processing-time.ts";
 import type { SourceEventTime } from "../time/source-time.ts";
 import type { TroubleWatcher } from "../trouble.ts";
+import type { Combine } from "./keyed/combine.ts";
 
 /** The facts of one operator that planner, fingerprint, restore plan, graph, draft and commands ask for. */
 export interface OperatorDetails {
@@ -44,6 +45,8 @@ export interface OperatorDetails {
    * only.
    */
   readonly states?: StateDescriptors;
+  /** How records of one key may become one in front of the exchange before the operator. Default: not at all. */
+  readonly combine?: Combine;
   /** The states that belong to no key, by name. */
   readonly operatorStates?: AnyOperatorStateDescriptors;
   /** The states are the operator's own and not of the user's naming. Default false. */

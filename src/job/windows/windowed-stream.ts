@@ -14,6 +14,7 @@ import type {
 import { ConfigurationError } from "../../errors.ts";
 import type { AggregateFunction, Key } from "../../state/descriptor.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
+import { type CombineOptions, refuseCombine, takeCombine } from "../functions/combine.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
 import type { Stream } from "../stream.ts";
@@ -74,25 +75,27 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     id: string,
     reduce: (aggregate: T, value: T) => T,
     process?: undefined,
-    options?: OperatorOptions,
+    options?: CombineOptions,
   ): Stream<T, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
   reduce<Out = any, Returned extends Out | Nothing = Nothing>(
     id: string,
     reduce: (aggregate: T, value: T) => T,
     process: WindowFunction<T, K, Out, Returned>,
-    options?: OperatorOptions,
+    options?: CombineOptions,
   ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
-  reduce(id: string, reduce: unknown, process?: unknown, options?: OperatorOptions): Stream<any, any> {
+  reduce(id: string, reduce: unknown, process?: unknown, options?: CombineOptions): Stream<any, any> {
     checkFunction(id, "reduce", reduce);
+    const { combine, others } = takeCombine(id, options);
     const both = reduce as Aggregation["add"];
     const same = (value: unknown): unknown => value;
     return this.#run(
       id,
       { first: same, add: both, merge: both, result: same, addName: "reduce" },
       process,
-      options,
+      others,
+      combine,
     );
   }
 
@@ -134,6 +137,7 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     aggregation: Aggregation | undefined,
     process: unknown,
     options: OperatorOptions | undefined,
+    combine = false,
   ): Stream<Out, Side> {
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
@@ -157,6 +161,15 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
         `operator "${id}": allowedLateness and lateOutput are for windows of event time; no record is late here`,
       );
     }
+    if (combine && resolved.kind !== "aligned") {
+      refuseCombine(
+        id,
+        "is for tumbling, sliding, cumulating and calendar windows: others follow from single records",
+      );
+    }
+    if (combine && lateTag !== undefined) {
+      refuseCombine(id, "joins records, and lateOutput gives single ones: leave out one of the two");
+    }
     const stays = allowedLateness === 0 ? "" : `, allowed lateness ${formatLateness(allowedLateness)}`;
     const definition = {
       key: this.#key,
@@ -167,14 +180,19 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),
     };
-    return this.#add(operatorOf(id, definition, resolved), options);
+    return this.#add(operatorOf(id, definition, resolved, combine), options);
   }
 }
 
-function operatorOf(id: string, definition: WindowDefinition, resolved: ResolvedWindows): OperatorDefinition {
+function operatorOf(
+  id: string,
+  definition: WindowDefinition,
+  resolved: ResolvedWindows,
+  combine: boolean,
+): OperatorDefinition {
   switch (resolved.kind) {
     case "aligned":
-      return defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows });
+      return defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows, combine });
     case "sessions": {
       const { gapOf, longest } = resolved;
       return defineOperator(kinds.sessionWindow, id, { ...definition, gapOf, longest });

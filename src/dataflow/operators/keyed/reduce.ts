@@ -15,12 +15,18 @@ export interface ReduceOperator {
   readonly key: KeySelector;
   readonly reduce: (aggregate: unknown, value: unknown, resource?: unknown) => unknown;
   readonly lifecycle?: Lifecycle | undefined;
+  /** true: records of one key become one in front of the exchange. Default false. */
+  readonly combine?: boolean;
 }
 
 export const reduce: OperatorKind<ReduceOperator> = {
   name: "reduce",
   // A table, because undefined and null are records, and so may be aggregates.
-  describe: () => ({ states: { [REDUCE_STATE]: stateTable() }, ownStates: true }),
+  describe: ({ reduce, combine }) => ({
+    states: { [REDUCE_STATE]: stateTable() },
+    ownStates: true,
+    ...(combine === true && { combine: { reduce } }),
+  }),
   open({ key, reduce: call, lifecycle }, { id, checks, keyedState }, { main: downstream }) {
     const keyOf = stableKey(id, key, checks);
     const resource = resourceOf(id, lifecycle);

@@ -3,9 +3,11 @@
  *
  * Its states are rows of keyed state, so they go with their key groups, and are restored like any other.
  */
+import { invariant } from "../../../../errors.ts";
 import { type StateDescriptors, stateTable } from "../../../../state/descriptor.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
+import type { Combine } from "../../keyed/combine.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
 import { type WindowDefinition, windowDetails } from "../definition.ts";
@@ -18,14 +20,25 @@ import { SinglePaneWindows } from "./single-pane.ts";
 
 export interface AlignedWindowDefinition extends WindowDefinition {
   readonly windows: AlignedWindows;
+  /** true: records of one key and pane become one in front of the exchange; what joins two is `add`. Default false. */
+  readonly combine?: boolean;
 }
 
 export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
   name: "window",
-  describe: (definition) => windowDetails(definition, statesOf(definition)),
+  describe: (definition) => ({
+    ...windowDetails(definition, statesOf(definition)),
+    ...(definition.combine === true && { combine: combineOf(definition) }),
+  }),
   open: (definition, services, outputs) =>
     openInTime(definition.time, services, (time) => openAt(definition, services, outputs, time)),
 };
+
+/** By the clock, records that travel together come to the same window. */
+function combineOf({ aggregation, time, windows }: AlignedWindowDefinition): Combine {
+  invariant(aggregation !== undefined, "only what is aggregated can be combined");
+  return { reduce: aggregation.add, ...(time === "event" && { panes: windows }) };
+}
 
 function openAt(
   definition: AlignedWindowDefinition,
