@@ -24,7 +24,7 @@ export default defineJob("earthquakes", { parallelism: 2, checkpointing: { inter
   const alerts = job
     .source(
       "reports",
-      generatorSource({ count: reports.length, ratePerSecond: 250, generate: (index) => reports[index]! }),
+      generatorSource({ count: reports.length, ratePerSecond: 500, generate: (index) => reports[index]! }),
       {
         timestamp: (report) => report.time,
         watermarks: boundedOutOfOrderness("1 h"),

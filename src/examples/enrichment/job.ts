@@ -11,7 +11,7 @@ export interface Order {
   readonly item: number;
 }
 
-export const ORDERS = 2_000;
+export const ORDERS = 1_000;
 const service = process.env.PRICES_URL ?? "http://127.0.0.1:8090";
 
 export function orderAt(id: number): Order {

@@ -40,7 +40,7 @@ export interface Alarm {
   readonly rule: number;
 }
 
-export const PAYMENTS = 4_000;
+export const PAYMENTS = 2_000;
 export const RULES = 8;
 const START = Date.UTC(2026, 0, 1);
 
@@ -52,7 +52,7 @@ export function paymentAt(id: number): Payment {
 
 export function ruleAt(index: number): Rule {
   return {
-    from: START - 10_000 + index * 500_000,
+    from: START - 10_000 + index * 250_000,
     small: 100 + index * 10,
     large: 700 - index * 20,
     withinMs: 20_000 + index * 10_000,
@@ -60,7 +60,7 @@ export function ruleAt(index: number): Rule {
 }
 
 export default defineJob("fraud", { parallelism: 2, checkpointing: { interval: "500 ms" } }, (job) => {
-  const rules = job.source("rules", generatorSource({ count: RULES, ratePerSecond: 1, generate: ruleAt }), {
+  const rules = job.source("rules", generatorSource({ count: RULES, ratePerSecond: 2, generate: ruleAt }), {
     timestamp: (rule) => rule.from,
     watermarks: ascendingTimestamps(),
     parallelism: 1,

@@ -1,5 +1,5 @@
 /**
- * A query of Nexmark over a million generated events, its results in files: for instance
+ * A query of Nexmark over generated events (`NEXMARK_EVENTS`, default a million), its results in files: for instance
  * `NEXMARK_QUERY=q3 npx tidemark run src/examples/nexmark/job.ts` behind `npm run build`.
  */
 import { ConfigurationError, defineJob, fileSink, generatorSource } from "tidemark";
@@ -7,7 +7,7 @@ import { nexmarkEvents } from "./generator.ts";
 import { QUERIES, type Query } from "./queries/index.ts";
 import { nexmarkStream } from "./stream.ts";
 
-const EVENTS = 1_000_000;
+const events = Number(process.env.NEXMARK_EVENTS ?? 1_000_000);
 
 const name = process.env.NEXMARK_QUERY ?? "q0";
 const query = new Map<string, Query>(Object.entries(QUERIES)).get(name);
@@ -19,6 +19,6 @@ if (query === undefined) {
 }
 
 export default defineJob(`nexmark-${name}`, { parallelism: 2, checkpointing: { interval: "1 s" } }, (job) => {
-  const source = generatorSource({ seed: 42, count: EVENTS, splits: 2, generate: nexmarkEvents() });
+  const source = generatorSource({ seed: 42, count: events, splits: 2, generate: nexmarkEvents() });
   query(nexmarkStream(job, source)).sink("results", fileSink({ directory: `nexmark-${name}` }));
 });

@@ -21,8 +21,8 @@ export interface Payment {
   readonly at: number;
 }
 
-export const CLICKS = 4_000;
-export const ORDERS = 1_000;
+export const CLICKS = 2_000;
+export const ORDERS = 500;
 const START = Date.UTC(2026, 0, 1);
 
 /** Up to 6 s out of order. Users come in bursts, of which each is one session or several. */
