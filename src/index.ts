@@ -72,7 +72,7 @@ export type { VersionedJoinOptions } from "./job/joins/versioned-join.ts";
 export type { KeyedStream } from "./job/keyed-stream.ts";
 export type { MachineDefinition, MachineOptions } from "./job/machines/definition.ts";
 export type { Iteration, Stream } from "./job/stream.ts";
-export type { AssignedTimestamps } from "./job/time/source-options.ts";
+export type { AlignmentOptions, AssignedTimestamps } from "./job/time/source-options.ts";
 export { ascendingTimestamps, boundedOutOfOrderness, punctuatedWatermarks } from "./job/time/watermarks.ts";
 export type {
   CalendarWindowsOptions,

@@ -110,6 +110,7 @@ class GeneratorReader<T> implements SourceReader<T> {
   #since = performance.now();
   #first = 0;
   currentSplit = 0;
+  #isPaused: (split: number) => boolean = () => false;
   #lastIndex: number | undefined;
   #wake: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -142,11 +143,18 @@ class GeneratorReader<T> implements SourceReader<T> {
     for (let asked = 0; asked < turns && budget > 0; asked++) {
       // A fair share each, so that rate-limited splits advance together.
       const share = Math.ceil(budget / (turns - asked));
-      this.currentSplit = (this.#first + asked) % turns;
+      const split = (this.#first + asked) % turns;
+      if (this.#isPaused(split)) continue;
+      this.currentSplit = split;
       budget -= this.#make(cursors[this.currentSplit]!, collect, share);
     }
     this.#first = (this.#first + 1) % turns;
-    return this.#ended() ? "ended" : "more";
+    if (this.#ended()) return "ended";
+    return cursors.some((cursor, i) => !this.#isPaused(i) && cursor.next < cursor.end) ? "more" : "idle";
+  }
+
+  pauseSplits(isPaused: (split: number) => boolean): void {
+    this.#isPaused = isPaused;
   }
 
   splitStatus(split: number): PollStatus {

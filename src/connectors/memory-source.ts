@@ -69,6 +69,7 @@ class MemoryReader<T> implements SourceReader<T> {
   readonly #bounded: boolean;
   readonly #stops: (() => void)[] = [];
   currentSplit = 0;
+  #isPaused: (split: number) => boolean = () => false;
   #last = "the beginning";
 
   constructor(
@@ -88,6 +89,7 @@ class MemoryReader<T> implements SourceReader<T> {
   poll(collect: Collect<T>, recordsMax: number): PollStatus {
     let left = recordsMax;
     for (const [split, cursor] of this.#cursors.entries()) {
+      if (this.#isPaused(split)) continue;
       this.currentSplit = split;
       const end = Math.min(cursor.end, cursor.log.length);
       while (left > 0 && cursor.next < end) {
@@ -98,9 +100,15 @@ class MemoryReader<T> implements SourceReader<T> {
       }
     }
     if (this.#bounded && this.#cursors.every((cursor) => cursor.next >= cursor.end)) return "ended";
-    return this.#cursors.some((cursor) => cursor.next < Math.min(cursor.end, cursor.log.length))
+    return this.#cursors.some(
+      (cursor, split) => !this.#isPaused(split) && cursor.next < Math.min(cursor.end, cursor.log.length),
+    )
       ? "more"
       : "idle";
+  }
+
+  pauseSplits(isPaused: (split: number) => boolean): void {
+    this.#isPaused = isPaused;
   }
 
   splitStatus(split: number): PollStatus {

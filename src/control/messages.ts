@@ -24,6 +24,7 @@ import type { OperatorFigures } from "../dataflow/chain.ts";
 import type { InheritedFrom } from "../dataflow/sink.ts";
 import type { Skipped } from "../dataflow/source.ts";
 import type { Trouble } from "../dataflow/trouble.ts";
+import type { PausedReport, WatermarkReport } from "./source-messages.ts";
 import type { Addressed } from "./store-identity.ts";
 
 /* ------------------------------------------------------- to the leader, `<prefix>.<job>.control` */
@@ -260,6 +261,8 @@ export interface SubtaskReport {
   readonly recordsIn: number;
   /** Input that was gone before a source read it and that it skipped, since the job began; null: none. */
   readonly skipped: Skipped | null;
+  /** Left out: no split was ever paused. */
+  readonly paused?: PausedReport;
   /**
    * What its operators have counted in this generation, such as late records, and what waits in them; those that count
    * something, upstream first.
@@ -422,6 +425,7 @@ export type SubtaskMessage =
   | Told<"subtask.ended">
   | Told<"subtask.committed">
   | Told<"subtask.failed">
+  | WatermarkReport
   /** The snapshot says whether the subtask has finished. */
   | (Omit<Told<"subtask.acknowledged">, "finished"> & { readonly snapshot: SubtaskSnapshot })
   /** `detail`: in words. */

@@ -139,6 +139,7 @@ const subtaskReport = z.object({
   recordsIn: count,
   skipped: z.object({ ranges: count, sequences: count }).nullable(),
   operators: z.array(z.object({ operator: text, figures: z.record(text, count) })),
+  paused: z.object({ splits: texts, pausedMs: count }).exactOptional(),
   checkpoints: z.array(
     z.object({
       checkpointId: count,
@@ -255,6 +256,17 @@ const subtaskMessage: z.ZodType<SubtaskMessage> = z.discriminatedUnion("type", [
     detail: text,
   }),
   z.object({ type: z.literal("subtask.discarded"), generation, checkpointId, subtask, objects: texts }),
+  z.object({
+    type: z.literal("watermark.reported"),
+    generation,
+    subtask,
+    group: text,
+    members: positive,
+    maxDriftMs: count,
+    intervalMs: positive,
+    watermark: z.int().nullable(),
+    holds: z.boolean(),
+  }),
   z.object({ type: z.literal("subtask.committed"), generation, subtask, upTo: count }),
   z.object({
     type: z.literal("subtask.failed"),
@@ -271,12 +283,15 @@ export interface ShortAnswer {
   readonly reason?: string;
   /** The highest generation of the region that a worker has seen which answers "stale" to a deployment. */
   readonly seen?: number;
+  /** How far the source of a subtask may read, a watermark in ms; null: as far as it likes. */
+  readonly limit?: number | null;
 }
 
 const shortAnswer: z.ZodType<ShortAnswer> = z.object({
   answer: z.enum(["accepted", "duplicate", "stale", "unknown", "refused"]),
   reason: text.exactOptional(),
   seen: count.exactOptional(),
+  limit: z.int().nullable().exactOptional(),
 });
 
 export const shapes = {

@@ -92,6 +92,12 @@ export interface SourceReader<T> {
    * Left out: all are as `poll` answers.
    */
   splitStatus?(split: number): PollStatus;
+  /**
+   * Gives no record of a split for which `isPaused` answers true, until the next call; `poll` answers "idle" where
+   * there is nothing else. Its position stays, and what is read ahead stays bounded. Left out: where sources are
+   * aligned, the splits of a subtask stop together.
+   */
+  pauseSplits?(isPaused: (split: number) => boolean): void;
   /** The origin of the record last given to `collect`, for error messages: "stream LINES sequence 42". */
   describePosition(): string;
   /**

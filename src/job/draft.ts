@@ -8,6 +8,7 @@
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import type { OperatorDefinition, OperatorDetails } from "../dataflow/operators/contract.ts";
+import type { SourceAlignment } from "../dataflow/time/source-time.ts";
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
 import { checkTag } from "./functions/side-outputs.ts";
@@ -237,6 +238,7 @@ export class JobDraft {
       throw new ConfigurationError(this.#job, `job "${this.#job}" has no sink; end with .sink(id, sink)`);
     }
     for (const operator of operators) this.#checkWatermarks(operator, operators);
+    checkAlignment(operators);
     const open = [...this.#streams.values()].map(({ end }) => end).find((end) => !end.used);
     if (open !== undefined) {
       throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);
@@ -256,5 +258,25 @@ export class JobDraft {
           'would ever end, no value would expire, and what waits for a partner would be kept for ever. Give the source timestamps and watermarks, such as { timestamp: (record) => record.at, watermarks: boundedOutOfOrderness("5 s") }, or assignTimestamps in between',
       );
     }
+  }
+}
+
+/** Sources that wait for each other must agree on how far they may be apart. */
+function checkAlignment(operators: readonly JobOperator[]): void {
+  const first = new Map<string, { readonly id: string; readonly alignment: SourceAlignment }>();
+  for (const { definition } of operators) {
+    const { id, details } = definition;
+    const { alignment } = details.eventTime ?? {};
+    if (alignment === undefined) continue;
+    const { group, maxDriftMs, intervalMs } = alignment;
+    const known = first.get(group) ?? { id, alignment };
+    first.set(group, known);
+    const { maxDriftMs: maxDrift, intervalMs: interval } = known.alignment;
+    if (maxDrift === maxDriftMs && interval === intervalMs) continue;
+    throw new ConfigurationError(
+      id,
+      `operator "${id}": alignment: source "${known.id}" is in group "${group}", too, with another maxDrift or interval ` +
+        `(${maxDrift} ms and ${interval} ms there, ${maxDriftMs} ms and ${intervalMs} ms here); give both the same`,
+    );
   }
 }

@@ -152,6 +152,18 @@ const requests: { readonly [type in RequestType]: (known: Known) => Fields } = {
   "subtask.ended": ({ generation }) => ({ generation, subtask }),
   "subtask.committed": ({ generation, checkpointId }) => ({ generation, subtask, upTo: checkpointId }),
   "subtask.failed": ({ generation }) => ({ generation, subtask, reason: "forged", retry: "never" }),
+  "watermark.reported": ({ generation }) => ({
+    ...{
+      generation,
+      subtask,
+      group: "forged",
+      members: 1,
+      maxDriftMs: 1,
+      intervalMs: 1,
+      watermark: 0,
+      holds: true,
+    },
+  }),
   "subtask.acknowledged": ({ generation, checkpointId }) => ({
     ...{ generation, checkpointId, subtask },
     snapshot: {

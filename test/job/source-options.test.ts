@@ -31,6 +31,12 @@ describe("the event time of a source", () => {
       'beyond must be "clamp" or "sideOutput", got "drop"',
     ],
     [{ watermarks: boundedOutOfOrderness(0), maxTimestampAhead: "1 h" }, "maxTimestampAhead"],
+    [{ alignment: { maxDrift: "1 m" } }, "alignment is given and watermarks are not"],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: "1 m" }, "alignment"],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: {} }, "alignment: maxDrift"],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, group: 5 } }, "group must be a text"],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, interval: 0 } }, "at least 1 ms"],
+    [{ watermarks: boundedOutOfOrderness(0), alignment: { maxDrift: 1, drift: 2 } }, 'no member "drift"'],
   ])("%o is refused: %s", (options, message) => {
     expect(() => jobWith(options)).toThrow(ConfigurationError);
     expect(() => jobWith(options)).toThrow('operator "in"');
@@ -39,6 +45,20 @@ describe("the event time of a source", () => {
 
   test.each([["-5 s"], [Number.NaN], ["five"]])("records cannot be out of order by %o", (by) => {
     expect(() => boundedOutOfOrderness(by)).toThrow("boundedOutOfOrderness");
+  });
+
+  test("sources of one group agree on how far they may be apart", () => {
+    const build = () =>
+      defineJob("job", {}, (job) => {
+        for (const [id, maxDrift] of [["a", 10] as const, ["b", 20] as const])
+          job
+            .source(id, memorySource([new MemoryLog<number>()]), {
+              watermarks: boundedOutOfOrderness(0),
+              alignment: { group: "g", maxDrift },
+            })
+            .sink(`${id}-out`, memorySink(target));
+      });
+    expect(build).toThrow('operator "b": alignment: source "a" is in group "g", too');
   });
 
   test("a source without a limit for timestamps has no output for those beyond it", () => {

@@ -4,6 +4,7 @@ import type { JobRecord } from "../../../machines/protocol.ts";
 import { latestCheckpoint } from "../../../machines/record.ts";
 import { phaseInWords, subtaskStateInWords } from "../../../machines/words.ts";
 import type { JobReport } from "../../control/messages.ts";
+import type { PausedReport } from "../../control/source-messages.ts";
 import { describeError, RecordUnreadableError, RequestRefusedError } from "../../errors.ts";
 import { type ClusterView, createClient } from "../assembly.ts";
 import { figureLines } from "../output/figures.ts";
@@ -172,7 +173,7 @@ function describeReport(report: JobReport): string {
     `workers      ${workers.map((one) => `${one.worker} (pid ${one.processId} on ${one.host}, ${one.slots} slots)`).join(", ") || "none"}`,
     ...subtasks.map(
       (one) =>
-        `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}`,
+        `  ${one.subtask}  ${subtaskStateInWords(one.state)}  ${one.recordsIn} records in${one.skipped === null ? "" : `, ${describeSkipped(one.skipped)}`}${describePaused(one.paused)}`,
     ),
     ...figureLines(subtasks),
     ...report.troubles.map(
@@ -184,4 +185,13 @@ function describeReport(report: JobReport): string {
         `failure      ${new Date(atMs).toISOString()}${recovered ? " (recovered)" : ""} ${where}: ${reason}`,
     ),
   ].join("\n");
+}
+
+/** ", split 1 waits for slower ones" */
+function describePaused(paused: PausedReport | undefined): string {
+  if (paused === undefined || paused.splits.length === 0) return "";
+  const { splits } = paused;
+  return splits.length === 1
+    ? `, split ${splits[0]} waits for slower ones`
+    : `, ${splits.length} splits wait for slower ones`;
 }

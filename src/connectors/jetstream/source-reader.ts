@@ -113,6 +113,7 @@ class JetStreamReader<T> implements SourceReader<T> {
   /** The split of the record last given out. */
   #current: OpenSplit<T> | undefined;
   currentSplit = 0;
+  #isPaused: (split: number) => boolean = () => false;
 
   constructor(splits: readonly OpenSplit<T>[], bounded: boolean) {
     this.#splits = splits;
@@ -129,6 +130,11 @@ class JetStreamReader<T> implements SourceReader<T> {
     this.#first = (this.#first + 1) % splits.length;
     for (let asked = 0; asked < splits.length; asked++) {
       const split = splits[at]!;
+      if (this.#isPaused(at) && split.reader.status !== "ended") {
+        ended = false;
+        at = (at + 1) % splits.length;
+        continue;
+      }
       this.currentSplit = at;
       at = (at + 1) % splits.length;
       const { reader } = split;
@@ -148,6 +154,10 @@ class JetStreamReader<T> implements SourceReader<T> {
     }
     if (more) return "more";
     return ended ? "ended" : "idle";
+  }
+
+  pauseSplits(isPaused: (split: number) => boolean): void {
+    this.#isPaused = isPaused;
   }
 
   splitStatus(split: number): PollStatus {

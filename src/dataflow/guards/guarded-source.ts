@@ -134,6 +134,7 @@ function refuseUnlessNothing(operator: string, did: string, answer: unknown): vo
 class GuardedReader implements SourceReader<unknown> {
   readonly skipped?: () => Skipped;
   readonly splitStatus?: (split: number) => PollStatus;
+  readonly pauseSplits?: (isPaused: (split: number) => boolean) => void;
   readonly #operator: string;
   readonly #reader: SourceReader<unknown>;
   readonly #ids: ReadonlySet<string>;
@@ -155,6 +156,8 @@ class GuardedReader implements SourceReader<unknown> {
     this.#ids = new Set(splits.map(({ split }) => split.id));
     this.#fail = fail;
     if (reader.skipped !== undefined) this.skipped = () => this.#skipped();
+    if (reader.pauseSplits !== undefined)
+      this.pauseSplits = (isPaused) => calling(operator, "pauseSplits", () => reader.pauseSplits!(isPaused));
     if (reader.splitStatus !== undefined) this.splitStatus = (split) => this.#splitStatus(split);
   }
 

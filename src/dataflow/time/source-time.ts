@@ -17,6 +17,16 @@ import { NO_TIMESTAMP } from "../source.ts";
 import type { WatermarkCombiner } from "./watermark-combiner.ts";
 import type { WatermarkGenerator, WatermarkStrategy } from "./watermarks.ts";
 
+/** How a source keeps pace with the others of its group. */
+export interface SourceAlignment {
+  /** Sources of the job with the same group wait for each other. */
+  readonly group: string;
+  /** A split whose watermark is so much further than the least of the group is not read. */
+  readonly maxDriftMs: number;
+  /** How often the subtasks tell each other, by way of the leader. */
+  readonly intervalMs: number;
+}
+
 /** What a job says of the event time of a source. */
 export interface SourceEventTime<T = unknown> {
   /** The timestamp of a record in ms. Default: the one that the source gives. */
@@ -25,6 +35,8 @@ export interface SourceEventTime<T = unknown> {
   readonly watermarks?: WatermarkStrategy<T>;
   /** undefined: no split is ever taken for idle. */
   readonly idleAfterMs?: number;
+  /** undefined: it reads as fast as it can. */
+  readonly alignment?: SourceAlignment;
   /** What becomes of records whose timestamp is that far ahead of the wall clock. undefined: they are like others. */
   readonly maxAhead?: { readonly byMs: number; readonly beyond: "clamp" | "sideOutput" };
   /** 0: the generators are asked behind each record, so what is late follows from the records alone. */

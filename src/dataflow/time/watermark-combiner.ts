@@ -49,6 +49,11 @@ export class WatermarkCombiner {
     return this.#status[sender] === IDLE;
   }
 
+  /** It holds event time back: it is neither idle nor finished. */
+  senderIsActive(sender: number): boolean {
+    return this.#status[sender] === ACTIVE;
+  }
+
   sender(sender: number): SenderTime {
     return { watermark: this.#watermarks[sender]!, isIdle: this.#status[sender] === IDLE };
   }

@@ -1,7 +1,11 @@
 /** What a job says of the event time of a source: the options, and what is checked of them before anything runs. */
 import { checkMembers } from "../../config/members.ts";
 import { type Duration, parseDuration, show } from "../../config/quantity.ts";
-import { DEFAULT_INTERVAL_MS, type SourceEventTime } from "../../dataflow/time/source-time.ts";
+import {
+  DEFAULT_INTERVAL_MS,
+  type SourceAlignment,
+  type SourceEventTime,
+} from "../../dataflow/time/source-time.ts";
 import type { WatermarkStrategy } from "../../dataflow/time/watermarks.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type { OperatorOptions } from "../definition.ts";
@@ -32,9 +36,37 @@ export interface SourceOptions<T = unknown> extends OperatorOptions {
    * allowed; `sideOutput`: it goes to `sideOutput("ahead")` of the source's stream. Default: it is like others.
    */
   readonly maxTimestampAhead?: { readonly by: Duration; readonly beyond: "clamp" | "sideOutput" } | undefined;
+  /**
+   * A split whose watermark is further than `maxDrift` ahead of the least one is not read for now, so that little is
+   * kept of what comes before its time. The least one is that of all splits of all sources with the same `group` that
+   * hold event time back: give `idleAfter` too, else one that has nothing stops all others. Default: each reads as fast
+   * as it can.
+   */
+  readonly alignment?: AlignmentOptions | undefined;
 }
 
-const MEMBERS = ["timestamp", "watermarks", "watermarkInterval", "idleAfter", "maxTimestampAhead"] as const;
+/** How a source keeps pace with others. (Flink's withWatermarkAlignment.) */
+export interface AlignmentOptions {
+  /** Sources of the job with the same group wait for each other. Default: the source alone, by its id. */
+  readonly group?: string | undefined;
+  /** How much further than the least watermark of the group one may be, such as "1 min". */
+  readonly maxDrift: Duration;
+  /**
+   * How often each subtask tells how far it is. One that has not heard of the others for three intervals reads on.
+   * Default 1 s.
+   */
+  readonly interval?: Duration | undefined;
+}
+
+const MEMBERS = [
+  "timestamp",
+  "watermarks",
+  "watermarkInterval",
+  "idleAfter",
+  "maxTimestampAhead",
+  "alignment",
+] as const;
+const DEFAULT_ALIGNMENT_INTERVAL = "1 s";
 
 /** What a user says of event time that begins anew in the middle of a job. */
 export interface AssignedTimestamps<T = unknown> {
@@ -74,7 +106,8 @@ export function eventTimeOf(
   options: SourceOptions<never>,
 ): { readonly eventTime: SourceEventTime | undefined; readonly rest: OperatorOptions } {
   checkMembers(options, ["parallelism", ...MEMBERS], `operator "${id}"`, "option", id);
-  const { timestamp, watermarks, watermarkInterval, idleAfter, maxTimestampAhead, ...rest } = options;
+  const { timestamp, watermarks, watermarkInterval, idleAfter, maxTimestampAhead, alignment, ...rest } =
+    options;
   const wrong = (what: string): never => {
     throw new ConfigurationError(id, `operator "${id}": ${what}`);
   };
@@ -86,7 +119,12 @@ export function eventTimeOf(
   )
     wrong(`watermarks must be a strategy such as boundedOutOfOrderness("5 s"), got ${show(watermarks)}`);
   if (watermarks === undefined)
-    for (const [name, given] of Object.entries({ watermarkInterval, idleAfter, maxTimestampAhead }))
+    for (const [name, given] of Object.entries({
+      watermarkInterval,
+      idleAfter,
+      maxTimestampAhead,
+      alignment,
+    }))
       if (given !== undefined)
         wrong(
           `${name} is given and watermarks are not: add watermarks, such as boundedOutOfOrderness("5 s")`,
@@ -104,6 +142,7 @@ export function eventTimeOf(
     ...(watermarks && { watermarks }),
     ...(idleAfterMs !== undefined && { idleAfterMs }),
     ...(maxTimestampAhead !== undefined && { maxAhead: maxAheadOf(id, maxTimestampAhead) }),
+    ...(alignment !== undefined && { alignment: alignmentOf(id, alignment) }),
     intervalMs,
   } as SourceEventTime;
   return { eventTime, rest };
@@ -116,4 +155,15 @@ function maxAheadOf(id: string, given: NonNullable<SourceOptions["maxTimestampAh
   if (beyond !== "clamp" && beyond !== "sideOutput")
     throw new ConfigurationError(id, `${what}: beyond must be "clamp" or "sideOutput", got ${show(beyond)}`);
   return { byMs: parseDuration(by, what), beyond };
+}
+
+function alignmentOf(id: string, given: AlignmentOptions): SourceAlignment {
+  const what = `operator "${id}": alignment`;
+  checkMembers(given, ["group", "maxDrift", "interval"], what, "member", id);
+  const { group = id, maxDrift, interval = DEFAULT_ALIGNMENT_INTERVAL } = given;
+  if (typeof group !== "string" || group === "")
+    throw new ConfigurationError(id, `${what}: group must be a text, got ${show(group)}`);
+  const intervalMs = parseDuration(interval, `${what}: interval`);
+  if (intervalMs < 1) throw new ConfigurationError(id, `${what}: interval must be at least 1 ms`);
+  return { group, maxDriftMs: parseDuration(maxDrift, `${what}: maxDrift`), intervalMs };
 }

@@ -240,8 +240,9 @@ export class SequentialReader<T> implements ConsumerReader {
 
   /** What there is to be read: "more" also while the server has something that has not come yet. */
   get status(): PollStatus {
+    if (this.#buffer.length > 0) return "more";
     if (this.#state === "ended") return "ended";
-    return this.#buffer.length > 0 || this.#pending > 0 ? "more" : "idle";
+    return this.#pending > 0 ? "more" : "idle";
   }
 
   /** Frees the consumer on the server, if that is quickly possible; the server forgets it by itself after a minute. */

@@ -37,7 +37,9 @@ import { withLocations } from "./checkpoints/named-savepoints.ts";
 import { ObjectReaper } from "./checkpoints/object-reaper.ts";
 import type { DirectoryDoubt } from "./directory-doubt.ts";
 import { JobWorkers } from "./generations/job-workers.ts";
+import type { MessageAnswer } from "./generations/leader-generation.ts";
 import { RegionGenerations } from "./generations/region-generations.ts";
+import { SourceGroups } from "./generations/source-groups.ts";
 import type { WorkerAdmission } from "./generations/worker-admission.ts";
 import { JobFailures } from "./job-failures.ts";
 import { jobTroubles } from "./job-troubles.ts";
@@ -90,6 +92,7 @@ export class JobRuntime {
   /** The troubles of this job alone; the process has others of its own. */
   readonly #troubles: Troubles;
   readonly #failures = new JobFailures();
+  readonly #groups = new SourceGroups();
 
   constructor(options: JobRuntimeOptions) {
     this.#options = options;
@@ -393,7 +396,7 @@ export class JobRuntime {
   }
 
   /** What the generation's subtasks say. */
-  #receive(message: SubtaskMessage): { readonly answer: string } {
+  #receive(message: SubtaskMessage): MessageAnswer {
     const refused = this.#generations.refusalOf(message);
     if (refused !== undefined) return { answer: refused };
     // No checkpoint begins before its id is reserved.
@@ -407,6 +410,8 @@ export class JobRuntime {
         return { answer: "accepted" };
       case "subtask.discarded":
         return { answer: this.#checkpoints.discarded(message) };
+      case "watermark.reported":
+        return { answer: "accepted", limit: this.#groups.reported(message, this.#options.clock.elapsedMs()) };
       case "subtask.failed":
         this.#host.tell({ ...message, reason: withLocations(message.reason, this.record) });
         return { answer: "accepted" };

@@ -9,6 +9,7 @@ import { type EdgeEnds, receiversOf, sendersOf } from "../../../machines/graph/t
 import type { Manifest, SubtaskName } from "../../../machines/protocol.ts";
 import type { FeedbackChannels } from "../../../machines/worker/alignment.ts";
 import type { Deployment, GenerationRequest, SubtaskMessage, SubtaskReport } from "../../control/messages.ts";
+import type { ShortAnswer } from "../../control/shapes.ts";
 import type { Bus } from "../../dataflow/channel/bus.ts";
 import type { InputChannel, OutputChannel } from "../../dataflow/channel/channel.ts";
 import type { ChannelId } from "../../dataflow/channel/frame.ts";
@@ -46,7 +47,8 @@ export interface GenerationOptions extends WorkerSurroundings {
   readonly windowFrames: number;
   /** The job's option `checks`. */
   readonly checks: boolean;
-  readonly send: (message: SubtaskMessage, signal: AbortSignal) => void;
+  /** Resolves with the leader's answer; undefined: the signal has aborted. */
+  readonly send: (message: SubtaskMessage, signal: AbortSignal) => Promise<ShortAnswer | undefined>;
   /** Called for each message on a channel's subject that is none of the channel's. */
   readonly onStray: (subject: string, why: string) => void;
 }

@@ -263,7 +263,7 @@ export class Worker {
         bus: link.bus,
         deployment,
         restores: restoresOf(deployment, this.#options.graph, manifest),
-        send: (message, signal) => void this.#tellLeader(deployment, message, signal),
+        send: (message, signal) => this.#tellLeader(deployment, message, signal),
         onStray: (subject, why) => link.met(subject, why),
       });
       const wire = link.serve(
@@ -297,9 +297,13 @@ export class Worker {
     return { answer: "accepted" };
   }
 
-  async #tellLeader(deployment: Deployment, message: SubtaskMessage, signal: AbortSignal): Promise<void> {
+  async #tellLeader(
+    deployment: Deployment,
+    message: SubtaskMessage,
+    signal: AbortSignal,
+  ): Promise<ShortAnswer | undefined> {
     const { link, subjects, job, storage } = this.#options;
-    await link
+    const answer = await link
       .tell(subjects.coordinator(job, message.generation), message, shapes.shortAnswer, {
         signal,
         timeoutMs: 2000,
@@ -307,6 +311,7 @@ export class Worker {
         detour: { storage, at: deployment },
       })
       .catch(this.#messageFailed);
+    return answer ?? undefined;
   }
 
   async #tearDown(region: number): Promise<void> {

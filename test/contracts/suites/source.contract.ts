@@ -111,6 +111,19 @@ export function describeSourceContract(name: string, open: (count: number) => Pr
       expect([0, 1].map((split) => reader.splitStatus?.(split))).toEqual(["ended", "ended"]);
     });
 
+    test("gives nothing of a split that is paused, and all of it afterwards", async () => {
+      const reader = await openAll(world.bounded());
+      let isPaused = true;
+      reader.pauseSplits?.((split) => isPaused && split === 1);
+      const first = await read(reader, 1000);
+      expect(first).toEqual(whole(0));
+      expect(reader.poll(() => expect.unreachable(), 10)).toBe("idle");
+      expect(reader.splitStatus?.(1)).not.toBe("ended");
+      isPaused = false;
+      reader.pauseSplits?.(() => false);
+      expect(await read(reader, Number.POSITIVE_INFINITY)).toEqual(whole(1));
+    });
+
     test("never gives more than was asked for", async () => {
       const reader = await openAll(world.bounded());
       let given = 0;

@@ -20,6 +20,12 @@ import type { Subjects } from "../../../dataflow/channel/subjects.ts";
 import type { TroubleWatch, TroubleWatcher } from "../../../dataflow/trouble.ts";
 import { newLife } from "../../life.ts";
 
+/** What a subtask is answered: whether its message was taken, and what ShortAnswer says of the rest. */
+export interface MessageAnswer {
+  readonly answer: string;
+  readonly limit?: number | null;
+}
+
 export interface LeaderGenerationOptions {
   readonly job: string;
   readonly region: number;
@@ -36,7 +42,7 @@ export interface LeaderGenerationOptions {
   /** A worker may take this long to tear down what ran before. */
   readonly deployTimeoutMs: number;
   readonly troubles: TroubleWatcher;
-  readonly receive: (message: SubtaskMessage) => { readonly answer: string };
+  readonly receive: (message: SubtaskMessage) => MessageAnswer;
   readonly onError: (error: unknown) => void;
 }
 

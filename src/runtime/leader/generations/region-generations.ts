@@ -15,7 +15,12 @@ import type { Logger } from "../../../dataflow/connector.ts";
 import type { InheritedFrom } from "../../../dataflow/sink.ts";
 import { describeError } from "../../../errors.ts";
 import type { Timings } from "../../timings.ts";
-import { LeaderGeneration, type LeaderGenerationOptions, type Refusal } from "./leader-generation.ts";
+import {
+  LeaderGeneration,
+  type LeaderGenerationOptions,
+  type MessageAnswer,
+  type Refusal,
+} from "./leader-generation.ts";
 
 export interface RegionGenerationsOptions
   extends Pick<
@@ -27,7 +32,7 @@ export interface RegionGenerationsOptions
   readonly timings: Timings;
   /** Leadership (P9). */
   readonly signal: AbortSignal;
-  readonly receive: (message: SubtaskMessage) => { readonly answer: string };
+  readonly receive: (message: SubtaskMessage) => MessageAnswer;
   /** A worker has refused its deployment. */
   readonly onRefused: (generation: number, worker: string, refusal: Refusal) => void;
 }

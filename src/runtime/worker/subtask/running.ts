@@ -96,8 +96,10 @@ export class RunningSubtask {
     });
   }
 
-  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "operators" | "checkpoints"> {
+  report(): Pick<SubtaskReport, "recordsIn" | "skipped" | "paused" | "operators" | "checkpoints"> {
+    const paused = this.input.paused?.() ?? undefined;
     return {
+      ...(paused && { paused }),
       recordsIn: this.input.records,
       skipped: this.input.skipped(),
       operators: this.#parts.chain.figures(),

@@ -17,9 +17,10 @@ import type {
   SubtaskMessage,
   SubtaskReport,
 } from "../../../control/messages.ts";
+import type { ShortAnswer } from "../../../control/shapes.ts";
 import type { ChannelId } from "../../../dataflow/channel/frame.ts";
 import type { SubtaskEnvironment } from "../../../dataflow/connector.ts";
-import { senderOf, type Vertex } from "../../../dataflow/graph.ts";
+import { type JobGraph, senderOf, type Vertex } from "../../../dataflow/graph.ts";
 import type { InputGate } from "../../../dataflow/input-gate.ts";
 import type { EdgeOutput } from "../../../dataflow/output.ts";
 import { describeError, invariant, OperatorError, RecordTooLargeError, retryOf } from "../../../errors.ts";
@@ -33,6 +34,7 @@ import { type RestoredSubtask, restoreSubtask } from "./restore.ts";
 import type { RunningSubtask } from "./running.ts";
 
 export interface SubtaskOptions extends WorkerSurroundings {
+  readonly graph: JobGraph;
   readonly vertex: Vertex;
   readonly index: number;
   readonly deployment: Deployment;
@@ -48,8 +50,8 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly feedback: FeedbackChannels | undefined;
   /** Aborts when the generation ends: what is repeated then stops. */
   readonly signal: AbortSignal;
-  /** Sends to the generation's leader, until it answers or the generation ends. */
-  readonly send: (message: SubtaskMessage) => void;
+  /** Sends to the generation's leader, until it answers or the generation ends; then it resolves with undefined. */
+  readonly send: (message: SubtaskMessage) => Promise<ShortAnswer | undefined>;
 }
 
 /** What a subtask reports that is not running. */
@@ -195,7 +197,7 @@ export class Subtask {
   #crash(error: unknown): void {
     this.#options.logger.error({ subtask: this.name, error: describeError(error) }, "subtask crashed");
     this.#restored?.running?.stop();
-    this.#options.send({
+    void this.#options.send({
       type: "subtask.failed",
       generation: this.#options.deployment.generation,
       subtask: this.name,
@@ -217,7 +219,7 @@ export class Subtask {
     const { send } = this.#options;
     return {
       "restore.state": (_, answer) => void this.#restore(answer),
-      "send.restored": (params) => send(eventOf("subtask.restored", params)),
+      "send.restored": (params) => void send(eventOf("subtask.restored", params)),
       "run.input": ({ finished }) => this.#running.start(finished),
       "inject.barrier": (barrier, answer) =>
         this.#running.atBorder(() => answer({ type: "barrier.aligned", ...barrier })),
@@ -238,16 +240,17 @@ export class Subtask {
           .then((objects) => send({ type: "subtask.discarded", ...message, objects })),
       "send.acknowledgement": ({ checkpointId, finished, generation, subtask }) => {
         const snapshot = this.#running.acknowledge(checkpointId, finished);
-        send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
+        void send({ type: "subtask.acknowledged", generation, checkpointId, subtask, snapshot });
       },
-      "send.decline": (params) => send({ ...eventOf("subtask.declined", params), detail: params.detail }),
-      "send.committed": (params) => send(eventOf("subtask.committed", params)),
+      "send.decline": (params) =>
+        void send({ ...eventOf("subtask.declined", params), detail: params.detail }),
+      "send.committed": (params) => void send(eventOf("subtask.committed", params)),
       "report.progress": ({ checkpointId }) => this.#running.input.confirm(checkpointId),
       "run.finish": (_, answer) => this.#running.finish(() => answer({ type: "finish.completed" })),
-      "send.ended": (params) => send(eventOf("subtask.ended", params)),
+      "send.ended": (params) => void send(eventOf("subtask.ended", params)),
       "send.failure": (params) => {
         this.#restored?.running?.stop();
-        send(eventOf("subtask.failed", params));
+        void send(eventOf("subtask.failed", params));
       },
       "close.operators": () => void this.#closeOperators(),
     };

@@ -1,5 +1,6 @@
 /** What a subtask takes its records from: its source (source.ts), or the gate of its channels (gate.ts). */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
+import type { PausedReport } from "../../../../control/source-messages.ts";
 import type { Skipped } from "../../../../dataflow/source.ts";
 import type { TurnInput } from "../turns.ts";
 
@@ -19,4 +20,6 @@ export interface SubtaskInput extends TurnInput {
   describePosition(): string;
   /** The input that was skipped; null: none yet. */
   skipped(): Skipped | null;
+  /** What of a source is paused; null: nothing ever was. Left out by a gate. */
+  paused?(): PausedReport | null;
 }

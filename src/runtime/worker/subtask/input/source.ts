@@ -8,9 +8,10 @@
  */
 import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Timer } from "../../../../clock.ts";
+import type { PausedReport } from "../../../../control/source-messages.ts";
 import type { Chain } from "../../../../dataflow/chain.ts";
 import type { SubtaskEnvironment } from "../../../../dataflow/connector.ts";
-import { firstOf } from "../../../../dataflow/graph.ts";
+import { firstOf, type JobGraph, type Vertex } from "../../../../dataflow/graph.ts";
 import { openReader } from "../../../../dataflow/guards/guarded-source.ts";
 import { isSplits, splitsHandle, splitsIn } from "../../../../dataflow/operators/source.ts";
 import {
@@ -34,6 +35,7 @@ import type { SubtaskOptions } from "../subtask.ts";
 import { EventTimeFlow } from "./event-time.ts";
 import type { SubtaskInput } from "./input.ts";
 import { SkippedInput } from "./skipped-input.ts";
+import { SourcePace } from "./source-pace.ts";
 import { TimestampsAhead } from "./timestamps-ahead.ts";
 
 /** Records taken from a source between two looks at room and clock. */
@@ -85,7 +87,10 @@ const NO_SPLITS = { watermark: Number.NEGATIVE_INFINITY, isIdle: true };
 const NO_EVENT_TIME = { intervalMs: DEFAULT_INTERVAL_MS };
 
 interface ReadingSourceOptions
-  extends Pick<SubtaskOptions, "vertex" | "index" | "clock" | "feed" | "logger" | "deployment"> {
+  extends Pick<
+    SubtaskOptions,
+    "graph" | "vertex" | "index" | "clock" | "feed" | "logger" | "deployment" | "send"
+  > {
   readonly operator: string;
   readonly reader: SourceReader<unknown>;
   /** The splits in the order in which the reader was given them. */
@@ -104,6 +109,8 @@ class ReadingSource implements SubtaskInput {
   readonly #ahead: TimestampsAhead | undefined;
   /** The positions of each checkpoint that is not decided yet. */
   readonly #positions = new Map<number, readonly SplitPosition[]>();
+  /** undefined: the source is aligned with no others. */
+  readonly #pace: SourcePace | undefined;
   readonly #recordsPerPoll: number;
   #records = 0;
   #ended = false;
@@ -121,6 +128,17 @@ class ReadingSource implements SubtaskInput {
     const describePosition = () => reader.describePosition();
     if (eventTime?.maxAhead !== undefined)
       this.#ahead = new TimestampsAhead({ ...options, ...eventTime.maxAhead, subtask, describePosition });
+    if (eventTime?.alignment !== undefined)
+      this.#pace = new SourcePace({
+        ...options,
+        alignment: eventTime.alignment,
+        subtask,
+        generation: options.deployment.generation,
+        members: membersOf(eventTime.alignment.group, options.graph),
+        senders: options.flow.senders,
+        ask: options.send,
+        wake: () => this.#wake(),
+      });
     const head = chain.heads[0]!;
     this.#collect = eventTime
       ? this.#collectWithTime(head)
@@ -138,6 +156,7 @@ class ReadingSource implements SubtaskInput {
 
   start(): void {
     this.#options.flow.start();
+    this.#pace?.start();
   }
 
   take(): PollStatus {
@@ -148,7 +167,8 @@ class ReadingSource implements SubtaskInput {
     }
     if (this.#ended) return "idle";
     if (this.#status === "ended" || this.#drained) return this.#end();
-    this.#status = this.#poll();
+    if (this.#pace !== undefined) this.#keepPace(this.#pace);
+    this.#status = this.#isStopped ? "idle" : this.#poll();
     if (this.#options.eventTime !== undefined) this.#lookAtTime();
     // What is due at the end of input comes first.
     return this.#status === "ended" ? "more" : this.#status;
@@ -199,8 +219,22 @@ class ReadingSource implements SubtaskInput {
     return this.#skipped.report();
   }
 
+  paused(): PausedReport | null {
+    return this.#pace?.report() ?? null;
+  }
+
   close(): void {
     this.#nextLook?.cancel();
+    this.#pace?.close();
+  }
+
+  /** The reader cannot leave out single splits, and none of them may be read. */
+  get #isStopped(): boolean {
+    return this.#pace?.isAtLimit === true && this.#options.reader.pauseSplits === undefined;
+  }
+
+  #keepPace(pace: SourcePace): void {
+    if (pace.look()) this.#options.reader.pauseSplits?.((split) => pace.isPaused(split));
   }
 
   #poll(): PollStatus {
@@ -242,15 +276,21 @@ class ReadingSource implements SubtaskInput {
 
   /** Asks the splits for their watermarks when it is time, and sees to it that there is a turn for the next time. */
   #lookAtTime(): void {
-    const { flow, splitTime, reader, clock } = this.#options;
+    const { flow, splitTime, clock } = this.#options;
     const nowMs = clock.elapsedMs();
     const nextMs = splitTime.nextLookMs(flow.senders);
     if (nextMs === undefined) return;
     if (nowMs >= nextMs) {
-      splitTime.look(nowMs, flow.senders, (split) => reader.splitStatus?.(split) ?? this.#status);
+      splitTime.look(nowMs, flow.senders, (split) => this.#statusOf(split));
       flow.follow();
     }
     if (this.#status === "idle") this.#wakeForTime(nowMs);
+  }
+
+  /** A split that is paused is not idle: it could not be read. */
+  #statusOf(split: number): PollStatus {
+    const status = this.#options.reader.splitStatus?.(split) ?? this.#status;
+    return status === "idle" && this.#pace?.isPaused(split) === true ? "more" : status;
   }
 
   #wakeForTime(nowMs: number): void {
@@ -271,6 +311,12 @@ class ReadingSource implements SubtaskInput {
     this.#ended = true;
     return "ended";
   }
+}
+
+/** The number of subtasks whose sources are in the group. */
+function membersOf(group: string, { vertices }: JobGraph): number {
+  const isIn = (vertex: Vertex) => firstOf(vertex).details.eventTime?.alignment?.group === group;
+  return vertices.filter(isIn).reduce((sum, { parallelism }) => sum + parallelism, 0);
 }
 
 /**
