@@ -4,8 +4,9 @@
  * Owns: which channel a record takes, the buffers in which records wait for their frame. Does not own: time (the
  * subtask's turns call `flush` every few ms) or the decision to stop taking input (they ask `hasRoom`).
  *
- * - OU1 Records of one channel leave in the order in which they were collected; a control frame leaves behind every
- *   record collected before it and in front of every later one.
+ * - OU1 Records of one channel leave in the order in which they were collected, one that was joined (combine.ts) in the
+ *   place of the first of its records; a control frame leaves behind every record collected before it and in front of
+ *   every later one.
  * - OU2 A frame is sealed when it holds as many records as its channel wants. Sealed frames that find no room wait;
  *   while one does, `hasRoom` is false. A caller that asks between records so holds at most one sealed frame a
  *   channel, plus what the last record made.
@@ -141,13 +142,12 @@ function collector(options: EdgeOutputOptions, buffers: readonly ChannelBuffer[]
     }
 
     case "hash": {
-      const { key } = partitioner;
+      const { key, combine } = partitioner;
       const { maxParallelism } = options;
       invariant(count <= maxParallelism, "no more subtasks than key groups");
-      if (count === 1) {
+      if (count === 1 && combine === undefined) {
         return (value, timestamp) => only.add(value, timestamp);
       }
-      const { combine } = partitioner;
       const { receiver = "keyBy" } = options;
       const combiner = combine === undefined ? undefined : new Combiner(receiver, key, combine);
       const bufferOfKeyGroup = Array.from(

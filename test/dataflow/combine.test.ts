@@ -35,10 +35,9 @@ const summed = (sum: unknown, one: unknown): Sale => ({
 });
 
 /** An edge behind a keyBy. */
-function edgeWith(combine: Combine, recordsPerFrame = 10) {
+function edgeWith(combine: Combine, recordsPerFrame = 10, receivers = 2) {
   const room = { framesMax: 100, recordsMax: Number.MAX_SAFE_INTEGER, recordsPerFrame };
-  // With a single channel no key is asked for: nothing there is to be spread.
-  const channels = [createLocalChannel(room), createLocalChannel(room)];
+  const channels = Array.from({ length: receivers }, () => createLocalChannel(room));
   const output = createEdgeOutput({
     partitioner: { kind: "hash", key: (value) => (value as Sale).shop, combine },
     channels: channels.map((channel) => channel.output),
@@ -68,6 +67,12 @@ describe("records that wait for their frame", () => {
     expect(records(frames())).toEqual([{ values: [sale("a", 7)], timestamps: [30], marks: undefined }]);
     output.collect(sale("a", 8), 10);
     expect(records(frames())).toEqual([{ values: [sale("a", 8)], timestamps: [10], marks: undefined }]);
+  });
+
+  test("also in front of a single subtask, which several may send to", () => {
+    const { output, frames } = edgeWith({ reduce: summed }, 10, 1);
+    for (const shop of ["a", "b", "a"]) output.collect(sale(shop), NO_TIMESTAMP);
+    expect(records(frames()).map(({ values }) => values)).toEqual([[sale("a", 2), sale("b")]]);
   });
 
   test("a frame is full when it holds so many keys", () => {
