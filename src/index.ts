@@ -31,6 +31,14 @@ export type {
   RefusedEvent,
 } from "./dataflow/operators/machines/definition.ts";
 export type { LateRecord } from "./dataflow/operators/windows/late-records.ts";
+export type { Change } from "./dataflow/operators/windows/triggered/retractions.ts";
+export type {
+  TriggerContext,
+  TriggerResult,
+  TriggerState,
+  TriggerTimer,
+  WindowTrigger,
+} from "./dataflow/operators/windows/triggered/trigger.ts";
 export type { Window, WindowContext, WindowFiring } from "./dataflow/operators/windows/window-output.ts";
 export type { Committable, InheritedFrom, PreparingTransaction, Sink, SinkWriter } from "./dataflow/sink.ts";
 export type {
@@ -93,7 +101,17 @@ export {
   slidingWindows,
   tumblingWindows,
 } from "./job/windows/assigners.ts";
-export type { WindowedStream, WindowFunction, WindowOptions } from "./job/windows/windowed-stream.ts";
+export type { NoStates, WindowOptions } from "./job/windows/options.ts";
+export type { CountTriggerOptions } from "./job/windows/triggers.ts";
+export {
+  continuousEventTimeTrigger,
+  continuousProcessingTimeTrigger,
+  countTrigger,
+  eventTimeTrigger,
+  processingTimeTrigger,
+  purgingTrigger,
+} from "./job/windows/triggers.ts";
+export type { WindowedStream, WindowFunction } from "./job/windows/windowed-stream.ts";
 export type { BroadcastState, ReadOnlyBroadcastState } from "./state/broadcast-state.ts";
 export { broadcastState } from "./state/broadcast-state.ts";
 export type {

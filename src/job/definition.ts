@@ -197,25 +197,26 @@ function checkExpiring(id: string, onExpire: unknown, states: UserStateDescripto
   );
 }
 
-function checkStates(id: string, states: unknown): void {
+/** @param option what the user calls them */
+export function checkStates(id: string, states: unknown, option = "state"): void {
   if (typeof states !== "object" || states === null) {
     throw new ConfigurationError(
       id,
-      `operator "${id}": state must be an object like { count: valueState(0) }, got ${show(states)}`,
+      `operator "${id}": ${option} must be an object like { count: valueState(0) }, got ${show(states)}`,
     );
   }
   const prototype: unknown = Object.getPrototypeOf(states);
   if (prototype !== Object.prototype && prototype !== null) {
     throw new ConfigurationError(
       id,
-      `operator "${id}": state must be a plain object like { count: valueState(0) }, got ${describeOption(states)}; ` +
+      `operator "${id}": ${option} must be a plain object like { count: valueState(0) }, got ${describeOption(states)}; ` +
         'no state can be named "__proto__"',
     );
   }
   const names = Object.entries(states);
   for (const [name, descriptor] of names) {
-    checkName(name, `operator "${id}": state`);
-    const what = `operator "${id}": state "${name}"`;
+    checkName(name, `operator "${id}": ${option}`);
+    const what = `operator "${id}": ${option} "${name}"`;
     const kindName: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
     if (typeof kindName !== "string") {
       const makers = Object.values(stateKinds).map(({ maker }) => maker);

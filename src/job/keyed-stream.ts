@@ -28,7 +28,8 @@ import {
 import { checkName } from "./name.ts";
 import type { Stream } from "./stream.ts";
 import { countWindows, type WindowAssigner } from "./windows/assigners.ts";
-import { WindowedStream, type WindowOptions } from "./windows/windowed-stream.ts";
+import type { NoStates, WindowOptions } from "./windows/options.ts";
+import { WindowedStream } from "./windows/windowed-stream.ts";
 
 /** Gives the stream of what an operator emits. It is handed in, because streams make keyed ones. */
 export type StreamOf = <T, Side>(operator: string) => Stream<T, Side>;
@@ -105,10 +106,15 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
   }
 
   /** Divides the records of each key into windows of event time; what follows says what becomes of a window. */
-  window<Tag extends string = never>(
+  window<
+    Tag extends string = never,
+    WS extends StateDescriptors = NoStates,
+    KS extends StateDescriptors = NoStates,
+    Retract extends boolean = false,
+  >(
     assigner: WindowAssigner<T>,
-    options?: WindowOptions<Tag>,
-  ): WindowedStream<T, K, Tag> {
+    options?: WindowOptions<Tag, WS, KS, Retract, T>,
+  ): WindowedStream<T, K, Tag, WS, KS, Retract> {
     return new WindowedStream(assigner, options, this.#key, (definition, options) => {
       this.#draft.apply(definition, [this], options);
       return this.#streamOf(definition.id);

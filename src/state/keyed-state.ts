@@ -10,6 +10,7 @@ import type {
   KeyedBackend,
   KeyedBackendOptions,
   NamedCursor,
+  Namespace,
   SnapshotBytes,
   StateRestorer,
   StateTable,
@@ -70,9 +71,25 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
 
   /** The rows of a state that is declared by `stateTable`. */
   table(name: string): StateTable {
+    const { table, handle } = this.state(name);
+    invariant(handle === undefined, `state "${name}" is no table`);
+    return table;
+  }
+
+  private state(name: string): OpenState {
     const state = this.states.find((one) => one.name === name);
-    invariant(state !== undefined && state.handle === undefined, `there is no table "${name}"`);
-    return state.table;
+    invariant(state !== undefined, `there is no state "${name}"`);
+    return state;
+  }
+
+  /** The handle of a state of one value is about this namespace from here on. */
+  setCurrentNamespace(name: string, namespace: Namespace): void {
+    this.state(name).table.setCurrentNamespace(namespace);
+  }
+
+  /** Removes what the state holds for the current key, in its current namespace. */
+  removeValue(name: string): void {
+    this.state(name).table.remove();
   }
 
   /** @throws ConfigurationError for a key of a type that cannot be one, OperatorError for one of another subtask */

@@ -25,6 +25,7 @@ import { unkeyedProcess } from "./unkeyed/process.ts";
 import { alignedWindow } from "./windows/aligned/window.ts";
 import { countWindow } from "./windows/global/count-window.ts";
 import { sessionWindow } from "./windows/sessions/session-window.ts";
+import { triggeredWindow } from "./windows/triggered/triggered-window.ts";
 
 export const operatorKinds = {
   source,
@@ -45,6 +46,7 @@ export const operatorKinds = {
   versionedJoin,
   sessionWindow,
   countWindow,
+  triggeredWindow,
   iterate,
   sink,
 };

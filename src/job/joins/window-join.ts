@@ -9,10 +9,17 @@ import { checkFunction, type OperatorOptions } from "../definition.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import type { Stream } from "../stream.ts";
 import type { WindowAssigner } from "../windows/assigners.ts";
-import { WindowedStream, type WindowOptions } from "../windows/windowed-stream.ts";
+import type { WindowOptions } from "../windows/options.ts";
+import { WindowedStream } from "../windows/windowed-stream.ts";
 import type { JoinedStreams } from "./interval-join.ts";
 
 type LateOutput<T, Tag extends string> = { readonly [N in Tag]: SidedLateRecord<T> };
+
+/** A trigger of the user's own gets the records of both sides as `{ side, value }`. */
+export type JoinWindowOptions<Tag extends string = never> = Pick<
+  WindowOptions<Tag>,
+  "allowedLateness" | "lateOutput" | "trigger" | "endOfInput"
+>;
 
 /** Two keyed streams; `window` says which of their records meet. */
 export class WindowJoin<Left, Right, K extends Key> {
@@ -25,7 +32,7 @@ export class WindowJoin<Left, Right, K extends Key> {
   /** Divides the records of both streams into windows, as at a keyed stream. */
   window<Tag extends string = never>(
     assigner: WindowAssigner<Left | Right>,
-    options?: WindowOptions<Tag>,
+    options?: JoinWindowOptions<Tag>,
   ): WindowedJoin<Left, Right, K, Tag> {
     return new WindowedJoin(new SidedWindows(this.#streams, assigner, options));
   }
@@ -72,7 +79,7 @@ export class CoGroup<Left, Right, K extends Key> {
   /** Divides the records of both streams into windows, as at a keyed stream. */
   window<Tag extends string = never>(
     assigner: WindowAssigner<Left | Right>,
-    options?: WindowOptions<Tag>,
+    options?: JoinWindowOptions<Tag>,
   ): WindowedCoGroup<Left, Right, K, Tag> {
     return new WindowedCoGroup(new SidedWindows(this.#streams, assigner, options));
   }
@@ -110,12 +117,12 @@ type SidedFunction = (
 class SidedWindows {
   readonly #streams: JoinedStreams;
   readonly #assigner: WindowAssigner<never>;
-  readonly #options: WindowOptions<string> | undefined;
+  readonly #options: JoinWindowOptions<string> | undefined;
 
   constructor(
     streams: JoinedStreams,
     assigner: WindowAssigner<never>,
-    options: WindowOptions<string> | undefined,
+    options: JoinWindowOptions<string> | undefined,
   ) {
     this.#streams = streams;
     this.#assigner = assigner;

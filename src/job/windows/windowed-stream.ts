@@ -1,40 +1,46 @@
 /** What a job says of windows: what becomes of the records in one. */
 import { checkMembers } from "../../config/members.ts";
-import { type Duration, formatDuration, readDuration } from "../../config/quantity.ts";
 import { defineOperator, type OperatorDefinition } from "../../dataflow/operators/contract.ts";
 import type { KeySelector } from "../../dataflow/operators/keyed/key-selector.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
 import type { Aggregation } from "../../dataflow/operators/windows/aggregation.ts";
 import type { WindowDefinition } from "../../dataflow/operators/windows/definition.ts";
 import type { LateRecord } from "../../dataflow/operators/windows/late-records.ts";
+import {
+  alignedPlacement,
+  globalPlacement,
+  type Placement,
+  sessionPlacement,
+} from "../../dataflow/operators/windows/triggered/placement.ts";
+import type { Change } from "../../dataflow/operators/windows/triggered/retractions.ts";
+import type { TriggeredWindowDefinition } from "../../dataflow/operators/windows/triggered/triggered-window.ts";
 import type {
   WindowFunction as EngineWindowFunction,
   WindowContext,
 } from "../../dataflow/operators/windows/window-output.ts";
 import { ConfigurationError } from "../../errors.ts";
-import type { AggregateFunction, Key } from "../../state/descriptor.ts";
+import type { AggregateFunction, Key, StateDescriptors } from "../../state/descriptor.ts";
 import { checkFunction, type OperatorOptions } from "../definition.ts";
 import { type CombineOptions, refuseCombine, takeCombine } from "../functions/combine.ts";
 import type { Emitted, Nothing } from "../functions/process.ts";
 import { checkName } from "../name.ts";
 import type { Stream } from "../stream.ts";
 import { type ResolvedWindows, resolveWindows, type WindowAssigner } from "./assigners.ts";
-
-export interface WindowOptions<Tag extends string = never> {
-  /**
-   * A window stays so long behind its end, in event time, and fires again with each record that comes meanwhile; also
-   * Infinity. Default 0: a record that comes behind the end of its window is late.
-   */
-  readonly allowedLateness?: Duration | undefined;
-  /** Tag of the side output for records that no window took, as `LateRecord`. Default: they are only counted. */
-  readonly lateOutput?: Tag | undefined;
-}
+import { type NoStates, resolveOptions, type WindowOptions } from "./options.ts";
+import { factsOf } from "./triggers.ts";
 
 /** What it returns is emitted, unless it is undefined; `context.emit` emits any number. */
-export type WindowFunction<Contents, K extends Key, Out, Returned> = (
-  contents: Contents,
-  context: WindowContext<K, Out>,
-) => Returned;
+export type WindowFunction<
+  Contents,
+  K extends Key,
+  Out,
+  Returned,
+  WS extends StateDescriptors = NoStates,
+  KS extends StateDescriptors = NoStates,
+> = (contents: Contents, context: WindowContext<K, Out, WS, KS>) => Returned;
+
+/** What windows emit: results, or changes where results are taken back. */
+type Results<R, Retract extends boolean> = [Retract] extends [true] ? Change<R> : R;
 
 type LateOutput<T, Tag extends string> = { readonly [N in Tag]: LateRecord<T> };
 
@@ -48,16 +54,23 @@ export type AddWindows = <Out, Side>(
 const WINDOWS_MAX = 10_000;
 
 /** The records of each key, divided into windows. */
-export class WindowedStream<T, K extends Key, Tag extends string = never> {
+export class WindowedStream<
+  T,
+  K extends Key,
+  Tag extends string = never,
+  WS extends StateDescriptors = NoStates,
+  KS extends StateDescriptors = NoStates,
+  Retract extends boolean = false,
+> {
   /** A `WindowAssigner<T>`; the type is not in a field, so that a stream of T is a stream of all that T is. */
   readonly #assigner: unknown;
-  readonly #options: WindowOptions<Tag>;
+  readonly #options: object;
   readonly #key: KeySelector;
   readonly #add: AddWindows;
 
   constructor(
     assigner: WindowAssigner<T>,
-    options: WindowOptions<Tag> | undefined,
+    options: WindowOptions<Tag, WS, KS, Retract> | undefined,
     key: KeySelector,
     add: AddWindows,
   ) {
@@ -76,14 +89,14 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     reduce: (aggregate: T, value: T) => T,
     process?: undefined,
     options?: CombineOptions,
-  ): Stream<T, LateOutput<T, Tag>>;
+  ): Stream<Results<T, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
   reduce<Out = any, Returned extends Out | Nothing = Nothing>(
     id: string,
     reduce: (aggregate: T, value: T) => T,
-    process: WindowFunction<T, K, Out, Returned>,
+    process: WindowFunction<T, K, Out, Returned, WS, KS>,
     options?: CombineOptions,
-  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>>;
+  ): Stream<Results<Emitted<Out, Returned>, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
   reduce(id: string, reduce: unknown, process?: unknown, options?: CombineOptions): Stream<any, any> {
     checkFunction(id, "reduce", reduce);
@@ -108,14 +121,14 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     aggregate: AggregateFunction<T, A, R>,
     process?: undefined,
     options?: OperatorOptions,
-  ): Stream<R, LateOutput<T, Tag>>;
+  ): Stream<Results<R, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
   aggregate<A, R, Out = any, Returned extends Out | Nothing = Nothing>(
     id: string,
     aggregate: AggregateFunction<T, A, R>,
-    process: WindowFunction<R, K, Out, Returned>,
+    process: WindowFunction<R, K, Out, Returned, WS, KS>,
     options?: OperatorOptions,
-  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>>;
+  ): Stream<Results<Emitted<Out, Returned>, Retract>, LateOutput<T, Tag>>;
   // biome-ignore lint/suspicious/noExplicitAny: the types are those of the signatures above
   aggregate(id: string, aggregate: unknown, process?: unknown, options?: OperatorOptions): Stream<any, any> {
     return this.#run(id, aggregationOf(id, aggregate), process, options);
@@ -125,9 +138,9 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
   // biome-ignore lint/suspicious/noExplicitAny: nothing was said about the output, so nothing is checked
   process<Out = any, Returned extends Out | Nothing = Nothing>(
     id: string,
-    process: WindowFunction<readonly T[], K, Out, Returned>,
+    process: WindowFunction<readonly T[], K, Out, Returned, WS, KS>,
     options?: OperatorOptions,
-  ): Stream<Emitted<Out, Returned>, LateOutput<T, Tag>> {
+  ): Stream<Results<Emitted<Out, Returned>, Retract>, LateOutput<T, Tag>> {
     checkFunction(id, "process", process);
     return this.#run(id, undefined, process, options);
   }
@@ -142,23 +155,19 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
     const resolved = resolveWindows(id, this.#assigner);
+    const { allowedLateness, lateTag, endOfInput, triggered, words } = resolveOptions(
+      id,
+      this.#options,
+      resolved,
+    );
     const windowsPerRecord = resolved.kind === "aligned" ? resolved.windows.windowsPerPane : 1;
-    if (windowsPerRecord > WINDOWS_MAX && aggregation?.merge === undefined) {
+    const keepsOfEach = aggregation?.merge === undefined || triggered !== undefined;
+    if (windowsPerRecord > WINDOWS_MAX && keepsOfEach) {
       throw new ConfigurationError(
         id,
         `operator "${id}": each record lies in ${windowsPerRecord} windows, at most ${WINDOWS_MAX} are allowed ` +
-          "where windows hold records; use reduce, or aggregate with merge, or a longer slide or step",
-      );
-    }
-    const { allowedLateness, lateTag } = optionsOf(id, this.#options);
-    const time = resolved.kind === "counted" ? "event" : resolved.time;
-    if (
-      (allowedLateness > 0 || lateTag !== undefined) &&
-      (time === "processing" || resolved.kind === "counted")
-    ) {
-      throw new ConfigurationError(
-        id,
-        `operator "${id}": allowedLateness and lateOutput are for windows of event time; no record is late here`,
+          "where windows hold records, or have a trigger or states; use reduce, or aggregate with merge, or a longer " +
+          "slide or step",
       );
     }
     if (combine && resolved.kind !== "aligned") {
@@ -170,17 +179,27 @@ export class WindowedStream<T, K extends Key, Tag extends string = never> {
     if (combine && lateTag !== undefined) {
       refuseCombine(id, "joins records, and lateOutput gives single ones: leave out one of the two");
     }
-    const stays = allowedLateness === 0 ? "" : `, allowed lateness ${formatLateness(allowedLateness)}`;
+    if (combine && triggered !== undefined) {
+      refuseCombine(
+        id,
+        "joins records, and trigger, retract and states are about single ones: leave out one of the two",
+      );
+    }
     const definition = {
       key: this.#key,
-      description: `${resolved.description}${stays}`,
-      time,
+      description: `${resolved.description}${words}`,
+      time: resolved.kind === "counted" ? ("event" as const) : resolved.time,
       allowedLateness,
+      endOfInput,
       ...(aggregation !== undefined && { aggregation }),
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),
     };
-    return this.#add(operatorOf(id, definition, resolved, combine), options);
+    const operator =
+      triggered === undefined
+        ? operatorOf(id, definition, resolved, combine)
+        : triggeredOperatorOf(id, { ...definition, ...triggered }, resolved);
+    return this.#add(operator, options);
   }
 }
 
@@ -202,8 +221,30 @@ function operatorOf(
   }
 }
 
-const formatLateness = (ms: number): string =>
-  ms === Number.POSITIVE_INFINITY ? "for ever" : formatDuration(ms);
+function triggeredOperatorOf(
+  id: string,
+  definition: Omit<TriggeredWindowDefinition, "placement" | "needsWatermarks">,
+  resolved: ResolvedWindows,
+): OperatorDefinition {
+  const isTimed = resolved.kind !== "counted" && resolved.time === "event";
+  const needsWatermarks = isTimed || factsOf(definition.trigger).needsEventTime === true;
+  return defineOperator(kinds.triggeredWindow, id, {
+    ...definition,
+    needsWatermarks,
+    placement: placementOf(resolved),
+  });
+}
+
+function placementOf(resolved: ResolvedWindows): Placement {
+  switch (resolved.kind) {
+    case "aligned":
+      return alignedPlacement(resolved.windows);
+    case "sessions":
+      return sessionPlacement(resolved.gapOf, resolved.longest);
+    case "counted":
+      return globalPlacement;
+  }
+}
 
 const AGGREGATE_MEMBERS = ["createAccumulator", "add", "getResult", "merge"];
 
@@ -225,25 +266,4 @@ function aggregationOf(id: string, aggregate: unknown): Aggregation {
       merge: (accumulator: unknown, later: unknown) => asked.merge!(accumulator, later),
     }),
   };
-}
-
-function optionsOf(id: string, options: unknown): { allowedLateness: number; lateTag: string | undefined } {
-  const what = `operator "${id}": window`;
-  checkMembers(options, ["allowedLateness", "lateOutput"], what, "option", id);
-  const { allowedLateness = 0, lateOutput } = options as {
-    readonly allowedLateness?: unknown;
-    readonly lateOutput?: unknown;
-  };
-  if (lateOutput !== undefined) checkName(lateOutput, `${what}: lateOutput`);
-  return { allowedLateness: latenessOf(id, allowedLateness), lateTag: lateOutput as string | undefined };
-}
-
-function latenessOf(id: string, given: unknown): number {
-  if (given === Number.POSITIVE_INFINITY) return given;
-  const reading = readDuration(given);
-  if ("value" in reading) return reading.value;
-  throw new ConfigurationError(
-    id,
-    `operator "${id}": allowedLateness ${reading.problem}; Infinity keeps windows for ever`,
-  );
 }

@@ -2,11 +2,15 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  continuousEventTimeTrigger,
+  countTrigger,
   cumulateWindows,
   type KeyedStream,
+  purgingTrigger,
   sessionWindows,
   slidingWindows,
   tumblingWindows,
+  valueState,
   type WindowAssigner,
   type WindowOptions,
 } from "../../../src/index.ts";
@@ -22,6 +26,22 @@ const cases: [string, WindowAssigner, WindowOptions<"late">][] = [
   ["cumulating", cumulateWindows({ size: 12, step: 4 }), {}],
   ["sessions", sessionWindows({ gap: 5 }), {}],
   ["sessions, late", sessionWindows({ gap: 5 }), { allowedLateness: 7 }],
+  ["tumbling, early", tumblingWindows({ size: 10 }), { trigger: continuousEventTimeTrigger(3) }],
+  [
+    "sliding, count",
+    slidingWindows({ size: 12, slide: 4 }),
+    { allowedLateness: 7, trigger: countTrigger(3) },
+  ],
+  [
+    "cumulating, purging",
+    cumulateWindows({ size: 12, step: 4 }),
+    { trigger: purgingTrigger(countTrigger(2)) },
+  ],
+  [
+    "sessions, early",
+    sessionWindows({ gap: 5 }),
+    { allowedLateness: 7, trigger: continuousEventTimeTrigger(3) },
+  ],
 ];
 
 const steps = fc.array(
@@ -57,3 +77,41 @@ test.each(cases)("%s", (_, windows, options) => {
     { numRuns: 20 },
   );
 });
+
+test.each(cases.filter(([, , { trigger }]) => trigger === undefined))(
+  "%s: with states of their own, windows fire as they do without",
+  (_, windows, options) => {
+    const told = (keyState: { readonly [N in string]: ReturnType<typeof valueState<number>> }) => {
+      const operator = windowOperator((items: KeyedStream<Item, string>) =>
+        items
+          .window(windows, { ...options, lateOutput: "late", keyState })
+          .reduce("windows", sum, (item, { window, firing, index }) => ({
+            ...item,
+            ...window,
+            firing,
+            index,
+          })),
+      );
+      return (given: readonly ({ key: number; at: number } | { ahead: number })[]) => {
+        const chain = new WindowChain(operator, 1);
+        let watermark = 0;
+        for (const step of given) {
+          if ("ahead" in step) {
+            watermark += step.ahead;
+            chain.watermark(watermark);
+          } else chain.record(`k${step.key}`, 1, watermark + step.at - 10);
+        }
+        chain.watermark(Number.POSITIVE_INFINITY);
+        return { main: chain.main, late: chain.late };
+      };
+    };
+    const plain = told({});
+    const general = told({ unused: valueState(0) });
+    fc.assert(
+      fc.property(steps, (given) => {
+        expect(general(given)).toEqual(plain(given));
+      }),
+      { numRuns: 20 },
+    );
+  },
+);

@@ -21,6 +21,8 @@ export interface WindowDefinition {
   readonly time: "event" | "processing";
   /** Tag of the output for records that no window took; undefined: they are only counted. */
   readonly lateTag?: string;
+  /** What becomes at the end of input of windows whose end is not one of event time. Default "fire". */
+  readonly endOfInput?: "fire" | "drop";
 }
 
 /** How many keys one slice of a firing has: a few microseconds of the engine's work. */

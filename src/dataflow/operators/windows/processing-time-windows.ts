@@ -5,14 +5,16 @@
  *
  * - PD1 A record has the time at which it is processed, and no record is late: a clock that is set back stands still
  *   until it has caught up.
- * - PD2 After a restore, what is past fires at once, in order. At the end of input all windows fire (in Flink they are
- *   dropped then).
+ * - PD2 After a restore, what is past fires at once, in order. At the end of input all windows fire, or none (in Flink
+ *   they are dropped then).
  */
 import type { KeyedState } from "../../../state/keyed-state.ts";
 import type { Collect } from "../../source.ts";
 import { EventTime } from "../../time/event-time.ts";
 import type { ProcessingTime } from "../../time/processing-time.ts";
 import type { OpenOperator, OperatorServices, Slices } from "../contract.ts";
+import { noSlices } from "../slices.ts";
+import type { WindowDefinition } from "./definition.ts";
 
 /** Windows of event time, with the time that they are given. */
 export interface TimedWindows extends OpenOperator {
@@ -26,11 +28,11 @@ export interface TimedWindows extends OpenOperator {
 
 /** Opens windows with the time that their definition asks for. */
 export function openInTime(
-  kind: "event" | "processing",
+  { time: kind, endOfInput = "fire" }: Pick<WindowDefinition, "time" | "endOfInput">,
   { time, processingTime }: Pick<OperatorServices, "time" | "processingTime">,
   open: (time: EventTime) => TimedWindows,
 ): OpenOperator {
-  return kind === "event" ? open(time) : new ProcessingTimeWindows(processingTime, open);
+  return kind === "event" ? open(time) : new ProcessingTimeWindows(processingTime, endOfInput, open);
 }
 
 class ProcessingTimeWindows implements OpenOperator {
@@ -39,12 +41,14 @@ class ProcessingTimeWindows implements OpenOperator {
   private readonly windows: TimedWindows;
   private readonly time: EventTime;
   private readonly clock: ProcessingTime;
+  private readonly atEnd: "fire" | "drop";
   /** The time that was asked for. */
   private asked = Number.POSITIVE_INFINITY;
 
   /** @param open with the time that stands for event time */
-  constructor(clock: ProcessingTime, open: (time: EventTime) => TimedWindows) {
+  constructor(clock: ProcessingTime, atEnd: "fire" | "drop", open: (time: EventTime) => TimedWindows) {
     this.clock = clock;
+    this.atEnd = atEnd;
     this.time = new EventTime();
     // After a restore, nothing tells how far it was.
     this.time.isWorkingOff = true;
@@ -75,7 +79,8 @@ class ProcessingTimeWindows implements OpenOperator {
   }
 
   finish(): Slices {
-    return this.advanceTo(Number.POSITIVE_INFINITY) ?? { step: () => false };
+    if (this.atEnd === "drop") return noSlices;
+    return this.advanceTo(Number.POSITIVE_INFINITY) ?? noSlices;
   }
 
   figures(): Readonly<Record<string, number>> {

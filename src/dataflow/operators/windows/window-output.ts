@@ -1,5 +1,5 @@
 /** What leaves a window operator: results, by the user's window function or as they are. */
-import type { Key } from "../../../state/descriptor.ts";
+import type { Key, StateDescriptors, StateHandles } from "../../../state/descriptor.ts";
 import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { Outputs } from "../contract.ts";
@@ -19,7 +19,12 @@ export interface Window {
 export type WindowFiring = "early" | "onTime" | "late";
 
 /** Reused for every firing of an operator: read it, do not keep it. */
-export interface WindowContext<K extends Key = Key, Out = unknown> {
+export interface WindowContext<
+  K extends Key = Key,
+  Out = unknown,
+  WS extends StateDescriptors = StateDescriptors,
+  KS extends StateDescriptors = StateDescriptors,
+> {
   readonly key: K;
   readonly window: Window;
   readonly firing: WindowFiring;
@@ -28,7 +33,16 @@ export interface WindowContext<K extends Key = Key, Out = unknown> {
   /** The timestamp of what is emitted in ms: that of the last ms in the window. */
   readonly timestamp: number;
   readonly emit: (value: Out) => void;
+  /** The states of the key and window that the window declares. They go with the window. */
+  readonly windowState: StateHandles<WS>;
+  /** The states of the key that the window declares. They stay until they are cleared. */
+  readonly keyState: StateHandles<KS>;
 }
+
+/** The states of window functions. */
+export type WindowStates = Pick<WindowContext, "windowState" | "keyState">;
+
+const NO_STATES: WindowStates = { windowState: {}, keyState: {} };
 
 /** What it returns is emitted, unless it is undefined. */
 export type WindowFunction = (contents: unknown, context: WindowContext) => unknown;
@@ -38,6 +52,14 @@ class FiringContext extends EmittingContext implements WindowContext {
   window: Window = { start: 0, end: 0 };
   firing: WindowFiring = "onTime";
   index = 0;
+  readonly windowState: WindowStates["windowState"];
+  readonly keyState: WindowStates["keyState"];
+
+  constructor(operator: string, outputs: Outputs, { windowState, keyState }: WindowStates) {
+    super(operator, outputs, {});
+    this.windowState = windowState;
+    this.keyState = keyState;
+  }
 
   begin({ key, start, end, timestamp, firing, index }: Firing): void {
     this.key = key;
@@ -68,6 +90,8 @@ export interface WindowOutputOptions {
   readonly outputs: Outputs;
   /** undefined: results leave as they are. */
   readonly process: WindowFunction | undefined;
+  /** Default: there are none. */
+  readonly states?: WindowStates;
 }
 
 export class WindowOutput {
@@ -76,11 +100,11 @@ export class WindowOutput {
   private readonly process: WindowFunction | undefined;
   private readonly context: FiringContext;
 
-  constructor({ operator, outputs, process }: WindowOutputOptions) {
+  constructor({ operator, outputs, process, states = NO_STATES }: WindowOutputOptions) {
     this.operator = operator;
     this.downstream = outputs.main;
     this.process = process;
-    this.context = new FiringContext(operator, outputs, {});
+    this.context = new FiringContext(operator, outputs, states);
   }
 
   /** Emits what a window comes to. `held`: what `contents` has read for it. */

@@ -31,7 +31,7 @@ export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
     ...(definition.combine === true && { combine: combineOf(definition) }),
   }),
   open: (definition, services, outputs) =>
-    openInTime(definition.time, services, (time) => openAt(definition, services, outputs, time)),
+    openInTime(definition, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 /** By the clock, records that travel together come to the same window. */

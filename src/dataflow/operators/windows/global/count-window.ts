@@ -2,7 +2,7 @@
  * Windows without bounds in time: each holds so many records of a key, or all of them.
  *
  * - CW1 A window fires with its last record, and is empty then. What is left fires at the end of input, a key to a
- *   slice (Flink drops it).
+ *   slice, or is dropped (Flink drops it).
  * - CW2 A result has the largest timestamp of its records (in Flink that of the end of time).
  */
 import { ABSENT } from "../../../../state/contract.ts";
@@ -10,6 +10,7 @@ import { type Key, stateTable } from "../../../../state/descriptor.ts";
 import type { OpenOperator, OperatorKind } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
+import { noSlices } from "../../slices.ts";
 import { RECORDS } from "../contents.ts";
 import type { WindowDefinition } from "../definition.ts";
 import { SessionAccumulators, type SessionContents, SessionRecords } from "../sessions/session-contents.ts";
@@ -42,7 +43,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
     emitsAtEnd: true,
     windows: description,
   }),
-  open({ key, size, aggregation, process }, { id, checks, keyedState }, outputs): OpenOperator {
+  open({ key, size, aggregation, process, endOfInput }, { id, checks, keyedState }, outputs): OpenOperator {
     const keyOf = stableKey(id, key, checks);
     const state = keyedState();
     const table = state.table(WINDOWS);
@@ -95,6 +96,7 @@ export const countWindow: OperatorKind<CountWindowDefinition> = {
         },
       ],
       finish() {
+        if (endOfInput === "drop") return noSlices;
         const keys = state.keys();
         return {
           step() {

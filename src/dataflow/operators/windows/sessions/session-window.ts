@@ -25,7 +25,7 @@ export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
       ...(definition.aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
     }),
   open: (definition, services, outputs) =>
-    openInTime(definition.time, services, (time) => openAt(definition, services, outputs, time)),
+    openInTime(definition, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 function openAt(

@@ -28,6 +28,9 @@ export interface Session {
   readonly held: unknown;
 }
 
+/** What is asked of a session here. */
+type Bounds = Pick<Session, "start" | "end"> & { readonly stage: string };
+
 /** Where a record goes: into the sessions from `from` to `to`, without `to`, which become one. */
 export interface Joining {
   readonly from: number;
@@ -38,7 +41,7 @@ export interface Joining {
 
 /** @returns undefined: it reaches into a closed session (JS3) */
 export function join(
-  sessions: readonly Session[],
+  sessions: readonly Bounds[],
   time: number,
   gap: number,
   longest: number,
@@ -70,6 +73,6 @@ export function join(
 }
 
 /** The session takes a record of this time. */
-function isHome({ start, end, stage }: Session, time: number, longest: number): boolean {
+function isHome({ start, end, stage }: Bounds, time: number, longest: number): boolean {
   return stage !== "closed" && start <= time && time <= end && time < start + longest;
 }
