@@ -31,6 +31,48 @@ const NO_DIGEST: readonly Change[] = [
 
 export const MUTATIONS: readonly Mutation[] = [
   {
+    name: "the watermark of an operator is forgotten at its restore",
+    file: "src/dataflow/chain.ts",
+    find: "Object.assign(keyed.time, { watermark, isWorkingOff });",
+    replace: "Object.assign({}, { watermark, isWorkingOff });",
+  },
+  {
+    name: "a timer that is restored does not fire",
+    file: "src/state/timers/timer-set.ts",
+    find: "this.unordered = this.table.rows();",
+    replace: "",
+  },
+  {
+    name: "a window that is restored does not fire",
+    file: "src/dataflow/operators/windows/aligned/single-pane.ts",
+    find: "this.due.add(windows.paneEnd(namespace as number), keyGroup, key);",
+    replace: "",
+  },
+  {
+    name: "a session that is restored does not fire",
+    file: "src/dataflow/operators/windows/sessions/session-windows.ts",
+    find: "this.due.add(wanted, keyGroup, key);",
+    replace: "continue;",
+  },
+  {
+    name: "what a join has kept is not found after a restore",
+    file: "src/dataflow/operators/joins/join-buffer.ts",
+    find: "this.unknown = this.table.rows();",
+    replace: "",
+  },
+  {
+    name: "a request that waits for its answer is not stored",
+    file: "src/dataflow/operators/async/stored-requests.ts",
+    find: "this.#requests.write(row);",
+    replace: "",
+  },
+  {
+    name: "state that belongs to no key is not restored",
+    file: "src/state/operator-state.ts",
+    find: "this.#states.get(state)?.restore(entries);",
+    replace: "",
+  },
+  {
     name: "acknowledged though it is not stored",
     file: "src/runtime/worker/snapshots/subtask-snapshots.ts",
     find: "this.#fail(checkpointId, describeError(error));",

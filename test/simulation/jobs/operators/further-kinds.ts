@@ -49,12 +49,11 @@ function otherKinds(random: Random, operator: DrawnOperator, { sources }: DrawnJ
       return withTwoInputs(random, operator);
     case "reduce":
     case "total":
-    case "collection":
-    case "timer":
-      return withTwoInputs(random, {
-        ...operator,
-        ports: [operator.ports[0]!, [{ from: random.pick(sources).id, exchange: "forward" }]],
-      });
+    case "collection": {
+      const second = { from: random.pick(sources).id, exchange: "forward" } as const;
+      const joins = withTwoInputs(random, { ...operator, ports: [operator.ports[0]!, [second]] });
+      return random.next() < 0.4 ? [{ ...operator, kind: "timer" }, ...joins] : joins;
+    }
     case "map":
     case "rekey":
     case "filter":
