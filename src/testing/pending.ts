@@ -37,7 +37,9 @@ function whatWaits({ details, kind }: OperatorDefinition, state: string): string
   const expiring = stateOfTimes(state);
   if (expiring !== undefined) return `in state "${expiring}" that will expire`;
   if (details.holdsRecords === true) return state === REQUESTS ? "requests without their answers" : undefined;
-  if (details.windows !== undefined) return `in state "${state}" of open windows`;
+  // A join keeps records for their partners, within bounds that it calls windows, too.
+  const isJoin = (details.ports?.length ?? 1) > 1;
+  if (details.windows !== undefined && !isJoin) return `in state "${state}" of open windows`;
   return details.needsWatermarks === true && details.ownStates === true
     ? `in state "${state}" of ${kind}`
     : undefined;
