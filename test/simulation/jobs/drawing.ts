@@ -38,7 +38,7 @@ export const KEYED_KINDS = [
   "pair",
 ] as const;
 /** Operators that go by event time. */
-export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer", "session"] as const;
+export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer", "expiring", "session"] as const;
 /** Operators that bring two streams together by event time. */
 export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup"] as const;
 

@@ -273,7 +273,9 @@ function timed(
   const disordered = [...input.makers].flatMap((maker) => disorderOf(job, maker) ?? []);
   const inOneOrder = input.makers.size === 1 && input.order === "of-maker";
   const mayForetell =
-    input.ended && input.timed && (disordered.length === 0 || (inOneOrder && kind !== "timer"));
+    input.ended &&
+    input.timed &&
+    (disordered.length === 0 || (inOneOrder && kind !== "timer" && kind !== "expiring"));
   const bound = disordered[0]?.time?.bound;
   const outcome = mayForetell
     ? windowed(operator, input.items, timeOf, bound === undefined ? undefined : boundOf(bound))

@@ -142,6 +142,8 @@ function inSessions(
 /** The beginnings and ends of the windows that a record at this time lies in. */
 export function boundsAt(operator: Parameters<typeof windowsOf>[0], time: number): [number, number][] {
   const { sizeMs, slideMs, offsetMs } = windowsOf(operator);
+  // What counts the records of this time lives as long as a window.
+  if (operator.kind === "expiring") return [[time, time + sizeMs + 1]];
   const before = (step: number) => time - ((((time - offsetMs) % step) + step) % step);
   if (operator.kind === "cumulating") {
     const start = before(sizeMs);

@@ -1,4 +1,4 @@
-/** Gives a drawn job event time: timestamps and watermarks to its sources, windows and timers to its operators. */
+/** Gives a drawn job event time: to its sources timestamps and watermarks, to its operators windows, timers, expiry. */
 import type { Random } from "../../../chaos/random.ts";
 import {
   type DrawnAct,
@@ -15,7 +15,8 @@ import { expectedInputs } from "../oracle/oracle.ts";
 const SHARE = 0.5;
 const DISORDER_SHARE = 0.5;
 const CONVERTED_SHARE = 0.8;
-const WITH_TIME = TIMED_KINDS.filter((kind) => kind !== "session");
+const WITH_TIME = TIMED_KINDS.filter((kind) => kind !== "session" && kind !== "expiring");
+const WITHOUT_LATE: readonly TimedKind[] = ["timer", "expiring"];
 const CONVERTIBLE = ["count", "every", "first", "rounds"];
 
 export function withEventTime(drawn: DrawnJob, random: Random): DrawnJob {
@@ -24,9 +25,10 @@ export function withEventTime(drawn: DrawnJob, random: Random): DrawnJob {
     ...drawn,
     sources: drawn.sources.map((one) => ({ ...one, time: drawTime(random, one) })),
   };
-  for (const { id, kind } of drawn.operators) {
+  for (const { id, kind, a, b } of drawn.operators) {
     if (!CONVERTIBLE.includes(kind) || random.next() >= CONVERTED_SHARE) continue;
-    const timed = random.pick(WITH_TIME);
+    const picked = random.pick(WITH_TIME);
+    const timed = picked === "timer" && a % 2 === 0 && b % 2 === 1 ? "expiring" : picked;
     // What cannot be foretold is not worth an operator of this kind.
     if (expectedInputs(job, id).every((port) => port.timed)) job = converted(random, job, id, timed);
   }
@@ -52,7 +54,7 @@ function converted(random: Random, drawn: DrawnJob, id: string, kind: TimedKind)
         ? act
         : { ...act, becomes: { ...act.becomes, operators: other(act.becomes.operators) } },
   );
-  const sinks = kind === "timer" ? drawn.sinks : [...drawn.sinks, lateSink(random, drawn, id)];
+  const sinks = WITHOUT_LATE.includes(kind) ? drawn.sinks : [...drawn.sinks, lateSink(random, drawn, id)];
   return { ...drawn, operators: other(drawn.operators), sinks, acts };
 }
 

@@ -2,6 +2,7 @@
 import { assign, raise, setup } from "xstate";
 import {
   cumulateWindows,
+  mapState,
   sessionWindows,
   slidingWindows,
   tumblingWindows,
@@ -26,6 +27,7 @@ export function applyTimed(
   const { id, kind, parallelism } = operator;
   if (kind === "timer")
     return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
+  if (kind === "expiring") return [["", forgetting(operator, input)]];
   const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
   const options = { parallelism };
   const tell = (
@@ -123,6 +125,26 @@ function actors(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<
       },
       emit: () => undefined,
       effect: ({ params }, { key }) => fired(id, groupOf(key), (params as { readonly end: number }).end, 0),
+    },
+    { parallelism },
+  );
+}
+
+/** Counts for each key the records of one time, and tells the count when it is forgotten. */
+function forgetting(operator: TimedOperator, input: KeyedStream<Item, Key>): Stream<Item> {
+  const { id, parallelism } = operator;
+  const { sizeMs } = windowsOf(operator);
+  return input.process(
+    id,
+    {
+      state: { counts: mapState<number, number>({ ttl: { after: sizeMs, time: "event" } }) },
+      output: type<Item>(),
+      onRecord(_, { timestamp, state }) {
+        state.counts.set(timestamp, (state.counts.get(timestamp) ?? 0) + 1);
+      },
+      onExpire({ value, time }, { key, emit }) {
+        emit(fired(id, groupOf(key), time + 1, value));
+      },
     },
     { parallelism },
   );
