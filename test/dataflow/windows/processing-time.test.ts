@@ -57,3 +57,12 @@ test("sessions end when no record has come for the gap", () => {
   chain.clock(50);
   expect(shown(chain)).toEqual(["a 3 @27", "a 1 @49"]);
 });
+
+test.each(["fire", "drop"] as const)("what has not fired at the end of input: %s", (endOfInput) => {
+  const chain = chainOf((items) =>
+    items.window(tumblingWindows({ size: 10, time: "processing" }), { endOfInput }),
+  );
+  chain.record("a", 1, 0);
+  chain.finish();
+  expect(shown(chain)).toEqual(endOfInput === "fire" ? ["a 1 @9"] : []);
+});

@@ -116,6 +116,16 @@ test("a trigger and what it does is part of what a job that goes on must have as
   expect(wordsOf({ retract: true, trigger: lone })).toBe("tumbling 1 m, fires each, takes results back");
 });
 
+test("records that are joined on the way are none that a trigger could look at", () => {
+  const build = () =>
+    windowOperator((items) =>
+      items
+        .window(minute, { trigger: countTrigger(2) })
+        .reduce("windows", (first) => first, undefined, { combine: true }),
+    );
+  expect(build).toThrow(/trigger, retract and states are about single ones/);
+});
+
 describe("triggers are refused where they are made", () => {
   test.each([
     [() => countTrigger(0), /countTrigger: count must be a whole number of at least 1, got 0/],
