@@ -36,7 +36,7 @@ import {
 import { listingOf } from "../job/code/code-listing.ts";
 import type { LoadedJob } from "../job/code/load.ts";
 import { codeFingerprint, graphFingerprint } from "../job/fingerprint.ts";
-import { buildGraph, checkIterations } from "../job/graph.ts";
+import { buildGraph, checkIterations, withOvertaking } from "../job/graph.ts";
 import type { Job } from "../job/job.ts";
 import { type GraphPlan, planOf } from "../job/plan.ts";
 import { repeatedByRestart } from "../job/repeats.ts";
@@ -304,12 +304,13 @@ export interface PreparedJob {
 }
 
 export function prepareJob({ job, code }: LoadedJob, overrides: ConfigOverrides): PreparedJob {
-  const { config, warnings } = resolveJobConfig(job.options, overrides, { repeats: repeatedByRestart(job) });
+  const resolved = resolveJobConfig(job.options, overrides, { repeats: repeatedByRestart(job) });
+  const config = withOvertaking(job, resolved.config);
   const graph = buildGraph(job, config);
   return {
     job,
     config,
-    warnings,
+    warnings: resolved.warnings,
     graph,
     plan: planOf(graph),
     codeFingerprint: codeFingerprint(job, code),

@@ -31,6 +31,7 @@ import {
   type HeldRecords,
   type Opening,
   type OpenOperator,
+  type OpenWait,
   type OperatorServices,
   type Slices,
 } from "./operators/contract.ts";
@@ -96,6 +97,8 @@ export interface Chain {
   open(opening: Pick<Opening, "clock" | "signal" | "troubles">): Promise<void>;
   /** What the chain's operator holds back. undefined: a record has passed the chain when its head returns (OC1). */
   readonly held: HeldRecords | undefined;
+  /** The wait of a port of the first operator. undefined: none waits. */
+  readonly wait: OpenWait | undefined;
   /** Some operator has to do at a watermark. */
   readonly reactsToTime: boolean;
   /** The operators that count something, upstream first. */
@@ -173,6 +176,7 @@ class OperatorChain implements Chain {
   readonly states: readonly StateAddress[];
   readonly reactsToTime: boolean;
   readonly held: HeldRecords | undefined;
+  readonly wait: OpenWait | undefined;
   /** The operators, upstream first. */
   private readonly operators: readonly NamedOperator[];
   private readonly keyed: readonly {
@@ -189,6 +193,7 @@ class OperatorChain implements Chain {
     this.place = place;
     this.heads = operators[0]!.open.inputs;
     this.held = operators[0]!.open.held;
+    this.wait = operators[0]!.open.wait;
     this.reactsToTime = operators.some(({ open }) => open.advance !== undefined);
     this.operatorStates = new Map(
       operators.flatMap(({ id, open: { operatorState } }) =>

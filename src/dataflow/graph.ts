@@ -5,7 +5,7 @@
  * Keyed operators carry their key selector, and the edge in front of them carries the same one: the sender picks the
  * subtask, and the receiver the key.
  */
-import type { OperatorDefinition } from "./operators/contract.ts";
+import type { OperatorDefinition, PortWaitDetails } from "./operators/contract.ts";
 import type { Combine } from "./operators/keyed/combine.ts";
 import type { KeySelector } from "./operators/keyed/key-selector.ts";
 
@@ -18,7 +18,7 @@ export type Partitioner =
   /** The user's own: answers an index below the number of receiving subtasks. */
   | { readonly kind: "custom"; readonly partition: (value: unknown, count: number) => number }
   /** The partitioner that gives each record to every subtask. */
-  | { readonly kind: "broadcast" };
+  | { readonly kind: "broadcast"; readonly waitFor?: PortWaitDetails["until"] };
 
 /** The readers of one output's records: operators of the same vertex, and edges. */
 export interface ChainedOutput {
@@ -72,6 +72,17 @@ export interface JobGraph {
 /** The operator that hands records to this edge. */
 export function senderOf(vertex: Vertex, edge: string): OperatorDefinition | undefined {
   return vertex.operators.find(({ outputs }) => outputs.some(({ edges }) => edges.includes(edge)))?.operator;
+}
+
+/** The vertices whose records lead to a port that may be held back: they may have no room for long. */
+export function verticesBeforeHeld({ vertices, edges }: JobGraph): ReadonlySet<string> {
+  const heldPortOf = (id: string) => {
+    const vertex = vertices.find((one) => one.id === id);
+    return vertex && firstOf(vertex).details.waits?.heldPort;
+  };
+  const found = new Set(edges.filter(({ to, port }) => port === heldPortOf(to)).map(({ from }) => from));
+  for (const id of found) for (const { from, to } of edges) if (to === id) found.add(from);
+  return found;
 }
 
 /** The operator that gets what comes in. A vertex has at least one. */

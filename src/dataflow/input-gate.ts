@@ -9,6 +9,7 @@
  * IG2 A blocked channel is not read: its frames stay in the channel and its writer runs out of room.
  * IG3 A channel that has ended is still read: barriers may follow its end (P19).
  * IG4 Restored records come first, before any frame of a channel, in the order in which they were given.
+ * IG5 Of a held channel no records are taken, restored ones included; a control frame is, if none lie in front of it.
  */
 import { invariant } from "../errors.ts";
 import type { InputChannel } from "./channel/channel.ts";
@@ -27,11 +28,19 @@ export interface GateFrame {
   readonly frame: Frame;
 }
 
+interface GateRecords extends GateFrame {
+  readonly frame: RecordsFrame;
+}
+
 export class InputGate {
   readonly #channels: readonly InputChannel[];
   readonly #blocked: boolean[];
   readonly #ended: boolean[];
-  readonly #restored = new Fifo<{ readonly channelIndex: number; readonly frame: RecordsFrame }>();
+  #restored = new Fifo<GateRecords>();
+  readonly #held: boolean[];
+  #isHolding = false;
+  /** Restored records of held channels, in order. */
+  #heldBack: GateRecords[] = [];
   #openCount: number;
   #next = 0;
   readonly #entrance: LoopEntrance | undefined;
@@ -42,6 +51,7 @@ export class InputGate {
     this.#entrance = entrance;
     this.#blocked = channels.map(() => false);
     this.#ended = channels.map(() => false);
+    this.#held = channels.map(() => false);
     this.#openCount = channels.length;
     for (const [i, channel] of channels.entries()) {
       channel.onFrame(() => {
@@ -57,14 +67,15 @@ export class InputGate {
 
   /** The next frame; undefined: nothing to do until `onFrame` wakes. */
   nextFrame(): GateFrame | undefined {
-    if (this.#restored.length > 0) return this.#restored.shift();
+    const restored = this.#nextRestored();
+    if (restored !== undefined) return restored;
     const channels = this.#channels;
     const count = channels.length;
     const first = this.#entrance?.firstRead(this.#blocked) ?? 0;
     let index = this.#next;
     for (let tried = 0; tried < count; tried++) {
       if (index >= count) index = 0;
-      if (index >= first && !this.#blocked[index]) {
+      if (index >= first && !this.#blocked[index] && (!this.#isHolding || this.#passes(index))) {
         const frame = channels[index]!.take();
         if (frame !== undefined) {
           this.#next = index + 1;
@@ -88,7 +99,8 @@ export class InputGate {
   ): { readonly channelIndex: number; readonly frame: CheckpointFrame } | undefined {
     if (this.#restored.length > 0) return undefined;
     for (const [channelIndex, channel] of this.#channels.entries()) {
-      if (this.#blocked[channelIndex] || channelIndex === except) continue;
+      if (this.#blocked[channelIndex] || channelIndex === except || this.#holdsRestored(channelIndex))
+        continue;
       const frame = channel.peek();
       if (frame === undefined || !isCheckpointFrame(frame)) continue;
       channel.take();
@@ -110,13 +122,36 @@ export class InputGate {
     collect: (records: InFlightRecords) => void,
   ): void {
     this.#check(channelIndex);
-    for (const restored of this.#restored)
+    for (const restored of [...this.#heldBack, ...this.#restored])
       if (restored.channelIndex === channelIndex) collect(restored.frame);
     this.#channels[channelIndex]!.collectBefore(checkpointId, collect);
   }
 
   stopCollecting(): void {
     for (const channel of this.#channels) channel.stopCollecting();
+  }
+
+  /** No records are taken from this channel until `releaseHeld`. */
+  hold(channelIndex: number): void {
+    this.#check(channelIndex);
+    this.#held[channelIndex] = true;
+    this.#isHolding = true;
+  }
+
+  releaseHeld(): void {
+    if (!this.#isHolding) return;
+    this.#isHolding = false;
+    this.#held.fill(false);
+    const restored = new Fifo<GateRecords>();
+    for (const one of [...this.#heldBack, ...this.#restored]) restored.push(one);
+    this.#heldBack = [];
+    this.#restored = restored;
+    this.#wake?.();
+  }
+
+  /** Some channels are held. */
+  get isHolding(): boolean {
+    return this.#isHolding;
   }
 
   block(channelIndex: number): void {
@@ -164,6 +199,26 @@ export class InputGate {
   close(): void {
     this.#wake = undefined;
     for (const channel of this.#channels) channel.close();
+  }
+
+  #nextRestored(): GateRecords | undefined {
+    while (this.#restored.length > 0) {
+      const next = this.#restored.shift()!;
+      if (!this.#held[next.channelIndex]) return next;
+      this.#heldBack.push(next);
+    }
+    return undefined;
+  }
+
+  #holdsRestored(channel: number): boolean {
+    return this.#heldBack.some(({ channelIndex }) => channelIndex === channel);
+  }
+
+  /** Whether the first frame of the channel may be taken while some channels are held. */
+  #passes(channel: number): boolean {
+    if (!this.#held[channel]) return true;
+    const frame = this.#channels[channel]!.peek();
+    return frame !== undefined && frame.kind !== "records" && !this.#holdsRestored(channel);
   }
 
   #end(channelIndex: number): void {

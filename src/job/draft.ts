@@ -7,12 +7,14 @@
  */
 import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
+import type { Partitioner } from "../dataflow/graph.ts";
 import type { OperatorDefinition, OperatorDetails } from "../dataflow/operators/contract.ts";
 import type { SourceAlignment } from "../dataflow/time/source-time.ts";
 import { ConfigurationError } from "../errors.ts";
 import { checkOptions, type OperatorOptions, refuseDeferred, twinOf } from "./definition.ts";
 import { checkTag } from "./functions/side-outputs.ts";
 import type { JobOperator, OperatorInput } from "./job.ts";
+import { checkWaits } from "./joins/waits.ts";
 import { checkName } from "./name.ts";
 
 /** A stream that no operator reads yet. */
@@ -86,6 +88,13 @@ export class JobDraft {
     more?: readonly string[],
   ): void {
     const read = streams.map((stream) => this.#streams.get(stream)!);
+    const waits = ({ exchange }: OperatorInput) =>
+      exchange.kind === "broadcast" && exchange.waitFor !== undefined;
+    if (definition.details.waits === undefined && read.some(({ inputs }) => inputs.some(waits)))
+      throw new ConfigurationError(
+        definition.id,
+        `operator "${definition.id}": reads a stream behind broadcast({ waitFor }), and holds no other one back; waitFor is for keyBy(...).connect(rules.broadcast({ waitFor }))`,
+      );
     for (const { end } of read) end.used = true;
     const inputs = read.flatMap(({ inputs }, port) =>
       port === 0 ? inputs : inputs.map((one) => ({ ...one, port })),
@@ -109,10 +118,15 @@ export class JobDraft {
     this.#streams.set(stream, described);
   }
 
-  /** @param after the operator behind which `connect` was called */
-  checkBroadcast(after: string, stream: object): void {
+  /**
+   * What was said at `broadcast()`.
+   * @param after the operator behind which `connect` was called
+   */
+  broadcastOf(after: string, stream: object): Extract<Partitioner, { readonly kind: "broadcast" }> {
     const inputs = this.#streams.get(stream)?.inputs ?? [];
-    if (inputs.length > 0 && inputs.every(({ exchange }) => exchange.kind === "broadcast")) return;
+    const [first] = inputs;
+    if (first?.exchange.kind === "broadcast" && inputs.every(({ exchange }) => exchange.kind === "broadcast"))
+      return first.exchange;
     throw new ConfigurationError(
       after,
       `connect after "${after}": takes a stream of the same job behind keyBy or broadcast(), got ${show(stream)}`,
@@ -239,6 +253,7 @@ export class JobDraft {
     }
     for (const operator of operators) this.#checkWatermarks(operator, operators);
     checkAlignment(operators);
+    checkWaits(operators);
     const open = [...this.#streams.values()].map(({ end }) => end).find((end) => !end.used);
     if (open !== undefined) {
       throw new ConfigurationError(open.key, `${open.what} ends nowhere: ${open.needs} must follow`);

@@ -11,14 +11,27 @@ import type { Edge, JobGraph, Partitioner, Vertex } from "../dataflow/graph.ts";
 import { DEFAULT_PORTS, type OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { ConfigurationError, invariant } from "../errors.ts";
 import type { Job, JobOperator, OperatorInput } from "./job.ts";
+import { checkWaitsWith } from "./joins/waits.ts";
 
 /** @throws ConfigurationError when job and configuration do not go together */
 export function buildGraph(job: Job, config: JobConfig): JobGraph {
   for (const operator of job.operators) checkParallelism(operator, config);
   checkTransactionsEnd(job, config);
   checkLastCheckpoint(job, config);
+  checkWaitsWith(job, config);
   return withLoops(chain(job, config));
 }
+
+/** The same configuration, with barriers that overtake what an operator holds back: those of the leader know of it. */
+export function withOvertaking(job: Job, config: JobConfig): JobConfig {
+  const { checkpointing } = config;
+  const waits = job.operators.some(({ definition }) => definition.details.waits !== undefined);
+  if (!waits || checkpointing.unaligned) return config;
+  return { ...config, checkpointing: { ...checkpointing, unaligned: true, alignedTimeoutMs: OVERTAKING_MS } };
+}
+
+/** So long barriers wait behind records first. */
+const OVERTAKING_MS = 1000;
 
 function checkParallelism(operator: JobOperator, config: JobConfig): void {
   const { id } = operator.definition;

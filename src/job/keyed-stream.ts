@@ -16,6 +16,7 @@ import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
 import { refuseOperatorStates } from "./functions/unkeyed-process.ts";
 import type { OperatorInput } from "./job.ts";
+import type { BroadcastStreams } from "./joins/broadcast-connected.ts";
 import type { JoinedStreams } from "./joins/interval-join.ts";
 import { Joinable } from "./joins/joinable.ts";
 import {
@@ -157,9 +158,9 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
     return { ...this.#readWith(other), rightKey: other.#key };
   }
 
-  protected override connectedTo(other: Stream<unknown>): Omit<JoinedStreams, "rightKey"> {
-    this.#draft.checkBroadcast(this.#end.key, other);
-    return this.#readWith(other);
+  protected override connectedTo(other: Stream<unknown>): BroadcastStreams {
+    const { waitFor } = this.#draft.broadcastOf(this.#end.key, other);
+    return { ...this.#readWith(other), waitFor };
   }
 
   #readWith(other: object): Omit<JoinedStreams, "rightKey"> {

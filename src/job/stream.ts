@@ -1,3 +1,4 @@
+import { checkMembers } from "../config/members.ts";
 import { show } from "../config/quantity.ts";
 import type { Partitioner } from "../dataflow/graph.ts";
 import { defineOperator, type OperatorDefinition } from "../dataflow/operators/contract.ts";
@@ -35,6 +36,7 @@ import {
   unkeyedFunctionOf,
 } from "./functions/unkeyed-process.ts";
 import type { OperatorInput } from "./job.ts";
+import type { BroadcastOptions } from "./joins/broadcast-connected.ts";
 import { KeyedStream } from "./keyed-stream.ts";
 import { type AssignedTimestamps, assignedTimeOf } from "./time/source-options.ts";
 
@@ -219,8 +221,15 @@ export class Stream<T, Side = NoSideOutputs> {
   }
 
   /** Gives each record to every subtask of the next operator, which runs in subtasks of its own. */
-  broadcast(): Stream<T> {
-    return this.#exchangedBy({ kind: "broadcast" });
+  broadcast(options: BroadcastOptions = {}): Stream<T> {
+    checkMembers(options, ["waitFor"], `broadcast after ${this.#name}`, "option", this.#end.key);
+    const { waitFor } = options;
+    if (waitFor !== undefined && waitFor !== "first" && waitFor !== "caughtUp")
+      throw new ConfigurationError(
+        this.#end.key,
+        `broadcast after ${this.#name}: waitFor must be "first" or "caughtUp", got ${show(waitFor)}`,
+      );
+    return this.#exchangedBy({ kind: "broadcast", ...(waitFor && { waitFor }) });
   }
 
   /** Each record goes to the subtask of the next operator whose index `partition` answers, 0 to `count` - 1. */

@@ -88,6 +88,10 @@ export class TestHarness {
     const { graph, tags } = withReadTags(buildGraph(single, resolveJobConfig(job.options).config));
     const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
     const sendersOf = (vertex: string) => graph.edges.filter((edge) => edge.to === vertex && tellsTime(edge));
+    const portsOf = (vertex: string) => {
+      const ports = sendersOf(vertex).map(({ port }) => port);
+      return ports.length === 0 ? [0] : ports;
+    };
     const placeOf = (id: string) => {
       const edge = edges.get(id);
       if (edge === undefined || !tellsTime(edge)) return undefined;
@@ -96,7 +100,7 @@ export class TestHarness {
     for (const vertex of graph.vertices)
       this.#runs.set(
         vertex.id,
-        new VertexRun(vertex, Math.max(1, sendersOf(vertex.id).length), {
+        new VertexRun(vertex, portsOf(vertex.id), {
           maxParallelism: graph.maxParallelism,
           clock: this.#clock,
           output: (id, value, timestamp) => {

@@ -21,7 +21,10 @@ export function pendingOf(run: VertexRun): string[] {
     for (const { state: name, entries } of state.cut())
       if (entries.length > 0 && !isEventTime({ state: name }))
         lines.push(`operator "${operator}": ${entries.length} in state "${name}"`);
-  if (arrivals > 0) lines.push(`operator "${vertex.id}": ${arrivals} in front of it, until it has room`);
+  if (arrivals > 0)
+    lines.push(
+      `operator "${vertex.id}": ${arrivals} in front of it, until ${run.isWaiting ? "what it waits for is there" : "it has room"}`,
+    );
   return lines;
 }
 

@@ -13,6 +13,7 @@ import type { Clock } from "../clock.ts";
 import { buildChain, type Chain, type OperatorTime } from "../dataflow/chain.ts";
 import type { Edge, Vertex } from "../dataflow/graph.ts";
 import type { Slices } from "../dataflow/operators/contract.ts";
+import { PortWait } from "../dataflow/operators/joins/port-wait.ts";
 import { operatorStateHandles, restoreOperatorStates } from "../dataflow/operators/unkeyed/operator-state.ts";
 import { type SenderTime, WatermarkCombiner } from "../dataflow/time/watermark-combiner.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -63,18 +64,25 @@ export class VertexRun {
   readonly #senders: WatermarkCombiner;
   /** By sender. */
   readonly #ended: boolean[];
+  readonly #ports: readonly number[];
+  /** The wait of a port for what another one brings. */
+  #wait: PortWait | undefined;
   #arrivals: Arrival[] = [];
   #reached = Number.NEGATIVE_INFINITY;
   #finished = false;
   /** The processing time that an operator has asked for. */
   #wakeAtMs = Number.POSITIVE_INFINITY;
 
-  /** @param senders the edges that lead here, without those that lead back to a loop; the test is that of a source */
-  constructor(vertex: Vertex, senders: number, surroundings: VertexSurroundings) {
+  /**
+   * @param ports of the senders: the edges that lead here, without those that lead back to a loop; the test is that of
+   * a source
+   */
+  constructor(vertex: Vertex, ports: readonly number[], surroundings: VertexSurroundings) {
     this.vertex = vertex;
     this.#surroundings = surroundings;
-    this.#senders = new WatermarkCombiner(senders);
-    this.#ended = new Array<boolean>(senders).fill(false);
+    this.#ports = ports;
+    this.#senders = new WatermarkCombiner(ports.length);
+    this.#ended = new Array<boolean>(ports.length).fill(false);
     this.chain = buildChain(vertex, {
       subtaskIndex: 0,
       maxParallelism: surroundings.maxParallelism,
@@ -93,6 +101,10 @@ export class VertexRun {
 
   async open(stored: StoredVertex | undefined, signal: AbortSignal): Promise<void> {
     if (stored !== undefined) this.#restore(stored);
+    const { wait } = this.chain;
+    const hasEnded = (sender: number) => this.#ended[sender] === true;
+    if (wait !== undefined)
+      this.#wait = new PortWait({ wait, ports: this.#ports, senders: this.#senders, hasEnded });
     finish(this.chain.restored());
     if (this.#finished) return;
     const troubles = { watch: () => ({ failed() {}, passed() {}, forget() {} }) };
@@ -112,6 +124,11 @@ export class VertexRun {
     return this.#arrivals.length;
   }
 
+  /** A port of the operator waits for what another one brings. */
+  get isWaiting(): boolean {
+    return this.#wait?.isOver === false;
+  }
+
   /** When the first timer of processing time fires, a time in ms. */
   get dueMs(): number {
     return this.#wakeAtMs + 1;
@@ -126,8 +143,10 @@ export class VertexRun {
     const { held } = this.chain;
     let ran = false;
     while (held?.step()) ran = true;
-    while (this.#arrivals.length > 0 && held?.hasRoom() !== false) {
-      this.#take(this.#arrivals.shift()!);
+    while (held?.hasRoom() !== false) {
+      const next = this.#next();
+      if (next === undefined) break;
+      this.#take(next);
       ran = true;
       while (held?.step());
     }
@@ -192,6 +211,12 @@ export class VertexRun {
     this.#arrivals = decodeValue(stored.arrivals) as Arrival[];
   }
 
+  #next(): Arrival | undefined {
+    const held = this.#wait?.held ?? [];
+    const at = this.#arrivals.findIndex(({ sender }) => !held.includes(sender));
+    return at < 0 ? undefined : this.#arrivals.splice(at, 1)[0];
+  }
+
   #take(arrival: Arrival): void {
     if (arrival.kind === "record") {
       if (arrival.sender >= 0 && this.#senders.senderIsIdle(arrival.sender)) {
@@ -199,6 +224,7 @@ export class VertexRun {
         this.#follow();
       }
       this.chain.heads[arrival.port]!(arrival.value, arrival.timestamp);
+      this.#wait?.processed(arrival.sender);
       return;
     }
     const { sender } = arrival;
@@ -209,6 +235,7 @@ export class VertexRun {
       this.#senders.advanced(sender, arrival.watermark);
       if (arrival.isIdle) this.#senders.becameIdle(sender);
     }
+    this.#wait?.told();
     this.#follow();
   }
 

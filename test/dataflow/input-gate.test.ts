@@ -43,6 +43,37 @@ describe("input gate", () => {
     expect(gate.nextFrame()).toBeUndefined();
   });
 
+  it("takes no records of a held channel, restored ones included, and gives them first afterwards (IG5)", () => {
+    const { gate, outputs } = gateOf(2);
+    gate.restore(0, records(1));
+    gate.restore(1, records(2));
+    gate.hold(0);
+    outputs[0]!.send(barrierFrame(4));
+    outputs[1]!.send(records(3));
+    const taken = (frame: ReturnType<typeof records>, channelIndex: number) => ({ channelIndex, frame });
+    expect(gate.nextFrame()).toEqual(taken(records(2), 1));
+    expect(gate.nextFrame()).toEqual(taken(records(3), 1));
+    // The barrier lies behind a restored record.
+    expect(gate.nextFrame()).toBeUndefined();
+    expect(gate.nextCheckpointFrame()).toBeUndefined();
+    const collected: unknown[] = [];
+    gate.collectBefore(0, 4, (frame) => collected.push(frame));
+    expect(collected).toEqual([records(1)]);
+    gate.releaseHeld();
+    expect(gate.nextFrame()).toEqual(taken(records(1), 0));
+    expect(gate.nextFrame()).toEqual({ channelIndex: 0, frame: barrierFrame(4) });
+  });
+
+  it("takes control frames of a held channel that no records lie in front of (IG5)", () => {
+    const { gate, outputs } = gateOf(1);
+    gate.hold(0);
+    outputs[0]!.send(barrierFrame(4));
+    outputs[0]!.send(records(1));
+    outputs[0]!.send(barrierFrame(5));
+    expect(gate.nextFrame()).toEqual({ channelIndex: 0, frame: barrierFrame(4) });
+    expect(gate.nextFrame()).toBeUndefined();
+  });
+
   it("leaves frames of a blocked channel in the channel, whose writer runs out of credit (IG2)", () => {
     const { gate, outputs, drain } = gateOf(2);
     gate.block(0);

@@ -76,6 +76,8 @@ export interface OperatorDetails {
    * The port whose records all subtasks must get in one order, so one subtask sends them. Default: there is none.
    */
   readonly oneSenderPort?: number;
+  /** A port that is held back at first. Default: none is. */
+  readonly waits?: PortWaitDetails;
   /** The tags of the outputs besides the main one. Default: none. */
   readonly tags?: readonly string[];
 }
@@ -167,6 +169,8 @@ export interface OpenOperator {
   figures?(): Readonly<Record<string, number>>;
   /** What the operator holds back, if `holdsRecords`: records, or the event time behind them. */
   readonly held?: HeldRecords;
+  /** The wait of a port, if the operator `waits`. */
+  readonly wait?: OpenWait;
   /** Begins the end of input. Called once, after the last record. No cut falls between two of its slices (P19). */
   finish?(): Slices;
   /**
@@ -174,6 +178,20 @@ export interface OpenOperator {
    * after it.
    */
   close?(): void | Promise<void>;
+}
+
+/** A port of which no record is taken before another port has brought something, and what that is. */
+export interface PortWaitDetails {
+  readonly heldPort: number;
+  readonly awaitedPort: number;
+  /** "first": a record. "caughtUp": all that its sources had; they are idle. The end of the port ends either. */
+  readonly until: "first" | "caughtUp";
+}
+
+/** The wait in one subtask. That it is over is part of the operator's state. */
+export interface OpenWait extends PortWaitDetails {
+  readonly isOver: boolean;
+  end(): void;
 }
 
 /** What an operator holds back: records, and the event time behind them. */

@@ -82,11 +82,25 @@ export interface BroadcastProcessDefinition<
   readonly onEnd?: (context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>) => Returned;
 }
 
+/** What is said at `broadcast()`. */
+export interface BroadcastOptions {
+  /**
+   * Holds the keyed stream back, without keeping it in the state, until the rules are there: "first": a subtask has had
+   * its first broadcast record. "caughtUp": the sources of the broadcast stream have read all that there was; they need
+   * `idleAfter`, or an end. Default: it is not held back.
+   */
+  readonly waitFor?: "first" | "caughtUp" | undefined;
+}
+
+export interface BroadcastStreams extends Omit<JoinedStreams, "rightKey"> {
+  readonly waitFor: BroadcastOptions["waitFor"];
+}
+
 /** A keyed stream, and one of which every subtask gets all records. */
 export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
-  readonly #streams: Omit<JoinedStreams, "rightKey">;
+  readonly #streams: BroadcastStreams;
 
-  constructor(streams: Omit<JoinedStreams, "rightKey">) {
+  constructor(streams: BroadcastStreams) {
     this.#streams = streams;
   }
 
@@ -107,7 +121,7 @@ export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
     checkName(id, "operator id");
     checkProcess(id, definition, ["onRecord", "onBroadcast"], ["broadcast"]);
     checkBroadcast(id, definition);
-    const { leftKey, add } = this.#streams;
+    const { leftKey, add, waitFor } = this.#streams;
     const { lifecycle, options } = lifecycleOf(id, definition, asked);
     const written = definition as unknown as {
       readonly broadcast: BroadcastStateDescriptors;
@@ -120,6 +134,7 @@ export class BroadcastConnectedStream<T, Broadcast, K extends Key> {
       onBroadcast: (value: unknown, context: EngineContext) =>
         emitAnswer(id, "onBroadcast", written.onBroadcast(value, context), context.emit),
       lifecycle,
+      waitFor,
     };
     return add(defineOperator(kinds.broadcastProcess, id, operator), options);
   }

@@ -2,7 +2,7 @@
 import type { Key } from "../../state/descriptor.ts";
 import type { KeyedStream } from "../keyed-stream.ts";
 import type { Stream } from "../stream.ts";
-import { BroadcastConnectedStream } from "./broadcast-connected.ts";
+import { BroadcastConnectedStream, type BroadcastStreams } from "./broadcast-connected.ts";
 import { ConnectedStreams } from "./connected-streams.ts";
 import { IntervalJoin, type JoinedStreams } from "./interval-join.ts";
 import { VersionedJoin, type VersionedJoinOptions } from "./versioned-join.ts";
@@ -13,7 +13,7 @@ export abstract class Joinable<T, K extends Key> {
   protected abstract joinedWith(method: string, other: KeyedStream<unknown, K>): JoinedStreams;
 
   /** @throws ConfigurationError when `other` is no stream of the same job behind `broadcast()` */
-  protected abstract connectedTo(other: Stream<unknown>): Omit<JoinedStreams, "rightKey">;
+  protected abstract connectedTo(other: Stream<unknown>): BroadcastStreams;
 
   /** One operator for the records of both streams, with state and timers that are those of the key. */
   connect<Second>(second: KeyedStream<Second, K>): ConnectedStreams<T, Second, K>;

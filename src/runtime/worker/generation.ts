@@ -24,7 +24,7 @@ import {
   DEFAULT_REMOTE_WINDOW,
   NO_REMOTE_WINDOW,
 } from "../../dataflow/channel/remote/remote-channel.ts";
-import { type Edge, firstOf, type JobGraph, type Vertex } from "../../dataflow/graph.ts";
+import { type Edge, firstOf, type JobGraph, type Vertex, verticesBeforeHeld } from "../../dataflow/graph.ts";
 import { InputGate } from "../../dataflow/input-gate.ts";
 import { LoopEntrance } from "../../dataflow/loop-entrance.ts";
 import { createEdgeOutput, type EdgeOutput } from "../../dataflow/output.ts";
@@ -136,6 +136,7 @@ export class Generation {
         inputs.length === 0 ? undefined : new InputGate(inputs, entranceOf(vertex, channels, inputs, graph)),
       loop: placeInLoop(vertex, channels, outputs, graph),
       feedback: this.#feedbackOf(channels),
+      mayBeHeldUp: verticesBeforeHeld(graph).has(vertex.id),
       channels,
       ports,
       origins,

@@ -11,11 +11,15 @@
  *   subtask emits.
  */
 import { OperatorError } from "../../../errors.ts";
-import type { BroadcastStateDescriptors } from "../../../state/broadcast-state.ts";
+import {
+  type BroadcastMap,
+  type BroadcastStateDescriptors,
+  broadcastState,
+} from "../../../state/broadcast-state.ts";
 import { describeValue } from "../../../state/described.ts";
 import type { StateDescriptors } from "../../../state/descriptor.ts";
 import { OperatorState } from "../../../state/operator-state.ts";
-import type { OperatorKind, OperatorServices, Outputs } from "../contract.ts";
+import type { OpenWait, OperatorKind, OperatorServices, Outputs, PortWaitDetails } from "../contract.ts";
 import { EmittingContext, type Surroundings } from "../emitting.ts";
 import { openProcess, type ProcessFunction, type ProcessOperator, processKind } from "../keyed/process.ts";
 import { resourceOf } from "../lifecycle.ts";
@@ -39,28 +43,41 @@ export interface BroadcastProcessOperator extends ProcessOperator {
   readonly process: ProcessFunction<unknown, unknown, StateDescriptors>;
   readonly broadcast: BroadcastStateDescriptors;
   readonly onBroadcast: (value: unknown, context: BroadcastContext) => void;
+  /** The keyed records are held back for so long. Default: they are not. */
+  readonly waitFor?: PortWaitDetails["until"] | undefined;
 }
+
+/** The operator's own state: it has an entry when the wait is over. No state of a user's has a blank in its name. */
+const WAIT_OVER = "wait over";
 
 export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
   name: "broadcastProcess",
-  describe: ({ broadcast, ...operator }) => ({
+  describe: ({ broadcast, waitFor, ...operator }) => ({
     ...processKind.describe(operator),
     operatorStates: broadcast,
     ports: ["keyed", "broadcast"],
     oneSenderPort: 1,
+    ...(waitFor && { waits: waitOf(waitFor) }),
   }),
-  open({ lifecycle, broadcast, onBroadcast, ...operator }, services, outputs) {
-    const operatorState = new OperatorState(services.id, broadcast, services.checks);
-    const around = { resource: resourceOf(services.id, lifecycle), broadcast: operatorState.broadcast };
+  open({ lifecycle, broadcast, onBroadcast, waitFor, ...operator }, services, outputs) {
+    const descriptors = waitFor === undefined ? broadcast : { ...broadcast, [WAIT_OVER]: broadcastState() };
+    const operatorState = new OperatorState(services.id, descriptors, services.checks);
+    const { [WAIT_OVER]: waitOver, ...handles } = operatorState.broadcast;
+    const around = { resource: resourceOf(services.id, lifecycle), broadcast: handles };
     const opened = openProcess(operator, services, outputs, around);
     const context = new Context(services, outputs, { ...around, tags: operator.process.sideOutputs });
-    const maps = Object.values(operatorState.broadcast);
+    const maps = Object.values(handles);
     const setWritable = (isWritable: boolean): void => {
       for (const map of maps) map.isWritable = isWritable;
     };
     return {
       ...opened,
       operatorState,
+      ...(waitFor &&
+        waitOver && {
+          wait: openWait(waitFor, waitOver, maps),
+          figures: () => ({ ...opened.figures?.(), subtasksWaiting: waitOver.size > 0 ? 0 : 1 }),
+        }),
       inputs: [
         opened.inputs[0]!,
         (value, timestamp) => {
@@ -81,6 +98,31 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
     };
   },
 };
+
+const waitOf = (until: PortWaitDetails["until"]): PortWaitDetails => ({
+  heldPort: 0,
+  awaitedPort: 1,
+  until,
+});
+
+/** Rules that lie in the state without it come from a job that did not wait: they are there. */
+function openWait(
+  until: PortWaitDetails["until"],
+  over: BroadcastMap,
+  rules: readonly BroadcastMap[],
+): OpenWait {
+  return {
+    ...waitOf(until),
+    get isOver() {
+      return over.size > 0 || (until === "first" && rules.some(({ size }) => size > 0));
+    },
+    end() {
+      over.isWritable = true;
+      over.set("over", true);
+      over.isWritable = false;
+    },
+  };
+}
 
 const TEXT_MAX = 200;
 

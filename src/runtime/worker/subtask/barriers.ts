@@ -32,10 +32,15 @@ export interface BarriersOptions {
   readonly channels: readonly ChannelId[];
   /** The feedback channels of a loop that begins here: the last ones of the gate's channels. */
   readonly feedback?: FeedbackChannels | undefined;
+  /** Records of the subtask lead to a port that may be held back (P88). Default false. */
+  readonly mayBeHeldUp?: boolean;
   readonly atBorder: (run: () => void) => void;
   /** Called when everything in front of the barriers is there. */
   readonly onCollected: (collection: ChannelCollection) => void;
 }
+
+/** So long an aligned barrier waits behind records that may be held up. */
+const HELD_UP_MS = 1000;
 
 export class Barriers {
   readonly #options: BarriersOptions;
@@ -90,7 +95,7 @@ export class Barriers {
     if (frame.kind !== "barrier") return;
     const { options } = frame;
     if (options.alignment === "at-least-once") return;
-    const overtakes = options.alignment !== "aligned";
+    const overtakes = options.alignment !== "aligned" || this.#givesWay;
     if (!overtakes && !(this.#options.feedback?.stored && this.#leadsBack(channel))) return;
     this.#options.atBorder(() => {
       const remainingMs = overtakes ? this.#remainingMs(options) : null;
@@ -100,9 +105,19 @@ export class Barriers {
 
   /** Clocks of two machines may differ: a checkpoint from the future has its whole timeout left, not more. */
   #remainingMs({ alignment, alignedTimeoutMs, triggeredAtMs }: CheckpointOptions): number {
-    if (alignment === "unaligned") return 0;
+    if (alignment === "unaligned" || this.#isHolding) return 0;
     const ageMs = Math.max(0, this.#options.clock.nowMs() - triggeredAtMs);
-    return Math.max(0, alignedTimeoutMs - ageMs);
+    const timeoutMs = alignment === "aligned" ? HELD_UP_MS : alignedTimeoutMs;
+    return Math.max(0, timeoutMs - ageMs);
+  }
+
+  get #isHolding(): boolean {
+    return this.#options.input?.gate.isHolding === true;
+  }
+
+  /** Barriers of an aligned checkpoint, too, overtake what is held here, and what may wait for room because of that. */
+  get #givesWay(): boolean {
+    return this.#isHolding || this.#options.mayBeHeldUp === true;
   }
 
   #startAlignment(input: GateInput): void {

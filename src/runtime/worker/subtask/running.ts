@@ -15,6 +15,7 @@ import type { SubtaskReport } from "../../../control/messages.ts";
 import type { Chain } from "../../../dataflow/chain.ts";
 import type { ControlFrame } from "../../../dataflow/channel/frame.ts";
 import { firstOf } from "../../../dataflow/graph.ts";
+import { PortWait } from "../../../dataflow/operators/joins/port-wait.ts";
 import { operatorStateHandles } from "../../../dataflow/operators/unkeyed/operator-state.ts";
 import { invariant } from "../../../errors.ts";
 import { keyGroupRangeOf } from "../../../state/key-groups.ts";
@@ -86,6 +87,7 @@ export class RunningSubtask {
       input: gate,
       channels: options.channels,
       feedback: options.feedback,
+      mayBeHeldUp: options.mayBeHeldUp,
       atBorder: (run) => this.#turns.atBorder(run),
       onCollected: (collection) => this.#snapshots.storeChannels(collection),
     });
@@ -257,27 +259,36 @@ export class RunningSubtask {
   #gateInput(): GateInput | undefined {
     const { gate, clock, ports, origins, loop, restore, feedback, vertex, index, channels } = this.#options;
     const { chain, host } = this.#parts;
-    return (
-      gate &&
-      new GateInput({
-        time: new EventTimeFlow({
-          operator: firstOf(vertex).id,
-          subtaskIndex: index,
-          chain,
-          outputs: chain.held === undefined ? [...this.#options.outputs.values()] : [chain.held],
-          channels,
-          restored: restore.states,
-          finished: restore.finished,
-        }),
-        feedback: feedback?.channels,
-        gate,
-        clock,
-        heads: ports.map((port) => chain.heads[port]!),
-        origins,
-        rounds: loop && new LoopRounds(host, loop, restore.finished),
-        onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
-      })
-    );
+    if (gate === undefined) return undefined;
+    const time = new EventTimeFlow({
+      operator: firstOf(vertex).id,
+      subtaskIndex: index,
+      chain,
+      outputs: chain.held === undefined ? [...this.#options.outputs.values()] : [chain.held],
+      channels,
+      restored: restore.states,
+      finished: restore.finished,
+    });
+    const wait =
+      chain.wait &&
+      new PortWait({
+        wait: chain.wait,
+        ports,
+        senders: time.senders,
+        hasEnded: (channel) => gate.hasEnded(channel),
+        onOver: () => gate.releaseHeld(),
+      });
+    return new GateInput({
+      time,
+      feedback: feedback?.channels,
+      gate,
+      clock,
+      heads: ports.map((port) => chain.heads[port]!),
+      origins,
+      rounds: loop && new LoopRounds(host, loop, restore.finished),
+      wait,
+      onCheckpointFrame: (channel, frame) => this.#barriers.received(channel, frame),
+    });
   }
 
   #snapshotsOf(): SubtaskSnapshots {

@@ -48,6 +48,8 @@ export interface SubtaskOptions extends WorkerSurroundings {
   readonly checks: boolean;
   readonly loop: LoopPlace | undefined;
   readonly feedback: FeedbackChannels | undefined;
+  /** Its records lead to a port that may be held back, so its barriers may have to overtake (P88). */
+  readonly mayBeHeldUp: boolean;
   /** Aborts when the generation ends: what is repeated then stops. */
   readonly signal: AbortSignal;
   /** Sends to the generation's leader, until it answers or the generation ends; then it resolves with undefined. */

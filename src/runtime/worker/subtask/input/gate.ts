@@ -12,6 +12,7 @@ import type { StateHandle } from "../../../../../machines/protocol.ts";
 import type { Clock } from "../../../../clock.ts";
 import { type CheckpointFrame, partOf, type RecordsFrame } from "../../../../dataflow/channel/frame.ts";
 import type { InputGate } from "../../../../dataflow/input-gate.ts";
+import type { PortWait } from "../../../../dataflow/operators/joins/port-wait.ts";
 import type { Collect } from "../../../../dataflow/source.ts";
 import { OperatorError } from "../../../../errors.ts";
 import type { EventTimeFlow } from "./event-time.ts";
@@ -35,6 +36,8 @@ export interface GateInputOptions {
   readonly feedback?: readonly number[] | undefined;
   /** The rounds of a subtask in a loop. */
   readonly rounds?: LoopRounds | undefined;
+  /** The wait of the operator's port for what another one brings. */
+  readonly wait?: PortWait | undefined;
   /** Records taken from a frame between two looks at room and clock; fewer where they are slow. Default: 128. */
   readonly recordsPerSliceMax?: number;
 }
@@ -60,6 +63,7 @@ export class GateInput implements SubtaskInput {
     this.#recordsPerSlice = this.#recordsPerSliceMax;
     // Idle for ever: such a channel never holds event time back, and its records do not wake it.
     for (const channel of options.feedback ?? []) options.time.senders.becameIdle(channel);
+    for (const channel of options.wait?.held ?? []) options.gate.hold(channel);
   }
 
   get records(): number {
@@ -68,6 +72,7 @@ export class GateInput implements SubtaskInput {
 
   start(): void {
     this.#options.time.start();
+    this.#options.wait?.told();
   }
 
   take(): "more" | "idle" | "ended" {
@@ -139,10 +144,11 @@ export class GateInput implements SubtaskInput {
   }
 
   #endOf(channelIndex: number): void {
-    const { rounds, time } = this.#options;
+    const { rounds, time, wait } = this.#options;
     rounds?.ended(channelIndex);
     time.senders.finished(channelIndex);
     time.follow();
+    wait?.told();
   }
 
   /** true, once: all channels have ended. A loop ends with its rounds, long before those that lead back to it. */
@@ -154,16 +160,18 @@ export class GateInput implements SubtaskInput {
   }
 
   #slice(frame: RecordsFrame): "more" {
-    const { time } = this.#options;
+    const { time, wait } = this.#options;
     const { values, marks } = frame;
     const mark = marks?.[this.#marked];
     const from = this.#done;
     const to = Math.min(from + this.#recordsPerSlice, mark?.at ?? values.length);
     if (to > from) this.#process(frame, from, to);
+    if (to > from) wait?.processed(this.#channelIndex);
     this.#done = to;
     if (mark?.at === to) {
       this.#marked++;
       time.told(this.#channelIndex, mark);
+      wait?.told();
     }
     this.#frame = to < values.length || this.#marked < (marks?.length ?? 0) ? frame : undefined;
     return "more";
