@@ -1,0 +1,107 @@
+/** Rules of time and state that a user of Flink relies on, each seen at a whole job. */
+import { describe, expect, test } from "vitest";
+import {
+  ascendingTimestamps,
+  defineJob,
+  type JobBuilder,
+  sessionWindows,
+  tumblingWindows,
+  type WindowAssigner,
+} from "../../src/index.ts";
+import { createTestHarness } from "../../src/testing/index.ts";
+import { testSink, testSource } from "../job/connectors.ts";
+
+interface Item {
+  readonly key: string;
+  readonly at?: number;
+}
+
+const itemsOf = (job: JobBuilder, name = "items") =>
+  job.source<Item>(name, testSource(), {
+    timestamp: ({ at }, given) => at ?? given,
+    watermarks: ascendingTimestamps(),
+  });
+
+const keyed = (job: JobBuilder, name?: string) => itemsOf(job, name).keyBy(({ key }) => key);
+
+const windowed = (windows: WindowAssigner) =>
+  defineJob("windowed", {}, (job) => {
+    const counts = keyed(job)
+      .window(windows, { lateOutput: "late" })
+      .process("counts", (items, { window }) => `${window.start} to ${window.end}: ${items.length}`);
+    counts.sink("out", testSink());
+  });
+
+describe("event time", () => {
+  test("a record without timestamp fails windows of event time, sessions too, by the name of the operator", async () => {
+    for (const windows of [tumblingWindows({ size: 10 }), sessionWindows({ gap: 5 })]) {
+      const harness = await createTestHarness(windowed(windows));
+      await expect(harness.push("items", { key: "a" })).rejects.toThrow(
+        /operator "counts".*a record has no timestamp, and windows of event time need one/,
+      );
+      await harness.close();
+    }
+  });
+
+  /** Emits the times of records of both inputs, as event time comes to them. */
+  const inputs = defineJob("inputs", {}, (builder) => {
+    keyed(builder, "left")
+      .connect(keyed(builder, "right"))
+      .process("both", {
+        state: {},
+        onFirst({ at }, { timers }) {
+          timers.registerEventTimer(at!);
+        },
+        onSecond({ at }, { timers }) {
+          timers.registerEventTimer(at!);
+        },
+        onTimer: ({ time }) => time,
+      })
+      .sink("out", testSink());
+  });
+
+  test("of two inputs the slower one counts, until it is idle or has ended", async () => {
+    const harness = await createTestHarness(inputs);
+    for (const at of [10, 20, 30]) await harness.push("left", { key: "a", at });
+    await harness.watermark("left", 25);
+    expect(harness.output("out")).toEqual([]);
+    await harness.watermark("right", 15);
+    expect(harness.output("out")).toEqual([10]);
+    await harness.idle("right");
+    expect(harness.output("out")).toEqual([20]);
+    await harness.end("right");
+    await harness.watermark("left", 30);
+    expect(harness.output("out")).toEqual([30]);
+    await harness.close();
+  });
+
+  test("an input that has ended holds nothing back, also behind a restore", async () => {
+    const first = await createTestHarness(inputs);
+    await first.end("right");
+    await first.push("left", { key: "a", at: 10 });
+    const snapshot = first.snapshot();
+    await first.close();
+    const second = await createTestHarness(inputs, { restore: snapshot });
+    await second.watermark("left", 10);
+    expect(second.output("out")).toEqual([10]);
+    await second.close();
+  });
+
+  test("a record that was late before a restore is late after it, and its window does not fire again", async () => {
+    const job = windowed(tumblingWindows({ size: 10 }));
+    const first = await createTestHarness(job);
+    await first.push("items", { key: "a", at: 3 });
+    await first.watermark("items", 12);
+    expect(first.output("out")).toEqual(["0 to 10: 1"]);
+    const snapshot = first.snapshot();
+    await first.close();
+    const second = await createTestHarness(job, { restore: snapshot });
+    await second.push("items", { key: "a", at: 4 });
+    await second.end();
+    expect(second.output("out")).toEqual([]);
+    expect(second.sideOutput("counts", "late")).toMatchObject([
+      { timestamp: 4, cause: "late", watermark: 12 },
+    ]);
+    await second.close();
+  });
+});
