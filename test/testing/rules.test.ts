@@ -105,3 +105,51 @@ describe("event time", () => {
     await second.close();
   });
 });
+
+describe("windows", () => {
+  const sized = tumblingWindows({ size: 10 });
+
+  test("a window of the same size takes the results of another one, but for those of late firings", async () => {
+    const job = defineJob("twice", {}, (builder) => {
+      const counts = keyed(builder)
+        .window(sized, { allowedLateness: 10 })
+        .process("first", (items, { key, firing }) => ({ key, firing, items: items.length }));
+      counts
+        .keyBy(({ key }) => key)
+        .window(sized, { lateOutput: "late" })
+        .process("second", (results, { window }) => ({ start: window.start, results: [...results] }))
+        .sink("out", testSink());
+    });
+    const harness = await createTestHarness(job);
+    await harness.push("items", { key: "a", at: 3 });
+    await harness.watermark("items", 9);
+    expect(harness.output("out")).toEqual([
+      { start: 0, results: [{ key: "a", firing: "onTime", items: 1 }] },
+    ]);
+    await harness.push("items", { key: "a", at: 4 });
+    expect(harness.sideOutput("second", "late")).toMatchObject([
+      { value: { key: "a", firing: "late", items: 2 }, timestamp: 9, watermark: 9 },
+    ]);
+    await harness.end();
+    expect(harness.output("out")).toEqual([]);
+    await harness.close();
+  });
+
+  test("sessions become one also with an infinite lateness", async () => {
+    const job = defineJob("sessions", {}, (builder) => {
+      keyed(builder)
+        .window(sessionWindows({ gap: 5 }), { allowedLateness: Infinity })
+        .process("sessions", (items, { window }) => `${window.start} to ${window.end}: ${items.length}`)
+        .sink("out", testSink());
+    });
+    const harness = await createTestHarness(job);
+    await harness.push("items", { key: "a", at: 10 });
+    await harness.watermark("items", 100);
+    await harness.push("items", { key: "a", at: 0 });
+    expect(harness.output("out")).toEqual(["10 to 15: 1", "0 to 5: 1"]);
+    await harness.push("items", { key: "a", at: 5 });
+    expect(harness.output("out")).toEqual(["0 to 15: 3"]);
+    await harness.end();
+    await harness.close();
+  });
+});

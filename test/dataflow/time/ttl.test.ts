@@ -279,27 +279,30 @@ describe("by processing time", () => {
   test.each([
     ["count", [[0, [], 1]]],
     ["pause", [[1, [1], 1]]],
-  ] as const)("downtime: %s", (downtime, expected) => {
-    const operator = () => timed({ ...byClock, downtime }, { onExpire() {} });
-    const first = opened(operator());
-    first.given(["a", 1]);
-    first.clock.nowMs = 1003;
-    const second = opened(operator(), 500_000);
-    restoreInto(second.chain, first.chain);
-    second.given(["a"]);
-    expect(second.taken()).toEqual(expected);
-    if (downtime === "count") return;
-    const third = opened(operator(), 900_000);
-    second.clock.nowMs = 500_002;
-    restoreInto(third.chain, second.chain);
-    third.clock.nowMs = 900_004;
-    third.given(["a"]);
-    expect(third.taken()).toEqual([[1, [1], 1]]);
-    third.clock.nowMs = 900_005;
-    expect(third.clock.wakes).toContain(900_004);
-    third.given(["a"]);
-    expect(third.taken()).toEqual([[0, [], 1]]);
-  });
+  ] as const)(
+    "downtime: a value grows older while the job does not run, or does not: %s",
+    (downtime, expected) => {
+      const operator = () => timed({ ...byClock, downtime }, { onExpire() {} });
+      const first = opened(operator());
+      first.given(["a", 1]);
+      first.clock.nowMs = 1003;
+      const second = opened(operator(), 500_000);
+      restoreInto(second.chain, first.chain);
+      second.given(["a"]);
+      expect(second.taken()).toEqual(expected);
+      if (downtime === "count") return;
+      const third = opened(operator(), 900_000);
+      second.clock.nowMs = 500_002;
+      restoreInto(third.chain, second.chain);
+      third.clock.nowMs = 900_004;
+      third.given(["a"]);
+      expect(third.taken()).toEqual([[1, [1], 1]]);
+      third.clock.nowMs = 900_005;
+      expect(third.clock.wakes).toContain(900_004);
+      third.given(["a"]);
+      expect(third.taken()).toEqual([[0, [], 1]]);
+    },
+  );
 
   test("reading renews it where that was asked for, but neither size nor isEmpty of a map", () => {
     const entries = { entries: mapState<string, number>({ ttl: { ...byClock, updateOn: "readAndWrite" } }) };
