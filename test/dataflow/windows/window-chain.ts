@@ -105,6 +105,11 @@ export class WindowChain {
     return rows;
   }
 
+  /** What the operator has counted since it began. */
+  get figures(): Readonly<Record<string, number>> {
+    return this.chain.figures()[0]!.figures;
+  }
+
   private open(): Chain {
     const tags = this.operator.details.tags ?? [];
     const { chain } = chainOf(

@@ -63,3 +63,31 @@ test("a split that was idle and gets such a record is idle again afterwards, and
   await windowEnds(1100);
   expect(world.crashes).toEqual([]);
 });
+
+test("a record that is too far ahead goes to the side output, and makes no other one late", async () => {
+  const log = new MemoryLog<Reading>();
+  const ahead = Date.now() + 7_200_000;
+  log.append({ at: 10 }, { at: ahead }, { at: 20 }, { at: 130 });
+  const [counts, aside] = [new MemorySinkTarget<string>(), new MemorySinkTarget<Reading>()];
+  world = new MemoryWorld({
+    parallelism: 1,
+    build(builder) {
+      const readings = builder.source("readings", memorySource([log], { until: "end" }), {
+        timestamp: ({ at }) => at,
+        watermarks: ascendingTimestamps(),
+        watermarkInterval: 0,
+        maxTimestampAhead: { by: "1 h", beyond: "sideOutput" },
+      });
+      readings.sideOutput("ahead").sink("aside", memorySink(aside));
+      readings
+        .keyBy(() => "all")
+        .window(tumblingWindows({ size: 100 }))
+        .process("count", (items, { window }) => `${window.start}: ${items.length}`)
+        .sink("out", memorySink(counts));
+    },
+  });
+  await world.begins(0);
+  await world.finished();
+  expect(counts.committed).toEqual(["0: 2", "100: 1"]);
+  expect(aside.committed).toEqual([{ at: ahead }]);
+});
