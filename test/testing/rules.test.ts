@@ -153,3 +153,33 @@ describe("windows", () => {
     await harness.close();
   });
 });
+
+describe("requests", () => {
+  test("that wait for another attempt when the input ends keep their pauses and attempts", async () => {
+    const attempts: number[] = [];
+    const job = defineJob("asking", {}, (builder) => {
+      itemsOf(builder)
+        .async("ask", {
+          retries: { attempts: 3, delay: "1 s", backoff: 2 },
+          request(item, { attempt }) {
+            attempts.push(attempt);
+            if (attempt < 3) throw new Error("not now");
+            return item.key;
+          },
+        })
+        .sink("out", testSink());
+    });
+    const harness = await createTestHarness(job);
+    await harness.push("items", { key: "a", at: 1 });
+    const ended = harness.end();
+    await harness.advanceClock(999);
+    expect(attempts).toEqual([1]);
+    await harness.advanceClock(1);
+    expect(attempts).toEqual([1, 2]);
+    await harness.advanceClock(2000);
+    await ended;
+    expect(attempts).toEqual([1, 2, 3]);
+    expect(harness.timedOutput("out")).toEqual([{ value: "a", timestamp: 1 }]);
+    await harness.close();
+  });
+});
