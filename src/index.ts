@@ -74,7 +74,7 @@ export type { CombineOptions } from "./job/functions/combine.ts";
 export type { Expired, KeyedContext } from "./job/functions/process.ts";
 export { type } from "./job/functions/type-witness.ts";
 export { Job } from "./job/job.ts";
-export type { BroadcastOptions } from "./job/joins/broadcast-connected.ts";
+export type { BroadcastOptions, BroadcastRecordContext } from "./job/joins/broadcast-connected.ts";
 export type { CoProcessDefinition } from "./job/joins/connected-streams.ts";
 export type { IntervalOptions } from "./job/joins/interval-join.ts";
 export type { VersionedJoinOptions } from "./job/joins/versioned-join.ts";

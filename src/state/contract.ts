@@ -99,10 +99,10 @@ export interface KeyedBackend {
   /** Called before the first cut. Several restorers of one table follow each other: the pieces of a rescaled state. */
   restorer(table: string, source: SnapshotBytes): StateRestorer;
   /**
-   * Each key that has a row in any table and namespace, once, key group by key group (KS7). The caller may write and
-   * remove rows of a key that it was given.
+   * Each key that has a row in this table, or in any if none is named, once, key group by key group (KS7). The caller
+   * may write and remove rows of a key that it was given.
    */
-  keys(): Generator<Key, void, undefined>;
+  keys(table?: string): Generator<Key, void, undefined>;
   /** Cancels what is open and lets everything go; nothing may be called afterwards. */
   close(): void;
 }

@@ -143,10 +143,16 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   }
 
   /**
-   * Each key that holds a value in any state, once. The caller may set and clear the values of a key that it was given.
+   * Each key that holds a value in this state, or in any if none is named, once. The caller may set and clear the
+   * values of a key that it was given. The values of a key may all have expired (`holdsValue`).
    */
-  keys(): Generator<Key, void, undefined> {
-    return this.backend.keys();
+  keys(name?: string): Generator<Key, void, undefined> {
+    return this.backend.keys(name);
+  }
+
+  /** The current key, which has rows in the state, holds a value: not all have expired. Those that have are removed. */
+  holdsValue(name: string): boolean {
+    return this.state(name).expiring?.rows.holdsAny() ?? true;
   }
 
   /** Lets the state go; nothing may be called afterwards. */

@@ -97,7 +97,7 @@ export class EmittingContext {
     return [];
   }
 
-  private refuseCall(what: "emit" | "sideOutput"): never {
+  protected refuseCall(what: string): never {
     throw new OperatorError(
       this.operator,
       this.stage === "idle"

@@ -9,7 +9,7 @@ import type {
   BroadcastStateDescriptors,
   ReadOnlyBroadcastHandles,
 } from "../../state/broadcast-state.ts";
-import type { Key, StateDescriptors } from "../../state/descriptor.ts";
+import type { Key, StateDescriptors, StateHandles } from "../../state/descriptor.ts";
 import { checkProcess, twinOf } from "../definition.ts";
 import { emitAnswer } from "../functions/emit-returned.ts";
 import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
@@ -39,12 +39,30 @@ export interface KeyedBroadcastContext<
 }
 
 /** The context of a broadcast record, which has no key. */
-export interface BroadcastRecordContext<B extends BroadcastStateDescriptors, Out, Side, Resource>
-  extends Omit<EngineContext, "broadcast" | "emit" | "sideOutput" | "resource"> {
+export interface BroadcastRecordContext<
+  K extends Key,
+  S extends StateDescriptors,
+  B extends BroadcastStateDescriptors,
+  Out,
+  Side,
+  Resource,
+> extends Omit<EngineContext, "broadcast" | "emit" | "sideOutput" | "forEachKey" | "resource"> {
   readonly broadcast: BroadcastHandles<B>;
   /** Emits with the timestamp of the record; each subtask does. */
   readonly emit: (value: Out) => void;
   readonly sideOutput: SideOutput<Side>;
+  /**
+   * Calls the function for each key of the subtask that holds a value in this keyed state, with the handle of that
+   * state to read, change or clear; values that have expired do not count. The function may emit by this context. It
+   * returns nothing and does not wait. All keys are worked off at once: records and barriers wait meanwhile. Broadcast
+   * state must not depend on what it sees, because each subtask has other keys. Flink: applyToKeyedState.
+   *
+   * @throws OperatorError for a name that is no keyed state of the operator, and within another `forEachKey`
+   */
+  readonly forEachKey: <N extends keyof S & string>(
+    state: N,
+    apply: (key: K, state: StateHandles<S>[N]) => void,
+  ) => void;
   readonly resource: Resource;
 }
 
@@ -70,7 +88,10 @@ export interface BroadcastProcessDefinition<
    * Called in every subtask for each broadcast record, in one order. Only here may broadcast state change. What it does
    * must follow from the record and the broadcast state alone, so that all subtasks come to the same.
    */
-  readonly onBroadcast: (value: Broadcast, context: BroadcastRecordContext<B, Out, Side, Resource>) => void;
+  readonly onBroadcast: (
+    value: Broadcast,
+    context: BroadcastRecordContext<K, S, B, Out, Side, Resource>,
+  ) => void;
   readonly onTimer?: (
     timer: Parameters<NonNullable<ProcessDefinition<T, K, S, Out, never, never>["onTimer"]>>[0],
     context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>,

@@ -61,11 +61,14 @@ export function openState(
   const kind: StateKind<never> = stateKinds[descriptor.kind];
   const { ttl } = descriptor;
   const isAppended = ttl !== undefined && kind.openAppending !== undefined;
-  const table = backend.openTable(name, isAppended ? { listsNamespaces: true } : kind.tableOptions);
+  const tableOptions = isAppended ? { listsNamespaces: true } : kind.tableOptions;
+  const table = backend.openTable(name, tableOptions);
   if (ttl === undefined) return { name, table, handle: kind.open(table, descriptor as never, checks) };
   const timesTable = timesTableOf(name, ttl);
   const times = backend.openTable(timesTable);
-  const rows = new ExpiringRows({ name, ttl, values: table, times, backend, keyGroups, isAppended });
+  const { listsNamespaces } = tableOptions ?? {};
+  const given = { name, ttl, values: table, times, backend, keyGroups, isAppended, listsNamespaces };
+  const rows = new ExpiringRows(given);
   return {
     name,
     table,

@@ -112,10 +112,11 @@ export class HeapBackend implements KeyedBackend {
   }
 
   /** The keys of a group are listed when it is reached. */
-  *keys(): Generator<Key, void, undefined> {
+  *keys(name?: string): Generator<Key, void, undefined> {
+    const tables = name === undefined ? this.tables : this.tables.filter((table) => table.name === name);
     for (let group = 0; group < this.groupCount; group++) {
       const keys = new Set<Key>();
-      for (const table of this.tables) table.addKeys(group, keys);
+      for (const table of tables) table.addKeys(group, keys);
       yield* keys;
     }
   }

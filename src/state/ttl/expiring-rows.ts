@@ -66,6 +66,8 @@ export interface ExpiringRowsOptions {
   readonly keyGroups: KeyGroupRange;
   /** All rows are made by `append`. Default false. */
   readonly isAppended?: boolean;
+  /** The table of values was opened so. Default false: the key has one row, in the fixed namespace. */
+  readonly listsNamespaces?: boolean | undefined;
 }
 
 interface Time {
@@ -85,6 +87,7 @@ export class ExpiringRows implements KeyRows {
   private readonly firstGroup: number;
   private readonly renewsByRead: boolean;
   private readonly isAppended: boolean;
+  private readonly listsNamespaces: boolean;
   private readonly queue: TimerQueue;
   private host: ExpiryHost | undefined;
   private nextOrdinal = 0;
@@ -94,7 +97,16 @@ export class ExpiringRows implements KeyRows {
   private turn: number | undefined;
 
   constructor(options: ExpiringRowsOptions) {
-    const { name, ttl, values, times, backend, keyGroups, isAppended = false } = options;
+    const {
+      name,
+      ttl,
+      values,
+      times,
+      backend,
+      keyGroups,
+      isAppended = false,
+      listsNamespaces = false,
+    } = options;
     this.name = name;
     this.ttl = ttl;
     this.values = values;
@@ -103,6 +115,7 @@ export class ExpiringRows implements KeyRows {
     this.firstGroup = keyGroups.first;
     this.renewsByRead = ttl.updateOn === "readAndWrite";
     this.isAppended = isAppended;
+    this.listsNamespaces = listsNamespaces;
     this.queue = new TimerQueue(keyGroups.last - keyGroups.first + 1);
   }
 
@@ -156,6 +169,13 @@ export class ExpiringRows implements KeyRows {
   countNamespaces(): number {
     this.removeExpiredOfKey();
     return this.values.countNamespaces();
+  }
+
+  /** The current key has rows that have not expired. Those that have are removed; nothing is renewed. */
+  holdsAny(): boolean {
+    if (this.listsNamespaces) return this.countNamespaces() > 0;
+    if (this.mayHaveExpired()) this.removeIfExpired();
+    return this.values.read() !== ABSENT;
   }
 
   removeKey(): void {

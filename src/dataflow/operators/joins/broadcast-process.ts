@@ -7,8 +7,8 @@
  *
  * - BP1 Every subtask gets the broadcast records in the order in which their one sender sent them, and they alone
  *   change broadcast state. So all copies are equal, but for what is on its way.
- * - BP2 A broadcast record belongs to no key: `onBroadcast` has neither keyed state nor timers. What it emits, each
- *   subtask emits.
+ * - BP2 A broadcast record belongs to no key: `onBroadcast` has neither keyed state nor timers, but for what
+ *   `forEachKey` gives it (every-key.ts). What it emits, each subtask emits.
  */
 import { OperatorError } from "../../../errors.ts";
 import {
@@ -17,12 +17,13 @@ import {
   broadcastState,
 } from "../../../state/broadcast-state.ts";
 import { describeValue } from "../../../state/described.ts";
-import type { StateDescriptors } from "../../../state/descriptor.ts";
+import type { Key, StateDescriptors } from "../../../state/descriptor.ts";
 import { OperatorState } from "../../../state/operator-state.ts";
 import type { OpenWait, OperatorKind, OperatorServices, Outputs, PortWaitDetails } from "../contract.ts";
 import { EmittingContext, type Surroundings } from "../emitting.ts";
 import { openProcess, type ProcessFunction, type ProcessOperator, processKind } from "../keyed/process.ts";
 import { resourceOf } from "../lifecycle.ts";
+import { EveryKey } from "./every-key.ts";
 
 /** Reused for every broadcast record of an operator: read it, do not keep it. */
 export interface BroadcastContext {
@@ -35,6 +36,8 @@ export interface BroadcastContext {
   /** Emits with the timestamp of the record; each subtask does. */
   readonly emit: (value: unknown) => void;
   readonly sideOutput: (tag: string, value: unknown) => void;
+  /** Calls a function for each key of the subtask that holds a value in this keyed state. */
+  readonly forEachKey: (state: string, apply: (key: Key, state: unknown) => void) => void;
   /** The answer of `open`. */
   readonly resource: unknown;
 }
@@ -64,8 +67,11 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
     const operatorState = new OperatorState(services.id, descriptors, services.checks);
     const { [WAIT_OVER]: waitOver, ...handles } = operatorState.broadcast;
     const around = { resource: resourceOf(services.id, lifecycle), broadcast: handles };
-    const opened = openProcess(operator, services, outputs, around);
-    const context = new Context(services, outputs, { ...around, tags: operator.process.sideOutputs });
+    const process = openProcess(operator, services, outputs, around);
+    const { opened } = process;
+    const everyKey = new EveryKey(services.id, Object.keys(operator.process.state), process);
+    const surroundings = { ...around, tags: operator.process.sideOutputs };
+    const context = new Context({ services, outputs, surroundings, everyKey });
     const maps = Object.values(handles);
     const setWritable = (isWritable: boolean): void => {
       for (const map of maps) map.isWritable = isWritable;
@@ -136,12 +142,35 @@ function textOf(value: unknown): string {
   }
 }
 
-class Context extends EmittingContext implements BroadcastContext {
-  private readonly services: Pick<OperatorServices, "id" | "time">;
+interface ContextOptions {
+  readonly services: Pick<OperatorServices, "id" | "time">;
+  readonly outputs: Outputs;
+  readonly surroundings: Surroundings;
+  readonly everyKey: EveryKey;
+}
 
-  constructor(services: Pick<OperatorServices, "id" | "time">, outputs: Outputs, around: Surroundings) {
-    super(services.id, outputs, around);
+class Context extends EmittingContext implements BroadcastContext {
+  readonly forEachKey: BroadcastContext["forEachKey"];
+  private readonly services: ContextOptions["services"];
+  /** `forEachKey` has failed: so does the record, even if the function has caught it. */
+  private failure: { readonly error: unknown } | undefined;
+
+  constructor({ services, outputs, surroundings, everyKey }: ContextOptions) {
+    super(services.id, outputs, surroundings);
     this.services = services;
+    this.forEachKey = (state, apply) => {
+      if (!this.isRunning) this.refuseCall("forEachKey");
+      everyKey.check(state, apply);
+      try {
+        everyKey.apply(state, this.timestamp, apply);
+      } catch (error) {
+        // Not while it emits: then it is what is downstream that has failed, and the error has its name.
+        this.failure ??= { error: this.isRunning ? everyKey.failureOf(error) : error };
+        throw this.failure.error;
+      } finally {
+        everyKey.leave();
+      }
+    };
   }
 
   get currentWatermark(): number {
@@ -150,5 +179,14 @@ class Context extends EmittingContext implements BroadcastContext {
 
   begin(timestamp: number): void {
     this.beginAt(timestamp);
+  }
+
+  override finish(result: unknown): void {
+    if (this.failure !== undefined) throw this.failure.error;
+    super.finish(result);
+  }
+
+  override failureOf(error: unknown): unknown {
+    return this.failure === undefined ? super.failureOf(error) : this.failure.error;
   }
 }

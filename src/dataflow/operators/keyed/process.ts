@@ -12,6 +12,7 @@
 import { OperatorError } from "../../../errors.ts";
 import type { Namespace } from "../../../state/contract.ts";
 import type { Key, StateDescriptors, StateHandles } from "../../../state/descriptor.ts";
+import type { KeyedState } from "../../../state/keyed-state.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OpenOperator, OperatorKind, OperatorServices, Outputs, Slices } from "../contract.ts";
 import type { Surroundings } from "../emitting.ts";
@@ -95,8 +96,16 @@ export const processKind: OperatorKind<ProcessOperator> = {
     ...(process.sideOutputs && { tags: process.sideOutputs }),
   }),
   open: ({ lifecycle, ...operator }, services, outputs) =>
-    openProcess(operator, services, outputs, { resource: resourceOf(services.id, lifecycle) }),
+    openProcess(operator, services, outputs, { resource: resourceOf(services.id, lifecycle) }).opened,
 };
+
+/** What an operator that is more than a keyed process builds on. */
+export interface OpenProcess {
+  readonly opened: OpenOperator;
+  readonly state: KeyedState;
+  /** What the functions for a key have in their hands. */
+  readonly context: RecordContext;
+}
 
 /** @param around what the functions have besides what the operator declares */
 export function openProcess(
@@ -104,7 +113,7 @@ export function openProcess(
   services: OperatorServices,
   outputs: Outputs,
   around: Omit<Surroundings, "tags">,
-): OpenOperator {
+): OpenProcess {
   const { id, checks, keyedState, processingTime } = services;
   const { endOfInput: atEnd = "drop" } = process;
   const keyOf = stableKey(id, key, checks);
@@ -164,7 +173,7 @@ export function openProcess(
       throw context.failureOf(error);
     }
   };
-  return {
+  const opened: OpenOperator = {
     ...around.resource?.hooks,
     state,
     inputs: [
@@ -194,6 +203,7 @@ export function openProcess(
       };
     },
   };
+  return { opened, state, context };
 }
 
 function callsOf(

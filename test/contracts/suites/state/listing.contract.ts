@@ -167,6 +167,7 @@ export function describeListingContract(name: string, open: OpenBackendUnderTest
       const later = restored(grown);
       expect([...later.table.rows()]).toEqual(rows);
       expect([...later.backend.keys()]).toEqual([...grown.backend.keys()]);
+      expect([...grown.backend.keys(grown.table.name)]).toEqual([...grown.backend.keys()]);
       const again = restored(later);
       expect([...again.table.rows()]).toEqual(rows);
       const backwards = opened();
