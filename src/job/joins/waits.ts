@@ -2,7 +2,7 @@
  * Operators that hold a stream back until the rules are there: which jobs could wait for ever.
  *
  * A held stream fills the channels in front of it, and its sources stop. So nothing that is waited for may come from
- * there, at this operator or at another one that waits.
+ * there, at this operator or at another one that waits, nor from a source that is aligned with one of these sources.
  */
 import type { JobConfig } from "../../config/job-config.ts";
 import { ConfigurationError } from "../../errors.ts";
@@ -29,6 +29,13 @@ export function checkWaits(operators: readonly JobOperator[]): void {
           `and what it waits for comes from "${shared}", as do records that operator "${holder}" holds back: they would ` +
             "stop it, and it would wait for ever. Read the rules by a source of their own, or leave waitFor out",
         );
+      const aligned = alignedIn(awaited, held, byId);
+      if (aligned !== undefined)
+        refuse(
+          `and source "${aligned.one}", which it waits for, is in the alignment group "${aligned.group}" of source ` +
+            `"${aligned.other}", whose records operator "${holder}" holds back: the group would stop it, and it would wait ` +
+            "for ever. Give the rules another group or no alignment, or leave waitFor out",
+        );
     }
     if (details.waits!.until !== "caughtUp") continue;
     for (const from of awaited) {
@@ -40,6 +47,21 @@ export function checkWaits(operators: readonly JobOperator[]): void {
       );
     }
   }
+}
+
+/** Two sources, one of each set, of which one waits for the other. */
+function alignedIn(
+  some: ReadonlySet<string>,
+  others: ReadonlySet<string>,
+  byId: ReadonlyMap<string, JobOperator>,
+): { readonly one: string; readonly other: string; readonly group: string } | undefined {
+  const groupOf = (id: string) => byId.get(id)?.definition.details.eventTime?.alignment?.group;
+  for (const one of some) {
+    const group = groupOf(one);
+    const other = group === undefined ? undefined : [...others].find((id) => groupOf(id) === group);
+    if (group !== undefined && other !== undefined) return { one, other, group };
+  }
+  return undefined;
 }
 
 /** The operators whose records lead to this port. */

@@ -115,6 +115,29 @@ describe("what cannot work is refused", () => {
     );
   });
 
+  test.each(["first", "caughtUp"] as const)(
+    "%s: rules aligned with the records that are held back",
+    (waitFor) => {
+      const build = (group: string) => (builder: JobBuilder) => {
+        const aligned = (of: string) => ({ ...idle, alignment: { group: of, maxDrift: "1 min" } });
+        const rules = builder.source("rules", testSource<number>(), { parallelism: 1, ...aligned(group) });
+        const values = builder.source("values", testSource<number>(), aligned("g")).map("number", Number);
+        return applied(
+          values,
+          rules.filter("some", (one) => one > 5),
+          { waitFor },
+        );
+      };
+      expect(building(build("g"))).toContain(
+        'operator "applied": broadcast() has waitFor, and source "rules", which it waits for, is in the alignment group "g" ' +
+          'of source "values", whose records operator "applied" holds back',
+      );
+      expect(
+        defineJob("job", {}, (builder) => build("other")(builder).sink("out", testSink())),
+      ).toBeDefined();
+    },
+  );
+
   test("an operator inside a loop", () => {
     const message = building((builder) => {
       const rules = builder.source("rules", testSource<number>(), { parallelism: 1 });
