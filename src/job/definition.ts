@@ -11,6 +11,7 @@ import { describeOption, isThenable, silence } from "../state/described.ts";
 import type { UserStateDescriptor } from "../state/descriptor.ts";
 import type { StateKind } from "../state/handles/kind.ts";
 import { stateKinds } from "../state/handles/kinds.ts";
+import { isOperatorState } from "../state/operator-state.ts";
 import { problemOfTtl } from "../state/ttl/time-to-live.ts";
 import { checkSideOutputs } from "./functions/side-outputs.ts";
 import { checkName } from "./name.ts";
@@ -226,6 +227,15 @@ export function checkStates(id: string, states: unknown, option = "state"): void
       );
     }
     const kind = new Map<string, StateKind<never>>(Object.entries(stateKinds)).get(kindName);
+    if (isOperatorState(descriptor)) {
+      throw new ConfigurationError(
+        id,
+        kindName === "broadcast"
+          ? `${what} is broadcast state: declare it in \`broadcast\`, behind connect(rules.broadcast())`
+          : `${what} belongs to no key, and this operator is behind keyBy: use state that is kept for each key, or process ` +
+              "the stream in front of keyBy",
+      );
+    }
     if (kind === undefined) {
       throw new ConfigurationError(
         id,

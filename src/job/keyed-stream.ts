@@ -14,7 +14,6 @@ import { type CombineOptions, refuseCombine, takeCombine } from "./functions/com
 import { type FunctionOptions, functionOf, lifecycleOf, type ReduceDefinition } from "./functions/given.ts";
 import { type Emitted, emitReturned, type Nothing, type ProcessDefinition } from "./functions/process.ts";
 import type { NoSideOutputs } from "./functions/side-outputs.ts";
-import { refuseOperatorStates } from "./functions/unkeyed-process.ts";
 import type { OperatorInput } from "./job.ts";
 import type { BroadcastStreams } from "./joins/broadcast-connected.ts";
 import type { JoinedStreams } from "./joins/interval-join.ts";
@@ -82,7 +81,6 @@ export class KeyedStream<T, K extends Key> extends Joinable<T, K> {
     asked?: FunctionOptions,
   ): Stream<Emitted<Out, Returned | ReturnedAtEnd | ReturnedByTimer>, Side> {
     checkName(id, "operator id");
-    refuseOperatorStates(id, (definition as Partial<typeof definition> | undefined)?.state);
     checkProcess(id, definition);
     const process = emitReturned(id, definition);
     const { lifecycle, options } = lifecycleOf(id, definition, asked);

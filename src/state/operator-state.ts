@@ -66,6 +66,12 @@ export const distributions = {
   broadcast: "broadcast",
 } as const satisfies Record<AnyDescriptor["kind"], Distribution>;
 
+/** Whether it describes state that belongs to no key. */
+export function isOperatorState(descriptor: unknown): boolean {
+  const kind: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
+  return typeof kind === "string" && Object.hasOwn(distributions, kind);
+}
+
 /** The values that this subtask holds, in the order in which they were added. */
 export interface OperatorListState<T> extends Iterable<T> {
   /** The values, in an array of the caller's own. */

@@ -7,7 +7,7 @@ import type {
 } from "../../dataflow/operators/unkeyed/process.ts";
 import { ConfigurationError } from "../../errors.ts";
 import {
-  distributions,
+  isOperatorState,
   type OperatorStateDescriptors,
   type OperatorStateHandles,
 } from "../../state/operator-state.ts";
@@ -141,22 +141,5 @@ function checkStates(id: string, states: unknown): void {
   throw new ConfigurationError(
     id,
     `operator "${id}": states "${alike[0]}" and "${alike[1]}" differ only in upper and lower case`,
-  );
-}
-
-function isOperatorState(descriptor: unknown): boolean {
-  const kind: unknown = (descriptor as { readonly kind?: unknown } | null)?.kind;
-  return typeof kind === "string" && Object.hasOwn(distributions, kind);
-}
-
-/** @throws ConfigurationError when a keyed operator is given state that belongs to no key */
-export function refuseOperatorStates(id: string, states: unknown): void {
-  if (typeof states !== "object" || states === null) return;
-  const wrong = Object.entries(states).find(([, descriptor]) => isOperatorState(descriptor));
-  if (wrong === undefined) return;
-  throw new ConfigurationError(
-    id,
-    `operator "${id}": state "${wrong[0]}" belongs to no key, and this process is behind keyBy: use state that is kept for ` +
-      "each key, or process the stream in front of keyBy",
   );
 }

@@ -8,6 +8,7 @@ import {
 } from "../../../src/dataflow/operators/unkeyed/operator-state.ts";
 import { ConfigurationError } from "../../../src/errors.ts";
 import {
+  broadcastState,
   defineJob,
   type JobBuilder,
   operatorListState,
@@ -165,16 +166,29 @@ describe("refused", () => {
   });
 
   test("state without key behind keyBy", () => {
-    const define = () =>
-      defineJob("job", {}, (job) =>
-        words(job)
-          .keyBy((word) => word)
-          .process("p", { ...definition, state: { all: operatorListState() } as never })
-          .sink("out", testSink()),
+    const keyed = (job: JobBuilder) => words(job).keyBy((word) => word);
+    const ways = {
+      process: (job: JobBuilder, state: never) => keyed(job).process("p", { ...definition, state }),
+      connect: (job: JobBuilder, state: never) =>
+        keyed(job)
+          .connect(job.source("others", testSource<string>()).keyBy((word) => word))
+          .process("p", { state, onFirst() {}, onSecond() {} }),
+      broadcast: (job: JobBuilder, state: never) =>
+        keyed(job)
+          .connect(job.source("rules", testSource<string>(), { parallelism: 1 }).broadcast())
+          .process("p", { state, broadcast: {}, onRecord() {}, onBroadcast() {} }),
+    };
+    for (const way of Object.values(ways)) {
+      const define = (state: object) => () =>
+        defineJob("job", {}, (job) => (way(job, state as never) as Stream<unknown>).sink("out", testSink()));
+      for (const state of [operatorListState(), operatorUnionState()])
+        expect(define({ all: state })).toThrow(
+          'operator "p": state "all" belongs to no key, and this operator is behind keyBy: use state that is kept for each key',
+        );
+      expect(define({ all: broadcastState() })).toThrow(
+        'operator "p": state "all" is broadcast state: declare it in `broadcast`, behind connect(rules.broadcast())',
       );
-    expect(define).toThrow(
-      'operator "p": state "all" belongs to no key, and this process is behind keyBy: use state that is kept for each key',
-    );
+    }
   });
 
   test("an async function, when it answers", () => {
