@@ -171,7 +171,12 @@ export const harness = createTestHarness("wrong");
         "-p",
         ".",
       );
-      expect(checked).toMatchObject({ status: 0, stdout: "" });
+      // XState's own declarations do not know `exactOptionalPropertyTypes`.
+      const problems = checked.stdout
+        .split("\n")
+        .filter((line) => /^\S/.test(line) && !line.startsWith("node_modules/xstate/"));
+      expect({ problems, stderr: checked.stderr }).toEqual({ problems: [], stderr: "" });
+      if (setting.skipLibCheck) expect(checked.status).toBe(0);
     }
   });
 
