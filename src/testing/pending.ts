@@ -5,6 +5,7 @@ import type { OperatorDefinition } from "../dataflow/operators/contract.ts";
 import { stateOfTimes } from "../dataflow/operators/keyed/operator-expiry.ts";
 import { EVENT_TIMERS, PROCESSING_TIMERS } from "../dataflow/operators/keyed/operator-timers.ts";
 import { ACTORS } from "../dataflow/operators/machines/actors.ts";
+import { isStateOfKeys } from "../dataflow/operators/windows/triggered/triggered-window.ts";
 import { isEventTime } from "../formats/positions/event-time.ts";
 import type { VertexRun } from "./vertex-run.ts";
 
@@ -42,7 +43,8 @@ function whatWaits({ details, kind }: OperatorDefinition, state: string): string
   if (details.holdsRecords === true) return state === REQUESTS ? "requests without their answers" : undefined;
   // A join keeps records for their partners, within bounds that it calls windows, too.
   const isJoin = (details.ports?.length ?? 1) > 1;
-  if (details.windows !== undefined && !isJoin) return `in state "${state}" of open windows`;
+  if (details.windows !== undefined && !isJoin)
+    return isStateOfKeys(state) ? undefined : `in state "${state}" of open windows`;
   return details.needsWatermarks === true && details.ownStates === true
     ? `in state "${state}" of ${kind}`
     : undefined;

@@ -47,5 +47,7 @@ test("early results are taken back behind a restore, and the states of windows g
   await harness.push("views", { room: "a", at: 130 });
   await harness.watermark("views", 200);
   expect(harness.output("out")).toEqual(["add a 1 onTime, 1 and 3"]);
+  // The state of a key stays, and waits for nothing.
+  expect(harness.pending()).toEqual([]);
   await harness.close();
 });

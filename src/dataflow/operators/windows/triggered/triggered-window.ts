@@ -28,7 +28,11 @@ export interface TriggeredWindowDefinition extends WindowDefinition {
 
 /** What a user names lies beside the operator's own states: no such name has a blank. */
 const windowStateName = (name: string): string => `window state ${name}`;
-const keyStateName = (name: string): string => `key state ${name}`;
+const KEY_STATE = "key state ";
+const keyStateName = (name: string): string => `${KEY_STATE}${name}`;
+
+/** It stays with its key when all windows have gone. */
+export const isStateOfKeys = (state: string): boolean => state.startsWith(KEY_STATE);
 
 export const triggeredWindow: OperatorKind<TriggeredWindowDefinition> = {
   name: "triggeredWindow",
