@@ -115,7 +115,7 @@ export const newId = (): string => randomBytes(8).toString("hex");
 
 const DIRECTORY_KEY = "checkpointing.directory (--checkpoint-dir)";
 
-/** Of all directories of this process. */
+/** The bounds of all calls to directories: the directories of this process share them. */
 const directoryCalls = new BoundedCalls(systemClock);
 const filesOf = (directory: string) => boundedFiles(directoryCalls, FileStorage.describe(directory));
 

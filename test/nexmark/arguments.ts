@@ -18,7 +18,7 @@ export interface NexmarkArguments {
   readonly outOfOrderGroup: number;
   readonly parallelism: number;
   readonly source: "generator" | "jetstream";
-  /** Of these the best one is reported. */
+  /** How often each query runs; the best run is reported. */
   readonly runs: number;
   readonly json: boolean;
   /** Folder for profiles of the workers' processor time. */

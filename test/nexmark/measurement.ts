@@ -22,7 +22,7 @@ export interface Measured {
   readonly eventsPerCpuSecond: number;
   /** The most memory that the processes ever had, together. */
   readonly rssMb: number;
-  /** Of the results, if they were digested. */
+  /** The digest of the results, if it was taken. */
   readonly digest: Digest;
 }
 

@@ -49,7 +49,7 @@ export interface WorldOptions {
   readonly savepoints?: CheckpointStorage;
   readonly drop?: (subject: string) => boolean;
   readonly build?: (builder: JobBuilder, world: MemoryWorld) => void;
-  /** Of the job. Default 2. */
+  /** The parallelism of the job. Default 2. */
   readonly parallelism?: number;
   /** The interval of checkpoints. Default 50 ms. */
   readonly interval?: string;

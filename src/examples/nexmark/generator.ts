@@ -1,7 +1,7 @@
 /**
  * The generator of Nexmark: event number n is a function of the seed and n alone.
  *
- * Of 50 events the first is a person, the next three are auctions, the others are bids. Half of the bids go to one hot
+ * The first of 50 events is a person, the next three are auctions, the others are bids. Half of the bids go to one hot
  * auction, three quarters come from one hot bidder, three quarters of the auctions are one seller's. The rules are
  * those of nexmark/nexmark (NexmarkGenerator, PersonGenerator, AuctionGenerator, BidGenerator); of its two readings of
  * the ids of bidders this is Apache Beam's, which adds the first id once. Shortcuts: see texts.ts; prices are whole

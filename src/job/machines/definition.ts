@@ -36,7 +36,7 @@ import { machineStatesOf } from "./shape.ts";
 /**
  * One XState 5 machine; each key of the stream has an actor of it, which is keyed state.
  *
- * Of the machine are allowed: guards, `assign`, `raise`, `cancel`, `emit`, `enqueueActions`, `after`, named actions,
+ * The machine may have guards, `assign`, `raise`, `cancel`, `emit`, `enqueueActions`, `after`, named actions,
  * history and final states. Named actions are not run: each leaves the operator as a record.
  *
  * `E`, `F`, `D`, `I`: what `emit`, `effect`, `done` and `expired` answer.

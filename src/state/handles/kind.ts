@@ -14,7 +14,7 @@ export interface StateKind<D> {
   readonly maker: string;
   /** The members of a descriptor. */
   readonly members: readonly string[];
-  /** Of its table. */
+  /** The options of its table. */
   readonly tableOptions?: TableOptions;
   /** undefined: nothing is wrong with the descriptor, whose members are known. Else the end of a sentence. */
   problemOf?(descriptor: D): string | undefined;

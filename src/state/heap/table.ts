@@ -70,7 +70,7 @@ export class HeapTable implements StateTable, CutReaders {
   private cursors: readonly HeapCursor[] = [];
   private readonly current: CurrentKey;
   private namespace: Namespace = undefined;
-  /** Of no meaning in the fixed namespace. */
+  /** The namespace's hash; it has no meaning in the fixed namespace. */
   private namespaceHash = 0;
   /** The turn of the key that the row was looked up for. */
   private turn = NO_TURN;
@@ -232,7 +232,7 @@ export class HeapTable implements StateTable, CutReaders {
     this.untilLook = this.closeLooks > 0 ? 1 : SAMPLED_EVERY;
   }
 
-  /** Of the current key and namespace. */
+  /** The hash of the current key and namespace. */
   private get rowHash(): number {
     const { hash } = this.current;
     return this.namespace === undefined ? hash : withNamespace(hash, this.namespaceHash);

@@ -264,7 +264,7 @@ export class ExpiringRows implements KeyRows {
     return firstTime !== undefined && firstTime <= this.now;
   }
 
-  /** Of the current row. */
+  /** The time of the current row. */
   private time(): Time | undefined {
     this.times.setCurrentNamespace(this.namespace);
     const time = this.times.read();

@@ -71,7 +71,7 @@ export function wholePace(
   return ((records - sumAt(processes, began, "records")) * 1000) / (endedAtMs - began);
 }
 
-/** Of all processes together, at a moment. */
+/** The progress of all processes together, at a moment. */
 export function sumAt(
   processes: readonly (readonly Mark[])[],
   t: number,

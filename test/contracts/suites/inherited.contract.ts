@@ -124,7 +124,7 @@ export function inheritedContract(contract: SinkContract): void {
       await expect(opened).rejects.toThrow(/stands at transaction 5, beyond the restored checkpoint 4/);
     });
 
-    /** Of a job that went back behind transaction 5, to checkpoint 4. */
+    /** A target whose job went back behind transaction 5, to checkpoint 4. */
     async function passedOver() {
       const original = await openOriginal();
       const state = original.snapshot();

@@ -182,6 +182,26 @@ describe("event timers", () => {
     expect(one.out.out).toHaveLength(50 * 4);
   });
 
+  test("that have fired do not fire again after a restore", () => {
+    const definition: Function = {
+      onRecord(_, { timers }) {
+        timers.registerEventTimer(10);
+      },
+      onTimer({ time }, { emit }) {
+        emit(time);
+      },
+    };
+    const first = opened(definition);
+    first.given("a");
+    all(first.chain.advance(10));
+    expect(first.out.out).toHaveLength(1);
+    const second = opened(definition);
+    restoreInto(second.chain, first.chain);
+    all(second.chain.advance(11));
+    all(second.chain.advance(Number.POSITIVE_INFINITY));
+    expect(second.out.out ?? []).toEqual([]);
+  });
+
   test("at the end of input may register others, but not for ever", () => {
     const { chain, given } = opened({
       onRecord: register,

@@ -423,7 +423,7 @@ describe("a job that is restored from somewhere else", () => {
   ])("takes its next ids above the restored checkpoint and its own (%s)", (_, before, restored, reserved) => {
     expect(forkRecord(before, submission, forkAt(restored), facts())).toMatchObject({
       reservedCheckpointId: reserved,
-      // Of what was copied for it.
+      // The generation of what was copied for it.
       generation: 5,
     });
   });

@@ -25,7 +25,7 @@ export interface StoredActor {
   readonly context: unknown;
   /** The version of the machine. */
   readonly version: string;
-  /** When it got its last event, in ms; 0 where nobody asks for that. */
+  /** When it got its last event, in ms; 0 where the job has no `idle`. */
   readonly seenMs: number;
   readonly delays: readonly StoredDelay[] | null;
   /** By history state, the ids of what was active. */

@@ -74,7 +74,7 @@ export interface Firing {
   readonly key: Key;
   readonly start: number;
   readonly end: number;
-  /** Of what is emitted. */
+  /** The timestamp of what is emitted, in ms. */
   readonly timestamp: number;
   readonly firing: WindowFiring;
   readonly index: number;

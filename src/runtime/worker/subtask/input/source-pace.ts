@@ -44,7 +44,7 @@ export class SourcePace {
   /** What the leader has answered last. At the beginning, others may have none yet: nothing is read ahead of them. */
   #limit: number | null = NOTHING_YET;
   #heardMs = Number.NEGATIVE_INFINITY;
-  /** The leader knows no watermark of the subtask, and so lets nobody read on. */
+  /** The leader knows no watermark of the subtask, and so lets no subtask of the group read on. */
   #holdsAll = true;
   #timer: Timer | undefined;
   #isClosed = false;
