@@ -62,6 +62,11 @@ export class Block implements BlockHome {
   misfits: unknown[] | undefined = undefined;
   /** Bytes other than 0: rows of which something has not been looked at closely since it was set. */
   suspects: Uint8Array | undefined = undefined;
+  /**
+   * `keys` and `namespaces` are those of the block that this one is a copy of, too: all keys are much memory, and most
+   * changes are to values. What `add` writes there the other block does not see, since it has no row at that place.
+   */
+  private sharesNames: boolean;
 
   /** `like`: its rows are in the block as well. */
   constructor(layout: Layout, cut: number, home: BlockHome, places: number, like?: Block) {
@@ -75,7 +80,8 @@ export class Block implements BlockHome {
     this.stride = layout.stride;
     this.words = like === undefined ? new Int32Array(places * layout.stride) : like.words.slice();
     this.numbers = layout.numbersIn(this.words);
-    this.keys = like === undefined ? filled(places, undefined) : like.keys.slice();
+    this.keys = like === undefined ? filled(places, undefined) : like.keys;
+    this.sharesNames = like !== undefined;
     this.others = like === undefined ? filled(places * layout.othersWidth, undefined) : like.others.slice();
   }
 
@@ -83,7 +89,7 @@ export class Block implements BlockHome {
     const copy = new Block(this.layout, cut, this, this.places, this);
     copy.count = this.count;
     copy.hasOwnHashes = this.hasOwnHashes;
-    copy.namespaces = this.namespaces?.slice();
+    copy.namespaces = this.namespaces;
     copy.misfits = this.misfits?.slice();
     copy.suspects = this.suspects?.slice();
     return copy;
@@ -137,6 +143,7 @@ export class Block implements BlockHome {
 
   /** Rows behind it that could lie at its place move. */
   remove(at: number): void {
+    if (this.sharesNames) this.ownNames();
     const { last } = this;
     let hole = at;
     for (let next = (hole + 1) & last; this.isTaken(next); next = (next + 1) & last) {
@@ -222,6 +229,13 @@ export class Block implements BlockHome {
       this.others[at * othersWidth + i] = from.others[fromAt * othersWidth + i];
     }
     this.keys[at] = from.keys[fromAt];
+  }
+
+  /** Before rows move. */
+  private ownNames(): void {
+    this.keys = this.keys.slice();
+    this.namespaces = this.namespaces?.slice();
+    this.sharesNames = false;
   }
 
   private addAnyFrom(from: Block, fromAt: number): void {
