@@ -75,6 +75,8 @@ export interface OperatorStateHandle {
   readonly distribution: Distribution;
   /** The subtask that had it. */
   readonly subtaskIndex: number;
+  /** The other subtasks whose entries are the same: of `broadcast` in a manifest only, which has them once (P100). */
+  readonly equalIn?: readonly number[] | undefined;
   /** Each one a value of formats/codec.ts. */
   readonly entries: readonly Uint8Array[];
 }

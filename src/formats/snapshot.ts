@@ -42,6 +42,7 @@ const state: z.ZodType<StateHandle> = z.discriminatedUnion("kind", [
     state: text,
     distribution,
     subtaskIndex: count,
+    equalIn: z.array(count).optional(),
     entries: z.array(bytes),
   }),
 ]);

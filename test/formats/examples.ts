@@ -33,6 +33,10 @@ const snapshots = [
         ...{ kind: "operator", operator: "lines", state: "splits", distribution: "list", subtaskIndex: 0 },
         entries: [new Uint8Array([1])],
       },
+      {
+        ...{ kind: "operator", operator: "alarms", state: "rules", distribution: "broadcast" },
+        ...{ subtaskIndex: 0, equalIn: [1], entries: [new Uint8Array([2])] },
+      },
     ],
     transactions: [
       {

@@ -80,6 +80,8 @@ export interface SubtaskDetail {
     /** Travels in the manifest itself. */
     readonly inlineBytes: number;
     readonly objects: readonly ObjectHandle[];
+    /** The other subtasks whose copy of broadcast state is the same. */
+    readonly equalIn?: readonly number[];
   }[];
   /** Prepared with the checkpoint, to be committed once it is complete. */
   readonly transactions: readonly {
@@ -140,6 +142,7 @@ function stateDetailOf(state: StateHandle): SubtaskDetail["states"][number] {
     kind,
     inlineBytes: inline.reduce((sum, { byteLength }) => sum + byteLength, 0),
     objects: stateObjects(state),
+    ...(kind === "operator" && state.equalIn !== undefined && { equalIn: state.equalIn }),
   };
 }
 
@@ -184,9 +187,11 @@ function describeSubtasks(subtasks: readonly SubtaskDetail[]): string {
 /** What it holds and where that lies; empty when it holds nothing. */
 function describeHandles({ subtask, states, transactions }: SubtaskDetail): string {
   const lines = [
-    ...states.flatMap(({ operator, state, kind, inlineBytes: inline, objects }) =>
-      describeParts(`state of ${operator} (${kind === "keyed" ? kind : state})`, inline, objects),
-    ),
+    ...states.flatMap(({ operator, state, kind, inlineBytes: inline, objects, equalIn = [] }) => {
+      const name = kind === "keyed" ? kind : state;
+      const others = equalIn.length === 0 ? "" : `, the same in ${counted(equalIn.length, "other subtask")}`;
+      return describeParts(`state of ${operator} (${name}${others})`, inline, objects);
+    }),
     ...transactions.flatMap(({ transaction, writer, inlineBytes: inline, staged }) =>
       describeParts(`transaction ${transaction} of writer ${writer}`, inline, staged),
     ),

@@ -24,6 +24,7 @@ import type {
   VertexPlan,
 } from "../../../machines/protocol.ts";
 import { keyGroupRangeOf, rangesIntersect } from "../../state/key-groups.ts";
+import { hasCopy } from "./broadcast-copies.ts";
 import { finishedIn, finishedOperators, isFinished } from "./finished-operators.ts";
 
 /** What one subtask gets back. */
@@ -121,7 +122,9 @@ function entriesOf(
     case "own":
       return handles.filter(({ subtaskIndex }) => heirOf(subtaskIndex, is) === index);
     case "broadcast":
-      return handles.filter(({ subtaskIndex }) => subtaskIndex === index % was);
+      return handles
+        .filter((copy) => hasCopy(copy, index % was))
+        .map(({ equalIn, ...copy }) => ({ ...copy, subtaskIndex: index }));
     case "union":
       return withEntries(
         handles,

@@ -18,6 +18,7 @@ import { isEventTime } from "../../formats/positions/event-time.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
 import { actorProblems } from "../machines/shape.ts";
 import { assign } from "./assignment.ts";
+import { withEqualCopiesOnce } from "./broadcast-copies.ts";
 import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
@@ -131,7 +132,7 @@ export function snapshotsFor(
   to: GraphPlan,
   dropped: readonly string[],
 ): SubtaskSnapshot[] {
-  return [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
+  const snapshots = [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
     subtask,
     ...restore,
     states: restore.states.filter((state) => state.kind === "keyed" || state.distribution !== "own"),
@@ -141,6 +142,7 @@ export function snapshotsFor(
     bytes: 0,
     persistedInFlightBytes: 0,
   }));
+  return withEqualCopiesOnce(snapshots);
 }
 
 /** Why the records of a channel cannot be restored: one of its two subtasks is gone, or nothing joins them now. */

@@ -4,12 +4,15 @@ import { resolveJobConfig } from "../../../src/config/job-config.ts";
 import { MemorySinkTarget, memorySink } from "../../../src/connectors/memory-sink.ts";
 import { MemoryLog, memorySource } from "../../../src/connectors/memory-source.ts";
 import { ConfigurationError, OperatorError } from "../../../src/errors.ts";
+import { decodeValue } from "../../../src/formats/codec.ts";
 import { broadcastState, defineJob, type JobBuilder, valueState } from "../../../src/index.ts";
 import { buildGraph } from "../../../src/job/graph.ts";
+import { readManifest } from "../../../src/runtime/manifest.ts";
 import { OperatorState } from "../../../src/state/operator-state.ts";
 import { testSink, testSource } from "../../job/connectors.ts";
 import { failureOf } from "../../support/graphs/chains.ts";
-import { MemoryWorld } from "../../support/memory-world.ts";
+import { MemoryWorld, snapshotRequest } from "../../support/memory-world.ts";
+import { until } from "../../support/until.ts";
 import { run } from "./cuts.ts";
 
 interface Rule {
@@ -135,6 +138,7 @@ test("a stream that is not broadcast is refused", () => {
 
 describe("in a whole job", () => {
   let world: MemoryWorld;
+  let asked = 0;
 
   afterEach(() => world.close());
 
@@ -191,5 +195,99 @@ describe("in a whole job", () => {
     expect([...target.committed].sort((a, b) => a.key - b.key)).toEqual(
       Array.from({ length: 20 }, (_, key) => ({ key, rules: expected, values: 150 })),
     );
+  });
+
+  /** A job of four subtasks whose broadcast state is what `kept` makes of each rule. */
+  function keeping(kept: (rule: number, subtask: number) => number) {
+    const log = new MemoryLog<number>();
+    const target = new MemorySinkTarget<string>();
+    world = new MemoryWorld({
+      parallelism: 4,
+      bounded: false,
+      build(builder) {
+        const rules = builder.source("rules", memorySource([log]), { parallelism: 1 });
+        builder
+          .source("values", memorySource(world.logs))
+          .keyBy((word) => word)
+          .connect(rules.broadcast())
+          .process("applied", {
+            state: {},
+            broadcast: { rules: broadcastState<number, number>() },
+            open: ({ subtaskIndex }) => subtaskIndex,
+            onRecord() {},
+            onBroadcast(rule, { broadcast, resource, emit }) {
+              broadcast.rules.set(rule, kept(rule, resource));
+              emit(`${resource}: ${[...broadcast.rules.values()].join(" ")}`);
+            },
+          })
+          .sink("out", memorySink(target));
+      },
+    });
+    const begins = async () => {
+      const [first] = await Promise.all([world.begins(0), world.startWorker(), world.startWorker()]);
+      await world.runs();
+      return first;
+    };
+    const copies = async () => {
+      const { manifest } = (await world.record()).checkpoints.at(-1)!;
+      return (await readManifest(world.storage, manifest)).subtasks.flatMap(({ states }) =>
+        states.flatMap((state) =>
+          state.kind === "operator" && state.distribution === "broadcast"
+            ? [
+                {
+                  values: state.entries.map((entry) => (decodeValue(entry) as [number, number])[1]),
+                  ...state,
+                },
+              ]
+            : [],
+        ),
+      );
+    };
+    /** Each of the subtasks has applied the rule, and a checkpoint that was asked for afterwards holds that. */
+    const apply = async (rule: number) => {
+      log.append(rule);
+      const before = target.committed.length;
+      await until(`rule ${rule} is applied`, async () => {
+        await world
+          .client()
+          .snapshot(snapshotRequest({ request: `after-${rule}-${++asked}`, kind: "checkpoint" }));
+        return target.committed.length === before + 4 || undefined;
+      });
+      return target.committed.slice(before).sort();
+    };
+    return { begins, apply, copies };
+  }
+  test("a checkpoint holds one copy for all subtasks, and each has it after a failure", async () => {
+    const { begins, apply, copies } = keeping((rule) => rule * 10);
+    const first = await begins();
+    await apply(1);
+    await apply(2);
+    expect(await copies()).toMatchObject([{ subtaskIndex: 0, equalIn: [1, 2, 3], values: [10, 20] }]);
+    await world.replace(first);
+    expect(await apply(3)).toEqual([0, 1, 2, 3].map((subtask) => `${subtask}: 10 20 30`));
+    expect(await copies()).toMatchObject([{ equalIn: [1, 2, 3], values: [10, 20, 30] }]);
+    expect((await world.runs()).troubles).toEqual([]);
+  });
+
+  test("copies that are not equal are told by name and kept, each for its own subtasks", async () => {
+    const { begins, apply, copies } = keeping((rule, subtask) => (rule === 1 ? subtask % 2 : rule));
+    const first = await begins();
+    await apply(1);
+    expect(await copies()).toMatchObject([
+      { subtaskIndex: 0, equalIn: [2], values: [0] },
+      { subtaskIndex: 1, equalIn: [3], values: [1] },
+    ]);
+    const { troubles } = await world.comesTo("it is told", (report) => report.troubles.length > 0);
+    expect(troubles).toMatchObject([
+      {
+        what: "keeping broadcast state the same in all subtasks",
+        reason: expect.stringMatching(
+          /^broadcast state "rules" of operator applied is not the same .* one thing in 0, 2, another in 1, 3;/,
+        ),
+        where: ["leader"],
+      },
+    ]);
+    await world.replace(first);
+    expect(await apply(2)).toEqual(["0: 0 2", "1: 1 2", "2: 0 2", "3: 1 2"]);
   });
 });

@@ -43,6 +43,7 @@ import type { ActorId, AnswerOf, EffectHandlers, Host } from "../../actor.ts";
 import { abortedEvent, completedEvent } from "../../step-event.ts";
 import type { Timings } from "../../timings.ts";
 import { SAVEPOINTS_MAX } from "./checkpointing-input.ts";
+import { CopyWatch } from "./copy-watch.ts";
 import type { JobRequests } from "./job-requests.ts";
 import { detailOf, manifestOf, type Pending, uploadedBy } from "./pending-checkpoint.ts";
 import { Savepoints, type SavepointsOptions } from "./savepoints.ts";
@@ -75,6 +76,7 @@ export class JobCheckpoints {
   readonly #savepoints: Savepoints;
   readonly #pending = new Map<number, Pending>();
   readonly #writing: TroubleWatch;
+  readonly #copies: CopyWatch;
   #completed = 0;
   #aborted = 0;
   #latest: CheckpointReport | null = null;
@@ -83,6 +85,7 @@ export class JobCheckpoints {
   constructor(options: JobCheckpointsOptions) {
     this.#options = options;
     this.#writing = options.troubles.watch(`writing checkpoints to ${options.storage.description}`);
+    this.#copies = new CopyWatch(options);
     this.#savepoints = new Savepoints(options);
   }
 
@@ -284,6 +287,7 @@ export class JobCheckpoints {
     if (this.#pending.get(checkpointId) !== pending)
       return { type: "manifest.refused", reason: "the generation is over" };
     const manifest = manifestOf(record, checkpointId, [...pending.snapshots.values()]);
+    this.#copies.look(record, manifest);
     try {
       const bound = AbortSignal.any([signal, timeoutSignal(clock, timings.manifestTimeoutMs)]);
       const name = objectNames.manifest({ ...record, checkpointId });
@@ -306,6 +310,7 @@ export class JobCheckpoints {
   ): Promise<CheckpointAnswer<"store.savepoint">> {
     const { request, savepoint } = pending.request;
     const manifest = manifestOf(this.#options.record(), checkpointId, [...pending.snapshots.values()]);
+    this.#copies.look(this.#options.record(), manifest);
     if (pending.request.reason !== "drain" && manifest.subtasks.every(({ finished }) => finished)) {
       const refused = "every subtask has finished, so no job could go on from it: the job is about to end";
       pending.trouble ??= refused;

@@ -14,6 +14,7 @@ import type {
 } from "../../../../machines/protocol.ts";
 import { reasonInWords } from "../../../../machines/words.ts";
 import { snapshotObjects } from "../../../checkpoint/storage.ts";
+import { withEqualCopiesOnce } from "../../../job/restore/broadcast-copies.ts";
 
 /** A pending checkpoint's acknowledgements and times. */
 export interface Pending {
@@ -57,6 +58,6 @@ export function manifestOf(record: JobRecord, checkpointId: number, snapshots: S
     checkpointId,
     graphFingerprint: record.graphFingerprint,
     maxParallelism: record.plan.maxParallelism,
-    subtasks: snapshots.sort((a, b) => (a.subtask < b.subtask ? -1 : 1)),
+    subtasks: withEqualCopiesOnce(snapshots.sort((a, b) => (a.subtask < b.subtask ? -1 : 1))),
   };
 }
