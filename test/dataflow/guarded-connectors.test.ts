@@ -183,7 +183,13 @@ describe("a source of its author's own", () => {
 
   test.each<[string, unknown, number, string]>([
     ["a promise", Promise.resolve(1), 0, "collect was given a promise"],
-    ["a timestamp that is none", 1, Number.NaN, "collect was given the number NaN as timestamp"],
+    [
+      "a timestamp that is none",
+      1,
+      Number.NaN,
+      "collect was given as timestamp the number NaN; needed is a whole",
+    ],
+    ["a timestamp beyond all", 1, Number.MIN_SAFE_INTEGER, "more than 250,000 years away"],
     ["no timestamp", 1, undefined as unknown as number, "or NO_TIMESTAMP where none is known"],
   ])("collect that is given %s", async (_, value, timestamp, words) => {
     const reader = await readerWith({

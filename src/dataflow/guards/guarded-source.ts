@@ -13,15 +13,17 @@ import { ConfigurationError, OperatorError, TidemarkError } from "../../errors.t
 import { describeOption, describeValue, silence } from "../../state/described.ts";
 import { isCarried, isOrdinary, refusalIn, seemsCarried } from "../../state/plain-value.ts";
 import type { ConnectorEnvironment, SubtaskEnvironment } from "../connector.ts";
-import type {
-  Collect,
-  PollStatus,
-  Skipped,
-  Source,
-  SourceReader,
-  SourceSplit,
-  SplitPosition,
+import {
+  type Collect,
+  NO_TIMESTAMP,
+  type PollStatus,
+  type Skipped,
+  type Source,
+  type SourceReader,
+  type SourceSplit,
+  type SplitPosition,
 } from "../source.ts";
+import { describeNoTime, isTime } from "../time/times.ts";
 import { isAnswer, refuseAnswer, wanted } from "./answers.ts";
 
 const READER_MEMBERS = [
@@ -184,7 +186,7 @@ class GuardedReader implements SourceReader<unknown> {
 
   readonly #collect: Collect<unknown> = (value, timestamp) => {
     if (!this.#polling) this.#refuseLate();
-    if (typeof timestamp !== "number" || Number.isNaN(timestamp)) this.#refuseTimestamp(timestamp);
+    if (!isTime(timestamp) && timestamp !== NO_TIMESTAMP) this.#refuseTimestamp(timestamp);
     if (!isAnswer(value)) refuseAnswer(this.#operator, "collect was given", value);
     try {
       this.#target(value, timestamp);
@@ -275,11 +277,10 @@ class GuardedReader implements SourceReader<unknown> {
   }
 
   #refuseTimestamp(timestamp: unknown): never {
-    const described = describeValue(timestamp);
     throw new OperatorError(
       this.#operator,
       new Error(
-        `collect was given ${described} as timestamp; give it ms, or NO_TIMESTAMP where none is known`,
+        `collect was given as timestamp ${describeNoTime(timestamp)}, or NO_TIMESTAMP where none is known`,
       ),
     );
   }

@@ -14,6 +14,7 @@ import type { StoredSplitTime } from "../../formats/positions/event-time.ts";
 import { describeValue } from "../../state/described.ts";
 import type { PollStatus } from "../source.ts";
 import { NO_TIMESTAMP } from "../source.ts";
+import { isTime } from "./times.ts";
 import type { WatermarkCombiner } from "./watermark-combiner.ts";
 import type { WatermarkGenerator, WatermarkStrategy } from "./watermarks.ts";
 
@@ -84,8 +85,8 @@ export class SourceTime {
     const timestampOf = this.#timestampOf;
     if (timestampOf === undefined) return given;
     const timestamp = timestampOf(value, given);
-    if (!Number.isSafeInteger(timestamp) && timestamp !== NO_TIMESTAMP)
-      this.#refuse("timestamp", timestamp, "a whole number of ms, or NO_TIMESTAMP");
+    if (!isTime(timestamp) && timestamp !== NO_TIMESTAMP)
+      this.#refuse("timestamp", timestamp, `${WANTED_TIME}, or NO_TIMESTAMP`);
     return timestamp;
   }
 
@@ -154,7 +155,7 @@ export class SourceTime {
 
   #rises(split: Split, member: string, watermark: number): boolean {
     if (!Number.isSafeInteger(watermark) && watermark !== Number.NEGATIVE_INFINITY)
-      this.#refuse(`${member} of its watermarks`, watermark, "a whole number of ms, or undefined");
+      this.#refuse(`${member} of its watermarks`, watermark, `${WANTED_TIME}, or undefined`);
     if (watermark <= split.watermark) return false;
     split.watermark = watermark;
     return true;
@@ -165,5 +166,7 @@ export class SourceTime {
     throw new OperatorError(this.#operator, new Error(`${member} answered ${answered}; ${wanted} is needed`));
   }
 }
+
+const WANTED_TIME = "a whole number of ms since 1970, such as date.getTime()";
 
 export const DEFAULT_INTERVAL_MS = 200;

@@ -10,6 +10,7 @@ import {
 import { type CalendarUnit, calendar } from "../../dataflow/operators/windows/aligned/calendar.ts";
 import type { GapOf } from "../../dataflow/operators/windows/sessions/session-windows.ts";
 import { ConfigurationError, OperatorError } from "../../errors.ts";
+import { describeValue } from "../../state/described.ts";
 
 declare const divided: unique symbol;
 
@@ -242,11 +243,13 @@ function gapsOf(id: string, gap: unknown, place: Place): GapOf {
   }
   return (value) => {
     const answered: unknown = gap(value);
-    if (typeof answered === "number" && Number.isSafeInteger(answered) && answered >= 1) return answered;
+    if (Number.isInteger(answered) && Number(answered) >= 1 && Number(answered) <= LENGTH_MAX_MS)
+      return answered as number;
     throw new OperatorError(
       id,
       new Error(
-        `gap of its sessionWindows must answer a whole number of ms, at least 1; it answered ${show(answered)}`,
+        "gap of its sessionWindows must answer a whole number of ms, from 1 to 100 years; it answered " +
+          describeValue(answered),
       ),
     );
   };

@@ -58,7 +58,10 @@ describe("the watermark of a split", () => {
   });
 
   test.each([
-    ["timestamp answered the number 1.5; a whole number of ms, or NO_TIMESTAMP is needed", () => 1.5],
+    [
+      "timestamp answered the number 1.5; a whole number of ms since 1970, such as date.getTime(),",
+      () => 1.5,
+    ],
     ["timestamp answered the number NaN", () => Number.NaN],
     ["timestamp answered a text of 4 characters", () => "noon" as unknown as number],
     ["timestamp answered undefined", () => undefined as unknown as number],

@@ -2,12 +2,12 @@
 import { OperatorError } from "../../../errors.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 
-/** @throws OperatorError for a record without a time, or without one that is a number of ms */
+/** @throws OperatorError for a record without a time, or with that of the end of input */
 export function checkTime(operator: string, timestamp: number): void {
   if (Number.isFinite(timestamp)) return;
   const why =
     timestamp === NO_TIMESTAMP
       ? "a record has no timestamp, and a join by event time needs one: give the source a timestamp and watermarks"
-      : `a record has the timestamp ${timestamp}, and a join needs a finite number of milliseconds`;
+      : `a record has the timestamp ${timestamp}, and a join needs a time: give it to emit(value, timestamp)`;
   throw new OperatorError(operator, new Error(why));
 }

@@ -35,7 +35,7 @@ export function checkTimestamp(timestamp: number): void {
     timestamp === NO_TIMESTAMP
       ? "a record has no timestamp, and windows of event time need one: give the source a timestamp, or use windows of " +
           "processing time"
-      : `a record has the timestamp ${timestamp}, and windows need a finite number of milliseconds`,
+      : `a record has the timestamp ${timestamp}, and windows need a time: give it to emit(value, timestamp)`,
   );
 }
 
