@@ -16,7 +16,8 @@
 import { AsyncTimeoutError, OperatorError } from "../../../errors.ts";
 import { describeValue, isThenable, silence } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
-import { isAnswer, refuseAnswer } from "../../guards/answers.ts";
+import { isChangeRefused } from "../../../state/frozen.ts";
+import { isAnswer } from "../../guards/answers.ts";
 import type { Collect } from "../../source.ts";
 import type { TroubleWatch } from "../../trouble.ts";
 import type {
@@ -27,10 +28,10 @@ import type {
   OperatorServices,
   Outputs,
 } from "../contract.ts";
-import { failureOf } from "../failure.ts";
+import { failureOf, neverInPlace } from "../failure.ts";
 import { type KeySelector, stableKey } from "../keyed/key-selector.ts";
 import { type Lifecycle, type Resource, resourceOf } from "../lifecycle.ts";
-import { Call, type RequestContext, type Retries } from "./call.ts";
+import { Call, type RequestContext, type Retries, saidBy } from "./call.ts";
 import { type QueuedRequest, type RequestOrder, RequestQueue } from "./queue.ts";
 import {
   nameOfRequest,
@@ -265,7 +266,7 @@ class OpenAsync implements HeldRecords {
   #reasonOf(error: unknown): string {
     if (error instanceof AsyncTimeoutError)
       return `there was no answer within ${this.#definition.timeoutMs} ms (timeout)`;
-    return error instanceof Error ? error.message : `it threw ${describeValue(error)}`;
+    return isChangeRefused(error) ? `${error.message}. ${neverInPlace()}` : saidBy(error);
   }
 
   #ended(request: Request): void {
@@ -299,10 +300,6 @@ const requestOf = (stored: StoredRequest): Request => ({
 
 /** @throws OperatorError for what no function can mean */
 function resultsOf(operator: string, answer: unknown): readonly unknown[] {
-  if (answer === undefined || answer === null) {
-    const what = `request answered ${describeValue(answer)}: a record is needed, or an array of records, [] for none`;
-    throw new OperatorError(operator, new Error(what));
-  }
   const results: readonly unknown[] = Array.isArray(answer) ? answer : [answer];
   const promises = results.filter(isThenable);
   if (promises.length > 0) {
@@ -310,6 +307,11 @@ function resultsOf(operator: string, answer: unknown): readonly unknown[] {
     const what = "request answered an array with promises in it: await Promise.all of them first";
     throw new OperatorError(operator, new Error(what));
   }
-  for (const result of results) if (!isAnswer(result)) refuseAnswer(operator, "request answered", result);
+  for (const result of results) {
+    if (result !== undefined && result !== null && isAnswer(result)) continue;
+    const what = `${describeValue(result)}${results === answer ? " in an array" : ""}`;
+    const needed = "a record is needed, or an array of records, [] for none";
+    throw new OperatorError(operator, new Error(`request answered ${what}: ${needed}`));
+  }
   return results;
 }

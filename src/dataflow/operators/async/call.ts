@@ -10,7 +10,9 @@
  */
 import type { Clock, Timer } from "../../../clock.ts";
 import { AsyncTimeoutError } from "../../../errors.ts";
+import { describeValue } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
+import { wanted } from "../../guards/answers.ts";
 
 export interface Retries {
   /** The most calls for one record, the first included. */
@@ -53,6 +55,11 @@ export interface CallOptions {
   readonly onFailure: (error: unknown, attempt: number) => void;
 }
 
+/** What was thrown, in words. */
+export function saidBy(error: unknown): string {
+  return error instanceof Error ? error.message : `it threw ${describeValue(error)}`;
+}
+
 export class Call {
   readonly #options: CallOptions;
   readonly #aborting = new AbortController();
@@ -88,8 +95,13 @@ export class Call {
     if (this.#ended) return;
     const { clock, retries } = this.#options;
     const { attempts, delayMs, backoff, delayMsMax } = retries;
-    if (this.#attempt >= attempts || !this.#isWorthAnother(error)) {
-      this.#fail(error);
+    try {
+      if (this.#attempt >= attempts || !this.#isWorthAnother(error)) {
+        this.#fail(error);
+        return;
+      }
+    } catch (ofWhen) {
+      this.#fail(ofWhen);
       return;
     }
     const pauseMs = Math.min(delayMs * backoff ** (this.#attempt - 1), delayMsMax);
@@ -97,12 +109,19 @@ export class Call {
     this.#options.onRetry(error);
   }
 
+  /** @throws Error that tells of both, when `when` itself fails */
   #isWorthAnother(error: unknown): boolean {
+    const { when } = this.#options.retries;
+    if (when === undefined) return true;
+    let wrong: string;
     try {
-      return this.#options.retries.when?.(error) ?? true;
-    } catch {
-      return false;
+      const answered: unknown = when(error);
+      if (typeof answered === "boolean") return answered;
+      wrong = `answered ${describeValue(answered)}, and ${wanted.boolean} is needed`;
+    } catch (ofWhen) {
+      wrong = `threw: ${saidBy(ofWhen)}`;
     }
+    throw new Error(`${saidBy(error)}; and retries.when ${wrong}`, { cause: error });
   }
 
   #expired(): void {
