@@ -1,6 +1,8 @@
 /**
  * What a value is, in words: for messages that refuse it. Never throws, whatever the value does when it is looked at.
  *
+ * A promise that is described is refused, and is not left to end the process when it is rejected later.
+ *
  * - DV1 What a record, a key or a value of state holds is never shown: messages end in logs, in the job's record and on
  *   terminals. Kinds, lengths, names of fields and of classes are.
  */
@@ -33,7 +35,10 @@ export function describeValue(value: unknown): string {
 function describeObject(value: object): string {
   try {
     if (Object.getPrototypeOf(value) === Array.prototype) return "an array";
-    if (isThenable(value)) return "a promise";
+    if (isThenable(value)) {
+      silence(value);
+      return "a promise";
+    }
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype === Object.prototype) return "an object";
     if (prototype === null) return "an object without prototype";

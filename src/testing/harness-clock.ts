@@ -1,5 +1,8 @@
-/** The clock of a harness: it moves only when the test moves it. */
-import type { Clock, Timer } from "../clock.ts";
+/**
+ * The clock of a harness: it moves only when the test moves it. What keeps no process alive are bounds on the outside
+ * world, which does not wait for this clock: these count real time.
+ */
+import { type Clock, systemClock, type Timer } from "../clock.ts";
 
 interface Due {
   readonly atMs: number;
@@ -23,7 +26,8 @@ export class HarnessClock implements Clock {
     return this.#nowMs;
   }
 
-  after(ms: number, run: () => void): Timer {
+  after(ms: number, run: () => void, keepsAlive = true): Timer {
+    if (!keepsAlive) return systemClock.after(ms, run);
     const due = { atMs: this.#nowMs + Math.max(0, ms), run };
     this.#timers.add(due);
     return { cancel: () => this.#timers.delete(due) };

@@ -12,8 +12,10 @@
 import { resolveJobConfig } from "../config/job-config.ts";
 import { didYouMean } from "../config/suggestion.ts";
 import type { OperatorDetails } from "../dataflow/operators/contract.ts";
+import { failureOf } from "../dataflow/operators/failure.ts";
 import { NO_TIMESTAMP } from "../dataflow/source.ts";
 import { DEFAULT_INTERVAL_MS, SourceTime } from "../dataflow/time/source-time.ts";
+import { describeNoTime, isTime } from "../dataflow/time/times.ts";
 import { ConfigurationError } from "../errors.ts";
 import { buildGraph } from "../job/graph.ts";
 import { Job } from "../job/job.ts";
@@ -157,7 +159,9 @@ export class TestHarness {
    */
   async push(source: string, value: unknown, given = NO_TIMESTAMP): Promise<void> {
     const run = this.#openSource(source, "push");
-    const timestamp = this.#times.get(source)!.timestampOf(value, given);
+    if (!isTime(given) && given !== NO_TIMESTAMP)
+      refuse(source, `push to source "${source}": the timestamp is ${describeNoTime(given)}`);
+    const timestamp = this.#guarded(() => this.#timestampOf(source, value, given));
     const { maxAhead } = this.#details.get(source)!.eventTime ?? {};
     const limit = maxAhead === undefined ? Number.POSITIVE_INFINITY : this.nowMs + maxAhead.byMs;
     const isAside = timestamp > limit && maxAhead?.beyond === "sideOutput";
@@ -169,8 +173,7 @@ export class TestHarness {
   /** Event time of the source has come to `time`, a whole number of ms. The job's own watermarks are not asked. */
   async watermark(source: string, time: number): Promise<void> {
     const run = this.#openSource(source, "watermark");
-    if (!Number.isSafeInteger(time))
-      refuse(source, `watermark of source "${source}": a whole number of ms is needed, got ${String(time)}`);
+    if (!isTime(time)) refuse(source, `watermark of source "${source}" is ${describeNoTime(time)}`);
     if (time < run.watermark)
       refuse(
         source,
@@ -303,6 +306,14 @@ export class TestHarness {
     if (this.#failure === undefined) return;
     const cause = this.#failure;
     throw new Error("the job has failed in this harness; go on with a new one, from a snapshot", { cause });
+  }
+
+  #timestampOf(source: string, value: unknown, given: number): number {
+    try {
+      return this.#times.get(source)!.timestampOf(value, given);
+    } catch (error) {
+      throw failureOf(source, error);
+    }
   }
 
   #sourceRun(source: string): VertexRun {

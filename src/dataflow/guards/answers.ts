@@ -9,7 +9,7 @@
  * by prototype.
  */
 import { OperatorError } from "../../errors.ts";
-import { describeValue, isThenable, silence } from "../../state/described.ts";
+import { describeValue, isThenable } from "../../state/described.ts";
 
 const OBJECT = Object.prototype;
 const ARRAY = Array.prototype;
@@ -40,15 +40,15 @@ function isKept(value: object, prototype: unknown): boolean {
  * @throws OperatorError
  */
 export function refuseAnswer(operator: string, did: string, value: unknown, needed = "a value"): never {
-  silence(value);
   const described = describeValue(value);
-  const hint = isThenable(value) || described === "an async generator" ? ASYNC : "";
+  const hint = isThenable(value) || described === "an async generator" ? `; ${CANNOT_WAIT}` : "";
   throw new OperatorError(operator, new Error(`${did} ${described}, and ${needed} is needed${hint}`));
 }
 
-const ASYNC =
-  "; the functions of a job are synchronous and cannot wait (no async, no await): read what you would wait for as a " +
-  "stream of its own, or do it in front of or behind the job";
+/** The next step for who answers a promise. */
+export const CANNOT_WAIT =
+  "the functions of a job are synchronous and cannot wait (no async, no await): ask other services in " +
+  "async(id, { request }), and make clients in open";
 
 /** Names of the kinds of answers that are asked for, so that messages agree. */
 export const wanted = {

@@ -1,5 +1,5 @@
 /** What a function of a process returns is emitted; a promise is caught before it becomes a record. */
-import { isAnswer, refuseAnswer } from "../../dataflow/guards/answers.ts";
+import { CANNOT_WAIT, isAnswer, refuseAnswer } from "../../dataflow/guards/answers.ts";
 import { ConfigurationError } from "../../errors.ts";
 import { isThenable, silence } from "../../state/described.ts";
 
@@ -13,7 +13,7 @@ export function emitAnswer(
   if (returned === undefined) return;
   if (isThenable(returned)) {
     silence(returned);
-    throw new ConfigurationError(id, `operator "${id}": ${name} must not be async, it returned a promise`);
+    throw new ConfigurationError(id, `${name} must not be async, it returned a promise: ${CANNOT_WAIT}`);
   }
   if (!isAnswer(returned)) refuseAnswer(id, `${name} answered`, returned);
   emit(returned);

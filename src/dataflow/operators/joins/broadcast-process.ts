@@ -177,6 +177,15 @@ class Context extends EmittingContext implements BroadcastContext {
     return this.services.time.watermark;
   }
 
+  /** Where types are not checked, the function may take this context for that of a keyed record. */
+  get state(): never {
+    return this.refuseKeyed("state");
+  }
+
+  get timers(): never {
+    return this.refuseKeyed("timers");
+  }
+
   begin(timestamp: number): void {
     this.beginAt(timestamp);
   }
@@ -184,6 +193,12 @@ class Context extends EmittingContext implements BroadcastContext {
   override finish(result: unknown): void {
     if (this.failure !== undefined) throw this.failure.error;
     super.finish(result);
+  }
+
+  private refuseKeyed(what: string): never {
+    throw new Error(
+      `onBroadcast has no key, and so no ${what}: forEachKey(state, apply) changes what the keys hold, and onRecord has ${what}`,
+    );
   }
 
   override failureOf(error: unknown): unknown {

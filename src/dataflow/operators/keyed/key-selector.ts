@@ -1,6 +1,6 @@
 /** The user's function that says which key a record has. */
 import { OperatorError } from "../../../errors.ts";
-import { describeValue } from "../../../state/described.ts";
+import { describeValue, silence } from "../../../state/described.ts";
 import type { Key } from "../../../state/descriptor.ts";
 
 /** The edge in front of a keyed operator has the same one: the sender picks the subtask, and the receiver the key. */
@@ -14,7 +14,9 @@ export function stableKey(operator: string, key: KeySelector, checks: boolean): 
   return (value) => {
     const first = key(value);
     const second = key(value);
-    if (Object.is(first, second) || typeof first === "object") return first;
+    // What is no key at all is refused for what it is, by the caller.
+    silence(second);
+    if (Object.is(first, second) || typeof first === "object" || typeof first === "symbol") return first;
     const kind = describeValue(first);
     const then = describeValue(second);
     throw new OperatorError(
