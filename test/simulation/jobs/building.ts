@@ -41,6 +41,7 @@ import { applyMark, applyPair, applySplit } from "./operators/two-inputs.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
 import { applyJoin } from "./time/joins.ts";
 import { applyTimed } from "./time/timed-operators.ts";
+import { applyPause } from "./time/timers.ts";
 
 /** What lies outside of a job: where its records come from and go to, and the service that it asks. */
 export interface Ends {
@@ -109,6 +110,8 @@ function applied(
       return applyRequest(operator, input, call);
     case "buffer":
       return [["", applyBuffer(operator, input)]];
+    case "pause":
+      return [["", applyPause(operator, input.keyBy(keyOf[operator.keys]))]];
     case "mark":
       applyMark(draft, operator, input, other);
       return [["", streamOf(draft, id)]];

@@ -37,6 +37,34 @@ export function withoutOperators({ operators, sinks }: Graph, gone: ReadonlySet<
   };
 }
 
+/** The same job, in all of its lives, with this operator in the place of the one of its id. */
+export function withOperator(drawn: DrawnJob, operator: DrawnOperator): DrawnJob {
+  const other = (operators: readonly DrawnOperator[]): DrawnOperator[] =>
+    operators.map((one) => (one.id === operator.id ? operator : one));
+  const acts = drawn.acts.map(
+    (act): DrawnAct =>
+      act.becomes === undefined
+        ? act
+        : { ...act, becomes: { ...act.becomes, operators: other(act.becomes.operators) } },
+  );
+  return { ...drawn, operators: other(drawn.operators), acts };
+}
+
+/** A sink that takes a side output of an operator. */
+export function sideSink(
+  random: Random,
+  { id, parallelism }: Pick<DrawnOperator, "id" | "parallelism">,
+  output: NonNullable<DrawnInput["output"]>,
+): DrawnSink {
+  return {
+    id: `${id}-${output}-out`,
+    inputs: [{ from: id, output, exchange: "forward" }],
+    parallelism,
+    guarantee: random.next() < 0.8 ? "exactly-once" : "at-least-once",
+    partMessagesMax: 20,
+  };
+}
+
 const inputOf = (from: string, output: DrawnInput["output"], exchange: DrawnInput["exchange"]): DrawnInput =>
   output === undefined ? { from, exchange } : { from, output, exchange };
 

@@ -38,7 +38,15 @@ export const KEYED_KINDS = [
   "pair",
 ] as const;
 /** Operators that go by event time. */
-export const TIMED_KINDS = ["tumbling", "sliding", "cumulating", "timer", "expiring", "session"] as const;
+export const TIMED_KINDS = [
+  "tumbling",
+  "sliding",
+  "cumulating",
+  "timer",
+  "expiring",
+  "session",
+  "alarm",
+] as const;
 /** Operators that bring two streams together by event time. */
 export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup"] as const;
 
@@ -47,7 +55,7 @@ export type KeyedKind = (typeof KEYED_KINDS)[number];
 export type TimedKind = (typeof TIMED_KINDS)[number];
 export type JoinKind = (typeof JOIN_KINDS)[number];
 /** Behind keyBy; of "rules" only the first input is, every subtask gets the second one whole. */
-type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | "rules";
+type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | "rules" | "pause";
 
 interface DrawnBase {
   readonly id: string;

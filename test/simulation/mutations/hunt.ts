@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { root } from "../../support/servers/compiled.ts";
+import { ROOMY } from "../runner/runner.ts";
 import type { Change, Mutation } from "./mutations.ts";
 
 export interface Hunt {
@@ -69,7 +70,7 @@ function simulateIn(copy: string, seedsMax: number, shrinks: boolean): Promise<s
   return new Promise((resolve, reject) => {
     execFile(
       process.execPath,
-      [jiti, join(copy, "test/simulation/main.ts"), ...asked, ...quietly],
+      [ROOMY, jiti, join(copy, "test/simulation/main.ts"), ...asked, ...quietly],
       { cwd: copy, maxBuffer: 2 ** 26 },
       // A failing seed is what is hoped for: its exit code is 1.
       (error, stdout, stderr) => (stdout === "" ? reject(error ?? new Error(stderr)) : resolve(stdout)),

@@ -43,6 +43,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "a timer that has fired stays in the state",
+    file: "src/state/timers/timer-set.ts",
+    find: "    this.table.remove();\n    this.rearming.fires(firstTime);",
+    replace: "    this.rearming.fires(firstTime);",
+  },
+  {
     name: "a window that is restored does not fire",
     file: "src/dataflow/operators/windows/aligned/single-pane.ts",
     find: "this.due.add(windows.paneEnd(namespace as number), keyGroup, key);",

@@ -3,14 +3,8 @@
  * key.
  */
 import type { Random } from "../../../chaos/random.ts";
-import {
-  type DrawnAct,
-  type DrawnJob,
-  type DrawnOperator,
-  type DrawnSink,
-  JOIN_KINDS,
-  type KeyKind,
-} from "../drawing.ts";
+import { sideSink, withOperator } from "../changed-graph.ts";
+import { type DrawnJob, type DrawnOperator, JOIN_KINDS, type KeyKind } from "../drawing.ts";
 import { expectedAt, expectedInputs } from "../oracle/oracle.ts";
 import { isJoin, isTimed } from "../oracle/windows.ts";
 
@@ -29,7 +23,7 @@ export function withFurtherKinds(drawn: DrawnJob, random: Random): DrawnJob {
   for (const operator of drawn.operators) {
     if (random.next() >= CONVERTED_SHARE) continue;
     for (const other of otherKinds(random, operator, drawn)) {
-      const converted = withOperator(random, job, other);
+      const converted = withFailures(random, withOperator(job, other), other);
       if (!isWorthIt(job, converted)) continue;
       job = converted;
       break;
@@ -95,33 +89,13 @@ function bufferIn(random: Random, { id, ports, parallelism, a, b }: DrawnOperato
   return { id, ports, parallelism: Math.min(parallelism, most), a, b, kind: "buffer", state };
 }
 
-/** The same job, in all of its lives, with this operator in the place of the one of its id. */
-function withOperator(random: Random, drawn: DrawnJob, operator: DrawnOperator): DrawnJob {
-  const other = (operators: readonly DrawnOperator[]): DrawnOperator[] =>
-    operators.map((one) => (one.id === operator.id ? operator : one));
-  const acts = drawn.acts.map(
-    (act): DrawnAct =>
-      act.becomes === undefined
-        ? act
-        : { ...act, becomes: { ...act.becomes, operators: other(act.becomes.operators) } },
-  );
+function withFailures(random: Random, drawn: DrawnJob, operator: DrawnOperator): DrawnJob {
   const hasFailures = operator.kind === "request" && operator.onFailure === "sideOutput";
-  const sinks = hasFailures ? [...drawn.sinks, failedSink(random, operator)] : drawn.sinks;
-  return { ...drawn, operators: other(drawn.operators), sinks, acts };
-}
-
-function failedSink(random: Random, { id, parallelism }: DrawnOperator): DrawnSink {
-  return {
-    id: `${id}-failed-out`,
-    inputs: [{ from: id, output: "failed", exchange: "forward" }],
-    parallelism,
-    guarantee: random.next() < 0.8 ? "exactly-once" : "at-least-once",
-    partMessagesMax: 20,
-  };
+  return hasFailures ? { ...drawn, sinks: [...drawn.sinks, sideSink(random, operator, "failed")] } : drawn;
 }
 
 /** It can run, nothing can be foretold less than before, and there are not too many items. */
-function isWorthIt(before: DrawnJob, after: DrawnJob): boolean {
+export function isWorthIt(before: DrawnJob, after: DrawnJob): boolean {
   const needTime = after.operators.filter((one) => isTimed(one) || isJoin(one));
   if (needTime.some(({ id }) => expectedInputs(after, id).some(({ timed }) => !timed))) return false;
   const [was, is] = [expectedAt(before), expectedAt(after)];

@@ -54,6 +54,11 @@ export function buffered(input: Expected, endsVaguely: boolean): Expected {
   return { ...input, vague, order: "none", timed: false, delays: true, tellsEnd: true };
 }
 
+/** All that came in goes out, a while later. What has no event time when it goes out has none. */
+export function paused({ parallelism }: Of<"pause">, input: Expected): Expected {
+  return { ...input, parallelism, order: perKeyOrder(input), timed: false, delays: true };
+}
+
 /** Each subtask tells of each rule; each record is counted, and what was counted is told at the end. */
 export function governed(
   { id, keys, parallelism }: Of<"rules">,

@@ -30,7 +30,7 @@ import {
   wound,
 } from "../drawing.ts";
 import { counted, textOf } from "./findings.ts";
-import { buffered, governed, requested } from "./held.ts";
+import { buffered, governed, paused, requested } from "./held.ts";
 import { type JoinOperator, joined } from "./joined.ts";
 import {
   boundOf,
@@ -253,6 +253,8 @@ function resultsOf(
       return requested(operator, input);
     case "buffer":
       return [["", buffered(input, context.endsVaguely)]];
+    case "pause":
+      return [["", paused(operator, input)]];
     case "rules":
       return [["", governed(operator, ports as [Expected, Expected], context.endsVaguely)]];
     case "intervalJoin":

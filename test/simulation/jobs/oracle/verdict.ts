@@ -1,8 +1,10 @@
 /** Whether the output of a run is right, however its last life has ended. */
-import type { DrawnJob, Item } from "../drawing.ts";
+import type { DrawnJob, DrawnOperator, Item } from "../drawing.ts";
 import type { Ending } from "../user.ts";
 import { type Bound, findingsAt } from "./findings.ts";
 import { type Changed, type Circumstances, expectedAt } from "./oracle.ts";
+
+const HOLDING_KINDS: readonly DrawnOperator["kind"][] = ["loop", "request", "pause"];
 
 /** Whether an item of a split was there and has gone. @param at its sequence */
 export type IsGone = (source: string, split: number, at: number) => boolean;
@@ -30,8 +32,8 @@ export function verdictOf(drawn: DrawnJob, run: Run): string[] {
   const read = writtenAgain ? undefined : readOf(drawn, outputs, isGone, findings);
   if (read === undefined) return findings;
   const { checkpointing } = drawn.options;
-  // Records in a loop, and those that wait for an answer, are read and in no output yet.
-  const holds = drawn.operators.some(({ kind }) => kind === "loop" || kind === "request");
+  // Records in a loop, and those that wait for an answer or a timer, are read and in no output yet.
+  const holds = drawn.operators.some(({ kind }) => HOLDING_KINDS.includes(kind));
   const isWhole = !holds && checkpointing?.unaligned !== true;
   if (ending === "drained")
     findings.push(...compareTransactional(drawn, outputs, { read, endsVaguely, ...past }));

@@ -20,6 +20,7 @@ import {
   type TimedKind,
   windowsOf,
 } from "../drawing.ts";
+import { alarmed } from "./alarms.ts";
 import { KeySessions } from "./sessions.ts";
 
 export type TimedOperator = Extract<DrawnOperator, { readonly kind: TimedKind }>;
@@ -74,6 +75,7 @@ export function windowed(
 ): Outcome {
   const { id, keys } = operator;
   if (operator.kind === "session") return inSessions(operator, items, timeOf, boundMs);
+  if (operator.kind === "alarm") return alarmed(operator, items, timeOf, boundMs);
   const results: Item[] = [];
   const tooLate: Item[] = [];
   const open = new Map<number, Map<number, Open>>();

@@ -15,6 +15,7 @@ import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
 import { fired, firedSession, gapOf, groupOf, type Item, late, windowsOf } from "../drawing.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
+import { applyAlarm } from "./timers.ts";
 
 /** The gap is the same behind each. */
 const NO_ITEM: Item = { by: "", key: 0, at: 0, n: 0 };
@@ -27,6 +28,7 @@ export function applyTimed(
   const { id, kind, parallelism } = operator;
   if (kind === "timer")
     return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
+  if (kind === "alarm") return applyAlarm(operator, input);
   if (kind === "expiring") return [["", forgetting(operator, input)]];
   const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
   const options = { parallelism };
