@@ -41,6 +41,8 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
   readonly expiring: readonly ExpiringState[];
   /** Set by the operator, if values of it pause while the job does not run: cuts tell how late it is by that clock. */
   pausingClock: { now(): number; restore(time: number): void } | undefined;
+  /** Set by an operator that puts off changes of its rows: makes those that a cut has to hold. */
+  beforeCut: (() => void) | undefined;
   private readonly backend: KeyedBackend;
   private readonly states: readonly OpenState[];
   /** The tables that were restored. */
@@ -114,6 +116,7 @@ export class KeyedState<S extends StateDescriptors = StateDescriptors> {
 
   /** One cursor for each state, all of the same moment. */
   snapshot(): NamedCursor[] {
+    this.beforeCut?.();
     return this.backend.snapshot();
   }
 

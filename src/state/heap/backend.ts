@@ -60,7 +60,10 @@ export class HeapBackend implements KeyedBackend {
     return this.firstGroup + this.current.group;
   }
 
-  openTable(name: string, { listsNamespaces = false }: TableOptions = {}): StateTable {
+  openTable(
+    name: string,
+    { listsNamespaces = false, namespacesApart = false }: TableOptions = {},
+  ): StateTable {
     const { operator, keyGroups, maxParallelism, keepsObjects = false } = this.options;
     invariant(!this.tableNames.includes(name), `table "${name}" of "${operator}" is opened twice`);
     const table = new HeapTable({
@@ -70,6 +73,7 @@ export class HeapBackend implements KeyedBackend {
       maxParallelism,
       keepsObjects,
       listsNamespaces,
+      namespacesApart,
       current: this.current,
     });
     this.tables.push(table);

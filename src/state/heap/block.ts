@@ -29,6 +29,8 @@ const FITTING: unique symbol = Symbol("fitting");
 
 /** Where a block belongs: it has the rows whose hash has the `pattern` in the lowest `depth` bits of its entry. */
 export interface BlockHome {
+  /** That of all its rows, where namespaces lie apart; undefined: it is fixed, or each row has its own. */
+  readonly namespace: Namespace;
   /** Among the blocks of its key group. */
   readonly index: number;
   readonly depth: number;
@@ -36,6 +38,7 @@ export interface BlockHome {
 }
 
 export class Block implements BlockHome {
+  readonly namespace: Namespace;
   readonly index: number;
   readonly depth: number;
   readonly pattern: number;
@@ -53,7 +56,7 @@ export class Block implements BlockHome {
   /** The hash of each row tells its key, in the fixed namespace: where the hashes are equal, the rows are the same. */
   hasOwnHashes = true;
   keys: (Key | undefined)[];
-  /** undefined: all rows are of the fixed namespace. */
+  /** undefined: all rows are of `namespace`. */
   namespaces: Namespace[] | undefined = undefined;
   /** The words, as what the layout uses. */
   numbers: Numbers;
@@ -70,6 +73,7 @@ export class Block implements BlockHome {
 
   /** `like`: its rows are in the block as well. */
   constructor(layout: Layout, cut: number, home: BlockHome, places: number, like?: Block) {
+    this.namespace = home.namespace;
     this.index = home.index;
     this.depth = home.depth;
     this.pattern = home.pattern;
@@ -109,7 +113,11 @@ export class Block implements BlockHome {
     return this.words[at * this.stride]!;
   }
 
-  /** The place of a row; -1: there is none. */
+  namespaceAt(at: number): Namespace {
+    return this.namespaces === undefined ? this.namespace : this.namespaces[at];
+  }
+
+  /** The place of a row; -1: there is none. `namespace`: undefined where namespaces lie apart. */
   find(hash: number, key: Key, namespace: Namespace): number {
     const { words, stride, last } = this;
     for (let at = (hash >>> BITS_BELOW) & last; ; at = (at + 1) & last) {
@@ -306,7 +314,7 @@ export class Block implements BlockHome {
 export const NO_ROWS = new Block(
   new Layout("objects", [], []),
   0,
-  { index: 0, depth: 0, pattern: 0 },
+  { namespace: undefined, index: 0, depth: 0, pattern: 0 },
   PLACES_MIN,
 );
 

@@ -189,9 +189,11 @@ function lookClosely({ block, places }: Piece): void {
 }
 
 function namespacesOf(pieces: readonly Piece[]): Namespace[] | undefined {
-  if (pieces.every(({ block }) => block.namespaces === undefined)) return undefined;
+  if (pieces.every(({ block }) => block.namespaces === undefined && block.namespace === undefined)) {
+    return undefined;
+  }
   const namespaces: Namespace[] = [];
-  for (const { block, places } of pieces) for (const at of places) namespaces.push(block.namespaces?.[at]);
+  for (const { block, places } of pieces) for (const at of places) namespaces.push(block.namespaceAt(at));
   return namespaces;
 }
 

@@ -1,13 +1,17 @@
 /**
  * Which block of a table holds the row of a hash: extendible hashing.
  *
- * Owns: the entries. Does not own: when a block is split (row-group.ts), the place of a row in its block (block.ts).
+ * Owns: the entries, and which namespaces have entries of their own. Does not own: when a block is split
+ * (row-group.ts), the place of a row in its block (block.ts).
  *
  * Each key group has 2^depth entries, picked by bits of the row's hash; a block stands in all entries that have its
  * pattern in their lowest `block.depth` bits. A block that is full is split in two, so a table of 10^6 rows never moves
  * more rows at once than a block has. All groups have the same depth: one array for all of them is one step less for
  * each look-up.
  */
+import type { Namespace } from "../contract.ts";
+import { compareNames } from "../name-order.ts";
+import { ownString } from "../snapshot/own-key.ts";
 import { type Block, NO_ROWS } from "./block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
@@ -16,12 +20,17 @@ export const DEPTH_MAX = 32 - BITS_BELOW;
 const ENTRIES_MAX = 1 << 18;
 
 export class Directory {
+  /** That of all its rows, where namespaces lie apart. */
+  readonly namespace: Namespace;
+  /** How many rows its blocks hold. */
+  count = 0;
   private entries: Block[];
   private depth = 0;
   private mask = 0;
 
-  constructor(groups: number) {
+  constructor(groups: number, namespace: Namespace) {
     this.entries = new Array(groups).fill(NO_ROWS);
+    this.namespace = namespace;
   }
 
   /** `hash`: the row's. NO_ROWS: the group has no row. */
@@ -35,6 +44,17 @@ export class Directory {
     for (let pattern = block.pattern; pattern <= this.mask; pattern += 1 << block.depth) {
       this.entries[first | pattern] = block;
     }
+  }
+
+  /** Each block of a group once. */
+  blocksOf(group: number): Block[] {
+    const blocks: Block[] = [];
+    const first = group << this.depth;
+    for (let pattern = 0; pattern <= this.mask; pattern++) {
+      const block = this.entries[first | pattern]!;
+      if (block !== NO_ROWS && block.pattern === pattern) blocks.push(block);
+    }
+    return blocks;
   }
 
   clear(group: number): void {
@@ -57,6 +77,49 @@ export class Directory {
     for (let at = 0; at < this.entries.length; at++) {
       this.entries[at] = entries[((at >>> this.depth) << depth) | (at & mask)]!;
     }
+  }
+}
+
+/** The directories of one table: one for all rows, or one for each namespace that has rows, where they lie apart. */
+export class Directories {
+  /** true: the namespace of a row is its directory's. */
+  readonly lieApart: boolean;
+  private readonly groups: number;
+  private readonly byNamespace = new Map<Namespace, Directory>();
+  /** Stands for each namespace without rows. */
+  private readonly empty: Directory;
+
+  /** @param groups of the subtask */
+  constructor(groups: number, lieApart: boolean) {
+    this.groups = groups;
+    this.lieApart = lieApart;
+    this.empty = new Directory(groups, undefined);
+    if (!lieApart) this.byNamespace.set(undefined, this.empty);
+  }
+
+  /** The one to look rows of the namespace up in. */
+  of(namespace: Namespace): Directory {
+    return this.lieApart ? (this.byNamespace.get(namespace) ?? this.empty) : this.empty;
+  }
+
+  /** The one for a new row of the namespace. */
+  forNew(namespace: Namespace): Directory {
+    const known = this.of(namespace);
+    if (known !== this.empty || !this.lieApart) return known;
+    const kept = typeof namespace === "string" ? ownString(namespace) : namespace;
+    const directory = new Directory(this.groups, kept);
+    this.byNamespace.set(namespace, directory);
+    return directory;
+  }
+
+  /** Lets go of a directory that has no rows any more, and of nothing else. */
+  remove({ namespace }: Directory): void {
+    if (this.lieApart) this.byNamespace.delete(namespace);
+  }
+
+  /** By their namespaces (KS7 of contract.ts). The caller may open and remove some meanwhile. */
+  inOrder(): readonly Directory[] {
+    return [...this.byNamespace.values()].sort((a, b) => compareNames(a.namespace, b.namespace));
   }
 }
 

@@ -13,7 +13,7 @@ import {
 } from "../snapshot/chunk.ts";
 import { ColumnDecoder } from "../snapshot/columns.ts";
 import { corrupt } from "../snapshot/corrupt.ts";
-import type { Directory } from "./directory.ts";
+import type { Directories } from "./directory.ts";
 import type { RowGroup } from "./row-group.ts";
 import { hashOfRow } from "./row-hash.ts";
 
@@ -22,7 +22,9 @@ export interface HeapRestorerOptions {
   readonly keyGroups: KeyGroupRange;
   readonly maxParallelism: number;
   readonly groups: readonly RowGroup[];
-  readonly directory: Directory;
+  readonly directories: Directories;
+  /** Called when the rows of a chunk are there. */
+  readonly took: () => void;
 }
 
 /** The rows of one chunk. */
@@ -52,7 +54,10 @@ export class HeapRestorer implements StateRestorer {
       if (held.last >= maxParallelism) {
         throw corrupt(source, this.at, `it holds key group ${held.last} of a job that has ${maxParallelism}`);
       }
-      if (rangesIntersect(held, keyGroups)) this.take(header, this.rowsOf(header));
+      if (rangesIntersect(held, keyGroups)) {
+        this.take(header, this.rowsOf(header));
+        this.options.took();
+      }
       this.at = header.end;
     }
     return this.at < source.bytes.byteLength;
@@ -94,14 +99,18 @@ export class HeapRestorer implements StateRestorer {
 
   /** `value`: the index of its value; undefined: it is deleted. */
   private put(target: RowGroup, from: ChunkRows, index: number, value: number | undefined): void {
+    const { directories } = this.options;
     const key = from.keys[index]!;
-    const namespace = from.namespaces?.[index];
+    const given = from.namespaces?.[index];
+    const namespace = directories.lieApart ? undefined : given;
     const hash = hashOfRow(key, namespace);
-    const block = this.options.directory.at(target.place, hash);
+    const directory = directories.of(given);
+    const block = directory.at(target.place, hash);
     const at = block.find(hash, key, namespace);
     if (value === undefined) {
-      if (at >= 0) target.remove(block, at);
-    } else if (at < 0) target.append(key, namespace, hash, from.values[value], true);
-    else target.own(block).write(at, from.values[value], true);
+      if (at >= 0) target.remove(directory, block, at);
+    } else if (at < 0) {
+      target.append(directories.forNew(given), key, namespace, hash, from.values[value], true);
+    } else target.own(directory, block).write(at, from.values[value], true);
   }
 }

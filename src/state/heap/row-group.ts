@@ -8,14 +8,13 @@
 import type { Namespace } from "../contract.ts";
 import type { Key } from "../descriptor.ts";
 import { ownKey, ownString } from "../snapshot/own-key.ts";
-import { Block, type BlockHome, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
+import { Block, NO_ROWS, PLACES_MAX, PLACES_MIN } from "./block.ts";
 import { type Directory, isUpper } from "./directory.ts";
 import type { Layouts } from "./layout.ts";
 import type { NamespaceIndex } from "./namespace-index.ts";
 
 /** A block becomes smaller when fewer than one of so many places are taken. */
 const SPARSE = 8;
-const FIRST_HOME: BlockHome = { index: 0, depth: 0, pattern: 0 };
 
 /** The rows of a group at a cut. */
 export interface GroupView {
@@ -42,47 +41,74 @@ export class RowGroup {
   /** The number of the cut since which it has been changed. */
   cut = 0;
   private readonly readers: CutReaders;
-  private readonly directory: Directory;
   private readonly index: NamespaceIndex | undefined;
   /** Those of later cuts are behind those of earlier ones, or in the place of one of them. */
   private blocks: Block[] = [];
+  /** Where NO_ROWS stands among them. */
+  private free: number[] = [];
 
   /** `index`: is told of each row that is new or removed. */
-  constructor(place: number, readers: CutReaders, directory: Directory, index: NamespaceIndex | undefined) {
+  constructor(place: number, readers: CutReaders, index: NamespaceIndex | undefined) {
     this.place = place;
     this.readers = readers;
-    this.directory = directory;
     this.index = index;
   }
 
   /**
    * Answers the place of the row in its block.
+   * @param to the row's directory
+   * @param namespace undefined where namespaces lie apart
    * @param hash of a row that is new
    * @param trusted its value is not searched for what it hides
    */
-  append(key: Key, namespace: Namespace, hash: number, value: unknown, trusted = false): number {
-    const block = this.roomFor(hash, value);
+  append(
+    to: Directory,
+    key: Key,
+    namespace: Namespace,
+    hash: number,
+    value: unknown,
+    trusted = false,
+  ): number {
+    const block = this.roomFor(to, hash, value);
     const keptKey = ownKey(key);
     const keptNamespace = typeof namespace === "string" ? ownString(namespace) : namespace;
     const at = block.add(hash, keptKey, keptNamespace);
     block.write(at, value, trusted);
     this.count++;
+    to.count++;
     this.index?.add(keptKey, keptNamespace);
     return at;
   }
 
-  /** `of`: the row's block. */
-  remove(of: Block, at: number): void {
-    const block = this.own(of);
+  /** `of`: the row's block, and `from` the directory where it stands. */
+  remove(from: Directory, of: Block, at: number): void {
+    const block = this.own(from, of);
     this.index?.remove(block.keys[at]!, block.namespaces?.[at]);
     block.remove(at);
     this.count--;
-    if (this.count === 0) {
-      this.blocks = [];
-      this.directory.clear(this.place);
-    } else if (block.places > PLACES_MIN && block.count * SPARSE < block.places) {
-      this.replace(this.resized(block, block.places / 2, block.layout));
+    from.count--;
+    if (this.count === 0) this.drop(from);
+    else if (block.count === 0 && block.depth === 0) this.drop(from);
+    else if (block.places > PLACES_MIN && block.count * SPARSE < block.places) {
+      this.replace(from, this.resized(block, block.places / 2, block.layout));
     }
+  }
+
+  /** Lets go of all blocks that stand in a directory, and of the rows in them. The index is not told. */
+  drop(from: Directory): void {
+    const blocks = from.blocksOf(this.place);
+    if (blocks.length === 0) return;
+    this.touch();
+    for (const { index, count } of blocks) {
+      this.blocks[index] = NO_ROWS;
+      this.free.push(index);
+      this.count -= count;
+      from.count -= count;
+    }
+    from.clear(this.place);
+    if (this.free.length < this.blocks.length) return;
+    this.blocks = [];
+    this.free = [];
   }
 
   view(): GroupView {
@@ -90,7 +116,7 @@ export class RowGroup {
   }
 
   /** The block, for a change: copied, if a cursor still needs it as it is. */
-  own(block: Block): Block {
+  own(of: Directory, block: Block): Block {
     this.touch();
     const { cut } = this.readers;
     if (block.cut === cut) return block;
@@ -99,23 +125,24 @@ export class RowGroup {
       return block;
     }
     const copy = block.copy(cut);
-    this.replace(copy);
+    this.replace(of, copy);
     return copy;
   }
 
   /** The block for a new row, and with room for it. */
-  private roomFor(hash: number, value: unknown): Block {
+  private roomFor(to: Directory, hash: number, value: unknown): Block {
     for (;;) {
-      const block = this.directory.at(this.place, hash);
-      if (block.hasRoom && block !== NO_ROWS) return this.own(block);
+      const block = to.at(this.place, hash);
+      if (block.hasRoom && block !== NO_ROWS) return this.own(to, block);
       this.touch();
       const { layouts, cut } = this.readers;
       if (block === NO_ROWS) {
-        this.replace(new Block(layouts.layoutFor(value), cut, FIRST_HOME, PLACES_MIN));
+        const home = { namespace: to.namespace, index: this.freeIndex(), depth: 0, pattern: 0 };
+        this.replace(to, new Block(layouts.layoutFor(value), cut, home, PLACES_MIN));
       } else {
         const layout = block.isMisfit ? layouts.layoutFor(value) : block.layout;
-        if (block.places >= PLACES_MAX && this.directory.canSplit(block.depth)) this.split(block, layout);
-        else this.replace(this.resized(block, block.places * 2, layout));
+        if (block.places >= PLACES_MAX && to.canSplit(block.depth)) this.split(to, block, layout);
+        else this.replace(to, this.resized(block, block.places * 2, layout));
       }
     }
   }
@@ -128,23 +155,27 @@ export class RowGroup {
   }
 
   /** Half of the rows of a block go on in another one. */
-  private split(before: Block, layout: Block["layout"]): void {
+  private split(of: Directory, before: Block, layout: Block["layout"]): void {
     const { cut } = this.readers;
-    const { index, pattern, places } = before;
+    const { namespace, index, pattern, places } = before;
     const depth = before.depth + 1;
-    const lower = new Block(layout, cut, { index, depth, pattern }, places);
-    const upperHome = { index: this.blocks.length, depth, pattern: pattern | (1 << before.depth) };
+    const lower = new Block(layout, cut, { namespace, index, depth, pattern }, places);
+    const upperHome = { namespace, index: this.freeIndex(), depth, pattern: pattern | (1 << before.depth) };
     const upper = new Block(layout, cut, upperHome, places);
     for (let at = 0; at < places; at++) {
       if (before.isTaken(at)) (isUpper(before.hashAt(at), before.depth) ? upper : lower).addFrom(before, at);
     }
-    this.replace(lower);
-    this.replace(upper);
+    this.replace(of, lower);
+    this.replace(of, upper);
   }
 
-  private replace(block: Block): void {
+  private freeIndex(): number {
+    return this.free.pop() ?? this.blocks.length;
+  }
+
+  private replace(of: Directory, block: Block): void {
     this.blocks[block.index] = block;
-    this.directory.put(this.place, block);
+    of.put(this.place, block);
   }
 
   private touch(): void {

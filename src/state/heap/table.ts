@@ -29,7 +29,7 @@ import { ColumnEncoder } from "../snapshot/columns.ts";
 import { type Block, NO_ROWS } from "./block.ts";
 import type { CurrentKey } from "./current-key.ts";
 import { HeapCursor } from "./cursor.ts";
-import { Directory } from "./directory.ts";
+import { Directories, type Directory } from "./directory.ts";
 import { Layouts } from "./layout.ts";
 import { NamespaceIndex } from "./namespace-index.ts";
 import { HeapRestorer } from "./restorer.ts";
@@ -53,6 +53,7 @@ export interface HeapTableOptions {
   readonly maxParallelism: number;
   readonly keepsObjects: boolean;
   readonly listsNamespaces: boolean;
+  readonly namespacesApart: boolean;
   readonly current: CurrentKey;
 }
 
@@ -63,14 +64,18 @@ export class HeapTable implements StateTable, CutReaders {
   private readonly options: HeapTableOptions;
   /** Remembers the shapes of values from one snapshot to the next. */
   private readonly columns = new ColumnEncoder();
-  private readonly directory: Directory;
+  private readonly directories: Directories;
   private readonly groups: readonly RowGroup[];
   private readonly index: NamespaceIndex | undefined;
   /** The cursors of the cuts that are open, oldest first. */
   private cursors: readonly HeapCursor[] = [];
   private readonly current: CurrentKey;
   private namespace: Namespace = undefined;
-  /** The namespace's hash; it has no meaning in the fixed namespace. */
+  /** Where the rows of the namespace stand. */
+  private directory: Directory;
+  /** The namespace as it stands with a row: undefined where namespaces lie apart. */
+  private rowNamespace: Namespace = undefined;
+  /** Its hash; it has no meaning in the fixed namespace. */
   private namespaceHash = 0;
   /** The turn of the key that the row was looked up for. */
   private turn = NO_TURN;
@@ -87,9 +92,10 @@ export class HeapTable implements StateTable, CutReaders {
     this.current = options.current;
     this.layouts = new Layouts(options.keepsObjects);
     const length = options.keyGroups.last - options.keyGroups.first + 1;
-    this.directory = new Directory(length);
+    this.directories = new Directories(length, options.namespacesApart);
+    this.directory = this.directories.of(undefined);
     this.index = options.listsNamespaces ? new NamespaceIndex() : undefined;
-    this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.directory, this.index));
+    this.groups = Array.from({ length }, (_, place) => new RowGroup(place, this, this.index));
   }
 
   get isInUse(): boolean {
@@ -103,7 +109,11 @@ export class HeapTable implements StateTable, CutReaders {
   setCurrentNamespace(namespace: Namespace): void {
     if (namespace === this.namespace) return;
     this.namespace = namespace;
-    if (namespace !== undefined) this.namespaceHash = hashOf(namespace);
+    if (this.directories.lieApart) this.directory = this.directories.of(namespace);
+    else {
+      this.rowNamespace = namespace;
+      if (namespace !== undefined) this.namespaceHash = hashOf(namespace);
+    }
     this.forgetTurn();
   }
 
@@ -127,8 +137,32 @@ export class HeapTable implements StateTable, CutReaders {
   remove(): void {
     if (this.turn !== this.current.turn) this.lookUp();
     if (this.at < 0) return;
-    this.groups[this.current.group]!.remove(this.block, this.at);
+    this.groups[this.current.group]!.remove(this.directory, this.block, this.at);
     this.at = -1;
+    if (this.directory.count === 0) this.forgetDirectory();
+  }
+
+  openNamespaces(): readonly Namespace[] {
+    this.checkApart();
+    return this.directories.inOrder().flatMap(({ count, namespace }) => (count > 0 ? [namespace] : []));
+  }
+
+  readGroup(keyGroup: number, keys: Key[], values?: unknown[]): void {
+    this.checkApart();
+    for (const block of this.directory.blocksOf(keyGroup - this.options.keyGroups.first)) {
+      for (let at = 0; at < block.places; at++) {
+        if (!block.isTaken(at)) continue;
+        keys.push(block.keys[at]!);
+        values?.push(block.read(at));
+      }
+    }
+  }
+
+  dropGroup(keyGroup: number): void {
+    this.checkApart();
+    this.groups[keyGroup - this.options.keyGroups.first]!.drop(this.directory);
+    this.forgetTurn();
+    if (this.directory.count === 0) this.forgetDirectory();
   }
 
   namespaces(): readonly Namespace[] {
@@ -149,13 +183,11 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   *rows(): Generator<StateRow, void, undefined> {
-    const { first } = this.options.keyGroups;
-    for (const { place, count } of this.groups) {
-      if (count === 0) continue;
-      for (const { hash, key, namespace } of addressesOf(place, this.directory)) {
-        const block = this.directory.at(place, hash);
-        const at = block.find(hash, key, namespace);
-        if (at >= 0) yield { keyGroup: first + place, key, namespace, value: block.read(at) };
+    const directories = this.directories.inOrder();
+    for (const group of this.groups) {
+      for (const directory of directories) {
+        if (group.count === 0) break;
+        yield* this.rowsOf(group, directory);
       }
     }
   }
@@ -185,14 +217,20 @@ export class HeapTable implements StateTable, CutReaders {
       keyGroups,
       maxParallelism,
       groups: this.groups,
-      directory: this.directory,
+      directories: this.directories,
+      took: () => {
+        this.directory = this.directories.of(this.namespace);
+        this.forgetTurn();
+      },
     });
   }
 
   /** Keys of one group of the subtask. */
   addKeys(group: number, keys: Set<Key>): void {
     if (this.groups[group]!.count === 0) return;
-    for (const { key } of addressesOf(group, this.directory)) keys.add(key);
+    for (const directory of this.directories.inOrder()) {
+      for (const { key } of addressesOf(group, directory)) keys.add(key);
+    }
   }
 
   close(): void {
@@ -216,15 +254,16 @@ export class HeapTable implements StateTable, CutReaders {
    * them: it is too large for V8 to put it into the user's loop instead of what most updates need.
    */
   private writeWithCare(value: unknown): void {
-    const { current, namespace } = this;
+    const { current } = this;
     const group = this.groups[current.group]!;
     if (this.at < 0) {
       const hash = this.rowHash;
-      this.at = group.append(current.key, namespace, hash, value);
+      if (this.directory.count === 0) this.directory = this.directories.forNew(this.namespace);
+      this.at = group.append(this.directory, current.key, this.rowNamespace, hash, value);
       this.block = this.directory.at(current.group, hash);
       return;
     }
-    if (this.block.cut !== this.cut) this.block = group.own(this.block);
+    if (this.block.cut !== this.cut) this.block = group.own(this.directory, this.block);
     const isTrusted = this.untilLook > 0;
     this.block.write(this.at, value, isTrusted);
     if (isTrusted) return;
@@ -235,7 +274,38 @@ export class HeapTable implements StateTable, CutReaders {
   /** The hash of the current key and namespace. */
   private get rowHash(): number {
     const { hash } = this.current;
-    return this.namespace === undefined ? hash : withNamespace(hash, this.namespaceHash);
+    return this.rowNamespace === undefined ? hash : withNamespace(hash, this.namespaceHash);
+  }
+
+  private *rowsOf({ place }: RowGroup, directory: Directory): Generator<StateRow, void, undefined> {
+    const { first } = this.options.keyGroups;
+    for (const { hash, key, namespace } of addressesOf(place, directory)) {
+      const block = directory.at(place, hash);
+      const at = block.find(hash, key, namespace);
+      if (at < 0) continue;
+      yield {
+        keyGroup: first + place,
+        key,
+        namespace: namespace ?? directory.namespace,
+        value: block.read(at),
+      };
+    }
+  }
+
+  /** The current namespace has no rows any more. Blocks without rows may stand there. */
+  private forgetDirectory(): void {
+    if (!this.directories.lieApart) return;
+    for (const group of this.groups) group.drop(this.directory);
+    this.directories.remove(this.directory);
+    this.directory = this.directories.of(this.namespace);
+    this.forgetTurn();
+  }
+
+  private checkApart(): void {
+    invariant(
+      this.directories.lieApart,
+      `state "${this.name}" of "${this.options.operator}" was not opened with namespaces that lie apart`,
+    );
   }
 
   private listing(): NamespaceIndex {
@@ -255,7 +325,7 @@ export class HeapTable implements StateTable, CutReaders {
     const { current } = this;
     const { hash } = current;
     const block = this.directory.at(current.group, hash);
-    if (current.isOwn === true && block.hasOwnHashes === true && this.namespace === undefined) {
+    if (current.isOwn === true && block.hasOwnHashes === true && this.rowNamespace === undefined) {
       this.block = block;
       this.at = block.findOwn(hash);
     } else this.lookUpByKey();
@@ -263,11 +333,11 @@ export class HeapTable implements StateTable, CutReaders {
   }
 
   private lookUpByKey(): void {
-    const { current, namespace } = this;
+    const { current } = this;
     if (current.group < 0) this.refuseWithoutKey();
     const hash = this.rowHash;
     this.block = this.directory.at(current.group, hash);
-    this.at = this.block.find(hash, current.key, namespace);
+    this.at = this.block.find(hash, current.key, this.rowNamespace);
   }
 
   private refuseWithoutKey(): never {

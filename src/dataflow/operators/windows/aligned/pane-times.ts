@@ -1,21 +1,34 @@
 /** The panes that hold something in a window that has not fired: which window fires next. */
 import type { AlignedWindows } from "./assigner.ts";
 
+/** Whether the last ms in front of `end` has come. Infinity: there is no such window. */
+export function isDue(end: number, time: number): boolean {
+  return end <= time + 1 && end !== Number.POSITIVE_INFINITY;
+}
+
 export class PaneTimes {
   private readonly windows: AlignedWindows;
   /** From the earliest, each once. */
-  private panes: number[] = [];
+  private readonly panes: number[] = [];
+  /** The one that was added last, if it is there. */
+  private last = Number.NaN;
 
   constructor(windows: AlignedWindows) {
     this.windows = windows;
   }
 
   add(pane: number): void {
+    if (pane === this.last) return;
+    this.last = pane;
     const { panes } = this;
-    let at = panes.length;
-    while (at > 0 && panes[at - 1]! > pane) at--;
-    if (at > 0 && panes[at - 1] === pane) return;
-    panes.splice(at, 0, pane);
+    let first = 0;
+    let behind = panes.length;
+    while (first < behind) {
+      const middle = (first + behind) >> 1;
+      if (panes[middle]! < pane) first = middle + 1;
+      else behind = middle;
+    }
+    if (panes[first] !== pane) panes.splice(first, 0, pane);
   }
 
   /** End of the first window behind `firedTo` that holds a pane. Infinity: none does. */
@@ -31,6 +44,8 @@ export class PaneTimes {
     const { windows, panes } = this;
     let over = 0;
     while (over < panes.length && windows.lastEnd(panes[over]!) <= firedTo) over++;
-    if (over > 0) panes.splice(0, over);
+    if (over === 0) return;
+    panes.splice(0, over);
+    this.last = Number.NaN;
   }
 }

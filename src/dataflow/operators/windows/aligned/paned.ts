@@ -24,7 +24,7 @@ import { PANES } from "../contents.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
 import { NO_PANE, PaneGroup } from "./pane-group.ts";
-import { PaneTimes } from "./pane-times.ts";
+import { isDue, PaneTimes } from "./pane-times.ts";
 import type { AlignedParts } from "./single-pane.ts";
 
 /** Table: key -> end of the last window that has fired for it and the keys in front of it. */
@@ -367,11 +367,6 @@ export class PanedWindows implements OpenOperator {
     this.leave();
     return true;
   }
-}
-
-/** Whether the last ms in front of `end` has come. Infinity: there is no such window. */
-function isDue(end: number, time: number): boolean {
-  return end <= time + 1 && end !== Number.POSITIVE_INFINITY;
 }
 
 function rowsByGroup(table: StateTable): Map<number, StateRow[]> {

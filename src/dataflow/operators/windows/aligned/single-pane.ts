@@ -5,23 +5,27 @@
  * Owns: when such windows fire. Does not own: what they hold (contents.ts), what leaves them (window-output.ts), all
  * other aligned windows (paned.ts).
  *
- * - WT1 A window fires once for each key, when the watermark has reached its last ms, and its rows go with that. So
- *   what is left after a restore is what has not fired.
+ * - WT1 A window fires once for each key, when the watermark has reached its last ms: keys by key group, then in their
+ *   own order. Its rows go with that, in front of the next cut at the latest. So what is left after a restore is what
+ *   has not fired.
  * - WT2 A record is late when its window's last ms is not behind the watermark (Flink's WindowOperator.isWindowLate).
  */
+import type { StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
+import { compareNames } from "../../../../state/name-order.ts";
 import type { Collect } from "../../../source.ts";
 import type { EventTime } from "../../../time/event-time.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
 import type { KeySelector } from "../../keyed/key-selector.ts";
+import { noSlices } from "../../slices.ts";
 import { type Contents, PANES } from "../contents.ts";
-import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
-import { DueKeys } from "../due-keys.ts";
+import { checkTimestamp, KEYS_PER_SLICE } from "../definition.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { WindowOutput } from "../window-output.ts";
 import type { AlignedWindows } from "./assigner.ts";
+import { isDue, PaneTimes } from "./pane-times.ts";
 
 export interface AlignedParts {
   readonly operator: string;
@@ -34,12 +38,30 @@ export interface AlignedParts {
   readonly output: WindowOutput;
 }
 
+/** Keys whose rows are removed at once, while a cut could come: some 50 us. */
+const REMOVED_AT_ONCE = 1024;
+
+/** The keys of one key group for which a window fires, in order. */
+interface Firing {
+  readonly start: number;
+  readonly end: number;
+  readonly keyGroup: number;
+  readonly keys: readonly Key[];
+  /** The place of the next one. */
+  at: number;
+  /** The rows of those in front of this place are gone. */
+  removed: number;
+}
+
 export class SinglePaneWindows implements OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   readonly state: KeyedState;
   private readonly parts: AlignedParts;
-  /** By the end of their window. */
-  private readonly due = new DueKeys();
+  private readonly panes: StateTable;
+  private readonly times: PaneTimes;
+  private firing: Firing | undefined = undefined;
+  /** The first key group that has not been looked at for the window that fires. */
+  private nextGroup: number;
   /** The pane that the contents are at; NaN: none, or it is not known. */
   private start = Number.NaN;
   private end = Number.NaN;
@@ -47,23 +69,25 @@ export class SinglePaneWindows implements OpenOperator {
   constructor(parts: AlignedParts) {
     this.parts = parts;
     this.state = parts.state;
+    this.panes = parts.state.table(PANES);
+    this.times = new PaneTimes(parts.windows);
+    this.nextGroup = parts.state.keyGroups.first;
     this.inputs = [this.inputOf(parts)];
+    parts.state.beforeCut = () => this.removeFired();
   }
 
   restored(): Slices {
-    const { windows, state } = this.parts;
-    return rowByRow(state.table(PANES), ({ key, keyGroup, namespace }) => {
-      this.due.add(windows.paneEnd(namespace as number), keyGroup, key);
-    });
+    for (const pane of this.panes.openNamespaces()) this.times.add(pane as number);
+    return noSlices;
   }
 
   /** End of the first window that holds something. Infinity: none does. */
   get nextEnd(): number {
-    return this.due.earliest;
+    return this.times.nextEnd(Number.NEGATIVE_INFINITY);
   }
 
   advance(time: number): Slices | undefined {
-    if (this.due.earliest > time + 1) return undefined;
+    if (!isDue(this.nextEnd, time)) return undefined;
     return { step: () => this.fireSome(time) };
   }
 
@@ -78,9 +102,8 @@ export class SinglePaneWindows implements OpenOperator {
         if (!(timestamp >= this.start && timestamp < this.end)) this.enter(timestamp);
         if (this.end - 1 <= time.watermark) isLate = true;
         else {
-          const key = keyOf(value);
-          state.setCurrentKey(key);
-          if (contents.add(value)) this.due.add(this.end, state.currentKeyGroup, key);
+          state.setCurrentKey(keyOf(value));
+          if (contents.add(value)) this.times.add(this.start);
         }
       } catch (error) {
         throw failureOf(operator, error);
@@ -97,31 +120,67 @@ export class SinglePaneWindows implements OpenOperator {
     contents.enter(this.start);
   }
 
-  /** Fires the next few keys. */
+  /** Fires the next few keys. false: no window is due. */
   private fireSome(time: number): boolean {
-    const { due } = this;
-    for (let keys = 0; keys < KEYS_PER_SLICE; keys++) {
-      if (!due.next(time + 1)) return false;
-      this.fire(due.key, due.time);
-    }
+    const firing = this.firing ?? this.nextGroupOf(time);
+    if (firing === undefined) return false;
+    const { keys } = firing;
+    const to = Math.min(keys.length, firing.at + KEYS_PER_SLICE);
+    while (firing.at < to) this.fire(keys[firing.at++]!, firing);
+    if (firing.at === keys.length) this.endGroup(firing);
+    else if (firing.at - firing.removed >= REMOVED_AT_ONCE) this.removeFired();
     return true;
   }
 
-  private fire(key: Key, end: number): void {
-    const { operator, windows, state, contents, output } = this.parts;
-    const start = windows.startOf(end);
-    let held: unknown;
-    try {
+  /** Goes to the next key group of the first window that is due, or of one behind it. */
+  private nextGroupOf(time: number): Firing | undefined {
+    const { windows, state, contents } = this.parts;
+    for (let end = this.nextEnd; isDue(end, time); end = this.nextEnd) {
+      const start = windows.startOf(end);
       contents.enter(start);
-      state.setCurrentKey(key);
-      held = contents.read();
-      contents.remove();
-    } catch (error) {
-      throw failureOf(operator, error);
-    } finally {
       // The next record is to enter its own pane.
       this.end = Number.NaN;
+      while (this.nextGroup <= state.keyGroups.last) {
+        const keyGroup = this.nextGroup++;
+        const keys: Key[] = [];
+        this.panes.readGroup(keyGroup, keys);
+        if (keys.length === 0) continue;
+        this.firing = { start, end, keyGroup, keys: keys.sort(compareNames), at: 0, removed: 0 };
+        return this.firing;
+      }
+      this.nextGroup = state.keyGroups.first;
+      this.times.drop(end);
+    }
+    return undefined;
+  }
+
+  private fire(key: Key, { start, end }: Firing): void {
+    const { operator, state, contents, output } = this.parts;
+    let held: unknown;
+    try {
+      state.setCurrentKey(key);
+      held = contents.read();
+      if (!contents.isIncremental) contents.remove();
+    } catch (error) {
+      throw failureOf(operator, error);
     }
     output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index: 0 });
+  }
+
+  private endGroup(firing: Firing): void {
+    if (firing.removed > 0) this.removeFired();
+    else if (this.parts.contents.isIncremental) this.panes.dropGroup(firing.keyGroup);
+    this.firing = undefined;
+  }
+
+  /** Removes the rows for which the window has fired (WT1), which else go with all others of their key group. */
+  private removeFired(): void {
+    const { firing } = this;
+    const { state, contents } = this.parts;
+    if (firing === undefined || !contents.isIncremental) return;
+    for (; firing.removed < firing.at; firing.removed++) {
+      state.setCurrentKey(firing.keys[firing.removed]!);
+      contents.remove();
+    }
   }
 }

@@ -83,7 +83,7 @@ function contentsOf(definition: AlignedWindowDefinition, options: ContentsOption
 
 function statesOf(definition: AlignedWindowDefinition): StateDescriptors {
   return {
-    [PANES]: stateTable(),
+    [PANES]: stateTable({ namespacesApart: true }),
     ...(keepsRecords(definition) && { [RECORDS]: stateTable() }),
     ...(!isSimple(definition) && { [FIRED]: stateTable() }),
     ...(definition.allowedLateness > 0 && { [FIRINGS]: stateTable() }),
