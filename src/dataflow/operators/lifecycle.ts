@@ -28,7 +28,7 @@ export interface OpenContext {
 }
 
 export interface Lifecycle {
-  /** Answers the resource, or a promise of it. */
+  /** Answers the resource, or a promise of it. The context has what `resourceOf` was given, too. */
   readonly open?: ((context: OpenContext) => unknown) | undefined;
   /** May answer a promise, which is waited for. */
   readonly close?: ((resource: unknown) => unknown) | undefined;
@@ -44,13 +44,16 @@ export class Resource {
   readonly hooks: Required<Pick<OpenOperator, "open" | "close">>;
   readonly #operator: string;
   readonly #lifecycle: Lifecycle;
+  readonly #states: object | undefined;
   #opened:
     | { readonly clock: Clock; readonly subtaskIndex: number; readonly answer: Promise<unknown> }
     | undefined;
 
-  constructor(operator: string, lifecycle: Lifecycle) {
+  /** @param states members of the context of `open` besides those of `OpenContext` */
+  constructor(operator: string, lifecycle: Lifecycle, states?: object) {
     this.#operator = operator;
     this.#lifecycle = lifecycle;
+    this.#states = states;
     this.hooks = { open: (opening) => this.#open(opening), close: () => this.#close() };
   }
 
@@ -58,6 +61,7 @@ export class Resource {
     const { open, openTimeoutMs } = this.#lifecycle;
     const time = new AbortController();
     const context: OpenContext = {
+      ...this.#states,
       operator: this.#operator,
       subtaskIndex,
       parallelism,
@@ -92,9 +96,16 @@ export class Resource {
   }
 }
 
-/** @param lifecycle undefined: the user's function needs nothing */
-export function resourceOf(operator: string, lifecycle: Lifecycle | undefined): Resource | undefined {
-  return lifecycle && new Resource(operator, lifecycle);
+/**
+ * @param lifecycle undefined: the user's function needs nothing
+ * @param states what `open` may read or change of the subtask's state, by the name of the member of its context
+ */
+export function resourceOf(
+  operator: string,
+  lifecycle: Lifecycle | undefined,
+  states?: object,
+): Resource | undefined {
+  return lifecycle && new Resource(operator, lifecycle, states);
 }
 
 /** A function that gets the resource behind its value; one without is called as it is. */

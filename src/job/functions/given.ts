@@ -17,14 +17,17 @@ export interface FunctionOptions extends OperatorOptions {
   readonly closeTimeout?: Duration | undefined;
 }
 
-/** Functions around the life of a subtask. `Resource`: what `open` answers, or what its promise comes to. */
-export interface OpenAndClose<Resource> {
+/**
+ * Functions around the life of a subtask. `Resource`: what `open` answers, or what its promise comes to. `Context`:
+ * what `open` is told.
+ */
+export interface OpenAndClose<Resource, Context = OpenContext> {
   /**
    * Called once in each subtask and generation, when the state is restored and before the first record: for a client, a
    * pool, a model. May be async. If it fails or takes longer than `openTimeout`, the region starts again. Not called in
    * a subtask that has finished.
    */
-  readonly open?: (context: OpenContext) => Resource | Promise<Resource>;
+  readonly open?: (context: Context) => Resource | Promise<Resource>;
   /** Called when the subtask ends or fails, if `open` has succeeded. May be async. */
   readonly close?: (resource: Resource) => void | Promise<void>;
 }

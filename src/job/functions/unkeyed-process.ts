@@ -1,6 +1,7 @@
 /** `process` without keyBy: what a user writes, what is checked of it, and the function that the engine runs. */
 import { checkMembers } from "../../config/members.ts";
 import { show } from "../../config/quantity.ts";
+import type { OpenContext } from "../../dataflow/operators/lifecycle.ts";
 import type {
   UnkeyedProcessContext,
   UnkeyedProcessFunction,
@@ -41,6 +42,14 @@ export interface UnkeyedContext<
   readonly resource: Resource;
 }
 
+/** What `open` is told. */
+export interface UnkeyedOpenContext<S extends OperatorStateDescriptors> extends OpenContext {
+  /**
+   * The states of this subtask, restored: of a union the values of all subtasks, from which this one may keep its part.
+   */
+  readonly state: OperatorStateHandles<S>;
+}
+
 /**
  * An operator whose subtasks take records of any key. All functions but `open` and `close` are synchronous.
  *
@@ -54,7 +63,7 @@ export interface UnkeyedProcessDefinition<
   ReturnedAtEnd,
   Side = NoSideOutputs,
   Resource = undefined,
-> extends OpenAndClose<Resource> {
+> extends OpenAndClose<Resource, UnkeyedOpenContext<S>> {
   /**
    * The states of the subtask by name, made by `operatorListState` or `operatorUnionState`. Names are stable, a
    * restored job finds its state by them. Default: none.

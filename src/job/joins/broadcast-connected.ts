@@ -3,6 +3,7 @@ import { show } from "../../config/quantity.ts";
 import { defineOperator } from "../../dataflow/operators/contract.ts";
 import type { BroadcastContext as EngineContext } from "../../dataflow/operators/joins/broadcast-process.ts";
 import { operatorKinds as kinds } from "../../dataflow/operators/kinds.ts";
+import type { OpenContext } from "../../dataflow/operators/lifecycle.ts";
 import { ConfigurationError } from "../../errors.ts";
 import type {
   BroadcastHandles,
@@ -12,7 +13,7 @@ import type {
 import type { Key, StateDescriptors, StateHandles } from "../../state/descriptor.ts";
 import { checkProcess, twinOf } from "../definition.ts";
 import { emitAnswer } from "../functions/emit-returned.ts";
-import { type FunctionOptions, lifecycleOf } from "../functions/given.ts";
+import { type FunctionOptions, lifecycleOf, type OpenAndClose } from "../functions/given.ts";
 import {
   type Emitted,
   type Expired,
@@ -66,6 +67,12 @@ export interface BroadcastRecordContext<
   readonly resource: Resource;
 }
 
+/** What `open` is told. */
+export interface BroadcastOpenContext<B extends BroadcastStateDescriptors> extends OpenContext {
+  /** The broadcast states, restored, to read. */
+  readonly broadcast: ReadOnlyBroadcastHandles<B>;
+}
+
 /** As of a keyed `process`, and what becomes of the broadcast records. */
 export interface BroadcastProcessDefinition<
   T,
@@ -78,9 +85,10 @@ export interface BroadcastProcessDefinition<
   Side = NoSideOutputs,
   Resource = undefined,
 > extends Omit<
-    ProcessDefinition<T, K, S, Out, never, never, Side, Resource, never>,
-    "onRecord" | "onTimer" | "onExpire" | "onEnd" | "onFinish"
-  > {
+      ProcessDefinition<T, K, S, Out, never, never, Side, Resource, never>,
+      "open" | "close" | "onRecord" | "onTimer" | "onExpire" | "onEnd" | "onFinish"
+    >,
+    OpenAndClose<Resource, BroadcastOpenContext<B>> {
   /** The broadcast states by name: `{ rules: broadcastState<string, Rule>() }`. */
   readonly broadcast: B;
   readonly onRecord: (value: T, context: KeyedBroadcastContext<K, S, B, Out, Side, Resource>) => Returned;

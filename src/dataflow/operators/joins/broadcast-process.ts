@@ -66,7 +66,8 @@ export const broadcastProcess: OperatorKind<BroadcastProcessOperator> = {
     const descriptors = waitFor === undefined ? broadcast : { ...broadcast, [WAIT_OVER]: broadcastState() };
     const operatorState = new OperatorState(services.id, descriptors, services.checks);
     const { [WAIT_OVER]: waitOver, ...handles } = operatorState.broadcast;
-    const around = { resource: resourceOf(services.id, lifecycle), broadcast: handles };
+    const resource = resourceOf(services.id, lifecycle, { broadcast: handles });
+    const around = { resource, broadcast: handles };
     const process = openProcess(operator, services, outputs, around);
     const { opened } = process;
     const everyKey = new EveryKey(services.id, Object.keys(operator.process.state), process);

@@ -55,7 +55,7 @@ export const unkeyedProcess: OperatorKind<UnkeyedProcessOperator> = {
   }),
   open({ process, lifecycle }, { id, checks }, outputs) {
     const operatorState = new OperatorState(id, process.state, checks);
-    const resource = resourceOf(id, lifecycle);
+    const resource = resourceOf(id, lifecycle, { state: operatorState.handles });
     const context = new SubtaskContext(id, operatorState, outputs, { tags: process.sideOutputs, resource });
     const atEnd = (): void => {
       try {

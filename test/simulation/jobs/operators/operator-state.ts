@@ -47,30 +47,25 @@ function listed(operator: Of<"buffer">, input: Stream<Item>): Stream<Item> {
 
 interface Owned {
   readonly owner: number;
-  /** Its place among those of its owner. */
-  readonly at: number;
   readonly item: Item;
 }
 
-/** Lets all items go at the end. Each subtask has the items of all after a restore, and takes its own, each once. */
+/** Lets all items go at the end. Each subtask has the items of all after a restore, and keeps its own. */
 function united({ id, parallelism }: Of<"buffer">, input: Stream<Item>): Stream<Item> {
-  const ownOf = (held: Iterable<Owned>, owner: number): Owned[] => {
-    const own = new Map<number, Owned>();
-    for (const one of held) if (one.owner === owner) own.set(one.at, one);
-    return [...own.values()];
-  };
   return input.process(
     id,
     {
-      open: ({ subtaskIndex }) => subtaskIndex,
+      open({ state, subtaskIndex }) {
+        state.held.set(state.held.get().filter(({ owner }) => owner === subtaskIndex));
+        return subtaskIndex;
+      },
       state: { held: operatorUnionState<Owned>() },
       output: type<Item>(),
       onRecord(item, { state, resource: owner }) {
-        const own = ownOf(state.held, owner);
-        state.held.set([...own, { owner, at: own.length, item }]);
+        state.held.add({ owner, item });
       },
-      onEnd({ state, resource: owner, emit }) {
-        for (const { item } of ownOf(state.held, owner)) emit(item);
+      onEnd({ state, emit }) {
+        for (const { item } of state.held) emit(item);
       },
     },
     { parallelism },
