@@ -17,7 +17,7 @@ import { withRetention } from "./jobs/retention.ts";
 import type { SimulatedJob } from "./jobs/simulated-job.ts";
 import { smallerJob } from "./jobs/smaller-job.ts";
 import { withEventTime } from "./jobs/time/event-time.ts";
-import { withTimers } from "./jobs/time/timer-kinds.ts";
+import { withTimeKinds } from "./jobs/time/time-kinds.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Storm } from "./storm.ts";
 import type { StoryLine } from "./story.ts";
@@ -111,7 +111,7 @@ function drawnOn(decisions: Decisions): DrawnJob {
   const changed = withChange(job, decisions.stream("change"));
   const timed = withEventTime(changed, decisions.stream("time"));
   const further = withFurtherKinds(timed, decisions.stream("kinds"));
-  return withLives(withTimers(further, decisions.stream("timers")), decisions.stream("lives"));
+  return withLives(withTimeKinds(further, decisions.stream("timers")), decisions.stream("lives"));
 }
 
 /** What keeps a job from its end. */

@@ -39,7 +39,7 @@ import { applyBuffer, applyRules } from "./operators/operator-state.ts";
 import { applyRequest, type CallService } from "./operators/requests.ts";
 import { applyMark, applyPair, applySplit } from "./operators/two-inputs.ts";
 import { boundOf, isTimed } from "./oracle/windows.ts";
-import { applyJoin } from "./time/joins.ts";
+import { applyJoin, applyPassing } from "./time/joins.ts";
 import { applyTimed } from "./time/timed-operators.ts";
 import { applyPause } from "./time/timers.ts";
 
@@ -101,8 +101,12 @@ function applied(
     case "intervalJoin":
     case "windowJoin":
     case "coGroup":
+    case "versionedJoin":
+      return applyJoin(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]));
+    case "lookup":
+    case "gather":
       return [
-        ["", applyJoin(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]))],
+        ["", applyPassing(operator, input.keyBy(keyOf[operator.keys]), other.keyBy(keyOf[operator.keys]))],
       ];
     case "rules":
       return [["", applyRules(operator, input, other)]];

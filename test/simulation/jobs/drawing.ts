@@ -46,16 +46,20 @@ export const TIMED_KINDS = [
   "expiring",
   "session",
   "alarm",
+  "triggered",
 ] as const;
 /** Operators that bring two streams together by event time. */
-export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup"] as const;
+export const JOIN_KINDS = ["intervalJoin", "windowJoin", "coGroup", "versionedJoin"] as const;
+/** Joins by event time that let each item of one side, or of both, through unchanged: in time, or as late. */
+export const PASSING_KINDS = ["lookup", "gather"] as const;
 
 export type StatelessKind = (typeof STATELESS_KINDS)[number];
 export type KeyedKind = (typeof KEYED_KINDS)[number];
 export type TimedKind = (typeof TIMED_KINDS)[number];
 export type JoinKind = (typeof JOIN_KINDS)[number];
+export type PassingKind = (typeof PASSING_KINDS)[number];
 /** Behind keyBy; of "rules" only the first input is, every subtask gets the second one whole. */
-type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | "rules" | "pause";
+type AnyKeyedKind = KeyedKind | TimedKind | JoinKind | PassingKind | "rules" | "pause";
 
 interface DrawnBase {
   readonly id: string;
@@ -65,6 +69,8 @@ interface DrawnBase {
   /** Two small numbers that its function depends on. */
   readonly a: number;
   readonly b: number;
+  /** Of a join: what comes late is read. Default: it is only counted. */
+  readonly tellsLate?: true;
 }
 
 type Keyed<K extends AnyKeyedKind> = K extends AnyKeyedKind
@@ -293,7 +299,7 @@ export function windowsOf({ kind, a, b }: Pick<DrawnOperator, "kind" | "a" | "b"
   const sizeMs = TICK_MS * (2 + 2 * (a % 3));
   return {
     sizeMs,
-    slideMs: kind === "cumulating" ? sizeMs / 2 : sizeMs,
+    slideMs: kind === "cumulating" || (kind === "triggered" && a % 2 === 1) ? sizeMs / 2 : sizeMs,
     offsetMs: kind === "tumbling" ? b : 0,
   };
 }

@@ -1,5 +1,5 @@
 /** What users' functions of further kinds do, said once for the job and for the oracle: see drawing.ts. */
-import { type DrawnOperator, type Item, TICK_MS, told } from "./drawing.ts";
+import { type DrawnOperator, type Item, N_MAX, TICK_MS, told } from "./drawing.ts";
 
 type Numbers = Pick<DrawnOperator, "a" | "b">;
 
@@ -14,3 +14,50 @@ export const stray = (id: string, key: number): Item => told(`${id}.stray`, key,
 
 /** How long a pause holds back what comes for its key. */
 export const pauseMsOf = ({ a, b }: Numbers): number => 40 * a + 17 * b;
+
+/** How the firings of a window come to one result. */
+export type Firings =
+  | {
+      /** Each of these is a result. */
+      readonly by: "count";
+      readonly count: number;
+      readonly purges: boolean;
+      /** What is left at the end of the window fires, too. */
+      readonly firesRest: boolean;
+    }
+  | {
+      /** When they come does not follow from the input: an operator behind tells what they come to. */
+      readonly by: "event time" | "processing time" | "clock";
+      /** They are added, or each takes the place of the one before. */
+      readonly purges: boolean;
+      /** How long windows stay behind their end. */
+      readonly latenessMs: number;
+    };
+
+export function firingsOf({ a, b }: Numbers): Firings {
+  const purges = b % 2 === 0;
+  if (b < 4) return { by: "count", count: 2 + (a % 3), purges, firesRest: b < 2 };
+  const by = b < 6 ? "event time" : b < 8 ? "processing time" : "clock";
+  return { by, purges, latenessMs: TICK_MS * (a % 3) };
+}
+
+/** How long windows stay behind their end. */
+export function latenessOf(operator: Pick<DrawnOperator, "kind" | "a" | "b">): number {
+  if (operator.kind !== "triggered") return 0;
+  const firings = firingsOf(operator);
+  return firings.by === "count" ? 0 : firings.latenessMs;
+}
+
+/** What a record tells that has met a version, or none. @param at ms */
+export const looked = (
+  id: string,
+  key: number,
+  at: number,
+  item: Item,
+  versionAt: number | undefined,
+): Item => ({
+  by: id,
+  key,
+  at,
+  n: Math.abs(item.n * 13 + item.at + (versionAt ?? -1) * 7) % N_MAX,
+});

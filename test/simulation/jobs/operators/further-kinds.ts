@@ -4,7 +4,7 @@
  */
 import type { Random } from "../../../chaos/random.ts";
 import { sideSink, withOperator } from "../changed-graph.ts";
-import { type DrawnJob, type DrawnOperator, JOIN_KINDS, type KeyKind } from "../drawing.ts";
+import type { DrawnJob, DrawnOperator, KeyKind } from "../drawing.ts";
 import { expectedAt, expectedInputs } from "../oracle/oracle.ts";
 import { isJoin, isTimed } from "../oracle/windows.ts";
 
@@ -61,7 +61,7 @@ function otherKinds(random: Random, operator: DrawnOperator, { sources }: DrawnJ
 type KeyedOperator = Extract<DrawnOperator, { readonly keys: KeyKind }>;
 
 function withTwoInputs(random: Random, operator: KeyedOperator): DrawnOperator[] {
-  const kinds = [random.pick([...JOIN_KINDS, "rules"] as const), "rules"] as const;
+  const kinds = [random.pick(["intervalJoin", "windowJoin", "coGroup", "rules"] as const), "rules"] as const;
   return kinds.map((kind) => ({ ...operator, kind }));
 }
 

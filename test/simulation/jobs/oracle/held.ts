@@ -59,6 +59,28 @@ export function paused({ parallelism }: Of<"pause">, input: Expected): Expected 
   return { ...input, parallelism, order: perKeyOrder(input), timed: false, delays: true };
 }
 
+/** Items of the first port, or of both, come out in time or as late; when that is does not follow from the input. */
+export function passed(
+  { kind, parallelism }: Of<"lookup" | "gather">,
+  [left, right]: readonly [Expected, Expected],
+  both: Expected,
+  endsVaguely: boolean,
+): Expected {
+  const through = kind === "gather" ? both : left;
+  const ended = left.ended && right.ended;
+  const vague = through.vague || endsVaguely || !ended;
+  return {
+    ...through,
+    parallelism,
+    ended,
+    vague,
+    order: "none",
+    timed: false,
+    delays: true,
+    tellsEnd: true,
+  };
+}
+
 /** Each subtask tells of each rule; each record is counted, and what was counted is told at the end. */
 export function governed(
   { id, keys, parallelism }: Of<"rules">,

@@ -1,4 +1,4 @@
-/** What joins must put out: computed with loops over all pairs. No item of theirs can come late. */
+/** What joins must put out: computed with loops over all pairs. */
 import {
   beside,
   type DrawnOperator,
@@ -8,12 +8,15 @@ import {
   type JoinKind,
   joinWindowsOf,
   keyOf,
+  type PassingKind,
   paired,
 } from "../drawing.ts";
+import { looked } from "../further-functions.ts";
 import { KeySessions } from "./sessions.ts";
 import { boundsAt, type TimeOf } from "./windows.ts";
 
 export type JoinOperator = Extract<DrawnOperator, { readonly kind: JoinKind }>;
+export type PassingOperator = Extract<DrawnOperator, { readonly kind: PassingKind }>;
 
 interface Sided {
   readonly item: Item;
@@ -21,7 +24,7 @@ interface Sided {
   readonly side: number;
 }
 
-/** @returns undefined: it follows from the order in which items come */
+/** No item of theirs can come late. @returns undefined: it follows from the order in which items come */
 export function joined(
   operator: JoinOperator,
   ports: readonly (readonly Item[])[],
@@ -37,6 +40,10 @@ export function joined(
   for (const [key, all] of groups) {
     if (operator.kind === "intervalJoin") {
       results.push(...withinInterval(operator, key, all));
+      continue;
+    }
+    if (operator.kind === "versionedJoin") {
+      results.push(...atVersions(operator.id, key, all));
       continue;
     }
     const windows = windowsAmong(operator, all);
@@ -67,6 +74,15 @@ function withinInterval(operator: JoinOperator, key: number, all: readonly Sided
       pairs.push(paired(operator.id, key, Math.max(left.time, right.time), left.item, right.item));
     }
   return pairs;
+}
+
+function atVersions(id: string, key: number, all: readonly Sided[]): Item[] {
+  return all
+    .filter(({ side }) => side === 0)
+    .map(({ item, time }) => {
+      const versions = all.filter((one) => one.side === 1 && one.time <= time).map((one) => one.time);
+      return looked(id, key, time, item, versions.length === 0 ? undefined : Math.max(...versions));
+    });
 }
 
 function windowsAmong(

@@ -30,7 +30,7 @@ import {
   wound,
 } from "../drawing.ts";
 import { counted, textOf } from "./findings.ts";
-import { buffered, governed, paused, requested } from "./held.ts";
+import { buffered, governed, passed, paused, requested } from "./held.ts";
 import { type JoinOperator, joined } from "./joined.ts";
 import {
   boundOf,
@@ -260,7 +260,11 @@ function resultsOf(
     case "intervalJoin":
     case "windowJoin":
     case "coGroup":
-      return [["", joinedAt(operator, ports, context)]];
+    case "versionedJoin":
+      return joinedAt(operator, ports, context);
+    case "lookup":
+    case "gather":
+      return [["", passed(operator, ports as [Expected, Expected], together(ports), context.endsVaguely)]];
     default:
       return isTimed(operator) ? timed(operator, input, context) : [["", keyed(operator, ports, context)]];
   }
@@ -286,8 +290,11 @@ function timed(
   const vague =
     outcome === undefined || input.vague || input.repeats || input.lacks || input.beyond || endsVaguely;
   const common = { ...input, parallelism, timed: !vague, vague, tellsEnd: true } as const;
+  const order = vague || kind === "triggered" ? "none" : "of-key";
+  // What an operator behind the windows has seen twice is no sign of a fault.
+  const makers = new Set(kind === "triggered" && input.repeats ? [id, `${id}.stray`] : [id]);
   return [
-    ["", { ...common, items: results, makers: new Set([id]), order: vague ? "none" : "of-key" }],
+    ["", { ...common, items: results, makers, order }],
     ["late", { ...common, items: late, makers: new Set([`${id}.late`]), order: "none", timed: false }],
   ];
 }
@@ -297,7 +304,7 @@ function joinedAt(
   operator: JoinOperator,
   ports: readonly Expected[],
   { job, timeOf, endsVaguely }: Context,
-): Expected {
+): readonly (readonly [string, Expected])[] {
   const both = together(ports);
   const mayBeLate = [...both.makers].some((maker) => disorderOf(job, maker) !== undefined);
   const mayForetell = both.ended && both.timed && !mayBeLate;
@@ -305,16 +312,17 @@ function joinedAt(
   const results = mayForetell ? joined(operator, inputs, timeOf) : undefined;
   const vague =
     results === undefined || both.vague || both.repeats || both.lacks || both.beyond || endsVaguely;
-  return {
+  const common = {
     ...both,
-    items: results ?? [],
-    makers: new Set([operator.id]),
     parallelism: operator.parallelism,
     order: "none",
-    timed: !vague,
     vague,
     tellsEnd: true,
-  };
+  } as const;
+  return [
+    ["", { ...common, items: results ?? [], makers: new Set([operator.id]), timed: !vague }],
+    ["late", { ...common, items: [], makers: new Set([`${operator.id}.late`]), timed: false }],
+  ];
 }
 
 /** Each record has gone through the operator as it was, or as it is. */

@@ -4,7 +4,7 @@ import type { Ending } from "../user.ts";
 import { type Bound, findingsAt } from "./findings.ts";
 import { type Changed, type Circumstances, expectedAt } from "./oracle.ts";
 
-const HOLDING_KINDS: readonly DrawnOperator["kind"][] = ["loop", "request", "pause"];
+const HOLDING_KINDS: readonly DrawnOperator["kind"][] = ["loop", "request", "pause", "lookup", "gather"];
 
 /** Whether an item of a split was there and has gone. @param at its sequence */
 export type IsGone = (source: string, split: number, at: number) => boolean;

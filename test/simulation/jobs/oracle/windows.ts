@@ -14,12 +14,14 @@ import {
   JOIN_KINDS,
   keyOf,
   late,
+  PASSING_KINDS,
   stampOf,
   TICK_MS,
   TIMED_KINDS,
   type TimedKind,
   windowsOf,
 } from "../drawing.ts";
+import { firingsOf, latenessOf } from "../further-functions.ts";
 import { alarmed } from "./alarms.ts";
 import { KeySessions } from "./sessions.ts";
 
@@ -29,11 +31,13 @@ export type TimedOperator = Extract<DrawnOperator, { readonly kind: TimedKind }>
 export type TimeOf = (item: Item) => number | undefined;
 
 export function timesIn(job: DrawnJob): TimeOf {
-  const kinds = new Map(job.operators.map(({ id, kind }) => [id, kind]));
+  const operators = new Map(job.operators.map((one) => [one.id, one]));
   return (item) => {
-    const kind = kinds.get(item.by);
-    if (kind === "intervalJoin") return item.at;
-    if (isAmong(TIMED_KINDS, kind) || isAmong(JOIN_KINDS, kind)) return item.at - 1;
+    const operator = operators.get(item.by);
+    const kind = operator?.kind;
+    if (kind === "intervalJoin" || kind === "versionedJoin") return item.at;
+    if (operator !== undefined && isTimed(operator)) return item.at - 1 + latenessOf(operator);
+    if (isAmong(JOIN_KINDS, kind)) return item.at - 1;
     const time = job.sources.find(({ id }) => item.by.startsWith(`${id}/`))?.time;
     return time === undefined ? undefined : stampOf(time, item);
   };
@@ -42,7 +46,8 @@ export function timesIn(job: DrawnJob): TimeOf {
 export const isTimed = (operator: DrawnOperator): operator is TimedOperator =>
   isAmong(TIMED_KINDS, operator.kind);
 
-export const isJoin = ({ kind }: DrawnOperator): boolean => isAmong(JOIN_KINDS, kind);
+export const isJoin = ({ kind }: DrawnOperator): boolean =>
+  isAmong(JOIN_KINDS, kind) || isAmong(PASSING_KINDS, kind);
 
 function isAmong(kinds: readonly string[], kind: string | undefined): boolean {
   return kind !== undefined && kinds.includes(kind);
@@ -76,6 +81,7 @@ export function windowed(
   const { id, keys } = operator;
   if (operator.kind === "session") return inSessions(operator, items, timeOf, boundMs);
   if (operator.kind === "alarm") return alarmed(operator, items, timeOf, boundMs);
+  const latenessMs = latenessOf(operator);
   const results: Item[] = [];
   const tooLate: Item[] = [];
   const open = new Map<number, Map<number, Open>>();
@@ -83,8 +89,9 @@ export function windowed(
   const fireUpTo = (watermark: number): void => {
     for (const [key, windows] of open)
       for (const window of [...windows.values()].sort((a, b) => a.end - b.end)) {
-        if (window.end - 1 > watermark) continue;
-        results.push(fired(id, key, window.end, operator.kind === "timer" ? 0 : window.count));
+        if (window.end - 1 + latenessMs > watermark) continue;
+        for (const count of countsTold(operator, window.count))
+          results.push(fired(id, key, window.end, count));
         windows.delete(window.end);
       }
   };
@@ -97,7 +104,7 @@ export function windowed(
     open.set(key, windows);
     let taken = false;
     for (const [start, end] of boundsAt(operator, time)) {
-      if (end - 1 <= watermark) continue;
+      if (end - 1 + latenessMs <= watermark) continue;
       taken = true;
       const window = windows.get(end) ?? { start, end, count: 0 };
       window.count++;
@@ -108,6 +115,17 @@ export function windowed(
   }
   fireUpTo(Number.POSITIVE_INFINITY);
   return { results, late: tooLate };
+}
+
+/** What a window tells of so many records, a number for each result. */
+function countsTold(operator: TimedOperator, count: number): readonly number[] {
+  if (operator.kind === "timer") return [0];
+  const firings = operator.kind === "triggered" ? firingsOf(operator) : undefined;
+  if (firings?.by !== "count") return [count];
+  const times = Math.floor(count / firings.count);
+  const rest = count % firings.count;
+  const told = Array.from({ length: times }, (_, i) => firings.count * (firings.purges ? 1 : i + 1));
+  return rest > 0 && firings.firesRest ? [...told, firings.purges ? rest : count] : told;
 }
 
 function inSessions(

@@ -1,24 +1,14 @@
 /** Builds the operators of a drawn job that go by event time, with the engine's own builder. */
 import { assign, raise, setup } from "xstate";
-import {
-  cumulateWindows,
-  mapState,
-  sessionWindows,
-  slidingWindows,
-  tumblingWindows,
-  type,
-  valueState,
-  type WindowAssigner,
-} from "../../../../src/index.ts";
+import { mapState, type, valueState } from "../../../../src/index.ts";
 import type { KeyedStream } from "../../../../src/job/keyed-stream.ts";
 import type { Stream } from "../../../../src/job/stream.ts";
 import type { Key } from "../../../../src/state/descriptor.ts";
-import { fired, firedSession, gapOf, groupOf, type Item, late, windowsOf } from "../drawing.ts";
+import { fired, firedSession, groupOf, type Item, late, windowsOf } from "../drawing.ts";
 import type { TimedOperator } from "../oracle/windows.ts";
+import { assignerOf } from "./assigners.ts";
 import { applyAlarm } from "./timers.ts";
-
-/** The gap is the same behind each. */
-const NO_ITEM: Item = { by: "", key: 0, at: 0, n: 0 };
+import { applyTriggered } from "./triggers.ts";
 
 /** The streams by output; "" is the main one. */
 export function applyTimed(
@@ -29,6 +19,7 @@ export function applyTimed(
   if (kind === "timer")
     return [["", operator.a % 2 === 0 ? timing(operator, input) : actors(operator, input)]];
   if (kind === "alarm") return applyAlarm(operator, input);
+  if (kind === "triggered") return applyTriggered(operator, input);
   if (kind === "expiring") return [["", forgetting(operator, input)]];
   const windowed = input.window(assignerOf(operator), { lateOutput: "late" });
   const options = { parallelism };
@@ -58,18 +49,6 @@ export function applyTimed(
     ["", results],
     ["late", refused],
   ];
-}
-
-export function assignerOf(operator: Parameters<typeof windowsOf>[0]): WindowAssigner<Item> {
-  if (operator.kind === "session")
-    return sessionWindows({
-      gap: operator.a % 2 === 0 ? gapOf(operator, NO_ITEM) : (item: Item) => gapOf(operator, item),
-    });
-  const { sizeMs: size, slideMs, offsetMs: offset } = windowsOf(operator);
-  if (operator.kind === "sliding") return slidingWindows({ size, slide: slideMs });
-  return operator.kind === "cumulating"
-    ? cumulateWindows({ size, step: slideMs })
-    : tumblingWindows({ size, offset });
 }
 
 /** Tells for each key and each window that has a record that its time has come. */

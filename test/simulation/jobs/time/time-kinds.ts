@@ -1,0 +1,83 @@
+/** Gives a drawn job timers, triggers, and joins of further kinds in the place of other operators. */
+import type { Random } from "../../../chaos/random.ts";
+import { sideSink, withOperator } from "../changed-graph.ts";
+import {
+  type DrawnInput,
+  type DrawnJob,
+  type DrawnOperator,
+  JOIN_KINDS,
+  KEYED_KINDS,
+  type KeyKind,
+  PASSING_KINDS,
+  TIMED_KINDS,
+} from "../drawing.ts";
+import { isWorthIt } from "../operators/further-kinds.ts";
+
+const TIMED_SHARE = 0.5;
+const JOIN_SHARE = 0.6;
+const PAUSE_SHARE = 0.08;
+const UNTIMED: readonly string[] = KEYED_KINDS;
+const KINDS: readonly string[] = [...KEYED_KINDS, ...TIMED_KINDS, ...JOIN_KINDS];
+
+type KeyedOperator = Extract<DrawnOperator, { readonly keys: KeyKind }>;
+
+export function withTimeKinds(drawn: DrawnJob, random: Random): DrawnJob {
+  if (drawn.acts.some(({ becomes }) => becomes?.change !== undefined)) return drawn;
+  let job = drawn;
+  for (const operator of drawn.operators) {
+    if (!isConvertible(operator)) continue;
+    if (operator.ports.length === 2) {
+      if (random.next() < JOIN_SHARE) job = firstWorthIt(job, otherJoins(random, job, operator));
+      continue;
+    }
+    const mayPause = UNTIMED.includes(operator.kind) && random.next() < PAUSE_SHARE;
+    const others = [
+      ...(random.next() < TIMED_SHARE ? otherTimed(random, job, operator) : []),
+      ...(mayPause ? [withOperator(job, { ...operator, kind: "pause" })] : []),
+    ];
+    job = firstWorthIt(job, others);
+  }
+  return job;
+}
+
+const firstWorthIt = (job: DrawnJob, others: readonly DrawnJob[]): DrawnJob =>
+  others.find((other) => isWorthIt(job, other)) ?? job;
+
+const isConvertible = (operator: DrawnOperator): operator is KeyedOperator => KINDS.includes(operator.kind);
+
+function otherTimed(random: Random, job: DrawnJob, operator: KeyedOperator): DrawnJob[] {
+  const kind = random.pick(["alarm", "triggered"] as const);
+  return [withSideSink(random, withOperator(job, { ...operator, kind }), operator, "late")];
+}
+
+/** What no item can be late for, and what can be foretold also where some are. */
+function otherJoins(random: Random, job: DrawnJob, operator: KeyedOperator): DrawnJob[] {
+  const kinds = random.pick([
+    ["versionedJoin"],
+    ["versionedJoin"],
+    [operator.kind, "lookup"],
+    ["lookup"],
+    ["gather"],
+  ] as const);
+  return [...kinds, random.pick(PASSING_KINDS)].map((kind) => {
+    const other = { ...operator, kind } as KeyedOperator;
+    if (!isAmong(JOIN_KINDS, kind)) return withOperator(job, other);
+    return withSideSink(random, withOperator(job, { ...other, tellsLate: true }), operator, "late");
+  });
+}
+
+function isAmong(kinds: readonly string[], kind: string): boolean {
+  return kinds.includes(kind);
+}
+
+function withSideSink(
+  random: Random,
+  job: DrawnJob,
+  operator: DrawnOperator,
+  output: NonNullable<DrawnInput["output"]>,
+): DrawnJob {
+  const isRead = job.sinks.some(({ inputs }) =>
+    inputs.some((one) => one.from === operator.id && one.output === output),
+  );
+  return isRead ? job : { ...job, sinks: [...job.sinks, sideSink(random, operator, output)] };
+}
