@@ -12,23 +12,28 @@
 import type { Namespace } from "../contract.ts";
 import { compareNames } from "../name-order.ts";
 import { ownString } from "../snapshot/own-key.ts";
-import { type Block, NO_ROWS } from "./block.ts";
+import { type Block, NO_ROWS, PLACES_MIN } from "./block.ts";
 
 /** The bits of a hash that pick the entry are those above; block.ts uses the ones below. */
 export const BITS_BELOW = 20;
 export const DEPTH_MAX = 32 - BITS_BELOW;
 const ENTRIES_MAX = 1 << 18;
+/** A block begins with so many places at most. */
+const PLACES_EXPECTED_MAX = 1 << 6;
 
 export class Directory {
   /** That of all its rows, where namespaces lie apart. */
   readonly namespace: Namespace;
   /** How many rows its blocks hold. */
   count = 0;
+  /** How many places the first block of a group has. */
+  readonly placesFirst: number;
   private entries: Block[];
   private depth = 0;
   private mask = 0;
 
-  constructor(groups: number, namespace: Namespace) {
+  constructor(groups: number, namespace: Namespace, placesFirst = PLACES_MIN) {
+    this.placesFirst = placesFirst;
     this.entries = new Array(groups).fill(NO_ROWS);
     this.namespace = namespace;
   }
@@ -86,6 +91,8 @@ export class Directories {
   readonly lieApart: boolean;
   private readonly groups: number;
   private readonly byNamespace = new Map<Namespace, Directory>();
+  /** The one that was opened last. */
+  private newest: Directory | undefined = undefined;
   /** Stands for each namespace without rows. */
   private readonly empty: Directory;
 
@@ -107,9 +114,18 @@ export class Directories {
     const known = this.of(namespace);
     if (known !== this.empty || !this.lieApart) return known;
     const kept = typeof namespace === "string" ? ownString(namespace) : namespace;
-    const directory = new Directory(this.groups, kept);
+    const directory = new Directory(this.groups, kept, this.placesExpected());
+    this.newest = directory;
     this.byNamespace.set(namespace, directory);
     return directory;
+  }
+
+  /** As many as the groups of the namespace before need on average, and not many: it may hold one row only. */
+  private placesExpected(): number {
+    const rows = (this.newest?.count ?? 0) / this.groups;
+    let places = PLACES_MIN;
+    while (places < PLACES_EXPECTED_MAX && places < rows) places *= 2;
+    return places;
   }
 
   /** Lets go of a directory that has no rows any more, and of nothing else. */

@@ -138,7 +138,7 @@ export class RowGroup {
       const { layouts, cut } = this.readers;
       if (block === NO_ROWS) {
         const home = { namespace: to.namespace, index: this.freeIndex(), depth: 0, pattern: 0 };
-        this.replace(to, new Block(layouts.layoutFor(value), cut, home, PLACES_MIN));
+        this.replace(to, new Block(layouts.layoutFor(value), cut, home, to.placesFirst));
       } else {
         const layout = block.isMisfit ? layouts.layoutFor(value) : block.layout;
         if (block.places >= PLACES_MAX && to.canSplit(block.depth)) this.split(to, block, layout);

@@ -51,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a window that is restored does not fire",
     file: "src/dataflow/operators/windows/aligned/single-pane.ts",
-    find: "this.due.add(windows.paneEnd(namespace as number), keyGroup, key);",
+    find: "for (const pane of this.panes.openNamespaces()) this.times.add(pane as number);",
     replace: "",
   },
   {

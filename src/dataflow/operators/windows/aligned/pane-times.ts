@@ -39,6 +39,11 @@ export class PaneTimes {
     return first > firedTo ? first : windows.firstEnd(windows.paneOf(firedTo));
   }
 
+  /** The panes from `first` on that start before `end`. */
+  between(first: number, end: number): number[] {
+    return this.panes.filter((pane) => pane >= first && pane < end);
+  }
+
   /** All windows that end at `firedTo` or earlier have fired. */
   drop(firedTo: number): void {
     const { windows, panes } = this;

@@ -2,33 +2,33 @@
  * Aligned windows in general: those that share panes (sliding, cumulating), and those that stay for late records.
  *
  * Owns: when such windows fire, again for late records, too, and when panes go. Does not own: what panes hold
- * (contents.ts), how they are merged (key-panes.ts), what leaves (window-output.ts).
+ * (contents.ts), how they are merged (pane-group.ts), what leaves (window-output.ts).
  *
  * - PN1 A record is added to one pane, however many windows hold it.
  * - PN2 A window fires for the keys that hold something in it, when the watermark has reached its last ms: windows by
  *   their end, keys by key group, then in their order. Within the allowed lateness it fires again with each record.
  * - PN3 A row of "fired" says that all keys of the group which are not behind its key have fired with a window, or
- *   that it had passed when a record came. One is written for the last key of each slice that still holds something:
- *   the others hold nothing that could fire. Where panes stay for late records, each key has a row, for itself alone.
- *   So a cut in the middle of a watermark is gone on from exactly there.
+ *   that it had passed when a record came. One is written when a group has fired, and in front of a cut in its middle,
+ *   for the last key that still has a row: the others have none that could fire. Where panes stay for late records,
+ *   each key has a row, for itself alone. So a cut in the middle of a watermark is gone on from exactly there.
  * - PN4 A pane goes when the last of its windows has fired and its allowed lateness is over.
  */
-import { ABSENT, type StateRow, type StateTable } from "../../../../state/contract.ts";
+import { ABSENT, type StateTable } from "../../../../state/contract.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import type { KeyedState } from "../../../../state/keyed-state.ts";
-import { compareNames } from "../../../../state/name-order.ts";
 import type { Collect } from "../../../source.ts";
 import type { OpenOperator, Slices } from "../../contract.ts";
 import { failureOf } from "../../failure.ts";
+import { noSlices } from "../../slices.ts";
 import { PANES } from "../contents.ts";
 import { checkTimestamp, KEYS_PER_SLICE, rowByRow } from "../definition.ts";
 import { DueKeys } from "../due-keys.ts";
-import { NO_PANE, PaneGroup } from "./pane-group.ts";
+import type { Firing } from "../window-output.ts";
+import { FiredMarks } from "./fired-marks.ts";
+import { PaneGroup } from "./pane-group.ts";
 import { isDue, PaneTimes } from "./pane-times.ts";
 import type { AlignedParts } from "./single-pane.ts";
 
-/** Table: key -> end of the last window that has fired for it and the keys in front of it. */
-export const FIRED = "fired";
 /** Table, where windows stay for late records: (key, end of a window) -> how often it has fired. */
 export const FIRINGS = "firings";
 
@@ -37,40 +37,50 @@ export interface PanedParts extends AlignedParts {
   readonly allowedLateness: number;
 }
 
+/** Rows that one slice takes in: some 50 us. */
+const ROWS_PER_SLICE = 1024;
+/** Key groups without rows that one slice looks at. */
+const GROUPS_PER_SLICE = 128;
+
 /** The window that fires at the moment. */
 interface Pass {
-  readonly start: number;
   readonly end: number;
+  /** What its results are told with, one after the other. */
+  readonly firing: Firing & { key: Key; index: number };
   /** Start of the window behind it. */
   readonly nextStart: number;
-  /** The place of the next key group. */
-  nextGroup: number;
-  group: PaneGroup | undefined;
+  /** The panes that are new to it. */
+  readonly panes: readonly number[];
   keyGroup: number;
+  /** How many of the panes the key group has taken in. */
+  taken: number;
+  /** undefined: the key group is still taking panes in. */
+  group: PaneGroup | undefined;
   /** The place of the next key in it. */
   at: number;
   /** The keys in front of this place have fired already. */
   fired: number;
+  /** The window has fired for the whole group, and the panes that lie in no later one are gone. */
+  hasFired: boolean;
 }
 
 export class PanedWindows implements OpenOperator {
   readonly inputs: readonly Collect<unknown>[];
   readonly state: KeyedState;
   private readonly parts: PanedParts;
-  private readonly fired: StateTable;
+  private readonly panes: StateTable;
+  private readonly fired: FiredMarks;
   private readonly firings: StateTable | undefined;
   private readonly groups = new Map<number, PaneGroup>();
-  /** The key groups that are known, in order; undefined: one has come. */
-  private groupsInOrder: readonly number[] | undefined = undefined;
   private readonly times: PaneTimes;
   /** Panes whose windows have all fired, and which stay for late records. */
   private readonly leaving = new DueKeys();
   /** The rows of `firings`, by the end of their window. */
   private readonly counted = new DueKeys();
-  /** In the middle of the first watermark after a restore: the rows of "fired" by key group (PN3). */
-  private resuming: Map<number, StateRow[]> | undefined = undefined;
   /** All windows that end here or earlier have fired. */
   private firedTo = Number.NEGATIVE_INFINITY;
+  /** Panes that start before have been taken in, except by groups that held nothing in them. */
+  private takenTo = Number.NEGATIVE_INFINITY;
   private pass: Pass | undefined = undefined;
   /** The pane of the last record, its end, and the ends of its first and last window. */
   private pane = Number.NaN;
@@ -82,20 +92,26 @@ export class PanedWindows implements OpenOperator {
     this.parts = parts;
     this.state = parts.state;
     this.times = new PaneTimes(parts.windows);
-    this.fired = parts.state.table(FIRED);
+    this.panes = parts.state.table(PANES);
+    this.fired = new FiredMarks(parts.state);
     this.firings = parts.allowedLateness > 0 ? parts.state.table(FIRINGS) : undefined;
     this.inputs = [this.inputOf(parts)];
+    parts.state.beforeCut = () => this.markPass();
   }
 
   restored(): Slices {
-    const { state, time } = this.parts;
+    const { time } = this.parts;
     // Within that watermark, the rows tell what has fired.
-    if (time.isWorkingOff) this.resuming = rowsByGroup(this.fired);
+    if (time.isWorkingOff) this.fired.resume();
     else this.haveFired(time.watermark + 1);
-    const panes = rowByRow(state.table(PANES), ({ key, keyGroup, namespace }) => {
-      this.addPane(namespace as number, keyGroup, key);
+    if (this.firings === undefined) {
+      for (const pane of this.panes.openNamespaces()) this.times.add(pane as number);
+      return noSlices;
+    }
+    const panes = rowByRow(this.panes, ({ key, keyGroup, namespace }) => {
+      const pane = namespace as number;
+      this.addPane(pane, this.parts.windows.lastEnd(pane), keyGroup, key);
     });
-    if (this.firings === undefined) return panes;
     const firings = rowByRow(this.firings, ({ key, keyGroup, namespace }) => {
       this.counted.add(namespace as number, keyGroup, key);
     });
@@ -131,8 +147,8 @@ export class PanedWindows implements OpenOperator {
         else {
           key = keyOf(value);
           state.setCurrentKey(key);
-          if (contents.add(value)) this.addPane(this.pane, state.currentKeyGroup, key);
-          else if (this.pane < this.firedTo) this.groups.get(state.currentKeyGroup)?.forget(key);
+          if (contents.add(value)) this.addPane(this.pane, this.lastEnd, state.currentKeyGroup, key);
+          else if (this.pane < this.takenTo) this.groups.get(state.currentKeyGroup)?.change(key);
         }
       } catch (error) {
         throw failureOf(operator, error);
@@ -157,21 +173,24 @@ export class PanedWindows implements OpenOperator {
     this.paneEnd = Number.NaN;
   }
 
-  /** The key holds something in a pane in which it held nothing. */
-  private addPane(pane: number, keyGroup: number, key: Key): void {
-    let group = this.groups.get(keyGroup);
-    if (group === undefined) {
-      group = new PaneGroup();
-      this.groups.set(keyGroup, group);
-      this.groupsInOrder = undefined;
-    }
-    if (this.firings !== undefined) group.hold(key);
-    if (this.parts.windows.lastEnd(pane) <= this.firedTo) {
+  /** The key holds something in a pane in which it held nothing, and whose last window ends at `lastEnd`. */
+  private addPane(pane: number, lastEnd: number, keyGroup: number, key: Key): void {
+    if (this.firings !== undefined) this.groupAt(keyGroup).hold(key);
+    if (lastEnd <= this.firedTo) {
       this.leaving.add(pane, keyGroup, key);
     } else {
-      group.add(pane, key);
       this.times.add(pane);
+      if (pane < this.takenTo) this.groupAt(keyGroup).insert(pane, key);
     }
+  }
+
+  private groupAt(keyGroup: number): PaneGroup {
+    let group = this.groups.get(keyGroup);
+    if (group === undefined) {
+      group = new PaneGroup(this.parts.contents);
+      this.groups.set(keyGroup, group);
+    }
+    return group;
   }
 
   /** The current key's record has come into windows of which some have passed. */
@@ -184,8 +203,7 @@ export class PanedWindows implements OpenOperator {
       passed = end;
       if (end - 1 + allowedLateness > time.watermark) this.fireAgain(key, end);
     }
-    const before = this.fired.read();
-    if (before === ABSENT || (before as number) < passed) this.fired.write(passed);
+    this.fired.raise(passed);
   }
 
   private fireAgain(key: Key, end: number): void {
@@ -220,61 +238,35 @@ export class PanedWindows implements OpenOperator {
     return index;
   }
 
-  /** Fires the next few keys. false: no window is due. */
+  /** Does the next little of the windows that are due. false: none is. */
   private fireSome(time: number): boolean {
     const pass = this.pass ?? this.beginPass(time);
     if (pass === undefined) return false;
     const { group } = pass;
-    if (group === undefined) this.beginGroup(pass);
-    else if (pass.at === group.keys.length) {
-      group.compact();
-      pass.group = undefined;
-    } else this.fireKeys(group, pass);
+    if (group === undefined) this.takeSome(pass);
+    else if (pass.at < group.inOrder.length) this.fireKeys(group, pass);
+    else if (!pass.hasFired) this.endGroup(group, pass);
+    else this.leaveGroup(group, pass);
     return true;
-  }
-
-  private fireKeys(group: PaneGroup, pass: Pass): void {
-    const to = Math.min(group.keys.length, pass.at + KEYS_PER_SLICE);
-    let last = -1;
-    while (pass.at < to) {
-      const place = pass.at++;
-      const isLeft = place >= pass.fired;
-      this.fire(group, place, pass, isLeft);
-      if (isLeft && group.oldest[place]! < NO_PANE) last = place;
-    }
-    if (last < 0 || this.firings !== undefined) return;
-    this.state.setCurrentKey(group.keys[last]!);
-    this.fired.write(pass.end);
   }
 
   private beginPass(time: number): Pass | undefined {
     const end = this.times.nextEnd(this.firedTo);
     if (!isDue(end, time)) {
       this.haveFired(time + 1);
-      this.resuming = undefined;
+      this.fired.endResuming();
       return undefined;
     }
-    const { windows } = this.parts;
+    const { windows, state } = this.parts;
     const start = windows.startOf(end);
     const nextStart = windows.startOf(windows.nextEnd(end));
+    const panes = this.times.between(this.takenTo, end);
     this.leave();
-    this.pass = { start, end, nextStart, nextGroup: 0, group: undefined, keyGroup: 0, at: 0, fired: 0 };
+    const keyGroup = state.keyGroups.first;
+    const atGroup = { keyGroup, taken: 0, group: undefined, at: 0, fired: 0, hasFired: false };
+    const firing = { key: "", start, end, timestamp: end - 1, firing: "onTime", index: 0 } as const;
+    this.pass = { end, firing: { ...firing }, nextStart, panes, ...atGroup };
     return this.pass;
-  }
-
-  /** Goes to the next key group; behind the last one the window has fired. */
-  private beginGroup(pass: Pass): void {
-    this.groupsInOrder ??= [...this.groups.keys()].sort((a, b) => a - b);
-    if (pass.nextGroup === this.groupsInOrder.length) {
-      this.haveFired(pass.end);
-      this.pass = undefined;
-      return;
-    }
-    pass.keyGroup = this.groupsInOrder[pass.nextGroup++]!;
-    pass.group = this.groups.get(pass.keyGroup)!;
-    pass.group.take(pass.end);
-    pass.at = 0;
-    pass.fired = this.firedIn(pass.group, pass);
   }
 
   private haveFired(end: number): void {
@@ -283,60 +275,146 @@ export class PanedWindows implements OpenOperator {
     this.times.drop(end);
   }
 
-  /** How many keys of the group have fired with the window before the restore. */
-  private firedIn({ keys }: PaneGroup, { keyGroup, end }: Pass): number {
-    let fired = 0;
-    if (this.firings !== undefined) return fired;
-    for (const { key, value } of this.resuming?.get(keyGroup) ?? []) {
-      if ((value as number) < end) continue;
-      while (fired < keys.length && compareNames(keys[fired]!, key) <= 0) fired++;
+  /** Takes what key groups hold in panes that are new, up to one that holds something in the window. */
+  private takeSome(pass: Pass): void {
+    const { state } = this.parts;
+    let rows = 0;
+    for (let groups = 0; groups < GROUPS_PER_SLICE && pass.keyGroup <= state.keyGroups.last; groups++) {
+      while (pass.taken < pass.panes.length) {
+        if (rows >= ROWS_PER_SLICE) return;
+        rows += this.takePane(pass.panes[pass.taken++]!, pass.keyGroup);
+      }
+      const group = this.groups.get(pass.keyGroup);
+      if (group !== undefined) {
+        this.beginGroup(group, pass);
+        return;
+      }
+      this.nextGroup(pass);
     }
-    return fired;
+    if (pass.keyGroup <= state.keyGroups.last) return;
+    this.takenTo = pass.end;
+    this.haveFired(pass.end);
+    this.pass = undefined;
   }
 
-  private fire(group: PaneGroup, place: number, pass: Pass, isLeft: boolean): void {
-    const { operator, state, contents, output } = this.parts;
-    const { start, end } = pass;
-    const key = group.keys[place]!;
-    let held = group.results[place];
-    let index = 0;
-    let isDue = isLeft;
+  private beginGroup(group: PaneGroup, pass: Pass): void {
+    const { operator, state, contents } = this.parts;
     try {
-      const leaves = group.oldest[place]! < pass.nextStart;
-      if (held === ABSENT || leaves || this.firings !== undefined) state.setCurrentKey(key);
-      if (this.firings !== undefined) isDue = this.markFired(end);
-      if (isDue) {
-        if (held === ABSENT) held = group.read(place, contents);
-        index = this.countFiring(key, end);
-      }
-      if (leaves) this.dropPanes(group, place, pass);
+      group.order((key, pane) => {
+        state.setCurrentKey(key);
+        contents.enter(pane);
+        return contents.read();
+      });
     } catch (error) {
       throw failureOf(operator, error);
     }
-    if (isDue) output.fire(contents, held, { key, start, end, timestamp: end - 1, firing: "onTime", index });
+    pass.group = group;
+    if (this.firings !== undefined) return;
+    const { inOrder, keys } = group;
+    const keyAt = (place: number): Key => keys[inOrder[place]!]!;
+    pass.fired = this.fired.countFired(pass.keyGroup, inOrder.length, keyAt, pass.end);
   }
 
-  /** The current key's own row. false: it says so already, from in front of the restore. */
-  private markFired(end: number): boolean {
-    if (this.resuming !== undefined) {
-      const fired = this.fired.read();
-      if (fired !== ABSENT && (fired as number) >= end) return false;
+  /** Answers how many rows that are. */
+  private takePane(pane: number, keyGroup: number): number {
+    const { operator, contents } = this.parts;
+    const keys: Key[] = [];
+    const values: unknown[] = [];
+    this.panes.setCurrentNamespace(pane);
+    this.panes.readGroup(keyGroup, keys, contents.isIncremental ? values : undefined);
+    if (keys.length === 0) return 0;
+    try {
+      this.groupAt(keyGroup).take(pane, keys, values);
+    } catch (error) {
+      throw failureOf(operator, error);
     }
-    this.fired.write(end);
-    return true;
+    return keys.length;
   }
 
-  /** The current key's panes that lie in no later window. */
-  private dropPanes(group: PaneGroup, place: number, { nextStart, keyGroup }: Pass): void {
+  private nextGroup(pass: Pass): void {
+    pass.keyGroup++;
+    pass.taken = 0;
+    pass.group = undefined;
+    pass.at = 0;
+    pass.fired = 0;
+    pass.hasFired = false;
+  }
+
+  private fireKeys(group: PaneGroup, pass: Pass): void {
+    const { contents, output } = this.parts;
+    const { inOrder, keys } = group;
+    const { firing } = pass;
+    const to = Math.min(inOrder.length, pass.at + KEYS_PER_SLICE);
+    while (pass.at < to) {
+      const place = pass.at++;
+      const slot = inOrder[place]!;
+      const held = this.heldAt(group, slot, pass, place >= pass.fired);
+      if (held === ABSENT) continue;
+      firing.key = keys[slot]!;
+      if (this.firings !== undefined) firing.index = this.countFiring(firing.key, pass.end);
+      output.fire(contents, held, firing);
+    }
+  }
+
+  /** What the window holds for a key. ABSENT: it has fired for it already. */
+  private heldAt(group: PaneGroup, slot: number, pass: Pass, isLeft: boolean): unknown {
+    const { operator, state, contents } = this.parts;
+    try {
+      if (contents.isIncremental && this.firings === undefined) return isLeft ? group.read(slot) : ABSENT;
+      state.setCurrentKey(group.keys[slot]!);
+      const isDue = this.firings === undefined ? isLeft : this.fired.fireOwn(pass.end);
+      if (contents.isIncremental) return isDue ? group.read(slot) : ABSENT;
+      const held = isDue ? group.readAll(slot) : ABSENT;
+      if (this.firings === undefined && group.removeBefore(slot, pass.nextStart)) this.fired.remove();
+      return held;
+    } catch (error) {
+      throw failureOf(operator, error);
+    }
+  }
+
+  /** All keys of the group have fired: lets go of its panes that lie in no later window. */
+  private endGroup(group: PaneGroup, pass: Pass): void {
     const { contents } = this.parts;
-    for (let pane = group.oldest[place]!; pane < nextStart; pane = group.oldest[place]!) {
-      if (this.firings === undefined) {
-        contents.enter(pane);
-        contents.remove();
-      } else this.leaving.add(pane, keyGroup, group.keys[place]!);
-      group.dropOldest(place);
+    group.forPanesBefore(pass.nextStart, (pane, keys) => {
+      if (this.firings !== undefined) {
+        for (const key of keys()) this.leaving.add(pane, pass.keyGroup, key);
+      } else if (contents.isIncremental) {
+        this.panes.setCurrentNamespace(pane);
+        this.panes.dropGroup(pass.keyGroup);
+      }
+    });
+    const emptied = group.drop(pass.nextStart);
+    pass.hasFired = true;
+    if (this.firings !== undefined) return;
+    this.fired.removeAll(emptied);
+    this.mark(group, group.inOrder.length, pass.end);
+  }
+
+  /** In front of a cut in the middle of a window (PN3). */
+  private markPass(): void {
+    const { pass } = this;
+    if (pass?.group === undefined || pass.hasFired || this.firings !== undefined) return;
+    if (pass.at > pass.fired) this.mark(pass.group, pass.at, pass.end);
+  }
+
+  /** Keys in front of the place `to` have fired: the last of them that still has a row says so. */
+  private mark(group: PaneGroup, to: number, end: number): void {
+    let place = to - 1;
+    while (place >= 0 && !group.hasRows(group.inOrder[place]!)) place--;
+    if (place < 0) return;
+    this.state.setCurrentKey(group.keys[group.inOrder[place]!]!);
+    this.fired.raise(end);
+  }
+
+  /** Makes the panes ready for the next window, little by little. */
+  private leaveGroup(group: PaneGroup, pass: Pass): void {
+    try {
+      if (group.turnSome()) return;
+    } catch (error) {
+      throw failureOf(this.parts.operator, error);
     }
-    if (group.oldest[place] === NO_PANE && this.firings === undefined) this.fired.remove();
+    if (group.isEmpty) this.groups.delete(pass.keyGroup);
+    this.nextGroup(pass);
   }
 
   private isLeaving(time: number): boolean {
@@ -367,14 +445,4 @@ export class PanedWindows implements OpenOperator {
     this.leave();
     return true;
   }
-}
-
-function rowsByGroup(table: StateTable): Map<number, StateRow[]> {
-  const groups = new Map<number, StateRow[]>();
-  for (const row of table.rows()) {
-    const rows = groups.get(row.keyGroup);
-    if (rows === undefined) groups.set(row.keyGroup, [row]);
-    else rows.push(row);
-  }
-  return groups;
 }

@@ -15,7 +15,8 @@ import { LateRecords } from "../late-records.ts";
 import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import type { AlignedWindows } from "./assigner.ts";
-import { FIRED, FIRINGS, PanedWindows } from "./paned.ts";
+import { FIRED } from "./fired-marks.ts";
+import { FIRINGS, PanedWindows } from "./paned.ts";
 import { SinglePaneWindows } from "./single-pane.ts";
 
 export interface AlignedWindowDefinition extends WindowDefinition {
