@@ -30,6 +30,41 @@ export interface TtlPlan {
   readonly downtime: "count" | "pause";
 }
 
+/** Where windows lie. Sessions tell that themselves, each for itself. */
+export type WindowBounds =
+  | { readonly kind: "tumbling"; readonly sizeMs: number; readonly offsetMs: number }
+  | {
+      readonly kind: "sliding";
+      readonly sizeMs: number;
+      readonly slideMs: number;
+      readonly offsetMs: number;
+    }
+  | {
+      readonly kind: "cumulating";
+      readonly sizeMs: number;
+      readonly stepMs: number;
+      readonly offsetMs: number;
+    }
+  | { readonly kind: "calendar"; readonly every: "day" | "week" | "month"; readonly zone: string }
+  | { readonly kind: "sessions" };
+
+/** What must be known of windows so that a job with others can finish those that are open. */
+export interface WindowsPlan {
+  readonly bounds: WindowBounds;
+  readonly time: "event" | "processing";
+  /** They stay behind their end, for late records. */
+  readonly staysForLate: boolean;
+  /** Records become one value; otherwise the window function gets them all. */
+  readonly aggregates: boolean;
+  /** Their records are stored one by one. */
+  readonly keepsRecords: boolean;
+  /** Records become one in front of the exchange, by the windows that they lie in. */
+  readonly combines: boolean;
+}
+
+/** What a restore does with windows that are open, where the job has others now. */
+export type MigrateWindows = "finish-old" | "drop-old";
+
 /**
  * What a coordinator knows of an operator. What an operator is to it follows from these facts, not from the name of its
  * kind.
@@ -53,6 +88,10 @@ export interface OperatorPlan {
   readonly ownStates?: true;
   /** Its windows, or the interval of its pairs, in words: their state means nothing in others. */
   readonly windows?: string;
+  /** The same as data, of windows that a job with others can finish. */
+  readonly windowsPlan?: WindowsPlan;
+  /** Default: state of other windows is refused. */
+  readonly migrateWindows?: MigrateWindows;
   /** The machine whose actors its keyed state holds. */
   readonly actors?: ActorPlan;
   /** Kind of source or sink: "jetstream", "file", … */

@@ -19,6 +19,7 @@
  * Speed: one closure per operator, `(value, timestamp)`, no allocation and no promise for a record; see
  * test/bench/micro/state.ts.
  */
+import type { WindowsPlan } from "../../machines/protocol.ts";
 import { InvariantError, invariant } from "../errors.ts";
 import type { SnapshotBytes, SnapshotCursor, StateRestorer } from "../state/contract.ts";
 import { HeapBackend } from "../state/heap/backend.ts";
@@ -28,6 +29,7 @@ import { outputsOf, type WaysOut } from "./chain-outputs.ts";
 import type { Vertex } from "./graph.ts";
 import {
   DEFAULT_PORTS,
+  type FormerWindowsPlan,
   type HeldRecords,
   type Opening,
   type OpenOperator,
@@ -69,6 +71,12 @@ export interface OperatorTime {
   readonly pausingClockMs?: number;
 }
 
+/** The windows that an operator had when its state was cut. */
+export interface FormerWindows {
+  readonly operator: string;
+  readonly windows: WindowsPlan;
+}
+
 /** What one operator has counted since it was opened, and what it holds: for reports. */
 export interface OperatorFigures {
   readonly operator: string;
@@ -107,6 +115,8 @@ export interface Chain {
   times(): OperatorTime[];
   /** Called before the first record and before `unfinishedTime`. Unknown operators are left out. */
   restoreTimes(times: readonly OperatorTime[]): void;
+  /** The restored state of these operators is of other windows than they have. Called before `restored`. */
+  restoreWindows(former: readonly FormerWindows[]): void;
   /** The time that operators were working off at the restored cut; undefined: none. The caller advances to it first. */
   unfinishedTime(): number | undefined;
   /** Begins what operators make of restored state. Called once, behind all restorers and before all else. */
@@ -140,6 +150,7 @@ interface NamedOperator {
   readonly id: string;
   readonly open: OpenOperator;
   readonly time: EventTime;
+  readonly former: FormerWindowsPlan;
 }
 
 export function buildChain(vertex: Vertex, services: ChainServices): Chain {
@@ -154,13 +165,14 @@ export function buildChain(vertex: Vertex, services: ChainServices): Chain {
     );
     const outputs = outputsOf(vertex, i, opened, services);
     const time = new EventTime();
-    const open = operator.open(servicesOf(vertex, i, time, services), outputs);
+    const former: FormerWindowsPlan = { windows: undefined };
+    const open = operator.open(servicesOf(vertex, i, { time, former }, services), outputs);
     const { ports = DEFAULT_PORTS } = operator.details;
     invariant(
       open.inputs.length === ports.length,
       `operator "${operator.id}" opened ${open.inputs.length} inputs and has ${ports.length}`,
     );
-    opened[i] = { id: operator.id, open, time };
+    opened[i] = { id: operator.id, open, time, former };
   }
   invariant(
     opened.length === 1 || opened.every(({ open }) => open.held === undefined),
@@ -255,6 +267,13 @@ class OperatorChain implements Chain {
       if (keyed === undefined) continue;
       Object.assign(keyed.time, { watermark, isWorkingOff });
       if (pausingClockMs !== undefined) keyed.state.pausingClock?.restore(pausingClockMs);
+    }
+  }
+
+  restoreWindows(former: readonly FormerWindows[]): void {
+    for (const { operator, windows } of former) {
+      const one = this.operators.find(({ id }) => id === operator);
+      if (one !== undefined) one.former.windows = windows;
     }
   }
 
@@ -372,7 +391,7 @@ function withoutClock(): never {
 function servicesOf(
   vertex: Vertex,
   index: number,
-  time: EventTime,
+  { time, former }: Pick<OperatorServices, "time" | "former">,
   services: ChainServices,
 ): OperatorServices {
   const { id, details } = vertex.operators[index]!.operator;
@@ -381,6 +400,7 @@ function servicesOf(
     id,
     checks,
     time,
+    former,
     processingTime: services.processingTime ?? NO_PROCESSING_TIME,
     keyedState: () =>
       new KeyedState((options) => new HeapBackend(options), {

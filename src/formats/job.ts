@@ -1,6 +1,6 @@
 /** What is submitted of a job, and stored of it: the same in a message, in the record and in a savepoint. */
 import { z } from "zod";
-import type { GraphPlan, JobRecord } from "../../machines/protocol.ts";
+import type { GraphPlan, JobRecord, WindowsPlan } from "../../machines/protocol.ts";
 import { count, jobName, ms, nullable, positive, text, texts } from "./shape.ts";
 
 import { distribution } from "./snapshot.ts";
@@ -17,6 +17,24 @@ const ttl = z.object({
   downtime: z.enum(["count", "pause"]),
 });
 
+const length = z.int().positive();
+const offset = z.int();
+
+export const windowsPlan: z.ZodType<WindowsPlan> = z.object({
+  bounds: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("tumbling"), sizeMs: length, offsetMs: offset }),
+    z.object({ kind: z.literal("sliding"), sizeMs: length, slideMs: length, offsetMs: offset }),
+    z.object({ kind: z.literal("cumulating"), sizeMs: length, stepMs: length, offsetMs: offset }),
+    z.object({ kind: z.literal("calendar"), every: z.enum(["day", "week", "month"]), zone: text }),
+    z.object({ kind: z.literal("sessions") }),
+  ]),
+  time: z.enum(["event", "processing"]),
+  staysForLate: z.boolean(),
+  aggregates: z.boolean(),
+  keepsRecords: z.boolean(),
+  combines: z.boolean(),
+});
+
 const operator = z.object({
   id: text,
   kind: text,
@@ -29,6 +47,8 @@ const operator = z.object({
   operatorStates: z.record(text, distribution).exactOptional(),
   ownStates: z.literal(true).exactOptional(),
   windows: text.exactOptional(),
+  windowsPlan: windowsPlan.exactOptional(),
+  migrateWindows: z.enum(["finish-old", "drop-old"]).exactOptional(),
   actors: z.object({ version: text, machineStates: texts, migrates: texts }).exactOptional(),
   connector: text.exactOptional(),
   bounded: z.boolean().exactOptional(),

@@ -85,6 +85,7 @@ function portPlan(
 
 function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedback }: Inputs): OperatorPlan {
   const { source, sink, loop, states, operatorStates, ownStates, windows, actors } = details;
+  const { windowsPlan, migrateWindows } = details;
   return {
     id,
     kind,
@@ -101,6 +102,8 @@ function operatorPlan({ id, kind, details }: OperatorDefinition, { inputs, feedb
       Object.keys(operatorStates).length > 0 && { operatorStates: distributionsOf(operatorStates) }),
     ...(ownStates && { ownStates: true as const }),
     ...(windows !== undefined && { windows }),
+    ...(windowsPlan && { windowsPlan }),
+    ...(migrateWindows && { migrateWindows }),
     ...(actors !== undefined && { actors }),
   };
 }

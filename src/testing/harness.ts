@@ -9,6 +9,8 @@
  *   what the test pushes takes their place; sinks are not opened, and what would be written is kept.
  * - HN2 When a call has resolved, all that it causes has been done, but for requests without their answers.
  */
+
+import type { GraphPlan } from "../../machines/protocol.ts";
 import { resolveJobConfig } from "../config/job-config.ts";
 import { didYouMean } from "../config/suggestion.ts";
 import type { OperatorDetails } from "../dataflow/operators/contract.ts";
@@ -19,6 +21,8 @@ import { describeNoTime, isTime } from "../dataflow/time/times.ts";
 import { ConfigurationError } from "../errors.ts";
 import { buildGraph } from "../job/graph.ts";
 import { Job } from "../job/job.ts";
+import { operatorsOf, planOf } from "../job/plan.ts";
+import { type WindowMigration, windowMigrations } from "../job/restore/window-migrations.ts";
 import { HarnessClock } from "./harness-clock.ts";
 import { pendingOf } from "./pending.ts";
 import { withReadTags } from "./read-tags.ts";
@@ -34,6 +38,7 @@ export interface TimedRecord<T = unknown> {
 export interface HarnessSnapshot {
   readonly job: string;
   readonly nowMs: number;
+  readonly plan: GraphPlan;
   readonly vertices: Readonly<Record<string, StoredVertex>>;
 }
 
@@ -74,6 +79,7 @@ export class TestHarness {
   readonly #job: Job;
   /** By sink, and by side output. */
   readonly #out = new Map<string, TimedRecord[]>();
+  readonly #plan: GraphPlan;
   readonly #end = new AbortController();
   #failure: unknown;
 
@@ -88,6 +94,7 @@ export class TestHarness {
       job.operators.map((operator) => ({ ...operator, parallelism: 1 })),
     );
     const { graph, tags } = withReadTags(buildGraph(single, resolveJobConfig(job.options).config));
+    this.#plan = planOf(graph);
     const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
     const sendersOf = (vertex: string) => graph.edges.filter((edge) => edge.to === vertex && tellsTime(edge));
     const portsOf = (vertex: string) => {
@@ -142,7 +149,12 @@ export class TestHarness {
           "restore",
           `restore: the snapshot holds operator "${id}", which this job runs otherwise or not`,
         );
-    for (const [id, run] of this.#runs) await run.open(restore?.vertices[id], this.#end.signal);
+    const migrations = restore && windowMigrations(restore.plan, this.#plan, []);
+    if (restore !== undefined) checkWindows(restore.plan, this.#plan, migrations!);
+    for (const [id, run] of this.#runs) {
+      const stored = restore?.vertices[id];
+      await run.open(stored && { ...stored, migrations: migrations! }, this.#end.signal);
+    }
     await this.settle();
   }
 
@@ -269,7 +281,7 @@ export class TestHarness {
   snapshot(): HarnessSnapshot {
     this.#refuseAfterFailure();
     const vertices = Object.fromEntries([...this.#runs].map(([id, run]) => [id, run.snapshot()]));
-    return { job: this.#job.name, nowMs: this.nowMs, vertices };
+    return { job: this.#job.name, nowMs: this.nowMs, plan: this.#plan, vertices };
   }
 
   /** Ends what is under way, and runs the functions' `close`. */
@@ -343,6 +355,27 @@ export class TestHarness {
     const taken = this.#out.get(name) ?? [];
     this.#out.delete(name);
     return taken;
+  }
+}
+
+/** As a restore of the job itself does. */
+function checkWindows(
+  from: GraphPlan,
+  to: GraphPlan,
+  migrations: ReadonlyMap<string, WindowMigration>,
+): void {
+  const before = new Map(operatorsOf(from).map((operator) => [operator.id, operator]));
+  for (const { id, windows } of operatorsOf(to)) {
+    const was = before.get(id);
+    const migration = migrations.get(id);
+    const [problem] = migration?.problems ?? [];
+    if (problem !== undefined) refuse("restore", `restore: ${problem}`);
+    if (was === undefined || was.windows === windows || migration !== undefined) continue;
+    refuse(
+      "restore",
+      `restore: operator "${id}" has windows (${windows ?? "none"}) now and had others (${was.windows ?? "none"}): say ` +
+        "by migrateWindows what becomes of the old ones",
+    );
   }
 }
 

@@ -18,6 +18,12 @@ import { operatorStateHandles, restoreOperatorStates } from "../dataflow/operato
 import { type SenderTime, WatermarkCombiner } from "../dataflow/time/watermark-combiner.ts";
 import { ConfigurationError } from "../errors.ts";
 import { decodeValue, encodeValue } from "../formats/codec.ts";
+import {
+  isDroppedWindow,
+  isFormerState,
+  unfinishedWindows,
+  type WindowMigration,
+} from "../job/restore/window-migrations.ts";
 
 /** What an edge brings, or the test. */
 export type Arrival =
@@ -55,6 +61,11 @@ export interface VertexSurroundings {
   mark(edge: string, watermark: number, isIdle: boolean): void;
   end(edge: string): void;
   written(sink: string, value: unknown, timestamp: number): void;
+}
+
+export interface RestoredVertex extends StoredVertex {
+  /** Of the whole job, by operator. */
+  readonly migrations: ReadonlyMap<string, WindowMigration>;
 }
 
 export class VertexRun {
@@ -99,7 +110,7 @@ export class VertexRun {
     });
   }
 
-  async open(stored: StoredVertex | undefined, signal: AbortSignal): Promise<void> {
+  async open(stored: RestoredVertex | undefined, signal: AbortSignal): Promise<void> {
     if (stored !== undefined) this.#restore(stored);
     const { wait } = this.chain;
     const hasEnded = (sender: number) => this.#ended[sender] === true;
@@ -186,14 +197,26 @@ export class VertexRun {
     };
   }
 
-  #restore(stored: StoredVertex): void {
+  #restore(stored: RestoredVertex): void {
+    const { migrations } = stored;
     this.chain.restoreTimes(stored.times);
+    this.chain.restoreWindows(
+      [...migrations].flatMap(([operator, { former }]) =>
+        former === undefined ? [] : [{ operator, windows: former }],
+      ),
+    );
     for (const { bytes, ...address } of stored.states) {
       const { operator, state } = address;
+      const { ownStates } =
+        this.vertex.operators.find((one) => one.operator.id === operator)?.operator.details ?? {};
+      if (isDroppedWindow({ kind: "keyed", ...address }, migrations)) continue;
+      if (ownStates === true && bytes.byteLength === 0) continue;
       if (!this.chain.takes(address))
         throw new ConfigurationError(
           "restore",
-          `restore: the snapshot holds state "${state}" of operator "${operator}", which this job does not have`,
+          isFormerState(state)
+            ? `restore: ${unfinishedWindows(operator)}`
+            : `restore: the snapshot holds state "${state}" of operator "${operator}", which this job does not have`,
         );
       if (bytes.byteLength === 0) continue;
       const restorer = this.chain.restorer(address, { object: "the harness's snapshot", bytes });

@@ -11,7 +11,7 @@
  * - OP3 What an operator throws for a record is named after it (failure.ts), and what an output throws passes
  *   unchanged.
  */
-import type { ActorPlan } from "../../../machines/protocol.ts";
+import type { ActorPlan, MigrateWindows, WindowsPlan } from "../../../machines/protocol.ts";
 import type { Clock } from "../../clock.ts";
 import type { StateDescriptors } from "../../state/descriptor.ts";
 import type { KeyedState } from "../../state/keyed-state.ts";
@@ -56,6 +56,10 @@ export interface OperatorDetails {
    * in these.
    */
   readonly windows?: string;
+  /** The same as data, of windows that a job with others can finish. */
+  readonly windowsPlan?: WindowsPlan;
+  /** What becomes of windows that are open where the job has others now. Default: their state is refused. */
+  readonly migrateWindows?: MigrateWindows;
   /** The user's machine whose actors its keyed state holds. */
   readonly actors?: ActorPlan;
   /** true: without watermarks the operator never comes to anything, or never lets go of anything. Default false. */
@@ -108,10 +112,16 @@ export interface OperatorServices {
   /** How far event time has come at this operator. */
   readonly time: EventTime;
   readonly processingTime: ProcessingTime;
+  readonly former: FormerWindowsPlan;
   /** Makes the operator's states, for the key groups of this subtask. Called at most once. */
   keyedState(): KeyedState;
   /** The opened writer of the operator's sink. */
   writer(): Pick<SinkWriter<unknown>, "write">;
+}
+
+/** The windows that an operator had when its state was cut, where it has others now: known before `restored`. */
+export interface FormerWindowsPlan {
+  windows: WindowsPlan | undefined;
 }
 
 /** The outputs that take an operator's records. An output without readers takes them, too. */

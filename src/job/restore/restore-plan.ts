@@ -14,6 +14,8 @@ import type {
   SubtaskSnapshot,
 } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
+import { isStateOfKeys } from "../../dataflow/operators/windows/triggered/triggered-window.ts";
+import { FORMER_WINDOWS } from "../../formats/former-windows.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
 import { actorProblems } from "../machines/shape.ts";
@@ -22,6 +24,17 @@ import { withEqualCopiesOnce } from "./broadcast-copies.ts";
 import { changedTtls } from "./changed-ttls.ts";
 import { finishedIn, finishedOperators, finishedProblems } from "./finished-operators.ts";
 import { exchangedInputs, type Splits, unreadSplits } from "./restored-splits.ts";
+import {
+  canMigrate,
+  combinedRecords,
+  isDroppedWindow,
+  isFormerState,
+  migratedStates,
+  unfinishedWindows,
+  unknownWindows,
+  type WindowMigration,
+  windowMigrations,
+} from "./window-migrations.ts";
 
 export interface RestoredOperator {
   readonly operator: string;
@@ -43,6 +56,8 @@ export interface RestorePlan {
 
 interface Stored {
   readonly states: string[];
+  /** The states of keys that hold something. */
+  readonly filled: Set<string>;
   bytes: number;
 }
 
@@ -64,6 +79,7 @@ export function planRestore(
   const notes: string[] = [];
   const before = operatorsOf(from.plan);
   const after = operatorsOf(to);
+  const migrations = windowMigrations(from.plan, to, dropped);
   const stored = storedIn(from.manifest.subtasks, before);
   const endedBefore = finishedOperators(from.plan, from.manifest.subtasks);
   const ended = finishedIn(to, endedBefore, dropped);
@@ -88,8 +104,16 @@ export function planRestore(
       tell(old === undefined && isStateful(operator) ? "new" : "stateless");
       continue;
     }
-    tell("matched");
-    problems.push(...differences(id, old, { operator, parallelism }, states));
+    const migration = migrations.get(id);
+    tell(migration?.mode === "drop-old" && !states.some(isStateOfKeys) ? "dropped" : "matched");
+    if (migration !== undefined) {
+      problems.push(...migration.problems);
+      notes.push(migration.note);
+    }
+    const left = found.states.filter(
+      (state) => !isDroppedWindow({ kind: "keyed", operator: id, state }, migrations),
+    );
+    problems.push(...differences(id, old, { operator, parallelism }, { ...found, states: left }, migration));
     notes.push(...changedTtls(id, old.operator, operator, states));
   }
   for (const [id, { states, bytes }] of stored) {
@@ -108,6 +132,8 @@ export function planRestore(
         `${channel.records} records lay on edge ${channel.edge}, which the job does not have: the checkpoint was unaligned or the edge leads back into a loop, so restore the former graph from it, and take a savepoint when nothing is on that edge, before you change the graph`,
       );
     else problems.push(...movedEnds(channel, from.plan, to));
+  problems.push(...combinedRecords(from, migrations));
+  problems.push(...unknownWindows(from.manifest.subtasks, to, migrations, dropped));
   // A subtask in at-least-once mode may have finished in front of a barrier that its predecessor finished behind.
   const tolerated = new Set(finishedProblems(from.plan, endedBefore, []));
   problems.push(...finishedProblems(to, endedBefore, dropped).filter((problem) => !tolerated.has(problem)));
@@ -132,10 +158,21 @@ export function snapshotsFor(
   to: GraphPlan,
   dropped: readonly string[],
 ): SubtaskSnapshot[] {
+  const migrations = windowMigrations(plan, to, dropped);
+  const operatorsAt = new Map<string, readonly OperatorPlan[]>(
+    to.vertices.flatMap(({ id, parallelism, operators }) =>
+      Array.from({ length: parallelism }, (_, index) => [`${id}/${index}`, operators] as const),
+    ),
+  );
   const snapshots = [...assign(manifest, plan, to, dropped)].map(([subtask, restore]) => ({
     subtask,
     ...restore,
-    states: restore.states.filter((state) => state.kind === "keyed" || state.distribution !== "own"),
+    states: migratedStates(
+      restore.states.filter((state) => state.kind === "keyed" || state.distribution !== "own"),
+      subtask,
+      operatorsAt.get(subtask)!,
+      migrations,
+    ),
     alignmentMs: 0,
     syncMs: 0,
     asyncMs: 0,
@@ -173,13 +210,20 @@ interface Placed {
   readonly parallelism: number;
 }
 
-function differences(id: string, old: Placed, now: Placed, stored: readonly string[]): string[] {
+function differences(
+  id: string,
+  old: Placed,
+  now: Placed,
+  { states: stored, filled }: Pick<Stored, "states" | "filled">,
+  migration: WindowMigration | undefined,
+): string[] {
   const found: string[] = [];
   if (old.parallelism !== now.parallelism)
     found.push(
       `operator ${id} has parallelism ${now.parallelism}, its state ${old.parallelism}: state cannot be dealt out anew yet, set its parallelism to ${old.parallelism}`,
     );
-  if (old.operator.kind !== now.operator.kind || old.operator.connector !== now.operator.connector)
+  const hasOtherKind = old.operator.kind !== now.operator.kind && migration === undefined;
+  if (hasOtherKind || old.operator.connector !== now.operator.connector)
     found.push(
       `operator ${id} is a ${now.operator.connector ?? now.operator.kind} now and was a ${old.operator.connector ?? old.operator.kind}: give it another id, and drop the state of the old one with --drop ${id}`,
     );
@@ -187,12 +231,23 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
     found.push(
       `source ${id} is ${boundedness(now.operator)} now and was ${boundedness(old.operator)}, and its state says where its input ends: leave it as it was, or read all of it again with --drop ${id}`,
     );
-  if (old.operator.windows !== now.operator.windows)
+  if (old.operator.windows !== now.operator.windows && migration === undefined)
     found.push(
-      `operator ${id} has windows (${now.operator.windows ?? "none"}) now and had others (${old.operator.windows ?? "none"}), what these hold would come to results in parts: leave them as they were, or give the operator another id and drop the state of the old one with --drop ${id}`,
+      `operator ${id} has windows (${now.operator.windows ?? "none"}) now and had others (${old.operator.windows ?? "none"}), what these hold would come to results in parts: leave them as they were, ${canMigrate(now.operator) ? "say by migrateWindows what becomes of the old ones, or begin without any state of the operator" : "or begin without its state"} with --drop ${id}`,
     );
   const { actors } = old.operator;
   found.push(...actorProblems(actors, now.operator.actors).map((problem) => `operator ${id} ${problem}`));
+  found.push(...stateDifferences(id, old, now, { states: stored, filled }));
+  return found;
+}
+
+function stateDifferences(
+  id: string,
+  old: Placed,
+  now: Placed,
+  { states: stored, filled }: Pick<Stored, "states" | "filled">,
+): string[] {
+  const found: string[] = [];
   const unkeyed = now.operator.operatorStates ?? {};
   const unkeyedBefore = old.operator.operatorStates ?? {};
   for (const [state, was] of Object.entries(unkeyedBefore)) {
@@ -206,11 +261,19 @@ function differences(id: string, old: Placed, now: Placed, stored: readonly stri
   const declared = [...ofKeys, ...Object.keys(unkeyed)];
   for (const state of stored) {
     const [was, is] = [kindOf(old.operator, state), kindOf(now.operator, state)];
-    if (!declared.includes(state))
-      found.push(
-        `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
-      );
-    else if (was === "list" && is === "list" && expires(old.operator, state) !== expires(now.operator, state))
+    if (!declared.includes(state)) {
+      const isEmptyTable = old.operator.ownStates === true && !filled.has(state);
+      if (!isEmptyTable)
+        found.push(
+          isFormerState(state)
+            ? unfinishedWindows(id)
+            : `operator ${id} has no state "${state}" any more: declare it, or drop all its state with --drop ${id}`,
+        );
+    } else if (
+      was === "list" &&
+      is === "list" &&
+      expires(old.operator, state) !== expires(now.operator, state)
+    )
       found.push(
         `list state "${state}" of operator ${id} ${expires(now.operator, state) ? "has a time to live now and had none" : "has no time to live now and had one"}, and such lists are stored in another way: leave it as it was, or give it another name and drop all state of the operator with --drop ${id}`,
       );
@@ -248,18 +311,19 @@ function storedIn(
 ): Map<string, Stored> {
   const all = new Map<string, Stored>();
   const of = (operator: string): Stored => {
-    const known = all.get(operator) ?? { states: [], bytes: 0 };
+    const known = all.get(operator) ?? { states: [], filled: new Set(), bytes: 0 };
     all.set(operator, known);
     return known;
   };
   for (const { states, transactions } of snapshots) {
     for (const state of states) {
-      if (isEventTime(state)) continue;
+      if (isEventTime(state) || state.state === FORMER_WINDOWS) continue;
       const stored = of(state.operator);
       const isUsers =
         (state.kind === "keyed" && stateOfTimes(state.state) === undefined) ||
         plan.get(state.operator)?.operator.operatorStates?.[state.state] !== undefined;
       if (isUsers && !stored.states.includes(state.state)) stored.states.push(state.state);
+      if (state.kind === "keyed" && state.pieces.length > 0) stored.filled.add(state.state);
       stored.bytes += stateObjects(state).reduce((sum, object) => sum + object.bytes, 0);
     }
     for (const { sink, staged } of transactions)

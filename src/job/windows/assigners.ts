@@ -1,13 +1,9 @@
 /** The windows that a job can ask for. They are checked when an operator takes them, so that the message names it. */
 import { checkMembers } from "../../config/members.ts";
 import { type Duration, formatDuration, readDuration, show } from "../../config/quantity.ts";
-import {
-  type AlignedWindows,
-  cumulating,
-  sliding,
-  tumbling,
-} from "../../dataflow/operators/windows/aligned/assigner.ts";
-import { type CalendarUnit, calendar } from "../../dataflow/operators/windows/aligned/calendar.ts";
+import type { AlignedWindows } from "../../dataflow/operators/windows/aligned/assigner.ts";
+import { type AlignedBounds, alignedBy } from "../../dataflow/operators/windows/aligned/bounds.ts";
+import type { CalendarUnit } from "../../dataflow/operators/windows/aligned/calendar.ts";
 import type { GapOf } from "../../dataflow/operators/windows/sessions/session-windows.ts";
 import { ConfigurationError, OperatorError } from "../../errors.ts";
 import { describeValue } from "../../state/described.ts";
@@ -123,7 +119,12 @@ export function globalWindows(): WindowAssigner {
 
 /** What an operator runs, and the same in words. */
 export type ResolvedWindows = { readonly description: string } & (
-  | { readonly kind: "aligned"; readonly windows: AlignedWindows; readonly time: WindowTime }
+  | {
+      readonly kind: "aligned";
+      readonly bounds: AlignedBounds;
+      readonly windows: AlignedWindows;
+      readonly time: WindowTime;
+    }
   | {
       readonly kind: "sessions";
       readonly gapOf: GapOf;
@@ -149,7 +150,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
       const sizeMs = lengthOf(size, "size", place);
       const offsetMs = offsetOf(offset, sizeMs, "size", place);
       const words = `tumbling ${formatDuration(sizeMs)}${besides(offsetMs)}`;
-      return aligned(tumbling(sizeMs, offsetMs), words, timeOf(time, place));
+      return aligned({ kind: "tumbling", sizeMs, offsetMs }, words, timeOf(time, place));
     },
   },
   slidingWindows: {
@@ -159,7 +160,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
       const sizeMs = lengthOf(size, "size", place);
       const offsetMs = offsetOf(offset, slideMs, "slide", place);
       const words = `sliding ${formatDuration(sizeMs)} each ${formatDuration(slideMs)}${besides(offsetMs)}`;
-      return aligned(sliding(sizeMs, slideMs, offsetMs), words, timeOf(time, place));
+      return aligned({ kind: "sliding", sizeMs, slideMs, offsetMs }, words, timeOf(time, place));
     },
   },
   cumulateWindows: {
@@ -171,7 +172,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
         refuse(place, `size (${show(size)}) must be a multiple of step (${show(step)})`);
       const offsetMs = offsetOf(offset, sizeMs, "size", place);
       const words = `cumulating ${formatDuration(sizeMs)} by ${formatDuration(stepMs)}${besides(offsetMs)}`;
-      return aligned(cumulating(sizeMs, stepMs, offsetMs), words, timeOf(time, place));
+      return aligned({ kind: "cumulating", sizeMs, stepMs, offsetMs }, words, timeOf(time, place));
     },
   },
   calendarWindows: {
@@ -179,7 +180,7 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
     resolve({ every, zone = "UTC", time }, place) {
       if (every !== "day" && every !== "week" && every !== "month")
         refuse(place, `every must be "day", "week" or "month", got ${show(every)}`);
-      return aligned(calendarOf(every, zone, place), `each ${every} in ${zone}`, timeOf(time, place));
+      return aligned(boundsOf(every, zone, place), `each ${every} in ${zone}`, timeOf(time, place));
     },
   },
   sessionWindows: {
@@ -211,8 +212,8 @@ const kinds: Readonly<Record<string, { readonly members: readonly string[]; read
   },
 };
 
-function aligned(windows: AlignedWindows, words: string, time: WindowTime): ResolvedWindows {
-  return { kind: "aligned", windows, time, description: inTime(words, time) };
+function aligned(bounds: AlignedBounds, words: string, time: WindowTime): ResolvedWindows {
+  return { kind: "aligned", bounds, windows: alignedBy(bounds), time, description: inTime(words, time) };
 }
 
 const besides = (offsetMs: number): string => (offsetMs === 0 ? "" : `, offset ${offsetMs} ms`);
@@ -226,9 +227,13 @@ function timeOf(time: unknown, place: Place): WindowTime {
   return refuse(place, `time must be "event" or "processing", got ${show(time)}`);
 }
 
-function calendarOf(every: CalendarUnit, zone: unknown, place: Place): AlignedWindows {
+function boundsOf(every: CalendarUnit, zone: unknown, place: Place): AlignedBounds {
   try {
-    if (typeof zone === "string") return calendar(every, zone);
+    if (typeof zone === "string") {
+      const bounds: AlignedBounds = { kind: "calendar", every, zone };
+      alignedBy(bounds);
+      return bounds;
+    }
   } catch {
     // Node does not know it.
   }

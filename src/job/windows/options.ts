@@ -1,4 +1,5 @@
 /** What a job says of windows beside where they lie: lateness, triggers, states. */
+import type { MigrateWindows } from "../../../machines/protocol.ts";
 import { checkMembers } from "../../config/members.ts";
 import { type Duration, formatDuration, readDuration, show } from "../../config/quantity.ts";
 import type { WindowTrigger } from "../../dataflow/operators/windows/triggered/trigger.ts";
@@ -42,6 +43,12 @@ export interface WindowOptions<
   /** States for each key, `context.keyState` of the window function. They stay until the function clears them. */
   readonly keyState?: KS | undefined;
   /**
+   * What becomes of windows that are open when the job is restored and has other windows here: "finish-old" fires each
+   * at its own end, with what it holds, and new records come to the new windows; "drop-old" begins without them.
+   * Default: the restore is refused.
+   */
+  readonly migrateWindows?: MigrateWindows | undefined;
+  /**
    * What becomes at the end of input of windows by processing time, by count and without end that have not fired: they
    * fire, or are dropped (as in Flink). Default "fire".
    */
@@ -53,6 +60,7 @@ export interface ResolvedOptions {
   readonly allowedLateness: number;
   readonly lateTag: string | undefined;
   readonly endOfInput: "fire" | "drop";
+  readonly migrateWindows: MigrateWindows | undefined;
   /** undefined: the windows fire at their end, and nothing more is asked of them. */
   readonly triggered:
     | {
@@ -74,6 +82,7 @@ const MEMBERS = [
   "windowState",
   "keyState",
   "endOfInput",
+  "migrateWindows",
 ];
 
 /** @throws ConfigurationError that names the operator and the option */
@@ -95,14 +104,35 @@ export function resolveOptions(id: string, options: unknown, windows: ResolvedWi
       "endOfInput is for windows by processing time or count; those of event time fire at the end of input",
     );
   const triggered = triggeredOf(id, given, windows);
+  const { migrateWindows } = given;
+  checkMigration(id, migrateWindows, windows, triggered !== undefined);
   const stays = allowedLateness === 0 ? "" : `, allowed lateness ${formatLateness(allowedLateness)}`;
   return {
     allowedLateness,
     lateTag: lateOutput as string | undefined,
     endOfInput,
+    migrateWindows: migrateWindows as MigrateWindows | undefined,
     triggered,
     words: `${stays}${triggered === undefined ? "" : wordsOf(triggered)}`,
   };
+}
+
+function checkMigration(
+  id: string,
+  migrateWindows: unknown,
+  { kind }: ResolvedWindows,
+  isTriggered: boolean,
+): void {
+  if (migrateWindows === undefined || migrateWindows === "drop-old") return;
+  if (migrateWindows !== "finish-old")
+    refuse(id, `migrateWindows must be "finish-old" or "drop-old", got ${show(migrateWindows)}`);
+  if (kind === "counted")
+    refuse(id, 'migrateWindows: windows by count and without end cannot finish others: take "drop-old"');
+  if (isTriggered)
+    refuse(
+      id,
+      'migrateWindows: windows with a trigger, retract or states cannot finish others: take "drop-old"',
+    );
 }
 
 function triggeredOf(

@@ -155,7 +155,7 @@ export class WindowedStream<
     checkName(id, "operator id");
     if (process !== undefined) checkFunction(id, "process", process);
     const resolved = resolveWindows(id, this.#assigner);
-    const { allowedLateness, lateTag, endOfInput, triggered, words } = resolveOptions(
+    const { allowedLateness, lateTag, endOfInput, migrateWindows, triggered, words } = resolveOptions(
       id,
       this.#options,
       resolved,
@@ -191,6 +191,7 @@ export class WindowedStream<
       time: resolved.kind === "counted" ? ("event" as const) : resolved.time,
       allowedLateness,
       endOfInput,
+      ...(migrateWindows && { migrateWindows }),
       ...(aggregation !== undefined && { aggregation }),
       ...(process !== undefined && { process: process as EngineWindowFunction }),
       ...(lateTag !== undefined && { lateTag }),
@@ -211,10 +212,13 @@ function operatorOf(
 ): OperatorDefinition {
   switch (resolved.kind) {
     case "aligned":
-      return defineOperator(kinds.alignedWindow, id, { ...definition, windows: resolved.windows, combine });
+      return defineOperator(kinds.alignedWindow, id, {
+        ...{ ...definition, bounds: resolved.bounds, windows: resolved.windows, combine },
+      });
     case "sessions": {
       const { gapOf, longest } = resolved;
-      return defineOperator(kinds.sessionWindow, id, { ...definition, gapOf, longest });
+      const bounds = { kind: "sessions" } as const;
+      return defineOperator(kinds.sessionWindow, id, { ...definition, bounds, gapOf, longest });
     }
     case "counted":
       return defineOperator(kinds.countWindow, id, { ...definition, size: resolved.size });

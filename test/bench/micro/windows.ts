@@ -29,6 +29,7 @@ function windowed(windows: AlignedWindows): OperatorDefinition {
     description: "bench",
     time: "event",
     allowedLateness: 0,
+    bounds: { kind: "tumbling", sizeMs: SIZE_MS, offsetMs: 0 },
     windows,
     aggregation: {
       first: () => 1,

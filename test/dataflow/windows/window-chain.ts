@@ -32,7 +32,7 @@ export class WindowChain {
   /** The wall clock, and the time that the operator has asked for. */
   nowMs = 0;
   wakeAtMs = Number.POSITIVE_INFINITY;
-  private readonly operator: OperatorDefinition;
+  private operator: OperatorDefinition;
   private readonly maxParallelism: number;
   private chain: Chain;
 
@@ -78,8 +78,22 @@ export class WindowChain {
     while (slices.step());
   }
 
-  /** Goes on in another chain, from a cut of this one. */
-  restart(): void {
+  /**
+   * Begins to advance, restarts with other windows behind so many slices if there are as many, and goes on to the end.
+   */
+  changeAt(time: number, slices: number, operator: OperatorDefinition): void {
+    let advancing = this.chain.advance(time, 1);
+    for (let done = 0; done < slices && advancing?.step() === true; done++);
+    this.restart(operator);
+    const unfinished = this.chain.unfinishedTime();
+    advancing = unfinished === undefined ? undefined : this.chain.advance(unfinished, 1);
+    while (advancing?.step() === true);
+  }
+
+  /** Goes on in another chain, from a cut of this one; with other windows, if they are given. */
+  restart(operator = this.operator): void {
+    const former = operator === this.operator ? undefined : this.operator.details.windowsPlan;
+    this.operator = operator;
     const times = structuredClone(this.chain.times());
     const stored = this.chain.snapshot().map(({ operator, state, cursor }) => {
       const chunks: Uint8Array[] = [];
@@ -88,6 +102,7 @@ export class WindowChain {
     });
     this.chain = this.open();
     this.chain.restoreTimes(times);
+    if (former !== undefined) this.chain.restoreWindows([{ operator: operator.id, windows: former }]);
     for (const { operator, state, bytes } of stored) {
       const restorer = this.chain.restorer({ operator, state }, { object: "cut", bytes });
       while (restorer.next());

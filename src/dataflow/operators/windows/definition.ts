@@ -1,10 +1,12 @@
 /** What the author of a job says of windows, as the engine runs it; and what all window operators have in common. */
+import type { MigrateWindows, WindowBounds } from "../../../../machines/protocol.ts";
 import type { StateRow, StateTable } from "../../../state/contract.ts";
 import type { StateDescriptors } from "../../../state/descriptor.ts";
 import { NO_TIMESTAMP } from "../../source.ts";
 import type { OperatorDetails, Slices } from "../contract.ts";
 import type { KeySelector } from "../keyed/key-selector.ts";
 import type { Aggregation } from "./aggregation.ts";
+import { formerStates } from "./former/tables.ts";
 import type { WindowFunction } from "./window-output.ts";
 
 export interface WindowDefinition {
@@ -23,6 +25,15 @@ export interface WindowDefinition {
   readonly lateTag?: string;
   /** What becomes at the end of input of windows whose end is not one of event time. Default "fire". */
   readonly endOfInput?: "fire" | "drop";
+  /** What becomes of other windows whose state is restored. Default: it is refused. */
+  readonly migrateWindows?: MigrateWindows;
+}
+
+/** Windows that can be finished when the job has others. */
+export interface FinishableWindows extends WindowDefinition {
+  readonly bounds: WindowBounds;
+  /** Records become one in front of the exchange. Default false. */
+  readonly combine?: boolean;
 }
 
 /** How many keys one slice of a firing has: a few microseconds of the engine's work. */
@@ -54,7 +65,7 @@ export function rowByRow(table: StateTable, look: (row: StateRow) => void): Slic
 
 /** What the engine asks of every window operator. */
 export function windowDetails(
-  { description, time, lateTag }: WindowDefinition,
+  { description, time, lateTag, migrateWindows }: WindowDefinition,
   states: StateDescriptors,
 ): OperatorDetails {
   return {
@@ -64,5 +75,29 @@ export function windowDetails(
     windows: description,
     needsWatermarks: time === "event",
     ...(lateTag !== undefined && { tags: [lateTag] }),
+    ...(migrateWindows && { migrateWindows }),
+  };
+}
+
+/** The same, of windows that a job with others can finish; and the states of those that this one finishes. */
+export function finishableDetails(
+  definition: FinishableWindows,
+  states: StateDescriptors,
+  keepsRecords: boolean,
+): OperatorDetails {
+  const { bounds, time, allowedLateness, aggregation, combine = false, migrateWindows } = definition;
+  return {
+    ...windowDetails(definition, {
+      ...states,
+      ...(migrateWindows === "finish-old" && formerStates),
+    }),
+    windowsPlan: {
+      bounds,
+      time,
+      staysForLate: allowedLateness > 0,
+      aggregates: aggregation !== undefined,
+      keepsRecords,
+      combines: combine,
+    },
   };
 }

@@ -17,6 +17,7 @@ import { type OpeningSinks, openSinks, type SinkTransactions } from "../sinks/si
 import { createStagingArea, readerOf } from "../sinks/staging.ts";
 import { restoreChannels } from "../snapshots/channel-state.ts";
 import { operatorTimesIn } from "../snapshots/event-time.ts";
+import { formerWindowsIn } from "../snapshots/former-windows.ts";
 import { restoreKeyedState } from "../snapshots/restore.ts";
 import { ProcessingClock } from "../time/processing-timers.ts";
 import { openSource } from "./input/source.ts";
@@ -49,6 +50,7 @@ export async function restoreSubtask(
   const processingClock = parts.add(new ProcessingClock(clock));
   const chain = parts.add(chainOf(options, sinks, processingClock));
   chain.restoreTimes(operatorTimesIn(restore.states));
+  chain.restoreWindows(formerWindowsIn(restore.states));
   await restoreKeyedState(chain, restore.states, readerOf(options), clock);
   restoreOperatorStates(chain.operatorStates, restore.states);
   signal.throwIfAborted();

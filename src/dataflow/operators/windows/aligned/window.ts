@@ -10,7 +10,8 @@ import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts"
 import type { Combine } from "../../keyed/combine.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { Accumulators, type Contents, type ContentsOptions, PANES, RECORDS, Records } from "../contents.ts";
-import { type WindowDefinition, windowDetails } from "../definition.ts";
+import { type FinishableWindows, finishableDetails } from "../definition.ts";
+import { withFormer } from "../former/migrating-windows.ts";
 import { LateRecords } from "../late-records.ts";
 import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
@@ -19,16 +20,15 @@ import { FIRED } from "./fired-marks.ts";
 import { FIRINGS, PanedWindows } from "./paned.ts";
 import { SinglePaneWindows } from "./single-pane.ts";
 
-export interface AlignedWindowDefinition extends WindowDefinition {
+/** With `combine`, records of one key and pane become one in front of the exchange; what joins two is `add`. */
+export interface AlignedWindowDefinition extends FinishableWindows {
   readonly windows: AlignedWindows;
-  /** true: records of one key and pane become one in front of the exchange; what joins two is `add`. Default false. */
-  readonly combine?: boolean;
 }
 
 export const alignedWindow: OperatorKind<AlignedWindowDefinition> = {
   name: "window",
   describe: (definition) => ({
-    ...windowDetails(definition, statesOf(definition)),
+    ...finishableDetails(definition, statesOf(definition), keepsRecords(definition)),
     ...(definition.combine === true && { combine: combineOf(definition) }),
   }),
   open: (definition, services, outputs) =>
@@ -43,26 +43,28 @@ function combineOf({ aggregation, time, windows }: AlignedWindowDefinition): Com
 
 function openAt(
   definition: AlignedWindowDefinition,
-  { id, checks, keyedState }: OperatorServices,
+  { id, checks, former, keyedState }: OperatorServices,
   outputs: Outputs,
   time: EventTime,
 ): TimedWindows {
   const { key, windows, process, allowedLateness, lateTag } = definition;
   const state = keyedState();
   const lateOutput = lateTag === undefined ? undefined : outputs.tagged(lateTag);
+  const options = { operator: id, state, checks };
   const parts = {
     operator: id,
     keyOf: stableKey(id, key, checks),
     windows,
     state,
     time,
-    contents: contentsOf(definition, { operator: id, state, checks }),
+    contents: contentsOf(definition, options),
     late: new LateRecords(id, time, lateOutput),
     output: new WindowOutput({ operator: id, outputs, process }),
   };
-  return isSimple(definition)
+  const present = isSimple(definition)
     ? new SinglePaneWindows(parts)
     : new PanedWindows({ ...parts, allowedLateness });
+  return withFormer(present, definition, { ...parts, options, former });
 }
 
 /** Windows that are over when they have fired, and share nothing. */

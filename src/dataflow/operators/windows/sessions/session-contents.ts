@@ -30,7 +30,7 @@ export class SessionAccumulators extends CheckedAggregation implements SessionCo
 }
 
 /** Records that came one behind the other: their rows have the namespaces `<id>/<index>`. */
-interface Part {
+export interface Part {
   readonly id: number;
   readonly count: number;
 }
@@ -40,8 +40,9 @@ export class SessionRecords implements SessionContents {
   private readonly checks: boolean;
   private readonly aggregation: Aggregation | undefined;
 
-  constructor({ state, checks }: ContentsOptions, aggregation: Aggregation | undefined) {
-    this.table = state.table(RECORDS);
+  /** @param table of the records. Default: that of the windows that the job has. */
+  constructor({ state, checks }: ContentsOptions, aggregation: Aggregation | undefined, table = RECORDS) {
+    this.table = state.table(table);
     this.checks = checks;
     this.aggregation = aggregation;
   }

@@ -4,14 +4,15 @@ import type { EventTime } from "../../../time/event-time.ts";
 import type { OperatorKind, OperatorServices, Outputs } from "../../contract.ts";
 import { stableKey } from "../../keyed/key-selector.ts";
 import { RECORDS } from "../contents.ts";
-import { type WindowDefinition, windowDetails } from "../definition.ts";
+import { type FinishableWindows, finishableDetails } from "../definition.ts";
+import { withFormer } from "../former/migrating-windows.ts";
 import { LateRecords } from "../late-records.ts";
 import { openInTime, type TimedWindows } from "../processing-time-windows.ts";
 import { WindowOutput } from "../window-output.ts";
 import { SessionAccumulators, SessionRecords } from "./session-contents.ts";
 import { type GapOf, SESSIONS, SessionWindows } from "./session-windows.ts";
 
-export interface SessionWindowDefinition extends WindowDefinition {
+export interface SessionWindowDefinition extends FinishableWindows {
   readonly gapOf: GapOf;
   /** No session is longer, in ms; Infinity: no bound. */
   readonly longest: number;
@@ -19,25 +20,26 @@ export interface SessionWindowDefinition extends WindowDefinition {
 
 export const sessionWindow: OperatorKind<SessionWindowDefinition> = {
   name: "sessionWindow",
-  describe: (definition) =>
-    windowDetails(definition, {
-      [SESSIONS]: stateTable(),
-      ...(definition.aggregation?.merge === undefined && { [RECORDS]: stateTable() }),
-    }),
+  describe(definition) {
+    const keepsRecords = definition.aggregation?.merge === undefined;
+    const states = { [SESSIONS]: stateTable(), ...(keepsRecords && { [RECORDS]: stateTable() }) };
+    return finishableDetails(definition, states, keepsRecords);
+  },
   open: (definition, services, outputs) =>
     openInTime(definition, services, (time) => openAt(definition, services, outputs, time)),
 };
 
 function openAt(
   definition: SessionWindowDefinition,
-  { id, checks, keyedState }: OperatorServices,
+  { id, checks, former, keyedState }: OperatorServices,
   outputs: Outputs,
   time: EventTime,
 ): TimedWindows {
   const { key, gapOf, longest, aggregation, process, allowedLateness, lateTag } = definition;
   const state = keyedState();
   const options = { operator: id, state, checks };
-  return new SessionWindows({
+  const output = new WindowOutput({ operator: id, outputs, process });
+  const present = new SessionWindows({
     operator: id,
     keyOf: stableKey(id, key, checks),
     gapOf,
@@ -50,6 +52,7 @@ function openAt(
         ? new SessionRecords(options, aggregation)
         : new SessionAccumulators(options, aggregation),
     late: new LateRecords(id, time, lateTag === undefined ? undefined : outputs.tagged(lateTag)),
-    output: new WindowOutput({ operator: id, outputs, process }),
+    output,
   });
+  return withFormer(present, definition, { operator: id, state, time, output, options, former });
 }

@@ -1,0 +1,89 @@
+/** A job that goes on with other windows: refused in words, or by --drop and migrateWindows, with real processes. */
+import { existsSync } from "node:fs";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { expect, test } from "vitest";
+import { SharedServer } from "../servers/shared-server.ts";
+import { type Command, until } from "../workspace.ts";
+
+const shared = new SharedServer("windows");
+
+/** Each window that fires is a line: its bounds, and how many records it had. */
+const jobText = (sizeMs: number, options = "{}") => `
+import { ascendingTimestamps, defineJob, fileSink, jetstreamSource, tumblingWindows } from "tidemark";
+export default defineJob("windowed", { checkpointing: { interval: "100ms" } }, (job) => {
+  job
+    .source("times", jetstreamSource({ stream: "TIMES", decode: "text" }), {
+      timestamp: (time) => Number(time),
+      watermarks: ascendingTimestamps(),
+    })
+    .keyBy(() => "all")
+    .window(tumblingWindows({ size: ${sizeMs} }), ${options})
+    .process("counts", (times, { window }) => \`\${window.start}-\${window.end} \${times.join(" ")}\`)
+    .sink("lines", fileSink({ directory: "lines" }));
+});
+`;
+
+test("refused, finished, dropped", async () => {
+  const { workspace, cluster, here, asks, json } = shared;
+  const { connection } = cluster.nats;
+  await (await jetstreamManager(connection)).streams.add({ name: "TIMES", subjects: ["times"] });
+  const publish = (...times: number[]) => {
+    for (const time of times) connection.publish("times", String(time));
+  };
+  const coordinator = workspace.start(here("coordinator"));
+  let worker: Command | undefined;
+  const lines = () => (existsSync(workspace.path("lines")) ? workspace.lines("lines").toSorted() : []);
+  const fires = (...wanted: string[]) =>
+    until(
+      async () => wanted.every((line) => lines().includes(line)),
+      () => `${wanted.join(", ")} in ${lines().join(", ")}`,
+    );
+  const savepoints = workspace.path("savepoints");
+  const stop = async () => {
+    const { location } = (await json("stop", "windowed", "--to", savepoints)) as { location: string };
+    await worker?.ended;
+    return location;
+  };
+  const starts = () => {
+    worker = workspace.start(here("worker", "job.mjs", "--slots", "4"));
+  };
+
+  workspace.write("job.mjs", jobText(100));
+  expect(await asks("submit", "job.mjs")).toMatchObject({ code: 0 });
+  starts();
+  publish(10, 20, 110);
+  await fires("0-100 10 20");
+  const first = await stop();
+
+  workspace.write("job.mjs", jobText(70));
+  const refused = await asks("restore", "job.mjs", "--from", first);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toMatch(/tumbling 70 ms.*tumbling 100 ms.*migrateWindows.*--drop counts/);
+
+  workspace.write("job.mjs", jobText(70, '{ migrateWindows: "finish-old" }'));
+  const rehearsed = await asks("restore", "job.mjs", "--from", first, "--dry-run");
+  expect(rehearsed).toMatchObject({ code: 0, stdout: expect.stringMatching(/open fire at their own ends/) });
+  expect(await asks("restore", "job.mjs", "--from", first)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(
+      /operator counts has other windows: tumbling 70 ms now, tumbling 100 ms before/,
+    ),
+  });
+  starts();
+  publish(120, 130, 250);
+  await fires("70-140 120 130", "100-200 110");
+  const second = await stop();
+
+  workspace.write("job.mjs", jobText(30, '{ migrateWindows: "drop-old" }'));
+  const dropping = await asks("restore", "job.mjs", "--from", second, "--dry-run");
+  expect(dropping).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ *counts +dropped/m) });
+  expect(dropping.stdout).toMatch(/those that were open are dropped/);
+  workspace.write("job.mjs", jobText(30));
+  expect(await asks("restore", "job.mjs", "--from", second, "--drop", "counts")).toMatchObject({ code: 0 });
+  starts();
+  publish(400, 450);
+  await fires("390-420 400");
+  await stop();
+  expect(lines()).toEqual(["0-100 10 20", "100-200 110", "390-420 400", "70-140 120 130"]);
+  coordinator.kill("SIGKILL");
+});
