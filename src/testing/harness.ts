@@ -93,8 +93,9 @@ export class TestHarness {
       job.options,
       job.operators.map((operator) => ({ ...operator, parallelism: 1 })),
     );
-    const { graph, tags } = withReadTags(buildGraph(single, resolveJobConfig(job.options).config));
-    this.#plan = planOf(graph);
+    const asItIs = buildGraph(single, resolveJobConfig(job.options).config);
+    this.#plan = planOf(asItIs);
+    const { graph, tags } = withReadTags(asItIs);
     const edges = new Map(graph.edges.map((edge) => [edge.id, edge]));
     const sendersOf = (vertex: string) => graph.edges.filter((edge) => edge.to === vertex && tellsTime(edge));
     const portsOf = (vertex: string) => {

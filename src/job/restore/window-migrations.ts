@@ -17,7 +17,7 @@ import type {
 import { alignedBy } from "../../dataflow/operators/windows/aligned/bounds.ts";
 import { FORMER, FORMER_RECORDS } from "../../dataflow/operators/windows/former/tables.ts";
 import { isStateOfKeys } from "../../dataflow/operators/windows/triggered/triggered-window.ts";
-import { encodeFormerWindows, FORMER_WINDOWS } from "../../formats/former-windows.ts";
+import { encodeFormerWindows, FORMER_WINDOWS } from "../../formats/positions/former-windows.ts";
 import { operatorsOf } from "../plan.ts";
 
 /** Each window that is finished has a row of its own: sliding windows would make too many. */

@@ -41,6 +41,7 @@ test("refused, finished, dropped", async () => {
   const savepoints = workspace.path("savepoints");
   const stop = async () => {
     const { location } = (await json("stop", "windowed", "--to", savepoints)) as { location: string };
+    worker?.kill("SIGTERM");
     await worker?.ended;
     return location;
   };

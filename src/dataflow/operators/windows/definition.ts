@@ -88,8 +88,8 @@ export function finishableDetails(
   const { bounds, time, allowedLateness, aggregation, combine = false, migrateWindows } = definition;
   return {
     ...windowDetails(definition, {
-      ...states,
       ...(migrateWindows === "finish-old" && formerStates),
+      ...states,
     }),
     windowsPlan: {
       bounds,
