@@ -15,7 +15,6 @@ import { failureOf } from "../../failure.ts";
 import type { Aggregation } from "../aggregation.ts";
 import type { AlignedWindows } from "../aligned/assigner.ts";
 import { type AlignedBounds, alignedBy } from "../aligned/bounds.ts";
-import { KeyPanes } from "../aligned/key-panes.ts";
 import { PaneTimes } from "../aligned/pane-times.ts";
 import { Accumulators, PANES, RECORDS } from "../contents.ts";
 import { rowByRow } from "../definition.ts";
@@ -24,6 +23,7 @@ import type { Part } from "../sessions/session-contents.ts";
 import { SESSIONS } from "../sessions/session-windows.ts";
 import { FiredUpTo } from "./fired-up-to.ts";
 import type { FormerParts } from "./former-windows.ts";
+import { MergedPanes } from "./merged-panes.ts";
 import { FORMER, FORMER_RECORDS, type FormerWindow, TABLES_OF_OTHERS } from "./tables.ts";
 
 export interface ConversionParts extends FormerParts {
@@ -218,41 +218,42 @@ class AlignedKeys {
     const times = new PaneTimes(windows);
     for (const pane of panes) times.add(pane);
     const found: FormerWindow[] = [];
-    const held = new KeyPanes();
-    let next = 0;
+    const merged = this.values === undefined ? undefined : this.mergedOf(panes, this.values);
+    let from = 0;
+    let to = 0;
     let reached = firedTo;
     times.drop(reached);
     for (let end = times.nextEnd(reached); end < Number.POSITIVE_INFINITY; end = times.nextEnd(reached)) {
       const start = windows.startOf(end);
-      for (; next < panes.length && panes[next]! < end; next++) held.add(panes[next]!);
-      while (held.oldest < start) held.dropOldest();
-      found.push({ start, end, firings: 0, ...this.contentsOf(held, panes, start, end) });
+      while (to < panes.length && panes[to]! < end) to++;
+      while (panes[from]! < start) from++;
+      found.push({
+        ...{ start, end, firings: 0 },
+        held: merged === undefined ? null : merged.of(from, to),
+        records: merged === undefined ? this.recordsOf(panes.slice(from, to)) : null,
+      });
       reached = end;
       times.drop(reached);
     }
     return found;
   }
 
-  private contentsOf(
-    held: KeyPanes,
-    panes: readonly number[],
-    start: number,
-    end: number,
-  ): Pick<FormerWindow, "held" | "records"> {
-    const { values } = this;
-    if (values !== undefined) {
-      if (!this.canMerge)
-        throw new Error(
-          'windows that overlapped are to be finished (migrateWindows: "finish-old"), and the aggregate has no merge ' +
-            "any more: give it back",
-        );
-      return { held: held.read(values), records: null };
-    }
-    const inside = panes.filter((pane) => pane >= start && pane < end);
-    return {
-      held: null,
-      records: inside.map((pane) => this.rows.move({ id: pane, count: this.countOf(pane) })),
-    };
+  private mergedOf(panes: readonly number[], contents: Accumulators): MergedPanes {
+    const values = panes.map((pane) => {
+      contents.enter(pane);
+      return contents.read();
+    });
+    return new MergedPanes(values, (held, later) => {
+      if (this.canMerge) return contents.merge(held, later);
+      throw new Error(
+        'windows that overlapped are to be finished (migrateWindows: "finish-old"), and the aggregate has no merge any ' +
+          "more: give it back",
+      );
+    });
+  }
+
+  private recordsOf(panes: readonly number[]): readonly Part[] {
+    return panes.map((pane) => this.rows.move({ id: pane, count: this.countOf(pane) }));
   }
 
   private countOf(pane: number): number {

@@ -1,9 +1,9 @@
-/** How far windows had fired for each key when their state was cut (aligned/paned.ts, PN3). */
+/** How far windows had fired for each key when their state was cut (aligned/fired-marks.ts, PN3). */
 import type { WindowsPlan } from "../../../../../machines/protocol.ts";
 import type { Key } from "../../../../state/descriptor.ts";
 import { compareNames } from "../../../../state/name-order.ts";
 import type { AlignedWindows } from "../aligned/assigner.ts";
-import { FIRED } from "../aligned/paned.ts";
+import { FIRED } from "../aligned/fired-marks.ts";
 import type { ConversionParts } from "./conversion.ts";
 
 interface Row {
