@@ -15,8 +15,8 @@ import type {
 } from "../../../machines/protocol.ts";
 import { stateObjects } from "../../checkpoint/storage.ts";
 import { isStateOfKeys } from "../../dataflow/operators/windows/triggered/triggered-window.ts";
-import { FORMER_WINDOWS } from "../../formats/positions/former-windows.ts";
 import { isEventTime } from "../../formats/positions/event-time.ts";
+import { FORMER_WINDOWS } from "../../formats/positions/former-windows.ts";
 import { stateOfTimes } from "../../state/ttl/time-to-live.ts";
 import { actorProblems } from "../machines/shape.ts";
 import { assign } from "./assignment.ts";
