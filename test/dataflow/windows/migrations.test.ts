@@ -241,11 +241,11 @@ describe("drop-old", () => {
   });
 
   test("keeps the states of keys, and takes windows of any kind", async () => {
-    const seen = (windows: WindowAssigner, options: WindowOptions) =>
+    const seen = (windows: WindowAssigner, options: Pick<WindowOptions, "migrateWindows">) =>
       jobOf((items) =>
         items
-          .window(windows, { ...options, keyState: { seen: valueState(0) } } as never)
-          .process("windows", (all: readonly Item[], { key, keyState }: any) => {
+          .window(windows, { ...options, keyState: { seen: valueState(0) } })
+          .process("windows", (all, { key, keyState }) => {
             keyState.seen.set(keyState.seen.get() + all.length);
             return `${key} ${keyState.seen.get()}`;
           }),
