@@ -84,7 +84,7 @@ export function unknownWindows(
 }
 
 /** undefined: the windows are the same, or nothing was said of others. */
-export function windowMigration(old: OperatorPlan, now: OperatorPlan): WindowMigration | undefined {
+function windowMigration(old: OperatorPlan, now: OperatorPlan): WindowMigration | undefined {
   const { id, migrateWindows: mode } = now;
   if (mode === undefined || old.windows === undefined || old.windows === now.windows) return undefined;
   if (old.kind !== now.kind && ![old.kind, now.kind].every((kind) => INTERCHANGEABLE.includes(kind)))
